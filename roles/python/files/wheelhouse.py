@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Download the wheels that Pis of one kind need, once, and pack them for the road.
+
+    wheelhouse.py bookworm-armhf-armv7l FILE.tar [--piwheels ADDRESS]
+
+The kind is the suite, Debian's name of the architecture and the processor. The archive holds the wheels and the
+`requirements.txt` that pip on the Pi checks them against. It appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+# The processor of a wheel's name. On a Pi Zero under Raspberry Pi OS only wheels of piwheels run.
+PLATFORMS = {
+    "amd64-x86_64": ["manylinux_2_17_x86_64", "manylinux_2_28_x86_64"],
+    "arm64-aarch64": ["manylinux_2_17_aarch64", "manylinux_2_28_aarch64"],
+    "armhf-armv7l": ["manylinux_2_17_armv7l", "manylinux_2_31_armv7l"],
+    "armhf-armv6l": ["linux_armv6l"],
+    "armel-armv6l": [],
+}
+# The only compiled package that one suite's apt lacks.
+COMPILED = {"bookworm": "rpds-py", "trixie": None}
+
+
+def pip_download(to: Path, python: str, platforms: list[str], *arguments: str) -> None:
+    """Let pip download wheels for another machine; a failure is pip's own words and the end."""
+    options = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--dest", str(to)]
+    options += [option for platform in platforms for option in ("--platform", platform)]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
+    result = subprocess.run([*command, *arguments], check=False)
+    if result.returncode:
+        sys.exit("wheelhouse.py: the wheels could not be downloaded; pip says why above. Is the Internet reached?")
+
+
+def entries(requirements: str) -> list[str]:
+    """The lock file's entries, each with its hashes."""
+    lines = [line for line in requirements.splitlines() if line and not line.lstrip().startswith("#")]
+    return "\n".join(lines).replace("\\\n", " ").splitlines()
+
+
+def main() -> None:
+    """Download and pack."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", help="suite-architecture-processor of the Pis, such as trixie-armel-armv6l")
+    parser.add_argument("archive", type=Path, help="the tar file to make")
+    parser.add_argument("--piwheels", default="", help="address of piwheels' index")
+    arguments = parser.parse_args()
+    suite, _, processor = arguments.kind.partition("-")
+    python, platforms = PYTHONS[suite], PLATFORMS[processor]
+    lock = entries(Path(__file__).with_name(f"requirements-{suite}.txt").read_text(encoding="utf-8"))
+    compiled = [entry for entry in lock if COMPILED[suite] and entry.startswith(f"{COMPILED[suite]}==")]
+    if compiled and not platforms:
+        sys.exit(f"wheelhouse.py: nobody makes {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")
+    from_piwheels = bool(compiled) and processor == "armhf-armv6l"
+    if from_piwheels and not arguments.piwheels:
+        sys.exit("wheelhouse.py: a Pi Zero under Raspberry Pi OS 12 needs a wheel of piwheels: set python_piwheels.")
+
+    arguments.archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.archive.parent, prefix=".wheels-") as folder:
+        wheels = Path(folder, "wheels")
+        wheels.mkdir()
+        if from_piwheels:
+            # piwheels builds its own, so its hash is not the lock's: it is taken from what HTTPS brought.
+            lock = [entry for entry in lock if entry not in compiled]
+            name = compiled[0].split()[0]
+            pip_download(wheels, python, platforms, "--index-url", arguments.piwheels, name)
+            [wheel] = wheels.iterdir()
+            compiled = [f"{name} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"]
+        requirements = wheels / "requirements.txt"
+        requirements.write_text("\n".join(lock) + "\n", encoding="utf-8")
+        pip_download(wheels, python, platforms or ["any"], "--require-hashes", "--requirement", str(requirements))
+        if from_piwheels:
+            requirements.write_text("\n".join(lock + compiled) + "\n", encoding="utf-8")
+        packed = Path(folder, "packed.tar")
+        with tarfile.open(packed, "w") as tar:
+            for path in sorted(wheels.iterdir()):
+                tar.add(path, arcname=path.name)
+        packed.replace(arguments.archive)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""What the roles must know of a Pi, asked in one go."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: pi_facts
+short_description: What the roles must know of a Pi
+description:
+  - Stands in for C(ansible.builtin.setup), which asks far more and takes 24 seconds on a Pi Zero.
+  - Changes nothing, so it also runs in check mode.
+options:
+  account:
+    description: The account that Ansible logs in with; by default the one that called sudo.
+    type: str
+  packages:
+    description: Names of Debian packages; O(packages) that are installed are returned.
+    type: list
+    elements: str
+    default: []
+author: The mynn-pi authors
+"""
+
+EXAMPLES = r"""
+- name: Ask what this Pi is
+  pi_facts:
+    packages: [python3-apt]
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: One fact, C(pi).
+  returned: always
+  type: dict
+  contains:
+    pi:
+      description: >-
+        C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg
+        names it (C(armel)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
+        C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
+        C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
+        C(key_login) (the account has an SSH key).
+      type: dict
+"""
+
+
+def os_release() -> dict[str, str]:
+    """The variables of /etc/os-release."""
+    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
+
+
+def processor(architecture: str) -> str:
+    """The processor as wheels name it; a 32-bit system may run on a 64-bit kernel."""
+    usual = {"amd64": "x86_64", "arm64": "aarch64", "armel": "armv6l", "armhf": "armv7l"}
+    return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
+
+
+def interrupted() -> bool:
+    """Whether dpkg was stopped half-way, as a power cut does."""
+    if any(Path("/var/lib/dpkg/updates").iterdir()):
+        return True
+    with Path("/var/lib/dpkg/status").open(encoding="utf-8") as status:
+        words = (line.split()[-1] for line in status if line.startswith("Status: "))
+        return any(word.startswith(("half-", "unpacked", "triggers-")) for word in words)
+
+
+def installed(names: list[str]) -> list[str]:
+    """Those of the packages that are installed."""
+    if not names:
+        return []  # dpkg-query would list them all
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
+    lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [line.split()[0] for line in lines if line.endswith(" installed")]
+
+
+def has_key(account: str) -> bool:
+    """Whether the account can log in with an SSH key."""
+    try:
+        keys = Path(pwd.getpwnam(account).pw_dir, ".ssh", "authorized_keys").read_text(encoding="utf-8")
+    except (KeyError, OSError):
+        return False
+    return any(line.strip() and not line.startswith("#") for line in keys.splitlines())
+
+
+def main() -> None:
+    """Ask, and answer with the fact `pi`."""
+    module = AnsibleModule(
+        {"account": {"type": "str"}, "packages": {"type": "list", "elements": "str", "default": []}},
+        supports_check_mode=True,
+    )
+    account = module.params["account"] or os.environ.get("SUDO_USER") or "root"
+    release = os_release()
+    card = os.statvfs("/")
+    dpkg = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
+    is_debian = dpkg.returncode == 0
+    architecture = dpkg.stdout.strip() if is_debian else platform.machine()
+    suite = release.get("VERSION_CODENAME", "")
+    pi = {
+        "os": release.get("ID", "unknown"),
+        "name": release.get("PRETTY_NAME", "unknown"),
+        "version": release.get("VERSION_ID", ""),
+        "suite": suite,
+        "architecture": architecture,
+        "kind": f"{suite}-{architecture}-{processor(architecture)}",
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "epoch": time.time(),
+        "clock_set": Path("/run/systemd/timesync/synchronized").exists(),
+        "booted": Path("/run/systemd/system").is_dir(),
+        "container": Path("/run/systemd/container").exists(),
+        "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
+        "installed": installed(module.params["packages"]) if is_debian else [],
+        "dpkg_interrupted": is_debian and interrupted(),
+        "reboot_required": Path("/run/reboot-required").exists(),
+        "account": account,
+        "key_login": has_key(account),
+    }
+    module.exit_json(changed=False, ansible_facts={"pi": pi})
+
+
+if __name__ == "__main__":
+    main()
