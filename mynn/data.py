@@ -1,0 +1,158 @@
+"""The MNIST data set as CSV: one handwritten digit a line, `label,784 pixels`, no header.
+
+Pixels are kept as they come, one byte each: 60,000 digits take 47 MB that way and 376 MB as the
+numbers that the network works with, which a Pi Zero does not have. They are scaled one digit at a
+time, when they are used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 28  # a digit is 28 x 28 pixels
+PIXELS = SIDE * SIDE
+LABELS = 10
+
+_NUMBERS = 1 + PIXELS  # on a line
+_BLOCK = 50  # lines read at once: few calls of numpy, and arrays that stay near a small processor
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+
+class DataError(ValueError):
+    """Data that cannot be used: the message says which file, which line, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Digits with their labels.
+
+    `labels`  which digit each one is, 0..9, shape (n,), one byte each
+    `pixels`  0 (paper) to 255 (ink), row by row from the top left, shape (n, 784), one byte each
+
+    Going through them gives (inputs, label) one by one, ready for the network: inputs of shape (784,)
+    in 0.01..1.0 and the label as an int.
+    """
+
+    labels: Bytes
+    pixels: Bytes
+
+    def __len__(self) -> int:
+        """Return how many digits there are."""
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[tuple[Floats, int]]:
+        """Give (inputs, label), one digit at a time."""
+        for label, pixels in zip(self.labels, self.pixels, strict=True):
+            yield scale(pixels), int(label)
+
+
+def scale(pixels: Bytes) -> Floats:
+    """Return pixels 0..255 as inputs 0.01..1.0, in the same shape.
+
+    Not from 0: a weight moves in proportion to the signal that it carried, so behind a 0 it never would.
+    """
+    inputs: Floats = pixels / 255.0 * 0.99 + 0.01
+    return inputs
+
+
+def targets_for(label: int) -> Floats:
+    """Return what the outputs should be, shape (10,): 0.99 for the label, 0.01 for the nine others."""
+    targets = np.full(LABELS, 0.01)
+    targets[label] = 0.99
+    return targets
+
+
+def mnist_folder() -> Path:
+    """Return the folder of the CSVs: where a Pi has them, or what the variable MNIST_DIR says."""
+    return Path(os.environ.get("MNIST_DIR") or "/srv/mynn/mnist")
+
+
+def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples:
+    """Read a CSV of digits; with a limit, no more lines than that are read.
+
+    Needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
+    not a label 0..9 and 784 pixels 0..255, is a DataError.
+    """
+    labels, pixels = bytearray(), bytearray()
+    try:
+        with Path(path).open("rb") as file:
+            lines = islice(file, limit)
+            while block := list(islice(lines, _BLOCK)):
+                rows = _parse(block)
+                if rows is None:
+                    rows = _parse_with_care(block, path, len(labels) + 1)
+                labels += rows[:, 0].tobytes()
+                pixels += rows[:, 1:].tobytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{path}: {reason}; say where MNIST is, in MNIST_DIR for one") from error
+    if not labels:
+        raise DataError(f"{path}: there is not one line in this file; fetch it again")
+    return Examples(
+        np.frombuffer(labels, np.uint8),
+        np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS),
+    )
+
+
+def _parse(lines: list[bytes]) -> Bytes | None:
+    """Parse whole lines at numpy's speed: shape (lines, 785), or None if anything at all is unusual.
+
+    A number is found from its end, the comma or newline behind it: its ones are one character before
+    that, its tens two, its hundreds three.
+    """
+    text = np.frombuffer(b"".join(lines), np.uint8)
+    ends = np.flatnonzero(text < ord("0"))  # whatever comes before "0" should be a comma or a newline
+    if len(ends) != len(lines) * _NUMBERS or text.max() > ord("9"):
+        return None
+    separators = text[ends].reshape(-1, _NUMBERS)
+    if (separators[:, :-1] != ord(",")).any() or (separators[:, -1] != ord("\n")).any():
+        return None
+    digits = np.diff(ends, prepend=-1) - 1  # how many digits each number has
+    if digits.min() < 1 or digits.max() > 3:
+        return None
+
+    numbers = (text[ends - 1] - ord("0")).astype(np.int16)
+    for power in (1, 2):
+        longer = np.flatnonzero(digits > power)
+        numbers[longer] += 10**power * (text[ends[longer] - 1 - power] - ord("0")).astype(np.int16)
+    rows = numbers.reshape(-1, _NUMBERS)
+    if rows.max() > 255 or rows[:, 0].max() >= LABELS:
+        return None
+    return rows.astype(np.uint8)
+
+
+def _parse_with_care(lines: list[bytes], path: str | os.PathLike[str], first: int) -> Bytes:
+    """Parse lines that may hold blanks or Windows line ends, or name the first bad one and its reason."""
+    rows = []
+    for number, line in enumerate(lines, first):
+        fields = [field.strip() for field in line.split(b",")]
+        reason = _whats_wrong(fields)
+        if reason:
+            raise DataError(f"{path}, line {number}: {reason}; mend that line, or fetch the file again")
+        rows.append([int(field) for field in fields])
+    return np.array(rows, np.uint8)
+
+
+def _whats_wrong(fields: list[bytes]) -> str | None:
+    if fields == [b""]:
+        return "the line is blank"
+    if len(fields) != _NUMBERS:
+        length = "short" if len(fields) < _NUMBERS else "long"
+        return f"the line is too {length}: {len(fields)} numbers, not {_NUMBERS} (a label and 784 pixels)"
+    for index, field in enumerate(fields):
+        name, most = (f"pixel {index}", 255) if index else ("the label", LABELS - 1)
+        shown = repr(field[:20].decode("utf-8", "replace"))
+        if not field.removeprefix(b"-").isdigit():
+            return f"{name} is {shown}, which is not a whole number"
+        if field.startswith(b"-") or len(field) > 20 or int(field) > most:
+            return f"{name} is {shown}, outside 0 to {most}"
+    return None
