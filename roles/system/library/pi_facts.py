@@ -46,7 +46,8 @@ ansible_facts:
     pi:
       description: >-
         C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg
-        names it (C(armel)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
+        names it (C(armel)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)), C(epoch) (its
+        clock, seconds), C(clock_set) (by NTP),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
         C(key_login) (the account has an SSH key).

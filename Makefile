@@ -1,0 +1,70 @@
+# `make demo` and `make test` are the two commands; `make` alone lists them all.
+SHELL := /bin/bash
+PYTHON ?= /usr/bin/python3
+# How many virtual Pis the demo has, and their Debian: trixie (13) or bookworm (12).
+FLEET ?= 1
+SUITE ?= trixie
+# Whose Pis `make site` and `make verify` are about: the demo's, or INVENTORY=inventory.ini for your own.
+INVENTORY ?= build/virtual/inventory.ini
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+VIRTUAL := $(PYTHON) -m tests.virtual
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop site verify test lint bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/ready  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm)
+	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE)
+
+demo-stop:  ## the virtual Pis end, and nothing of them stays
+	@$(VIRTUAL) down
+
+site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.ini: your own Pis)
+	ansible-playbook -i $(INVENTORY) playbooks/site.yml
+
+verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
+	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
+
+test: lint /usr/bin/chromium  ## everything is tested, on virtual Pis (about 40 minutes)
+	pytest tests/unit tests/classroom
+
+lint: .venv/ready  ## what can be said of the code without running it
+	yamllint --strict .
+	ansible-lint --offline
+	ruff check
+	ruff format --check
+	mypy
+
+bench: .venv/ready  ## how long a run takes, and how it grows with the fleet
+	python -m tests.classroom.bench
+
+lock: .venv/ready  ## requirements.txt and the Pis' requirements anew, at today's versions
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --group control \
+	    --custom-compile-command "make lock" --output-file requirements.txt
+	for suite in bookworm:3.11 trixie:3.13; do \
+	    apt=roles/python/files/apt-$${suite%:*}.txt; \
+	    uv pip compile --quiet --upgrade --python-version $${suite#*:} --python-platform linux --no-annotate \
+	        --generate-hashes --group pi --constraints $$apt \
+	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt) \
+	        --custom-compile-command "make lock" \
+	        --output-file roles/python/files/requirements-$${suite%:*}.txt || exit; \
+	done
+
+clean: demo-stop  ## everything that was built goes; passwords, certificates and reports in dist/ stay
+	rm -rf .venv build
+
+.venv/ready: requirements.txt
+	@echo "== The control node's tools: .venv, from requirements.txt (about a minute, once)"
+	@SECONDS=0; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3-venv; }; \
+	$(PYTHON) -m venv --clear .venv && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
+	touch $@ && echo "== The control node's tools: $$SECONDS s"
+
+/usr/bin/chromium:
+	@echo "== A browser for the tests"
+	$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
