@@ -94,7 +94,7 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
                 pixels += rows[:, 1:].tobytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path}: {reason}; say where MNIST is, in MNIST_DIR for one") from error
+        raise DataError(f"{path}: {reason}; set MNIST_DIR to the folder of MNIST") from error
     if not labels:
         raise DataError(f"{path}: there is not one line in this file; fetch it again")
     return Examples(
