@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+"""Ansible module: MNIST's CSV files in a Pi's data folder, unpacked from an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: mnist_csvs
+short_description: MNIST's CSV files on a Pi
+description:
+  - Without O(archive), tells which files are missing or changed, and mends owners and modes.
+  - With it, unpacks those files, lets each take its place once it is whole and its SHA256 is right,
+    and removes the archive.
+  - A file counts as unchanged when its size is right and its time is the one that this module gave it; so an
+    unchanged Pi need not read 128 MB.
+options:
+  folder:
+    description: The data folder. It belongs to root, and everybody can read it.
+    type: path
+    required: true
+  csvs:
+    description: For each file's name, its C(size) in bytes and its C(sha256).
+    type: dict
+    required: true
+  archive:
+    description: A gzipped tar file with the CSVs. In check mode it need not be there.
+    type: path
+author: The mynn-pi authors
+"""
+
+EXAMPLES = r"""
+- mnist_csvs:
+    folder: /srv/mynn/mnist
+    csvs: "{{ __mnist_csvs }}"
+    archive: /srv/mynn/mnist/.mnist.tar.gz
+"""
+
+RETURN = r"""
+wanted: {description: Names of the files that are missing or changed., type: list, returned: always}
+"""
+
+UNPACKED = 909878400  # 1 November 1998: each file that was checked and put in place has this time of change
+BLOCK = 1 << 20
+
+
+class UnpackError(Exception):
+    """The archive is not what it should be; the message says how."""
+
+
+def wanted(folder: Path, csvs: dict[str, dict[str, Any]]) -> list[str]:
+    """Name the files that are missing or changed."""
+    names = []
+    for name, csv in csvs.items():
+        try:
+            found = (folder / name).lstat()
+        except OSError:
+            names.append(name)
+            continue
+        if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime) != (csv["size"], UNPACKED):
+            names.append(name)
+    return names
+
+
+def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple[str, str]]:
+    """Make the folder, set owners and modes, remove what a killed run left; when `dry`, only look.
+
+    Returns what changes, as pairs of before and after.
+    """
+    changes = []
+    for absent in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        changes.append((f"{absent} absent", f"{absent} 0:0 0755"))
+        if not dry:
+            absent.mkdir()
+            absent.chmod(0o755)  # whatever the umask
+    for path, mode in {folder: 0o755, **{folder / name: 0o644 for name in csvs}}.items():
+        if path.exists() and not path.is_symlink():
+            found = path.stat()
+            before = f"{path} {found.st_uid}:{found.st_gid} {stat.S_IMODE(found.st_mode):04o}"
+            after = f"{path} 0:0 {mode:04o}"
+            if before != after:
+                changes.append((before, after))
+                if not dry:
+                    os.chown(path, 0, 0)
+                    path.chmod(mode)
+    for rest in folder.glob(".*"):
+        if not rest.is_dir():
+            changes.append((f"{rest} half-made", f"{rest} absent"))
+            if not dry:
+                rest.unlink()
+    return changes
+
+
+def unpack(archive: Path, folder: Path, csvs: dict[str, dict[str, Any]], names: list[str]) -> None:
+    """Put the named files of the archive into the folder, each at once and whole.
+
+    UnpackError: the archive lacks a file, or is damaged. OSError: the card is full.
+    """
+    missing = set(names)
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                source = tar.extractfile(member)
+                if member.name in missing and source:
+                    put(source, folder / member.name, csvs[member.name]["sha256"])
+                    missing.remove(member.name)
+    except (EOFError, zlib.error, tarfile.TarError) as error:
+        raise UnpackError(f"{archive} is damaged ({error})") from None
+    if missing:
+        raise UnpackError(f"{archive} lacks {', '.join(sorted(missing))}")
+
+
+def put(source: IO[bytes], place: Path, sha256: str) -> None:
+    """Write one file beside its place; it takes the place once its sum is right and it is on the card."""
+    new = place.with_name(f".{place.name}.new")
+    digest = hashlib.sha256()
+    with new.open("wb") as file:
+        while block := source.read(BLOCK):
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest.hexdigest() != sha256:
+        raise UnpackError(f"{place.name} in the archive has SHA256 {digest.hexdigest()}, expected {sha256}")
+    os.chown(new, 0, 0)
+    new.chmod(0o644)
+    os.utime(new, (UNPACKED, UNPACKED))
+    if place.is_dir() and not place.is_symlink():
+        raise UnpackError(f"{place} is a folder: move it away")
+    new.replace(place)
+
+
+def main() -> None:
+    """Do as the task says."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "csvs": {"type": "dict", "required": True},
+            "archive": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    folder, csvs = Path(module.params["folder"]), module.params["csvs"]
+    try:
+        names = wanted(folder, csvs)
+        if module.params["archive"] is None:
+            changes = mend(folder, csvs, dry=module.check_mode)
+        else:
+            changes = [(f"{folder / name} missing or changed", f"{folder / name} unpacked") for name in names]
+            if names and not module.check_mode:
+                unpack(Path(module.params["archive"]), folder, csvs, names)
+                Path(module.params["archive"]).unlink()
+    except UnpackError as error:
+        module.fail_json(msg=f"MNIST could not be unpacked: {error}. Run the play again.")
+    except OSError as error:
+        module.fail_json(
+            msg=f"{error.filename or folder} could not be written ({error.strerror}): make room on the card."
+        )
+    before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*changes or [("", "")], strict=True))
+    module.exit_json(changed=bool(changes), wanted=names, diff={"before": before, "after": after})
+
+
+if __name__ == "__main__":
+    main()
