@@ -90,7 +90,7 @@ def test_python_m_mynn_is_the_command_and_loads_no_more_than_it_needs(data: Path
         sys.exit(code)
     """
     subprocess.run([sys.executable, "-c", program, data], check=True, stdout=subprocess.DEVNULL)
-    command = [sys.executable, "-m", "mynn", "smoke", "--data", data / "nowhere"]
+    command = [sys.executable, "-m", "mynn", "smoke", "--data", str(data / "nowhere")]
     run = subprocess.run(command, capture_output=True)
     assert run.returncode == 2
     assert run.stderr.count(b"\n") == 1

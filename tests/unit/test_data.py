@@ -162,7 +162,7 @@ def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path) -> None:
         examples = mynn.read_csv(sys.argv[1])
         print(len(examples), peak() - before)
     """
-    command = [sys.executable, "-c", program, mnist / "mnist_train.csv"]
+    command = [sys.executable, "-c", program, str(mnist / "mnist_train.csv")]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     count, mib = run.stdout.split()
     assert int(count) == 60_000
