@@ -1,0 +1,96 @@
+"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|reset|freeze|thaw|unplug|plug``."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from . import fleet
+from .errors import VirtualError
+from .host import PROJECT, become_root, cache_folder
+from .shell import warn
+from .state import Settings, State
+
+DEEDS = {
+    "start": "switch a Pi on, with the disk it has",
+    "stop": "shut a Pi down in order",
+    "kill": "end a Pi at once, as when its plug is pulled; it stays in the inventory",
+    "reset": "start a Pi with a fresh disk",
+    "freeze": "let a Pi hang: it takes connections, but does not answer",
+    "thaw": "let it go on",
+    "unplug": "pull a Pi's network cable",
+    "plug": "put it in again",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose error is one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        warn(f"{message[:1].upper()}{message[1:]}; `{self.prog} --help` shows what is possible.")
+        sys.exit(2)
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    main = Parser(prog="python3 -m tests.virtual", description="Virtual Pis: containers that are reached over SSH.")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    every = Parser(add_help=False)
+    every.add_argument("--state", type=Path, default=PROJECT / "build/virtual", metavar="FOLDER",
+                       help="where the fleet's disks and inventory are (default: build/virtual)")
+    up = commands.add_parser("up", parents=[every], help="start a fleet, or carry on with the one that is there")
+    up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
+    up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
+    up.add_argument("--publish", default="8888", metavar="PORTS",
+                    help="ports of a Pi that are reached at its address, with commas between (default: 8888)")
+    up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="added to each round trip of SSH")
+    up.add_argument("--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: "
+                    "127.77.0.0)")
+    up.add_argument("--cache", type=Path, default=None, metavar="FOLDER", help="where the roots are kept (default: "
+                    "virtual/ in MYNN_CACHE or in ~/.cache/mynn-pi)")
+    commands.add_parser("down", parents=[every], help="remove the fleet and all that it left behind")
+    listing = commands.add_parser("list", parents=[every], help="show each Pi and how it is")
+    listing.add_argument("--json", action="store_true", help="for a program")
+    for deed, text in DEEDS.items():
+        one = commands.add_parser(deed, parents=[every], help=text)
+        one.add_argument("name", help="such as pi-01")
+    return main
+
+
+def ports(text: str) -> tuple[int, ...]:
+    """Return the ports in a text such as ``8888,443``."""
+    try:
+        return tuple(int(word) for word in text.split(",") if word)
+    except ValueError:
+        raise VirtualError(f"--publish {text!r} is no list of ports; give one such as 8888,443.") from None
+
+
+def do(arguments: list[str]) -> None:
+    """Do what the command line asks for."""
+    options = parser().parse_args(arguments)
+    state = State(options.state)
+    full = [*arguments, "--state", str(state.folder)]
+    if options.command == "up":
+        settings = Settings(options.suite, options.address, ports(options.publish), options.delay_ms).check()
+        cache = (options.cache or cache_folder() / "virtual").resolve()
+        become_root([*full, "--cache", str(cache)])
+        fleet.up(state, settings, options.fleet, cache)
+        return
+    become_root(full)
+    if options.command == "down":
+        fleet.down(state)
+    elif options.command == "list":
+        fleet.show(state, options.json)
+    else:
+        fleet.act(state, options.command, options.name)
+
+
+if __name__ == "__main__":
+    try:
+        do(sys.argv[1:])
+    except VirtualError as error:
+        warn(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        warn("Interrupted; what was begun is carried on by the next `up`, or removed by `down`.")
+        sys.exit(130)

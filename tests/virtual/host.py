@@ -1,0 +1,101 @@
+"""What the virtual Pis need from the machine that they run on: root, a few packages, its Debian mirror."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .errors import VirtualError
+from .shell import run, say, stage, warn
+
+PROJECT = Path(__file__).resolve().parents[2]
+PYTHON = "/usr/bin/python3"
+
+# A program that is needed, and the Debian package that brings it.
+_PROGRAMS = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "pasta": "passt",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "nsenter": "util-linux",
+    "mount": "mount",
+}
+# Settings of the host's apt that decide whether and how its mirror can be reached.
+_APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy",
+                 "Acquire::https::Proxy")
+
+
+def become_root(arguments: list[str]) -> None:
+    """Go on as root; without rights to namespaces and mounts nothing here works."""
+    if os.geteuid() == 0:
+        return
+    if not shutil.which("sudo"):
+        raise VirtualError("The virtual Pis need root, and there is no sudo here; run this as root.")
+    warn("The virtual Pis need root (namespaces, mounts, control groups): going on through sudo.")
+    # The state and the cache are the caller's, not root's: `arguments` name both in full.
+    os.chdir(PROJECT)
+    os.execvp("sudo", ["sudo", "--", PYTHON, "-m", "tests.virtual", *arguments])
+
+
+def caller() -> tuple[int, int]:
+    """Return the user and group id of the person who called, also through sudo."""
+    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
+
+
+def cache_folder() -> Path:
+    """Return the control node's cache, which outlives a clone."""
+    return Path(os.environ.get("MYNN_CACHE") or Path.home() / ".cache" / "mynn-pi").resolve()
+
+
+def ensure_packages() -> None:
+    """Install the Debian packages that are missing, and say so."""
+    if platform.machine() != "x86_64" or not shutil.which("apt-get"):
+        raise VirtualError("The virtual Pis run on Debian 12 or 13 on x86-64, which this machine is not.")
+    os.environ["PATH"] += ":/usr/sbin:/sbin"   # some shells' root has them not
+    missing = sorted({package for program, package in _PROGRAMS.items() if not shutil.which(program)})
+    if not missing:
+        return
+    with stage(f"Installing {', '.join(missing)} with apt-get, once"):
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "-q", "update"], doing="apt-get update", env=quiet)
+        run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing],
+            doing="Installing the packages that the virtual Pis need", env=quiet)
+
+
+def apt_sources(suite: str) -> list[str]:
+    """Return the source lines for ``suite`` on the mirrors that this host's own apt uses.
+
+    Empty when the host is not a Debian or names no mirror over HTTP: mmdebstrap then takes Debian's own.
+    """
+    release = platform.freedesktop_os_release()
+    codename = release.get("VERSION_CODENAME", "")
+    if release.get("ID") != "debian" or not codename:
+        return []
+    listed = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"],
+                 doing="Reading the mirrors of this host's apt")
+    mirrors: dict[str, str] = {}
+    for line in listed.splitlines():
+        site, _, name = line.partition(" ")
+        if site.startswith(("http://", "https://")):
+            mirrors.setdefault(name, site)
+    main, security = mirrors.get(codename), mirrors.get(f"{codename}-security")
+    if not main or not security:
+        return []
+    return [f"deb {main} {suite} main", f"deb {main} {suite}-updates main",
+            f"deb {security} {suite}-security main"]
+
+
+def apt_settings() -> list[str]:
+    """Return the lines of this host's apt configuration without which its mirror cannot be used."""
+    dump = run(["apt-config", "dump", *_APT_SETTINGS], doing="Reading this host's apt configuration")
+    return [line for line in dump.splitlines() if line.split(" ")[0] in _APT_SETTINGS and '""' not in line]
+
+
+def own(*paths: Path) -> None:
+    """Give paths to the person who called, when root made them on their behalf."""
+    user, group = caller()
+    for path in paths:
+        os.chown(path, user, group)

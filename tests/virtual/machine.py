@@ -1,0 +1,220 @@
+"""One virtual Pi: its disk, its start and end, and what can befall it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+
+from .errors import VirtualError
+from .host import PROJECT, PYTHON
+from .mounts import unmount_below
+from .root import ACCOUNT
+from .shell import run
+from .state import SSH_PORT, Settings, State, address_of, name_of, ssh_options
+
+MEMORY_MIB = 512
+# systemd-nspawn keeps folders and mounts of a machine here; after a kill -9 they stay behind.
+_NSPAWN = Path("/run/systemd/nspawn")
+
+
+class Machine:
+    """A virtual Pi of a fleet. Its disk is an overlay over the suite's root."""
+
+    def __init__(self, state: State, settings: Settings, root: Path, number: int) -> None:
+        self.state, self.settings, self.lower = state, settings, root
+        self.name = name_of(number)
+        self.address = address_of(settings, number)
+        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway and a name server in its network.
+        network = self.address.split(".")[1:3]
+        self.inner_address, self.gateway, self.resolver = (
+            f"10.{network[0]}.{network[1]}.{last}" for last in (number, 254, 253))
+        self.folder = state.pis / self.name
+        self.root = self.folder / "root"
+        self.log = self.folder / "log"
+        self.group = state.group / self.name
+        self.host_group, self.guest_group = self.group / "host", self.group / "guest"
+        self.machine_name = f"{state.prefix}-{self.name}"
+
+    # -- what is there ---------------------------------------------------------------------------------
+
+    def status(self) -> str:
+        """Return running, frozen, stopped, or broken (a part of what keeps it running was killed)."""
+        members = self.group.members()
+        if not members:
+            return "stopped"
+        programs = {_program(pid) for pid in self.host_group.members()}
+        needed = {"supervise", "sleep", "pasta"} | ({"delay"} if self.settings.delay_ms else set())
+        if not needed <= programs:
+            return "broken"
+        return "frozen" if self.guest_group.is_frozen() else "running"
+
+    def was_started_with(self) -> dict[str, object]:
+        """Return the settings of the last start."""
+        try:
+            loaded = json.loads((self.folder / "started.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return dict(loaded)
+
+    def settings_changed(self) -> bool:
+        """Tell whether the fleet's settings are others now than at this Pi's start."""
+        return self.was_started_with() != json.loads(json.dumps(asdict(self.settings)))
+
+    # -- start and end ---------------------------------------------------------------------------------
+
+    def ensure_identity(self) -> None:
+        """Have the folder and the SSH host key, which stay the Pi's when its disk is made anew."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        key = self.folder / "ssh_host_ed25519_key"
+        if not key.with_suffix(".pub").exists():
+            key.unlink(missing_ok=True)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
+                doing=f"Making the SSH host key of {self.name}")
+
+    def start(self) -> None:
+        """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
+        self.clean_up()
+        self._check_address()
+        self._mount_disk()
+        self._seed_disk()
+        self.host_group.make()
+        self.guest_group.make()
+        self.guest_group.cap_memory(MEMORY_MIB)
+        (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
+        supervisor = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
+        # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
+        command = self.host_group.entering(["setsid", *supervisor])
+        subprocess.run(["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command], cwd=PROJECT,
+                       env={**os.environ, "LOG": str(self.log)}, stdin=subprocess.DEVNULL, check=True)
+
+    def wait_for_ssh(self, patience: float = 90) -> None:
+        """Return when somebody has really logged in over SSH."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self._answers() and self.ssh("true").returncode == 0:
+                return
+            if self.status() == "stopped" and self._has_ended():
+                raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
+            time.sleep(0.1)
+        raise VirtualError(f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
+                           f"within {patience:.0f} s: {self._last_words()}")
+
+    def stop(self, patience: float = 30) -> None:
+        """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
+        if self.guest_group.is_frozen():
+            self.guest_group.freeze(False)
+        for pid in self.host_group.members():
+            if _program(pid) == "supervise":
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + patience
+        while self.group.members() and self.status() != "broken" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.clean_up()
+
+    def clean_up(self) -> int:
+        """End all that belongs to this Pi, at once; keep its disk. Return how much there was."""
+        count = len(self.group.members())
+        self.group.kill()
+        count += unmount_below(self.folder)
+        for kind in ("unix-export", "propagate"):
+            left = _NSPAWN / kind / self.machine_name
+            count += unmount_below(left)
+            if left.is_dir():
+                shutil.rmtree(left)
+        return count + self.group.remove()
+
+    def reset(self) -> None:
+        """Throw the disk away; the next start has a fresh one. The Pi must not be running."""
+        self.clean_up()
+        for part in ("upper", "work"):
+            shutil.rmtree(self.folder / part, ignore_errors=True)
+
+    # -- what can befall it ----------------------------------------------------------------------------
+
+    def freeze(self, frozen: bool) -> None:
+        """Let the Pi hang (connections are accepted, nothing answers), or go on."""
+        self.guest_group.freeze(frozen)
+
+    def plug(self, plugged: bool) -> None:
+        """Put the network's cable in, or pull it: nothing is refused, nothing arrives, the Pi works on."""
+        for pid in self.host_group.members():
+            if _program(pid) == "pasta":
+                os.kill(pid, signal.SIGCONT if plugged else signal.SIGSTOP)
+
+    def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command on the Pi over SSH, as its account ``pi``."""
+        argv = ["ssh", "-n", "-i", str(self.state.key), "-p", str(SSH_PORT), "-o", "BatchMode=yes",
+                "-o", "ConnectTimeout=10", *ssh_options(self.state), f"{ACCOUNT}@{self.address}", command]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+
+    # -- steps -----------------------------------------------------------------------------------------
+
+    def _check_address(self) -> None:
+        for port in (SSH_PORT, *self.settings.publish):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((self.address, port))
+                except OSError as error:
+                    raise VirtualError(f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
+                                       "another fleet may be there: give this one another block, "
+                                       "such as --address 127.77.1.0.") from None
+
+    def _mount_disk(self) -> None:
+        if not self.lower.is_dir():
+            raise VirtualError(f"The root {self.lower} that {self.name}'s disk lies over is gone; "
+                               "run `make demo-stop` first, then start again.")
+        for part in ("upper", "work", "root"):
+            (self.folder / part).mkdir(exist_ok=True)
+        options = f"lowerdir={self.lower},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
+        run(["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
+            doing=f"Mounting the disk of {self.name}")
+
+    def _seed_disk(self) -> None:
+        """Write what makes this Pi itself; once for a disk, but for the name server."""
+        (self.root / "etc/resolv.conf").write_text(f"nameserver {self.resolver}\n")
+        home = self.root / "home" / ACCOUNT
+        ssh = home / ".ssh"
+        if ssh.exists():
+            return
+        (self.root / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
+        for key in self.folder.glob("ssh_host_*"):
+            shutil.copy(key, self.root / "etc/ssh" / key.name)
+        ssh.mkdir(mode=0o700)
+        shutil.copy(self.state.key.with_suffix(".pub"), ssh / "authorized_keys")
+        owner = home.stat()
+        for path in (ssh, ssh / "authorized_keys"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((self.address, SSH_PORT), timeout=5) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def _has_ended(self) -> bool:
+        time.sleep(0.3)   # the supervisor may not have entered its group yet
+        return self.status() == "stopped"
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
+
+
+def _program(pid: int) -> str:
+    """Return the program of a process that keeps a Pi running: supervise, delay, pasta, sleep, ..."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    for module in ("supervise", "delay"):
+        if f"tests.virtual.{module}".encode() in words:
+            return module
+    return os.fsdecode(words[0]).rpartition("/")[2].partition(".")[0]

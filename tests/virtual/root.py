@@ -1,0 +1,99 @@
+"""The root file system that every virtual Pi of a suite starts from: made once, kept in the cache.
+
+It is as bare as Raspberry Pi OS Lite where that matters to a playbook: an account ``pi`` with sudo, SSH,
+Python, and no python3-apt.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from .cgroups import Group
+from .errors import VirtualError
+from .host import apt_settings, apt_sources
+from .mounts import read_mounts
+from .shell import run, say, stage
+
+SUITES = ("trixie", "bookworm")
+ACCOUNT = "pi"
+
+_PACKAGES = ("systemd", "systemd-sysv", "libpam-systemd", "systemd-timesyncd", "dbus", "openssh-server", "sudo",
+             "python3", "iproute2", "netbase", "procps", "ca-certificates")
+
+# Run by mmdebstrap at the end, with the new root as $1. Units that are masked cannot work in a container;
+# the .updated stamps spare each first boot work that was done here.
+_CUSTOMIZE = f"""set -e
+chroot "$1" useradd --create-home --shell /bin/bash {ACCOUNT}
+echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
+chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
+echo raspberrypi > "$1/etc/hostname"
+printf '127.0.0.1\\tlocalhost\\n::1\\t\\tlocalhost ip6-localhost ip6-loopback\\n127.0.1.1\\traspberrypi\\n' > "$1/etc/hosts"
+echo LANG=C.UTF-8 > "$1/etc/default/locale"
+rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/resolv.conf"
+: > "$1/etc/machine-id"
+for unit in console-getty.service getty.target systemd-networkd-wait-online.service e2scrub_reap.service; do
+    ln -sf /dev/null "$1/etc/systemd/system/$unit"
+done
+touch "$1/etc/.updated" "$1/var/.updated"
+"""
+
+
+def ensure_root(suite: str, cache: Path, group: Group) -> Path:
+    """Return the folder of a complete root of ``suite``, made if it is missing or its recipe has changed.
+
+    What runs to make it belongs to ``group``, so that it can be found and ended.
+    """
+    settings = apt_settings()
+    sources = apt_sources(suite)
+    recipe = [suite, list(_PACKAGES), _CUSTOMIZE, sources, settings]
+    name = f"{suite}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
+    root = cache / name
+    if root.is_dir():
+        return root
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{suite}.lock").open("w") as lock:
+        _wait_for(lock.fileno(), suite)
+        if root.is_dir():
+            return root
+        _remove_others(suite, cache)
+        with stage(f"Making the root of Debian {suite} with mmdebstrap in {root} (once)"):
+            _make(suite, root, sources, settings, group, lock.fileno())
+    return root
+
+
+def _wait_for(lock: int, suite: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"Waiting for the root of {suite}, which another process is making.")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _make(suite: str, root: Path, sources: list[str], settings: list[str], group: Group, lock: int) -> None:
+    partial = root.with_name(root.name + ".partial")
+    customize = root.with_name(root.name + ".customize")
+    customize.write_text(_CUSTOMIZE)
+    argv: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
+    argv += [f"--aptopt={line}" for line in settings]
+    argv += [f'--customize-hook=sh {customize} "$1"', suite, partial, *sources]
+    group.make()
+    # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
+    os.set_inheritable(lock, True)
+    run(group.entering(argv), doing=f"Making the root of Debian {suite}", log=root.with_name(f"{suite}.log"),
+        pass_fds=(lock,))
+    partial.rename(root)
+    customize.unlink()
+
+
+def _remove_others(suite: str, cache: Path) -> None:
+    """Remove roots of this suite that were left half made, or were made by an older recipe and are not in use."""
+    lowers = {option.removeprefix("lowerdir=") for mount in read_mounts() for option in mount.options}
+    for path in cache.glob(f"{suite}-*"):
+        if path.is_dir() and str(path) not in lowers:
+            if any(mount.point.is_relative_to(path) for mount in read_mounts()):
+                raise VirtualError(f"Something is mounted in {path}; unmount it, then try again.")
+            say(f"Removing the outdated root {path}.")
+            shutil.rmtree(path)

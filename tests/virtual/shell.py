@@ -1,0 +1,60 @@
+"""Running other programs, and saying what is being done and how long it took."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import VirtualError
+
+
+def say(text: str) -> None:
+    """Print a line at once, so that a person who waits sees it in time, also through a pipe."""
+    print(text, flush=True)
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """Say what is being done, and afterwards how many seconds it took."""
+    say(f"{text} ...")
+    start = time.monotonic()
+    yield
+    say(f"  {time.monotonic() - start:.1f} s")
+
+
+def run(argv: Sequence[str | Path], *, doing: str, log: Path | None = None,
+        env: Mapping[str, str] | None = None, timeout: float | None = None, pass_fds: Sequence[int] = ()) -> str:
+    """Run a program without input, and return what it printed.
+
+    ``doing`` names the step for the error's sentence. With ``log`` the output goes to the end of that
+    file instead, and nothing is returned.
+    """
+    words = [str(word) for word in argv]
+    try:
+        if log is None:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", env=env,
+                                  timeout=timeout, check=False)
+            output = done.stdout
+        else:
+            with log.open("ab") as file:
+                done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, text=True,
+                                      env=env, timeout=timeout, pass_fds=pass_fds, check=False)
+            output = ""
+    except FileNotFoundError:
+        raise VirtualError(f"{doing} needs the program {words[0]}, which is not installed.") from None
+    except subprocess.TimeoutExpired:
+        raise VirtualError(f"{doing} took more than {timeout:.0f} s and was given up.") from None
+    if done.returncode != 0:
+        said = (log.read_text(errors="replace") if log else output).strip().splitlines()
+        where = f"; all of it is in {log}" if log else ""
+        last = said[-1] if said else "nothing"
+        raise VirtualError(f"{doing} failed: {words[0]} ended with {done.returncode} and said: {last}{where}.")
+    return output
+
+
+def warn(text: str) -> None:
+    """Print a line for a person to the standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,138 @@
+"""A fleet's state folder: its settings, its key, and the names that it has in the kernel.
+
+Every name outside the folder (control group, nspawn machine) carries a hash of the folder's path, so that
+two fleets with two folders never touch each other.
+"""
+
+import hashlib
+import ipaddress
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .cgroups import Group
+from .errors import VirtualError
+from .host import own
+from .root import ACCOUNT, SUITES
+from .shell import run
+
+LARGEST_FLEET = 200
+SSH_PORT = 2222
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fleet was asked to be.
+
+    ``address`` is the block's start, such as 127.77.0.0: Pi N is at its Nth address. ``publish`` are the
+    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip.
+    """
+
+    suite: str = "trixie"
+    address: str = "127.77.0.0"
+    publish: tuple[int, ...] = (8888,)
+    delay_ms: float = 0
+
+    def check(self) -> "Settings":
+        """Return the settings, or raise a sentence about the first wrong one."""
+        if self.suite not in SUITES:
+            raise VirtualError(f"There is no suite {self.suite!r} here; choose one of {', '.join(SUITES)}.")
+        try:
+            good = ipaddress.IPv4Address(self.address).is_loopback and self.address.endswith(".0")
+        except ValueError:
+            good = False
+        if not good:
+            raise VirtualError(f"The address {self.address!r} is no block of loopback addresses; "
+                               "give one such as 127.77.0.0.")
+        for port in self.publish:
+            if not 0 < port < 65536 or port in (SSH_PORT, SSH_PORT + 1):
+                raise VirtualError(f"Port {port} cannot be published; give a port from 1 to 65535, "
+                                   f"but not {SSH_PORT} or {SSH_PORT + 1}, which SSH uses.")
+        if not 0 <= self.delay_ms <= 10_000:
+            raise VirtualError(f"A delay of {self.delay_ms} ms is not possible; give one from 0 to 10000.")
+        return self
+
+
+class State:
+    """The folder of one fleet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute().parent.resolve() / folder.name
+        if not re.fullmatch(r"[\w./+@=~-]+", str(self.folder)):
+            raise VirtualError(f"The state folder {self.folder} has a blank or a special character in its path, "
+                               "which overlay mounts and SSH cannot take; choose another with --state.")
+        self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
+        self.group = Group(self.prefix)
+        self.settings_file = self.folder / "fleet.json"
+        self.inventory = self.folder / "inventory.ini"
+        self.key = self.folder / "key"
+        self.known_hosts = self.folder / "known_hosts"
+        self.pis = self.folder / "pis"
+
+    def exists(self) -> bool:
+        """Tell whether a fleet was ever started here."""
+        return self.settings_file.exists()
+
+    def load(self) -> tuple[Settings, Path]:
+        """Return the settings and the root that the Pis' disks lie over."""
+        try:
+            stored = json.loads(self.settings_file.read_text())
+            root = Path(stored.pop("root"))
+            stored["publish"] = tuple(stored["publish"])
+            return Settings(**stored), root
+        except FileNotFoundError:
+            raise VirtualError(f"There is no fleet in {self.folder}; `up` starts one.") from None
+        except (ValueError, KeyError, TypeError):
+            raise VirtualError(f"{self.settings_file} is not what `up` wrote; run `down`, then `up`.") from None
+
+    def save(self, settings: Settings, root: Path) -> None:
+        """Write the settings, whole or not at all."""
+        partial = self.settings_file.with_suffix(".partial")
+        partial.write_text(json.dumps({**asdict(settings), "root": str(root)}, indent=2) + "\n")
+        partial.replace(self.settings_file)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the Pis that have a disk here."""
+        if not self.pis.is_dir():
+            return []
+        return sorted(int(path.name.removeprefix("pi-")) for path in self.pis.glob("pi-[0-9]*"))
+
+    def ensure_key(self) -> None:
+        """Have an SSH key for this fleet, which its caller may read."""
+        if not self.key.exists():
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.prefix, "-f", self.key],
+                doing="Making the fleet's SSH key")
+        own(self.key, self.key.with_suffix(".pub"))
+
+    def write_inventory(self, settings: Settings, numbers: list[int]) -> None:
+        """Write the inventory and the Pis' host keys, for Ansible and ssh."""
+        known, lines = [], ["# Written by `python3 -m tests.virtual up`; gone after `down`.", "[pis]"]
+        for number in numbers:
+            address = address_of(settings, number)
+            lines.append(f"{name_of(number)} ansible_host={address}")
+            key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
+            known.append(f"[{address}]:{SSH_PORT} {key[0]} {key[1]}")
+        lines += ["", "[pis:vars]", f"ansible_port={SSH_PORT}", f"ansible_user={ACCOUNT}",
+                  f"ansible_ssh_private_key_file={self.key}",
+                  f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'"]
+        self.known_hosts.write_text("\n".join(known) + "\n")
+        self.inventory.write_text("\n".join(lines) + "\n")
+        own(self.known_hosts, self.inventory)
+
+
+def name_of(number: int) -> str:
+    """Return a Pi's name in the inventory: pi-01, pi-02, ..."""
+    return f"pi-{number:02d}"
+
+
+def address_of(settings: Settings, number: int) -> str:
+    """Return the loopback address at which the host reaches a Pi."""
+    return settings.address.removesuffix(".0") + f".{number}"
+
+
+def ssh_options(state: State) -> list[str]:
+    """Return ssh's options with which a Pi's host key is known, and only the fleet's key is offered."""
+    return ["-o", f"UserKnownHostsFile={state.known_hosts}", "-o", "StrictHostKeyChecking=yes",
+            "-o", "IdentitiesOnly=yes"]

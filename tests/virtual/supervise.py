@@ -1,0 +1,99 @@
+"""The supervisor of one virtual Pi: holds its network, runs it, and starts it again when it reboots.
+
+Started by ``Machine.start`` in the machine's control group, as ``python3 -m tests.virtual.supervise STATE PI``.
+When the guest powers off, or systemd-nspawn is killed, it takes everything of the machine with it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from .errors import VirtualError
+from .host import PYTHON
+from .machine import Machine
+from .shell import run, say
+from .state import SSH_PORT, State
+
+REBOOT = 133   # how systemd-nspawn ends when the guest asks for a reboot
+
+
+def supervise(machine: Machine) -> None:
+    """Run the machine until it powers off."""
+    network = hold_network()
+    connect(machine, network)
+    nspawn: subprocess.Popen[bytes] | None = None
+    stopping = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        if nspawn:
+            nspawn.terminate()   # systemd-nspawn then asks the guest to power off
+
+    signal.signal(signal.SIGTERM, stop)
+    while not stopping:
+        say(f"starting {machine.name}")
+        nspawn = subprocess.Popen(machine.guest_group.entering(nspawn_command(machine, network)),
+                                  env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+        code = nspawn.wait()
+        say(f"systemd-nspawn ended with {code}")
+        if code != REBOOT:
+            break
+
+
+def hold_network() -> str:
+    """Make a network namespace that lasts over reboots, held by a process that sleeps; return its path."""
+    # Without rights: pasta drops its own, and could not look into a process that has more.
+    holder = subprocess.Popen(["unshare", "--net", "setpriv", "--inh-caps=-all", "--bounding-set=-all",
+                               "sleep", "infinity"])
+    path = f"/proc/{holder.pid}/ns/net"
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{holder.pid}/comm").read_text().strip() != "sleep":
+        if time.monotonic() > deadline:
+            raise VirtualError("This host makes no network namespace within 10 s.")
+        time.sleep(0.005)
+    return path
+
+
+def connect(machine: Machine, network: str) -> None:
+    """Give the namespace the outer world, and the host the guest's ports, with pasta."""
+    settings = machine.settings
+    ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
+    forwards = [(ssh_port, 22), *((port, port) for port in settings.publish)]
+    argv = ["pasta", "--quiet", "--ipv4-only", "--config-net", "--address", machine.inner_address, "--netmask", "24",
+            "--gateway", machine.gateway, "--no-map-gw", "--dns-forward", machine.resolver]
+    for outer, inner in forwards:
+        argv += ["-t", f"{machine.address}/{outer}:{inner}"]
+    # A path in /proc: AppArmor's profile for pasta allows none in a state folder.
+    argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", network]
+    run(argv, doing=f"Connecting {machine.name} with pasta", timeout=30)
+    if settings.delay_ms:
+        subprocess.Popen([PYTHON, "-m", "tests.virtual.delay", machine.address, str(SSH_PORT), str(ssh_port),
+                          str(settings.delay_ms)])
+
+
+def nspawn_command(machine: Machine, network: str) -> list[str]:
+    """Return the command that boots the machine's disk."""
+    return ["systemd-nspawn", "--quiet", "--boot", f"--directory={machine.root}", f"--machine={machine.machine_name}",
+            "--settings=no", "--register=no", "--keep-unit", f"--network-namespace-path={network}",
+            "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]
+
+
+def main() -> None:
+    """Supervise the machine that the command line names."""
+    folder, name = sys.argv[1:]
+    state = State(Path(folder))
+    machine = Machine(state, *state.load(), int(name.removeprefix("pi-")))
+    try:
+        supervise(machine)
+    except (VirtualError, OSError) as error:
+        say(str(error))
+    (machine.group.v2 / "cgroup.kill").write_text("1")   # this process too
+
+
+if __name__ == "__main__":
+    main()
