@@ -3,3 +3,8 @@
 ``python3 -m tests.virtual up`` starts a fleet, ``down`` removes it. Nothing here knows what a playbook
 installs on them.
 """
+
+from .client import Fleet
+from .errors import VirtualError
+
+__all__ = ["Fleet", "VirtualError"]

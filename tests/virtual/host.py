@@ -3,12 +3,10 @@
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from .errors import VirtualError
-from .shell import run, say, stage, warn
+from .shell import run, stage, warn
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"

@@ -16,7 +16,7 @@ from .host import PROJECT, PYTHON
 from .mounts import unmount_below
 from .root import ACCOUNT
 from .shell import run
-from .state import SSH_PORT, Settings, State, address_of, name_of, ssh_options
+from .state import SSH_PORT, Settings, State, address_at, name_of, ssh_options
 
 MEMORY_MIB = 512
 # systemd-nspawn keeps folders and mounts of a machine here; after a kill -9 they stay behind.
@@ -29,7 +29,7 @@ class Machine:
     def __init__(self, state: State, settings: Settings, root: Path, number: int) -> None:
         self.state, self.settings, self.lower = state, settings, root
         self.name = name_of(number)
-        self.address = address_of(settings, number)
+        self.address = address_at(settings.address, number)
         # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway and a name server in its network.
         network = self.address.split(".")[1:3]
         self.inner_address, self.gateway, self.resolver = (
@@ -64,7 +64,7 @@ class Machine:
 
     def settings_changed(self) -> bool:
         """Tell whether the fleet's settings are others now than at this Pi's start."""
-        return self.was_started_with() != json.loads(json.dumps(asdict(self.settings)))
+        return bool(self.was_started_with() != json.loads(json.dumps(asdict(self.settings))))
 
     # -- start and end ---------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Machine:
         self.guest_group.make()
         self.guest_group.cap_memory(MEMORY_MIB)
         (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
-        supervisor = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
+        supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
         # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
         command = self.host_group.entering(["setsid", *supervisor])
         subprocess.run(["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command], cwd=PROJECT,
@@ -149,9 +149,8 @@ class Machine:
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the Pi over SSH, as its account ``pi``."""
-        argv = ["ssh", "-n", "-i", str(self.state.key), "-p", str(SSH_PORT), "-o", "BatchMode=yes",
-                "-o", "ConnectTimeout=10", *ssh_options(self.state), f"{ACCOUNT}@{self.address}", command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(ssh_command(self.state, self.address, command), capture_output=True, text=True,
+                              timeout=timeout, check=False)
 
     # -- steps -----------------------------------------------------------------------------------------
 
@@ -206,6 +205,12 @@ class Machine:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
+
+
+def ssh_command(state: State, address: str, command: str) -> list[str]:
+    """Return the words that run a command on the Pi at that address."""
+    return ["ssh", "-n", "-i", str(state.key), "-p", str(SSH_PORT), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+            *ssh_options(state), f"{ACCOUNT}@{address}", command]
 
 
 def _program(pid: int) -> str:

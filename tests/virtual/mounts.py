@@ -57,5 +57,5 @@ def _unmount(point: Path) -> None:
 
 
 def _plain(text: str) -> str:
-    """Undo the kernel's escapes, such as \\040 for a blank."""
+    r"""Undo the kernel's escapes, such as \040 for a blank."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -30,7 +30,7 @@ chroot "$1" useradd --create-home --shell /bin/bash {ACCOUNT}
 echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
 chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
 echo raspberrypi > "$1/etc/hostname"
-printf '127.0.0.1\\tlocalhost\\n::1\\t\\tlocalhost ip6-localhost ip6-loopback\\n127.0.1.1\\traspberrypi\\n' > "$1/etc/hosts"
+printf '%s\\t%s\\n' 127.0.0.1 localhost ::1 'localhost ip6-localhost' 127.0.1.1 raspberrypi > "$1/etc/hosts"
 echo LANG=C.UTF-8 > "$1/etc/default/locale"
 rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/resolv.conf"
 : > "$1/etc/machine-id"

@@ -110,7 +110,7 @@ class State:
         """Write the inventory and the Pis' host keys, for Ansible and ssh."""
         known, lines = [], ["# Written by `python3 -m tests.virtual up`; gone after `down`.", "[pis]"]
         for number in numbers:
-            address = address_of(settings, number)
+            address = address_at(settings.address, number)
             lines.append(f"{name_of(number)} ansible_host={address}")
             key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
             known.append(f"[{address}]:{SSH_PORT} {key[0]} {key[1]}")
@@ -127,9 +127,9 @@ def name_of(number: int) -> str:
     return f"pi-{number:02d}"
 
 
-def address_of(settings: Settings, number: int) -> str:
-    """Return the loopback address at which the host reaches a Pi."""
-    return settings.address.removesuffix(".0") + f".{number}"
+def address_at(block: str, number: int) -> str:
+    """Return the loopback address at which the host reaches a Pi of a block such as 127.77.0.0."""
+    return block.removesuffix("0") + str(number)
 
 
 def ssh_options(state: State) -> list[str]:

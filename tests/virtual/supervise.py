@@ -19,6 +19,10 @@ from .shell import run, say
 from .state import SSH_PORT, State
 
 REBOOT = 133   # how systemd-nspawn ends when the guest asks for a reboot
+NSPAWN_ENVIRONMENT = {
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",   # version 2 inside, also where the host mixes both
+    "SYSTEMD_NSPAWN_LOCK": "0",                # a killed nspawn would leave a lock file behind; we have our own
+}
 
 
 def supervise(machine: Machine) -> None:
@@ -38,7 +42,7 @@ def supervise(machine: Machine) -> None:
     while not stopping:
         say(f"starting {machine.name}")
         nspawn = subprocess.Popen(machine.guest_group.entering(nspawn_command(machine, network)),
-                                  env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+                                  env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
         say(f"systemd-nspawn ended with {code}")
         if code != REBOOT:
