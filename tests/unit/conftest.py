@@ -7,6 +7,9 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+# What the tests start, kernels for one, is to import mynn from this tree.
+os.environ["PYTHONPATH"] = str(PROJECT)
+
 
 @pytest.fixture(scope="session")
 def mnist() -> Path:
