@@ -1,0 +1,52 @@
+"""`make demo`: virtual Pis come up, are provisioned over SSH, are verified, and can be browsed to."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.classroom.classroom import ROOT, Classroom
+from tests.virtual import Fleet
+
+
+def stage(title: str, command: Sequence[str], times: dict[str, float]) -> None:
+    """Run one stage with its output in sight; a failure is the end."""
+    print(f"\n== {title}", flush=True)
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, check=False)
+    times[title] = time.monotonic() - began
+    if done.returncode:
+        sys.exit(
+            f"\nThe demo ended here: {title.lower()} failed, and why stands above. "
+            "Run `make demo` again to carry on, or `make demo-stop` to clear up."
+        )
+
+
+def main() -> None:
+    """Bring the demo up and say how to look at it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fleet", type=int, default=1, help="how many Pis")
+    parser.add_argument("--suite", default="trixie", help="trixie (Debian 13) or bookworm (Debian 12)")
+    options = parser.parse_args()
+    classroom = Classroom(Fleet())
+    times: dict[str, float] = {}
+    up = ["/usr/bin/python3", "-m", "tests.virtual", "up", "--fleet", str(options.fleet), "--suite", options.suite]
+    stage("Virtual Pis come up", up, times)
+    stage("playbooks/site.yml provisions them over SSH", classroom.command("site"), times)
+    stage("playbooks/verify.yml asks each whether it is what it should be", classroom.command("verify"), times)
+
+    print("\n== How long it took")
+    for title, seconds in times.items():
+        print(f"{seconds:6.1f} s  {title}")
+    print("\n== Your virtual classroom")
+    for pi in classroom.fleet.list():
+        password = (ROOT / "dist/passwords" / str(pi["name"])).read_text(encoding="utf-8").strip()
+        print(f"{pi['name']}: browse to http://{pi['address']}:8888, password {password} (account: student)")
+    print("The report is dist/report/index.html. To stop: make demo-stop")
+
+
+if __name__ == "__main__":
+    main()
