@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from tests.classroom.classroom import ROOT, Classroom
 from tests.virtual import Fleet
 

@@ -269,13 +269,22 @@ def assert_gone(before: Traces, fleet: Fleet) -> None:
     assert not after.processes
     assert not after.mounts
     assert not [group for group in before.groups if Path(group).exists()]
-    alive = {str(path.readlink()) for path in Path("/proc").glob("[0-9]*/ns/net") if path.exists()}
-    assert not before.networks & alive
+    assert not before.networks & living_networks()
     pinned = {line.split()[3] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " nsfs " in line}
     assert not before.networks & pinned
     assert not [path for path in Path("/run/systemd/nspawn").rglob("mynn-*") if any(
         path.name.startswith(Path(group).name) for group in before.groups)]
     assert not fleet.state.folder.exists()
+
+
+def living_networks() -> set[str]:
+    networks = set()
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            networks.add(str(path.readlink()))
+        except OSError:   # it ended meanwhile
+            continue
+    return networks
 
 
 def program(pid: int) -> str:

@@ -10,7 +10,6 @@ several runs may build at once.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -47,7 +46,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
             build(project, Path(temporary))
             try:
-                os.rename(Path(temporary, "wheel"), built)
+                Path(temporary, "wheel").rename(built)
             except OSError:
                 if not built.is_dir():  # otherwise another run was quicker
                     raise
