@@ -68,7 +68,7 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
             if settings.address != wanted.address:
                 raise VirtualError(f"The fleet in {state.folder} is at {settings.address}, not {wanted.address}; "
                                    "run `make demo-stop` first.")
-        if not state.exists() or not root.is_dir():
+        if not state.numbers():   # with disks, it is the root that they lie over, or none
             root = ensure_root(wanted.suite, cache or cache_folder() / "virtual", state.group / "build")
         state.save(wanted, root)
         state.ensure_key()
@@ -166,6 +166,7 @@ def show(state: State, as_json: bool) -> None:
 
 def act(state: State, deed: str, name: str) -> None:
     """Do one of the deeds to the Pi of that name: start, stop, kill, reset, freeze, thaw, unplug, plug."""
+    machine_named(state, name)   # before the lock, which makes the folder
     with locked(state):
         machine = machine_named(state, name)
         running = machine.status() in ("running", "frozen")
