@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import tarfile
+import tempfile
 import zlib
 from pathlib import Path
 from typing import IO, Any
@@ -76,8 +77,9 @@ def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple
     Returns what changes, as pairs of before and after.
     """
     changes = []
+    owner = f"{os.geteuid()}:{os.getegid()}"
     for absent in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
-        changes.append((f"{absent} absent", f"{absent} 0:0 0755"))
+        changes.append((f"{absent} absent", f"{absent} {owner} 0755"))
         if not dry:
             absent.mkdir()
             absent.chmod(0o755)  # whatever the umask
@@ -85,11 +87,11 @@ def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple
         if path.exists() and not path.is_symlink():
             found = path.stat()
             before = f"{path} {found.st_uid}:{found.st_gid} {stat.S_IMODE(found.st_mode):04o}"
-            after = f"{path} 0:0 {mode:04o}"
+            after = f"{path} {owner} {mode:04o}"
             if before != after:
                 changes.append((before, after))
                 if not dry:
-                    os.chown(path, 0, 0)
+                    os.chown(path, os.geteuid(), os.getegid())
                     path.chmod(mode)
     for rest in folder.glob(".*"):
         if not rest.is_dir():
@@ -120,22 +122,22 @@ def unpack(archive: Path, folder: Path, csvs: dict[str, dict[str, Any]], names: 
 
 def put(source: IO[bytes], place: Path, sha256: str) -> None:
     """Write one file beside its place; it takes the place once its sum is right and it is on the card."""
-    new = place.with_name(f".{place.name}.new")
+    if place.is_dir() and not place.is_symlink():
+        raise UnpackError(f"{place} is a folder: move it away")
+    # A name of its own: what a killed run started may still be at work on the Pi.
+    descriptor, new = tempfile.mkstemp(".new", f".{place.name}.", place.parent)
     digest = hashlib.sha256()
-    with new.open("wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         while block := source.read(BLOCK):
             digest.update(block)
             file.write(block)
         file.flush()
-        os.fsync(file.fileno())
+        os.fchmod(descriptor, 0o644)
+        os.fsync(descriptor)
     if digest.hexdigest() != sha256:
         raise UnpackError(f"{place.name} in the archive has SHA256 {digest.hexdigest()}, expected {sha256}")
-    os.chown(new, 0, 0)
-    new.chmod(0o644)
     os.utime(new, (UNPACKED, UNPACKED))
-    if place.is_dir() and not place.is_symlink():
-        raise UnpackError(f"{place} is a folder: move it away")
-    new.replace(place)
+    Path(new).replace(place)
 
 
 def main() -> None:

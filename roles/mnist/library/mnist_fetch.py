@@ -100,9 +100,7 @@ class Cache:
     """
 
     def __init__(self, folder: Path, contents: dict[str, dict[str, Any]], say: Callable[[str], Any]):
-        self.folder = folder
-        self.contents = contents
-        self.say = say
+        self.folder, self.contents, self.say = folder, contents, say
         self.archive = folder / "mnist.tar.gz"
 
     @contextmanager
@@ -133,10 +131,11 @@ class Cache:
         """Whether the archive has the four CSVs, unharmed."""
         found = {}
         try:
-            with tarfile.open(self.archive, "r|gz") as tar:
+            with gzip.open(self.archive) as zipped, tarfile.open(fileobj=zipped, mode="r|") as tar:
                 for member in tar:
                     file = tar.extractfile(member)
                     found[member.name] = hashlib.file_digest(file, "sha256").hexdigest() if file else ""
+                zipped.read()  # gzip's own sum comes last
         except (OSError, EOFError, zlib.error, tarfile.TarError):
             return False
         return found == {name: self.contents[name]["sha256"] for name in (*MADE_FROM, *FIRST_LINES)}
@@ -189,8 +188,7 @@ class Cache:
         """Get one full CSV from a mirror: made from its IDX files, or as it is. MirrorError: no."""
         images, labels = MADE_FROM[csv]
         if all(self.is_good(name) or self.take(mirror, name) for name in (images, labels)):
-            lines = csv_lines((self.folder / images).read_bytes(), (self.folder / labels).read_bytes())
-            self.write(csv, lines)
+            self.write(csv, csv_lines((self.folder / images).read_bytes(), (self.folder / labels).read_bytes()))
         elif not self.take(mirror, csv):
             raise MirrorError(f"it has neither {images} and {labels} nor {csv}, with or without .gz")
 
@@ -199,7 +197,7 @@ class Cache:
         names = (f"{name}.gz", name)
         if urlsplit(mirror).scheme in ("http", "https"):
             return any(self.take_address(f"{mirror.rstrip('/')}/{each}", name) for each in names)
-        for path in (local_folder(mirror) / each for each in names):
+        for path in map(local_folder(mirror).joinpath, names):
             if path.is_file():
                 self.unpack(path, name, path.name)
                 return True

@@ -1,0 +1,188 @@
+"""A Pi's side of MNIST, and the whole role as Ansible runs it, on this machine with the small MNIST."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_mnist_fetch import ARCHIVES, CONTENTS, CSVS, FETCH, IDX, load, mnist_fetch
+from tests.unit.test_mnist_fetch import put as put_mirror
+
+mnist_csvs = load(FETCH.with_name("mnist_csvs.py"))
+ROLES = FETCH.parents[2]
+SUMS = {name: CONTENTS[name] for name in CSVS}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive as the control node makes it."""
+    folder = tmp_path_factory.mktemp("control")
+    cache = mnist_fetch.Cache(folder / "cache", CONTENTS, lambda line: None)
+    with cache.locked():
+        cache.ensure_archive([put_mirror(ARCHIVES, folder / "mirror")])
+    path: Path = cache.archive
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path, archive: Path) -> Path:
+    """The data folder of a Pi that has the files."""
+    folder = tmp_path / "srv" / "mnist"
+    mnist_csvs.mend(folder, SUMS, dry=False)
+    mnist_csvs.unpack(archive, folder, SUMS, list(SUMS))
+    assert is_whole(folder)
+    return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has the four files and nothing else, as everybody may read them."""
+    modes = {path.stat().st_mode & 0o7777 for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir()} == CSVS and modes == {0o644}
+
+
+def test_nothing_is_wanted_and_nothing_mended_when_all_is_there(data: Path) -> None:
+    assert mnist_csvs.wanted(data, SUMS) == []
+    assert mnist_csvs.mend(data, SUMS, dry=False) == []
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"9")
+
+
+def replace_by_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, truncate, overwrite, replace_by_link])
+@pytest.mark.parametrize("name", SUMS)
+def test_a_harmed_file_is_wanted_and_comes_back(
+    harm: Callable[[Path], None], name: str, data: Path, archive: Path
+) -> None:
+    harm(data / name)
+    (data / "elsewhere").unlink(missing_ok=True)
+    assert mnist_csvs.wanted(data, SUMS) == [name]
+    mnist_csvs.unpack(archive, data, SUMS, [name])
+    assert is_whole(data)
+
+
+def test_modes_are_mended_and_rests_removed(data: Path) -> None:
+    (data / "mnist_train.csv").chmod(0o666)
+    data.chmod(0o777)
+    (data / ".mnist.tar.gz").write_bytes(b"half an archive")
+    before = mnist_csvs.mend(data, SUMS, dry=True)
+    assert len(before) == 3
+    assert mnist_csvs.mend(data, SUMS, dry=False) == before
+    assert data.stat().st_mode & 0o7777 == 0o755
+    assert is_whole(data)
+
+
+@pytest.mark.parametrize("cut", [100, 20_000])
+def test_a_damaged_archive_never_takes_a_files_place(cut: int, data: Path, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.tar.gz").write_bytes(archive.read_bytes()[:cut])
+    (data / "mnist_test_10.csv").unlink()
+    with pytest.raises(mnist_csvs.UnpackError, match=r"cut\.tar\.gz is damaged"):
+        mnist_csvs.unpack(tmp_path / "cut.tar.gz", data, SUMS, list(SUMS))
+    for path in data.glob("[!.]*"):
+        assert path.read_bytes() == CSVS[path.name]
+
+
+def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: Path) -> None:
+    wrong = SUMS | {"mnist_test.csv": SUMS["mnist_test.csv"] | {"sha256": "0" * 64}}
+    with pytest.raises(mnist_csvs.UnpackError, match=f"{SUMS['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
+        mnist_csvs.unpack(archive, data, wrong, ["mnist_test.csv"])
+    mnist_csvs.mend(data, SUMS, dry=False)
+    assert is_whole(data)
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  roles: [mnist]
+"""
+
+
+class Pis:
+    """Two Pis that are folders of this machine; Ansible runs the role on them as on any others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = [folder / name / "srv" / "mynn" / "mnist" for name in ("pi-01", "pi-02")]
+        self.cache = folder / "cache"
+        (folder / "play.yml").write_text(PLAY)
+        settings = {
+            "mnist_folder": f"{folder}/{{{{ inventory_hostname }}}}/srv/mynn/mnist",
+            "mnist_cache": str(self.cache),
+            "mnist_mirrors": [put_mirror(ARCHIVES, folder / "mirror")],
+            "__mnist_csvs": SUMS,
+            "__mnist_idx": {name: CONTENTS[name] for name in IDX},
+        }
+        (folder / "settings.json").write_text(json.dumps(settings))
+        self.command = [
+            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{folder}/play.yml"),
+            *("-i", "pi-01,pi-02,", "-c", "local", "-e", f"@{folder}/settings.json"),
+        ]
+        self.environment = {name: text for name, text in os.environ.items() if name != "MNIST_MIRRORS"}
+        self.environment |= {"ANSIBLE_ROLES_PATH": str(ROLES)}
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """Run the role. Returns how many changes it reports for the first Pi, and all that it prints."""
+        run = subprocess.run([*self.command, *options], env=self.environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        recap = re.search(r"pi-01 .*changed=(\d+)", run.stdout)
+        assert recap
+        return int(recap[1]), run.stdout
+
+    def are_whole(self) -> bool:
+        return all(map(is_whole, self.data))
+
+
+@pytest.fixture
+def pis(tmp_path: Path) -> Pis:
+    return Pis(tmp_path)
+
+
+def test_the_role_tells_does_and_rests(pis: Pis) -> None:
+    changes, printed = pis.run("--check", "--diff")
+    assert changes == 3
+    assert "mnist_train.csv unpacked" in printed
+    assert not pis.cache.exists(), "check mode fetches nothing"
+    assert not pis.data[0].exists()
+
+    assert pis.run()[0] == 4
+    assert pis.are_whole()
+
+    # Now nothing is needed any more: neither a mirror nor the cache, and one question to each Pi.
+    changes, printed = pis.run("-e", '{"mnist_mirrors": [], "mnist_cache": "/nowhere"}')
+    assert changes == 0
+    assert len(re.findall(r"ok: \[pi-01", printed)) == 2, "the settings are checked here, and one task goes to the Pi"
+    assert pis.run("--check", "--diff")[0] == 0
+
+    truncate(pis.data[0] / "mnist_train.csv")
+    assert pis.run("--check", "--diff")[0] == 1
+    assert pis.run()[0] == 2, "pushed and unpacked, but not fetched again"
+    assert pis.are_whole()
+
+
+def test_a_role_killed_at_any_moment_is_completed_by_the_next_run(pis: Pis) -> None:
+    for seconds in (0.6, 0.9, 1.2, 1.5):
+        run = subprocess.Popen(pis.command, env=pis.environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        for path in (path for data in pis.data if data.exists() for path in data.glob("[!.]*")):
+            assert path.read_bytes() == CSVS[path.name], "a Pi never sees half a file"
+    pis.run()
+    assert pis.are_whole()
+    assert pis.run()[0] == 0
