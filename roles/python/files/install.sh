@@ -3,17 +3,33 @@
 # The stamp is written last, so a run that was cut off is taken up again by the next.
 set -eu
 venv=$1 archive=$2 stamp=$3
+# A run that was cut off may have left this script at work: wait for it, and see whether it finished.
+exec 9>/run/lock/mynn-venv
+flock 9
+[ ! -e "$venv/$stamp" ] || exit 0
+rm -rf /var/cache/mynn-wheels.*/
 wheels=$(mktemp -d /var/cache/mynn-wheels.XXXXXX)
 trap 'rm -rf "$wheels"' EXIT
 tar -xf "$archive" -C "$wheels"
 
 # An environment belongs to one minor version of Python: after an upgrade of the system it is made anew.
-if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info[:2] != tuple(map(int, sys.argv[1].split("."))))' \
-    "$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" 2>/dev/null; then
+now=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if ! "$venv/bin/python" -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' "$now" ||
+    ! [ -d "$venv/lib/python$now" ]; then
     /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
-fi
+fi 2>/dev/null
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+
 rm -f "$venv"/installed-*
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
-    --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
+pip install --quiet --no-index --no-deps --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
+
+# What an earlier state of the requirements brought and this one does not name would hide apt's.
+wanted=" pip setuptools mynn $(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' "$wheels/requirements.txt" | tr '\n' ' ')"
+for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-z--'); do
+    case $wanted in
+        *" $name "*) ;;
+        *) pip uninstall --quiet --yes "$name" ;;
+    esac
+done
 touch "$venv/$stamp"
 rm -f "$archive"
