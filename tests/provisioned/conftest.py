@@ -1,0 +1,172 @@
+"""How the tests reach the Pis, and what is written down of each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host
+
+from tests.provisioned.pi import Pi, Settings, project
+from tests.provisioned.results import FAILS, NOT_ASKED, Check, PiResult, save
+
+ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_notebooks", "test_jupyter"]
+SETTINGS = pytest.StashKey[dict[str, Settings]]()
+PIS = pytest.StashKey[dict[str, Pi]]()
+RESULTS = pytest.StashKey[dict[str, PiResult]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Two options that playbooks/verify.yml uses; without them everything works as well."""
+    group = parser.getgroup("mynn-pi")
+    group.addoption("--settings", type=Path, help="the Pis' settings, as verify.yml writes them (default: ask it)")
+    group.addoption("--results", type=Path, help="folder for the results, a file a Pi (default: none are written)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reach the Pis as Ansible does, over one SSH connection each."""
+    config.stash[PIS] = {}
+    config.stash[RESULTS] = {}
+    config.option.hosts = config.option.hosts or "ansible://pis"
+    # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
+    # Without a path the connection would not be shared, and each command would shake hands anew.
+    sockets = tempfile.TemporaryDirectory(prefix="mynn-ssh-")
+    config.add_cleanup(sockets.cleanup)
+    os.environ.setdefault("ANSIBLE_SSH_EXTRA_ARGS", f"-o ControlPath={sockets.name}/%C")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask in the order in which a Pi is made."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: ROLES.index(item.path.stem) if item.path.parent == here else -1)
+
+
+@pytest.fixture(scope="module")
+def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
+    """The Pi that is asked."""
+    return _pi(request.config, host)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ask nothing of a Pi that does not answer: once is enough to know."""
+    if pi := _pi_of(item):
+        if pi.lost:
+            pytest.skip(f"{pi.name} does not answer")
+        if not pi.greeted:
+            pi.greet()
+        if pi.lost:
+            pytest.fail(pi.lost, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep passwords out of every report, and write down what came of the test."""
+    report = yield
+    if pi := _pi_of(item):
+        _hide(pi.settings.password, report)
+        _note(_check(item, pi), report, call, pi)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the results."""
+    folder = session.config.getoption("--results", default=None)
+    for name, result in session.config.stash[RESULTS].items() if folder else ():
+        result.ended = time.time()
+        result.lost = session.config.stash[PIS][name].lost
+        save(result, folder)
+
+
+def _pi(config: pytest.Config, host: Host) -> Pi:
+    name = host.backend.get_hostname()
+    pis = config.stash[PIS]
+    if name not in pis:
+        if SETTINGS not in config.stash:
+            config.stash[SETTINGS] = _settings(config)
+        pis[name] = Pi(name, host, config.stash[SETTINGS][name])
+    return pis[name]
+
+
+def _pi_of(item: pytest.Item) -> Pi | None:
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    return _pi(item.config, host) if host else None
+
+
+def _settings(config: pytest.Config) -> dict[str, Settings]:
+    """What the playbook provisioned each Pi with, as Ansible itself understands inventory, group_vars and defaults."""
+    path = config.getoption("--settings", default=None)
+    if path:
+        return _read_settings(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "settings.json")
+        inventory = config.getoption("--ansible-inventory")
+        command = ["ansible-playbook", str(project() / "playbooks/verify.yml"), "--tags=settings"]
+        command += [f"--inventory={inventory}"] if inventory else []
+        run = subprocess.run(
+            [*command, f"--extra-vars={json.dumps({'verify_settings': str(path)})}"], capture_output=True, text=True
+        )
+        if run.returncode:
+            raise pytest.UsageError(f"playbooks/verify.yml does not know the Pis' settings:\n{run.stdout}{run.stderr}")
+        return _read_settings(path)
+
+
+def _read_settings(path: Path) -> dict[str, Settings]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Settings(**settings) for name, settings in content.items()}
+
+
+def _hide(password: str, report: pytest.TestReport) -> None:
+    """A failed comparison shows what it compared; no password may be read there."""
+    if report.longrepr and password in str(report.longrepr):
+        report.longrepr = str(report.longrepr).replace(password, "(the password)")
+    report.sections = [(name, text.replace(password, "(the password)")) for name, text in report.sections]
+
+
+def _check(item: pytest.Item, pi: Pi) -> Check:
+    results = item.config.stash[RESULTS]
+    result = results.setdefault(pi.name, PiResult(pi.name, pi.settings.url))
+    function = getattr(item, "function", None)
+    module = getattr(item, "module", None)
+    name = item.name.partition("[")[0]
+    for check in result.checks:
+        if check.name == name:
+            return check
+    check = Check(_first_paragraph(module), name, _first_paragraph(function))
+    result.checks.append(check)
+    return check
+
+
+def _first_paragraph(thing: object) -> str:
+    return " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], pi: Pi) -> None:
+    check.seconds = round(check.seconds + report.duration, 2)
+    check.figures.update(report.user_properties)
+    if report.failed:
+        check.outcome, check.reason = FAILS, _reason(call)
+    elif report.skipped and check.outcome != FAILS:
+        check.outcome, check.reason = NOT_ASKED, _reason(call)
+    check.reason = check.reason.replace(pi.settings.password, "(the password)")
+
+
+def _reason(call: pytest.CallInfo[None]) -> str:
+    """The sentence that a test gives for its failure, without what pytest adds to it."""
+    error = call.excinfo.value if call.excinfo else None
+    text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()
+    expected = isinstance(error, (AssertionError, ConnectionError, pytest.fail.Exception, pytest.skip.Exception))
+    return text if expected else f"The test itself broke: {type(error).__name__}: {text.splitlines()[0] if text else ''}"

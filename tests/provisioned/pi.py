@@ -1,0 +1,116 @@
+"""A Pi as these tests see it: its settings, and many questions asked in one command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testinfra.host import Host
+
+END_OF_FIELD, END_OF_ANSWER = "\x1f", "\x1e"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What playbooks/verify.yml says of a Pi: the settings that site.yml provisioned it with."""
+
+    address: str
+    user: str
+    ssh: str  # the arguments that reach it, all but the account's key
+    hostname: str
+    venv: str
+    mnist_folder: str
+    mnist_csvs: dict[str, dict[str, Any]]
+    pristine: str
+    lessons: str
+    student: str
+    folder: str
+    url: str
+    authority: str  # file with the certificate that the server's is checked against; empty for http
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command on the Pi ended, and what it printed to its output and its error output."""
+
+    status: int
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self.text.splitlines()
+
+
+Answers = Mapping[str, Answer]
+
+
+class Pi:
+    """One Pi of the inventory."""
+
+    def __init__(self, name: str, host: Host, settings: Settings) -> None:
+        self.name = name
+        self.host = host
+        self.settings = settings
+        self.greeted = False
+        self.lost = ""  # why it cannot be asked any more
+
+    def greet(self) -> None:
+        """Find out whether this Pi can be asked at all; `lost` says why not."""
+        self.greeted = True
+        try:
+            answer = self.host.run("sudo -n true")
+        except RuntimeError as error:
+            self.lost = self._unreachable(error)
+            return
+        if answer.rc != 0:
+            self.lost = (
+                f"sudo on {self.name} wants a password from {self.settings.user or 'your account'}, and these tests "
+                "have none to give: allow it sudo without a password (`sudo visudo -f /etc/sudoers.d/teacher` on the "
+                "Pi, a line such as `pi ALL=(ALL) NOPASSWD: ALL`)."
+            )
+
+    def ask(self, questions: Mapping[str, str]) -> Answers:
+        """Run each of the shell commands as root, all over one connection, and return what each came to by its name."""
+        script = "cd /\n" + "".join(
+            f"printf '%s\\037' {shlex.quote(name)}\n( {command}\n) </dev/null 2>&1\nprintf '\\037%d\\036' $?\n"
+            for name, command in questions.items()
+        )
+        try:
+            result = self.host.run("sudo -n /bin/sh -c %s", script)
+        except RuntimeError as error:
+            self.lost = self._unreachable(error)
+            raise ConnectionError(self.lost) from None
+        fields = [
+            answer.split(END_OF_FIELD)
+            for answer in result.stdout_bytes.decode("utf-8", "replace").split(END_OF_ANSWER)
+            if answer
+        ]
+        answers = {name: Answer(int(status), text.strip()) for name, text, status in fields}
+        if answers.keys() != questions.keys():
+            raise ConnectionError(f"{self.name} did not answer all that was asked: {result.stderr.strip()}")
+        return answers
+
+    def as_student(self, command: str) -> str:
+        """The command for `ask` that runs another one as the student."""
+        return f"runuser -u {shlex.quote(self.settings.student)} -- /bin/sh -c {shlex.quote(command)}"
+
+    def as_student_python(self, code: str) -> str:
+        """The command for `ask` that runs a piece of Python as the student, in the Pi's environment."""
+        return self.as_student(f"{self.settings.venv}/bin/python -c {shlex.quote(code)}")
+
+    def _unreachable(self, error: RuntimeError) -> str:
+        said = getattr(error.args[0], "stderr", "").strip().splitlines()
+        return (
+            f"{self.name} cannot be reached over SSH at {self.settings.address} ({said[-1] if said else 'no answer'}). "
+            "Is it switched on and in the network?"
+        )
+
+
+def project() -> Path:
+    """The project's folder."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,67 @@
+"""What came of the tests, in words that a teacher can read."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+HOLDS, FAILS, NOT_ASKED = "holds", "fails", "not asked"
+
+
+@dataclass
+class Check:
+    """One test of one Pi."""
+
+    role: str
+    name: str
+    sentence: str  # what holds
+    outcome: str = HOLDS
+    reason: str = ""  # why it does not, or why it was not asked
+    seconds: float = 0.0
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PiResult:
+    """All tests of one Pi; `lost` says why it could not be asked."""
+
+    pi: str
+    url: str = ""
+    began: float = field(default_factory=time.time)
+    ended: float = field(default_factory=time.time)
+    lost: str = ""
+    checks: list[Check] = field(default_factory=list)
+
+    def those(self, outcome: str) -> list[Check]:
+        """The checks with this outcome."""
+        return [check for check in self.checks if check.outcome == outcome]
+
+    @property
+    def ready(self) -> bool:
+        """Whether this Pi is what it should be."""
+        return not self.lost and bool(self.checks) and not self.those(FAILS)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Every figure that a check recorded."""
+        return {name: figure for check in self.checks for name, figure in check.figures.items()}
+
+
+def save(result: PiResult, folder: Path) -> None:
+    """Write the result into the folder, under the Pi's name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(result), indent=1)
+    (folder / f"{result.pi}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load(name: str, folder: Path) -> PiResult:
+    """Read the result of a Pi; where there is none, its tests broke off."""
+    try:
+        content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return PiResult(name, lost=f"The tests of {name} broke off before they had asked anything.")
+    checks = [Check(**check) for check in content.pop("checks")]
+    return PiResult(**content, checks=checks)

@@ -1,0 +1,42 @@
+"""MNIST"""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests.provisioned.pi import Answers, Pi
+
+
+@pytest.fixture(scope="module")
+def answers(pi: Pi) -> Answers:
+    """What the student sees and may do in the data's folder."""
+    folder = shlex.quote(pi.settings.mnist_folder)
+    names = " ".join(map(shlex.quote, pi.settings.mnist_csvs))
+    return pi.ask(
+        {
+            "sums": pi.as_student(f"cd {folder} && sha256sum {names}"),
+            "writable": pi.as_student("find /srv/mynn -writable -print -quit"),
+            "others": f"cd {folder} && find {names} ! -perm -o=r",
+        }
+    )
+
+
+def test_digits_are_all_there(pi: Pi, answers: Answers) -> None:
+    """All 70,000 digits are there, and the book's small files, byte for byte."""
+    found = dict(reversed(line.split(maxsplit=1)) for line in answers["sums"].lines if len(line.split()) == 2)
+    wrong = [name for name, wanted in pi.settings.mnist_csvs.items() if found.get(name) != wanted["sha256"]]
+    assert not wrong, f"Missing, unreadable for the student or not what they should be: {', '.join(wrong)}."
+
+
+def test_everybody_can_read_them(answers: Answers) -> None:
+    """Every account can read the digits."""
+    assert answers["others"].status == 0, answers["others"].text
+    assert answers["others"].text == "", f"Not everybody can read {', '.join(answers['others'].lines)}."
+
+
+def test_students_cannot_change_them(answers: Answers) -> None:
+    """Students cannot change or delete the digits."""
+    assert answers["writable"].status == 0, f"The student cannot look through /srv/mynn: {answers['writable'].text}"
+    assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."

@@ -1,0 +1,43 @@
+"""The network"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.provisioned.pi import Answers, Pi
+
+
+@pytest.fixture(scope="module")
+def answers(pi: Pi) -> Answers:
+    mynn = f"{pi.settings.venv}/bin/mynn"
+    return pi.ask(
+        {
+            "import": pi.as_student_python("import mynn; print(mynn.__version__)"),
+            "info": pi.as_student(f"{mynn} info --json"),
+            "smoke": pi.as_student(f"timeout 3600 {mynn} smoke --json 2>/dev/null"),
+        }
+    )
+
+
+def test_mynn_is_there(pi: Pi, answers: Answers) -> None:
+    """The package mynn is there for students, and finds the digits."""
+    assert answers["import"].status == 0, f"mynn cannot be imported: {answers['import'].text}"
+    assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
+    files = json.loads(answers["info"].text)["files"]
+    assert sorted(files) == sorted(pi.settings.mnist_csvs), f"mynn finds only these digits: {', '.join(files)}."
+
+
+def test_it_learns(answers: Answers, record_property: Callable[[str, object], None]) -> None:
+    """It learns to read digits: a short training on its own data clears the bar."""
+    smoke = answers["smoke"]
+    assert smoke.status in (0, 1), f"The smoke training fails (`mynn smoke` as the student says why): {smoke.text}"
+    result = json.loads(smoke.text)
+    for name in ("accuracy", "bar", "seconds", "peak_mib"):
+        record_property(f"smoke_{name}", result[name])
+    assert result["accuracy"] >= result["bar"], (
+        f"After the smoke training it reads {result['accuracy']:.1%} of the digits rightly, less than {result['bar']:.1%}."
+    )
+    assert smoke.status == 0, f"`mynn smoke` ends with {smoke.status}, although its accuracy clears the bar."

@@ -1,0 +1,90 @@
+"""Python"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.provisioned.pi import Answers, Pi, project
+
+# Each package does a little of what it is there for.
+SCIENCE = """
+import importlib, io
+def numpy():
+    import numpy
+    assert numpy.allclose(numpy.linalg.solve([[2, 1], [1, 3]], [3, 5]), [0.8, 1.4])
+def scipy():
+    import scipy.ndimage, scipy.special
+    assert scipy.special.expit(0) == 0.5 and scipy.ndimage.rotate([[1, 0], [0, 1]], 90).shape == (2, 2)
+def matplotlib():
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+    matplotlib.pyplot.imshow([[0, 1], [1, 0]])
+    matplotlib.pyplot.savefig(picture)
+def pillow():
+    import PIL.Image
+    assert PIL.Image.open(picture).size > (100, 100)
+def notebook():
+    import notebook.app
+picture = io.BytesIO()
+for try_it in numpy, scipy, matplotlib, pillow, notebook:
+    try:
+        try_it()
+    except Exception as error:
+        print(f"{try_it.__name__} ({type(error).__name__}: {error})")
+"""
+
+VERSIONS = """
+import importlib.metadata, json, sys
+print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:]}))
+"""
+
+
+def floors() -> list[Requirement]:
+    """What pyproject.toml asks of the packages that pip puts on a Pi: earlier versions have known holes."""
+    content = tomllib.loads((project() / "pyproject.toml").read_text(encoding="utf-8"))
+    requirements = map(Requirement, content["dependency-groups"]["pi"])
+    return [requirement for requirement in requirements if requirement.specifier]
+
+
+@pytest.fixture(scope="module")
+def answers(pi: Pi) -> Answers:
+    venv = pi.settings.venv
+    names = " ".join(requirement.name for requirement in floors())
+    return pi.ask(
+        {
+            "science": pi.as_student_python(SCIENCE),
+            "versions": pi.as_student(f"{venv}/bin/python -c '{VERSIONS}' {names}"),
+            "check": pi.as_student(f"{venv}/bin/python -m pip --disable-pip-version-check check"),
+            "writable": pi.as_student("find /opt/mynn ! -type l -writable -print -quit"),
+        }
+    )
+
+
+def test_science_works(answers: Answers) -> None:
+    """numpy, scipy, matplotlib, Pillow and Notebook are there, and work."""
+    assert answers["science"].status == 0, f"The environment's Python does not run: {answers['science'].text}"
+    assert answers["science"].text == "", f"What does not work: {'; '.join(answers['science'].lines)}"
+
+
+def test_jupyter_has_no_known_holes(answers: Answers) -> None:
+    """Jupyter is new enough to have no known holes."""
+    assert answers["versions"].status == 0, f"Jupyter is not all there: {answers['versions'].text}"
+    versions = json.loads(answers["versions"].text)
+    old = [f"{need.name} {versions[need.name]}" for need in floors() if versions[need.name] not in need.specifier]
+    assert not old, f"Too old, with known holes: {', '.join(old)} (wanted: {', '.join(map(str, floors()))})."
+
+
+def test_packages_fit_together(answers: Answers) -> None:
+    """All Python packages fit together."""
+    assert answers["check"].status == 0, f"Python packages do not fit together: {'; '.join(answers['check'].lines)}"
+
+
+def test_students_cannot_change_it(answers: Answers) -> None:
+    """Students cannot change the programs that all use."""
+    assert answers["writable"].status == 0, f"The student cannot look through /opt/mynn: {answers['writable'].text}"
+    assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."
