@@ -155,7 +155,7 @@ def test_a_damaged_file_is_refused_and_never_half_believed(tmp_path: Path) -> No
         if trial % 4 == 0:
             del damaged[random.integers(len(whole)) :]
         else:
-            damaged[random.integers(len(whole))] ^= 1 << random.integers(8)
+            damaged[random.integers(len(whole))] ^= 1 << int(random.integers(8))
         path.write_bytes(damaged)
         try:
             loaded = NeuralNetwork.load(path)
