@@ -4,7 +4,7 @@
 set -eu
 venv=$1 archive=$2 stamp=$3
 # A run that was cut off may have left this script at work: wait for it, and see whether it finished.
-exec 9>/run/lock/mynn-venv
+exec 9>/run/mynn-venv.lock
 flock 9
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -rf /var/cache/mynn-wheels.*/
