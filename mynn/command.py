@@ -94,6 +94,6 @@ def _info(options: argparse.Namespace) -> int:
 
 def _version_of(package: str) -> str:
     try:
-        return version(package)  # from the package's metadata: importing scipy takes a Pi Zero ten seconds
+        return version(package)  # from the package's metadata: importing scipy takes a Pi Zero seconds
     except PackageNotFoundError:
         return "missing"

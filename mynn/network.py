@@ -26,7 +26,7 @@ def sigmoid(sums: ArrayLike) -> Floats:
     """Squash sums of any size into 0..1, in the same shape: 1 / (1 + exp(-sums)).
 
     Written with tanh, which is the same curve and never overflows. (scipy.special.expit is it too, for
-    24 MiB and about eight seconds of a Pi Zero each time that a notebook starts.)
+    24 MiB and, on a Pi Zero, some seconds each time that a notebook starts.)
     """
     curve: Floats = 0.5 + 0.5 * np.tanh(0.5 * np.asarray(sums))
     return curve
