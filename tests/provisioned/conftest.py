@@ -145,7 +145,7 @@ def _check(item: pytest.Item, pi: Pi) -> Check:
     for check in result.checks:
         if check.name == name:
             return check
-    check = Check(_first_paragraph(module), name, _first_paragraph(function))
+    check = Check(_first_paragraph(module).rstrip("."), name, _first_paragraph(function))
     result.checks.append(check)
     return check
 
@@ -169,4 +169,4 @@ def _reason(call: pytest.CallInfo[None]) -> str:
     error = call.excinfo.value if call.excinfo else None
     text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()
     expected = isinstance(error, (AssertionError, ConnectionError, pytest.fail.Exception, pytest.skip.Exception))
-    return text if expected else f"The test itself broke: {type(error).__name__}: {text.splitlines()[0] if text else ''}"
+    return text if expected else f"The test itself broke: {type(error).__name__}: {text.partition(chr(10))[0]}"

@@ -97,7 +97,13 @@ class Kernel:
     def run(self, code: str, seconds: float = 300) -> Output:
         """Run a cell to its end, which must come within so many seconds, or it is a TimeoutError."""
         message = uuid.uuid4().hex
-        header = {"msg_id": message, "msg_type": "execute_request", "session": message, "username": "", "version": "5.3"}
+        header = {
+            "msg_id": message,
+            "msg_type": "execute_request",
+            "session": message,
+            "username": "",
+            "version": "5.3",
+        }
         content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False, "stop_on_error": True}
         request = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         self.socket.send(json.dumps(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Answer:
     def lines(self) -> list[str]:
         """The lines of the text."""
         return self.text.splitlines()
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """The SHA256 sums of files by their name, where the command was sha256sum."""
+        return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", self.text, re.M)}
 
 
 Answers = Mapping[str, Answer]

@@ -1,10 +1,11 @@
 """The report: one page for a teacher, and JUnit's XML for a program.
 
-python -m tests.provisioned.report RESULTS REPORT PI...
+python -m tests.provisioned.report RESULTS REPORT INVENTORY PI...
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -13,11 +14,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tests.provisioned.pi import project
 from tests.provisioned.results import FAILS, HOLDS, NOT_ASKED, PiResult, load, save
 
 
-def page(results: list[PiResult]) -> str:
+def page(results: list[PiResult], inventory: Path) -> str:
     """The page: self-contained HTML, in which everything that came from a Pi is escaped."""
+    usual = inventory == project() / "inventory.ini"
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -34,6 +37,7 @@ def page(results: list[PiResult]) -> str:
         faulty=[result for result in results if not result.ready and not result.lost],
         when=time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(max(result.ended for result in results))),
         seconds=max(result.ended for result in results) - min(result.began for result in results),
+        command=".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}"),
         HOLDS=HOLDS,
         FAILS=FAILS,
         NOT_ASKED=NOT_ASKED,
@@ -86,12 +90,12 @@ def _role(check: object) -> str:
 
 def main(arguments: list[str]) -> None:
     """Read the Pis' results and write index.html and junit.xml."""
-    work, report = map(Path, arguments[:2])
-    results = [load(name, work) for name in arguments[2:]]
+    work, report, inventory = map(Path, arguments[:3])
+    results = [load(name, work) for name in arguments[3:]]
     report.mkdir(parents=True, exist_ok=True)
     for result in results:
         save(result, work)  # also where its tests broke off, for who reads on
-    (report / "index.html").write_text(page(results), encoding="utf-8")
+    (report / "index.html").write_text(page(results, inventory), encoding="utf-8")
     junit(results).write(report / "junit.xml", encoding="utf-8", xml_declaration=True)
 
 

@@ -1,4 +1,4 @@
-"""MNIST"""
+"""MNIST."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def answers(pi: Pi) -> Answers:
 
 def test_digits_are_all_there(pi: Pi, answers: Answers) -> None:
     """All 70,000 digits are there, and the book's small files, byte for byte."""
-    found = dict(reversed(line.split(maxsplit=1)) for line in answers["sums"].lines if len(line.split()) == 2)
+    found = answers["sums"].sums
     wrong = [name for name, wanted in pi.settings.mnist_csvs.items() if found.get(name) != wanted["sha256"]]
     assert not wrong, f"Missing, unreadable for the student or not what they should be: {', '.join(wrong)}."
 

@@ -1,4 +1,4 @@
-"""The lessons"""
+"""The lessons."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
 
 def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
     """An untouched copy of every lesson is there, to start over from."""
-    found = dict(reversed(line.split(maxsplit=1)) for line in answers["pristine"].lines if len(line.split()) == 2)
+    found = answers["pristine"].sums
     wrong = [
         lesson.name
         for lesson in lessons(pi)

@@ -1,4 +1,4 @@
-"""Python"""
+"""Python."""
 
 from __future__ import annotations
 

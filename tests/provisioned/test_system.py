@@ -1,4 +1,4 @@
-"""The system"""
+"""The system."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answers(pi: Pi) -> Answers:
             "keys": f'grep -c "^[^#]" "$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys"',
             "journal": "logger --tag mynn-verify asked; journalctl --sync; "
             "journalctl --directory=/run/log/journal --identifier=mynn-verify --lines=1 --output=cat",
-            "journal's disk": "stat --file-system --format=%T /run/log/journal",
+            "disk": "stat --file-system --format=%T /run/log/journal",
             "container": "systemd-detect-virt --container",
             "swap": "swapon --show=NAME --noheadings",
             "zram": "modprobe --dry-run zram",
@@ -105,15 +105,15 @@ def test_ssh_takes_keys_only(pi: Pi, answers: Answers) -> None:
 def test_journal_is_in_ram(answers: Answers) -> None:
     """Its logs are kept in RAM and do not wear the card."""
     assert answers["journal"].text == "asked", "What is logged now does not end up in /run/log/journal."
-    assert answers["journal's disk"].text == "tmpfs", f"/run/log/journal is on {answers["journal's disk"].text}."
+    assert answers["disk"].text == "tmpfs", f"/run/log/journal is on {answers['disk'].text}, not in RAM."
 
 
 def test_swap_is_in_ram(answers: Answers) -> None:
     """It swaps into compressed RAM, not onto the card."""
     if answers["container"].status == 0:
-        pytest.skip("Its swap was not asked for: it is a container, which has none of its own.")
+        pytest.skip("It is a container, which has no swap of its own.")
     if answers["zram"].status != 0:
-        pytest.skip("It has no swap: its kernel has no zram.")
+        pytest.skip("It has none: its kernel knows no zram.")
     swap = answers["swap"].lines
     assert swap, "It has no swap, so a larger training ends for want of memory: does systemd-zram-setup@zram0 run?"
     onto_card = [name for name in swap if not name.startswith("/dev/zram")]
