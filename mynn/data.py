@@ -8,13 +8,16 @@ time, when they are used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from mynn import cache, kernel
 
 SIDE = 28  # a digit is 28 x 28 pixels
 PIXELS = SIDE * SIDE
@@ -22,9 +25,12 @@ LABELS = 10
 
 _NUMBERS = 1 + PIXELS  # on a line
 _BLOCK = 50  # lines read at once: few calls of numpy, and arrays that stay near a small processor
+_PICKED = 1000  # examples trained on between two signs of progress
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
+Block = tuple[NDArray[Any], NDArray[Any]]  # rows, shape (n, ...), and their labels, shape (n,)
 
 
 class DataError(ValueError):
@@ -39,7 +45,8 @@ class Examples:
     `pixels`  0 (paper) to 255 (ink), row by row from the top left, shape (n, 784), one byte each
 
     Going through them gives (inputs, label) one by one, ready for the network: inputs of shape (784,)
-    in 0.01..1.0 and the label as an int.
+    in 0.01..1.0 and the label as an int; so does `examples[7]`. `examples[:100]` are the first hundred,
+    and `examples[indices]` those of an array of indices.
     """
 
     labels: Bytes
@@ -48,6 +55,16 @@ class Examples:
     def __len__(self) -> int:
         """Return how many digits there are."""
         return len(self.labels)
+
+    @overload
+    def __getitem__(self, which: int | np.integer[Any]) -> tuple[Floats, int]: ...
+    @overload
+    def __getitem__(self, which: slice | NDArray[Any]) -> Examples: ...
+    def __getitem__(self, which: Any) -> tuple[Floats, int] | Examples:
+        """Return (inputs, label) of one, or the examples of a slice or an array."""
+        if isinstance(which, slice | np.ndarray):
+            return Examples(self.labels[which], self.pixels[which])
+        return scale(self.pixels[which]), int(self.labels[which])
 
     def __iter__(self) -> Iterator[tuple[Floats, int]]:
         """Give (inputs, label), one digit at a time."""
@@ -64,11 +81,39 @@ def scale(pixels: Bytes) -> Floats:
     return inputs
 
 
-def targets_for(label: int) -> Floats:
-    """Return what the outputs should be, shape (10,): 0.99 for the label, 0.01 for the nine others."""
-    targets = np.full(LABELS, 0.01)
+def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
+    """Return what the outputs should be, shape (output_nodes,): 0.99 for the label, 0.01 for all others."""
+    targets = np.full(output_nodes, 0.01)
     targets[label] = 0.99
     return targets
+
+
+def pick(examples: Examples | Sequence[Pair], order: NDArray[np.integer[Any]]) -> Iterator[Block]:
+    """Give the examples in this order, as blocks: see `blocks`."""
+    for first in range(0, len(order), _PICKED):
+        indices = order[first : first + _PICKED]
+        if isinstance(examples, Examples):
+            yield examples.pixels[indices], examples.labels[indices]
+        else:
+            yield _stack([examples[index] for index in indices])
+
+
+def blocks(examples: Iterable[Pair]) -> Iterator[Block]:
+    """Give the examples as blocks of (rows, labels).
+
+    The rows of `Examples` are pixels, (n, 784), one byte each; those of other pairs are inputs, (n, inputs).
+    """
+    if isinstance(examples, Examples):
+        if len(examples):
+            yield examples.pixels, examples.labels
+        return
+    pairs = iter(examples)
+    while block := list(islice(pairs, _PICKED)):
+        yield _stack(block)
+
+
+def _stack(pairs: list[Pair]) -> Block:
+    return np.array([inputs for inputs, _ in pairs], np.float64), np.array([label for _, label in pairs], np.intp)
 
 
 def mnist_folder() -> Path:
@@ -79,9 +124,22 @@ def mnist_folder() -> Path:
 def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples:
     """Read a CSV of digits; with a limit, no more lines than that are read.
 
-    Needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
-    not a label 0..9 and 784 pixels 0..255, is a DataError.
+    Needs 785 bytes of memory a digit and little more; less after the first time, when the digits are in the
+    cache and are looked up there as they are needed (mynn.cache). A file that is missing or empty, or a line
+    that is not a label 0..9 and 784 pixels 0..255, is a DataError.
     """
+    kept = cache.find(path, PIXELS, limit)
+    if kept:
+        return Examples(*kept)
+    state = cache.state_of(path)
+    examples, whole = _read(path, limit)
+    if whole:
+        cache.keep(path, state, examples.labels, examples.pixels)
+    return examples
+
+
+def _read(path: str | os.PathLike[str], limit: int | None) -> tuple[Examples, bool]:
+    """Return the digits, and whether these are all of the file."""
     labels, pixels = bytearray(), bytearray()
     try:
         with Path(path).open("rb") as file:
@@ -92,24 +150,25 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
                     rows = _parse_with_care(block, path, len(labels) + 1)
                 labels += rows[:, 0].tobytes()
                 pixels += rows[:, 1:].tobytes()
+            whole = not file.read(1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{path}: {reason}; set MNIST_DIR to the folder of MNIST") from error
     if not labels:
         raise DataError(f"{path}: there is not one line in this file; fetch it again")
-    return Examples(
-        np.frombuffer(labels, np.uint8),
-        np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS),
-    )
+    return Examples(np.frombuffer(labels, np.uint8), np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)), whole
 
 
 def _parse(lines: list[bytes]) -> Bytes | None:
-    """Parse whole lines at numpy's speed: shape (lines, 785), or None if anything at all is unusual.
+    """Parse whole lines quickly: shape (lines, 785), or None if anything at all is unusual.
 
-    A number is found from its end, the comma or newline behind it: its ones are one character before
-    that, its tens two, its hundreds three.
+    The compiled kernel does it if it is there, else numpy. Then a number is found from its end, the comma or
+    newline behind it: its ones are one character before that, its tens two, its hundreds three.
     """
-    text = np.frombuffer(b"".join(lines), np.uint8)
+    joined = b"".join(lines)
+    if kernel.READY:
+        return kernel.parse(joined, len(lines), _NUMBERS, LABELS)
+    text = np.frombuffer(joined, np.uint8)
     ends = np.flatnonzero(text < ord("0"))  # whatever comes before "0" should be a comma or a newline
     if len(ends) != len(lines) * _NUMBERS or text.max() > ord("9"):
         return None

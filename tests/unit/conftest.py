@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,23 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 # What the tests start, kernels for one, is to import mynn from this tree.
 os.environ["PYTHONPATH"] = str(PROJECT)
+
+# A network of ours is too small to be worth a second thread.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+# With its compiled part, wherever there is a compiler: up to date before anything imports it.
+subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty folder for mynn's caches: what a test reads is not to stay in the home of whoever runs it."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        plots = Path.home() / ".cache/matplotlib"
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(plots)))  # it takes seconds to fill
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +38,16 @@ def mnist() -> Path:
     fetch = PROJECT / "roles/mnist/library/mnist_fetch.py"
     run = subprocess.run([sys.executable, fetch], check=True, stdout=subprocess.PIPE, text=True)
     return Path(run.stdout.strip())
+
+
+@pytest.fixture(params=["numpy", "kernel"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of doing the work, in turn."""
+    from mynn import kernel
+
+    chosen = str(request.param)
+    if chosen == "numpy":
+        monkeypatch.setattr(kernel, "READY", False)
+    elif not kernel.READY:
+        pytest.skip(f"no compiled kernel: {kernel.STATE}")
+    return chosen

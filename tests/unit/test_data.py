@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,8 +33,9 @@ def holds(examples: Examples, rows: list[list[str]]) -> bool:
     )
 
 
-def test_the_reader_agrees_with_the_csv_module(mnist: Path) -> None:
-    path = mnist / "mnist_test.csv"
+def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path, way: str) -> None:
+    path = tmp_path / "one that no cache knows.csv"
+    shutil.copy(mnist / "mnist_test.csv", path)
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 10_000
@@ -40,13 +43,13 @@ def test_the_reader_agrees_with_the_csv_module(mnist: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 100, 103])
-def test_any_number_of_lines_is_read(tmp_path: Path, count: int) -> None:
+def test_any_number_of_lines_is_read(tmp_path: Path, count: int, way: str) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(count)
     path.write_text(text_of(rows))
     assert holds(read_csv(path), rows)
 
 
-def test_harmless_differences_are_read_all_the_same(tmp_path: Path) -> None:
+def test_harmless_differences_are_read_all_the_same(tmp_path: Path, way: str) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(53)
     for text in (
         text_of(rows).removesuffix("\n"),  # an editor without a last newline
@@ -58,7 +61,7 @@ def test_harmless_differences_are_read_all_the_same(tmp_path: Path) -> None:
         assert holds(read_csv(path), rows)
 
 
-def test_a_limit_reads_no_further(tmp_path: Path) -> None:
+def test_a_limit_reads_no_further(tmp_path: Path, way: str) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(60)
     path.write_text(text_of(rows) + "a line that is bad\n")
     for limit in (1, 50, 60):
@@ -92,7 +95,7 @@ BAD: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("line", [1, 50, 51])
-def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: int) -> None:
+def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: int, way: str) -> None:
     spoil, reason = BAD[kind]
     path, rows = tmp_path / "digits.csv", some_rows(60)
     rows[line - 1] = spoil(rows[line - 1])
@@ -128,7 +131,7 @@ def plainly(text: bytes) -> list[list[int]] | None:
     return rows
 
 
-def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path) -> None:
+def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path, way: str) -> None:
     """The quick way and the careful way together accept just what the simplest way does."""
     path, random = tmp_path / "digits.csv", np.random.default_rng(8)
     whole = text_of(some_rows(4)).encode()
@@ -151,8 +154,9 @@ def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path) -> None:
     assert 100 < sum(verdicts) < 400
 
 
-def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path) -> None:
-    """Less than 60 MiB above Python and numpy, at the peak, the network's code included."""
+@pytest.mark.parametrize("kernel", ["on", "off"])
+def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path, kernel: str) -> None:
+    """Less than 60 MiB above Python and numpy, at the peak, the network's code included; then from the cache."""
     program = """if True:
         import sys, numpy
         from pathlib import Path
@@ -164,10 +168,16 @@ def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path) -> None:
         print(len(examples), peak() - before)
     """
     command = [sys.executable, "-c", program, str(mnist / "mnist_train.csv")]
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    count, mib = run.stdout.split()
-    assert int(count) == 60_000
-    assert 44 < float(mib) < 60  # 45 of them are the digits
+    environment = {**os.environ, "MYNN_KERNEL": kernel, "XDG_CACHE_HOME": str(tmp_path)}
+
+    def peak() -> float:
+        run = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        count, mib = run.stdout.split()
+        assert int(count) == 60_000
+        return float(mib)
+
+    assert 44 < peak() < 60  # 45 of them are the digits
+    assert peak() < 12  # these are nowhere in the process yet: only in what Linux keeps of files
 
 
 def test_examples_come_one_by_one_ready_for_the_network(tmp_path: Path) -> None:
@@ -185,3 +195,13 @@ def test_examples_come_one_by_one_ready_for_the_network(tmp_path: Path) -> None:
 def test_inputs_and_targets_stay_off_zero() -> None:
     assert scale(np.array([0, 255], np.uint8)).tolist() == [0.01, 1.0]
     assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
+
+
+def test_some_of_the_examples_are_examples_too(tmp_path: Path) -> None:
+    path, rows = tmp_path / "digits.csv", some_rows(9)
+    path.write_text(text_of(rows))
+    examples = read_csv(path)
+    assert holds(examples[2:5], rows[2:5])
+    assert holds(examples[np.array([7, 0])], [rows[7], rows[0]])
+    inputs, label = examples[np.intp(8)]
+    assert label == int(rows[8][0]) and (inputs == scale(examples.pixels[8])).all()
