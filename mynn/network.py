@@ -1,4 +1,4 @@
-"""A neural network of three layers, one example at a time: the whole algorithm on one page.
+"""A neural network of three layers, one example at a time: the whole algorithm on two pages.
 
     inputs  --wih-->  hidden nodes  --who-->  outputs
 
@@ -10,16 +10,19 @@ little, so that the same inputs would do a little better next time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
-VERSION = 1  # of what a saved file holds; raise it when that changes
+from mynn import kernel, storage
+from mynn.data import Examples, Pair, blocks, pick, scale, targets_for
 
-Floats = NDArray[np.float64]
+RULES = ("book", "gradient")
+
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 
 
 def sigmoid(sums: ArrayLike) -> Floats:
@@ -32,26 +35,35 @@ def sigmoid(sums: ArrayLike) -> Floats:
     return curve
 
 
-class NetworkFileError(ValueError):
-    """A file that does not hold a network: the message says which file, what is wrong, what to do."""
+def logit(signals: Floats) -> Floats:
+    """Undo the sigmoid: which sums give these signals (each between 0 and 1, and neither)."""
+    sums: Floats = np.log(signals / (1.0 - signals))
+    return sums
 
 
 class NeuralNetwork:
-    """Inputs, one hidden layer, outputs; trained by the rule of the book.
+    """Inputs, one hidden layer, outputs; trained one example at a time.
 
     `wih`            the weights from inputs to hidden nodes, shape (hidden_nodes, input_nodes)
     `who`            the weights from hidden nodes to outputs, shape (output_nodes, hidden_nodes)
     `learning_rate`  how far one example moves the weights
+    `rule`           how the hidden nodes are blamed for the output errors `targets - outputs`
 
-    The rule. With the output errors `targets - outputs`, the hidden nodes are blamed by
+    "book", the rule of the book:
 
         hidden_errors = who.T @ output_errors
 
-    that is, each output's error is handed back along its links in proportion to their weights. The
-    true gradient of the squared error would hand back `output_errors * outputs * (1 - outputs)`
-    instead: how strongly the output's sum, not the output itself, pulls. Leaving that factor out
-    makes the first layer learn faster where outputs are nearly 0 or 1. It points roughly the same
-    way, it works, and it is the rule behind the accuracies that the book and its blog report.
+    that is, each output's error is handed back along its links in proportion to their weights.
+
+    "gradient", the slope of the squared error, as calculus has it:
+
+        hidden_errors = who.T @ (output_errors * outputs * (1 - outputs))
+
+    The output's sum, not the output itself, is what a hidden node pulls at, and where an output is
+    nearly 0 or 1 a pull hardly shows. The book leaves that factor out for this layer. So its hidden
+    weights move farther, above all for outputs that are sure of something wrong, and not quite
+    downhill; but roughly so, and it works: it is the rule behind the accuracies that the book and its
+    blog report. The last layer learns in the same way under both.
     """
 
     def __init__(
@@ -62,20 +74,27 @@ class NeuralNetwork:
         learning_rate: float,
         *,
         seed: int | None = None,
+        rule: str = "book",
+        dtype: DTypeLike = np.float64,
     ) -> None:
         """Make an untrained network; the same seed makes the same network (None: a new one each time).
 
         The weights start at random around 0. The larger the layer they lead to, the smaller they are
-        (standard deviation: one over the root of that layer's nodes).
+        (standard deviation: one over the root of that layer's nodes). As np.float32 they keep 7 digits
+        rather than 16, in half the memory.
         """
+        if rule not in RULES:
+            raise ValueError(f"there is no rule {rule!r}; take one of {', '.join(RULES)}")
         random = np.random.default_rng(seed)
-        self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes))
-        self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes))
+        self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes)).astype(dtype)
+        self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes)).astype(dtype)
         self.learning_rate = learning_rate
+        self.rule = rule
 
     def query(self, inputs: ArrayLike) -> Floats:
         """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1."""
-        hidden = sigmoid(self.wih @ np.asarray(inputs))  # (hidden, inputs) @ (inputs,) -> (hidden,)
+        inputs = np.asarray(inputs, self.wih.dtype)  # (inputs,)
+        hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
         return sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
 
     def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
@@ -83,79 +102,119 @@ class NeuralNetwork:
 
         The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes".
         """
-        inputs = np.asarray(inputs)  # (inputs,)
+        inputs = np.asarray(inputs, self.wih.dtype)  # (inputs,)
         hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
         outputs = sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
 
-        output_errors = np.asarray(targets) - outputs  # (outputs,)
-        hidden_errors = self.who.T @ output_errors  # (hidden, outputs) @ (outputs,) -> (hidden,)
-
         # x * (1 - x) is the slope of the sigmoid where its result is x: steep at 0.5, flat near 0 and 1.
-        output_steps = self.learning_rate * output_errors * outputs * (1.0 - outputs)  # (outputs,)
-        hidden_steps = self.learning_rate * hidden_errors * hidden * (1.0 - hidden)  # (hidden,)
+        output_errors = np.asarray(targets, self.who.dtype) - outputs  # (outputs,)
+        output_slopes = output_errors * outputs * (1.0 - outputs)  # (outputs,)
+        blame = output_slopes if self.rule == "gradient" else output_errors  # (outputs,)
+        hidden_errors = self.who.T @ blame  # (hidden, outputs) @ (outputs,) -> (hidden,)
+        hidden_slopes = hidden_errors * hidden * (1.0 - hidden)  # (hidden,)
 
-        # A weight moves by the step of the node it leads to, times the signal that it carried.
-        self.who += np.outer(output_steps, hidden)  # (outputs, hidden)
-        self.wih += np.outer(hidden_steps, inputs)  # (hidden, inputs)
+        # A weight moves with the slope of the node it leads to, times the signal that it carried.
+        self.who += self.learning_rate * np.outer(output_slopes, hidden)  # (outputs, hidden)
+        self.wih += self.learning_rate * np.outer(hidden_slopes, inputs)  # (hidden, inputs)
 
-    def score(self, examples: Iterable[tuple[ArrayLike, int]]) -> float:
-        """Return the fraction (0..1) of examples that are read rightly.
+    def backquery(self, targets: ArrayLike) -> Floats:
+        """Ask backwards: return inputs, shape (input_nodes,), that the network takes for such outputs.
 
-        Each example is (inputs of shape (input_nodes,), label); the network's answer is the number of
-        its strongest output. No examples at all is a ValueError.
+        Takes targets of shape (output_nodes,), each between 0 and 1. Every step of a query is undone, last
+        one first: the squashing exactly, the weights by sending each sum back along them. What arrives may
+        have any size, so each layer's signals are stretched over 0.01..0.99, where signals live.
         """
-        right = [int(np.argmax(self.query(inputs))) == label for inputs, label in examples]
+        outputs = np.asarray(targets, self.who.dtype)  # (outputs,)
+        if not ((outputs > 0.0) & (outputs < 1.0)).all():
+            raise ValueError("no output ever is 0 or 1, or beyond: ask for 0.01 and 0.99 instead")
+        hidden = _stretched(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
+        return _stretched(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
+
+    # From here on it is work on many examples: `Examples`, or any sequence of (inputs, label).
+
+    def fit(
+        self,
+        examples: Examples | Sequence[Pair],
+        *,
+        epochs: int = 1,
+        shuffle: bool = False,
+        seed: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        """Train on each of the examples, in their order, as many times over as there are epochs.
+
+        shuffle   take them in another order each epoch; the same seed gives the same orders
+        progress  is called now and then with how many examples are done, and how many there will be; the
+                  network may be asked or scored then
+        """
+        random = np.random.default_rng(seed)
+        count = len(examples)
+        for epoch in range(epochs):
+            order = random.permutation(count) if shuffle else np.arange(count)
+            done = epoch * count
+            for rows, labels in pick(examples, order):
+                self._learn(rows, labels)
+                done += len(labels)
+                if progress:
+                    progress(done, epochs * count)
+
+    def predict(self, examples: Iterable[Pair]) -> Integers:
+        """Return the answer to each example, shape (n,): the number of its strongest output."""
+        return np.concatenate([np.empty(0, np.uint8), *(self._answers(rows) for rows, _ in blocks(examples))])
+
+    def confusion(self, examples: Iterable[Pair]) -> Integers:
+        """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
+        counts = np.zeros((len(self.who), len(self.who)), np.int64)
+        for rows, labels in blocks(examples):
+            np.add.at(counts, (labels, self._answers(rows)), 1)
+        return counts
+
+    def score(self, examples: Iterable[Pair]) -> float:
+        """Return the fraction (0..1) of the examples that are read rightly; none at all is a ValueError."""
+        right = [self._answers(rows) == labels for rows, labels in blocks(examples)]
         if not right:
             raise ValueError("there is nothing to score: give at least one example")
-        return sum(right) / len(right)
+        return float(np.concatenate(right).mean())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into one .npz file, under exactly this name.
-
-        A power cut leaves the old file or the new one, never a half: what is written gets its name last.
-        """
-        path = Path(path)
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(
-                file,
-                format=np.array(FORMAT),
-                version=np.array(VERSION),
-                learning_rate=np.array(self.learning_rate),
-                wih=self.wih,
-                who=self.who,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        """Write the network into one .npz file, under exactly this name."""
+        fields = {"wih": self.wih, "who": self.who, "learning_rate": self.learning_rate, "rule": self.rule}
+        storage.write(path, fields)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NeuralNetwork:
         """Return the network that `save` wrote; anything else is a NetworkFileError."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                saved = {name: file[name] for name in file.files}
-        except FileNotFoundError:
-            raise NetworkFileError(f"{path}: there is no such file; save a network there first") from None
-        except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error
-            raise _refused(path, "it is damaged, or no .npz file at all") from error
-
-        if str(saved.get("format")) != FORMAT:
-            raise _refused(path, "it was written by something else")
-        version = str(saved.get("version"))
-        if version != str(VERSION):
-            raise _refused(path, f"it has version {version} and this mynn reads version {VERSION}")
-        wih, who, learning_rate = (saved.get(name, np.empty(0)) for name in ("wih", "who", "learning_rate"))
-        if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0] or learning_rate.ndim != 0:
-            raise _refused(path, "its arrays do not fit together")
-        for array in (wih, who, learning_rate):
-            if array.dtype != np.float64 or not np.isfinite(array).all():
-                raise _refused(path, "some of its weights are not numbers")
-
         network = cls.__new__(cls)  # the weights are there already: none need to be drawn at random
-        network.wih, network.who, network.learning_rate = wih, who, float(learning_rate)
+        vars(network).update(storage.read(path, RULES))
         return network
 
+    def _learn(self, rows: NDArray[Any], labels: Integers) -> None:
+        """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels; by the compiled kernel if it serves."""
+        if type(self).train is NeuralNetwork.train and kernel.fits(self.wih, self.who):
+            gradient = self.rule == "gradient"
+            kernel.train(self.wih, self.who, self.learning_rate, gradient, rows, labels, _INPUT_OF_PIXEL)
+            return
+        for row, label in zip(rows, labels, strict=True):
+            self.train(_inputs(row), targets_for(label, len(self.who)))
 
-def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:
-    return NetworkFileError(f"{path}: no network can be read from here, since {reason}; save one anew")
+    def _answers(self, rows: NDArray[Any]) -> Integers:
+        """Return the number of the strongest output for each of the rows: see `_learn`."""
+        if type(self).query is NeuralNetwork.query and kernel.fits(self.wih, self.who):
+            return kernel.answers(self.wih, self.who, rows, _INPUT_OF_PIXEL)
+        return np.array([np.argmax(self.query(_inputs(row))) for row in rows], np.intp)
+
+
+_INPUT_OF_PIXEL = scale(np.arange(256, dtype=np.uint8))  # (256,)
+
+
+def _inputs(row: NDArray[Any]) -> NDArray[Any]:
+    return scale(row) if row.dtype == np.uint8 else row
+
+
+def _stretched(signals: Floats) -> Floats:
+    """Return signals shifted and stretched so that they just fill 0.01..0.99; all alike, they become 0.5."""
+    least, most = signals.min(), signals.max()
+    if least == most:
+        return np.full_like(signals, 0.5)
+    filled: Floats = 0.01 + 0.98 * (signals - least) / (most - least)
+    return filled
