@@ -113,7 +113,7 @@ INLINE REAL NAME(sigmoid)(REAL sum) { return 1 / (1 + EXP(-sum)); }
 INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL paper,
                       REAL *sum) {
     int count = 0;
-    REAL total = 0;
+    REAL part[TOGETHER] = {0};
     for (int i = 0; i < w->inputs; i++) {
         if (pixels && i + EIGHT <= w->inputs && !memcmp(pixels + i, only_paper, EIGHT)) {
             i += EIGHT - 1;
@@ -123,13 +123,14 @@ INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *in
         w->where[count] = i;
         w->ink[count] = ink;
         count += ink != 0; /* without a branch: whether a pixel has ink is not to be foretold */
-        total += ink;
     }
     for (; count % TOGETHER; count++) { /* no ink on pixel 0 changes nothing */
         w->where[count] = 0;
         w->ink[count] = 0;
     }
-    *sum = total;
+    for (int k = 0; k < count; k += TOGETHER)
+        for (int lane = 0; lane < TOGETHER; lane++) part[lane] += w->ink[k + lane];
+    *sum = (part[0] + part[1]) + (part[2] + part[3]);
     return count;
 }
 
@@ -199,7 +200,11 @@ FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int h
         for (int k = 0; k < inked; k++) {
             REAL *restrict v = w.v + (size_t)w.where[k] * wide;
             REAL ink = w.ink[k];
-            for (int j = 0; j < wide; j++) v[j] += ink * steps[j];
+            for (int j = 0; j < wide; j += TOGETHER) { /* one at a time, the Pi Zero would wait for each */
+                REAL moved[TOGETHER];
+                for (int lane = 0; lane < TOGETHER; lane++) moved[lane] = v[j + lane] + ink * steps[j + lane];
+                for (int lane = 0; lane < TOGETHER; lane++) v[j + lane] = moved[lane];
+            }
         }
     }
     for (int j = 0; j < hidden; j++)
