@@ -25,7 +25,7 @@ LABELS = 10
 
 _NUMBERS = 1 + PIXELS  # on a line
 _BLOCK = 50  # lines read at once: few calls of numpy, and arrays that stay near a small processor
-_PICKED = 1000  # examples trained on between two signs of progress
+_STACKED = 1000  # examples gathered at once, where they do not lie together already
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -88,10 +88,10 @@ def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
     return targets
 
 
-def pick(examples: Examples | Sequence[Pair], order: NDArray[np.integer[Any]]) -> Iterator[Block]:
-    """Give the examples in this order, as blocks: see `blocks`."""
-    for first in range(0, len(order), _PICKED):
-        indices = order[first : first + _PICKED]
+def pick(examples: Examples | Sequence[Pair], order: NDArray[np.integer[Any]], size: int) -> Iterator[Block]:
+    """Give the examples in this order, as blocks of that size: see `blocks`."""
+    for first in range(0, len(order), size):
+        indices = order[first : first + size]
         if isinstance(examples, Examples):
             yield examples.pixels[indices], examples.labels[indices]
         else:
@@ -108,7 +108,7 @@ def blocks(examples: Iterable[Pair]) -> Iterator[Block]:
             yield examples.pixels, examples.labels
         return
     pairs = iter(examples)
-    while block := list(islice(pairs, _PICKED)):
+    while block := list(islice(pairs, _STACKED)):
         yield _stack(block)
 
 

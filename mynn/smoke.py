@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mynn.data import LABELS, PIXELS, DataError, Examples, read_csv, targets_for
+from mynn.data import LABELS, PIXELS, DataError, Examples, read_csv
 from mynn.network import NeuralNetwork
 
 EXAMPLES = 1500
@@ -47,10 +47,10 @@ def smoke(folder: Path, seed: int, say: Callable[[str], None]) -> SmokeResult:
     say(f"read {EXAMPLES} digits to learn from and {TESTED} to be tested on")
 
     network = NeuralNetwork(PIXELS, HIDDEN_NODES, LABELS, LEARNING_RATE, seed=seed)
-    for count, (inputs, label) in enumerate(training, 1):
-        network.train(inputs, targets_for(label))
-        if count % 250 == 0:
-            say(f"learnt from {count} of {EXAMPLES}, {time.monotonic() - start:.1f} s")
+    network.fit(
+        training,
+        progress=lambda count, total: say(f"learnt from {count} of {total}, {time.monotonic() - start:.1f} s"),
+    )
     accuracy = network.score(testing)
 
     return SmokeResult(
