@@ -1,11 +1,13 @@
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mynn import __version__
+from mynn import NeuralNetwork, __version__, bench, kernel, read_csv
 from mynn.command import main
 from mynn.smoke import BAR, EXAMPLES, TESTED
 
@@ -76,8 +78,104 @@ def test_info_tells_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]
     assert facts["mynn"] == __version__
     assert facts["files"] == ["mnist_train.csv", "mnist_test.csv"]
     assert facts["numpy"][0].isdigit()
+    assert facts["kernel"] == kernel.STATE
     assert main(["info", "--data", str(data)]) == 0
     assert "mnist_train.csv, mnist_test.csv" in capsys.readouterr().out
+
+
+def test_the_first_evenings_job(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All training digits, 50 hidden nodes, one epoch, all test digits: and the network that is kept is that one."""
+    kept = tmp_path / "network.npz"
+    assert main(["train", "--data", str(mnist), "--json", "--save", str(kept)]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["accuracy"] == pytest.approx(0.938, abs=0.016)
+    assert (result["examples"], result["tested"], result["hidden"], result["epochs"]) == (60_000, 10_000, 50, 1)
+    assert (result["kernel"], result["saved"]) == (kernel.STATE, str(kept))
+    assert sorted(result["seconds"]) == ["reading", "testing", "training"]
+    assert printed.err == ""  # no bar where there is no terminal
+
+    assert main(["test", str(kept), "--data", str(mnist), "--json"]) == 0
+    tested = json.loads(capsys.readouterr().out)
+    assert tested["accuracy"] == result["accuracy"]
+    assert sum(row[label] for label, row in enumerate(tested["confusion"])) == tested["accuracy"] * 10_000
+    assert [sum(row) for row in tested["confusion"]][:2] == [980, 1135]  # as many zeros and ones as there are
+    assert main(["test", str(kept), "--data", str(mnist)]) == 0
+    assert f"{result['accuracy']:.2%} of 10000 digits read rightly" in capsys.readouterr().out
+
+
+def test_train_does_what_its_options_say(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "network.npz"
+    command = [
+        "--hidden",
+        "20",
+        "--rate",
+        "0.2",
+        "--epochs",
+        "3",
+        "--rule",
+        "gradient",
+        "--shuffle",
+        "--seed",
+        "5",
+        "--examples",
+        "700",
+    ]
+    assert main(["train", "--data", str(mnist), "--save", str(kept), *command]) == 0
+    assert "after 3 x 700 examples" in capsys.readouterr().out
+    network = NeuralNetwork(784, 20, 10, 0.2, seed=5, rule="gradient")
+    network.fit(read_csv(mnist / "mnist_train.csv", 700), epochs=3, shuffle=True, seed=5)
+    loaded = NeuralNetwork.load(kept)
+    assert (loaded.wih == network.wih).all() and (loaded.rule, loaded.learning_rate) == ("gradient", 0.2)
+
+
+def test_what_cannot_be_done_is_one_sentence(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def complaint(*command: str) -> str:
+        assert main([*command, "--data", str(mnist)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.count("\n") == 1
+        return printed.err
+
+    path = tmp_path / "network.npz"
+    assert "no such file" in complaint("test", str(path))
+    path.write_text("no network")
+    assert f"mynn test: {path}: no network can be read" in complaint("test", str(path))
+    NeuralNetwork(4, 3, 2, 0.1).save(path)
+    assert "does not read digits" in complaint("test", str(path))
+    nowhere = tmp_path / "nowhere" / "network.npz"
+    assert f"{nowhere}: the network cannot be kept here" in complaint(
+        "train", "--examples", "9", "--save", str(nowhere)
+    )
+    for wrong in (["train", "--epochs", "0"], ["train", "--rule", "books"], ["bench", "--hidden", "many"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(wrong)
+
+
+def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bench", "--data", str(mnist), "--examples", "1000", "--hidden", "30"]
+    assert main([*command, "--json"]) == 0
+    rows = {row["way"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert list(rows) == bench.ways()
+    real, parsed, plain = (rows[way] for way in (bench.REAL, bench.PARSED, "mynn, numpy"))
+    assert real["microseconds"] > parsed["microseconds"] > 1
+    assert real["difference"] == parsed["difference"] == 0 < plain["difference"] < 1e-12
+    assert 20 < plain["peak_mib"] < real["peak_mib"] < 300
+    if kernel.READY:
+        quick = rows[bench.COMPILED]
+        assert quick["difference"] < 1e-12
+        assert quick["microseconds"] * 4 < parsed["microseconds"]  # 8 and more on a computer that is not busy
+    rows_of_table = bench.table([bench.Row(**row) for row in rows.values()]).splitlines()[-len(rows) :]
+    assert all(row.split()[0] == "30" for row in rows_of_table)
+
+
+def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "mynn", "train", "--data", mnist, "--examples", "3000"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=secondary)
+    os.close(secondary)
+    drawn = os.read(primary, 10_000).decode()
+    os.close(primary)
+    assert drawn.startswith("\rtraining [#") and "100 %" in drawn and drawn.endswith("\n")
 
 
 def test_python_m_mynn_is_the_command_and_loads_no_more_than_it_needs(data: Path) -> None:

@@ -1,0 +1,34 @@
+"""A bar that shows how far a long piece of work is."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+_WIDTH = 30
+_PAUSE = 0.2  # seconds between two drawings: drawing costs a slow computer time too
+
+
+class Bar:
+    """Draws `what [#####-----] 51 %, 12 s left` on the terminal, over and over; where there is none, nothing.
+
+    It goes to the error stream, so that a program that reads the results is not disturbed. Call it with how
+    much is done and how much there is to do.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.start = time.monotonic()
+        self.drawn = 0.0
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Draw the bar anew, if it is time."""
+        now = time.monotonic()
+        if not self.shown or (done < total and now < self.drawn + _PAUSE):
+            return
+        self.drawn, passed = now, now - self.start
+        filled = _WIDTH * done // total
+        rest = f"{passed * (total - done) / done:.0f} s left" if done < total else f"{passed:.1f} s"
+        line = f"{self.what} [{'#' * filled}{'-' * (_WIDTH - filled)}] {100 * done // total:3} %, {rest}"
+        print(f"\r{line:<78}", end="\n" if done == total else "", file=sys.stderr, flush=True)
