@@ -106,21 +106,8 @@ def test_the_first_evenings_job(mnist: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_train_does_what_its_options_say(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "network.npz"
-    command = [
-        "--hidden",
-        "20",
-        "--rate",
-        "0.2",
-        "--epochs",
-        "3",
-        "--rule",
-        "gradient",
-        "--shuffle",
-        "--seed",
-        "5",
-        "--examples",
-        "700",
-    ]
+    options = {"hidden": 20, "rate": 0.2, "epochs": 3, "rule": "gradient", "seed": 5, "examples": 700}
+    command = ["--shuffle", *(f"--{name}={value}" for name, value in options.items())]
     assert main(["train", "--data", str(mnist), "--save", str(kept), *command]) == 0
     assert "after 3 x 700 examples" in capsys.readouterr().out
     network = NeuralNetwork(784, 20, 10, 0.2, seed=5, rule="gradient")
@@ -170,7 +157,7 @@ def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]
 
 def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
     primary, secondary = pty.openpty()
-    command = [sys.executable, "-m", "mynn", "train", "--data", mnist, "--examples", "3000"]
+    command = [sys.executable, "-m", "mynn", "train", "--data", str(mnist), "--examples", "3000"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=secondary)
     os.close(secondary)
     drawn = os.read(primary, 10_000).decode()
