@@ -1,6 +1,6 @@
 """The way to the compiled kernel (kernel.c), for those who have it; `STATE` says whether that is so, and why not.
 
-Its steps are those of network.py. After an epoch of MNIST the weights differ by about 1e-14, since sums are added up
+Its steps are those of network.py. After an epoch of MNIST the weights differ by about 1e-13, since sums are added up
 in another order.
 """
 
