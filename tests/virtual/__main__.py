@@ -73,6 +73,8 @@ def do(arguments: list[str]) -> None:
     if options.command == "up":
         settings = Settings(options.suite, options.address, ports(options.publish), options.delay_ms).check()
         cache = (options.cache or cache_folder() / "virtual").resolve()
+        for folder in (cache, state.folder.parent):
+            folder.mkdir(parents=True, exist_ok=True)   # before it is root who makes it, for others need it too
         become_root([*full, "--cache", str(cache)])
         fleet.up(state, settings, options.fleet, cache)
         return
