@@ -65,6 +65,15 @@ def ports(text: str) -> tuple[int, ...]:
         raise VirtualError(f"--publish {text!r} is no list of ports; give one such as 8888,443.") from None
 
 
+def make_folders(*folders: Path) -> None:
+    """Make folders that belong to the person who calls, or raise a sentence."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VirtualError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+
+
 def do(arguments: list[str]) -> None:
     """Do what the command line asks for."""
     options = parser().parse_args(arguments)
@@ -73,8 +82,8 @@ def do(arguments: list[str]) -> None:
     if options.command == "up":
         settings = Settings(options.suite, options.address, ports(options.publish), options.delay_ms).check()
         cache = (options.cache or cache_folder() / "virtual").resolve()
-        for folder in (cache, state.folder.parent):
-            folder.mkdir(parents=True, exist_ok=True)   # before it is root who makes it, for others need it too
+        fleet.check_size(options.fleet)
+        make_folders(state.folder, cache)   # by the caller: made by root, build/ would be closed to them
         become_root([*full, "--cache", str(cache)])
         fleet.up(state, settings, options.fleet, cache)
         return

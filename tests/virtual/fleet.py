@@ -50,11 +50,14 @@ def _is(descriptor: int, folder: Path) -> bool:
     return folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
 
 
-def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> None:
-    """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
+def check_size(size: int) -> None:
+    """Raise a sentence when a fleet cannot have so many Pis."""
     if not 1 <= size <= LARGEST_FLEET:
         raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
-    wanted.check()
+
+
+def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> None:
+    """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
     ensure_packages()
     with locked(state):
         began = time.monotonic()

@@ -41,7 +41,13 @@ def supervise(machine: Machine) -> None:
     signal.signal(signal.SIGTERM, stop)
     while not stopping:
         say(f"starting {machine.name}")
-        nspawn = subprocess.Popen(machine.guest_group.entering(nspawn_command(machine, network)),
+        # A fresh group for each boot: systemd-nspawn hands the guest's controllers on, and version 2 then lets no
+        # process into that group again. The cap is on the group above.
+        boot = machine.guest_group / "boot"
+        boot.kill()
+        boot.remove()
+        boot.make()
+        nspawn = subprocess.Popen(boot.entering(nspawn_command(machine, network)),
                                   env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
         say(f"systemd-nspawn ended with {code}")
@@ -68,8 +74,9 @@ def connect(machine: Machine, network: str) -> None:
     settings = machine.settings
     ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
     forwards = [(ssh_port, 22), *((port, port) for port in settings.publish)]
-    argv = ["pasta", "--quiet", "--ipv4-only", "--config-net", "--address", machine.inner_address, "--netmask", "24",
-            "--gateway", machine.gateway, "--no-map-gw", "--dns-forward", machine.resolver]
+    argv = ["pasta", "--quiet", "--ipv4-only", "--config-net", "--ns-ifname", "eth0",
+            "--address", machine.inner_address, "--netmask", "24", "--gateway", machine.gateway, "--no-map-gw",
+            "--dns-forward", machine.resolver]
     for outer, inner in forwards:
         argv += ["-t", f"{machine.address}/{outer}:{inner}"]
     # A path in /proc: AppArmor's profile for pasta allows none in a state folder.
