@@ -280,8 +280,9 @@ def assert_gone(before: Traces, fleet: Fleet) -> None:
     assert not before.networks & living_networks()
     pinned = {line.split()[3] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " nsfs " in line}
     assert not before.networks & pinned
-    assert not [path for path in Path("/run/systemd/nspawn").rglob("mynn-*") if any(
-        path.name.startswith(Path(group).name) for group in before.groups)]
+    names = {Path(group).name for group in before.groups}
+    assert not [path for folder in ("/run/systemd/nspawn", "/run/user", "/run/netns") for path in
+                Path(folder).rglob("mynn-*") if any(path.name.startswith(name) for name in names)]
     assert not fleet.state.folder.exists()
 
 

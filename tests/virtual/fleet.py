@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import VirtualError
 from .host import cache_folder, ensure_packages, own
-from .machine import MEMORY_MIB, Machine
+from .machine import MEMORY_MIB, Machine, remove_outside
 from .mounts import mounts_below, unmount_below
 from .root import ensure_root
 from .shell import say, stage
@@ -119,11 +119,7 @@ def down(state: State) -> None:
             processes = len(state.group.members())
             # First the group: a process may be killed, but cannot leave it.
             state.group.kill()
-            mounts = unmount_below(state.folder)
-            nspawn = Path("/run/systemd/nspawn")
-            for left in [*nspawn.glob(f"unix-export/{state.prefix}-*"), *nspawn.glob(f"propagate/{state.prefix}-*")]:
-                mounts += unmount_below(left)
-                shutil.rmtree(left)
+            mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
             state.group.remove()
             if mounts_below(state.folder):
                 raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")

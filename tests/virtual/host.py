@@ -18,7 +18,6 @@ _PROGRAMS = {
     "pasta": "passt",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
-    "nsenter": "util-linux",
     "mount": "mount",
 }
 # Settings of the host's apt that decide whether and how its mirror can be reached.

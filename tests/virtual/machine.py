@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +20,11 @@ from .shell import run
 from .state import SSH_PORT, Settings, State, address_at, name_of, ssh_options
 
 MEMORY_MIB = 512
-# systemd-nspawn keeps folders and mounts of a machine here; after a kill -9 they stay behind.
-_NSPAWN = Path("/run/systemd/nspawn")
+# Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of
+# nobody it is, for nobody logs in, and so nothing is ever mounted over it.
+_NETWORKS = Path("/run/user/65534/netns")
+# What a machine has outside its state folder, under its name; after a kill -9 systemd-nspawn's stay behind too.
+_OUTSIDE = (_NETWORKS, Path("/run/systemd/nspawn/unix-export"), Path("/run/systemd/nspawn/propagate"))
 
 
 class Machine:
@@ -40,6 +44,7 @@ class Machine:
         self.group = state.group / self.name
         self.host_group, self.guest_group = self.group / "host", self.group / "guest"
         self.machine_name = f"{state.prefix}-{self.name}"
+        self.network = _NETWORKS / self.machine_name
 
     # -- what is there ---------------------------------------------------------------------------------
 
@@ -49,7 +54,7 @@ class Machine:
         if not members:
             return "stopped"
         programs = {_program(pid) for pid in self.host_group.members()}
-        needed = {"supervise", "sleep", "pasta"} | ({"delay"} if self.settings.delay_ms else set())
+        needed = {"supervise", "pasta"} | ({"delay"} if self.settings.delay_ms else set())
         if not needed <= programs:
             return "broken"
         return "frozen" if self.guest_group.is_frozen() else "running"
@@ -121,12 +126,7 @@ class Machine:
         """End all that belongs to this Pi, at once; keep its disk. Return how much there was."""
         count = len(self.group.members())
         self.group.kill()
-        count += unmount_below(self.folder)
-        for kind in ("unix-export", "propagate"):
-            left = _NSPAWN / kind / self.machine_name
-            count += unmount_below(left)
-            if left.is_dir():
-                shutil.rmtree(left)
+        count += unmount_below(self.folder) + remove_outside(self.machine_name)
         return count + self.group.remove()
 
     def reset(self) -> None:
@@ -205,6 +205,21 @@ class Machine:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
+
+
+def remove_outside(names: str) -> int:
+    """Remove what machines have outside their state folder; ``names`` is a glob pattern. Return how many mounts."""
+    count = 0
+    for left in [path for folder in _OUTSIDE for path in folder.glob(names)]:
+        count += unmount_below(left)
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    for folder in (_NETWORKS, _NETWORKS.parent):
+        with suppress(OSError):   # another fleet's are there, or it is gone
+            folder.rmdir()
+    return count
 
 
 def ssh_command(state: State, address: str, command: str) -> list[str]:

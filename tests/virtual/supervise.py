@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 
@@ -27,8 +26,8 @@ NSPAWN_ENVIRONMENT = {
 
 def supervise(machine: Machine) -> None:
     """Run the machine until it powers off."""
-    network = hold_network()
-    connect(machine, network)
+    make_network(machine.network)
+    connect(machine)
     nspawn: subprocess.Popen[bytes] | None = None
     stopping = False
 
@@ -47,7 +46,7 @@ def supervise(machine: Machine) -> None:
         boot.kill()
         boot.remove()
         boot.make()
-        nspawn = subprocess.Popen(boot.entering(nspawn_command(machine, network)),
+        nspawn = subprocess.Popen(boot.entering(nspawn_command(machine)),
                                   env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
         say(f"systemd-nspawn ended with {code}")
@@ -55,21 +54,14 @@ def supervise(machine: Machine) -> None:
             break
 
 
-def hold_network() -> str:
-    """Make a network namespace that lasts over reboots, held by a process that sleeps; return its path."""
-    # Without rights: pasta drops its own, and could not look into a process that has more.
-    holder = subprocess.Popen(["unshare", "--net", "setpriv", "--inh-caps=-all", "--bounding-set=-all",
-                               "sleep", "infinity"])
-    path = f"/proc/{holder.pid}/ns/net"
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{holder.pid}/comm").read_text().strip() != "sleep":
-        if time.monotonic() > deadline:
-            raise VirtualError("This host makes no network namespace within 10 s.")
-        time.sleep(0.005)
-    return path
+def make_network(path: Path) -> None:
+    """Make a network namespace that lasts over reboots, pinned at ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    run(["unshare", f"--net={path}", "true"], doing="Making a network namespace")
 
 
-def connect(machine: Machine, network: str) -> None:
+def connect(machine: Machine) -> None:
     """Give the namespace the outer world, and the host the guest's ports, with pasta."""
     settings = machine.settings
     ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
@@ -79,18 +71,17 @@ def connect(machine: Machine, network: str) -> None:
             "--dns-forward", machine.resolver]
     for outer, inner in forwards:
         argv += ["-t", f"{machine.address}/{outer}:{inner}"]
-    # A path in /proc: AppArmor's profile for pasta allows none in a state folder.
-    argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", network]
+    argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", str(machine.network)]
     run(argv, doing=f"Connecting {machine.name} with pasta", timeout=30)
     if settings.delay_ms:
         subprocess.Popen([PYTHON, "-m", "tests.virtual.delay", machine.address, str(SSH_PORT), str(ssh_port),
                           str(settings.delay_ms)])
 
 
-def nspawn_command(machine: Machine, network: str) -> list[str]:
+def nspawn_command(machine: Machine) -> list[str]:
     """Return the command that boots the machine's disk."""
     return ["systemd-nspawn", "--quiet", "--boot", f"--directory={machine.root}", f"--machine={machine.machine_name}",
-            "--settings=no", "--register=no", "--keep-unit", f"--network-namespace-path={network}",
+            "--settings=no", "--register=no", "--keep-unit", f"--network-namespace-path={machine.network}",
             "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]
 
 
