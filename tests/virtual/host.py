@@ -91,6 +91,20 @@ def apt_settings() -> list[str]:
     return [line for line in dump.splitlines() if line.split(" ")[0] in _APT_SETTINGS and '""' not in line]
 
 
+def name_servers() -> list[str]:
+    """Return the IPv4 name servers of this host that a guest can reach too: those that are not the host itself.
+
+    Where systemd-resolved is the host's own name server, these are the ones that it asks.
+    """
+    for file in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
+        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver"]
+        reached = [server for server in servers if ":" not in server and not server.startswith("127.")]
+        if reached:
+            return reached
+    return []
+
+
 def own(*paths: Path) -> None:
     """Give paths to the person who called, when root made them on their behalf."""
     user, group = caller()

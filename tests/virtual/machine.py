@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .errors import VirtualError
-from .host import PROJECT, PYTHON
+from .host import PROJECT, PYTHON, name_servers
 from .mounts import unmount_below
 from .root import ACCOUNT
 from .shell import run
@@ -34,10 +34,9 @@ class Machine:
         self.state, self.settings, self.lower = state, settings, root
         self.name = name_of(number)
         self.address = address_at(settings.address, number)
-        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway and a name server in its network.
-        network = self.address.split(".")[1:3]
-        self.inner_address, self.gateway, self.resolver = (
-            f"10.{network[0]}.{network[1]}.{last}" for last in (number, 254, 253))
+        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway in its network.
+        _, x, y, _ = self.address.split(".")
+        self.inner_address, self.gateway = f"10.{x}.{y}.{number}", f"10.{x}.{y}.254"
         self.folder = state.pis / self.name
         self.root = self.folder / "root"
         self.log = self.folder / "log"
@@ -177,7 +176,8 @@ class Machine:
 
     def _seed_disk(self) -> None:
         """Write what makes this Pi itself; once for a disk, but for the name server."""
-        (self.root / "etc/resolv.conf").write_text(f"nameserver {self.resolver}\n")
+        servers = name_servers() or [self.gateway]   # which pasta then maps to the host's own
+        (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
         home = self.root / "home" / ACCOUNT
         ssh = home / ".ssh"
         if ssh.exists():

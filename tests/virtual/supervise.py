@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from .errors import VirtualError
-from .host import PYTHON
+from .host import PYTHON, name_servers
 from .machine import Machine
 from .shell import run, say
 from .state import SSH_PORT, State
@@ -67,8 +67,9 @@ def connect(machine: Machine) -> None:
     ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
     forwards = [(ssh_port, 22), *((port, port) for port in settings.publish)]
     argv = ["pasta", "--quiet", "--ipv4-only", "--config-net", "--ns-ifname", "eth0",
-            "--address", machine.inner_address, "--netmask", "24", "--gateway", machine.gateway, "--no-map-gw",
-            "--dns-forward", machine.resolver]
+            "--address", machine.inner_address, "--netmask", "24", "--gateway", machine.gateway]
+    if name_servers():
+        argv += ["--no-map-gw"]   # like a real Pi, it cannot reach what listens on the host's loopback only
     for outer, inner in forwards:
         argv += ["-t", f"{machine.address}/{outer}:{inner}"]
     argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", str(machine.network)]
