@@ -78,8 +78,10 @@ class Machine:
         key = self.folder / "ssh_host_ed25519_key"
         if not key.with_suffix(".pub").exists():
             key.unlink(missing_ok=True)
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
-                doing=f"Making the SSH host key of {self.name}")
+            run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
+                doing=f"Making the SSH host key of {self.name}",
+            )
 
     def start(self) -> None:
         """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
@@ -94,8 +96,13 @@ class Machine:
         supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
         # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
         command = self.host_group.entering(["setsid", *supervisor])
-        subprocess.run(["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command], cwd=PROJECT,
-                       env={**os.environ, "LOG": str(self.log)}, stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command],
+            cwd=PROJECT,
+            env={**os.environ, "LOG": str(self.log)},
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
 
     def wait_for_ssh(self, patience: float = 90) -> None:
         """Return when somebody has really logged in over SSH."""
@@ -106,8 +113,10 @@ class Machine:
             if self.status() == "stopped" and self._has_ended():
                 raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
             time.sleep(0.1)
-        raise VirtualError(f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
-                           f"within {patience:.0f} s: {self._last_words()}")
+        raise VirtualError(
+            f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
+            f"within {patience:.0f} s: {self._last_words()}"
+        )
 
     def stop(self, patience: float = 30) -> None:
         """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
@@ -148,8 +157,9 @@ class Machine:
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the Pi over SSH, as its account ``pi``."""
-        return subprocess.run(ssh_command(self.state, self.address, command), capture_output=True, text=True,
-                              timeout=timeout, check=False)
+        return subprocess.run(
+            ssh_command(self.state, self.address, command), capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     # -- steps -----------------------------------------------------------------------------------------
 
@@ -160,23 +170,29 @@ class Machine:
                 try:
                     probe.bind((self.address, port))
                 except OSError as error:
-                    raise VirtualError(f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
-                                       "another fleet may be there: give this one another block, "
-                                       "such as --address 127.77.1.0.") from None
+                    raise VirtualError(
+                        f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
+                        "another fleet may be there: give this one another block, "
+                        "such as --address 127.77.1.0."
+                    ) from None
 
     def _mount_disk(self) -> None:
         if not self.lower.is_dir():
-            raise VirtualError(f"The root {self.lower} that {self.name}'s disk lies over is gone; "
-                               "run `make demo-stop` first, then start again.")
+            raise VirtualError(
+                f"The root {self.lower} that {self.name}'s disk lies over is gone; "
+                "run `make demo-stop` first, then start again."
+            )
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(exist_ok=True)
         options = f"lowerdir={self.lower},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
-        run(["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
-            doing=f"Mounting the disk of {self.name}")
+        run(
+            ["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
+            doing=f"Mounting the disk of {self.name}",
+        )
 
     def _seed_disk(self) -> None:
         """Write what makes this Pi itself; once for a disk, but for the name server."""
-        servers = name_servers() or [self.gateway]   # which pasta then maps to the host's own
+        servers = name_servers() or [self.gateway]  # which pasta then maps to the host's own
         (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
         home = self.root / "home" / ACCOUNT
         ssh = home / ".ssh"
@@ -199,7 +215,7 @@ class Machine:
             return False
 
     def _has_ended(self) -> bool:
-        time.sleep(0.3)   # the supervisor may not have entered its group yet
+        time.sleep(0.3)  # the supervisor may not have entered its group yet
         return self.status() == "stopped"
 
     def _last_words(self) -> str:
@@ -217,15 +233,28 @@ def remove_outside(names: str) -> int:
         else:
             left.unlink()
     for folder in (_NETWORKS, _NETWORKS.parent):
-        with suppress(OSError):   # another fleet's are there, or it is gone
+        with suppress(OSError):  # another fleet's are there, or it is gone
             folder.rmdir()
     return count
 
 
 def ssh_command(state: State, address: str, command: str) -> list[str]:
     """Return the words that run a command on the Pi at that address."""
-    return ["ssh", "-n", "-i", str(state.key), "-p", str(SSH_PORT), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-            *ssh_options(state), f"{ACCOUNT}@{address}", command]
+    return [
+        "ssh",
+        "-n",
+        "-i",
+        str(state.key),
+        "-p",
+        str(SSH_PORT),
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=10",
+        *ssh_options(state),
+        f"{ACCOUNT}@{address}",
+        command,
+    ]
 
 
 def _program(pid: int) -> str:

@@ -19,8 +19,20 @@ from .shell import run, say, stage
 SUITES = ("trixie", "bookworm")
 ACCOUNT = "pi"
 
-_PACKAGES = ("systemd", "systemd-sysv", "libpam-systemd", "systemd-timesyncd", "dbus", "openssh-server", "sudo",
-             "python3", "iproute2", "netbase", "procps", "ca-certificates")
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "libpam-systemd",
+    "systemd-timesyncd",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "python3",
+    "iproute2",
+    "netbase",
+    "procps",
+    "ca-certificates",
+)
 
 # Run by mmdebstrap at the end, with the new root as $1. Units that are masked cannot work in a container;
 # the .updated stamps spare each first boot work that was done here.
@@ -85,8 +97,13 @@ def _make(suite: str, root: Path, sources: list[str], settings: list[str], group
     group.make()
     # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
     os.set_inheritable(lock, True)
-    run(group.entering(argv), doing=f"Making the root of Debian {suite}", log=root.with_name(f"{suite}.log"),
-        pass_fds=(lock,), env={**os.environ, "TMPDIR": str(scratch)})
+    run(
+        group.entering(argv),
+        doing=f"Making the root of Debian {suite}",
+        log=root.with_name(f"{suite}.log"),
+        pass_fds=(lock,),
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )
     partial.rename(root)
     customize.unlink()
     shutil.rmtree(scratch)
@@ -97,6 +114,6 @@ def _remove_others(suite: str, cache: Path) -> None:
     lowers = {option.removeprefix("lowerdir=") for mount in read_mounts() for option in mount.options}
     for path in cache.glob(f"{suite}-*"):
         if path.is_dir() and str(path) not in lowers:
-            unmount_below(path)   # the lock is ours, so nobody is at work there
+            unmount_below(path)  # the lock is ours, so nobody is at work there
             say(f"Removing {path}, which is outdated or half made.")
             shutil.rmtree(path)

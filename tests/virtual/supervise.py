@@ -17,10 +17,10 @@ from .machine import Machine
 from .shell import run, say
 from .state import SSH_PORT, State
 
-REBOOT = 133   # how systemd-nspawn ends when the guest asks for a reboot
+REBOOT = 133  # how systemd-nspawn ends when the guest asks for a reboot
 NSPAWN_ENVIRONMENT = {
-    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",   # version 2 inside, also where the host mixes both
-    "SYSTEMD_NSPAWN_LOCK": "0",                # a killed nspawn would leave a lock file behind; we have our own
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",  # version 2 inside, also where the host mixes both
+    "SYSTEMD_NSPAWN_LOCK": "0",  # a killed nspawn would leave a lock file behind; we have our own
 }
 
 
@@ -35,7 +35,7 @@ def supervise(machine: Machine) -> None:
         nonlocal stopping
         stopping = True
         if nspawn:
-            nspawn.terminate()   # systemd-nspawn then asks the guest to power off
+            nspawn.terminate()  # systemd-nspawn then asks the guest to power off
 
     signal.signal(signal.SIGTERM, stop)
     while not stopping:
@@ -46,8 +46,7 @@ def supervise(machine: Machine) -> None:
         boot.kill()
         boot.remove()
         boot.make()
-        nspawn = subprocess.Popen(boot.entering(nspawn_command(machine)),
-                                  env={**os.environ, **NSPAWN_ENVIRONMENT})
+        nspawn = subprocess.Popen(boot.entering(nspawn_command(machine)), env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
         say(f"systemd-nspawn ended with {code}")
         if code != REBOOT:
@@ -66,24 +65,49 @@ def connect(machine: Machine) -> None:
     settings = machine.settings
     ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
     forwards = [(ssh_port, 22), *((port, port) for port in settings.publish)]
-    argv = ["pasta", "--quiet", "--ipv4-only", "--config-net", "--ns-ifname", "eth0",
-            "--address", machine.inner_address, "--netmask", "24", "--gateway", machine.gateway]
+    argv = [
+        "pasta",
+        "--quiet",
+        "--ipv4-only",
+        "--config-net",
+        "--ns-ifname",
+        "eth0",
+        "--address",
+        machine.inner_address,
+        "--netmask",
+        "24",
+        "--gateway",
+        machine.gateway,
+    ]
     if name_servers():
-        argv += ["--no-map-gw"]   # like a real Pi, it cannot reach what listens on the host's loopback only
+        argv += ["--no-map-gw"]  # like a real Pi, it cannot reach what listens on the host's loopback only
     for outer, inner in forwards:
         argv += ["-t", f"{machine.address}/{outer}:{inner}"]
     argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", str(machine.network)]
     run(argv, doing=f"Connecting {machine.name} with pasta", timeout=30)
     if settings.delay_ms:
-        subprocess.Popen([PYTHON, "-m", "tests.virtual.delay", machine.address, str(SSH_PORT), str(ssh_port),
-                          str(settings.delay_ms)])
+        subprocess.Popen(
+            [PYTHON, "-m", "tests.virtual.delay", machine.address, str(SSH_PORT), str(ssh_port), str(settings.delay_ms)]
+        )
 
 
 def nspawn_command(machine: Machine) -> list[str]:
     """Return the command that boots the machine's disk."""
-    return ["systemd-nspawn", "--quiet", "--boot", f"--directory={machine.root}", f"--machine={machine.machine_name}",
-            "--settings=no", "--register=no", "--keep-unit", f"--network-namespace-path={machine.network}",
-            "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        f"--directory={machine.root}",
+        f"--machine={machine.machine_name}",
+        "--settings=no",
+        "--register=no",
+        "--keep-unit",
+        f"--network-namespace-path={machine.network}",
+        "--console=pipe",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+    ]
 
 
 def main() -> None:
@@ -95,7 +119,7 @@ def main() -> None:
         supervise(machine)
     except (VirtualError, OSError) as error:
         say(str(error))
-    (machine.group.v2 / "cgroup.kill").write_text("1")   # this process too
+    (machine.group.v2 / "cgroup.kill").write_text("1")  # this process too
 
 
 if __name__ == "__main__":
