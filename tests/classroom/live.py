@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,15 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+
+def descendants(process: int) -> list[int]:
+    """Return a process and all that it started, whatever group they are in (mitogen's ssh is in one of its own)."""
+    found = [process]
+    for parent in found:  # which grows meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split())
+    return found
 
 
 class LiveRun:
@@ -73,6 +83,8 @@ class LiveRun:
         return code
 
     def kill(self) -> None:
-        """End it and its children at once, as a crash of the control node would."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """End it and all that it started at once, as a crash of the control node would."""
+        for process in descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._process.wait()

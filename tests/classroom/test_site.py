@@ -17,15 +17,13 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.conftest import FirstDay
+from tests.classroom.sent import sent_tasks
 
-# What runs on the control node only, whatever host it is for.
-LOCAL_ACTIONS = ("assert", "debug", "fail", "include_tasks", "set_fact", "validate_argument_spec")
 MOST_TASKS = 45
 
 
@@ -36,19 +34,6 @@ class Sent:
     changed: int
     tasks: list[str]
     processes: list[int]
-
-
-def sent_tasks(plays: list[dict[str, Any]]) -> list[str]:
-    """Return the tasks of a run's JSON that something was sent to a Pi for."""
-    return [
-        task["task"]["name"]
-        for play in plays
-        for task in play["tasks"]
-        for result in task["hosts"].values()
-        if not result.get("skipped")
-        and result["action"].removeprefix("ansible.builtin.") not in LOCAL_ACTIONS
-        and "_ansible_delegated_vars" not in result
-    ]
 
 
 def site_counted(classroom: Classroom, *python: str) -> Sent:
