@@ -17,8 +17,17 @@ class FirstDay:
     """What the runs said by which the Pi was provisioned."""
 
     classroom: Classroom
+    fresh: str
     check_fresh: subprocess.CompletedProcess[str]
+    after_check: str
     first: subprocess.CompletedProcess[str]
+
+
+def all_files(classroom: Classroom) -> str:
+    """Return what there is on a Pi, with owners, sizes and times, and its name; all but the account `pi`'s own."""
+    places = "/etc /home /opt /srv /usr /var/lib/dpkg"
+    find = f"sudo find {places} -path /home/pi -prune -o -printf '%p %m %u %s %C@\\n'"
+    return classroom.ssh(f"{find} | sort; hostname").stdout
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +37,9 @@ def first_day() -> Iterator[FirstDay]:
     fleet.down()
     fleet.up(1)
     classroom = Classroom(fleet)
-    yield FirstDay(classroom, classroom.playbook("site", "--check", "--diff"), classroom.playbook("site"))
+    fresh = all_files(classroom)
+    check = classroom.playbook("site", "--check", "--diff")
+    yield FirstDay(classroom, fresh, check, all_files(classroom), classroom.playbook("site"))
     fleet.down()
 
 
@@ -37,3 +48,20 @@ def classroom(first_day: FirstDay) -> Classroom:
     """Return a classroom of one provisioned Pi; a test leaves it as it found it."""
     assert first_day.first.returncode == 0, first_day.first.stdout[-3000:]
     return first_day.classroom
+
+
+@pytest.fixture(scope="session")
+def ten_fresh() -> Iterator[Classroom]:
+    """Return a classroom of ten fresh Pis."""
+    fleet = Fleet(ROOT / "build/virtual-ten", address="127.77.7.0")
+    fleet.down()
+    fleet.up(10)
+    yield Classroom(fleet)
+    fleet.down()
+
+
+@pytest.fixture(scope="session")
+def ten(ten_fresh: Classroom) -> Classroom:
+    """Return the ten, provisioned."""
+    assert ten_fresh.playbook("site").returncode == 0
+    return ten_fresh

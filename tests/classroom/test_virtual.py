@@ -99,12 +99,25 @@ def test_a_published_port_is_reached_from_the_host(fleet: Fleet) -> None:
 
 
 def test_a_sandboxed_service_runs(fleet: Fleet) -> None:
-    sandbox = ("ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "PrivateUsers=no",
-               "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes", "DynamicUser=yes",
-               "ProtectProc=invisible", "RestrictNamespaces=yes", "SystemCallFilter=@system-service",
-               "LoadCredential=name:/etc/hostname", "CapabilityBoundingSet=", "MemoryDenyWriteExecute=yes")
+    sandbox = (
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "PrivateUsers=no",
+        "ProtectKernelTunables=yes",
+        "ProtectKernelModules=yes",
+        "ProtectControlGroups=yes",
+        "DynamicUser=yes",
+        "ProtectProc=invisible",
+        "RestrictNamespaces=yes",
+        "SystemCallFilter=@system-service",
+        "LoadCredential=name:/etc/hostname",
+        "CapabilityBoundingSet=",
+        "MemoryDenyWriteExecute=yes",
+    )
     options = " ".join(f"-p {setting}" for setting in sandbox)
-    asks = "cat ${CREDENTIALS_DIRECTORY:-/nowhere}/name; id -u"   # in a form that systemd leaves to the shell
+    asks = "cat ${CREDENTIALS_DIRECTORY:-/nowhere}/name; id -u"  # in a form that systemd leaves to the shell
     name, user = said(fleet, f"sudo systemd-run --quiet --wait --pipe {options} sh -c '{asks}'").split()
     assert name == "raspberrypi"
     assert user != "0"
@@ -183,11 +196,21 @@ def test_a_taken_address_is_refused_with_a_sentence(fleet: Fleet, tmp_path: Path
     assert boot_of(fleet)
 
 
-@pytest.mark.parametrize("arguments", [
-    ["up", "--fleet", "0"], ["up", "--fleet", "many"], ["up", "--suite", "sid"], ["up", "--publish", "2222"],
-    ["up", "--publish", "web"], ["up", "--address", "10.0.0.0"], ["up", "--delay-ms", "-1"], ["kill", "pi-77"],
-    ["fly"], [],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["up", "--fleet", "0"],
+        ["up", "--fleet", "many"],
+        ["up", "--suite", "sid"],
+        ["up", "--publish", "2222"],
+        ["up", "--publish", "web"],
+        ["up", "--address", "10.0.0.0"],
+        ["up", "--delay-ms", "-1"],
+        ["kill", "pi-77"],
+        ["fly"],
+        [],
+    ],
+)
 def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path) -> None:
     state = ["--state", str(tmp_path / "state")] if arguments and arguments != ["fly"] else []
     done = subprocess.run([*COMMAND, *arguments, *state], cwd=PROJECT, capture_output=True, text=True, check=False)
@@ -198,6 +221,7 @@ def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path) -> No
 
 def test_the_delaying_proxy_adds_what_it_says_and_loses_nothing() -> None:
     with socket.create_server(("127.77.9.200", 7001)) as server:
+
         def echo() -> None:
             connection, _ = server.accept()
             with connection:
@@ -205,8 +229,9 @@ def test_the_delaying_proxy_adds_what_it_says_and_loses_nothing() -> None:
                     connection.sendall(data)
 
         threading.Thread(target=echo, daemon=True).start()
-        proxy = subprocess.Popen([*COMMAND[:2], "tests.virtual.delay", "127.77.9.200", "7000", "7001", "50"],
-                                 cwd=PROJECT)
+        proxy = subprocess.Popen(
+            [*COMMAND[:2], "tests.virtual.delay", "127.77.9.200", "7000", "7001", "50"], cwd=PROJECT
+        )
         try:
             client = connect_patiently("127.77.9.200", 7000)
             trips = []
@@ -255,15 +280,19 @@ def traces(fleet: Fleet) -> Traces:
     folder = str(fleet.state.folder)
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder in line]
     words = {folder, *(word for line in mounts for word in line.split() if word.startswith("mynn-"))}
-    groups = {str(path) for word in words if word.startswith("mynn-")
-              for path in Path("/sys/fs/cgroup").rglob(word.rpartition("-pi-")[0])}
+    groups = {
+        str(path)
+        for word in words
+        if word.startswith("mynn-")
+        for path in Path("/sys/fs/cgroup").rglob(word.rpartition("-pi-")[0])
+    }
     processes, networks = set(), set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_text(errors="replace")
             group = (process / "cgroup").read_text()
             network = str((process / "ns/net").readlink())
-        except OSError:   # it ended meanwhile
+        except OSError:  # it ended meanwhile
             continue
         if any(word in line for word in words) or any(Path(path).name in group for path in groups):
             processes.add(int(process.name))
@@ -280,8 +309,13 @@ def assert_gone(before: Traces, fleet: Fleet) -> None:
     assert not before.networks & living_networks()
     pinned = {line.split()[3] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " nsfs " in line}
     assert not before.networks & pinned
-    assert not [path for path in Path("/run/systemd/nspawn").rglob("mynn-*") if any(
-        path.name.startswith(Path(group).name) for group in before.groups)]
+    names = {Path(group).name for group in before.groups}
+    assert not [
+        path
+        for folder in ("/run/systemd/nspawn", "/run/user", "/run/netns")
+        for path in Path(folder).rglob("mynn-*")
+        if any(path.name.startswith(name) for name in names)
+    ]
     assert not fleet.state.folder.exists()
 
 
@@ -290,7 +324,7 @@ def living_networks() -> set[str]:
     for path in Path("/proc").glob("[0-9]*/ns/net"):
         try:
             networks.add(str(path.readlink()))
-        except OSError:   # it ended meanwhile
+        except OSError:  # it ended meanwhile
             continue
     return networks
 
@@ -299,12 +333,15 @@ def program(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
-@pytest.mark.parametrize("victims", [
-    ("tests.virtual.supervise",),
-    ("systemd-nspawn",),
-    ("pasta",),
-    ("tests.virtual.supervise", "systemd-nspawn", "pasta"),
-])
+@pytest.mark.parametrize(
+    "victims",
+    [
+        ("tests.virtual.supervise",),
+        ("systemd-nspawn",),
+        ("pasta",),
+        ("tests.virtual.supervise", "systemd-nspawn", "pasta"),
+    ],
+)
 def test_down_after_a_crash_leaves_nothing(own_fleet: Fleet, victims: tuple[str, ...]) -> None:
     own_fleet.up(1)
     before = traces(own_fleet)
@@ -329,8 +366,11 @@ def test_up_after_a_crash_carries_on_with_the_disk(own_fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("seconds", [0.15, 0.25, 0.4, 0.8])
 def test_down_after_up_was_killed_leaves_nothing(own_fleet: Fleet, seconds: float) -> None:
-    up = subprocess.Popen([*COMMAND, "up", "--fleet", "3", "--address", own_fleet.address, "--state",
-                           str(own_fleet.state.folder)], cwd=PROJECT, stdout=subprocess.DEVNULL)
+    up = subprocess.Popen(
+        [*COMMAND, "up", "--fleet", "3", "--address", own_fleet.address, "--state", str(own_fleet.state.folder)],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+    )
     time.sleep(seconds)
     before = traces(own_fleet)
     up.kill()

@@ -36,18 +36,33 @@ def parser() -> Parser:
     main = Parser(prog="python3 -m tests.virtual", description="Virtual Pis: containers that are reached over SSH.")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     every = Parser(add_help=False)
-    every.add_argument("--state", type=Path, default=PROJECT / "build/virtual", metavar="FOLDER",
-                       help="where the fleet's disks and inventory are (default: build/virtual)")
+    every.add_argument(
+        "--state",
+        type=Path,
+        default=PROJECT / "build/virtual",
+        metavar="FOLDER",
+        help="where the fleet's disks and inventory are (default: build/virtual)",
+    )
     up = commands.add_parser("up", parents=[every], help="start a fleet, or carry on with the one that is there")
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
     up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
-    up.add_argument("--publish", default="8888", metavar="PORTS",
-                    help="ports of a Pi that are reached at its address, with commas between (default: 8888)")
+    up.add_argument(
+        "--publish",
+        default="8888",
+        metavar="PORTS",
+        help="ports of a Pi that are reached at its address, with commas between (default: 8888)",
+    )
     up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="added to each round trip of SSH")
-    up.add_argument("--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: "
-                    "127.77.0.0)")
-    up.add_argument("--cache", type=Path, default=None, metavar="FOLDER", help="where the roots are kept (default: "
-                    "virtual/ in MYNN_CACHE or in ~/.cache/mynn-pi)")
+    up.add_argument(
+        "--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: 127.77.0.0)"
+    )
+    up.add_argument(
+        "--cache",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="where the roots are kept (default: virtual/ in MYNN_CACHE or in ~/.cache/mynn-pi)",
+    )
     commands.add_parser("down", parents=[every], help="remove the fleet and all that it left behind")
     listing = commands.add_parser("list", parents=[every], help="show each Pi and how it is")
     listing.add_argument("--json", action="store_true", help="for a program")
@@ -65,6 +80,15 @@ def ports(text: str) -> tuple[int, ...]:
         raise VirtualError(f"--publish {text!r} is no list of ports; give one such as 8888,443.") from None
 
 
+def make_folders(*folders: Path) -> None:
+    """Make folders that belong to the person who calls, or raise a sentence."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VirtualError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+
+
 def do(arguments: list[str]) -> None:
     """Do what the command line asks for."""
     options = parser().parse_args(arguments)
@@ -73,6 +97,8 @@ def do(arguments: list[str]) -> None:
     if options.command == "up":
         settings = Settings(options.suite, options.address, ports(options.publish), options.delay_ms).check()
         cache = (options.cache or cache_folder() / "virtual").resolve()
+        fleet.check_size(options.fleet)
+        make_folders(state.folder, cache)  # by the caller: made by root, build/ would be closed to them
         become_root([*full, "--cache", str(cache)])
         fleet.up(state, settings, options.fleet, cache)
         return

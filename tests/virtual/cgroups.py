@@ -23,8 +23,10 @@ def unified() -> Path:
     for mount in read_mounts():
         if mount.kind == "cgroup2" and mount.source_root == "/":
             return mount.point
-    raise VirtualError("The virtual Pis need cgroup version 2, which this host has not mounted; "
-                       "a Debian 12 or 13 host mounts it at /sys/fs/cgroup.")
+    raise VirtualError(
+        "The virtual Pis need cgroup version 2, which this host has not mounted; "
+        "a Debian 12 or 13 host mounts it at /sys/fs/cgroup."
+    )
 
 
 @cache
@@ -76,7 +78,7 @@ class Group:
         if v1:
             (v1 / self.name / "memory.limit_in_bytes").write_text(size)
             swap = v1 / self.name / "memory.memsw.limit_in_bytes"
-            if swap.exists():   # only where the kernel counts swap
+            if swap.exists():  # only where the kernel counts swap
                 swap.write_text(size)
             return
         for parent in reversed(self.v2.relative_to(unified()).parents):
@@ -99,9 +101,9 @@ class Group:
             for inner, _, _ in os.walk(folder):
                 try:
                     pids.update(int(word) for word in Path(inner, "cgroup.procs").read_text().split())
-                except OSError:   # the group went away, or is a threaded one without processes
+                except OSError:  # the group went away, or is a threaded one without processes
                     continue
-        pids.discard(0)   # processes of another pid namespace than ours
+        pids.discard(0)  # processes of another pid namespace than ours
         return pids
 
     def kill(self, patience: float = 20) -> None:
@@ -120,8 +122,10 @@ class Group:
                 except ProcessLookupError:
                     continue
             if time.monotonic() > deadline:
-                raise VirtualError(f"The processes {sorted(members)} of {self.name} do not end, even when killed; "
-                                   "the kernel's log (dmesg) may tell why.")
+                raise VirtualError(
+                    f"The processes {sorted(members)} of {self.name} do not end, even when killed; "
+                    "the kernel's log (dmesg) may tell why."
+                )
             time.sleep(0.02)
 
     def freeze(self, frozen: bool) -> None:
@@ -148,7 +152,7 @@ def _remove_group(folder: Path) -> bool:
             folder.rmdir()
         except FileNotFoundError:
             return False
-        except OSError:   # the last process was only just reaped
+        except OSError:  # the last process was only just reaped
             time.sleep(0.02)
         else:
             return True

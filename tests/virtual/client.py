@@ -27,11 +27,23 @@ class Fleet:
         """Ansible's inventory of this fleet, with the group ``pis``."""
         return self.state.inventory
 
-    def up(self, size: int = 1, *, suite: str = "trixie", publish: Iterable[int] = (8888,),
-           delay_ms: float = 0) -> None:
+    def up(
+        self, size: int = 1, *, suite: str = "trixie", publish: Iterable[int] = (8888,), delay_ms: float = 0
+    ) -> None:
         """Have so many Pis running, each of which has let somebody log in over SSH."""
-        self._do("up", "--fleet", str(size), "--suite", suite, "--publish", ",".join(map(str, publish)),
-                 "--delay-ms", str(delay_ms), "--address", self.address)
+        self._do(
+            "up",
+            "--fleet",
+            str(size),
+            "--suite",
+            suite,
+            "--publish",
+            ",".join(map(str, publish)),
+            "--delay-ms",
+            str(delay_ms),
+            "--address",
+            self.address,
+        )
 
     def down(self) -> None:
         """Remove the fleet, its disks, and all that it may have left behind."""
@@ -85,10 +97,9 @@ class Fleet:
 
     def _do(self, *arguments: str, quiet: bool = False) -> str:
         argv = [PYTHON, "-m", "tests.virtual", *arguments, "--state", str(self.state.folder)]
-        done = subprocess.run(argv, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False)
+        done = subprocess.run(argv, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if not quiet:
-            print(done.stdout, end="")   # pytest shows it when the test fails
+            print(done.stdout, end="")  # pytest shows it when the test fails
         if done.returncode != 0:
             raise VirtualError(done.stderr.strip() or f"{arguments[0]} ended with {done.returncode}.")
         return done.stdout

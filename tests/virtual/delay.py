@@ -37,7 +37,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay
         if writer.can_write_eof():
             writer.write_eof()
     except (ConnectionError, OSError):
-        writer.close()   # the other pump then sees its end
+        writer.close()  # the other pump then sees its end
     finally:
         receiver.cancel()
 

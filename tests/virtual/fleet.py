@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import VirtualError
 from .host import cache_folder, ensure_packages, own
-from .machine import MEMORY_MIB, Machine
+from .machine import MEMORY_MIB, Machine, remove_outside
 from .mounts import mounts_below, unmount_below
 from .root import ensure_root
 from .shell import say, stage
@@ -36,10 +36,12 @@ def locked(state: State, patience: float = 300) -> Iterator[None]:
                 said = True
         os.close(lock)
         if time.monotonic() > deadline:
-            raise VirtualError(f"Another command has been at work on the fleet in {state.folder} for "
-                               f"{patience:.0f} s; end it, then try again.")
+            raise VirtualError(
+                f"Another command has been at work on the fleet in {state.folder} for "
+                f"{patience:.0f} s; end it, then try again."
+            )
         time.sleep(0.1)
-        state.folder.mkdir(parents=True, exist_ok=True)   # a `down` may have removed it meanwhile
+        state.folder.mkdir(parents=True, exist_ok=True)  # a `down` may have removed it meanwhile
     try:
         yield
     finally:
@@ -50,25 +52,32 @@ def _is(descriptor: int, folder: Path) -> bool:
     return folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
 
 
-def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> None:
-    """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
+def check_size(size: int) -> None:
+    """Raise a sentence when a fleet cannot have so many Pis."""
     if not 1 <= size <= LARGEST_FLEET:
         raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
-    wanted.check()
+
+
+def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> None:
+    """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
     ensure_packages()
     with locked(state):
         began = time.monotonic()
         own(state.folder)
-        (state.group / "build").kill()   # an `up` that was killed may have left its mmdebstrap
+        (state.group / "build").kill()  # an `up` that was killed may have left its mmdebstrap
         if state.exists():
             settings, root = state.load()
             if settings.suite != wanted.suite:
-                raise VirtualError(f"The fleet in {state.folder} is Debian {settings.suite}, not {wanted.suite}; "
-                                   "run `make demo-stop` first.")
+                raise VirtualError(
+                    f"The fleet in {state.folder} is Debian {settings.suite}, not {wanted.suite}; "
+                    "run `make demo-stop` first."
+                )
             if settings.address != wanted.address:
-                raise VirtualError(f"The fleet in {state.folder} is at {settings.address}, not {wanted.address}; "
-                                   "run `make demo-stop` first.")
-        if not state.numbers():   # with disks, it is the root that they lie over, or none
+                raise VirtualError(
+                    f"The fleet in {state.folder} is at {settings.address}, not {wanted.address}; "
+                    "run `make demo-stop` first."
+                )
+        if not state.numbers():  # with disks, it is the root that they lie over, or none
             root = ensure_root(wanted.suite, cache or cache_folder() / "virtual", state.group / "build")
         state.save(wanted, root)
         state.ensure_key()
@@ -82,8 +91,10 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
             with stage(f"Waiting for SSH on {_names(started)}"):
                 for machine in started:
                     machine.wait_for_ssh()
-        say(f"{len(machines)} virtual {'Pi' if len(machines) == 1 else 'Pis'} of Debian {wanted.suite}, "
-            f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}.")
+        say(
+            f"{len(machines)} virtual {'Pi' if len(machines) == 1 else 'Pis'} of Debian {wanted.suite}, "
+            f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
+        )
 
 
 def _start(machines: list[Machine]) -> list[Machine]:
@@ -103,7 +114,7 @@ def _start(machines: list[Machine]) -> list[Machine]:
         with stage(f"Starting {_names(todo)}, {MEMORY_MIB} MiB each"):
             for machine in todo:
                 if machine.status() == "running":
-                    machine.stop()   # it has other settings now
+                    machine.stop()  # it has other settings now
                 machine.ensure_identity()
                 machine.start()
     return todo
@@ -116,18 +127,20 @@ def down(state: State) -> None:
             processes = len(state.group.members())
             # First the group: a process may be killed, but cannot leave it.
             state.group.kill()
-            mounts = unmount_below(state.folder)
-            nspawn = Path("/run/systemd/nspawn")
-            for left in [*nspawn.glob(f"unix-export/{state.prefix}-*"), *nspawn.glob(f"propagate/{state.prefix}-*")]:
-                mounts += unmount_below(left)
-                shutil.rmtree(left)
+            mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
             state.group.remove()
             if mounts_below(state.folder):
                 raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")
             if state.pis.is_dir():
                 shutil.rmtree(state.pis)
-            for file in (state.key, state.key.with_suffix(".pub"), state.known_hosts, state.inventory,
-                         state.settings_file, state.settings_file.with_suffix(".partial")):
+            for file in (
+                state.key,
+                state.key.with_suffix(".pub"),
+                state.known_hosts,
+                state.inventory,
+                state.settings_file,
+                state.settings_file.with_suffix(".partial"),
+            ):
                 file.unlink(missing_ok=True)
         say(f"{processes} processes ended, {mounts} mounts taken away.")
         if not any(state.folder.iterdir()):
@@ -152,9 +165,18 @@ def machine_named(state: State, name: str) -> Machine:
 
 def show(state: State, as_json: bool) -> None:
     """Print each Pi, its address and how it is."""
-    rows = [{"name": machine.name, "status": machine.status(), "address": machine.address, "ssh_port": SSH_PORT,
-             "ports": list(machine.settings.publish), "suite": machine.settings.suite,
-             "delay_ms": machine.settings.delay_ms} for machine in (machines_of(state) if state.exists() else [])]
+    rows = [
+        {
+            "name": machine.name,
+            "status": machine.status(),
+            "address": machine.address,
+            "ssh_port": SSH_PORT,
+            "ports": list(machine.settings.publish),
+            "suite": machine.settings.suite,
+            "delay_ms": machine.settings.delay_ms,
+        }
+        for machine in (machines_of(state) if state.exists() else [])
+    ]
     if as_json:
         say(json.dumps(rows, indent=2))
     elif not rows:
@@ -166,7 +188,7 @@ def show(state: State, as_json: bool) -> None:
 
 def act(state: State, deed: str, name: str) -> None:
     """Do one of the deeds to the Pi of that name: start, stop, kill, reset, freeze, thaw, unplug, plug."""
-    machine_named(state, name)   # before the lock, which makes the folder
+    machine_named(state, name)  # before the lock, which makes the folder
     with locked(state):
         machine = machine_named(state, name)
         running = machine.status() in ("running", "frozen")

@@ -18,12 +18,10 @@ _PROGRAMS = {
     "pasta": "passt",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
-    "nsenter": "util-linux",
     "mount": "mount",
 }
 # Settings of the host's apt that decide whether and how its mirror can be reached.
-_APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy",
-                 "Acquire::https::Proxy")
+_APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")
 
 
 def become_root(arguments: list[str]) -> None:
@@ -52,15 +50,18 @@ def ensure_packages() -> None:
     """Install the Debian packages that are missing, and say so."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis run on Debian 12 or 13 on x86-64, which this machine is not.")
-    os.environ["PATH"] += ":/usr/sbin:/sbin"   # some shells' root has them not
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # some shells' root has them not
     missing = sorted({package for program, package in _PROGRAMS.items() if not shutil.which(program)})
     if not missing:
         return
     with stage(f"Installing {', '.join(missing)} with apt-get, once"):
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "-q", "update"], doing="apt-get update", env=quiet)
-        run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing],
-            doing="Installing the packages that the virtual Pis need", env=quiet)
+        run(
+            ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing],
+            doing="Installing the packages that the virtual Pis need",
+            env=quiet,
+        )
 
 
 def apt_sources(suite: str) -> list[str]:
@@ -72,8 +73,10 @@ def apt_sources(suite: str) -> list[str]:
     codename = release.get("VERSION_CODENAME", "")
     if release.get("ID") != "debian" or not codename:
         return []
-    listed = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"],
-                 doing="Reading the mirrors of this host's apt")
+    listed = run(
+        ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"],
+        doing="Reading the mirrors of this host's apt",
+    )
     mirrors: dict[str, str] = {}
     for line in listed.splitlines():
         site, _, name = line.partition(" ")
@@ -82,14 +85,27 @@ def apt_sources(suite: str) -> list[str]:
     main, security = mirrors.get(codename), mirrors.get(f"{codename}-security")
     if not main or not security:
         return []
-    return [f"deb {main} {suite} main", f"deb {main} {suite}-updates main",
-            f"deb {security} {suite}-security main"]
+    return [f"deb {main} {suite} main", f"deb {main} {suite}-updates main", f"deb {security} {suite}-security main"]
 
 
 def apt_settings() -> list[str]:
     """Return the lines of this host's apt configuration without which its mirror cannot be used."""
     dump = run(["apt-config", "dump", *_APT_SETTINGS], doing="Reading this host's apt configuration")
     return [line for line in dump.splitlines() if line.split(" ")[0] in _APT_SETTINGS and '""' not in line]
+
+
+def name_servers() -> list[str]:
+    """Return the IPv4 name servers of this host that a guest can reach too: those that are not the host itself.
+
+    Where systemd-resolved is the host's own name server, these are the ones that it asks.
+    """
+    for file in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
+        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver"]
+        reached = [server for server in servers if ":" not in server and not server.startswith("127.")]
+        if reached:
+            return reached
+    return []
 
 
 def own(*paths: Path) -> None:

@@ -8,19 +8,23 @@ import socket
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from .errors import VirtualError
-from .host import PROJECT, PYTHON
+from .host import PROJECT, PYTHON, name_servers
 from .mounts import unmount_below
 from .root import ACCOUNT
 from .shell import run
 from .state import SSH_PORT, Settings, State, address_at, name_of, ssh_options
 
 MEMORY_MIB = 512
-# systemd-nspawn keeps folders and mounts of a machine here; after a kill -9 they stay behind.
-_NSPAWN = Path("/run/systemd/nspawn")
+# Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of
+# nobody it is, for nobody logs in, and so nothing is ever mounted over it.
+_NETWORKS = Path("/run/user/65534/netns")
+# What a machine has outside its state folder, under its name; after a kill -9 systemd-nspawn's stay behind too.
+_OUTSIDE = (_NETWORKS, Path("/run/systemd/nspawn/unix-export"), Path("/run/systemd/nspawn/propagate"))
 
 
 class Machine:
@@ -30,16 +34,16 @@ class Machine:
         self.state, self.settings, self.lower = state, settings, root
         self.name = name_of(number)
         self.address = address_at(settings.address, number)
-        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway and a name server in its network.
-        network = self.address.split(".")[1:3]
-        self.inner_address, self.gateway, self.resolver = (
-            f"10.{network[0]}.{network[1]}.{last}" for last in (number, 254, 253))
+        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway in its network.
+        _, x, y, _ = self.address.split(".")
+        self.inner_address, self.gateway = f"10.{x}.{y}.{number}", f"10.{x}.{y}.254"
         self.folder = state.pis / self.name
         self.root = self.folder / "root"
         self.log = self.folder / "log"
         self.group = state.group / self.name
         self.host_group, self.guest_group = self.group / "host", self.group / "guest"
         self.machine_name = f"{state.prefix}-{self.name}"
+        self.network = _NETWORKS / self.machine_name
 
     # -- what is there ---------------------------------------------------------------------------------
 
@@ -49,7 +53,7 @@ class Machine:
         if not members:
             return "stopped"
         programs = {_program(pid) for pid in self.host_group.members()}
-        needed = {"supervise", "sleep", "pasta"} | ({"delay"} if self.settings.delay_ms else set())
+        needed = {"supervise", "pasta"} | ({"delay"} if self.settings.delay_ms else set())
         if not needed <= programs:
             return "broken"
         return "frozen" if self.guest_group.is_frozen() else "running"
@@ -74,8 +78,10 @@ class Machine:
         key = self.folder / "ssh_host_ed25519_key"
         if not key.with_suffix(".pub").exists():
             key.unlink(missing_ok=True)
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
-                doing=f"Making the SSH host key of {self.name}")
+            run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
+                doing=f"Making the SSH host key of {self.name}",
+            )
 
     def start(self) -> None:
         """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
@@ -90,8 +96,13 @@ class Machine:
         supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
         # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
         command = self.host_group.entering(["setsid", *supervisor])
-        subprocess.run(["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command], cwd=PROJECT,
-                       env={**os.environ, "LOG": str(self.log)}, stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command],
+            cwd=PROJECT,
+            env={**os.environ, "LOG": str(self.log)},
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
 
     def wait_for_ssh(self, patience: float = 90) -> None:
         """Return when somebody has really logged in over SSH."""
@@ -102,8 +113,10 @@ class Machine:
             if self.status() == "stopped" and self._has_ended():
                 raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
             time.sleep(0.1)
-        raise VirtualError(f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
-                           f"within {patience:.0f} s: {self._last_words()}")
+        raise VirtualError(
+            f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
+            f"within {patience:.0f} s: {self._last_words()}"
+        )
 
     def stop(self, patience: float = 30) -> None:
         """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
@@ -121,12 +134,7 @@ class Machine:
         """End all that belongs to this Pi, at once; keep its disk. Return how much there was."""
         count = len(self.group.members())
         self.group.kill()
-        count += unmount_below(self.folder)
-        for kind in ("unix-export", "propagate"):
-            left = _NSPAWN / kind / self.machine_name
-            count += unmount_below(left)
-            if left.is_dir():
-                shutil.rmtree(left)
+        count += unmount_below(self.folder) + remove_outside(self.machine_name)
         return count + self.group.remove()
 
     def reset(self) -> None:
@@ -149,8 +157,9 @@ class Machine:
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the Pi over SSH, as its account ``pi``."""
-        return subprocess.run(ssh_command(self.state, self.address, command), capture_output=True, text=True,
-                              timeout=timeout, check=False)
+        return subprocess.run(
+            ssh_command(self.state, self.address, command), capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     # -- steps -----------------------------------------------------------------------------------------
 
@@ -161,23 +170,30 @@ class Machine:
                 try:
                     probe.bind((self.address, port))
                 except OSError as error:
-                    raise VirtualError(f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
-                                       "another fleet may be there: give this one another block, "
-                                       "such as --address 127.77.1.0.") from None
+                    raise VirtualError(
+                        f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
+                        "another fleet may be there: give this one another block, "
+                        "such as --address 127.77.1.0."
+                    ) from None
 
     def _mount_disk(self) -> None:
         if not self.lower.is_dir():
-            raise VirtualError(f"The root {self.lower} that {self.name}'s disk lies over is gone; "
-                               "run `make demo-stop` first, then start again.")
+            raise VirtualError(
+                f"The root {self.lower} that {self.name}'s disk lies over is gone; "
+                "run `make demo-stop` first, then start again."
+            )
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(exist_ok=True)
         options = f"lowerdir={self.lower},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
-        run(["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
-            doing=f"Mounting the disk of {self.name}")
+        run(
+            ["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
+            doing=f"Mounting the disk of {self.name}",
+        )
 
     def _seed_disk(self) -> None:
         """Write what makes this Pi itself; once for a disk, but for the name server."""
-        (self.root / "etc/resolv.conf").write_text(f"nameserver {self.resolver}\n")
+        servers = name_servers() or [self.gateway]  # which pasta then maps to the host's own
+        (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
         home = self.root / "home" / ACCOUNT
         ssh = home / ".ssh"
         if ssh.exists():
@@ -199,7 +215,7 @@ class Machine:
             return False
 
     def _has_ended(self) -> bool:
-        time.sleep(0.3)   # the supervisor may not have entered its group yet
+        time.sleep(0.3)  # the supervisor may not have entered its group yet
         return self.status() == "stopped"
 
     def _last_words(self) -> str:
@@ -207,10 +223,38 @@ class Machine:
         return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
 
 
+def remove_outside(names: str) -> int:
+    """Remove what machines have outside their state folder; ``names`` is a glob pattern. Return how many mounts."""
+    count = 0
+    for left in [path for folder in _OUTSIDE for path in folder.glob(names)]:
+        count += unmount_below(left)
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    for folder in (_NETWORKS, _NETWORKS.parent):
+        with suppress(OSError):  # another fleet's are there, or it is gone
+            folder.rmdir()
+    return count
+
+
 def ssh_command(state: State, address: str, command: str) -> list[str]:
     """Return the words that run a command on the Pi at that address."""
-    return ["ssh", "-n", "-i", str(state.key), "-p", str(SSH_PORT), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-            *ssh_options(state), f"{ACCOUNT}@{address}", command]
+    return [
+        "ssh",
+        "-n",
+        "-i",
+        str(state.key),
+        "-p",
+        str(SSH_PORT),
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=10",
+        *ssh_options(state),
+        f"{ACCOUNT}@{address}",
+        command,
+    ]
 
 
 def _program(pid: int) -> str:

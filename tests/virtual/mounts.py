@@ -16,7 +16,7 @@ class Mount:
     source_root: str
     point: Path
     kind: str
-    options: frozenset[str]   # the file system's own, such as lowerdir=... of an overlay
+    options: frozenset[str]  # the file system's own, such as lowerdir=... of an overlay
 
 
 def read_mounts() -> list[Mount]:
@@ -25,8 +25,7 @@ def read_mounts() -> list[Mount]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, right = line.split(" - ", 1)
         fields, more = left.split(), right.split()
-        mounts.append(Mount(_plain(fields[3]), Path(_plain(fields[4])), more[0],
-                            frozenset(_plain(more[2]).split(","))))
+        mounts.append(Mount(_plain(fields[3]), Path(_plain(fields[4])), more[0], frozenset(_plain(more[2]).split(","))))
     return mounts
 
 
@@ -51,7 +50,7 @@ def _unmount(point: Path) -> None:
     for _ in range(25):
         if subprocess.run(["umount", point], stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return
-        time.sleep(0.1)   # the last process that had a file open there was only just killed
+        time.sleep(0.1)  # the last process that had a file open there was only just killed
     # Somebody stands in it: it vanishes from the tree now, and for good when they leave.
     subprocess.run(["umount", "--lazy", point], stderr=subprocess.DEVNULL, check=False)
 

@@ -12,16 +12,27 @@ import shutil
 from pathlib import Path
 
 from .cgroups import Group
-from .errors import VirtualError
 from .host import apt_settings, apt_sources
-from .mounts import read_mounts
+from .mounts import read_mounts, unmount_below
 from .shell import run, say, stage
 
 SUITES = ("trixie", "bookworm")
 ACCOUNT = "pi"
 
-_PACKAGES = ("systemd", "systemd-sysv", "libpam-systemd", "systemd-timesyncd", "dbus", "openssh-server", "sudo",
-             "python3", "iproute2", "netbase", "procps", "ca-certificates")
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "libpam-systemd",
+    "systemd-timesyncd",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "python3",
+    "iproute2",
+    "netbase",
+    "procps",
+    "ca-certificates",
+)
 
 # Run by mmdebstrap at the end, with the new root as $1. Units that are masked cannot work in a container;
 # the .updated stamps spare each first boot work that was done here.
@@ -76,16 +87,26 @@ def _make(suite: str, root: Path, sources: list[str], settings: list[str], group
     partial = root.with_name(root.name + ".partial")
     customize = root.with_name(root.name + ".customize")
     customize.write_text(_CUSTOMIZE)
-    argv: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
+    scratch = root.with_name(root.name + ".tmp")
+    scratch.mkdir()
+    # In a mount namespace of its own, so that its mounts go with it when it is killed.
+    argv: list[str | Path] = ["unshare", "--mount", "mmdebstrap", "--mode=root", "--variant=minbase"]
+    argv += [f"--include={','.join(_PACKAGES)}"]
     argv += [f"--aptopt={line}" for line in settings]
     argv += [f'--customize-hook=sh {customize} "$1"', suite, partial, *sources]
     group.make()
     # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
     os.set_inheritable(lock, True)
-    run(group.entering(argv), doing=f"Making the root of Debian {suite}", log=root.with_name(f"{suite}.log"),
-        pass_fds=(lock,))
+    run(
+        group.entering(argv),
+        doing=f"Making the root of Debian {suite}",
+        log=root.with_name(f"{suite}.log"),
+        pass_fds=(lock,),
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )
     partial.rename(root)
     customize.unlink()
+    shutil.rmtree(scratch)
 
 
 def _remove_others(suite: str, cache: Path) -> None:
@@ -93,7 +114,6 @@ def _remove_others(suite: str, cache: Path) -> None:
     lowers = {option.removeprefix("lowerdir=") for mount in read_mounts() for option in mount.options}
     for path in cache.glob(f"{suite}-*"):
         if path.is_dir() and str(path) not in lowers:
-            if any(mount.point.is_relative_to(path) for mount in read_mounts()):
-                raise VirtualError(f"Something is mounted in {path}; unmount it, then try again.")
-            say(f"Removing the outdated root {path}.")
+            unmount_below(path)  # the lock is ours, so nobody is at work there
+            say(f"Removing {path}, which is outdated or half made.")
             shutil.rmtree(path)

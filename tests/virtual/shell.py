@@ -24,8 +24,15 @@ def stage(text: str) -> Iterator[None]:
     say(f"  {time.monotonic() - start:.1f} s")
 
 
-def run(argv: Sequence[str | Path], *, doing: str, log: Path | None = None,
-        env: Mapping[str, str] | None = None, timeout: float | None = None, pass_fds: Sequence[int] = ()) -> str:
+def run(
+    argv: Sequence[str | Path],
+    *,
+    doing: str,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    pass_fds: Sequence[int] = (),
+) -> str:
     """Run a program without input, and return what it printed.
 
     ``doing`` names the step for the error's sentence. With ``log`` the output goes to the end of that
@@ -34,14 +41,31 @@ def run(argv: Sequence[str | Path], *, doing: str, log: Path | None = None,
     words = [str(word) for word in argv]
     try:
         if log is None:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, errors="replace", env=env,
-                                  timeout=timeout, check=False)
+            done = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=env,
+                timeout=timeout,
+                check=False,
+            )
             output = done.stdout
         else:
             with log.open("ab") as file:
-                done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, text=True,
-                                      env=env, timeout=timeout, pass_fds=pass_fds, check=False)
+                done = subprocess.run(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    text=True,
+                    env=env,
+                    timeout=timeout,
+                    pass_fds=pass_fds,
+                    check=False,
+                )
             output = ""
     except FileNotFoundError:
         raise VirtualError(f"{doing} needs the program {words[0]}, which is not installed.") from None

@@ -44,12 +44,15 @@ class Settings:
         except ValueError:
             good = False
         if not good:
-            raise VirtualError(f"The address {self.address!r} is no block of loopback addresses; "
-                               "give one such as 127.77.0.0.")
+            raise VirtualError(
+                f"The address {self.address!r} is no block of loopback addresses; give one such as 127.77.0.0."
+            )
         for port in self.publish:
             if not 0 < port < 65536 or port in (SSH_PORT, SSH_PORT + 1):
-                raise VirtualError(f"Port {port} cannot be published; give a port from 1 to 65535, "
-                                   f"but not {SSH_PORT} or {SSH_PORT + 1}, which SSH uses.")
+                raise VirtualError(
+                    f"Port {port} cannot be published; give a port from 1 to 65535, "
+                    f"but not {SSH_PORT} or {SSH_PORT + 1}, which SSH uses."
+                )
         if not 0 <= self.delay_ms <= 10_000:
             raise VirtualError(f"A delay of {self.delay_ms} ms is not possible; give one from 0 to 10000.")
         return self
@@ -61,8 +64,10 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute().parent.resolve() / folder.name
         if not re.fullmatch(r"[\w./+@=~-]+", str(self.folder)):
-            raise VirtualError(f"The state folder {self.folder} has a blank or a special character in its path, "
-                               "which overlay mounts and SSH cannot take; choose another with --state.")
+            raise VirtualError(
+                f"The state folder {self.folder} has a blank or a special character in its path, "
+                "which overlay mounts and SSH cannot take; choose another with --state."
+            )
         self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
         self.group = Group(self.prefix)
         self.settings_file = self.folder / "fleet.json"
@@ -102,8 +107,10 @@ class State:
     def ensure_key(self) -> None:
         """Have an SSH key for this fleet, which its caller may read."""
         if not self.key.exists():
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.prefix, "-f", self.key],
-                doing="Making the fleet's SSH key")
+            run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.prefix, "-f", self.key],
+                doing="Making the fleet's SSH key",
+            )
         own(self.key, self.key.with_suffix(".pub"))
 
     def write_inventory(self, settings: Settings, numbers: list[int]) -> None:
@@ -114,9 +121,14 @@ class State:
             lines.append(f"{name_of(number)} ansible_host={address}")
             key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
             known.append(f"[{address}]:{SSH_PORT} {key[0]} {key[1]}")
-        lines += ["", "[pis:vars]", f"ansible_port={SSH_PORT}", f"ansible_user={ACCOUNT}",
-                  f"ansible_ssh_private_key_file={self.key}",
-                  f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'"]
+        lines += [
+            "",
+            "[pis:vars]",
+            f"ansible_port={SSH_PORT}",
+            f"ansible_user={ACCOUNT}",
+            f"ansible_ssh_private_key_file={self.key}",
+            f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'",
+        ]
         self.known_hosts.write_text("\n".join(known) + "\n")
         self.inventory.write_text("\n".join(lines) + "\n")
         own(self.known_hosts, self.inventory)
@@ -134,5 +146,11 @@ def address_at(block: str, number: int) -> str:
 
 def ssh_options(state: State) -> list[str]:
     """Return ssh's options with which a Pi's host key is known, and only the fleet's key is offered."""
-    return ["-o", f"UserKnownHostsFile={state.known_hosts}", "-o", "StrictHostKeyChecking=yes",
-            "-o", "IdentitiesOnly=yes"]
+    return [
+        "-o",
+        f"UserKnownHostsFile={state.known_hosts}",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+    ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import itertools
 import json
@@ -12,6 +13,7 @@ import pwd
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +206,8 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool)
     return changes
 
 
-def keep_pristine(folder: Path, lessons: dict[str, bytes], dry: bool) -> list[Change]:
-    """Make the folder of the untouched copies hold the lessons and nothing else. Returns what changes."""
+def ensure_folder(folder: Path, dry: bool) -> list[Change]:
+    """Make the folder of the untouched copies, which all may read and only root change. Returns what changes."""
     changes = []
     for absent in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         changes.append((f"{absent} absent", f"{absent} a folder"))
@@ -217,6 +219,12 @@ def keep_pristine(folder: Path, lessons: dict[str, bytes], dry: bool) -> list[Ch
         if not dry:
             os.chown(folder, os.geteuid(), os.getegid())
             folder.chmod(0o755)
+    return changes
+
+
+def keep_pristine(folder: Path, lessons: dict[str, bytes], dry: bool) -> list[Change]:
+    """Make the folder of the untouched copies hold the lessons and nothing else. Returns what changes."""
+    changes = []
     for name, content in lessons.items():
         changes += write_as_root(folder / name, content, dry)
     for rest in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -275,32 +283,46 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], list[Change]]) -> 
     return [(before, after) for before, after in answer["changes"]]
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other run works here, nor what is left of a killed one: its process with the student's powers."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, dry: bool = False) -> list[Change]:
     """Do all that the module does. Returns what changed, or, when `dry`, what would.
 
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
-    store = pristine / HANDED_OUT
-    memory = Memory.read(store)
-    for name, content in lessons.items():
-        known = memory.known.setdefault(name, [])
-        if sha256(content) not in known:
-            known.append(sha256(content))
-    changes = keep_pristine(pristine, lessons, dry)
-    # Before the student gets a version, it is known to be ours; after that, it counts as given. So a run that is
-    # killed between the two forgets nothing.
-    changes += write_as_root(store, memory.bytes(), dry)
-    try:
-        account = pwd.getpwnam(student)
-    except KeyError:
-        if not dry:
-            raise
-        handed_out = hand_out(folder, lessons, memory, dry)  # what would be, had another task made the account
-    else:
-        home = Path(account.pw_dir)
-        handed_out = as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, dry))
-    memory.given |= {name: sha256(content) for name, content in lessons.items()}
-    return changes + handed_out + write_as_root(store, memory.bytes(), dry)
+    changes = ensure_folder(pristine, dry)
+    with nullcontext() if dry else alone_in(pristine):
+        changes += keep_pristine(pristine, lessons, dry)
+        store = pristine / HANDED_OUT
+        memory = Memory.read(store)
+        for name, content in lessons.items():
+            known = memory.known.setdefault(name, [])
+            if sha256(content) not in known:
+                known.append(sha256(content))
+        # Before the student gets a version, it is known to be ours; after that, it counts as given. So a run that
+        # is killed between the two forgets nothing.
+        noted = write_as_root(store, memory.bytes(), dry)
+        try:
+            account = pwd.getpwnam(student)
+        except KeyError:
+            if not dry:
+                raise
+            changes += hand_out(folder, lessons, memory, dry)  # what would be, had another task made the account
+        else:
+            home = Path(account.pw_dir)
+            changes += as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, dry))
+        memory.given |= {name: sha256(content) for name, content in lessons.items()}
+        noted += write_as_root(store, memory.bytes(), dry)
+    return [*changes, (noted[0][0], noted[-1][1])] if noted else changes
 
 
 def main() -> None:

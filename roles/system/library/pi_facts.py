@@ -28,6 +28,11 @@ options:
     type: list
     elements: str
     default: []
+  settings:
+    description: By the name of a systemd unit, the file with its settings; the units of O(settings) that were neither
+      started nor reloaded since then are returned.
+    type: dict
+    default: {}
 author: The mynn-pi authors
 """
 
@@ -50,7 +55,7 @@ ansible_facts:
         clock, seconds), C(clock_set) (by NTP),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
-        C(key_login) (the account has an SSH key).
+        C(key_login) (the account has an SSH key), C(stale) (of the units asked for).
       type: dict
 """
 
@@ -95,10 +100,30 @@ def has_key(account: str) -> bool:
     return any(line.strip() and not line.startswith("#") for line in keys.splitlines())
 
 
+def stale(settings: dict[str, str]) -> list[str]:
+    """Those of the units whose newest settings are not in effect: a run was cut off before it restarted them."""
+    written = {unit: Path(path).stat().st_ctime for unit, path in settings.items() if Path(path).exists()}
+    if not written or not Path("/run/systemd/system").is_dir():
+        return []
+    query = ["systemctl", "show", "--timestamp=unix", "--property=LoadState,StateChangeTimestamp", *written]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    states = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.split("\n\n")]
+    return [
+        unit
+        for (unit, then), state in zip(written.items(), states, strict=True)
+        # Whole seconds, as systemctl gives them. What was never started has an empty time.
+        if state["LoadState"] == "loaded" and int(then) > int(state["StateChangeTimestamp"].strip("@") or 0)
+    ]
+
+
 def main() -> None:
     """Ask, and answer with the fact `pi`."""
     module = AnsibleModule(
-        {"account": {"type": "str"}, "packages": {"type": "list", "elements": "str", "default": []}},
+        {
+            "account": {"type": "str"},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "settings": {"type": "dict", "default": {}},
+        },
         supports_check_mode=True,
     )
     account = module.params["account"] or os.environ.get("SUDO_USER") or "root"
@@ -126,6 +151,7 @@ def main() -> None:
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),
+        "stale": stale(module.params["settings"]),
     }
     module.exit_json(changed=False, ansible_facts={"pi": pi})
 

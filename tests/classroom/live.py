@@ -1,0 +1,90 @@
+"""A playbook's run, watched as it goes: what it said and when, to hurt something at a chosen moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def descendants(process: int) -> list[int]:
+    """Return a process and all that it started, whatever group they are in (mitogen's ssh is in one of its own)."""
+    found = [process]
+    for parent in found:  # which grows meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split())
+    return found
+
+
+class LiveRun:
+    """A command in a process group of its own, whose lines are kept with the time at which they came."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        self.began = time.monotonic()
+        self.lines: list[tuple[float, str]] = []
+        self._new = threading.Condition()
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            with self._new:
+                self.lines.append((time.monotonic(), line.rstrip("\n")))
+                self._new.notify_all()
+
+    @property
+    def output(self) -> str:
+        """All lines so far."""
+        return "\n".join(line for _, line in self.lines)
+
+    @property
+    def task(self) -> str:
+        """The task that it is in."""
+        named = [found[1] for _, line in self.lines if (found := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line))]
+        return named[-1] if named else "before the first task"
+
+    def when(self, pattern: str, patience: float = 120) -> float:
+        """Wait for a line that the pattern matches; return when it came (time.monotonic). TimeoutError: none came."""
+        deadline = time.monotonic() + patience
+        with self._new:
+            while True:
+                for moment, line in self.lines:
+                    if re.search(pattern, line):
+                        return moment
+                if not self._new.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s:\n{self.output}")
+
+    def wait(self, patience: float = 600) -> int:
+        """Return its exit code. subprocess.TimeoutExpired: it is still running, which is then ended."""
+        try:
+            code = self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self._reader.join(10)
+        print(self.output[-20000:])  # pytest shows it when the test fails
+        return code
+
+    def kill(self) -> None:
+        """End it and all that it started at once, as a crash of the control node would."""
+        for process in descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()

@@ -1,0 +1,81 @@
+"""One Pi of three dies: the others are finished, the summary names it, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.classroom.live import LiveRun
+from tests.virtual import Fleet
+
+ALIVE, DEAD = ("pi-01", "pi-03"), "pi-02"
+MIDWAY = r"TASK \[python : Look for the environment"
+GIVEN_UP = rf"^fatal: \[{DEAD}\]: UNREACHABLE"
+PATIENCE = 30  # seconds from its death until it is given up
+
+
+@pytest.fixture(scope="module")
+def three(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an inventory of three provisioned Pis."""
+    lines = ten.inventory.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith("pi-") or line.startswith((*ALIVE, DEAD))]
+    inventory = tmp_path_factory.mktemp("three") / "inventory.ini"
+    inventory.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return inventory
+
+
+@pytest.fixture
+def fleet(ten: Classroom) -> Iterator[Fleet]:
+    """Give the fleet to a test that hurts it, and mend it afterwards."""
+    yield ten.fleet
+    ten.fleet.up(10)
+
+
+def site(inventory: Path, *arguments: str, strategy: str) -> LiveRun:
+    command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/site.yml"), *arguments]
+    return LiveRun(command, ROOT, {**os.environ, "ANSIBLE_STRATEGY": strategy})
+
+
+def assert_only_the_dead_one_is_missing(run: LiveRun, code: int) -> None:
+    counts = recap(run.output)
+    assert set(counts) == {*ALIVE, DEAD}
+    assert (counts[DEAD].unreachable, counts[DEAD].failed) == (1, 0)
+    for name in ALIVE:
+        assert (counts[name].unreachable, counts[name].failed) == (0, 0)
+        assert counts[name].ok > counts[DEAD].ok + 5
+    assert re.search(rf"Not finished: {DEAD}\.", run.output)
+    assert code != 0
+
+
+STRATEGIES = pytest.mark.parametrize("strategy", ["classroom", "linear"])  # mitogen's way, and Ansible's own
+
+
+@STRATEGIES
+@pytest.mark.parametrize("deed", ["kill", "freeze", "unplug"])
+def test_a_pi_that_dies_during_a_run_is_given_up(three: Path, fleet: Fleet, deed: str, strategy: str) -> None:
+    run = site(three, strategy=strategy)
+    run.when(MIDWAY)
+    getattr(fleet, deed)(DEAD)
+    died = time.monotonic()
+    given_up = run.when(GIVEN_UP) - died
+    code = run.wait()
+    print(f"{deed} under {strategy}: given up after {given_up:.1f} s")
+    assert_only_the_dead_one_is_missing(run, code)
+    assert given_up < PATIENCE
+
+
+@STRATEGIES
+def test_a_pi_that_is_dead_already_is_given_up(ten: Classroom, fleet: Fleet, strategy: str) -> None:
+    fleet.freeze(DEAD)
+    run = site(ten.inventory, f"--limit={DEAD},{','.join(ALIVE)}", strategy=strategy)
+    given_up = run.when(GIVEN_UP) - run.began
+    code = run.wait()
+    print(f"frozen before a run under {strategy}: given up after {given_up:.1f} s")
+    assert_only_the_dead_one_is_missing(run, code)
+    assert given_up < PATIENCE

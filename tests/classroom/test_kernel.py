@@ -1,0 +1,52 @@
+"""Settings that a teacher may change, as they show in a program of a student's (the usual ones: tests/provisioned)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import Classroom
+from tests.provisioned.notebook_server import NotebookServer
+
+IDLE = 15  # seconds after which a program that nobody uses is ended
+
+
+@pytest.fixture(scope="module")
+def settings(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """HTTPS and a short patience, put into effect; the usual ones come back afterwards."""
+    folder = tmp_path_factory.mktemp("settings")
+    changed = {"jupyter_https": True, "jupyter_cull_seconds": IDLE, "jupyter_ca": str(folder / "ca")}
+    changed |= {"verify_report": str(folder / "report"), "verify_work": str(folder / "work")}
+    extra = ["-e", json.dumps(changed)]
+    try:
+        assert classroom.playbook("site", *extra).returncode == 0
+        yield extra
+    finally:
+        usual = classroom.playbook("site")
+    assert usual.returncode == 0
+
+
+def test_https_is_verified(classroom: Classroom, settings: list[str]) -> None:
+    """All that holds over HTTP holds over HTTPS, with the classroom's own certificate authority."""
+    done = classroom.playbook("verify", *settings)
+    assert done.returncode == 0
+    report = Path(json.loads(settings[1])["verify_report"])
+    assert f"https://{classroom.address}:8888" in (report / "index.html").read_text(encoding="utf-8")
+
+
+def test_idle_program_is_ended(classroom: Classroom, settings: list[str]) -> None:
+    """A program that works is left alone however long it takes; once it is idle, it is ended."""
+    authority = str(Path(json.loads(settings[1])["jupyter_ca"], "classroom-ca.crt"))
+    server = NotebookServer(f"https://{classroom.address}:8888", authority)
+    assert server.sign_in(classroom.password)
+    with server.kernel() as kernel:
+        output = kernel.run(f"import time; time.sleep({3 * IDLE}); print('done')")
+        assert (output.text, output.error) == ("done\n", "")
+        end = time.monotonic() + 4 * IDLE
+        while any(one["id"] == kernel.identity for one in server.get("/api/kernels")):
+            assert time.monotonic() < end, f"The idle program is still there, {4 * IDLE} s later."
+            time.sleep(1)

@@ -1,0 +1,193 @@
+"""site.yml: what a look ahead says, that a second run changes nothing, and what a run costs a Pi."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.classroom.conftest import FirstDay
+from tests.classroom.sent import sent_tasks
+
+MOST_TASKS = 45
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a run sent to the Pi: the tasks, and for each module that it wrote into its log the process it ran in."""
+
+    changed: int
+    tasks: list[str]
+    processes: list[int]
+
+
+def site_counted(classroom: Classroom, *python: str) -> Sent:
+    """Run site.yml, by another Python if one is given, and count."""
+    cursor = classroom.ssh("sudo journalctl --lines=0 --show-cursor").stdout.partition("cursor: ")[2].strip()
+    done = subprocess.run(
+        [*python, *classroom.command("site")],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    said = json.loads(done.stdout)
+    log = classroom.ssh(f"sudo journalctl --quiet --after-cursor='{cursor}' --grep='Invoked with'").stdout
+    processes = [int(number) for number in re.findall(r" ansible-[\w.]+\[(\d+)\]: Invoked", log)]
+    return Sent(said["stats"][classroom.host]["changed"], sent_tasks(said["plays"]), processes)
+
+
+def python_without_mitogen(folder: Path) -> Path:
+    """Return the Python of an environment that is like this one, but that nobody installed mitogen into."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    for package in Path(pytest.__file__).parents[1].iterdir():
+        if "mitogen" not in package.name:
+            (packages / package.name).symlink_to(package)
+    return folder / "bin/python"
+
+
+def page(url: str, authority: Path | None = None) -> int:
+    """Return the status of the page for signing in; OSError: it is not trusted, or nothing is there."""
+    context = ssl.create_default_context(cafile=str(authority)) if authority else None
+    with urllib.request.urlopen(f"{url}/login", timeout=20, context=context) as answer:
+        return int(answer.status)
+
+
+def patient_page(url: str, authority: Path | None = None) -> int:
+    """As `page`, of a server that has just been started."""
+    for _ in range(60):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return page(url, authority)
+        time.sleep(0.5)
+    return page(url, authority)
+
+
+def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(first_day: FirstDay) -> None:
+    look = first_day.check_fresh
+    assert look.returncode == 0
+    assert recap(look.stdout)["pi-01"].changed >= 15
+    would = re.findall(r"TASK \[(.*?)\] \**\n(?:(?!TASK).*\n)*?changed: ", look.stdout)
+    for said in ("system : Name the Pi", "python : Install Jupyter", "mnist : Unpack MNIST", "jupyter : Make it a"):
+        assert any(task.startswith(said) for task in would), said
+    assert "+    path: /home/student" in look.stdout or "+/home/student/notebooks" in look.stdout
+    assert "+Description=Notebook server" in look.stdout
+
+
+def test_a_look_ahead_at_a_fresh_pi_changes_nothing(first_day: FirstDay) -> None:
+    assert "/etc/hostname" in first_day.fresh
+    assert first_day.after_check == first_day.fresh
+
+
+def test_the_first_run_fails_nothing(first_day: FirstDay) -> None:
+    assert first_day.first.returncode == 0
+    counts = recap(first_day.first.stdout)["pi-01"]
+    assert (counts.failed, counts.unreachable) == (0, 0)
+    assert counts.changed > 15
+
+
+def test_a_second_run_changes_nothing_and_is_small(
+    classroom: Classroom, record_property: Callable[[str, object], None]
+) -> None:
+    classroom.playbook("site")  # an earlier test may have left something to mend
+    sent = site_counted(classroom)
+    print(f"{len(sent.tasks)} tasks, {len(sent.processes)} modules in the log:", *sent.tasks, sep="\n")
+    record_property("tasks", len(sent.tasks))
+    assert sent.changed == 0
+    assert 10 < len(sent.tasks) <= MOST_TASKS
+    # mitogen is at work: one Python does it all. (Stock Ansible starts one for each module.)
+    assert len(sent.processes) >= len(sent.tasks) - 1  # the log leaves out what is secret
+    assert len(set(sent.processes)) == 1
+
+
+def test_without_mitogen_it_works_as_well(classroom: Classroom, tmp_path: Path) -> None:
+    python = python_without_mitogen(tmp_path / "venv")
+    assert subprocess.run([python, "-c", "import mitogen"], stderr=subprocess.DEVNULL, check=False).returncode == 1
+    sent = site_counted(classroom, str(python))
+    assert sent.changed == 0
+    assert len(sent.tasks) <= MOST_TASKS
+    assert len(sent.processes) == len(set(sent.processes)) >= len(sent.tasks) - 1
+
+
+def test_a_look_ahead_at_a_provisioned_pi_finds_nothing(classroom: Classroom) -> None:
+    look = classroom.playbook("site", "--check", "--diff")
+    assert look.returncode == 0
+    assert recap(look.stdout)["pi-01"].changed == 0
+    assert not re.search(r"^(---|\+\+\+|@@)", look.stdout, re.M)
+
+
+def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> None:
+    settings = ["-e", "jupyter_https=true", "-e", f"jupyter_ca={tmp_path / 'ca'}"]
+    secure, plain = f"https://{classroom.address}:8888", f"http://{classroom.address}:8888"
+    assert patient_page(plain) == 200
+    try:
+        assert classroom.playbook("site", *settings).returncode == 0
+        assert patient_page(secure, tmp_path / "ca/classroom-ca.crt") == 200
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            page(secure)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            page(plain)
+        again = classroom.playbook("site", *settings)
+        assert recap(again.stdout)["pi-01"].changed == 0
+        assert (tmp_path / "ca/classroom-ca.key").stat().st_mode & 0o077 == 0
+        assert classroom.ssh("sudo stat -c '%a %U' /etc/jupyter/certificate.pem").stdout.strip() == "600 root"
+    finally:
+        back = classroom.playbook("site")
+    assert back.returncode == 0
+    assert patient_page(plain) == 200
+    assert recap(classroom.playbook("site").stdout)["pi-01"].changed == 0
+
+
+def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Path) -> None:
+    """Edited, added, renamed and deleted, then every lesson of ours gets a new version."""
+    lessons = tmp_path / "notebooks"
+    shutil.copytree(ROOT / "notebooks", lessons)
+    edited, renamed = sorted(path.name for path in lessons.glob("*.ipynb"))[:2]
+    folder = "/home/student/notebooks"
+
+    def as_student(script: str) -> str:
+        done = classroom.ssh(f"sudo -u student sh -ec '{script}'")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    before = as_student(
+        f'cd {folder}; echo mine > mine.txt; echo " " >> {edited}; mv {renamed} my-own.ipynb; '
+        f"sha256sum mine.txt {edited} my-own.ipynb"
+    )
+    try:
+        for number in (1, 2):  # a new version of each lesson, twice
+            for lesson in lessons.glob("*.ipynb"):
+                lesson.write_text(lesson.read_text(encoding="utf-8") + "\n" * number, encoding="utf-8")
+            done = classroom.playbook("site", "-e", f"notebooks_source={lessons}")
+            assert done.returncode == 0
+            assert as_student(f"cd {folder}; sha256sum mine.txt {edited} my-own.ipynb") == before
+        listed = as_student(f"ls {folder}").splitlines()
+        beside = edited.replace(".ipynb", " (new).ipynb")
+        assert beside in listed
+        assert renamed in listed  # what was deleted comes back
+        ours = as_student(f'cd {folder}; sha256sum "{beside}" {renamed} | cut -d" " -f1').split()
+        pristine = classroom.ssh(f"cd /opt/mynn/notebooks; sha256sum {edited} {renamed} | cut -d' ' -f1").stdout.split()
+        assert ours == pristine
+        again = classroom.playbook("site", "-e", f"notebooks_source={lessons}")
+        assert recap(again.stdout)["pi-01"].changed == 0
+    finally:
+        as_student(f"cd {folder}; rm -f mine.txt my-own.ipynb {edited} {renamed} *new*")
+        classroom.playbook("site")

@@ -1,0 +1,130 @@
+"""A Pi that was broken on purpose is found out, by the test that is meant to, and by no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import ANSIBLE, Classroom
+from tests.provisioned.results import load
+
+Verify = Callable[..., set[str]]
+
+
+@pytest.fixture
+def faults(classroom: Classroom, tmp_path: Path) -> Verify:
+    """Run the named files of tests/provisioned; return the names of the tests that fail."""
+
+    def run(*files: str) -> set[str]:
+        xml = tmp_path / "junit.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--ansible-inventory={classroom.inventory}"]
+        command += [f"--junit-xml={xml}", "-o", "junit_family=xunit1", "-p", "no:cacheprovider"]
+        command += [f"tests/provisioned/{name}.py" for name in files]
+        done = subprocess.run(command, cwd=classroom.root, capture_output=True, text=True, timeout=600)
+        print(done.stdout[-5000:], done.stderr[-2000:])
+        cases = list(ET.parse(xml).iter("testcase"))
+        found = {
+            case.get("name", "").partition("[")[0]
+            for case in cases
+            if case.find("failure") is not None or case.find("error") is not None
+        }
+        assert cases, "No test was run."
+        assert done.returncode == bool(found), f"pytest ended with {done.returncode}."
+        return found
+
+    return run
+
+
+@contextmanager
+def broken(classroom: Classroom, how: str) -> Iterator[None]:
+    """Break the Pi, and mend it again as the report tells a teacher to: by site.yml."""
+    done = classroom.ssh(f"sudo sh -c '{how}'")
+    assert done.returncode == 0, f"The Pi could not be broken: {done.stderr}"
+    try:
+        yield
+    finally:
+        done = classroom.playbook("site")
+    assert done.returncode == 0, "The Pi could not be mended."
+
+
+def test_stopped_service_is_found(classroom: Classroom, faults: Verify) -> None:
+    with broken(classroom, "systemctl stop jupyter"):
+        assert faults("test_jupyter") == {"test_page_for_signing_in", "test_service_runs"}
+    assert faults("test_jupyter") == set()
+
+
+def test_truncated_csv_is_found(classroom: Classroom, faults: Verify) -> None:
+    with broken(classroom, "truncate --size=-1000 /srv/mynn/mnist/mnist_test.csv"):
+        assert faults("test_mnist") == {"test_digits_are_all_there"}
+    assert faults("test_mnist") == set()
+
+
+def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
+    """By its mode, and by what a student's program now can do."""
+    with broken(classroom, "chmod 0644 /etc/jupyter/password"):
+        assert faults("test_jupyter") == {"test_password_is_kept_as_a_hash", "test_programs_are_walled_in"}
+    assert faults("test_jupyter") == set()
+
+
+def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
+    """By what no longer works, and by pip, which misses what mynn needs."""
+    with broken(classroom, "apt-get -q --yes remove python3-scipy"):
+        assert faults("test_python") == {"test_science_works", "test_packages_fit_together"}
+    assert faults("test_python") == set()
+
+
+def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
+    """The report names the Pi, what does not hold and what to do; the password is in none of it."""
+    extra = ["-e", f"verify_report={tmp_path}/report", "-e", f"verify_work={tmp_path}/work"]
+    with broken(classroom, "chmod 0600 /srv/mynn/mnist/mnist_test_10.csv"):
+        done = classroom.playbook("verify", *extra)
+    assert done.returncode != 0
+    assert f"{tmp_path}/report/index.html" in done.stdout
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    assert "The Pi is not ready" in page
+    assert "Not everybody can read mnist_test_10.csv." in page
+    assert f"site.yml --limit {classroom.host}" in page
+    for text in (page, done.stdout, (tmp_path / "report/junit.xml").read_text(encoding="utf-8")):
+        assert classroom.password not in text
+    assert not (tmp_path / "work/settings.json").exists()
+
+
+def test_whole_pi_is_reported(classroom: Classroom) -> None:
+    """The Pi as site.yml leaves it: everything holds, and the report that a teacher finds says so."""
+    done = classroom.playbook("verify")
+    assert done.returncode == 0, done.stdout[-3000:]
+    report = classroom.root / "dist/report"
+    assert "The Pi is ready" in (report / "index.html").read_text(encoding="utf-8")
+    suite = ET.parse(report / "junit.xml").find("testsuite")
+    assert suite is not None and suite.get("name") == classroom.host
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    figures = {figure.get("name"): float(figure.get("value", "nan")) for figure in suite.iter("property")}
+    assert figures["smoke_accuracy"] >= figures["smoke_bar"]
+    assert figures["exposure"] <= 3.0
+
+
+def test_dead_pi_does_not_hold_up_the_others(classroom: Classroom, tmp_path: Path) -> None:
+    """A Pi that gives no answer is named in the report, half a minute after it was asked; the other is verified."""
+    # An address of a network that is set aside for documentation: nothing is there, and nothing says so.
+    dead = "pi-dead ansible_host=192.0.2.1 jupyter_password=none"
+    inventory = tmp_path / "inventory.ini"
+    text = classroom.inventory.read_text(encoding="utf-8")
+    inventory.write_text(text.replace("[pis]\n", f"[pis]\n{dead}\n", 1), encoding="utf-8")
+    extra = ["-e", f"verify_report={tmp_path}/report", "-e", f"verify_work={tmp_path}/work"]
+    command = [str(ANSIBLE), "-i", str(inventory), str(classroom.root / "playbooks/verify.yml"), *extra]
+    done = subprocess.run(command, cwd=classroom.root, capture_output=True, text=True, timeout=600)
+    print(done.stdout[-5000:], done.stderr[-2000:])
+    assert done.returncode != 0
+    whole, lost = load(classroom.host, tmp_path / "work"), load("pi-dead", tmp_path / "work")
+    assert whole.ready
+    assert lost.lost.startswith("pi-dead cannot be reached over SSH at 192.0.2.1")
+    assert lost.ended - lost.began < 30
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    assert "1 of 2 Pis are ready" in page
+    assert "No answer from pi-dead" in page
