@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify test lint bench lock clean
+.PHONY: help demo demo-stop site verify test test-tools lint bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,7 @@ site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.in
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
 
-test: lint /usr/bin/chromium  ## everything is tested, on virtual Pis (about 40 minutes)
+test: lint test-tools  ## everything is tested, on virtual Pis (about 40 minutes)
 	pytest tests/unit tests/classroom
 
 lint: .venv/ready  ## what can be said of the code without running it
@@ -65,6 +65,9 @@ clean: demo-stop  ## everything that was built goes; passwords, certificates and
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
 
-/usr/bin/chromium:
-	@echo "== A browser for the tests"
-	$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
+# A browser, and a compiler for the network's kernel.
+test-tools:
+	@headers=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	[ -x /usr/bin/chromium ] && [ -e $$headers/Python.h ] && command -v cc >/dev/null || { \
+	    echo "== What only the tests need: a browser and a compiler" && $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core gcc libc6-dev python3-dev; }
