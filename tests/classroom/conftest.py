@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.classroom.classroom import ROOT, Classroom
+from tests.classroom.live import LiveRun
 from tests.virtual import Fleet
 
 
@@ -21,6 +24,8 @@ class FirstDay:
     check_fresh: subprocess.CompletedProcess[str]
     after_check: str
     first: subprocess.CompletedProcess[str]
+    tasks: list[tuple[float, str]]  # of the first run: after how many seconds each began
+    seconds: float  # that it took
 
 
 def all_files(classroom: Classroom) -> str:
@@ -39,7 +44,10 @@ def first_day() -> Iterator[FirstDay]:
     classroom = Classroom(fleet)
     fresh = all_files(classroom)
     check = classroom.playbook("site", "--check", "--diff")
-    yield FirstDay(classroom, fresh, check, all_files(classroom), classroom.playbook("site"))
+    after_check = all_files(classroom)
+    run = LiveRun(classroom.command("site"), ROOT, {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"})
+    first = subprocess.CompletedProcess("site", run.wait(1800), run.output, "")
+    yield FirstDay(classroom, fresh, check, after_check, first, run.tasks, time.monotonic() - run.began)
     fleet.down()
 
 

@@ -55,10 +55,10 @@ class LiveRun:
         return "\n".join(line for _, line in self.lines)
 
     @property
-    def task(self) -> str:
-        """The task that it is in."""
-        named = [found[1] for _, line in self.lines if (found := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line))]
-        return named[-1] if named else "before the first task"
+    def tasks(self) -> list[tuple[float, str]]:
+        """The tasks that have begun, and after how many seconds (with ANSIBLE_DISPLAY_SKIPPED_HOSTS=true: at once)."""
+        found = ((moment, re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line)) for moment, line in self.lines)
+        return [(moment - self.began, task[1]) for moment, task in found if task]
 
     def when(self, pattern: str, patience: float = 120) -> float:
         """Wait for a line that the pattern matches; return when it came (time.monotonic). TimeoutError: none came."""
