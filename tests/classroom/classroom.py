@@ -51,8 +51,12 @@ class Classroom:
 
     @property
     def password(self) -> str:
-        """The first Pi's password, from where a teacher reads it."""
-        return (ROOT / "dist/passwords" / self.host).read_text(encoding="utf-8").strip()
+        """The first Pi's password."""
+        return self.password_of(self.host)
+
+    def password_of(self, name: str) -> str:
+        """Return a Pi's password, from where a teacher reads it."""
+        return (ROOT / "dist/passwords" / name).read_text(encoding="utf-8").strip()
 
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the first Pi, as `pi`, who may sudo."""

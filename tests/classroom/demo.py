@@ -43,7 +43,7 @@ def main() -> None:
         print(f"{seconds:6.1f} s  {title}")
     print("\n== Your virtual classroom")
     for pi in classroom.fleet.list():
-        password = (ROOT / "dist/passwords" / str(pi["name"])).read_text(encoding="utf-8").strip()
+        password = classroom.password_of(str(pi["name"]))
         print(f"{pi['name']}: browse to http://{pi['address']}:8888, password {password} (account: student)")
     print("The report is dist/report/index.html. To stop: make demo-stop")
 

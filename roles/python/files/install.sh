@@ -14,10 +14,10 @@ tar -xf "$archive" -C "$wheels"
 
 # An environment belongs to one minor version of Python: after an upgrade of the system it is made anew.
 now=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-if ! "$venv/bin/python" -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' "$now" ||
-    ! [ -d "$venv/lib/python$now" ]; then
+is_now='import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])'
+if ! [ -d "$venv/lib/python$now" ] || ! "$venv/bin/python" -c "$is_now" "$now" 2>/dev/null; then
     /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
-fi 2>/dev/null
+fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 rm -f "$venv"/installed-*
