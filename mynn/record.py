@@ -1,0 +1,80 @@
+"""As far as this network goes: three layers, the sigmoid, one example at a time, and three ideas besides.
+
+- New digits for nothing: in each epoch every digit is distorted anew (distortion.py), so that none is learnt by heart.
+- The learning rate falls, by the same factor from epoch to epoch: great steps first, then small ones.
+- The rule "cross-entropy" (network.py), by which what is surely wrong is put right soonest.
+
+All choices were made on the last 5,000 of the training digits, which were kept back for that (`held_out`); the test
+set was asked when they had been made.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mynn.data import LABELS, PIXELS, Examples
+from mynn.distortion import Distortion
+from mynn.network import NeuralNetwork
+
+HELD_OUT = 5000
+_BLOCK = 1000  # digits that are distorted at once
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: the learning rate goes from `first_rate` to `last_rate`."""
+
+    hidden_nodes: int
+    epochs: int
+    first_rate: float = 0.05
+    last_rate: float = 0.001
+    distortion: Distortion = Distortion()
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch (0 is the first)."""
+        part = epoch / max(1, self.epochs - 1)
+        return float(self.first_rate * (self.last_rate / self.first_rate) ** part)
+
+
+def held_out(training: Examples) -> tuple[Examples, Examples]:
+    """Return the training set without its last 5,000, and those."""
+    return training[:-HELD_OUT], training[-HELD_OUT:]
+
+
+def train(
+    recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int], object]
+) -> NeuralNetwork:
+    """Return the network that the recipe comes to.
+
+    After each epoch it is kept in the folder, so that training that was cut off goes on from there. `progress` is
+    called with the epochs that are done, in whole.
+    """
+    begun = {int(path.stem.rpartition("-")[2]): path for path in folder.glob(f"seed-{seed}-epoch-*.npz")}
+    done = max(begun, default=0)
+    if done:
+        network = NeuralNetwork.load(begun[done])
+    else:
+        network = NeuralNetwork(
+            PIXELS, recipe.hidden_nodes, LABELS, 0, seed=seed, rule="cross-entropy", dtype=np.float32
+        )
+    progress(done)
+    for epoch in range(done, recipe.epochs):
+        random = np.random.default_rng([seed, epoch])  # of this epoch alone: nothing else need be kept
+        network.learning_rate = recipe.rate(epoch)
+        order = random.permutation(len(training))
+        for first in range(0, len(order), _BLOCK):
+            some = training[order[first : first + _BLOCK]]
+            network.fit(Examples(some.labels, recipe.distortion(some.pixels, random)))
+        network.save(folder / f"seed-{seed}-epoch-{epoch + 1}.npz")
+        for old in folder.glob(f"seed-{seed}-epoch-*.npz"):
+            if old.stem != f"seed-{seed}-epoch-{epoch + 1}":
+                old.unlink()
+        progress(epoch + 1)
+    return network
