@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 
-from mynn import __version__, kernel
+from mynn import __version__, experiment_command, kernel
 from mynn.bench import EXAMPLES, HIDDEN_NODES, QUICK, bench, table
 from mynn.data import LABELS, PIXELS, DataError, mnist_folder, read_csv
 from mynn.network import RULES, NeuralNetwork
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--seed", type=int, default=0, help="of the first weights (%(default)s)")
     verb.set_defaults(run=_smoke)
+
+    experiment_command.add(verbs, [common])
 
     verb = verbs.add_parser("info", parents=[common], help="say what this computer has for mynn")
     verb.set_defaults(run=_info)

@@ -79,4 +79,5 @@ def _smoothing(reach: float) -> Floats:
     """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width."""
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     bell = np.exp(-0.5 * (apart / reach) ** 2) / (reach * np.sqrt(2 * np.pi))
-    return bell.astype(np.float32)
+    smooth: Floats = bell.astype(np.float32)
+    return smooth

@@ -5,8 +5,6 @@ The blog's are of one run each, and of the best that was seen; ours are means, s
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +59,7 @@ def ladder() -> list[Run]:
     ]
 
 
-def _rows(results: Results) -> Iterator[tuple[Rung, Floats]]:
+def _scores(results: Results) -> Iterator[tuple[Rung, Floats]]:
     for rung in RUNGS:
         yield rung, results.of(rung.setting, rung.epochs)[: rung.seeds, -1]
 
@@ -69,7 +67,7 @@ def _rows(results: Results) -> Iterator[tuple[Rung, Floats]]:
 def table(results: Results) -> str:
     """Return the rungs as lines of text: mean, spread, and how far the blog's figure is from them."""
     lines = [f"{'':<58} {'here':>7} {'± sd':>6} {'seeds':>6} {'blog':>6} {'less':>6}   least to most"]
-    for rung, scores in _rows(results):
+    for rung, scores in _scores(results):
         what = f"{rung.setting}, {rung.epochs} epoch{'s' * (rung.epochs > 1)}"
         lines.append(
             f"{what:<58} {scores.mean():>7.2%} {100 * scores.std(ddof=1):>6.2f} {len(scores):>6} {rung.blog:>6.1%} "
@@ -83,51 +81,41 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def csv_of(results: Results) -> str:
-    """Return the rungs as CSV, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["hidden_nodes", "learning_rate", "angle", "epochs", "seeds", "mean", "sd", "blog"])
-    for rung, scores in _rows(results):
-        one = rung.setting
-        figures = [f"{scores.mean():.4f}", f"{scores.std(ddof=1):.4f}", rung.blog]
-        writer.writerow([one.hidden_nodes, one.learning_rate, one.angle, rung.epochs, len(scores), *figures])
-    return text.getvalue()
+def rows(results: Results) -> list[dict[str, float]]:
+    """Return the rungs as plain figures, a dictionary each."""
+    return [
+        {
+            "hidden_nodes": rung.setting.hidden_nodes,
+            "learning_rate": rung.setting.learning_rate,
+            "angle": rung.setting.angle,
+            "epochs": rung.epochs,
+            "seeds": len(scores),
+            "mean": round(float(scores.mean()), 4),
+            "sd": round(float(scores.std(ddof=1)), 4),
+            "blog": rung.blog,
+        }
+        for rung, scores in _scores(results)
+    ]
 
 
 def plots(results: Results, folder: Path) -> list[Path]:
     """Draw the blog's four plots, with the spread, into the folder; return the pictures' paths."""
-    from mynn.plots import curves
+    from mynn.plots import curves_to
 
     def last(settings: list[Setting], epochs: int) -> Floats:
         """The accuracies after the last epoch, (seeds, settings)."""
         return np.array([results.of(one, epochs)[:, -1] for one in settings]).T
 
-    by_epoch = {
-        f"learning rate {rate:g}": (np.arange(1, EPOCHS + 1), results.of(Setting(100, rate), EPOCHS))
-        for rate in EPOCHS_RATES
-    }
-    turned = [Setting(200, 0.01, angle) for angle in ANGLES]
-    drawn = {
-        "learning_rate": curves(
-            {"1 epoch, 100 hidden nodes": (RATES, last([Setting(100, rate) for rate in RATES], 1))},
-            x="learning rate",
-            y="part read rightly",
-        ),
-        "epochs": curves(by_epoch, x="epochs", y="part read rightly"),
-        "hidden_nodes": curves(
-            {"5 epochs, learning rate 0.1": (HIDDEN, last([Setting(nodes, 0.1) for nodes in HIDDEN], 5))},
-            x="hidden nodes",
-            y="part read rightly",
-        ),
-        "angle": curves(
-            {f"{epochs} epochs, 200 hidden nodes": (ANGLES, last(turned, epochs)) for epochs in (5, 10)},
-            x="how far the digits are turned, each way (degrees)",
-            y="part read rightly",
-        ),
-    }
-    paths = []
-    for name, ax in drawn.items():
-        paths.append(folder / f"{name}.png")
-        ax.figure.savefig(paths[-1], dpi=120)
-    return paths
+    rates = last([Setting(100, rate) for rate in RATES], 1)
+    epochs = {f"learning rate {rate:g}": results.of(Setting(100, rate), EPOCHS) for rate in EPOCHS_RATES}
+    nodes = last([Setting(nodes, 0.1) for nodes in HIDDEN], 5)
+    turned = {f"{many} epochs": last([Setting(200, 0.01, angle) for angle in ANGLES], many) for many in (5, 10)}
+    return [
+        curves_to(folder / f"{name}.png", {line: (where, runs) for line, runs in lines.items()}, x=x, y="read rightly")
+        for name, x, where, lines in (
+            ("learning_rate", "learning rate (100 hidden nodes, 1 epoch)", RATES, {"": rates}),
+            ("epochs", "epochs (100 hidden nodes)", range(1, EPOCHS + 1), epochs),
+            ("hidden_nodes", "hidden nodes (learning rate 0.1, 5 epochs)", HIDDEN, {"": nodes}),
+            ("angle", "digits turned by so many degrees each way (200 hidden nodes)", ANGLES, turned),
+        )
+    ]

@@ -8,6 +8,7 @@ whoever draws imports this file by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,8 @@ from numpy.typing import ArrayLike
 
 from mynn.data import SIDE, targets_for
 from mynn.network import NeuralNetwork
+
+Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
 GUESSING = 0.1  # what a network reads rightly that has learnt nothing: one digit in ten
 
@@ -53,7 +56,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     return figure
 
 
-def curves(lines: Mapping[str, tuple[ArrayLike, ArrayLike]], *, x: str, y: str, ax: Axes | None = None) -> Axes:
+def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
     """Draw a line for each name; `x` and `y` say what the axes are.
 
     lines  {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
@@ -73,6 +76,16 @@ def curves(lines: Mapping[str, tuple[ArrayLike, ArrayLike]], *, x: str, y: str, 
     if len(lines) > 1:
         ax.legend()
     return ax
+
+
+def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
+    """Draw as `curves` does, in percent, into a picture file of that name, and return the name."""
+    figure, ax = plt.subplots(figsize=(7, 4))
+    curves(lines, x=x, y=y, ax=ax)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return path
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:

@@ -10,11 +10,8 @@ set was asked when they had been made.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +32,16 @@ class Recipe:
     epochs: int
     first_rate: float = 0.05
     last_rate: float = 0.001
-    distortion: Distortion = Distortion()
+    distortion: Distortion = field(default_factory=Distortion)
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch (0 is the first)."""
         part = epoch / max(1, self.epochs - 1)
         return float(self.first_rate * (self.last_rate / self.first_rate) ** part)
+
+
+RECORD = Recipe(1500, 40)
+OVERNIGHT = Recipe(200, 10)
 
 
 def held_out(training: Examples) -> tuple[Examples, Examples]:
