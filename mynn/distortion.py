@@ -8,22 +8,22 @@ practices for convolutional neural networks applied to visual document analysis"
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage  # slow to load on a Pi Zero: so whoever distorts digits imports this file by name
 
 from mynn.data import SIDE
+from mynn.resample import Bytes, resample
 
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_BLOCK = 500  # digits at once, to stay small
+TOGETHER = 20
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """How much, at most: each digit draws its own part of it.
+    """How much, at most: how much it is each time is drawn at random.
 
     `turn`     degrees, either way
     `stretch`  share by which it is larger or smaller, in each direction on its own
@@ -41,40 +41,32 @@ class Distortion:
     reach: float = 4.0
 
     def __call__(self, pixels: Bytes, random: np.random.Generator) -> Bytes:
-        """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same."""
+        """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same.
+
+        Twenty digits that follow each other are distorted alike: it is twenty times as much work otherwise.
+        """
         distorted = np.empty_like(pixels)
-        for first in range(0, len(pixels), _BLOCK):
-            block = pixels[first : first + _BLOCK].reshape(-1, SIDE, SIDE)
-            distorted[first : first + _BLOCK] = self._block(block, random).reshape(len(block), -1)
+        for first in range(0, len(pixels), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            distorted[some] = resample(pixels[some], self.where(random))
         return distorted
 
-    def _block(self, pictures: Bytes, random: np.random.Generator) -> Bytes:
-        count = len(pictures)
-        where = np.empty((3, count, SIDE, SIDE), np.float32)  # of which picture, down, right
-        where[0] = np.arange(count)[:, None, None]
-        where[1:] = self._places(count, random).swapaxes(0, 1)
-        found = ndimage.map_coordinates(pictures.astype(np.float32), where, np.float32, order=1)
-        rounded: Bytes = np.rint(found).astype(np.uint8)
-        return rounded
-
-    def _places(self, count: int, random: np.random.Generator) -> Floats:
-        """Return where in the old picture each pixel of the new one comes from: (count, 2, 28, 28)."""
-        angle = np.deg2rad(random.uniform(-self.turn, self.turn, count))
-        slant = random.uniform(-self.slant, self.slant, count)
-        larger = random.uniform(1 - self.stretch, 1 + self.stretch, (count, 2, 1))
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
-        turn[:, 1] += slant[:, None] * turn[:, 0]  # what is higher comes from farther to the side
+    def where(self, random: np.random.Generator) -> Floats:
+        """Draw a distortion: return where in the old picture each pixel of the new one comes from, shape (2, 784)."""
+        angle = np.deg2rad(random.uniform(-self.turn, self.turn))
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turn[1] += random.uniform(-self.slant, self.slant) * turn[0]  # what is higher comes from farther aside
+        turn *= random.uniform(1 - self.stretch, 1 + self.stretch, (2, 1))
         middle = (SIDE - 1) / 2
-        grid = (np.indices((SIDE, SIDE)).reshape(2, -1) - middle).astype(np.float32)  # (2, 784)
-        whole = ((larger * turn).astype(np.float32) @ grid).reshape(count, 2, SIDE, SIDE)
-        shift = random.uniform(-self.shift, self.shift, (count, 2, 1, 1)) + middle
+        grid = np.indices((SIDE, SIDE)).reshape(2, -1) - middle  # (2, 784)
+        whole = turn @ grid + middle + random.uniform(-self.shift, self.shift, (2, 1))
 
-        pulls = 2 * random.random((count, 2, SIDE, SIDE), np.float32) - 1
-        smooth = _smoothing(self.reach)
-        places: Floats = whole + shift.astype(np.float32) + np.float32(self.wobble) * (smooth @ pulls @ smooth.T)
-        return places
+        smooth = _smoothing(self.reach)  # (28, 28)
+        pulls = smooth @ random.uniform(-1, 1, (2, SIDE, SIDE)).astype(np.float32) @ smooth.T
+        return np.asarray(whole + self.wobble * pulls.reshape(2, -1), np.float32)
 
 
+@lru_cache
 def _smoothing(reach: float) -> Floats:
     """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width."""
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))

@@ -6,17 +6,13 @@ share of each, the more the nearer, which blurs a little. Whatever lies outside 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mynn.data import PIXELS, SIDE, Examples
+from mynn.resample import neighbours, resample
 
 PAPER = 0.01  # the input of a pixel without ink
-
-_WHOLE = 1 << 16  # shares as whole numbers: 65,536 of these parts are all
-_BLOCK = 500  # digits turned at once: little memory beside the results
 
 
 def rotate(inputs: ArrayLike, degrees: float) -> NDArray[np.float64]:
@@ -24,7 +20,7 @@ def rotate(inputs: ArrayLike, degrees: float) -> NDArray[np.float64]:
 
     Takes inputs of shape (784,), 0.01 to 1.0, and gives the same.
     """
-    places, shares = _neighbours(degrees)  # (4, 784) each
+    places, shares = neighbours(_where(degrees))  # (4, 784) each
     ink = np.asarray(inputs, np.float64) - PAPER  # (784,)
     turned: NDArray[np.float64] = PAPER + (ink[places] * shares).sum(axis=0)  # (784,)
     return turned
@@ -36,33 +32,13 @@ def rotated(examples: Examples, degrees: float) -> Examples:
     They are pixels, as the examples are: one byte each, so that 60,000 digits take 47 MB. Turn part after
     part, `examples[:10_000]` and so on, where that is too much.
     """
-    places, shares = _neighbours(degrees)
-    # Whole numbers, since they are all that a Pi Zero under Debian has quick arithmetic for.
-    parts = np.rint(shares * _WHOLE).astype(np.int32)  # (4, 784)
-    turned = np.empty_like(examples.pixels)  # (n, 784)
-    for first in range(0, len(examples), _BLOCK):
-        rows = examples.pixels[first : first + _BLOCK]  # (block, 784)
-        total = sum(rows[:, place] * part for place, part in zip(places, parts, strict=True))
-        turned[first : first + _BLOCK] = (total + _WHOLE // 2) // _WHOLE
-    return Examples(examples.labels, turned)
+    return Examples(examples.labels, resample(examples.pixels, _where(degrees)))
 
 
-@lru_cache(maxsize=32)
-def _neighbours(degrees: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each pixel of a turned digit, which four of the old one it lies between, and its share of each.
-
-    Both have shape (4, 784). Shares lie between 0 and 1 and are 0 for a neighbour outside of the picture.
-    """
-    down, right = np.divmod(np.arange(PIXELS), SIDE)  # (784,) each
+def _where(degrees: float) -> NDArray[np.float64]:
+    """Return where in the old picture each pixel of the turned one comes from, shape (2, 784): down and right."""
     middle = (SIDE - 1) / 2
+    down, right = np.indices((SIDE, SIDE)).reshape(2, PIXELS) - middle
     angle = np.deg2rad(degrees)
-    old_down = middle + (down - middle) * np.cos(angle) + (right - middle) * np.sin(angle)
-    old_right = middle + (right - middle) * np.cos(angle) - (down - middle) * np.sin(angle)
-    places, shares = np.zeros((4, PIXELS), np.intp), np.zeros((4, PIXELS))
-    for corner, (below, beside) in enumerate(np.ndindex(2, 2)):
-        row, column = np.floor(old_down) + below, np.floor(old_right) + beside
-        share = (1 - abs(old_down - row)) * (1 - abs(old_right - column))
-        inside = (row >= 0) & (row < SIDE) & (column >= 0) & (column < SIDE)
-        places[corner, inside] = (row * SIDE + column)[inside]
-        shares[corner, inside] = share[inside]
-    return places, shares
+    turned = [down * np.cos(angle) + right * np.sin(angle), right * np.cos(angle) - down * np.sin(angle)]
+    return np.array(turned) + middle

@@ -8,7 +8,8 @@ import pytest
 
 from mynn import NeuralNetwork, read_csv
 from mynn.data import Examples
-from mynn.distortion import Bytes, Distortion
+from mynn.distortion import TOGETHER, Distortion
+from mynn.resample import Bytes
 
 NONE = Distortion(turn=0, stretch=0, slant=0, shift=0, wobble=0)
 
@@ -44,21 +45,21 @@ def test_no_distortion_changes_nothing(digits: Examples) -> None:
     assert (NONE(digits.pixels, random()) == digits.pixels).all()
 
 
-def test_the_same_seed_gives_the_same_and_each_digit_its_own(digits: Examples) -> None:
+def test_the_same_seed_gives_the_same_and_each_few_digits_their_own(digits: Examples) -> None:
     distortion, pixels = Distortion(), digits.pixels
     first, again, other = (distortion(pixels, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.dtype == np.uint8 and first.shape == pixels.shape
     assert (first == again).all()
     assert (first != other).any(axis=1).all()
-    same = distortion(np.repeat(pixels[:1], 600, axis=0), random())
-    assert len(np.unique(same, axis=0)) == 600
+    same = distortion(np.repeat(pixels[:1], 10 * TOGETHER, axis=0), random())
+    assert len(np.unique(same, axis=0)) == 10  # as many as were drawn
 
 
 def test_a_shift_moves_the_whole_digit_no_farther_than_asked(digits: Examples) -> None:
     moved = middles(replace(NONE, shift=2)(digits.pixels, random())) - middles(digits.pixels)
     assert 1.8 < np.abs(moved).max() < 2.3  # a digit near the edge loses ink there, and so moves farther
-    assert np.abs(moved.mean(axis=0)).max() < 0.1
-    assert moved.std() == pytest.approx(2 / 3**0.5, rel=0.05)
+    assert np.abs(moved.mean(axis=0)).max() < 0.3  # 60 were drawn
+    assert moved.std() == pytest.approx(2 / 3**0.5, rel=0.15)
 
 
 def test_a_stretch_changes_the_ink_by_its_area(digits: Examples) -> None:
@@ -82,7 +83,8 @@ def test_a_turn_turns_no_farther_than_asked(digits: Examples) -> None:
 
 def test_the_usual_pull_is_of_about_a_pixel() -> None:
     """As the docstring says: measured away from the edge, where there is less to pull."""
-    places = replace(NONE, wobble=20)._places(300, random())
+    distortion, same = replace(NONE, wobble=20), random()
+    places = np.array([distortion.where(same) for _ in range(300)]).reshape(-1, 2, 28, 28)
     pulls = (places - np.indices((28, 28)))[:, :, 10:18, 10:18]
     assert np.sqrt((pulls**2).sum(axis=1)).mean() == pytest.approx(1.0, abs=0.1)
     neighbours = np.corrcoef(pulls[:, 0, 3, 3], pulls[:, 0, 3, 4])[0, 1]

@@ -56,10 +56,10 @@ def test_training_that_was_cut_off_goes_on_as_if_it_had_not_been(training: Examp
 
 
 def test_distorted_digits_teach_more_than_the_same_ones_again(training: Examples, mnist: Path, tmp_path: Path) -> None:
-    """Over seeds 0 to 5 they read .932 to .937 of the test set, and lead by .0114 to .0150."""
+    """Over seeds 0 to 5 they read .929 to .937 of the test set, and lead by .0106 to .0161."""
     testing = read_csv(mnist / "mnist_test.csv")
     network = train(replace(SMALL, epochs=16), 0, training, tmp_path, lambda epochs: None)
     plain = NeuralNetwork(784, 60, 10, 0.1, seed=0)
     plain.fit(training, epochs=16)
-    assert network.score(testing) == pytest.approx(0.934, abs=0.008)
+    assert network.score(testing) == pytest.approx(0.933, abs=0.01)
     assert network.score(testing) - plain.score(testing) > 0.006
