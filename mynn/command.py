@@ -22,7 +22,7 @@ from mynn.progress import Bar
 from mynn.smoke import peak_mib, smoke
 from mynn.storage import NetworkFileError
 
-OK, FAILED, UNUSABLE = 0, 1, 2  # exit codes; argparse has the same 2 for a command line it cannot use
+OK, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130  # exit codes; argparse has the same 2 for a command line it cannot use
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, NetworkFileError) as error:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
         return UNUSABLE
+    except KeyboardInterrupt:
+        kept = "; run it again, and it goes on from there" if options.verb == "experiment" else ""
+        print(f"\nmynn {options.verb}: stopped{kept}", file=sys.stderr)
+        return STOPPED
     return code
 
 

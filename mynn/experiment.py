@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from mynn.data import LABELS, PIXELS, DataError, Examples
 from mynn.network import RULES, NeuralNetwork
 
 Floats = NDArray[np.float64]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,6 @@ class Results:
         return np.array(found, np.float64).reshape(-1, epochs)
 
 
-class _Stopped(Exception):
-    """The experiment is to end: thrown into the runs that are on their way."""
-
-
 def experiment(
     wanted: Iterable[Run],
     training: Examples,
@@ -145,34 +144,50 @@ def experiment(
     total, done = sum(run.cost() for run in left), 0
 
     turned = lru_cache(maxsize=2)(lambda angle: _turned(training, angle))  # two: one set goes, another comes
-    stop, one_at_a_time = threading.Event(), threading.Lock()
+    one_at_a_time = threading.Lock()
 
-    def work(run: Run) -> list[float]:
+    def work(run: Run, go_on: Callable[..., None]) -> list[float]:
         with one_at_a_time:
             examples = turned(run.setting.angle)
-        return _accuracies(run, examples, testing, stop)
+        return _accuracies(run, examples, testing, go_on)
 
-    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = {pool.submit(work, run): run for run in left}
-        try:
-            for future in as_completed(waiting):
-                results.add(waiting[future], future.result())
-                done += waiting[future].cost()
-                progress(done, total)
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    for run, scores in side_by_side(work, left):
+        results.add(run, scores)
+        done += run.cost()
+        progress(done, total)
 
 
-def _accuracies(run: Run, training: Examples, testing: Examples, stop: threading.Event) -> list[float]:
-    """Return the accuracy after each epoch."""
+class _Stopped(Exception):
+    """The work is to end: thrown into the jobs that are on their way."""
 
-    def go_on(_done: int, _total: int) -> None:
+
+def side_by_side(
+    work: Callable[[Job, Callable[..., None]], Result], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Result]]:
+    """Do the work on all processors, and give each job with its result as soon as it is done.
+
+    `work` gets the job, and a function to call now and then, with anything: when the user gives up, or one of the
+    jobs fails, that ends the others.
+    """
+    stop = threading.Event()
+
+    def go_on(*_: object) -> None:
         if stop.is_set():
             raise _Stopped
 
+    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = {pool.submit(work, job, go_on): job for job in jobs}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _accuracies(run: Run, training: Examples, testing: Examples, go_on: Callable[..., None]) -> list[float]:
+    """Return the accuracy after each epoch."""
     setting = run.setting
     network = NeuralNetwork(
         PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate, seed=run.seed, rule=setting.rule

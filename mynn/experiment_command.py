@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from mynn import ladder
 from mynn.data import Examples, read_csv
-from mynn.experiment import Results, Setting, experiment, runs
+from mynn.experiment import Results, Setting, experiment, runs, side_by_side
 from mynn.network import RULES
 from mynn.progress import Bar
 
@@ -106,7 +105,8 @@ def _sweep(options: argparse.Namespace) -> int:
         return 0
     for name, some in scores.items():
         last = some[:, -1]
-        print(f"{last.mean():.2%} ± {100 * last.std():.2f} of {len(last)}: {name}")
+        spread = f" ± {100 * last.std(ddof=1):.2f} of {len(last)}" if len(last) > 1 else ""
+        print(f"{last.mean():.2%}{spread}: {name}")
     return 0
 
 
@@ -119,18 +119,18 @@ def _record(options: argparse.Namespace) -> int:
         training, testing = record.held_out(training)
     folder = options.out / ("held-out" if options.held_out else "whole")
     folder.mkdir(parents=True, exist_ok=True)
-    bar, done, lock = Bar(options.kind), [0] * options.seeds, threading.Lock()
+    bar, lock, done = Bar(options.kind), threading.Lock(), [0] * options.seeds
 
-    def work(seed: int) -> float:
-        def progress(epochs: int) -> None:
+    def work(seed: int, go_on: Callable[..., None]) -> float:
+        def progress(count: int, total: int) -> None:
+            go_on()
             with lock:
-                done[seed] = epochs
-                bar(sum(done), options.seeds * recipe.epochs)
+                done[seed] = count
+                bar(sum(done), options.seeds * total)
 
         return record.train(recipe, seed, training, folder, progress).score(testing)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        scores = np.array(list(pool.map(work, range(options.seeds))))
+    scores = np.array([score for _, score in sorted(side_by_side(work, range(options.seeds)))])
     if options.json:
         print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": len(testing)}))
     else:

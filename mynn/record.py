@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mynn.data import LABELS, PIXELS, Examples
+from mynn.data import LABELS, PIXELS, DataError, Examples
 from mynn.distortion import Distortion
 from mynn.network import NeuralNetwork
 
@@ -46,36 +46,40 @@ OVERNIGHT = Recipe(200, 10)
 
 def held_out(training: Examples) -> tuple[Examples, Examples]:
     """Return the training set without its last 5,000, and those."""
+    if len(training) <= HELD_OUT:
+        raise DataError(f"{len(training)} digits are too few to hold {HELD_OUT} of them back; take the whole of MNIST")
     return training[:-HELD_OUT], training[-HELD_OUT:]
 
 
 def train(
-    recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int], object]
+    recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int, int], object]
 ) -> NeuralNetwork:
     """Return the network that the recipe comes to.
 
     After each epoch it is kept in the folder, so that training that was cut off goes on from there. `progress` is
-    called with the epochs that are done, in whole.
+    called now and then with how many examples are done, and how many there will be.
     """
-    begun = {int(path.stem.rpartition("-")[2]): path for path in folder.glob(f"seed-{seed}-epoch-*.npz")}
-    done = max(begun, default=0)
-    if done:
-        network = NeuralNetwork.load(begun[done])
+
+    def kept(epochs: int | str) -> str:
+        return f"seed-{seed}-epoch-{epochs}.npz"
+
+    count, total = len(training), recipe.epochs * len(training)
+    begun = max((int(path.stem.rpartition("-")[2]) for path in folder.glob(kept("*"))), default=0)
+    if begun:
+        network = NeuralNetwork.load(folder / kept(begun))
     else:
-        network = NeuralNetwork(
-            PIXELS, recipe.hidden_nodes, LABELS, 0, seed=seed, rule="cross-entropy", dtype=np.float32
-        )
-    progress(done)
-    for epoch in range(done, recipe.epochs):
+        sizes = (PIXELS, recipe.hidden_nodes, LABELS)
+        network = NeuralNetwork(*sizes, recipe.first_rate, seed=seed, rule="cross-entropy", dtype=np.float32)
+    progress(begun * count, total)
+    for epoch in range(begun, recipe.epochs):
         random = np.random.default_rng([seed, epoch])  # of this epoch alone: nothing else need be kept
         network.learning_rate = recipe.rate(epoch)
-        order = random.permutation(len(training))
-        for first in range(0, len(order), _BLOCK):
+        order = random.permutation(count)
+        for first in range(0, count, _BLOCK):
+            progress(epoch * count + first, total)
             some = training[order[first : first + _BLOCK]]
             network.fit(Examples(some.labels, recipe.distortion(some.pixels, random)))
-        network.save(folder / f"seed-{seed}-epoch-{epoch + 1}.npz")
-        for old in folder.glob(f"seed-{seed}-epoch-*.npz"):
-            if old.stem != f"seed-{seed}-epoch-{epoch + 1}":
-                old.unlink()
-        progress(epoch + 1)
+        network.save(folder / kept(epoch + 1))
+        (folder / kept(epoch)).unlink(missing_ok=True)
+        progress((epoch + 1) * count, total)
     return network
