@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, Classroom
+from tests.classroom.classroom import ANSIBLE, Classroom, recap
 from tests.provisioned.results import load
 
 Verify = Callable[..., set[str]]
@@ -77,6 +78,28 @@ def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
     with broken(classroom, "apt-get -q --yes remove python3-scipy"):
         assert faults("test_python") == {"test_science_works", "test_packages_fit_together"}
     assert faults("test_python") == set()
+
+
+def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify, tmp_path: Path) -> None:
+    """Where the compiled kernel breaks off, as one for another processor would, the Pi learns without, and says so."""
+    project = tmp_path / "project"
+    shutil.copytree(classroom.root / "mynn", project / "mynn", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    for name in ("pyproject.toml", "LICENSE", "setup.py"):
+        shutil.copy(classroom.root / name, project)
+    with (project / "mynn/kernel.c").open("a", encoding="utf-8") as source:
+        source.write("#ifndef BROKEN\n#define BROKEN\n__attribute__((constructor)) static void broken(void) ")
+        source.write("{ __builtin_trap(); }\n#endif\n")
+    settings = ["-e", f"mynn_source={project}"]
+    try:
+        done = classroom.playbook("site", *settings)
+        assert done.returncode == 0
+        assert f"{classroom.host} learns without the compiled kernel, more slowly: " in done.stdout
+        assert faults("test_mynn") == {"test_it_learns_in_the_way_that_was_meant"}
+        assert recap(classroom.playbook("site", *settings).stdout)[classroom.host].changed == 0
+    finally:
+        back = classroom.playbook("site")
+    assert back.returncode == 0
+    assert faults("test_mynn") == set()
 
 
 def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
