@@ -33,7 +33,7 @@ def test_mynn_is_there(pi: Pi, answers: Answers) -> None:
 
 def test_it_learns_in_the_way_that_was_meant(answers: Answers, record_property: Callable[[str, object], None]) -> None:
     """It has the compiled kernel, where one was built for its processor, and otherwise learns without."""
-    assert answers["meant"].status == 0, "The package mynn was not installed to its end."
+    assert answers["meant"].text and answers["meant"].status == 0, "The package mynn was not installed to its end."
     wheel, *why = answers["meant"].lines
     assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
     kernel = json.loads(answers["info"].text)["kernel"]
