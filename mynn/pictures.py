@@ -24,8 +24,9 @@ WORKING_SIDE = 200  # larger pictures are made smaller first: less grain, less t
 MOST_PIXELS = 20_000_000  # in memory a PNG of so many takes 80 MB; of a JPEG only a smaller version is made
 
 CONTRAST = 20  # ink is at least so much darker than its paper, of 255 levels
-OUTSTANDING = 6  # and so many times as much as the paper's own grain is uneven
+OUTSTANDING = 8  # and so many times as much as the paper's own grain is uneven
 FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still belongs to the digit
+SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
 PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
 
 Floats = NDArray[np.float64]
@@ -70,14 +71,15 @@ def frame(grey: ArrayLike) -> Bytes:
         raise DataError(f"a picture is an array of brightness, (height, width), not one of shape {brightness.shape}")
     ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
-    middle, low = np.quantile(smooth, (0.5, 0.16))  # of even grain, 16 % lie more than one sd below the middle
-    strongest = smooth.max() - middle
-    if strongest < max(CONTRAST, OUTSTANDING * (middle - low)):
+    paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
+    grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
+    strongest = smooth.max() - paper
+    if strongest < max(CONTRAST, OUTSTANDING * grain):
         raise DataError(_NOTHING)
 
-    faintest = max(FAINTEST * strongest, 3 * (middle - low))
-    digit = _digit(smooth > middle + faintest)  # (height, width), whether this pixel belongs to it
-    ink = np.where(digit & (ink > middle + 0.5 * faintest), ink - middle, 0.0)
+    faintest = max(FAINTEST * strongest, 4 * grain)
+    digit = _digit(smooth > paper + faintest)  # (height, width), whether this pixel belongs to it
+    ink = np.where(digit & (ink > paper + 0.5 * faintest), ink - paper, 0.0)
     rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
     return _placed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
@@ -142,21 +144,20 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
 def _without_paper(brightness: Floats) -> Floats:
     """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
-    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink; most of a
-    picture is paper. Then shadows: whatever is narrower than a window is wiped out, which leaves the paper
-    behind. The window must be wider than the pen's stroke, but not much, lest it take shadows for ink: so it is
-    twice the smallest beyond which ink grows no stronger.
+    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
+    of a picture is paper. Then shadows: whatever is narrower than a window is wiped out, and what stays is taken
+    for paper. That window must be wider than the pen's stroke, but little wider, lest it take shadows for ink.
     """
     away = brightness - _bend(brightness)
     if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
         away = -away  # dark on light
-    found, strength = away, 0.0
-    for part in (16, 8, 4, 2, 1):
-        window = max(away.shape) // part + 1
-        before, found = strength, ndimage.white_tophat(away, size=(window, window))
-        strength = found.max()
-        if before > 0.9 * strength:
+    window = max(away.shape) + 1
+    for _ in range(4):  # with fewer shadows in it, strokes are told better
+        found: Floats = ndimage.white_tophat(away, size=(window, window))
+        depth = ndimage.distance_transform_cdt(found > found.max() / 2).max()  # in pixels: half a stroke's width
+        if window <= 4 * depth + 1:
             break
+        window = 4 * depth + 1
     return found
 
 
@@ -186,11 +187,11 @@ def _terms(shape: tuple[int, ...]) -> Floats:
 
 def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of the dark pixels are the digit, and not specks beside it."""
-    pieces, count = ndimage.label(dark, np.ones((3, 3)))
+    pieces, _ = ndimage.label(dark, np.ones((3, 3)))
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0  # this is all that is not dark
     large = sizes >= 0.05 * sizes.max()
-    if count == 0 or large.sum() > PIECES:
+    if sizes.max() < SMALLEST or large.sum() > PIECES:
         raise DataError(_NOTHING)
     digit: NDArray[np.bool_] = large[pieces]
     return digit
