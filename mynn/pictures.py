@@ -20,12 +20,13 @@ from scipy import ndimage
 from mynn.data import SIDE, Bytes, DataError
 
 INK_SIDE = 20  # MNIST's digits fit into so many pixels
-WORKING_SIDE = 256  # larger pictures are made smaller first: less grain, less time
+WORKING_SIDE = 200  # larger pictures are made smaller first: less grain, less time
 MOST_PIXELS = 20_000_000  # in memory a PNG of so many takes 80 MB; of a JPEG only a smaller version is made
 
 CONTRAST = 20  # ink is at least so much darker than its paper, of 255 levels
-OUTSTANDING = 6  # and so many times as much as the paper's own grain is uneven
+OUTSTANDING = 8  # and so many times as much as the paper's own grain is uneven
 FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still belongs to the digit
+SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
 PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
 
 Floats = NDArray[np.float64]
@@ -68,18 +69,19 @@ def frame(grey: ArrayLike) -> Bytes:
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
         raise DataError(f"a picture is an array of brightness, (height, width), not one of shape {brightness.shape}")
-    ink = _without_paper(_shrunk(brightness))  # (height, width), smaller
+    ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
-    middle, low = np.quantile(smooth, (0.5, 0.16))  # of even grain, 16 % lie more than one sd below the middle
-    strongest = smooth.max() - middle
-    if strongest < max(CONTRAST, OUTSTANDING * (middle - low)):
+    paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
+    grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
+    strongest = smooth.max() - paper
+    if strongest < max(CONTRAST, OUTSTANDING * grain):
         raise DataError(_NOTHING)
 
-    faintest = middle + max(FAINTEST * strongest, 3 * (middle - low))
-    digit = _digit(smooth > faintest)  # (height, width), whether this pixel belongs to it
-    rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    return _placed(np.where(digit, np.clip(ink - middle, 0, None), 0.0)[box])
+    faintest = max(FAINTEST * strongest, 4 * grain)
+    digit = _digit(smooth > paper + faintest)  # (height, width), whether this pixel belongs to it
+    ink = np.where(digit & (ink > paper + 0.5 * faintest), ink - paper, 0.0)
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    return _placed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
 class _TooLarge(Exception):
@@ -125,10 +127,10 @@ def _on_paper(picture: Image.Image) -> Image.Image:
     return Image.composite(grey, Image.new("L", grey.size, int(middle)), alpha)
 
 
-def _shrunk(brightness: Floats) -> Floats:
-    """Return a picture of at most WORKING_SIDE pixels a side, each the mean of what it covers."""
+def _shrunk(brightness: Floats, most: int) -> Floats:
+    """Return a picture of at most so many pixels a side, each the mean of what it covers."""
     height, width = brightness.shape
-    factor = WORKING_SIDE / max(height, width)
+    factor = most / max(height, width)
     if factor >= 1:
         return brightness
     return _resized(brightness, max(1, round(height * factor)), max(1, round(width * factor)))
@@ -140,39 +142,56 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
 
 
 def _without_paper(brightness: Floats) -> Floats:
-    """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape."""
-    ink = -brightness if _dark_on_light(brightness) else brightness
-    # Wipe out whatever is narrower than half the picture: what remains is paper, with its light and shadows.
-    window = max(ink.shape) // 2 + 1
-    standing_out: Floats = ndimage.white_tophat(ink, size=(window, window))
-    return standing_out
+    """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
-
-def _dark_on_light(brightness: Floats) -> bool:
-    """Whether ink is darker than paper: most of a picture is paper, and what lies far from it is ink.
-
-    The paper's brightness may change across the picture as light does: as a smooth bend in both directions,
-    fitted so that it passes through as many pixels as it can (least absolute deviations, so ink hardly pulls).
+    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
+    of a picture is paper. Then shadows: whatever is narrower than a window is wiped out, and what stays is taken
+    for paper. That window must be wider than the pen's stroke, but little wider, lest it take shadows for ink.
     """
-    height, width = brightness.shape
-    down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
-    terms = np.stack([np.ones_like(down), down, across, down * across, down**2, across**2], axis=1)  # (pixels, 6)
-    values = brightness.reshape(-1)
+    away = brightness - _bend(brightness)
+    if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
+        away = -away  # dark on light
+    window = max(away.shape) + 1
+    for _ in range(4):  # with fewer shadows in it, strokes are told better
+        found: Floats = ndimage.white_tophat(away, size=(window, window))
+        depth = ndimage.distance_transform_cdt(found > found.max() / 2).max()  # in pixels: half a stroke's width
+        if window <= 4 * depth + 1:
+            break
+        window = 4 * depth + 1
+    return found
+
+
+def _bend(brightness: Floats) -> Floats:
+    """Return the paper's brightness, in the same shape: a quadratic surface that follows the light.
+
+    It is fitted so that it passes near as many pixels as it can (least absolute deviations), so that ink, which
+    is little, hardly pulls at it.
+    """
+    little = _shrunk(brightness, 50)
+    terms, values = _terms(little.shape), little.reshape(-1)
     away = values - np.median(values)
     for _ in range(10):
         pull = 1 / np.sqrt(np.abs(away) + 1.0)
         bend, *_ = np.linalg.lstsq(terms * pull[:, None], values * pull, rcond=None)
         away = values - terms @ bend
-    return bool((away**3).sum() < 0)  # cubed, the few that lie far away count more than all the grain
+    surface: Floats = (_terms(brightness.shape) @ bend).reshape(brightness.shape)
+    return surface
+
+
+def _terms(shape: tuple[int, ...]) -> Floats:
+    """Return what a quadratic surface is made of, at each pixel: (pixels, 6)."""
+    height, width = shape
+    down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
+    return np.stack([np.ones_like(down), down, across, down * across, down**2, across**2], axis=1)
 
 
 def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of the dark pixels are the digit, and not specks beside it."""
-    pieces, count = ndimage.label(dark, np.ones((3, 3)))
+    pieces, _ = ndimage.label(dark, np.ones((3, 3)))
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0  # this is all that is not dark
     large = sizes >= 0.05 * sizes.max()
-    if count == 0 or large.sum() > PIECES:
+    if sizes.max() < SMALLEST or large.sum() > PIECES:
         raise DataError(_NOTHING)
     digit: NDArray[np.bool_] = large[pieces]
     return digit
@@ -186,7 +205,7 @@ def _placed(ink: NDArray[Any]) -> Bytes:
     placed = np.zeros((SIDE, SIDE))
     places = []
     for side, centre in zip(small.shape, ndimage.center_of_mass(small), strict=True):
-        first = min(max(round(SIDE / 2 - 0.5 - centre), 0), SIDE - side)  # a lopsided digit stays inside
+        first = min(max(round(SIDE / 2 - centre), 0), SIDE - side)  # a lopsided digit stays inside
         places.append(slice(first, first + side))
     placed[tuple(places)] = small
     return placed.round().astype(np.uint8).reshape(SIDE * SIDE)

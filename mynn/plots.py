@@ -117,10 +117,11 @@ def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axe
     return _picture(ax, row, f"hidden node {node}", -most, most, "RdBu_r")
 
 
-def dreams(network: NeuralNetwork, *, columns: int = 5) -> Figure:
-    """Draw what the network takes for each label, asked backwards: dark where it wants ink, light where none."""
-    labels = range(len(network.who))
-    return digits(np.array([network.backquery(targets_for(label)) for label in labels]), labels, columns=columns)
+def dreams(network: NeuralNetwork, labels: Sequence[int] | None = None, *, columns: int = 5) -> Figure:
+    """Draw what the network takes for each of the labels (None: all), asked backwards: dark is where it wants ink."""
+    labels = range(len(network.who)) if labels is None else labels
+    rows = [network.backquery(targets_for(label, len(network.who))) for label in labels]
+    return digits(np.array(rows), labels, columns=columns)
 
 
 def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = None) -> Axes:
