@@ -27,7 +27,7 @@ long mynn_parse(const unsigned char *text, long length, int numbers, int labels,
 """
 TRAINING = """
 size_t mynn_room_{real}(int inputs, int hidden);
-void mynn_train_{real}({real} *wih, {real} *who, int inputs, int hidden, int outputs, {real} rate, int gradient,
+void mynn_train_{real}({real} *wih, {real} *who, int inputs, int hidden, int outputs, {real} rate, int rule,
                        const unsigned char *pixels, const {real} *signals, const {real} *table,
                        const unsigned char *labels, long count, void *room);
 void mynn_answer_{real}(const {real} *wih, const {real} *who, int inputs, int hidden, int outputs,
