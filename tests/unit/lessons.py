@@ -1,6 +1,6 @@
 # mypy: untyped-calls-exclude=nbformat
 # (nbformat says that it is typed, and a few of its functions are not.)
-"""A lesson, run from top to bottom just as a student finds it."""
+"""How the lessons' tests run a lesson, and how they see what it shows."""
 
 import base64
 import io
