@@ -28,6 +28,7 @@ Lessons = dict[str, bytes]
 V1: Lessons = {"part2.ipynb": b"two, first", "part3.ipynb": b"three, first"}
 V2: Lessons = V1 | {"part2.ipynb": b"two, second"}
 V3: Lessons = V1 | {"part2.ipynb": b"two, third"}
+PICTURES: Lessons = V1 | {"pictures/pen_4.png": b"four, first", "pictures/pen_5.png": b"five, first"}
 
 
 class Classroom:
@@ -52,12 +53,15 @@ class Classroom:
         assert self.run(given) == would, "check mode says what will be"
         assert self.run(given) == []
         assert self.run(given, dry=True) == []
-        copies = {path.name: path.read_bytes() for path in self.pristine.glob("[!.]*")}
-        assert copies == given
-        assert {path.stat().st_mode & 0o7777 for path in self.pristine.iterdir()} == {0o644}
+        assert files(self.pristine) == given | {lessons.HANDED_OUT: (self.pristine / lessons.HANDED_OUT).read_bytes()}
+        for path in self.pristine.rglob("*"):
+            assert path.stat().st_mode & 0o7777 == (0o755 if path.is_dir() else 0o644)
 
     def write(self, name: str, content: bytes) -> None:
         """Do as Jupyter does: write in place."""
+        if not (self.folder / name).parent.is_dir():
+            (self.folder / name).parent.mkdir()
+            self.own((self.folder / name).parent.name)
         (self.folder / name).write_bytes(content)
         self.own(name)
 
@@ -66,8 +70,13 @@ class Classroom:
         os.chown(self.folder / name, STUDENT.pw_uid, STUDENT.pw_gid, follow_symlinks=False)
 
     def files(self) -> Lessons:
-        """Return each file in the folder, by its name."""
-        return {path.name: path.read_bytes() for path in self.folder.glob("*") if path.is_file()}
+        """Return each file in the student's folder, by its name."""
+        return files(self.folder)
+
+
+def files(folder: Path) -> Lessons:
+    """Return each file in a folder and its folders, by its name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -133,6 +142,60 @@ def test_deleted_and_renamed_lessons_come_back_and_added_files_stay(room: Classr
     room.settle(V2)
     assert room.files() == V2 | {"my part2.ipynb": b"two, first", "own.ipynb": b"own"}
     assert (room.folder / "pictures").is_dir()
+
+
+def test_pictures_come_into_a_folder_of_their_own_and_are_treated_as_lessons(room: Classroom) -> None:
+    room.settle(PICTURES)
+    assert room.files() == PICTURES
+    for path in (room.folder / "pictures").rglob("*"):
+        assert path.stat().st_uid == STUDENT.pw_uid
+    room.write("pictures/pen_4.png", b"mine")
+    room.write("pictures/photo_7.jpg", b"mine too")
+    (room.folder / "pictures/pen_5.png").unlink()
+    mine = {"pictures/pen_4.png": b"mine", "pictures/photo_7.jpg": b"mine too"}
+    room.settle(PICTURES)
+    assert room.files() == PICTURES | mine
+    new = {"pictures/pen_4.png": b"four, second", "pictures/pen_5.png": b"five, second"}
+    room.settle(PICTURES | new)
+    assert room.files() == PICTURES | new | mine | {"pictures/pen_4 (new).png": b"four, second"}
+    shutil.rmtree(room.folder / "pictures")
+    room.settle(PICTURES | new)
+    assert room.files() == PICTURES | new
+    room.settle(V1)
+    assert room.files() == PICTURES | new, "what is taught no more stays with the student"
+
+
+@pytest.mark.parametrize("what", ["a file", "a link", "a link to a folder", "another's", "closed"])
+def test_whatever_is_in_place_of_the_pictures_folder_is_left_alone(what: str, room: Classroom, tmp_path: Path) -> None:
+    room.settle(V1)
+    place = room.folder / "pictures"
+    if what == "a file":
+        place.write_bytes(b"mine")
+    elif what.startswith("a link"):
+        place.symlink_to(tmp_path if what == "a link to a folder" else tmp_path / "nothing")
+    else:
+        place.mkdir(0 if what == "closed" else 0o755)
+    if what != "another's":
+        room.own("pictures")
+    elif os.geteuid() != 0:
+        pytest.skip("only root can make another's folder")
+    room.run(PICTURES)
+    if what == "closed":
+        assert room.files() == PICTURES, "the student's own folder is opened, as the one it is in"
+    else:
+        assert room.files() == V1 | ({"pictures": b"mine"} if what == "a file" else {})
+        assert list(tmp_path.iterdir()) == []
+        assert room.run(PICTURES) == room.run(PICTURES, dry=True) == []
+        place.unlink() if what != "another's" else place.rmdir()
+        room.settle(PICTURES)
+        assert room.files() == PICTURES
+
+
+def test_a_killed_runs_rests_go_from_the_pictures_folder_too(room: Classroom) -> None:
+    room.settle(PICTURES)
+    room.write(f"pictures/{lessons.OURS}x.new", b"four, fir")
+    room.settle(PICTURES)
+    assert room.files() == PICTURES
 
 
 def test_a_lesson_that_is_taught_no_more_stays_with_the_student(room: Classroom) -> None:
@@ -287,10 +350,13 @@ def test_a_full_card_loses_nothing_and_the_next_run_completes(room: Classroom) -
 
 def act(room: Classroom, chance: random.Random, number: int) -> None:
     """Do something that a student may do."""
-    names = sorted(path.name for path in room.folder.iterdir())
-    name = chance.choice([*names, "part2.ipynb", "part2 (new).ipynb", "part3.ipynb", "own.ipynb"])
+    names = sorted(str(path.relative_to(room.folder)) for path in room.folder.rglob("*"))
+    ours = ["part2.ipynb", "part2 (new).ipynb", "part3.ipynb", "pictures/4.png", "pictures/4 (new).png"]
+    name = chance.choice([*names, *ours, "own.ipynb", "pictures/own.png"])
     path, other = room.folder / name, room.folder / chance.choice([*names, f"other {number}.ipynb"])
-    what = chance.choice(["edit", "delete", "rename", "copy", "link", "folder"])
+    what = chance.choice(["edit", "delete", "rename", "copy", "link", "folder", "move a folder"])
+    if path.parent.is_file() or (what == "link" and not path.parent.is_dir()):
+        return
     if what == "edit" and not path.is_dir():
         room.write(name, b"student's %d" % number)
     elif what == "delete" and path.is_file():
@@ -302,14 +368,18 @@ def act(room: Classroom, chance: random.Random, number: int) -> None:
     elif what == "link" and path.is_file() and not other.exists():
         os.link(path, other)
     elif what == "folder" and not path.exists():
-        path.mkdir()
+        path.mkdir(parents=True)
+        for made in {name, str(Path(name).parent)}:
+            room.own(made)
+    elif what == "move a folder" and path.is_dir() and not other.exists():
+        path.rename(room.folder / f"folder {number}")
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, room: Classroom) -> None:
     chance = random.Random(seed)
-    ours = {name: {V1.get(name, b"")} for name in ("part2.ipynb", "part3.ipynb", "part4.ipynb")}
+    ours = {name: {V1.get(name, b"")} for name in ("part2.ipynb", "part3.ipynb", "pictures/4.png")}
     room.settle(V1)
     for number in range(20):
         taught = [name for name in ours if chance.random() < 0.9] or ["part2.ipynb"]
@@ -326,7 +396,8 @@ def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, roo
             assert after.get(name) == content or is_ours, f"{name} was {content!r}, the student's"
         for name, content in given.items():
             untouched = name not in before or (before[name] in ours[name] and not forgetful)
-            assert after.get(name) == content or not untouched or (room.folder / name).is_dir()
+            taken = (room.folder / name).is_dir() or not lessons.may_be_folder((room.folder / name).parent)
+            assert after.get(name) == content or not untouched or taken
             ours[name].add(content)
 
 

@@ -23,16 +23,19 @@ DOCUMENTATION = r"""
 module: lessons
 short_description: Lessons in a student's folder
 description:
+  - A lesson is a notebook, or a picture that goes with one.
   - Puts each lesson into the student's folder, and an untouched copy into a folder that only root can change.
   - A lesson that the student has not touched is updated. One that was touched is left alone, and a new version is
     put beside it as C(NAME (new).ipynb), once. One that is not there comes back.
   - Touched is what has other bytes than any version that was handed out under this name. Which these are is
     remembered in C(.handed_out.json) beside the untouched copies; should it be lost, files count as touched.
+  - Where the student has put something else in place of a lesson's folder, that is left alone, and what would be in the
+    folder does not come.
   - The student's home is closed to other accounts.
   - The student's folder is worked in with the student's powers only, so a link in it leads nowhere else.
 options:
   lessons:
-    description: For each lesson's file name, its contents in base64.
+    description: For each lesson's file name, its contents in base64. A folder may stand before it, as in C(a/b.png).
     type: dict
     required: true
   student:
@@ -176,28 +179,49 @@ def close(home: Path, dry: bool) -> list[Change]:
     return [(f"{home} open to others", f"{home} 0750")]
 
 
+def open_folder(folder: Path, dry: bool) -> list[Change]:
+    """Make a folder, unless it is there, and let its owner into it. Returns what changes."""
+    if not folder.is_dir():
+        if not dry:
+            folder.mkdir(parents=True)
+        return [(f"{folder} absent", f"{folder} a folder")]
+    if folder.stat().st_mode & 0o700 == 0o700:
+        return []
+    if not dry:
+        folder.chmod(folder.stat().st_mode | 0o700)
+    return [(f"{folder} closed to its owner", f"{folder} open to its owner")]
+
+
+def may_be_folder(path: Path) -> bool:
+    """Whether this is a folder of this process's account, and no link to one, or nothing at all yet."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
 def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool) -> list[Change]:
     """Bring the lessons into the student's folder; when `dry`, only look. Runs as the student.
 
     Returns what changes.
     """
-    changes = []
-    if not folder.is_dir():
-        changes.append((f"{folder} absent", f"{folder} a folder"))
-        if not dry:
-            folder.mkdir(parents=True)
-    elif folder.stat().st_mode & 0o700 != 0o700:
-        changes.append((f"{folder} closed to its owner", f"{folder} open to its owner"))
-        if not dry:
-            folder.chmod(folder.stat().st_mode | 0o700)
+    changes = open_folder(folder, dry)
+    places = {folder}
+    for place in sorted({(folder / name).parent for name in lessons} - places):
+        if may_be_folder(place):
+            changes += open_folder(place, dry)
+            places.add(place)
     known_of_any = set(itertools.chain(*memory.known.values()))
-    for rest in folder.glob(f"{OURS}*"):  # a killed run left it
+    for rest in [rest for place in places for rest in place.glob(f"{OURS}*")]:  # a killed run left it
         if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest) in known_of_any:
             changes.append((f"{rest} half-made", f"{rest} absent"))
             if not dry:
                 rest.unlink()
     for name, content in lessons.items():
         version, known = sha256(content), set(memory.known[name])
+        if (folder / name).parent not in places:
+            continue
         while place := place_for(folder / name, version, known, memory.given.get(name)):
             before = fingerprint(place)
             if dry or put(place, content, known):
@@ -206,19 +230,20 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool)
     return changes
 
 
-def ensure_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make the folder of the untouched copies, which all may read and only root change. Returns what changes."""
+def ensure_folders(folders: set[Path], dry: bool) -> list[Change]:
+    """Make the folders of the untouched copies, which all may read and only root change. Returns what changes."""
     changes = []
-    for absent in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+    for absent in sorted({path for folder in folders for path in (folder, *folder.parents) if not path.exists()}):
         changes.append((f"{absent} absent", f"{absent} a folder"))
         if not dry:
             absent.mkdir()
             absent.chmod(0o755)  # whatever the umask
-    if folder.is_dir() and (folder.stat().st_uid, folder.stat().st_mode & 0o777) != (os.geteuid(), 0o755):
-        changes.append((f"{folder} of another owner or mode", f"{folder} root 0755"))
-        if not dry:
-            os.chown(folder, os.geteuid(), os.getegid())
-            folder.chmod(0o755)
+    for folder in sorted(folders):
+        if folder.is_dir() and (folder.stat().st_uid, folder.stat().st_mode & 0o777) != (os.geteuid(), 0o755):
+            changes.append((f"{folder} of another owner or mode", f"{folder} root 0755"))
+            if not dry:
+                os.chown(folder, os.geteuid(), os.getegid())
+                folder.chmod(0o755)
     return changes
 
 
@@ -227,8 +252,8 @@ def keep_pristine(folder: Path, lessons: dict[str, bytes], dry: bool) -> list[Ch
     changes = []
     for name, content in lessons.items():
         changes += write_as_root(folder / name, content, dry)
-    for rest in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if rest.name not in (*lessons, HANDED_OUT) and not rest.is_dir():
+    for rest in sorted(folder.rglob("*")):
+        if rest.relative_to(folder).as_posix() not in (*lessons, HANDED_OUT) and not rest.is_dir():
             changes.append((f"{rest} there", f"{rest} absent"))
             if not dry:
                 rest.unlink()
@@ -299,7 +324,7 @@ def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, d
 
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
-    changes = ensure_folder(pristine, dry)
+    changes = ensure_folders({pristine, *((pristine / name).parent for name in lessons)}, dry)
     with nullcontext() if dry else alone_in(pristine):
         changes += keep_pristine(pristine, lessons, dry)
         store = pristine / HANDED_OUT
@@ -339,7 +364,8 @@ def main() -> None:
     )
     asked = module.params
     lessons = {name: base64.b64decode(text) for name, text in asked["lessons"].items()}
-    if not lessons or any("/" in name or name.startswith(".") for name in lessons):
+    parts = [name.split("/") for name in lessons]
+    if not lessons or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):
         module.fail_json(msg="There are no lessons: notebooks_source must name a folder with *.ipynb files in it.")
     folder, pristine = Path(asked["folder"]), Path(asked["pristine"])
     try:

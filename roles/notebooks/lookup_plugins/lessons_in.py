@@ -1,0 +1,41 @@
+"""Ansible lookup: the lessons of a folder on the control node, and the pictures that go with them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = r"""
+name: lessons_in
+author: The mynn-pi authors
+short_description: Lessons and their pictures
+description:
+  - For each folder, a dictionary of all its lessons (C(*.ipynb)) and of the pictures in its folders (C(*/*.png)).
+    The keys are the files' names, with the folder's before a slash, and the values their bytes in base64.
+options:
+  _terms:
+    description: The folders on the control node.
+    required: true
+"""
+
+PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png")
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """What Ansible calls."""
+
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
+        """Return a dictionary for each folder."""
+        return [self.lessons(Path(term)) for term in terms]
+
+    def lessons(self, folder: Path) -> dict[str, str]:
+        """Return the lessons of one folder. A file that cannot be read is an error of Ansible's."""
+        paths = sorted(path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
+        try:
+            return {path.relative_to(folder).as_posix(): base64.b64encode(path.read_bytes()).decode() for path in paths}
+        except OSError as error:
+            raise AnsibleLookupError(f"{error.filename}: {error.strerror}; the lessons must be readable") from error
