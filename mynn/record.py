@@ -40,8 +40,8 @@ class Recipe:
         return float(self.first_rate * (self.last_rate / self.first_rate) ** part)
 
 
-RECORD = Recipe(1500, 40)
-OVERNIGHT = Recipe(200, 10)
+RECORD = Recipe(1500, 120, first_rate=0.04, last_rate=0.0007)
+OVERNIGHT = Recipe(300, 40)
 
 
 def held_out(training: Examples) -> tuple[Examples, Examples]:
