@@ -21,7 +21,7 @@ from mynn.data import SIDE, Bytes, DataError
 
 INK_SIDE = 20  # MNIST's digits fit into so many pixels
 WORKING_SIDE = 200  # larger pictures are made smaller first: less grain, less time
-MOST_PIXELS = 20_000_000  # in memory a PNG of so many takes 80 MB; of a JPEG only a smaller version is made
+MOST_PIXELS = 16_000_000  # a PNG of so many takes 64 MB of memory; a larger JPEG is decoded at a smaller size
 
 CONTRAST = 20  # ink is at least so much darker than its paper, of 255 levels
 OUTSTANDING = 8  # and so many times as much as the paper's own grain is uneven
@@ -106,6 +106,7 @@ def _brightness(picture: Image.Image) -> Floats:
     elif picture.mode == "CMYK":
         picture = picture.convert("RGB")
     picture = picture.convert("L")
+    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BOX)  # as bytes: numbers take 8 times more
     picture.getexif().update(orientation)
     return np.asarray(ImageOps.exif_transpose(picture), np.float64)
 
@@ -117,10 +118,10 @@ def _on_paper(picture: Image.Image) -> Image.Image:
     paper of the opposite. Otherwise the paper is there, transparent only at its edges: there is more of it.
     """
     alpha = picture.getchannel("A")
-    grey = picture.convert("RGB").convert("L")
+    grey = picture.convert("L")
     opaque = np.asarray(grey)[np.asarray(alpha) > 127]
     if not opaque.size:
-        raise DataError(_NOTHING)
+        return Image.new("L", grey.size, 255)
     low, middle, high = np.quantile(opaque, (0.05, 0.5, 0.95))
     if 2 * opaque.size < alpha.width * alpha.height or high - low < 2 * CONTRAST:
         middle = 0 if middle > 127 else 255
@@ -171,8 +172,8 @@ def _bend(brightness: Floats) -> Floats:
     terms, values = _terms(little.shape), little.reshape(-1)
     away = values - np.median(values)
     for _ in range(10):
-        pull = 1 / np.sqrt(np.abs(away) + 1.0)
-        bend, *_ = np.linalg.lstsq(terms * pull[:, None], values * pull, rcond=None)
+        pulls = terms.T / (np.abs(away) + 1.0)  # (6, pixels): the farther away, the less a pixel pulls
+        bend = np.linalg.solve(pulls @ terms + 1e-9 * np.eye(6), pulls @ values)  # 1e-9: one pixel is enough
         away = values - terms @ bend
     surface: Floats = (_terms(brightness.shape) @ bend).reshape(brightness.shape)
     return surface
