@@ -106,7 +106,7 @@ def _brightness(picture: Image.Image) -> Floats:
     elif picture.mode == "CMYK":
         picture = picture.convert("RGB")
     picture = picture.convert("L")
-    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BOX)  # as bytes: numbers take 8 times more
+    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BILINEAR)  # numbers need more memory
     picture.getexif().update(orientation)
     return np.asarray(ImageOps.exif_transpose(picture), np.float64)
 
@@ -139,7 +139,7 @@ def _shrunk(brightness: Floats, most: int) -> Floats:
 
 def _resized(values: Floats, height: int, width: int) -> Floats:
     picture = Image.fromarray(values.astype(np.float32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), np.float64)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float64)
 
 
 def _without_paper(brightness: Floats) -> Floats:
