@@ -122,7 +122,8 @@ def _on_paper(picture: Image.Image) -> Image.Image:
     opaque = np.asarray(grey)[np.asarray(alpha) > 127]
     if not opaque.size:
         return Image.new("L", grey.size, 255)
-    low, middle, high = np.quantile(opaque, (0.05, 0.5, 0.95))
+    some = opaque[:: len(opaque) // 100_000 + 1]  # numpy sorts a copy, of eight bytes each
+    low, middle, high = np.quantile(some, (0.05, 0.5, 0.95))
     if 2 * opaque.size < alpha.width * alpha.height or high - low < 2 * CONTRAST:
         middle = 0 if middle > 127 else 255
     return Image.composite(grey, Image.new("L", grey.size, int(middle)), alpha)
