@@ -19,9 +19,9 @@ Page = NDArray[np.float64]  # brightness 0..255, (height, width)
 
 COUNT = 100
 
-# A network reads so much less of the pictures at most. With three times as many digits and four networks it was
-# between .03 less and .02 more in the first four ways of drawing them; .04 less on photos, .07 less with a pencil.
-BAND = 0.08
+# So much less of the pictures is read, at most. With three times as many digits and four networks the difference
+# was between .04 less and .02 more, in each of the ways in which they are drawn below.
+BAND = 0.06
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_ink_is_put_where_mnist_has_it() -> None:
     drawn = np.full((90, 300), 255)
     drawn[20:80, 30:60] = 0  # a bar, 60 high and 30 wide
     framed = frame(drawn).reshape(28, 28)
-    rows, columns = np.nonzero(framed > 200)
+    rows, columns = np.nonzero(framed > 120)  # its edge is smoothed
     assert np.ptp(rows) + 1 == 20 and np.ptp(columns) + 1 == 10 and np.count_nonzero(framed) == 200
 
     drawn[72:80, 30:85] = 0  # with a foot to the right
@@ -218,7 +218,8 @@ def test_a_large_photo_is_read_at_a_smaller_size(digits: Examples, tmp_path: Pat
     large[1000:2400, 2000:3400] -= 180 * ink(digits.pixels[0], 50)
     path = save(tmp_path / "large.jpg", large)
     assert large.size > MOST_PIXELS
-    assert near(read_picture(path), frame(large.reshape(400, 10, 600, 10).mean(axis=(1, 3))))
+    difference = read_picture(path).astype(int) - frame(large.reshape(400, 10, 600, 10).mean(axis=(1, 3)))
+    assert np.abs(difference).mean() < 10  # on the way it is made smaller in other steps
 
 
 def nothing() -> dict[str, Page]:
