@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,18 +100,16 @@ def wheel(project: Path, folder: Path, compiler: str = "") -> Path:
 
 
 def compiled(project: Path, folder: Path, architecture: str) -> Path:
-    """Return where the wheel for an architecture is, or say why it cannot be built and what would help."""
+    """Return where the wheel for an architecture is, or say why it cannot be built, and what may help."""
     compiler = f"{MACHINES[architecture]}-gcc"
     try:
         if not shutil.which(compiler):
             raise CannotBuildError(f"there is no {compiler}")
         return wheel(project, folder, compiler)
     except CannotBuildError as error:
-        here = sysconfig.get_config_var("MULTIARCH") == MACHINES[architecture]
-        package = "gcc" if here else f"gcc-{MACHINES[architecture]}".replace("_", "-")
         raise CannotBuildError(
             f"{architecture} Pis get mynn without its compiled kernel, so it learns more slowly there: {error} (where "
-            f"that is missing, `sudo apt install {package} python3-dev` on this computer brings it)."
+            "that is missing, `make compilers` brings it)."
         ) from None
 
 
