@@ -12,12 +12,12 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify test test-tools lint bench lock clean
+.PHONY: help demo demo-stop site verify compilers ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/ready  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm)
+demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm)
 	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE)
 
 demo-stop:  ## the virtual Pis end, and nothing of them stays
@@ -29,7 +29,19 @@ site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.in
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
 
-test: lint test-tools  ## everything is tested, on virtual Pis (about 40 minutes)
+compilers:  ## so that your Pis learn far faster: a C compiler for each kind of Pi (about 200 MB, once)
+	$(SUDO) apt-get update -q
+	$(SUDO) apt-get install -qy --no-install-recommends python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
+
+ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
+record:  ## as far as the network goes: dist/record (about half an hour)
+overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)
+ladder record overnight: .venv/ready compiler
+	python setup.py --quiet build_ext --inplace
+	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
+
+test: lint compiler browser  ## everything is tested, on virtual Pis (about 40 minutes)
 	pytest tests/unit tests/classroom
 
 lint: .venv/ready  ## what can be said of the code without running it
@@ -65,9 +77,15 @@ clean: demo-stop  ## everything that was built goes; passwords, certificates and
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
 
-# A browser, and a compiler for the network's kernel.
-test-tools:
+# For the network's kernel.
+compiler:
 	@headers=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
-	[ -x /usr/bin/chromium ] && [ -e $$headers/Python.h ] && command -v cc >/dev/null || { \
-	    echo "== What only the tests need: a browser and a compiler" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core gcc libc6-dev python3-dev; }
+	[ -e $$headers/Python.h ] && command -v gcc >/dev/null || { \
+	    echo "== A C compiler, for the network's kernel" && $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -qy --no-install-recommends gcc libc6-dev python3-dev; }
+
+# What only the tests need.
+browser:
+	@[ -x /usr/bin/chromium ] || { \
+	    echo "== A browser, for the tests" && $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core; }

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 
-from mynn import __version__, kernel
+from mynn import __version__, asking, experimenting, kernel
 from mynn.bench import EXAMPLES, HIDDEN_NODES, QUICK, bench, table
 from mynn.data import LABELS, PIXELS, DataError, mnist_folder, read_csv
 from mynn.network import RULES, NeuralNetwork
@@ -22,7 +22,7 @@ from mynn.progress import Bar
 from mynn.smoke import peak_mib, smoke
 from mynn.storage import NetworkFileError
 
-OK, FAILED, UNUSABLE = 0, 1, 2  # exit codes; argparse has the same 2 for a command line it cannot use
+OK, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130  # exit codes; argparse has the same 2 for a command line it cannot use
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, NetworkFileError) as error:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
         return UNUSABLE
+    except KeyboardInterrupt:
+        kept = "; run it again, and it goes on from there" if options.verb == "experiment" else ""
+        print(f"\nmynn {options.verb}: stopped{kept}", file=sys.stderr)
+        return STOPPED
     return code
 
 
@@ -41,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mynn {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    common = argparse.ArgumentParser(add_help=False)
+    json_only = argparse.ArgumentParser(add_help=False)
+    json_only.add_argument("--json", action="store_true", help="print one JSON object")
+    common = argparse.ArgumentParser(add_help=False, parents=[json_only])
     common.add_argument(
         "--data",
         type=Path,
@@ -49,7 +55,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the folder of the MNIST CSVs (%(default)s)",
     )
-    common.add_argument("--json", action="store_true", help="print one JSON object")
 
     verb = verbs.add_parser(
         "train",
@@ -70,6 +75,49 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("test", parents=[common], help="test a network that was kept, on the whole test set")
     verb.add_argument("network", type=Path, metavar="FILE", help="what `mynn train --save FILE` wrote")
     verb.set_defaults(run=_test)
+
+    asked = argparse.ArgumentParser(add_help=False)
+    asked.add_argument(
+        "--network",
+        type=Path,
+        default=asking.NETWORK,
+        metavar="FILE",
+        help="what `mynn train --save FILE` wrote (%(default)s)",
+    )
+
+    verb = verbs.add_parser(
+        "read",
+        parents=[asked, json_only],
+        help="say which digits pictures show",
+        description="Say which digit each picture shows: a PNG or JPEG, drawn or photographed, one digit in each.",
+    )
+    verb.add_argument("pictures", nargs="+", metavar="PICTURE")
+    verb.add_argument("--show", action="store_true", help="draw each picture as the network sees it")
+    verb.set_defaults(run=asking.read)
+
+    verb = verbs.add_parser(
+        "dream",
+        parents=[asked, json_only],
+        help="ask a network backwards: draw what it takes for a digit",
+        description="Draw what a network takes for each digit, into a PNG; one that is there already is replaced.",
+    )
+    verb.add_argument("--label", type=int, choices=range(LABELS), action="append", help="only this one (all ten)")
+    verb.add_argument("--save", type=asking.picture_name, required=True, metavar="PICTURE.png")
+    verb.set_defaults(run=asking.dream)
+
+    verb = verbs.add_parser(
+        "damage",
+        parents=[asked, common],
+        help="remove hidden nodes and say what a network still reads",
+        description="Test a network without some of its hidden nodes, chosen at random, on the test set.",
+    )
+    verb.add_argument(
+        "--remove", type=_whole, nargs="+", metavar="N", help="so many nodes (none, a tenth, two tenths ... nine)"
+    )
+    verb.add_argument("--seeds", type=_positive, default=5, metavar="N", help="so many choices each (%(default)s)")
+    verb.add_argument("--examples", type=_positive, metavar="N", help="test on the first N digits only")
+    verb.add_argument("--save", type=asking.picture_name, metavar="PICTURE.png", help="draw the curve into this PNG")
+    verb.set_defaults(run=asking.damaged)
 
     verb = verbs.add_parser(
         "bench",
@@ -95,16 +143,22 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, default=0, help="of the first weights (%(default)s)")
     verb.set_defaults(run=_smoke)
 
+    experimenting.add(verbs, [common])
+
     verb = verbs.add_parser("info", parents=[common], help="say what this computer has for mynn")
     verb.set_defaults(run=_info)
     return parser
 
 
-def _positive(text: str) -> int:
+def _whole(text: str, least: int = 0) -> int:
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
     return number
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -151,9 +205,7 @@ def _save(network: NeuralNetwork, path: Path) -> None:
 
 
 def _test(options: argparse.Namespace) -> int:
-    network = NeuralNetwork.load(options.network)
-    if (network.wih.shape[1], network.who.shape[0]) != (PIXELS, LABELS):
-        raise NetworkFileError(f"{options.network}: this network does not read digits of 28 x 28; train one that does")
+    network = asking.load(options.network)
     confusion = network.confusion(read_csv(options.data / "mnist_test.csv"))
     accuracy = float(confusion.trace() / confusion.sum())
     if options.json:
@@ -194,7 +246,7 @@ def _info(options: argparse.Namespace) -> int:
     facts: dict[str, object] = {
         "mynn": __version__,
         "python": platform.python_version(),
-        **{name: _version_of(name) for name in ("numpy", "scipy", "matplotlib")},
+        **{name: _version_of(name) for name in ("numpy", "scipy", "matplotlib", "Pillow")},
         "kernel": kernel.STATE,
         "machine": platform.machine(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,

@@ -42,6 +42,8 @@ long mynn_parse(const unsigned char *text, long length, int numbers, int labels,
     return line;
 }
 
+enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
+
 #define TOGETHER 4 /* pixels, or sums, that are worked on at once: enough to keep a processor busy */
 #define ROUND(n) (((n) + TOGETHER - 1) / TOGETHER * TOGETHER)
 
@@ -161,10 +163,10 @@ INLINE REAL NAME(output)(const NAME(Work) *w, const REAL *weights) {
 
 /* Train on `count` examples, one after the other.
 
-   wih, who: as in network.py, changed in place. pixels (count, inputs), with a table of 256 inputs whose first is
+   wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), with a table of 256 inputs whose first is
    paper; or, pixels null, inputs (count, inputs) with paper = *table. labels (count,): each below `outputs`.
    room: mynn_room bytes. */
-FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs, REAL rate, int gradient,
+FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs, REAL rate, int rule,
                       const unsigned char *pixels, const REAL *signals, const REAL *table, const unsigned char *labels,
                       long count, void *room) {
     NAME(Work) w = NAME(lay_out)(wih, inputs, hidden, outputs, room);
@@ -183,8 +185,8 @@ FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int h
             REAL *restrict weights = who + (size_t)k * hidden;
             REAL output = NAME(output)(&w, weights);
             REAL error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
-            REAL slope = output * (1 - output), step = rate * error * slope;
-            REAL fault = gradient ? error * slope : error;
+            REAL slope = output * (1 - output), step = rate * error * (rule == CROSS_ENTROPY ? 1 : slope);
+            REAL fault = rule == GRADIENT ? error * slope : error;
             for (int j = 0; j < hidden; j++) {
                 blame[j] += fault * weights[j];
                 weights[j] += step * sent[j];

@@ -42,10 +42,11 @@ def fits(wih: Array, who: Array) -> bool:
     )
 
 
-def train(wih: Array, who: Array, rate: float, gradient: bool, rows: Array, labels: Array, table: Array) -> None:
+def train(wih: Array, who: Array, rate: float, rule: int, rows: Array, labels: Array, table: Array) -> None:
     """Train on examples one after the other; changes the weights in place.
 
     wih, who  the weights, as in network.py, of which `fits` is true
+    rule      its place among network.py's RULES
     rows      (n, inputs): pixels as uint8, which `table` (256,) turns into inputs; or the inputs themselves
     labels    (n,), each below the number of outputs
     """
@@ -53,7 +54,7 @@ def train(wih: Array, who: Array, rate: float, gradient: bool, rows: Array, labe
     if len(labels) != len(rows) or (len(labels) and not 0 <= labels.min() <= labels.max() < len(who)):
         raise ValueError(f"each of the {len(rows)} examples needs a label from 0 to {len(who) - 1}")
     wanted = run.view("unsigned char", np.ascontiguousarray(labels, np.uint8))
-    run.call("train", rate, gradient, *run.rows, run.table, wanted, len(rows), run.room)
+    run.call("train", rate, rule, *run.rows, run.table, wanted, len(rows), run.room)
 
 
 def answers(wih: Array, who: Array, rows: Array, table: Array) -> Bytes:

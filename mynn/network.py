@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from mynn import kernel, storage
 from mynn.data import Examples, Pair, blocks, pick, scale, targets_for
 
-RULES = ("book", "gradient")
+RULES = ("book", "gradient", "cross-entropy")  # kernel.c has them in this order
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -47,7 +47,7 @@ class NeuralNetwork:
     `wih`            the weights from inputs to hidden nodes, shape (hidden_nodes, input_nodes)
     `who`            the weights from hidden nodes to outputs, shape (output_nodes, hidden_nodes)
     `learning_rate`  how far one example moves the weights
-    `rule`           how the hidden nodes are blamed for the output errors `targets - outputs`
+    `rule`           how the layers are blamed for the output errors `targets - outputs`
 
     "book", the rule of the book:
 
@@ -64,6 +64,14 @@ class NeuralNetwork:
     weights move farther, above all for outputs that are sure of something wrong, and not quite
     downhill; but roughly so, and it works: it is the rule behind the accuracies that the book and its
     blog report. The last layer learns in the same way under both.
+
+    "cross-entropy", the slope of another measure of what is wrong, -log(outputs) where the target is
+    "yes" and -log(1 - outputs) where it is "no" (shares of both where it lies between):
+
+        hidden_errors = who.T @ output_errors
+
+    as in the book, and the last layer leaves the factor `outputs * (1 - outputs)` out as well. What is
+    surely wrong costs most by this measure, and is put right most quickly.
     """
 
     def __init__(
@@ -109,6 +117,8 @@ class NeuralNetwork:
         # x * (1 - x) is the slope of the sigmoid where its result is x: steep at 0.5, flat near 0 and 1.
         output_errors = np.asarray(targets, self.who.dtype) - outputs  # (outputs,)
         output_slopes = output_errors * outputs * (1.0 - outputs)  # (outputs,)
+        if self.rule == "cross-entropy":
+            output_slopes = output_errors
         blame = output_slopes if self.rule == "gradient" else output_errors  # (outputs,)
         hidden_errors = self.who.T @ blame  # (hidden, outputs) @ (outputs,) -> (hidden,)
         hidden_slopes = hidden_errors * hidden * (1.0 - hidden)  # (hidden,)
@@ -196,8 +206,8 @@ class NeuralNetwork:
     def _learn(self, rows: NDArray[Any], labels: Integers) -> None:
         """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels; by the compiled kernel if it serves."""
         if self._can_be_quick():
-            gradient = self.rule == "gradient"
-            kernel.train(self.wih, self.who, self.learning_rate, gradient, rows, labels, _INPUT_OF_PIXEL)
+            rule = RULES.index(self.rule)
+            kernel.train(self.wih, self.who, self.learning_rate, rule, rows, labels, _INPUT_OF_PIXEL)
             return
         for row, label in zip(rows, labels, strict=True):
             self.train(_inputs(row), targets_for(label, len(self.who)))

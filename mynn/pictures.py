@@ -21,11 +21,12 @@ from mynn.data import SIDE, Bytes, DataError
 
 INK_SIDE = 20  # MNIST's digits fit into so many pixels
 WORKING_SIDE = 200  # larger pictures are made smaller first: less grain, less time
-MOST_PIXELS = 20_000_000  # in memory a PNG of so many takes 80 MB; of a JPEG only a smaller version is made
+MOST_PIXELS = 16_000_000  # a PNG of so many takes 64 MB of memory; a larger JPEG is decoded at a smaller size
 
 CONTRAST = 20  # ink is at least so much darker than its paper, of 255 levels
-OUTSTANDING = 6  # and so many times as much as the paper's own grain is uneven
+OUTSTANDING = 8  # and so many times as much as the paper's own grain is uneven
 FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still belongs to the digit
+SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
 PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
 
 Floats = NDArray[np.float64]
@@ -70,14 +71,15 @@ def frame(grey: ArrayLike) -> Bytes:
         raise DataError(f"a picture is an array of brightness, (height, width), not one of shape {brightness.shape}")
     ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
-    middle, low = np.quantile(smooth, (0.5, 0.16))  # of even grain, 16 % lie more than one sd below the middle
-    strongest = smooth.max() - middle
-    if strongest < max(CONTRAST, OUTSTANDING * (middle - low)):
+    paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
+    grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
+    strongest = smooth.max() - paper
+    if strongest < max(CONTRAST, OUTSTANDING * grain):
         raise DataError(_NOTHING)
 
-    faintest = max(FAINTEST * strongest, 3 * (middle - low))
-    digit = _digit(smooth > middle + faintest)  # (height, width), whether this pixel belongs to it
-    ink = np.where(digit & (ink > middle + 0.5 * faintest), ink - middle, 0.0)
+    faintest = max(FAINTEST * strongest, 4 * grain)
+    digit = _digit(smooth > paper + faintest)  # (height, width), whether this pixel belongs to it
+    ink = np.where(digit & (ink > paper + 0.5 * faintest), ink - paper, 0.0)
     rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
     return _placed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
@@ -104,6 +106,7 @@ def _brightness(picture: Image.Image) -> Floats:
     elif picture.mode == "CMYK":
         picture = picture.convert("RGB")
     picture = picture.convert("L")
+    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BOX)  # as bytes: numbers take 8 times more
     picture.getexif().update(orientation)
     return np.asarray(ImageOps.exif_transpose(picture), np.float64)
 
@@ -115,10 +118,10 @@ def _on_paper(picture: Image.Image) -> Image.Image:
     paper of the opposite. Otherwise the paper is there, transparent only at its edges: there is more of it.
     """
     alpha = picture.getchannel("A")
-    grey = picture.convert("RGB").convert("L")
+    grey = picture.convert("L")
     opaque = np.asarray(grey)[np.asarray(alpha) > 127]
     if not opaque.size:
-        raise DataError(_NOTHING)
+        return Image.new("L", grey.size, 255)
     low, middle, high = np.quantile(opaque, (0.05, 0.5, 0.95))
     if 2 * opaque.size < alpha.width * alpha.height or high - low < 2 * CONTRAST:
         middle = 0 if middle > 127 else 255
@@ -142,21 +145,20 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
 def _without_paper(brightness: Floats) -> Floats:
     """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
-    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink; most of a
-    picture is paper. Then shadows: whatever is narrower than a window is wiped out, which leaves the paper
-    behind. The window must be wider than the pen's stroke, but not much, lest it take shadows for ink: so it is
-    twice the smallest beyond which ink grows no stronger.
+    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
+    of a picture is paper. Then shadows: whatever is narrower than a window is wiped out, and what stays is taken
+    for paper. That window must be wider than the pen's stroke, but little wider, lest it take shadows for ink.
     """
     away = brightness - _bend(brightness)
     if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
         away = -away  # dark on light
-    found, strength = away, 0.0
-    for part in (16, 8, 4, 2, 1):
-        window = max(away.shape) // part + 1
-        before, found = strength, ndimage.white_tophat(away, size=(window, window))
-        strength = found.max()
-        if before > 0.9 * strength:
+    window = max(away.shape) + 1
+    for _ in range(4):  # with fewer shadows in it, strokes are told better
+        found: Floats = ndimage.white_tophat(away, size=(window, window))
+        depth = ndimage.distance_transform_cdt(found > found.max() / 2).max()  # in pixels: half a stroke's width
+        if window <= 4 * depth + 1:
             break
+        window = 4 * depth + 1
     return found
 
 
@@ -170,8 +172,8 @@ def _bend(brightness: Floats) -> Floats:
     terms, values = _terms(little.shape), little.reshape(-1)
     away = values - np.median(values)
     for _ in range(10):
-        pull = 1 / np.sqrt(np.abs(away) + 1.0)
-        bend, *_ = np.linalg.lstsq(terms * pull[:, None], values * pull, rcond=None)
+        pulls = terms.T / (np.abs(away) + 1.0)  # (6, pixels): the farther away, the less a pixel pulls
+        bend = np.linalg.solve(pulls @ terms + 1e-9 * np.eye(6), pulls @ values)  # 1e-9: one pixel is enough
         away = values - terms @ bend
     surface: Floats = (_terms(brightness.shape) @ bend).reshape(brightness.shape)
     return surface
@@ -186,11 +188,11 @@ def _terms(shape: tuple[int, ...]) -> Floats:
 
 def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of the dark pixels are the digit, and not specks beside it."""
-    pieces, count = ndimage.label(dark, np.ones((3, 3)))
+    pieces, _ = ndimage.label(dark, np.ones((3, 3)))
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0  # this is all that is not dark
     large = sizes >= 0.05 * sizes.max()
-    if count == 0 or large.sum() > PIECES:
+    if sizes.max() < SMALLEST or large.sum() > PIECES:
         raise DataError(_NOTHING)
     digit: NDArray[np.bool_] = large[pieces]
     return digit

@@ -8,6 +8,7 @@ whoever draws imports this file by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,8 @@ from numpy.typing import ArrayLike
 
 from mynn.data import SIDE, targets_for
 from mynn.network import NeuralNetwork
+
+Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
 GUESSING = 0.1  # what a network reads rightly that has learnt nothing: one digit in ten
 
@@ -53,7 +56,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     return figure
 
 
-def curves(lines: Mapping[str, tuple[ArrayLike, ArrayLike]], *, x: str, y: str, ax: Axes | None = None) -> Axes:
+def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
     """Draw a line for each name; `x` and `y` say what the axes are.
 
     lines  {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
@@ -73,6 +76,16 @@ def curves(lines: Mapping[str, tuple[ArrayLike, ArrayLike]], *, x: str, y: str, 
     if len(lines) > 1:
         ax.legend()
     return ax
+
+
+def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
+    """Draw as `curves` does, in percent, into a picture file of that name, and return the name."""
+    figure, ax = plt.subplots(figsize=(7, 4))
+    curves(lines, x=x, y=y, ax=ax)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return path
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
@@ -104,10 +117,11 @@ def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axe
     return _picture(ax, row, f"hidden node {node}", -most, most, "RdBu_r")
 
 
-def dreams(network: NeuralNetwork, *, columns: int = 5) -> Figure:
-    """Draw what the network takes for each label, asked backwards: dark where it wants ink, light where none."""
-    labels = range(len(network.who))
-    return digits(np.array([network.backquery(targets_for(label)) for label in labels]), labels, columns=columns)
+def dreams(network: NeuralNetwork, labels: Sequence[int] | None = None, *, columns: int = 5) -> Figure:
+    """Draw what the network takes for each of the labels (None: all), asked backwards: dark is where it wants ink."""
+    labels = range(len(network.who)) if labels is None else labels
+    rows = [network.backquery(targets_for(label, len(network.who))) for label in labels]
+    return digits(np.array(rows), labels, columns=columns)
 
 
 def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = None) -> Axes:

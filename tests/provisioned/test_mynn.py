@@ -16,6 +16,7 @@ def answers(pi: Pi) -> Answers:
     return pi.ask(
         {
             "import": pi.as_student_python("import mynn; print(mynn.__version__)"),
+            "meant": f"cat {pi.settings.venv}/mynn-*",
             "info": pi.as_student(f"{mynn} info --json"),
             "smoke": pi.as_student(f"timeout 3600 {mynn} smoke --json 2>/dev/null"),
         }
@@ -28,6 +29,20 @@ def test_mynn_is_there(pi: Pi, answers: Answers) -> None:
     assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
     files = json.loads(answers["info"].text)["files"]
     assert sorted(files) == sorted(pi.settings.mnist_csvs), f"mynn finds only these digits: {', '.join(files)}."
+
+
+def test_it_learns_in_the_way_that_was_meant(answers: Answers, record_property: Callable[[str, object], None]) -> None:
+    """It has the compiled kernel, where one was built for its processor, and otherwise learns without."""
+    assert answers["meant"].text and answers["meant"].status == 0, "The package mynn was not installed to its end."
+    wheel, *why = answers["meant"].lines
+    assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
+    kernel = json.loads(answers["info"].text)["kernel"]
+    record_property("kernel", kernel)
+    assert not why, f"The compiled kernel that was pushed does not work here, so it learns more slowly: {why[0]}"
+    if wheel.endswith("-none-any.whl"):
+        assert kernel.startswith("numpy"), f"Nothing was compiled for it, and yet its kernel is: {kernel}."
+    else:
+        assert kernel.startswith("compiled"), f"{wheel} was installed, which has a kernel, but it uses {kernel}."
 
 
 def test_it_learns(answers: Answers, record_property: Callable[[str, object], None]) -> None:

@@ -165,16 +165,25 @@ def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
     assert drawn.startswith("\rtraining [#") and "100 %" in drawn and drawn.endswith("\n")
 
 
-def test_python_m_mynn_is_the_command_and_loads_no_more_than_it_needs(data: Path) -> None:
+@pytest.mark.parametrize("asked", [["smoke"], ["info"], ["train", "--examples", "99"], ["damage", "--examples", "99"]])
+def test_nothing_slow_is_loaded_without_need(asked: list[str], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these libraries costs a Pi Zero seconds."""
+    monkeypatch.chdir(data)
+    NeuralNetwork(784, 3, 10, 0.1).save("my_network.npz")
     program = """if True:
         import sys
+        import mynn
         from mynn.command import main
-        code = main(["smoke", "--data", sys.argv[1]])
-        assert not {"scipy", "matplotlib"} & set(sys.modules), "slow libraries were loaded"
+        code = main(sys.argv[1:])
+        loaded = {"scipy", "matplotlib", "PIL"} & set(sys.modules)
+        assert not loaded, f"slow libraries were loaded: {loaded}"
         sys.exit(code)
     """
-    subprocess.run([sys.executable, "-c", program, data], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", program, *asked, "--data", str(data)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_python_m_mynn_is_the_command(data: Path) -> None:
     command = [sys.executable, "-m", "mynn", "smoke", "--data", str(data / "nowhere")]
     run = subprocess.run(command, capture_output=True)
     assert run.returncode == 2

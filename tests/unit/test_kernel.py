@@ -30,17 +30,17 @@ def differences(network: NeuralNetwork, other: NeuralNetwork) -> Iterator[float]
     yield float(np.abs(network.who - other.who).max())
 
 
-@pytest.mark.parametrize("rule", ["book", "gradient"])
+@pytest.mark.parametrize("rule, rate", [("book", 0.1), ("gradient", 0.1), ("cross-entropy", 0.02)])
 @pytest.mark.parametrize("hidden_nodes", [50, 100, 200])
 def test_after_a_full_epoch_the_weights_are_the_same(
-    training: Examples, testing: Examples, hidden_nodes: int, rule: str
+    training: Examples, testing: Examples, hidden_nodes: int, rule: str, rate: float
 ) -> None:
-    quick, plain = (NeuralNetwork(784, hidden_nodes, 10, 0.1, seed=1, rule=rule) for _ in range(2))
+    quick, plain = (NeuralNetwork(784, hidden_nodes, 10, rate, seed=1, rule=rule) for _ in range(2))
     quick.fit(training)
     for inputs, label in training:
         plain.train(inputs, targets_for(label))
     assert len(training) == 60_000
-    assert max(differences(quick, plain)) < 1e-12
+    assert max(differences(quick, plain)) < 1e-12  # at five times that rate, cross-entropy's steps grow it to 1.6e-12
     answers = [int(np.argmax(plain.query(inputs))) for inputs, _ in testing]
     assert quick.predict(testing).tolist() == answers
     assert quick.score(testing) > 0.92
@@ -86,7 +86,7 @@ def test_outputs_that_are_equal_are_answered_by_the_first_of_them() -> None:
 def test_what_does_not_fit_is_refused_before_memory_is_touched() -> None:
     wih, who, table = np.zeros((3, 4)), np.zeros((2, 3)), np.zeros(256)
     rows, labels = np.zeros((5, 4), np.uint8), np.zeros(5, np.uint8)
-    kernel.train(wih, who, 0.1, False, rows, labels, table)
+    kernel.train(wih, who, 0.1, 0, rows, labels, table)
     bad: list[tuple[Any, ...]] = [
         (wih, who, rows[:, :3], labels, table),
         (wih, who, rows[0], labels, table),
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused_before_memory_is_touched() -> None:
     ]
     for one, other, pixels, numbers, inputs in bad:
         with pytest.raises(ValueError):
-            kernel.train(one, other, 0.1, False, pixels, numbers, inputs)
+            kernel.train(one, other, 0.1, 0, pixels, numbers, inputs)
     frozen = np.zeros((3, 4))
     frozen.flags.writeable = False
     assert kernel.fits(wih, who) and not kernel.fits(frozen, who)

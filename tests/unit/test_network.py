@@ -1,5 +1,6 @@
 import math
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from mynn import NetworkFileError, NeuralNetwork, read_csv, targets_for
-from mynn.network import Floats, sigmoid
+from mynn.network import RULES, Floats, sigmoid
 
 SIZES = (7, 5, 3)  # inputs, hidden nodes, outputs: all different, so that no two can be mixed up
 
@@ -55,25 +56,40 @@ def test_training_follows_the_books_rule() -> None:
     np.testing.assert_allclose(network.who, who, rtol=0, atol=1e-13)
 
 
-def numeric_gradient(network: NeuralNetwork, weights: Floats, inputs: list[float], targets: list[float]) -> Floats:
-    """The slope of half the squared error at each weight, by moving each a little both ways."""
+def half_squared_error(outputs: Floats, targets: Floats) -> float:
+    return 0.5 * float(np.sum((targets - outputs) ** 2))
+
+
+def cross_entropy(outputs: Floats, targets: Floats) -> float:
+    return -float(np.sum(targets * np.log(outputs) + (1 - targets) * np.log(1 - outputs)))
+
+
+Measure = Callable[[Floats, Floats], float]
+
+
+def numeric_gradient(
+    network: NeuralNetwork, weights: Floats, inputs: list[float], targets: list[float], measure: Measure
+) -> Floats:
+    """The slope of a measure of what is wrong at each weight, by moving each a little both ways."""
     little = 1e-6
     slopes: Floats = np.empty_like(weights)
     for at in np.ndindex(*weights.shape):
-        kept, halves = weights[at], []
+        kept, both = weights[at], []
         for moved in (kept + little, kept - little):
             weights[at] = moved
-            halves.append(0.5 * float(np.sum((np.asarray(targets) - network.query(inputs)) ** 2)))
+            both.append(measure(network.query(inputs), np.asarray(targets)))
         weights[at] = kept
-        slopes[at] = (halves[0] - halves[1]) / (2 * little)
+        slopes[at] = (both[0] - both[1]) / (2 * little)
     return slopes
 
 
-def steps_and_gradients(rule: str) -> list[tuple[Floats, Floats]]:
+def steps_and_gradients(rule: str, measure: Measure = half_squared_error) -> list[tuple[Floats, Floats]]:
     """What one example moves, and the slope downhill there, for who and for wih."""
     ((inputs, targets),) = small_examples(1)
     before, network = small_network(), small_network(learning_rate=1.0, rule=rule)
-    gradients = [-numeric_gradient(network, weights, inputs, targets) for weights in (network.who, network.wih)]
+    gradients = [
+        -numeric_gradient(network, weights, inputs, targets, measure) for weights in (network.who, network.wih)
+    ]
     network.train(inputs, targets)
     return list(zip((network.who - before.who, network.wih - before.wih), gradients, strict=True))
 
@@ -81,6 +97,17 @@ def steps_and_gradients(rule: str) -> list[tuple[Floats, Floats]]:
 def test_the_gradient_rule_follows_the_gradient() -> None:
     for step, gradient in steps_and_gradients("gradient"):
         np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-9)
+
+
+def test_the_cross_entropy_rule_follows_the_gradient_of_that() -> None:
+    for step, gradient in steps_and_gradients("cross-entropy", cross_entropy):
+        np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-9)
+
+
+def test_the_books_rule_is_the_cross_entropys_in_the_hidden_layer() -> None:
+    (who_step, who_gradient), (wih_step, wih_gradient) = steps_and_gradients("book", cross_entropy)
+    np.testing.assert_allclose(wih_step, wih_gradient, rtol=0, atol=1e-9)
+    assert np.abs(who_step - who_gradient).max() > 1e-2
 
 
 def test_the_books_rule_follows_the_gradient_in_the_last_layer_only() -> None:
@@ -92,7 +119,7 @@ def test_the_books_rule_follows_the_gradient_in_the_last_layer_only() -> None:
 
 
 def test_a_rule_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rule 'books'; take one of book, gradient"):
+    with pytest.raises(ValueError, match="no rule 'books'; take one of book, gradient, cross-entropy"):
         small_network(rule="books")
 
 
@@ -192,7 +219,7 @@ def same(network: NeuralNetwork, other: NeuralNetwork) -> bool:
     return all(np.abs(one - another).max() < 1e-12 for one, another in pairs)
 
 
-@pytest.mark.parametrize("rule", ["book", "gradient"])
+@pytest.mark.parametrize("rule", RULES)
 def test_fitting_is_training_on_each_example_in_turn(rule: str, way: str) -> None:
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2100))]
     network, seen = small_network(rule=rule), []

@@ -1,0 +1,138 @@
+"""The verb `mynn experiment`: what it takes, and what it prints and leaves in its folder."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mynn import ladder
+from mynn.data import Examples, read_csv
+from mynn.experiment import Results, Setting, experiment, runs, side_by_side
+from mynn.network import RULES
+from mynn.progress import Bar
+
+
+def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the verb and its kinds to the command's parser."""
+    verb = verbs.add_parser(
+        "experiment",
+        help="train many networks and compare them",
+        description="Train many networks. What is done is kept in the folder, so one that was cut off goes on.",
+    )
+    kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    def kind(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        one: argparse.ArgumentParser = kinds.add_parser(name, parents=parents, help=text, description=text)
+        one.add_argument(
+            "--out",
+            type=Path,
+            metavar="FOLDER",
+            default=Path("experiments", name),
+            help="where results go (%(default)s)",
+        )
+        one.set_defaults(run=run)
+        return one
+
+    kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
+
+    one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
+    one.add_argument("--hidden", type=int, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
+    one.add_argument("--rate", type=float, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
+    one.add_argument("--angle", type=float, nargs="+", default=[0.0], metavar="A", help="degrees each way (0)")
+    one.add_argument("--rule", choices=RULES, nargs="+", default=["book"], help="how the layers learn (book)")
+    one.add_argument("--epochs", type=int, default=1, metavar="N", help="times over (%(default)s)")
+    one.add_argument("--seeds", type=int, default=3, metavar="N", help="networks of each kind (%(default)s)")
+    one.add_argument("--examples", type=int, metavar="N", help="learn from the first N digits only")
+
+    for name, text in (
+        ("record", "As far as this network goes, three times over (an hour on a PC)."),
+        ("overnight", "What a Pi Zero reaches in a night (minutes on a PC)."),
+    ):
+        one = kind(name, _record, text)
+        one.add_argument("--seeds", type=int, default=3, metavar="N", help="networks (%(default)s)")
+        one.add_argument(
+            "--held-out",
+            action="store_true",
+            help="learn without the last 5,000 training digits and be tested on those: for choosing",
+        )
+
+
+def _data(options: argparse.Namespace, count: int | None = None) -> tuple[Examples, Examples]:
+    return read_csv(options.data / "mnist_train.csv", count), read_csv(options.data / "mnist_test.csv")
+
+
+def _ladder(options: argparse.Namespace) -> int:
+    training, testing = _data(options)
+    results = Results(options.out / "runs.csv", len(training))
+    experiment(ladder.ladder(), training, testing, results, Bar("ladder"))
+    (options.out / "table.txt").write_text(ladder.table(results) + "\n", encoding="utf-8")
+    rows = ladder.rows(results)
+    with (options.out / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    ladder.plots(results, options.out)
+    print(json.dumps(rows) if options.json else ladder.table(results))
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from mynn.plots import curves_to
+
+    training, testing = _data(options, options.examples)
+    settings = [
+        Setting(hidden, rate, angle, rule)
+        for hidden in options.hidden
+        for rate in options.rate
+        for angle in options.angle
+        for rule in options.rule
+    ]
+    results = Results(options.out / "runs.csv", len(training))
+    experiment(runs(settings, options.epochs, options.seeds), training, testing, results, Bar("sweep"))
+    scores = {str(one): results.of(one, options.epochs) for one in settings}
+    epochs = np.arange(1, options.epochs + 1)
+    lines = {name: (epochs, some) for name, some in scores.items()}
+    curves_to(options.out / "epochs.png", lines, x="epochs", y="read rightly")
+    if options.json:
+        print(json.dumps({name: some.tolist() for name, some in scores.items()}))
+        return 0
+    for name, some in scores.items():
+        last = some[:, -1]
+        spread = f" ± {100 * last.std(ddof=1):.2f} of {len(last)}" if len(last) > 1 else ""
+        print(f"{last.mean():.2%}{spread}: {name}")
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from mynn import record
+
+    recipe = record.RECORD if options.kind == "record" else record.OVERNIGHT
+    training, testing = _data(options)
+    if options.held_out:
+        training, testing = record.held_out(training)
+    folder = options.out / ("held-out" if options.held_out else "whole")
+    folder.mkdir(parents=True, exist_ok=True)
+    bar, lock, done = Bar(options.kind), threading.Lock(), [0] * options.seeds
+
+    def work(seed: int, go_on: Callable[..., None]) -> float:
+        def progress(count: int, total: int) -> None:
+            go_on()
+            with lock:
+                done[seed] = count
+                bar(sum(done), options.seeds * total)
+
+        return record.train(recipe, seed, training, folder, progress).score(testing)
+
+    scores = np.array([score for _, score in sorted(side_by_side(work, range(options.seeds)))])
+    if options.json:
+        print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": len(testing)}))
+    else:
+        print(f"{scores.mean():.2%} of {len(testing)} digits on average: " + ", ".join(f"{one:.2%}" for one in scores))
+    return 0
