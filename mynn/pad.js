@@ -124,7 +124,6 @@ function bars(parent) {
 
 function render({ model, el }) {
   el.classList.add("mynn-pad");
-  el.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not the notebook's
   const send = (picture) => {
     model.set("drawing", new DataView(picture.buffer));
     model.save_changes();
@@ -132,7 +131,9 @@ function render({ model, el }) {
   const left = add(el, "div");
   const clear = paper(left, bytes(model.get("drawing")), send);
   const button = add(left, "button", { className: "mynn-pad-clear", type: "button", textContent: "Clear" });
-  button.addEventListener("click", () => {
+  button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
+  button.addEventListener("click", (event) => {
+    if (event.detail) button.blur(); // it was the mouse: keys are the notebook's again, Ctrl+S for one
     clear();
     send(new Uint8Array());
   });

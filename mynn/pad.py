@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import traitlets
 from numpy.typing import NDArray
 
 from mynn.data import PIXELS, DataError, scale
@@ -19,9 +18,10 @@ from mynn.pictures import frame
 
 try:
     import anywidget
+    import traitlets
 except ImportError:
     raise ImportError(
-        "the pad needs the library anywidget, and it is missing here: install it as you did Jupyter"
+        "the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it"
     ) from None
 
 SIDE = 112  # of the square that comes from the browser, in pixels: as in pad.js
