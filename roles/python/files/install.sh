@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make or mend the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP
-# The stamp is written last, so a run that was cut off is taken up again by the next.
+# The stamp is written last, so a run that was cut off is taken up again by the next. It points to the environment's
+# interpreter: where that is gone, the stamp does not exist either.
 set -eu
 venv=$1 archive=$2 stamp=$3
 # A run that was cut off may have left this script at work: wait for it, and see whether it finished.
@@ -31,5 +32,5 @@ for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-
         *) pip uninstall --quiet --yes "$name" ;;
     esac
 done
-touch "$venv/$stamp"
+ln -s bin/python "$venv/$stamp"
 rm -f "$archive"
