@@ -66,11 +66,11 @@ def _scores(results: Results) -> Iterator[tuple[Rung, Floats]]:
 
 def table(results: Results) -> str:
     """Return the rungs as lines of text: mean, spread, and how far the blog's figure is from them."""
-    lines = [f"{'':<58} {'here':>7} {'± sd':>6} {'seeds':>6} {'blog':>6} {'less':>6}   least to most"]
+    lines = [f"{'':<64} {'here':>7} {'± sd':>6} {'seeds':>6} {'blog':>6} {'less':>6}   least to most"]
     for rung, scores in _scores(results):
         what = f"{rung.setting}, {rung.epochs} epoch{'s' * (rung.epochs > 1)}"
         lines.append(
-            f"{what:<58} {scores.mean():>7.2%} {100 * scores.std(ddof=1):>6.2f} {len(scores):>6} {rung.blog:>6.1%} "
+            f"{what:<64} {scores.mean():>7.2%} {100 * scores.std(ddof=1):>6.2f} {len(scores):>6} {rung.blog:>6.1%} "
             f"{100 * (rung.blog - scores.mean()):>6.2f}   {scores.min():.2%} to {scores.max():.2%}"
         )
     lines += [
