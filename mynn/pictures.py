@@ -102,7 +102,7 @@ def _brightness(picture: Image.Image) -> Floats:
     if picture.mode.startswith("I"):  # 16 bits
         picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-        picture = _on_paper(picture.convert("RGBA"))
+        picture = _on_paper(picture if picture.mode == "RGBA" else picture.convert("RGBA"))  # as it is: no copy
     elif picture.mode == "CMYK":
         picture = picture.convert("RGB")
     picture = picture.convert("L")

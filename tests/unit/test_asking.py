@@ -190,9 +190,9 @@ def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path
         assert "folder.png: the picture cannot be kept here (is a directory)" in complaint(
             *verb, "--save", "folder.png"
         )
-    for word in ("dream", "damage"):
+    for name in ("dream", "damage"):
         with pytest.raises(SystemExit, match="2"):
-            main([word, "--save", "notes.txt"])
+            main([name, "--save", "notes.txt"])
     assert letter.read_text() == "a letter under a wrong name"
 
     Image.new("L", (5, 5)).save("old.png")
