@@ -26,7 +26,7 @@ from tests.classroom.test_browser import ARGUMENTS, CHROMIUM
 from tests.unit.conftest import PROJECT
 
 Strokes = list[list[tuple[float, float]]]
-PATIENCE = 180_000  # in milliseconds, with a busy computer
+PATIENCE = 60_000  # in milliseconds, with a busy computer
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 # Digits as a mouse draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 ONE = [[(0.52, 0.15), (0.5, 0.5), (0.48, 0.85)]]
