@@ -105,7 +105,10 @@ def test_the_overnight_recipe_is_scored_at_its_end(
 def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--data", str(mnist), "--out", str(tmp_path)]
     process = subprocess.Popen(
-        [*command, "--hidden", "10", "400", "--epochs", "40", "--seeds", "1"], stderr=subprocess.PIPE, text=True, env=os.environ
+        [*command, "--hidden", "10", "400", "--epochs", "40", "--seeds", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     while len((tmp_path / "runs.csv").read_text().splitlines() if (tmp_path / "runs.csv").exists() else "") < 2:
         assert process.poll() is None
