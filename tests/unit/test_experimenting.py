@@ -102,6 +102,11 @@ def test_the_overnight_recipe_is_scored_at_its_end(
     assert "500 digits are too few to hold 5000 of them back" in capsys.readouterr().err
 
 
+def heed_ctrl_c() -> None:
+    """What a shell starts in the background, such as a whole run of tests, is deaf to Ctrl-C; so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--data", str(mnist), "--out", str(tmp_path)]
     process = subprocess.Popen(
@@ -109,6 +114,7 @@ def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: 
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        preexec_fn=heed_ctrl_c,
     )
     while len((tmp_path / "runs.csv").read_text().splitlines() if (tmp_path / "runs.csv").exists() else "") < 2:
         assert process.poll() is None
