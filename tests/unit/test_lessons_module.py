@@ -408,7 +408,10 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     cells = [{"cell_type": "code", "source": ["print('{{ not.a.template }}', '{% raw %}', 'é', [1], {})\n"]}]
     (source / "a.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}, ensure_ascii=False) + "\n\n")
     (source / "b.ipynb").write_bytes(b"\r\n\r\n[17, None] \t")
-    given = {path.name: path.read_bytes() for path in source.iterdir()}
+    (source / "pictures").mkdir()
+    (source / "pictures/a_4.png").write_bytes(bytes(range(256)))
+    given = files(source)
+    (source / "pictures/make.py").write_text("stays here")
     settings = {
         "notebooks_student": STUDENT.pw_name,
         "notebooks_folder": str(room.folder),
