@@ -122,13 +122,6 @@ def damaged(options: argparse.Namespace) -> int:
     return OK
 
 
-def picture_name(text: str) -> Path:
-    """Return the path of a picture to be written, which the command line names."""
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
-    return Path(text)
-
-
 def _plots(path: Path) -> Any:
     """Return mynn.plots, for drawing into a file; a file that is there and is no PNG is left alone: a DataError."""
     try:

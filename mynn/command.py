@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mynn import __version__, asking, experimenting, kernel
+from mynn.arguments import picture_name, positive, whole
 from mynn.bench import EXAMPLES, HIDDEN_NODES, QUICK, bench, table
 from mynn.data import LABELS, PIXELS, DataError, mnist_folder, read_csv
 from mynn.network import RULES, NeuralNetwork
@@ -62,13 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         help="train a network and test it",
         description="Train a network on the whole training set, then test it on the whole test set.",
     )
-    verb.add_argument("--hidden", type=_positive, default=50, metavar="N", help="hidden nodes (%(default)s)")
+    verb.add_argument("--hidden", type=positive, default=50, metavar="N", help="hidden nodes (%(default)s)")
     verb.add_argument("--rate", type=float, default=0.1, help="learning rate (%(default)s)")
-    verb.add_argument("--epochs", type=_positive, default=1, metavar="N", help="times over (%(default)s)")
+    verb.add_argument("--epochs", type=positive, default=1, metavar="N", help="times over (%(default)s)")
     verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
     verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
     verb.add_argument("--seed", type=int, default=0, help="of the first weights and the orders (%(default)s)")
-    verb.add_argument("--examples", type=_positive, metavar="N", help="learn from the first N digits only")
+    verb.add_argument("--examples", type=positive, metavar="N", help="learn from the first N digits only")
     verb.add_argument("--save", type=Path, metavar="FILE", help="keep the network in this file")
     verb.set_defaults(run=_train)
 
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Draw what a network takes for each digit, into a PNG; one that is there already is replaced.",
     )
     verb.add_argument("--label", type=int, choices=range(LABELS), action="append", help="only this one (all ten)")
-    verb.add_argument("--save", type=asking.picture_name, required=True, metavar="PICTURE.png")
+    verb.add_argument("--save", type=picture_name, required=True, metavar="PICTURE.png")
     verb.set_defaults(run=asking.dream)
 
     verb = verbs.add_parser(
@@ -112,11 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Test a network without some of its hidden nodes, chosen at random, on the test set.",
     )
     verb.add_argument(
-        "--remove", type=_whole, nargs="+", metavar="N", help="so many nodes (none, a tenth, two tenths ... nine)"
+        "--remove", type=whole, nargs="+", metavar="N", help="so many nodes (none, a tenth, two tenths ... nine)"
     )
-    verb.add_argument("--seeds", type=_positive, default=5, metavar="N", help="so many choices each (%(default)s)")
-    verb.add_argument("--examples", type=_positive, metavar="N", help="test on the first N digits only")
-    verb.add_argument("--save", type=asking.picture_name, metavar="PICTURE.png", help="draw the curve into this PNG")
+    verb.add_argument("--seeds", type=positive, default=5, metavar="N", help="so many choices each (%(default)s)")
+    verb.add_argument("--examples", type=positive, metavar="N", help="test on the first N digits only")
+    verb.add_argument("--save", type=picture_name, metavar="PICTURE.png", help="draw the curve into this PNG")
     verb.set_defaults(run=asking.damaged)
 
     verb = verbs.add_parser(
@@ -126,10 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Train one epoch in each way, with one thread: about two minutes on a PC. On a Pi Zero the "
         "book's loop alone takes an hour for that, so give --quick.",
     )
-    verb.add_argument("--examples", type=_positive, metavar="N", help=f"train on so many digits ({EXAMPLES})")
+    verb.add_argument("--examples", type=positive, metavar="N", help=f"train on so many digits ({EXAMPLES})")
     verb.add_argument("--quick", action="store_true", help=f"train on {QUICK} digits only")
     verb.add_argument(
-        "--hidden", type=_positive, nargs="+", default=HIDDEN_NODES, metavar="N", help="hidden nodes (50 100 200)"
+        "--hidden", type=positive, nargs="+", default=HIDDEN_NODES, metavar="N", help="hidden nodes (50 100 200)"
     )
     verb.set_defaults(run=_bench)
 
@@ -148,17 +149,6 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("info", parents=[common], help="say what this computer has for mynn")
     verb.set_defaults(run=_info)
     return parser
-
-
-def _whole(text: str, least: int = 0) -> int:
-    number = int(text)
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-    return number
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mynn.data import SIDE
-from mynn.resample import Bytes, resample
+from mynn.data import SIDE, Bytes
+from mynn.resample import resample
 
 Floats = NDArray[np.float32]
 

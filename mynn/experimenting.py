@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mynn import ladder
+from mynn.arguments import positive
 from mynn.data import Examples, read_csv
 from mynn.experiment import Results, Setting, experiment, runs, side_by_side
 from mynn.network import RULES
@@ -43,20 +44,20 @@ def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
     kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
 
     one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
-    one.add_argument("--hidden", type=int, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
+    one.add_argument("--hidden", type=positive, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
     one.add_argument("--rate", type=float, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
     one.add_argument("--angle", type=float, nargs="+", default=[0.0], metavar="A", help="degrees each way (0)")
     one.add_argument("--rule", choices=RULES, nargs="+", default=["book"], help="how the layers learn (book)")
-    one.add_argument("--epochs", type=int, default=1, metavar="N", help="times over (%(default)s)")
-    one.add_argument("--seeds", type=int, default=3, metavar="N", help="networks of each kind (%(default)s)")
-    one.add_argument("--examples", type=int, metavar="N", help="learn from the first N digits only")
+    one.add_argument("--epochs", type=positive, default=1, metavar="N", help="times over (%(default)s)")
+    one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks of each kind (%(default)s)")
+    one.add_argument("--examples", type=positive, metavar="N", help="learn from the first N digits only")
 
     for name, text in (
         ("record", "As far as this network goes, three times over (an hour on a PC)."),
         ("overnight", "What a Pi Zero reaches in a night (minutes on a PC)."),
     ):
         one = kind(name, _record, text)
-        one.add_argument("--seeds", type=int, default=3, metavar="N", help="networks (%(default)s)")
+        one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks (%(default)s)")
         one.add_argument(
             "--held-out",
             action="store_true",

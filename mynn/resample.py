@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mynn.data import PIXELS, SIDE
-
-Bytes = NDArray[np.uint8]
+from mynn.data import PIXELS, SIDE, Bytes
 
 _WHOLE = 1 << 16  # shares as whole numbers: a Pi Zero under Debian has quick arithmetic for nothing else
 _BLOCK = 500  # pictures at once, to stay small

@@ -2,9 +2,6 @@
 
 import json
 import os
-import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from mynn import NeuralNetwork, read_csv, scale, targets_for
 from mynn.command import main
 from mynn.damage import damage
 from mynn.pictures import read_picture
+from tests.unit.test_command import drawn_on_a_terminal
 
 DIGITS = range(8)  # of the test set
 
@@ -214,10 +212,5 @@ def test_a_disk_without_room_leaves_the_old_picture(folder: Path, complaint: Com
 
 
 def test_damage_shows_how_far_it_is(folder: Path, mnist: Path) -> None:
-    primary, secondary = pty.openpty()
-    command = [sys.executable, "-m", "mynn", "damage", "--data", str(mnist), "--examples", "50"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=secondary)
-    os.close(secondary)
-    drawn = os.read(primary, 10_000).decode()
-    os.close(primary)
+    drawn = drawn_on_a_terminal("damage", "--data", str(mnist), "--examples", "50")
     assert drawn.startswith("\rtesting [") and "100 %" in drawn and drawn.endswith("\n")

@@ -155,13 +155,19 @@ def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]
     assert all(row.split()[0] == "30" for row in rows_of_table)
 
 
-def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
+def drawn_on_a_terminal(*arguments: str) -> str:
+    """What the command writes to the error stream where that is a terminal."""
     primary, secondary = pty.openpty()
-    command = [sys.executable, "-m", "mynn", "train", "--data", str(mnist), "--examples", "3000"]
+    command = [sys.executable, "-m", "mynn", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=secondary)
     os.close(secondary)
     drawn = os.read(primary, 10_000).decode()
     os.close(primary)
+    return drawn
+
+
+def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
+    drawn = drawn_on_a_terminal("train", "--data", str(mnist), "--examples", "3000")
     assert drawn.startswith("\rtraining [#") and "100 %" in drawn and drawn.endswith("\n")
 
 

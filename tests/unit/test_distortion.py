@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from mynn import NeuralNetwork, read_csv
-from mynn.data import Examples
+from mynn.data import Bytes, Examples
 from mynn.distortion import TOGETHER, Distortion
-from mynn.resample import Bytes
 
 NONE = Distortion(turn=0, stretch=0, slant=0, shift=0, wobble=0)
 

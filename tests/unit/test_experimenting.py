@@ -49,6 +49,13 @@ def test_a_sweep_tries_every_combination(data: Path, tmp_path: Path, capsys: pyt
     assert f"{last.mean():.2%} ± {100 * last.std(ddof=1):.2f} of 2: 5 hidden nodes, learning rate 0.1" in lines
 
 
+@pytest.mark.parametrize("wrong", [["sweep", "--hidden", "0"], ["sweep", "--epochs", "-1"], ["record", "--seeds", "0"]])
+def test_numbers_that_make_no_sense_are_refused(data: Path, tmp_path: Path, wrong: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        experiment(data, tmp_path, *wrong)
+    assert not list(tmp_path.iterdir())
+
+
 def fill(folder: Path, examples: int) -> None:
     """Let all of the ladder's runs be done but one: 500 hidden nodes reach 0.97 + a hundredth of the seed."""
     results = Results(folder / "runs.csv", examples)

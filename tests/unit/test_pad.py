@@ -158,7 +158,7 @@ def server(network: NeuralNetwork, tmp_path_factory: pytest.TempPathFactory) -> 
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """A browser with a screen of many pixels that takes touches, and without internet."""
     if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser {CHROMIUM}: make test-tools")
+        pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"),
