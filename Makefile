@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify compilers ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify compilers image image-tools ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ compilers:  ## so that your Pis learn far faster: a C compiler for each kind of 
 	$(SUDO) apt-get update -q
 	$(SUDO) apt-get install -qy --no-install-recommends python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
+
+image: .venv/ready compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 20 minutes; later ones 4)
+	ansible-playbook playbooks/image.yml
 
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
 record:  ## as far as the network goes: dist/record (about half an hour)
@@ -83,6 +86,14 @@ compiler:
 	[ -e $$headers/Python.h ] && command -v gcc >/dev/null || { \
 	    echo "== A C compiler, for the network's kernel" && $(SUDO) apt-get update -q && \
 	    $(SUDO) apt-get install -qy --no-install-recommends gcc libc6-dev python3-dev; }
+
+# What making an image needs: tools, and an emulator of the Pi's processor that Linux hands its programs to.
+image-tools:
+	@export PATH=$$PATH:/usr/sbin; \
+	[ $$(command -v bmaptool mkfs.vfat mmdebstrap mcopy sfdisk xz | wc -l) -eq 6 ] && [ -e /usr/lib/binfmt.d/qemu-arm.conf ] || { \
+	    echo "== The tools that make an image" && $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -qy --no-install-recommends bmap-tools dosfstools e2fsprogs fdisk mmdebstrap mtools xz-utils \
+	        $$(apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static); }
 
 # What only the tests need.
 browser:
