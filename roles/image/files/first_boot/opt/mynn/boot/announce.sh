@@ -1,0 +1,72 @@
+#!/bin/sh
+# Says in this-pi.txt, on the partition that every computer can read, how this Pi is reached. Run when the network has
+# an address (mynn-announce.service), and by first_boot.py, which hands over in MYNN_notebooks and MYNN_account what is
+# to be said of the two passwords. They stand in plain in this-pi.txt only, so what it says of them is carried over.
+set -eu
+
+root=${MYNN_ROOT:-}
+file=$root/boot/firmware/this-pi.txt
+stamps=$root/var/lib/mynn-pi/passwords
+jupyter=$root/etc/jupyter
+
+# The account that Ansible logs in with.
+account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
+
+# The fingerprint of the password's hash that is in force now; first_boot.py wrote the one that it set into $stamps.
+fingerprint() {
+    case $1 in
+    notebooks) sha256sum <"$jupyter/password" ;;
+    account) sed -n "s/^$account:\([^:]*\):.*/\1/p" "$root/etc/shadow" | sha256sum ;;
+    esac
+}
+
+# said WHOSE LABEL: what to say of a password.
+said() {
+    found=$(fingerprint "$1" 2>/dev/null) || found=none
+    if ! grep -qsx "$1 ${found%% *}" "$stamps"; then
+        echo "was changed later, by site.yml (then it is on that computer, in dist/passwords) or by hand"
+        return
+    fi
+    kept=$(sed -n "s/^$2: *//p" "$file" 2>/dev/null | tr -d '\r' | head -n 1)
+    echo "${kept:-"not known any more; give it a new one in classroom.yml"}"
+}
+
+name=$(cat "$root/etc/hostname")
+port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
+scheme=http
+if grep -qs '^c\.ServerApp\.certfile' "$jupyter/jupyter_server_config.py"; then scheme=https; fi
+addresses=
+for address in $(hostname -I); do
+    case $address in *:*) address="[$address]" ;; esac
+    addresses="$addresses $scheme://$address:${port:-8888}"
+done
+addresses=${addresses# }
+# A Pi without a network leaves the addresses that it had last.
+if [ -z "$addresses" ]; then
+    addresses=$(sed -n 's/^By address: *//p' "$file" 2>/dev/null | tr -d '\r') || addresses=
+fi
+notebooks=${MYNN_notebooks:-$(said notebooks Password)}
+password=${MYNN_account:-$(said account 'Account password')}
+
+text="Name:              $name
+Notebooks:         $scheme://$name.local:${port:-8888}
+By address:        ${addresses:-not known yet; it is written here once the Pi is in a network}
+Password:          $notebooks
+
+Account:           $account
+Account password:  $password
+Over SSH:          ssh $account@$name.local
+
+The first password is for whoever learns; the account is for the teacher only.
+How to change the name, Wi-Fi, time zone and passwords: classroom.yml, beside this file.
+This file is written by the Pi."
+
+# Only when something changed, and never half: the card is worn by writing, and the power may go at any time.
+text=$(printf '%s\n' "$text" | sed 's/$/\r/')   # Notepad wants CR LF
+if ! printf '%s\n' "$text" | cmp -s - "$file"; then
+    new=$root/boot/firmware/.this-pi.txt.new
+    printf '%s\n' "$text" >"$new"
+    sync "$new"
+    mv "$new" "$file"
+    sync "${file%/*}"
+fi

@@ -1,0 +1,585 @@
+#!/usr/bin/python3
+"""What makes a card's copy of the image a Pi of its own, and puts classroom.yml into effect.
+
+mynn-first-boot.service runs it before the network is up, and only when there is something to do: at the first boot, at
+the next one if that was cut off, and when classroom.yml has changed. A power cut at any moment leaves each file old or
+new, never half, and the stamps are written last, so the next boot does the rest.
+
+Keys and passwords come from the kernel's random numbers, by ways that all wait until the kernel has gathered enough of
+them: os.urandom here, getrandom(2) in ssh-keygen and chpasswd. They need not wait long: /etc/modules-load.d loads the
+driver of the Pi's hardware generator, and without that the kernel makes its own from the processor's jitter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# What takes a Pi Zero long to import, and is not always needed, is imported where it is needed.
+
+UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image was made with another
+# As in roles/jupyter: the alphabet leaves out what is mistaken for something else.
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+LENGTH = 10
+LARGEST = 64 * 1024  # bytes of classroom.yml; it has some dozens of lines
+
+Node = Any  # of yaml's, which brings no types
+Settings = dict[str, Any]
+
+
+def sha256(content: bytes) -> str:
+    """Return a fingerprint, in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files that a power cut leaves old or new
+
+
+def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Make a file hold this content, for good when this returns. A file that already does is left alone."""
+    content = content.encode() if isinstance(content, str) else content
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)  # a power cut left it
+    # The mode is given here and not set afterwards: FAT has none to set.
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        if owner:
+            os.fchown(file.fileno(), *owner)
+        os.fsync(file.fileno())
+    os.replace(new, path)  # noqa: PTH105 - the tests cut the power here
+    sync(path.parent)
+
+
+def link(path: Path, target: str) -> None:
+    """Make a symbolic link lead there, for good when this returns."""
+    if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as it stands, unlike a Path
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    os.replace(new, path)  # noqa: PTH105
+    sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Make a file not be there, for good when this returns."""
+    if path.exists():
+        os.unlink(path)  # noqa: PTH108 - the tests cut the power here
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder onto the card."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# classroom.yml, checked
+
+NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no"}
+WIFI = {"country": "GB", "networks": "(a list, as the example in the file shows)"}
+# Each setting, and how its line may look.
+SETTINGS = {
+    "hostname": "pi07",
+    "timezone": "Europe/London",
+    "password": '"sunflower7"',
+    "account_password": '"only teachers know"',
+    "ssh_keys": "(a list, as the example in the file shows)",
+    "wifi": "(country and networks, as the example in the file shows)",
+}
+KEYS = "|".join([*SETTINGS, *WIFI, *NETWORK])
+QUOTES = "“”„‟‘’‚«»"
+
+
+class Classroom:
+    """What classroom.yml says: `settings`, and by line the `mistakes` in it. With any mistake, no setting counts."""
+
+    def __init__(self, content: bytes, zoneinfo: Path) -> None:
+        self.zoneinfo = zoneinfo
+        self.settings: Settings = {}
+        self.mistakes: dict[int, str] = {}
+        self.lines: list[str] = []
+        text = self.decode(content)
+        self.lines = text.splitlines()
+        self.look_at_lines()
+        if any(line.strip() and not line.lstrip().startswith("#") for line in self.lines):
+            self.parse(text)
+
+    def wrong(self, line: int, sentence: str) -> None:
+        """Note a mistake. One a line: what follows from it would only confuse."""
+        self.mistakes.setdefault(line, sentence)
+
+    def decode(self, content: bytes) -> str:
+        """Return the text, in whatever way an editor saved it; line ends as here."""
+        if len(content) > LARGEST:
+            self.wrong(1, "the file is far too long. Start again from the one that the image came with.")
+            return ""
+        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        try:
+            text = content.decode("utf-16" if utf16 else "utf-8-sig")
+        except UnicodeDecodeError as error:
+            self.wrong(
+                content[: error.start].count(b"\n") + 1,
+                "a letter here is not saved as UTF-8. In Notepad choose Save as, and Encoding: UTF-8.",
+            )
+            text = content.decode(errors="replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def look_at_lines(self) -> None:
+        """Find what goes wrong most often, and what YAML would explain worst."""
+        for number, line in enumerate(self.lines, 1):
+            if "PRIVATE KEY-----" in line:
+                self.wrong(
+                    number,
+                    "this is a private key, which nobody but you may have. Take it out, make yourself a new pair "
+                    "(ssh-keygen), and write here the one line of the file that ends in .pub.",
+                )
+            if line.lstrip().startswith("#"):
+                continue
+            if "\t" in line:
+                self.wrong(number, "there is a tab in this line. Put blanks in its place.")
+            if found := re.match(rf"\s*(?:- +)?({KEYS}) *(?::(?=\S)|=)", line):
+                self.wrong(number, f"after {found[1]} comes a colon and then a blank: {self.example(found[1])}")
+
+    def example(self, key: str) -> str:
+        """Return a line as it should be."""
+        return f"{key}: {(SETTINGS | WIFI | NETWORK)[key]}"
+
+    def parse(self, text: str) -> None:
+        """Read the YAML and check each setting in it."""
+        import yaml
+
+        try:
+            node = yaml.compose(text.replace("\t", "  "), Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            if not self.mistakes:
+                mark = getattr(error, "problem_mark", None)
+                self.wrong(mark.line + 1 if mark else self.odd_line(text), self.explain(error))
+            return
+        entries = self.mapping(node, SETTINGS, "setting")
+        checks: dict[str, Callable[[Node], Any]] = {
+            "hostname": self.hostname,
+            "timezone": self.timezone,
+            "password": self.password,
+            "account_password": self.password,
+            "ssh_keys": self.ssh_keys,
+            "wifi": self.wifi,
+        }
+        self.settings = {key: checks[key](value) for key, value in entries.items()}
+
+    def odd_line(self, text: str) -> int:
+        """Return the line with a character that no text has, such as the zeros that a power cut may leave."""
+        found = re.search(r"[^\t\n\x20-\x7e\x85\xa0-\U0010ffff]", text)
+        return text[: found.start()].count("\n") + 1 if found else 1
+
+    def explain(self, error: Exception) -> str:
+        """Return what YAML did not understand, for a person."""
+        problem = str(getattr(error, "problem", "") or "")
+        if "escape" in problem:
+            return "there is a backslash between double quotation marks. Take single ones: 'like this'."
+        if "quoted scalar" in str(getattr(error, "context", "") or ""):
+            return "a quotation mark is missing: what begins with one must end with the same."
+        return (
+            "this line, or the one before it, is not as it should be. Look at the blanks at their beginnings (settings "
+            "have none, what belongs to one has two more), at colons and quotation marks, and at the examples."
+        )
+
+    # What a value must be. Each of these returns it, or notes a mistake.
+
+    def mapping(self, node: Node, known: dict[str, str], kind: str) -> dict[str, Node]:
+        """Return the values of `name: value` lines by their names, of which only the known ones may be there."""
+        line = node.start_mark.line + 1
+        if node.id != "mapping":
+            self.wrong(line, f"this is no {kind}. Write NAME: VALUE, such as {self.example(next(iter(known)))}")
+            return {}
+        entries: dict[str, Node] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in entries:
+                self.wrong(line, f"{name} is there twice. Take one of them out.")
+            elif name in known:
+                entries[name] = value
+            else:
+                from difflib import get_close_matches
+
+                near = get_close_matches(name.lower(), known, 1)
+                guess = f"Did you mean {near[0]}?" if near else f"What can be set here: {', '.join(known)}."
+                self.wrong(line, f"there is no {kind} {name!r}. {guess}")
+        return entries
+
+    def sequence(self, node: Node, name: str) -> list[Node]:
+        """Return the entries of a list."""
+        if node.id == "sequence" and node.value:
+            return list(node.value)
+        self.wrong(
+            node.start_mark.line + 1, f"{name} is a list: below it, each entry in a line that begins with '  - '."
+        )
+        return []
+
+    def text(self, node: Node, name: str) -> str:
+        """Return a text as it was typed: NO is Norway here, and 007 a name."""
+        line = node.start_mark.line + 1
+        if node.id != "scalar":
+            self.wrong(line, f"{name} is a single value: {self.example(name)}")
+        elif node.tag.endswith(":null") or not node.value:
+            self.wrong(line, f"{name} has no value. Write one, as in {self.example(name)}, or put # before the line.")
+        elif node.value[:1] in QUOTES and not node.style:
+            self.wrong(line, f"these are a book's quotation marks. Take the plain ones: {self.example(name)}")
+        elif any(not character.isprintable() for character in node.value):
+            self.wrong(line, f"{name} is one line of letters, digits and signs: {self.example(name)}")
+        elif not node.style and re.match(r"\s+#", self.lines[node.end_mark.line][node.end_mark.column :]):
+            self.wrong(
+                line,
+                f"what follows # is not read. If it belongs to {name}, put all of that between quotation marks; "
+                "if not, give it a line of its own.",
+            )
+        else:
+            return str(node.value)
+        return ""
+
+    def secret(self, node: Node) -> str:
+        """Return a password. Not in the sentences: they end up where others read them."""
+        value = self.text(node, "password")
+        if value and not node.style and not node.tag.endswith(":str"):
+            self.wrong(
+                node.start_mark.line + 1,
+                'a password of digits, and words such as yes or no, must stand between quotation marks: "12345678"',
+            )
+        return value
+
+    def hostname(self, node: Node) -> str:
+        """Return a name that any network takes."""
+        name = self.text(node, "hostname")
+        line = node.start_mark.line + 1
+        for found, sentence in {
+            r"\s": "a name has no blanks in it",
+            "_": "a name has no underscores in it; take a hyphen: -",
+            "[A-Z]": "a name has no capitals in it",
+            r"\.": "write the name without dots; .local is added by itself",
+            "^-|-$": "a name neither begins nor ends with a hyphen",
+            "^.{64}": "a name has at most 63 characters",
+            "^localhost$": "localhost is what every computer calls itself",
+            "[^a-z0-9-]": "a name has only letters from a to z, digits and hyphens",
+        }.items():
+            if re.search(found, name):
+                self.wrong(line, f"hostname: {sentence}. Such as {self.example('hostname')}")
+        return name
+
+    def timezone(self, node: Node) -> str:
+        """Return a time zone that this system knows."""
+        name = self.text(node, "timezone")
+        place = self.zoneinfo / name
+        if name and not (re.fullmatch(r"[\w+-]+(/[\w+-]+)*", name) and place.is_file() and is_zone(place)):
+            from difflib import get_close_matches
+
+            zones = {
+                path.relative_to(self.zoneinfo).as_posix()
+                for region in self.zoneinfo.iterdir()
+                if region.is_dir() and region.name[0].isupper()
+                for path in region.rglob("*")
+            }
+            last = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones)}
+            near = get_close_matches(name.rpartition("/")[2].lower().replace(" ", "_"), last, 1)
+            guess = f"Did you mean {last[near[0]]}?" if near else f"Such as {self.example('timezone')}"
+            self.wrong(node.start_mark.line + 1, f"there is no time zone {name!r}. {guess}")
+        return name
+
+    def password(self, node: Node) -> str:
+        """Return a password for the notebooks or the account."""
+        value = self.secret(node)
+        if not 8 <= len(value) <= 64:
+            self.wrong(
+                node.start_mark.line + 1, f"this password has {len(value)} characters; it must have from 8 to 64."
+            )
+        return value
+
+    def ssh_keys(self, node: Node) -> list[str]:
+        """Return public keys that SSH itself can read, a line each."""
+        keys = []
+        for entry in self.sequence(node, "ssh_keys"):
+            key = self.text(entry, "ssh_keys").strip()
+            if key and not fingerprint(key):
+                self.wrong(
+                    entry.start_mark.line + 1,
+                    "this is no public SSH key, or not all of it. It is the one long line of the file that ends in "
+                    ".pub, and begins with a word such as ssh-ed25519.",
+                )
+            keys.append(key)
+        return keys
+
+    def wifi(self, node: Node) -> Settings:
+        """Return country and networks."""
+        line = node.start_mark.line + 1
+        entries = self.mapping(node, WIFI, "setting of wifi")
+        if entries and "country" not in entries:
+            self.wrong(line, f"wifi needs the country, for its rules on radio: {self.example('country')}")
+        if entries and "networks" not in entries:
+            self.wrong(line, "wifi has no networks. The example in the file shows how they are written.")
+        country = self.text(entries["country"], "country") if "country" in entries else ""
+        if country:
+            table = (self.zoneinfo / "iso3166.tab").read_text(encoding="utf-8").splitlines()
+            countries = {line[:2] for line in table if not line.startswith("#")}
+            if country not in countries:
+                better = "GB" if country.upper() == "UK" else country.upper()
+                guess = better if better in countries else "GB, US, DE"
+                self.wrong(
+                    entries["country"].start_mark.line + 1,
+                    f"{country!r} is no code of a country. It has two capitals, such as {guess}.",
+                )
+        listed = self.sequence(entries["networks"], "networks") if "networks" in entries else []
+        return {"country": country, "networks": [self.network(entry) for entry in listed]}
+
+    def network(self, node: Node) -> Settings:
+        """Return name, password (empty: an open network) and whether the network is hidden."""
+        line = node.start_mark.line + 1
+        entries = self.mapping(node, NETWORK, "setting of a network")
+        if entries and "name" not in entries:
+            self.wrong(line, f"this network has no name: {self.example('name')}")
+        if entries and "password" not in entries:
+            self.wrong(line, 'this network has no password. If it is open to everybody, write password: ""')
+        name = self.text(entries["name"], "name") if "name" in entries else ""
+        if len(name.encode()) > 32:
+            self.wrong(line, "the name of a Wi-Fi network has at most 32 characters (an ä or é counts as two).")
+        password = ""
+        if "password" in entries and (entries["password"].value or not entries["password"].style):
+            password = self.secret(entries["password"])
+            if password and not 8 <= len(password.encode()) <= 63:
+                self.wrong(
+                    entries["password"].start_mark.line + 1,
+                    f"a Wi-Fi password has from 8 to 63 characters; this one has {len(password.encode())}.",
+                )
+        hidden = self.text(entries["hidden"], "hidden").lower() if "hidden" in entries else "no"
+        if hidden not in ("yes", "true", "no", "false", ""):
+            self.wrong(entries["hidden"].start_mark.line + 1, "hidden is yes or no.")
+        return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+
+
+def is_zone(path: Path) -> bool:
+    """Whether this file describes a time zone."""
+    with path.open("rb") as file:
+        return file.read(4) == b"TZif"
+
+
+def fingerprint(key: str) -> str:
+    """Return what SSH calls a public key's fingerprint, or nothing if it is none."""
+    asked = ["ssh-keygen", "-l", "-f", "-"]
+    done = subprocess.run(asked, input=f"{key}\n", capture_output=True, text=True, check=False)
+    return done.stdout.split()[1] if done.returncode == 0 else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The Pi
+
+
+class Pi:
+    """The Pi whose root file system is there. On a running Pi that is /, in a test a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.boot = root / "boot/firmware"
+        self.state = root / "var/lib/mynn-pi"
+        # The fingerprints of the passwords that were set here. It is also the stamp of the first boot.
+        self.passwords = self.state / "passwords"
+
+    def path(self, path: str) -> Path:
+        """Return where a file of the Pi is."""
+        return self.root / path.lstrip("/")
+
+    def account(self) -> list[str]:
+        """Return the entry of the account that Ansible logs in with: name, password, uid, gid, comment, home, shell."""
+        accounts = self.path("/etc/passwd").read_text(encoding="utf-8").splitlines()
+        return next(fields for fields in (line.split(":") for line in accounts) if fields[2] == UID)
+
+    def run(self, *command: str, text: str = "", **environment: str) -> None:
+        """Run a command; what it reads from its input is not to be seen in the list of processes."""
+        subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
+
+    def boot_up(self) -> None:
+        """Do what there is to do."""
+        wanted = self.boot / "classroom.yml"
+        content = wanted.read_bytes() if wanted.is_file() else b""
+        classroom = Classroom(content, self.path("/usr/share/zoneinfo"))
+        settings = {} if classroom.mistakes else classroom.settings
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        first = not self.passwords.exists()
+        self.keep_machine_id()
+        if first or "hostname" in settings:
+            self.name(settings.get("hostname") or self.usual_name())
+        if first:
+            self.make_host_key()
+        if "timezone" in settings:
+            link(self.path("/etc/localtime"), f"../usr/share/zoneinfo/{settings['timezone']}")
+        if "wifi" in settings:
+            self.wifi(settings["wifi"])
+        if "ssh_keys" in settings:
+            self.let_in(settings["ssh_keys"])
+        self.set_passwords({"notebooks": settings.get("password"), "account": settings.get("account_password")}, first)
+        self.report(classroom.mistakes, first)
+        # The last step: what is compared at each boot, by sha256sum (see mynn-first-boot.service).
+        write(self.state / "applied", f"{sha256(content)}  -\n")
+
+    def keep_machine_id(self) -> None:
+        """Bring the machine id onto the card, which systemd made as it found /etc/machine-id empty."""
+        file = self.path("/etc/machine-id")
+        if not re.fullmatch(r"[0-9a-f]{32}\n?", file.read_text(encoding="ascii")):
+            raise ValueError(f"{file} holds no machine id: systemd makes one where it finds this file empty.")
+        sync(file)
+
+    def number(self) -> str:
+        """Return six hexadecimal digits that are this Pi's: its serial number's last, else from the machine id."""
+        file = self.path("/proc/device-tree/serial-number")
+        serial = file.read_text(encoding="ascii", errors="replace").strip("\0\n") if file.exists() else ""
+        if re.fullmatch("[0-9a-f]{6,}", serial) and serial.strip("0"):
+            return serial[-6:]
+        return sha256(b"mynn-pi " + self.path("/etc/machine-id").read_bytes().strip())[:6]
+
+    def usual_name(self) -> str:
+        """Return the name that a Pi has until it is given another."""
+        return f"mynn-{self.number()}"
+
+    def name(self, name: str) -> None:
+        """Name the Pi, in the files just as the role system does it."""
+        write(self.path("/etc/hostname"), f"{name}\n")
+        hosts = self.path("/etc/hosts")
+        lines = hosts.read_text(encoding="utf-8").splitlines() if hosts.exists() else ["127.0.0.1\tlocalhost"]
+        ours = [number for number, line in enumerate(lines) if re.match(r"127\.0\.1\.1\s", line)] or [len(lines)]
+        lines[ours[-1] : ours[-1] + 1] = [f"127.0.1.1\t{name}"]
+        write(hosts, "".join(f"{line}\n" for line in lines))
+        kernel = self.path("/proc/sys/kernel/hostname")
+        if kernel.exists():
+            kernel.write_text(f"{name}\n", encoding="ascii")
+
+    def make_host_key(self) -> None:
+        """Make SSH's host key, of the one kind that a Pi Zero makes quickly. Any that the image brought goes."""
+        from tempfile import TemporaryDirectory
+
+        folder = self.path("/etc/ssh")
+        with TemporaryDirectory(dir=self.path("/run")) as place:
+            made = Path(place, "key")
+            name = self.path("/etc/hostname").read_text(encoding="ascii").strip()
+            self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{name}", "-f", str(made))
+            for old in sorted(folder.glob("ssh_host_*")):
+                remove(old)
+            write(folder / "ssh_host_ed25519_key.pub", made.with_suffix(".pub").read_bytes())
+            write(folder / "ssh_host_ed25519_key", made.read_bytes(), 0o600)
+
+    def wifi(self, wifi: Settings) -> None:
+        """Write the Wi-Fi networks down, passwords as keys that are good for that network only."""
+        import hashlib
+
+        lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
+        lines += [f"country={wifi['country']}"]
+        for network in wifi["networks"]:
+            ssid, password = network["name"].encode(), network["password"].encode()
+            # As wpa_passphrase does it. In hexadecimal, so that no sign in a name or password means something.
+            key = hashlib.pbkdf2_hmac("sha1", password, ssid, 4096, 32).hex() if password else ""
+            lines += ["network={", f"\tssid={ssid.hex()}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
+            lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
+        write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
+
+    def let_in(self, keys: list[str]) -> None:
+        """Let these SSH keys log in, beside those that may already; from then on, SSH takes keys only."""
+        _, _, uid, gid, _, home, _ = self.account()
+        owner = (int(uid), int(gid))
+        folder = self.path(home) / ".ssh"
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+        os.chown(folder, *owner)
+        file = folder / "authorized_keys"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        known = {fingerprint(line) for line in lines}
+        lines += [key for key in keys if fingerprint(key) not in known]
+        write(file, "".join(f"{line}\n" for line in lines), 0o600, owner)
+        ours = Path(__file__).with_name("sshd.conf")  # the role system's
+        write(self.path("/etc/ssh/sshd_config.d/10-mynn-pi.conf"), ours.read_bytes())
+
+    def set_passwords(self, given: dict[str, str | None], first: bool) -> None:
+        """Set the passwords that classroom.yml gives; at the first boot, make those that it does not.
+
+        There are two, so that a child who may open the notebooks is not also one who may do anything with the Pi.
+        What was made stands in this-pi.txt, which is written before it holds; what was given stands in classroom.yml.
+        """
+        passwords = {whose: word or (new_password() if first else None) for whose, word in given.items()}
+        shown = {
+            f"MYNN_{whose}": "the one in classroom.yml" if given[whose] else word
+            for whose, word in passwords.items()
+            if word
+        }
+        self.run("sh", str(Path(__file__).with_name("announce.sh")), MYNN_ROOT=str(self.root).rstrip("/"), **shown)
+        if not shown:
+            return
+        stamp = self.passwords.read_text(encoding="ascii").splitlines() if self.passwords.exists() else []
+        stamps = dict(line.split() for line in stamp)
+        if passwords["account"]:
+            account = self.account()[0]
+            for lock in ("passwd.lock", "shadow.lock"):  # a power cut left it; nobody else changes accounts this early
+                self.path(f"/etc/{lock}").unlink(missing_ok=True)
+            place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
+            self.run("chpasswd", "--crypt-method", "YESCRYPT", *place, text=f"{account}:{passwords['account']}\n")
+            shadow = self.path("/etc/shadow").read_text(encoding="utf-8").splitlines()
+            entry = next(line for line in shadow if line.startswith(f"{account}:"))
+            stamps["account"] = sha256(f"{entry.split(':')[1]}\n".encode())
+        if passwords["notebooks"]:
+            hashed = f"{jupyter_hash(passwords['notebooks'])}\n"
+            self.path("/etc/jupyter").mkdir(mode=0o755, exist_ok=True)
+            write(self.path("/etc/jupyter/password"), hashed, 0o600)
+            stamps["notebooks"] = sha256(hashed.encode())
+        write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
+
+    def report(self, mistakes: dict[int, str], first: bool) -> None:
+        """Say beside classroom.yml what is wrong with it; if nothing is, say nothing."""
+        file = self.boot / "classroom-error.txt"
+        if not mistakes:
+            remove(file)
+            return
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = [
+            f"classroom.yml has {count}, so nothing of it was put into effect.",
+            "",
+            *(f"Line {line}: {sentence}" for line, sentence in sorted(mistakes.items())),
+            "",
+            "Correct the file on this card, put the card back into the Pi and switch it on. Then this file goes away.",
+            "Until then the Pi has the settings that it came with." if first else "Until then the Pi stays as it was.",
+            "",
+        ]
+        write(file, "\r\n".join(lines))
+        print(f"classroom.yml has {count}: classroom-error.txt beside it says which.", file=sys.stderr)
+
+
+def new_password() -> str:
+    """Return a password of 49 bits, as roles/jupyter makes them."""
+    import secrets
+
+    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+
+def jupyter_hash(password: str) -> str:
+    """Return the hash as Jupyter's server reads it, at the costs of roles/jupyter/filter_plugins/passwords.py."""
+    import argon2
+
+    return "argon2:" + argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(password)
+
+
+def main(arguments: list[str]) -> None:
+    """`first_boot.py [ROOT]`: make this a Pi of its own, here or below a folder."""
+    os.umask(0o022)
+    Pi(Path(*arguments or ["/"])).boot_up()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
