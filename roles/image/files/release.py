@@ -123,7 +123,7 @@ def make_bmap(image: Path, bmap: Path) -> int:
 
 
 def versions(components: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the versions that a teacher may ask after, of those packages that are there, without Debian's additions."""
+    """Return the versions that a teacher may ask after, of what is there, without Debian's additions."""
     found = {}
     for name, pattern in SHOWN.items():
         matches = [component["version"] for component in components if re.fullmatch(pattern, component["name"])]
