@@ -21,6 +21,9 @@ DISK = FETCH.parents[3] / "roles/image/files/disk.py"
 disk = load(DISK)
 MIB = 1 << 20
 BOOT, ROOM = 160, 12  # MiB
+reproducible = pytest.mark.skipif(
+    not disk.reads_tar(), reason="mke2fs before 1.47.1 keeps the times of the build: Debian 13 runs it"
+)
 
 
 def make_disk(
@@ -130,6 +133,7 @@ def test_hard_links_pipes_and_attributes_are_kept(made: Made) -> None:
         assert value.read_bytes() == expected
 
 
+@reproducible
 def test_no_time_is_that_of_the_build(made: Made) -> None:
     image = Image(made.image)
     for path in ("", "etc", "usr/bin/ping", "bin", "srv", "var/log/journal", "lost+found"):
@@ -147,6 +151,7 @@ def test_there_is_room_for_the_first_boot(made: Made) -> None:
     assert int(fields["Free inodes"]) > 4000
 
 
+@reproducible
 def test_two_folders_made_at_different_times_give_the_same_bytes(made: Made, tmp_path: Path) -> None:
     other = tmp_path / "root"
     subprocess.run(["cp", "--archive", made.root, other], check=True)

@@ -221,7 +221,8 @@ def make_boot(firmware: Path, partition: Path, epoch: int, size: int) -> Ranges:
     """Make the FAT32 partition; return which of its bytes are in use."""
     with partition.open("wb") as file:
         file.truncate(size)
-    volume = ["-F", "32", "-s", "4", "-h", str(ALIGNMENT // SECTOR), "-n", LABEL, "-i", f"{DISK_ID:08x}"]
+    # Debian 12's knows no epoch; what comes after --invariant still counts.
+    volume = ["--invariant", "-F", "32", "-s", "4", "-h", str(ALIGNMENT // SECTOR), "-n", LABEL, "-i", f"{DISK_ID:08x}"]
     run(["mkfs.vfat", *volume, partition], epoch)
     for folder, names, files in os.walk(firmware):
         names.sort()
