@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""List the packages in a root folder, apt's and pip's, with their versions: a CycloneDX file in JSON.
+
+    manifest.py ROOT OUT.cdx.json --name mynn-pi-zero --version 0.1 --epoch SECONDS [--venv opt/mynn/venv]
+
+Apt's packages are those that dpkg says are installed; pip's are those of the virtual environment. Each has its package
+URL (such as pkg:deb/debian/python3-numpy@1:2.2.4+ds-1?arch=armel&distro=debian-13), by which scanners for known holes
+find it.
+
+The same packages, name, version and epoch (seconds since 1970) give the same bytes. OUT appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
+
+
+class ManifestError(Exception):
+    """Why there is no list: what was wrong, where, and what to do."""
+
+
+def os_release(root: Path) -> dict[str, str]:
+    """Return what the root says of its system, such as ID and VERSION_ID."""
+    lines = (root / "usr/lib/os-release").read_text(encoding="utf-8").splitlines()
+    return {key: value.strip('"') for key, found, value in (line.partition("=") for line in lines) if found}
+
+
+def debs(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield name, version and architecture of each package that is installed."""
+    text = (root / "var/lib/dpkg/status").read_text(encoding="utf-8")
+    for paragraph in text.split("\n\n"):
+        lines = (line.partition(": ") for line in paragraph.splitlines() if not line.startswith(" "))
+        fields = {key: value for key, _, value in lines}
+        if fields.get("Status", "").endswith(" installed"):
+            yield fields["Package"], fields["Version"], fields["Architecture"]
+
+
+def library(url: PackageURL) -> Component:
+    """Return the list's entry for a package."""
+    name = str(url)
+    return Component(type=ComponentType.LIBRARY, name=url.name, version=url.version, purl=url, bom_ref=name)
+
+
+def components(root: Path, venv: Path) -> list[Component]:
+    """Return the list's entries: the system, apt's packages, pip's packages."""
+    system = os_release(root)
+    name, version = system["ID"], system["VERSION_ID"]
+    # The name of a point release, such as 13.2: os-release knows the 13 only.
+    point = (root / "etc/debian_version").read_text(encoding="utf-8").strip()
+    found = [Component(type=ComponentType.OPERATING_SYSTEM, name=name, version=point, bom_ref="os")]
+    for package, of, architecture in debs(root):
+        qualifiers = {"arch": architecture, "distro": f"{name}-{version}"}
+        found.append(library(PackageURL("deb", name, package, of, qualifiers)))
+    folders = sorted((root / venv).glob("lib/python3*/site-packages"))
+    if not folders:
+        raise ManifestError(f"{root / venv} is no virtual environment: tell where it is by --venv")
+    for package, of in sorted(
+        {(item.name, item.version) for item in distributions(path=[str(path) for path in folders])}
+    ):
+        found.append(library(PackageURL("pypi", None, package, of)))
+    return found
+
+
+def manifest(root: Path, venv: Path, name: str, version: str, epoch: int) -> str:
+    """Return the list as JSON."""
+    found = components(root, venv)
+    image = Component(type=ComponentType.OPERATING_SYSTEM, name=name, version=version, bom_ref="image")
+    date = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    bom = Bom(components=found, metadata=BomMetaData(component=image, timestamp=date))
+    bom.register_dependency(image, found)
+    contents = json.dumps([name, version, epoch, sorted(f"{item.bom_ref.value} {item.version}" for item in found)])
+    bom.serial_number = uuid.uuid5(SPACE, contents)
+    return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
+
+
+def main() -> None:
+    """Do as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="the root folder")
+    parser.add_argument("out", type=Path, help="the list to write")
+    parser.add_argument("--name", required=True, help="the image's name")
+    parser.add_argument("--version", required=True, help="the image's version")
+    parser.add_argument("--epoch", type=int, required=True, help="the list's date (seconds since 1970)")
+    parser.add_argument("--venv", type=Path, default=Path("opt/mynn/venv"), help="pip's packages (opt/mynn/venv)")
+    arguments = parser.parse_args()
+    unfinished = arguments.out.with_name(f".{arguments.out.name}.part")
+    try:
+        text = manifest(arguments.root, arguments.venv, arguments.name, arguments.version, arguments.epoch)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(arguments.out)
+    except ManifestError as error:
+        sys.exit(f"manifest.py: {error}.")
+    except OSError as error:
+        sys.exit(f"manifest.py: {error.filename} could not be read or written: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Make of a card's image what a teacher carries away.
+
+    release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS
+               [--url ADDRESS] [--device pi1-32bit]... [--preset 2]
+
+DIST/NAME-VERSION.cdx.json must be there already: manifest.py makes it. Beside it come, all with NAME-VERSION:
+
+    .img.xz              the image, packed
+    .img.xz.sha256       its sum, for `sha256sum -c`
+    .img.bmap            which blocks are in use, for bmaptool
+    .rpi-imager-manifest for Raspberry Pi Imager: a repository of this one image, which Imager 2 opens with a double
+                         click (or App Options, Content Repository, Use custom file), older ones with --repo FILE
+    .svg                 its icon there
+    .md                  release notes
+
+In the repository the image's address is that of DIST on this computer, or what --url says: the address of the folder in
+which all this will be published.
+
+The same image, list and address give the same bytes. The files appear whole, the repository last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import re
+import shutil
+import string
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MIB = 1 << 20
+HERE = Path(__file__).parent
+# xz cuts the image into blocks of a fixed size, so that the number of cores does not show in the result.
+BLOCKS = "--block-size=16MiB"
+# Which Pis Imager's names of devices stand for, among those that an image is made for.
+DEVICES = {
+    "pi1-32bit": "Raspberry Pi Zero, Zero W or 1",
+    "pi2-32bit": "Raspberry Pi 2",
+    "pi3-32bit": "Raspberry Pi 3 or Zero 2 W",
+    "pi3-64bit": "Raspberry Pi 3 or Zero 2 W",
+    "pi4-32bit": "Raspberry Pi 4",
+    "pi4-64bit": "Raspberry Pi 4",
+}
+# What a teacher may ask after, among the packages.
+SHOWN = {
+    "Debian": r"debian|raspbian",
+    "Linux": r"linux-image-\d.*",
+    "Python": "python3",
+    "numpy": "python3-numpy",
+    "scipy": "python3-scipy",
+    "matplotlib": "python3-matplotlib",
+    "mynn": "mynn",
+    "Notebook": "notebook",
+    "JupyterLab": "jupyterlab",
+    "Jupyter Server": "jupyter-server|jupyter_server",
+}
+
+
+class ReleaseError(Exception):
+    """Why there is no release: what was wrong, where, and what to do."""
+
+
+def progress(done: int, total: int, said: int) -> int:
+    """Say how much of the image is packed, every ten per cent; return how much was said."""
+    percent = 100 * done // total // 10 * 10
+    if percent > said:
+        print(f"Packed: {percent} %", file=sys.stderr, flush=True)
+    return max(percent, said)
+
+
+def pack(image: Path, packed: Path, preset: int) -> str:
+    """Pack the image by xz; return the SHA256 sum of what it was."""
+    cores = max(2, os.cpu_count() or 1)  # with one, xz would write a single block
+    # No filter for ARM programs, though it would spare 5 %: Raspberry Pi Imager 2.0's own xz does not know it.
+    command = ["xz", "--compress", "--stdout", f"-{preset}", f"--threads={cores}", BLOCKS]
+    environment = {key: value for key, value in os.environ.items() if key not in ("XZ_DEFAULTS", "XZ_OPT")}
+    digest, total, done, said = hashlib.sha256(), image.stat().st_size, 0, 0
+    with (
+        image.open("rb") as source,
+        packed.open("wb") as target,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=target, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        assert process.stdin and process.stderr
+        try:
+            while block := source.read(MIB):
+                digest.update(block)
+                process.stdin.write(block)
+                done += len(block)
+                said = progress(done, total, said)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended, and says why
+        complaint = process.stderr.read().decode(errors="replace").strip()
+    if process.returncode:
+        raise ReleaseError(f"xz could not pack {image}: {complaint}")
+    return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return a file's sum."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_bmap(image: Path, bmap: Path) -> int:
+    """Let bmaptool write which blocks are in use; return how many bytes these are."""
+    done = subprocess.run(["bmaptool", "create", image, "-o", bmap], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ReleaseError(f"bmaptool could not read {image}: {done.stderr.strip()}")
+    text = bmap.read_text(encoding="utf-8")
+    [size], [count] = (re.findall(rf"<{tag}> (\d+) ", text) for tag in ("BlockSize", "MappedBlocksCount"))
+    return int(size) * int(count)
+
+
+def versions(components: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the versions that a teacher may ask after, of those packages that are there, without Debian's additions."""
+    found = {}
+    for name, pattern in SHOWN.items():
+        matches = [component["version"] for component in components if re.fullmatch(pattern, component["name"])]
+        if matches:
+            found[name] = ", ".join(dict.fromkeys(re.sub(r"^\d+:|[-+].*", "", match) for match in matches))
+    return found
+
+
+def repository(
+    stem: str, facts: dict[str, Any], address: str, devices: Sequence[str], date: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what Raspberry Pi Imager needs to know of the image, by the names of its published schema."""
+    entry = {
+        "name": f"A classroom for neural networks ({stem})",
+        "description": "Children train their own neural network, in a browser and without Internet: "
+        "Debian, Jupyter, the lessons and all digits of MNIST",
+        "icon": f"{address}{stem}.svg",
+        "url": f"{address}{stem}.img.xz",
+        "extract_size": facts["raw_size"],
+        "extract_sha256": facts["raw_sha256"],
+        "image_download_size": facts["packed_size"],
+        "image_download_sha256": facts["packed_sha256"],
+        "release_date": date,
+        "devices": list(devices),
+        "init_format": "none",
+    }
+    return {"os_list": [entry]}
+
+
+def release(
+    image: Path, dist: Path, name: str, version: str, epoch: int, url: str, devices: Sequence[str], preset: int
+) -> str:
+    """Make all files; return a sentence on them."""
+    missing = [
+        package
+        for program, package in {"xz": "xz-utils", "bmaptool": "bmap-tools"}.items()
+        if not shutil.which(program)
+    ]
+    if missing:
+        raise ReleaseError(f"programs are missing: apt install {' '.join(missing)}")
+    stem = f"{name}-{version}"
+    listed = dist / f"{stem}.cdx.json"
+    if not listed.is_file():
+        raise ReleaseError(f"{listed} is missing: let manifest.py make it first")
+    components = json.loads(listed.read_text(encoding="utf-8"))["components"]
+    parts = dist / f".{stem}.parts"
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir()
+    try:
+        packed = parts / f"{stem}.img.xz"
+        raw_sha256 = pack(image, packed, preset)
+        facts: dict[str, Any] = {
+            "raw_size": image.stat().st_size,
+            "raw_sha256": raw_sha256,
+            "packed_size": packed.stat().st_size,
+            "packed_sha256": sha256(packed),
+        }
+        used = make_bmap(image, parts / f"{stem}.img.bmap")
+        (parts / f"{packed.name}.sha256").write_text(f"{facts['packed_sha256']}  {packed.name}\n", encoding="utf-8")
+        shutil.copyfile(HERE / "icon.svg", parts / f"{stem}.svg")
+        date = datetime.datetime.fromtimestamp(epoch, datetime.UTC).date().isoformat()
+        address = url.rstrip("/") + "/" if url else f"{dist.resolve().as_uri()}/"
+        listing = json.dumps(repository(stem, facts, address, devices, date), indent=2)
+        (parts / f"{stem}.rpi-imager-manifest").write_text(listing + "\n", encoding="utf-8")
+        notes = string.Template((HERE / "notes.md").read_text(encoding="utf-8")).substitute(
+            facts,
+            name=name,
+            version=version,
+            date=date,
+            device=", ".join(dict.fromkeys(DEVICES[device] for device in devices)),
+            versions="\n".join(f"| {title} | {of} |" for title, of in versions(components).items()),
+            packages=len(components) - 1,  # the system itself is in the list too
+            manifest=listed.name,
+            image=packed.name,
+            sum=f"{packed.name}.sha256",
+            bmap=f"{stem}.img.bmap",
+            repository=f"{stem}.rpi-imager-manifest",
+            url=address,
+            used=used // MIB,
+            size=facts["raw_size"] // MIB,
+        )
+        (parts / f"{stem}.md").write_text(notes, encoding="utf-8")
+        for path in sorted(parts.iterdir(), key=lambda path: path.suffix == ".rpi-imager-manifest"):
+            path.replace(dist / path.name)
+    finally:
+        shutil.rmtree(parts)
+    return f"{dist / packed.name}: {facts['packed_size'] / 1e6:.0f} MB, unpacked {facts['raw_size'] / 1e6:.0f} MB."
+
+
+def main() -> None:
+    """Do as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=Path, help="the image that disk.py made")
+    parser.add_argument("dist", type=Path, help="the folder that all files are put into")
+    parser.add_argument("--name", required=True, help="the image's name")
+    parser.add_argument("--version", required=True, help="the image's version")
+    parser.add_argument("--epoch", type=int, required=True, help="the release's date (seconds since 1970)")
+    parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
+    parser.add_argument(
+        "--device", action="append", choices=DEVICES, help="Imager's name of a Pi that it is for (pi1-32bit)"
+    )
+    parser.add_argument(
+        "--preset", type=int, default=2, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (2)"
+    )
+    arguments = parser.parse_args()
+    try:
+        print(
+            release(
+                arguments.image,
+                arguments.dist,
+                arguments.name,
+                arguments.version,
+                arguments.epoch,
+                arguments.url,
+                arguments.device or ["pi1-32bit"],
+                arguments.preset,
+            )
+        )
+    except ReleaseError as error:
+        sys.exit(f"release.py: {error}.")
+    except OSError as error:
+        sys.exit(f"release.py: {error.filename} could not be read or written: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main()
