@@ -460,9 +460,10 @@ class Pi:
         ours = [number for number, line in enumerate(lines) if re.match(r"127\.0\.1\.1\s", line)] or [len(lines)]
         lines[ours[-1] : ours[-1] + 1] = [f"127.0.1.1\t{name}"]
         write(hosts, "".join(f"{line}\n" for line in lines))
-        kernel = self.path("/proc/sys/kernel/hostname")
-        if kernel.exists():
-            kernel.write_text(f"{name}\n", encoding="ascii")
+        if self.root == Path("/"):
+            import socket
+
+            socket.sethostname(name)
 
     def make_host_key(self) -> None:
         """Make SSH's host key, of the one kind that a Pi Zero makes quickly. Any that the image brought goes."""
@@ -516,7 +517,7 @@ class Pi:
         """
         passwords = {whose: word or (new_password() if first else None) for whose, word in given.items()}
         shown = {
-            f"MYNN_{whose}": "the one in classroom.yml" if given[whose] else word
+            f"MYNN_{whose}": "the one that classroom.yml gave" if given[whose] else word
             for whose, word in passwords.items()
             if word
         }
@@ -572,7 +573,9 @@ def jupyter_hash(password: str) -> str:
     """Return the hash as Jupyter's server reads it, at the costs of roles/jupyter/filter_plugins/passwords.py."""
     import argon2
 
-    return "argon2:" + argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(password)
+    # The lengths are today's usual ones; Debian 13's argon2 would make them shorter.
+    hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
+    return "argon2:" + hasher.hash(password)
 
 
 def main(arguments: list[str]) -> None:
