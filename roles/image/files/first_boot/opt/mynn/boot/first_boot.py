@@ -143,7 +143,7 @@ class Classroom:
     def look_at_lines(self) -> None:
         """Find what goes wrong most often, and what YAML would explain worst."""
         for number, line in enumerate(self.lines, 1):
-            if "PRIVATE KEY-----" in line:
+            if re.search("BEGIN .*PRIVATE KEY", line):
                 self.wrong(
                     number,
                     "this is a private key, which nobody but you may have. Take it out, make yourself a new pair "
@@ -168,8 +168,8 @@ class Classroom:
             node = yaml.compose(text.replace("\t", "  "), Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             if not self.mistakes:
-                mark = getattr(error, "problem_mark", None)
-                self.wrong(mark.line + 1 if mark else self.odd_line(text), self.explain(error))
+                line, sentence = self.explain(error, text)
+                self.wrong(line, sentence)
             return
         entries = self.mapping(node, SETTINGS, "setting")
         checks: dict[str, Callable[[Node], Any]] = {
@@ -182,19 +182,17 @@ class Classroom:
         }
         self.settings = {key: checks[key](value) for key, value in entries.items()}
 
-    def odd_line(self, text: str) -> int:
-        """Return the line with a character that no text has, such as the zeros that a power cut may leave."""
-        found = re.search(r"[^\t\n\x20-\x7e\x85\xa0-\U0010ffff]", text)
-        return text[: found.start()].count("\n") + 1 if found else 1
-
-    def explain(self, error: Exception) -> str:
-        """Return what YAML did not understand, for a person."""
-        problem = str(getattr(error, "problem", "") or "")
-        if "escape" in problem:
-            return "there is a backslash between double quotation marks. Take single ones: 'like this'."
-        if "quoted scalar" in str(getattr(error, "context", "") or ""):
-            return "a quotation mark is missing: what begins with one must end with the same."
-        return (
+    def explain(self, error: Exception, text: str) -> tuple[int, str]:
+        """Return where YAML did not understand something, and what, for a person."""
+        mark, context = getattr(error, "problem_mark", None), getattr(error, "context", None) or ""
+        # Without a mark: a character that no text has, such as the zeros that a power cut may leave.
+        line = mark.line if mark else text[: getattr(error, "position", 0)].count("\n")
+        if "escape" in (getattr(error, "problem", None) or ""):
+            return line + 1, "there is a backslash between double quotation marks. Take single ones: 'like this'."
+        if "quoted scalar" in context:
+            begins = error.context_mark.line  # type: ignore[attr-defined]
+            return begins + 1, "a quotation mark is missing: what begins with one must end with the same."
+        return line + 1, (
             "this line, or the one before it, is not as it should be. Look at the blanks at their beginnings (settings "
             "have none, what belongs to one has two more), at colons and quotation marks, and at the examples."
         )
@@ -326,9 +324,10 @@ class Classroom:
         """Return country and networks."""
         line = node.start_mark.line + 1
         entries = self.mapping(node, WIFI, "setting of wifi")
-        if entries and "country" not in entries:
+        known = len(entries) == len(node.value)  # what is missing may be what is misspelt
+        if known and "country" not in entries:
             self.wrong(line, f"wifi needs the country, for its rules on radio: {self.example('country')}")
-        if entries and "networks" not in entries:
+        if known and "networks" not in entries:
             self.wrong(line, "wifi has no networks. The example in the file shows how they are written.")
         country = self.text(entries["country"], "country") if "country" in entries else ""
         if country:
@@ -348,9 +347,10 @@ class Classroom:
         """Return name, password (empty: an open network) and whether the network is hidden."""
         line = node.start_mark.line + 1
         entries = self.mapping(node, NETWORK, "setting of a network")
-        if entries and "name" not in entries:
+        known = len(entries) == len(node.value)
+        if known and "name" not in entries:
             self.wrong(line, f"this network has no name: {self.example('name')}")
-        if entries and "password" not in entries:
+        if known and "password" not in entries:
             self.wrong(line, 'this network has no password. If it is open to everybody, write password: ""')
         name = self.text(entries["name"], "name") if "name" in entries else ""
         if len(name.encode()) > 32:
@@ -460,9 +460,10 @@ class Pi:
         ours = [number for number, line in enumerate(lines) if re.match(r"127\.0\.1\.1\s", line)] or [len(lines)]
         lines[ours[-1] : ours[-1] + 1] = [f"127.0.1.1\t{name}"]
         write(hosts, "".join(f"{line}\n" for line in lines))
-        kernel = self.path("/proc/sys/kernel/hostname")
-        if kernel.exists():
-            kernel.write_text(f"{name}\n", encoding="ascii")
+        if self.root == Path("/"):
+            import socket
+
+            socket.sethostname(name)
 
     def make_host_key(self) -> None:
         """Make SSH's host key, of the one kind that a Pi Zero makes quickly. Any that the image brought goes."""
@@ -505,7 +506,7 @@ class Pi:
         known = {fingerprint(line) for line in lines}
         lines += [key for key in keys if fingerprint(key) not in known]
         write(file, "".join(f"{line}\n" for line in lines), 0o600, owner)
-        ours = Path(__file__).with_name("sshd.conf")  # the role system's
+        ours = self.path("/opt/mynn/boot/sshd.conf")  # the role system's
         write(self.path("/etc/ssh/sshd_config.d/10-mynn-pi.conf"), ours.read_bytes())
 
     def set_passwords(self, given: dict[str, str | None], first: bool) -> None:
@@ -516,7 +517,7 @@ class Pi:
         """
         passwords = {whose: word or (new_password() if first else None) for whose, word in given.items()}
         shown = {
-            f"MYNN_{whose}": "the one in classroom.yml" if given[whose] else word
+            f"MYNN_{whose}": "the one that classroom.yml gave" if given[whose] else word
             for whose, word in passwords.items()
             if word
         }
@@ -572,7 +573,9 @@ def jupyter_hash(password: str) -> str:
     """Return the hash as Jupyter's server reads it, at the costs of roles/jupyter/filter_plugins/passwords.py."""
     import argon2
 
-    return "argon2:" + argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(password)
+    # The lengths are today's usual ones; Debian 13's argon2 would make them shorter.
+    hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
+    return "argon2:" + hasher.hash(password)
 
 
 def main(arguments: list[str]) -> None:
