@@ -232,6 +232,35 @@ INLINE void NAME(ask)(NAME(Work) *w, int count, REAL paper, REAL sum) {
     for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sigmoid)(w->results[k]);
 }
 
+/* Every step on every example: see mynn_train. */
+INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsigned char *pixels, const REAL *signals,
+                        const REAL *table, const unsigned char *labels, long count) {
+    w.wide = wide;
+    for (long n = 0; n < count; n++) {
+        const unsigned char *these = pixels ? pixels + n * w.inputs : 0;
+        REAL sum, paper = *table;
+        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum);
+        NAME(ask)(&w, inked, paper, sum);
+
+        /* Each output's weights are used for the blame, and only then moved. */
+        memset(w.steps, 0, wide * sizeof(REAL));
+        for (int k = 0; k < w.outputs; k++) {
+            REAL output = w.results[k], error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
+            REAL slope = output * (1 - output);
+            NAME(add)(w.steps, rule == GRADIENT ? error * slope : error, w.who + (size_t)k * wide, wide);
+            NAME(add)(w.who + (size_t)k * wide, rate * error * (rule == CROSS_ENTROPY ? 1 : slope), w.signals, wide);
+        }
+        for (int j = 0; j < wide; j++) {
+            REAL step = rate * w.steps[j] * w.signals[j] * (1 - w.signals[j]);
+            w.steps[j] = step;
+            w.shift[j] += paper * step;
+            w.rows[j] += sum * step;
+        }
+        /* Last come first: those rows have just been read, and are still near the processor. */
+        for (int k = inked; k-- > 0;) NAME(add)(w.v + (size_t)w.where[k] * wide, w.ink[k], w.steps, wide);
+    }
+}
+
 /* Train on `count` examples, one after the other.
 
    wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), with a table of 256 inputs whose
@@ -241,32 +270,16 @@ FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int h
                       const unsigned char *pixels, const REAL *signals, const REAL *table, const unsigned char *labels,
                       long count, void *room) {
     NAME(Work) w = NAME(lay_out)(wih, who, inputs, hidden, outputs, room);
-    int wide = w.wide;
-    for (long n = 0; n < count; n++) {
-        REAL sum, paper = *table;
-        int inked = NAME(take)(&w, pixels ? pixels + n * inputs : 0, pixels ? 0 : signals + n * inputs, table, &sum);
-        NAME(ask)(&w, inked, paper, sum);
-
-        /* Each output's weights are used for the blame, and only then moved. */
-        memset(w.steps, 0, wide * sizeof(REAL));
-        for (int k = 0; k < outputs; k++) {
-            REAL output = w.results[k], error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
-            REAL slope = output * (1 - output);
-            NAME(add)(w.steps, rule == GRADIENT ? error * slope : error, w.who + (size_t)k * wide, wide);
-            NAME(add)(w.who + (size_t)k * wide, rate * error * (rule == CROSS_ENTROPY ? 1 : slope), w.signals, wide);
-        }
-        for (int j = 0; j < wide; j++) {
-            REAL step = w.steps[j] * rate * w.signals[j] * (1 - w.signals[j]);
-            w.steps[j] = step;
-            w.shift[j] += paper * step;
-            w.rows[j] += sum * step;
-        }
-        /* Last come first: those rows have just been read, and are still near the processor. */
-        for (int k = inked; k-- > 0;) NAME(add)(w.v + (size_t)w.where[k] * wide, w.ink[k], w.steps, wide);
-    }
+#ifdef __x86_64__
+    enum { CLASS = UP_TO(LINE, 50) }; /* the width of a class's network: known beforehand, it makes a PC quicker */
+    if (w.wide == CLASS) NAME(train)(w, CLASS, rate, rule, pixels, signals, table, labels, count);
+    else
+#endif
+        NAME(train)(w, w.wide, rate, rule, pixels, signals, table, labels, count);
     for (int i = 0; i < inputs; i++)
-        for (int j = 0; j < hidden; j++) wih[(size_t)j * inputs + i] = w.v[(size_t)i * wide + j] + w.shift[j];
-    for (int k = 0; k < outputs; k++) memcpy(who + (size_t)k * hidden, w.who + (size_t)k * wide, hidden * sizeof(REAL));
+        for (int j = 0; j < hidden; j++) wih[(size_t)j * inputs + i] = w.v[(size_t)i * w.wide + j] + w.shift[j];
+    for (int k = 0; k < outputs; k++)
+        memcpy(who + (size_t)k * hidden, w.who + (size_t)k * w.wide, hidden * sizeof(REAL));
 }
 
 /* The answers to `count` examples: which output is the strongest (the first of them, where some are equal).
