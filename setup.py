@@ -44,7 +44,7 @@ PARSING = """
 long mynn_parse(const unsigned char *text, long length, int numbers, int labels, unsigned char *rows, long most);
 """
 TRAINING = """
-size_t mynn_room_{real}(int inputs, int hidden);
+size_t mynn_room_{real}(int inputs, int hidden, int outputs);
 void mynn_train_{real}({real} *wih, {real} *who, int inputs, int hidden, int outputs, {real} rate, int rule,
                        const unsigned char *pixels, const {real} *signals, const {real} *table,
                        const unsigned char *labels, long count, void *room);
@@ -94,9 +94,10 @@ def headers() -> list[str]:
 def flags() -> tuple[list[str], list[str]]:
     """Return how the kernel is compiled, and linked, for the machine that the compiler makes programs for.
 
-    Nothing here lets it change a result, as -ffast-math would.
+    Nothing here lets it change a result, as -ffast-math would. (That nobody waits for a signal at a division by zero is
+    true anyhow, and lets the compiler do several numbers at once where there is a comparison in between.)
     """
-    compiling, linking = ["-O3", "-g0"], []
+    compiling, linking = ["-O3", "-g0", "-fno-trapping-math"], []
     if machine().startswith("arm-linux-gnueabi"):
         compiling += ["-mcpu=arm1176jzf-s", "-marm", "-mfpu=vfp"]
         if machine().endswith("hf"):

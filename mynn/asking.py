@@ -143,13 +143,11 @@ def _plots(path: Path) -> Any:
 
 
 def _keep(figure: Figure, path: Path) -> None:
-    """Write a figure; a power cut leaves the old picture or the new one, never a half."""
-    unfinished = path.with_name(path.name + ".part")
+    from mynn.plots import keep  # only now: see `_plots`
+
     try:
-        figure.savefig(unfinished, format="png", dpi=150)
-        unfinished.replace(path)
+        keep(figure, path, dpi=150)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise _refused(path, error) from error
 
 

@@ -88,12 +88,14 @@ def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
     return targets
 
 
-def pick(examples: Examples | Sequence[Pair], order: NDArray[np.integer[Any]], size: int) -> Iterator[Block]:
+def pick(examples: Examples | Sequence[Pair], order: range | NDArray[np.integer[Any]], size: int) -> Iterator[Block]:
     """Give the examples in this order, as blocks of that size: see `blocks`."""
     for first in range(0, len(order), size):
         indices = order[first : first + size]
         if isinstance(examples, Examples):
-            yield examples.pixels[indices], examples.labels[indices]
+            # those that lie together need not be copied
+            which = slice(indices.start, indices.stop) if isinstance(indices, range) else indices
+            yield examples.pixels[which], examples.labels[which]
         else:
             yield _stack([examples[index] for index in indices])
 

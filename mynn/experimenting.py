@@ -14,7 +14,7 @@ import numpy as np
 
 from mynn import ladder
 from mynn.arguments import positive
-from mynn.data import Examples, read_csv
+from mynn.data import DataError, Examples, read_csv
 from mynn.experiment import Results, Setting, experiment, runs, side_by_side
 from mynn.network import RULES
 from mynn.progress import Bar
@@ -29,7 +29,7 @@ def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
     )
     kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
 
-    def kind(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    def kind(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         one: argparse.ArgumentParser = kinds.add_parser(name, parents=parents, help=text, description=text)
         one.add_argument(
             "--out",
@@ -38,7 +38,7 @@ def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
             default=Path("experiments", name),
             help="where results go (%(default)s)",
         )
-        one.set_defaults(run=run)
+        one.set_defaults(run=lambda options: _with_a_folder(run, options))
         return one
 
     kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
@@ -63,6 +63,14 @@ def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
             action="store_true",
             help="learn without the last 5,000 training digits and be tested on those: for choosing",
         )
+
+
+def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    try:
+        return run(options)
+    except OSError as error:  # of the data, it would be a DataError
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{options.out}: results cannot be kept here ({reason}); name another folder") from error
 
 
 def _data(options: argparse.Namespace, count: int | None = None) -> tuple[Examples, Examples]:
@@ -119,7 +127,7 @@ def _record(options: argparse.Namespace) -> int:
     if options.held_out:
         training, testing = record.held_out(training)
     folder = options.out / ("held-out" if options.held_out else "whole")
-    folder.mkdir(parents=True, exist_ok=True)
+    record.claim(folder, recipe, len(training))
     bar, lock, done = Bar(options.kind), threading.Lock(), [0] * options.seeds
 
     def work(seed: int, go_on: Callable[..., None]) -> float:

@@ -19,7 +19,7 @@
 
 #ifndef REAL
 
-#include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Parse whole lines of `numbers` whole numbers, each 0..255 and the first below `labels`; commas between, a newline at
@@ -44,173 +44,242 @@ long mynn_parse(const unsigned char *text, long length, int numbers, int labels,
 
 enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 
-#define TOGETHER 4 /* pixels, or sums, that are worked on at once: enough to keep a processor busy */
-#define ROUND(n) (((n) + TOGETHER - 1) / TOGETHER * TOGETHER)
+#define UP_TO(multiple, n) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
-static const unsigned char only_paper[8];
-#define EIGHT ((int)sizeof only_paper)
+#define FOUR 4  /* pixels with ink are taken four at a time */
+#define EIGHT 8 /* and looked for in eights, most of which are paper */
 
-/* One wheel is for every PC: there, each function is made twice, and the better one for this processor is used. */
+/* Hidden nodes are taken a line at a time. On a PC that is what comes from memory at once, 64 bytes, and what the
+   largest registers hold; on a Pi Zero, as much as keeps it from waiting for each sum before it begins the next. */
+#ifdef __x86_64__
+#define LINE (64 / (int)sizeof(REAL))
+#else
+#define LINE 4
+#endif
+
+/* One wheel is for every PC: there, each function is made three times, and the best one for this processor is used. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && __GNUC__ >= 12
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v3", "default")))
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FOR_EACH_PROCESSOR
 #endif
-#define INLINE static inline __attribute__((always_inline)) /* or the two would share the lesser one's */
+#define INLINE static inline __attribute__((always_inline)) /* or the three would share the least one's */
 
 #define NAME(name) name##_double
 #define REAL double
-#define EXP exp
+#define BITS int64_t /* how a double lies in memory: sign, exponent + 1023, 52 bits behind the point */
+#define BIAS 1023
+#define FRACTION 52
+#define FARTHEST 700 /* e to this, and to minus this, are numbers that it can still hold */
+#define TERMS 13     /* what the series of e has behind these is too small to be seen */
 #include "kernel.c"
 #undef NAME
 #undef REAL
-#undef EXP
+#undef BITS
+#undef BIAS
+#undef FRACTION
+#undef FARTHEST
+#undef TERMS
 #define NAME(name) name##_float
 #define REAL float
-#define EXP expf
+#define BITS int32_t
+#define BIAS 127
+#define FRACTION 23
+#define FARTHEST 80
+#define TERMS 7
 #include "kernel.c"
 
 #else
 
 typedef struct {
     int inputs, hidden, outputs;
-    REAL *v;       /* (inputs, wide): V transposed; `wide` is `hidden`, filled up with zeros to a multiple */
+    int wide;      /* `hidden`, filled up to whole lines with nodes that send 0 and whose weights stay 0 */
+    REAL *v;       /* (inputs, wide): V transposed */
+    REAL *who;     /* (outputs, wide) */
     REAL *rows;    /* (wide,) the sums of V's rows */
     REAL *shift;   /* (wide,) */
     REAL *signals; /* (wide,) what the hidden nodes send on */
     REAL *steps;   /* (wide,) */
-    REAL *ink;     /* (up to inputs, filled up with zeros to a multiple) x - paper, where that is not 0 */
+    REAL *results; /* (outputs,) */
+    REAL *ink;     /* (up to inputs, filled up to fours with zeros) x - paper, where that is not 0 */
     int *where;    /* which pixels these are */
+    int *eights;   /* (up to inputs / 8,) which pixels begin eight that are not all paper */
 } NAME(Work);
 
 /* How many bytes of working memory a network needs. */
-size_t NAME(mynn_room)(int inputs, int hidden) {
-    size_t wide = ROUND(hidden), most = ROUND(inputs);
-    return (inputs * wide + 4 * wide + most) * sizeof(REAL) + most * sizeof(int);
+size_t NAME(mynn_room)(int inputs, int hidden, int outputs) {
+    size_t wide = UP_TO(LINE, hidden), most = UP_TO(FOUR, inputs);
+    size_t numbers = (inputs + outputs + 4) * wide + outputs + most;
+    return 64 + numbers * sizeof(REAL) + (most + inputs / EIGHT) * sizeof(int);
 }
 
-INLINE NAME(Work) NAME(lay_out)(const REAL *wih, int inputs, int hidden, int outputs, void *room) {
-    int wide = ROUND(hidden);
-    NAME(Work) w = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .v = room};
-    w.rows = w.v + (size_t)inputs * wide;
+INLINE NAME(Work) NAME(lay_out)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs, void *room) {
+    size_t wide = UP_TO(LINE, hidden);
+    NAME(Work) w = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .wide = (int)wide};
+    w.v = (REAL *)UP_TO(64, (uintptr_t)room); /* so that a line comes from memory at once */
+    w.who = w.v + inputs * wide;
+    w.rows = w.who + outputs * wide;
     w.shift = w.rows + wide;
     w.signals = w.shift + wide;
     w.steps = w.signals + wide;
-    w.ink = w.steps + wide;
-    w.where = (int *)(w.ink + ROUND(inputs));
-    memset(w.v, 0, ((size_t)inputs + 4) * wide * sizeof(REAL));
-    for (int j = 0; j < hidden; j++)
-        for (int i = 0; i < inputs; i++) {
-            REAL weight = wih[(size_t)j * inputs + i];
-            w.v[(size_t)i * wide + j] = weight;
-            w.rows[j] += weight;
-        }
+    w.results = w.steps + wide;
+    w.ink = w.results + outputs;
+    w.where = (int *)(w.ink + UP_TO(FOUR, inputs));
+    w.eights = w.where + UP_TO(FOUR, inputs);
+    memset(w.v, 0, (inputs + outputs + 4) * wide * sizeof(REAL));
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < hidden; j++) w.rows[j] += w.v[i * wide + j] = wih[(size_t)j * inputs + i];
+    for (int k = 0; k < outputs; k++) memcpy(w.who + k * wide, who + (size_t)k * hidden, hidden * sizeof(REAL));
     return w;
 }
 
-INLINE REAL NAME(sigmoid)(REAL sum) { return 1 / (1 + EXP(-sum)); }
+/* to += factor * from: all are `wide` long, and none overlaps another. */
+INLINE void NAME(add)(REAL *restrict to, REAL factor, const REAL *restrict from, int wide) {
+    for (int j = 0; j < wide; j += LINE) {
+        REAL line[LINE];
+        for (int n = 0; n < LINE; n++) line[n] = to[j + n] + factor * from[j + n];
+        for (int n = 0; n < LINE; n++) to[j + n] = line[n];
+    }
+}
+
+/* sums += ink * V, for four pixels. */
+INLINE void NAME(add_four)(REAL *restrict sums, const REAL *ink, const REAL *v, const int *where, int wide) {
+    const REAL *v0 = v + (size_t)where[0] * wide, *v1 = v + (size_t)where[1] * wide;
+    const REAL *v2 = v + (size_t)where[2] * wide, *v3 = v + (size_t)where[3] * wide;
+    const REAL ink0 = ink[0], ink1 = ink[1], ink2 = ink[2], ink3 = ink[3];
+    for (int j = 0; j < wide; j += LINE) {
+        REAL line[LINE];
+        for (int n = 0; n < LINE; n++) line[n] = sums[j + n] + ink0 * v0[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink1 * v1[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink2 * v2[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink3 * v3[j + n];
+        for (int n = 0; n < LINE; n++) sums[j + n] = line[n];
+    }
+}
+
+/* The hidden nodes' signals times the weights of one output, summed up. */
+INLINE REAL NAME(sum)(const REAL *signals, const REAL *weights, int wide) {
+    REAL part[LINE] = {0};
+    for (int j = 0; j < wide; j += LINE)
+        for (int n = 0; n < LINE; n++) part[n] += weights[j + n] * signals[j + n];
+    for (int half = LINE / 2; half; half /= 2)
+        for (int n = 0; n < half; n++) part[n] += part[n + half];
+    return *part;
+}
+
+/* 1 / (1 + e to -sum), right but for the last digit or two. Write -sum as n * ln 2 + r, with n whole and r small: then
+   e to -sum is 2 to n, which is written straight into the bits of a number, times e to r, which is the series
+   1 + r + r * r / 2 + r * r * r / 6 and so on. The library's own exp() would take longer than all the rest on a
+   Pi Zero, whose Debian knows nothing of its floating-point unit, and a PC could not do a line of them at once. */
+INLINE REAL NAME(sigmoid)(REAL sum) {
+    static const REAL factors[] = {1, 1, 1 / 2., 1 / 6., 1 / 24., 1 / 120., 1 / 720., 1 / 5040., 1 / 40320., 1 / 362880.,
+                                   1 / 3628800., 1 / 39916800., 1 / 479001600., 1 / 6227020800.};
+    REAL x = -sum;
+    x = x < -FARTHEST ? -FARTHEST : x;
+    x = x > FARTHEST ? FARTHEST : x;
+    int n = (int)(x * (REAL)1.4426950408889634 + (REAL)1100.5) - 1100; /* x / ln 2, to the nearest */
+    REAL r = x - n * (REAL)0.693359375 + n * (REAL)2.1219444005469058e-4; /* ln 2 in two parts: the first is exact */
+    REAL power = factors[TERMS];
+    for (int term = TERMS - 1; term >= 0; term--) power = power * r + factors[term];
+    BITS bits = (BITS)(n + BIAS) << FRACTION;
+    REAL two_to_n;
+    memcpy(&two_to_n, &bits, sizeof bits);
+    return 1 / (1 + power * two_to_n);
+}
 
 /* Pixels 0..255, which `table` turns into inputs, or (pixels null) inputs as they are: to ink. Returns how many have
-   ink, and the sum of it. */
-INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL paper,
-                      REAL *sum) {
-    int count = 0;
-    REAL part[TOGETHER] = {0};
-    for (int i = 0; i < w->inputs; i++) {
-        if (pixels && i + EIGHT <= w->inputs && !memcmp(pixels + i, only_paper, EIGHT)) {
-            i += EIGHT - 1;
-            continue;
+   ink, and the sum of it. No branch asks for a single pixel: whether it has ink is not to be foretold. */
+INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL *sum) {
+    REAL paper = *table, all = 0;
+    int count = 0, eights = 0, i = 0;
+    if (pixels) {
+        for (; i + EIGHT <= w->inputs; i += EIGHT) {
+            uint64_t eight;
+            memcpy(&eight, pixels + i, EIGHT);
+            w->eights[eights] = i;
+            eights += eight != 0;
         }
-        REAL ink = (pixels ? table[pixels[i]] : inputs[i]) - paper;
-        w->where[count] = i;
-        w->ink[count] = ink;
-        count += ink != 0; /* without a branch: whether a pixel has ink is not to be foretold */
+        for (int k = 0; k < eights; k++)
+            for (int pixel = w->eights[k]; pixel < w->eights[k] + EIGHT; pixel++) {
+                w->where[count] = pixel;
+                count += pixels[pixel] != 0;
+            }
     }
-    for (; count % TOGETHER; count++) { /* no ink on pixel 0 changes nothing */
+    for (; i < w->inputs; i++) {
+        w->where[count] = i;
+        count += pixels ? pixels[i] != 0 : inputs[i] != paper;
+    }
+    for (int k = 0; k < count; k++) {
+        i = w->where[k];
+        all += w->ink[k] = (pixels ? table[pixels[i]] : inputs[i]) - paper;
+    }
+    for (; count % FOUR; count++) { /* no ink on pixel 0 changes nothing */
         w->where[count] = 0;
         w->ink[count] = 0;
     }
-    for (int k = 0; k < count; k += TOGETHER)
-        for (int lane = 0; lane < TOGETHER; lane++) part[lane] += w->ink[k + lane];
-    *sum = (part[0] + part[1]) + (part[2] + part[3]);
+    *sum = all;
     return count;
 }
 
-/* Inputs to the hidden nodes' signals. */
-INLINE void NAME(forward)(NAME(Work) *w, int count, REAL paper, REAL sum) {
-    int wide = ROUND(w->hidden);
-    REAL *restrict sums = w->signals;
+/* Ink to what the hidden nodes send on, and to the results. */
+INLINE void NAME(ask)(NAME(Work) *w, int count, REAL paper, REAL sum) {
     REAL all = sum + paper * w->inputs;
-    for (int j = 0; j < wide; j++) sums[j] = paper * w->rows[j] + all * w->shift[j];
-    for (int k = 0; k < count; k += TOGETHER) {
-        const REAL *restrict v0 = w->v + (size_t)w->where[k] * wide, *restrict v1 = w->v + (size_t)w->where[k + 1] * wide;
-        const REAL *restrict v2 = w->v + (size_t)w->where[k + 2] * wide, *restrict v3 = w->v + (size_t)w->where[k + 3] * wide;
-        const REAL ink0 = w->ink[k], ink1 = w->ink[k + 1], ink2 = w->ink[k + 2], ink3 = w->ink[k + 3];
-        for (int j = 0; j < wide; j++) sums[j] += ink0 * v0[j] + ink1 * v1[j] + (ink2 * v2[j] + ink3 * v3[j]);
-    }
-    for (int j = 0; j < w->hidden; j++) sums[j] = NAME(sigmoid)(sums[j]);
+    for (int j = 0; j < w->wide; j++) w->signals[j] = paper * w->rows[j] + all * w->shift[j];
+    for (int k = 0; k < count; k += FOUR) NAME(add_four)(w->signals, w->ink + k, w->v, w->where + k, w->wide);
+    for (int j = 0; j < w->wide; j++) w->signals[j] = NAME(sigmoid)(w->signals[j]);
+    for (int j = w->hidden; j < w->wide; j++) w->signals[j] = 0;
+    for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sum)(w->signals, w->who + (size_t)k * w->wide, w->wide);
+    for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sigmoid)(w->results[k]);
 }
 
-/* The hidden nodes' signals to one output. */
-INLINE REAL NAME(output)(const NAME(Work) *w, const REAL *weights) {
-    REAL part[TOGETHER] = {0};
-    int j = 0;
-    for (; j + TOGETHER <= w->hidden; j += TOGETHER)
-        for (int lane = 0; lane < TOGETHER; lane++) part[lane] += weights[j + lane] * w->signals[j + lane];
-    for (; j < w->hidden; j++) part[0] += weights[j] * w->signals[j];
-    return NAME(sigmoid)((part[0] + part[1]) + (part[2] + part[3]));
+/* Every step on every example: see mynn_train. */
+INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsigned char *pixels, const REAL *signals,
+                        const REAL *table, const unsigned char *labels, long count) {
+    w.wide = wide;
+    for (long n = 0; n < count; n++) {
+        const unsigned char *these = pixels ? pixels + n * w.inputs : 0;
+        REAL sum, paper = *table;
+        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum);
+        NAME(ask)(&w, inked, paper, sum);
+
+        /* Each output's weights are used for the blame, and only then moved. */
+        memset(w.steps, 0, wide * sizeof(REAL));
+        for (int k = 0; k < w.outputs; k++) {
+            REAL output = w.results[k], error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
+            REAL slope = output * (1 - output);
+            NAME(add)(w.steps, rule == GRADIENT ? error * slope : error, w.who + (size_t)k * wide, wide);
+            NAME(add)(w.who + (size_t)k * wide, rate * error * (rule == CROSS_ENTROPY ? 1 : slope), w.signals, wide);
+        }
+        for (int j = 0; j < wide; j++) {
+            REAL step = rate * w.steps[j] * w.signals[j] * (1 - w.signals[j]);
+            w.steps[j] = step;
+            w.shift[j] += paper * step;
+            w.rows[j] += sum * step;
+        }
+        /* Last come first: those rows have just been read, and are still near the processor. */
+        for (int k = inked; k-- > 0;) NAME(add)(w.v + (size_t)w.where[k] * wide, w.ink[k], w.steps, wide);
+    }
 }
 
 /* Train on `count` examples, one after the other.
 
-   wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), with a table of 256 inputs whose first is
-   paper; or, pixels null, inputs (count, inputs) with paper = *table. labels (count,): each below `outputs`.
+   wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), with a table of 256 inputs whose
+   first is paper; or, pixels null, inputs (count, inputs) with paper = *table. labels (count,): each below `outputs`.
    room: mynn_room bytes. */
 FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs, REAL rate, int rule,
                       const unsigned char *pixels, const REAL *signals, const REAL *table, const unsigned char *labels,
                       long count, void *room) {
-    NAME(Work) w = NAME(lay_out)(wih, inputs, hidden, outputs, room);
-    int wide = ROUND(hidden);
-    REAL paper = *table;
-    for (long n = 0; n < count; n++) {
-        REAL sum;
-        int inked = NAME(take)(&w, pixels ? pixels + n * inputs : 0, pixels ? 0 : signals + n * inputs, table, paper, &sum);
-        NAME(forward)(&w, inked, paper, sum);
-
-        /* Each output's weights are used for the blame, and only then moved. */
-        REAL *restrict blame = w.steps;
-        const REAL *restrict sent = w.signals;
-        memset(blame, 0, wide * sizeof(REAL));
-        for (int k = 0; k < outputs; k++) {
-            REAL *restrict weights = who + (size_t)k * hidden;
-            REAL output = NAME(output)(&w, weights);
-            REAL error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
-            REAL slope = output * (1 - output), step = rate * error * (rule == CROSS_ENTROPY ? 1 : slope);
-            REAL fault = rule == GRADIENT ? error * slope : error;
-            for (int j = 0; j < hidden; j++) {
-                blame[j] += fault * weights[j];
-                weights[j] += step * sent[j];
-            }
-        }
-
-        REAL *restrict steps = blame;
-        for (int j = 0; j < hidden; j++) steps[j] = rate * blame[j] * sent[j] * (1 - sent[j]);
-        for (int j = 0; j < hidden; j++) {
-            w.shift[j] += paper * steps[j];
-            w.rows[j] += sum * steps[j];
-        }
-        for (int k = 0; k < inked; k++) {
-            REAL *restrict v = w.v + (size_t)w.where[k] * wide;
-            REAL ink = w.ink[k];
-            for (int j = 0; j < wide; j += TOGETHER) { /* one at a time, the Pi Zero would wait for each */
-                REAL moved[TOGETHER];
-                for (int lane = 0; lane < TOGETHER; lane++) moved[lane] = v[j + lane] + ink * steps[j + lane];
-                for (int lane = 0; lane < TOGETHER; lane++) v[j + lane] = moved[lane];
-            }
-        }
-    }
-    for (int j = 0; j < hidden; j++)
-        for (int i = 0; i < inputs; i++) wih[(size_t)j * inputs + i] = w.v[(size_t)i * wide + j] + w.shift[j];
+    NAME(Work) w = NAME(lay_out)(wih, who, inputs, hidden, outputs, room);
+#ifdef __x86_64__
+    enum { CLASS = UP_TO(LINE, 50) }; /* the width of a class's network: known beforehand, it makes a PC quicker */
+    if (w.wide == CLASS) NAME(train)(w, CLASS, rate, rule, pixels, signals, table, labels, count);
+    else
+#endif
+        NAME(train)(w, w.wide, rate, rule, pixels, signals, table, labels, count);
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < hidden; j++) wih[(size_t)j * inputs + i] = w.v[(size_t)i * w.wide + j] + w.shift[j];
+    for (int k = 0; k < outputs; k++)
+        memcpy(who + (size_t)k * hidden, w.who + (size_t)k * w.wide, hidden * sizeof(REAL));
 }
 
 /* The answers to `count` examples: which output is the strongest (the first of them, where some are equal).
@@ -218,18 +287,15 @@ FOR_EACH_PROCESSOR void NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int h
 FOR_EACH_PROCESSOR void NAME(mynn_answer)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
                        const unsigned char *pixels, const REAL *signals, const REAL *table, unsigned char *answers,
                        long count, void *room) {
-    NAME(Work) w = NAME(lay_out)(wih, inputs, hidden, outputs, room);
+    NAME(Work) w = NAME(lay_out)(wih, who, inputs, hidden, outputs, room);
     for (long n = 0; n < count; n++) {
-        REAL sum, best = -1;
-        int inked = NAME(take)(&w, pixels ? pixels + n * inputs : 0, pixels ? 0 : signals + n * inputs, table, *table, &sum);
-        NAME(forward)(&w, inked, *table, sum);
-        for (int k = 0; k < outputs; k++) {
-            REAL output = NAME(output)(&w, who + (size_t)k * hidden);
-            if (output > best) {
-                best = output;
-                answers[n] = (unsigned char)k;
-            }
-        }
+        REAL sum;
+        int best = 0;
+        int inked = NAME(take)(&w, pixels ? pixels + n * inputs : 0, pixels ? 0 : signals + n * inputs, table, &sum);
+        NAME(ask)(&w, inked, *table, sum);
+        for (int k = 1; k < outputs; k++)
+            if (w.results[k] > w.results[best]) best = k;
+        answers[n] = (unsigned char)best;
     }
 }
 

@@ -160,7 +160,7 @@ class NeuralNetwork:
         random = np.random.default_rng(seed)
         count, size = len(examples), _QUICK if self._can_be_quick() else _SLOW
         for epoch in range(epochs):
-            order = random.permutation(count) if shuffle else np.arange(count)
+            order = random.permutation(count) if shuffle else range(count)
             done = epoch * count
             for rows, labels in pick(examples, order, size):
                 self._learn(rows, labels)
@@ -219,7 +219,7 @@ class NeuralNetwork:
         return np.array([np.argmax(self.query(_inputs(row))) for row in rows], np.intp)
 
 
-_QUICK, _SLOW = 1000, 100  # examples between two signs of progress
+_QUICK, _SLOW = 2000, 100  # examples between two signs of progress
 _INPUT_OF_PIXEL = scale(np.arange(256, dtype=np.uint8))  # (256,)
 
 

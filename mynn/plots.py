@@ -83,9 +83,23 @@ def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
     figure, ax = plt.subplots(figsize=(7, 4))
     curves(lines, x=x, y=y, ax=ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    keep(figure, path, dpi=120, bbox_inches="tight")
     plt.close(figure)
     return path
+
+
+def keep(figure: Figure, path: Path, **how: Any) -> None:
+    """Write a figure as a PNG file, and `how` as matplotlib has it; what goes wrong is an OSError.
+
+    A power cut, or a full disk, leaves the old picture or the new one, never a half.
+    """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        figure.savefig(unfinished, format="png", **how)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:

@@ -51,6 +51,16 @@ def held_out(training: Examples) -> tuple[Examples, Examples]:
     return training[:-HELD_OUT], training[-HELD_OUT:]
 
 
+def claim(folder: Path, recipe: Recipe, count: int) -> None:
+    """Make a folder for the networks of this recipe and so many digits; if it has others in it, it is a DataError."""
+    ours, note = f"{recipe}, {count} digits\n", folder / "recipe.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    theirs = note.read_text(encoding="utf-8") if note.exists() else ""
+    if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
+        raise DataError(f"{folder}: here are networks of another recipe; name another folder, or take this one away")
+    note.write_text(ours, encoding="utf-8")
+
+
 def train(
     recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int, int], object]
 ) -> NeuralNetwork:

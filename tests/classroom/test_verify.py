@@ -66,6 +66,16 @@ def test_truncated_csv_is_found(classroom: Classroom, faults: Verify) -> None:
     assert faults("test_mnist") == set()
 
 
+def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
+    """A picture that belongs to a lesson: the student's is cut off, and the untouched copy is gone."""
+    name = "my_own_images/gaps_3.png"
+    folder = "/home/student/notebooks"
+    with broken(classroom, f"truncate --size=100 {folder}/{name} && rm /opt/mynn/notebooks/{name}"):
+        assert faults("test_notebooks") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
+        classroom.ssh(f"sudo rm {folder}/{name}")  # what a student changed stays, but what is missing comes back
+    assert faults("test_notebooks") == set()
+
+
 def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
     """By its mode, and by what a student's program now can do."""
     with broken(classroom, "chmod 0644 /etc/jupyter/password"):

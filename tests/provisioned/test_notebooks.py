@@ -1,4 +1,4 @@
-"""The lessons."""
+"""The lessons, and the pictures that go with them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.provisioned.pi import Answers, Pi
 LOOK = """
 import json, os, pathlib, pwd, sys
 import nbformat
+from PIL import Image
 def look(name):
     path = pathlib.Path(name)
     if not path.exists():
@@ -24,21 +25,27 @@ def look(name):
     if path.owner() != sys.argv[1]:
         return "belongs to " + path.owner()
     try:
-        nbformat.validate(nbformat.read(path, 4))
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                picture.load()
+        else:
+            nbformat.validate(nbformat.read(path, 4))
     except Exception as error:
-        return f"is no valid notebook ({type(error).__name__})"
+        return f"cannot be opened ({type(error).__name__})"
 print(json.dumps({name: look(name) for name in sys.argv[2:]}))
 """
 
 
-def lessons(pi: Pi) -> list[Path]:
-    """The lessons as this computer has them."""
-    return sorted(Path(pi.settings.lessons).glob("*.ipynb"))
+def lessons(pi: Pi) -> dict[str, bytes]:
+    """The lessons and pictures as this computer has them, by their names: `a.ipynb`, `a_folder/b.png`."""
+    folder = Path(pi.settings.lessons)
+    paths = sorted([*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")])
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
 def answers(pi: Pi) -> Answers:
-    names = " ".join(shlex.quote(lesson.name) for lesson in lessons(pi))
+    names = " ".join(map(shlex.quote, lessons(pi)))
     folder, pristine = shlex.quote(pi.settings.folder), shlex.quote(pi.settings.pristine)
     look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)} {shlex.quote(pi.settings.student)} {names}"
     return pi.ask(
@@ -50,7 +57,7 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
-    """Every lesson is in the student's folder, belongs to the student, and opens."""
+    """Every lesson and picture is in the student's folder, belongs to the student, and opens."""
     assert lessons(pi), f"There is no lesson in {pi.settings.lessons} on this computer."
     assert answers["lessons"].status == 0, f"The student's folder cannot be read: {answers['lessons'].text}"
     found: dict[str, Any] = json.loads(answers["lessons"].lines[-1])
@@ -59,11 +66,7 @@ def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
 
 
 def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
-    """An untouched copy of every lesson is there, to start over from."""
+    """An untouched copy of every lesson and picture is there, to start over from."""
     found = answers["pristine"].sums
-    wrong = [
-        lesson.name
-        for lesson in lessons(pi)
-        if found.get(lesson.name) != hashlib.sha256(lesson.read_bytes()).hexdigest()
-    ]
+    wrong = [name for name, content in lessons(pi).items() if found.get(name) != hashlib.sha256(content).hexdigest()]
     assert not wrong, f"In {pi.settings.pristine}, missing or not as on this computer: {', '.join(wrong)}."

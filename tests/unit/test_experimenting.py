@@ -56,6 +56,29 @@ def test_numbers_that_make_no_sense_are_refused(data: Path, tmp_path: Path, wron
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["sweep", "ladder", "overnight"])
+def test_a_folder_that_cannot_be_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert experiment(data, file, kind) == 2
+    assert f"{file}: results cannot be kept here (" in capsys.readouterr().err
+
+
+def test_a_plot_that_finds_no_room_leaves_the_old_one(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["sweep", "--hidden", "5", "--seeds", "1", "--examples", "100"]
+    assert experiment(data, tmp_path, *options) == 0
+    old = (tmp_path / "epochs.png").read_bytes()
+    (tmp_path / "epochs.png.part").symlink_to("/dev/full")
+    assert experiment(data, tmp_path, *options, "--epochs", "2") == 2
+    assert f"{tmp_path}: results cannot be kept here (no space left on device)" in capsys.readouterr().err
+    assert (tmp_path / "epochs.png").read_bytes() == old
+    assert not list(tmp_path.glob("*.part"))
+
+
 def fill(folder: Path, examples: int) -> None:
     """Let all of the ladder's runs be done but one: 500 hidden nodes reach 0.97 + a hundredth of the seed."""
     results = Results(folder / "runs.csv", examples)
@@ -105,6 +128,8 @@ def test_the_overnight_recipe_is_scored_at_its_end(
     ]
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
+    assert experiment(data, tmp_path, "record") == 2
+    assert "whole: here are networks of another recipe; name another folder" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
     assert "500 digits are too few to hold 5000 of them back" in capsys.readouterr().err
 

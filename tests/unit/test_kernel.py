@@ -83,6 +83,30 @@ def test_outputs_that_are_equal_are_answered_by_the_first_of_them() -> None:
     assert network.predict([([0.1, 0.2, 0.3, 0.4], 0)]).tolist() == [0]
 
 
+@pytest.mark.parametrize("dtype, digits", [(np.float64, 15), (np.float32, 6)])
+def test_the_sigmoid_is_right_to_the_last_digits_for_sums_of_any_size(dtype: Any, digits: int) -> None:
+    """One input, one hidden node, one output: a step of training shows what the node sent."""
+    sums = np.concatenate([np.linspace(-40, 40, 801), [-1e30, -800.0, -709.0, -90.0, 90.0, 709.0, 800.0, 1e30]])
+    for total in sums.astype(dtype):
+        network = NeuralNetwork(1, 1, 1, 1.0, seed=1, rule="cross-entropy", dtype=dtype)
+        network.wih[:], network.who[:] = total, 0.0
+        network.fit([([1.0], 0)])  # the output is 0.5, so who moves by 0.49 times what was sent
+        sent = network.who.item() / 0.49
+        with np.errstate(over="ignore"):
+            assert sent == pytest.approx(1 / (1 + np.exp(-np.float64(total))), rel=10.0**-digits, abs=1e-34)
+
+
+def test_weights_that_are_no_numbers_any_more_stay_so() -> None:
+    quick, plain = (NeuralNetwork(4, 3, 5, 0.1, seed=1) for _ in range(2))
+    example: tuple[list[float], int] = ([0.1, 0.2, 0.3, 0.4], 2)
+    for network in (quick, plain):
+        network.wih[1, 2] = np.nan
+    assert quick.predict([example]).tolist() == [plain.query(example[0]).argmax()]
+    quick.fit([example])
+    plain.train(example[0], targets_for(2, 5))
+    assert (np.isnan(quick.wih) == np.isnan(plain.wih)).all() and np.isnan(quick.who).all()
+
+
 def test_what_does_not_fit_is_refused_before_memory_is_touched() -> None:
     wih, who, table = np.zeros((3, 4)), np.zeros((2, 3)), np.zeros(256)
     rows, labels = np.zeros((5, 4), np.uint8), np.zeros(5, np.uint8)

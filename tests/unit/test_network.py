@@ -225,7 +225,7 @@ def test_fitting_is_training_on_each_example_in_turn(rule: str, way: str) -> Non
     network, seen = small_network(rule=rule), []
     network.fit(examples, epochs=2, progress=lambda done, total: seen.append((done, total)))
     assert same(network, trained_one_by_one(examples * 2, rule))
-    size = 1000 if way == "kernel" else 100
+    size = 2000 if way == "kernel" else 100
     ends = [*range(size, 2100, size), 2100]
     assert seen == [(done + epoch * 2100, 4200) for epoch in (0, 1) for done in ends]
 
@@ -243,11 +243,11 @@ def test_shuffling_makes_another_order_each_epoch_that_its_seed_decides(way: str
 
 
 def test_progress_may_ask_the_network_as_it_is_by_then(way: str) -> None:
-    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(1500))]
+    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2500))]
     network, outputs = small_network(), []
     network.fit(examples, progress=lambda *_: outputs.append(network.query(examples[0][0])))
-    size = 1000 if way == "kernel" else 100
-    expected = [trained_one_by_one(examples[:done]).query(examples[0][0]) for done in [*range(size, 1500, size), 1500]]
+    size = 2000 if way == "kernel" else 100
+    expected = [trained_one_by_one(examples[:done]).query(examples[0][0]) for done in [*range(size, 2500, size), 2500]]
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mynn import Examples, NeuralNetwork, read_csv
-from mynn.record import OVERNIGHT, RECORD, Recipe, held_out, train
+from mynn.data import DataError
+from mynn.record import OVERNIGHT, RECORD, Recipe, claim, held_out, train
 
 SMALL = Recipe(hidden_nodes=60, epochs=4)
 
@@ -59,6 +60,21 @@ def test_training_that_was_cut_off_goes_on_as_if_it_had_not_been(training: Examp
     assert [path.name for path in cut.iterdir()] == ["seed-7-epoch-4.npz"]
     assert (train(SMALL, 7, some, cut, quiet).wih == whole.wih).all()  # done: nothing is trained any more
     assert (train(SMALL, 8, some, cut, quiet).wih != whole.wih).any()
+
+
+def test_a_folder_is_for_one_recipe_and_its_digits_only(tmp_path: Path) -> None:
+    claim(tmp_path, SMALL, 600)
+    claim(tmp_path, SMALL, 600)  # once more
+    for recipe, count in ((replace(SMALL, epochs=5), 600), (SMALL, 601)):
+        with pytest.raises(DataError, match="networks of another recipe; name another folder"):
+            claim(tmp_path, recipe, count)
+    claim(tmp_path, SMALL, 600)
+
+    old = tmp_path / "old"  # from before folders said whose they are
+    old.mkdir()
+    (old / "seed-0-epoch-120.npz").touch()
+    with pytest.raises(DataError, match="networks of another recipe"):
+        claim(old, SMALL, 600)
 
 
 def test_distorted_digits_teach_more_than_the_same_ones_again(training: Examples, mnist: Path, tmp_path: Path) -> None:
