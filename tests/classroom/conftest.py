@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.classroom.classroom import ROOT, Classroom
+from tests.classroom.image_room import ImageBuild, build
 from tests.classroom.live import LiveRun
 from tests.virtual import Fleet
 
@@ -73,3 +74,9 @@ def ten(ten_fresh: Classroom) -> Classroom:
     """Return the ten, provisioned."""
     assert ten_fresh.playbook("site").returncode == 0
     return ten_fresh
+
+
+@pytest.fixture(scope="session")
+def image_build() -> ImageBuild:
+    """Return a finished build of the image of an SD card."""
+    return build()

@@ -31,8 +31,8 @@ OURS = {
     "boot/firmware/cmdline.txt": b"console=tty0 root=PARTUUID=6d796e6e-02 rootwait quiet\n",
     "etc/fstab": b"PARTUUID=6d796e6e-02 / ext4 noatime 0 1\nPARTUUID=6d796e6e-01 /boot/firmware vfat noatime 0 0\n",
     "etc/debian_version": b"13.2\n",
-    "etc/apt/sources.list": b"deb http://deb.debian.org/debian trixie main\n"
-    b"deb http://security.debian.org/debian-security trixie-security main\n",
+    "etc/apt/sources.list": b"deb http://debian.example/debian trixie main\n"
+    b"deb http://security.example/debian-security trixie-security main\n",
     "etc/machine-id": b"",
     "etc/shadow": b"root:*:20000::::::\npi:!:20000::::::\n",
     "etc/ssl/certs/F\u0151tan\u00fas\u00edtv\u00e1ny.pem": b"a certificate",

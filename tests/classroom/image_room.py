@@ -1,0 +1,65 @@
+"""The build of an SD card's image, as the tests of it need it: killed once on the way, then finished."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.classroom.classroom import ANSIBLE, ROOT
+from tests.classroom.live import LiveRun
+from tests.virtual.mounts import mounts_below
+
+COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
+KILLED_AT = "mnist : Unpack MNIST"  # inside the image, which takes half a minute there
+
+
+@dataclass(frozen=True)
+class ImageBuild:
+    """What a build left, and what one that was killed did."""
+
+    packed: Path
+    killed_in: str
+    left_mounted: list[Path]
+    loops_before: str
+    loops_after_kill: str
+
+    @property
+    def stem(self) -> str:
+        """Name and version."""
+        return self.packed.name.removesuffix(".img.xz")
+
+    @property
+    def root(self) -> Path:
+        """The folder that it was made of."""
+        return ROOT / "build/image/root"
+
+    @property
+    def disk(self) -> Path:
+        """The image as it is on a card."""
+        return ROOT / f"build/image/{self.stem}.img"
+
+
+def loops() -> str:
+    """What loop devices there are."""
+    return subprocess.run(["losetup", "--list", "--noheadings"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def build() -> ImageBuild:
+    """Build an image, having killed an earlier build of it."""
+    before = loops()
+    environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
+    run = LiveRun(COMMAND, ROOT, environment)
+    run.when(rf"TASK \[{KILLED_AT}", 3600)
+    time.sleep(5)
+    run.kill()
+    _, task = run.tasks[-1]
+    mounted, after = mounts_below(ROOT / "build/image"), loops()
+    began = time.monotonic()
+    again = LiveRun(COMMAND, ROOT, environment)
+    assert again.wait(3600) == 0, again.output[-3000:]
+    print(f"The image took {time.monotonic() - began:.0f} s, from a first stage that was there.")
+    [packed] = (ROOT / "dist").glob("mynn-pi-zero-*.img.xz")
+    return ImageBuild(packed, task, mounted, before, after)

@@ -1,0 +1,98 @@
+"""An SD card's image, as `make image` makes it: what a real Pi Zero's firmware, its kernel and a teacher find on it.
+
+The first build on a machine takes about a quarter of an hour; what takes long of it is kept in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.classroom.classroom import ROOT
+from tests.classroom.image_files import Image, faults
+from tests.classroom.image_room import ImageBuild
+from tests.virtual.mounts import mounts_below
+
+MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
+
+
+def test_a_killed_build_leaves_nothing_mounted(image_build: ImageBuild) -> None:
+    """It was killed while it worked inside the image; the build that is tested here went on from there."""
+    assert image_build.killed_in.startswith("mnist")
+    assert image_build.left_mounted == []
+    assert image_build.loops_after_kill == image_build.loops_before
+
+
+def test_nothing_is_mounted_afterwards(image_build: ImageBuild) -> None:
+    assert mounts_below(ROOT / "build/image") == []
+
+
+def test_the_firmware_finds_all_it_needs_and_no_card_has_a_secret(image_build: ImageBuild) -> None:
+    assert list(faults(image_build.disk)) == []
+
+
+def test_apts_sources_are_the_usual_ones(image_build: ImageBuild, tmp_path: Path) -> None:
+    """Those that mmdebstrap writes where it is given none."""
+    argv = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=custom",
+        "--architectures=armel",
+        "--skip=update,check/qemu,cleanup/apt",
+    ]
+    argv += ["--components=main,non-free-firmware", "trixie", str(tmp_path / "root")]
+    subprocess.run(argv, check=True)
+    usual = (tmp_path / "root/etc/apt/sources.list").read_text(encoding="utf-8")
+    assert len(usual.splitlines()) == 3
+    assert Image(image_build.disk).read("etc/apt/sources.list") == usual
+
+
+def test_it_is_small(image_build: ImageBuild, record_property: Callable[[str, object], None]) -> None:
+    packed = image_build.packed.stat().st_size
+    used = sum(path.lstat().st_size for path in image_build.root.rglob("*") if not path.is_symlink() and path.is_file())
+    print(f"packed {packed / 1e6:.0f} MB, files {used / 1e6:.0f} MB")
+    record_property("packed", packed)
+    record_property("files", used)
+    assert packed <= MOST_PACKED
+    assert used <= MOST_FILES
+
+
+def test_what_lies_beside_it_is_true(image_build: ImageBuild) -> None:
+    """The sum, the unpacked contents, and what Raspberry Pi Imager is told."""
+    sums = Path(f"{image_build.packed}.sha256").read_text(encoding="ascii").split()
+    packed = hashlib.file_digest(image_build.packed.open("rb"), "sha256").hexdigest()
+    assert sums == [packed, image_build.packed.name]
+    with lzma.open(image_build.packed) as file:
+        unpacked = hashlib.file_digest(file, "sha256").hexdigest()
+    assert unpacked == hashlib.file_digest(image_build.disk.open("rb"), "sha256").hexdigest()
+    [manifest] = image_build.packed.parent.glob(f"{image_build.stem}*.rpi-imager-manifest")
+    [entry] = json.loads(manifest.read_text(encoding="utf-8"))["os_list"]
+    assert entry["extract_sha256"] == unpacked
+    assert entry["extract_size"] == image_build.disk.stat().st_size
+    assert entry["image_download_size"] == image_build.packed.stat().st_size
+    assert entry["devices"] == ["pi1-32bit"]
+
+
+def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None:
+    stamps = list(image_build.root.glob("opt/mynn/venv/mynn-*"))
+    assert len(stamps) == 1
+    wheel = stamps[0].read_text(encoding="utf-8").splitlines()
+    assert len(wheel) == 1 and re.search(r"armv6l\.whl$", wheel[0]), wheel
+
+
+def test_all_is_compiled_once_and_no_time_is_later_than_the_commit(image_build: ImageBuild) -> None:
+    """Python then compiles nothing at a Pi's first start, for which it could not write anyway."""
+    site = image_build.root / "opt/mynn/venv/lib/python3.13/site-packages"
+    for package in ("notebook", "jupyter_server", "mynn"):
+        for source in (site / package).glob("*.py"):
+            compiled = source.with_name("__pycache__") / f"{source.stem}.cpython-313.pyc"
+            when = int.from_bytes(compiled.read_bytes()[8:12], "little")
+            assert when == int(source.stat().st_mtime), source
+    epoch = int(subprocess.check_output(["git", "log", "-1", "--format=%ct"], cwd=ROOT))
+    late = [path for path in (image_build.root / "usr").rglob("*.py") if path.lstat().st_mtime > epoch]
+    assert late == []
