@@ -34,7 +34,7 @@ compilers:  ## so that your Pis learn far faster: a C compiler for each kind of 
 	$(SUDO) apt-get install -qy --no-install-recommends python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
 
-image: .venv/ready compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 20 minutes; later ones 4)
+image: .venv/ready compiler compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 20 minutes; later ones 4)
 	ansible-playbook playbooks/image.yml
 
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
@@ -44,7 +44,7 @@ ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace
 	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
 
-test: lint compiler browser  ## everything is tested, on virtual Pis (about 40 minutes)
+test: lint compiler compilers image-tools browser  ## everything is tested, on virtual Pis and on an image (about an hour)
 	pytest tests/unit tests/classroom
 
 lint: .venv/ready  ## what can be said of the code without running it
