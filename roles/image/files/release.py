@@ -2,7 +2,7 @@
 """Make of a card's image what a teacher carries away.
 
     release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS
-               [--url ADDRESS] [--device pi1-32bit]... [--preset 2]
+               [--url ADDRESS] [--device pi1-32bit]... [--preset 1]
 
 DIST/NAME-VERSION.cdx.json must be there already: manifest.py makes it. Beside it come, all with NAME-VERSION:
 
@@ -226,7 +226,7 @@ def main() -> None:
         "--device", action="append", choices=DEVICES, help="Imager's name of a Pi that it is for (pi1-32bit)"
     )
     parser.add_argument(
-        "--preset", type=int, default=2, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (2)"
+        "--preset", type=int, default=1, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (1)"
     )
     arguments = parser.parse_args()
     try:
