@@ -88,8 +88,9 @@ class NeuralNetwork:
         """Make an untrained network; the same seed makes the same network (None: a new one each time).
 
         The weights start at random around 0. The larger the layer they lead to, the smaller they are
-        (standard deviation: one over the root of that layer's nodes). As np.float32 they keep 7 digits
-        rather than 16, in half the memory.
+        (standard deviation: one over the root of that layer's nodes). So has the book's program, which
+        the blog's figures come from; its text goes by the layer that they come from. As np.float32 they
+        keep 7 digits rather than 16, in half the memory.
         """
         if rule not in RULES:
             raise ValueError(f"there is no rule {rule!r}; take one of {', '.join(RULES)}")
