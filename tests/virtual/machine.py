@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import time
 import uuid
 from contextlib import suppress
@@ -17,7 +16,7 @@ from .host import PROJECT, PYTHON, name_servers
 from .mounts import unmount_below
 from .pi import Pi
 from .root import ACCOUNT
-from .shell import run
+from .shell import run, spawn
 from .state import SSH_PORT, Settings, State, address_at, name_of
 
 MEMORY_MIB = 512
@@ -95,15 +94,7 @@ class Machine(Pi):
         self.guest_group.cap_memory(MEMORY_MIB)
         (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
         supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
-        # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
-        command = self.host_group.entering(["setsid", *supervisor])
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command],
-            cwd=PROJECT,
-            env={**os.environ, "LOG": str(self.log)},
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
+        spawn(self.host_group.entering(supervisor), log=self.log, cwd=PROJECT)
 
     def stop(self, patience: float = 30) -> None:
         """Shut the Pi down as its own poweroff would; kill it when it takes too long."""

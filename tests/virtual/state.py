@@ -150,12 +150,12 @@ def address_at(block: str, number: int) -> str:
 
 
 def ssh_options(state: State) -> list[str]:
-    """Return ssh's options with which a Pi's host key is known, and only the fleet's key is offered."""
+    """Return ssh's options: a Pi's host key is believed once at most, and only the fleet's key is offered."""
     return [
         "-o",
         f"UserKnownHostsFile={state.known_hosts}",
         "-o",
-        "StrictHostKeyChecking=yes",
+        "StrictHostKeyChecking=accept-new",
         "-o",
         "IdentitiesOnly=yes",
     ]
