@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.virtual import Board, Fleet
+from tests.virtual import Fleet
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
@@ -102,29 +102,3 @@ class Classroom(Room):
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the first Pi, as `pi`, who may sudo."""
         return self.fleet.ssh(self.host, command, timeout=timeout)
-
-
-@dataclass(frozen=True)
-class BoardRoom(Room):
-    """A board, which has booted and so has a name."""
-
-    board: Board
-
-    @property
-    def host(self) -> str:  # type: ignore[override]
-        """The board's own name."""
-        return self.board.name
-
-    @property
-    def inventory(self) -> Path:
-        """The board's inventory."""
-        return self.board.inventory
-
-    @property
-    def address(self) -> str:
-        """The board's address."""
-        return self.board.address
-
-    def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command on the board, as `pi`, who may sudo."""
-        return self.board.ssh(command, timeout=timeout)

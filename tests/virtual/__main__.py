@@ -9,7 +9,6 @@ from . import fleet
 from .board import ADDRESS, FOLDER, Board
 from .errors import VirtualError
 from .host import PROJECT, become_root, cache_folder
-from .pi import ssh_command
 from .shell import say, warn
 from .state import Settings, State
 
@@ -97,18 +96,16 @@ def _add_board(deeds: "argparse._SubParsersAction[Parser]") -> None:
 
 def do_board(options: argparse.Namespace) -> None:
     """Do what the command line asks of a board; for that nobody needs to be root."""
-    board = Board(options.state)
+    board = Board(options.state, address=getattr(options, "address", ADDRESS))
     if options.deed == "up":
-        board.up(options.image, options.address)
+        board.up(options.image)
     elif options.deed == "start":
         board.start()
     elif options.deed in ("stop", "kill", "down"):
         getattr(board, options.deed)()
     if options.deed in ("up", "show") and board.status() == "running":
-        facts = board.facts()
-        password, account = facts.get("password", "?"), facts.get("account", "?")
-        say(f"{board.name}: browse to http://{board.address}:8888, password {password} (account: {account})")
-        say(f"SSH: {' '.join(ssh_command(board.state, board.address, '')).strip()}")
+        password = board.facts().get("password", "not known yet")
+        say(f"{board.name}: browse to http://{board.address}:8888, password: {password}")
     else:
         say(f"{board.name}: {board.status()}.")
 

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import VirtualError
@@ -32,8 +33,9 @@ class Pi:
         """Return when somebody has really logged in over SSH."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if self._answers() and self.ssh("true").returncode == 0:
-                return
+            with suppress(subprocess.TimeoutExpired):
+                if self._answers() and self.ssh("true").returncode == 0:
+                    return
             if self.status() == "stopped" and self._has_ended():
                 raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
             time.sleep(0.1)
