@@ -28,10 +28,14 @@ FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
 NOTEBOOKS = 8888
 BOOTS = 600  # the seconds that a boot may take at most, the first one on a busy machine included
-# What only QEMU's board needs: a console on its serial port; no driver for the power domains, which it has not; and
-# no alarm a few microseconds ahead. QEMU takes one that is past by the time it is set for one that is 71 minutes ahead,
-# and on a busy host that befalls the short ones often: the board then stands still.
-_ARGUMENTS = "console=ttyAMA0,115200 initcall_blacklist=bcm2835_power_driver_init highres=off"
+# What only QEMU's board needs.
+_ARGUMENTS = (
+    "console=ttyAMA0,115200",
+    # It has no power domains.
+    "initcall_blacklist=bcm2835_power_driver_init",
+    # Two drivers want its network adapter, and with this one it does not work.
+    "modprobe.blacklist=cdc_subset",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Settings:
     """What a board was asked to be.
 
     ``image`` is what its card was made from; empty: there is no board yet. With ``icount`` its clock counts
-    instructions, a nanosecond each, instead of following the host's. ``name`` is the host name that it was found to
+    instructions, a nanosecond each, instead of keeping near the host's. ``name`` is the host name that it was found to
     have; empty until then.
     """
 
@@ -75,7 +79,7 @@ class Board(Pi):
         return "running" if self._process() else "stopped"
 
     def facts(self) -> dict[str, str]:
-        """Return what the Pi wrote for its teacher onto the card, in this-pi.txt: each value by its lower-case label."""
+        """Return what the Pi wrote onto the card for its teacher: this-pi.txt, by label in lower case."""
         try:
             text = self.card.read("this-pi.txt").decode()
         except FileNotFoundError:
@@ -223,10 +227,12 @@ class Board(Pi):
         return [
             *["qemu-system-arm", "-machine", "raspi0", "-nodefaults", "-display", "none"],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
-            *["-append", f"{boot.arguments} {_ARGUMENTS}"],
+            *["-append", " ".join([boot.arguments, *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw"],
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb"],
             *["-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"],
             *["-qmp", "stdio", "-no-reboot"],
-            *(["-icount", "shift=0"] if settings.icount else []),
+            # In both cases only instructions make time pass. Otherwise an alarm of a few microseconds is often set too
+            # late on a busy host, and to QEMU's timer that is one 71 minutes ahead: the board stands still.
+            *["-icount", "shift=0" if settings.icount else "shift=auto"],
         ]
