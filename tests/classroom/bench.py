@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from tests.classroom.classroom import ROOT, Classroom
+from tests.classroom.classroom import ROOT, Classroom, Room
 from tests.classroom.sent import sent_tasks
 from tests.virtual import Fleet
 
@@ -40,7 +40,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def site(classroom: Classroom, strategy: str) -> Run:
+def site(room: Room, strategy: str) -> Run:
     """Run site.yml and measure; a run that fails ends the benchmark."""
     environment = {
         **os.environ,
@@ -48,14 +48,14 @@ def site(classroom: Classroom, strategy: str) -> Run:
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
     }
     began = time.monotonic()
-    done = subprocess.run(
-        classroom.command("site"), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(room.command("site"), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
     if done.returncode:
         sys.exit(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}\nThe benchmark ended here: site.yml failed.")
     said = json.loads(done.stdout)
-    return Run(seconds, sum(host["changed"] for host in said["stats"].values()), len(sent_tasks(said["plays"])))
+    return Run(
+        seconds, sum(host["changed"] for host in said["stats"].values()), len(sent_tasks(said["plays"], room.host))
+    )
 
 
 def fresh(fleet: Fleet, size: int, delay_ms: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 LOCAL_ACTIONS = ("assert", "debug", "fail", "include_tasks", "set_fact", "validate_argument_spec")
 
 
-def sent_tasks(plays: list[dict[str, Any]], host: str = "pi-01") -> list[str]:
+def sent_tasks(plays: list[dict[str, Any]], host: str) -> list[str]:
     """Return the tasks of a run's JSON that something was sent to that Pi for."""
     results = [(task["task"]["name"], task["hosts"].get(host)) for play in plays for task in play["tasks"]]
     return [

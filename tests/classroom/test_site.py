@@ -52,7 +52,7 @@ def site_counted(classroom: Classroom, *python: str) -> Sent:
     said = json.loads(done.stdout)
     log = classroom.ssh(f"sudo journalctl --quiet --after-cursor='{cursor}' --grep='Invoked with'").stdout
     processes = [int(number) for number in re.findall(r" ansible-[\w.]+\[(\d+)\]: Invoked", log)]
-    return Sent(said["stats"][classroom.host]["changed"], sent_tasks(said["plays"]), processes)
+    return Sent(said["stats"][classroom.host]["changed"], sent_tasks(said["plays"], classroom.host), processes)
 
 
 def python_without_mitogen(folder: Path) -> Path:

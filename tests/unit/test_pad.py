@@ -22,7 +22,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_play
 
 from mynn import DataError, NeuralNetwork, read_csv
 from mynn.pad import EMPTY, SIDE, Pad
-from tests.classroom.test_browser import ARGUMENTS, CHROMIUM
+from tests.classroom.browser import ARGUMENTS, CHROMIUM
 from tests.unit.conftest import PROJECT
 
 Strokes = list[list[tuple[float, float]]]

@@ -1,4 +1,4 @@
-"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|reset|freeze|thaw|unplug|plug``."""
+"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|reset|freeze|thaw|unplug|plug|board``."""
 
 import argparse
 import sys
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import fleet
+from .board import ADDRESS, FOLDER, Board
 from .errors import VirtualError
 from .host import PROJECT, become_root, cache_folder
-from .shell import warn
+from .shell import say, warn
 from .state import Settings, State
 
 DEEDS = {
@@ -20,6 +21,13 @@ DEEDS = {
     "thaw": "let it go on",
     "unplug": "pull a Pi's network cable",
     "plug": "put it in again",
+}
+BOARD_DEEDS = {
+    "start": "switch it on, with the card it has",
+    "stop": "shut it down in order",
+    "kill": "cut its power",
+    "show": "say how it is",
+    "down": "remove it, its card and its key",
 }
 
 
@@ -69,7 +77,37 @@ def parser() -> Parser:
     for deed, text in DEEDS.items():
         one = commands.add_parser(deed, parents=[every], help=text)
         one.add_argument("name", help="such as pi-01")
+    board = commands.add_parser("board", help="a Pi Zero that boots the image of an SD card, in QEMU")
+    _add_board(board.add_subparsers(dest="deed", required=True, metavar="DEED", parser_class=Parser))
     return main
+
+
+def _add_board(deeds: "argparse._SubParsersAction[Parser]") -> None:
+    every = Parser(add_help=False)
+    every.add_argument(
+        "--state", type=Path, default=FOLDER, metavar="FOLDER", help="where its card is (default: build/board)"
+    )
+    up = deeds.add_parser("up", parents=[every], help="boot a card of an image, or carry on with the one that is there")
+    up.add_argument("--image", type=Path, required=True, help="an .img or .img.xz, which stays as it is")
+    up.add_argument("--address", default=ADDRESS, help="where the host reaches it (default: %(default)s)")
+    for deed, text in BOARD_DEEDS.items():
+        deeds.add_parser(deed, parents=[every], help=text)
+
+
+def do_board(options: argparse.Namespace) -> None:
+    """Do what the command line asks of a board; for that nobody needs to be root."""
+    board = Board(options.state, address=getattr(options, "address", ADDRESS))
+    if options.deed == "up":
+        board.up(options.image)
+    elif options.deed == "start":
+        board.start()
+    elif options.deed in ("stop", "kill", "down"):
+        getattr(board, options.deed)()
+    if options.deed in ("up", "show") and board.status() == "running":
+        password = board.facts().get("password", "not known yet")
+        say(f"{board.name}: browse to http://{board.address}:8888, password: {password}")
+    else:
+        say(f"{board.name}: {board.status()}.")
 
 
 def ports(text: str) -> tuple[int, ...]:
@@ -92,6 +130,9 @@ def make_folders(*folders: Path) -> None:
 def do(arguments: list[str]) -> None:
     """Do what the command line asks for."""
     options = parser().parse_args(arguments)
+    if options.command == "board":
+        do_board(options)
+        return
     state = State(options.state)
     full = [*arguments, "--state", str(state.folder)]
     if options.command == "up":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .errors import VirtualError
 from .host import PROJECT, PYTHON
-from .machine import ssh_command
+from .pi import ssh_command
 from .state import State, address_at
 
 

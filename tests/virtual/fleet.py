@@ -15,7 +15,7 @@ from .machine import MEMORY_MIB, Machine, remove_outside
 from .mounts import mounts_below, unmount_below
 from .root import ensure_root
 from .shell import say, stage
-from .state import LARGEST_FLEET, SSH_PORT, Settings, State
+from .state import LARGEST_FLEET, SSH_PORT, Settings, State, address_at, name_of
 
 
 @contextmanager
@@ -86,7 +86,8 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
             say(f"There are {len(numbers)} already: all are kept (`down` removes them).")
         machines = [Machine(state, wanted, root, number) for number in numbers]
         started = _start(machines)
-        state.write_inventory(wanted, numbers)
+        state.write_known_hosts(wanted, numbers)
+        state.write_inventory({name_of(number): address_at(wanted.address, number) for number in numbers})
         if started:
             with stage(f"Waiting for SSH on {_names(started)}"):
                 for machine in started:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import time
 import uuid
 from contextlib import suppress
@@ -15,9 +14,10 @@ from pathlib import Path
 from .errors import VirtualError
 from .host import PROJECT, PYTHON, name_servers
 from .mounts import unmount_below
+from .pi import Pi
 from .root import ACCOUNT
-from .shell import run
-from .state import SSH_PORT, Settings, State, address_at, name_of, ssh_options
+from .shell import run, spawn
+from .state import SSH_PORT, Settings, State, address_at, name_of
 
 MEMORY_MIB = 512
 # Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of
@@ -27,7 +27,7 @@ _NETWORKS = Path("/run/user/65534/netns")
 _OUTSIDE = (_NETWORKS, Path("/run/systemd/nspawn/unix-export"), Path("/run/systemd/nspawn/propagate"))
 
 
-class Machine:
+class Machine(Pi):
     """A virtual Pi of a fleet. Its disk is an overlay over the suite's root."""
 
     def __init__(self, state: State, settings: Settings, root: Path, number: int) -> None:
@@ -94,29 +94,7 @@ class Machine:
         self.guest_group.cap_memory(MEMORY_MIB)
         (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
         supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
-        # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
-        command = self.host_group.entering(["setsid", *supervisor])
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "daemon", *command],
-            cwd=PROJECT,
-            env={**os.environ, "LOG": str(self.log)},
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
-
-    def wait_for_ssh(self, patience: float = 90) -> None:
-        """Return when somebody has really logged in over SSH."""
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if self._answers() and self.ssh("true").returncode == 0:
-                return
-            if self.status() == "stopped" and self._has_ended():
-                raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
-            time.sleep(0.1)
-        raise VirtualError(
-            f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
-            f"within {patience:.0f} s: {self._last_words()}"
-        )
+        spawn(self.host_group.entering(supervisor), log=self.log, cwd=PROJECT)
 
     def stop(self, patience: float = 30) -> None:
         """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
@@ -154,12 +132,6 @@ class Machine:
         for pid in self.host_group.members():
             if _program(pid) == "pasta":
                 os.kill(pid, signal.SIGCONT if plugged else signal.SIGSTOP)
-
-    def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on the Pi over SSH, as its account ``pi``."""
-        return subprocess.run(
-            ssh_command(self.state, self.address, command), capture_output=True, text=True, timeout=timeout, check=False
-        )
 
     # -- steps -----------------------------------------------------------------------------------------
 
@@ -207,21 +179,6 @@ class Machine:
         for path in (ssh, ssh / "authorized_keys"):
             os.chown(path, owner.st_uid, owner.st_gid)
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection((self.address, SSH_PORT), timeout=5) as connection:
-                return connection.recv(4) == b"SSH-"
-        except OSError:
-            return False
-
-    def _has_ended(self) -> bool:
-        time.sleep(0.3)  # the supervisor may not have entered its group yet
-        return self.status() == "stopped"
-
-    def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
-
 
 def remove_outside(names: str) -> int:
     """Remove what machines have outside their state folder; ``names`` is a glob pattern. Return how many mounts."""
@@ -236,25 +193,6 @@ def remove_outside(names: str) -> int:
         with suppress(OSError):  # another fleet's are there, or it is gone
             folder.rmdir()
     return count
-
-
-def ssh_command(state: State, address: str, command: str) -> list[str]:
-    """Return the words that run a command on the Pi at that address."""
-    return [
-        "ssh",
-        "-n",
-        "-i",
-        str(state.key),
-        "-p",
-        str(SSH_PORT),
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=10",
-        *ssh_options(state),
-        f"{ACCOUNT}@{address}",
-        command,
-    ]
 
 
 def _program(pid: int) -> str:

@@ -1,5 +1,6 @@
 """Running other programs, and saying what is being done and how long it took."""
 
+import os
 import subprocess
 import sys
 import time
@@ -77,6 +78,21 @@ def run(
         last = said[-1] if said else "nothing"
         raise VirtualError(f"{doing} failed: {words[0]} ended with {done.returncode} and said: {last}{where}.")
     return output
+
+
+def spawn(argv: Sequence[str | Path], *, log: Path, cwd: Path) -> int:
+    """Start a program that goes on without us, in a session of its own; return its process id."""
+    # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'setsid "$@" </dev/null >>"$LOG" 2>&1 & echo $!', "daemon", *map(str, argv)],
+        cwd=cwd,
+        env={**os.environ, "LOG": str(log)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
 
 
 def warn(text: str) -> None:

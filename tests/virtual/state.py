@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -113,14 +114,19 @@ class State:
             )
         own(self.key, self.key.with_suffix(".pub"))
 
-    def write_inventory(self, settings: Settings, numbers: list[int]) -> None:
-        """Write the inventory and the Pis' host keys, for Ansible and ssh."""
-        known, lines = [], ["# Written by `python3 -m tests.virtual up`; gone after `down`.", "[pis]"]
+    def write_known_hosts(self, settings: Settings, numbers: list[int]) -> None:
+        """Write the Pis' host keys, for ssh."""
+        known = []
         for number in numbers:
-            address = address_at(settings.address, number)
-            lines.append(f"{name_of(number)} ansible_host={address}")
             key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
-            known.append(f"[{address}]:{SSH_PORT} {key[0]} {key[1]}")
+            known.append(f"[{address_at(settings.address, number)}]:{SSH_PORT} {key[0]} {key[1]}")
+        self.known_hosts.write_text("\n".join(known) + "\n")
+        own(self.known_hosts)
+
+    def write_inventory(self, addresses: Mapping[str, str]) -> None:
+        """Write the inventory for Ansible, of each Pi's address by its name."""
+        lines = ["# Written by `python3 -m tests.virtual`; gone after `down`.", "[pis]"]
+        lines += [f"{name} ansible_host={address}" for name, address in addresses.items()]
         lines += [
             "",
             "[pis:vars]",
@@ -129,9 +135,8 @@ class State:
             f"ansible_ssh_private_key_file={self.key}",
             f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'",
         ]
-        self.known_hosts.write_text("\n".join(known) + "\n")
         self.inventory.write_text("\n".join(lines) + "\n")
-        own(self.known_hosts, self.inventory)
+        own(self.inventory)
 
 
 def name_of(number: int) -> str:
@@ -145,12 +150,12 @@ def address_at(block: str, number: int) -> str:
 
 
 def ssh_options(state: State) -> list[str]:
-    """Return ssh's options with which a Pi's host key is known, and only the fleet's key is offered."""
+    """Return ssh's options: a Pi's host key is believed once at most, and only the fleet's key is offered."""
     return [
         "-o",
         f"UserKnownHostsFile={state.known_hosts}",
         "-o",
-        "StrictHostKeyChecking=yes",
+        "StrictHostKeyChecking=accept-new",
         "-o",
         "IdentitiesOnly=yes",
     ]

@@ -1,0 +1,122 @@
+"""The SD card of a board: a disk image, its FAT partition, and what the firmware would read there.
+
+The card is a file of its own, copied from an image so that what is empty takes no room, and made as large as a card is
+to be. It is kept raw, not as an overlay: mtools and e2fsck, which look at it from the outside, read nothing else.
+"""
+
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import VirtualError
+from .shell import run
+
+_SECTOR = 512
+_SMALLEST = 4 << 30
+# The sections of config.txt that hold for a Pi Zero.
+_ITS_SECTIONS = ("all", "pi0")
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What the firmware takes from the card: kernel, initramfs and device tree by name, and the kernel's arguments."""
+
+    kernel: str
+    initramfs: str
+    device_tree: str
+    arguments: str
+
+
+class Card:
+    """An SD card: MBR, a FAT partition to boot from, then the root."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write_image(self, image: Path) -> None:
+        """Flash the card, whole or not at all; the image (.img or .img.xz) stays as it is."""
+        partial = self.path.with_suffix(".partial")
+        copy = {
+            ".img": 'cp --sparse=always --reflink=auto "$1" "$2"',
+            ".xz": 'xz --decompress --stdout --threads=0 "$1" >"$2"',
+        }.get(image.suffix)
+        if not copy:
+            raise VirtualError(f"{image} is no image of a card; give one that ends in .img or .img.xz.")
+        run(["sh", "-c", copy, "copy", image, partial], doing=f"Copying {image.name} onto the card")
+        # QEMU takes a power of two only, and the first boot is to find a card that it can grow onto.
+        size = max(_SMALLEST, 1 << partial.stat().st_size.bit_length())
+        os.truncate(partial, size)
+        partial.rename(self.path)
+
+    def partition(self, number: int) -> tuple[int, int]:
+        """Return where a partition starts and how long it is, in bytes; number counts from 1."""
+        with self.path.open("rb") as file:
+            table = file.read(_SECTOR)
+        first, count = struct.unpack_from("<II", table, 446 + 16 * (number - 1) + 8)
+        if table[510:] != b"\x55\xaa" or not count:
+            raise VirtualError(f"{self.path} has no partition {number}: is it the image of a card?")
+        return first * _SECTOR, count * _SECTOR
+
+    def read(self, name: str) -> bytes:
+        """Return a file of the FAT partition; FileNotFoundError: there is none."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "file")
+            try:
+                self._mtools("mcopy", f"::{name}", copy)
+            except VirtualError as error:
+                if "not found" in str(error):
+                    raise FileNotFoundError(name) from None
+                raise
+            return copy.read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the FAT partition, as a teacher's computer would. The board must be off."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "file")
+            copy.write_bytes(content)
+            self._mtools("mcopy", "-o", copy, f"::{name}")
+
+    def _mtools(self, program: str, *arguments: str | Path) -> None:
+        at = f"{self.path}@@{self.partition(1)[0]}"
+        run([program, "-i", at, *arguments], doing=f"Reading or writing the FAT partition of {self.path}")
+
+    def boot(self) -> Boot:
+        """Read config.txt and cmdline.txt as the firmware of a Pi Zero does."""
+        try:
+            settings = read_config(self.read("config.txt").decode())
+            arguments = self.read(settings.get("cmdline", "cmdline.txt")).decode()
+        except FileNotFoundError as error:
+            raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi boots from it.") from None
+        tree = "bcm2835-rpi-zero.dtb" if settings.get("upstream_kernel") == "1" else "bcm2708-rpi-zero.dtb"
+        return Boot(
+            kernel=settings.get("kernel", "kernel.img"),
+            initramfs=settings.get("initramfs", "").split(" ")[0],
+            device_tree=settings.get("device_tree", tree),
+            arguments=" ".join(arguments.split("\n")[0].split()),
+        )
+
+    def faults(self) -> str:
+        """Return what e2fsck finds wrong with the root; empty: it is clean. The board must be off."""
+        root = f"{self.path}?offset={self.partition(2)[0]}"
+        try:
+            run(["e2fsck", "-f", "-n", root], doing="Checking the card's root")
+        except VirtualError as error:
+            return str(error)
+        return ""
+
+
+def read_config(text: str) -> Mapping[str, str]:
+    """Return the settings of a config.txt that hold for a Pi Zero."""
+    settings, holds = {}, True
+    for line in (line.partition("#")[0].strip() for line in text.splitlines()):
+        if line.startswith("["):
+            holds = line.strip("[]") in _ITS_SECTIONS
+        elif holds and line.startswith("initramfs "):
+            settings["initramfs"] = line.split(maxsplit=1)[1]
+        elif holds and "=" in line:
+            name, _, value = line.partition("=")
+            settings[name.strip()] = value.strip()
+    return settings
