@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify compilers image image-tools ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify compilers image image-tools board board-stop board-tools power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,15 @@ compilers:  ## so that your Pis learn far faster: a C compiler for each kind of 
 image: .venv/ready compiler compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 20 minutes; later ones 4)
 	ansible-playbook playbooks/image.yml
 
+board: .venv/ready board-tools  ## a Pi Zero, emulated, boots the newest image in dist (IMAGE=...), and can be browsed to
+	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
+
+board-stop:  ## it ends, and nothing of it stays
+	@$(PYTHON) -m tests.virtual board down
+
+power-cuts: .venv/ready board-tools  ## its power is cut at twenty moments (hours): dist/power-cuts.txt
+	python -m tests.classroom.power_cuts
+
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
 record:  ## as far as the network goes: dist/record (about half an hour)
 overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)
@@ -44,7 +53,7 @@ ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace
 	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
 
-test: lint compiler compilers image-tools browser  ## everything is tested, on virtual Pis and on an image (about an hour)
+test: lint compiler compilers image-tools board-tools browser  ## everything is tested, on virtual Pis and on an image (about an hour)
 	pytest tests/unit tests/classroom
 
 lint: .venv/ready  ## what can be said of the code without running it
@@ -94,6 +103,12 @@ image-tools:
 	    echo "== The tools that make an image" && $(SUDO) apt-get update -q && \
 	    $(SUDO) apt-get install -qy --no-install-recommends bmap-tools dosfstools e2fsprogs fdisk mmdebstrap mtools xz-utils \
 	        $$(apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static); }
+
+# An emulator of the whole Pi Zero, and what changes a device tree for it.
+board-tools:
+	@[ $$(command -v qemu-system-arm fdtput mcopy xz | wc -l) -eq 4 ] || { \
+	    echo "== An emulator of the Pi Zero" && $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -qy --no-install-recommends qemu-system-arm device-tree-compiler mtools xz-utils; }
 
 # What only the tests need.
 browser:

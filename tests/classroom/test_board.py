@@ -1,0 +1,102 @@
+"""The image on a Pi Zero, which is a board of QEMU's: what a school does with a card on its first day, in that order.
+
+A board is slow (a first boot takes minutes), so all tests here share one card. Its time is its own: what is measured in
+the host's seconds is printed and not tested.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.classroom.board_measure import memory, time_to_page
+from tests.classroom.board_room import BoardRoom, use_apt_sources
+from tests.classroom.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
+from tests.classroom.classroom import ROOT, recap
+from tests.classroom.image_room import ImageBuild
+from tests.classroom.power_cuts import Student, come_back, cut
+from tests.virtual import Board
+
+MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook server idle
+# What the first run of site.yml changes on a Pi that came up from the image: the password is the control node's then.
+FIRST_RUN = {
+    "jupyter : Leave the password's hash where only root reads it",
+    "jupyter : Make it a service",
+    "jupyter : Start the server, now and at each boot",
+}
+PATIENCE = 20 * 60_000  # in Playwright's milliseconds
+
+
+@pytest.fixture(scope="module")
+def room(image_build: ImageBuild) -> Iterator[BoardRoom]:
+    """A board with a fresh card, once its page is there."""
+    board = Board(ROOT / "build/board-tests", address="127.77.91.1")
+    board.down()
+    board.insert(image_build.disk)
+    print("The first boot to the page took", time_to_page(board))
+    yield BoardRoom(board)
+    board.down()
+
+
+def test_it_comes_up_as_a_pi_of_its_own(room: BoardRoom) -> None:
+    """It has the name that its serial number gives it, the whole card, swap in RAM, and no unit that failed."""
+    name = f"mynn-{room.board.serial[-6:]}"
+    assert room.asked("hostname").strip() == name
+    assert room.board.facts()["name"] == name
+    room.asked("systemctl is-system-running --wait || true", timeout=900)
+    assert room.asked("systemctl list-units --failed --no-legend --plain") == ""
+    size = int(room.asked("df --output=size --block-size=1M /").split()[1])
+    assert size > 3500  # of a card of 4 GiB
+    assert "/dev/zram0" in room.asked("cat /proc/swaps")
+
+
+def test_the_server_leaves_room_for_programs(room: BoardRoom, record_property: Callable[[str, object], None]) -> None:
+    used = memory(room)
+    print(used)
+    record_property("used_mib", used.used)
+    assert used.used <= MOST_MEMORY
+
+
+def test_the_lesson_runs_in_a_browser(room: BoardRoom) -> None:
+    with copied_lessons(room) as folder, open_browser(PATIENCE) as browser:
+        page = signed_in(browser, room)
+        cells = run_all(page, url_of(room), f"{folder}/{TURNING}", PATIENCE)
+        turned = cells.locator(".jp-RenderedImage img").last
+        take_screenshot(page, room, "board", turned)
+        assert cells.locator(".jp-RenderedImage img").count() >= 3
+
+
+def test_image_and_playbook_agree(room: BoardRoom, record_property: Callable[[str, object], None]) -> None:
+    """The first site.yml changes nothing but what is the control node's to choose; the second changes nothing."""
+    use_apt_sources(room)
+    first = room.playbook("site")
+    assert first.returncode == 0, first.stdout[-3000:]
+    changed = set()
+    for task, said in re.findall(
+        r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \*+\n((?:(?!TASK|RUNNING).*\n)*)", first.stdout, re.M
+    ):
+        if re.search(r"^changed: ", said, re.M):
+            changed.add(task)
+    assert changed <= FIRST_RUN
+    began = time.monotonic()
+    second = room.playbook("site")
+    print(f"A run that changes nothing took {time.monotonic() - began:.0f} s.")
+    record_property("noop_seconds", time.monotonic() - began)
+    assert second.returncode == 0
+    assert recap(second.stdout)[room.host].changed == 0
+
+
+def test_verify_finds_nothing_wrong(room: BoardRoom) -> None:
+    assert room.playbook("verify", timeout=3600).returncode == 0
+
+
+def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(room: BoardRoom) -> None:
+    """It comes back by itself, with what was acknowledged, and site.yml converges. `make power-cuts` does twenty."""
+    student = Student(room)
+    cut(room, room.board.card.path, student, "saving", 7.5)
+    outcome = come_back(room, student)
+    print(outcome)
+    assert outcome.faults == []
