@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import requests
 
@@ -111,7 +111,6 @@ class Watched:
     used: float = 0
     swapped: float = 0
     swapped_out: float = 0
-    lines: list[str] = field(default_factory=list)
 
 
 @contextmanager

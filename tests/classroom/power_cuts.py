@@ -10,7 +10,8 @@ and apt at work. After each cut the board is switched on again, and then, withou
 - site.yml succeeds, and its next run changes nothing;
 - after an orderly shutdown e2fsck finds nothing wrong with the card.
 
-What a cut is, and what it is not, tests/virtual/board.py says. The table is also kept in dist/power-cuts.txt.
+What a cut is, and what it is not, tests/virtual/board.py says. The table is also kept in dist/power-cuts.txt, and the
+card of a cut that did harm in build/board-cuts.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
+from tests.classroom.bench import say
 from tests.classroom.board_measure import time_to_page
 from tests.classroom.board_room import BoardRoom, newest_image, use_apt_sources
 from tests.classroom.browser import url_of
 from tests.classroom.classroom import ROOT, recap
 from tests.classroom.live import LiveRun
 from tests.provisioned.notebook_server import NotebookServer
-from tests.virtual import Board
+from tests.virtual import Board, VirtualError
 from tests.virtual.pi import ssh_command
 
 # What a cut falls into, and from how many of its seconds the moment is drawn.
@@ -215,26 +218,36 @@ def main() -> None:
     image = options.image or newest_image()
     board = Board(ROOT / "build/board-cuts", address="127.77.90.3")
     room = BoardRoom(board)
-    student, faults = Student(room), 0
+    student, bad = Student(room), 0
     rows = [f"{options.count} power cuts, seed {options.seed}, {image.name}", HEAD]
-    print("\n".join(rows), flush=True)
+    say("\n".join(rows))
     board.down()
-    try:
+    log = ROOT / "build/power-cuts.log"
+    with log.open("w", encoding="utf-8", buffering=1) as file, redirect_stdout(file):  # what the playbooks say
         for number, (kind, moment) in enumerate(cuts(options.count, options.seed), start=1):
-            if kind != "first boot":  # which the first cut always falls into
-                time_to_page(board)
-            cut(room, image, student, kind, moment)
-            outcome = come_back(room, student)
-            faults += bool(outcome.faults)
+            try:
+                if kind != "first boot":
+                    board.insert(image)
+                    time_to_page(board)
+                    use_apt_sources(room)
+                cut(room, image, student, kind, moment)
+                outcome = come_back(room, student)
+            except (AssertionError, VirtualError, subprocess.TimeoutExpired) as error:
+                outcome = Outcome(faults=[str(error)])
             rows.append(row(number, kind, moment, outcome))
-            print(rows[-1], flush=True)
-    finally:
+            say(rows[-1])
+            if outcome.faults:  # the card is kept to be looked at, and the next cut has a fresh one
+                bad += 1
+                board.kill()
+                board.card.path.rename(board.card.path.with_name(f"cut-{number}.img"))
+                board.down()
+                student.saved = Saved()
         board.down()
-    rows.append(f"{len(rows) - 2 - faults} of {options.count} cuts did no harm.")
-    print(rows[-1])
+    rows.append(f"{options.count - bad} of {options.count} cuts did no harm.")
+    print("\n".join(rows))
     (ROOT / "dist").mkdir(exist_ok=True)
     (ROOT / "dist/power-cuts.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    sys.exit(bool(faults))
+    sys.exit(bool(bad))
 
 
 if __name__ == "__main__":

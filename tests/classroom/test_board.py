@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.classroom.board_measure import memory, time_to_page
+from tests.classroom.board_measure import memory, time_to_page, wait_for_page
 from tests.classroom.board_room import BoardRoom, use_apt_sources
 from tests.classroom.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
 from tests.classroom.classroom import ROOT, recap
@@ -30,6 +30,10 @@ FIRST_RUN = {
 PATIENCE = 20 * 60_000  # in Playwright's milliseconds
 
 
+# What makes a Pi one of its own; a student can read all of it.
+IDENTITY = "cat /etc/machine-id /etc/hostname /etc/ssh/ssh_host_ed25519_key.pub"
+
+
 @pytest.fixture(scope="module")
 def room(image_build: ImageBuild) -> Iterator[BoardRoom]:
     """A board with a fresh card, once its page is there."""
@@ -41,10 +45,21 @@ def room(image_build: ImageBuild) -> Iterator[BoardRoom]:
     board.down()
 
 
-def test_it_comes_up_as_a_pi_of_its_own(room: BoardRoom) -> None:
+@pytest.fixture(scope="module")
+def identity(room: BoardRoom) -> list[str]:
+    """Machine id, name, host key and passwords of that card's Pi, as it made them."""
+    return [*room.asked(IDENTITY).splitlines(), *passwords(room.board)]
+
+
+def passwords(board: Board) -> list[str]:
+    """The two passwords that the Pi made for itself."""
+    return [board.facts()["password"], board.facts()["account password"]]
+
+
+def test_it_comes_up_as_a_pi_of_its_own(room: BoardRoom, identity: list[str]) -> None:
     """It has the name that its serial number gives it, the whole card, swap in RAM, and no unit that failed."""
     name = f"mynn-{room.board.serial[-6:]}"
-    assert room.asked("hostname").strip() == name
+    assert identity[1] == room.asked("hostname").strip() == name
     assert room.board.facts()["name"] == name
     room.asked("systemctl is-system-running --wait || true", timeout=900)
     assert room.asked("systemctl list-units --failed --no-legend --plain") == ""
@@ -100,3 +115,29 @@ def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(room: BoardRoom) ->
     outcome = come_back(room, student)
     print(outcome)
     assert outcome.faults == []
+
+
+def test_a_second_card_shares_nothing_and_comes_up_on_defaults(image_build: ImageBuild, identity: list[str]) -> None:
+    """Its classroom.yml has a mistake, and its first boot is cut off just when it has found its passwords."""
+    board = Board(ROOT / "build/board-second", address="127.77.92.1")
+    board.down()
+    try:
+        board.insert(image_build.disk, "hostname: Pi 07")
+        board.switch_on()
+        deadline = time.monotonic() + 600
+        while not board.facts():
+            assert time.monotonic() < deadline, "It writes no this-pi.txt."
+            time.sleep(0.2)
+        board.kill()
+        board.switch_on()
+        server = wait_for_page(BoardRoom(board))
+        assert "hostname: a name has no blanks" in board.card.read("classroom-error.txt").decode()
+        assert board.facts()["name"] == f"mynn-{board.serial[-6:]}"
+        assert server.sign_in(board.facts()["password"])
+        with server.kernel() as kernel:
+            said = kernel.run(f"import subprocess; print(subprocess.getoutput({IDENTITY!r}))")
+        other = [*said.text.splitlines(), *passwords(board)]
+        assert len(other) == len(identity) == 5, said
+        assert not [one for one, another in zip(identity, other, strict=True) if one == another]
+    finally:
+        board.down()

@@ -1,0 +1,159 @@
+"""`make board-bench`: what a Pi Zero takes for what it does, measured on a board that boots an image.
+
+    python -m tests.classroom.board_bench [--image IMAGE] [--idle-minutes 10] [--no-ops 3]
+
+Two clocks: "host" seconds are this computer's, and grow with what else it does ("board": by the board's clock, which
+follows). "Counted" ones are the board's own while each instruction takes it a nanosecond (QEMU's -icount shift=0): the
+same on a busy computer as on an idle one, but no prediction of a real Pi's seconds, whose instructions wait for memory.
+Ratios can be trusted in both.
+
+The table is also kept in dist/board-bench.txt; an hour and a half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from tests.classroom.bench import STRATEGIES, Run, say, site
+from tests.classroom.board_measure import (
+    memory,
+    play_lesson,
+    settle,
+    time_to_page,
+    wait_for_page,
+    watched_memory,
+    written_in_an_hour,
+)
+from tests.classroom.board_room import BoardRoom, newest_image, use_apt_sources
+from tests.classroom.classroom import ROOT
+from tests.virtual import Board
+
+MYNN = "/opt/mynn/venv/bin/mynn"
+REAL, COMPILED = "the book's loop", "mynn, compiled"
+
+
+class Table:
+    """The figures, each shown as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def add(self, what: str, figure: str, wanted: str = "") -> None:
+        """Add a row; the computer's load when it was measured goes with it."""
+        self.rows.append(f"{what:<66}  {figure:>18}  {wanted:<12}  load {os.getloadavg()[0]:.1f}")
+        say(self.rows[-1])
+
+
+def as_student(room: BoardRoom, command: str) -> str:
+    """Run a command as the student, and return what it printed."""
+    return room.asked(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
+
+
+def boots(room: BoardRoom, table: Table) -> None:
+    """From power to a page: a card's first time, and a later one."""
+    for which in ("first", "second"):
+        room.board.stop()
+        boot = time_to_page(room.board)
+        table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
+
+
+def at_rest(room: BoardRoom, table: Table, minutes: float) -> None:
+    """What an idle board takes of its memory and its card."""
+    settle(room)
+    found = memory(room)
+    table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
+    table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
+    hour = written_in_an_hour(room, minutes)
+    table.add(f"written to the card in an idle hour (from {minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
+
+
+def a_lesson(room: BoardRoom, table: Table) -> None:
+    """What the Pi Zero run costs, all cells of its lesson."""
+    with watched_memory(room) as watched:
+        seconds = play_lesson(room)
+    table.add("a lesson, 60,000 digits in the notebook's own loop: host", f"{seconds:.0f} s")
+    table.add("RAM in use at most meanwhile (MemTotal - MemAvailable)", f"{watched.used:.1f} MiB")
+    table.add("swap in use at most meanwhile", f"{watched.swapped:.1f} MiB")
+    table.add("swapped out meanwhile", f"{watched.swapped_out:.1f} MiB")
+
+
+def no_op_runs(room: BoardRoom, table: Table, count: int) -> None:
+    """A site.yml that changes nothing, under both strategies by turns."""
+    use_apt_sources(room)
+    site(room, "mitogen")  # the first, which sets the password
+    wait_for_page(room)
+    runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
+    for _ in range(count):
+        for strategy, done in runs.items():
+            done.append(site(room, strategy))
+            say(f".. {strategy}: {done[-1]}")
+    if any(run.changed for done in runs.values() for run in done):
+        sys.exit("The benchmark ended here: a second site.yml changed something.")
+    stock, mitogen = (statistics.median(run.seconds for run in runs[strategy]) for strategy in ("stock", "mitogen"))
+    of = f"median of {count}, {runs['mitogen'][0].tasks} tasks"
+    table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 90 s")
+    table.add("the same under stock Ansible: host", f"{stock:.0f} s")
+    table.add("ratio", f"{stock / mitogen:.1f}", ">= 4")
+
+
+def the_network(room: BoardRoom, table: Table, clock: str) -> None:
+    """The book's loop beside ours, then the whole job, on its first run and with its cache."""
+    said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
+    times = {row["way"]: row["microseconds"] for row in said["rows"]}
+    for way, microseconds in times.items():
+        ratio = f"{times[REAL] / microseconds:.0f} times"
+        wanted = ">= 100 times" if way == COMPILED else ""
+        table.add(f"one example, 50 hidden, {way}: {clock}", f"{microseconds:.0f} us, {ratio}", wanted)
+    as_student(room, "rm -rf ~/.cache/mynn")
+    for run, most in (("first run", 60), ("with the cache", 40)):
+        command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
+        began = time.monotonic()
+        facts = json.loads(as_student(room, command))
+        host = time.monotonic() - began
+        parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
+        total = sum(facts["seconds"].values())
+        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", f"< {most} s")
+        table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
+
+
+def main() -> None:
+    """Measure, print the table, and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
+    parser.add_argument("--idle-minutes", type=float, default=10, help="how long it is watched (%(default)s)")
+    parser.add_argument("--no-ops", type=int, default=3, help="runs of site.yml under each strategy (%(default)s)")
+    options = parser.parse_args()
+    image, table = options.image or newest_image(), Table()
+    board = Board(ROOT / "build/board-bench", address="127.77.90.2")
+    room = BoardRoom(board)
+    board.down()
+    try:
+        board.insert(image)
+        boots(room, table)
+        at_rest(room, table, options.idle_minutes)
+        the_network(room, table, "board")
+        a_lesson(room, table)
+        no_op_runs(room, table, options.no_ops)
+        board.stop()
+        counted = time_to_page(board, icount=True)
+        table.add("from power to a page, a later boot: counted", f"{counted.guest:.1f} s")
+        table.add("  of the host's clock", f"{counted.wall:.0f} s")
+        the_network(room, table, "counted")
+        board.stop()
+    finally:
+        board.down()
+        text = "\n".join([f"{image.name}, on QEMU's raspi0", *table.rows])
+        print(f"\n{text}")
+        (ROOT / "dist").mkdir(exist_ok=True)
+        (ROOT / "dist/board-bench.txt").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
