@@ -79,11 +79,18 @@ class Board(Pi):
         return "running" if self._process() else "stopped"
 
     def facts(self) -> dict[str, str]:
-        """Return what the Pi wrote onto the card for its teacher: this-pi.txt, by label in lower case."""
-        try:
-            text = self.card.read("this-pi.txt").decode()
-        except FileNotFoundError:
-            return {}
+        """Return what the Pi wrote onto the card for its teacher: this-pi.txt, by label in lower case.
+
+        A running board is asked, where it lets us in, since what it has written may be on its card in part only.
+        """
+        asked = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
+        if asked and asked.returncode == 0:
+            text = asked.stdout
+        else:
+            try:
+                text = self.card.read("this-pi.txt").decode()
+            except (FileNotFoundError, VirtualError):
+                return {}
         pairs = (line.partition(": ") for line in text.splitlines() if ": " in line)
         return {label.lower(): value.strip() for label, _, value in pairs}
 
