@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify compilers image image-tools board board-stop board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ board: .venv/ready board-tools  ## a Pi Zero, emulated, boots the newest image i
 
 board-stop:  ## it ends, and nothing of it stays
 	@$(PYTHON) -m tests.virtual board down
+
+board-test: .venv/ready compiler compilers image-tools board-tools browser  ## what `make test` leaves out for the time it takes (an hour)
+	pytest -m "long or not long" tests/classroom/test_board.py
 
 board-bench: .venv/ready board-tools  ## what it takes for what it does (an hour and a half): dist/board-bench.txt
 	python -m tests.classroom.board_bench

@@ -104,10 +104,12 @@ def test_image_and_playbook_agree(room: BoardRoom, record_property: Callable[[st
     assert recap(second.stdout)[room.host].changed == 0
 
 
+@pytest.mark.long
 def test_verify_finds_nothing_wrong(room: BoardRoom) -> None:
     assert room.playbook("verify", timeout=3600).returncode == 0
 
 
+@pytest.mark.long
 def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(room: BoardRoom) -> None:
     """It comes back by itself, with what was acknowledged, and site.yml converges. `make power-cuts` does twenty."""
     student = Student(room)
@@ -117,6 +119,7 @@ def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(room: BoardRoom) ->
     assert outcome.faults == []
 
 
+@pytest.mark.long
 def test_a_second_card_shares_nothing_and_comes_up_on_defaults(image_build: ImageBuild, identity: list[str]) -> None:
     """Its classroom.yml has a mistake, and its first boot is cut off just when it has found its passwords."""
     board = Board(ROOT / "build/board-second", address="127.77.92.1")
