@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +81,23 @@ def signed_in(browser: BrowserContext, room: Room) -> Page:
     return page
 
 
+def wait_for_kernel(page: Page, url: str, path: str, patience: float) -> None:
+    """Wait until the notebook's kernel is there: before, its page takes a wish to run something, and forgets it."""
+    deadline = time.monotonic() + patience / 1000
+    while True:
+        kernels = [one["kernel"] for one in page.request.get(f"{url}/api/sessions").json() if one["path"] == path]
+        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels):
+            break
+        assert time.monotonic() < deadline, f"No kernel is ready: {kernels}"
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(2000)  # the page hears of it too
+
+
 def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     """Open a notebook and run all its cells to the end; return its code cells."""
     page.goto(f"{url}/notebooks/{path}")
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+    wait_for_kernel(page, url, path, patience)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     cells = page.locator(".jp-CodeCell")
