@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.classroom.classroom import ROOT, Room
 from tests.virtual import Board
@@ -42,6 +43,11 @@ class BoardRoom(Room):
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the board, as `pi`, who may sudo."""
         return self.board.ssh(command, timeout=timeout)
+
+    def playbook(self, name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run playbooks/NAME.yml against the board, which on a busy host takes a minute to let somebody in."""
+        options.setdefault("env", {**os.environ, "ANSIBLE_TIMEOUT": "180"})
+        return super().playbook(name, *arguments, **options)
 
     def asked(self, command: str, timeout: float = 300) -> str:
         """Return what a command on the board prints; AssertionError: it failed."""

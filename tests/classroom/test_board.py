@@ -83,6 +83,7 @@ def test_the_server_leaves_room_for_programs(room: BoardRoom, record_property: C
     assert used.used <= MOST_MEMORY
 
 
+@pytest.mark.long
 def test_the_lesson_runs_in_a_browser(room: BoardRoom) -> None:
     with copied_lessons(room) as folder, open_browser(PATIENCE) as browser:
         page = signed_in(browser, room)
@@ -92,6 +93,7 @@ def test_the_lesson_runs_in_a_browser(room: BoardRoom) -> None:
         assert cells.locator(".jp-RenderedImage img").count() >= 3
 
 
+@pytest.mark.long
 def test_image_and_playbook_agree(room: BoardRoom, record_property: Callable[[str, object], None]) -> None:
     """The first site.yml changes nothing but what is the control node's to choose; the second changes nothing."""
     use_apt_sources(room)
