@@ -35,7 +35,7 @@ compilers:  ## so that your Pis learn far faster: a C compiler for each kind of 
 	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
 
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
-record:  ## as far as the network goes: dist/record (about half an hour)
+record:  ## as far as the network goes: dist/record (about a quarter of an hour)
 overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)
 ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace

@@ -49,7 +49,7 @@ class Recipe:
         return float(self.first_rate * (self.last_rate / self.first_rate) ** part)
 
 
-RECORD = Recipe(2000, 300, last_rate=0.0007)
+RECORD = Recipe(2000, 120)
 OVERNIGHT = Recipe(300, 40)
 
 
