@@ -53,7 +53,7 @@ power-cuts: .venv/ready board-tools  ## its power is cut at twenty moments (hour
 	python -m tests.classroom.power_cuts
 
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
-record:  ## as far as the network goes: dist/record (about half an hour)
+record:  ## as far as the network goes: dist/record (about a quarter of an hour)
 overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)
 ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace

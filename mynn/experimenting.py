@@ -53,7 +53,7 @@ def add(verbs: Any, parents: list[argparse.ArgumentParser]) -> None:
     one.add_argument("--examples", type=positive, metavar="N", help="learn from the first N digits only")
 
     for name, text in (
-        ("record", "As far as this network goes, three times over (an hour on a PC)."),
+        ("record", "As far as this network goes, three times over (a quarter of an hour on a PC)."),
         ("overnight", "What a Pi Zero reaches in a night (minutes on a PC)."),
     ):
         one = kind(name, _record, text)

@@ -30,6 +30,14 @@ def test_the_learning_rate_falls_by_the_same_factor_each_epoch() -> None:
     assert Recipe(10, 1).rate(0) == Recipe(10, 1).first_rate
 
 
+@pytest.mark.parametrize("hidden_nodes", [60, 2000])
+def test_the_first_weights_are_of_one_size(training: Examples, tmp_path: Path, hidden_nodes: int) -> None:
+    """What first reaches a hidden node, for digits of length 9 or so, is about 1, however many nodes there are."""
+    network = train(Recipe(hidden_nodes, epochs=0), 0, training, tmp_path, quiet)
+    sums = np.array([network.wih @ inputs for inputs, _ in training[:100]])
+    assert sums.std() == pytest.approx(1.0, abs=0.15)
+
+
 def test_what_is_held_out_is_learnt_from_by_nobody(mnist: Path) -> None:
     whole = read_csv(mnist / "mnist_train.csv")
     learnt, kept = held_out(whole)
