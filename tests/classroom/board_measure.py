@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,14 +22,23 @@ MIB = 1024.0  # meminfo counts in KiB
 
 
 def wait_for_page(room: BoardRoom, patience: float = 900) -> NotebookServer:
-    """Return a stranger's view of the notebook server once its page for signing in is there."""
-    server, deadline = NotebookServer(url_of(room)), time.monotonic() + patience
-    while True:
+    """Return a stranger's view of the notebook server once its page for signing in is there.
+
+    A new try begins every two seconds, beside those that still wait: QEMU's network takes a connection before the board
+    is in it, and then knocks there ever more seldom, so that a try from before tells up to twenty seconds too late.
+    """
+    server, deadline, there = NotebookServer(url_of(room)), time.monotonic() + patience, threading.Event()
+
+    def ask() -> None:
         with suppress(requests.RequestException):
-            if server.ask("GET", "/login", timeout=20).status_code == 200:
-                return server
+            if requests.get(f"{server.url}/login", timeout=20).status_code == 200:
+                there.set()
+
+    while not there.is_set():
         assert time.monotonic() < deadline, f"There is no page at {server.url} within {patience:.0f} s."
-        time.sleep(0.25)
+        threading.Thread(target=ask, daemon=True).start()
+        there.wait(2)
+    return server
 
 
 @dataclass(frozen=True)

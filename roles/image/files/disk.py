@@ -33,11 +33,12 @@ import shutil
 import stat
 import struct
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
+
+from packing import PackingError, ends_with_a_sentence, need, unfinished
 
 MIB = 1 << 20
 SECTOR = 512
@@ -74,18 +75,14 @@ PACKAGES = {
 Ranges = list[tuple[int, int]]  # first byte, and the one after the last
 
 
-class DiskError(Exception):
-    """Why there is no image: what was wrong, where, and what to do."""
-
-
 def run(command: Sequence[str | Path], epoch: int, text: str = "") -> str:
-    """Return what a command prints; DiskError has the last line of what it complains of."""
+    """Return what a command prints; PackingError has the last line of what it complains of."""
     # Times on FAT are local ones. mtools need not know any disk but ours.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC", "LC_ALL": "C", "MTOOLSRC": "/dev/null"}
     done = subprocess.run(command, env=environment, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
-        raise DiskError(f"{command[0]} failed: {lines[-1]}")
+        raise PackingError(f"{command[0]} failed: {lines[-1]}")
     return done.stdout
 
 
@@ -166,7 +163,7 @@ def fill(command: Sequence[str | Path], root: Path, paths: Sequence[str], epoch:
             pass  # it has ended, and says why
         said = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
-        raise DiskError(f"{command[0]} failed: {said.splitlines()[-1] if said else 'it does not say why'}")
+        raise PackingError(f"{command[0]} failed: {said.splitlines()[-1] if said else 'it does not say why'}")
 
 
 def make_root(root: Path, partition: Path, epoch: int, room: int) -> Ranges:
@@ -214,7 +211,7 @@ def set_attributes(partition: Path, found: Sequence[tuple[str, str, bytes]], epo
         )
         complaints = done.stderr.strip().splitlines()[1:]  # the first line is its version
         if done.returncode or complaints:
-            raise DiskError(f"{name} of /{path} could not be set: {' '.join(complaints)}")
+            raise PackingError(f"{name} of /{path} could not be set: {' '.join(complaints)}")
 
 
 def make_boot(firmware: Path, partition: Path, epoch: int, size: int) -> Ranges:
@@ -230,7 +227,7 @@ def make_boot(firmware: Path, partition: Path, epoch: int, size: int) -> Ranges:
         for name in [*names, *files]:
             path = Path(folder, name)
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise DiskError(f"{path} is neither a file nor a folder, and FAT knows nothing else: take it away")
+                raise PackingError(f"{path} is neither a file nor a folder, and FAT knows nothing else: take it away")
         if names:
             run(["mmd", "-i", partition, *(target + name for name in names)], epoch)
         if files:
@@ -264,14 +261,9 @@ def copy(partition: Path, ranges: Ranges, image: IO[bytes], start: int) -> None:
 def make_disk(root: Path, image: Path, epoch: int, boot: int, room: int) -> str:
     """Make the image, with `boot` and `room` in bytes; return a sentence on it."""
     if not (root / "etc/fstab").is_file() or not (root / "boot/firmware/config.txt").is_file():
-        raise DiskError(f"{root} is no finished root: it lacks etc/fstab or boot/firmware/config.txt")
-    missing = sorted({package for program, package in PACKAGES.items() if not shutil.which(program)})
-    if missing:
-        raise DiskError(f"programs are missing: apt install {' '.join(missing)}")
-    parts = image.with_name(f".{image.name}.parts")
-    shutil.rmtree(parts, ignore_errors=True)
-    parts.mkdir(parents=True)
-    try:
+        raise PackingError(f"{root} is no finished root: it lacks etc/fstab or boot/firmware/config.txt")
+    need(PACKAGES)
+    with unfinished(image) as parts:
         boot_part, root_part, whole = parts / "boot", parts / "root", parts / "image"
         boot_used = make_boot(root / "boot/firmware", boot_part, epoch, boot)
         root_used = make_root(root, root_part, epoch, room)
@@ -290,8 +282,6 @@ def make_disk(root: Path, image: Path, epoch: int, boot: int, room: int) -> str:
         with whole.open("rb") as file:
             os.fsync(file.fileno())
         whole.replace(image)
-    finally:
-        shutil.rmtree(parts)
     used = sum(end - start for start, end in boot_used + root_used)
     return f"{image}: {(root_start + root_size) // MIB} MiB, of which {used // MIB} MiB are in use."
 
@@ -309,13 +299,9 @@ def main() -> None:
         parser.error("--boot-mib must be a multiple of 4 and at least 160: FAT32 needs that many clusters")
     if arguments.epoch < 0 or arguments.room_mib < 0:
         parser.error("--epoch and --room-mib cannot be negative")
-    try:
-        boot, room = arguments.boot_mib * MIB, arguments.room_mib * MIB
+    boot, room = arguments.boot_mib * MIB, arguments.room_mib * MIB
+    with ends_with_a_sentence("disk.py"):
         print(make_disk(arguments.root, arguments.image, arguments.epoch, boot, room))
-    except DiskError as error:
-        sys.exit(f"disk.py: {error}.")
-    except OSError as error:
-        sys.exit(f"disk.py: {error.filename or arguments.image} could not be read or written: {error.strerror}.")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import sys
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import distributions
@@ -25,12 +24,9 @@ from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
+from packing import PackingError, ends_with_a_sentence, name_of_image, unfinished
 
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
-
-
-class ManifestError(Exception):
-    """Why there is no list: what was wrong, where, and what to do."""
 
 
 def os_release(root: Path) -> dict[str, str]:
@@ -67,7 +63,7 @@ def components(root: Path, venv: Path) -> list[Component]:
         found.append(library(PackageURL("deb", name, package, of, qualifiers)))
     folders = sorted((root / venv).glob("lib/python3*/site-packages"))
     if not folders:
-        raise ManifestError(f"{root / venv} is no virtual environment: tell where it is by --venv")
+        raise PackingError(f"{root / venv} is no virtual environment: tell where it is by --venv")
     for package, of in sorted(
         {(item.name, item.version) for item in distributions(path=[str(path) for path in folders])}
     ):
@@ -92,20 +88,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="the root folder")
     parser.add_argument("out", type=Path, help="the list to write")
-    parser.add_argument("--name", required=True, help="the image's name")
-    parser.add_argument("--version", required=True, help="the image's version")
-    parser.add_argument("--epoch", type=int, required=True, help="the list's date (seconds since 1970)")
+    name_of_image(parser)
     parser.add_argument("--venv", type=Path, default=Path("opt/mynn/venv"), help="pip's packages (opt/mynn/venv)")
     arguments = parser.parse_args()
-    unfinished = arguments.out.with_name(f".{arguments.out.name}.part")
-    try:
+    with ends_with_a_sentence("manifest.py"):
         text = manifest(arguments.root, arguments.venv, arguments.name, arguments.version, arguments.epoch)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(arguments.out)
-    except ManifestError as error:
-        sys.exit(f"manifest.py: {error}.")
-    except OSError as error:
-        sys.exit(f"manifest.py: {error.filename} could not be read or written: {error.strerror}.")
+        with unfinished(arguments.out) as parts:
+            (parts / "list").write_text(text, encoding="utf-8")
+            (parts / "list").replace(arguments.out)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from packing import PackingError, ends_with_a_sentence, name_of_image, need, unfinished
+
 MIB = 1 << 20
 HERE = Path(__file__).parent
 # xz cuts the image into blocks of a fixed size, so that the number of cores does not show in the result.
@@ -62,10 +64,6 @@ SHOWN = {
     "JupyterLab": "jupyterlab",
     "Jupyter Server": "jupyter-server|jupyter_server",
 }
-
-
-class ReleaseError(Exception):
-    """Why there is no release: what was wrong, where, and what to do."""
 
 
 def progress(done: int, total: int, said: int) -> int:
@@ -102,7 +100,7 @@ def pack(image: Path, packed: Path, preset: int) -> str:
             pass  # it has ended, and says why
         complaint = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
-        raise ReleaseError(f"xz could not pack {image}: {complaint}")
+        raise PackingError(f"xz could not pack {image}: {complaint}")
     return digest.hexdigest()
 
 
@@ -116,7 +114,7 @@ def make_bmap(image: Path, bmap: Path) -> int:
     """Let bmaptool write which blocks are in use; return how many bytes these are."""
     done = subprocess.run(["bmaptool", "create", image, "-o", bmap], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ReleaseError(f"bmaptool could not read {image}: {done.stderr.strip()}")
+        raise PackingError(f"bmaptool could not read {image}: {done.stderr.strip()}")
     text = bmap.read_text(encoding="utf-8")
     [size], [count] = (re.findall(rf"<{tag}> (\d+) ", text) for tag in ("BlockSize", "MappedBlocksCount"))
     return int(size) * int(count)
@@ -157,22 +155,13 @@ def release(
     image: Path, dist: Path, name: str, version: str, epoch: int, url: str, devices: Sequence[str], preset: int
 ) -> str:
     """Make all files; return a sentence on them."""
-    missing = [
-        package
-        for program, package in {"xz": "xz-utils", "bmaptool": "bmap-tools"}.items()
-        if not shutil.which(program)
-    ]
-    if missing:
-        raise ReleaseError(f"programs are missing: apt install {' '.join(missing)}")
+    need({"xz": "xz-utils", "bmaptool": "bmap-tools"})
     stem = f"{name}-{version}"
     listed = dist / f"{stem}.cdx.json"
     if not listed.is_file():
-        raise ReleaseError(f"{listed} is missing: let manifest.py make it first")
+        raise PackingError(f"{listed} is missing: let manifest.py make it first")
     components = json.loads(listed.read_text(encoding="utf-8"))["components"]
-    parts = dist / f".{stem}.parts"
-    shutil.rmtree(parts, ignore_errors=True)
-    parts.mkdir()
-    try:
+    with unfinished(dist / stem) as parts:
         packed = parts / f"{stem}.img.xz"
         raw_sha256 = pack(image, packed, preset)
         facts: dict[str, Any] = {
@@ -208,8 +197,6 @@ def release(
         (parts / f"{stem}.md").write_text(notes, encoding="utf-8")
         for path in sorted(parts.iterdir(), key=lambda path: path.suffix == ".rpi-imager-manifest"):
             path.replace(dist / path.name)
-    finally:
-        shutil.rmtree(parts)
     return f"{dist / packed.name}: {facts['packed_size'] / 1e6:.0f} MB, unpacked {facts['raw_size'] / 1e6:.0f} MB."
 
 
@@ -218,9 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=Path, help="the image that disk.py made")
     parser.add_argument("dist", type=Path, help="the folder that all files are put into")
-    parser.add_argument("--name", required=True, help="the image's name")
-    parser.add_argument("--version", required=True, help="the image's version")
-    parser.add_argument("--epoch", type=int, required=True, help="the release's date (seconds since 1970)")
+    name_of_image(parser)
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
     parser.add_argument(
         "--device", action="append", choices=DEVICES, help="Imager's name of a Pi that it is for (pi1-32bit)"
@@ -229,23 +214,18 @@ def main() -> None:
         "--preset", type=int, default=1, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (1)"
     )
     arguments = parser.parse_args()
-    try:
-        print(
-            release(
-                arguments.image,
-                arguments.dist,
-                arguments.name,
-                arguments.version,
-                arguments.epoch,
-                arguments.url,
-                arguments.device or ["pi1-32bit"],
-                arguments.preset,
-            )
+    with ends_with_a_sentence("release.py"):
+        said = release(
+            arguments.image,
+            arguments.dist,
+            arguments.name,
+            arguments.version,
+            arguments.epoch,
+            arguments.url,
+            arguments.device or ["pi1-32bit"],
+            arguments.preset,
         )
-    except ReleaseError as error:
-        sys.exit(f"release.py: {error}.")
-    except OSError as error:
-        sys.exit(f"release.py: {error.filename} could not be read or written: {error.strerror}.")
+    print(said)
 
 
 if __name__ == "__main__":
