@@ -23,6 +23,8 @@ from tests.virtual import Board, VirtualError
 MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook server idle
 # What the first run of site.yml changes on a Pi that came up from the image: the password is the control node's then.
 FIRST_RUN = {
+    # No Pi has a clock that goes on while it is off, and where there is no Internet only the control node has the time.
+    "system : Set the clock from the control node's",
     "jupyter : Leave the password's hash where only root reads it",
     "jupyter : Make it a service",
     "jupyter : Start the server, now and at each boot",

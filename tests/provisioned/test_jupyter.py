@@ -191,6 +191,28 @@ def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> No
     assert gone == 404, "A file that was deleted is still there."
 
 
+def test_saving_is_whole(student: NotebookServer, kernel: Kernel) -> None:
+    """A file that is saved takes the old one's place: a power cut in between leaves one of the two, whole."""
+    name = f"verify-{uuid.uuid4().hex[:8]}.txt"
+    files = []
+    try:
+        for content in ("before", "after"):
+            body = {"type": "file", "format": "text", "content": content}
+            answer = student.ask("PUT", f"/api/contents/{name}", json=body)
+            assert answer.ok, f"A file cannot be saved: status {answer.status_code}."
+            said = kernel.run(
+                f"import os; it = os.stat({name!r}); print(it.st_ino, oct(it.st_mode)); print(os.listdir())"
+            )
+            files.append(said.text.splitlines()[0].split())
+            assert f".~{name}" not in said.text, "What is only there while a file is saved stays."
+        assert student.get(f"/api/contents/{name}")["content"] == "after", "A saved file has its old contents."
+    finally:
+        student.delete(f"/api/contents/{name}")
+    (old, mode), (new, other) = files
+    assert old != new, "A file is saved by writing into it: a power cut in between would lose it."
+    assert mode == other, "A file that is saved changes who may read it."
+
+
 def test_strangers_cannot_talk_to_a_program(stranger: NotebookServer, kernel: Kernel) -> None:
     """Nobody can talk to a student's program without the password."""
     with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
