@@ -105,9 +105,9 @@ compiler:
 # What making an image needs: tools, and an emulator of the Pi's processor that Linux hands its programs to.
 image-tools:
 	@export PATH=$$PATH:/usr/sbin; \
-	[ $$(command -v bmaptool mkfs.vfat mmdebstrap mcopy sfdisk xz | wc -l) -eq 6 ] && [ -e /usr/lib/binfmt.d/qemu-arm.conf ] || { \
+	[ $$(command -v arch-test bmaptool mkfs.vfat mmdebstrap mcopy sfdisk xz | wc -l) -eq 7 ] && [ -e /usr/lib/binfmt.d/qemu-arm.conf ] || { \
 	    echo "== The tools that make an image" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends bmap-tools dosfstools e2fsprogs fdisk mmdebstrap mtools xz-utils \
+	    $(SUDO) apt-get install -qy --no-install-recommends arch-test bmap-tools dosfstools e2fsprogs fdisk mmdebstrap mtools xz-utils \
 	        $$(apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static); }
 
 # An emulator of the whole Pi Zero, and what changes a device tree for it.
