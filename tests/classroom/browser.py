@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,15 +49,26 @@ def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
 
 
 @contextmanager
-def copied_lessons(room: Room) -> Iterator[str]:
-    """A folder with copies of the lessons: what is run in them stays out of the student's own."""
+def copied_lessons(
+    room: Room, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
+) -> Iterator[str]:
+    """A folder with copies of the lessons: what is run in them stays out of the student's own.
+
+    ``settings`` are what a student would change in their first cell, by name.
+    """
     server = NotebookServer(url_of(room))
     assert server.sign_in(room.password)
     name = f"browser-{uuid.uuid4().hex[:8]}"
     server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
     try:
-        for lesson in (READING, TURNING):
-            server.ask("POST", f"/api/contents/{name}", json={"copy_from": lesson}).raise_for_status()
+        for lesson in lessons:
+            notebook = server.get(f"/api/contents/{lesson}")["content"]
+            cell = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+            for setting, value in (settings or {}).items():
+                cell["source"], found = re.subn(rf"(?m)^{setting} = \w+", f"{setting} = {value}", cell["source"])
+                assert found == 1, f"{lesson} has no setting {setting}."
+            copy = {"type": "notebook", "format": "json", "content": notebook}
+            server.ask("PUT", f"/api/contents/{name}/{lesson}", json=copy).raise_for_status()
         yield name
     finally:
         for session in server.get("/api/sessions"):
