@@ -17,6 +17,7 @@ from typing import Any
 
 import ansible_mitogen
 import pytest
+from ansible.module_utils.students_folder import LARGE
 
 from tests.unit.test_mnist_fetch import FETCH, load
 
@@ -255,12 +256,12 @@ def test_folders_and_others_files_in_a_lessons_place_are_left_alone(room: Classr
     (room.folder / "part2.ipynb").mkdir()
     (room.folder / "part3.ipynb").chmod(0)
     with (room.folder / "part2 (new).ipynb").open("wb") as file:
-        file.truncate(lessons.LARGE + 1)
+        file.truncate(LARGE + 1)
     for name in ("part2.ipynb", "part2 (new).ipynb"):
         room.own(name)
     room.settle({"part2.ipynb": b"two, second", "part3.ipynb": b"three, second"})
     assert (room.folder / "part2.ipynb").is_dir()
-    assert (room.folder / "part2 (new).ipynb").stat().st_size == lessons.LARGE + 1
+    assert (room.folder / "part2 (new).ipynb").stat().st_size == LARGE + 1
     assert (room.folder / "part2 (new 2).ipynb").read_bytes() == b"two, second"
     assert (room.folder / "part3.ipynb").stat().st_mode & 0o777 == 0
     assert (room.folder / "part3 (new).ipynb").read_bytes() == b"three, second"

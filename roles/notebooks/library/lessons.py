@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 import base64
-import fcntl
-import hashlib
 import itertools
 import json
 import os
 import pwd
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.students_folder import (
+    OURS,
+    Change,
+    alone_in,
+    as_student,
+    fingerprint,
+    may_be_folder,
+    open_folder,
+    place_for,
+    put,
+    sha256,
+)
 
 DOCUMENTATION = r"""
 module: lessons
@@ -62,10 +69,6 @@ EXAMPLES = r"""
 """
 
 HANDED_OUT = ".handed_out.json"
-OURS = ".mynn-lesson-"  # a file with this prefix in the student's folder is ours: a lesson on its way to its place
-FOREIGN = ""  # the fingerprint of what cannot be a lesson: a folder, a link, another's file, a very large file
-LARGE = 1 << 24
-Change = tuple[str, str]  # before, after
 
 
 class Memory:
@@ -95,81 +98,6 @@ class Memory:
         return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def sha256(content: bytes) -> str:
-    """Return the sum as a hexadecimal word."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def fingerprint(path: Path) -> str | None:
-    """Return the SHA256 of a file of this process's account, None if nothing is there, FOREIGN for all else."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGE or found.st_uid != os.geteuid():
-        return FOREIGN
-    try:
-        # Should it have become a link or a pipe just now, opening must neither follow nor wait.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return FOREIGN
-    with os.fdopen(descriptor, "rb") as file:
-        return sha256(file.read(LARGE))
-
-
-def place_for(path: Path, version: str, known: set[str], given: str | None) -> Path | None:
-    """Return where a lesson is to be written, or None if it need not be.
-
-    Its own name, if that is free or untouched; else, unless this version was given before, a name beside it.
-    """
-    for place in itertools.chain([path], names_beside(path)):
-        found = fingerprint(place)
-        if found == version:
-            return None
-        if found is None or found in known:
-            return place
-        if given == version:
-            return None
-    raise AssertionError("names_beside never ends")
-
-
-def names_beside(path: Path) -> Iterator[Path]:
-    """Give part2 (new).ipynb, part2 (new 2).ipynb, and so on."""
-    yield path.with_stem(f"{path.stem} (new)")
-    for number in itertools.count(2):
-        yield path.with_stem(f"{path.stem} (new {number})")
-
-
-def put(place: Path, content: bytes, known: set[str]) -> bool:
-    """Write a lesson where nothing is, or in place of an untouched one. Returns False if the student was faster.
-
-    At no moment is the place empty or half-written. OSError: the card is full.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=OURS, suffix=".new", dir=place.parent)
-    new = Path(name)
-    old = new.with_suffix(".old")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        if fingerprint(place) is None:
-            os.link(new, place)  # unlike a rename, this never takes another file's place
-            return True
-        os.link(place, old)
-        new.replace(place)
-        if fingerprint(old) in known:
-            old.unlink()
-            return True
-        old.replace(place)  # the student saved at this very moment: back it goes
-    except (FileExistsError, FileNotFoundError):
-        pass  # made or removed at this very moment
-    finally:
-        new.unlink(missing_ok=True)
-    return False
-
-
 def close(home: Path, dry: bool) -> list[Change]:
     """Let others than the student and the student's group not look into the home. Returns what changes."""
     if not home.is_dir() or home.stat().st_uid != os.geteuid() or not home.stat().st_mode & 0o007:
@@ -177,28 +105,6 @@ def close(home: Path, dry: bool) -> list[Change]:
     if not dry:
         home.chmod(0o750)
     return [(f"{home} open to others", f"{home} 0750")]
-
-
-def open_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make a folder, unless it is there, and let its owner into it. Returns what changes."""
-    if not folder.is_dir():
-        if not dry:
-            folder.mkdir(parents=True)
-        return [(f"{folder} absent", f"{folder} a folder")]
-    if folder.stat().st_mode & 0o700 == 0o700:
-        return []
-    if not dry:
-        folder.chmod(folder.stat().st_mode | 0o700)
-    return [(f"{folder} closed to its owner", f"{folder} open to its owner")]
-
-
-def may_be_folder(path: Path) -> bool:
-    """Whether this is a folder of this process's account, and no link to one, or nothing at all yet."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return True
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool) -> list[Change]:
@@ -278,47 +184,6 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
     return [(before, after)]
 
 
-def as_student(account: pwd.struct_passwd, work: Callable[[], list[Change]]) -> list[Change]:
-    """Do the work in a process that has this account's powers and no others. OSError: the work raised it."""
-    if os.geteuid() == account.pw_uid:
-        return work()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer: dict[str, Any] = {}
-        try:
-            os.initgroups(account.pw_name, account.pw_gid)
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
-            os.umask(0o022)
-            answer["changes"] = work()
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or repr(error)
-            answer["failed"] = (getattr(error, "errno", None), reason, str(getattr(error, "filename", "")))
-        finally:
-            with os.fdopen(writing, "w") as pipe:
-                json.dump(answer, pipe)
-            os._exit(0)  # what the parent's process would do at its end is not for this one
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        answer = json.load(pipe)
-    os.waitpid(child, 0)
-    if "changes" not in answer:
-        raise OSError(*answer["failed"])
-    return [(before, after) for before, after in answer["changes"]]
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other run works here, nor what is left of a killed one: its process with the student's powers."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
 def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, dry: bool = False) -> list[Change]:
     """Do all that the module does. Returns what changed, or, when `dry`, what would.
 
@@ -344,7 +209,8 @@ def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, d
             changes += hand_out(folder, lessons, memory, dry)  # what would be, had another task made the account
         else:
             home = Path(account.pw_dir)
-            changes += as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, dry))
+            done = as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, dry))
+            changes += [(before, after) for before, after in done]
         memory.given |= {name: sha256(content) for name, content in lessons.items()}
         noted += write_as_root(store, memory.bytes(), dry)
     return [*changes, (noted[0][0], noted[-1][1])] if noted else changes
