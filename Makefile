@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 # How many virtual Pis the demo has, and their Debian: trixie (13) or bookworm (12).
 FLEET ?= 1
 SUITE ?= trixie
-# Whose Pis `make site` and `make verify` are about: the demo's, or INVENTORY=inventory.ini for your own.
+# Whose Pis `make site`, `make verify` and their like are about: the demo's, or INVENTORY=inventory.ini for your own.
 INVENTORY ?= build/virtual/inventory.ini
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify labels compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.in
 
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
+
+labels: .venv/ready  ## a label to print for each Pi and student, with its password and a QR code: dist/labels
+	ansible-playbook -i $(INVENTORY) playbooks/labels.yml
 
 compilers:  ## so that your Pis learn far faster: a C compiler for each kind of Pi (about 200 MB, once)
 	$(SUDO) apt-get update -q

@@ -1,0 +1,194 @@
+"""Sheets of labels to print, one label for each Pi and student, on A4 and on Letter.
+
+labels.py FOLDER PASSWORDS < PIS.json
+
+PIS.json is a list of objects: `name`, `host` (its address), `port`, `https`, `students` (accounts), `password` (empty:
+its file in the folder PASSWORDS says it). The labels are as large as those of sheets that shops sell with fourteen
+labels (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter), so they can be printed onto such, or onto paper and be cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from reportlab.graphics import renderPDF
+from reportlab.graphics.barcode.qr import QrCodeWidget
+from reportlab.graphics.shapes import Drawing
+from reportlab.lib.pagesizes import A4, LETTER
+from reportlab.lib.units import inch, mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+
+COLUMNS, ROWS = 2, 7
+SOFT, INK, LINE = 0.40, 0.10, 0.75  # greys: 0 is black
+PLAIN, BOLD, FIXED = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold"  # they know most alphabets
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of paper: its size, one label's, and how far the first label is from the left and from the top."""
+
+    name: str
+    size: tuple[float, float]
+    label: tuple[float, float]
+    left: float
+    top: float
+    pitch: float  # from a label's left side to that of the next
+
+
+SHEETS = [
+    Sheet("A4", A4, (99.06 * mm, 38.1 * mm), 4.67 * mm, 15.15 * mm, 101.6 * mm),
+    Sheet("Letter", LETTER, (4 * inch, 4 / 3 * inch), 0.15625 * inch, 5 / 6 * inch, 4.1875 * inch),
+]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What stands on one label."""
+
+    pi: str
+    url: str
+    student: str
+    password: str
+
+
+def labels_of(pis: list[dict[str, Any]], passwords: Path) -> tuple[list[Label], list[str]]:
+    """Return the labels, and a sentence for each that must be left out as its password is not there yet."""
+    labels, lacking = [], []
+    for pi in pis:
+        host = f"[{pi['host']}]" if ":" in pi["host"] else pi["host"]
+        for number, student in enumerate(pi["students"]):
+            url = f"{'https' if pi['https'] else 'http'}://{host}:{pi['port'] + number}"
+            path = passwords / (pi["name"] if len(pi["students"]) == 1 else f"{pi['name']}-{student}")
+            if password := pi["password"] or password_in(path):
+                labels.append(Label(pi["name"], url, student, password))
+            else:
+                lacking.append(
+                    f"No label for {student} on {pi['name']}: {path} holds no password yet. "
+                    f"`make site` makes one; then `make labels` again."
+                )
+    return labels, lacking
+
+
+def password_in(path: Path) -> str:
+    """Return the password in a file, or nothing where there is none; Ansible may have left more after a blank."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def draw(labels: list[Label], sheet: Sheet, path: Path) -> int:
+    """Write the sheets as one PDF; return how many there are."""
+    per_page = COLUMNS * ROWS
+    pages = -(-len(labels) // per_page)
+    width, height = sheet.label
+    with only_mine(path) as new:
+        canvas = Canvas(str(new), pagesize=sheet.size, pageCompression=1)
+        canvas.setTitle("The classroom's labels")
+        for page in range(pages):
+            _heading(canvas, sheet, page + 1, pages)
+            for number, label in enumerate(labels[page * per_page : (page + 1) * per_page]):
+                row, column = divmod(number, COLUMNS)
+                x = sheet.left + column * sheet.pitch
+                y = sheet.size[1] - sheet.top - (row + 1) * height
+                canvas.saveState()
+                canvas.translate(x, y)
+                _label(canvas, label, width, height)
+                canvas.restoreState()
+            canvas.showPage()
+        canvas.save()
+    return pages
+
+
+def _heading(canvas: Canvas, sheet: Sheet, page: int, pages: int) -> None:
+    canvas.setFillGray(SOFT)
+    canvas.setFont(PLAIN, 7)
+    inches = sheet.name == "Letter"
+    size = "4 × 1⅓ inches" if inches else "99.1 × 38.1 mm"
+    y = sheet.size[1] - sheet.top + 3 * mm
+    canvas.drawString(12 * mm, y, f"Print at 100 % (“actual size”), on paper or on sheets of 14 labels of {size}.")
+    canvas.drawRightString(sheet.size[0] - 12 * mm, y, f"Passwords stand here: keep it safe. {page} of {pages}")
+
+
+def _label(canvas: Canvas, label: Label, width: float, height: float) -> None:
+    """Draw one label, its lower left corner being the origin."""
+    canvas.setStrokeGray(LINE)
+    canvas.setLineWidth(0.4)
+    canvas.rect(0, 0, width, height)
+    # A printer that is a little off, or scissors, must cut nothing.
+    edge = 3 * mm
+    side = height - 2 * edge
+    _code(canvas, label.url, edge, edge, side)
+    x = edge + side + 2 * mm
+    room = width - edge - x
+    _text(canvas, BOLD, 15, INK, label.pi, x, 0.77 * height, room)
+    _text(canvas, PLAIN, 9, INK, label.url, x, 0.62 * height, room)
+    names = 17 * mm
+    for name, font, size, value, y in [
+        ("account", PLAIN, 9, label.student, 0.42 * height),
+        ("password", FIXED, 14, label.password, 0.2 * height),
+    ]:
+        _text(canvas, PLAIN, 7.5, SOFT, name, x, y, names)
+        _text(canvas, font, size, INK, value, x + names, y, room - names)
+
+
+def _code(canvas: Canvas, text: str, x: float, y: float, side: float) -> None:
+    """Draw a QR code with the quiet zone of four modules around it."""
+    code = QrCodeWidget(text, barLevel="M", barBorder=4, barWidth=side, barHeight=side)
+    drawing = Drawing(side, side)
+    drawing.add(code)
+    renderPDF.draw(drawing, canvas, x, y)
+
+
+def _text(canvas: Canvas, font: str, size: float, grey: float, text: str, x: float, y: float, room: float) -> None:
+    """Write a line, smaller where it would not fit."""
+    fits = min(size, size * room / max(pdfmetrics.stringWidth(text, font, size), 1))
+    canvas.setFillGray(grey)
+    canvas.setFont(font, fits)
+    canvas.drawString(x, y, text)
+
+
+@contextmanager
+def only_mine(path: Path) -> Iterator[Path]:
+    """Give a file that only its owner may read, and put it in the path's place once it is whole."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def main(folder: Path, passwords: Path) -> None:
+    """Read what the playbook knows, and write the sheets; where there are none, the exit's sentence says why."""
+    labels, lacking = labels_of(json.load(sys.stdin), passwords)
+    if not labels:
+        sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")
+    for font in (PLAIN, BOLD, FIXED):
+        pdfmetrics.registerFont(TTFont(font, Path(matplotlib.get_data_path(), f"fonts/ttf/{font}.ttf")))
+    folder.mkdir(parents=True, exist_ok=True)
+    for sheet in SHEETS:
+        path = folder / f"labels-{sheet.name}.pdf"
+        pages = draw(labels, sheet, path)
+        print(f"{path}: {_many(len(labels), 'label')} on {_many(pages, 'sheet')}")
+    print(*lacking, sep="\n")
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
