@@ -44,7 +44,7 @@ class Classroom:
 
     def run(self, given: Lessons, dry: bool = False) -> list[Any]:
         """Hand the lessons out. Returns what changed."""
-        changes: list[Any] = lessons.run(given, STUDENT.pw_name, self.folder, self.pristine, dry)
+        changes: list[Any] = lessons.run(given, {STUDENT.pw_name: self.folder}, self.pristine, dry)
         return changes
 
     def settle(self, given: Lessons) -> None:
@@ -333,6 +333,46 @@ def test_a_student_who_saves_all_the_time_loses_nothing(room: Classroom) -> None
     assert path.read_bytes() == b"mine, 1999"
 
 
+def test_each_of_several_students_is_given_what_he_has_not_had(room: Classroom) -> None:
+    """Both by the same account here: only the folders and the memory are apart."""
+    other = room.home / "other"
+    room.settle(V1)
+    room.write("part2.ipynb", b"mine")
+    room.settle(V2)
+    (room.folder / "part2 (new).ipynb").unlink()
+    store = room.pristine / lessons.HANDED_OUT
+    remembered = json.loads(store.read_bytes())
+    assert list(remembered["students"]) == [STUDENT.pw_name]
+    # Another student, of whom nothing is remembered; and the first, of whom all is.
+    remembered["students"] = {"another": {}, **remembered["students"]}
+    store.write_text(json.dumps(remembered))
+    other.mkdir()
+    os.chown(other, STUDENT.pw_uid, STUDENT.pw_gid)
+    memory = lessons.Memory.read(store)
+    lessons.as_student(STUDENT, lambda: lessons.hand_out(other, V2, memory, memory.given["another"], False))
+    room.run(V2)
+    assert files(other) == V2
+    assert room.files() == V2 | {"part2.ipynb": b"mine"}
+
+
+def test_what_was_remembered_of_the_only_student_holds_for_each(room: Classroom) -> None:
+    """As Pis remember it that were made when there could be one only."""
+    room.settle(V1)
+    room.write("part2.ipynb", b"mine")
+    store = room.pristine / lessons.HANDED_OUT
+    remembered = json.loads(store.read_bytes())
+    [given] = remembered.pop("students").values()
+    store.write_text(json.dumps(remembered | {"given": given}))
+    room.run(V1)
+    assert room.files() == V1 | {"part2.ipynb": b"mine"}
+    room.settle(V1)
+
+
+def test_an_account_that_is_missing_is_named(room: Classroom) -> None:
+    with pytest.raises(KeyError, match="nobody-at-all"):
+        lessons.run(V1, {"nobody-at-all": room.folder}, room.pristine)
+
+
 def test_a_full_card_loses_nothing_and_the_next_run_completes(room: Classroom) -> None:
     room.settle(V1)
     room.write("part3.ipynb", b"mine")
@@ -414,8 +454,8 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     given = files(source)
     (source / "pictures/make.py").write_text("stays here")
     settings = {
-        "notebooks_student": STUDENT.pw_name,
-        "notebooks_folder": str(room.folder),
+        "notebooks_students": [STUDENT.pw_name],
+        "__notebooks_folders": {STUDENT.pw_name: str(room.folder)},
         "notebooks_pristine": str(room.pristine),
         "notebooks_source": str(source),
     }
@@ -424,7 +464,7 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
         *(str(Path(sys.executable).with_name("ansible-playbook")), f"{tmp_path}/play.yml"),
         *("-i", "pi-01,", "-c", "local", "-e", json.dumps(settings)),
         # The account is there, and its settings are none of this test's.
-        *("--start-at-task", "notebooks : Hand out the lessons, and leave alone what the student changed"),
+        *("--start-at-task", "notebooks : Hand out the lessons, and leave alone what a student changed"),
     ]
     plugins = Path(ansible_mitogen.__file__).parent / "plugins" / "strategy"
     environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ROLES), "ANSIBLE_STRATEGY": strategy}

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: lessons in a student's folder, where nothing of the student's is ever lost."""
+"""Ansible module: lessons in the students' folders, where nothing of a student's is ever lost."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from ansible.module_utils.students_folder import (
 
 DOCUMENTATION = r"""
 module: lessons
-short_description: Lessons in a student's folder
+short_description: Lessons in the students' folders
 description:
   - A lesson is a notebook, or a picture that goes with one.
-  - Puts each lesson into the student's folder, and an untouched copy into a folder that only root can change.
+  - Puts each lesson into every student's folder, and an untouched copy into a folder that only root can change.
   - A lesson that the student has not touched is updated. One that was touched is left alone, and a new version is
     put beside it as C(NAME (new).ipynb), once. One that is not there comes back.
-  - Touched is what has other bytes than any version that was handed out under this name. Which these are is
-    remembered in C(.handed_out.json) beside the untouched copies; should it be lost, files count as touched.
+  - Touched is what has other bytes than any version that was handed out under this name. Which these are, and what
+    each student was given last, is remembered in C(.handed_out.json) beside the untouched copies; should it be lost,
+    files count as touched.
   - Where the student has put something else in place of a lesson's folder, that is left alone, and what would be in the
     folder does not come.
   - The student's home is closed to other accounts.
@@ -45,13 +46,9 @@ options:
     description: For each lesson's file name, its contents in base64. A folder may stand before it, as in C(a/b.png).
     type: dict
     required: true
-  student:
-    description: The account that owns the folder.
-    type: str
-    required: true
-  folder:
-    description: The student's folder.
-    type: path
+  students:
+    description: By the name of each student's account, the student's folder.
+    type: dict
     required: true
   pristine:
     description: The folder of the untouched copies. Any other file in it is removed.
@@ -62,8 +59,7 @@ author: The mynn-pi authors
 
 EXAMPLES = r"""
 - lessons:
-    student: student
-    folder: /home/student/notebooks
+    students: {morning: /home/morning/notebooks, afternoon: /home/afternoon/notebooks}
     pristine: /opt/mynn/notebooks
     lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
 """
@@ -75,10 +71,11 @@ class Memory:
     """Which versions of each lesson were handed out, as SHA256 sums.
 
     known: by name, every version that the student may have got; a file with such bytes is untouched.
-    given: by name, the newest version that the student did get; it is not handed out again.
+    given: by student and name, the newest version that the student did get; it is not handed out again. What was
+        remembered when there was one student is found under "", and holds for whoever has nothing of his own yet.
     """
 
-    def __init__(self, known: dict[str, list[str]], given: dict[str, str]) -> None:
+    def __init__(self, known: dict[str, list[str]], given: dict[str, dict[str, str]]) -> None:
         self.known = known
         self.given = given
 
@@ -88,13 +85,14 @@ class Memory:
         try:
             stored = json.loads(path.read_bytes())
             known = {str(name): [str(sum_) for sum_ in sums] for name, sums in stored["known"].items()}
-            return cls(known, {str(name): str(sum_) for name, sum_ in stored["given"].items()})
+            given = stored["students"] if "students" in stored else {"": stored["given"]}
+            return cls(known, {who: {str(name): str(sum_) for name, sum_ in of.items()} for who, of in given.items()})
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return cls({}, {})
 
     def bytes(self) -> bytes:
         """Return what `read` reads."""
-        stored = {"known": self.known, "given": self.given}
+        stored = {"known": self.known, "students": self.given}
         return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -107,7 +105,7 @@ def close(home: Path, dry: bool) -> list[Change]:
     return [(f"{home} open to others", f"{home} 0750")]
 
 
-def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool) -> list[Change]:
+def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool) -> list[Change]:
     """Bring the lessons into the student's folder; when `dry`, only look. Runs as the student.
 
     Returns what changes.
@@ -128,7 +126,7 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, dry: bool)
         version, known = sha256(content), set(memory.known[name])
         if (folder / name).parent not in places:
             continue
-        while place := place_for(folder / name, version, known, memory.given.get(name)):
+        while place := place_for(folder / name, version, known, given.get(name)):
             before = fingerprint(place)
             if dry or put(place, content, known):
                 changes.append((f"{place} {before or 'absent'}", f"{place} {version}"))
@@ -184,7 +182,22 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
     return [(before, after)]
 
 
-def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, dry: bool = False) -> list[Change]:
+def hand_out_to(
+    student: str, folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool
+) -> list[Change]:
+    """Bring the lessons into a student's folder with the student's powers, and close the home to others."""
+    try:
+        account = pwd.getpwnam(student)
+    except KeyError:
+        if not dry:
+            raise KeyError(student) from None
+        return hand_out(folder, lessons, memory, given, dry)  # what would be, had another task made the account
+    home = Path(account.pw_dir)
+    done = as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, given, dry))
+    return [(before, after) for before, after in done]
+
+
+def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dry: bool = False) -> list[Change]:
     """Do all that the module does. Returns what changed, or, when `dry`, what would.
 
     OSError: a folder cannot be written. KeyError: there is no such account.
@@ -198,20 +211,15 @@ def run(lessons: dict[str, bytes], student: str, folder: Path, pristine: Path, d
             known = memory.known.setdefault(name, [])
             if sha256(content) not in known:
                 known.append(sha256(content))
-        # Before the student gets a version, it is known to be ours; after that, it counts as given. So a run that
+        # Before a student gets a version, it is known to be ours; after that, it counts as given. So a run that
         # is killed between the two forgets nothing.
         noted = write_as_root(store, memory.bytes(), dry)
-        try:
-            account = pwd.getpwnam(student)
-        except KeyError:
-            if not dry:
-                raise
-            changes += hand_out(folder, lessons, memory, dry)  # what would be, had another task made the account
-        else:
-            home = Path(account.pw_dir)
-            done = as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, dry))
-            changes += [(before, after) for before, after in done]
-        memory.given |= {name: sha256(content) for name, content in lessons.items()}
+        of_all = memory.given.get("", {})
+        for student, folder in students.items():
+            given = memory.given.setdefault(student, dict(of_all))
+            changes += hand_out_to(student, folder, lessons, memory, given, dry)
+            given |= {name: sha256(content) for name, content in lessons.items()}
+        memory.given.pop("", None)
         noted += write_as_root(store, memory.bytes(), dry)
     return [*changes, (noted[0][0], noted[-1][1])] if noted else changes
 
@@ -222,8 +230,7 @@ def main() -> None:
         argument_spec={
             # Not a secret: this keeps the lessons' text out of the Pi's log.
             "lessons": {"type": "dict", "required": True, "no_log": True},
-            "student": {"type": "str", "required": True},
-            "folder": {"type": "path", "required": True},
+            "students": {"type": "dict", "required": True},
             "pristine": {"type": "path", "required": True},
         },
         supports_check_mode=True,
@@ -233,14 +240,14 @@ def main() -> None:
     parts = [name.split("/") for name in lessons]
     if not lessons or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):
         module.fail_json(msg="There are no lessons: notebooks_source must name a folder with *.ipynb files in it.")
-    folder, pristine = Path(asked["folder"]), Path(asked["pristine"])
+    students = {student: Path(folder) for student, folder in asked["students"].items()}
     try:
-        changes = run(lessons, asked["student"], folder, pristine, module.check_mode)
-    except KeyError:
-        module.fail_json(msg=f"There is no account {asked['student']}: make it first.")
+        changes = run(lessons, students, Path(asked["pristine"]), module.check_mode)
+    except KeyError as error:
+        module.fail_json(msg=f"There is no account {error.args[0]}: make it first.")
     except OSError as error:
         module.fail_json(
-            msg=f"The lessons could not be handed out: {error.filename or folder}: {error.strerror}."
+            msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
             " Make room on the card, or move away what is in that place."
         )
     before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*changes or [("", "")], strict=True))
