@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify labels compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify report labels compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.in
 
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
+
+report: .venv/ready  ## how every Pi is, in seconds, and how it was: dist/report/index.html
+	ansible-playbook -i $(INVENTORY) playbooks/report.yml
 
 labels: .venv/ready  ## a label to print for each Pi and student, with its password and a QR code: dist/labels
 	ansible-playbook -i $(INVENTORY) playbooks/labels.yml

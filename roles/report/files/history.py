@@ -1,0 +1,114 @@
+"""What is remembered of the Pis: a line of JSON for each time that one was asked, in history.jsonl.
+
+A Pi's newest state and newest verification are there whole; of the older ones only figures, as many as plots need: each
+of the last week, then one a day, for a school year. That is two megabytes for thirty Pis.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+DAY = 86400.0
+ALL_OF = 7 * DAY
+ONE_A_DAY = 400 * DAY
+
+
+@dataclass
+class Entry:
+    """One time that a Pi was asked.
+
+    lost: why it gave no answer. figures: by name, what is plotted. state: what pi_state said. verified: a PiResult of
+    tests/provisioned as a dictionary.
+    """
+
+    pi: str
+    when: float
+    url: str = ""
+    lost: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    verified: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the types, as a line may be damaged; TypeError says that it is."""
+        if not (isinstance(self.pi, str) and isinstance(self.when, float | int) and isinstance(self.lost, str)):
+            raise TypeError("not an entry")
+        if not all(isinstance(part, dict) for part in (self.figures, self.state, self.verified)):
+            raise TypeError("not an entry")
+
+
+def figures_of(state: dict[str, Any], verified: dict[str, Any]) -> dict[str, float]:
+    """Return what is plotted: MB, degrees Celsius, and the part of the digits that was read rightly."""
+    checks = verified.get("checks", [])
+    accuracy = [check["figures"]["smoke_accuracy"] for check in checks if "smoke_accuracy" in check["figures"]]
+    figures = {
+        "accuracy": accuracy[0] if accuracy else None,
+        "available": state.get("memory", {}).get("available"),
+        "free": state.get("card", {}).get("free"),
+        "temperature": state.get("temperature"),
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def read(path: Path) -> tuple[list[Entry], list[str]]:
+    """Return the entries, oldest first, and a sentence for each line that is none."""
+    entries, words = [], []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(Entry(**json.loads(line)))
+        except (ValueError, TypeError):
+            words.append(f"Line {number} of {path} was damaged and is left out; all others are there.")
+    return sorted(entries, key=lambda entry: entry.when), words
+
+
+def thinned(entries: list[Entry], now: float) -> list[Entry]:
+    """Return what is worth keeping."""
+    newest_state = {entry.pi: entry for entry in entries if entry.state}
+    newest_verified = {entry.pi: entry for entry in entries if entry.verified}
+    of_the_day = {(entry.pi, _day(entry.when)): entry for entry in entries if not entry.lost}
+    kept = []
+    for entry in entries:
+        age = now - entry.when
+        whole = entry is newest_state.get(entry.pi) or entry is newest_verified.get(entry.pi)
+        if entry is not newest_state.get(entry.pi):
+            entry.state = {}
+        if entry is not newest_verified.get(entry.pi):
+            entry.verified = {}
+        daily = entry is of_the_day.get((entry.pi, _day(entry.when)))
+        if whole or age <= ALL_OF or (daily and age <= ONE_A_DAY):
+            kept.append(entry)
+    return kept
+
+
+def write(path: Path, entries: list[Entry]) -> None:
+    """Write the entries; a power cut leaves the file as it was, or as it is now."""
+    new = path.with_suffix(".new")
+    lines = (
+        {name: part for name, part in asdict(entry).items() if part or name in ("pi", "when")} for entry in entries
+    )
+    new.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines), encoding="utf-8")
+    new.replace(path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep another report from being written at the same time."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _day(when: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(when))

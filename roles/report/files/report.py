@@ -1,0 +1,228 @@
+"""The report: one page for a teacher, and JUnit's XML for a program.
+
+report.py FOLDER < RUN.json
+
+RUN.json says what a run of the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis`
+(names of all that stand in the report), `asked` (by name of a Pi: its `url`, its `state` as pi_state gives it, and why
+it is `lost`), `verified` (names of the Pis that were verified, maybe none) and `results` (the folder with what came of
+that).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import history
+import plots
+from faults import Fault, faults
+from history import Entry
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from junit import junit
+from markupsafe import Markup, escape
+
+from tests.provisioned.pi import project
+from tests.provisioned.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
+
+# By name of a figure: its title, its unit, how a value is written, and what the plot's height spans at least.
+MEASURES = {
+    "accuracy": ("Digits read rightly", "{:.0%}", 0.04),
+    "available": ("Memory free (MB)", "{:.0f}", 20),
+    "free": ("Card free (GB)", "{:.1f}", 0.2),
+    "temperature": ("Temperature (°C)", "{:.0f}", 6),
+}
+
+
+@dataclass
+class Row:
+    """One Pi as it stands in the report; `when` and `verified_when` are 0 where it was never asked."""
+
+    pi: str
+    url: str = ""
+    asked: float = 0  # when it was last asked
+    lost: str = ""  # why it gave no answer then
+    when: float = 0  # when it last gave one
+    state: dict[str, Any] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    verified: PiResult | None = None
+    verified_when: float = 0
+    plots: list[tuple[str, str]] = field(default_factory=list)  # title and SVG
+
+    @property
+    def failing(self) -> list[Check]:
+        """What did not hold when it was verified."""
+        return self.verified.those(FAILS) if self.verified else []
+
+    @property
+    def grave(self) -> list[Fault]:
+        """What is wrong just now."""
+        return [fault for fault in self.faults if fault.grave]
+
+    @property
+    def mendable(self) -> bool:
+        """Whether site.yml may mend something of it."""
+        return bool(self.failing) or any("make site" in fault.cure for fault in self.faults)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answered, and nothing is known to be wrong."""
+        return bool(self.state) and not (self.lost or self.grave or self.failing)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What its verification measured."""
+        return self.verified.figures if self.verified else {}
+
+
+def rows(entries: list[Entry], pis: list[str], lessons: dict[str, str]) -> list[Row]:
+    """Return how each Pi is, by what is remembered."""
+    made = []
+    for name in pis:
+        row = Row(name)
+        series: dict[str, list[tuple[float, float]]] = {measure: [] for measure in MEASURES}
+        for entry in (entry for entry in entries if entry.pi == name):
+            row.url, row.asked, row.lost = entry.url or row.url, entry.when, entry.lost
+            if entry.state:
+                row.state, row.when = entry.state, entry.when
+            if entry.verified:
+                row.verified, row.verified_when = result_of(entry.verified), entry.when
+            for measure, value in entry.figures.items():
+                if measure in series:
+                    series[measure].append((entry.when, value / 1000 if measure == "free" else value))
+        if row.state:
+            row.faults = list(faults(row.state, lessons, row.when))
+        row.plots = drawn(series)
+        made.append(row)
+    return made
+
+
+def drawn(series: dict[str, list[tuple[float, float]]]) -> list[tuple[str, str]]:
+    """Return the plots' titles and SVG, of what was measured twice at least; all of a Pi span the same time."""
+    times = [when for points in series.values() for when, _ in points]
+    span = (min(times, default=0), max(times, default=0))
+    return [
+        (MEASURES[measure][0], plots.over_time(points, span, *MEASURES[measure]))
+        for measure, points in series.items()
+        if len(points) > 1
+    ]
+
+
+def result_of(content: dict[str, Any]) -> PiResult:
+    """Return a verification as it was remembered."""
+    return PiResult(**{**content, "checks": [Check(**check) for check in content["checks"]]})
+
+
+def page(made: list[Row], inventory: Path, now: float) -> str:
+    """Return the page: self-contained HTML, in which everything that came from a Pi is escaped."""
+    usual = inventory == project() / "inventory.ini"
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
+        "duration": duration,
+        "ago": lambda when: duration(max(now - when, 0)),
+        "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
+        "size": size,
+        "marked": marked,
+        "svg": Markup,  # our own
+    }
+    return environment.get_template("report.html.j2").render(
+        rows=made,
+        ready=[row for row in made if row.ready],
+        lost=[row for row in made if row.lost],
+        faulty=[row for row in made if not row.ready and not row.lost],
+        when=time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
+        now=now,
+        site=".venv/bin/ansible-playbook"
+        + ("" if usual else f" -i {shlex.quote(str(inventory))}")
+        + " playbooks/site.yml --limit",
+        HOLDS=HOLDS,
+        FAILS=FAILS,
+        NOT_ASKED=NOT_ASKED,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, days = minutes / 60, seconds / 86400
+    if minutes < 60:
+        return (f"{minutes} min {rest} s" if rest else f"{minutes} min") if minutes else f"{rest} s"
+    return f"{hours:.0f} hours" if hours < 48 else f"{days:.0f} days"
+
+
+def size(megabytes: float) -> str:
+    """Return a size in MB or GB."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
+def marked(text: str) -> Markup:
+    """Return a sentence as HTML: what stands in backquotes is a command."""
+    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
+
+
+def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Entry:
+    """Return what is remembered of a Pi that was asked; passwords are in none of it."""
+    verified = asdict(result) if result and not result.lost else {}
+    lost = (result.lost if result else "") or (told["lost"] and in_words(name, told["lost"]))
+    state = told["state"]
+    return Entry(name, now, told["url"], lost, history.figures_of(state, verified), state, verified)
+
+
+def in_words(name: str, said: str) -> str:
+    """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
+    last = said.strip().splitlines()[-1] if said.strip() else "no answer"
+    if "sudo" in said or "become" in said:
+        return f"{name} wants a password for sudo ({last}): allow {name}'s account sudo without one."
+    return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """Return the SHA256 sums of the lessons on this computer, by name."""
+    paths = [*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")]
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def main(folder: Path) -> None:
+    """Read what the playbook knows, remember it, and write the page; print what a teacher should know at once."""
+    run = json.load(sys.stdin)
+    now = time.time()
+    folder.mkdir(parents=True, exist_ok=True)
+    results = [load(name, Path(run["results"])) for name in run["verified"]]
+    by_name = {result.pi: result for result in results}
+    path = folder / "history.jsonl"
+    with history.alone(folder):
+        entries, words = history.read(path)
+        entries += [entry_of(name, now, told, by_name.get(name)) for name, told in run["asked"].items()]
+        entries = history.thinned(entries, now)
+        history.write(path, entries)
+        made = rows(entries, run["pis"], sums(Path(run["lessons"])))
+        (folder / "index.html").write_text(page(made, Path(run["inventory"]), now), encoding="utf-8")
+    if results:
+        for result in results:
+            save(result, Path(run["results"]))  # also where its tests broke off, for who reads on
+        junit(results).write(folder / "junit.xml", encoding="utf-8", xml_declaration=True)
+    print(*words, sep="\n", end="\n" if words else "")
+    for row in made:
+        for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
+            print(what)
+    print(f"The report, a page for the browser: {folder}/index.html")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

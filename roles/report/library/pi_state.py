@@ -1,0 +1,289 @@
+#!/usr/bin/python3
+"""Ansible module: how a Pi is just now, asked in one go and in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pwd
+import shlex
+import socket
+import stat
+import subprocess
+import time
+from hashlib import sha256
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: pi_state
+short_description: How a Pi is just now
+description:
+  - What a teacher wants to know of a Pi, without the minutes that its verification takes. Changes nothing.
+  - What a Pi does not tell, such as a temperature where there is no thermometer, is left out.
+options:
+  venv:
+    description: The environment that the students' programs run in.
+    type: path
+    required: true
+  pristine:
+    description: The folder with the lessons as they were written.
+    type: path
+    required: true
+  students:
+    description: The students' accounts. In the home of each is a folder C(notebooks).
+    type: list
+    elements: str
+    required: true
+  port:
+    description: The port of the first student's server; that of the second is one further, and so on.
+    type: int
+    required: true
+author: The mynn-pi authors
+"""
+
+EXAMPLES = r"""
+- pi_state:
+    venv: /opt/mynn/venv
+    pristine: /opt/mynn/notebooks
+    students: [student]
+    port: 8888
+"""
+
+RETURN = r"""
+state:
+  description: >-
+    C(epoch) (its clock), C(uptime), C(updated) (when apt last asked for updates), C(failed) (units of systemd),
+    C(system), C(versions), C(memory) and C(card) (MB of a million bytes), C(temperature) (degrees Celsius),
+    C(throttled) (the bits of the Pi's firmware), C(reboot_required), C(lessons) and C(servers) (by student),
+    C(pristine) (the lessons' SHA256 sums).
+  returned: always
+  type: dict
+"""
+
+LARGE = 1 << 24
+ROOT = Path("/")  # the tests' Pis are folders
+
+
+def text(path: str) -> str:
+    """What a file says, or nothing."""
+    try:
+        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
+
+
+def number(path: str) -> int | None:
+    """The number in a file, decimal or 0x..., if there is one."""
+    try:
+        return int(text(path), 0)
+    except ValueError:
+        return None
+
+
+def system() -> dict[str, str]:
+    """What it is."""
+    lines = (line.partition("=") for line in text("etc/os-release").splitlines() if "=" in line)
+    release = {name: "".join(shlex.split(value)) for name, _, value in lines}
+    return {
+        "name": release.get("PRETTY_NAME", "unknown"),
+        "debian": text("etc/debian_version"),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "model": text("proc/device-tree/model"),
+    }
+
+
+def versions(venv: str) -> dict[str, str]:
+    """The versions of Python and of packages, read where they are noted: no Python is started for it."""
+    lines = (line.partition("=") for line in text(f"{venv.lstrip('/')}/pyvenv.cfg").splitlines())
+    settings = {name.strip(): value.strip() for name, _, value in lines}
+    found = {"python": settings["version"]} if "version" in settings else {}
+    places = [*Path(venv).glob("lib/python3*/site-packages"), Path("/usr/lib/python3/dist-packages")]
+    for name in ("mynn", "numpy", "scipy", "notebook", "jupyterlab", "jupyter_server"):
+        for one in Distribution.discover(name=name, path=[str(place) for place in places]):
+            found.setdefault(name, one.version)
+    return found if settings else {}
+
+
+def uptime() -> float | None:
+    """Seconds since systemd started: in a container, too, where /proc/uptime is the host's."""
+    try:
+        ticks = int(text("proc/1/stat").rpartition(")")[2].split()[19])
+        return round(float(text("proc/uptime").split()[0]) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (ValueError, IndexError):
+        return None
+
+
+def updated() -> float | None:
+    """When apt last asked for updates."""
+    for path in ("var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial", "var/lib/apt/lists"):
+        if (ROOT / path).exists():
+            return round((ROOT / path).stat().st_mtime)
+    return None
+
+
+def memory() -> dict[str, int]:
+    """Memory in MB: all there is, and what a program could still get."""
+    words = (line.split() for line in text("proc/meminfo").splitlines())
+    kib = {line[0].rstrip(":"): int(line[1]) for line in words if len(line) > 1}
+    names = {"total": "MemTotal", "available": "MemAvailable"}
+    return {name: kib[key] * 1024 // 1_000_000 for name, key in names.items() if key in kib}
+
+
+def card() -> dict[str, Any]:
+    """The card: its room in MB, and how worn it is, as far as it says so."""
+    room = os.statvfs(ROOT)
+    found: dict[str, Any] = {
+        "total": room.f_blocks * room.f_frsize // 1_000_000,
+        "free": room.f_bavail * room.f_frsize // 1_000_000,
+        "read_only": bool(room.f_flag & os.ST_RDONLY),
+    }
+    device = ROOT.stat().st_dev
+    partition = (ROOT / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+    disk = partition.parent if (partition / "partition").exists() else partition
+    if not (disk / "stat").exists():
+        return found  # a container's root is on no disk of its own
+    return found | wear(disk, partition.name)
+
+
+def wear(disk: Path, partition: str) -> dict[str, Any]:
+    """What a disk in /sys and its ext4 tell of wear; sizes in MB."""
+    disk_name = disk.relative_to(ROOT).as_posix()
+    found: dict[str, Any] = {"disk": disk.name, "name": text(f"{disk_name}/device/name")}
+    found["made"] = text(f"{disk_name}/device/date")
+    found["written"] = int(text(f"{disk_name}/stat").split()[6]) * 512 // 1_000_000  # since it was switched on
+    ever = number(f"sys/fs/ext4/{partition}/lifetime_write_kbytes")
+    found["written_ever"] = ever * 1024 // 1_000_000 if ever is not None else None
+    found["errors"] = number(f"sys/fs/ext4/{partition}/errors_count")
+    # Tenths of its life, by kind of cell; 0 is "not defined".
+    tenths = [int(word, 16) for word in text(f"{disk_name}/device/life_time").split()]
+    found["life_used"] = max(tenths) * 10 if any(tenths) else None
+    found["end_of_life"] = number(f"{disk_name}/device/pre_eol_info") or None  # 1: normal, 2: 80 % used, 3: 90 %
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def temperature() -> float | None:
+    """The warmest thermometer's degrees."""
+    zones = sorted((ROOT / "sys/class/thermal").glob("thermal_zone*/temp"))
+    found = [number(zone.relative_to(ROOT).as_posix()) for zone in zones]
+    known = [one / 1000 for one in found if one is not None]
+    return max(known) if known else None
+
+
+def throttled() -> int | None:
+    """The firmware's bits: 0 too little voltage, 1 slowed down, 2 throttled, 3 too hot; 16 to 19: once since boot."""
+    said = text("sys/devices/platform/soc/soc:firmware/get_throttled")
+    if not said and (ROOT / "usr/bin/vcgencmd").exists():
+        asked = subprocess.run(["/usr/bin/vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)
+        said = asked.stdout.strip().partition("0x")[2]
+    try:
+        return int(said, 16)
+    except ValueError:
+        pass
+    alarms = [
+        number(path.relative_to(ROOT).as_posix())
+        for path in (ROOT / "sys/class/hwmon").glob("hwmon*/in0_lcrit_alarm")
+        if text((path.parent / "name").relative_to(ROOT).as_posix()) == "rpi_volt"
+    ]
+    return int(any(alarms)) if alarms else None
+
+
+def failed_units() -> list[str]:
+    """The units of systemd that failed."""
+    query = ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"]
+    said = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    return [line.split()[0] for line in said.splitlines() if line.strip()]
+
+
+def content_of(path: Path) -> bytes | None:
+    """What is in a student's file; OSError or None: it is none, or a very large one. A link is not followed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGE else None
+
+
+def opens(path: Path, content: bytes | None) -> bool:
+    """Whether a lesson or a picture opens."""
+    if content is None:
+        return False
+    if path.suffix == ".png":
+        return content.startswith(b"\x89PNG") and b"IEND" in content[-16:]
+    try:
+        return isinstance(json.loads(content)["cells"], list)
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def pristine_sums(folder: Path) -> dict[str, str]:
+    """The SHA256 sums of the lessons as they were written, by name."""
+    paths = sorted([*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")])
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
+    """Which of the lessons are missing in a student's folder, which do not open, and which the student changed."""
+    found: dict[str, list[str]] = {"missing": [], "damaged": [], "changed": []}
+    for name, digest in pristine.items():
+        try:
+            content = content_of(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            found["missing"].append(name)
+            continue
+        except OSError:
+            content = None
+        if content is not None and sha256(content).hexdigest() == digest:
+            continue
+        found["changed" if opens(folder / name, content) else "damaged"].append(name)
+    return found
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """Ask, and answer with `state`."""
+    module = AnsibleModule(
+        {
+            "venv": {"type": "path", "required": True},
+            "pristine": {"type": "path", "required": True},
+            "students": {"type": "list", "elements": "str", "required": True},
+            "port": {"type": "int", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    pristine = pristine_sums(Path(module.params["pristine"]))
+    students = module.params["students"]
+    there = [name for name in students if name in {account.pw_name for account in pwd.getpwall()}]
+    state = {
+        "epoch": round(time.time()),
+        "uptime": uptime(),
+        "updated": updated(),
+        "reboot_required": Path("/run/reboot-required").exists(),
+        "failed": failed_units(),
+        "system": system(),
+        "versions": versions(module.params["venv"]),
+        "memory": memory(),
+        "card": card(),
+        "temperature": temperature(),
+        "throttled": throttled(),
+        "pristine": pristine,
+        "lessons": {name: lessons(Path(f"~{name}/notebooks").expanduser(), pristine) for name in there},
+        "servers": {name: answers(module.params["port"] + i) for i, name in enumerate(students)},
+    }
+    module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})
+
+
+if __name__ == "__main__":
+    main()

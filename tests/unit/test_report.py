@@ -1,0 +1,232 @@
+"""The report: what is remembered, what counts as wrong, what a card tells of its wear, and the page."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import re
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import history
+import pytest
+import report
+from faults import faults
+from history import Entry
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = time.time()
+HOUR, DAY = 3600, 86400
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    """Return what a Pi says of itself with which nothing is wrong."""
+    return {
+        "epoch": NOW,
+        "uptime": 7200,
+        "updated": NOW - DAY,
+        "reboot_required": False,
+        "failed": [],
+        "system": {"name": "Debian GNU/Linux 13", "kernel": "6.12", "machine": "armv6l", "model": "Raspberry Pi Zero"},
+        "versions": {"python": "3.13.5", "numpy": "2.2.4", "notebook": "7.6.5", "mynn": "0.1.0"},
+        "memory": {"total": 447, "available": 290},
+        "card": {"total": 7600, "free": 4900, "read_only": False, "disk": "mmcblk0", "written": 12, "errors": 0},
+        "temperature": 44.0,
+        "throttled": 0,
+        "pristine": {"part2.ipynb": "5e1f"},
+        "lessons": {"student": {"missing": [], "damaged": [], "changed": []}},
+        "servers": {"student": True},
+        **changes,
+    }
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    return {"url": "http://pi01.local:8888", "state": state(**changes), "lost": ""}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the program as the playbook does; return the page."""
+
+    def run(**asked: Any) -> str:
+        lessons = tmp_path / "lessons"
+        lessons.mkdir(exist_ok=True)
+        content = {"inventory": "inventory.ini", "lessons": str(lessons), "pis": ["pi01"], "verified": []}
+        given = json.dumps({**content, "results": "", "asked": asked})
+        monkeypatch.setattr("sys.stdin", io.StringIO(given))
+        report.main(tmp_path)
+        return (tmp_path / "index.html").read_text(encoding="utf-8")
+
+    return run
+
+
+@pytest.fixture
+def pi_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, for which the folder is all there is."""
+    spec = importlib.util.spec_from_file_location("pi_state", ROOT / "roles/report/library/pi_state.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    return module
+
+
+def test_a_damaged_line_is_skipped_with_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    history.write(path, [Entry("pi01", 1.0), Entry("pi02", 2.0)])
+    whole = path.read_bytes()
+    for damage in (
+        b'{"pi": "pi0',
+        b"\x00\xff\n",
+        b"[1]\n",
+        b'{"pi": 3, "when": 1}\n',
+        b'{"pi": "a", "when": 1, "b": 2}\n',
+    ):
+        path.write_bytes(whole.replace(b"\n", b"\n" + damage.rstrip() + b"\n", 1))
+        entries, words = history.read(path)
+        assert [entry.pi for entry in entries] == ["pi01", "pi02"]
+        assert words == [f"Line 2 of {path} was damaged and is left out; all others are there."]
+
+
+def test_a_school_year_of_thirty_pis_is_small() -> None:
+    """Asked three times on each of 400 days: a megabyte or two, and of each Pi the newest state is whole."""
+    entries: list[Entry] = []
+    figures = {"accuracy": 0.8312, "available": 290.0, "free": 4900.0, "temperature": 44.0}
+    for day in range(400, -1, -1):
+        for hour in (9, 11, 13):
+            when = NOW - day * DAY + hour
+            entries += [Entry(f"pi{n:02}.local", when, "http://", "", dict(figures), state()) for n in range(30)]
+        if day % 40 == 0:
+            entries = history.thinned(entries, NOW - day * DAY + DAY / 2)
+    size = sum(len(json.dumps(entry.__dict__)) for entry in entries)
+    assert size < 3_500_000
+    assert len([entry for entry in entries if entry.state]) == 30
+    assert len(entries) < 30 * (400 + 8 * 3)
+
+
+def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
+    assert "The Pi is ready" in run(pi01=told())
+    lost = "Task failed: last 100 lines received:\nssh: connect to host pi01 port 22: No route to host"
+    page = run(pi01={"url": "http://pi01.local:8888", "state": {}, "lost": lost})
+    assert "The Pi is not ready" in page
+    assert "No answer from pi01" in page
+    assert "It last answered on " in page
+    assert "of 447 MB" in page
+
+
+def test_a_pi_that_was_not_asked_stands_there_too(run: Any) -> None:
+    assert "not asked yet" in run()
+
+
+def test_the_page_asks_nobody_for_anything(run: Any) -> None:
+    """No address stands in it but the Pis', and what a Pi says is text."""
+    name = "<script>alert(1)</script>"
+    run(pi01=told())
+    page = run(pi01=told(system={"name": name, "kernel": "6.12", "machine": "armv6l", "model": ""}))
+    assert name not in page
+    assert "&lt;script&gt;" in page
+    assert page.count("<svg") == 3  # accuracy was never measured
+    wants = set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:[^\"') ]*)", page))
+    assert wants == {"http://pi01.local:8888", "data:,"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"versions": {}}, "It is not a notebook server yet."),
+        ({"servers": {"student": False}}, "The notebook server does not run"),
+        ({"servers": {"am": True, "pm": False}}, "The notebook server of pm does not run"),
+        ({"lessons": {"student": {"missing": ["a.ipynb"], "damaged": [], "changed": []}}}, "Missing: a.ipynb."),
+        (
+            {"lessons": {"student": {"missing": [], "damaged": ["a.ipynb"], "changed": []}}},
+            "Cannot be opened: a.ipynb.",
+        ),
+        ({"pristine": {"part2.ipynb": "other"}}, "Not as on this computer: part2.ipynb."),
+        ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
+        ({"card": {"free": 4900, "read_only": True}}, "Its card can only be read"),
+        ({"card": {"free": 4900, "errors": 3}}, "Its card's files are damaged (3 errors so far)."),
+        ({"card": {"free": 4900, "life_used": 90}}, "Its card is worn: 90 % of its life is used."),
+        ({"card": {"free": 4900, "end_of_life": 2}}, "Its card is worn: more than 80 % of its life is used."),
+        ({"throttled": 0x50005}, "It gets too little voltage."),
+        ({"throttled": 0x2}, "It is too hot and slows itself down."),
+        ({"temperature": 81.0}, "It is too hot and slows itself down."),
+        ({"memory": {"total": 447, "available": 20}}, "Only 20 MB of its memory are free."),
+        ({"epoch": NOW - 5 * HOUR}, "Its clock is wrong."),
+        ({"failed": ["avahi-daemon.service"]}, "Something of its system failed: avahi-daemon.service."),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
+    found = list(faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW))
+    grave = [fault for fault in found if fault.grave]
+    assert any(fault.what.startswith(said) for fault in grave), found
+    assert all(fault.cure for fault in found)
+
+
+@pytest.mark.parametrize("changes", [{"updated": NOW - 40 * DAY}, {"reboot_required": True}, {"throttled": 0x10000}])
+def test_what_can_wait_is_said_too(changes: dict[str, Any]) -> None:
+    [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW)
+    assert not found.grave
+
+
+def test_nothing_is_wrong_with_a_pi_that_says_little() -> None:
+    """No thermometer, no sensor, no card of its own: a container."""
+    little = state(card={"total": 7600, "free": 4900, "read_only": False})
+    for name in ("temperature", "throttled", "uptime", "updated"):
+        del little[name]
+    assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW)) == []
+
+
+def test_wear_of_a_card(pi_state: ModuleType, tmp_path: Path) -> None:
+    """As Linux's MMC driver and ext4 give it."""
+    disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
+    (disk / "device").mkdir(parents=True)
+    ext4.mkdir(parents=True)
+    (disk / "stat").write_text("  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
+    (disk / "device/name").write_text("SU08G\n")
+    (disk / "device/life_time").write_text("0x02 0x03\n")
+    (disk / "device/pre_eol_info").write_text("0x01\n")
+    (ext4 / "lifetime_write_kbytes").write_text("17806000\n")
+    (ext4 / "errors_count").write_text("0\n")
+    assert pi_state.wear(disk, "mmcblk0p2") == {
+        "disk": "mmcblk0",
+        "name": "SU08G",
+        "written": 212,
+        "written_ever": 18233,
+        "errors": 0,
+        "life_used": 30,
+        "end_of_life": 1,
+    }
+
+
+def test_temperature_and_power(pi_state: ModuleType, tmp_path: Path) -> None:
+    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    firmware = tmp_path / "sys/devices/platform/soc/soc:firmware"
+    sensor = tmp_path / "sys/class/hwmon/hwmon1"
+    for folder in (zone, firmware, sensor):
+        folder.mkdir(parents=True)
+    (zone / "temp").write_text("48312\n")
+    (sensor / "name").write_text("rpi_volt\n")
+    (sensor / "in0_lcrit_alarm").write_text("1\n")
+    assert pi_state.temperature() == 48.312
+    assert pi_state.throttled() == 1
+    (firmware / "get_throttled").write_text("50005\n")
+    assert pi_state.throttled() == 0x50005
+
+
+def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:
+    """A pipe does not make it wait, and a link is not followed."""
+    pristine = dict.fromkeys(["pipe.ipynb", "link.ipynb", "gone.ipynb", "mine.ipynb", "cut.ipynb"], "5e1f")
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    (tmp_path / "link.ipynb").symlink_to("/etc/shadow")
+    (tmp_path / "mine.ipynb").write_text('{"cells": []}')
+    (tmp_path / "cut.ipynb").write_text('{"cells": [')
+    assert pi_state.lessons(tmp_path, pristine) == {
+        "missing": ["gone.ipynb"],
+        "damaged": ["pipe.ipynb", "link.ipynb", "cut.ipynb"],
+        "changed": ["mine.ipynb"],
+    }
