@@ -122,7 +122,8 @@ def result_of(content: dict[str, Any]) -> PiResult:
 
 def page(made: list[Row], inventory: Path, now: float) -> str:
     """Return the page: self-contained HTML, in which everything that came from a Pi is escaped."""
-    usual = inventory == project() / "inventory.ini"
+    inventory = inventory.relative_to(project()) if inventory.is_relative_to(project()) else inventory
+    usual = inventory == Path("inventory.ini")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -133,7 +134,8 @@ def page(made: list[Row], inventory: Path, now: float) -> str:
     environment.filters |= {
         "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
         "duration": duration,
-        "ago": lambda when: duration(max(now - when, 0)),
+        "age": age,
+        "ago": lambda when: f"{age(now - when)} ago",
         "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
         "size": size,
         "marked": marked,
@@ -157,13 +159,16 @@ def page(made: list[Row], inventory: Path, now: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as people say it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    hours, days = minutes / 60, seconds / 86400
-    if minutes < 60:
-        return (f"{minutes} min {rest} s" if rest else f"{minutes} min") if minutes else f"{rest} s"
-    return f"{hours:.0f} hours" if hours < 48 else f"{days:.0f} days"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+
+
+def age(seconds: float) -> str:
+    """Return how long something is so, roughly."""
+    for unit, name in [(86400, "days"), (3600, "hours")]:
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(seconds, 0) / 60:.0f} min"
 
 
 def size(megabytes: float) -> str:
