@@ -1,38 +1,54 @@
-"""`make bench`: how long site.yml takes, how that grows with the fleet, and what mitogen brings over stock Ansible.
+"""`make bench`: what site.yml costs, how that grows with the fleet, and what mitogen brings over stock Ansible.
 
-    python -m tests.classroom.bench [--fleets 1,2,4,8] [--delay-ms 50]
+    python -m tests.classroom.bench [--fleets 1,3,10,30] [--no-ops 3] [--compare stock] [--delay-ms 50]
 
-All in one run, on one machine, so the ratios can be trusted where the seconds cannot. The baseline is stock Ansible
-(its strategy `linear`, with pipelining). Cold runs start from fresh disks with the control node's cache filled; of
-no-op runs the median of three is shown. A ratio of 2.00 says that mitogen takes half as long.
+All in one run, on one machine, so the ratios can be trusted where the seconds cannot. Cold runs start from fresh disks
+and an empty cache; of no-op runs the median is shown. The columns:
+
+    s/Pi         seconds of the run, divided by the number of Pis
+    CPU, s       of the control node's processors, all of Ansible's processes together
+    peak, MB     of the control node's memory, all of them together
+    fetched, MB  what the control node's cache grew by (MNIST, wheels), without what it unpacked itself
+    sent, MB     what went to one Pi over SSH, on average
+    apt, MB      what one Pi fetched itself, on average: Debian's packages and lists
+    stock/this   how often this run would fit into stock Ansible's (its strategy `linear`, with pipelining)
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import time
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.classroom.classroom import ROOT, Classroom, Room
-from tests.classroom.sent import sent_tasks
+from tests.classroom.classroom import ROOT, Classroom, Room, recap
+from tests.classroom.measured import Cost, measured
 from tests.virtual import Fleet
 
 STRATEGIES = {"stock": "linear", "mitogen": "classroom"}
-NO_OPS = 3
+MB = 1e6
+HEADER = (
+    "fleet  delay  run    by          seconds    s/Pi  CPU, s  CPU/Pi  peak, MB  fetched, MB  sent, MB  apt, MB"
+    "  stock/this"
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of site.yml: its seconds, what it changed on all Pis, and the tasks sent to one."""
+    """One run of site.yml: what it changed on all Pis, what it cost, and the bytes that it fetched and that apt did."""
 
-    seconds: float
     changed: int
-    tasks: int
+    cost: Cost
+    fetched: int = 0
+    apt: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.cost.seconds
 
 
 def say(line: str) -> None:
@@ -40,82 +56,110 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def site(room: Room, strategy: str) -> Run:
-    """Run site.yml and measure; a run that fails ends the benchmark."""
-    environment = {
-        **os.environ,
-        "ANSIBLE_STRATEGY": STRATEGIES[strategy],
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-    }
-    began = time.monotonic()
-    done = subprocess.run(room.command("site"), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - began
-    if done.returncode:
-        sys.exit(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}\nThe benchmark ended here: site.yml failed.")
-    said = json.loads(done.stdout)
-    return Run(
-        seconds, sum(host["changed"] for host in said["stats"].values()), len(sent_tasks(said["plays"], room.host))
-    )
+def fetched_bytes(cache: Path) -> int:
+    """Return what a cache holds of what was fetched: not the CSVs that MNIST was unpacked to."""
+    return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file() and path.suffix != ".csv")
 
 
-def fresh(fleet: Fleet, size: int, delay_ms: float) -> None:
-    """Have `size` Pis with fresh disks."""
-    fleet.up(size, delay_ms=delay_ms)
-    for number in range(1, size + 1):
-        fleet.reset(f"pi-{number:02}")
+def site(room: Room, strategy: str, cache: Path | None = None) -> Run:
+    """Run site.yml, with an empty cache if one is given; a run that fails ends the benchmark."""
+    env = {**os.environ, "ANSIBLE_STRATEGY": STRATEGIES[strategy]}
+    if cache:
+        env |= {"MYNN_CACHE": str(cache), "PIP_NO_CACHE_DIR": "1"}
+    cost = measured(room.command("site"), network=f"{room.address}/24", cwd=ROOT, env=env)
+    if cost.code:
+        sys.exit(f"{cost.output[-5000:]}\nThe benchmark ended here: site.yml failed.")
+    changed = sum(host.changed for host in recap(cost.output).values())
+    return Run(changed, cost, fetched_bytes(cache) if cache else 0)
 
 
-def measure(classroom: Classroom, size: int, delay_ms: float, cold: bool) -> list[str]:
-    """Measure one size of fleet, and return the table's rows. Without `cold`, the Pis are provisioned already."""
-    runs: dict[tuple[str, str], list[Run]] = {}
-    for strategy in STRATEGIES if cold else ():
-        say(f".. {size} fresh, {delay_ms:.0f} ms: cold, {strategy}")
-        fresh(classroom.fleet, size, delay_ms)
-        runs["cold", strategy] = [site(classroom, strategy)]
-    classroom.fleet.up(size, delay_ms=delay_ms)
-    for number in range(NO_OPS):
-        for strategy in STRATEGIES:  # by turns: what else the machine does befalls both
-            say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {NO_OPS}, {strategy}")
-            run = site(classroom, strategy)
-            if run.changed:
-                sys.exit("The benchmark ended here: a run over provisioned Pis changed something.")
-            runs.setdefault(("no-op", strategy), []).append(run)
-    rows = []
-    for kind in ("cold", "no-op") if cold else ("no-op",):
-        stock, mitogen = (statistics.median(run.seconds for run in runs[kind, strategy]) for strategy in STRATEGIES)
-        rows.append(
-            f"{size:5}  {delay_ms:5.0f}  {kind:5}  {runs[kind, 'stock'][0].tasks:5}  {stock:9.1f}  {mitogen:11.1f}"
-            f"  {stock / mitogen:13.2f}  {stock / size:11.1f}  {mitogen / size:13.1f}"
-        )
-        say(rows[-1])
-    return rows
+def received(classroom: Classroom, names: list[str]) -> int:
+    """Return the bytes that these Pis together have received since they booted, without SSH: pasta hands that to `lo`."""
+    devices = [classroom.fleet.ssh(name, "cat /proc/net/dev").stdout for name in names]
+    return sum(int(line.split()[1]) for text in devices for line in text.splitlines() if "eth0:" in line)
+
+
+class Bench:
+    """One bench of a fleet: its runs, and the table's rows."""
+
+    def __init__(self, fleet: Fleet, strategies: list[str], no_ops: int) -> None:
+        self.classroom, self.strategies, self.no_ops = Classroom(fleet), strategies, no_ops
+        self.rows = [HEADER]
+        say(HEADER)
+
+    def measure(self, size: int, delay_ms: float, cold: bool) -> None:
+        """Measure one size of fleet. Without `cold`, the Pis are provisioned already."""
+        fleet = self.classroom.fleet
+        names = [f"pi-{number:02}" for number in range(1, size + 1)]
+        fleet.up(size, delay_ms=delay_ms)
+        runs: dict[str, list[Run]] = {}
+        for strategy in self.strategies if cold else ():
+            say(f".. {size} fresh, {delay_ms:.0f} ms: cold, {strategy}")
+            for name in names:
+                fleet.reset(name)
+            with tempfile.TemporaryDirectory() as cache:
+                runs[strategy] = [self.run(names, strategy, Path(cache))]
+        self.show(size, delay_ms, "cold", runs)
+        runs = {}
+        for number in range(self.no_ops):
+            for strategy in self.strategies:  # by turns: what else the machine does befalls both
+                say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {self.no_ops}, {strategy}")
+                with tempfile.TemporaryDirectory() as cache:
+                    run = self.run(names, strategy, Path(cache))
+                if run.changed:
+                    sys.exit("The benchmark ended here: a run over provisioned Pis changed something.")
+                runs.setdefault(strategy, []).append(run)
+        self.show(size, delay_ms, "no-op", runs)
+
+    def run(self, names: list[str], strategy: str, cache: Path) -> Run:
+        """Run site.yml once, and count what came to the Pis."""
+        before = received(self.classroom, names)
+        run = site(self.classroom, strategy, cache)
+        return Run(run.changed, run.cost, run.fetched, received(self.classroom, names) - before)
+
+    def show(self, size: int, delay_ms: float, kind: str, runs: dict[str, list[Run]]) -> None:
+        """Add a row for each strategy: the run with the median of seconds."""
+        middle = {
+            strategy: sorted(done, key=lambda run: run.seconds)[len(done) // 2] for strategy, done in runs.items()
+        }
+        for strategy, run in middle.items():
+            cost, sent = run.cost, statistics.mean(run.cost.sent.values() or [0])
+            ratio = f"{middle['stock'].seconds / run.seconds:10.2f}" if "stock" in middle else ""
+            self.rows.append(
+                f"{size:5}  {delay_ms:5.0f}  {kind:5}  {strategy:7}  {cost.seconds:10.1f}  {cost.seconds / size:6.1f}"
+                f"  {cost.cpu_seconds:6.1f}  {cost.cpu_seconds / size:6.1f}  {cost.peak_bytes / MB:8.0f}"
+                f"  {run.fetched / MB:11.1f}  {sent / MB:8.1f}  {run.apt / size / MB:7.1f}  {ratio}".rstrip()
+            )
+            say(self.rows[-1])
 
 
 def main() -> None:
     """Measure, print the table, and keep it in dist/bench.txt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fleets", default="1,2,4,8", help="how many Pis, with commas between")
-    parser.add_argument("--delay-ms", type=float, default=50, help="added to each round trip, for the last rows")
+    parser.add_argument("--fleets", default="1,3,10", help="how many Pis, with commas between (default: %(default)s)")
+    parser.add_argument("--no-ops", type=int, default=3, help="runs over provisioned Pis (default: %(default)s)")
+    parser.add_argument("--compare", default="stock", help="beside mitogen: stock (the default), or '' for nothing")
+    parser.add_argument(
+        "--delay-ms", type=float, default=50, help="added to each round trip, for the last rows; 0: none of these"
+    )
+    parser.add_argument("--address", default="127.77.30.0", help="the Pis' block of addresses")
     options = parser.parse_args()
     sizes = sorted(int(size) for size in options.fleets.split(","))
-    fleet = Fleet(ROOT / "build/virtual-bench", address="127.77.30.0")
-    classroom = Classroom(fleet)
-    rows = ["fleet  delay  run    tasks    stock, s   mitogen, s  stock/mitogen  stock, s/Pi  mitogen, s/Pi"]
-    say(rows[0])
+    fleet = Fleet(ROOT / "build/virtual-bench", address=options.address)
+    bench = Bench(fleet, [*filter(None, [options.compare]), "mitogen"], options.no_ops)
+    (ROOT / "dist").mkdir(exist_ok=True)
     try:
-        fresh(fleet, 1, 0)
-        site(classroom, "mitogen")  # fills the control node's caches, which every later run finds
-        for size in sizes:
-            rows += measure(classroom, size, 0, cold=True)
-        rows += measure(classroom, sizes[-1], options.delay_ms, cold=False)
         fleet.down()
-        rows += measure(classroom, 1, options.delay_ms, cold=True)
+        for size in sizes:
+            bench.measure(size, 0, cold=True)
+        if options.delay_ms:
+            bench.measure(sizes[-1], options.delay_ms, cold=False)
+            fleet.down()
+            bench.measure(1, options.delay_ms, cold=True)
     finally:
         fleet.down()
-    table = "\n".join(rows)
-    print(f"\n{table}")
-    (ROOT / "dist").mkdir(exist_ok=True)
-    (ROOT / "dist/bench.txt").write_text(table + "\n", encoding="utf-8")
+        (ROOT / "dist/bench.txt").write_text("\n".join(bench.rows) + "\n", encoding="utf-8")
+    print("\n" + "\n".join(bench.rows))
 
 
 if __name__ == "__main__":

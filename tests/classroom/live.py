@@ -17,8 +17,9 @@ def descendants(process: int) -> list[int]:
     """Return a process and all that it started, whatever group they are in (mitogen's ssh is in one of its own)."""
     found = [process]
     for parent in found:  # which grows meanwhile
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split())
+        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, thread.read_text(encoding="ascii").split())
     return found
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import VirtualError
-from .host import cache_folder, ensure_packages, own
+from .host import cache_folder, ensure_packages, ensure_watches, own
 from .machine import MEMORY_MIB, Machine, remove_outside
 from .mounts import mounts_below, unmount_below
 from .root import ensure_root
@@ -82,6 +82,7 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
         state.save(wanted, root)
         state.ensure_key()
         numbers = sorted({*state.numbers(), *range(1, size + 1)})
+        ensure_watches(len(numbers))
         if len(numbers) > size:
             say(f"There are {len(numbers)} already: all are kept (`down` removes them).")
         machines = [Machine(state, wanted, root, number) for number in numbers]

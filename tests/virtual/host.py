@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 from .errors import VirtualError
-from .shell import run, stage, warn
+from .shell import run, say, stage, warn
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
+INSTANCES = 16  # of inotify for each Pi: its systemd, what that starts, and a margin
 
 # A program that is needed, and the Debian package that brings it.
 _PROGRAMS = {
@@ -62,6 +63,22 @@ def ensure_packages() -> None:
             doing="Installing the packages that the virtual Pis need",
             env=quiet,
         )
+
+
+def ensure_watches(size: int) -> None:
+    """Let this host's Linux have as many inotify instances as so many Pis need; usual are 128."""
+    file, needed = Path("/proc/sys/fs/inotify/max_user_instances"), INSTANCES * size
+    allowed = int(file.read_text())
+    if allowed >= needed:
+        return
+    try:
+        file.write_text(f"{needed}\n")
+    except OSError as error:
+        raise VirtualError(
+            f"{size} Pis need {needed} inotify instances, this host allows {allowed}, and that cannot be changed here "
+            f"({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={needed}`."
+        ) from None
+    say(f"This host allows {needed} inotify instances now, instead of {allowed}, until its next boot.")
 
 
 def apt_sources(suite: str) -> list[str]:
