@@ -1,0 +1,214 @@
+"""The end of a run: one table that says which Pi was not finished, why, and what to do."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from itertools import zip_longest
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = r"""
+name: not_finished
+type: aggregate
+short_description: which Pi was not finished, why, and what to do
+description:
+  - After a run that lost a Pi, a table with a row for each such Pi, in words for somebody who knows no Linux.
+  - Says nothing where all went well.
+author: The mynn-pi authors
+"""
+
+AGAIN = "Then run this again."
+# What SSH, or mitogen in its stead, says when it does not get to a Pi; why that is, and what to do. The first that
+# matches counts.
+NO_CONNECTION = (
+    (
+        r"could not resolve|name or service not known|name resolution|no address associated",
+        "Its name is not found in the network.",
+        "Is it switched on, for two minutes at least? If so, write its address into the inventory:"
+        " `{name} ansible_host=ADDRESS`.",
+    ),
+    (
+        r"identification has changed|host key verification failed|mismatching host key",
+        "Its SSH host key has changed: the card was flashed anew, or it is another Pi.",
+        f"`ssh-keygen -R {{known}}`. {AGAIN}",
+    ),
+    (
+        r"sudo.{0,20}password|password.{0,20}sudo",
+        "Its account may not use sudo without a password.",
+        "Run this with `--ask-become-pass`.",
+    ),
+    (
+        r"permission denied|ssh password|ssh authentication|too many authentication failures",
+        "It does not let you in: it wants a password, or another key.",
+        f"`{{copy_id}}`. {AGAIN}",
+    ),
+    (
+        r"connection refused|no route to host|timed out|timeout|network is unreachable|host is down",
+        "It does not answer: it is off, still starting, without SSH, or not in the network.",
+        f"Switch it on, and wait for two minutes. {AGAIN}",
+    ),
+    (
+        r"python\S*: (?:command )?not found|no such file.*python|python.*no such file",
+        "There is no Python 3 on it.",
+        "Flash its card with Raspberry Pi OS 12 or 13.",
+    ),
+    (r"", "It was lost on the way: its power or its Wi-Fi went.", f"Look after both. {AGAIN}"),
+)
+# The same of a task that failed; \1 and \2 are what the pattern found.
+FAILED = (
+    (r"^(?:\S+ )?([^:]+), (?:and|so) nothing was changed on it: (.+)$", r"It \1.", r"\2"),
+    (
+        r"missing sudo password|sudo.{0,20}password is required|incorrect sudo password",
+        "Its account may not use sudo without a password.",
+        "Run this with `--ask-become-pass`.",
+    ),
+    (r"no space left on device|disk quota exceeded", "Its card is full.", f"Make room, or take a larger card. {AGAIN}"),
+    (
+        r"read-only file system|input/output error",
+        "Its card can no longer be written to.",
+        "Take another card: this one is worn out, or was damaged by a power cut.",
+    ),
+    (
+        r"date: cannot set date|not valid yet|not yet valid",
+        "Its clock is wrong, and could not be set.",
+        f"Is your computer's clock right? Switch the Pi off and on. {AGAIN}",
+    ),
+    (
+        r"could not get lock|unable to (?:acquire|lock)|is locked by another|held by process",
+        "Another update is still going on there.",
+        "Wait for a quarter of an hour. Then run this again.",
+    ),
+    (
+        r"failed to fetch|unable to fetch|temporary failure resolving|could not resolve|failed to update apt cache",
+        "It could not fetch Debian's packages.",
+        f"Has it a way to the Internet? {AGAIN}",
+    ),
+    (r"cannot allocate memory|memoryerror|out of memory", "Its memory is full.", f"Switch it off and on. {AGAIN}"),
+)
+HEADER = ("Pi", "why", "what to do")
+LONGEST = 300  # characters of a message that is shown as it is
+
+
+def plain(text: str) -> str:
+    """Return a text in one line, without what only a terminal understands."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def said(result: dict[str, Any]) -> list[str]:
+    """Return what a task's result says, the most telling first."""
+    if "censored" in result:
+        return ["It is not shown, for a password is in it."]
+    texts = [str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "stdout", "module_stdout")]
+    if texts[0] == "non-zero return code":
+        texts[:2] = [(texts[1].strip() or texts[3].strip() or texts[0]).splitlines()[-1], texts[1]]
+    return texts
+
+
+def explain(result: dict[str, Any], task: str, known_by: dict[str, str]) -> tuple[str, str]:
+    """Return why a Pi was not finished, and what to do.
+
+    `known_by` holds what is put into the sentences: name, known (as in known_hosts) and copy_id (the command).
+    """
+    texts = said(result)
+    everything = plain(" ".join(texts))
+    unreachable = bool(result.get("unreachable"))
+    for pattern, why, what in NO_CONNECTION if unreachable else FAILED:
+        found = re.search(pattern, plain(texts[0]) if pattern.startswith("^") else everything, re.I)
+        if found:
+            why, what = (found.expand(text) if found.re.groups else text.format(**known_by) for text in (why, what))
+            return why, what[:1].upper() + what[1:]
+    message = plain(texts[0])
+    return (
+        message if len(message) <= LONGEST else message[:LONGEST] + " …",
+        f"More of it stands above, at the task “{plain(task)}”.",
+    )
+
+
+def table(rows: list[tuple[str, str, str]], width: int) -> list[str]:
+    """Return the lines of a table of three columns, none longer than `width`, if no word is."""
+    first = min(max(len(name) for name, _, _ in rows), width // 3)
+    rest = (width - first - 4) // 2
+    lines = []
+    for row in rows:
+        cells = [
+            textwrap.wrap(cell, size, break_on_hyphens=False, break_long_words=False)
+            for cell, size in zip(row, (first, rest, rest), strict=True)
+        ]
+        lines += [f"{a:{first}}  {b:{rest}}  {c}".rstrip() for a, b, c in zip_longest(*cells, fillvalue="")]
+    return lines
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Collects what befell each Pi, and says it at the end."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "not_finished"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play: Any = None
+        self.expected: dict[str, None] = {}  # the Pis, in the inventory's order
+        self.why: dict[str, tuple[str, str]] = {}
+        self.items: dict[str, dict[str, Any]] = {}
+        self.stopped_by = ""  # a Pi whose failure ended the play for all
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Know whom the play is about."""
+        self.play = play
+        self.expected |= dict.fromkeys(play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"])
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Remember a Pi that is not reached."""
+        if not result.task.ignore_unreachable:
+            self._remember(result, {**result.result, "unreachable": True})
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """Remember what the first item of a loop said that failed."""
+        self.items.setdefault(result.host.name, dict(result.result))
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Remember what a Pi failed at."""
+        item = self.items.pop(result.host.name, {})
+        if not ignore_errors:
+            self._remember(result, item or result.result)
+            if result.task.run_once or result.task.any_errors_fatal:
+                self.stopped_by = result.host.name
+
+    def _remember(self, result: Any, said_: dict[str, Any]) -> None:
+        host = result.host
+        settings = self.play.get_variable_manager().get_vars(play=self.play, host=host, include_hostvars=False)
+        address = str(settings.get("ansible_host") or host.name)
+        port, user = str(settings.get("ansible_port") or 22), settings.get("ansible_user")
+        known_by = {
+            "name": host.name,
+            "known": address if port == "22" else f"'[{address}]:{port}'",
+            "copy_id": f"ssh-copy-id {'' if port == '22' else f'-p {port} '}{f'{user}@' if user else ''}{address}",
+        }
+        self.why[host.name] = explain(said_, result.task_name, known_by)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Say it; the run's exit code is Ansible's: 2 where a task failed, 4 where a Pi was not reached."""
+        lost = [
+            name for name in {**self.expected, **stats.processed} if stats.failures.get(name) or stats.dark.get(name)
+        ]
+        if not lost:
+            return
+        rows = [(name, *self.why.get(name, ("It failed.", "Why stands above."))) for name in lost]
+        waiting = [name for name in self.expected if name not in lost and name not in stats.processed]
+        if self.stopped_by:
+            waiting = [name for name in self.expected if name not in lost]
+        if waiting:
+            what = f"Mend {self.stopped_by or lost[0]} first. {AGAIN}"
+            rows.append((", ".join(waiting), "The run ended before they had their turn.", what))
+        self._display.banner("NOT FINISHED")
+        for line in table([HEADER, *rows], min(max(self._display.columns, 79), 150)):
+            self._display.display(line, color="bright red")
+        finished = len(set(self.expected) - set(lost) - set(waiting))
+        self._display.display(
+            f"\nNot finished: {', '.join([*lost, *waiting])}. Finished: {finished} of {len(self.expected)}."
+        )

@@ -1,0 +1,117 @@
+"""What stands at the end of a run, from what SSH, mitogen, apt and our own roles say."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from playbooks.plugins.callback.not_finished import CallbackModule, explain, table
+
+KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
+UNREACHABLE = [
+    (
+        "ssh: Could not resolve hostname pi07.local: Name or service not known",
+        "name",
+    ),
+    ("EOF on stream; last 100 lines received:\nssh: Could not resolve hostname pi07.local: Temporary failure", "name"),
+    ("@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@", "host key"),
+    ("Host key checking is enabled, and SSH reported an unrecognized or mismatching host key.", "host key"),
+    ("pi@pi07.local: Permission denied (publickey,password).", "let you in"),
+    ("SSH password was requested, but none specified", "let you in"),
+    ("SSH authentication is incorrect", "let you in"),
+    ("ssh: connect to host pi07.local port 22: Connection refused", "does not answer"),
+    ("ssh: connect to host pi07.local port 22: No route to host", "does not answer"),
+    ("Connection timed out during banner exchange", "does not answer"),
+    ("sudo password is required", "sudo"),
+    ("EOF on stream; last 100 lines received:\n", "lost on the way"),
+]
+FAILED = [
+    (
+        {"msg": "pi07 has 12 MB free on its card and needs 250 MB, so nothing was changed on it: rest."},
+        "It has 12 MB",
+    ),
+    (
+        {"msg": "pi07 runs Debian-11 on armhf, and nothing was changed on it: flash."},
+        "It runs Debian-11 on armhf.",
+    ),
+    ({"msg": "non-zero return code", "stderr": "date: cannot set date: Operation not permitted"}, "clock"),
+    ({"msg": "E: Release file for http://deb/ is not valid yet (invalid for another 3d)"}, "clock"),
+    ({"msg": "Could not replace file: [Errno 28] No space left on device"}, "card is full"),
+    ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "written to"),
+    ({"msg": "E: Could not get lock /var/lib/dpkg/lock-frontend."}, "update is still going on"),
+    ({"msg": "Failed to fetch http://deb/x.deb"}, "fetch"),
+    ({"msg": "Missing sudo password"}, "sudo"),
+    ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
+    ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),
+    ({"censored": "the output has been hidden"}, "password is in it"),
+    ({}, ""),
+]
+
+
+@pytest.mark.parametrize(("message", "why"), UNREACHABLE)
+def test_what_ssh_and_mitogen_say_is_put_into_words(message: str, why: str) -> None:
+    assert why in explain({"unreachable": True, "msg": message}, "Ask", KNOWN_BY)[0]
+
+
+@pytest.mark.parametrize(("result", "why"), FAILED)
+def test_what_a_task_says_is_put_into_words(result: dict[str, Any], why: str) -> None:
+    said = explain(result, "Ask what this Pi is", KNOWN_BY)
+    assert why in said[0]
+    assert all(text.isprintable() for text in said)
+
+
+def test_what_to_do_names_the_pi() -> None:
+    changed, _ = UNREACHABLE[2]
+    assert "`ssh-keygen -R pi07.local`" in explain({"unreachable": True, "msg": changed}, "Ask", KNOWN_BY)[1]
+    refused, _ = UNREACHABLE[4]
+    assert "`ssh-copy-id pi@pi07.local`" in explain({"unreachable": True, "msg": refused}, "Ask", KNOWN_BY)[1]
+
+
+def test_a_table_keeps_its_width_and_its_words() -> None:
+    rows = [("pi-01", "why " * 40, "`a-command --with-a-dash`"), ("pi-02", "short", "shorter")]
+    lines = table(rows, 79)
+    assert max(map(len, lines)) <= 79
+    assert sum(line.count("why") for line in lines) == 40
+    assert "--with-a-dash`" in "".join(lines)
+
+
+class Callback(CallbackModule):
+    """One that keeps what it shows."""
+
+    def __init__(self, hosts: list[str]) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+        self._display = SimpleNamespace(
+            banner=self.shown.append, display=lambda line, **_: self.shown.append(line), columns=100
+        )
+        variables = SimpleNamespace(get_vars=lambda **_: {"ansible_play_hosts_all": hosts})
+        self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables))
+
+    def fail(self, host: str, run_once: bool) -> None:
+        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False)
+        named = SimpleNamespace(name=host)
+        self.v2_runner_on_failed(SimpleNamespace(host=named, task=task, task_name="Fetch", result={"msg": "no mirror"}))
+
+    def end(self, processed: list[str], failures: list[str]) -> str:
+        counted = dict.fromkeys(failures, 1)
+        self.v2_playbook_on_stats(SimpleNamespace(processed=dict.fromkeys(processed), failures=counted, dark={}))
+        return "\n".join(self.shown)
+
+
+def test_nothing_is_said_where_all_went_well() -> None:
+    assert Callback(["pi-01"]).end(["pi-01"], []) == ""
+
+
+def test_who_had_no_turn_is_named_too() -> None:
+    callback = Callback(["pi-01", "pi-02", "pi-03"])
+    callback.fail("pi-01", run_once=False)
+    said = callback.end(["pi-01", "pi-02"], ["pi-01"])
+    assert said.endswith("Not finished: pi-01, pi-03. Finished: 1 of 3.")
+
+
+def test_what_fails_for_one_in_the_name_of_all_ends_it_for_all() -> None:
+    callback = Callback(["pi-01", "pi-02", "pi-03"])
+    callback.fail("pi-01", run_once=True)
+    said = callback.end(["pi-01", "pi-02", "pi-03"], ["pi-01"])
+    assert said.endswith("Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3.")
+    assert "Mend pi-01 first" in said
