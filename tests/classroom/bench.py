@@ -74,7 +74,7 @@ def site(room: Room, strategy: str, cache: Path | None = None) -> Run:
 
 
 def received(classroom: Classroom, names: list[str]) -> int:
-    """Return the bytes that these Pis together have received since they booted, without SSH: pasta hands that to `lo`."""
+    """Return what these Pis together have received since they booted, without SSH: pasta hands that to their `lo`."""
     devices = [classroom.fleet.ssh(name, "cat /proc/net/dev").stdout for name in names]
     return sum(int(line.split()[1]) for text in devices for line in text.splitlines() if "eth0:" in line)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.virtual import Fleet, VirtualError
+from tests.virtual.host import ensure_watches
 
 PROJECT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.77.9.0"
@@ -217,6 +218,26 @@ def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path) -> No
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_many_pis_get_as_many_inotify_instances_as_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allowed = tmp_path / "max_user_instances"
+    allowed.write_text("128\n")
+    ensure_watches(8, allowed)
+    assert allowed.read_text() == "128\n"
+    assert capsys.readouterr().out == ""
+    ensure_watches(30, allowed)
+    assert int(allowed.read_text()) >= 480
+    assert "instead of 128" in capsys.readouterr().out
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(VirtualError, match="set it with `sysctl"):
+        ensure_watches(100, allowed)
 
 
 def test_the_delaying_proxy_adds_what_it_says_and_loses_nothing() -> None:

@@ -65,20 +65,20 @@ def ensure_packages() -> None:
         )
 
 
-def ensure_watches(size: int) -> None:
+def ensure_watches(size: int, file: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> None:
     """Let this host's Linux have as many inotify instances as so many Pis need; usual are 128."""
-    file, needed = Path("/proc/sys/fs/inotify/max_user_instances"), INSTANCES * size
-    allowed = int(file.read_text())
+    needed, allowed = INSTANCES * size, int(file.read_text())
     if allowed >= needed:
         return
+    wanted = max(needed, 1024)  # there may be other fleets
     try:
-        file.write_text(f"{needed}\n")
+        file.write_text(f"{wanted}\n")
     except OSError as error:
         raise VirtualError(
             f"{size} Pis need {needed} inotify instances, this host allows {allowed}, and that cannot be changed here "
-            f"({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={needed}`."
+            f"({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={wanted}`."
         ) from None
-    say(f"This host allows {needed} inotify instances now, instead of {allowed}, until its next boot.")
+    say(f"This host allows {wanted} inotify instances now, instead of {allowed}, until its next boot.")
 
 
 def apt_sources(suite: str) -> list[str]:
