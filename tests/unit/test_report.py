@@ -118,6 +118,12 @@ def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
     assert "of 447 MB" in page
 
 
+def test_each_student_has_an_address(run: Any) -> None:
+    page = run(pi01=told(servers={"am": True, "pm": True}))
+    assert 'am: <a href="http://pi01.local:8888">' in page
+    assert 'pm: <a href="http://pi01.local:8889">' in page
+
+
 def test_a_pi_that_was_not_asked_stands_there_too(run: Any) -> None:
     assert "not asked yet" in run()
 
@@ -216,6 +222,18 @@ def test_temperature_and_power(pi_state: ModuleType, tmp_path: Path) -> None:
     assert pi_state.throttled() == 1
     (firmware / "get_throttled").write_text("50005\n")
     assert pi_state.throttled() == 0x50005
+
+
+def test_a_port_is_open_without_a_knock(pi_state: ModuleType, tmp_path: Path) -> None:
+    """Of Linux's table, the ports where somebody listens, not those where somebody is connected."""
+    table = tmp_path / "proc/net"
+    table.mkdir(parents=True)
+    head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+    (table / "tcp").write_text(
+        f"{head}   0: 00000000:22B8 00000000:0000 0A 0:0\n   1: 0100007F:0016 0100007F:8888 01 0:0\n"
+    )
+    (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A 0:0\n")
+    assert pi_state.doors() == {8888, 8889}
 
 
 def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ class Row:
     plots: list[tuple[str, str]] = field(default_factory=list)  # title and SVG
 
     @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Each student's name and address, the name of an only one being empty."""
+        names = list(self.state.get("servers", {}))
+        if len(names) < 2:
+            return [("", self.url)] if self.url else []
+        host, _, port = self.url.rpartition(":")
+        return [(name, f"{host}:{int(port) + number}") for number, name in enumerate(names)]
+
+    @property
     def failing(self) -> list[Check]:
         """What did not hold when it was verified."""
         return self.verified.those(FAILS) if self.verified else []
