@@ -39,7 +39,7 @@ class School:
     def labels(self, *extra: str) -> subprocess.CompletedProcess[str]:
         command = [str(ANSIBLE), "-i", f"{self.folder}/inventory.ini", str(ROOT / "playbooks/labels.yml"), *extra]
         command += ["-e", f"jupyter_passwords={self.folder}/passwords", "-e", f"labels_folder={self.folder}/labels"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
         print(done.stdout[-5000:], done.stderr[-2000:])
         return done
 

@@ -90,7 +90,6 @@ def system() -> dict[str, str]:
     release = {name: "".join(shlex.split(value)) for name, _, value in lines}
     return {
         "name": release.get("PRETTY_NAME", "unknown"),
-        "debian": text("etc/debian_version"),
         "kernel": platform.release(),
         "machine": platform.machine(),
         "model": text("proc/device-tree/model"),
@@ -103,7 +102,7 @@ def versions(venv: str) -> dict[str, str]:
     settings = {name.strip(): value.strip() for name, _, value in lines}
     found = {"python": settings["version"]} if "version" in settings else {}
     places = [*Path(venv).glob("lib/python3*/site-packages"), Path("/usr/lib/python3/dist-packages")]
-    for name in ("mynn", "numpy", "scipy", "notebook", "jupyterlab", "jupyter_server"):
+    for name in ("mynn", "notebook", "numpy"):
         for one in Distribution.discover(name=name, path=[str(place) for place in places]):
             found.setdefault(name, one.version)
     return found if settings else {}
@@ -154,7 +153,6 @@ def wear(disk: Path, partition: str) -> dict[str, Any]:
     """What a disk in /sys and its ext4 tell of wear; sizes in MB."""
     disk_name = disk.relative_to(ROOT).as_posix()
     found: dict[str, Any] = {"disk": disk.name, "name": text(f"{disk_name}/device/name")}
-    found["made"] = text(f"{disk_name}/device/date")
     found["written"] = int(text(f"{disk_name}/stat").split()[6]) * 512 // 1_000_000  # since it was switched on
     ever = number(f"sys/fs/ext4/{partition}/lifetime_write_kbytes")
     found["written_ever"] = ever * 1024 // 1_000_000 if ever is not None else None
