@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify report labels compilers image image-tools board board-stop board-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop site verify report labels compilers image image-tools board board-stop board-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ board-stop:  ## it ends, and nothing of it stays
 
 board-test: .venv/ready compiler compilers image-tools board-tools browser  ## what `make test` leaves out for the time it takes (an hour)
 	pytest -m "long or not long" tests/classroom/test_board.py
+
+students-test: .venv/ready compiler  ## what `make test` leaves out of several students a Pi (five minutes)
+	pytest -m "long or not long" tests/classroom/test_students.py
 
 board-bench: .venv/ready board-tools  ## what it takes for what it does (an hour and a half): dist/board-bench.txt
 	python -m tests.classroom.board_bench

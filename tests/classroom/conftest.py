@@ -41,7 +41,7 @@ def first_day() -> Iterator[FirstDay]:
     """Provision a fresh Pi, after a look at what would be done."""
     fleet = Fleet(ROOT / "build/virtual-tests", address="127.77.5.0")
     fleet.down()
-    fleet.up(1)
+    fleet.up(1, publish=(8888, 8889, 8890))  # for as many students
     classroom = Classroom(fleet)
     fresh = all_files(classroom)
     check = classroom.playbook("site", "--check", "--diff")

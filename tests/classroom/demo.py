@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import yaml
+
 from tests.classroom.classroom import ROOT, Classroom
 from tests.virtual import Fleet
 
@@ -33,7 +35,10 @@ def main() -> None:
     options = parser.parse_args()
     classroom = Classroom(Fleet())
     times: dict[str, float] = {}
+    settings = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")) or {}
+    doors = dict(enumerate(settings.get("notebooks_students", ["student"]), 8888))
     up = ["/usr/bin/python3", "-m", "tests.virtual", "up", "--fleet", str(options.fleet), "--suite", options.suite]
+    up += ["--publish", ",".join(map(str, doors))]
     stage("Virtual Pis come up", up, times)
     stage("playbooks/site.yml provisions them over SSH", classroom.command("site"), times)
     stage("playbooks/verify.yml asks each whether it is what it should be", classroom.command("verify"), times)
@@ -43,8 +48,9 @@ def main() -> None:
         print(f"{seconds:6.1f} s  {title}")
     print("\n== Your virtual classroom")
     for pi in classroom.fleet.list():
-        password = classroom.password_of(str(pi["name"]))
-        print(f"{pi['name']}: browse to http://{pi['address']}:8888, password {password} (account: student)")
+        for port, student in doors.items():
+            password = classroom.password_of(f"{pi['name']}-{student}" if len(doors) > 1 else str(pi["name"]))
+            print(f"{pi['name']}: browse to http://{pi['address']}:{port}, password {password} (account: {student})")
     print("The report is dist/report/index.html. To stop: make demo-stop")
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,11 @@ class Sent:
     processes: list[int]
 
 
-def site_counted(classroom: Classroom, *python: str) -> Sent:
-    """Run site.yml, by another Python if one is given, and count."""
+def site_counted(classroom: Classroom, *python: str, extra: Sequence[str] = ()) -> Sent:
+    """Run site.yml, by another Python if one is given, with further arguments, and count."""
     cursor = classroom.ssh("sudo journalctl --lines=0 --show-cursor").stdout.partition("cursor: ")[2].strip()
     done = subprocess.run(
-        [*python, *classroom.command("site")],
+        [*python, *classroom.command("site", *extra)],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
         stdin=subprocess.DEVNULL,

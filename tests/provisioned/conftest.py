@@ -18,7 +18,7 @@ from testinfra.host import Host
 from tests.provisioned.pi import Pi, Settings, project
 from tests.provisioned.results import FAILS, NOT_ASKED, Check, PiResult, save
 
-ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_notebooks", "test_jupyter"]
+ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_notebooks", "test_jupyter", "test_students"]
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
 RESULTS = pytest.StashKey[dict[str, PiResult]]()
@@ -76,7 +76,8 @@ def pytest_runtest_makereport(
     """Keep passwords out of every report, and write down what came of the test."""
     report = yield
     if pi := _pi_of(item):
-        _hide(pi.settings.password, report)
+        for password in pi.settings.passwords.values():
+            _hide(password, report)
         _note(_check(item, pi), report, call, pi)
     return report
 
@@ -161,7 +162,8 @@ def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], 
         check.outcome, check.reason = FAILS, _reason(call)
     elif report.skipped and check.outcome != FAILS:
         check.outcome, check.reason = NOT_ASKED, _reason(call)
-    check.reason = check.reason.replace(pi.settings.password, "(the password)")
+    for password in pi.settings.passwords.values():
+        check.reason = check.reason.replace(password, "(the password)")
 
 
 def _reason(call: pytest.CallInfo[None]) -> str:

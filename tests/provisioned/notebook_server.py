@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import websocket
 
-PATIENCE = 60  # seconds that a Pi Zero may take for an answer
+PATIENCE = 120  # seconds that a Pi Zero may take for an answer: a server may have to be started for it
 
 
 @dataclass

@@ -27,11 +27,54 @@ class Settings:
     mnist_csvs: dict[str, dict[str, Any]]
     pristine: str
     lessons: str
-    student: str
-    folder: str
-    url: str
+    students: list[str]
+    server: str  # such as http://pi01.local
+    port: int  # of the first student; each other's is one more
     authority: str  # file with the certificate that the server's is checked against; empty for http
-    password: str = field(repr=False)
+    passwords: dict[str, str] = field(repr=False)  # by student
+
+    @property
+    def student(self) -> str:
+        """The first student, who for most tests stands for all."""
+        return self.students[0]
+
+    @property
+    def folder(self) -> str:
+        """The first student's folder."""
+        return self.folder_of(self.student)
+
+    @property
+    def url(self) -> str:
+        """Where the first student's notebooks are."""
+        return self.url_of(self.student)
+
+    @property
+    def password(self) -> str:
+        """The first student's password."""
+        return self.passwords[self.student]
+
+    @property
+    def service(self) -> str:
+        """The unit of the first student's server."""
+        return "jupyter" if len(self.students) == 1 else f"jupyter@{self.student}"
+
+    @property
+    def enabled(self) -> str:
+        """The unit that comes up with the Pi: the server, or where several students share the Pi, the first's door."""
+        return "jupyter" if len(self.students) == 1 else f"jupyter-door-{self.port}@{self.student}.socket"
+
+    @property
+    def hash(self) -> str:
+        """The file on the Pi with the hash of the first student's password."""
+        return "/etc/jupyter/password" + ("" if len(self.students) == 1 else f"-{self.student}")
+
+    def folder_of(self, student: str) -> str:
+        """A student's folder."""
+        return f"/home/{student}/notebooks"
+
+    def url_of(self, student: str) -> str:
+        """Where a student's notebooks are."""
+        return f"{self.server}:{int(self.port) + self.students.index(student)}"
 
 
 @dataclass(frozen=True)
@@ -101,9 +144,9 @@ class Pi:
             raise ConnectionError(f"{self.name} did not answer all that was asked: {result.stderr.strip()}")
         return answers
 
-    def as_student(self, command: str) -> str:
-        """The command for `ask` that runs another one as the student."""
-        return f"runuser -u {shlex.quote(self.settings.student)} -- /bin/sh -c {shlex.quote(command)}"
+    def as_student(self, command: str, student: str = "") -> str:
+        """The command for `ask` that runs another one as a student, the first if no other is named."""
+        return f"runuser -u {shlex.quote(student or self.settings.student)} -- /bin/sh -c {shlex.quote(command)}"
 
     def as_student_python(self, code: str) -> str:
         """The command for `ask` that runs a piece of Python as the student, in the Pi's environment."""

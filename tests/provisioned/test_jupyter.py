@@ -34,9 +34,9 @@ LOCKED = [
 
 # What a student's program might try. It prints what it managed to do.
 MISCHIEF = """
-import json, os, pathlib, subprocess
+import glob, json, os, pathlib, subprocess
 done = []
-for path in "/etc/shadow", "/etc/jupyter/password", "/root":
+for path in "/etc/shadow", *glob.glob("/etc/jupyter/password*"), "/root":
     if os.access(path, os.R_OK):
         done.append("read " + path)
 for folder in "/", "/etc", "/usr/local/bin", "/var/lib", "/opt/mynn", "/srv/mynn", "/boot", "/home", "/root":
@@ -61,14 +61,14 @@ print(json.dumps(done))
 def answers(pi: Pi) -> Answers:
     return pi.ask(
         {
-            "enabled": "systemctl is-enabled jupyter",
-            "active": "systemctl is-active jupyter",
-            "user": "ps -o user= -p $(systemctl show jupyter --property=MainPID --value)",
+            "enabled": f"systemctl is-enabled {pi.settings.enabled}",
+            "active": f"systemctl is-active {pi.settings.enabled}",
+            "user": f"ps -o user:32= -p $(systemctl show {pi.settings.service} --property=MainPID --value)",
             "sudo": f"sudo -l -U {pi.settings.student}",
-            "exposure": "systemd-analyze security --no-pager jupyter.service | tail -n 1",
-            "hash": "stat --format='%U %a' /etc/jupyter/password && cut -c -16 /etc/jupyter/password",
-            "texts": "cat /etc/jupyter/*.py /etc/jupyter/password /etc/systemd/system/jupyter.service; "
-            "journalctl --no-pager --output=cat --lines=3000 --unit=jupyter; "
+            "exposure": f"systemd-analyze security --no-pager {pi.settings.service}.service | tail -n 1",
+            "hash": f"stat --format='%U %a' {pi.settings.hash} && cut -c -16 {pi.settings.hash}",
+            "texts": "cat /etc/jupyter/*.py /etc/jupyter/password* /etc/systemd/system/jupyter*; "
+            "journalctl --no-pager --output=cat --lines=3000 --unit='jupyter*'; "
             "journalctl --no-pager --output=cat --lines=3000 _COMM=sudo; "
             "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'",
         }
@@ -133,8 +133,9 @@ def test_page_for_signing_in(pi: Pi) -> None:
 
 def test_service_runs(pi: Pi, answers: Answers) -> None:
     """It runs as the student, and comes up when the Pi is switched on."""
-    assert answers["active"].text == "active", f"The service jupyter is {answers['active'].text}."
-    assert answers["enabled"].text == "enabled", f"The service jupyter is {answers['enabled'].text}, not enabled."
+    unit = pi.settings.enabled
+    assert answers["active"].text == "active", f"The unit {unit} is {answers['active'].text}."
+    assert answers["enabled"].text == "enabled", f"The unit {unit} is {answers['enabled'].text}, not enabled."
     assert answers["user"].text == pi.settings.student, f"It runs as {answers['user'].text}, not as the student."
     assert "not allowed" in answers["sudo"].text, f"The student may use sudo: {answers['sudo'].text}"
 
@@ -171,7 +172,9 @@ def test_no_token_opens(pi: Pi, stranger: NotebookServer) -> None:
 
 def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> None:
     """A cell runs: it calculates with numpy and saves a file, which then is the student's."""
-    assert isinstance(started, Kernel), f"No program can be started ({started}): `journalctl -u jupyter` says why."
+    assert isinstance(started, Kernel), (
+        f"No program can be started ({started}): `journalctl -u {pi.settings.service}` says why."
+    )
     name = f"verify-{uuid.uuid4().hex[:8]}.txt"
     output = started.run(
         f"import numpy, pathlib, getpass\n"
@@ -236,18 +239,20 @@ def test_sandbox(answers: Answers, record_property: Callable[[str, object], None
     assert float(figure[1]) <= EXPOSURE, f"systemd-analyze security says {figure[1]}; at most {EXPOSURE} is wanted."
 
 
-def test_password_is_kept_as_a_hash(answers: Answers) -> None:
+def test_password_is_kept_as_a_hash(pi: Pi, answers: Answers) -> None:
     """Of its password only a hash (argon2) is kept, which root alone can read."""
     assert answers["hash"].status == 0, f"The password's hash is missing: {answers['hash'].text}"
     owner, beginning = answers["hash"].lines
-    assert owner == "root 600", f"/etc/jupyter/password is {owner}, not root 600: others may read it."
-    assert beginning.startswith("argon2:$argon2"), "/etc/jupyter/password holds no argon2 hash."
+    assert owner == "root 600", f"{pi.settings.hash} is {owner}, not root 600: others may read it."
+    assert beginning.startswith("argon2:$argon2"), f"{pi.settings.hash} holds no argon2 hash."
 
 
 def test_password_is_nowhere_in_clear(pi: Pi, answers: Answers) -> None:
     """Its password is nowhere to be read: not in settings, logs or programs' arguments."""
     # Searched for here, as a search over there would itself leave it in sudo's log.
-    places = [line.partition("=")[0][:60] for line in answers["texts"].lines if pi.settings.password in line]
+    passwords = pi.settings.passwords.values()
+    lines = answers["texts"].lines
+    places = [line.partition("=")[0][:60] for line in lines if any(password in line for password in passwords)]
     assert not places, f"The password can be read on the Pi, in {len(places)} lines of settings, logs or arguments."
 
 
@@ -258,9 +263,9 @@ def test_it_comes_back(
     # Last in this file, as it takes every program with it: ours may go, a child's may not.
     if others := [one for one in student.get("/api/kernels") if one["id"] != kernel.identity]:
         pytest.skip(f"{len(others)} of the student's programs would have been lost.")
-    main = "systemctl show jupyter --property=MainPID --value"
+    main = f"systemctl show {pi.settings.service} --property=MainPID --value"
     before = pi.ask({"pid": main, "kill": f"kill -9 $({main})"})
-    assert before["kill"].status == 0, f"The service jupyter does not run: {before['kill'].text}"
+    assert before["kill"].status == 0, f"The service {pi.settings.service} does not run: {before['kill'].text}"
     start = time.monotonic()
     while not _answers(student) or pi.ask({"pid": main})["pid"].text in ("0", before["pid"].text):
         assert time.monotonic() - start < 120, "Two minutes after a crash it has not come back."

@@ -46,27 +46,28 @@ def lessons(pi: Pi) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def answers(pi: Pi) -> Answers:
     names = " ".join(map(shlex.quote, lessons(pi)))
-    folder, pristine = shlex.quote(pi.settings.folder), shlex.quote(pi.settings.pristine)
-    look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)} {shlex.quote(pi.settings.student)} {names}"
-    return pi.ask(
-        {
-            "lessons": pi.as_student(f"cd {folder} && {look}"),
-            "pristine": pi.as_student(f"cd {pristine} && sha256sum {names}"),
-        }
-    )
+    look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)}"
+    questions = {
+        student: pi.as_student(f"cd {pi.settings.folder_of(student)} && {look} {student} {names}", student)
+        for student in pi.settings.students
+    }
+    pristine = shlex.quote(pi.settings.pristine)
+    return pi.ask({**questions, " pristine": pi.as_student(f"cd {pristine} && sha256sum {names}")})
 
 
 def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
     """Every lesson and picture is in the student's folder, belongs to the student, and opens."""
     assert lessons(pi), f"There is no lesson in {pi.settings.lessons} on this computer."
-    assert answers["lessons"].status == 0, f"The student's folder cannot be read: {answers['lessons'].text}"
-    found: dict[str, Any] = json.loads(answers["lessons"].lines[-1])
-    wrong = [f"{name} {what}" for name, what in found.items() if what]
-    assert not wrong, f"In the student's folder, {'; '.join(wrong)}."
+    for student in pi.settings.students:
+        answer = answers[student]
+        assert answer.status == 0, f"The folder of {student} cannot be read: {answer.text}"
+        found: dict[str, Any] = json.loads(answer.lines[-1])
+        wrong = [f"{name} {what}" for name, what in found.items() if what]
+        assert not wrong, f"In the folder of {student}, {'; '.join(wrong)}."
 
 
 def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
     """An untouched copy of every lesson and picture is there, to start over from."""
-    found = answers["pristine"].sums
+    found = answers[" pristine"].sums
     wrong = [name for name, content in lessons(pi).items() if found.get(name) != hashlib.sha256(content).hexdigest()]
     assert not wrong, f"In {pi.settings.pristine}, missing or not as on this computer: {', '.join(wrong)}."

@@ -1,0 +1,91 @@
+"""Several students."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+
+from tests.provisioned.notebook_server import NotebookServer
+from tests.provisioned.pi import Pi
+
+# What a student's program might try with what is another's. It prints what it managed to do.
+CURIOSITY = """
+import getpass, json, os, pathlib, socket
+done = []
+for other in OTHERS:
+    for path in f"/home/{other}", f"/home/{other}/notebooks", f"/etc/jupyter/password-{other}":
+        if os.access(path, os.R_OK) or os.access(path, os.W_OK):
+            done.append("reach " + path)
+    try:
+        socket.socket(socket.AF_UNIX).connect(f"/run/jupyter-{other}/socket")
+        done.append("reach the server of " + other)
+    except OSError:
+        pass
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if pathlib.Path("/proc", number).owner() == other:
+                done.append("see the programs of " + other)
+        except (OSError, KeyError):
+            pass
+print(json.dumps([getpass.getuser(), os.getcwd(), sorted(set(done))]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def several(pi: Pi) -> None:
+    """There are several; the tests of the notebook server say all that is to be said of one."""
+    if len(pi.settings.students) == 1:
+        pytest.skip("It has one student.")
+
+
+def sign_in(pi: Pi, student: str) -> NotebookServer:
+    """Knock at a student's door, wait for the server, and sign in."""
+    server = NotebookServer(pi.settings.url_of(student), pi.settings.authority)
+    try:
+        signed_in = server.sign_in(pi.settings.passwords[student])
+    except requests.RequestException as error:
+        why = str(error).rpartition(": ")[2].strip(" ()'\"")
+        pytest.fail(f"The server of {student} does not answer at {server.url} ({why}).", pytrace=False)
+    assert signed_in, f"The password that this computer keeps for {student} is refused at {server.url}."
+    return server
+
+
+def test_each_has_a_password(pi: Pi) -> None:
+    """Each student's own password opens the student's own server, and shows the lessons."""
+    for student in pi.settings.students:
+        names = [item["name"] for item in sign_in(pi, student).get("/api/contents")["content"]]
+        assert any(name.endswith(".ipynb") for name in names), f"{student} sees no lesson, only: {', '.join(names)}"
+
+
+def test_no_other_password_opens(pi: Pi) -> None:
+    """No wrong password opens a student's server, nor does another student's."""
+    for student in pi.settings.students:
+        stranger = NotebookServer(pi.settings.url_of(student), pi.settings.authority)
+        others = {other: word for other, word in pi.settings.passwords.items() if other != student}
+        for whose, word in {"nobody": "open sesame", **others}.items():
+            assert not stranger.sign_in(word), f"The server of {student} lets in who knows the password of {whose}."
+            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Everybody sees the files of {student}."
+
+
+def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
+    """Each student's programs run as that student, and reach nothing that is another's."""
+    for student in pi.settings.students:
+        others = [other for other in pi.settings.students if other != student]
+        with sign_in(pi, student).kernel() as kernel:
+            output = kernel.run(CURIOSITY.replace("OTHERS", repr(others)))
+        assert not output.error, f"The cell of {student} ends with {output.error}"
+        name, folder, done = json.loads(output.text)
+        assert name == student, f"A program of {student} runs as {name}."
+        assert folder == pi.settings.folder_of(student), f"A program of {student} runs in {folder}."
+        assert not done, f"A program of {student} can {', '.join(done)}."
+
+
+def test_homes_are_closed(pi: Pi) -> None:
+    """No student can look into another's home, not even outside of the walls of a notebook server."""
+    look = "for home in /home/*; do ls $home >/dev/null 2>&1 && echo $home; done; true"
+    answers = pi.ask({student: pi.as_student(look, student) for student in pi.settings.students})
+    for student, answer in answers.items():
+        seen = set(answer.lines) & {f"/home/{other}" for other in pi.settings.students if other != student}
+        assert not seen, f"{student} can look into {', '.join(seen)}."
