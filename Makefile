@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop site verify report labels compilers image image-tools board board-stop board-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop find site verify report labels compilers image image-tools board board-stop board-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, a
 
 demo-stop:  ## the virtual Pis end, and nothing of them stays
 	@$(VIRTUAL) down
+
+find: .venv/ready  ## finds Pis in your network and proposes lines for inventory.ini (NAMES='lab[1:20]': asks for these too)
+	@python playbooks/find.py $(if $(NAMES),--names '$(NAMES)')
 
 site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.ini: your own Pis)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Find Pis on the network, and propose lines for inventory.ini. Nothing is changed, here or there.
+
+    find.py [--names 'pi[01:40]'] [--seconds 5] [--inventory inventory.ini]
+
+It asks by multicast DNS (what `ping pi01.local` uses too), in the network that this computer is in. A Pi that is a
+notebook server already says so. A fresh one says nothing of its own accord, but answers to its name: the usual names
+are asked for, and those of `--names`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import detect_range, expand_hostname_range
+from zeroconf import AddressResolver, IPVersion, ServiceStateChange, Zeroconf  # type: ignore[attr-defined]
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+OURS = "_mynn-pi._tcp.local."
+# What other Pis may announce; printers and televisions do not.
+SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
+# What Raspberry Pi Imager proposes, and what avahi makes of that where the name is taken; our manual's.
+USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
+
+
+@dataclass
+class Found:
+    """A computer that answered: its addresses, whether it was asked for, and whether it is a notebook server."""
+
+    addresses: set[str] = field(default_factory=set)
+    was_asked_for: bool = False
+    is_server: bool = False
+
+
+def hosts_in(inventory: str) -> list[str]:
+    """Return the names in an inventory."""
+    return [host.name for host in InventoryManager(DataLoader(), sources=[inventory]).get_hosts()]
+
+
+def expand(name: str) -> list[str]:
+    """Return the names that a range such as `pi[01:30].local` stands for, or the one name, without `.local`."""
+    names = expand_hostname_range(name) if detect_range(name) else [name]
+    return [str(name).removesuffix(".local") for name in names]
+
+
+async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
+    """Return who answers within so many seconds, by its name without `.local`."""
+    found: dict[str, Found] = {}
+    announced: set[tuple[str, str]] = set()
+
+    def note(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if state_change is not ServiceStateChange.Removed:
+            announced.add((service_type, name))
+
+    def add(info: Any, *, was_asked_for: bool = False, is_server: bool = False) -> None:
+        host = found.setdefault(str(info.server).removesuffix(".").removesuffix(".local"), Found())
+        host.addresses |= set(info.parsed_addresses(IPVersion.V4Only))
+        host.was_asked_for |= was_asked_for
+        host.is_server |= is_server
+
+    async with AsyncZeroconf() as network:
+
+        async def resolve(name: str) -> None:
+            info = AddressResolver(f"{name}.local.")
+            if await info.async_request(network.zeroconf, seconds * 1000):
+                add(info, was_asked_for=True)
+
+        async def look() -> None:
+            browser = AsyncServiceBrowser(network.zeroconf, list(SERVICES), handlers=[note])
+            await asyncio.sleep(seconds)
+            await browser.async_cancel()
+            for service, name in announced:
+                info = AsyncServiceInfo(service, name)
+                if await info.async_request(network.zeroconf, 1000):
+                    add(info, is_server=service == OURS)
+
+        await asyncio.gather(look(), *(resolve(name) for name in names))
+    return found
+
+
+def is_resolved(name: str) -> bool:
+    """Tell whether this computer itself finds an address by that name, as SSH must."""
+    try:
+        socket.getaddrinfo(name, 22)
+    except OSError:
+        return False
+    return True
+
+
+def in_order(name: str) -> list[str | int]:
+    """Return what names are sorted by: pi2 before pi10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
+    """Return the lines for an inventory. What it has already, and what need not be a Pi, is a comment."""
+    taken = {name.partition(".")[0] for name in known}
+    free = (name for name in expand("pi[01:99]") if name not in taken | set(found))
+    shown = []
+    for name in sorted(found, key=in_order):
+        host = found[name]
+        addresses = " ".join(sorted(host.addresses))
+        by_address = f"ansible_host={addresses.partition(' ')[0]}"
+        line = f"{name}.local" if is_resolved(f"{name}.local") else f"{name} {by_address}"
+        if name in taken:
+            line, note = f"# {line}", "is there already"
+        elif host.is_server:
+            note = "is a notebook server"
+        elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
+            line, note = f"{next(free)} {by_address}", f"is called {name} and gets this name"
+        elif host.was_asked_for:
+            note = "is no notebook server yet"
+        else:
+            line, note = f"# {line}", "is it a Pi? If so, take away the first #"
+        shown.append(f"{line}   # {addresses}: {note}")
+    return shown
+
+
+def main() -> None:
+    """Ask, and say who answered."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
+    parser.add_argument("--seconds", type=float, default=5, help="how long to wait for answers (default: 5)")
+    parser.add_argument("--inventory", type=Path, default=Path("inventory.ini"), help="whose Pis are known already")
+    options = parser.parse_args()
+    names = [name for word in (*USUAL, *options.names) for name in expand(word)]
+    print(f"Asking the network for {options.seconds:.0f} seconds ...", file=sys.stderr)
+    try:
+        found = asyncio.run(ask(dict.fromkeys(names), options.seconds))
+    except OSError as error:
+        sys.exit(
+            f"This computer is in no network that can be asked ({error.strerror}): connect it to the Pis' network."
+        )
+    if not found:
+        sys.exit(
+            "No Pi answered. Are they switched on, for two minutes at least, and in the same network as this computer?"
+            " Some school networks keep Wi-Fi devices apart: then ask who runs it for the Pis' addresses. Other"
+            " names than pi01 to pi40 are asked for with NAMES, such as: make find NAMES='lab[1:20]'."
+        )
+    known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
+    print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))
+
+
+if __name__ == "__main__":
+    main()

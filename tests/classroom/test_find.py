@@ -1,0 +1,117 @@
+"""`make find` in a network of Pis: a bridge between the test's own network namespace and those of virtual Pis.
+
+Real multicast DNS, between zeroconf here and avahi there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import ROOT, Classroom
+from tests.virtual import Fleet
+from tests.virtual.machine import Machine
+
+SUDO = [] if os.geteuid() == 0 else ["sudo"]
+ROOM = f"mynn-find-{os.getpid()}"  # the namespace
+NETWORK = "192.168.77"
+AVAHI = (
+    "sudo apt-get -qq -o DPkg::Lock::Timeout=60 update"
+    " && sudo apt-get -qqy --no-install-recommends install avahi-daemon >&2"
+)
+SSH_SERVICE = "sudo cp /usr/share/doc/avahi-daemon/examples/ssh.service /etc/avahi/services/"
+
+
+def host(*words: str) -> None:
+    subprocess.run([*SUDO, *words], check=True)
+
+
+def find(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in the room's network."""
+    command = [sys.executable, str(ROOT / "playbooks/find.py"), *arguments]
+    done = subprocess.run(
+        [*SUDO, "ip", "netns", "exec", ROOM, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    print(done.stdout, done.stderr)
+    return done
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[None]:
+    """Have a network namespace with a bridge, and nobody there."""
+    host("ip", "netns", "add", ROOM)
+    host("ip", "-n", ROOM, "link", "set", "lo", "up")
+    host("ip", "-n", ROOM, "link", "add", "room", "type", "bridge")
+    host("ip", "-n", ROOM, "link", "set", "room", "up")
+    host("ip", "-n", ROOM, "address", "add", f"{NETWORK}.1/24", "dev", "room")
+    yield
+    host("ip", "netns", "delete", ROOM)
+
+
+def enter(stack: ExitStack, fleet: Fleet, number: int, address: int) -> None:
+    """Let a Pi into the room, until the stack ends."""
+    settings, root = fleet.state.load()
+    network = str(Machine(fleet.state, settings, root, number).network)
+    cable = f"pi{address}"
+    host("ip", "-n", ROOM, "link", "add", cable, "type", "veth", "peer", "name", "room0", "netns", network)
+    stack.callback(host, "ip", "-n", ROOM, "link", "delete", cable)
+    host("ip", "-n", ROOM, "link", "set", cable, "master", "room", "up")
+    inside = ("nsenter", f"--net={network}", "ip")
+    host(*inside, "address", "add", f"{NETWORK}.{address}/24", "dev", "room0")
+    host(*inside, "link", "set", "room0", "up")
+
+
+@pytest.fixture(scope="module")
+def pis(ten: Classroom, room: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have five Pis there: two notebook servers, two as they were flashed, and one that got a name and is asked for."""
+    fresh = Fleet(tmp_path_factory.mktemp("fresh") / "state", address="127.77.23.0")
+    with ExitStack() as stack:
+        stack.callback(fresh.down)
+        fresh.up(4)
+        for number, address in ((1, 11), (2, 12)):
+            enter(stack, ten.fleet, number, address)
+        more = {
+            3: " && sudo hostnamectl set-hostname lab7",
+            4: f" && sudo hostnamectl set-hostname laptop && {SSH_SERVICE}",
+        }
+        for number in range(1, 5):
+            enter(stack, fresh, number, 20 + number)
+            done = fresh.ssh(f"pi-{number:02}", AVAHI + more.get(number, ""), timeout=300)
+            assert done.returncode == 0, done.stderr
+        yield
+
+
+def test_nobody_there_is_said_with_what_to_do(room: None) -> None:
+    done = find("--seconds", "1")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "No Pi answered. Are they switched on" in done.stderr
+
+
+def test_lines_for_the_inventory_are_proposed(pis: None, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.ini"
+    inventory.write_text("[pis]\npi-02 ansible_host=192.168.77.12\npi01.local\n", encoding="utf-8")
+    done = find("--names", "lab[1:9]", "--inventory", str(inventory))
+    assert done.returncode == 0
+    heading, *lines = done.stdout.splitlines()
+    assert heading == "# For inventory.ini, below [pis]:"
+    shown = [" ".join(line.split()) for line in lines]
+    assert shown == [
+        "lab7 ansible_host=192.168.77.23 # 192.168.77.23: is no notebook server yet",
+        "# laptop ansible_host=192.168.77.24 # 192.168.77.24: is it a Pi? If so, take away the first #",
+        "pi-01 ansible_host=192.168.77.11 # 192.168.77.11: is a notebook server",
+        "# pi-02 ansible_host=192.168.77.12 # 192.168.77.12: is there already",
+        "pi02 ansible_host=192.168.77.21 # 192.168.77.21: is called raspberrypi and gets this name",
+        "pi03 ansible_host=192.168.77.22 # 192.168.77.22: is called raspberrypi-2 and gets this name",
+    ]
+    # And Ansible takes them as they are.
+    inventory.write_text("[pis]\n" + done.stdout, encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("ansible")), "-i", str(inventory), "pis", "--list-hosts"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert listed[2:] == ["lab7", "pi-01", "pi02", "pi03"]
