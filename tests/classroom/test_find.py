@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,23 +68,31 @@ def enter(stack: ExitStack, fleet: Fleet, number: int, address: int) -> None:
     host(*inside, "link", "set", "room0", "up")
 
 
+def install(fleet: Fleet, number: int, command: str) -> None:
+    done = fleet.ssh(f"pi-{number:02}", command, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def pis(ten: Classroom, room: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have five Pis there: two notebook servers, two as they were flashed, and one that got a name and is asked for."""
+    """Have six there: two notebook servers, two as they were flashed, one with a name, and what need not be a Pi."""
     fresh = Fleet(tmp_path_factory.mktemp("fresh") / "state", address="127.77.23.0")
     with ExitStack() as stack:
         stack.callback(fresh.down)
         fresh.up(4)
         for number, address in ((1, 11), (2, 12)):
             enter(stack, ten.fleet, number, address)
-        more = {
-            3: " && sudo hostnamectl set-hostname lab7",
-            4: f" && sudo hostnamectl set-hostname laptop && {SSH_SERVICE}",
-        }
         for number in range(1, 5):
             enter(stack, fresh, number, 20 + number)
-            done = fresh.ssh(f"pi-{number:02}", AVAHI + more.get(number, ""), timeout=300)
-            assert done.returncode == 0, done.stderr
+        install(fresh, 1, AVAHI)  # before the others: it gets the name that two want
+        with ThreadPoolExecutor() as pool:
+            installing = [
+                pool.submit(install, fresh, 2, AVAHI),
+                pool.submit(install, fresh, 3, f"sudo hostnamectl set-hostname lab7 && {AVAHI}"),
+                pool.submit(install, fresh, 4, f"sudo hostnamectl set-hostname laptop && {AVAHI} && {SSH_SERVICE}"),
+            ]
+            for done in installing:
+                done.result()
         yield
 
 
