@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site verify report labels compilers image image-tools board board-stop board-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop find site update verify report labels compilers image image-tools board board-stop board-test update-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ find: .venv/ready  ## finds Pis in your network and proposes lines for inventory
 
 site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.ini: your own Pis)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml
+
+update: .venv/ready  ## every package of every Pi is brought up to date, one Pi first (TO=trixie: Debian 12 becomes 13)
+	ansible-playbook -i $(INVENTORY) playbooks/update.yml -e update_to=$(TO)
 
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
@@ -57,6 +60,9 @@ board-test: .venv/ready compiler compilers image-tools board-tools browser  ## w
 
 students-test: .venv/ready compiler  ## what `make test` leaves out of several students a Pi (five minutes)
 	pytest -m "long or not long" tests/classroom/test_students.py
+
+update-test: .venv/ready compiler  ## what `make test` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
+	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
 board-bench: .venv/ready board-tools  ## what it takes for what it does (an hour and a half): dist/board-bench.txt
 	python -m tests.classroom.board_bench

@@ -51,8 +51,8 @@ ansible_facts:
     pi:
       description: >-
         C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg
-        names it (C(armel)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)), C(epoch) (its
-        clock, seconds), C(clock_set) (by NTP),
+        names it (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)),
+        C(epoch) (its clock, seconds), C(clock_set) (by NTP), C(package_count) (of those installed),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
         C(key_login) (the account has an SSH key), C(stale) (of the units asked for).
@@ -80,6 +80,12 @@ def interrupted() -> bool:
     with Path("/var/lib/dpkg/status").open(encoding="utf-8") as status:
         words = (line.split()[-1] for line in status if line.startswith("Status: "))
         return any(word.startswith(("half-", "unpacked", "triggers-")) for word in words)
+
+
+def package_count() -> int:
+    """How many packages are installed."""
+    with Path("/var/lib/dpkg/status").open(encoding="utf-8") as status:
+        return sum(line.startswith("Status: ") and line.endswith(" installed\n") for line in status)
 
 
 def installed(names: list[str]) -> list[str]:
@@ -137,6 +143,7 @@ def main() -> None:
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
         "version": release.get("VERSION_ID", ""),
+        "release": Path("/etc/debian_version").read_text(encoding="utf-8").strip() if is_debian else "",
         "suite": suite,
         "architecture": architecture,
         "kind": f"{suite}-{architecture}-{processor(architecture)}",
@@ -147,6 +154,7 @@ def main() -> None:
         "container": Path("/run/systemd/container").exists(),
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": installed(module.params["packages"]) if is_debian else [],
+        "package_count": package_count() if is_debian else 0,
         "dpkg_interrupted": is_debian and interrupted(),
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,

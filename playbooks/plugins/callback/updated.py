@@ -1,0 +1,75 @@
+"""The end of update.yml: a line for each Pi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = r"""
+name: updated
+type: aggregate
+short_description: a line for each Pi that update.yml was about
+description:
+  - From what to what it was brought, how long that took, its smoke accuracy before and after, and which configuration
+    files were kept; or that it was not finished, or not touched.
+author: The mynn-pi authors
+"""
+
+
+def line(name: str, update: dict[str, Any]) -> str:
+    """Return the line of a Pi that was updated; `update` is what roles/update/tasks/tell.yml writes down."""
+    before, after = update["before"], update["after"]
+    minutes, seconds = divmod(round(float(update["seconds"])), 60)
+    smoke = [f"{float(figure):.1%}" if figure != "" else "unknown" for figure in update["smoke"]]
+    parts = [
+        f"Debian {_step(before['release'], after['release'])}",
+        f"Python {_step(before['python'], after['python'])}",
+        f"{_step(before['package_count'], after['package_count'])} packages ({update['renewed']} renewed)",
+        f"smoke accuracy {smoke[0]} -> {smoke[1]}",
+        f"{minutes} min {seconds} s",
+    ]
+    kept = [path.removesuffix(".dpkg-dist") for path in update["kept"]]
+    if kept:
+        parts.append(f"kept as somebody changed them: {', '.join(kept)} (the new ones end in .dpkg-dist)")
+    return f"{name}: {', '.join(parts)}"
+
+
+def _step(before: object, after: object) -> str:
+    return f"{before}" if before == after else f"{before} -> {after}"
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Knows whom update.yml is about, and says at the end what came of each."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "updated"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates = False
+        self.expected: list[str] = []
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Know which playbook it is."""
+        self.updates = Path(playbook._file_name).name == "update.yml"
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Know the Pis."""
+        self.expected = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Say it."""
+        if not self.updates:
+            return
+        self._display.banner("UPDATED")
+        for name in self.expected:
+            if update := stats.custom.get(name, {}).get("update"):
+                self._display.display(line(name, update))
+            elif name in stats.processed:
+                self._display.display(f"{name}: not finished")
+            else:
+                self._display.display(f"{name}: not touched")

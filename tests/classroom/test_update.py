@@ -1,0 +1,172 @@
+"""update.yml: one Pi first; where it fails the others are not touched, and every lesson is still served."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.classroom import own_package
+from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.classroom.live import LiveRun
+from tests.classroom.own_package import CONFFILE, on, root
+from tests.classroom.test_site import patient_page
+
+CANARY, NEXT = "pi-01", "pi-02"
+MODULES = "journalctl --quiet --boot --grep='Invoked [w]ith' | wc -l"
+
+
+def told(output: str) -> dict[str, str]:
+    """Return what update.yml says at its end of each Pi."""
+    return dict(re.findall(r"^(\S+): (.*)$", output.partition("\nUPDATED ")[2], re.M))
+
+
+def where(folder: Path) -> tuple[str, ...]:
+    """Return the settings that put what verification writes into a folder of the test's own."""
+    return "-e", f"verify_report={folder}/report", "-e", f"verify_work={folder}/work"
+
+
+def assert_serves(*pis: Classroom) -> None:
+    for pi in pis:
+        assert patient_page(f"http://{pi.address}:8888") == 200
+
+
+@pytest.fixture
+def canary(ten: Classroom) -> Iterator[Classroom]:
+    """Return a Pi that a test may spoil: its sources are put back, and the test's own package goes."""
+    pi = on(ten, CANARY)
+    root(pi, "cp -a /etc/apt/sources.list /root/sources.list")
+    yield pi
+    root(pi, f"cp -a /root/sources.list /etc/apt/sources.list; dpkg --configure --pending; {own_package.REMOVE}")
+
+
+def test_where_the_first_fails_the_others_are_not_touched(ten: Classroom, canary: Classroom, tmp_path: Path) -> None:
+    """The first Pi's mirror is gone."""
+    other = on(ten, NEXT)
+    root(canary, "sed -i -E 's,https?://[^ ]+,http://127.0.0.1:9/debian,' /etc/apt/sources.list")
+    before = root(other, MODULES)
+    done = ten.playbook("update", f"--limit={CANARY},{NEXT}", *where(tmp_path))
+    assert done.returncode != 0
+    assert f"{CANARY} could not be brought up to date, and serves its lessons as before: Failed to fetch" in done.stdout
+    assert told(done.stdout)[CANARY].startswith("not finished")
+    assert told(done.stdout)[NEXT] == "not touched"
+    assert NEXT not in recap(done.stdout)
+    assert root(other, MODULES) == before
+    assert_serves(canary, other)
+
+
+def test_a_changed_file_is_kept_and_named(canary: Classroom, tmp_path: Path) -> None:
+    """A package brings new settings, and somebody has changed the old ones; nobody is asked."""
+    own_package.have(canary, "1")
+    own_package.offer(canary, "2")
+    done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
+    assert done.returncode == 0
+    assert own_package.version(canary) == "ii 2"
+    assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
+    line = told(done.stdout)[CANARY]
+    assert re.match(r"Debian 13\.\d+, Python 3\.13, \d+ packages \([1-9]\d* renewed\), smoke accuracy ", line)
+    assert re.search(r"smoke accuracy unknown -> 8\d\.\d%, \d+ min \d+ s, ", line)
+    assert f"kept as somebody changed them: {CONFFILE} (" in line
+    assert_serves(canary)
+
+
+@pytest.mark.long
+def test_one_first_then_the_others(ten: Classroom, tmp_path: Path) -> None:
+    """All goes well: each has its turn, and a second run has nothing to renew."""
+    limit = f"--limit={CANARY},{NEXT},pi-03"
+    assert ten.playbook("update", limit, *where(tmp_path)).returncode == 0
+    done = ten.playbook("update", limit, *where(tmp_path))
+    assert done.returncode == 0
+    assert {name: counts.changed for name, counts in recap(done.stdout).items()} == dict.fromkeys(told(done.stdout), 0)
+    assert list(told(done.stdout)) == [CANARY, NEXT, "pi-03"]
+    assert all("packages (0 renewed)" in line for line in told(done.stdout).values())
+    began = [done.stdout.index(f"ok: [{name}]") for name in (CANARY, NEXT)]
+    assert done.stdout[began[0] : began[1]].count("TASK [verify : Ask each Pi") == 1
+
+
+@pytest.mark.long
+def test_a_power_cut_within_an_update(ten: Classroom, canary: Classroom, tmp_path: Path) -> None:
+    """The Pi's power goes while dpkg is at work; the next run, of update.yml or of site.yml, completes it."""
+    own_package.have(canary, "1")
+    for version, next_run in (("2", "update"), ("3", "site")):
+        own_package.offer(canary, version, "[ -e /run/later ] || { touch /run/mid-install; sleep 300; }")
+        limit = f"--limit={CANARY},{NEXT}"
+        run = LiveRun(ten.command("update", limit, *where(tmp_path)), ROOT, dict(os.environ))
+        root(canary, "while ! [ -e /run/mid-install ]; do sleep 0.2; done", timeout=600)
+        ten.fleet.kill(CANARY)
+        assert run.wait() != 0
+        assert told(run.output)[NEXT] == "not touched"
+        ten.fleet.start(CANARY)
+        assert_serves(canary)
+        assert own_package.version(canary).startswith("iF")
+        root(canary, "touch /run/later")
+        done = ten.playbook(next_run, f"--limit={CANARY}", *(where(tmp_path) if next_run == "update" else ()))
+        assert done.returncode == 0
+        assert own_package.version(canary) == f"ii {version}"
+        assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
+        assert recap(ten.playbook("site", f"--limit={CANARY}").stdout)[CANARY].changed == 0
+
+
+@pytest.mark.long
+def test_a_full_card(canary: Classroom, tmp_path: Path) -> None:
+    """What is new does not fit onto the card: a sentence, and all is as before; then there is room."""
+    own_package.have(canary, "1")
+    own_package.offer(canary, "2")
+    archives = "/var/cache/apt/archives"
+    root(canary, f"apt-get clean; mount -t tmpfs -o size=200k none {archives}; mkdir -p {archives}/partial")
+    done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
+    assert done.returncode != 0
+    assert f"{CANARY} could not be brought up to date, and serves its lessons as before: " in done.stdout
+    assert "enough free space" in done.stdout
+    assert own_package.version(canary) == "ii 1"
+    assert_serves(canary)
+    root(canary, f"umount {archives}")
+    assert canary.playbook("update", f"--limit={CANARY}", *where(tmp_path)).returncode == 0
+    assert own_package.version(canary) == "ii 2"
+
+
+@pytest.mark.long
+def test_an_upgrade_by_hand_leaves_nothing_to_mend(canary: Classroom) -> None:
+    own_package.have(canary, "1")
+    own_package.offer(canary, "2")
+    by_hand = "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold upgrade"
+    root(canary, by_hand, timeout=600)
+    assert own_package.version(canary) == "ii 2"
+    done = canary.playbook("site", f"--limit={CANARY}")
+    assert done.returncode == 0
+    assert recap(done.stdout)[CANARY].changed == 0
+    assert_serves(canary)
+
+
+# What a Pi has that was last provisioned with an older lock file: an older package, and that file's stamp.
+OLDER = r"""
+set -e
+cd /opt/mynn/venv/lib/python3*/site-packages
+sed -i 's/^Version: .*/Version: 0.0.1/' comm-*.dist-info/METADATA
+mv comm-*.dist-info comm-0.0.1.dist-info
+cd /opt/mynn/venv
+mv installed-* "$(echo installed-* | sed 's/-[^-]*$/-000000000000/')"
+"""
+COMM = "/opt/mynn/venv/bin/python -m pip list --format freeze 2>/dev/null | grep ^comm=="
+
+
+@pytest.mark.long
+def test_an_older_state_is_brought_up_to_date(canary: Classroom, tmp_path: Path) -> None:
+    """An older environment, and a package that somebody holds back: it stays until nobody does any more."""
+    current = root(canary, COMM)
+    own_package.have(canary, "1")
+    own_package.offer(canary, "2")
+    root(canary, f"apt-mark hold {own_package.NAME}")
+    root(canary, OLDER)
+    assert root(canary, COMM) == "comm==0.0.1"
+    for held, installed in ((True, "hi 1"), (False, "ii 2")):
+        if not held:
+            root(canary, f"apt-mark unhold {own_package.NAME}")
+        done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
+        assert done.returncode == 0
+        assert own_package.version(canary) == installed
+        assert root(canary, COMM) == current
+    assert recap(canary.playbook("site", f"--limit={CANARY}").stdout)[CANARY].changed == 0

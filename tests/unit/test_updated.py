@@ -1,0 +1,73 @@
+"""What update.yml makes of apt's sources, and what it says at its end."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from playbooks.plugins.callback.updated import CallbackModule, line
+
+ROOT = Path(__file__).resolve().parents[2]
+UPDATE: dict[str, Any] = {
+    "before": {"release": "12.15", "python": "3.11", "package_count": 260},
+    "after": {"release": "13.8", "python": "3.13", "package_count": 301},
+    "renewed": "212",
+    "seconds": "270.4",
+    "smoke": ["0.83", "0.831"],
+    "kept": ["/etc/rpc.dpkg-dist"],
+}
+SOURCES = [  # Debian's, Raspberry Pi OS's, in both of apt's forms, and what looks like it
+    ("deb http://deb.debian.org/debian bookworm main", "deb http://deb.debian.org/debian trixie main"),
+    ("deb [arch=armhf] http://x/ bookworm-security main", "deb [arch=armhf] http://x/ trixie-security main"),
+    ("deb\thttp://x/debian\tbookworm\tmain", "deb\thttp://x/debian\ttrixie\tmain"),
+    (
+        "deb http://archive.raspberrypi.com/debian/ bookworm main",
+        "deb http://archive.raspberrypi.com/debian/ trixie main",
+    ),
+    ("Suites: bookworm bookworm-updates", "Suites: trixie trixie-updates"),
+    ("URIs: http://x/bookworm\nSuites: bookworm\nTypes: deb", "URIs: http://x/bookworm\nSuites: trixie\nTypes: deb"),
+    ("deb http://x/bookworm-mirror stable main", "deb http://x/bookworm-mirror stable main"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), SOURCES)
+def test_sources_become_those_of_the_new_release(before: str, after: str) -> None:
+    variables = yaml.safe_load((ROOT / "roles/update/vars/main.yml").read_text(encoding="utf-8"))
+    pattern = variables["__update_suites"][0].replace("{{ ansible_facts.pi.suite }}", "bookworm")
+    assert re.sub(pattern, "trixie", before) == after
+    assert re.sub(pattern, "trixie", after) == after  # a run that was cut off in between
+
+
+def test_a_line_says_from_what_to_what() -> None:
+    assert line("pi-01", UPDATE) == (
+        "pi-01: Debian 12.15 -> 13.8, Python 3.11 -> 3.13, 260 -> 301 packages (212 renewed), smoke accuracy "
+        "83.0% -> 83.1%, 4 min 30 s, kept as somebody changed them: /etc/rpc (the new ones end in .dpkg-dist)"
+    )
+
+
+def test_what_stays_is_said_once_and_what_is_unknown_too() -> None:
+    said = line("pi-01", {**UPDATE, "after": UPDATE["before"], "smoke": ["", "0.83"], "kept": [], "renewed": "0"})
+    assert said == (
+        "pi-01: Debian 12.15, Python 3.11, 260 packages (0 renewed), smoke accuracy unknown -> 83.0%, 4 min 30 s"
+    )
+
+
+@pytest.mark.parametrize("playbook", ["update.yml", "site.yml"])
+def test_each_pi_has_a_line(playbook: str) -> None:
+    callback = CallbackModule()
+    said: list[str] = []
+    callback._display = SimpleNamespace(banner=said.append, display=said.append)
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/somewhere/{playbook}"))
+    variables = SimpleNamespace(get_vars=lambda **_: {"ansible_play_hosts_all": ["pi-01", "pi-02", "pi-03"]})
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables))
+    callback.v2_playbook_on_stats(
+        SimpleNamespace(custom={"pi-01": {"update": UPDATE}}, processed={"pi-01": 1, "pi-02": 1})
+    )
+    if playbook == "site.yml":
+        assert said == []
+    else:
+        assert said[1].startswith("pi-01: Debian 12.15 -> 13.8")
+        assert said[2:] == ["pi-02: not finished", "pi-03: not touched"]
