@@ -38,6 +38,22 @@ verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/
 report: .venv/ready  ## how every Pi is, in seconds, and how it was: dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/report.yml
 
+# PI=pi07.local: one Pi only.
+.PHONY: collect handout restore reset
+WORK = ansible-playbook -i $(INVENTORY) playbooks/$@.yml $(if $(PI),--limit '$(PI)')
+
+collect: .venv/ready  ## what students made comes here: dist/work/DATE/PI/STUDENT
+	$(WORK)
+
+handout: .venv/ready  ## every student gets a folder's files, and nothing is overwritten (FROM=worksheets)
+	$(WORK) -e '{"work_handout": "$(FROM)"}'
+
+restore: .venv/ready  ## a Pi gets what was collected of it, or of another (PI=pi07.local FROM=pi03.local DATE=2026-11-25)
+	$(WORK) $(if $(FROM),-e work_from='$(FROM)') $(if $(DATE),-e work_date='$(DATE)')
+
+reset: .venv/ready  ## what was collected is cleared away, for the next class (PASSWORDS=new)
+	$(WORK) $(if $(PASSWORDS),-e work_reset_passwords=true)
+
 labels: .venv/ready  ## a label to print for each Pi and student, with its password and a QR code: dist/labels
 	ansible-playbook -i $(INVENTORY) playbooks/labels.yml
 
@@ -102,7 +118,7 @@ lock: .venv/ready  ## requirements.txt and the Pis' requirements anew, at today'
 	        --output-file roles/python/files/requirements-$${suite%:*}.txt || exit; \
 	done
 
-clean: demo-stop  ## everything that was built goes; passwords, certificates and reports in dist/ stay
+clean: demo-stop  ## everything that was built goes; passwords, certificates, reports and students' work in dist/ stay
 	rm -rf .venv build
 
 .venv/ready: requirements.txt

@@ -1,0 +1,367 @@
+"""What students made, on the Pi's side: it is read with the student's powers, and nothing of the student's is lost."""
+
+import base64
+import hashlib
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.test_lessons_module import ROLES, STUDENT, lessons
+from tests.unit.test_mnist_fetch import load
+
+work = load(ROLES / "work/library/work.py")
+LARGEST = 1000
+LESSONS = {"part2.ipynb": b"two", "pictures/pen.png": b"pen"}
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root could do harm")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Pi:
+    """A Pi with a student, a home, the lessons and a skeleton of a home."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.folder = self.home / "notebooks"
+        self.pristine = root / "pristine"
+        self.skel = root / "skel"
+        for folder in (self.home, self.skel):
+            folder.mkdir()
+        (self.skel / ".profile").write_bytes(b"# first day")
+        os.chown(self.home, STUDENT.pw_uid, STUDENT.pw_gid)
+        lessons.run(LESSONS, {STUDENT.pw_name: self.folder}, self.pristine)
+
+    def write(self, name: str, content: bytes, owner: int = STUDENT.pw_uid) -> Path:
+        """Make a file as the student does. Returns its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        for made in (path, *path.parents[: len(Path(name).parts) - 1]):
+            os.chown(made, owner, -1)
+        return path
+
+    def do(self, verb: str, *, dry: bool = False, **given: Any) -> Any:
+        """Do as the module does."""
+        account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(self.home), ""))
+        return work.do(verb, self.folder, self.pristine, account, given, dry, self.skel)
+
+    def list(self) -> Any:
+        return self.do("list", largest=LARGEST)
+
+    def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
+        """Send files in pieces, as planned; see that the plan is what comes, and that then nothing is needed."""
+        given = {work.quote(name): content for name, content in files.items()}
+        sums = {word: sha256(content) for word, content in given.items()}
+        before = self.files()
+        look = self.do("plan", files=sums, over_lessons=over_lessons, dry=True)
+        assert self.files() == before
+        plan = self.do("plan", files=sums, over_lessons=over_lessons)
+        assert plan == look
+        for word in plan["needed"]:
+            for begin in range(0, max(1, len(given[word])), size):
+                self.do("write", pieces=[piece(word, given[word], begin, size)], over_lessons=over_lessons)
+        assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": []}
+        came = {after.rpartition(" ")[2] for _, after in plan["changes"]} - {"folder"}
+        assert came == {sums[word] for word in plan["needed"]}
+        assert came <= set(map(sha256, self.files().values()))
+        return plan["needed"]
+
+    def files(self) -> dict[str, bytes]:
+        """Return each file in the student's folder by its name."""
+        paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+def piece(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
+    data = base64.b64encode(content[begin : begin + size]).decode()
+    end = begin + size >= len(content)
+    about = {"name": word, "sum": sha256(content), "time": 1600000000, "executable": False}
+    return {**about, "begin": begin, "data": data, "end": end, **other}
+
+
+@pytest.fixture
+def pi() -> Iterator[Pi]:
+    root = Path(tempfile.mkdtemp(prefix="work-"))  # not tmp_path: pytest lets no other account look into it
+    root.chmod(0o755)
+    yield Pi(root)
+    shutil.rmtree(root)
+
+
+def test_untouched_lessons_are_no_work(pi: Pi) -> None:
+    found = pi.list()
+    assert found["files"] == found["left"] == {}
+    assert found["lessons"] == {"part2.ipynb": sha256(b"two"), "pictures/pen.png": sha256(b"pen")}
+
+
+def test_work_is_told_with_size_sum_time_and_whether_it_is_a_program(pi: Pi) -> None:
+    path = pi.write("a/deep/run.py", b"print()")
+    path.chmod(0o755)
+    os.utime(path, (1600000000, 1600000000))
+    pi.write("part2.ipynb", b"mine")
+    found = pi.list()["files"]
+    assert found["a/deep/run.py"] == [7, sha256(b"print()"), 1600000000, True]
+    assert found["part2.ipynb"][:2] == [4, sha256(b"mine")]
+    assert len(found) == 2
+
+
+def test_a_copy_of_a_lesson_is_work_and_a_new_version_beside_it_is_not(pi: Pi) -> None:
+    pi.write("my part2.ipynb", b"two")
+    pi.write("part2 (new 3).ipynb", b"two")
+    pi.write("part2 (new).ipynb", b"mine")
+    assert set(pi.list()["files"]) == {"my%20part2.ipynb", "part2%20%28new%29.ipynb"}
+
+
+@pytest.mark.parametrize("name", ["-rf", "two\nlines", "ü", " blank ", "a\\b", "%41", "no text \udcff", "x" * 255])
+def test_any_name_comes_and_goes(pi: Pi, name: str) -> None:
+    pi.write(name, b"mine")
+    [word] = pi.list()["files"]
+    assert word.isascii()
+    assert work.unquote(word) == name
+    assert pi.do("read", wanted=[[word, 0, 9]]) == [base64.b64encode(b"mine").decode()]
+    (pi.folder / name).unlink()
+    assert pi.send({name: b"mine"}) == [word]
+    assert (pi.folder / name).read_bytes() == b"mine"
+
+
+def test_hidden_files_and_folders_are_no_work(pi: Pi) -> None:
+    for name in (".hidden", ".ipynb_checkpoints/x.ipynb", "a/.b/c", "a/.d"):
+        pi.write(name, b"no work")
+    assert pi.list()["files"] == pi.list()["left"] == {}
+
+
+def test_links_and_pipes_are_not_followed_nor_waited_for(pi: Pi) -> None:
+    for name, target in (("secret", "/etc/shadow"), ("folder", "/etc"), ("broken", "nowhere")):
+        (pi.folder / name).symlink_to(target)
+    os.mkfifo(pi.folder / "pipe")
+    found = pi.list()
+    assert found["files"] == {}
+    assert found["left"] == {"secret": "a link", "folder": "a link", "broken": "a link", "pipe": "no file"}
+    assert pi.do("read", wanted=[["secret", 0, 99], ["pipe", 0, 99], ["gone", 0, 99]]) == [None] * 3
+
+
+@ROOT_ONLY
+def test_what_the_student_may_not_read_is_not_read_for_the_student(pi: Pi) -> None:
+    pi.write("roots", b"secret", owner=0).chmod(0o600)
+    pi.write("closed/inner", b"mine").parent.chmod(0)
+    secret = pi.home / "roots"
+    secret.mkdir(mode=0o700)
+    (secret / "file").write_bytes(b"secret")
+    (pi.folder / "way").symlink_to(secret)
+    assert pi.list()["left"] == {"roots": "closed", "closed": "closed", "way": "a link"}
+    assert pi.do("read", wanted=[["roots", 0, 9], ["way/file", 0, 9]]) == [None, None]
+
+
+def test_a_folder_that_is_a_link_is_not_followed(pi: Pi) -> None:
+    pi.folder.rename(pi.home / "elsewhere")
+    pi.folder.symlink_to(pi.home / "elsewhere")
+    assert pi.list() == {"files": {}, "lessons": {}, "left": {".": "closed"}}
+    with pytest.raises(OSError, match="no folder of the student's"):
+        pi.do("plan", files={"a": sha256(b"a")})
+    with pytest.raises(OSError, match="it is a link"):
+        pi.do("reset", files=None)
+
+
+def test_a_huge_file_is_named_and_not_read(pi: Pi) -> None:
+    with pi.write("huge", b"").open("wb") as file:
+        file.truncate(1 << 40)
+    pi.write("largest", b"x" * LARGEST)
+    assert pi.list()["left"] == {"huge": "large"}
+    assert set(pi.list()["files"]) == {"largest"}
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_to_an_end(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pi.write("grows", b"x")
+    stat = path.lstat()
+    path.write_bytes(b"x" * (LARGEST + 1))
+    monkeypatch.setattr(Path, "lstat", lambda self: stat)
+    assert work.look_at(path, LARGEST) == "large"
+
+
+def test_a_missing_folder_and_a_missing_account(pi: Pi) -> None:
+    shutil.rmtree(pi.folder)
+    assert pi.list() == {"files": {}, "lessons": {}, "left": {}}
+
+
+def test_without_a_memory_lessons_count_as_work(pi: Pi) -> None:
+    (pi.pristine / ".handed_out.json").write_bytes(b"[]")
+    assert set(pi.list()["files"]) == {"part2.ipynb", "pictures/pen.png"}
+
+
+def test_files_come_as_the_students_with_time_and_mode(pi: Pi) -> None:
+    pi.send({"a/b/c.txt": b"a text in four pieces", "empty": b""})
+    for path in (pi.folder / "a", pi.folder / "a/b", pi.folder / "a/b/c.txt", pi.folder / "empty"):
+        assert path.stat().st_uid == STUDENT.pw_uid
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
+    assert (pi.folder / "empty").stat().st_mtime == 1600000000
+    pi.do("write", pieces=[piece("run", b"run", 0, 9, executable=True)])
+    assert (pi.folder / "run").stat().st_mode & 0o777 == 0o755
+    assert not list(pi.folder.rglob(".mynn*"))
+
+
+def test_nothing_is_overwritten(pi: Pi) -> None:
+    mine = {"sheet.ipynb": b"mine", "sheet (new).ipynb": b"mine too", "part2.ipynb": b"two", "plan": b"a file"}
+    for name, content in mine.items():
+        pi.write(name, content)
+    pi.send({"sheet.ipynb": b"theirs", "part2.ipynb": b"another", "plan/a": b"a"})
+    new = {"sheet (new 2).ipynb": b"theirs", "part2 (new).ipynb": b"another", "plan (new)/a": b"a"}
+    assert pi.files() == mine | new | {"pictures/pen.png": b"pen"}
+
+
+def test_what_is_there_already_is_not_sent(pi: Pi) -> None:
+    pi.write("same", b"x" * 3000)
+    assert pi.send({"same": b"x" * 3000}) == []
+
+
+def test_an_untouched_lesson_gives_way_to_what_is_restored_and_a_touched_one_does_not(pi: Pi) -> None:
+    pi.write("pictures/pen.png", b"touched")
+    pi.send({"part2.ipynb": b"restored", "pictures/pen.png": b"restored"}, over_lessons=True)
+    there = {"part2.ipynb": b"restored", "pictures/pen.png": b"touched", "pictures/pen (new).png": b"restored"}
+    assert pi.files() == there
+
+
+def test_a_folder_that_is_a_link_gets_a_folder_beside_it(pi: Pi) -> None:
+    (pi.folder / "plan").symlink_to(pi.home)
+    pi.send({"plan/a": b"a"})
+    assert (pi.folder / "plan (new)/a").read_bytes() == b"a"
+    assert not (pi.home / "a").exists()
+
+
+@pytest.mark.parametrize("word", ["../a", "/etc/a", "a//b", "a/./b", "", "a/..", "%2e%2e/a", "a%2F..%2Fb"])
+def test_no_name_leads_out_of_the_folder(pi: Pi, word: str) -> None:
+    with pytest.raises((OSError, ValueError), match="no name"):
+        pi.do("plan", files={word: sha256(b"a")})
+
+
+def test_a_file_that_did_not_come_as_it_was_sent_takes_no_place(pi: Pi) -> None:
+    with pytest.raises(OSError, match="did not come as it was sent"):
+        pi.do("write", pieces=[piece("a", b"right", 0, 9, sum=sha256(b"wrong"))])
+    assert pi.files() == LESSONS
+
+
+def test_a_run_that_was_killed_between_two_pieces_leaves_nothing_and_is_completed(pi: Pi) -> None:
+    pi.do("write", pieces=[piece("a", b"in pieces", 0, 4)])
+    assert "a" not in pi.files()
+    assert len(list(pi.folder.glob(".mynn*"))) == 1
+    pi.do("plan", files={"a": sha256(b"another")})
+    assert not list(pi.folder.glob(".mynn*"))
+    pi.do("write", pieces=[piece("a", b"in pieces", 0, 4)])
+    pi.send({"a": b"in pieces"})
+    assert pi.files() == LESSONS | {"a": b"in pieces"}
+
+
+@pytest.mark.parametrize("moment", ["before it takes its place", "as it takes a lesson's"])
+def test_a_student_who_saves_at_that_very_moment_loses_nothing(
+    pi: Pi, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, moments = os.link, ["this one"]
+    name = "part2.ipynb" if moment.startswith("as") else "sheet"
+
+    def link_at_that_moment(source: Path, target: Path) -> None:
+        if moments and name == "sheet":
+            moments.clear()
+            pi.write(name, b"mine")
+        link(source, target)
+        if moments and name != "sheet":
+            moments.clear()
+            Path(source).write_bytes(b"mine")
+
+    monkeypatch.setattr(os, "link", link_at_that_moment)
+    given = [piece(name, b"theirs", 0, 9)]
+    if name == "sheet":
+        pi.do("write", pieces=given)
+        assert (pi.folder / "sheet (new)").read_bytes() == b"theirs"
+    else:
+        with pytest.raises(OSError, match="saved it at this very moment"):
+            pi.do("write", pieces=given, over_lessons=True)
+    assert (pi.folder / name).read_bytes() == b"mine"
+
+
+def first_day(pi: Pi) -> None:
+    assert pi.files() == LESSONS
+    assert {path.name for path in pi.home.iterdir()} <= {"notebooks", ".profile"}
+    assert (pi.home / ".profile").read_bytes() == b"# first day"
+    for path in pi.home.rglob("*"):
+        assert path.stat().st_uid == STUDENT.pw_uid
+
+
+def fill(pi: Pi) -> None:
+    pi.write("part2.ipynb", b"mine")
+    pi.write("a/b/own", b"mine")
+    pi.write("a/.hidden", b"")
+    pi.write("closed/own", b"").parent.chmod(0)
+    pi.write("../.ssh/authorized_keys", b"mine")
+    pi.write("../.profile", b"mine")
+    (pi.folder / "pictures/pen.png").unlink()
+    (pi.folder / "link").symlink_to("/etc")
+    os.mkfifo(pi.folder / "pipe")
+
+
+def test_a_reset_pi_is_as_on_the_first_day(pi: Pi) -> None:
+    fill(pi)
+    before = pi.files()
+    look = pi.do("reset", files=None, dry=True)
+    assert pi.files() == before
+    assert pi.do("reset", files=None) == look
+    assert any(after.endswith(sha256(b"two")) for _, after in look["changes"])
+    first_day(pi)
+    assert pi.do("reset", files=None) == {"lost": [], "changes": []}
+
+
+def test_what_the_server_makes_at_each_start_is_no_reason_but_goes_with_the_rest(pi: Pi) -> None:
+    pi.do("reset", files=None)
+    pi.write("../.local/cookies", b"")
+    assert pi.do("reset", files=None)["changes"] == []
+    pi.write("own", b"")
+    assert len(pi.do("reset", files=None)["changes"]) == 2
+    first_day(pi)
+
+
+def test_what_is_not_known_to_be_kept_is_not_given_up(pi: Pi) -> None:
+    for name in ("kept", "changed", "new"):
+        pi.write(name, name.encode())
+    kept = {"kept": sha256(b"kept"), "changed": sha256(b"as it was")}
+    before = pi.files()
+    assert pi.do("reset", files=kept) == {"lost": ["changed", "new"], "changes": []}
+    assert pi.files() == before
+    pi.do("reset", files={name: sha256(content) for name, content in before.items()})
+    first_day(pi)
+
+
+@ROOT_ONLY
+def test_what_cannot_be_read_is_not_given_up(pi: Pi) -> None:
+    pi.write("roots", b"", owner=0).chmod(0)
+    pi.write("closed/own", b"").parent.chmod(0)
+    assert pi.do("reset", files={})["lost"] == ["closed", "roots"]
+
+
+def test_a_link_in_the_folder_leads_no_reset_elsewhere(pi: Pi, tmp_path: Path) -> None:
+    for name, content in {"kept": b"kept", "pen.png": b"pen"}.items():
+        (tmp_path / name).write_bytes(content)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    os.chown(tmp_path, STUDENT.pw_uid, -1)
+    (pi.folder / "link").symlink_to(tmp_path)
+    shutil.rmtree(pi.folder / "pictures")
+    (pi.folder / "pictures").symlink_to(tmp_path)
+    pi.do("reset", files=None)
+    assert (tmp_path / "kept").read_bytes() == b"kept"
+    first_day(pi)
+
+
+def test_a_lessons_folder_that_was_closed_is_made_anew(pi: Pi) -> None:
+    (pi.folder / "pictures").chmod(0)
+    assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
+    first_day(pi)
+
+
+def test_packed_is_unpacked() -> None:
+    data = {"a": [1, None, "ü\udcff"]}
+    assert work.unpack(work.pack(data)) == data
