@@ -98,7 +98,10 @@ def test_no_server_runs_before_somebody_knocks(three: Classroom) -> None:
 
 
 def test_a_knock_waits_until_the_server_is_there(three: Classroom) -> None:
-    server_of(three, "ada")
+    server = server_of(three, "ada")
+    assert running(three) == {"ada"}
+    root(three, "systemctl stop jupyter@ada")
+    assert server.get("/api/contents")["content"]  # who was signed in still is
     assert running(three) == {"ada"}
 
 
@@ -185,7 +188,7 @@ def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
 
 @pytest.mark.long
 def test_a_server_that_nobody_uses_ends(three: Classroom) -> None:
-    """Once no program runs; the next knock starts it again, and who was signed in still is."""
+    """Once no program runs; the next knock starts it again."""
     short = json.dumps({"notebooks_students": STUDENTS, "jupyter_cull_seconds": 20})
     assert three.playbook("site", "-e", short).returncode == 0
     server = server_of(three, "ada")
