@@ -35,7 +35,7 @@ update: .venv/ready  ## every package of every Pi is brought up to date, one Pi 
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
 
-report: .venv/ready  ## how every Pi is, in seconds, and how it was: dist/report/index.html
+report: .venv/ready  ## how every Pi is, and how it was, quickly: dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/report.yml
 
 # PI=pi07.local: one Pi only.
