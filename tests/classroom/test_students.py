@@ -165,6 +165,15 @@ def test_a_new_password_ends_the_server_and_opens_the_next(three: Classroom) -> 
     assert server_of(three, "ada").get("/api/contents")["content"]
 
 
+@pytest.mark.long
+def test_a_password_that_was_changed_by_hand_is_mended(three: Classroom) -> None:
+    """Also in the server that was started with it."""
+    root(three, "cp /etc/jupyter/password-ada /etc/jupyter/password-ben; systemctl stop jupyter@ben")
+    assert server_of(three, "ben", signed_in=False).sign_in(three.password_of(f"{three.host}-ada"))
+    assert three.playbook("site", *THREE).returncode == 0
+    assert server_of(three, "ben").get("/api/contents")["content"]
+
+
 def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
     """Also with a server running; the doors are gone, and the only student's server runs all the time again."""
     files = f"sha256sum {' '.join(f'/home/{student}/notebooks/mine.txt' for student in STUDENTS)}"
