@@ -10,6 +10,10 @@ from pathlib import Path
 
 from ansible.module_utils.students_folder import Change, fingerprint, may_be_folder, put, sha256
 
+# What the server makes in the home whenever it starts, the secret of who is signed in for one. It goes with the rest,
+# but is no reason for a reset.
+AT_EACH_START = {".local", ".jupyter_cookie_secret"}
+
 
 def walk(folder: Path, closed: list[str]) -> Iterator[tuple[str, Path]]:
     """Give all that is not hidden, with its name as seen from the folder; to `closed` goes what cannot be entered."""
@@ -45,8 +49,8 @@ def first_day(folder: Path, home: Path, pristine: Path, skel: Path, dry: bool) -
         elif path not in right:
             gone.append(path)
     missing = {path: content for path, content in files.items() if path not in right}
-    if not missing and gone == [home / ".local"]:
-        return []  # each start of the server makes that
+    if not missing and {path.name for path in gone} <= AT_EACH_START:
+        return []
     changes = {path: (f"{printable(path)} there", f"{printable(path)} absent") for path in gone}
     for path, content in missing.items():
         before, _ = changes.get(path, (f"{path} absent", ""))
