@@ -348,6 +348,7 @@ def test_what_cannot_be_read_is_not_given_up(pi: Pi) -> None:
 def test_a_link_in_the_folder_leads_no_reset_elsewhere(pi: Pi, tmp_path: Path) -> None:
     for name, content in {"kept": b"kept", "pen.png": b"pen"}.items():
         (tmp_path / name).write_bytes(content)
+        os.chown(tmp_path / name, STUDENT.pw_uid, -1)
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
     os.chown(tmp_path, STUDENT.pw_uid, -1)
