@@ -147,6 +147,14 @@ def test_a_file_that_never_holds_still_is_named(room: Room) -> None:
     assert set(collection.read_sums(folder)) == {f"student/{name}" for name in files(folder / "student")}
 
 
+def test_a_file_that_changes_and_changes_back_is_there(room: Room) -> None:
+    room.write({"a": b"first", "b": b"first"})
+    saves = iter([{}, {"b": b"second"}, {"a": b"second"}, {"a": b"first"}])
+    room.between = lambda verb: room.write(next(saves, {}))
+    assert files(room.collect() / "student") == {"a": b"first", "b": b"second"}
+    assert not room.done["failed"]
+
+
 def test_a_file_that_goes_while_it_is_read_is_not_missed(room: Room) -> None:
     room.write(WORK)
 
