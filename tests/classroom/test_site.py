@@ -115,7 +115,8 @@ def test_a_second_run_changes_nothing_and_is_small(
     assert 10 < len(sent.tasks) <= MOST_TASKS
     # mitogen is at work: one Python does it all. (Stock Ansible starts one for each module.)
     assert len(sent.processes) >= len(sent.tasks) - 1  # the log leaves out what is secret
-    assert len(set(sent.processes)) == 1
+    # It forks for one, the lessons, whose code is shared with other modules.
+    assert len(set(sent.processes)) <= 2
 
 
 def test_without_mitogen_it_works_as_well(classroom: Classroom, tmp_path: Path) -> None:
