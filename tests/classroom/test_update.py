@@ -146,6 +146,7 @@ OLDER = r"""
 set -e
 cd /opt/mynn/venv/lib/python3*/site-packages
 sed -i 's/^Version: .*/Version: 0.0.1/' comm-*.dist-info/METADATA
+sed -i 's,^comm-[^/]*/,comm-0.0.1.dist-info/,' comm-*.dist-info/RECORD
 mv comm-*.dist-info comm-0.0.1.dist-info
 cd /opt/mynn/venv
 mv installed-* "$(echo installed-* | sed 's/-[^-]*$/-000000000000/')"
