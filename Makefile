@@ -12,7 +12,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update verify report labels compilers image image-tools board board-stop board-test update-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler browser
+.PHONY: help demo demo-stop find site fetch update verify report labels compilers image image-tools board board-stop board-test offline-test update-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler apt-cache browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.in
 
 update: .venv/ready  ## every package of every Pi is brought up to date, one Pi first (TO=trixie: Debian 12 becomes 13)
 	ansible-playbook -i $(INVENTORY) playbooks/update.yml -e update_to=$(TO)
+
+fetch: .venv/ready apt-cache  ## all that `make site` needs: after this it needs no Internet (INVENTORY=inventory.ini)
+	ansible-playbook -i $(INVENTORY) playbooks/fetch.yml
 
 verify: .venv/ready  ## every Pi is asked whether it is one; the answer is dist/report/index.html
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
@@ -77,6 +80,9 @@ board-test: .venv/ready compiler compilers image-tools board-tools browser  ## w
 students-test: .venv/ready compiler  ## what `make test` leaves out of several students a Pi (five minutes)
 	pytest -m "long or not long" tests/classroom/test_students.py
 
+offline-test: .venv/ready compiler apt-cache  ## a whole classroom without the Internet, as root (some minutes)
+	pytest -m "long or not long" tests/classroom/test_offline.py
+
 update-test: .venv/ready compiler  ## what `make test` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
 	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
@@ -93,7 +99,7 @@ ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace
 	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
 
-test: lint compiler compilers image-tools board-tools browser  ## everything is tested, on virtual Pis and on an image (about an hour)
+test: lint compiler compilers image-tools board-tools apt-cache browser  ## everything is tested, on virtual Pis and on an image (about an hour)
 	pytest tests/unit tests/classroom
 
 lint: .venv/ready  ## what can be said of the code without running it
@@ -149,6 +155,13 @@ board-tools:
 	@[ $$(command -v qemu-system-arm fdtput mcopy xz | wc -l) -eq 4 ] || { \
 	    echo "== An emulator of the Pi Zero" && $(SUDO) apt-get update -q && \
 	    $(SUDO) apt-get install -qy --no-install-recommends qemu-system-arm device-tree-compiler mtools xz-utils; }
+
+# What keeps the packages that apt on the Pis downloads. It is no service of this computer's: a playbook starts its own.
+apt-cache:
+	@[ -x /usr/sbin/apt-cacher-ng ] || { \
+	    echo "== What keeps packages for the Pis" && $(SUDO) apt-get update -q && \
+	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/apt-cacher-ng.service && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends apt-cacher-ng; }
 
 # What only the tests need.
 browser:

@@ -7,6 +7,7 @@ import os
 import platform
 import pwd
 import shlex
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -33,6 +34,9 @@ options:
       started nor reloaded since then are returned.
     type: dict
     default: {}
+  proxy_port:
+    description: Port of the Pi's loopback at which the control node's apt-cacher-ng may be reached.
+    type: int
 author: The mynn-pi authors
 """
 
@@ -55,7 +59,8 @@ ansible_facts:
         C(epoch) (its clock, seconds), C(clock_set) (by NTP), C(package_count) (of those installed),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
-        C(key_login) (the account has an SSH key), C(stale) (of the units asked for).
+        C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address, or
+        empty where nothing answers).
       type: dict
 """
 
@@ -122,6 +127,16 @@ def stale(settings: dict[str, str]) -> list[str]:
     ]
 
 
+def apt_proxy(port: int | None) -> str:
+    """The address of an apt-cacher-ng at that port, if one answers there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port or 0), timeout=5) as connection:
+            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return f"http://127.0.0.1:{port}" if b" 406 " in connection.recv(64) else ""
+    except OSError:
+        return ""
+
+
 def main() -> None:
     """Ask, and answer with the fact `pi`."""
     module = AnsibleModule(
@@ -129,6 +144,7 @@ def main() -> None:
             "account": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "default": {}},
+            "proxy_port": {"type": "int"},
         },
         supports_check_mode=True,
     )
@@ -160,6 +176,7 @@ def main() -> None:
         "account": account,
         "key_login": has_key(account),
         "stale": stale(module.params["settings"]),
+        "apt_proxy": apt_proxy(module.params["proxy_port"]),
     }
     module.exit_json(changed=False, ansible_facts={"pi": pi})
 

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Let apt download, through the cache, all that Pis of one kind need: it is then kept for them.
+
+    fill.py FOLDER PORT KIND PACKAGE...
+
+The kind is the suite, Debian's name of the architecture and the processor, such as trixie-armhf-armv7l. FOLDER/KIND
+holds what was seen on Pis of that kind: `sources`, a folder with their apt's source lists, and `NAME.status`, what each
+has installed. Of that, the newest versions are downloaded; and, for a new card, a small Debian and the named packages,
+with all that they depend on. Where no Pi was seen, they come from the mirrors of this computer's apt.
+
+Only downloads: nothing is installed, and root is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# What every Debian has.
+SMALL = "?or(?essential,?priority(required),?priority(important))"
+# The Pis check signatures themselves, when they install: this computer need not have the keys of Raspberry Pi OS.
+SETTINGS = """
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{sources}";
+Dir::State "{folder}/state";
+Dir::State::status "{status}";
+Dir::Cache "{folder}/cache";
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::http::Proxy "http://127.0.0.1:{port}";
+Acquire::https::Proxy "DIRECT";
+Acquire::AllowInsecureRepositories "true";
+Acquire::Check-Valid-Until "false";
+Acquire::Check-Date "false";
+Acquire::Retries "3";
+APT::Get::AllowUnauthenticated "true";
+APT::Update::Error-Mode "any";
+Debug::NoLocking "true";
+"""
+
+
+def run(command: list[str], settings: Path | None = None) -> str:
+    """Return what a command prints; where it fails, its own words are the end."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    if settings:
+        environment["APT_CONFIG"] = str(settings)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join(line for line in done.stderr.splitlines() if line.startswith("E:")) or done.stderr
+        sys.exit(f"fill.py: apt could not fetch it, and says:\n{said}\nIs the Internet reached?")
+    return done.stdout
+
+
+def own_mirrors(suite: str) -> str:
+    """Return source lines for a suite, from the mirrors that this computer's own apt uses."""
+    release = platform.freedesktop_os_release()
+    here = release.get("VERSION_CODENAME", "")
+    listed = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"])
+    pairs = sorted({tuple(line.split(" ", 1)) for line in listed.splitlines() if line.startswith("http:")})
+    lines = [f"deb {site} {suite}{name[len(here) :]} main" for site, name in pairs if name.partition("-")[0] == here]
+    if release.get("ID") != "debian" or not lines:
+        sys.exit(
+            "fill.py: this computer's apt names no mirror of Debian over HTTP, so it is not known from where Pis of "
+            "this kind fetch: run `make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def download(folder: Path, port: int, kind: str, packages: list[str]) -> None:
+    """Let apt download what Pis of this kind need, into a folder that is thrown away: the cache has it then."""
+    suite, architecture = kind.split("-")[:2]
+    statuses = sorted((folder / kind).glob("*.status"))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
+        work = Path(temporary)
+        for name in ("state/lists/partial", "cache/archives/partial", "sources"):
+            (work / name).mkdir(parents=True)
+        sources = folder / kind / "sources" if statuses else work / "sources"
+        if not statuses:
+            (sources / "own.list").write_text(own_mirrors(suite), encoding="utf-8")
+        fresh = work / "fresh"  # as a new card may be
+        fresh.touch()
+        for number, status in enumerate([fresh, *statuses]):
+            settings = work / "apt.conf"
+            text = SETTINGS.format(folder=work, sources=sources, status=status, architecture=architecture, port=port)
+            settings.write_text(text, encoding="utf-8")
+            if number == 0:
+                run(["apt-get", "--quiet", "update"], settings)
+            wanted = [SMALL, *packages] if status == fresh else packages
+            for verb in (["dist-upgrade"], ["install", *wanted]):
+                run(["apt-get", "--quiet", "--yes", "--download-only", *verb], settings)
+
+
+if __name__ == "__main__":
+    download(Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2]), sys.argv[3], sys.argv[4:])

@@ -1,0 +1,127 @@
+"""What apt downloads is kept on the control node: a Pi uses it where it is, and fetches for itself where it is not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.classroom.closed import Attempt, ClosedNetwork, closed_network
+from tests.ports import free_port, free_server
+from tests.virtual import Fleet
+
+
+def served(folder: Path) -> tuple[int, int]:
+    """Return the bytes that apt-cacher-ng fetched and gave out, by its log (complete once it has ended)."""
+    lines = [line.split("|") for line in (folder / "log/apt-cacher.log").read_text(encoding="utf-8").splitlines()]
+    fetched, given = (sum(int(line[2]) for line in lines if line[1] == way) for way in "IO")
+    return fetched, given
+
+
+def settings(folder: Path, port: int, **others: str) -> list[str]:
+    """Return the words that set them on a playbook's command line; apt's lists are too old for it."""
+    pairs = {"apt_cache_folder": folder, "apt_cache_port": port, "system_apt_cache_seconds": 0, **others}
+    return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
+
+
+def test_a_pi_uses_what_the_control_node_keeps(classroom: Classroom, tmp_path: Path) -> None:
+    port = free_port()
+    done = classroom.playbook("site", *settings(tmp_path, port))
+    assert done.returncode == 0
+    assert recap(done.stdout)["pi-01"].changed == 0
+    assert "fetches its packages for itself" not in done.stdout
+    assert list(tmp_path.glob("kept/*/**/InRelease"))
+    assert "127.0.0.1" not in classroom.ssh("apt-config dump; cat /etc/environment").stdout  # nothing of it stays there
+    time.sleep(3)
+    with pytest.raises(ConnectionRefusedError):  # it ended with the playbook
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_pi_fetches_for_itself_where_nothing_is_kept(classroom: Classroom, tmp_path: Path) -> None:
+    lists = "/var/lib/apt/lists/*_InRelease"
+    classroom.ssh(f"sudo rm {lists}")
+    with free_server() as other:  # something else has the port, and does not answer
+        done = classroom.playbook("site", *settings(tmp_path, int(other.getsockname()[1])))
+    assert done.returncode == 0
+    assert "Each Pi fetches its packages for itself, because port" in " ".join(done.stdout.split())
+    assert recap(done.stdout)["pi-01"].changed == 0
+    assert not list(tmp_path.glob("kept/*/**/InRelease"))
+    assert classroom.ssh(f"ls {lists}").returncode == 0  # apt did ask a mirror
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[ClosedNetwork]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, who may close a network")
+    with closed_network(tmp_path) as network:
+        yield network
+
+
+def fetched(folder: Path, inventory: Path) -> None:
+    """Fill a folder as `make fetch` does, for Pis that it never saw."""
+    kinds = '{"apt_cache_kinds": ["trixie-amd64-x86_64"]}'
+    command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/fetch.yml")]
+    done = subprocess.run(
+        [*command, "-e", kinds, *settings(folder, free_port())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert "Fetched for trixie-amd64-x86_64. Kept on this computer:" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A control node that has seen no Pi yet fetches."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "inventory.ini").write_text("[pis]\n", encoding="utf-8")
+    fetched(folder / "apt", folder / "inventory.ini")
+    return folder / "apt"
+
+
+@pytest.mark.long
+def test_a_closed_classroom_is_provisioned_and_updated(kept: Path, closed: ClosedNetwork) -> None:
+    """Two fresh Pis and their control node, from none of which anything leaves."""
+    bytes_before, _ = served(kept)
+    assert bytes_before > 50_000_000
+    only_kept = settings(kept, free_port(), apt_cache_offline="true")
+    fleet = Fleet(ROOT / "build/virtual-offline", address="127.77.24.0")
+    fleet.down()
+    try:
+        fleet.up(2)
+        classroom = Classroom(fleet)
+        noticed = len(closed.attempts)
+        assert classroom.playbook("site", *only_kept).returncode == 0
+        print(*closed.attempts[noticed:], sep="\n")
+        assert closed.attempts[noticed:] == []
+
+        # An update: to apt, a package on the card is older than what is kept.
+        older = "sudo sed -i '/^Package: netbase$/,/^Version:/s/^Version: .*/Version: 1.0/' /var/lib/dpkg/status"
+        assert classroom.ssh(older).returncode == 0
+        update = classroom.playbook("site", *only_kept)
+        assert update.returncode == 0
+        assert recap(update.stdout)["pi-01"].changed == 1
+        assert classroom.ssh("dpkg-query --show --showformat='${Version}' netbase").stdout != "1.0"
+        again = classroom.playbook("site", *only_kept)
+        assert {counts.changed for counts in recap(again.stdout).values()} == {0}
+        print(*closed.attempts[noticed:], sep="\n")
+        assert closed.attempts[noticed:] == []
+
+        # What watches can see: a Pi that asks for something out there.
+        classroom.ssh("timeout 1 bash -c '</dev/tcp/198.51.100.7/80'")
+        assert Attempt("tcp", "198.51.100.7", 80) in closed.attempts[noticed:]
+    finally:
+        fleet.down()
+    time.sleep(3)  # apt-cacher-ng ends with the playbook, and then its log is whole
+    bytes_after, given = served(kept)
+    assert bytes_after == bytes_before  # nothing more was fetched, and two Pis were given it
+    assert given > 2 * 100_000_000
