@@ -45,7 +45,7 @@ def state(**changes: Any) -> dict[str, Any]:
 
 
 def told(**changes: Any) -> dict[str, Any]:
-    return {"url": "http://pi01.local:8888", "state": state(**changes), "lost": ""}
+    return {"url": "http://pi01.local:8888", "state": state(**{"epoch": time.time(), **changes}), "lost": ""}
 
 
 @pytest.fixture
