@@ -88,6 +88,25 @@ def test_one_first_then_the_others(ten: Classroom, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_where_one_of_a_few_fails_its_companions_are_finished(ten: Classroom, tmp_path: Path) -> None:
+    """The second Pi's mirror is gone: the third, which is updated with it, is finished, and the fourth not touched."""
+    broken = on(ten, NEXT)
+    root(
+        broken,
+        "cp -a /etc/apt/sources.list /root/; sed -i -E 's,https?://[^ ]+,http://127.0.0.1:9/,' /etc/apt/sources.list",
+    )
+    try:
+        limit = f"--limit={CANARY},{NEXT},pi-03,pi-04"
+        done = ten.playbook("update", limit, "-e", "update_at_once=2", *where(tmp_path))
+    finally:
+        root(broken, "mv /root/sources.list /etc/apt/")
+    assert done.returncode != 0
+    lines = told(done.stdout)
+    assert [name for name, line in lines.items() if line.startswith("Debian 13.")] == [CANARY, "pi-03"]
+    assert (lines[NEXT], lines["pi-04"]) == ("not finished", "not touched")
+
+
+@pytest.mark.long
 def test_a_power_cut_within_an_update(ten: Classroom, canary: Classroom, tmp_path: Path) -> None:
     """The Pi's power goes while dpkg is at work; the next run, of update.yml or of site.yml, completes it."""
     own_package.have(canary, "1")
