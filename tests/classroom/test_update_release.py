@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.own_package import root
+from tests.classroom.live import LiveRun
+from tests.classroom.own_package import on, root
+from tests.classroom.test_site import patient_page
 from tests.classroom.test_update import assert_serves, told, where
 from tests.provisioned.notebook_server import NotebookServer
 from tests.virtual import Fleet
@@ -126,3 +129,30 @@ def test_12_becomes_13(bookworm: Classroom, tmp_path: Path, record_property: Cal
     assert again.returncode == 0
     assert recap(again.stdout)[WHOLE].changed == 0
     assert recap(bookworm.playbook("site", f"--limit={WHOLE}").stdout)[WHOLE].changed == 0
+
+
+def test_a_power_cut_within_it(bookworm: Classroom, tmp_path: Path) -> None:
+    """The power goes when a third of the packages are unpacked; the next run completes it."""
+    pi = on(bookworm, CUT)
+    as_student(pi, "echo mine >mine.txt")
+    environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}  # then a task is named as it begins
+    run = LiveRun(bookworm.command("update", *TO_13, f"--limit={CUT}", *where(tmp_path)), ROOT, environment)
+    run.when(r"TASK \[update : Fetch and install", patience=3600)
+    unpacked = "grep -c ' status unpacked ' /var/log/dpkg.log"
+    before = int(root(pi, unpacked))
+    root(pi, f"while [ $({unpacked}) -lt {before + 150} ]; do sleep 1; done", timeout=3600)
+    bookworm.fleet.kill(CUT)
+    assert run.wait() != 0
+    assert told(run.output)[CUT].startswith("not finished")
+    bookworm.fleet.start(CUT)
+    for _ in range(60):
+        if pi.ssh("true").returncode == 0:
+            break
+        time.sleep(1)
+    assert root(pi, "dpkg --audit | head -n 1") != ""
+    done = bookworm.playbook("update", *TO_13, f"--limit={CUT}", *where(tmp_path), timeout=7200)
+    assert done.returncode == 0
+    assert root(pi, "cat /etc/debian_version").startswith("13.")
+    assert as_student(pi, "cat mine.txt") == "mine"
+    assert patient_page(f"http://{pi.address}:8888") == 200
+    assert recap(bookworm.playbook("site", f"--limit={CUT}").stdout)[CUT].changed == 0
