@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from tests.unit.test_lessons_module import ROLES
+from tests.unit.test_lessons_module import ROLES, files
 from tests.unit.test_mnist_fetch import load
 from tests.unit.test_work_module import Pi, sha256
 
-collection = load(ROLES / "work/files/collection.py")
-pieces = load(ROLES / "work/files/pieces.py")
+# It says where the two others are, which share code.
 action = load(ROLES / "work/action_plugins/work.py")
+collection = load(ROLES / "work/files/collection.py")
+pieces = load(ROLES / "work/module_utils/pieces.py")
 WORK = {"own.ipynb": b"own", "a folder/net.npz": bytes(range(256)) * 40, "two\nlines\\": b"", "-rf ü \udcff": b"x"}
 
 
@@ -58,11 +59,6 @@ class Room:
     def write(self, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             self.pi.write(name, content)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "files"))  # a role has no other place for what plugins share
-from collection import collections_of, files_in, local, quote, read_sums, shown, some, sum_of, write_sums
-from pieces import File, batches, pack, unpack
+# A role has no other place for what plugins share, nor for what they share with its modules.
+sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("files", "module_utils")]
+from collection import collections_of, files_in, local, read_sums, some, sum_of, write_sums
+from pieces import File, batches, pack, quote, shown, unpack
 
 DOCUMENTATION = r"""
 name: work

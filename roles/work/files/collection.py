@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pieces import shown
+
 SUMS = "SHA256SUMS"
-
-
-def quote(name: str) -> str:
-    """Return a name of any bytes as ASCII."""
-    return urllib.parse.quote(os.fsencode(name))
 
 
 def local(word: str) -> str:
@@ -25,11 +22,6 @@ def local(word: str) -> str:
     if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
         raise OSError(22, "the Pi says that it has a file of this name, which no file can have", word)
     return name
-
-
-def shown(name: str) -> str:
-    """Return a name in one line, whatever its bytes."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def some(names: list[str]) -> str:

@@ -13,12 +13,12 @@ import re
 import stat
 import sys
 import urllib.parse
-import zlib
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.first_day import first_day, printable, walk
+from ansible.module_utils.first_day import first_day, walk
+from ansible.module_utils.pieces import pack, quote, shown, unpack
 from ansible.module_utils.students_folder import (
     OURS,
     Change,
@@ -90,21 +90,6 @@ answer:
 
 ANY_SIZE = sys.maxsize
 SKEL = Path("/etc/skel")
-
-
-def pack(data: Any) -> str:
-    """Return what JSON can hold as a short text."""
-    return base64.b64encode(zlib.compress(json.dumps(data).encode(), 1)).decode()
-
-
-def unpack(text: str) -> Any:
-    """Return what was packed."""
-    return json.loads(zlib.decompress(base64.b64decode(text)))
-
-
-def quote(name: str) -> str:
-    """Return a name of any bytes as ASCII."""
-    return urllib.parse.quote(os.fsencode(name))
 
 
 def unquote(word: str) -> str:
@@ -222,13 +207,9 @@ def plan(folder: Path, files: dict[str, str], known: dict[str, list[str]], dry: 
         place = place_for(path, sum_, known.get(unquote(word), []), largest=ANY_SIZE)
         if place:
             needed.append(word)
-            changes += [
-                (f"{printable(made)} absent", f"{printable(made)} a folder") for made in absent if made not in new
-            ]
+            changes += [(f"{shown(made)} absent", f"{shown(made)} a folder") for made in absent if made not in new]
             new.update(absent)
-            changes.append(
-                (f"{printable(place)} {fingerprint(place, ANY_SIZE) or 'absent'}", f"{printable(place)} {sum_}")
-            )
+            changes.append((f"{shown(place)} {fingerprint(place, ANY_SIZE) or 'absent'}", f"{shown(place)} {sum_}"))
     return {"needed": needed, "changes": changes}
 
 

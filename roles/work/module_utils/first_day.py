@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible.module_utils.pieces import shown
 from ansible.module_utils.students_folder import Change, fingerprint, may_be_folder, put, sha256
 
 # What the server makes in the home whenever it starts, the secret of who is signed in for one. It goes with the rest,
@@ -51,7 +52,7 @@ def first_day(folder: Path, home: Path, pristine: Path, skel: Path, dry: bool) -
     missing = {path: content for path, content in files.items() if path not in right}
     if not missing and {path.name for path in gone} <= AT_EACH_START:
         return []
-    changes = {path: (f"{printable(path)} there", f"{printable(path)} absent") for path in gone}
+    changes = {path: (f"{shown(path)} there", f"{shown(path)} absent") for path in gone}
     for path, content in missing.items():
         before, _ = changes.get(path, (f"{path} absent", ""))
         changes[path] = (before, f"{path} {sha256(content)}")
@@ -71,11 +72,6 @@ def is_right(path: Path, content: bytes, roots: set[Path]) -> bool:
         return all(map(may_be_folder, way)) and fingerprint(path) == sha256(content)
     except PermissionError:
         return False
-
-
-def printable(path: Path) -> str:
-    """Return a path in one line, whatever its bytes."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(path))
 
 
 def remove(path: Path) -> None:

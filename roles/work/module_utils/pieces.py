@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import urllib.parse
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -30,6 +32,16 @@ def pack(data: Any) -> str:
 def unpack(text: str) -> Any:
     """Return what was packed."""
     return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+def quote(name: str) -> str:
+    """Return a name of any bytes as ASCII."""
+    return urllib.parse.quote(os.fsencode(name))
+
+
+def shown(name: object) -> str:
+    """Return a name or path in one line, whatever its bytes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(name))
 
 
 def batches(files: Iterable[File]) -> Iterator[list[tuple[File, int, int]]]:
