@@ -13,7 +13,6 @@ from tests.unit.root_folder import CAPABILITY, DAY, EPOCH, OURS, make_root
 from tests.unit.test_image_disk import DISK, make_disk
 
 UNPACK = DISK.with_name("unpack")
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount: sudo make test runs it")
 
 
 @pytest.fixture(scope="module")
