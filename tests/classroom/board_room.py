@@ -65,16 +65,12 @@ def newest_image() -> Path:
 
 
 def use_apt_sources(room: BoardRoom) -> None:
-    """Let the board's apt ask where the image's did (IMAGE_APT_SOURCES), as in a school with a mirror of its own.
-
-    It does so directly: what the control node keeps for others is not asked under the address that the board knows.
-    """
+    """Let the board's apt ask where the image's did (IMAGE_APT_SOURCES), as in a school with a mirror of its own."""
     lines = os.environ.get("IMAGE_APT_SOURCES", "").replace("127.0.0.1", HOST_SEEN_FROM_BOARD).split("|")
     if not any(lines):
         return
-    text, direct = "\n".join(lines), f'Acquire::http::Proxy::{HOST_SEEN_FROM_BOARD} "DIRECT";'
+    text = "\n".join(lines)
     room.asked(
         f"echo '{text}' | sudo tee /etc/apt/sources.list >/dev/null; "
-        f"echo '{direct}' | sudo tee /etc/apt/apt.conf.d/99direct >/dev/null; "
         "for file in /etc/apt/sources.list.d/*.sources; do [ -e $file ] && sudo mv $file $file.off; done; true"
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import platform
 import pwd
+import re
 import shlex
 import socket
 import subprocess
@@ -60,7 +61,7 @@ ansible_facts:
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
         C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address, or
-        empty where nothing answers).
+        empty where nothing answers), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
       type: dict
 """
 
@@ -137,6 +138,15 @@ def apt_proxy(port: int | None) -> str:
         return ""
 
 
+def apt_direct() -> str:
+    """Hosts that apt's sources name with a port other than 80, which apt-cacher-ng fetches nothing from."""
+    apt = Path("/etc/apt")
+    files = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
+    named = re.findall(r"\bhttp://(?:[^@/\s]*@)?([^:/\s]+):(\d+)", text)
+    return ",".join(sorted({host for host, port in named if port != "80"}))
+
+
 def main() -> None:
     """Ask, and answer with the fact `pi`."""
     module = AnsibleModule(
@@ -177,6 +187,7 @@ def main() -> None:
         "key_login": has_key(account),
         "stale": stale(module.params["settings"]),
         "apt_proxy": apt_proxy(module.params["proxy_port"]),
+        "apt_direct": apt_direct(),
     }
     module.exit_json(changed=False, ansible_facts={"pi": pi})
 
