@@ -30,6 +30,7 @@ class LiveRun:
         self.began = time.monotonic()
         self.lines: list[tuple[float, str]] = []
         self._new = threading.Condition()
+        self._ended = False
         self._process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -49,6 +50,9 @@ class LiveRun:
             with self._new:
                 self.lines.append((time.monotonic(), line.rstrip("\n")))
                 self._new.notify_all()
+        with self._new:
+            self._ended = True
+            self._new.notify_all()
 
     @property
     def output(self) -> str:
@@ -62,15 +66,18 @@ class LiveRun:
         return [(moment - self.began, task[1]) for moment, task in found if task]
 
     def when(self, pattern: str, patience: float = 120) -> float:
-        """Wait for a line that the pattern matches; return when it came (time.monotonic). TimeoutError: none came."""
+        """Wait for a line that the pattern matches; return when it came (time.monotonic).
+
+        TimeoutError: none came, or the run ended without.
+        """
         deadline = time.monotonic() + patience
         with self._new:
             while True:
                 for moment, line in self.lines:
                     if re.search(pattern, line):
                         return moment
-                if not self._new.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s:\n{self.output}")
+                if self._ended or not self._new.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s, or at all:\n{self.output}")
 
     def wait(self, patience: float = 600) -> int:
         """Return its exit code. subprocess.TimeoutExpired: it is still running, which is then ended."""

@@ -12,9 +12,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 from tests.classroom.classroom import ROOT
 from tests.classroom.image_files import Image, faults
 from tests.classroom.image_room import ImageBuild
+from tests.provisioned.test_python import SCIENCE
+from tests.unit.test_mnist_fetch import load
 from tests.virtual.mounts import mounts_below
 
 MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
@@ -82,6 +86,21 @@ def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None
     assert len(stamps) == 1
     wheel = stamps[0].read_text(encoding="utf-8").splitlines()
     assert len(wheel) == 1 and "linux_armv6l" in wheel[0], wheel
+
+
+def test_what_the_image_leaves_out_nothing_imports(image_build: ImageBuild) -> None:
+    """Asked as verify.yml asks, under emulation."""
+    enter = ROOT / "roles/image/files/enter"
+    python = ["env", "HOME=/tmp", "QEMU_CPU=arm1176", "/opt/mynn/venv/bin/python", "-B", "-c", SCIENCE]
+    done = subprocess.run([enter, image_build.root, *python], capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_role_mnist_takes_its_files_for_whole(image_build: ImageBuild) -> None:
+    """And so pushes none to a Pi whose card was made from the image."""
+    known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
+    mnist_csvs = load(ROOT / "roles/mnist/library/mnist_csvs.py")
+    assert mnist_csvs.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_csvs"]) == []
 
 
 def test_all_is_compiled_once_and_no_time_is_later_than_the_commit(image_build: ImageBuild) -> None:
