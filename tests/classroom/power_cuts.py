@@ -17,7 +17,6 @@ card of a cut that did harm in build/board-cuts.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from contextlib import AbstractContextManager, contextmanager, redirect_stdout, 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import requests
 
 from tests.classroom.bench import say
@@ -116,9 +116,10 @@ class Student:
         """What is wrong with the notebook that is there now; empty: it is whole, and as new as was acknowledged."""
         text = self.room.ssh(f"sudo cat /home/student/notebooks/{NOTEBOOK}").stdout
         with suppress(ValueError, KeyError, IndexError):
-            content = json.loads(text)
+            # On the card, a cell's source is a list of its lines.
+            content = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
             version = int(content["cells"][0]["source"].split()[1])
-            if content != json.loads(json.dumps(notebook(version))):
+            if content != notebook(version):
                 return f"the notebook is a mixture, with {version} in it; {self.saved}"
             return "" if version >= self.saved.acknowledged else f"the notebook is version {version}; {self.saved}"
         return f"the notebook is damaged: {len(text)} characters; {self.saved}"

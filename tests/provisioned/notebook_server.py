@@ -114,9 +114,13 @@ class Kernel:
             if time.monotonic() > end:
                 raise TimeoutError(f"The cell was not done after {seconds:.0f} s.")
             try:
-                answer = json.loads(self.socket.recv())
+                # The server's pings come through too: by themselves they would have us wait without end.
+                kind, data = self.socket.recv_data(control_frame=True)
             except websocket.WebSocketTimeoutException:
                 continue
+            if kind != websocket.ABNF.OPCODE_TEXT:
+                continue
+            answer = json.loads(data)
             if answer["parent_header"].get("msg_id") == message:
                 done |= _take(answer, output)
         return output
