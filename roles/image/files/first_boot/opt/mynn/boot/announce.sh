@@ -72,5 +72,5 @@ if ! printf '%s\n' "$text" | cmp -s - "$file"; then
     printf '%s\n' "$text" >"$new"
     sync "$new"
     mv "$new" "$file"
-    sync "${file%/*}"
+    sync "$file" "${file%/*}"   # the file too: on FAT, its line in the folder is kept with it, and would come 10 s later
 fi

@@ -58,6 +58,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int,
             os.fchown(file.fileno(), *owner)
         os.fsync(file.fileno())
     os.replace(new, path)  # noqa: PTH105 - the tests cut the power here
+    sync(path)  # on FAT, its line in the folder is kept with it, and would come seconds later
     sync(path.parent)
 
 
