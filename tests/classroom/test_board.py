@@ -50,12 +50,12 @@ def room(image_build: ImageBuild) -> Iterator[BoardRoom]:
 @pytest.fixture(scope="module")
 def identity(room: BoardRoom) -> list[str]:
     """Machine id, name, host key and passwords of that card's Pi, as it made them."""
-    return [*room.asked(IDENTITY).splitlines(), *passwords(room.board)]
+    return [*room.asked(IDENTITY).splitlines(), *passwords(room.board.facts())]
 
 
-def passwords(board: Board) -> list[str]:
+def passwords(facts: dict[str, str]) -> list[str]:
     """The two passwords that the Pi made for itself."""
-    return [board.facts()["password"], board.facts()["account password"]]
+    return [facts["password"], facts["account password"]]
 
 
 def on_the_card(board: Board, name: str) -> bytes:
@@ -149,14 +149,14 @@ def test_a_second_card_shares_nothing_and_comes_up_on_defaults(image_build: Imag
         server = wait_for_page(BoardRoom(board))
         assert "hostname: a name has no blanks" in board.card.read("classroom-error.txt").decode()
         # Nobody is let in who could ask for it, and what lies on the card is looked at while it is written.
-        while "name" not in board.facts():
+        while "name" not in (facts := board.facts()):
             assert time.monotonic() < deadline, "It has no this-pi.txt after its second boot."
             time.sleep(1)
-        assert board.facts()["name"] == f"mynn-{board.serial[-6:]}"
-        assert server.sign_in(board.facts()["password"])
+        assert facts["name"] == f"mynn-{board.serial[-6:]}"
+        assert server.sign_in(facts["password"])
         with server.kernel() as kernel:
             said = kernel.run(f"import subprocess; print(subprocess.getoutput({IDENTITY!r}))")
-        other = [*said.text.splitlines(), *passwords(board)]
+        other = [*said.text.splitlines(), *passwords(facts)]
         assert len(other) == len(identity) == 5, said
         assert not [one for one, another in zip(identity, other, strict=True) if one == another]
     finally:

@@ -12,7 +12,7 @@ from tests.provisioned.pi import Answers, Pi, project
 
 # Each package does a little of what it is there for.
 SCIENCE = """
-import importlib, io, logging
+import io, logging
 logging.disable(logging.WARNING)  # a Pi Zero is told that listing the fonts takes a moment, which is no fault
 def numpy():
     import numpy
