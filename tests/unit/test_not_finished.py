@@ -40,6 +40,7 @@ FAILED = [
     ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "written to"),
     ({"msg": "E: Could not get lock /var/lib/dpkg/lock-frontend."}, "update is still going on"),
     ({"msg": "Failed to fetch http://deb/x.deb"}, "fetch"),
+    ({"msg": "Failed to fetch http://deb/P.xz  File has unexpected size. Mirror sync in progress?"}, "being renewed"),
     ({"msg": "Missing sudo password"}, "sudo"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
     ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),

@@ -81,6 +81,11 @@ FAILED = (
         "Wait for a quarter of an hour. Then run this again.",
     ),
     (
+        r"mirror sync in progress",
+        "The mirror of Debian's packages is just being renewed: its lists do not agree with each other yet.",
+        "Run this again in some hours.",
+    ),
+    (
         r"failed to fetch|unable to fetch|temporary failure resolving|could not resolve|failed to update apt cache",
         "It could not fetch Debian's packages.",
         f"Has it a way to the Internet? {AGAIN}",
