@@ -41,7 +41,8 @@ FOREIGN_PYTHON = """
 
 # What kernel.py calls; what each means is said in kernel.c.
 PARSING = """
-long mynn_parse(const unsigned char *text, long length, int numbers, int labels, unsigned char *rows, long most);
+long mynn_parse(const unsigned char *text, long length, int pixels, int outputs, unsigned char *labels,
+                unsigned char *rows, long most);
 """
 TRAINING = """
 size_t mynn_room_{real}(int inputs, int hidden, int outputs);

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import IO, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +24,7 @@ PIXELS = SIDE * SIDE
 LABELS = 10
 
 _NUMBERS = 1 + PIXELS  # on a line
-_BLOCK = 50  # lines read at once: few calls of numpy, and arrays that stay near a small processor
+_LINES, _PIECE = 50, 100_000  # lines or bytes read at once: few calls, and arrays that stay near a small processor
 _STACKED = 1000  # examples gathered at once, where they do not lie together already
 
 Bytes = NDArray[np.uint8]
@@ -142,17 +142,15 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
 
 def _read(path: str | os.PathLike[str], limit: int | None) -> tuple[Examples, bool]:
     """Return the digits, and whether these are all of the file."""
-    labels, pixels = bytearray(), bytearray()
+    labels, pixels, read = bytearray(), bytearray(), 0
     try:
         with Path(path).open("rb") as file:
-            lines = islice(file, limit)
-            while block := list(islice(lines, _BLOCK)):
-                rows = _parse(block)
-                if rows is None:
-                    rows = _parse_with_care(block, path, len(labels) + 1)
-                labels += rows[:, 0].tobytes()
-                pixels += rows[:, 1:].tobytes()
-            whole = not file.read(1)
+            for text in _pieces(file, limit):
+                found = _parse(text) or _parse_with_care(text, path, len(labels) + 1)
+                labels += found[0].data
+                pixels += found[1].data
+                read += len(text)
+            whole = read == os.fstat(file.fileno()).st_size
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{path}: {reason}; set MNIST_DIR to the folder of MNIST") from error
@@ -161,46 +159,63 @@ def _read(path: str | os.PathLike[str], limit: int | None) -> tuple[Examples, bo
     return Examples(np.frombuffer(labels, np.uint8), np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)), whole
 
 
-def _parse(lines: list[bytes]) -> Bytes | None:
-    """Parse whole lines quickly: shape (lines, 785), or None if anything at all is unusual.
+def _pieces(file: IO[bytes], limit: int | None) -> Iterator[bytes]:
+    """Give the text of the file, whole lines at a time; with a limit, no more lines than that."""
+    if limit is not None:
+        lines = islice(file, limit)
+        while text := b"".join(islice(lines, _LINES)):
+            yield text
+        return
+    rest = b""
+    while more := file.read(_PIECE):
+        text, newline, rest = (rest + more).rpartition(b"\n")
+        if not newline:  # more than any line of digits has
+            text, rest = rest, b""
+        yield text + newline
+    if rest:
+        yield rest
+
+
+def _parse(text: bytes) -> tuple[Bytes, Bytes] | None:
+    """Parse whole lines quickly: labels (n,) and pixels (n, 784), or None if anything at all is unusual.
 
     The compiled kernel does it if it is there, else numpy. Then a number is found from its end, the comma or
     newline behind it: its ones are one character before that, its tens two, its hundreds three.
     """
-    joined = b"".join(lines)
     if kernel.READY:
-        return kernel.parse(joined, len(lines), _NUMBERS, LABELS)
-    text = np.frombuffer(joined, np.uint8)
-    ends = np.flatnonzero(text < ord("0"))  # whatever comes before "0" should be a comma or a newline
-    if len(ends) != len(lines) * _NUMBERS or text.max() > ord("9"):
+        return kernel.parse(text, PIXELS, LABELS)
+    chars = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(chars < ord("0"))  # whatever comes before "0" should be a comma or a newline
+    if len(ends) != text.count(b"\n") * _NUMBERS or not len(ends) or chars.max() > ord("9"):
         return None
-    separators = text[ends].reshape(-1, _NUMBERS)
+    separators = chars[ends].reshape(-1, _NUMBERS)
     if (separators[:, :-1] != ord(",")).any() or (separators[:, -1] != ord("\n")).any():
         return None
     digits = np.diff(ends, prepend=-1) - 1  # how many digits each number has
     if digits.min() < 1 or digits.max() > 3:
         return None
 
-    numbers = (text[ends - 1] - ord("0")).astype(np.int16)
+    numbers = (chars[ends - 1] - ord("0")).astype(np.int16)
     for power in (1, 2):
         longer = np.flatnonzero(digits > power)
-        numbers[longer] += 10**power * (text[ends[longer] - 1 - power] - ord("0")).astype(np.int16)
+        numbers[longer] += 10**power * (chars[ends[longer] - 1 - power] - ord("0")).astype(np.int16)
     rows = numbers.reshape(-1, _NUMBERS)
     if rows.max() > 255 or rows[:, 0].max() >= LABELS:
         return None
-    return rows.astype(np.uint8)
+    return rows[:, 0].astype(np.uint8), rows[:, 1:].astype(np.uint8)
 
 
-def _parse_with_care(lines: list[bytes], path: str | os.PathLike[str], first: int) -> Bytes:
+def _parse_with_care(text: bytes, path: str | os.PathLike[str], first: int) -> tuple[Bytes, Bytes]:
     """Parse lines that may hold blanks or Windows line ends, or name the first bad one and its reason."""
     rows = []
-    for number, line in enumerate(lines, first):
+    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), first):
         fields = [field.strip() for field in line.split(b",")]
         reason = _whats_wrong(fields)
         if reason:
             raise DataError(f"{path}, line {number}: {reason}; mend that line, or fetch the file again")
         rows.append([int(field) for field in fields])
-    return np.array(rows, np.uint8)
+    digits = np.array(rows, np.uint8)
+    return digits[:, 0].copy(), digits[:, 1:].copy()
 
 
 def _whats_wrong(fields: list[bytes]) -> str | None:

@@ -22,22 +22,24 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Parse whole lines of `numbers` whole numbers, each 0..255 and the first below `labels`; commas between, a newline at
-   the end. Returns how many lines there were, or -1 where anything at all is unusual or there are more than `most`.
-   rows: room for most * numbers bytes. */
-long mynn_parse(const unsigned char *text, long length, int numbers, int labels, unsigned char *rows, long most) {
+/* Parse whole lines of a label, below `outputs`, and so many pixels, 0..255; commas between, a newline at the end.
+   Returns how many lines there were, or -1 where anything at all is unusual or there are more than `most`.
+   labels: room for `most` bytes; rows: for most * pixels. */
+long mynn_parse(const unsigned char *text, long length, int pixels, int outputs, unsigned char *labels,
+                unsigned char *rows, long most) {
     const unsigned char *end = text + length;
     long line = 0;
     for (; text < end; line++) {
         if (line == most) return -1;
-        for (int at = 0; at < numbers; at++) {
+        for (int at = 0; at <= pixels; at++) {
             unsigned value = 0, digits = 0, digit;
             for (; text < end && (digit = *text - '0') < 10; text++, digits++) value = 10 * value + digit;
             if (digits < 1 || digits > 3 || value > 255 || text == end) return -1;
-            if (*text++ != (at == numbers - 1 ? '\n' : ',')) return -1;
-            *rows++ = (unsigned char)value;
+            if (*text++ != (at == pixels ? '\n' : ',')) return -1;
+            if (at) *rows++ = (unsigned char)value;
+            else if (value < (unsigned)outputs) labels[line] = (unsigned char)value;
+            else return -1;
         }
-        if (rows[-numbers] >= labels) return -1;
     }
     return line;
 }

@@ -65,11 +65,16 @@ def answers(wih: Array, who: Array, rows: Array, table: Array) -> Bytes:
     return found
 
 
-def parse(text: bytes, lines: int, numbers: int, labels: int) -> Bytes | None:
-    """Parse whole lines of so many numbers 0..255: shape (lines, numbers), or None if anything is unusual."""
-    rows = np.empty((lines, numbers), np.uint8)
-    read = lib.mynn_parse(text, len(text), numbers, labels, ffi.from_buffer("unsigned char[]", rows), lines)
-    return rows if read == lines else None
+def parse(text: bytes, pixels: int, outputs: int) -> tuple[Bytes, Bytes] | None:
+    """Parse whole lines of a label, below `outputs`, and so many pixels 0..255.
+
+    Returns labels, shape (n,), and pixels, shape (n, pixels), or None if anything at all is unusual.
+    """
+    most = len(text) // (2 * (1 + pixels))  # a number and what is behind it have two bytes at least
+    labels, rows = np.empty(most, np.uint8), np.empty((most, pixels), np.uint8)
+    found = [ffi.from_buffer("unsigned char[]", array) for array in (labels, rows)]
+    count = lib.mynn_parse(text, len(text), pixels, outputs, *found, most)
+    return None if count < 0 else (labels[:count], rows[:count])
 
 
 class _Run:

@@ -115,6 +115,9 @@ def test_a_file_with_nothing_to_read_is_named(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(DataError, match="not one line"):
         read_csv(path)
+    path.write_text("0," * 3_000_000)  # one line, longer than all that is read at once
+    with pytest.raises(DataError, match=r"line 1: the line is too long"):
+        read_csv(path)
 
 
 def plainly(text: bytes) -> list[list[int]] | None:
