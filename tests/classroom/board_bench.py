@@ -1,13 +1,15 @@
 """`make board-bench`: what a Pi Zero takes for what it does, measured on a board that boots an image.
 
-    python -m tests.classroom.board_bench [--image IMAGE] [--idle-minutes 10] [--no-ops 3]
+    python -m tests.classroom.board_bench [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
+
+The parts are boots, rest, network, lesson, no-op and counted; without one, all of them.
 
 Two clocks: "host" seconds are this computer's, and grow with what else it does ("board": by the board's clock, which
 follows). "Counted" ones are the board's own while each instruction takes it a nanosecond (QEMU's -icount shift=0): the
 same on a busy computer as on an idle one, but no prediction of a real Pi's seconds, whose instructions wait for memory.
 Ratios can be trusted in both.
 
-The table is also kept in dist/board-bench.txt; an hour and a half.
+The table is also kept in dist/board-bench.txt; all of it takes an hour and a half.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import shlex
 import statistics
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 from tests.classroom.bench import STRATEGIES, Run, say, site
@@ -56,7 +59,7 @@ def as_student(room: BoardRoom, command: str) -> str:
     return room.asked(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
 
 
-def boots(room: BoardRoom, table: Table) -> None:
+def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
     """From power to a page: a card's first time, and a later one."""
     for which in ("first", "second"):
         room.board.stop()
@@ -64,17 +67,17 @@ def boots(room: BoardRoom, table: Table) -> None:
         table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
 
 
-def at_rest(room: BoardRoom, table: Table, minutes: float) -> None:
+def at_rest(room: BoardRoom, table: Table, options: Namespace) -> None:
     """What an idle board takes of its memory and its card."""
     settle(room)
     found = memory(room)
     table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
     table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
-    hour = written_in_an_hour(room, minutes)
-    table.add(f"written to the card in an idle hour (from {minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
+    hour = written_in_an_hour(room, options.idle_minutes)
+    table.add(f"written to the card in an idle hour (from {options.idle_minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
 
 
-def a_lesson(room: BoardRoom, table: Table) -> None:
+def a_lesson(room: BoardRoom, table: Table, _: Namespace) -> None:
     """What the Pi Zero run costs, all cells of its lesson."""
     with watched_memory(room) as watched:
         seconds = play_lesson(room)
@@ -84,26 +87,26 @@ def a_lesson(room: BoardRoom, table: Table) -> None:
     table.add("swapped out meanwhile", f"{watched.swapped_out:.1f} MiB")
 
 
-def no_op_runs(room: BoardRoom, table: Table, count: int) -> None:
+def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
     """A site.yml that changes nothing, under both strategies by turns."""
     use_apt_sources(room)
     site(room, "mitogen")  # the first, which sets the password
     wait_for_page(room)
     runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
-    for _ in range(count):
+    for _ in range(options.no_ops):
         for strategy, done in runs.items():
             done.append(site(room, strategy))
             say(f".. {strategy}: {done[-1].seconds:.0f} s")
     if any(run.changed for done in runs.values() for run in done):
         sys.exit("The benchmark ended here: a second site.yml changed something.")
     stock, mitogen = (statistics.median(run.seconds for run in runs[strategy]) for strategy in ("stock", "mitogen"))
-    of = f"median of {count}"
+    of = f"median of {options.no_ops}"
     table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 90 s")
     table.add("the same under stock Ansible: host", f"{stock:.0f} s")
     table.add("ratio", f"{stock / mitogen:.1f}", ">= 4")
 
 
-def the_network(room: BoardRoom, table: Table, clock: str) -> None:
+def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board") -> None:
     """The book's loop beside ours, then the whole job, on its first run and with its cache."""
     said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
     times = {row["way"]: row["microseconds"] for row in said["rows"]}
@@ -123,29 +126,46 @@ def the_network(room: BoardRoom, table: Table, clock: str) -> None:
         table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
 
 
+def counted(room: BoardRoom, table: Table, options: Namespace) -> None:
+    """A later boot and the network, while each instruction takes a nanosecond."""
+    room.board.stop()
+    boot = time_to_page(room.board, icount=True)
+    table.add("from power to a page, a later boot: counted", f"{boot.guest:.1f} s")
+    table.add("  of the host's clock", f"{boot.wall:.0f} s")
+    the_network(room, table, options, "counted")
+
+
+PARTS = {
+    "boots": boots,
+    "rest": at_rest,
+    "network": the_network,
+    "lesson": a_lesson,
+    "no-op": no_op_runs,
+    "counted": counted,
+}
+
+
 def main() -> None:
     """Measure, print the table, and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
     parser.add_argument("--idle-minutes", type=float, default=10, help="how long it is watched (%(default)s)")
     parser.add_argument("--no-ops", type=int, default=3, help="runs of site.yml under each strategy (%(default)s)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
     image, table = options.image or newest_image(), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
     room = BoardRoom(board)
     board.down()
     try:
         board.insert(image)
-        boots(room, table)
-        at_rest(room, table, options.idle_minutes)
-        the_network(room, table, "board")
-        a_lesson(room, table)
-        no_op_runs(room, table, options.no_ops)
-        board.stop()
-        counted = time_to_page(board, icount=True)
-        table.add("from power to a page, a later boot: counted", f"{counted.guest:.1f} s")
-        table.add("  of the host's clock", f"{counted.wall:.0f} s")
-        the_network(room, table, "counted")
+        for name, part in PARTS.items():
+            if name in (options.parts or PARTS):
+                if board.status() != "running":
+                    time_to_page(board)
+                part(room, table, options)
         board.stop()
     finally:
         board.down()
