@@ -112,6 +112,7 @@ def test_a_power_cut_within_an_update(ten: Classroom, canary: Classroom, tmp_pat
     own_package.have(canary, "1")
     for version, next_run in (("2", "update"), ("3", "site")):
         own_package.offer(canary, version, "[ -e /run/later ] || { touch /run/mid-install; sleep 300; }")
+        root(canary, "rm -f /run/later")
         limit = f"--limit={CANARY},{NEXT}"
         run = LiveRun(ten.command("update", limit, *where(tmp_path)), ROOT, dict(os.environ))
         root(canary, "while ! [ -e /run/mid-install ]; do sleep 0.2; done", timeout=600)
