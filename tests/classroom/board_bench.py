@@ -34,7 +34,7 @@ from tests.classroom.board_measure import (
     watched_memory,
     written_in_an_hour,
 )
-from tests.classroom.board_room import BoardRoom, newest_image, use_apt_sources
+from tests.classroom.board_room import PATIENTLY, BoardRoom, newest_image, use_apt_sources
 from tests.classroom.classroom import ROOT
 from tests.virtual import Board
 
@@ -155,6 +155,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
+    os.environ.update(PATIENTLY)
     image, table = options.image or newest_image(), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
     room = BoardRoom(board)

@@ -10,6 +10,7 @@ from typing import Any
 from tests.classroom.classroom import ROOT, Room
 from tests.virtual import Board
 
+PATIENTLY = {"ANSIBLE_TIMEOUT": "180"}  # on a busy host, a board takes a minute to let somebody in, or to start sudo
 HOST_SEEN_FROM_BOARD = "10.0.2.2"  # by QEMU's network, whatever the board's own address is
 
 
@@ -45,8 +46,8 @@ class BoardRoom(Room):
         return self.board.ssh(command, timeout=timeout)
 
     def playbook(self, name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run playbooks/NAME.yml against the board, which on a busy host takes a minute to let somebody in."""
-        options.setdefault("env", {**os.environ, "ANSIBLE_TIMEOUT": "180"})
+        """Run playbooks/NAME.yml against the board, patiently."""
+        options.setdefault("env", os.environ | PATIENTLY)
         return super().playbook(name, *arguments, **options)
 
     def asked(self, command: str, timeout: float = 300) -> str:
