@@ -99,8 +99,8 @@ def test_what_the_image_leaves_out_nothing_imports(image_build: ImageBuild) -> N
 def test_the_role_mnist_takes_its_files_for_whole(image_build: ImageBuild) -> None:
     """And so pushes none to a Pi whose card was made from the image."""
     known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
-    mnist_csvs = load(ROOT / "roles/mnist/library/mnist_csvs.py")
-    assert mnist_csvs.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_csvs"]) == []
+    mnist_files = load(ROOT / "roles/mnist/library/mnist_files.py")
+    assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
 def test_all_is_compiled_once_and_no_time_is_later_than_the_commit(image_build: ImageBuild) -> None:

@@ -24,7 +24,7 @@ class Settings:
     hostname: str
     venv: str
     mnist_folder: str
-    mnist_csvs: dict[str, dict[str, Any]]
+    mnist_files: dict[str, dict[str, Any]]
     pristine: str
     lessons: str
     students: list[str]

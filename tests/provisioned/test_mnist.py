@@ -13,7 +13,7 @@ from tests.provisioned.pi import Answers, Pi
 def answers(pi: Pi) -> Answers:
     """What the student sees and may do in the data's folder."""
     folder = shlex.quote(pi.settings.mnist_folder)
-    names = " ".join(map(shlex.quote, pi.settings.mnist_csvs))
+    names = " ".join(map(shlex.quote, pi.settings.mnist_files))
     return pi.ask(
         {
             "sums": pi.as_student(f"cd {folder} && sha256sum {names}"),
@@ -24,9 +24,9 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_digits_are_all_there(pi: Pi, answers: Answers) -> None:
-    """All 70,000 digits are there, and the book's small files, byte for byte."""
+    """All 70,000 digits are there, and the book's small files, byte for byte; also as mynn reads them at once."""
     found = answers["sums"].sums
-    wrong = [name for name, wanted in pi.settings.mnist_csvs.items() if found.get(name) != wanted["sha256"]]
+    wrong = [name for name, wanted in pi.settings.mnist_files.items() if found.get(name) != wanted["sha256"]]
     assert not wrong, f"Missing, unreadable for the student or not what they should be: {', '.join(wrong)}."
 
 

@@ -13,9 +13,15 @@ from tests.provisioned.pi import Answers, Pi
 @pytest.fixture(scope="module")
 def answers(pi: Pi) -> Answers:
     mynn = f"{pi.settings.venv}/bin/mynn"
+    training = f"{pi.settings.mnist_folder}/mnist_train.csv"
     return pi.ask(
         {
             "import": pi.as_student_python("import mynn; print(mynn.__version__)"),
+            # Without a student's own cache, a thousand digits.
+            "parsed": pi.as_student_python(
+                "import os; os.environ['XDG_CACHE_HOME'] = '/nowhere'; from mynn import cache, data;"
+                f"print(cache.find({training!r}, data.PIXELS, 1000) is not None)"
+            ),
             "meant": f"cat {pi.settings.venv}/mynn-*",
             "info": pi.as_student(f"{mynn} info --json"),
             "smoke": pi.as_student(f"timeout 3600 {mynn} smoke --json 2>/dev/null"),
@@ -28,7 +34,14 @@ def test_mynn_is_there(pi: Pi, answers: Answers) -> None:
     assert answers["import"].status == 0, f"mynn cannot be imported: {answers['import'].text}"
     assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
     files = json.loads(answers["info"].text)["files"]
-    assert sorted(files) == sorted(pi.settings.mnist_csvs), f"mynn finds only these digits: {', '.join(files)}."
+    assert sorted(files) == sorted(name for name in pi.settings.mnist_files if name.endswith(".csv")), (
+        f"mynn finds only these digits: {', '.join(files)}."
+    )
+
+
+def test_digits_need_not_be_parsed(answers: Answers) -> None:
+    """Digits come parsed, so that no student need wait for that."""
+    assert answers["parsed"].text == "True", f"mynn parses mnist_train.csv at each lesson: {answers['parsed'].text}"
 
 
 def test_it_learns_in_the_way_that_was_meant(answers: Answers, record_property: Callable[[str, object], None]) -> None:

@@ -56,10 +56,12 @@ def make_mnist() -> dict[str, bytes]:
 
 
 MNIST = make_mnist()
+MNIST |= {name: b"".join(mnist_fetch.digits_as_bytes(MNIST[csv])) for name, csv in mnist_fetch.CACHES.items()}
 CONTENTS = {
     name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in MNIST.items()
 }
 CSVS = {name: content for name, content in MNIST.items() if name.endswith(".csv")}
+ON_A_PI = {name: content for name, content in MNIST.items() if name.endswith((".csv", ".cache"))}
 FORMS: dict[str, dict[str, bytes]] = {
     "IDX, gzipped": {f"{name}.gz": gzip.compress(MNIST[name]) for name in IDX},
     "IDX": {name: MNIST[name] for name in IDX},

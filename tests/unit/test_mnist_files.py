@@ -7,17 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.test_mnist_fetch import ARCHIVES, CONTENTS, CSVS, FETCH, IDX, load, mnist_fetch
+from mynn import Examples, cache, read_csv
+from tests.unit.test_mnist_fetch import ARCHIVES, CONTENTS, FETCH, IDX, ON_A_PI, load, mnist_fetch
 from tests.unit.test_mnist_fetch import put as put_mirror
 
-mnist_csvs = load(FETCH.with_name("mnist_csvs.py"))
+mnist_files = load(FETCH.with_name("mnist_files.py"))
 ROLES = FETCH.parents[2]
-SUMS = {name: CONTENTS[name] for name in CSVS}
+SUMS = {name: CONTENTS[name] for name in ON_A_PI}
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +36,40 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path: Path, archive: Path) -> Path:
     """The data folder of a Pi that has the files."""
     folder = tmp_path / "srv" / "mnist"
-    mnist_csvs.mend(folder, SUMS, dry=False)
-    mnist_csvs.unpack(archive, folder, SUMS, list(SUMS))
+    mnist_files.mend(folder, SUMS, dry=False)
+    mnist_files.unpack(archive, folder, SUMS, list(SUMS))
     assert is_whole(folder)
     return folder
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder has the four files and nothing else, as everybody may read them."""
+    """Whether a folder has the six files and nothing else, as everybody may read them."""
     modes = {path.stat().st_mode & 0o7777 for path in folder.iterdir()}
-    return {path.name: path.read_bytes() for path in folder.iterdir()} == CSVS and modes == {0o644}
+    return {path.name: path.read_bytes() for path in folder.iterdir()} == ON_A_PI and modes == {0o644}
 
 
 def test_nothing_is_wanted_and_nothing_mended_when_all_is_there(data: Path) -> None:
-    assert mnist_csvs.wanted(data, SUMS) == []
-    assert mnist_csvs.mend(data, SUMS, dry=False) == []
+    assert mnist_files.wanted(data, SUMS) == []
+    assert mnist_files.mend(data, SUMS, dry=False) == []
+
+
+def test_mynn_need_not_parse_them(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It believes the neighbours, which are right; and no longer once their CSV has changed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    for name in ("mnist_train.csv", "mnist_test.csv"):
+        found = read_csv(data / name)
+        assert cache.find(data / name, 784) and not cache.folder().exists()
+        content = b"".join(
+            b"%d,%s\n" % (label, b",".join(b"%d" % byte for byte in pixels)) for label, pixels in digits(found)
+        )
+        assert content == ON_A_PI[name]
+        (data / name).touch()
+        assert cache.find(data / name, 784) is None
+
+
+def digits(examples: Examples) -> Iterator[tuple[int, list[int]]]:
+    """Give each label and its pixels."""
+    return zip(examples.labels.tolist(), examples.pixels.tolist(), strict=True)
 
 
 def truncate(path: Path) -> None:
@@ -73,8 +93,8 @@ def test_a_harmed_file_is_wanted_and_comes_back(
 ) -> None:
     harm(data / name)
     (data / "elsewhere").unlink(missing_ok=True)
-    assert mnist_csvs.wanted(data, SUMS) == [name]
-    mnist_csvs.unpack(archive, data, SUMS, [name])
+    assert mnist_files.wanted(data, SUMS) == [name]
+    mnist_files.unpack(archive, data, SUMS, [name])
     assert is_whole(data)
 
 
@@ -82,9 +102,9 @@ def test_modes_are_mended_and_rests_removed(data: Path) -> None:
     (data / "mnist_train.csv").chmod(0o666)
     data.chmod(0o777)
     (data / ".mnist.tar.gz").write_bytes(b"half an archive")
-    before = mnist_csvs.mend(data, SUMS, dry=True)
+    before = mnist_files.mend(data, SUMS, dry=True)
     assert len(before) == 3
-    assert mnist_csvs.mend(data, SUMS, dry=False) == before
+    assert mnist_files.mend(data, SUMS, dry=False) == before
     assert data.stat().st_mode & 0o7777 == 0o755
     assert is_whole(data)
 
@@ -93,17 +113,17 @@ def test_modes_are_mended_and_rests_removed(data: Path) -> None:
 def test_a_damaged_archive_never_takes_a_files_place(cut: int, data: Path, archive: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.tar.gz").write_bytes(archive.read_bytes()[:cut])
     (data / "mnist_test_10.csv").unlink()
-    with pytest.raises(mnist_csvs.UnpackError, match=r"cut\.tar\.gz is damaged"):
-        mnist_csvs.unpack(tmp_path / "cut.tar.gz", data, SUMS, list(SUMS))
+    with pytest.raises(mnist_files.UnpackError, match=r"cut\.tar\.gz is damaged"):
+        mnist_files.unpack(tmp_path / "cut.tar.gz", data, SUMS, list(SUMS))
     for path in data.glob("[!.]*"):
-        assert path.read_bytes() == CSVS[path.name]
+        assert path.read_bytes() == ON_A_PI[path.name]
 
 
 def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: Path) -> None:
     wrong = SUMS | {"mnist_test.csv": SUMS["mnist_test.csv"] | {"sha256": "0" * 64}}
-    with pytest.raises(mnist_csvs.UnpackError, match=f"{SUMS['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
-        mnist_csvs.unpack(archive, data, wrong, ["mnist_test.csv"])
-    mnist_csvs.mend(data, SUMS, dry=False)
+    with pytest.raises(mnist_files.UnpackError, match=f"{SUMS['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
+        mnist_files.unpack(archive, data, wrong, ["mnist_test.csv"])
+    mnist_files.mend(data, SUMS, dry=False)
     assert is_whole(data)
 
 
@@ -125,7 +145,7 @@ class Pis:
             "mnist_folder": f"{folder}/{{{{ inventory_hostname }}}}/srv/mynn/mnist",
             "mnist_cache": str(self.cache),
             "mnist_mirrors": [put_mirror(ARCHIVES, folder / "mirror")],
-            "__mnist_csvs": SUMS,
+            "__mnist_files": SUMS,
             "__mnist_idx": {name: CONTENTS[name] for name in IDX},
         }
         (folder / "settings.json").write_text(json.dumps(settings))
@@ -182,7 +202,7 @@ def test_a_role_killed_at_any_moment_is_completed_by_the_next_run(pis: Pis) -> N
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         for path in (path for data in pis.data if data.exists() for path in data.glob("[!.]*")):
-            assert path.read_bytes() == CSVS[path.name], "a Pi never sees half a file"
+            assert path.read_bytes() == ON_A_PI[path.name], "a Pi never sees half a file"
     pis.run()
     assert pis.are_whole()
     assert pis.run()[0] == 0

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: MNIST's CSV files in a Pi's data folder, unpacked from an archive."""
+"""Ansible module: MNIST's files in a Pi's data folder, unpacked from an archive."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from typing import IO, Any
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
-module: mnist_csvs
-short_description: MNIST's CSV files on a Pi
+module: mnist_files
+short_description: MNIST's files on a Pi
 description:
   - Without O(archive), tells which files are missing or changed, and mends owners and modes.
   - With it, unpacks those files, lets each take its place once it is whole and its SHA256 is right,
     and removes the archive.
   - A file counts as unchanged when its size is right and its time is the one that this module gave it; so an
-    unchanged Pi need not read 128 MB.
+    unchanged Pi need not read 183 MB.
 options:
   folder:
     description: The data folder. It belongs to root, and everybody can read it.
     type: path
     required: true
-  csvs:
+  files:
     description: For each file's name, its C(size) in bytes and its C(sha256).
     type: dict
     required: true
   archive:
-    description: A gzipped tar file with the CSVs. In check mode it need not be there.
+    description: A gzipped tar file with them. In check mode it need not be there.
     type: path
 author: The mynn-pi authors
 """
 
 EXAMPLES = r"""
-- mnist_csvs:
+- mnist_files:
     folder: /srv/mynn/mnist
-    csvs: "{{ __mnist_csvs }}"
+    files: "{{ __mnist_files }}"
     archive: /srv/mynn/mnist/.mnist.tar.gz
 """
 
@@ -57,10 +57,10 @@ class UnpackError(Exception):
     """The archive is not what it should be; the message says how."""
 
 
-def wanted(folder: Path, csvs: dict[str, dict[str, Any]]) -> list[str]:
+def wanted(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
     """Name the files that are missing or changed."""
     names = []
-    for name, csv in csvs.items():
+    for name, csv in files.items():
         try:
             found = (folder / name).lstat()
         except OSError:
@@ -71,7 +71,7 @@ def wanted(folder: Path, csvs: dict[str, dict[str, Any]]) -> list[str]:
     return names
 
 
-def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple[str, str]]:
+def mend(folder: Path, files: dict[str, dict[str, Any]], dry: bool) -> list[tuple[str, str]]:
     """Make the folder, set owners and modes, remove what a killed run left; when `dry`, only look.
 
     Returns what changes, as pairs of before and after.
@@ -83,7 +83,7 @@ def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple
         if not dry:
             absent.mkdir()
             absent.chmod(0o755)  # whatever the umask
-    for path, mode in {folder: 0o755, **{folder / name: 0o644 for name in csvs}}.items():
+    for path, mode in {folder: 0o755, **{folder / name: 0o644 for name in files}}.items():
         if path.exists() and not path.is_symlink():
             found = path.stat()
             before = f"{path} {found.st_uid}:{found.st_gid} {stat.S_IMODE(found.st_mode):04o}"
@@ -101,7 +101,7 @@ def mend(folder: Path, csvs: dict[str, dict[str, Any]], dry: bool) -> list[tuple
     return changes
 
 
-def unpack(archive: Path, folder: Path, csvs: dict[str, dict[str, Any]], names: list[str]) -> None:
+def unpack(archive: Path, folder: Path, files: dict[str, dict[str, Any]], names: list[str]) -> None:
     """Put the named files of the archive into the folder, each at once and whole.
 
     UnpackError: the archive lacks a file, or is damaged. OSError: the card is full.
@@ -112,7 +112,7 @@ def unpack(archive: Path, folder: Path, csvs: dict[str, dict[str, Any]], names: 
             for member in tar:
                 source = tar.extractfile(member)
                 if member.name in missing and source:
-                    put(source, folder / member.name, csvs[member.name]["sha256"])
+                    put(source, folder / member.name, files[member.name]["sha256"])
                     missing.remove(member.name)
     except (EOFError, zlib.error, tarfile.TarError) as error:
         raise UnpackError(f"{archive} is damaged ({error})") from None
@@ -145,20 +145,20 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "folder": {"type": "path", "required": True},
-            "csvs": {"type": "dict", "required": True},
+            "files": {"type": "dict", "required": True},
             "archive": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    folder, csvs = Path(module.params["folder"]), module.params["csvs"]
+    folder, files = Path(module.params["folder"]), module.params["files"]
     try:
-        names = wanted(folder, csvs)
+        names = wanted(folder, files)
         if module.params["archive"] is None:
-            changes = mend(folder, csvs, dry=module.check_mode)
+            changes = mend(folder, files, dry=module.check_mode)
         else:
             changes = [(f"{folder / name} missing or changed", f"{folder / name} unpacked") for name in names]
             if names and not module.check_mode:
-                unpack(Path(module.params["archive"]), folder, csvs, names)
+                unpack(Path(module.params["archive"]), folder, files, names)
                 Path(module.params["archive"]).unlink()
     except UnpackError as error:
         module.fail_json(msg=f"MNIST could not be unpacked: {error}. Run the play again.")
