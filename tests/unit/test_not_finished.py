@@ -41,6 +41,7 @@ FAILED = [
     ({"msg": "E: Could not get lock /var/lib/dpkg/lock-frontend."}, "update is still going on"),
     ({"msg": "Failed to fetch http://deb/x.deb"}, "fetch"),
     ({"msg": "Failed to fetch http://deb/P.xz  File has unexpected size. Mirror sync in progress?"}, "being renewed"),
+    ({"msg": "E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]"}, "list says"),
     ({"msg": "Missing sudo password"}, "sudo"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
     ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),

@@ -86,6 +86,11 @@ FAILED = (
         "Run this again in some hours.",
     ),
     (
+        r"\b404 +not found",
+        "A package is not where its mirror's list says: the mirror is just being renewed, or the list is old.",
+        "Run this again in some hours. In a school without the Internet: `make fetch` where it is, then this.",
+    ),
+    (
         r"failed to fetch|unable to fetch|temporary failure resolving|could not resolve|failed to update apt cache",
         "It could not fetch Debian's packages.",
         f"Has it a way to the Internet? {AGAIN}",
