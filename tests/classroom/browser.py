@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,32 +92,37 @@ def signed_in(browser: BrowserContext, room: Room) -> Page:
     return page
 
 
-def wait_for_kernel(page: Page, url: str, path: str, patience: float) -> None:
-    """Wait until the notebook's kernel is there: before, its page takes a wish to run something, and forgets it."""
+def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float) -> None:
+    """Ask for cells to be run until something is there that comes of it.
+
+    Asked before its kernel is there, a page may forget that it was, and no cell has a star: then it is asked again.
+    """
     deadline = time.monotonic() + patience / 1000
+    star = page.locator(".jp-InputPrompt", has_text="[*]")
     while True:
-        kernels = [one["kernel"] for one in page.request.get(f"{url}/api/sessions").json() if one["path"] == path]
-        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels):
-            break
-        assert time.monotonic() < deadline, f"No kernel is ready: {kernels}"
-        page.wait_for_timeout(500)
-    page.wait_for_timeout(2000)  # the page hears of it too
+        if not star.count():
+            ask()
+        try:
+            return expect(done).to_be_visible(timeout=15_000)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
 
 
 def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     """Open a notebook and run all its cells to the end; return its code cells."""
     page.goto(f"{url}/notebooks/{path}")
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
-    wait_for_kernel(page, url, path, patience)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     cells = page.locator(".jp-CodeCell")
+    expect(cells.first).to_be_visible(timeout=patience)
     # A cell that has run has its number; one that waits has a star. After an error the others keep none.
     ended = re.compile(r"\[\d+\]:")
     error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-    expect(cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first).to_be_visible(
-        timeout=patience
-    )
+
+    def ask() -> None:
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    run_until(page, ask, cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first, patience)
     assert error.count() == 0, error.first.inner_text()
     for prompt in cells.locator(".jp-InputPrompt").all():
         expect(prompt).to_have_text(ended)

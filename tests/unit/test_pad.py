@@ -22,7 +22,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_play
 
 from mynn import DataError, NeuralNetwork, read_csv
 from mynn.pad import EMPTY, SIDE, Pad
-from tests.classroom.browser import ARGUMENTS, CHROMIUM
+from tests.classroom.browser import ARGUMENTS, CHROMIUM, run_until
 from tests.unit.conftest import PROJECT
 
 Strokes = list[list[tuple[float, float]]]
@@ -151,7 +151,11 @@ def server(network: NeuralNetwork, tmp_path_factory: pytest.TempPathFactory) -> 
         yield f"http://127.0.0.1:{port}/notebooks/pad.ipynb?token=pad"
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # ended while its page asks for something, it may wait for a thread for ever
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +191,14 @@ def page(browser: BrowserContext, asked: list[str], server: str) -> Page:
     """The notebook, with its cell run and the pad under it."""
     page = browser.pages[0]
     page.goto(server)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
-    page.locator(".jp-CodeCell .cm-content").first.click()
-    page.keyboard.press("Control+Enter")
-    expect(page.locator(".mynn-pad-says")).to_have_text(EMPTY)
+    cell, says = page.locator(".jp-CodeCell .cm-content").first, page.locator(".mynn-pad-says")
+
+    def ask() -> None:
+        cell.click()
+        page.keyboard.press("Control+Enter")
+
+    run_until(page, ask, says, PATIENCE)
+    expect(says).to_have_text(EMPTY)
     return page
 
 
