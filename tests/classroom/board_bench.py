@@ -107,7 +107,7 @@ def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
 
 
 def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board") -> None:
-    """The book's loop beside ours, then the whole job, as a student runs it first, and with the CSV parsed."""
+    """The book's loop beside ours, then the whole job: its first run, once more, and with the CSV parsed."""
     said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
     times = {row["way"]: row["microseconds"] for row in said["rows"]}
     for way, microseconds in times.items():
@@ -116,8 +116,9 @@ def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board
         table.add(f"one example, 50 hidden, {way}: {clock}", f"{microseconds:.0f} us, {ratio}", wanted)
     caches = "/srv/mynn/mnist/*.cache"
     for run, most, before, after in (
-        ("first run", 40, "true", "true"),
-        ("the CSV parsed", 60, f"sudo mv {caches} /srv/mynn", f"sudo mv /srv/mynn/*.cache {Path(caches).parent}"),
+        ("first run", "< 60 s", "true", "true"),
+        ("once more", "< 40 s", "true", "true"),
+        ("the CSV parsed", "", f"sudo mv {caches} /srv/mynn", f"sudo mv /srv/mynn/*.cache {Path(caches).parent}"),
     ):
         as_student(room, "rm -rf ~/.cache/mynn")
         room.asked(before)
@@ -128,7 +129,7 @@ def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board
         room.asked(after)
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
         total = sum(facts["seconds"].values())
-        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", f"< {most} s")
+        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", most)
         table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
 
 
