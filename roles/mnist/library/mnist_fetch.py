@@ -187,8 +187,8 @@ class Cache:
             for name in (*MADE_FROM, *FIRST_LINES, *CACHES):
                 member = tarfile.TarInfo(name)
                 member.size = self.contents[name]["size"]
-                with (self.folder / name).open("rb") as csv:
-                    tar.addfile(member, csv)
+                with (self.folder / name).open("rb") as content:
+                    tar.addfile(member, content)
         new.replace(self.archive)
         return complaints
 

@@ -60,13 +60,13 @@ class UnpackError(Exception):
 def wanted(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
     """Name the files that are missing or changed."""
     names = []
-    for name, csv in files.items():
+    for name, content in files.items():
         try:
             found = (folder / name).lstat()
         except OSError:
             names.append(name)
             continue
-        if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime) != (csv["size"], UNPACKED):
+        if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime) != (content["size"], UNPACKED):
             names.append(name)
     return names
 
