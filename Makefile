@@ -86,7 +86,7 @@ offline-test: .venv/ready compiler apt-cache  ## a whole classroom without the I
 update-test: .venv/ready compiler  ## what `make test` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
 	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
-board-bench: .venv/ready board-tools  ## what it takes for what it does (an hour and a half): dist/board-bench.txt
+board-bench: .venv/ready board-tools  ## what it takes for what it does (three hours): dist/board-bench.txt
 	python -m tests.classroom.board_bench
 
 power-cuts: .venv/ready board-tools  ## its power is cut at twenty moments (hours): dist/power-cuts.txt

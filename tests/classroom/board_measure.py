@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import requests
 
 from tests.classroom.board_room import BoardRoom
-from tests.classroom.browser import READING, url_of
+from tests.classroom.browser import url_of
 from tests.provisioned.notebook_server import NotebookServer
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -143,8 +143,29 @@ def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
     result.swapped_out = (int(room.asked(pages)) - before) * 4 / MIB
 
 
-def play_lesson(room: BoardRoom, name: str = READING, patience: float = 1800) -> float:
-    """Run all cells of a lesson, without a browser; return how many seconds that took."""
+# What a kernel took of memory at most, in MiB.
+PEAK = """import pathlib
+print(int(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)"""
+
+
+def promise(first_cell: str) -> str:
+    """What a lesson's first cell says that it takes a Pi Zero, such as "five minutes"."""
+    said = re.search(r"On a Raspberry Pi Zero allow\s+([^.,:(]*)", first_cell)
+    assert said, f"It does not say how long it takes a Pi Zero: {first_cell}"
+    return " ".join(said[1].split())
+
+
+@dataclass(frozen=True)
+class Played:
+    """A lesson that was run: seconds from asking for its kernel to its end, the kernel's peak in MiB, the promise."""
+
+    seconds: float
+    peak: float
+    promise: str
+
+
+def play_lesson(room: BoardRoom, name: str, patience: float = 7200) -> Played:
+    """Run all cells of a lesson where it lies, without a browser."""
     server = NotebookServer(url_of(room))
     assert server.sign_in(room.password), "The password is refused."
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
@@ -154,4 +175,6 @@ def play_lesson(room: BoardRoom, name: str = READING, patience: float = 1800) ->
             if cell["cell_type"] == "code":
                 output = kernel.run(cell["source"], patience)
                 assert not output.error, f"{name}: {output.error}"
-    return time.monotonic() - began
+        seconds = time.monotonic() - began
+        peak = float(kernel.run(PEAK).text)
+    return Played(seconds, peak, promise(cells[0]["source"]))
