@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from mynn.data import SIDE, targets_for
@@ -73,8 +73,10 @@ def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(True, alpha=0.4)
-    if len(lines) > 1:
-        ax.legend()
+    if all(float(place).is_integer() for where, _ in lines.values() for place in np.ravel(where)):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))  # there is no epoch 2.5
+    if len(lines) > 1:  # above the curves, where it hides none of them
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(lines), 3), frameon=False)
     return ax
 
 
