@@ -1,4 +1,4 @@
-"""What is in a card's image, read without mounting it, and what of that would be wrong on a Pi Zero or on two cards.
+"""What is in a card's image, read without mounting it, and what of that would be wrong on a Pi or on two cards.
 
 python -m tests.classroom.image_files IMAGE.img
 """
@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECTOR = 512
-# How the firmware names the device trees of Zero, Zero W and Pi 1: for Debian's kernel, and for Raspberry Pi OS's.
+# How the firmware names the device trees of the Pis that an image is for, by the end of its kernel's name: Debian's for
+# Zero, Zero W and Pi 1, its two for later ones, and Raspberry Pi OS's for the former.
 BOARDS = {
-    True: ["bcm2835-rpi-zero.dtb", "bcm2835-rpi-zero-w.dtb", "bcm2835-rpi-b.dtb", "bcm2835-rpi-b-plus.dtb"],
-    False: ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"],
+    "rpi": ["bcm2835-rpi-zero.dtb", "bcm2835-rpi-zero-w.dtb", "bcm2835-rpi-b.dtb", "bcm2835-rpi-b-plus.dtb"],
+    "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
+    "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
+    "kernel.img": ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"],
 }
 # The parts of config.txt that count on these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
@@ -111,7 +114,7 @@ def config(image: Image, name: str = "config.txt") -> Iterator[tuple[str, str]]:
 
 
 def firmware_faults(image: Image) -> Iterator[str]:
-    """What the firmware of a Pi Zero, Zero W or 1 would miss, and then the kernel."""
+    """What the firmware of a Pi would miss, and then the kernel."""
     there = image.boot_names()
     if "config.txt" not in there:
         yield "config.txt is missing"
@@ -123,7 +126,10 @@ def firmware_faults(image: Image) -> Iterator[str]:
     initramfs = settings.get("initramfs", "initramfs" if settings.get("auto_initramfs") == "1" else "(none named)")
     commands = settings.get("cmdline", "cmdline.txt")
     needed = ["bootcode.bin", f"start{smallest}.elf", f"fixup{smallest}.dat", "start.elf", "fixup.dat"]
-    needed += BOARDS[settings.get("upstream_kernel") == "1"]
+    trees = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
+    if "bcm2711-rpi-4-b.dtb" in trees:
+        needed += [f"start4{smallest.strip('_')}.elf", f"fixup4{smallest.strip('_')}.dat"]
+    needed += trees
     needed += [kernel, initramfs, commands, *(f"overlays/{overlay}.dtbo" for overlay in overlays)]
     for name in dict.fromkeys(needed):
         if name not in there:

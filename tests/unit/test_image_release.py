@@ -148,6 +148,7 @@ def test_the_notes_say_what_it_is(dist: Path) -> None:
     for line in ("| Debian | 13.2 |", "| Linux | 6.12.107 |", "| numpy | 2.2.4 |", "| Notebook | 7.6.0 |"):
         assert line in notes.splitlines()
     assert "Raspberry Pi Zero, Zero W or 1" in notes
+    assert "started on an emulated Pi Zero" in notes
     assert "all 3 packages" in notes
     assert (dist / f"{STEM}.img.xz.sha256").read_text().split()[0] in notes
     assert "$" not in notes
@@ -169,7 +170,9 @@ def test_it_can_be_published_for_other_pis(image: Path, tmp_path: Path) -> None:
     entry = check_repository((dist / f"{STEM}.rpi-imager-manifest").read_text())
     assert entry["url"] == f"https://example.org/cards/{STEM}.img.xz"
     assert entry["devices"] == ["pi3-64bit", "pi4-64bit"]
-    assert "Raspberry Pi 3 or Zero 2 W, Raspberry Pi 4" in (dist / f"{STEM}.md").read_text()
+    notes = (dist / f"{STEM}.md").read_text()
+    assert "Raspberry Pi 3 or Zero 2 W, Raspberry Pi 4" in notes
+    assert "never been started" in notes
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(image: Path, tmp_path: Path) -> None:

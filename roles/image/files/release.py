@@ -51,6 +51,13 @@ DEVICES = {
     "pi4-32bit": "Raspberry Pi 4",
     "pi4-64bit": "Raspberry Pi 4",
 }
+# What is known of an image by what it is for. An emulated Pi Zero is part of the tests; the others are not.
+TRIED = """\
+It has been started on an emulated Pi Zero. Wi-Fi, the USB cable as a network, and HDMI are not there, so these have
+  not been tried."""
+NOT_TRIED = """\
+It has never been started: it has been made as the one for a Pi Zero is, and its files have been looked at. Try one card
+  before you flash the others."""
 # What a teacher may ask after, among the packages.
 SHOWN = {
     "Debian": r"debian|raspbian",
@@ -183,6 +190,7 @@ def release(
             version=version,
             date=date,
             device=", ".join(dict.fromkeys(DEVICES[device] for device in devices)),
+            tried=TRIED if "pi1-32bit" in devices else NOT_TRIED,
             versions="\n".join(f"| {title} | {of} |" for title, of in versions(components).items()),
             packages=len(components) - 1,  # the system itself is in the list too
             manifest=listed.name,
