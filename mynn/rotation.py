@@ -32,6 +32,8 @@ def rotated(examples: Examples, degrees: float) -> Examples:
     They are pixels, as the examples are: one byte each, so that 60,000 digits take 47 MB. Turn part after
     part, `examples[:10_000]` and so on, where that is too much.
     """
+    if degrees == 0:
+        return examples
     return Examples(examples.labels, resample(examples.pixels, _where(degrees)))
 
 
