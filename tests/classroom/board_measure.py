@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import threading
@@ -15,6 +16,7 @@ import requests
 from tests.classroom.board_room import BoardRoom
 from tests.classroom.browser import url_of
 from tests.provisioned.notebook_server import NotebookServer
+from tests.unit.lessons import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
 
@@ -143,11 +145,6 @@ def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
     result.swapped_out = (int(room.asked(pages)) - before) * 4 / MIB
 
 
-# What a kernel took of memory at most, in MiB.
-PEAK = """import pathlib
-print(int(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)"""
-
-
 def promise(first_cell: str) -> str:
     """What a lesson's first cell says that it takes a Pi Zero, such as "five minutes"."""
     said = re.search(r"On a Raspberry Pi Zero allow\s+([^.,:(]*)", first_cell)
@@ -176,5 +173,5 @@ def play_lesson(room: BoardRoom, name: str, patience: float = 7200) -> Played:
                 output = kernel.run(cell["source"], patience)
                 assert not output.error, f"{name}: {output.error}"
         seconds = time.monotonic() - began
-        peak = float(kernel.run(PEAK).text)
+        peak = json.loads(kernel.run(PROBE.replace("VALUES", "")).text)["peak"]
     return Played(seconds, peak, promise(cells[0]["source"]))

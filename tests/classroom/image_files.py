@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECTOR = 512
-# How the firmware names the device trees of the Pis that an image is for, by the end of its kernel's name: Debian's for
-# Zero, Zero W and Pi 1, its two for later ones, and Raspberry Pi OS's for the former.
+# How the firmware names the device trees of the Pis that an image is for, by the end of the name of Debian's kernel.
+# Raspberry Pi OS's are looked at for Zero, Zero W and Pi 1.
 BOARDS = {
     "rpi": ["bcm2835-rpi-zero.dtb", "bcm2835-rpi-zero-w.dtb", "bcm2835-rpi-b.dtb", "bcm2835-rpi-b-plus.dtb"],
     "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
     "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
-    "kernel.img": ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"],
 }
+RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
 # The parts of config.txt that count on these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
 
@@ -126,7 +126,8 @@ def firmware_faults(image: Image) -> Iterator[str]:
     initramfs = settings.get("initramfs", "initramfs" if settings.get("auto_initramfs") == "1" else "(none named)")
     commands = settings.get("cmdline", "cmdline.txt")
     needed = ["bootcode.bin", f"start{smallest}.elf", f"fixup{smallest}.dat", "start.elf", "fixup.dat"]
-    trees = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
+    debian = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
+    trees = debian if settings.get("upstream_kernel") == "1" else RASPBERRY
     if "bcm2711-rpi-4-b.dtb" in trees:
         needed += [f"start4{smallest.strip('_')}.elf", f"fixup4{smallest.strip('_')}.dat"]
     needed += trees

@@ -98,6 +98,7 @@ def test_digits_of_a_wrong_shape_are_refused() -> None:
 def test_curves_are_the_mean_of_runs_in_a_band_of_their_spread() -> None:
     runs = np.array([[0.5, 0.7], [0.6, 0.9], [0.7, 1.1]])
     ax = plots.curves({"many": ([1, 5], runs), "one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="read rightly")
+    assert all(tick == round(tick) for tick in ax.get_xticks())  # there is no epoch 2.5
     many, one = ax.lines
     np.testing.assert_allclose(points(many), [[1, 0.6], [5, 0.9]])
     np.testing.assert_allclose(points(one), [[1, 0.1], [3, 0.2], [5, 0.3]])

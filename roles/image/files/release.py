@@ -51,13 +51,12 @@ DEVICES = {
     "pi4-32bit": "Raspberry Pi 4",
     "pi4-64bit": "Raspberry Pi 4",
 }
-# What is known of an image by what it is for. An emulated Pi Zero is part of the tests; the others are not.
+# What is known of an image, by the Pis that it is for.
 TRIED = """\
 It has been started on an emulated Pi Zero. Wi-Fi, the USB cable as a network, and HDMI are not there, so these have
   not been tried."""
 NOT_TRIED = """\
-It has never been started: it has been made as the one for a Pi Zero is, and its files have been looked at. Try one card
-  before you flash the others."""
+It has never been started: the tests have a Pi Zero only. Try one card before you flash the others."""
 # What a teacher may ask after, among the packages.
 SHOWN = {
     "Debian": r"debian|raspbian",
