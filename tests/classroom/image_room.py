@@ -13,7 +13,7 @@ from tests.classroom.live import LiveRun
 from tests.virtual.mounts import mounts_below
 
 COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
-KILLED_AT = "mnist : Unpack MNIST"  # inside the image, which takes half a minute there
+KILLED_AT = "mnist : Unpack MNIST"  # inside the image
 # A build whose first stage is there fetches nothing. (Only root can take the network away.)
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
 
@@ -49,13 +49,22 @@ def loops() -> str:
     return subprocess.run(["losetup", "--list", "--noheadings"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
+    """Wait until the role is just unpacking a file there. TimeoutError: it did not."""
+    deadline = time.monotonic() + patience
+    while not list(folder.glob(".*.new")):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing was unpacked in {folder} within {patience:.0f} s")
+        time.sleep(0.02)
+
+
 def build() -> ImageBuild:
     """Build an image, without a network, having killed an earlier build of it that had one."""
     before = loops()
     environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
     run = LiveRun(COMMAND, ROOT, environment)
     run.when(rf"TASK \[{KILLED_AT}", 3600)
-    time.sleep(5)
+    wait_for_half_a_file(ROOT / "build/image/root/srv/mynn/mnist")
     run.kill()
     _, task = run.tasks[-1]
     mounted, after = mounts_below(ROOT / "build/image"), loops()

@@ -25,7 +25,7 @@ MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
 
 
 def test_a_killed_build_leaves_nothing_mounted(image_build: ImageBuild) -> None:
-    """It was killed while it worked inside the image; the build that is tested here went on from there."""
+    """It was killed while it wrote a file inside the image; the build that is tested here went on from there."""
     assert image_build.killed_in.startswith("mnist")
     assert image_build.left_mounted == []
     assert image_build.loops_after_kill == image_build.loops_before
