@@ -85,8 +85,13 @@ def sign_in(page: Page, url: str, password: str) -> None:
 
 
 def signed_in(browser: BrowserContext, room: Room) -> Page:
-    """The page of somebody who has signed in."""
+    """The page of somebody who has signed in, and presses *Select* where it asks for a kernel.
+
+    It does, with the answer filled in, when it is to run a cell and does not know yet which kernels there are.
+    """
     page = browser.pages[0]
+    select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
+    page.add_locator_handler(select, lambda: select.click())
     sign_in(page, url_of(room), room.password)
     expect(page).to_have_url(re.compile(r"/tree\b"))
     return page
