@@ -13,7 +13,9 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -160,7 +162,8 @@ class Board(Pi):
         """Shut the Pi down in order."""
         if not self._process():
             return
-        self.ssh("sudo systemctl --no-block poweroff")
+        with suppress(subprocess.TimeoutExpired):  # it may be off before it has answered
+            self.ssh("sudo systemctl --no-block poweroff")
         deadline = time.monotonic() + patience
         while self._process():
             if time.monotonic() > deadline:
