@@ -103,6 +103,11 @@ def test_the_role_mnist_takes_its_files_for_whole(image_build: ImageBuild) -> No
     assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
+def test_no_update_will_tell_of_settings_that_are_the_images_own(image_build: ImageBuild) -> None:
+    """It names every file that somebody changed, by what dpkg put beside it."""
+    assert list((image_build.root / "etc").rglob("*.dpkg-dist")) == []
+
+
 def test_all_is_compiled_once_and_no_time_is_later_than_the_commit(image_build: ImageBuild) -> None:
     """Python then compiles nothing at a Pi's first start, for which it could not write anyway."""
     site = image_build.root / "opt/mynn/venv/lib/python3.13/site-packages"
