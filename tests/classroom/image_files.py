@@ -22,6 +22,8 @@ BOARDS = {
     "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
     "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
 }
+# The drivers that these kernels have as modules and reach their card with: a Pi 2's and 3's, and a Pi 4's.
+CARD_DRIVERS = dict.fromkeys(("armmp", "arm64"), (b"/bcm2835.ko", b"/sdhci-iproc.ko"))
 RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
 # The parts of config.txt that count on these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
@@ -137,6 +139,10 @@ def firmware_faults(image: Image) -> Iterator[str]:
             yield f"{name} is missing on the FAT partition"
         elif not image.boot_read(name).strip():
             yield f"{name} on the FAT partition is empty"
+    for driver in CARD_DRIVERS.get(kernel.rpartition("-")[2], ()) if initramfs in there else ():
+        # (Modules are compressed one by one, so their names can be read.)
+        if driver not in image.boot_read(initramfs):
+            yield f"{initramfs} has no {driver.decode().strip('/')}: the kernel would not find its card"
     if commands not in there:
         return
     lines = image.boot_read(commands).decode().splitlines()
