@@ -50,9 +50,9 @@ def sources(project: Path, compiler: str) -> list[Path]:
 
 def run(command: Sequence[str | Path], folder: Path, compiler: str) -> str:
     """Return what a command prints; CannotBuildError has the last line of what it complains of."""
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "CC": compiler}, capture_output=True, text=True, check=False
-    )
+    # The files in the wheel have one time, whenever it is built, so that the same sources make the same wheel.
+    environment = {**os.environ, "CC": compiler, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
         raise CannotBuildError(lines[-1])
