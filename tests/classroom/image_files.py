@@ -22,8 +22,8 @@ BOARDS = {
     "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
     "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
 }
-# The drivers that these kernels have as modules and reach their card with: a Pi 2's and 3's, and a Pi 4's.
-CARD_DRIVERS = dict.fromkeys(("armmp", "arm64"), (b"/bcm2835.ko", b"/sdhci-iproc.ko"))
+# The drivers that later Pis' kernels have as modules and reach their card with: a Pi 2's and 3's, and a Pi 4's.
+CARD_DRIVERS = ("bcm2835.ko", "sdhci-iproc.ko")
 RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
 # The parts of config.txt that count on these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
@@ -130,7 +130,8 @@ def firmware_faults(image: Image) -> Iterator[str]:
     needed = ["bootcode.bin", f"start{smallest}.elf", f"fixup{smallest}.dat", "start.elf", "fixup.dat"]
     debian = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
     trees = debian if settings.get("upstream_kernel") == "1" else RASPBERRY
-    if "bcm2711-rpi-4-b.dtb" in trees:
+    later = "bcm2711-rpi-4-b.dtb" in trees
+    if later:
         needed += [f"start4{smallest.strip('_')}.elf", f"fixup4{smallest.strip('_')}.dat"]
     needed += trees
     needed += [kernel, initramfs, commands, *(f"overlays/{overlay}.dtbo" for overlay in overlays)]
@@ -139,10 +140,11 @@ def firmware_faults(image: Image) -> Iterator[str]:
             yield f"{name} is missing on the FAT partition"
         elif not image.boot_read(name).strip():
             yield f"{name} on the FAT partition is empty"
-    for driver in CARD_DRIVERS.get(kernel.rpartition("-")[2], ()) if initramfs in there else ():
-        # (Modules are compressed one by one, so their names can be read.)
-        if driver not in image.boot_read(initramfs):
-            yield f"{initramfs} has no {driver.decode().strip('/')}: the kernel would not find its card"
+    if later and initramfs in there:
+        packed = image.boot_read(initramfs)  # modules are compressed one by one, so their names can be read
+        for driver in CARD_DRIVERS:
+            if f"/{driver}".encode() not in packed:
+                yield f"{initramfs} has no {driver}: the kernel would not find its card"
     if commands not in there:
         return
     lines = image.boot_read(commands).decode().splitlines()
