@@ -181,6 +181,12 @@ def test_another_compiler_makes_another_wheel(project: Project, tmp_path: Path) 
     assert len({build.digest(project.folder, name) for name in ("", compiler, str(newer))}) == 3
 
 
+def test_the_hour_of_a_build_does_not_show_in_the_wheel(project: Project) -> None:
+    """An image keeps the wheel's sum, and two images of one commit are to be the same."""
+    with zipfile.ZipFile(project.wheels()["plain"]) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
 def test_files_of_the_package_that_are_no_programs_come_along(project: Project) -> None:
     data = {f"mynn/{path.name}" for path in (ROOT / "mynn").iterdir() if path.suffix not in ("", ".c", ".pyi", ".so")}
     assert "mynn/network.py" in data
