@@ -71,7 +71,7 @@ def as_student(room: BoardRoom, command: str) -> str:
 
 
 def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
-    """From power to a page: a card's first time, and a later one."""
+    """From power to a page: a card's first time, and a later one. Nobody has switched the board on before."""
     for which in ("first", "second"):
         room.board.stop()
         boot = time_to_page(room.board)
@@ -190,7 +190,7 @@ def main() -> None:
         board.insert(image)
         for name, part in PARTS.items():
             if name in (options.parts or PARTS):
-                if board.status() != "running":
+                if part is not boots and board.status() != "running":
                     time_to_page(board)
                 part(room, table, options)
         board.stop()
