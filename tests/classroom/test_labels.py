@@ -68,6 +68,13 @@ def texts(path: Path) -> str:
     return "\n".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path))
 
 
+def keep_picture(sheet: Path) -> None:
+    """Keep the first page as people see it, beside the pictures of the browser."""
+    folder = ROOT / "dist/screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    pypdfium2.PdfDocument(sheet)[0].render(scale=1.5).to_pil().save(folder / "labels.png")
+
+
 def ink_in_margins(path: Path, paper: str, margin: float = 2.5) -> list[tuple[int, int]]:
     """Return page and place of each label with ink so close to its edge, in mm; the edge's own line does not count."""
     size, (width, height), (left, top), pitch = PAPER[paper]
@@ -108,6 +115,7 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
         for number, (name, url) in enumerate(zip([*names, "pi30"], wanted, strict=True)):
             assert {name, url, "student", f"k7m{number}rqtw3"} <= set(written)
         assert f"{sheet}: 30 labels on 3 sheets" in said(done)
+    keep_picture(school.sheet("A4"))
     assert "rqtw3" not in done.stdout
     # The look at the margins does see something there, where labels are moved by 3 mm.
     moved = pypdfium2.PdfDocument(school.sheet("A4"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.classroom.browser import open_browser
+from tests.classroom.browser import open_browser, take_screenshot
 from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
 
 LESSON = "/home/student/notebooks/part2_neural_network.ipynb"
@@ -70,6 +70,7 @@ def test_each_pi_is_described(classroom: Classroom, reported: Path) -> None:
         assert set(said) >= {"Memory", "Wear of the card", "Temperature", "Power", "Switched on", "Last update"}
         assert page.locator("figure svg").count() >= 2
         assert page.locator(".faults li").count() == 0
+        take_screenshot(page, classroom, "report")
         page.set_viewport_size({"width": 390, "height": 844})  # a phone
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert classroom.password not in (reported / "history.jsonl").read_text(encoding="utf-8")
@@ -94,6 +95,7 @@ def test_what_is_wrong_stands_there_in_red(classroom: Classroom, tmp_path: Path)
         red = found.locator("strong").first.evaluate("element => getComputedStyle(element).color")
         assert red == "rgb(179, 38, 30)"
         assert f"site.yml --limit {classroom.host}" in page.locator("article").inner_text()
+        take_screenshot(page, classroom, "report-in-red")
 
 
 def test_a_pi_that_is_off_stays_with_its_last_state(classroom: Classroom, reported: Path, tmp_path: Path) -> None:
