@@ -65,7 +65,7 @@ compilers:  ## so that your Pis learn far faster: a C compiler for each kind of 
 	$(SUDO) apt-get install -qy --no-install-recommends python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
 
-image: .venv/ready compiler compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (a quarter of an hour; later ones 3 minutes)
+image: .venv/ready compiler compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 15 minutes; later ones 3)
 	ansible-playbook playbooks/image.yml
 
 board: .venv/ready board-tools  ## a Pi Zero, emulated, boots the newest image in dist (IMAGE=...), and can be browsed to

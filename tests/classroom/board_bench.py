@@ -71,7 +71,7 @@ def as_student(room: BoardRoom, command: str) -> str:
 
 
 def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
-    """From power to a page: a card's first time, and a later one. Nobody has switched the board on before."""
+    """From power to a page: a card's first time, and a later one. The board is off, and its card new."""
     for which in ("first", "second"):
         room.board.stop()
         boot = time_to_page(room.board)
