@@ -1,6 +1,8 @@
 # `make demo` and `make test` are the two commands; `make` alone lists them all.
 SHELL := /bin/bash
-PYTHON ?= /usr/bin/python3
+# The system's Python, or another that is new enough.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 # How many virtual Pis the demo has, and their Debian: trixie (13) or bookworm (12).
 FLEET ?= 1
 SUITE ?= trixie
@@ -11,8 +13,23 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VIRTUAL := $(PYTHON) -m tests.virtual
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# $(call install,WHAT FOR,PACKAGES): Debian's packages, once. Only the demo, the tests, the image and `make fetch` need any.
+define install
+{ \
+    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, collect, handout, restore and reset do without.)" >&2; exit 1; }; \
+    [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): let root run 'apt-get install $(2)', then run this again; there is no sudo here." >&2; exit 1; }; \
+    echo "== $(1): $(2)"; \
+    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
+}
+endef
+QEMU_USER = $(shell apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static)
+define PYTHON_WANTED
+This needs Python 3.11 or newer, with venv and pip. On Debian, Ubuntu, Raspberry Pi OS and WSL: sudo apt install python3-venv. On Fedora: sudo dnf install python3. On openSUSE: sudo zypper install python313. On Arch: sudo pacman -S python. On a Mac: brew install python.
+endef
+export PYTHON_WANTED
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site fetch update verify report labels compilers image image-tools board board-stop board-test offline-test update-test students-test board-tools board-bench power-cuts ladder record overnight test lint bench lock clean compiler apt-cache browser
+.PHONY: help demo demo-stop find site fetch update verify report labels compilers image image-tools board board-stop board-test offline-test update-test students-test board-tools board-bench power-cuts ladder record overnight test test-all lint bench lock clean compiler card-tools apt-cache browser
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,9 +78,9 @@ labels: .venv/ready  ## a label to print for each Pi and student, with its passw
 	ansible-playbook -i $(INVENTORY) playbooks/labels.yml
 
 compilers:  ## so that your Pis learn far faster: a C compiler for each kind of Pi (about 200 MB, once)
-	$(SUDO) apt-get update -q
-	$(SUDO) apt-get install -qy --no-install-recommends python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
+	@[ $$(command -v aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc | wc -l) -eq 3 ] || \
+	    $(call install,Compilers for the processors of the Pis,python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+	    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross)
 
 image: .venv/ready compiler compilers image-tools  ## an SD-card image of a Pi Zero: dist/ (about 15 minutes; later ones 3)
 	ansible-playbook playbooks/image.yml
@@ -99,8 +116,11 @@ ladder record overnight: .venv/ready compiler
 	python setup.py --quiet build_ext --inplace
 	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
 
-test: lint compiler compilers image-tools board-tools apt-cache browser  ## everything is tested, on virtual Pis and on an image (about an hour)
-	pytest tests/unit tests/classroom
+test: .venv/ready compiler card-tools apt-cache browser  ## lint, unit tests, and one virtual Pi: provisioned, verified, browsed (ten minutes)
+	python -m tests.stages quick
+
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## that, and all that can befall many Pis, a machine and an image (an hour)
+	python -m tests.stages all
 
 lint: .venv/ready  ## what can be said of the code without running it
 	yamllint --strict .
@@ -128,9 +148,11 @@ clean: demo-stop  ## everything that was built goes; passwords, certificates, re
 	rm -rf .venv build
 
 .venv/ready: requirements.txt
+	@[ -n "$(PYTHON)" ] || { echo "$$PYTHON_WANTED" >&2; exit 1; }
+	@command -v ssh >/dev/null || { echo "This needs the program ssh, which is not installed: it is in the package openssh-client or openssh." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call install,Python environments,python3-venv)
 	@echo "== The control node's tools: .venv, from requirements.txt (about a minute, once)"
 	@SECONDS=0; \
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3-venv; }; \
 	$(PYTHON) -m venv --clear .venv && \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
@@ -138,33 +160,31 @@ clean: demo-stop  ## everything that was built goes; passwords, certificates, re
 # For the network's kernel.
 compiler:
 	@headers=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
-	[ -e $$headers/Python.h ] && command -v gcc >/dev/null || { \
-	    echo "== A C compiler, for the network's kernel" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends gcc libc6-dev python3-dev; }
+	[ -e $$headers/Python.h ] && command -v gcc >/dev/null || \
+	    $(call install,A C compiler for the kernel of the network,gcc libc6-dev python3-dev)
 
-# What making an image needs: tools, and an emulator of the Pi's processor that Linux hands its programs to.
-image-tools:
+# What lays out an SD card and packs it.
+card-tools:
 	@export PATH=$$PATH:/usr/sbin; \
-	[ $$(command -v arch-test bmaptool mkfs.vfat mmdebstrap mcopy sfdisk xz | wc -l) -eq 7 ] && [ -e /usr/lib/binfmt.d/qemu-arm.conf ] || { \
-	    echo "== The tools that make an image" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends arch-test bmap-tools dosfstools e2fsprogs fdisk mmdebstrap mtools xz-utils \
-	        $$(apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static); }
+	[ $$(command -v bmaptool mke2fs mkfs.vfat mcopy sfdisk xz | wc -l) -eq 6 ] || \
+	    $(call install,The tools that lay out an SD card,bmap-tools dosfstools e2fsprogs fdisk mtools xz-utils)
+
+# What making an image needs besides: an emulator of the Pi's processor that Linux hands its programs to.
+image-tools: card-tools
+	@[ $$(command -v arch-test mmdebstrap | wc -l) -eq 2 ] && [ -e /usr/lib/binfmt.d/qemu-arm.conf ] || \
+	    $(call install,The tools that make an image,arch-test mmdebstrap $(QEMU_USER))
 
 # An emulator of the whole Pi Zero, and what changes a device tree for it.
 board-tools:
-	@[ $$(command -v qemu-system-arm fdtput mcopy xz | wc -l) -eq 4 ] || { \
-	    echo "== An emulator of the Pi Zero" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends qemu-system-arm device-tree-compiler mtools xz-utils; }
+	@[ $$(command -v qemu-system-arm fdtput mcopy xz | wc -l) -eq 4 ] || \
+	    $(call install,An emulator of the Pi Zero,qemu-system-arm device-tree-compiler mtools xz-utils)
 
 # What keeps the packages that apt on the Pis downloads. It is no service of this computer's: a playbook starts its own.
 apt-cache:
 	@[ -x /usr/sbin/apt-cacher-ng ] || { \
-	    echo "== What keeps packages for the Pis" && $(SUDO) apt-get update -q && \
-	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/apt-cacher-ng.service && \
-	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends apt-cacher-ng; }
+	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/apt-cacher-ng.service; \
+	    $(call install,A cache of packages for the Pis,apt-cacher-ng); }
 
 # What only the tests need.
 browser:
-	@[ -x /usr/bin/chromium ] || { \
-	    echo "== A browser, for the tests" && $(SUDO) apt-get update -q && \
-	    $(SUDO) apt-get install -qy --no-install-recommends chromium fonts-dejavu-core; }
+	@[ -x /usr/bin/chromium ] || $(call install,A browser for the tests,chromium fonts-dejavu-core)

@@ -53,6 +53,7 @@ def folder(classroom: Classroom) -> Iterator[str]:
         yield folder
 
 
+@pytest.mark.quick
 def test_wrong_password_is_refused(browser: BrowserContext, classroom: Classroom, url: str) -> None:
     page = browser.pages[0]
     sign_in(page, url, "open sesame")
@@ -62,12 +63,14 @@ def test_wrong_password_is_refused(browser: BrowserContext, classroom: Classroom
     expect(page.locator("input[name=password]")).to_be_visible()
 
 
+@pytest.mark.quick
 def test_lessons_are_shown(page: Page, classroom: Classroom) -> None:
     for lesson in (READING, TURNING):
         expect(page.locator(".jp-DirListing-item", has_text=lesson)).to_be_visible()
     take_screenshot(page, classroom, "lessons")
 
 
+@pytest.mark.quick
 def test_network_learns_to_read(page: Page, classroom: Classroom, folder: str) -> None:
     learn_to_read(page, classroom, folder, "reading")
 

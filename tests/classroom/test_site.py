@@ -97,6 +97,7 @@ def test_a_look_ahead_at_a_fresh_pi_changes_nothing(first_day: FirstDay) -> None
     assert first_day.after_check == first_day.fresh
 
 
+@pytest.mark.quick
 def test_the_first_run_fails_nothing(first_day: FirstDay) -> None:
     assert first_day.first.returncode == 0
     counts = recap(first_day.first.stdout)["pi-01"]
@@ -104,10 +105,10 @@ def test_the_first_run_fails_nothing(first_day: FirstDay) -> None:
     assert counts.changed > 15
 
 
+@pytest.mark.quick
 def test_a_second_run_changes_nothing_and_is_small(
     classroom: Classroom, record_property: Callable[[str, object], None]
 ) -> None:
-    classroom.playbook("site")  # an earlier test may have left something to mend
     sent = site_counted(classroom)
     print(f"{len(sent.tasks)} tasks, {len(sent.processes)} modules in the log:", *sent.tasks, sep="\n")
     record_property("tasks", len(sent.tasks))

@@ -128,6 +128,7 @@ def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
     assert not (tmp_path / "work/settings.json").exists()
 
 
+@pytest.mark.quick
 def test_whole_pi_is_reported(classroom: Classroom) -> None:
     """The Pi as site.yml leaves it: everything holds, and the report that a teacher finds says so."""
     done = classroom.playbook("verify")

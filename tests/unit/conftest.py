@@ -18,8 +18,10 @@ os.environ["PYTHONPATH"] = str(PROJECT)
 # A network of ours is too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-# With its compiled part, wherever there is a compiler: up to date before anything imports it.
-subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
+# With its compiled part, wherever there is a compiler: up to date before anything imports it. pytest-xdist's workers
+# start after this, and find it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
