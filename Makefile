@@ -91,16 +91,16 @@ board: .venv/ready board-tools  ## a Pi Zero, emulated, boots the newest image i
 board-stop:  ## it ends, and nothing of it stays
 	@$(PYTHON) -m tests.virtual board down
 
-board-test: .venv/ready compiler compilers image-tools board-tools browser  ## what `make test` leaves out for the time it takes (an hour)
+board-test: .venv/ready compiler compilers image-tools board-tools browser  ## what `make test-all` leaves out for the time it takes (an hour)
 	pytest -m "long or not long" tests/classroom/test_board.py
 
-students-test: .venv/ready compiler  ## what `make test` leaves out of several students a Pi (five minutes)
+students-test: .venv/ready compiler  ## what `make test-all` leaves out of several students a Pi (five minutes)
 	pytest -m "long or not long" tests/classroom/test_students.py
 
 offline-test: .venv/ready compiler apt-cache  ## a whole classroom without the Internet, as root (some minutes)
 	pytest -m "long or not long" tests/classroom/test_offline.py
 
-update-test: .venv/ready compiler  ## what `make test` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
+update-test: .venv/ready compiler  ## what `make test-all` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
 	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
 board-bench: .venv/ready board-tools  ## what it takes for what it does (three hours): dist/board-bench.txt
