@@ -112,9 +112,14 @@ power-cuts: .venv/ready board-tools  ## its power is cut at twenty moments (hour
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
 record:  ## as far as the network goes: dist/record (about a quarter of an hour)
 overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)
-ladder record overnight: .venv/ready compiler
+ladder record overnight: .venv/ready compiler mnist
 	python setup.py --quiet build_ext --inplace
-	python -m mynn experiment $@ --data "$$(python roles/mnist/library/mnist_fetch.py)" --out dist/$@
+	python -m mynn experiment $@ --data build/mnist --out dist/$@
+
+# MNIST on this computer, as the Pis get it.
+.PHONY: mnist
+mnist: .venv/ready
+	@ansible localhost -m include_role -a name=mnist -e '{"mnist_folder": "$(CURDIR)/build/mnist"}'
 
 test: .venv/ready compiler card-tools apt-cache browser  ## lint, unit tests, and one virtual Pi: provisioned, verified, browsed (ten minutes)
 	python -m tests.stages quick

@@ -3,20 +3,24 @@
 import gzip
 import hashlib
 import importlib.util
-import os
+import lzma
 import random
+import re
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 FETCH = Path(__file__).resolve().parents[2] / "roles/mnist/library/mnist_fetch.py"
 
@@ -33,8 +37,6 @@ def load(path: Path) -> Any:
 
 
 mnist_fetch = load(FETCH)
-FULL = ("mnist_train.csv", "mnist_test.csv")
-IDX = tuple(name for names in mnist_fetch.MADE_FROM.values() for name in names)
 
 
 def make_mnist() -> dict[str, bytes]:
@@ -56,20 +58,20 @@ def make_mnist() -> dict[str, bytes]:
 
 
 MNIST = make_mnist()
-MNIST |= {name: b"".join(mnist_fetch.digits_as_bytes(MNIST[csv])) for name, csv in mnist_fetch.CACHES.items()}
+MNIST |= {name: content for name, content in mnist_fetch.made_from(MNIST) if name.endswith(".cache")}
 CONTENTS = {
     name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in MNIST.items()
 }
-CSVS = {name: content for name, content in MNIST.items() if name.endswith(".csv")}
-ON_A_PI = {name: content for name, content in MNIST.items() if name.endswith((".csv", ".cache"))}
+IDX = {name: content for name, content in CONTENTS.items() if name.endswith("-ubyte")}
+ON_A_PI = {name: content for name, content in MNIST.items() if name not in IDX}
+FILES = {name: CONTENTS[name] for name in ON_A_PI}
 FORMS: dict[str, dict[str, bytes]] = {
-    "IDX, gzipped": {f"{name}.gz": gzip.compress(MNIST[name]) for name in IDX},
-    "IDX": {name: MNIST[name] for name in IDX},
-    "CSV, gzipped": {f"{name}.gz": gzip.compress(MNIST[name]) for name in FULL},
-    "CSV": {name: MNIST[name] for name in FULL},
+    "gz": {f"{name}.gz": gzip.compress(MNIST[name]) for name in IDX},
+    "xz": {f"{name}.xz": lzma.compress(MNIST[name]) for name in IDX},
+    "plain": {name: MNIST[name] for name in IDX},
 }
-ARCHIVES = FORMS["IDX, gzipped"]
-IMAGES = "train-images-idx3-ubyte.gz"
+ARCHIVES = FORMS["xz"]
+IMAGES = "train-images-idx3-ubyte"
 
 
 @dataclass
@@ -77,30 +79,21 @@ class Mirror:
     """A web server on this machine. It counts what it was asked for and what it sent."""
 
     files: dict[str, bytes]
-    ranges: bool = True
+    missing: int = 404  # what it answers where it has no file
     break_after: int | None = None  # bytes of an answer, after which the connection breaks
     pause: float = 0  # seconds before every 4 kB
-    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, range
+    asked: list[str] = field(default_factory=list)
     sent: int = 0
     address: str = ""
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        name, wanted = handler.path.rpartition("/")[2], handler.headers.get("Range")
-        self.asked.append((name, wanted))
+        name = handler.path.rpartition("/")[2]
         if name not in self.files:
-            handler.send_error(404)
+            handler.send_error(self.missing)
             return
-        content, start = self.files[name], 0
-        if wanted and self.ranges:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                handler.send_error(416)
-                return
-            handler.send_response(206)
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            handler.send_response(200)
-        body = content[start:]
+        self.asked.append(name)
+        body = self.files[name]
+        handler.send_response(200)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         for at in range(0, len(body[: self.break_after]), 4096):
@@ -118,7 +111,8 @@ def serve() -> Iterator[Callable[..., Mirror]]:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                mirror.answer(self)
+                with suppress(ConnectionError):  # the client has had enough
+                    mirror.answer(self)
 
             def log_message(self, *words: object) -> None:
                 pass
@@ -144,214 +138,188 @@ def put(files: dict[str, bytes], folder: Path) -> str:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Any:
-    return mnist_fetch.Cache(tmp_path / "cache" / "mnist", CONTENTS, lambda line: None)
+def archive(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "mnist" / "mnist.tar.gz"
 
 
-def fetch(cache: Any, *mirrors: str) -> list[str]:
-    """Fetch the CSVs and see that they are right. Returns the complaints."""
-    with cache.locked():
-        complaints: list[str] = cache.ensure_csvs(list(mirrors))
-    assert {path.name: path.read_bytes() for path in cache.folder.iterdir() if path.name[0] != "."} == CSVS
+def make(archive: Path, *mirrors: str) -> list[str]:
+    """Make the archive and see that it is right. Returns the complaints."""
+    complaints: list[str] = mnist_fetch.ensure_archive(archive, list(mirrors), IDX, FILES)
+    with tarfile.open(archive) as tar:
+        files = {member.name: tar.extractfile(member) for member in tar}
+        assert {name: file.read() for name, file in files.items() if file} == ON_A_PI
+    assert sorted(path.name for path in archive.parent.iterdir()) == [".lock", archive.name]
     return complaints
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["http", "folder", "file"])
 def test_every_form_is_taken_from_every_kind_of_mirror(
-    form: str, kind: str, cache: Any, tmp_path: Path, serve: Callable[..., Mirror]
+    form: str, kind: str, archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     if kind == "http":
         mirror = serve(FORMS[form]).address + "/"
     else:
-        mirror = ("file://" if kind == "file" else "") + put(FORMS[form], tmp_path / "mirror")
-    assert fetch(cache, mirror) == []
-    assert fetch(cache) == [], "a filled cache needs no mirror"
+        mirror = ("file://" if kind == "file" else "") + put(FORMS[form], tmp_path / "a mirror")
+    assert make(archive, mirror) == []
+    assert make(archive) == [], "a good archive needs no mirror"
 
 
 def test_a_bad_file_is_named_with_both_sums_and_the_next_mirror_is_used(
-    cache: Any, tmp_path: Path, serve: Callable[..., Mirror]
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     other = b"other contents"
-    bad = put(ARCHIVES | {IMAGES: gzip.compress(other)}, tmp_path / "bad")
-    good = serve(ARCHIVES).address
-    (complaint,) = fetch(cache, bad, good)
-    assert complaint.startswith(f"{bad}: {IMAGES} ")
-    assert f"expected {CONTENTS[IMAGES[:-3]]['sha256']}" in complaint
+    bad = put(ARCHIVES | {f"{IMAGES}.xz": lzma.compress(other)}, tmp_path / "bad")
+    good = serve(ARCHIVES)
+    (complaint,) = make(archive, bad, good.address)
+    assert complaint.startswith(f"{bad}: {IMAGES}.xz ")
+    assert f"expected {IDX[IMAGES]['sha256']}" in complaint
     assert f"found {hashlib.sha256(other).hexdigest()}" in complaint
+    assert f"{IMAGES}.xz" in good.asked
 
 
-def test_a_cut_off_archive_is_bad(cache: Any, tmp_path: Path) -> None:
-    bad = put(ARCHIVES | {IMAGES: ARCHIVES[IMAGES][:-20]}, tmp_path / "bad")
-    (complaint,) = fetch(cache, bad, put(ARCHIVES, tmp_path / "good"))
-    assert "damaged gzip file" in complaint
-    assert str(CONTENTS[IMAGES[:-3]]["sha256"]) in complaint
+def flipped(content: bytes) -> bytes:
+    """Return it with one bit in its middle changed."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def test_what_one_mirror_lacks_comes_from_the_next(cache: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [flipped, lambda content: content[:-20_000], lambda content: b""])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_damaged_file_is_named_and_the_next_mirror_is_used(
+    form: str, damage: Callable[[bytes], bytes], archive: Path, tmp_path: Path
+) -> None:
+    (name,) = (name for name in FORMS[form] if name.startswith(IMAGES))
+    bad = put(FORMS[form] | {name: damage(FORMS[form][name])}, tmp_path / "bad")
+    (complaint,) = make(archive, bad, put(ARCHIVES, tmp_path / "good"))
+    assert re.match(f"{bad}: {name} (cannot be read|has other contents)", complaint)
+
+
+def test_what_one_mirror_lacks_comes_from_the_next(archive: Path, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
     first = put({name: content for name, content in ARCHIVES.items() if "t10k" not in name}, tmp_path / "first")
-    second = put({"mnist_test.csv": MNIST["mnist_test.csv"]}, tmp_path / "second")
-    (complaint,) = fetch(cache, first, second)
-    assert complaint.startswith(f"{first}: it has neither t10k-images-idx3-ubyte and")
+    second = serve(ARCHIVES)
+    (complaint,) = make(archive, first, second.address)
+    assert complaint.startswith(f"{first}: it has no t10k-images-idx3-ubyte,")
+    assert sorted(second.asked) == ["t10k-images-idx3-ubyte.xz", "t10k-labels-idx1-ubyte.xz"]
 
 
 def test_when_no_mirror_works_each_is_listed_with_its_reason(
-    cache: Any, tmp_path: Path, serve: Callable[..., Mirror]
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = serve(dict.fromkeys(ARCHIVES, b"<!DOCTYPE html><title>Welcome to our Wi-Fi</title>")).address
+    monkeypatch.setattr(mnist_fetch, "TIMEOUT", 0.3)
+    login = dict.fromkeys(FORMS["gz"], b"<!DOCTYPE html><title>Welcome to our Wi-Fi</title>")
     mirrors: dict[str, str] = {
         "http://127.0.0.1:1/m": "Connection refused",
-        str(tmp_path / "nothing"): "there is no such folder",
-        put({}, tmp_path / "empty"): "it has neither",
+        str(tmp_path / "nothing"): "nor the absolute path of a readable folder",
+        put({}, tmp_path / "empty"): "it has no",
         "a/relative/folder": "neither an address",
         "ftp://example.org/mnist": "neither an address",
-        login: "it is a web page",
+        "http://127.0.0.1/with spaces": "URL can't contain control characters",
+        serve(login).address: "has other contents",
+        serve({}, missing=503).address: "503",
+        serve({}, missing=403).address: "it has no",
+        serve(FORMS["gz"], pause=5).address: "timed out",
     }
-    with pytest.raises(mnist_fetch.FetchError) as error, cache.locked():
-        cache.ensure_csvs(list(mirrors))
+    with pytest.raises(mnist_fetch.FetchError) as error:
+        mnist_fetch.ensure_archive(archive, list(mirrors), IDX, FILES)
     lines = str(error.value).splitlines()
     assert len(lines) == 1 + len(mirrors) + 1
     for line, (mirror, reason) in zip(lines[1:-1], mirrors.items(), strict=True):
         assert line.startswith(f"- {mirror}: ")
         assert reason in line
-    assert "MNIST_MIRRORS" in lines[-1]
+    assert "git checkout roles/mnist/files" in lines[-1]
+    assert not archive.exists()
 
 
-def test_a_broken_download_goes_on_where_it_ended(cache: Any, serve: Callable[..., Mirror]) -> None:
+def test_a_broken_download_leads_to_the_next_mirror(
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
+) -> None:
     mirror = serve(ARCHIVES, break_after=10_000)
-    assert fetch(cache, mirror.address) == []
-    assert mirror.sent == sum(map(len, ARCHIVES.values())), "no byte was sent twice"
-    assert (IMAGES, "bytes=10000-") in mirror.asked
+    (complaint,) = make(archive, mirror.address, put(ARCHIVES, tmp_path / "good"))
+    assert complaint.startswith(f"{mirror.address}: {IMAGES}.xz ")
 
 
-def test_a_mirror_that_breaks_without_ranges_is_given_up(
-    cache: Any, tmp_path: Path, serve: Callable[..., Mirror]
+def test_an_endless_file_is_not_read_to_its_end(archive: Path, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
+    mirror = serve({f"{IMAGES}.gz": bytes(500_000_000)})
+    (complaint,) = make(archive, mirror.address, put(ARCHIVES, tmp_path / "good"))
+    assert f"({IDX[IMAGES]['size'] + 1} bytes)" in complaint
+    assert mirror.sent < 50_000_000
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
+def test_a_bomb_is_not_unpacked_to_its_end(compress: Callable[[bytes], bytes], archive: Path, tmp_path: Path) -> None:
+    bomb = put({IMAGES: compress(bytes(50_000_000))}, tmp_path / "bomb")
+    (complaint,) = make(archive, bomb, put(ARCHIVES, tmp_path / "good"))
+    assert f"({IDX[IMAGES]['size'] + 1} bytes)" in complaint
+
+
+def test_a_file_that_takes_too_much_memory_to_unpack_is_refused(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mirror = serve(ARCHIVES, ranges=False, break_after=10_000)
-    (complaint,) = fetch(cache, mirror.address, put(ARCHIVES, tmp_path / "good"))
-    assert "closed too early" in complaint
-    assert len(mirror.asked) == 2
+    monkeypatch.setattr(mnist_fetch, "MEMORY", 1 << 20)
+    (complaint,) = make(archive, put(ARCHIVES, tmp_path / "xz"), put(FORMS["gz"], tmp_path / "gz"))
+    assert "Memory usage limit exceeded" in complaint
 
 
-def part_of(cache: Any, mirror: Mirror, content: bytes) -> Path:
-    """Lay down what an earlier run got of the training images."""
-    url = hashlib.sha256(f"{mirror.address}/{IMAGES}".encode()).hexdigest()[:8]
-    part: Path = cache.folder / f"{IMAGES[:-3]}.{url}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(content)
-    return part
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize(
-    "left",
-    [ARCHIVES[IMAGES][:5000], b"of another version", ARCHIVES[IMAGES], ARCHIVES[IMAGES] + b"and more"],
-    ids=["its start", "another start", "all of it", "too much"],
-)
-def test_what_an_earlier_run_left_is_used_or_discarded(
-    left: bytes, ranges: bool, cache: Any, serve: Callable[..., Mirror]
-) -> None:
-    mirror = serve(ARCHIVES, ranges=ranges)
-    part = part_of(cache, mirror, left)
-    assert fetch(cache, mirror.address) == []
-    assert not part.exists()
-    if ranges and ARCHIVES[IMAGES].startswith(left):
-        assert mirror.sent == sum(map(len, ARCHIVES.values())) - len(left)
-
-
-def test_an_endless_file_is_cut_off(cache: Any, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
-    mirror = serve(ARCHIVES | {IMAGES: bytes(50_000_000)})
-    (complaint,) = fetch(cache, mirror.address, put(ARCHIVES, tmp_path / "good"))
-    assert "too long" in complaint
-    bomb = put(ARCHIVES | {IMAGES: gzip.compress(bytes(50_000_000))}, tmp_path / "bomb")
-    (cache.folder / "mnist_train.csv").unlink()
-    (complaint,) = fetch(cache, bomb, str(tmp_path / "good"))
-    assert "the rest was not read" in complaint
-
-
-@pytest.mark.parametrize("name", CSVS)
-def test_a_damaged_cache_is_made_anew(name: str, cache: Any, tmp_path: Path) -> None:
+def test_the_archive_is_the_same_whenever_it_is_made(archive: Path, tmp_path: Path) -> None:
     good = put(ARCHIVES, tmp_path / "good")
-    fetch(cache, good)
-    content = bytearray(CSVS[name])
-    content[500] ^= 1
-    (cache.folder / name).write_bytes(content)
-    fetch(cache, good)
+    make(archive, good)
+    first = archive.read_bytes()
+    time.sleep(1.1)  # gzip and tar would count whole seconds
+    archive.unlink()
+    make(archive, good)
+    assert archive.read_bytes() == first
 
 
-def test_the_archive_is_the_same_whenever_it_is_made(cache: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [flipped, lambda content: content[:-9], lambda content: b""])
+def test_a_damaged_archive_is_made_anew(damage: Callable[[bytes], bytes], archive: Path, tmp_path: Path) -> None:
     good = put(ARCHIVES, tmp_path / "good")
-    archives = []
-    for _ in range(2):
-        with cache.locked():
-            cache.ensure_archive([good])
-        assert cache.archive_is_good()
-        archives.append(cache.archive.read_bytes())
-        cache.archive.write_bytes(archives[0][:-9])
-        assert not cache.archive_is_good()
-        time.sleep(1.1)  # gzip and tar would count whole seconds
-    assert archives[0] == archives[1]
-
-
-def test_a_full_or_forbidden_cache_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    cache = mnist_fetch.Cache(tmp_path / "file" / "mnist", CONTENTS, lambda line: None)
-    with (
-        pytest.raises(mnist_fetch.FetchError, match=r"file/mnist cannot be used \(Not a directory\): make room"),
-        cache.locked(),
-    ):
-        pass
+    make(archive, good)
+    archive.write_bytes(damage(archive.read_bytes()))
+    assert not mnist_fetch.is_good(archive, FILES)
+    make(archive, good)
 
 
 RUN = """
 import sys; sys.path.insert(0, {library!r})
 from pathlib import Path; import mnist_fetch
-cache = mnist_fetch.Cache(Path({folder!r}), {contents!r}, print)
-with cache.locked():
-    cache.ensure_archive([{mirror!r}])
+mnist_fetch.ensure_archive(Path({archive!r}), [{mirror!r}], {idx!r}, {files!r})
 """
 
 
-def start_run(cache: Any, mirror: Mirror) -> "subprocess.Popen[bytes]":
-    """Start another process that fills the cache."""
-    values = {"library": str(FETCH.parent), "folder": str(cache.folder), "contents": CONTENTS}
+def start_run(archive: Path, mirror: Mirror) -> "subprocess.Popen[bytes]":
+    """Start another process that makes the archive."""
+    values = {"library": str(FETCH.parent), "archive": str(archive), "idx": IDX, "files": FILES}
     return subprocess.Popen([sys.executable, "-c", RUN.format(mirror=mirror.address, **values)])
 
 
-def test_two_runs_at_once_fetch_once(cache: Any, serve: Callable[..., Mirror]) -> None:
+def test_two_runs_at_once_fetch_once(archive: Path, serve: Callable[..., Mirror]) -> None:
     mirror = serve(ARCHIVES, pause=0.01)
-    runs = [start_run(cache, mirror) for _ in range(2)]
+    runs = [start_run(archive, mirror) for _ in range(2)]
     assert [run.wait(timeout=60) for run in runs] == [0, 0]
-    assert sorted(name for name, _ in mirror.asked) == sorted(ARCHIVES)
-    assert cache.archive_is_good()
+    assert sorted(mirror.asked) == sorted(ARCHIVES)
+    assert mnist_fetch.is_good(archive, FILES)
 
 
-def test_a_killed_run_is_carried_on(cache: Any, serve: Callable[..., Mirror]) -> None:
+def test_a_killed_run_is_completed_by_the_next(archive: Path, serve: Callable[..., Mirror]) -> None:
     mirror = serve(ARCHIVES, pause=0.05)
-    run = start_run(cache, mirror)
+    run = start_run(archive, mirror)
     while mirror.sent < 12_000:
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    (part,) = cache.folder.glob("*.part")
-    had = part.stat().st_size
+    archive.with_name("mnist.tar.gz.new").write_bytes(b"half an archive")
     mirror.pause = 0
-    fetch(cache, mirror.address)
-    assert (IMAGES, f"bytes={had}-") in mirror.asked
+    assert make(archive, mirror.address) == []
 
 
-def test_the_command_prints_the_folder_of_the_real_mnist(mnist: Path) -> None:
-    assert (mnist / "mnist_train.csv").stat().st_size == 109_575_994
-
-
-def test_the_command_says_why_it_failed(tmp_path: Path) -> None:
-    environment = os.environ | {"MNIST_MIRRORS": f"{tmp_path}/one {tmp_path}/two"}
-    command = [sys.executable, str(FETCH), "--cache", f"{tmp_path}/cache", f"{tmp_path}/three"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stdout == ""
-    places = [
-        run.stderr.rindex(f"- {tmp_path}/{mirror}: there is no such folder") for mirror in ("one", "two", "three")
-    ]
-    assert places == sorted(places), "the environment's mirrors come first, in their order"
-    assert "Traceback" not in run.stderr
+def test_the_shipped_files_become_the_real_mnist() -> None:
+    known = yaml.safe_load((FETCH.parents[1] / "vars/main.yml").read_text(encoding="utf-8"))
+    idx, complaints = mnist_fetch.fetch_all([str(FETCH.parents[1] / "files")], known["__mnist_idx"])
+    assert complaints == []
+    for name, content in mnist_fetch.made_from(idx):
+        assert known["__mnist_files"].pop(name) == {
+            "size": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    assert known["__mnist_files"] == {}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,31 +14,28 @@ from pathlib import Path
 import pytest
 
 from mynn import Examples, cache, read_csv
-from tests.unit.test_mnist_fetch import ARCHIVES, CONTENTS, FETCH, IDX, ON_A_PI, load, mnist_fetch
+from tests.unit.test_mnist_fetch import ARCHIVES, FETCH, FILES, IDX, IMAGES, ON_A_PI, load, mnist_fetch
 from tests.unit.test_mnist_fetch import put as put_mirror
 
 mnist_files = load(FETCH.with_name("mnist_files.py"))
 ROLES = FETCH.parents[2]
-SUMS = {name: CONTENTS[name] for name in ON_A_PI}
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive as the control node makes it."""
     folder = tmp_path_factory.mktemp("control")
-    cache = mnist_fetch.Cache(folder / "cache", CONTENTS, lambda line: None)
-    with cache.locked():
-        cache.ensure_archive([put_mirror(ARCHIVES, folder / "mirror")])
-    path: Path = cache.archive
-    return path
+    archive = folder / "mnist.tar.gz"
+    mnist_fetch.ensure_archive(archive, [put_mirror(ARCHIVES, folder / "mirror")], IDX, FILES)
+    return archive
 
 
 @pytest.fixture
 def data(tmp_path: Path, archive: Path) -> Path:
     """The data folder of a Pi that has the files."""
     folder = tmp_path / "srv" / "mnist"
-    mnist_files.mend(folder, SUMS, dry=False)
-    mnist_files.unpack(archive, folder, SUMS, list(SUMS))
+    mnist_files.mend(folder, FILES, dry=False)
+    mnist_files.unpack(archive, folder, FILES, list(FILES))
     assert is_whole(folder)
     return folder
 
@@ -49,8 +47,8 @@ def is_whole(folder: Path) -> bool:
 
 
 def test_nothing_is_wanted_and_nothing_mended_when_all_is_there(data: Path) -> None:
-    assert mnist_files.wanted(data, SUMS) == []
-    assert mnist_files.mend(data, SUMS, dry=False) == []
+    assert mnist_files.wanted(data, FILES) == []
+    assert mnist_files.mend(data, FILES, dry=False) == []
 
 
 def test_mynn_need_not_parse_them(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,14 +85,14 @@ def replace_by_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, truncate, overwrite, replace_by_link])
-@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("name", FILES)
 def test_a_harmed_file_is_wanted_and_comes_back(
     harm: Callable[[Path], None], name: str, data: Path, archive: Path
 ) -> None:
     harm(data / name)
     (data / "elsewhere").unlink(missing_ok=True)
-    assert mnist_files.wanted(data, SUMS) == [name]
-    mnist_files.unpack(archive, data, SUMS, [name])
+    assert mnist_files.wanted(data, FILES) == [name]
+    mnist_files.unpack(archive, data, FILES, [name])
     assert is_whole(data)
 
 
@@ -102,9 +100,9 @@ def test_modes_are_mended_and_rests_removed(data: Path) -> None:
     (data / "mnist_train.csv").chmod(0o666)
     data.chmod(0o777)
     (data / ".mnist.tar.gz").write_bytes(b"half an archive")
-    before = mnist_files.mend(data, SUMS, dry=True)
+    before = mnist_files.mend(data, FILES, dry=True)
     assert len(before) == 3
-    assert mnist_files.mend(data, SUMS, dry=False) == before
+    assert mnist_files.mend(data, FILES, dry=False) == before
     assert data.stat().st_mode & 0o7777 == 0o755
     assert is_whole(data)
 
@@ -114,16 +112,16 @@ def test_a_damaged_archive_never_takes_a_files_place(cut: int, data: Path, archi
     (tmp_path / "cut.tar.gz").write_bytes(archive.read_bytes()[:cut])
     (data / "mnist_test_10.csv").unlink()
     with pytest.raises(mnist_files.UnpackError, match=r"cut\.tar\.gz is damaged"):
-        mnist_files.unpack(tmp_path / "cut.tar.gz", data, SUMS, list(SUMS))
+        mnist_files.unpack(tmp_path / "cut.tar.gz", data, FILES, list(FILES))
     for path in data.glob("[!.]*"):
         assert path.read_bytes() == ON_A_PI[path.name]
 
 
 def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: Path) -> None:
-    wrong = SUMS | {"mnist_test.csv": SUMS["mnist_test.csv"] | {"sha256": "0" * 64}}
-    with pytest.raises(mnist_files.UnpackError, match=f"{SUMS['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
+    wrong = FILES | {"mnist_test.csv": FILES["mnist_test.csv"] | {"sha256": "0" * 64}}
+    with pytest.raises(mnist_files.UnpackError, match=f"{FILES['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
         mnist_files.unpack(archive, data, wrong, ["mnist_test.csv"])
-    mnist_files.mend(data, SUMS, dry=False)
+    mnist_files.mend(data, FILES, dry=False)
     assert is_whole(data)
 
 
@@ -134,19 +132,36 @@ PLAY = """
 """
 
 
+# Loaded by every Python that Ansible starts. Unix sockets, which mitogen uses, stay.
+NO_NETWORK = """
+import sys
+def refuse(event, values):
+    lookup = event == "socket.getaddrinfo" and values[0] != "127.0.0.1"
+    if lookup or (event == "socket.connect" and isinstance(values[1], tuple)):
+        raise OSError("the network is cut off")
+sys.addaudithook(refuse)
+"""
+
+
 class Pis:
-    """Two Pis that are folders of this machine; Ansible runs the role on them as on any others."""
+    """Two Pis that are folders of this machine; Ansible runs the role on them as on any others.
+
+    The role is a copy, which ships the small MNIST. There is no network and no setting of a mirror.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.data = [folder / name / "srv" / "mynn" / "mnist" for name in ("pi-01", "pi-02")]
         self.cache = folder / "cache"
+        self.role = folder / "some roles" / "mnist"
+        shutil.copytree(ROLES / "mnist", self.role, ignore=shutil.ignore_patterns("files"))
+        put_mirror(ARCHIVES, self.role / "files")
+        (folder / "sitecustomize.py").write_text(NO_NETWORK)
         (folder / "play.yml").write_text(PLAY)
         settings = {
             "mnist_folder": f"{folder}/{{{{ inventory_hostname }}}}/srv/mynn/mnist",
             "mnist_cache": str(self.cache),
-            "mnist_mirrors": [put_mirror(ARCHIVES, folder / "mirror")],
-            "__mnist_files": SUMS,
-            "__mnist_idx": {name: CONTENTS[name] for name in IDX},
+            "__mnist_files": FILES,
+            "__mnist_idx": IDX,
         }
         (folder / "settings.json").write_text(json.dumps(settings))
         self.command = [
@@ -154,15 +169,20 @@ class Pis:
             *("-i", "pi-01,pi-02,", "-c", "local", "-e", f"@{folder}/settings.json"),
         ]
         self.environment = {name: text for name, text in os.environ.items() if name != "MNIST_MIRRORS"}
-        self.environment |= {"ANSIBLE_ROLES_PATH": str(ROLES)}
+        self.environment |= {"ANSIBLE_ROLES_PATH": str(self.role.parent), "PYTHONPATH": str(folder), "COLUMNS": "9999"}
 
     def run(self, *options: str) -> tuple[int, str]:
         """Run the role. Returns how many changes it reports for the first Pi, and all that it prints."""
-        run = subprocess.run([*self.command, *options], env=self.environment, capture_output=True, text=True)
-        assert run.returncode == 0, run.stdout + run.stderr
-        recap = re.search(r"pi-01 .*changed=(\d+)", run.stdout)
+        code, printed = self.attempt(*options)
+        assert code == 0, printed
+        recap = re.search(r"pi-01 .*changed=(\d+)", printed)
         assert recap
-        return int(recap[1]), run.stdout
+        return int(recap[1]), printed
+
+    def attempt(self, *options: str) -> tuple[int, str]:
+        """Run the role. Returns the exit code, and all that it prints."""
+        run = subprocess.run([*self.command, *options], env=self.environment, capture_output=True, text=True)
+        return run.returncode, run.stdout + run.stderr
 
     def are_whole(self) -> bool:
         return all(map(is_whole, self.data))
@@ -193,6 +213,46 @@ def test_the_role_tells_does_and_rests(pis: Pis) -> None:
     assert pis.run("--check", "--diff")[0] == 1
     assert pis.run()[0] == 2, "pushed and unpacked, but not fetched again"
     assert pis.are_whole()
+
+
+def damage_shipped(pis: Pis) -> None:
+    """Damage one file of the project's own copy."""
+    overwrite(pis.role / "files" / f"{IMAGES}.xz")
+
+
+def test_a_damaged_copy_is_named_and_the_next_mirror_is_used(pis: Pis, tmp_path: Path) -> None:
+    damage_shipped(pis)
+    good = put_mirror(ARCHIVES, tmp_path / "good")
+    printed = pis.run("-e", json.dumps({"mnist_mirrors": ["{{ role_path }}/files", good]}))[1]
+    assert f"MNIST mirror passed over: {pis.role}/files: {IMAGES}.xz has other contents" in printed
+    assert pis.are_whole()
+
+
+def test_a_school_s_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
+    damage_shipped(pis)
+    pis.environment["MNIST_MIRRORS"] = f"{tmp_path}/none " + put_mirror(ARCHIVES, tmp_path / "school")
+    printed = pis.run()[1]
+    assert f"MNIST mirror passed over: {tmp_path}/none: " in printed
+    assert f"{pis.role}/files" not in printed, "it was not needed"
+    assert pis.are_whole()
+
+
+def test_without_any_good_mirror_all_are_named(pis: Pis) -> None:
+    damage_shipped(pis)
+    code, printed = pis.attempt()
+    assert code == 2
+    assert f"- {pis.role}/files: {IMAGES}.xz has other contents" in printed
+    named = re.findall(r"- (https?://\S+): train-\S+ cannot be read \(.*the network is cut off", printed)
+    assert len(set(named)) == 4
+    assert "git checkout roles/mnist/files" in printed
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(pis: Pis, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, printed = pis.attempt("-e", f"mnist_cache={tmp_path}/file/mnist")
+    assert code == 2
+    assert f"MNIST's cache {tmp_path}/file/mnist cannot be used (Not a directory): make room" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_role_killed_at_any_moment_is_completed_by_the_next_run(pis: Pis) -> None:
