@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import subprocess
@@ -44,7 +45,10 @@ def mnist() -> Path:
         return folder
     folder = PROJECT / "build/mnist"
     role = (Path(sys.executable).with_name("ansible"), "localhost", "-m", "include_role", "-a", "name=mnist")
-    subprocess.run([*role, "-e", json.dumps({"mnist_folder": str(folder)})], cwd=PROJECT, check=True)
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:  # pytest-xdist's workers come here side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([*role, "-e", json.dumps({"mnist_folder": str(folder)})], cwd=PROJECT, check=True)
     return folder
 
 
