@@ -1,15 +1,20 @@
-"""`make test` and `make test-all`: the tests in stages, each with its output in sight; then how long each took.
+"""`make test` and `make test-all`: the tests in stages, and at the end how long each took.
+
+Most stages run one after the other with their output in sight. An image takes one processor for most of its time, so
+it, and the virtual machine, are tested beside the containers, and their output is shown when they have ended.
 
 python -m tests.stages quick|all
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,23 +35,40 @@ class Case:
 
 @dataclass
 class Stage:
-    """A command that is run to its end; where it is pytest, ``cases`` are its tests afterwards."""
+    """A command that is run to its end; where it is pytest, ``cases`` are its tests afterwards.
 
+    ``beside``: it runs beside the others.
+    """
+
+    name: str
     title: str
     command: list[str]
+    beside: bool = False
     seconds: float = 0
     failed: bool = False
     cases: list[Case] = field(default_factory=list)
 
-    def run(self, results: Path) -> None:
-        """Run it. ``results`` is where pytest writes what came of each test."""
-        print(f"\n== {self.title}", flush=True)
+    def run(self) -> None:
+        """Run it to its end."""
+        results = RESULTS / f"{self.name}.xml"  # pytest writes what came of each test
         results.unlink(missing_ok=True)
         is_pytest = "pytest" in self.command
-        began = time.monotonic()
         command = [*self.command, f"--junit-xml={results}"] if is_pytest else self.command
-        self.failed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0
-        self.seconds = time.monotonic() - began
+        log = results.with_suffix(".log")
+        began = time.monotonic()
+        print(f"\n== {self.title}{f' (its output comes later, and is in {log})' if self.beside else ''}", flush=True)
+        with log.open("w") as output:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output if self.beside else None,
+                stderr=subprocess.STDOUT if self.beside else None,
+                check=False,
+            )
+        self.failed, self.seconds = done.returncode != 0, time.monotonic() - began
+        if self.beside:
+            print(f"\n== {self.title}: its output", log.read_text(errors="replace"), sep="\n", flush=True)
         if is_pytest and results.is_file():
             self.cases = [_case(element) for element in ET.parse(results).iter("testcase")]
 
@@ -63,26 +85,32 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", *arguments]
 
 
-def stages(tier: str) -> list[Stage]:
-    """Return the stages of a tier: quick, or all."""
-    quick = [
-        Stage("Lint", ["make", "--no-print-directory", "lint"]),
-        Stage("Unit tests", pytest("tests/unit", "--numprocesses=auto")),
-        Stage("A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick")),
-    ]
-    rest = [
-        Stage(
-            "Virtual Pis, and all that can befall them",
-            pytest("tests/classroom", "-m", "not quick and not long", f"--ignore={VM}", f"--ignore={IMAGE}"),
-        ),
-        Stage("A virtual Pi with a kernel of its own", pytest(VM)),
-        Stage("The image of an SD card", pytest(IMAGE)),
-    ]
-    return quick if tier == "quick" else quick + rest
+QUICK = [
+    Stage("lint", "Lint", ["make", "--no-print-directory", "lint"]),
+    Stage("unit", "Unit tests", pytest("tests/unit", "--numprocesses=auto")),
+    Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick")),
+]
+CONTAINERS = [
+    Stage(
+        "fleet",
+        "Virtual Pis, and all that can befall them",
+        pytest("tests/classroom", "-m", "not quick and not long", f"--ignore={VM}", f"--ignore={IMAGE}"),
+    ),
+]
+BESIDE = [
+    Stage("image", "The image of an SD card", pytest(IMAGE), beside=True),
+    Stage("vm", "A virtual Pi with a kernel of its own", pytest(VM), beside=True),
+]
 
 
-def report(done: Sequence[Stage]) -> None:
-    """Print the slowest tests, the time of each stage, and how many tests there were."""
+def run(stages: Sequence[Stage]) -> None:
+    """Run stages one after the other, also after one that failed."""
+    for stage in stages:
+        stage.run()
+
+
+def report(done: Sequence[Stage], seconds: float) -> None:
+    """Print the slowest tests, the time of each stage and of all, and how many tests there were."""
     cases = [case for stage in done for case in stage.cases]
     print(f"\n== The {SLOWEST} slowest tests")
     for case in sorted(cases, key=lambda case: -case.seconds)[:SLOWEST]:
@@ -90,22 +118,26 @@ def report(done: Sequence[Stage]) -> None:
     print("\n== The stages")
     for stage in done:
         print(f"{stage.seconds:7.1f} s  {stage.title}{': failed' if stage.failed else ''}")
-    print(f"{sum(stage.seconds for stage in done):7.1f} s  in all\n")
+    print(f"{seconds:7.1f} s  in all\n")
     counts = {outcome: sum(case.outcome == outcome for case in cases) for outcome in ("passed", "failed", "skipped")}
     print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
 def main() -> int:
-    """Run all stages, also after one that failed. Return the exit code."""
-    if sys.argv[1:] not in (["quick"], ["all"]):
+    """Run the stages of a tier. Return the exit code."""
+    tier = sys.argv[1:]
+    if tier not in (["quick"], ["all"]):
         print("Say which tests to run: python -m tests.stages quick|all", file=sys.stderr)
         return 2
     RESULTS.mkdir(parents=True, exist_ok=True)
-    chosen = stages(sys.argv[1])
-    for number, stage in enumerate(chosen, 1):
-        stage.run(RESULTS / f"{number}.xml")
-    report(chosen)
-    return int(any(stage.failed for stage in chosen))
+    began = time.monotonic()
+    run(QUICK)
+    if tier == ["all"]:
+        with ThreadPoolExecutor(2) as lanes:
+            list(lanes.map(run, [CONTAINERS, BESIDE]))
+    done = [*QUICK, *CONTAINERS, *BESIDE] if tier == ["all"] else QUICK
+    report(done, time.monotonic() - began)
+    return int(any(stage.failed for stage in done))
 
 
 if __name__ == "__main__":
