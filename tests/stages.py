@@ -8,7 +8,6 @@ python -m tests.stages quick|all
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
