@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dpkg_database import Database, look
 
 DOCUMENTATION = r"""
 module: pi_facts
@@ -59,11 +60,14 @@ ansible_facts:
         names it (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)),
         C(epoch) (its clock, seconds), C(clock_set) (by NTP), C(package_count) (of those installed),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
-        C(installed) (of the packages asked for), C(dpkg_interrupted), C(reboot_required), C(account),
+        C(installed) (of the packages asked for), C(dpkg_faults) (what a power cut left of dpkg and apt that needs a
+        repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required), C(account),
         C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address, or
         empty where nothing answers), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
       type: dict
 """
+
+MOST_FAULTS = 10  # that are told: an empty status file makes one of each package
 
 
 def os_release() -> dict[str, str]:
@@ -77,21 +81,6 @@ def processor(architecture: str) -> str:
     """The processor as wheels name it; a 32-bit system may run on a 64-bit kernel."""
     usual = {"amd64": "x86_64", "arm64": "aarch64", "armel": "armv6l", "armhf": "armv7l"}
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
-
-
-def interrupted() -> bool:
-    """Whether dpkg was stopped half-way, as a power cut does."""
-    if any(Path("/var/lib/dpkg/updates").iterdir()):
-        return True
-    with Path("/var/lib/dpkg/status").open(encoding="utf-8") as status:
-        words = (line.split()[-1] for line in status if line.startswith("Status: "))
-        return any(word.startswith(("half-", "unpacked", "triggers-")) for word in words)
-
-
-def package_count() -> int:
-    """How many packages are installed."""
-    with Path("/var/lib/dpkg/status").open(encoding="utf-8") as status:
-        return sum(line.startswith("Status: ") and line.endswith(" installed\n") for line in status)
 
 
 def installed(names: list[str]) -> list[str]:
@@ -165,6 +154,8 @@ def main() -> None:
     is_debian = dpkg.returncode == 0
     architecture = dpkg.stdout.strip() if is_debian else platform.machine()
     suite = release.get("VERSION_CODENAME", "")
+    database = Database()
+    packages, faults = look(database) if is_debian else ([], [])
     pi = {
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
@@ -180,8 +171,9 @@ def main() -> None:
         "container": Path("/run/systemd/container").exists(),
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": installed(module.params["packages"]) if is_debian else [],
-        "package_count": package_count() if is_debian else 0,
-        "dpkg_interrupted": is_debian and interrupted(),
+        "package_count": sum(package.installed for package in packages),
+        "dpkg_faults": faults[:MOST_FAULTS],
+        "apt_archives": any(database.archives.glob("*.deb")),
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),

@@ -1,0 +1,197 @@
+"""What dpkg and apt have written down on a Pi, and which of it a power cut has damaged."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# A line of a stanza is a field or goes on with the one before. NUL bytes and what is not UTF-8 are no text of dpkg's: a
+# file that was not on the card yet when the power went may have its length and other contents.
+_LINE = r"[^\n\0\ud800-\udfff]*\n"
+WHOLE = re.compile(rf"Package: [a-z0-9][a-z0-9+.-]*\n(?:(?:[!-9;-~]+:|[ \t]){_LINE})*")
+STATUS = re.compile(
+    r"(?:unknown|install|hold|deinstall|purge) (?:ok|reinstreq) (?:not-installed|config-files|half-installed|unpacked"
+    r"|half-configured|triggers-awaited|triggers-pending|installed)"
+)
+# Files that dpkg reads before anything else, and stops at when they are not like this. They may be missing.
+FORMS = {
+    "arch": rb"(?:[a-z0-9-]+\n)*",
+    "diversions": rb"(?:/[^\n\0]*\n/[^\n\0]*\n[^\n\0]+\n)*",
+    "info/format": rb"1\n",
+    "statoverride": rb"(?:[^\s\0]+ [^\s\0]+ [0-7]+ /[^\n\0]*\n)*",
+    "triggers/File": rb"(?:/[^\n\0]* [a-z0-9][a-z0-9+.:/-]*\n)*",
+    "triggers/Unincorp": rb"(?:[^\s\0]+(?: [^\s\0]+)+\n)*",
+}
+
+
+class Package:
+    """A package as a stanza of dpkg's describes it."""
+
+    def __init__(self, stanza: str) -> None:
+        self.stanza = stanza
+        self.name = stanza[len("Package: ") : stanza.index("\n")]
+
+    def field(self, name: str) -> str:
+        """A field's first line; empty where it is missing."""
+        begin = self.stanza.find(f"\n{name}: ") + len(name) + 3
+        return self.stanza[begin : self.stanza.index("\n", begin)] if begin >= len(name) + 3 else ""
+
+    @property
+    def key(self) -> str:
+        """What its files in info/ are called: with the architecture where several may be installed side by side."""
+        same = "\nMulti-Arch: same\n" in self.stanza
+        return f"{self.name}:{self.field('Architecture')}" if same else self.name
+
+    @property
+    def status(self) -> list[str]:
+        """What is wanted, whether it must be reinstalled (reinstreq), and its state."""
+        return self.field("Status").split()
+
+    @property
+    def installed(self) -> bool:
+        """Whether all is well with it."""
+        return "\nStatus: install ok installed\n" in self.stanza or self.status[1:] == ["ok", "installed"]
+
+    @property
+    def absent(self) -> bool:
+        """Whether nothing of it is there but settings."""
+        return self.status[1:] in (["ok", "not-installed"], ["ok", "config-files"])
+
+    def with_status(self, status: str) -> Package:
+        """The package in another state."""
+        return Package(re.sub(r"(?m)^Status: .*", f"Status: {status}", self.stanza, count=1))
+
+
+def read(path: Path) -> bytes:
+    """A file's contents, unpacked; nothing where it is missing or cannot be unpacked."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def stanzas(data: bytes) -> tuple[list[str], bool]:
+    """A file's stanzas, and whether each is whole as far as a glance shows it."""
+    *found, rest = data.decode(errors="surrogateescape").split("\n\n")
+    found = [f"{stanza}\n" for stanza in found]
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return found, False
+    whole = all(stanza.startswith("Package: ") for stanza in found)
+    return found, whole and not rest and b"\0" not in data
+
+
+def parse(data: bytes) -> tuple[dict[str, Package], bool]:
+    """Packages by their keys, and whether the file is whole: no glance, so this takes a Pi Zero a second."""
+    found, whole = stanzas(data)
+    packages = [Package(stanza) for stanza in found if WHOLE.fullmatch(stanza)]
+    known = {package.key: package for package in packages if STATUS.fullmatch(package.field("Status"))}
+    return known, whole and len(known) == len(found)
+
+
+class Database:
+    """dpkg's and apt's files below a root folder."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.dpkg, self.apt = root / "var/lib/dpkg", root / "var/lib/apt"
+        self.archives = root / "var/cache/apt/archives"
+        self.backups = root / "var/backups"
+
+    def updates(self) -> list[Path]:
+        """What dpkg has written down since it last wrote `status`: it is there when it was stopped half-way."""
+        return sorted(self.dpkg.glob("updates/*"))
+
+    def file_lists(self) -> dict[str, bool]:
+        """For each package that has a list of its files: whether that is whole, as far as its ends show it."""
+        found = {}
+        with os.scandir(self.dpkg / "info") as entries:
+            for entry in entries:
+                if entry.name.endswith(".list"):
+                    found[entry.name.removesuffix(".list")] = ends(Path(entry.path)) == b"/\n"
+        return found
+
+    def malformed(self) -> Iterator[str]:
+        """Of the small files, those that dpkg would stop at."""
+        forms = FORMS | {f"triggers/{name}": rb"(?:[a-z0-9][a-z0-9+.:/-]*\n)*" for name in self.named_triggers()}
+        for name, form in forms.items():
+            path = self.dpkg / name
+            if path.exists() and not re.fullmatch(form, path.read_bytes()):
+                yield name
+
+    def named_triggers(self) -> list[str]:
+        """Triggers that are no folders: each has a file with the packages that want to know of it."""
+        others = {"File", "Unincorp", "Lock"}
+        return [path.name for path in self.dpkg.glob("triggers/*") if path.name not in others]
+
+    def damaged_indexes(self) -> list[Path]:
+        """Of the lists that apt fetched, those that are not as large as the mirror's signed list says, or not text.
+
+        apt itself does not see to it: it fetches an index anew only when the mirror has a new one.
+        """
+        damaged = []
+        for release in self.apt.glob("lists/*Release"):
+            text = release.read_bytes()
+            signed = release.name.endswith("_InRelease")
+            if not text or b"\0" in text or (signed and not text.endswith(b"-----END PGP SIGNATURE-----\n")):
+                damaged.append(release)
+                continue
+            prefix = release.name.removesuffix("InRelease").removesuffix("Release")
+            for index in self.apt.glob(f"lists/{prefix}*"):
+                path = index.name.removeprefix(prefix).replace("_", "/").encode()
+                listed = re.search(rb" (\d+) " + re.escape(path) + rb"\n", text)
+                if listed and (index.stat().st_size != int(listed[1]) or ends(index)[1:] in (b"\0", b"")):
+                    damaged.append(index)
+        return damaged
+
+    def broken_marks(self) -> bool:
+        """Whether apt's notes of which packages nobody asked for are damaged."""
+        data = read(self.apt / "extended_states")
+        return bool(data) and not stanzas(data)[1]
+
+
+def ends(path: Path) -> bytes:
+    """A file's first and last byte."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return os.pread(file.fileno(), 1, 0) + os.pread(file.fileno(), 1, max(size - 1, 0))
+    except OSError:
+        return b""
+
+
+def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iterator[str]:
+    """What a repair must see to, each in a few words; nothing, when all is well."""
+    if not whole:
+        yield "dpkg's status file is damaged"
+    if database.updates():
+        yield "dpkg was interrupted"
+    known = set()
+    lists = database.file_lists()
+    for package in packages:
+        known.add(package.key)
+        if package.installed:
+            if not lists.get(package.key):
+                yield f"the list of files of {package.key} is damaged"
+        elif not package.absent:
+            yield f"{package.key} is {package.status[-1]}"
+        elif package.key in lists and not lists[package.key]:
+            yield f"the list of files of {package.key} is damaged"
+    yield from (f"dpkg does not know {key}, whose files are there" for key in lists.keys() - known)
+    yield from (f"dpkg's file {name} is damaged" for name in database.malformed())
+    yield from (f"apt's list {path.name} is damaged" for path in database.damaged_indexes())
+    if database.broken_marks():
+        yield "apt's extended_states is damaged"
+
+
+def look(database: Database) -> tuple[list[Package], list[str]]:
+    """Return the packages that dpkg knows, and what a repair must see to."""
+    found, whole = stanzas(read(database.dpkg / "status"))
+    whole = whole and bool(found) and all("\nStatus: " in stanza for stanza in found)
+    packages = [Package(stanza) for stanza in found if stanza.startswith("Package: ") and "\nStatus: " in stanza]
+    return packages, sorted(faults(database, packages, whole))
