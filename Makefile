@@ -109,6 +109,10 @@ board-bench: .venv/ready board-tools  ## what it takes for what it does (three h
 power-cuts: .venv/ready board-tools  ## its power is cut at twenty moments (hours): dist/power-cuts.txt
 	python -m tests.classroom.power_cuts
 
+.PHONY: cut-offs
+cut-offs: .venv/ready compiler  ## fifty runs are cut off at random moments, and completed (an hour and a half): dist/cut-offs.txt
+	python -m tests.classroom.cut_offs
+
 ladder:  ## the blog's figures, of ten networks each, on this computer: dist/ladder (about a quarter of an hour)
 record:  ## as far as the network goes: dist/record (about a quarter of an hour)
 overnight:  ## what a Pi Zero reaches in a night: dist/overnight (minutes here)

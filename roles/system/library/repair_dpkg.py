@@ -90,6 +90,7 @@ def repair_status(database: Database, todo: Plan) -> dict[str, Package]:
     """
     path = database.dpkg / "status"
     packages, whole = parse(read(path))
+    whole = whole and bool(packages)
     updated: dict[str, Package] = {}
     for update in database.updates():
         found, good = parse(read(update) + b"\n")
@@ -106,8 +107,8 @@ def repair_status(database: Database, todo: Plan) -> dict[str, Package]:
         if sum(package.field("Version") == "" for package in restored.values()) > len(lists) / 2:
             raise LostError("dpkg's database is lost: neither status nor a copy of it knows most of its packages")
         packages |= restored
-        before = f"{'whole' if whole else 'damaged'}, without {len(lost)} packages that are there"
-        after = f"{len(packages)} packages, of these restored: {', '.join(restored) or 'none'}"
+        before = f"{'whole' if whole else 'damaged'}, {len(lost)} packages are missing"
+        after = f"{len(packages)} packages, {len(restored)} of them from a copy"
         text = "".join(f"{packages[key].stanza}\n" for key in sorted(packages))
         todo.write(path, text.encode(errors="surrogateescape"), before, after)
     return packages | updated
