@@ -1,11 +1,12 @@
 """What stands at the end of a run, from what SSH, mitogen, apt and our own roles say."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from playbooks.plugins.callback.not_finished import CallbackModule, explain, table
+from playbooks.plugins.callback.not_finished import NOT_UP_TO_DATE, CallbackModule, explain, table
 
 KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
 UNREACHABLE = [
@@ -42,6 +43,19 @@ FAILED = [
     ({"msg": "Failed to fetch http://deb/x.deb"}, "fetch"),
     ({"msg": "Failed to fetch http://deb/P.xz  File has unexpected size. Mirror sync in progress?"}, "being renewed"),
     ({"msg": "E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]"}, "list says"),
+    (
+        {"msg": "Failed to fetch http://deb:8/dists/trixie/InRelease  404  Not Found [IP: 10.0.0.1 8]"},
+        "The mirror deb:8 does not have its lists",
+    ),
+    ({"msg": "The repository 'http://deb/debian trixie Release' does not have a Release file."}, "mirror deb does not"),
+    ({"msg": "Failed to fetch http://a/InRelease  Could not resolve 'deb.local'"}, "mirror deb.local is not found"),
+    ({"msg": "Failed to fetch http://a/InRelease  Temporary failure resolving 'deb.local'"}, "is not found"),
+    ({"msg": "Failed to fetch http://a/InRelease  Connection failed [IP: 1.2.3.4 80]"}, "mirror a does not answer"),
+    (  # what befell one address is not said of another
+        {"msg": "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:"},
+        "The mirror b does not answer",
+    ),
+    ({"msg": "Failed to fetch http://a/x  Error writing to output file (28: No space left on device)"}, "card is full"),
     ({"msg": "Missing sudo password"}, "sudo"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
     ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),
@@ -94,9 +108,11 @@ class Callback(CallbackModule):
         named = SimpleNamespace(name=host)
         self.v2_runner_on_failed(SimpleNamespace(host=named, task=task, task_name="Fetch", result={"msg": "no mirror"}))
 
-    def end(self, processed: list[str], failures: list[str]) -> str:
+    def end(self, processed: list[str], failures: list[str], outdated: dict[str, str] | None = None) -> str:
         counted = dict.fromkeys(failures, 1)
-        self.v2_playbook_on_stats(SimpleNamespace(processed=dict.fromkeys(processed), failures=counted, dark={}))
+        custom = {name: {"outdated": reason} for name, reason in (outdated or {}).items()}
+        stats = SimpleNamespace(processed=dict.fromkeys(processed), failures=counted, dark={}, custom=custom)
+        self.v2_playbook_on_stats(stats)
         return "\n".join(self.shown)
 
 
@@ -117,3 +133,22 @@ def test_what_fails_for_one_in_the_name_of_all_ends_it_for_all() -> None:
     said = callback.end(["pi-01", "pi-02", "pi-03"], ["pi-01"])
     assert said.endswith("Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3.")
     assert "Mend pi-01 first" in said
+
+
+def test_who_is_ready_but_not_up_to_date_is_named_and_why() -> None:
+    reason = "Failed to fetch http://deb.local/x  File has unexpected size (2 != 1). Mirror sync in progress?"
+    callback = Callback(["pi-01", "pi-02"])
+    said = callback.end(["pi-01", "pi-02"], [], {"pi-02": reason})
+    assert said.startswith(f"{NOT_UP_TO_DATE}\n")
+    assert "NOT FINISHED" not in said
+    assert "pi-01" not in said
+    assert re.search(r"^pi-02 +The mirror deb.local is just being renewed", said, re.M)
+    assert "Run this again in some hours." in said
+
+
+def test_who_is_not_finished_is_not_called_ready() -> None:
+    callback = Callback(["pi-01"])
+    callback.fail("pi-01", run_once=False)
+    said = callback.end(["pi-01"], ["pi-01"], {"pi-01": "no mirror"})
+    assert NOT_UP_TO_DATE not in said
+    assert said.endswith("Not finished: pi-01. Finished: 0 of 1.")

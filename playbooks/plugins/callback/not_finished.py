@@ -1,4 +1,4 @@
-"""The end of a run: one table that says which Pi was not finished, why, and what to do."""
+"""The end of a run: which Pi was not finished, which is not up to date, why, and what to do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = r"""
 name: not_finished
 type: aggregate
-short_description: which Pi was not finished, why, and what to do
+short_description: which Pi was not finished or not brought up to date, why, and what to do
 description:
   - After a run that lost a Pi, a table with a row for each such Pi, in words for somebody who knows no Linux.
+  - A table before it for each Pi that is ready, but was not brought up to date (C(outdated) in its stats).
   - Says nothing where all went well.
 author: The mynn-pi authors
 """
 
 AGAIN = "Then run this again."
+LATER = "Run this again in some hours."
+OTHERWISE = "If that does not help: is the mirror's address in its /etc/apt right?"
+OFFLINE = "In a school without the Internet: `make fetch` where it is, then this."
+# An address that apt could not fetch from (its host is \1), up to the next one.
+FETCH = r"failed to fetch \w+://([\w.:-]+)(?:(?!failed to fetch).)*?"
 # What SSH, or mitogen in its stead, says when it does not get to a Pi; why that is, and what to do. The first that
 # matches counts.
 NO_CONNECTION = (
@@ -81,23 +87,44 @@ FAILED = (
         "Wait for a quarter of an hour. Then run this again.",
     ),
     (
-        r"mirror sync in progress",
-        "The mirror of Debian's packages is just being renewed: its lists do not agree with each other yet.",
-        "Run this again in some hours.",
+        rf"{FETCH}(?:mirror sync in progress|hash sum mismatch)",
+        r"The mirror \1 is just being renewed: its lists do not agree with each other yet.",
+        LATER,
     ),
     (
-        r"\b404 +not found",
-        "A package is not where its mirror's list says: the mirror is just being renewed, or the list is old.",
-        "Run this again in some hours. In a school without the Internet: `make fetch` where it is, then this.",
+        rf"{FETCH}(?:release|packages)\S* +40[34]\b",
+        r"The mirror \1 does not have its lists of packages (404).",
+        f"{LATER} {OTHERWISE}",
     ),
     (
-        r"failed to fetch|unable to fetch|temporary failure resolving|could not resolve|failed to update apt cache",
+        r"the repository '\w+://([\w.:-]+)",
+        r"The mirror \1 does not have its lists of packages.",
+        f"{LATER} {OTHERWISE}",
+    ),
+    (
+        rf"{FETCH}\b404 +not found",
+        r"A package is not where its mirror's list says (\1): the mirror is just being renewed, or the list is old.",
+        f"{LATER} {OFFLINE}",
+    ),
+    (
+        r"(?:could not resolve|temporary failure resolving) '([\w.:-]+)'",
+        r"The name of the mirror \1 is not found.",
+        f"Has it a way to the Internet? {AGAIN} {OTHERWISE}",
+    ),
+    (
+        rf"{FETCH}(?:connection (?:failed|timed out|refused)|(?:could not|unable to) connect)",
+        r"The mirror \1 does not answer.",
+        f"Has it a way to the Internet? {AGAIN}",
+    ),
+    (
+        r"failed to fetch|unable to fetch|failed to update apt cache",
         "It could not fetch Debian's packages.",
         f"Has it a way to the Internet? {AGAIN}",
     ),
     (r"cannot allocate memory|memoryerror|out of memory", "Its memory is full.", f"Switch it off and on. {AGAIN}"),
 )
 HEADER = ("Pi", "why", "what to do")
+NOT_UP_TO_DATE = "READY, BUT NOT BROUGHT UP TO DATE"
 LONGEST = 300  # characters of a message that is shown as it is
 
 
@@ -206,6 +233,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         lost = [
             name for name in {**self.expected, **stats.processed} if stats.failures.get(name) or stats.dark.get(name)
         ]
+        self._say_outdated({name: stats.custom.get(name, {}).get("outdated") for name in self.expected}, lost)
         if not lost:
             return
         rows = [(name, *self.why.get(name, ("It failed.", "Why stands above."))) for name in lost]
@@ -215,10 +243,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if waiting:
             what = f"Mend {self.stopped_by or lost[0]} first. {AGAIN}"
             rows.append((", ".join(waiting), "The run ended before they had their turn.", what))
-        self._display.banner("NOT FINISHED")
-        for line in table([HEADER, *rows], min(max(self._display.columns, 79), 150)):
-            self._display.display(line, color="bright red")
+        self._show("NOT FINISHED", rows, "bright red")
         finished = len(set(self.expected) - set(lost) - set(waiting))
         self._display.display(
             f"\nNot finished: {', '.join([*lost, *waiting])}. Finished: {finished} of {len(self.expected)}."
         )
+
+    def _say_outdated(self, reasons: dict[str, str | None], lost: list[str]) -> None:
+        """Show which Pis are ready, but were not brought up to date; `reasons` holds apt's words."""
+        rows = [
+            (name, *explain({"msg": reason}, "Refresh apt's lists", {}))
+            for name, reason in reasons.items()
+            if reason and name not in lost
+        ]
+        if rows:
+            self._show(NOT_UP_TO_DATE, rows, "bright yellow")
+
+    def _show(self, title: str, rows: list[tuple[str, str, str]], color: str) -> None:
+        self._display.banner(title)
+        for line in table([HEADER, *rows], min(max(self._display.columns, 79), 150)):
+            self._display.display(line, color=color)

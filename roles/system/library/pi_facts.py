@@ -58,7 +58,8 @@ ansible_facts:
       description: >-
         C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg
         names it (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)),
-        C(epoch) (its clock, seconds), C(clock_set) (by NTP), C(package_count) (of those installed),
+        C(epoch) (its clock, seconds), C(clock_set) (by NTP),
+        C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
         C(installed) (of the packages asked for), C(dpkg_faults) (what a power cut left of dpkg and apt that needs a
         repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required), C(account),
@@ -169,6 +170,7 @@ def main() -> None:
         "clock_set": Path("/run/systemd/timesync/synchronized").exists(),
         "booted": Path("/run/systemd/system").is_dir(),
         "container": Path("/run/systemd/container").exists(),
+        "lists_time": Path("/var/lib/apt/lists").stat().st_mtime if is_debian else 0,
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": installed(module.params["packages"]) if is_debian else [],
         "package_count": sum(package.installed for package in packages),
