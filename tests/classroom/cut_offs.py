@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50, help="how many runs are cut off (%(default)s)")
     parser.add_argument("--seed", type=int, default=2016, help="of the moments (%(default)s)")
     parser.add_argument("--fleet", type=int, default=10, help="how many virtual Pis at once (%(default)s)")
-    parser.add_argument("--address", default="127.77.20.64", help="of the fleet (%(default)s)")
+    parser.add_argument("--address", default="127.77.25.0", help="of the fleet (%(default)s)")
     options = parser.parse_args()
     draw, good, made = random.Random(options.seed), 0, 0
     rows = [f"{options.runs} runs cut off, seed {options.seed}", HEAD]
