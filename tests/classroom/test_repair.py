@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+
+import pytest
 
 from tests.classroom.classroom import Classroom, recap
 from tests.classroom.test_site import patient_page
@@ -15,6 +18,51 @@ dpkg --status-fd 3 --install sl_*.deb hello_*.deb 3>&1 >/dev/null | while read l
     case $line in *"status: unpacked"*) pkill -KILL -x dpkg;; esac
 done'
 dpkg --audit | grep -E "^ (sl|hello) "
+"""
+# dpkg is killed while it unpacks: one package that is there already, and one that is new.
+UNPACK = r"""
+mkdir -p /tmp/cut && cd /tmp/cut
+cat > dpkg-deb <<"END"
+#!/bin/sh
+case $1 in
+    --fsys-tarfile) /usr/bin/dpkg-deb "$@" | head -c 3000; sleep 1; kill -KILL $PPID;;
+    *) exec /usr/bin/dpkg-deb "$@";;
+esac
+END
+chmod +x dpkg-deb
+apt-get download -q python3-distro-info hello
+for archive in *.deb; do PATH=/tmp/cut:$PATH dpkg --unpack $archive; done
+rm -r /tmp/cut
+"""
+# A package's stanza in dpkg's status gets another state.
+STATE = r"sed -i '/^Package: {}$/,/^$/s/^Status: .*/Status: install ok {}/' /var/lib/dpkg/status"
+STATES = {
+    "tar": "unpacked",
+    "grep": "half-configured",
+    "libc-bin": r"triggers-pending\nTriggers-Pending: ldconfig",
+    "sed": r"triggers-awaited\nTriggers-Awaited: libc-bin",
+}
+# A list that ends early, one of zeros, an archive that has the right size but is damaged in the middle, and locks that
+# nobody holds. The archive is of a package that is then missing.
+APT = r"""
+apt-get remove -y avahi-daemon
+apt-get install --download-only --no-install-recommends -y -o APT::Keep-Downloaded-Packages=true avahi-daemon
+dd if=/dev/zero of=$(ls /var/cache/apt/archives/avahi-daemon_*.deb) bs=1 seek=10000 count=300 conv=notrunc
+cd /var/lib/apt/lists
+truncate --size=1M *_trixie_main_binary-*_Packages
+for file in *_trixie-updates_InRelease /var/lib/apt/extended_states; do
+    size=$(stat -c %s $file); truncate --size=0 $file; truncate --size=$size $file
+done
+touch lock /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend
+"""
+DATABASE = r"""
+cd /var/lib/dpkg
+truncate --size=-60000 status
+rm info/ucf.list; truncate --size=0 info/tzdata.list; truncate --size=-1 info/avahi-daemon.list
+for file in info/bash.list diversions statoverride triggers/File triggers/Unincorp arch info/format; do
+    truncate --size=0 $file; truncate --size=100 $file
+done
+printf "Package: bash\nSta" > updates/0007
 """
 # The lock that apt and dpkg take. Python's lockf is the fcntl lock that they use.
 HOLD = """
@@ -56,6 +104,53 @@ def test_one_run_mends_all_that_is_broken(classroom: Classroom) -> None:
         classroom, f"cd /; {VENV}/bin/python -c 'import mynn, jupyterlab, numpy; print(mynn.__file__)'"
     ).startswith(VENV)
     root(classroom, "apt-get remove --yes sl hello; rm /tmp/*.deb")
+
+
+def audit(classroom: Classroom) -> str:
+    """What dpkg and apt say is wrong."""
+    return root(classroom, "dpkg --audit 2>&1; python3 -c 'import apt; apt.Cache()' 2>&1 | tail -1; true")
+
+
+def packages(classroom: Classroom) -> str:
+    """Return which packages are installed."""
+    return root(classroom, "dpkg-query --show --showformat '${binary:Package} ${db:Status-Abbrev}\n' | grep -v ' rc'")
+
+
+def test_packages_that_dpkg_left_in_any_state_are_finished(classroom: Classroom) -> None:
+    root(classroom, UNPACK)
+    for package, state in STATES.items():
+        root(classroom, STATE.format(package, state))
+    assert packages(classroom).count(" iHR") == 2
+    broken = audit(classroom)
+    assert all(re.search(rf"(?m)^ {package} ", broken) for package in ("python3-distro-info", "hello", *STATES))
+    assert root(classroom, "dpkg --configure -a; apt-get --fix-broken install -y >/dev/null 2>&1; dpkg --audit")
+    for package, state in STATES.items():
+        root(classroom, STATE.format(package, state))
+    assert_mended(classroom)
+    assert audit(classroom) == ""
+    root(classroom, "apt-get remove --yes hello")
+
+
+def test_what_apt_keeps_is_fetched_again(classroom: Classroom) -> None:
+    before = packages(classroom)
+    root(classroom, APT)
+    assert "parse" in audit(classroom)
+    assert_mended(classroom)
+    assert audit(classroom) == ""
+    assert packages(classroom) == before
+
+
+@pytest.mark.parametrize("status", ["truncated", "empty"])
+def test_dpkgs_database_is_restored(classroom: Classroom, status: str) -> None:
+    before = packages(classroom)
+    root(classroom, DATABASE if status == "truncated" else "truncate --size=0 /var/lib/dpkg/status")
+    if status == "truncated":
+        assert "error" in audit(classroom)
+    else:
+        assert root(classroom, "dpkg-query --show | wc -l") == "0"
+    assert_mended(classroom)
+    assert audit(classroom) == ""
+    assert packages(classroom) == before
 
 
 def test_a_held_apt_lock_is_waited_for(classroom: Classroom) -> None:

@@ -12,7 +12,9 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 
 # Where Ansible finds what modules of ours share.
-ansible.module_utils.__path__ += [str(PROJECT / f"roles/{role}/module_utils") for role in ("notebooks", "work")]
+ansible.module_utils.__path__ += [
+    str(PROJECT / f"roles/{role}/module_utils") for role in ("notebooks", "system", "work")
+]
 
 # What the tests start, kernels for one, is to import mynn from this tree.
 os.environ["PYTHONPATH"] = str(PROJECT)

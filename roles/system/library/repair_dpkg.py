@@ -124,8 +124,7 @@ class Copy:
 
 def status_copies(database: Database) -> list[Copy]:
     """Older copies of `status`, the newest first."""
-    backups = sorted(database.backups.glob("dpkg.status.*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    paths = [path for path in (database.dpkg / "status-old", *backups) if path.is_file()]
+    paths = [path for path in (database.dpkg / "status-old", *database.copies("dpkg.status")) if path.is_file()]
     return [Copy(parse(read(path))[0], path.stat().st_mtime) for path in paths]
 
 
@@ -163,7 +162,8 @@ def unfinished(packages: dict[str, Package]) -> Iterator[str]:
     for package in packages.values():
         wanted, flag, state = package.status
         if flag == "reinstreq" or state == "half-installed":
-            yield apt_name(package) + ("" if wanted in ("install", "hold") else "-")
+            removal = wanted in ("deinstall", "purge") and flag == "ok"  # dpkg removes nothing that must be reinstalled
+            yield apt_name(package) + ("-" if removal else "")
 
 
 def apt_name(package: Package) -> str:
@@ -188,8 +188,8 @@ def repair_small_files(database: Database, packages: dict[str, Package], todo: P
             for trigger in ["File", *database.named_triggers()]:
                 todo.write(database.dpkg / "triggers" / trigger, interested.get(trigger, b""), "damaged", "made anew")
         else:
-            copies = [path.with_name(f"{name}-old"), *sorted(database.backups.glob(f"dpkg.{name}.*"))]
-            whole = (read(copy) for copy in copies if copy.is_file() and re.fullmatch(FORMS[name], read(copy)))
+            copies = [read(copy) for copy in [path.with_name(f"{name}-old"), *database.copies(f"dpkg.{name}")]]
+            whole = (copy for copy in copies if copy and re.fullmatch(FORMS[name], copy))
             todo.write(path, next(whole, b""), "damaged", "its copy, or empty where there is none")
 
 
@@ -220,8 +220,9 @@ def repair_apt(database: Database, packages: dict[str, Package], todo: Plan) -> 
         todo.fetch_lists = True
     if database.broken_marks():
         path = database.apt / "extended_states"
-        whole = [stanza for stanza in stanzas(read(path))[0] if re.fullmatch(r"(?:[A-Z][\w-]*: [\w.+-]+\n)+", stanza)]
-        todo.write(path, "".join(f"{stanza}\n" for stanza in whole).encode(), "damaged", f"{len(whole)} packages")
+        copies = [read(copy) for copy in database.copies("apt.extended_states")]
+        whole = (copy for copy in copies if copy and stanzas(copy)[1])
+        todo.write(path, next(whole, b""), "damaged", "its copy, or empty where there is none")
     archives = sorted(database.archives.glob("*.deb"))
     known = listed_hashes(database) if archives else set()
     for path in archives:

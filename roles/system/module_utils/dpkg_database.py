@@ -103,6 +103,13 @@ class Database:
         self.archives = root / "var/cache/apt/archives"
         self.backups = root / "var/backups"
 
+    def copies(self, name: str) -> list[Path]:
+        """Debian's daily copies of a file, the newest first."""
+        found = (
+            path for path in self.backups.glob(f"{name}.*") if re.fullmatch(r"\.\d+(\.gz)?", path.name[len(name) :])
+        )
+        return sorted(found, key=lambda path: int(path.name.removeprefix(f"{name}.").removesuffix(".gz")))
+
     def updates(self) -> list[Path]:
         """What dpkg has written down since it last wrote `status`: it is there when it was stopped half-way."""
         return sorted(self.dpkg.glob("updates/*"))
@@ -179,7 +186,8 @@ def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iter
             if not lists.get(package.key):
                 yield f"the list of files of {package.key} is damaged"
         elif not package.absent:
-            yield f"{package.key} is {package.status[-1]}"
+            must = "reinstreq" in package.status
+            yield f"{package.key} {'must be reinstalled' if must else f'is {package.status[-1]}'}"
         elif package.key in lists and not lists[package.key]:
             yield f"the list of files of {package.key} is damaged"
     yield from (f"dpkg does not know {key}, whose files are there" for key in lists.keys() - known)

@@ -1,0 +1,385 @@
+"""repair_dpkg restores whatever dpkg and apt stop at: shown with a real dpkg, below a folder of the test's."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.dpkg_database import Database, look
+
+from tests.unit.test_mnist_fetch import load
+
+PROJECT = Path(__file__).resolve().parents[2]
+repair_dpkg = load(PROJECT / "roles/system/library/repair_dpkg.py")
+NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+# Name, and what its control file says besides: one of them may be installed for several architectures.
+PACKAGES = {
+    "aa": "Architecture: all",
+    "bb": f"Architecture: {NATIVE}\nMulti-Arch: same",
+    "cc": "Architecture: all",
+    "dd": "Architecture: all",
+}
+ZEROS = bytes(500)
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs packages for root only; CI runs as root")
+
+
+def dpkg(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dpkg on a root folder of its own."""
+    command = ["dpkg", f"--root={root}", "--force-script-chrootless", "--log=/dev/null", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def installed(root: Path) -> dict[str, str]:
+    """What dpkg itself says of each package."""
+    shown = dpkg(root, "--audit")
+    assert (shown.returncode, shown.stdout) == (0, "")
+    query = [
+        "dpkg-query",
+        f"--admindir={root}/var/lib/dpkg",
+        "--show",
+        "--showformat=${Package} ${Version} ${Status}\n",
+    ]
+    output = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    return {line.split()[0]: line.split(maxsplit=1)[1] for line in output.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder in which dpkg has installed four packages, one by one, and their archives beside it."""
+    folder = tmp_path_factory.mktemp("dpkg")
+    root = folder / "root"
+    for name in ("dpkg/info", "dpkg/updates", "dpkg/triggers", "apt/lists"):
+        (root / "var/lib" / name).mkdir(parents=True)
+    for name in ("var/cache/apt/archives", "var/backups", "usr/bin"):
+        (root / name).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    for name, fields in PACKAGES.items():
+        tree = folder / name
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / f"usr/share/{name}").mkdir(parents=True)
+        (tree / f"usr/share/{name}/data").write_text(name, encoding="utf-8")
+        control = f"Package: {name}\nVersion: 1.0\n{fields}\nMaintainer: Zoë <z@example.org>\nDescription: a test\n"
+        (tree / "DEBIAN/control").write_text(control, encoding="utf-8")
+        if name == "cc":
+            (tree / "DEBIAN/triggers").write_text("interest-noawait /usr/share/dd\ninterest named\n", encoding="utf-8")
+            (tree / "DEBIAN/postinst").write_text("#!/bin/sh\n", encoding="utf-8")
+            (tree / "DEBIAN/postinst").chmod(0o755)
+        subprocess.run(["dpkg-deb", "--build", tree, folder / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
+        assert dpkg(root, "--install", f"{folder}/{name}.deb").returncode == 0
+    admin = f"--admindir={root}/var/lib/dpkg"
+    for place in ("one", "two"):  # the first of them stands in the -old file as well
+        subprocess.run(
+            ["dpkg-divert", admin, "--no-rename", "--divert", f"/{place}.x", "--add", f"/{place}"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        subprocess.run(["dpkg-statoverride", admin, "--add", "root", "root", "0755", f"/{place}"], check=True)
+    (root / "var/lib/dpkg/arch").write_text(f"{NATIVE}\nriscv64\n", encoding="ascii")
+    return folder
+
+
+@pytest.fixture
+def root(pristine: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    shutil.copytree(pristine / "root", tmp_path / "root", symlinks=True)
+    return tmp_path / "root"
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """All files of dpkg's and apt's."""
+    return {str(path): path.read_bytes() for path in sorted(root.glob("var/**/*")) if path.is_file()}
+
+
+def repair(root: Path, pristine: Path) -> list[str]:
+    """Repair it, and reinstall what is to be; the names of that."""
+    database = Database(root)
+    todo = repair_dpkg.plan(database)
+    repair_dpkg.apply(todo, database)
+    for name in todo.reinstall:
+        done = dpkg(root, "--install", f"{pristine}/{name.partition(':')[0]}.deb")
+        assert done.returncode == 0, done.stderr
+    assert dpkg(root, "--configure", "--pending").returncode == 0
+    assert look(database)[1] == []
+    names: list[str] = todo.reinstall
+    return names
+
+
+def write(name: str, data: bytes) -> Callable[[Path], object]:
+    """A damage: a file has these contents."""
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    """A damage: a file ends early, or so many bytes before its end."""
+    return lambda folder: os.truncate(folder / name, size if size >= 0 else (folder / name).stat().st_size + size)
+
+
+def gone(name: str) -> Callable[[Path], None]:
+    """A damage: a file is missing."""
+    return lambda folder: (folder / name).unlink()
+
+
+def spliced(folder: Path) -> None:
+    """A damage: in the middle of the file is a part of another."""
+    text = (folder / "status").read_text(encoding="utf-8")
+    (folder / "status").write_text(text.replace("Package: bb\n", "PATH=/usr/bin\nexport PATH\n"), encoding="utf-8")
+
+
+# By what is damaged: how, and what must then be reinstalled.
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "status missing": (gone("status"), ["dd"]),
+    "status empty": (write("status", b""), ["dd"]),
+    "status cut in a field": (cut("status", -5), ["dd"]),
+    "status cut after a line": (cut("status", -1), ["dd"]),
+    "status cut early": (cut("status", 60), ["dd"]),
+    "status zeros": (write("status", ZEROS), ["dd"]),
+    "status spliced": (spliced, []),
+    "list missing": (gone("info/aa.list"), ["aa"]),
+    "list empty": (write(f"info/bb:{NATIVE}.list", b""), [f"bb:{NATIVE}"]),
+    "list cut": (cut("info/cc.list", -3), ["cc"]),
+    "list zeros": (write("info/cc.list", ZEROS), ["cc"]),
+    "list with an empty line": (write("info/aa.list", b"/.\n\n/usr\n"), ["aa"]),
+    "update zeros": (write("updates/0000", ZEROS), []),
+    "update cut": (write("updates/0001", b"Package: aa\nStat"), []),
+    "format empty": (write("info/format", b""), []),
+    "arch zeros": (write("arch", ZEROS), []),
+    "diversions cut": (cut("diversions", -3), []),
+    "statoverride zeros": (write("statoverride", ZEROS), []),
+    "triggers zeros": (write("triggers/File", ZEROS), []),
+    "named trigger zeros": (write("triggers/named", ZEROS), []),
+    "unincorporated triggers cut": (write("triggers/Unincorp", b"/usr/share/dd d"), []),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_is_damaged_is_restored(root: Path, pristine: Path, what: str) -> None:
+    before = installed(root)
+    damage, expected = DAMAGE[what]
+    damage(root / "var/lib/dpkg")
+    assert look(Database(root))[1] or what == "list with an empty line"
+    assert repair(root, pristine) == expected
+    assert installed(root) == before
+    assert before.keys() == PACKAGES.keys()
+
+
+# These three dpkg accepts: two as an empty database, which is another test's; one is whole but for a blank line.
+@pytest.mark.parametrize("what", sorted(DAMAGE.keys() - {"status missing", "status empty", "status cut after a line"}))
+def test_dpkg_itself_does_not_restore_it(root: Path, pristine: Path, what: str) -> None:
+    """That each damage is one: dpkg stops at it, or leaves a package that must be reinstalled."""
+    DAMAGE[what][0](root / "var/lib/dpkg")
+    done = dpkg(root, "--install", f"{pristine}/dd.deb")
+    assert done.returncode or look(Database(root))[1]
+
+
+def test_dpkg_takes_an_empty_status_for_no_packages(root: Path, pristine: Path) -> None:
+    """And writes that down: only Debian's daily copy knows the packages then."""
+    (root / "var/backups/dpkg.status.0").write_bytes(ZEROS)
+    whole = (root / "var/lib/dpkg/status").read_bytes()
+    (root / "var/backups/dpkg.status.1.gz").write_bytes(gzip.compress(whole))
+    (root / "var/lib/dpkg/status").write_bytes(b"")
+    assert dpkg(root, "--install", f"{pristine}/dd.deb").returncode == 0
+    assert installed(root).keys() == {"dd"}
+    assert repair(root, pristine) == []
+    assert installed(root).keys() == PACKAGES.keys()
+
+
+def test_a_database_without_any_copy_is_lost(root: Path) -> None:
+    for name in ("status", "status-old"):
+        (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
+    with pytest.raises(repair_dpkg.LostError, match="lost"):
+        repair_dpkg.plan(Database(root))
+
+
+def test_a_package_newer_than_the_copy_is_reinstalled(root: Path, pristine: Path) -> None:
+    """Its new version is unpacked, but the copy of `status` tells of the old one."""
+    (root / "var/lib/dpkg/status").write_bytes(b"")
+    os.utime(root / "var/lib/dpkg/info/aa.list")
+    database = Database(root)
+    repair_dpkg.apply(repair_dpkg.plan(database), database)
+    assert (
+        "aa must be reinstalled" in look(database)[1]
+    )  # which says that it must be reinstalled, also after another cut
+    assert repair(root, pristine) == ["aa", "dd"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reinstall"),
+    [
+        ("install reinstreq half-installed", ["aa"]),
+        ("install ok half-installed", ["aa"]),
+        ("hold reinstreq installed", ["aa"]),
+        ("install reinstreq unpacked", ["aa"]),
+        ("deinstall ok half-installed", ["aa-"]),
+        ("deinstall reinstreq half-installed", ["aa"]),
+        ("install ok unpacked", []),
+        ("install ok half-configured", []),
+        ("install ok triggers-pending\nTriggers-Pending: named", []),
+        ("install ok triggers-awaited\nTriggers-Awaited: cc", []),
+    ],
+)
+def test_what_is_half_installed_is_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
+    path = root / "var/lib/dpkg/status"
+    path.write_text(re.sub("Status: .*", f"Status: {status}", path.read_text("utf-8"), count=1), encoding="utf-8")
+    assert dpkg(root, "--audit").stdout
+    assert len(look(Database(root))[1]) == 1
+    todo = repair_dpkg.plan(Database(root))
+    assert (todo.reinstall, todo.fetch_lists, todo.files) == (reinstall, bool(reinstall), {})
+
+
+def test_what_is_whole_is_left_alone(root: Path) -> None:
+    database = Database(root)
+    assert look(database)[1] == []
+    todo = repair_dpkg.plan(database)
+    assert (todo.files, todo.changes, todo.reinstall, todo.fetch_lists) == ({}, [], [], False)
+
+
+def test_a_plan_changes_nothing(root: Path) -> None:
+    """Check mode makes a plan only."""
+    for what in ("status cut early", "list zeros", "update cut", "diversions cut", "triggers zeros"):
+        DAMAGE[what][0](root / "var/lib/dpkg")
+    before = contents(root)
+    assert len(repair_dpkg.plan(Database(root)).changes) >= 5
+    assert contents(root) == before
+
+
+def test_diversions_and_overrides_come_from_their_copies(root: Path, pristine: Path) -> None:
+    for name in ("diversions", "statoverride"):
+        (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
+    repair(root, pristine)
+    for name in ("diversions", "statoverride"):
+        folder = root / "var/lib/dpkg"
+        assert (folder / name).read_bytes() == (folder / f"{name}-old").read_bytes() != b""
+
+
+def test_triggers_are_what_the_packages_want(root: Path, pristine: Path) -> None:
+    folder = root / "var/lib/dpkg/triggers"
+    before = {name: (folder / name).read_bytes() for name in ("File", "named")}
+    assert all(before.values())
+    (folder / "File").write_bytes(ZEROS)
+    (folder / "named").write_bytes(ZEROS)
+    repair(root, pristine)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_foreign_architectures_are_kept(root: Path, pristine: Path) -> None:
+    status = root / "var/lib/dpkg/status"
+    status.write_text(status.read_text("utf-8").replace(f"Architecture: {NATIVE}", "Architecture: armhf"), "utf-8")
+    (root / f"var/lib/dpkg/info/bb:{NATIVE}.list").rename(root / "var/lib/dpkg/info/bb:armhf.list")
+    (root / "var/lib/dpkg/arch").write_bytes(ZEROS)
+    repair(root, pristine)
+    assert (root / "var/lib/dpkg/arch").read_text("ascii").split() == [NATIVE, "armhf"]
+
+
+HOLD = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "a")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """A lock that another process holds."""
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    yield path, holder
+    holder.kill()
+    holder.wait()
+
+
+def test_a_held_lock_is_waited_for(held: tuple[Path, subprocess.Popen[str]]) -> None:
+    with pytest.raises(TimeoutError, match="lock"), repair_dpkg.locked([held[0]], seconds=0):
+        pass
+
+
+def test_a_lock_left_behind_is_none(held: tuple[Path, subprocess.Popen[str]]) -> None:
+    path, holder = held
+    holder.kill()
+    holder.wait()
+    assert path.exists()
+    with repair_dpkg.locked([path], seconds=0), path.open("a") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_UN)
+
+
+INDEX = "mirror_debian_dists_trixie_main_binary-armhf_Packages"
+RELEASE = "mirror_debian_dists_trixie_InRelease"
+
+
+@pytest.fixture
+def lists(root: Path) -> Path:
+    """The folder of apt's lists, with one index and the release file that vouches for its size."""
+    folder = root / "var/lib/apt/lists"
+    archive = b"an archive of ours"
+    index = f"Package: ee\nVersion: 1:2.0\nSHA256: {hashlib.sha256(archive).hexdigest()}\n\n".encode()
+    (folder / INDEX).write_bytes(index)
+    release = f"""\
+        -----BEGIN PGP SIGNED MESSAGE-----
+
+        SHA256:
+         {hashlib.sha256(index).hexdigest()} {len(index):8} main/binary-armhf/Packages
+         {"0" * 64} {17:8} main/binary-armhf/Packages.xz
+        -----END PGP SIGNATURE-----
+        """
+    (folder / RELEASE).write_text(textwrap.dedent(release), encoding="ascii")
+    (root / "var/cache/apt/archives/ee_1%3a2.0_armhf.deb").write_bytes(archive)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [(INDEX, cut(INDEX, 30)), (INDEX, write(INDEX, b"")), (RELEASE, cut(RELEASE, 50)), (RELEASE, write(RELEASE, b""))],
+)
+def test_damaged_lists_are_deleted(lists: Path, root: Path, name: str, damage: Callable[[Path], object]) -> None:
+    database = Database(root)
+    assert look(database)[1] == []
+    damage(lists)
+    assert look(database)[1] == [f"apt's list {name} is damaged"]
+    todo = repair_dpkg.plan(database)
+    assert todo.fetch_lists
+    repair_dpkg.apply(todo, database)
+    assert not (lists / name).exists()
+    assert lists.stat().st_mtime == 0  # so that whoever asks whether they are old fetches them
+    assert look(database)[1] == []
+
+
+def test_lists_of_zeros_are_deleted(lists: Path, root: Path) -> None:
+    size = (lists / INDEX).stat().st_size
+    (lists / INDEX).write_bytes(bytes(size))
+    assert look(Database(root))[1] == [f"apt's list {INDEX} is damaged"]
+
+
+@pytest.mark.usefixtures("lists")
+def test_archives_that_no_list_vouches_for_are_deleted(root: Path) -> None:
+    """One of the right size would be used by apt."""
+    archives = root / "var/cache/apt/archives"
+    good, bad = archives / "ee_1%3a2.0_armhf.deb", archives / "ff_1.0_all.deb"
+    bad.write_bytes(bytes(good.stat().st_size))
+    (archives / "aa_1.0_all.deb").write_bytes(b"installed already")
+    database = Database(root)
+    repair_dpkg.apply(repair_dpkg.plan(database), database)
+    assert list(archives.iterdir()) == [good]
+
+
+def test_apts_notes_come_from_their_copy(root: Path) -> None:
+    marks, copy = root / "var/lib/apt/extended_states", root / "var/backups/apt.extended_states.0"
+    marks.write_bytes(ZEROS)
+    copy.write_text("Package: aa\nArchitecture: all\nAuto-Installed: 1\n\n", encoding="ascii")
+    database = Database(root)
+    assert look(database)[1] == ["apt's extended_states is damaged"]
+    repair_dpkg.apply(repair_dpkg.plan(database), database)
+    assert marks.read_bytes() == copy.read_bytes()
