@@ -23,13 +23,14 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         suite, _, name = self.path.strip("/").partition("/")
         trouble = "" if suite == "well" else (FOLDER / "trouble").read_text().strip()
         packages = (FOLDER / "Packages").read_bytes()
-        digest = hashlib.sha256(packages).hexdigest()
-        release = f"Suite: {suite}\nDate: {formatdate(usegmt=True)}\nSHA256:\n {digest} {len(packages)} Packages\n"
+        promised = packages + b"\n" * (trouble == "misfit")
+        digest = hashlib.sha256(promised).hexdigest()
+        release = f"Suite: {suite}\nDate: {formatdate(usegmt=True)}\nSHA256:\n {digest} {len(promised)} Packages\n"
         if trouble == "silent":
             time.sleep(3600)
         files = {
             "Release": release.encode(),
-            "Packages": packages + b"\n" * (trouble == "misfit"),
+            "Packages": packages,
             "new.deb": (FOLDER / "new.deb").read_bytes(),
         }
         body = files.get(name.removeprefix("./"))

@@ -50,6 +50,13 @@ FAILED = [
     ({"msg": "The repository 'http://deb/debian trixie Release' does not have a Release file."}, "mirror deb does not"),
     ({"msg": "Failed to fetch http://a/InRelease  Could not resolve 'deb.local'"}, "mirror deb.local is not found"),
     ({"msg": "Failed to fetch http://a/InRelease  Temporary failure resolving 'deb.local'"}, "is not found"),
+    ({"msg": "Failed to fetch http://a/InRelease  503  Host not found [IP: 127.0.0.1 3143]"}, "mirror a is not found"),
+    ({"msg": "Failed to fetch http://a/InRelease  503  Unable to download in offline mode"}, "does not keep"),
+    ({"msg": "Release file for http://a/dists/x/InRelease is expired (invalid since 3d)."}, "mirror a are too old"),
+    (
+        {"msg": "Failed to fetch http://a/x  Not valid (does the network require authentication?)"},
+        "place of the mirror a",
+    ),
     ({"msg": "Failed to fetch http://a/InRelease  Connection failed [IP: 1.2.3.4 80]"}, "mirror a does not answer"),
     (  # what befell one address is not said of another
         {"msg": "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:"},

@@ -92,17 +92,22 @@ FAILED = (
         LATER,
     ),
     (
-        rf"{FETCH}(?:release|packages)\S* +40[34]\b",
+        rf"{FETCH}(?:release|packages)\S* +40[34]\s",
         r"The mirror \1 does not have its lists of packages (404).",
         f"{LATER} {OTHERWISE}",
     ),
     (
-        r"the repository '\w+://([\w.:-]+)",
+        r"the repository '\w+://([\w.:-]+)[^']*' (?:does not have|no longer has) a release",
         r"The mirror \1 does not have its lists of packages.",
         f"{LATER} {OTHERWISE}",
     ),
     (
-        rf"{FETCH}\b404 +not found",
+        rf"{FETCH}require authentication",
+        r"Something in the network answers in place of the mirror \1: a page to log in at, perhaps.",
+        f"Ask who runs the network to let the Pi out. {AGAIN}",
+    ),
+    (
+        rf"{FETCH}\s404\s",
         r"A package is not where its mirror's list says (\1): the mirror is just being renewed, or the list is old.",
         f"{LATER} {OFFLINE}",
     ),
@@ -110,6 +115,21 @@ FAILED = (
         r"(?:could not resolve|temporary failure resolving) '([\w.:-]+)'",
         r"The name of the mirror \1 is not found.",
         f"Has it a way to the Internet? {AGAIN} {OTHERWISE}",
+    ),
+    (
+        rf"{FETCH}\s503 +host not found",
+        r"The name of the mirror \1 is not found.",
+        f"Has your computer a way to the Internet? {AGAIN}",
+    ),
+    (
+        rf"{FETCH}offline mode",
+        r"Your computer does not keep what the mirror \1 has, and no mirror is asked.",
+        "`make fetch` where there is the Internet, then this.",
+    ),
+    (
+        r"release file for \w+://([\w.:-]+)\S* is expired",
+        r"The lists of packages of the mirror \1 are too old.",
+        f"{LATER} {OFFLINE}",
     ),
     (
         rf"{FETCH}(?:connection (?:failed|timed out|refused)|(?:could not|unable to) connect)",
