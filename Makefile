@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 p
 # How many virtual Pis the demo has, and their Debian: trixie (13) or bookworm (12).
 FLEET ?= 1
 SUITE ?= trixie
+# What they run: debian, or raspios: as a card that Raspberry Pi Imager makes. (Not ?=: OS is in some environments.)
+OS = debian
 # Whose Pis `make site`, `make verify` and their like are about: the demo's, or INVENTORY=inventory.ini for your own.
 INVENTORY ?= build/virtual/inventory.ini
 
@@ -34,8 +36,8 @@ export PYTHON_WANTED
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm)
-	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE)
+demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm, OS=raspios)
+	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE) --os $(OS)
 
 demo-stop:  ## the virtual Pis end, and nothing of them stays
 	@$(VIRTUAL) down

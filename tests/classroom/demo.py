@@ -32,13 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fleet", type=int, default=1, help="how many Pis")
     parser.add_argument("--suite", default="trixie", help="trixie (Debian 13) or bookworm (Debian 12)")
+    parser.add_argument("--os", default="debian", help="debian or raspios")
     options = parser.parse_args()
     classroom = Classroom(Fleet())
     times: dict[str, float] = {}
     settings = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")) or {}
     doors = dict(enumerate(settings.get("notebooks_students", ["student"]), 8888))
     up = ["/usr/bin/python3", "-m", "tests.virtual", "up", "--fleet", str(options.fleet), "--suite", options.suite]
-    up += ["--publish", ",".join(map(str, doors))]
+    up += ["--os", options.os, "--publish", ",".join(map(str, doors))]
     stage("Virtual Pis come up", up, times)
     stage("playbooks/site.yml provisions them over SSH", classroom.command("site"), times)
     stage("playbooks/verify.yml asks each whether it is what it should be", classroom.command("verify"), times)
@@ -51,6 +52,11 @@ def main() -> None:
         for port, student in doors.items():
             password = classroom.password_of(f"{pi['name']}-{student}" if len(doors) > 1 else str(pi["name"]))
             print(f"{pi['name']}: browse to http://{pi['address']}:{port}, password {password} (account: {student})")
+    state = classroom.fleet.state
+    if state.group_vars.exists():
+        print(
+            f"sudo wants the password of {state.account}, which Ansible finds in {state.group_vars.relative_to(ROOT)}"
+        )
     print("The report is dist/report/index.html. To stop: make demo-stop")
 
 

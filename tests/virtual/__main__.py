@@ -55,6 +55,9 @@ def parser() -> Parser:
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
     up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
     up.add_argument(
+        "--os", default="debian", help="debian (the default) or raspios, as Raspberry Pi Imager makes a card of it"
+    )
+    up.add_argument(
         "--publish",
         default="8888",
         metavar="PORTS",
@@ -136,7 +139,9 @@ def do(arguments: list[str]) -> None:
     state = State(options.state)
     full = [*arguments, "--state", str(state.folder)]
     if options.command == "up":
-        settings = Settings(options.suite, options.address, ports(options.publish), options.delay_ms).check()
+        settings = Settings(
+            options.suite, options.address, ports(options.publish), options.delay_ms, os=options.os
+        ).check()
         cache = (options.cache or cache_folder() / "virtual").resolve()
         fleet.check_size(options.fleet)
         make_folders(state.folder, cache)  # by the caller: made by root, build/ would be closed to them

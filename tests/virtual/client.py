@@ -28,7 +28,13 @@ class Fleet:
         return self.state.inventory
 
     def up(
-        self, size: int = 1, *, suite: str = "trixie", publish: Iterable[int] = (8888,), delay_ms: float = 0
+        self,
+        size: int = 1,
+        *,
+        suite: str = "trixie",
+        publish: Iterable[int] = (8888,),
+        delay_ms: float = 0,
+        system: str = "debian",
     ) -> None:
         """Have so many Pis running, each of which has let somebody log in over SSH."""
         self._do(
@@ -37,6 +43,8 @@ class Fleet:
             str(size),
             "--suite",
             suite,
+            "--os",
+            system,
             "--publish",
             ",".join(map(str, publish)),
             "--delay-ms",
@@ -50,7 +58,7 @@ class Fleet:
         self._do("down")
 
     def list(self) -> list[dict[str, object]]:
-        """Return name, status, address, ssh_port, ports, suite and delay_ms of each Pi."""
+        """Return name, status, address, ssh_port, ports, suite, os and delay_ms of each Pi."""
         listed: list[dict[str, object]] = json.loads(self._do("list", "--json", quiet=True))
         return listed
 
@@ -91,7 +99,7 @@ class Fleet:
         self._do("plug", name)
 
     def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on a Pi as ``pi``; its output and exit code are in what is returned."""
+        """Run a command on a Pi, as the account that Ansible logs in with; return its output and exit code."""
         argv = ssh_command(self.state, address_at(self.address, int(name.removeprefix("pi-"))), command)
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
 

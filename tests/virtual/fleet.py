@@ -72,13 +72,17 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
                     f"The fleet in {state.folder} is Debian {settings.suite}, not {wanted.suite}; "
                     "run `make demo-stop` first."
                 )
+            if settings.os != wanted.os:
+                raise VirtualError(
+                    f"The fleet in {state.folder} is of {settings.os}, not {wanted.os}; run `make demo-stop` first."
+                )
             if settings.address != wanted.address:
                 raise VirtualError(
                     f"The fleet in {state.folder} is at {settings.address}, not {wanted.address}; "
                     "run `make demo-stop` first."
                 )
         if not state.numbers():  # with disks, it is the root that they lie over, or none
-            root = ensure_root(wanted.suite, cache or cache_folder() / "virtual", state.group / "build")
+            root = ensure_root(wanted.suite, cache or cache_folder() / "virtual", state.group / "build", wanted.os)
         state.save(wanted, root)
         state.ensure_key()
         numbers = sorted({*state.numbers(), *range(1, size + 1)})
@@ -94,9 +98,11 @@ def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> 
                 for machine in started:
                     machine.wait_for_ssh()
         say(
-            f"{len(machines)} virtual {'Pi' if len(machines) == 1 else 'Pis'} of Debian {wanted.suite}, "
+            f"{len(machines)} virtual {'Pi' if len(machines) == 1 else 'Pis'} of {_system(wanted)}, "
             f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
         )
+        if state.group_vars.exists():
+            say(f"The password that sudo wants is in {state.group_vars}: without this file, Ansible asks for it.")
 
 
 def _start(machines: list[Machine]) -> list[Machine]:
@@ -140,10 +146,13 @@ def down(state: State) -> None:
                 state.key.with_suffix(".pub"),
                 state.known_hosts,
                 state.inventory,
+                state.group_vars,
                 state.settings_file,
                 state.settings_file.with_suffix(".partial"),
             ):
                 file.unlink(missing_ok=True)
+            if state.group_vars.parent.is_dir():
+                state.group_vars.parent.rmdir()
         say(f"{processes} processes ended, {mounts} mounts taken away.")
         if not any(state.folder.iterdir()):
             state.folder.rmdir()
@@ -175,6 +184,7 @@ def show(state: State, as_json: bool) -> None:
             "ssh_port": SSH_PORT,
             "ports": list(machine.settings.publish),
             "suite": machine.settings.suite,
+            "os": machine.settings.os,
             "delay_ms": machine.settings.delay_ms,
         }
         for machine in (machines_of(state) if state.exists() else [])
@@ -185,7 +195,7 @@ def show(state: State, as_json: bool) -> None:
         say(f"There is no fleet in {state.folder}.")
     else:
         for row in rows:
-            say(f"{row['name']}  {row['status']:8}  {row['address']}:{row['ssh_port']}  Debian {row['suite']}")
+            say(f"{row['name']}  {row['status']:8}  {row['address']}:{row['ssh_port']}  {row['os']} {row['suite']}")
 
 
 def act(state: State, deed: str, name: str) -> None:
@@ -213,6 +223,10 @@ def act(state: State, deed: str, name: str) -> None:
         else:
             machine.plug(deed == "plug")
         say(f"{name}: {deed}, {machine.status()} now.")
+
+
+def _system(settings: Settings) -> str:
+    return f"{'Raspberry Pi OS' if settings.os == 'raspios' else 'Debian'} {settings.suite}"
 
 
 def _names(machines: list[Machine]) -> str:

@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from . import raspios
 from .errors import VirtualError
 from .host import PROJECT, PYTHON, name_servers
 from .mounts import unmount_below
 from .pi import Pi
-from .root import ACCOUNT
 from .shell import run, spawn
 from .state import SSH_PORT, Settings, State, address_at, name_of
 
@@ -166,14 +166,23 @@ class Machine(Pi):
         """Write what makes this Pi itself; once for a disk, but for the name server."""
         servers = name_servers() or [self.gateway]  # which pasta then maps to the host's own
         (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
-        home = self.root / "home" / ACCOUNT
-        ssh = home / ".ssh"
-        if ssh.exists():
+        identity = self.root / "etc/machine-id"
+        if identity.read_text():
             return
-        (self.root / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
         for key in self.folder.glob("ssh_host_*"):
             shutil.copy(key, self.root / "etc/ssh" / key.name)
-        ssh.mkdir(mode=0o700)
+        if self.settings.os == "raspios":
+            public_key = self.state.key.with_suffix(".pub").read_text()
+            raspios.seed(self.root, public_key, self.state.ensure_password())
+        else:
+            self._let_in()
+        identity.write_text(uuid.uuid4().hex + "\n")  # at the end: with it, all is there
+
+    def _let_in(self) -> None:
+        """Give the account its SSH key; in Raspberry Pi OS, cloud-init does that."""
+        home = self.root / "home" / self.state.account
+        ssh = home / ".ssh"
+        ssh.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.state.key.with_suffix(".pub"), ssh / "authorized_keys")
         owner = home.stat()
         for path in (ssh, ssh / "authorized_keys"):

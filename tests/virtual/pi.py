@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import VirtualError
-from .root import ACCOUNT
 from .state import SSH_PORT, State, ssh_options
 
 
@@ -24,7 +23,7 @@ class Pi:
         raise NotImplementedError
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on the Pi over SSH, as its account ``pi``."""
+        """Run a command on the Pi over SSH, as the account that Ansible logs in with."""
         return subprocess.run(
             ssh_command(self.state, self.address, command), capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -74,6 +73,6 @@ def ssh_command(state: State, address: str, command: str) -> list[str]:
         "-o",
         "ConnectTimeout=10",
         *ssh_options(state),
-        f"{ACCOUNT}@{address}",
+        f"{state.account}@{address}",
         command,
     ]

@@ -1,7 +1,7 @@
 """The root file system that every virtual Pi of a suite starts from: made once, kept in the cache.
 
 It is as bare as Raspberry Pi OS Lite where that matters to a playbook: an account ``pi`` with sudo, SSH,
-Python, and no python3-apt.
+Python, and no python3-apt. That of Raspberry Pi OS itself (see raspios.py) has no account yet.
 """
 
 import fcntl
@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+from . import raspios
 from .cgroups import Group
 from .host import apt_settings, apt_sources
 from .mounts import read_mounts, unmount_below
@@ -18,6 +19,8 @@ from .shell import run, say, stage
 
 SUITES = ("trixie", "bookworm")
 ACCOUNT = "pi"
+# Each system's account that Ansible logs in with.
+ACCOUNTS = {"debian": ACCOUNT, "raspios": raspios.ACCOUNT}
 
 _PACKAGES = (
     "systemd",
@@ -36,10 +39,7 @@ _PACKAGES = (
 
 # Run by mmdebstrap at the end, with the new root as $1. Units that are masked cannot work in a container;
 # the .updated stamps spare each first boot work that was done here.
-_CUSTOMIZE = f"""set -e
-chroot "$1" useradd --create-home --shell /bin/bash {ACCOUNT}
-echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
-chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
+_CUSTOMIZE = """set -e
 echo raspberrypi > "$1/etc/hostname"
 printf '%s\\t%s\\n' 127.0.0.1 localhost ::1 'localhost ip6-localhost' 127.0.1.1 raspberrypi > "$1/etc/hosts"
 echo LANG=C.UTF-8 > "$1/etc/default/locale"
@@ -50,48 +50,67 @@ for unit in console-getty.service getty.target systemd-networkd-wait-online.serv
 done
 touch "$1/etc/.updated" "$1/var/.updated"
 """
+_MAKE_ACCOUNT = f"""
+chroot "$1" useradd --create-home --shell /bin/bash {ACCOUNT}
+echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
+chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
+"""
+# By system: the packages and what is done at the end.
+_RECIPES = {
+    "debian": (_PACKAGES, _CUSTOMIZE + _MAKE_ACCOUNT),
+    "raspios": (_PACKAGES + raspios.PACKAGES, _CUSTOMIZE + raspios.CUSTOMIZE),
+}
 
 
-def ensure_root(suite: str, cache: Path, group: Group) -> Path:
+def ensure_root(suite: str, cache: Path, group: Group, system: str = "debian") -> Path:
     """Return the folder of a complete root of ``suite``, made if it is missing or its recipe has changed.
 
     What runs to make it belongs to ``group``, so that it can be found and ended.
     """
     settings = apt_settings()
     sources = apt_sources(suite)
-    recipe = [suite, list(_PACKAGES), _CUSTOMIZE, sources, settings]
-    name = f"{suite}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
-    root = cache / name
+    recipe = [suite, *_RECIPES[system], sources, settings]
+    kind = suite if system == "debian" else f"{system}-{suite}"
+    root = cache / f"{kind}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
     if root.is_dir():
         return root
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{suite}.lock").open("w") as lock:
-        _wait_for(lock.fileno(), suite)
+    with (cache / f"{kind}.lock").open("w") as lock:
+        _wait_for(lock.fileno(), kind)
         if root.is_dir():
             return root
-        _remove_others(suite, cache)
-        with stage(f"Making the root of Debian {suite} with mmdebstrap in {root} (once)"):
-            _make(suite, root, sources, settings, group, lock.fileno())
+        _remove_others(kind, cache)
+        with stage(f"Making the root of {kind} with mmdebstrap in {root} (once)"):
+            _make(suite, root, _RECIPES[system], sources, settings, group, lock.fileno())
     return root
 
 
-def _wait_for(lock: int, suite: str) -> None:
+def _wait_for(lock: int, kind: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say(f"Waiting for the root of {suite}, which another process is making.")
+        say(f"Waiting for the root of {kind}, which another process is making.")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _make(suite: str, root: Path, sources: list[str], settings: list[str], group: Group, lock: int) -> None:
+def _make(
+    suite: str,
+    root: Path,
+    recipe: tuple[tuple[str, ...], str],
+    sources: list[str],
+    settings: list[str],
+    group: Group,
+    lock: int,
+) -> None:
+    packages, script = recipe
     partial = root.with_name(root.name + ".partial")
     customize = root.with_name(root.name + ".customize")
-    customize.write_text(_CUSTOMIZE)
+    customize.write_text(script)
     scratch = root.with_name(root.name + ".tmp")
     scratch.mkdir()
     # In a mount namespace of its own, so that its mounts go with it when it is killed.
     argv: list[str | Path] = ["unshare", "--mount", "mmdebstrap", "--mode=root", "--variant=minbase"]
-    argv += [f"--include={','.join(_PACKAGES)}"]
+    argv += [f"--include={','.join(packages)}"]
     argv += [f"--aptopt={line}" for line in settings]
     argv += [f'--customize-hook=sh {customize} "$1"', suite, partial, *sources]
     group.make()
@@ -99,8 +118,8 @@ def _make(suite: str, root: Path, sources: list[str], settings: list[str], group
     os.set_inheritable(lock, True)
     run(
         group.entering(argv),
-        doing=f"Making the root of Debian {suite}",
-        log=root.with_name(f"{suite}.log"),
+        doing=f"Making {root.name}",
+        log=root.with_name(f"{root.name.rpartition('-')[0]}.log"),
         pass_fds=(lock,),
         env={**os.environ, "TMPDIR": str(scratch)},
     )
@@ -109,10 +128,10 @@ def _make(suite: str, root: Path, sources: list[str], settings: list[str], group
     shutil.rmtree(scratch)
 
 
-def _remove_others(suite: str, cache: Path) -> None:
-    """Remove roots of this suite that were left half made, or were made by an older recipe and are not in use."""
+def _remove_others(kind: str, cache: Path) -> None:
+    """Remove roots of this kind that were left half made, or were made by an older recipe and are not in use."""
     lowers = {option.removeprefix("lowerdir=") for mount in read_mounts() for option in mount.options}
-    for path in cache.glob(f"{suite}-*"):
+    for path in cache.glob(f"{kind}-*"):
         if path.is_dir() and str(path) not in lowers:
             unmount_below(path)  # the lock is ours, so nobody is at work there
             say(f"Removing {path}, which is outdated or half made.")

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from . import raspios
 from .cgroups import Group
 from .errors import VirtualError
 from .host import own
-from .root import ACCOUNT, SUITES
+from .root import ACCOUNT, ACCOUNTS, SUITES
 from .shell import run
 
 LARGEST_FLEET = 200
@@ -28,18 +29,24 @@ class Settings:
     """What a fleet was asked to be.
 
     ``address`` is the block's start, such as 127.77.0.0: Pi N is at its Nth address. ``publish`` are the
-    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip.
+    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip. ``os`` is
+    debian or raspios.
     """
 
     suite: str = "trixie"
     address: str = "127.77.0.0"
     publish: tuple[int, ...] = (8888,)
     delay_ms: float = 0
+    os: str = "debian"
 
     def check(self) -> "Settings":
         """Return the settings, or raise a sentence about the first wrong one."""
         if self.suite not in SUITES:
             raise VirtualError(f"There is no suite {self.suite!r} here; choose one of {', '.join(SUITES)}.")
+        if self.os not in ACCOUNTS:
+            raise VirtualError(f"There is no system {self.os!r} here; choose one of {', '.join(ACCOUNTS)}.")
+        if self.os == "raspios" and self.suite != "trixie":
+            raise VirtualError(f"Of Raspberry Pi OS there is only trixie here, not {self.suite}.")
         try:
             good = ipaddress.IPv4Address(self.address).is_loopback and self.address.endswith(".0")
         except ValueError:
@@ -76,6 +83,8 @@ class State:
         self.key = self.folder / "key"
         self.known_hosts = self.folder / "known_hosts"
         self.pis = self.folder / "pis"
+        # Settings that Ansible reads beside the inventory: the password that sudo wants, where it wants one.
+        self.group_vars = self.folder / "group_vars/pis.yml"
 
     def exists(self) -> bool:
         """Tell whether a fleet was ever started here."""
@@ -92,6 +101,20 @@ class State:
             raise VirtualError(f"There is no fleet in {self.folder}; `up` starts one.") from None
         except (ValueError, KeyError, TypeError):
             raise VirtualError(f"{self.settings_file} is not what `up` wrote; run `down`, then `up`.") from None
+
+    @property
+    def account(self) -> str:
+        """The account that Ansible logs in with."""
+        return ACCOUNTS[self.load()[0].os] if self.exists() else ACCOUNT
+
+    def ensure_password(self) -> str:
+        """Return the password of the account; made once, and kept where Ansible finds it."""
+        if not self.group_vars.exists():
+            self.group_vars.parent.mkdir(exist_ok=True)
+            self.group_vars.touch(0o600)
+            self.group_vars.write_text(f"ansible_become_password: {json.dumps(raspios.new_password())}\n")
+            own(self.group_vars.parent, self.group_vars)
+        return str(json.loads(self.group_vars.read_text().partition(": ")[2]))
 
     def save(self, settings: Settings, root: Path) -> None:
         """Write the settings, whole or not at all."""
@@ -131,7 +154,7 @@ class State:
             "",
             "[pis:vars]",
             f"ansible_port={SSH_PORT}",
-            f"ansible_user={ACCOUNT}",
+            f"ansible_user={self.account}",
             f"ansible_ssh_private_key_file={self.key}",
             f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'",
         ]

@@ -1,0 +1,78 @@
+"""What is different on a card that Raspberry Pi Imager 2 made of Raspberry Pi OS (32-bit): packages, settings, seed.
+
+At its first boot, cloud-init reads what Imager wrote and makes the account, whose password sudo wants. What Debian has
+not is left out: the vendor's kernel, and rpi-swap (instead: dphys-swapfile, as in Raspberry Pi OS 12).
+"""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from pathlib import Path
+
+ACCOUNT = "teacher"
+HOSTNAME = "raspi-imager"
+SSID = "Classroom"
+PACKAGES = ("cloud-init", "dphys-swapfile", "netplan.io", "network-manager")
+
+# Run by mmdebstrap after the common part, with the new root as $1. The swap file has 16 MB: its size would go by
+# the host's memory. In a container there is none.
+CUSTOMIZE = """
+sed -i -e 's/Debian/Raspbian/' -e 's/^ID=.*/ID=raspbian\\nID_LIKE=debian/' "$1/usr/lib/os-release"
+echo 'CONF_SWAPSIZE=16' > "$1/etc/dphys-swapfile"
+mkdir "$1/etc/systemd/system/dphys-swapfile.service.d"
+printf '%s\\n' '[Unit]' 'ConditionVirtualization=!container' > "$1/etc/systemd/system/dphys-swapfile.service.d/vm.conf"
+printf '%s\\n' 'datasource_list: [NoCloud, None]' > "$1/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg"
+printf '%s\\n' 'network: {version: 2, renderer: NetworkManager}' > "$1/usr/lib/netplan/00-network-manager-all.yaml"
+chmod 0600 "$1/usr/lib/netplan/00-network-manager-all.yaml"
+"""
+
+_USER_DATA = """\
+#cloud-config
+hostname: {hostname}
+manage_etc_hosts: true
+timezone: Europe/London
+ssh_pwauth: true
+ssh_deletekeys: false
+users:
+  - name: {account}
+    groups: users,adm,dialout,audio,netdev,video,plugdev,games,input,gpio,spi,i2c,render,sudo
+    shell: /bin/bash
+    lock_passwd: false
+    passwd: {password}
+    ssh_authorized_keys:
+      - {key}
+"""
+_NETWORK_CONFIG = """\
+network:
+  version: 2
+  wifis:
+    wlan0:
+      dhcp4: true
+      regulatory-domain: GB
+      optional: true
+      access-points:
+        {ssid}: {{password: "not a secret"}}
+"""
+
+
+def new_password() -> str:
+    """Return a password for the account; it has a blank and quotes, as a teacher's may."""
+    return f'{secrets.token_hex(8)} "it\'s"'
+
+
+def seed(root: Path, key: str, password: str) -> None:
+    """Write into a root what Imager writes onto a card for cloud-init: name, account, SSH key and Wi-Fi."""
+    folder = root / "var/lib/cloud/seed/nocloud"
+    folder.mkdir(parents=True, exist_ok=True)
+    hashed = subprocess.run(
+        ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    user_data = _USER_DATA.format(hostname=HOSTNAME, account=ACCOUNT, password=hashed, key=key.strip())
+    for name, text in (
+        ("meta-data", f"instance-id: rpi-imager-{secrets.token_hex(6)}\n"),
+        ("network-config", _NETWORK_CONFIG.format(ssid=SSID)),
+        ("user-data", user_data),
+    ):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
