@@ -76,7 +76,7 @@ def pytest_runtest_makereport(
     """Keep passwords out of every report, and write down what came of the test."""
     report = yield
     if pi := _pi_of(item):
-        for password in pi.settings.passwords.values():
+        for password in pi.settings.secrets:
             _hide(password, report)
         _note(_check(item, pi), report, call, pi)
     return report
@@ -162,7 +162,7 @@ def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], 
         check.outcome, check.reason = FAILS, _reason(call)
     elif report.skipped and check.outcome != FAILS:
         check.outcome, check.reason = NOT_ASKED, _reason(call)
-    for password in pi.settings.passwords.values():
+    for password in pi.settings.secrets:
         check.reason = check.reason.replace(password, "(the password)")
 
 

@@ -23,7 +23,8 @@ UNREACHABLE = [
     ("ssh: connect to host pi07.local port 22: Connection refused", "does not answer"),
     ("ssh: connect to host pi07.local port 22: No route to host", "does not answer"),
     ("Connection timed out during banner exchange", "does not answer"),
-    ("sudo password is required", "sudo"),
+    ("sudo password is required", "none was given"),
+    ("sudo password is incorrect", "does not take"),
     ("EOF on stream; last 100 lines received:\n", "lost on the way"),
 ]
 FAILED = [
@@ -63,7 +64,10 @@ FAILED = [
         "The mirror b does not answer",
     ),
     ({"msg": "Failed to fetch http://a/x  Error writing to output file (28: No space left on device)"}, "card is full"),
-    ({"msg": "Missing sudo password"}, "sudo"),
+    ({"msg": "Task failed: Missing sudo password"}, "none was given"),
+    ({"msg": "Task failed: Incorrect sudo password"}, "does not take"),
+    ({"msg": "Task failed: error occurred on host raspberrypi: sudo password is incorrect"}, "does not take"),
+    ({"msg": "non-zero return code", "stderr": "sudo: a password is required"}, "none was given"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
     ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),
     ({"censored": "the output has been hidden"}, "password is in it"),

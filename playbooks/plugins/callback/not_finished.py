@@ -26,6 +26,19 @@ OTHERWISE = "If that does not help: is the mirror's address in its /etc/apt righ
 OFFLINE = "In a school without the Internet: `make fetch` where it is, then this."
 # An address that apt could not fetch from (its host is \1), up to the next one.
 FETCH = r"failed to fetch \w+://([\w.:-]+)(?:(?!failed to fetch).)*?"
+SUDO = (
+    (
+        r"missing sudo password|sudo.{0,10}password is required",
+        "sudo on it wants a password, and none was given.",
+        "Run this at a terminal, which asks for it. See “When sudo wants a password” in the README.",
+    ),
+    (
+        r"incorrect sudo password|sudo password is incorrect",
+        "sudo on it does not take the password that was given.",
+        "Run this again with the right one: that of the account that you log in with, as chosen in Raspberry Pi Imager."
+        " See “When sudo wants a password” in the README.",
+    ),
+)
 # What SSH, or mitogen in its stead, says when it does not get to a Pi; why that is, and what to do. The first that
 # matches counts.
 NO_CONNECTION = (
@@ -40,11 +53,7 @@ NO_CONNECTION = (
         "Its SSH host key has changed: the card was flashed anew, or it is another Pi.",
         f"`ssh-keygen -R {{known}}`. {AGAIN}",
     ),
-    (
-        r"sudo.{0,20}password|password.{0,20}sudo",
-        "Its account may not use sudo without a password.",
-        "Run this with `--ask-become-pass`.",
-    ),
+    *SUDO,
     (
         r"permission denied|ssh password|ssh authentication|too many authentication failures",
         "It does not let you in: it wants a password, or another key.",
@@ -65,11 +74,7 @@ NO_CONNECTION = (
 # The same of a task that failed; \1 and \2 are what the pattern found.
 FAILED = (
     (r"^(?:\S+ )?([^:]+), (?:and|so) nothing was changed on it: (.+)$", r"It \1.", r"\2"),
-    (
-        r"missing sudo password|sudo.{0,20}password is required|incorrect sudo password",
-        "Its account may not use sudo without a password.",
-        "Run this with `--ask-become-pass`.",
-    ),
+    *SUDO,
     (r"no space left on device|disk quota exceeded", "Its card is full.", f"Make room, or take a larger card. {AGAIN}"),
     (
         r"read-only file system|input/output error",

@@ -1,6 +1,14 @@
-"""How a play goes from task to task: mitogen's way where mitogen is installed, Ansible's own otherwise."""
+"""How a play goes from task to task: mitogen's way where mitogen is installed, Ansible's own otherwise.
+
+Where sudo on a Pi wants a password and none was given, it is asked for at the terminal, and the task is done again.
+"""
 
 from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from typing import Any, ClassVar
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
@@ -10,15 +18,86 @@ short_description: mitogen's linear strategy where it is installed, Ansible's ot
 description:
   - Under stock Ansible each task starts a Python on the Pi, which costs a Pi Zero about ten seconds. mitogen starts one
     and keeps it.
+  - Where sudo wants a password, none was given (C(ansible_become_password), C(--ask-become-pass)), and somebody sits at
+    the terminal, it is asked for once and tried on each Pi that wants one.
 author: The mynn-pi authors
 """
 
 try:
-    from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule
+    from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule as Base
 except ImportError:
+    Base = Linear
 
-    class StrategyModule(Linear):  # type: ignore[no-redef]
-        """Ansible's own way."""
+TRIES = 3  # as sudo itself
+# What Ansible and mitogen say at the end of a refused task's message.
+MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
+INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
+
+
+class StrategyModule(Base):  # type: ignore[misc]
+    """One task after another, and a question where sudo wants a password."""
+
+    # Of the whole run, which may have many plays: what was typed; by Pi, how much of it was tried and how often asked.
+    typed: ClassVar[list[str]] = []
+    tried: ClassVar[Counter[str]] = Counter()
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def _process_pending_results(
+        self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
+    ) -> list[Any]:
+        """Take results one by one, so that none goes by unseen that sudo refused for want of a password."""
+        self._process_rpc_queue()
+        processed: list[Any] = []
+        most = 1 if one_pass else max_passes
+        while self._results and (most is None or len(processed) < most):
+            if not self._try_a_password(self._results[0]):
+                processed += super()._process_pending_results(iterator, one_pass=True)
+        return processed
+
+    def _try_a_password(self, result: Any) -> bool:
+        """Queue the task of a refused result again, with a password; tell whether that was done."""
+        host, task = result.host, result.task
+        said = str(result.utr.msg or "").strip()
+        known = self.tried[host.name] > 0  # what was refused was typed here; another's was given by a setting
+        refused = MISSING.search(said) or (known and INCORRECT.search(said))
+        if not refused or task.delegate_to or not self._next_password(result):
+            return False
+        self._results.popleft()
+        password = self.typed[self.tried[host.name]]
+        self.tried[host.name] += 1
+        self._variable_manager.set_nonpersistent_facts(host.name, {"ansible_become_password": password})
+        queued = self._queued_task_cache[(host.name, task._uuid)]
+        self._pending_results -= 1  # it counts again once it is queued
+        variables = {**queued["task_vars"], "ansible_become_password": password}
+        self._queue_task(queued["host"], queued["task"], variables, queued["play_context"])
+        return True
+
+    def _next_password(self, result: Any) -> bool:
+        """Tell whether there is a password that was not tried on this Pi; ask for one if need be."""
+        name = result.host.name
+        if self.tried[name] < len(self.typed):
+            return True
+        if self.asked[name] == TRIES or not sys.stdin.isatty():
+            return False
+        self.asked[name] += 1
+        if self.tried[name]:
+            self._display.display(f"\nsudo on {name} does not take that password.")
+        elif name == "localhost":
+            self._display.display("\nsudo on this computer wants your password.")
+        else:
+            variables = self._queued_task_cache[(name, result.task._uuid)]["task_vars"]
+            account = variables.get("ansible_user") or "the account that you log in with"
+            self._display.display(
+                f"\nsudo on {name} wants the password of {account}, the one that was chosen in Raspberry Pi Imager.\n"
+                "It is used for all Pis of this run that want one, and kept nowhere."
+            )
+        try:
+            password = self._display.prompt("Password (not shown): ", private=True)
+        except EOFError:
+            password = ""
+        if password:
+            self.typed.append(password)
+        return bool(password)
 
 
 __all__ = ["StrategyModule"]

@@ -202,7 +202,7 @@ def in_words(name: str, said: str) -> str:
     """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
     last = said.strip().splitlines()[-1] if said.strip() else "no answer"
     if "sudo" in said or "become" in said:
-        return f"{name} wants a password for sudo ({last}): allow {name}'s account sudo without one."
+        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the README."
     return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
 
 

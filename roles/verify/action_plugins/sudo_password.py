@@ -1,0 +1,19 @@
+"""The password that sudo on a Pi wants, for the tests, which come over SSH by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Become root once, so that a missing or wrong password shows, and return the one that was taken; empty: none."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return ``password``, wherever Ansible has it from: a variable, `--ask-become-pass`, or the terminal."""
+        super().run(tmp, task_vars)
+        answer: dict[str, Any] = self._execute_module("ansible.builtin.ping", task_vars=task_vars)
+        if answer.get("failed"):
+            return answer
+        return {"password": self._play_context.become_pass or "", "_ansible_no_log": True}
