@@ -61,10 +61,11 @@ ansible_facts:
         C(epoch) (its clock, seconds), C(clock_set) (by NTP),
         C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed),
         C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
-        C(installed) (of the packages asked for), C(dpkg_faults) (what a power cut left of dpkg and apt that needs a
-        repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required), C(account),
-        C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address, or
-        empty where nothing answers), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
+        C(installed) (of the packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut
+        left of dpkg and apt that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched),
+        C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for),
+        C(apt_proxy) (its address, or empty where nothing answers), C(apt_direct) (hosts that it does not fetch from,
+        as C(no_proxy) has them).
       type: dict
 """
 
@@ -91,6 +92,11 @@ def installed(names: list[str]) -> list[str]:
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
     lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     return [line.split()[0] for line in lines if line.endswith(" installed")]
+
+
+def cloud_init() -> bool:
+    """Whether cloud-init runs at each boot."""
+    return Path("/usr/bin/cloud-init").exists() and not Path("/etc/cloud/cloud-init.disabled").exists()
 
 
 def has_key(account: str) -> bool:
@@ -174,6 +180,7 @@ def main() -> None:
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": installed(module.params["packages"]) if is_debian else [],
         "package_count": sum(package.installed for package in packages),
+        "cloud_init": cloud_init(),
         "dpkg_faults": faults[:MOST_FAULTS],
         "apt_archives": any(database.archives.glob("*.deb")),
         "reboot_required": Path("/run/reboot-required").exists(),
