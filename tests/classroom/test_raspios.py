@@ -93,7 +93,7 @@ class Eavesdropper:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._over.wait(0.2):
             self.looks += 1
             for process in Path("/proc").glob("[0-9]*"):
                 for name in ("cmdline", "environ"):

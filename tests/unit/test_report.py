@@ -118,6 +118,11 @@ def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
     assert "of 447 MB" in page
 
 
+def test_a_pi_that_wants_a_password_for_sudo_says_so(run: Any) -> None:
+    page = run(pi01={"url": "http://pi01.local:8888", "state": {}, "lost": "Task failed: Missing sudo password"})
+    assert "sudo on pi01 wants a password" in page
+
+
 def test_each_student_has_an_address(run: Any) -> None:
     page = run(pi01=told(servers={"am": True, "pm": True}))
     assert 'am: <a href="http://pi01.local:8888">' in page
