@@ -21,7 +21,9 @@ FOLDER = pathlib.Path("/srv/mynn-test")
 class Mirror(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         suite, _, name = self.path.strip("/").partition("/")
-        trouble = "" if suite == "well" else (FOLDER / "trouble").read_text().strip()
+        trouble = (FOLDER / "trouble").read_text().strip()
+        if suite == "well" and trouble != "emptied":
+            trouble = ""
         packages = (FOLDER / "Packages").read_bytes()
         promised = packages + b"\n" * (trouble == "misfit")
         digest = hashlib.sha256(promised).hexdigest()
@@ -34,7 +36,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
             "new.deb": (FOLDER / "new.deb").read_bytes(),
         }
         body = files.get(name.removeprefix("./"))
-        if body is None or trouble == "gone":
+        if body is None or trouble == "gone" or trouble == "emptied" and name.endswith(".deb"):
             self.send_error(404)
             return
         self.send_response(200)
@@ -64,7 +66,7 @@ def trouble(classroom: Classroom, kind: str) -> None:
     """Let the mirror be in a trouble, or in none (WELL).
 
     gone: it answers 404; misfit: its index is not what its Release file says; silent: it takes connections and answers
-    nothing; unknown: its name cannot be resolved.
+    nothing; unknown: its name cannot be resolved; emptied: its lists are well, but it does not have the package.
     """
     host = "mirror.invalid" if kind == "unknown" else "127.0.0.1"
     suites = {"main": host, "updates": host, "security": host, WELL: "127.0.0.1"}
