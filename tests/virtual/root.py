@@ -8,7 +8,9 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import raspios
@@ -56,36 +58,65 @@ echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
 chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
 """
 # By system: the packages and what is done at the end.
-_RECIPES = {
+_SYSTEMS = {
     "debian": (_PACKAGES, _CUSTOMIZE + _MAKE_ACCOUNT),
     "raspios": (_PACKAGES + raspios.PACKAGES, _CUSTOMIZE + raspios.CUSTOMIZE),
 }
 
 
-def ensure_root(suite: str, cache: Path, group: Group, system: str = "debian") -> Path:
-    """Return the folder of a complete root of ``suite``, made if it is missing or its recipe has changed.
+@dataclass(frozen=True)
+class Recipe:
+    """What mmdebstrap makes a root of."""
+
+    kind: str  # the suite, with the system before it unless it is Debian: raspios-trixie
+    suite: str
+    packages: tuple[str, ...]
+    customize: str  # a shell script, with the new root as $1
+    sources: list[str]
+    settings: list[str]
+
+    @property
+    def name(self) -> str:
+        """The kind and a hash: another recipe has another name."""
+        parts = [self.suite, list(self.packages), self.customize, self.sources, self.settings]
+        return f"{self.kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+
+    def command(self, target: Path, script: Path, mode: str = "root") -> list[str | Path]:
+        """Return the words that make a root, as a folder or a tar; ``script`` is a file that holds ``customize``."""
+        words: list[str | Path] = ["mmdebstrap", f"--mode={mode}", "--variant=minbase"]
+        words += [f"--include={','.join(self.packages)}"]
+        words += [f"--aptopt={line}" for line in self.settings]
+        words += [f'--customize-hook=sh {shlex.quote(str(script))} "$1"', self.suite, target, *self.sources]
+        return words
+
+
+def recipe_of(suite: str, system: str) -> Recipe:
+    """Return the recipe of a system's suite, from the mirrors of this host."""
+    kind = suite if system == "debian" else f"{system}-{suite}"
+    return Recipe(kind, suite, *_SYSTEMS[system], apt_sources(suite), apt_settings())
+
+
+def ensure_root(recipe: Recipe, cache: Path, group: Group) -> Path:
+    """Return the folder of a complete root, made if it is missing or its recipe has changed.
 
     What runs to make it belongs to ``group``, so that it can be found and ended.
     """
-    settings = apt_settings()
-    sources = apt_sources(suite)
-    recipe = [suite, *_RECIPES[system], sources, settings]
-    kind = suite if system == "debian" else f"{system}-{suite}"
-    root = cache / f"{kind}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
+    root = cache / recipe.name
     if root.is_dir():
         return root
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{kind}.lock").open("w") as lock:
-        _wait_for(lock.fileno(), kind)
+    with (cache / f"{recipe.kind}.lock").open("w") as lock:
+        wait_for(lock.fileno(), recipe.kind)
         if root.is_dir():
             return root
-        _remove_others(kind, cache)
-        with stage(f"Making the root of {kind} with mmdebstrap in {root} (once)"):
-            _make(suite, root, _RECIPES[system], sources, settings, group, lock.fileno())
+        _remove_others(recipe.kind, cache)
+        with stage(f"Making the root of {recipe.kind} with mmdebstrap in {root} (once)"):
+            _make(recipe, root, group, lock.fileno())
     return root
 
 
-def _wait_for(lock: int, kind: str) -> None:
+def wait_for(lock: int, kind: str) -> None:
+    """Take the lock; say so when another process has it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -93,33 +124,21 @@ def _wait_for(lock: int, kind: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _make(
-    suite: str,
-    root: Path,
-    recipe: tuple[tuple[str, ...], str],
-    sources: list[str],
-    settings: list[str],
-    group: Group,
-    lock: int,
-) -> None:
-    packages, script = recipe
+def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
     partial = root.with_name(root.name + ".partial")
     customize = root.with_name(root.name + ".customize")
-    customize.write_text(script)
+    customize.write_text(recipe.customize)
     scratch = root.with_name(root.name + ".tmp")
     scratch.mkdir()
     # In a mount namespace of its own, so that its mounts go with it when it is killed.
-    argv: list[str | Path] = ["unshare", "--mount", "mmdebstrap", "--mode=root", "--variant=minbase"]
-    argv += [f"--include={','.join(packages)}"]
-    argv += [f"--aptopt={line}" for line in settings]
-    argv += [f'--customize-hook=sh {customize} "$1"', suite, partial, *sources]
+    argv = ["unshare", "--mount", *recipe.command(partial, customize)]
     group.make()
     # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
     os.set_inheritable(lock, True)
     run(
         group.entering(argv),
-        doing=f"Making {root.name}",
-        log=root.with_name(f"{root.name.rpartition('-')[0]}.log"),
+        doing=f"Making the root of {recipe.kind}",
+        log=root.with_name(f"{recipe.kind}.log"),
         pass_fds=(lock,),
         env={**os.environ, "TMPDIR": str(scratch)},
     )
