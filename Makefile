@@ -8,6 +8,8 @@ FLEET ?= 1
 SUITE ?= trixie
 # What they run: debian, or raspios: as a card that Raspberry Pi Imager makes. (Not ?=: OS is in some environments.)
 OS = debian
+# What they are: container, vm (a virtual machine), or auto: vm where containers are not possible.
+KIND ?= auto
 # Whose Pis `make site`, `make verify` and their like are about: the demo's, or INVENTORY=inventory.ini for your own.
 INVENTORY ?= build/virtual/inventory.ini
 
@@ -36,8 +38,8 @@ export PYTHON_WANTED
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm, OS=raspios)
-	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE) --os $(OS)
+demo: .venv/ready compiler  ## virtual Pis come up, are provisioned, verified, and can be browsed to (FLEET=3, SUITE=bookworm, KIND=vm, OS=raspios)
+	@python -m tests.classroom.demo --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS)
 
 demo-stop:  ## the virtual Pis end, and nothing of them stays
 	@$(VIRTUAL) down
@@ -155,7 +157,8 @@ lock: .venv/ready  ## requirements.txt and the Pis' requirements anew, at today'
 	        --output-file roles/python/files/requirements-$${suite%:*}.txt || exit; \
 	done
 
-clean: demo-stop  ## everything that was built goes; passwords, certificates, reports and students' work in dist/ stay
+clean:  ## everything that was built goes; passwords, certificates, reports and students' work in dist/ stay
+	@$(VIRTUAL) down --wait
 	rm -rf .venv build
 
 .venv/ready: requirements.txt

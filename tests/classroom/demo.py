@@ -33,13 +33,14 @@ def main() -> None:
     parser.add_argument("--fleet", type=int, default=1, help="how many Pis")
     parser.add_argument("--suite", default="trixie", help="trixie (Debian 13) or bookworm (Debian 12)")
     parser.add_argument("--os", default="debian", help="debian or raspios")
+    parser.add_argument("--kind", default="auto", help="container, vm, or auto: vm where containers are not possible")
     options = parser.parse_args()
     classroom = Classroom(Fleet())
     times: dict[str, float] = {}
     settings = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")) or {}
     doors = dict(enumerate(settings.get("notebooks_students", ["student"]), 8888))
     up = ["/usr/bin/python3", "-m", "tests.virtual", "up", "--fleet", str(options.fleet), "--suite", options.suite]
-    up += ["--os", options.os, "--publish", ",".join(map(str, doors))]
+    up += ["--kind", options.kind, "--os", options.os, "--publish", ",".join(map(str, doors))]
     stage("Virtual Pis come up", up, times)
     stage("playbooks/site.yml provisions them over SSH", classroom.command("site"), times)
     stage("playbooks/verify.yml asks each whether it is what it should be", classroom.command("verify"), times)

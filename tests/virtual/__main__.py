@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ from . import fleet
 from .board import ADDRESS, FOLDER, Board
 from .errors import VirtualError
 from .host import PROJECT, become_root, cache_folder
+from .privileges import choose_kind
 from .shell import say, warn
 from .state import Settings, State
 
@@ -41,7 +43,10 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    main = Parser(prog="python3 -m tests.virtual", description="Virtual Pis: containers that are reached over SSH.")
+    main = Parser(
+        prog="python3 -m tests.virtual",
+        description="Virtual Pis that are reached over SSH.",
+    )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     every = Parser(add_help=False)
     every.add_argument(
@@ -53,6 +58,12 @@ def parser() -> Parser:
     )
     up = commands.add_parser("up", parents=[every], help="start a fleet, or carry on with the one that is there")
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
+    up.add_argument(
+        "--kind",
+        default="container",
+        help="container (the default), vm (a virtual machine, where nothing is privileged), "
+        "or auto: vm where containers are not possible",
+    )
     up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
     up.add_argument(
         "--os", default="debian", help="debian (the default) or raspios, as Raspberry Pi Imager makes a card of it"
@@ -64,6 +75,8 @@ def parser() -> Parser:
         help="ports of a Pi that are reached at its address, with commas between (default: 8888)",
     )
     up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="added to each round trip of SSH")
+    up.add_argument("--accel", default="auto", help="of a vm: kvm, tcg (plain emulation), or auto (the default)")
+    up.add_argument("--clock", default="", metavar="DATE", help="what a vm's clock shows when it is switched on")
     up.add_argument(
         "--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: 127.77.0.0)"
     )
@@ -74,7 +87,8 @@ def parser() -> Parser:
         metavar="FOLDER",
         help="where the roots are kept (default: virtual/ in MYNN_CACHE or in ~/.cache/mynn-pi)",
     )
-    commands.add_parser("down", parents=[every], help="remove the fleet and all that it left behind")
+    down = commands.add_parser("down", parents=[every], help="remove the fleet and all that it left behind")
+    down.add_argument("--wait", action="store_true", help="until its disks are deleted")
     listing = commands.add_parser("list", parents=[every], help="show each Pi and how it is")
     listing.add_argument("--json", action="store_true", help="for a program")
     for deed, text in DEEDS.items():
@@ -137,24 +151,39 @@ def do(arguments: list[str]) -> None:
         do_board(options)
         return
     state = State(options.state)
-    full = [*arguments, "--state", str(state.folder)]
     if options.command == "up":
-        settings = Settings(
-            options.suite, options.address, ports(options.publish), options.delay_ms, os=options.os
-        ).check()
-        cache = (options.cache or cache_folder() / "virtual").resolve()
-        fleet.check_size(options.fleet)
-        make_folders(state.folder, cache)  # by the caller: made by root, build/ would be closed to them
-        become_root([*full, "--cache", str(cache)])
-        fleet.up(state, settings, options.fleet, cache)
+        do_up(options, state, arguments)
         return
-    become_root(full)
+    if state.needs_root():
+        become_root([*arguments, "--state", str(state.folder)])
     if options.command == "down":
-        fleet.down(state)
+        fleet.down(state, options.wait)
     elif options.command == "list":
         fleet.show(state, options.json)
     else:
         fleet.act(state, options.command, options.name)
+
+
+def do_up(options: argparse.Namespace, state: State, arguments: list[str]) -> None:
+    """Start a fleet; virtual machines need no root for that."""
+    auto = options.kind == "auto"
+    settings = Settings(
+        suite=options.suite,
+        address=options.address,
+        publish=ports(options.publish),
+        delay_ms=options.delay_ms,
+        os=options.os,
+        kind="container" if auto else options.kind,
+        accel=options.accel,
+        clock=options.clock,
+    ).check()
+    cache = (options.cache or cache_folder() / "virtual").resolve()
+    fleet.check_size(options.fleet)
+    make_folders(state.folder, cache)  # by the caller: made by root, build/ would be closed to them
+    kind = choose_kind(state) if auto else settings.kind
+    if kind != "vm" or state.needs_root():
+        become_root([*arguments, "--state", str(state.folder), "--cache", str(cache), "--kind", kind])
+    fleet.up(state, replace(settings, kind=kind), options.fleet, cache)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,15 @@ then handed it to the host's kernel, which goes on. Cards that lose what they ac
 import ctypes
 import json
 import os
-import signal
-import subprocess
-import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .card import Card
+from .emulated import Emulated, forwarding
 from .errors import VirtualError
 from .fleet import locked
-from .host import PROJECT, PYTHON
-from .pi import Pi
-from .shell import run, spawn, stage
+from .host import PROJECT
+from .shell import run, stage
 from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
@@ -59,16 +55,18 @@ class Settings:
     name: str = ""
 
 
-class Board(Pi):
+class Board(Emulated):
     """A board, with its card, in a state folder; the host reaches its SSH at port 2222, its notebooks at 8888."""
+
+    kind = "board"
 
     def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS) -> None:
         self.state, self._fresh = State(folder), Settings(image="", address=address)
-        self.settings_file = self.state.folder / "board.json"
-        self.card = Card(self.state.folder / "card.img")
-        self.log = self.state.folder / "log"
-        self.console = self.state.folder / "console"
-        self.process_file = self.state.folder / "pid"
+        self.folder = self.state.folder
+        self.settings_file = self.folder / "board.json"
+        self.card = Card(self.folder / "card.img")
+        self.log = self.folder / "log"
+        self.console = self.folder / "console"
         # As the firmware writes it into the device tree; each board has its own.
         self.serial = self.state.prefix.removeprefix("mynn-").rjust(16, "0")
         self._take(self._stored())
@@ -79,10 +77,6 @@ class Board(Pi):
     def inventory(self) -> Path:
         """Ansible's inventory of this board, with the group ``pis``."""
         return self.state.inventory
-
-    def status(self) -> str:
-        """Return running or stopped."""
-        return "running" if self._process() else "stopped"
 
     def facts(self) -> dict[str, str]:
         """Return what the Pi wrote onto the card for its teacher: this-pi.txt, by label in lower case.
@@ -146,8 +140,7 @@ class Board(Pi):
             if not self.settings.image:
                 raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
             self._save(replace(self.settings, icount=icount))
-            process = spawn([PYTHON, "-m", "tests.virtual.operate", self.state.folder], log=self.log, cwd=PROJECT)
-            self.process_file.write_text(f"{process}\n")
+            self.power_on()
 
     def meet(self) -> None:
         """Learn the host key and the name that the Pi gave itself, and write the inventory."""
@@ -160,24 +153,7 @@ class Board(Pi):
 
     def stop(self, patience: float = 240) -> None:
         """Shut the Pi down in order."""
-        if not self._process():
-            return
-        with suppress(subprocess.TimeoutExpired):  # it may be off before it has answered
-            self.ssh("sudo systemctl --no-block poweroff")
-        deadline = time.monotonic() + patience
-        while self._process():
-            if time.monotonic() > deadline:
-                raise VirtualError(f"{self.name} was told to power off and still runs after {patience:.0f} s.")
-            time.sleep(0.2)
-
-    def kill(self) -> None:
-        """Cut the power."""
-        process = self._process()
-        if not process:
-            return
-        os.killpg(process, signal.SIGKILL)
-        while self._process():
-            time.sleep(0.02)
+        self.power_off(patience)
 
     def down(self) -> None:
         """Leave nothing of the board: no process, no card, no key."""
@@ -185,7 +161,7 @@ class Board(Pi):
             self.kill()
             state = self.state
             kept = [state.key, state.key.with_suffix(".pub"), state.known_hosts, state.inventory, self.settings_file]
-            kept += [self.card.path, self.card.path.with_suffix(".partial"), self.log, self.console, self.process_file]
+            kept += [self.card.path, self.card.path.with_suffix(".partial"), self.log, self.console]
             for file in [*kept, *self._boot_files()]:
                 file.unlink(missing_ok=True)
             if not any(state.folder.iterdir()):
@@ -211,15 +187,6 @@ class Board(Pi):
         partial.replace(self.settings_file)
         self._take(settings)
 
-    def _process(self) -> int:
-        """Return the process that runs the board, or 0: it is not running."""
-        try:
-            process = int(self.process_file.read_text())
-            words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return 0
-        return process if os.fsencode(self.state.folder) in words else 0  # others may have that number by now
-
     def _boot_files(self) -> tuple[Path, Path, Path]:
         folder = self.state.folder
         return folder / "kernel", folder / "initramfs", folder / "device-tree"
@@ -236,8 +203,7 @@ class Board(Pi):
         # The board's only network is on its USB, which a Zero's device tree leaves to the cable: it must be the host.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
-        forwards = [(SSH_PORT, 22), (NOTEBOOKS, NOTEBOOKS)]
-        network = "".join(f",hostfwd=tcp:{settings.address}:{outer}-:{inner}" for outer, inner in forwards)
+        network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS})
         return [
             *["qemu-system-arm", "-machine", "raspi0", "-nodefaults", "-display", "none"],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
@@ -247,7 +213,6 @@ class Board(Pi):
             # 1,700 times a second, whether the network is up or not: 88 s from power to a page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
             *["-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"],
-            *["-qmp", "stdio", "-no-reboot"],
             # In both cases only instructions make time pass. Otherwise an alarm of a few microseconds is often set too
             # late on a busy host, and to QEMU's timer that is one 71 minutes ahead: the board stands still.
             *["-icount", "shift=0" if settings.icount else "shift=auto"],

@@ -35,6 +35,9 @@ class Fleet:
         publish: Iterable[int] = (8888,),
         delay_ms: float = 0,
         system: str = "debian",
+        kind: str = "container",
+        accel: str = "auto",
+        clock: str = "",
     ) -> None:
         """Have so many Pis running, each of which has let somebody log in over SSH."""
         self._do(
@@ -49,6 +52,12 @@ class Fleet:
             ",".join(map(str, publish)),
             "--delay-ms",
             str(delay_ms),
+            "--kind",
+            kind,
+            "--accel",
+            accel,
+            "--clock",
+            clock,
             "--address",
             self.address,
         )
@@ -58,7 +67,7 @@ class Fleet:
         self._do("down")
 
     def list(self) -> list[dict[str, object]]:
-        """Return name, status, address, ssh_port, ports, suite, os and delay_ms of each Pi."""
+        """Return name, status, address, ssh_port, ports, kind, suite, os and delay_ms of each Pi."""
         listed: list[dict[str, object]] = json.loads(self._do("list", "--json", quiet=True))
         return listed
 

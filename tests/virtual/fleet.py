@@ -3,19 +3,24 @@
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .disk import ensure_disk
 from .errors import VirtualError
-from .host import cache_folder, ensure_packages, ensure_watches, own
-from .machine import MEMORY_MIB, Machine, remove_outside
+from .host import ensure_packages, ensure_watches, own
+from .machine import Machine, remove_outside
+from .member import MEMORY_MIB, Member
 from .mounts import mounts_below, unmount_below
-from .root import ensure_root
+from .remove import remove_later, remove_leftovers
+from .root import ensure_root, recipe_of
 from .shell import say, stage
 from .state import LARGEST_FLEET, SSH_PORT, Settings, State, address_at, name_of
+from .vm import Vm
+
+_KINDS: dict[str, type[Member]] = {"container": Machine, "vm": Vm}
 
 
 @contextmanager
@@ -58,89 +63,100 @@ def check_size(size: int) -> None:
         raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
 
 
-def up(state: State, wanted: Settings, size: int, cache: Path | None = None) -> None:
+def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
     """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
-    ensure_packages()
+    ensure_packages(wanted.kind)
     with locked(state):
         began = time.monotonic()
         own(state.folder)
-        (state.group / "build").kill()  # an `up` that was killed may have left its mmdebstrap
-        if state.exists():
-            settings, root = state.load()
-            if settings.suite != wanted.suite:
-                raise VirtualError(
-                    f"The fleet in {state.folder} is Debian {settings.suite}, not {wanted.suite}; "
-                    "run `make demo-stop` first."
-                )
-            if settings.os != wanted.os:
-                raise VirtualError(
-                    f"The fleet in {state.folder} is of {settings.os}, not {wanted.os}; run `make demo-stop` first."
-                )
-            if settings.address != wanted.address:
-                raise VirtualError(
-                    f"The fleet in {state.folder} is at {settings.address}, not {wanted.address}; "
-                    "run `make demo-stop` first."
-                )
-        if not state.numbers():  # with disks, it is the root that they lie over, or none
-            root = ensure_root(wanted.suite, cache or cache_folder() / "virtual", state.group / "build", wanted.os)
-        state.save(wanted, root)
+        remove_leftovers(state.folder)
+        lower = _lower(state, wanted, cache)
+        state.save(wanted, lower)
         state.ensure_key()
         numbers = sorted({*state.numbers(), *range(1, size + 1)})
-        ensure_watches(len(numbers))
+        if wanted.kind == "container":
+            ensure_watches(len(numbers))
         if len(numbers) > size:
             say(f"There are {len(numbers)} already: all are kept (`down` removes them).")
-        machines = [Machine(state, wanted, root, number) for number in numbers]
-        started = _start(machines)
+        members = [_KINDS[wanted.kind](state, wanted, lower, number) for number in numbers]
+        started = _start(members)
         state.write_known_hosts(wanted, numbers)
-        state.write_inventory({name_of(number): address_at(wanted.address, number) for number in numbers})
+        addresses = {name_of(number): address_at(wanted.address, number) for number in numbers}
+        state.write_inventory(addresses, _KINDS[wanted.kind].inventory_settings)
         if started:
             with stage(f"Waiting for SSH on {_names(started)}"):
-                for machine in started:
-                    machine.wait_for_ssh()
+                for member in started:
+                    member.wait_for_ssh(member.patience)
         say(
-            f"{len(machines)} virtual {'Pi' if len(machines) == 1 else 'Pis'} of {_system(wanted)}, "
+            f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {_system(wanted)}, "
             f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
         )
         if state.group_vars.exists():
             say(f"The password that sudo wants is in {state.group_vars}: without this file, Ansible asks for it.")
 
 
-def _start(machines: list[Machine]) -> list[Machine]:
+def _lower(state: State, wanted: Settings, cache: Path) -> Path:
+    """Return what the Pis' disks lie over: what those that are there do, or the newest."""
+    if wanted.kind == "container":
+        (state.group / "build").kill()  # an `up` that was killed may have left its mmdebstrap
+    if state.exists():
+        settings, lower = state.load()
+        for what, there, asked in (
+            ("kind", settings.kind, wanted.kind),
+            ("suite", settings.suite, wanted.suite),
+            ("system", settings.os, wanted.os),
+            ("address", settings.address, wanted.address),
+        ):
+            if there != asked:
+                raise VirtualError(
+                    f"The fleet in {state.folder} has the {what} {there}, not {asked}; run `make demo-stop` first."
+                )
+        if state.numbers():
+            return lower
+    state.save(wanted, Path())  # whoever clears up after us knows by it what there may be
+    recipe = recipe_of(wanted.suite, wanted.os)
+    if wanted.kind == "vm":
+        return ensure_disk(recipe, cache)
+    return ensure_root(recipe, cache, state.group / "build")
+
+
+def _start(members: list[Member]) -> list[Member]:
     todo = []
-    for machine in machines:
-        status = machine.status()
+    for member in members:
+        status = member.status()
         if status == "frozen":
-            machine.freeze(False)
-        if status in ("running", "frozen") and not machine.settings_changed():
-            machine.plug(True)
+            member.freeze(False)
+        if status in ("running", "frozen") and not member.settings_changed():
+            member.plug(True)
             continue
-        todo.append(machine)
-    kept = [machine for machine in machines if machine not in todo]
+        todo.append(member)
+    kept = [member for member in members if member not in todo]
     if kept:
         say(f"Running already: {_names(kept)}.")
     if todo:
         with stage(f"Starting {_names(todo)}, {MEMORY_MIB} MiB each"):
-            for machine in todo:
-                if machine.status() == "running":
-                    machine.stop()  # it has other settings now
-                machine.ensure_identity()
-                machine.start()
+            for member in todo:
+                if member.status() == "running":
+                    member.stop()  # it has other settings now
+                member.ensure_identity()
+                member.start()
     return todo
 
 
-def down(state: State) -> None:
-    """Leave nothing of the fleet: no process, mount, namespace, control group or disk. The root stays cached."""
+def down(state: State, wait: bool = False) -> None:
+    """Leave nothing of the fleet: no process, mount, namespace, control group or disk. What is cached stays.
+
+    Its disks are deleted behind the scenes, unless ``wait``.
+    """
     with locked(state):
         with stage(f"Removing the fleet in {state.folder}"):
-            processes = len(state.group.members())
-            # First the group: a process may be killed, but cannot leave it.
-            state.group.kill()
-            mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
-            state.group.remove()
-            if mounts_below(state.folder):
-                raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")
+            if state.kind != "container":
+                for number in state.numbers():
+                    Vm(state, Settings(), Path(), number).clean_up()
+            if state.kind != "vm" and os.geteuid() == 0:
+                _remove_containers(state)
             if state.pis.is_dir():
-                shutil.rmtree(state.pis)
+                remove_later(state.pis, state.folder)
             for file in (
                 state.key,
                 state.key.with_suffix(".pub"),
@@ -153,24 +169,35 @@ def down(state: State) -> None:
                 file.unlink(missing_ok=True)
             if state.group_vars.parent.is_dir():
                 state.group_vars.parent.rmdir()
-        say(f"{processes} processes ended, {mounts} mounts taken away.")
+            remove_leftovers(state.folder, wait)
         if not any(state.folder.iterdir()):
             state.folder.rmdir()
 
 
-def machines_of(state: State) -> list[Machine]:
-    """Return the fleet's machines, running or not."""
-    settings, root = state.load()
-    return [Machine(state, settings, root, number) for number in state.numbers()]
+def _remove_containers(state: State) -> None:
+    processes = len(state.group.members())
+    # First the group: a process may be killed, but cannot leave it.
+    state.group.kill()
+    mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
+    state.group.remove()
+    if mounts_below(state.folder):
+        raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")
+    say(f"{processes} processes ended, {mounts} mounts taken away.")
 
 
-def machine_named(state: State, name: str) -> Machine:
-    """Return the machine of that name, or raise a sentence that lists the names there are."""
-    machines = machines_of(state)
-    for machine in machines:
-        if machine.name == name:
-            return machine
-    there = ", ".join(machine.name for machine in machines) or "none"
+def members_of(state: State) -> list[Member]:
+    """Return the fleet's Pis, running or not."""
+    settings, lower = state.load()
+    return [_KINDS[settings.kind](state, settings, lower, number) for number in state.numbers()]
+
+
+def member_named(state: State, name: str) -> Member:
+    """Return the Pi of that name, or raise a sentence that lists the names there are."""
+    members = members_of(state)
+    for member in members:
+        if member.name == name:
+            return member
+    there = ", ".join(member.name for member in members) or "none"
     raise VirtualError(f"There is no {name} in the fleet in {state.folder}; there is: {there}.")
 
 
@@ -178,16 +205,17 @@ def show(state: State, as_json: bool) -> None:
     """Print each Pi, its address and how it is."""
     rows = [
         {
-            "name": machine.name,
-            "status": machine.status(),
-            "address": machine.address,
+            "name": member.name,
+            "status": member.status(),
+            "address": member.address,
             "ssh_port": SSH_PORT,
-            "ports": list(machine.settings.publish),
-            "suite": machine.settings.suite,
-            "os": machine.settings.os,
-            "delay_ms": machine.settings.delay_ms,
+            "ports": list(member.settings.publish),
+            "kind": member.settings.kind,
+            "suite": member.settings.suite,
+            "os": member.settings.os,
+            "delay_ms": member.settings.delay_ms,
         }
-        for machine in (machines_of(state) if state.exists() else [])
+        for member in (members_of(state) if state.exists() else [])
     ]
     if as_json:
         say(json.dumps(rows, indent=2))
@@ -195,39 +223,40 @@ def show(state: State, as_json: bool) -> None:
         say(f"There is no fleet in {state.folder}.")
     else:
         for row in rows:
-            say(f"{row['name']}  {row['status']:8}  {row['address']}:{row['ssh_port']}  {row['os']} {row['suite']}")
+            address = f"{row['address']}:{row['ssh_port']}"
+            say(f"{row['name']}  {row['status']:8}  {address}  {row['kind']}, {row['os']} {row['suite']}")
 
 
 def act(state: State, deed: str, name: str) -> None:
     """Do one of the deeds to the Pi of that name: start, stop, kill, reset, freeze, thaw, unplug, plug."""
-    machine_named(state, name)  # before the lock, which makes the folder
+    member_named(state, name)  # before the lock, which makes the folder
     with locked(state):
-        machine = machine_named(state, name)
-        running = machine.status() in ("running", "frozen")
+        member = member_named(state, name)
+        running = member.status() in ("running", "frozen")
         if deed in ("freeze", "thaw", "unplug", "plug") and not running:
             raise VirtualError(f"{name} is not running, so there is nothing to {deed}; `start {name}` starts it.")
         if deed == "start":
             if not running:
-                machine.start()
-            machine.wait_for_ssh()
+                member.start()
+            member.wait_for_ssh(member.patience)
         elif deed == "stop":
-            machine.stop()
+            member.stop()
         elif deed == "kill":
-            machine.clean_up()
+            member.clean_up()
         elif deed == "reset":
-            machine.reset()
-            machine.start()
-            machine.wait_for_ssh()
+            member.reset()
+            member.start()
+            member.wait_for_ssh(member.patience)
         elif deed in ("freeze", "thaw"):
-            machine.freeze(deed == "freeze")
+            member.freeze(deed == "freeze")
         else:
-            machine.plug(deed == "plug")
-        say(f"{name}: {deed}, {machine.status()} now.")
+            member.plug(deed == "plug")
+        say(f"{name}: {deed}, {member.status()} now.")
 
 
 def _system(settings: Settings) -> str:
     return f"{'Raspberry Pi OS' if settings.os == 'raspios' else 'Debian'} {settings.suite}"
 
 
-def _names(machines: list[Machine]) -> str:
-    return ", ".join(machine.name for machine in machines)
+def _names(members: list[Member]) -> str:
+    return ", ".join(member.name for member in members)

@@ -12,15 +12,27 @@ PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 INSTANCES = 16  # of inotify for each Pi: its systemd, what that starts, and a margin
 
-# A program that is needed, and the Debian package that brings it.
+# By the kind of Pi, a program that is needed, and the Debian package that brings it.
 _PROGRAMS = {
-    "mmdebstrap": "mmdebstrap",
-    "systemd-nspawn": "systemd-container",
-    "pasta": "passt",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "mount": "mount",
+    "container": {
+        "mmdebstrap": "mmdebstrap",
+        "systemd-nspawn": "systemd-container",
+        "pasta": "passt",
+        "ssh": "openssh-client",
+        "ssh-keygen": "openssh-client",
+        "mount": "mount",
+    },
+    "vm": {
+        "mmdebstrap": "mmdebstrap",
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "mke2fs": "e2fsprogs",
+        "ssh": "openssh-client",
+        "ssh-keygen": "openssh-client",
+    },
 }
+# What making a root takes for somebody who is not root.
+_UNPRIVILEGED = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 # Settings of the host's apt that decide whether and how its mirror can be reached.
 _APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")
 
@@ -47,21 +59,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MYNN_CACHE") or Path.home() / ".cache" / "mynn-pi").resolve()
 
 
-def ensure_packages() -> None:
-    """Install the Debian packages that are missing, and say so."""
+def ensure_packages(kind: str) -> None:
+    """Install the Debian packages that are missing for a kind of Pi, and say so."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis run on Debian 12 or 13 on x86-64, which this machine is not.")
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # some shells' root has them not
-    missing = sorted({package for program, package in _PROGRAMS.items() if not shutil.which(program)})
+    is_root = os.geteuid() == 0
+    programs = _PROGRAMS[kind] | ({} if is_root else _UNPRIVILEGED)
+    missing = sorted({package for program, package in programs.items() if not shutil.which(program)})
     if not missing:
         return
+    if not is_root and not shutil.which("sudo"):
+        raise VirtualError(
+            f"The virtual Pis need packages that only root may install: `apt-get install {' '.join(missing)}`."
+        )
+    sudo = [] if is_root else ["sudo", "--"]
     with stage(f"Installing {', '.join(missing)} with apt-get, once"):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "-q", "update"], doing="apt-get update", env=quiet)
+        run([*sudo, "apt-get", "-q", "update"], doing="apt-get update")
+        install = ["-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing]
         run(
-            ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing],
+            [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", *install],
             doing="Installing the packages that the virtual Pis need",
-            env=quiet,
         )
 
 

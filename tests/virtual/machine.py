@@ -1,25 +1,21 @@
-"""One virtual Pi: its disk, its start and end, and what can befall it."""
+"""A virtual Pi that is a container: its disk, its start and end, and what can befall it."""
 
-import json
 import os
 import shutil
 import signal
-import socket
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from . import raspios
 from .errors import VirtualError
 from .host import PROJECT, PYTHON, name_servers
+from .member import MEMORY_MIB, Member
 from .mounts import unmount_below
-from .pi import Pi
 from .shell import run, spawn
-from .state import SSH_PORT, Settings, State, address_at, name_of
+from .state import Settings, State
 
-MEMORY_MIB = 512
 # Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of
 # nobody it is, for nobody logs in, and so nothing is ever mounted over it.
 _NETWORKS = Path("/run/user/65534/netns")
@@ -27,19 +23,15 @@ _NETWORKS = Path("/run/user/65534/netns")
 _OUTSIDE = (_NETWORKS, Path("/run/systemd/nspawn/unix-export"), Path("/run/systemd/nspawn/propagate"))
 
 
-class Machine(Pi):
-    """A virtual Pi of a fleet. Its disk is an overlay over the suite's root."""
+class Machine(Member):
+    """A container that boots systemd. Its disk is an overlay over the suite's root."""
 
     def __init__(self, state: State, settings: Settings, root: Path, number: int) -> None:
-        self.state, self.settings, self.lower = state, settings, root
-        self.name = name_of(number)
-        self.address = address_at(settings.address, number)
+        super().__init__(state, settings, root, number)
         # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway in its network.
         _, x, y, _ = self.address.split(".")
         self.inner_address, self.gateway = f"10.{x}.{y}.{number}", f"10.{x}.{y}.254"
-        self.folder = state.pis / self.name
         self.root = self.folder / "root"
-        self.log = self.folder / "log"
         self.group = state.group / self.name
         self.host_group, self.guest_group = self.group / "host", self.group / "guest"
         self.machine_name = f"{state.prefix}-{self.name}"
@@ -58,41 +50,18 @@ class Machine(Pi):
             return "broken"
         return "frozen" if self.guest_group.is_frozen() else "running"
 
-    def was_started_with(self) -> dict[str, object]:
-        """Return the settings of the last start."""
-        try:
-            loaded = json.loads((self.folder / "started.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return dict(loaded)
-
-    def settings_changed(self) -> bool:
-        """Tell whether the fleet's settings are others now than at this Pi's start."""
-        return bool(self.was_started_with() != json.loads(json.dumps(asdict(self.settings))))
-
     # -- start and end ---------------------------------------------------------------------------------
-
-    def ensure_identity(self) -> None:
-        """Have the folder and the SSH host key, which stay the Pi's when its disk is made anew."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        key = self.folder / "ssh_host_ed25519_key"
-        if not key.with_suffix(".pub").exists():
-            key.unlink(missing_ok=True)
-            run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
-                doing=f"Making the SSH host key of {self.name}",
-            )
 
     def start(self) -> None:
         """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
         self.clean_up()
-        self._check_address()
+        self.check_address()
         self._mount_disk()
         self._seed_disk()
         self.host_group.make()
         self.guest_group.make()
         self.guest_group.cap_memory(MEMORY_MIB)
-        (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
+        self.remember_settings()
         supervisor: list[str | Path] = [PYTHON, "-m", "tests.virtual.supervise", self.state.folder, self.name]
         spawn(self.host_group.entering(supervisor), log=self.log, cwd=PROJECT)
 
@@ -108,12 +77,11 @@ class Machine(Pi):
             time.sleep(0.05)
         self.clean_up()
 
-    def clean_up(self) -> int:
-        """End all that belongs to this Pi, at once; keep its disk. Return how much there was."""
-        count = len(self.group.members())
+    def clean_up(self) -> None:
         self.group.kill()
-        count += unmount_below(self.folder) + remove_outside(self.machine_name)
-        return count + self.group.remove()
+        unmount_below(self.folder)
+        remove_outside(self.machine_name)
+        self.group.remove()
 
     def reset(self) -> None:
         """Throw the disk away; the next start has a fresh one. The Pi must not be running."""
@@ -134,19 +102,6 @@ class Machine(Pi):
                 os.kill(pid, signal.SIGCONT if plugged else signal.SIGSTOP)
 
     # -- steps -----------------------------------------------------------------------------------------
-
-    def _check_address(self) -> None:
-        for port in (SSH_PORT, *self.settings.publish):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.address, port))
-                except OSError as error:
-                    raise VirtualError(
-                        f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
-                        "another fleet may be there: give this one another block, "
-                        "such as --address 127.77.1.0."
-                    ) from None
 
     def _mount_disk(self) -> None:
         if not self.lower.is_dir():
@@ -173,7 +128,7 @@ class Machine(Pi):
             shutil.copy(key, self.root / "etc/ssh" / key.name)
         if self.settings.os == "raspios":
             public_key = self.state.key.with_suffix(".pub").read_text()
-            raspios.seed(self.root, public_key, self.state.ensure_password())
+            raspios.seed(self.root / "var/lib/cloud/seed/nocloud", public_key, self.state.ensure_password())
         else:
             self._let_in()
         identity.write_text(uuid.uuid4().hex + "\n")  # at the end: with it, all is there

@@ -1,46 +1,52 @@
-"""What runs a board: does what the firmware does, then is there until the board powers off or its power is cut.
+"""What runs a board or a virtual machine: there until it powers off, or until its power is cut.
 
-Started by ``Board.switch_on`` as ``python3 -m tests.virtual.operate STATE``. Whoever ends it cuts the board's power.
+Started by ``Emulated.power_on`` as ``python3 -m tests.virtual.operate KIND FOLDER``. Whoever ends it cuts the power.
 """
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 from .board import Board
+from .disk import in_use
+from .emulated import REBOOT, Emulated, events
 from .errors import VirtualError
 from .shell import say
+from .vm import vm_in
 
-REBOOT = "guest-reset"  # why QEMU ends when the guest asks for a reboot
 
-
-def operate(board: Board) -> None:
-    """Run the board until it powers off. A reboot is a start like any other, perhaps of another kernel."""
+def operate(pi: Emulated) -> None:
+    """Run the Pi until it powers off. A reboot is a start like any other, perhaps of another kernel."""
     while True:
         say("starting")
-        words = ["setpriv", "--pdeathsig", "KILL", *board.load()]
-        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as qemu:
-            reason = why_it_ends(qemu)
+        # The title is how it is found.
+        words = ["setpriv", "--pdeathsig", "KILL", *pi.load(), "-name", f"guest={pi.folder}"]
+        words += ["-qmp", "stdio", "-no-reboot"]
+        reason = "without a word"
+        with subprocess.Popen(
+            words, cwd=pi.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as qemu:
+            for event, data in events(qemu):
+                if event == "SHUTDOWN":
+                    reason = data["reason"]
         say(f"QEMU ended with {qemu.returncode}, {reason}")
         if reason != REBOOT:
             break
 
 
-def why_it_ends(qemu: subprocess.Popen[str]) -> str:
-    """Wait for QEMU's end, and return its reason."""
-    assert qemu.stdin and qemu.stdout
-    qemu.stdin.write('{"execute": "qmp_capabilities"}\n')
-    qemu.stdin.flush()
-    reason = "without a word"
-    for message in map(json.loads, qemu.stdout):
-        if message.get("event") == "SHUTDOWN":
-            reason = message["data"]["reason"]
-    return reason
+def main() -> None:
+    """Run the Pi that the command line names."""
+    kind, folder = sys.argv[1], Path(sys.argv[2])
+    if kind == Board.kind:
+        operate(Board(folder))
+        return
+    vm = vm_in(folder)
+    with in_use(vm.lower):
+        operate(vm)
 
 
 if __name__ == "__main__":
     try:
-        operate(Board(Path(sys.argv[1])))
+        main()
     except (VirtualError, OSError) as error:
         say(str(error))

@@ -61,9 +61,8 @@ def new_password() -> str:
     return f'{secrets.token_hex(8)} "it\'s"'
 
 
-def seed(root: Path, key: str, password: str) -> None:
-    """Write into a root what Imager writes onto a card for cloud-init: name, account, SSH key and Wi-Fi."""
-    folder = root / "var/lib/cloud/seed/nocloud"
+def seed(folder: Path, key: str, password: str) -> None:
+    """Write into a folder what Imager writes onto a card for cloud-init: name, account, SSH key and Wi-Fi."""
     folder.mkdir(parents=True, exist_ok=True)
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True

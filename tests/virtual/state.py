@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from .shell import run
 
 LARGEST_FLEET = 200
 SSH_PORT = 2222
+KINDS = ("container", "vm")
+ACCELERATORS = ("auto", "kvm", "tcg")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,10 @@ class Settings:
     """What a fleet was asked to be.
 
     ``address`` is the block's start, such as 127.77.0.0: Pi N is at its Nth address. ``publish`` are the
-    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip. ``os`` is
-    debian or raspios.
+    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip, of
+    containers only. ``os`` is debian or raspios. A virtual machine has two settings of its own: ``accel`` (kvm, tcg:
+    plain emulation, or auto), and ``clock``, the date that its clock shows whenever it is switched on, such as
+    2020-01-01; empty: today's.
     """
 
     suite: str = "trixie"
@@ -38,6 +43,9 @@ class Settings:
     publish: tuple[int, ...] = (8888,)
     delay_ms: float = 0
     os: str = "debian"
+    kind: str = "container"
+    accel: str = "auto"
+    clock: str = ""
 
     def check(self) -> "Settings":
         """Return the settings, or raise a sentence about the first wrong one."""
@@ -63,7 +71,19 @@ class Settings:
                 )
         if not 0 <= self.delay_ms <= 10_000:
             raise VirtualError(f"A delay of {self.delay_ms} ms is not possible; give one from 0 to 10000.")
+        self._check_kind()
         return self
+
+    def _check_kind(self) -> None:
+        for word, known, what in ((self.kind, KINDS, "kind of Pi"), (self.accel, ACCELERATORS, "accelerator")):
+            if word not in known:
+                raise VirtualError(f"There is no {what} {word!r} here; choose one of {', '.join(known)}.")
+        if self.clock and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", self.clock):
+            raise VirtualError(f"The date {self.clock!r} is none; give one such as 2020-01-01.")
+        if self.kind == "container" and (self.accel, self.clock) != ("auto", ""):
+            raise VirtualError("A container has its host's processor and clock; --accel and --clock need --kind vm.")
+        if self.kind == "vm" and self.delay_ms:
+            raise VirtualError("--delay-ms needs --kind container.")
 
 
 class State:
@@ -71,10 +91,10 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute().parent.resolve() / folder.name
-        if not re.fullmatch(r"[\w./+@=~-]+", str(self.folder)):
+        if not re.fullmatch(r"[\w ./+@=~-]+", str(self.folder)):
             raise VirtualError(
-                f"The state folder {self.folder} has a blank or a special character in its path, "
-                "which overlay mounts and SSH cannot take; choose another with --state."
+                f"The path {str(self.folder)!r} has a special character, which mounts and SSH cannot take: "
+                "give the project's folder a name of letters, digits, blanks and hyphens."
             )
         self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
         self.group = Group(self.prefix)
@@ -85,6 +105,18 @@ class State:
         self.pis = self.folder / "pis"
         # Settings that Ansible reads beside the inventory: the password that sudo wants, where it wants one.
         self.group_vars = self.folder / "group_vars/pis.yml"
+
+    @property
+    def kind(self) -> str:
+        """The kind of the Pis that are here; empty: there is no fleet, or nobody knows."""
+        try:
+            return self.load()[0].kind
+        except VirtualError:
+            return ""
+
+    def needs_root(self) -> bool:
+        """Tell whether there is a fleet here that was started by root, so that only root can do something to it."""
+        return self.exists() and self.settings_file.stat().st_uid == 0
 
     def exists(self) -> bool:
         """Tell whether a fleet was ever started here."""
@@ -146,17 +178,17 @@ class State:
         self.known_hosts.write_text("\n".join(known) + "\n")
         own(self.known_hosts)
 
-    def write_inventory(self, addresses: Mapping[str, str]) -> None:
-        """Write the inventory for Ansible, of each Pi's address by its name."""
+    def write_inventory(self, addresses: Mapping[str, str], settings: str = "") -> None:
+        """Write the inventory for Ansible, of each Pi's address by its name; ``settings`` are more of each line."""
         lines = ["# Written by `python3 -m tests.virtual`; gone after `down`.", "[pis]"]
-        lines += [f"{name} ansible_host={address}" for name, address in addresses.items()]
+        lines += [f"{name} ansible_host={address} {settings}".rstrip() for name, address in addresses.items()]
         lines += [
             "",
             "[pis:vars]",
             f"ansible_port={SSH_PORT}",
             f"ansible_user={self.account}",
             f"ansible_ssh_private_key_file={self.key}",
-            f"ansible_ssh_common_args='{' '.join(ssh_options(self))}'",
+            f"ansible_ssh_common_args={shlex.join(ssh_options(self))!r}",
         ]
         self.inventory.write_text("\n".join(lines) + "\n")
         own(self.inventory)
@@ -176,7 +208,7 @@ def ssh_options(state: State) -> list[str]:
     """Return ssh's options: a Pi's host key is believed once at most, and only the fleet's key is offered."""
     return [
         "-o",
-        f"UserKnownHostsFile={state.known_hosts}",
+        f'UserKnownHostsFile="{state.known_hosts}"',
         "-o",
         "StrictHostKeyChecking=accept-new",
         "-o",

@@ -1,0 +1,151 @@
+"""A virtual machine: what containers cannot show, as they have no kernel, clock and swap of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.provisioned.notebook_server import NotebookServer
+from tests.virtual import Fleet
+
+# No answer comes from there (RFC 5737), so nothing but a playbook sets the clock.
+NO_NTP = "sudo mkdir -p /etc/systemd/timesyncd.conf.d && printf '[Time]\\nNTP=192.0.2.1\\n' | sudo tee {} >/dev/null"
+TIMESYNCD = "/etc/systemd/timesyncd.conf.d/none.conf"
+# Blocks that zram packs well: there have to be more of them than RAM and swap together.
+TAKE_ALL_MEMORY = "blocks = []\nwhile True: blocks.append(bytes(range(256)) * (1 << 16))"
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """The machine, how wrong its clock was (seconds), and what the run said by which it was provisioned."""
+
+    room: Classroom
+    clock_was_off: float
+    done: subprocess.CompletedProcess[str]
+
+
+def asked(room: Classroom, command: str, timeout: float = 300) -> str:
+    """Return what a command on the machine prints; AssertionError: it failed."""
+    done = room.ssh(command, timeout=timeout)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def clock_off(room: Classroom) -> float:
+    return abs(float(asked(room, "date +%s")) - time.time())
+
+
+def boot_of(room: Classroom) -> str:
+    return asked(room, "cat /proc/sys/kernel/random/boot_id")
+
+
+@pytest.fixture(scope="module")
+def first_run() -> Iterator[FirstRun]:
+    """Provision a machine whose clock is wrong when it is switched on, like that of a Pi."""
+    fleet = Fleet(ROOT / "build/virtual-vm", address="127.77.12.0")
+    fleet.down()
+    fleet.up(1, kind="vm", clock="2020-01-01")
+    room = Classroom(fleet)
+    asked(room, f"{NO_NTP.format(TIMESYNCD)}; sudo systemctl restart systemd-timesyncd")
+    was_off = clock_off(room)
+    yield FirstRun(room, was_off, room.playbook("site", timeout=3000))
+    fleet.down()
+
+
+@pytest.fixture
+def room(first_run: FirstRun) -> Classroom:
+    """Return the machine, provisioned."""
+    assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
+    return first_run.room
+
+
+def test_the_first_run_sets_the_clock_and_is_finished(first_run: FirstRun) -> None:
+    assert first_run.clock_was_off > 86400
+    assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
+    assert recap(first_run.done.stdout)["pi-01"].failed == 0
+    assert clock_off(first_run.room) < 10
+
+
+def test_after_a_reboot_a_run_changes_nothing(room: Classroom) -> None:
+    boot = boot_of(room)
+    room.fleet.up(1, kind="vm")  # the clock is right this time, as where NTP answers
+    assert boot_of(room) != boot
+    done = room.playbook("site")
+    assert done.returncode == 0
+    assert recap(done.stdout)["pi-01"].changed == 0
+
+
+def test_it_is_verified(room: Classroom) -> None:
+    assert room.playbook("verify").returncode == 0
+
+
+def test_it_swaps_into_compressed_ram(room: Classroom) -> None:
+    assert_swap_is_as_large_as_ram(room)
+    assert "[lz4]" in asked(room, "cat /sys/block/zram0/comp_algorithm")
+
+
+def test_other_settings_of_the_swap_take_effect_at_once(room: Classroom) -> None:
+    file = "/etc/systemd/zram-generator.conf"
+    asked(room, f"sudo sed -i 's/^zram-size.*/zram-size = 64/' {file}")
+    done = room.playbook("site")
+    assert done.returncode == 0
+    assert_swap_is_as_large_as_ram(room)
+    assert asked(room, "systemctl is-system-running; systemctl --failed --no-legend") == "running"
+
+
+def assert_swap_is_as_large_as_ram(room: Classroom) -> None:
+    name, _, size, *_ = asked(room, "tail -n 1 /proc/swaps").split()
+    memory = int(asked(room, "sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
+    assert name == "/dev/zram0"
+    assert int(size) == pytest.approx(memory, rel=0.02)
+
+
+def test_a_kernels_installation_asks_for_a_reboot_and_gets_it(room: Classroom) -> None:
+    boot = boot_of(room)
+    asked(room, "sudo dpkg-reconfigure linux-image-$(uname -r)", timeout=900)  # its hooks run as with a new one
+    asked(room, "test -e /run/reboot-required")
+    done = room.playbook("site")
+    assert done.returncode == 0
+    assert boot_of(room) != boot
+    asked(room, "test ! -e /run/reboot-required")
+
+
+def test_a_program_that_takes_all_memory_ends_and_the_pi_goes_on(room: Classroom) -> None:
+    main = asked(room, "systemctl show --property=MainPID --value jupyter")
+    boot = boot_of(room)
+    server = NotebookServer(f"http://{room.address}:8888")
+    assert server.sign_in(room.password)
+    with server.kernel() as kernel:
+        process = int(kernel.run("import os; print(os.getppid(), os.getpid())").text.split()[-1])
+        kernel.socket.settimeout(5)
+        with contextlib.suppress(TimeoutError):
+            kernel.run(TAKE_ALL_MEMORY, seconds=20)
+        wait_for_the_killer(room)
+    assert asked(room, "systemctl show --property=MainPID --value jupyter") == main
+    assert boot_of(room) == boot
+    with server.kernel() as kernel:
+        assert int(kernel.run("import os; print(os.getpid())").text) != process
+
+
+def wait_for_the_killer(room: Classroom, patience: float = 300) -> None:
+    """Return when Linux has ended a program for want of memory; it has to be one of the student's."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            killed = re.findall(r"task_memcg=(\S+),task=(\S+),", room.ssh("sudo journalctl -b -k", timeout=60).stdout)
+            if killed:
+                assert all(group.startswith("/system.slice/jupyter") for group, _ in killed), killed
+                return
+        time.sleep(1)
+    pytest.fail(f"Nothing was ended for want of memory within {patience:.0f} s.")
+
+
+def test_it_is_brought_up_to_date(room: Classroom) -> None:
+    assert room.playbook("update", timeout=3000).returncode == 0

@@ -1,0 +1,76 @@
+"""Whether this host lets us run containers. What one needs is tried, since no list of rights tells it."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .cgroups import Group
+from .errors import VirtualError
+from .host import PYTHON
+from .shell import say
+from .state import State
+
+# A network card like the one that pasta makes: TUNSETIFF, with a name and IFF_TAP.
+_CARD = r'import fcntl; fcntl.ioctl(open("/dev/net/tun", "r+b", 0), 0x400454ca, b"try".ljust(16, b"\0") + b"\2\0")'
+# In namespaces of its own.
+_TRY = f"""
+cd "$1"
+mkdir lower upper work root
+mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay root
+{PYTHON} -c '{_CARD}'
+"""
+
+
+def choose_kind(state: State) -> str:
+    """Return container, or vm where this host allows no containers, after a sentence that says so.
+
+    A fleet that is there keeps its kind. With ``auto`` the answer needs root.
+    """
+    if state.kind:
+        return state.kind
+    if not may_become_root():
+        reason = "you are not root and may not use sudo"
+    elif os.geteuid() != 0:
+        return "auto"
+    else:
+        reason = _why_no_containers(state.folder.parent)
+    if not reason:
+        return "container"
+    say(
+        f"Containers are not possible here ({reason}), so each Pi is a virtual machine: "
+        "the first time takes about 12 minutes, or 5 where KVM works."
+    )
+    return "vm"
+
+
+def may_become_root() -> bool:
+    """Tell whether we are root, or may become root with sudo, which may ask for a password."""
+    if os.geteuid() == 0:
+        return True
+    return bool(shutil.which("sudo")) and subprocess.run(["sudo", "-v"], check=False).returncode == 0
+
+
+def _why_no_containers(folder: Path) -> str:
+    """Return what of a container does not work here, or nothing. ``folder`` is where disks are to be."""
+    group = Group(f"mynn-try-{os.getpid()}")
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            group.make()
+            words = group.entering(["unshare", "--mount", "--net", "sh", "-e", "-c", _TRY, "try", scratch])
+            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    except OSError as error:
+        return f"making a control group failed: {error.strerror}"
+    except VirtualError as error:  # no control groups at all
+        return str(error).rstrip(".")
+    finally:
+        _remove(group)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def _remove(group: Group) -> None:
+    try:
+        group.remove()
+    except (OSError, VirtualError):
+        return  # where none can be made, none is there
