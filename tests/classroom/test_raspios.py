@@ -228,10 +228,12 @@ def test_verify_says_when_it_has_no_password(provisioned: Card) -> None:
     assert sentence in (ROOT / "dist/report/index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["collect", "labels", "report", "reset", "restore"])
+@pytest.mark.parametrize("name", ["collect", "handout", "labels", "report", "reset", "restore"])
 def test_every_playbook_takes_it_from_a_file(provisioned: Card, password_file: Path, name: str) -> None:
-    done = provisioned.classroom.playbook(name, f"--become-password-file={password_file}")
-    assert done.returncode == 0
+    sheets = password_file.with_name("sheets")
+    sheets.mkdir()
+    options = [f"--become-password-file={password_file}", "-e", f"work_handout={sheets}"]
+    assert provisioned.classroom.playbook(name, *options).returncode == 0
 
 
 def test_after_a_reboot_the_name_stays_and_cloud_init_is_off(provisioned: Card) -> None:
