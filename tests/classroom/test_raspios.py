@@ -23,57 +23,6 @@ QUESTION = "Password (not shown): "
 WIFI = f"netplan-wlan0-{SSID}"
 
 
-@dataclass(frozen=True)
-class Typed:
-    """What a command said to somebody at a terminal, and how it ended."""
-
-    output: str
-    code: int | None
-
-
-@dataclass(frozen=True)
-class Card:
-    """A Pi whose card Imager made, and its account's password."""
-
-    classroom: Classroom
-    password: str
-
-    def make(self, target: str, *answers: str) -> Typed:
-        """Run a target of the Makefile at a terminal, and answer its questions for a password."""
-        command = pexpect.spawn(
-            "make",
-            [target, f"INVENTORY={self.classroom.inventory}"],
-            cwd=str(ROOT),
-            encoding="utf-8",
-            timeout=1200,
-            dimensions=(50, 150),
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-        )
-        said = ""
-        for answer in answers:
-            command.expect_exact(QUESTION)
-            said += command.before + QUESTION
-            command.waitnoecho(10)
-            command.sendline(answer)
-        command.expect(pexpect.EOF)
-        command.close()
-        output = (said + command.before).replace("\r", "")
-        print(output[-20000:])
-        return Typed(output, command.exitstatus)
-
-
-@pytest.fixture(scope="module")
-def card() -> Iterator[Card]:
-    """Return a fresh Pi, whose password is nowhere that Ansible looks."""
-    fleet = Fleet(ROOT / "build/virtual-raspios", address="127.77.8.0")
-    fleet.down()
-    fleet.up(1, system="raspios")
-    password = fleet.state.ensure_password()
-    fleet.state.group_vars.unlink()
-    yield Card(Classroom(fleet), password)
-    fleet.down()
-
-
 class Eavesdropper:
     """Somebody who reads, again and again, every process's arguments and environment: also the Pi's, a container."""
 
@@ -103,20 +52,70 @@ class Eavesdropper:
 
 
 @dataclass(frozen=True)
+class Typed:
+    """What a command said to somebody at a terminal, how it ended, and who could read the password meanwhile."""
+
+    output: str
+    code: int | None
+    overheard: Eavesdropper
+
+
+@dataclass(frozen=True)
+class Card:
+    """A Pi whose card Imager made, and its account's password."""
+
+    classroom: Classroom
+    password: str
+
+    def make(self, target: str, *answers: str) -> Typed:
+        """Run a target of the Makefile at a terminal, and answer its questions for a password."""
+        command = pexpect.spawn(
+            "make",
+            [target, f"INVENTORY={self.classroom.inventory}"],
+            cwd=str(ROOT),
+            encoding="utf-8",
+            timeout=1200,
+            dimensions=(50, 150),
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        )
+        said = ""
+        with Eavesdropper(self.password) as overheard:
+            for answer in answers:
+                command.expect_exact(QUESTION)
+                said += command.before + QUESTION
+                command.waitnoecho(10)
+                command.sendline(answer)
+            command.expect(pexpect.EOF)
+        command.close()
+        output = (said + command.before).replace("\r", "")
+        print(output[-20000:])
+        return Typed(output, command.exitstatus, overheard)
+
+
+@pytest.fixture(scope="module")
+def card() -> Iterator[Card]:
+    """Return a fresh Pi, whose password is nowhere that Ansible looks."""
+    fleet = Fleet(ROOT / "build/virtual-raspios", address="127.77.8.0")
+    fleet.down()
+    fleet.up(1, system="raspios")
+    password = fleet.state.ensure_password()
+    fleet.state.group_vars.unlink()
+    yield Card(Classroom(fleet), password)
+    fleet.down()
+
+
+@dataclass(frozen=True)
 class FirstRun:
     """The run that provisioned it."""
 
     card: Card
     typed: Typed
-    overheard: Eavesdropper
 
 
 @pytest.fixture(scope="module")
 def first(card: Card) -> FirstRun:
     """Provision the Pi as a teacher does, who knows of no option."""
-    with Eavesdropper(card.password) as overheard:
-        typed = card.make("site", card.password)
-    return FirstRun(card, typed, overheard)
+    return FirstRun(card, card.make("site", card.password))
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +186,8 @@ def test_it_is_asked_for_once(first: FirstRun) -> None:
 
 def test_the_password_is_nowhere_to_be_read(first: FirstRun) -> None:
     assert first.card.password not in first.typed.output
-    assert first.overheard.looks > 50
-    assert first.overheard.found == set()
+    assert first.typed.overheard.looks > 50
+    assert first.typed.overheard.found == set()
     assert readable_by_others(first.card.password) == []
 
 
@@ -211,10 +210,9 @@ def test_stock_ansible_asks_too(provisioned: Card, tmp_path: Path, monkeypatch: 
 
 def test_verify_asks_as_well(provisioned: Card) -> None:
     """Its tests come over SSH by themselves."""
-    with Eavesdropper(provisioned.password) as overheard:
-        typed = provisioned.make("verify", provisioned.password)
+    typed = provisioned.make("verify", provisioned.password)
     assert typed.code == 0
-    assert overheard.found == set()
+    assert typed.overheard.found == set()
     assert provisioned.password not in typed.output
     assert readable_by_others(provisioned.password) == []
     assert not (ROOT / "build/verify/settings.json").exists()
