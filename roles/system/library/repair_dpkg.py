@@ -184,9 +184,7 @@ def repair_small_files(database: Database, packages: dict[str, Package], todo: P
         elif name == "triggers/Unincorp":  # what dpkg-trigger noted last; what packages wait for stands in status
             todo.write(path, b"", "damaged", "empty")
         elif name.startswith("triggers/"):
-            interested = interests(database)
-            for trigger in ["File", *database.named_triggers()]:
-                todo.write(database.dpkg / "triggers" / trigger, interested.get(trigger, b""), "damaged", "made anew")
+            todo.write(path, interests(database).get(path.name, b""), "damaged", "made anew")
         else:
             copies = [read(copy) for copy in [path.with_name(f"{name}-old"), *database.copies(f"dpkg.{name}")]]
             whole = (copy for copy in copies if copy and re.fullmatch(FORMS[name], copy))
