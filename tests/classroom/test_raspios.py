@@ -191,7 +191,7 @@ def test_the_password_is_nowhere_to_be_read(first: FirstRun) -> None:
     assert readable_by_others(first.card.password) == []
 
 
-@pytest.mark.parametrize("strategy", ["classroom", "linear"])
+@pytest.mark.parametrize("strategy", ["classroom", pytest.param("linear", marks=pytest.mark.long)])
 def test_a_second_run_changes_nothing(provisioned: Card, password_file: Path, strategy: str) -> None:
     env = {**os.environ, "ANSIBLE_STRATEGY": strategy}
     done = provisioned.classroom.playbook("site", f"--become-password-file={password_file}", env=env)
@@ -199,6 +199,7 @@ def test_a_second_run_changes_nothing(provisioned: Card, password_file: Path, st
     assert recap(done.stdout)["pi-01"].changed == 0
 
 
+@pytest.mark.long
 def test_stock_ansible_asks_too(provisioned: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where mitogen is not installed."""
     (tmp_path / "ansible_mitogen.py").write_text("raise ImportError\n")
@@ -226,6 +227,7 @@ def test_verify_says_when_it_has_no_password(provisioned: Card) -> None:
     assert sentence in (ROOT / "dist/report/index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["collect", "handout", "labels", "report", "reset", "restore"])
 def test_every_playbook_takes_it_from_a_file(provisioned: Card, password_file: Path, name: str) -> None:
     sheets = password_file.with_name("sheets")
