@@ -6,6 +6,7 @@ Where sudo on a Pi wants a password and none was given, it is asked for at the t
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections import Counter
 from typing import Any, ClassVar
@@ -41,6 +42,13 @@ class StrategyModule(Base):  # type: ignore[misc]
     typed: ClassVar[list[str]] = []
     tried: ClassVar[Counter[str]] = Counter()
     asked: ClassVar[Counter[str]] = Counter()
+
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        """Run a play. mitogen takes the name of the control node's Python as a shell would, and it may have blanks."""
+        control = self._inventory.get_host("localhost")
+        if Base is not Linear and control.implicit:
+            control.set_variable("ansible_python_interpreter", shlex.quote(sys.executable))
+        return super().run(*arguments, **options)
 
     def _process_pending_results(
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
