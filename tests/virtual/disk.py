@@ -26,12 +26,13 @@ echo nameserver 10.0.2.3 > "$1/etc/resolv.conf"
 """
 _CUSTOMIZE = """
 echo '/dev/nvme0n1 / ext4 defaults,discard 0 1' > "$1/etc/fstab"
-cp "$1"/boot/vmlinuz-* "$(dirname "$0")/kernel"
 """
-# As root without the right to mount (in a usual Docker container), mmdebstrap goes on when it is told to.
-_UNPACK = (
-    'tar --extract --file "$1" --directory "$2" --exclude="./dev/*" && mke2fs -q -t ext4 -d "$2" "$3" "$4" -E "$5"'
-)
+# The new file holds zeros, so its inode tables need none.
+_UNPACK = """
+tar --extract --file "$1" --directory "$2" --exclude='./dev/*'
+cp "$2"/boot/vmlinuz-* "$5"
+mke2fs -q -t ext4 -E lazy_itable_init=1,assume_storage_prezeroed=1 -d "$2" "$3" "$4"
+"""
 
 
 def ensure_disk(root: Recipe, cache: Path) -> Path:
@@ -55,17 +56,18 @@ def ensure_disk(root: Recipe, cache: Path) -> Path:
 def _make(recipe: Recipe, folder: Path, lock: int) -> None:
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir()
-    script, tar, root, log = partial / "customize", partial / "root.tar", partial / "root", partial.with_suffix(".log")
-    script.write_text(recipe.customize)
+    tar, root, log = partial / "root.tar", partial / "root", partial.with_suffix(".log")
     doing = f"Making the root of a virtual machine of {recipe.kind}"
-    fake = [] if os.geteuid() == 0 else ["fakeroot"]  # so that the files' owners are as in the tar
-    environment = {**os.environ, "TMPDIR": str(partial)}
+    is_root = os.geteuid() == 0
+    fake = [] if is_root else ["fakeroot"]  # so that the files' owners are as in the tar
+    # Who mmdebstrap is in its user namespace cannot see into the caller's home.
+    environment = {**os.environ, **({"TMPDIR": str(partial)} if is_root else {})}
     with stage(f"{doing} with mmdebstrap in {folder} (once)"):
-        words = recipe.command(tar, script, mode="auto")
-        run(["setpriv", "--pdeathsig", "KILL", *words], doing=doing, log=log, pass_fds=(lock,), env=environment)
+        words = ["setpriv", "--pdeathsig", "KILL", *recipe.command(tar, mode="auto")]
+        run(words, doing=doing, log=log, pass_fds=(lock,), env=environment)
     with stage("Making its disk with mke2fs"):
         root.mkdir()
-        words = [*fake, "sh", "-e", "-c", _UNPACK, "unpack", tar, root, partial / "disk", SIZE]
+        words = [*fake, "sh", "-e", "-c", _UNPACK, "unpack", tar, root, partial / "disk", SIZE, partial / "kernel"]
         run(words, doing="Making the disk of a virtual machine", log=log, pass_fds=(lock,))
     shutil.rmtree(root)
     tar.unlink()

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +80,12 @@ class Recipe:
         parts = [self.suite, list(self.packages), self.customize, self.sources, self.settings]
         return f"{self.kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 
-    def command(self, target: Path, script: Path, mode: str = "root") -> list[str | Path]:
-        """Return the words that make a root, as a folder or a tar; ``script`` is a file that holds ``customize``."""
+    def command(self, target: Path, mode: str = "root") -> list[str | Path]:
+        """Return the words that make a root, as a folder or a tar."""
         words: list[str | Path] = ["mmdebstrap", f"--mode={mode}", "--variant=minbase"]
         words += [f"--include={','.join(self.packages)}"]
         words += [f"--aptopt={line}" for line in self.settings]
-        words += [f'--customize-hook=sh {shlex.quote(str(script))} "$1"', self.suite, target, *self.sources]
+        words += [f"--customize-hook={self.customize}", self.suite, target, *self.sources]
         return words
 
 
@@ -126,12 +125,10 @@ def wait_for(lock: int, kind: str) -> None:
 
 def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
     partial = root.with_name(root.name + ".partial")
-    customize = root.with_name(root.name + ".customize")
-    customize.write_text(recipe.customize)
     scratch = root.with_name(root.name + ".tmp")
     scratch.mkdir()
     # In a mount namespace of its own, so that its mounts go with it when it is killed.
-    argv = ["unshare", "--mount", *recipe.command(partial, customize)]
+    argv = ["unshare", "--mount", *recipe.command(partial)]
     group.make()
     # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
     os.set_inheritable(lock, True)
@@ -143,7 +140,6 @@ def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
         env={**os.environ, "TMPDIR": str(scratch)},
     )
     partial.rename(root)
-    customize.unlink()
     shutil.rmtree(scratch)
 
 
