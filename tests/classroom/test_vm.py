@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,35 @@ def room(first_run: FirstRun) -> Classroom:
     """Return the machine, provisioned."""
     assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
     return first_run.room
+
+
+# Before the others, so that there is one machine at a time.
+def test_it_keeps_its_disk_until_it_is_reset_and_down_leaves_nothing(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "a state", address="127.77.13.0")
+    room = Classroom(fleet)
+    fleet.up(1, kind="vm")
+    try:
+        asked(room, "touch kept; sync")
+        fleet.kill(room.host)
+        assert fleet.status(room.host) == "stopped"
+        fleet.start(room.host)
+        asked(room, "test -e kept")
+        fleet.reset(room.host)
+        asked(room, "test ! -e kept")
+        assert processes_with(str(fleet.state.folder))
+    finally:
+        fleet.down()
+    assert not processes_with(str(fleet.state.folder / "pis"))
+    assert not fleet.state.folder.exists()
+
+
+def processes_with(text: str) -> list[str]:
+    """Return the command lines that have a text in them."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            lines.append(file.read_text(errors="replace"))
+    return [line for line in lines if text in line]
 
 
 def test_it_boots_with_a_kernel_and_a_clock_of_its_own(fresh: Classroom) -> None:
@@ -163,3 +193,13 @@ def wait_for_the_killer(room: Classroom, patience: float = 300) -> None:
 
 def test_it_is_brought_up_to_date(room: Classroom) -> None:
     assert room.playbook("update", timeout=3000).returncode == 0
+
+
+@pytest.mark.parametrize(("hurt", "heal"), [("freeze", "thaw"), ("unplug", "plug")])
+def test_a_silent_machine_hangs_and_comes_back(room: Classroom, hurt: str, heal: str) -> None:
+    boot = boot_of(room)
+    getattr(room.fleet, hurt)(room.host)
+    with pytest.raises(subprocess.TimeoutExpired):
+        room.ssh("true", timeout=5)
+    getattr(room.fleet, heal)(room.host)
+    assert boot_of(room) == boot
