@@ -75,6 +75,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / "DEBIAN/triggers").write_text("interest-noawait /usr/share/dd\ninterest named\n", encoding="utf-8")
             (tree / "DEBIAN/postinst").write_text("#!/bin/sh\n", encoding="utf-8")
             (tree / "DEBIAN/postinst").chmod(0o755)
+        if name == "dd":
+            (tree / "DEBIAN/postrm").write_text("#!/bin/sh\n", encoding="utf-8")
+            (tree / "DEBIAN/postrm").chmod(0o755)
         subprocess.run(["dpkg-deb", "--build", tree, folder / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
         assert dpkg(root, "--install", f"{folder}/{name}.deb").returncode == 0
     admin = f"--admindir={root}/var/lib/dpkg"
@@ -113,6 +116,14 @@ def repair(root: Path, pristine: Path) -> list[str]:
     assert look(database)[1] == []
     names: list[str] = todo.reinstall
     return names
+
+
+def test_a_removed_package_that_left_a_script_is_not_damaged(root: Path) -> None:
+    assert dpkg(root, "--remove", "dd").returncode == 0
+    assert (root / "var/lib/dpkg/info/dd.list").read_bytes() == b""
+    database = Database(root)
+    assert look(database)[1] == []
+    assert repair_dpkg.plan(database).changes == []
 
 
 def write(name: str, data: bytes) -> Callable[[Path], object]:

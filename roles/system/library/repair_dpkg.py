@@ -149,7 +149,8 @@ def repair_file_lists(database: Database, packages: dict[str, Package], todo: Pl
         if not match or not package:
             continue
         data = path.read_bytes()
-        bad_list = match[2] == "list" and not re.fullmatch(rb"(?:/[^\n\0]*\n)+", data)
+        form = rb"(?:/[^\n\0]*\n)" + (b"*" if package.absent else b"+")  # that of a removed package may be empty
+        bad_list = match[2] == "list" and not re.fullmatch(form, data)
         if bad_list or b"\0" in data:
             todo.write(path, None, "damaged", "deleted")
             todo.reinstall += [] if package.absent else [apt_name(package)]

@@ -114,13 +114,16 @@ class Database:
         """What dpkg has written down since it last wrote `status`: it is there when it was stopped half-way."""
         return sorted(self.dpkg.glob("updates/*"))
 
-    def file_lists(self) -> dict[str, bool]:
-        """For each package that has a list of its files: whether that is whole, as far as its ends show it."""
+    def file_lists(self) -> dict[str, bytes]:
+        """For each package that has a list of its files: the first and last byte of it, by which a whole one is told.
+
+        That of a removed package that has left only a script is empty.
+        """
         found = {}
         with os.scandir(self.dpkg / "info") as entries:
             for entry in entries:
                 if entry.name.endswith(".list"):
-                    found[entry.name.removesuffix(".list")] = ends(entry.path) == b"/\n"
+                    found[entry.name.removesuffix(".list")] = ends(entry.path)
         return found
 
     def malformed(self) -> Iterator[str]:
@@ -185,12 +188,12 @@ def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iter
     for package in packages:
         known.add(package.key)
         if package.installed:
-            if not lists.get(package.key):
+            if lists.get(package.key) != b"/\n":
                 yield f"the list of files of {package.key} is damaged"
         elif not package.absent:
             must = "reinstreq" in package.status
             yield f"{package.key} {'must be reinstalled' if must else f'is {package.status[-1]}'}"
-        elif package.key in lists and not lists[package.key]:
+        elif lists.get(package.key, b"") not in (b"/\n", b""):
             yield f"the list of files of {package.key} is damaged"
     yield from (f"dpkg does not know {key}, whose files are there" for key in lists.keys() - known)
     yield from (f"dpkg's file {name} is damaged" for name in database.malformed())
