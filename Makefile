@@ -107,7 +107,10 @@ offline-test: .venv/ready compiler apt-cache  ## a whole classroom without the I
 update-test: .venv/ready compiler  ## what `make test-all` leaves out of updates: power cuts, full cards, Debian 12 becomes 13 (half an hour)
 	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
-.PHONY: raspios-test vm-test
+.PHONY: raspios-test repair-test vm-test
+repair-test: .venv/ready compiler  ## what `make test-all` leaves out of repairs: ten runs that are cut off, a Pi beyond repair (twenty minutes)
+	pytest -m "long or not long" tests/classroom/test_cut_off.py tests/classroom/test_repair.py tests/classroom/test_shared.py
+
 vm-test: .venv/ready compiler  ## a virtual machine is provisioned, also where KVM does not work (twenty minutes; with KVM, `make test-all` does it)
 	pytest -m "long or not long" tests/classroom/test_vm.py
 

@@ -26,6 +26,7 @@ def cuts(first_day: FirstDay, ten_fresh: Classroom) -> list[Cut]:
     return drawn
 
 
+@pytest.mark.long
 def test_the_next_run_completes_what_was_cut_off(ten_fresh: Classroom, cuts: list[Cut]) -> None:
     assert len({cut.task for cut in cuts}) >= 4  # they were cut off in many places, apt and pip among them
     done = ten_fresh.playbook("site")

@@ -24,6 +24,7 @@ def test_a_dead_pi_is_switched_on(one_pi: Shared) -> None:
     assert one_pi.whole().ssh("true").returncode == 0
 
 
+@pytest.mark.long
 def test_a_pi_beyond_repair_is_made_anew(one_pi: Shared) -> None:
     pi = one_pi.whole()
     pi.ssh("sudo rm -r /usr/lib/python3 /usr/lib/python3.13")
