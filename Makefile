@@ -111,7 +111,7 @@ update-test: .venv/ready compiler  ## what `make test-all` leaves out of updates
 repair-test: .venv/ready compiler  ## what `make test-all` leaves out of repairs: ten runs that are cut off, a Pi beyond repair (twenty minutes)
 	pytest -m "long or not long" tests/classroom/test_cut_off.py tests/classroom/test_repair.py tests/classroom/test_shared.py
 
-vm-test: .venv/ready compiler  ## a virtual machine is provisioned, also where KVM does not work (twenty minutes; with KVM, `make test-all` does it)
+vm-test: .venv/ready compiler  ## a virtual machine is provisioned, verified, updated, and runs out of memory (twenty minutes without KVM)
 	pytest -m "long or not long" tests/classroom/test_vm.py
 
 raspios-test: .venv/ready compiler  ## what `make test-all` leaves out of Raspberry Pi OS: every playbook, and Ansible without mitogen (ten minutes)
@@ -142,7 +142,7 @@ mnist: .venv/ready
 test: .venv/ready compiler card-tools apt-cache browser  ## lint, unit tests, and one virtual Pi: provisioned, verified, browsed (ten minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## that, and all that can befall many Pis, a machine and an image (an hour)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## that, and all that can befall many Pis and an image (an hour)
 	python -m tests.stages all
 
 lint: .venv/ready  ## what can be said of the code without running it

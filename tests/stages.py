@@ -1,7 +1,7 @@
 """`make test` and `make test-all`: the tests in stages, and at the end how long each took.
 
 Most stages run one after the other with their output in sight. An image takes one processor for most of its time, so
-it, and the virtual machine, are tested beside the containers, and their output is shown when they have ended.
+it is tested beside the containers, and its output is shown when it has ended.
 
 python -m tests.stages quick|all
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build/tests"
 SLOWEST = 20
-VM, IMAGE = "tests/classroom/test_vm.py", "tests/classroom/test_image.py"
+IMAGE = "tests/classroom/test_image.py"
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,11 @@ CONTAINERS = [
     Stage(
         "fleet",
         "Virtual Pis, and all that can befall them",
-        pytest("tests/classroom", "-m", "not quick and not long", f"--ignore={VM}", f"--ignore={IMAGE}"),
+        pytest("tests/classroom", "-m", "not quick and not long", f"--ignore={IMAGE}"),
     ),
 ]
 BESIDE = [
     Stage("image", "The image of an SD card", pytest(IMAGE), beside=True),
-    Stage("vm", "A virtual Pi with a kernel of its own", pytest(VM), beside=True),
 ]
 
 
