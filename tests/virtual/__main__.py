@@ -1,4 +1,4 @@
-"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|reset|freeze|thaw|unplug|plug|board``."""
+"""The commands: ``python3 -m tests.virtual up|down|list|save|start|stop|kill|reset|freeze|thaw|unplug|plug|board``."""
 
 import argparse
 import sys
@@ -75,6 +75,7 @@ def parser() -> Parser:
         help="ports of a Pi that are reached at its address, with commas between (default: 8888)",
     )
     up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="added to each round trip of SSH")
+    up.add_argument("--base", default="", metavar="FOLDER", help="of containers: a saved disk that they begin with")
     up.add_argument("--accel", default="auto", help="of a vm: kvm, tcg (plain emulation), or auto (the default)")
     up.add_argument("--clock", default="", metavar="DATE", help="what a vm's clock shows when it is switched on")
     up.add_argument(
@@ -94,6 +95,11 @@ def parser() -> Parser:
     for deed, text in DEEDS.items():
         one = commands.add_parser(deed, parents=[every], help=text)
         one.add_argument("name", help="such as pi-01")
+    save = commands.add_parser(
+        "save", parents=[every], help="save the disk of a Pi that is off, for others to begin with"
+    )
+    save.add_argument("name", help="such as pi-01")
+    save.add_argument("folder", type=Path, help="where to; it must not be there yet")
     board = commands.add_parser("board", help="a Pi Zero that boots the image of an SD card, in QEMU")
     _add_board(board.add_subparsers(dest="deed", required=True, metavar="DEED", parser_class=Parser))
     return main
@@ -160,6 +166,8 @@ def do(arguments: list[str]) -> None:
         fleet.down(state, options.wait)
     elif options.command == "list":
         fleet.show(state, options.json)
+    elif options.command == "save":
+        fleet.save(state, options.name, options.folder.resolve())
     else:
         fleet.act(state, options.command, options.name)
 
@@ -173,6 +181,7 @@ def do_up(options: argparse.Namespace, state: State, arguments: list[str]) -> No
         publish=ports(options.publish),
         delay_ms=options.delay_ms,
         os=options.os,
+        base=str(Path(options.base).resolve()) if options.base else "",
         kind="container" if auto else options.kind,
         accel=options.accel,
         clock=options.clock,

@@ -35,6 +35,7 @@ class Fleet:
         publish: Iterable[int] = (8888,),
         delay_ms: float = 0,
         system: str = "debian",
+        base: Path | None = None,
         kind: str = "container",
         accel: str = "auto",
         clock: str = "",
@@ -52,6 +53,7 @@ class Fleet:
             ",".join(map(str, publish)),
             "--delay-ms",
             str(delay_ms),
+            *(["--base", str(base)] if base else []),
             "--kind",
             kind,
             "--accel",
@@ -90,6 +92,10 @@ class Fleet:
     def reset(self, name: str) -> None:
         """Start a Pi with a fresh disk; its SSH host key stays."""
         self._do("reset", name)
+
+    def save(self, name: str, folder: Path) -> None:
+        """Save the disk of a Pi that is off; fresh Pis of another fleet can begin with it (``base``)."""
+        self._do("save", name, str(folder))
 
     def freeze(self, name: str) -> None:
         """Let a Pi hang: connections are taken, nothing is answered."""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from .disk import ensure_disk
@@ -70,6 +71,8 @@ def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
         began = time.monotonic()
         own(state.folder)
         remove_leftovers(state.folder)
+        if state.exists() and not wanted.base:
+            wanted = replace(wanted, base=state.load()[0].base)  # of the Pis that are there
         lower = _lower(state, wanted, cache)
         state.save(wanted, lower)
         state.ensure_key()
@@ -106,6 +109,7 @@ def _lower(state: State, wanted: Settings, cache: Path) -> Path:
             ("suite", settings.suite, wanted.suite),
             ("system", settings.os, wanted.os),
             ("address", settings.address, wanted.address),
+            ("base", settings.base, wanted.base),
         ):
             if there != asked:
                 raise VirtualError(
@@ -252,6 +256,18 @@ def act(state: State, deed: str, name: str) -> None:
         else:
             member.plug(deed == "plug")
         say(f"{name}: {deed}, {member.status()} now.")
+
+
+def save(state: State, name: str, folder: Path) -> None:
+    """Save the disk of a container that is switched off; fresh Pis of another fleet can begin with it."""
+    with locked(state):
+        member = member_named(state, name)
+        if not isinstance(member, Machine) or member.status() != "stopped":
+            raise VirtualError(f"Only the disk of a container that is switched off can be saved: `stop {name}` first.")
+        member.clean_up()
+        folder.mkdir(parents=True)
+        member.save(folder)
+        say(f"{name}: its disk is saved in {folder}.")
 
 
 def _system(settings: Settings) -> str:

@@ -89,6 +89,11 @@ class Machine(Member):
         for part in ("upper", "work"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
 
+    def save(self, folder: Path) -> None:
+        """Copy the disk, as far as it differs from a fresh Debian. The Pi must not be running."""
+        copy: list[str | Path] = ["cp", "--archive", "--reflink=auto", f"{self.folder / 'upper'}/.", folder]
+        run(copy, doing=f"Saving the disk of {self.name}")
+
     # -- what can befall it ----------------------------------------------------------------------------
 
     def freeze(self, frozen: bool) -> None:
@@ -111,7 +116,8 @@ class Machine(Member):
             )
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(exist_ok=True)
-        options = f"lowerdir={self.lower},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
+        lowers = ":".join(filter(None, [self.settings.base, str(self.lower)]))
+        options = f"lowerdir={lowers},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
         run(
             ["mount", "-t", "overlay", "-o", options, self.machine_name, self.root],
             doing=f"Mounting the disk of {self.name}",
@@ -121,8 +127,8 @@ class Machine(Member):
         """Write what makes this Pi itself; once for a disk, but for the name server."""
         servers = name_servers() or [self.gateway]  # which pasta then maps to the host's own
         (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
-        identity = self.root / "etc/machine-id"
-        if identity.read_text():
+        identity = "etc/machine-id"
+        if (self.folder / "upper" / identity).exists():  # what lies below has another Pi's, or none
             return
         for key in self.folder.glob("ssh_host_*"):
             shutil.copy(key, self.root / "etc/ssh" / key.name)
@@ -131,7 +137,7 @@ class Machine(Member):
             raspios.seed(self.root / "var/lib/cloud/seed/nocloud", public_key, self.state.ensure_password())
         else:
             self._let_in()
-        identity.write_text(uuid.uuid4().hex + "\n")  # at the end: with it, all is there
+        (self.root / identity).write_text(uuid.uuid4().hex + "\n")  # at the end: with it, all is there
 
     def _let_in(self) -> None:
         """Give the account its SSH key; in Raspberry Pi OS, cloud-init does that."""

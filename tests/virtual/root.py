@@ -145,7 +145,13 @@ def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
 
 def _remove_others(kind: str, cache: Path) -> None:
     """Remove roots of this kind that were left half made, or were made by an older recipe and are not in use."""
-    lowers = {option.removeprefix("lowerdir=") for mount in read_mounts() for option in mount.options}
+    lowers = {
+        lower
+        for mount in read_mounts()
+        for option in mount.options
+        if option.startswith("lowerdir=")
+        for lower in option.removeprefix("lowerdir=").split(":")
+    }
     for path in cache.glob(f"{kind}-*"):
         if path.is_dir() and str(path) not in lowers:
             unmount_below(path)  # the lock is ours, so nobody is at work there

@@ -33,7 +33,8 @@ class Settings:
 
     ``address`` is the block's start, such as 127.77.0.0: Pi N is at its Nth address. ``publish`` are the
     guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip, of
-    containers only. ``os`` is debian or raspios. A virtual machine has two settings of its own: ``accel`` (kvm, tcg:
+    containers only. ``os`` is debian or raspios. ``base`` is a folder with the saved disk that a container's fresh one
+    begins with; empty: a fresh Debian. A virtual machine has two settings of its own: ``accel`` (kvm, tcg:
     plain emulation, or auto), and ``clock``, the date that its clock shows whenever it is switched on, such as
     2020-01-01; empty: today's.
     """
@@ -43,6 +44,7 @@ class Settings:
     publish: tuple[int, ...] = (8888,)
     delay_ms: float = 0
     os: str = "debian"
+    base: str = ""
     kind: str = "container"
     accel: str = "auto"
     clock: str = ""
@@ -82,8 +84,8 @@ class Settings:
             raise VirtualError(f"The date {self.clock!r} is none; give one such as 2020-01-01.")
         if self.kind == "container" and (self.accel, self.clock) != ("auto", ""):
             raise VirtualError("A container has its host's processor and clock; --accel and --clock need --kind vm.")
-        if self.kind == "vm" and self.delay_ms:
-            raise VirtualError("--delay-ms needs --kind container.")
+        if self.kind == "vm" and (self.delay_ms or self.base):
+            raise VirtualError("--delay-ms and --base need --kind container.")
 
 
 class State:
