@@ -1,7 +1,7 @@
 """`make test` and `make test-all`: the tests in stages, and at the end how long each took.
 
-Most stages run one after the other with their output in sight. An image takes one processor for most of its time, so
-it is tested beside the containers, and its output is shown when it has ended.
+The stages run one after the other with their output in sight. Only an image, which takes one processor for most of
+its time, is tested beside all others, and its output is shown when it has ended.
 
 python -m tests.stages quick|all
 """
@@ -85,21 +85,17 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", *arguments]
 
 
-QUICK = [
-    Stage("lint", "Lint", ["make", "--no-print-directory", "lint"]),
-    Stage("unit", "Unit tests", pytest("tests/unit", "--numprocesses=auto")),
-    Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick")),
-]
-CONTAINERS = [
-    Stage(
-        "fleet",
-        "Virtual Pis, and all that can befall them",
-        pytest("tests/classroom", "-m", "not quick and not long", *(f"--ignore={path}" for path in IMAGE)),
-    ),
-]
-BESIDE = [
-    Stage("image", "The image of an SD card, and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True),
-]
+LINT = Stage("lint", "Lint", ["make", "--no-print-directory", "lint"])
+UNIT = Stage("unit", "Unit tests", pytest("tests/unit", "--numprocesses=auto"))
+PI = Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick"))
+FLEET = Stage(
+    "fleet",
+    "Virtual Pis, and all that can befall them",
+    pytest("tests/classroom", "-m", "not long", *(f"--ignore={path}" for path in IMAGE)),
+)
+BUILD = Stage("image", "The image of an SD card, and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
+# By tier, the stages; those of one lane run one after the other.
+TIERS = {"quick": [[LINT, UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD]]}
 
 
 def run(stages: Sequence[Stage]) -> None:
@@ -124,17 +120,15 @@ def report(done: Sequence[Stage], seconds: float) -> None:
 
 def main() -> int:
     """Run the stages of a tier. Return the exit code."""
-    tier = sys.argv[1:]
-    if tier not in (["quick"], ["all"]):
+    if len(sys.argv) != 2 or sys.argv[1] not in TIERS:
         print("Say which tests to run: python -m tests.stages quick|all", file=sys.stderr)
         return 2
+    lanes = TIERS[sys.argv[1]]
     RESULTS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    run(QUICK)
-    if tier == ["all"]:
-        with ThreadPoolExecutor(2) as lanes:
-            list(lanes.map(run, [CONTAINERS, BESIDE]))
-    done = [*QUICK, *CONTAINERS, *BESIDE] if tier == ["all"] else QUICK
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        list(pool.map(run, lanes))
+    done = [stage for lane in lanes for stage in lane]
     report(done, time.monotonic() - began)
     return int(any(stage.failed for stage in done))
 
