@@ -49,7 +49,7 @@ class Card:
 
     def __init__(self, root: Path, serial: str = "") -> None:
         self.root = root
-        for folder in ("boot/firmware", "etc/ssh/sshd_config.d", "etc/wpa_supplicant", "home/pi", "run", "var/lib"):
+        for folder in ("boot/firmware", "etc/issue.d", "etc/ssh/sshd_config.d", "etc/wpa_supplicant", "home/pi", "run", "var/lib"):
             (root / folder).mkdir(parents=True)
         (root / "usr/share").mkdir(parents=True)
         (root / "usr/share/zoneinfo").symlink_to(ZONES)
@@ -567,6 +567,15 @@ def test_of_several_students_the_first_ones_door_is_named(card: Card) -> None:
         card.write(f"etc/systemd/system/{door}.socket", "[Socket]\n")
     announce(card)
     assert card.said("Notebooks").endswith(".local:9001")
+
+
+def test_the_host_key_is_said_in_the_file_and_on_the_screen(card: Card) -> None:
+    """So that whoever logs in for the first time can compare it."""
+    card.boot()
+    key = card.root / "etc/ssh/ssh_host_ed25519_key.pub"
+    fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
+    assert card.said("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
+    assert card.read("etc/issue.d/mynn-pi-host-key.issue") == f"SSH host key: {fingerprint.split()[1]} (ED25519)\n"
 
 
 def test_a_password_is_said_until_it_is_changed(card: Card) -> None:

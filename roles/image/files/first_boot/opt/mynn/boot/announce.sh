@@ -1,5 +1,6 @@
 #!/bin/sh
-# Says in this-pi.txt, on the partition that every computer can read, how this Pi is reached. Run when the network has
+# Says in this-pi.txt, on the partition that every computer can read, how this Pi is reached and how it is recognised;
+# the latter on its screen too. Run when the network has
 # an address and when a password was changed (mynn-announce.service), and by first_boot.py, which hands over in
 # MYNN_notebooks and MYNN_account what is to be said of the two passwords. They stand in plain in this-pi.txt only, so
 # what it says of them is carried over.
@@ -52,6 +53,9 @@ fi
 notebooks=${MYNN_notebooks:-$(said notebooks Password)}
 password=${MYNN_account:-$(said account 'Account password')}
 
+# By which a computer that logs in for the first time knows that this is the Pi.
+host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
+
 text="Name:              $name
 Notebooks:         $scheme://$name.local:${port:-8888}
 By address:        ${addresses:-not known yet; it is written here once the Pi is in a network}
@@ -60,17 +64,23 @@ Password:          $notebooks
 Account:           $account
 Account password:  $password
 Over SSH:          ssh $account@$name.local
+SSH host key:      ${host_key:-none yet} (ED25519)
 
 The first password is for whoever learns; the account is for the teacher only.
 How to change the name, Wi-Fi, time zone and passwords: classroom.yml, beside this file.
 This file is written by the Pi."
 
-# Only when something changed, and never half: the card is worn by writing, and the power may go at any time.
-text=$(printf '%s\n' "$text" | sed 's/$/\r/')   # Notepad wants CR LF
-if ! printf '%s\n' "$text" | cmp -s - "$file"; then
-    new=$root/boot/firmware/.this-pi.txt.new
-    printf '%s\n' "$text" >"$new"
-    sync "$new"
-    mv "$new" "$file"
-    sync "$file" "${file%/*}"   # the file too: on FAT, its line in the folder is kept with it, and would come 10 s later
-fi
+# keep FILE TEXT: only when that is something new, and never half: the card is worn by writing, and the power may go at
+# any time.
+keep() {
+    if ! printf '%s\n' "$2" | cmp -s - "$1"; then
+        new=${1%/*}/.${1##*/}.new
+        printf '%s\n' "$2" >"$new"
+        sync "$new"
+        mv "$new" "$1"
+        sync "$1" "${1%/*}"   # the file too: on FAT, its line in the folder is kept with it, and would come 10 s later
+    fi
+}
+keep "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
+# getty shows these lines on the Pi's screen.
+[ -z "$host_key" ] || keep "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
