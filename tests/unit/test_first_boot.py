@@ -49,7 +49,15 @@ class Card:
 
     def __init__(self, root: Path, serial: str = "") -> None:
         self.root = root
-        for folder in ("boot/firmware", "etc/issue.d", "etc/ssh/sshd_config.d", "etc/wpa_supplicant", "home/pi", "run", "var/lib"):
+        for folder in (
+            "boot/firmware",
+            "etc/issue.d",
+            "etc/ssh/sshd_config.d",
+            "etc/wpa_supplicant",
+            "home/pi",
+            "run",
+            "var/lib",
+        ):
             (root / folder).mkdir(parents=True)
         (root / "usr/share").mkdir(parents=True)
         (root / "usr/share/zoneinfo").symlink_to(ZONES)

@@ -1,0 +1,159 @@
+"""The classroom's certificate authority is believed for the classroom's names only."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+FILTER = ROOT / "roles/jupyter/filter_plugins/name_constraints.py"
+USUAL = yaml.safe_load((ROOT / "roles/jupyter/defaults/main.yml").read_text())["jupyter_ca_permitted"]
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: jupyter, tasks_from: certificate.yml}
+"""
+
+_spec = importlib.util.spec_from_file_location("name_constraints", FILTER)
+assert _spec is not None
+assert _spec.loader is not None
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+outside = _module.outside_constraints
+
+
+@pytest.mark.parametrize("name", ["DNS:pi01.local", "DNS:LOCAL", "IP:192.168.1.52", "IP:10.1.2.3", "IP:fd00::7"])
+def test_a_classrooms_names_are_permitted(name: str) -> None:
+    assert outside([name], USUAL) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["DNS:bank.example", "DNS:notlocal", "DNS:local.example", "IP:8.8.8.8", "IP:2001:db8::1"]
+)
+def test_others_are_not(name: str) -> None:
+    assert outside([name], USUAL) == [name]
+
+
+def test_a_schools_own_domain_can_be_added() -> None:
+    assert outside(["DNS:pi01.pis.school.example"], [*USUAL, "DNS:school.example"]) == []
+
+
+def make_certificate(folder: Path, host: str, *, address: str = "") -> subprocess.CompletedProcess[str]:
+    """Make a Pi's certificate, as the role does on the control node."""
+    (folder / "play.yml").write_text(PLAY)
+    (folder / "inventory.ini").write_text(f"{host} {f'ansible_host={address}' if address else ''}\n")
+    command = [
+        sys.executable,
+        "-m",
+        "ansible",
+        "playbook",
+        "-i",
+        str(folder / "inventory.ini"),
+        str(folder / "play.yml"),
+    ]
+    environment = {**os.environ, "ANSIBLE_STRATEGY": "linear"}
+    return subprocess.run(
+        [*command, "-e", f"jupyter_ca={folder / 'ca'}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the authority and the certificate of pi01."""
+    folder = tmp_path_factory.mktemp("authority")
+    done = make_certificate(folder, "pi01.local", address="192.168.1.52")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def connect(folder: Path, certificate: Path, name: str) -> None:
+    """Shake hands over TLS as a browser would that trusts the classroom's authority only; SSLError: it does not."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    browser = ssl.create_default_context(cafile=str(folder / "ca/classroom-ca.crt"))
+    to_server, from_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        browser.wrap_bio(from_server, to_server, server_hostname=name),
+        server.wrap_bio(to_server, from_server, server_side=True),
+    ]
+    for _ in range(10):
+        for end in list(ends):
+            try:
+                end.do_handshake()
+                ends.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+    assert not ends
+
+
+def forge(folder: Path, name: x509.GeneralName) -> Path:
+    """Make a certificate for another name, as whoever has stolen the authority's key would."""
+    authority = x509.load_pem_x509_certificate((folder / "ca/classroom-ca.crt").read_bytes())
+    stolen = load_pem_private_key((folder / "ca/classroom-ca.key").read_bytes(), None)
+    assert isinstance(stolen, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(authority.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([name]), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(stolen.public_key()), critical=False)
+        .sign(stolen, SHA256())
+    )
+    path = folder / "forged.crt"
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+    path.with_suffix(".key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["pi01.local", "192.168.1.52"])
+def test_the_pi_is_trusted(folder: Path, name: str) -> None:
+    connect(folder, folder / "ca/pi01.local.crt", name)
+
+
+def test_with_the_stolen_key_a_pi_can_be_forged_and_a_bank_cannot(folder: Path) -> None:
+    connect(folder, forge(folder, x509.DNSName("pi99.local")), "pi99.local")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        connect(folder, forge(folder, x509.DNSName("bank.example")), "bank.example")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        connect(folder, forge(folder, x509.IPAddress(ip_address("8.8.8.8"))), "8.8.8.8")
+
+
+def test_a_pi_outside_is_refused_with_what_to_set(tmp_path: Path) -> None:
+    done = make_certificate(tmp_path, "pi01", address="pi01.school.example")
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "may not vouch for DNS:pi01.school.example. Add the domain or network to jupyter_ca_permitted" in said
+    assert not (tmp_path / "ca").exists()
