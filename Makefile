@@ -156,8 +156,8 @@ bench: .venv/ready  ## how long a run takes, and how it grows with the fleet
 	python -m tests.classroom.bench
 
 lock: .venv/ready  ## requirements.txt and the Pis' requirements anew, at today's versions
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --group control \
-	    --custom-compile-command "make lock" --output-file requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --generate-hashes \
+	    --group control --custom-compile-command "make lock" --output-file requirements.txt
 	for suite in bookworm:3.11 trixie:3.13; do \
 	    apt=roles/python/files/apt-$${suite%:*}.txt; \
 	    uv pip compile --quiet --upgrade --python-version $${suite#*:} --python-platform linux --no-annotate \
@@ -178,7 +178,7 @@ clean:  ## everything that was built goes; passwords, certificates, reports and 
 	@echo "== The control node's tools: .venv, from requirements.txt (about a minute, once)"
 	@SECONDS=0; \
 	$(PYTHON) -m venv --clear .venv && \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
 
 # For the network's kernel.
