@@ -27,7 +27,7 @@ RESULTS = pytest.StashKey[dict[str, PiResult]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Two options that playbooks/verify.yml uses; without them everything works as well."""
     group = parser.getgroup("mynn-pi")
-    group.addoption("--settings", type=Path, help="the Pis' settings, as verify.yml writes them (default: ask it)")
+    group.addoption("--settings", type=Path, help="the Pis' settings, as verify.yml gives them (default: ask it)")
     group.addoption("--results", type=Path, help="folder for the results, a file a Pi (default: none are written)")
 
 
