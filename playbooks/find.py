@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import re
 import socket
 import sys
@@ -23,7 +24,13 @@ from typing import Any
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import detect_range, expand_hostname_range
-from zeroconf import AddressResolver, IPVersion, ServiceStateChange, Zeroconf  # type: ignore[attr-defined]
+from zeroconf import (  # type: ignore[attr-defined]
+    AddressResolver,
+    BadTypeInNameException,
+    IPVersion,
+    ServiceStateChange,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 OURS = "_mynn-pi._tcp.local."
@@ -31,6 +38,13 @@ OURS = "_mynn-pi._tcp.local."
 SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
 # What Raspberry Pi Imager proposes, and what avahi makes of that where the name is taken; our manual's.
 USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
+# Anybody in the network may answer, with any bytes for a name, and a line of an inventory holds settings that run
+# programs. So a name is a host name, and none that Ansible takes for this computer, for a group or for an address.
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({LABEL}\.)*(?!\d+\Z){LABEL}", re.ASCII)
+NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
+# Answers that are looked at: a class is thirty Pis, and somebody may send thousands.
+MOST = 500
 
 
 @dataclass
@@ -53,6 +67,25 @@ def expand(name: str) -> list[str]:
     return [str(name).removesuffix(".local") for name in names]
 
 
+def is_host_name(name: str) -> bool:
+    """Tell whether a name may become a Pi's in an inventory."""
+    return bool(HOST_NAME.fullmatch(name)) and name.lower() not in NOT_A_PI
+
+
+def is_reachable(address: str) -> bool:
+    """Tell whether an address may be a Pi's: not this computer's own, nor one that is nobody's or everybody's."""
+    ip = ipaddress.ip_address(address)
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
+
+
+def service_info(service: str, name: str) -> AsyncServiceInfo | None:
+    """Return what can be asked about an announced service, or nothing where its name is none."""
+    try:
+        return AsyncServiceInfo(service, name)
+    except BadTypeInNameException:
+        return None
+
+
 async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
     """Return who answers within so many seconds, by its name without `.local`."""
     found: dict[str, Found] = {}
@@ -64,7 +97,7 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
 
     def add(info: Any, *, was_asked_for: bool = False, is_server: bool = False) -> None:
         host = found.setdefault(str(info.server).removesuffix(".").removesuffix(".local"), Found())
-        host.addresses |= set(info.parsed_addresses(IPVersion.V4Only))
+        host.addresses |= {address for address in info.parsed_addresses(IPVersion.V4Only) if is_reachable(address)}
         host.was_asked_for |= was_asked_for
         host.is_server |= is_server
 
@@ -75,14 +108,18 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
             if await info.async_request(network.zeroconf, seconds * 1000):
                 add(info, was_asked_for=True)
 
+        async def resolve_service(service: str, name: str) -> None:
+            info = service_info(service, name)
+            if info is None:
+                found.setdefault(name, Found())  # without an address: it is left out, and counted
+            elif await info.async_request(network.zeroconf, 3000):
+                add(info, is_server=service == OURS)
+
         async def look() -> None:
             browser = AsyncServiceBrowser(network.zeroconf, list(SERVICES), handlers=[note])
             await asyncio.sleep(seconds)
             await browser.async_cancel()
-            for service, name in announced:
-                info = AsyncServiceInfo(service, name)
-                if await info.async_request(network.zeroconf, 1000):
-                    add(info, is_server=service == OURS)
+            await asyncio.gather(*(resolve_service(*pair) for pair in sorted(announced)[:MOST]))
 
         await asyncio.gather(look(), *(resolve(name) for name in names))
     return found
@@ -103,7 +140,12 @@ def in_order(name: str) -> list[str | int]:
 
 
 def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
-    """Return the lines for an inventory. What it has already, and what need not be a Pi, is a comment."""
+    """Return the lines for an inventory. What it has already, and what need not be a Pi, is a comment.
+
+    Names come from the network: those that are no host names are counted, and never shown.
+    """
+    refused = [name for name, host in found.items() if not is_host_name(name) or not host.addresses]
+    found = {name: host for name, host in found.items() if name not in refused}
     taken = {name.partition(".")[0] for name in known}
     free = (name for name in expand("pi[01:99]") if name not in taken | set(found))
     shown = []
@@ -123,6 +165,8 @@ def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
         else:
             line, note = f"# {line}", "is it a Pi? If so, take away the first #"
         shown.append(f"{line}   # {addresses}: {note}")
+    if refused:
+        shown.append(f"# Left out: {len(refused)} that answered without a proper host name or address.")
     return shown
 
 

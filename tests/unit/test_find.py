@@ -46,3 +46,65 @@ def test_a_card_without_a_name_gets_one_that_nobody_has() -> None:
 def test_what_need_not_be_a_pi_and_what_is_known_are_comments() -> None:
     found = {"laptop": Found({"10.0.0.7"}), "pi01": Found({"10.0.0.1"}, True, True)}
     assert all(line.startswith("# ") for line in lines(found, ["pi01"]))
+
+
+HOSTILE = [
+    "pi09 ansible_ssh_common_args=-oProxyCommand=/tmp/program #",
+    "pi09\nlocalhost ansible_connection=local",
+    "pi09\x1b]0;title\x07",
+    "pi09\u202e",
+    "pi09\n",
+    "[all:vars]",
+    "pi[01:99]",
+    "{{ 1 + 1 }}",
+    "#pi09",
+    "-oProxyCommand=x",
+    "pi09-",
+    "pi..09",
+    ".pi09",
+    "",
+    "p" * 64,
+    ".".join(["p" * 60] * 5),
+    "p\u0456",
+    "pi0\u0669",
+    "pi09:22",
+    # host names, but not to Ansible
+    "localhost",
+    "LocalHost",
+    "127.0.0.1",
+    "10",
+    "all",
+    "pis",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_host_name_is_never_shown(name: str) -> None:
+    found = {name: Found({"10.0.0.9"}, False, True), "pi01": Found({"10.0.0.1"}, True, True)}
+    assert lines(found, []) == [
+        "pi01.local   # 10.0.0.1: is a notebook server",
+        "# Left out: 1 that answered without a proper host name or address.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a", "Lab-7", "7up", "pi01.room2", "p" * 63])
+def test_host_names_are_taken(name: str) -> None:
+    assert lines({name: Found({"10.0.0.9"}, True, True)}, []) == [
+        f"{name} ansible_host=10.0.0.9   # 10.0.0.9: is a notebook server"
+    ]
+
+
+def test_this_computer_is_not_proposed() -> None:
+    """A name that leads back here would let the playbooks loose on the control node."""
+    addresses = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "224.0.0.251", "255.255.255.255"]
+    assert [address for address in addresses if find.is_reachable(address)] == []
+    assert find.is_reachable("192.168.1.52")
+    assert lines({"pi09": Found(set(), True, True)}, []) == [
+        "# Left out: 1 that answered without a proper host name or address."
+    ]
+
+
+@pytest.mark.parametrize("name", ["pi09._ssh._tcp.local.", "pi\n09._mynn-pi._tcp.local.", "p" * 300, ""])
+def test_an_announcement_without_a_proper_name_stops_nothing(name: str) -> None:
+    assert find.service_info(find.OURS, name) is None
+    assert find.service_info(find.OURS, f"pi09.{find.OURS}") is not None
