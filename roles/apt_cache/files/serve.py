@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Serve what apt downloads from a folder of the control node, for as long as a playbook runs.
 
-    serve.py FOLDER PORT [--offline]
+    serve.py FOLDER PORT [--offline] [MIRROR...]
 
 Starts apt-cacher-ng as an ordinary program of whoever runs the playbook. It listens on the loopback only: a Pi reaches
 it through its SSH connection (playbooks/group_vars/pis.yml), and so nothing is opened on the school's network. It ends
 when the last playbook that asked for it has ended, however that ended.
 
-Prints JSON: `state`, one of `online`, `offline` (no mirror answers, or none is to be asked: only what was kept is
-served) and `missing` (each Pi fetches for itself); `why` it is missing.
+Pis ask it, and so may programs of children there: it hands on requests to the named mirrors (HOST or HOST:PORT) and to
+those that this computer's own apt uses, and to nothing else.
+
+Prints JSON: `mirrors`, which these are; `state`, one of `online`, `offline` (no mirror answers, or none is to be asked:
+only what was kept is served) and `missing` (each Pi fetches for itself); `why` it is missing.
 """
 
 from __future__ import annotations
@@ -23,13 +26,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from gate import Gate
+from mirrors import Mirror, mirror, own_mirrors
+
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages are never thrown away for their age: a school's cache may wait for a year.
+# A connection for each request is what the gate gives; it asks one by one.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -37,7 +45,17 @@ Offlinemode: {offline}
 ExThreshold: 4000
 ReportPage: none
 ForeGround: 1
-"""
+ForceManaged: 1
+ForwardBtsSoap: 0
+PassThroughPattern: ^$
+RedirMax: 5
+ReuseConnections: 0
+PipelineDepth: 1
+Proxy: http://127.0.0.1:{gate}
+AllowUserPorts: {ports}
+{remaps}"""
+# ForceManaged wants to know from where a mirror's files come: from there. The name is that of the folder in `kept`.
+REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
 
 
 @contextlib.contextmanager
@@ -68,20 +86,37 @@ def answers(port: int) -> bool:
         return False
 
 
-def reached(host: str) -> bool:
+def folder_name(mirror: Mirror) -> str:
+    """The folder in `kept` of a mirror's files."""
+    return str(mirror).replace(":", "_")
+
+
+def reached(mirror: Mirror) -> bool:
     """Whether a mirror takes connections."""
     try:
-        with socket.create_connection((host, 80), timeout=5):
+        with socket.create_connection((mirror.host, mirror.port), timeout=5):
             return True
     except OSError:
         return False
 
 
-def is_offline(folder: Path) -> bool:
+def is_offline(folder: Path, mirrors: list[Mirror]) -> bool:
     """Whether none of the mirrors that something was kept of takes connections."""
-    mirrors = [path.name for path in folder.glob("kept/[!_]*") if path.is_dir()]
+    kept = [mirror for mirror in mirrors if (folder / "kept" / folder_name(mirror)).is_dir()]
     with ThreadPoolExecutor(8) as eight:
-        return bool(mirrors) and not any(eight.map(reached, mirrors))
+        return bool(kept) and not any(eight.map(reached, kept))
+
+
+def configuration(folder: Path, port: int, offline: bool, mirrors: list[Mirror], gate: int) -> str:
+    """Return apt-cacher-ng's settings."""
+    return CONFIGURATION.format(
+        folder=folder,
+        port=port,
+        offline=int(offline),
+        gate=gate,
+        ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
+        remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
+    )
 
 
 def playbook() -> int:
@@ -109,19 +144,21 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def supervise(folder: Path, port: int, offline: bool) -> None:
+def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> None:
     """Run apt-cacher-ng as long as it is used; one at a time for a folder."""
-    with locked(folder / "supervisor"):
-        offline = offline or is_offline(folder)
-        configuration = folder / "configuration"
-        configuration.mkdir(exist_ok=True)
-        text = CONFIGURATION.format(folder=folder, port=port, offline=int(offline))
-        (configuration / "acng.conf").write_text(text, encoding="utf-8")
-        (folder / "state").write_text("offline" if offline else "online", encoding="ascii")
+    with locked(folder / "supervisor"), Gate(mirrors) as gate:
+        offline = offline or is_offline(folder, mirrors)
+        settings = folder / "configuration"
+        settings.mkdir(exist_ok=True)
+        text = configuration(folder, port, offline, mirrors, gate.port)
+        (settings / "acng.conf").write_text(text, encoding="utf-8")
+        state = {"state": "offline" if offline else "online", "mirrors": [str(mirror) for mirror in mirrors]}
+        (folder / "state").write_text(json.dumps(state), encoding="ascii")
         with (folder / "said").open("w") as said:
             program = subprocess.Popen(
-                [str(PROGRAM), "-c", str(configuration)], stdout=said, stderr=said, preexec_fn=end_with_parent
+                [str(PROGRAM), "-c", str(settings)], stdout=said, stderr=said, preexec_fn=end_with_parent
             )
+        threading.Thread(target=gate.serve_forever, daemon=True).start()  # a process with threads is not to be forked
         while program.poll() is None:
             time.sleep(1)
             with locked(folder / "door"):  # nobody comes in while it closes
@@ -157,8 +194,9 @@ def ensure_served(folder: Path, port: int) -> str:
 def main() -> None:
     """Have it served, and say how."""
     folder, port = Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2])
+    named = [mirror(word) for word in sys.argv[3:] if not word.startswith("--")]
     if "--supervise" in sys.argv:
-        supervise(folder, port, "--offline" in sys.argv)
+        supervise(folder, port, "--offline" in sys.argv, sorted({*named, *own_mirrors()}))
         return
     if not PROGRAM:
         print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`make fetch` installs it)"}))
@@ -169,8 +207,8 @@ def main() -> None:
         (folder / "said").touch()
         why = ensure_served(folder, port)
         (folder / "users" / str(playbook())).touch()
-    state = "missing" if why else (folder / "state").read_text(encoding="ascii")
-    print(json.dumps({"state": state, "why": why}))
+    state = {"state": "missing"} if why else json.loads((folder / "state").read_text(encoding="ascii"))
+    print(json.dumps({**state, "why": why}))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ options:
   proxy_port:
     description: Port of the Pi's loopback at which the control node's apt-cacher-ng may be reached.
     type: int
+  proxied:
+    description: Mirrors, C(HOST) or C(HOST:PORT), that are fetched from through the control node.
+    type: list
+    elements: str
+    default: []
 author: The mynn-pi authors
 """
 
@@ -65,7 +70,7 @@ ansible_facts:
         left of dpkg and apt that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched),
         C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for),
         C(apt_proxy) (its address, or empty where nothing answers), C(apt_direct) (hosts that it does not fetch from,
-        as C(no_proxy) has them).
+        as C(no_proxy) has them: of apt's sources, those that are not O(proxied)).
       type: dict
 """
 
@@ -134,13 +139,14 @@ def apt_proxy(port: int | None) -> str:
         return ""
 
 
-def apt_direct() -> str:
-    """Hosts that apt's sources name with a port other than 80, which apt-cacher-ng fetches nothing from."""
+def apt_direct(proxied: list[str]) -> str:
+    """Hosts that apt's sources name, but for those that the control node's apt-cacher-ng fetches from."""
     apt = Path("/etc/apt")
     files = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
-    named = re.findall(r"\bhttp://(?:[^@/\s]*@)?([^:/\s]+):(\d+)", text)
-    return ",".join(sorted({host for host, port in named if port != "80"}))
+    named = re.findall(r"\bhttp://(?:[^@/\s]*@)?([^:/\s]+)(?::(\d+))?", text)
+    mirrors = [(host, host if port in ("", "80") else f"{host}:{port}") for host, port in named]
+    return ",".join(sorted({host for host, mirror in mirrors if mirror.lower() not in proxied}))
 
 
 def main() -> None:
@@ -151,6 +157,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "default": {}},
             "proxy_port": {"type": "int"},
+            "proxied": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -188,7 +195,7 @@ def main() -> None:
         "key_login": has_key(account),
         "stale": stale(module.params["settings"]),
         "apt_proxy": apt_proxy(module.params["proxy_port"]),
-        "apt_direct": apt_direct(),
+        "apt_direct": apt_direct(module.params["proxied"]),
     }
     module.exit_json(changed=False, ansible_facts={"pi": pi})
 
