@@ -8,17 +8,22 @@ holds what was seen on Pis of that kind: `sources`, a folder with their apt's so
 has installed. Of that, the newest versions are downloaded; and, for a new card, a small Debian and the named packages,
 with all that they depend on. Where no Pi was seen, they come from the mirrors of this computer's apt.
 
-Only downloads: nothing is installed, and root is not needed.
+Only downloads: nothing is installed, and root is not needed. What Pis gave is not trusted: their sources are read, and
+written anew for apt (mirrors.py); how many were left out is printed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from mirrors import mirror, own_sites, source_lines
 
 # What every Debian has.
 SMALL = "?or(?essential,?priority(required),?priority(important))"
@@ -27,16 +32,15 @@ SETTINGS = """
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
 Dir::Etc::sourcelist "/dev/null";
-Dir::Etc::sourceparts "{sources}";
-Dir::State "{folder}/state";
-Dir::State::status "{status}";
-Dir::Cache "{folder}/cache";
-APT::Architecture "{architecture}";
-APT::Architectures {{ "{architecture}"; }};
+Dir::Etc::sourceparts {sources};
+Dir::State {state};
+Dir::State::status {status};
+Dir::Cache {cache};
+APT::Architecture {architecture};
+APT::Architectures {{ {architecture}; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
-Acquire::http::Proxy "http://127.0.0.1:{port}";
-Acquire::https::Proxy "DIRECT";
+Acquire::http::Proxy {proxy};
 Acquire::AllowInsecureRepositories "true";
 Acquire::Check-Valid-Until "false";
 Acquire::Check-Date "false";
@@ -59,37 +63,67 @@ def run(command: list[str], settings: Path | None = None) -> str:
     return done.stdout
 
 
-def own_mirrors(suite: str) -> str:
+def quoted(value: object) -> str:
+    """Return a value as apt.conf wants it, which knows no way to write some characters."""
+    text = str(value)
+    if '"' in text or "\\" in text or not text.isprintable():
+        sys.exit(f"fill.py: apt's settings cannot hold {text!a}: take another folder.")
+    return f'"{text}"'
+
+
+def own_sources(suite: str) -> list[str]:
     """Return source lines for a suite, from the mirrors that this computer's own apt uses."""
     release = platform.freedesktop_os_release()
     here = release.get("VERSION_CODENAME", "")
-    listed = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"])
-    pairs = sorted({tuple(line.split(" ", 1)) for line in listed.splitlines() if line.startswith("http:")})
-    lines = [f"deb {site} {suite}{name[len(here) :]} main" for site, name in pairs if name.partition("-")[0] == here]
-    if release.get("ID") != "debian" or not lines:
+    pairs = [(site, name) for site, name in own_sites() if site.startswith("http:") and name.partition("-")[0] == here]
+    if release.get("ID") != "debian" or not pairs:
         sys.exit(
             "fill.py: this computer's apt names no mirror of Debian over HTTP, so it is not known from where Pis of "
             "this kind fetch: run `make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
         )
-    return "".join(f"{line}\n" for line in lines)
+    return [f"deb [trusted=yes] {site} {suite}{name[len(here) :]} main" for site, name in pairs]
+
+
+def seen_sources(folder: Path, state: Path) -> list[str]:
+    """Return the source lines of the Pis, as far as the cache hands them on."""
+    mirrors = {mirror(name) for name in json.loads(state.read_text(encoding="ascii"))["mirrors"]}
+    names = sorted(path for path in folder.glob("*") if path.suffix in (".list", ".sources"))
+    lines, left_out = source_lines({path.name: path.read_text("utf-8", "replace") for path in names}, mirrors)
+    if left_out:
+        print(f"{left_out} sources of {folder.parent.name} Pis are of no mirror in apt_cache_mirrors, and left out.")
+    if not lines:
+        sys.exit(
+            f"fill.py: the sources of {folder.parent.name} Pis are of none of the mirrors that the cache hands on: "
+            f"{', '.join(sorted(map(str, mirrors)))}. If you know them, add them to apt_cache_mirrors."
+        )
+    return lines
 
 
 def download(folder: Path, port: int, kind: str, packages: list[str]) -> None:
     """Let apt download what Pis of this kind need, into a folder that is thrown away: the cache has it then."""
+    if not re.fullmatch(r"[a-z]+-[a-z0-9]+-[a-z0-9_]+", kind):
+        sys.exit(f"fill.py: not a kind of Pi, such as trixie-armhf-armv7l: {kind!a}")
     suite, architecture = kind.split("-")[:2]
     statuses = sorted((folder / kind).glob("*.status"))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
         work = Path(temporary)
         for name in ("state/lists/partial", "cache/archives/partial", "sources"):
             (work / name).mkdir(parents=True)
-        sources = folder / kind / "sources" if statuses else work / "sources"
-        if not statuses:
-            (sources / "own.list").write_text(own_mirrors(suite), encoding="utf-8")
+        lines = seen_sources(folder / kind / "sources", folder / "state") if statuses else own_sources(suite)
+        (work / "sources/mirrors.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         fresh = work / "fresh"  # as a new card may be
         fresh.touch()
         for number, status in enumerate([fresh, *statuses]):
             settings = work / "apt.conf"
-            text = SETTINGS.format(folder=work, sources=sources, status=status, architecture=architecture, port=port)
+            values = {
+                "sources": work / "sources",
+                "state": work / "state",
+                "status": status,
+                "cache": work / "cache",
+                "architecture": architecture,
+                "proxy": f"http://127.0.0.1:{port}",
+            }
+            text = SETTINGS.format(**{name: quoted(value) for name, value in values.items()})
             settings.write_text(text, encoding="utf-8")
             if number == 0:
                 run(["apt-get", "--quiet", "update"], settings)

@@ -1,0 +1,186 @@
+"""What a Pi says of itself decides what `make fetch` fetches, and nothing else on the control node."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import fill
+import pytest
+import yaml
+from mirrors import mirror, source_lines
+
+from tests.unit.test_mnist_fetch import load
+
+PROJECT = Path(__file__).resolve().parents[2]
+KINDS: list[str] = yaml.safe_load((PROJECT / "roles/system/vars/main.yml").read_text("utf-8"))["__system_kinds"]
+MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
+
+DEB822 = """# Debian
+Types: deb deb-src
+URIs: http://deb.debian.org/debian
+Suites: trixie
+  trixie-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp
+
+Types: deb
+URIs: http://mirror.school:8080/flat
+Suites: ./
+
+Types: deb-src
+URIs: http://deb.debian.org/sources
+Suites: trixie
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://deb.debian.org/off
+Suites: trixie
+Components: main
+"""
+
+
+def test_sources_are_written_anew() -> None:
+    lists = {
+        "debian.sources": DEB822,
+        "raspi.list": "# deb http://deb.debian.org/no x main\n"
+        "deb [arch=armhf signed-by=/x] http://archive.raspberrypi.com/debian/ trixie main  # firmware\n"
+        "deb-src http://archive.raspberrypi.com/debian/ trixie main\n",
+    }
+    lines, left_out = source_lines(lists, MIRRORS)
+    assert left_out == 0
+    assert lines == [
+        "deb [trusted=yes] http://archive.raspberrypi.com/debian/ trixie main",
+        "deb [trusted=yes] http://deb.debian.org/debian trixie main contrib",
+        "deb [trusted=yes] http://deb.debian.org/debian trixie-updates main contrib",
+        "deb [trusted=yes] http://mirror.school:8080/flat ./",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "deb file:/etc trixie main",
+        "deb copy:/root x main",
+        "deb ssh://-oProxyCommand=touch/debian trixie main",
+        "deb rsh://deb.debian.org/debian trixie main",
+        "deb mirror+file:/etc/apt/mirrors.list trixie main",
+        "deb tor+http://deb.debian.org/debian trixie main",
+        "deb https://deb.debian.org/debian trixie main",
+        "deb http://127.0.0.1/debian trixie main",
+        "deb http://mirror.school/debian trixie main",
+        "deb http://deb.debian.org:8080/debian trixie main",
+        "deb http://deb.debian.org@192.168.1.1/debian trixie main",
+        "deb http://u:p@deb.debian.org/debian trixie main",
+        "deb http://deb.debian.org/../../etc trixie main",
+        'deb http://deb.debian.org/"; trixie main',
+        "deb http://deb.debian.org/debian?x trixie main",
+        "deb http://deb.debian.org/debian ../../x main",
+        "deb http://deb.debian.org/debian /x main",
+        'deb http://deb.debian.org/debian trixie main";',
+        "deb http://deb.debian.org/debian trixie -o",
+        "deb http://deb.debian.org/debian trixie \x1b[31m",
+    ],
+)
+def test_other_sources_are_left_out(line: str) -> None:
+    assert source_lines({"a.list": line + "\n"}, MIRRORS) == ([], 1)
+    words = line.split()
+    deb822 = f"Types: deb\nURIs: {words[1]}\nSuites: {words[2]}\nComponents: {words[3]}\n"
+    assert source_lines({"a.sources": deb822}, MIRRORS) == ([], 1)
+
+
+@pytest.mark.parametrize("text", ["", "deb", "deb [", "Types: deb", "\0\xff", "deb [x] [y] z", ":", "\n\n:\n \n x"])
+def test_a_broken_list_stops_nothing(text: str) -> None:
+    assert source_lines({"a.list": text, "a.sources": text}, MIRRORS)[0] == []
+
+
+@pytest.mark.parametrize("value", ['a"; APT::Update::Pre-Invoke {"touch /tmp/x";}; b "', "a\nb", "a\x1b", "a\\"])
+def test_settings_of_apt_hold_no_settings(value: str) -> None:
+    with pytest.raises(SystemExit, match="cannot hold"):
+        fill.quoted(value)
+    assert fill.quoted("/home/a teacher/apt") == '"/home/a teacher/apt"'
+
+
+@pytest.mark.parametrize("kind", ['trixie-amd64-x86_64"; x', "../x-y-z", "trixie-amd64", "trixie-amd64-x86_64\n", ""])
+def test_a_kind_is_three_words(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SystemExit, match="not a kind of Pi"):
+        fill.download(tmp_path, 1, kind, [])
+
+
+def test_the_kinds_are_those_that_there_are_wheels_for() -> None:
+    wheelhouse: Any = load(PROJECT / "roles/python/files/wheelhouse.py")
+    made = {f"{suite}-{processor}" for suite, processor in product(wheelhouse.PYTHONS, wheelhouse.PLATFORMS)}
+    assert set(KINDS) == made - {"bookworm-armel-armv6l"}
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  roles:
+    - { role: system, tags: never }
+    - { role: apt_cache, tags: never }
+  tasks:
+    - ansible.builtin.include_role: { name: apt_cache, tasks_from: ask }
+"""
+# In place of the module that asks a Pi.
+SAYS = """#!/usr/bin/python3
+from ansible.module_utils.basic import AnsibleModule
+names = ("account", "packages", "settings", "proxy_port", "proxied")
+module = AnsibleModule({{name: {{"type": "raw"}} for name in names}})
+module.exit_json(changed=False, ansible_facts={{"pi": {{"kind": {kind!r}}}}})
+"""
+
+
+def ask(folder: Path, kind: str, **others: Any) -> subprocess.CompletedProcess[str]:
+    """Ask this computer as if it were a Pi that says that it is of this kind."""
+    for role in ("system", "apt_cache"):
+        shutil.copytree(PROJECT / "roles" / role, folder / "roles" / role)
+    (folder / "roles/system/library/pi_facts.py").write_text(SAYS.format(kind=kind), encoding="utf-8")
+    (folder / "play.yml").write_text(PLAY, encoding="utf-8")
+    changed = {"apt_cache_folder": str(folder / "apt"), **others}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "pi-01,", "-c", "local"]
+    return subprocess.run(
+        [*command, "-e", json.dumps(changed), str(folder / "play.yml")],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_ROLES_PATH": str(folder / "roles")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("kind", ['trixie-amd64-x"; APT::Update::Pre-Invoke {"touch /x";}; "', "../../../outside"])
+def test_a_pi_of_no_known_kind_is_refused(tmp_path: Path, kind: str) -> None:
+    done = ask(tmp_path, kind)
+    assert done.returncode != 0
+    assert "pi-01 says that it is none of these, so nothing is fetched for it" in " ".join(done.stdout.split())
+    assert not (tmp_path / "apt").exists()
+    assert not list(tmp_path.parent.glob("outside*"))
+
+
+@pytest.mark.skipif(
+    not Path("/var/lib/dpkg/status").exists(), reason="this computer, which is the Pi here, has no dpkg"
+)
+def test_only_lists_that_apt_reads_are_taken(tmp_path: Path) -> None:
+    names = [
+        'a"; b.list',
+        "../../../x.list",
+        ".hidden.list",
+        "a b.sources",
+        "a.list\n",
+        "a.txt",
+        "-a.list",
+        "a.list.save",
+    ]
+    paths = [f"/etc/apt/sources.list.d/{name}" for name in names] + ["/etc/shadow", "/etc/apt/../shadow.list"]
+    done = ask(tmp_path, "trixie-amd64-x86_64", __apt_cache_sources={"files": [{"path": path} for path in paths]})
+    assert done.returncode == 0, done.stdout
+    taken = {str(path.relative_to(tmp_path / "apt")) for path in (tmp_path / "apt").rglob("*") if path.is_file()}
+    assert taken == {"trixie-amd64-x86_64/pi-01.status"}
