@@ -114,6 +114,35 @@ def test_a_kind_is_three_words(tmp_path: Path, kind: str) -> None:
         fill.download(tmp_path, 1, kind, [])
 
 
+def test_one_pis_broken_list_of_packages_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But a mirror that fails does: not all is there then."""
+    kind = tmp_path / "trixie-amd64-x86_64"
+    (kind / "sources").mkdir(parents=True)
+    (kind / "sources/a.list").write_text("deb http://deb.debian.org/debian trixie main\n", encoding="ascii")
+    (tmp_path / "state").write_text('{"mirrors": ["deb.debian.org"]}', encoding="ascii")
+    for name in ("pi-01", "pi-02", "pi-03"):
+        (kind / f"{name}.status").touch()
+    asked: list[str] = []
+    failure = "E: Unable to parse package file \x1b[31m"
+
+    def run(command: list[str], settings: Path) -> str:
+        [status] = [line for line in settings.read_text("utf-8").splitlines() if line.startswith("Dir::State::status")]
+        asked.append(Path(status.split('"')[1]).stem)
+        if asked[-1] == "pi-02":
+            raise fill.AptError(failure)
+        return ""
+
+    monkeypatch.setattr(fill, "run", run)
+    fill.download(tmp_path, 3143, kind.name, [])
+    assert asked == ["fresh"] * 3 + ["pi-01"] * 2 + ["pi-02"] + ["pi-03"] * 2
+    assert capsys.readouterr().out.startswith("pi-02: apt makes nothing of what it says is installed")
+    failure = "E: Failed to fetch http://deb.debian.org/debian"
+    with pytest.raises(fill.AptError):
+        fill.download(tmp_path, 3143, kind.name, [])
+
+
 def test_the_kinds_are_those_that_there_are_wheels_for() -> None:
     wheelhouse: Any = load(PROJECT / "roles/python/files/wheelhouse.py")
     made = {f"{suite}-{processor}" for suite, processor in product(wheelhouse.PYTHONS, wheelhouse.PLATFORMS)}

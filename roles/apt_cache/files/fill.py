@@ -51,15 +51,19 @@ Debug::NoLocking "true";
 """
 
 
+class AptError(Exception):
+    """Apt failed; its own words say why."""
+
+
 def run(command: list[str], settings: Path | None = None) -> str:
-    """Return what a command prints; where it fails, its own words are the end."""
+    """Return what a command prints. AptError: it failed."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     if settings:
         environment["APT_CONFIG"] = str(settings)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = "\n".join(line for line in done.stderr.splitlines() if line.startswith("E:")) or done.stderr
-        sys.exit(f"fill.py: apt could not fetch it, and says:\n{said}\nIs the Internet reached?")
+        raise AptError(said)
     return done.stdout
 
 
@@ -113,7 +117,7 @@ def download(folder: Path, port: int, kind: str, packages: list[str]) -> None:
         (work / "sources/mirrors.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         fresh = work / "fresh"  # as a new card may be
         fresh.touch()
-        for number, status in enumerate([fresh, *statuses]):
+        for status in (fresh, *statuses):
             settings = work / "apt.conf"
             values = {
                 "sources": work / "sources",
@@ -125,12 +129,19 @@ def download(folder: Path, port: int, kind: str, packages: list[str]) -> None:
             }
             text = SETTINGS.format(**{name: quoted(value) for name, value in values.items()})
             settings.write_text(text, encoding="utf-8")
-            if number == 0:
+            if status == fresh:
                 run(["apt-get", "--quiet", "update"], settings)
-            wanted = [SMALL, *packages] if status == fresh else packages
-            for verb in (["dist-upgrade"], ["install", *wanted]):
-                run(["apt-get", "--quiet", "--yes", "--download-only", *verb], settings)
+            try:
+                for verb in (["dist-upgrade"], ["install", *([SMALL] if status == fresh else []), *packages]):
+                    run(["apt-get", "--quiet", "--yes", "--download-only", *verb], settings)
+            except AptError as error:
+                if status == fresh or "Failed to fetch" in str(error):
+                    raise
+                print(f"{status.stem}: apt makes nothing of what it says is installed; the others' packages are there.")
 
 
 if __name__ == "__main__":
-    download(Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    try:
+        download(Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    except AptError as failure:
+        sys.exit(f"fill.py: apt could not fetch it, and says:\n{failure}\nIs the Internet reached?")
