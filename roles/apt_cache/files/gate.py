@@ -52,7 +52,7 @@ class Request(socketserver.StreamRequestHandler):
     """One request, handed on with its answer as they are, but that the connection ends with it."""
 
     timeout = SECONDS
-    disable_nagle_algorithm = True  # head and body of an answer come as two parts: 40 ms for each small file
+    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for the receipt of its head
     server: Gate
 
     def handle(self) -> None:
