@@ -156,7 +156,9 @@ def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> 
         again = classroom.playbook("site", *settings)
         assert recap(again.stdout)["pi-01"].changed == 0
         assert (tmp_path / "ca/classroom-ca.key").stat().st_mode & 0o077 == 0
-        assert classroom.ssh("sudo stat -c '%a %U' /etc/jupyter/certificate.pem").stdout.strip() == "600 root"
+        assert classroom.ssh("sudo stat -c '%a %U' /etc/jupyter/password").stdout.strip() == "600 root"
+        assert classroom.ssh("sudo grep -c 'PRIVATE KEY' /etc/jupyter/password").stdout.strip() == "2"
+        assert classroom.ssh("ls /etc/jupyter").stdout.split() == ["jupyter_server_config.py", "password"]
     finally:
         back = classroom.playbook("site")
     assert back.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ import websocket
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.provisioned.pi import Answers, Pi
 
-EXPOSURE = 3.0  # the most that `systemd-analyze security` may say; 10 is a service without any walls
+EXPOSURE = 1.6  # the most that `systemd-analyze security` may say; 10 is a service without any walls
+PAUSE = 2  # seconds that a wrong password costs
 
 # What nobody may see without having signed in.
 LOCKED = [
@@ -56,17 +58,63 @@ for command in ["sudo", "-n", "true"], ["su", "-c", "true"], ["mount", "-t", "tm
 print(json.dumps(done))
 """
 
+# What of a server's path, of packages, settings, data and templates, somebody may change or make.
+FOREIGN = """
+import os, pathlib, sys
+import jupyter_core.paths as paths
+path = [*sys.path, *paths.jupyter_config_path(), *paths.jupyter_path()]
+print(*{str(part) for part in path for place in [pathlib.Path(part), *pathlib.Path(part).parents]
+        if os.access(place, os.W_OK)}, sep="\n")
+"""
+
+# What a student's program might do to its own server and to the Pi's memory. It prints what it managed to do.
+GREED = """
+import glob, json, os, pathlib
+done, server = [], os.getppid()
+for name in "environ", "mem", "maps", "fd/0":
+    try:
+        pathlib.Path(f"/proc/{server}/{name}").open("rb").close()
+        done.append(f"read {name} of its server")
+    except OSError:
+        pass
+done += [f"read the secret in {name}" for name in os.environ if "argon2" in os.environ[name]]
+done += [f"read {path}" for path in glob.glob("/run/credentials/*/*") if os.access(path, os.R_OK)]
+memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+for folder in "/tmp", "/var/tmp", "/dev/shm", *glob.glob("/run/*/"), "/run":
+    if os.access(folder, os.W_OK):
+        place = os.statvfs(folder)
+        if place.f_blocks * place.f_frsize > memory / 5:
+            done.append(f"fill the memory by way of {folder}")
+        if folder.startswith("/run"):
+            done.append(f"fill {folder}")
+if os.access("/run/dbus/system_bus_socket", os.W_OK):
+    done.append("ask the system's services")
+score = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
+if score < 500:
+    done.append("outlive its server when memory is short")
+print(json.dumps(done))
+"""
+
 
 @pytest.fixture(scope="module")
 def answers(pi: Pi) -> Answers:
+    main = f"$(systemctl show {pi.settings.service} --property=MainPID --value)"
+    environment = f"$(systemctl show {pi.settings.service} --property=Environment --value)"
+    isolated = (
+        f"env HOME=/home/{pi.settings.student} {environment} {pi.settings.venv}/bin/python -I -c {shlex.quote(FOREIGN)}"
+    )
     return pi.ask(
         {
+            "foreign": f"runuser -u {pi.settings.student} -- {isolated}",
+            "command": f"tr '\\0' ' ' </proc/{main}/cmdline",
+            "score": f"cat /proc/{main}/oom_score_adj",
+            "limits": f"systemctl show {pi.settings.service} --property=TasksMax,MemoryMax,KillMode",
             "enabled": f"systemctl is-enabled {pi.settings.enabled}",
             "active": f"systemctl is-active {pi.settings.enabled}",
             "user": f"ps -o user:32= -p $(systemctl show {pi.settings.service} --property=MainPID --value)",
             "sudo": f"sudo -l -U {pi.settings.student}",
             "exposure": f"systemd-analyze security --no-pager {pi.settings.service}.service | tail -n 1",
-            "hash": f"stat --format='%U %a' {pi.settings.hash} && cut -c -16 {pi.settings.hash}",
+            "hash": f"stat --format='%U %a' {pi.settings.hash} && head -c 16 {pi.settings.hash}",
             "texts": "cat /etc/jupyter/*.py /etc/jupyter/password* /etc/systemd/system/jupyter*; "
             "journalctl --no-pager --output=cat --lines=3000 --unit='jupyter*'; "
             "journalctl --no-pager --output=cat --lines=3000 _COMM=sudo; "
@@ -145,6 +193,23 @@ def test_wrong_password_is_refused(pi: Pi, stranger: NotebookServer) -> None:
     for wrong in ("", f"not {pi.settings.password}"):
         assert not stranger.sign_in(wrong), "It lets in whoever gives a wrong password."
         assert stranger.ask("GET", "/api/contents").status_code == 403, "After a wrong password it shows the files."
+
+
+def test_guessing_takes_time(pi: Pi, stranger: NotebookServer) -> None:
+    """Who guesses passwords has to wait after each."""
+    began = time.monotonic()
+    stranger.sign_in(f"not {pi.settings.password}")
+    took = time.monotonic() - began
+    assert took >= PAUSE, f"A wrong password is answered after {took:.1f} s: a thousand are soon tried."
+
+
+def test_strangers_cannot_fill_its_memory(stranger: NotebookServer) -> None:
+    """What a stranger sends is refused where it is longer than a password."""
+    try:
+        status = stranger.ask("POST", "/login", data=bytes(1_000_000)).status_code
+    except requests.ConnectionError:
+        return
+    assert status in (400, 413), f"It takes a megabyte from anybody on the network, and answers with status {status}."
 
 
 def test_right_password_opens(pi: Pi, stranger: NotebookServer) -> None:
@@ -229,6 +294,28 @@ def test_programs_are_walled_in(kernel: Kernel) -> None:
     assert not output.error, f"The cell ends with {output.error}"
     done = json.loads(output.text)
     assert not done, f"A student's program can {', '.join(done)}."
+
+
+def test_nothing_of_the_students_is_part_of_it(server: Pi, answers: Answers) -> None:
+    """Its server runs no package, setting or template that the student can change."""
+    command, foreign = answers["command"].text, answers["foreign"]
+    assert command.startswith(f"{server.settings.venv}/bin/python -I "), f"Its server is not isolated: {command}"
+    assert foreign.status == 0, f"What its server is made of is not known: {foreign.text}"
+    assert not foreign.text, f"The student can change what its server runs, in {', '.join(foreign.lines)}."
+
+
+def test_programs_have_limits(kernel: Kernel, answers: Answers) -> None:
+    """A student's program can neither look into its server nor take all of the Pi's memory."""
+    output = kernel.run(GREED)
+    assert not output.error, f"The cell ends with {output.error}"
+    done = json.loads(output.text)
+    assert not done, f"A student's program can {', '.join(done)}."
+    limits = dict(line.split("=", 1) for line in answers["limits"].lines)
+    without = [name for name in ("TasksMax", "MemoryMax") if limits[name] == "infinity"]
+    assert not without, f"The student's programs have no limit: {', '.join(without)}."
+    assert limits["KillMode"] == "mixed", "When its server has crashed, the student's programs may take its port."
+    score = int(answers["score"].text)
+    assert score < 500, f"Where memory is short, its server is ended as soon as a program (oom_score_adj {score})."
 
 
 def test_sandbox(answers: Answers, record_property: Callable[[str, object], None]) -> None:

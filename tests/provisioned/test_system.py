@@ -45,6 +45,10 @@ def answers(pi: Pi) -> Answers:
             "updates": "apt-config dump APT::Periodic::Unattended-Upgrade; test -x /usr/bin/unattended-upgrade",
             "update timers": "systemctl is-active apt-daily.timer apt-daily-upgrade.timer",
             "keys": f'grep -c "^[^#]" "$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys"',
+            "denied": "/usr/sbin/sshd -T | grep '^denyusers '",
+            "expired": " && ".join(
+                f"getent shadow {student} | cut -d: -f1,8" for student in map(shlex.quote, pi.settings.students)
+            ),
             "journal": "logger --tag mynn-verify asked; journalctl --sync; "
             "journalctl --directory=/run/log/journal --identifier=mynn-verify --lines=1 --output=cat",
             "disk": "stat --file-system --format=%T /run/log/journal",
@@ -100,6 +104,17 @@ def test_ssh_takes_keys_only(pi: Pi, answers: Answers) -> None:
     offered = re.search(r"Permission denied \((.*)\)", said)
     assert offered, f"SSH does not say how one may log in: {said.strip()}"
     assert offered[1] == "publickey", f"SSH takes more than keys: {offered[1]}."
+
+
+def test_no_student_gets_in_over_ssh(pi: Pi, answers: Answers) -> None:
+    """No student gets in over SSH, whatever keys lie about."""
+    denied = {name for line in answers["denied"].lines for name in line.split()[1:]}
+    students = set(pi.settings.students)
+    assert students <= denied, f"SSH does not refuse {', '.join(sorted(students - denied))}."
+    expired = {name for name, _, day in (line.partition(":") for line in answers["expired"].lines) if day == "1"}
+    assert students <= expired, (
+        f"cron, systemd and others may start programs for {', '.join(sorted(students - expired))}, without the sandbox."
+    )
 
 
 def test_journal_is_in_ram(answers: Answers) -> None:

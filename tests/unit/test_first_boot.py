@@ -601,6 +601,17 @@ def test_a_password_is_said_until_it_is_changed(card: Card) -> None:
     assert card.said("Account password").startswith("was changed later")
 
 
+def test_a_new_password_leaves_the_certificate(card: Card) -> None:
+    """Of a Pi that site.yml gave HTTPS."""
+    card.boot()
+    card.write("etc/jupyter/password", "argon2:written by site.yml\n-----BEGIN PRIVATE KEY-----\nof the Pi\n")
+    card.boot('password: "sunflower7"\n')
+    first, rest = card.read("etc/jupyter/password").split("\n", 1)
+    assert first.startswith("argon2:$argon2id$")
+    assert rest == "-----BEGIN PRIVATE KEY-----\nof the Pi\n"
+    assert card.said("Password") == "the one that classroom.yml gave"
+
+
 def test_a_file_that_was_thrown_away_comes_back_without_the_passwords(card: Card) -> None:
     card.boot()
     (card.root / "boot/firmware/this-pi.txt").unlink()

@@ -166,7 +166,7 @@ def server(
                 stdin=secrets,
                 stdout=said,
                 stderr=said,
-                cwd=of_unit(unit, "WorkingDirectory")[0],
+                cwd=of_unit(unit, "WorkingDirectory")[0].replace("/home/student", str(home)),
                 env=environment,
                 close_fds=False,
                 preexec_fn=ready,

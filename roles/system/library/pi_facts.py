@@ -69,8 +69,9 @@ ansible_facts:
         C(installed) (of the packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut
         left of dpkg and apt that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched),
         C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for),
-        C(apt_proxy) (its address, or empty where nothing answers), C(apt_direct) (hosts that it does not fetch from,
-        as C(no_proxy) has them: of apt's sources, those that are not O(proxied)).
+         C(apt_proxy) (its address, or empty where nothing answers, or a program that is not the account's),
+         C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them: of apt's sources, those that are not
+         O(proxied)).
       type: dict
 """
 
@@ -129,14 +130,33 @@ def stale(settings: dict[str, str]) -> list[str]:
     ]
 
 
-def apt_proxy(port: int | None) -> str:
-    """The address of an apt-cacher-ng at that port, if one answers there."""
+def listeners(port: int) -> set[int]:
+    """The user ids of those that listen at that port, for connections from this Pi itself."""
+    owners = set()
+    for table in ("tcp", "tcp6"):
+        path = Path("/proc/net", table)
+        for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else ():
+            fields = line.split()  # number, local address, remote address, state, queues, timer, retransmits, user id
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                owners.add(int(fields[7]))
+    return owners
+
+
+def apt_proxy(port: int | None, trusted: set[int]) -> str:
+    """The address of an apt-cacher-ng at that port, if one answers there, and only those who are trusted listen."""
     try:
-        with socket.create_connection(("127.0.0.1", port or 0), timeout=5) as connection:
+        if not port or not listeners(port) or listeners(port) - trusted:
+            return ""
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return f"http://127.0.0.1:{port}" if b" 406 " in connection.recv(64) else ""
     except OSError:
         return ""
+
+
+def user_ids(*accounts: str) -> set[int]:
+    """The user ids of those accounts that there are."""
+    return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in accounts}
 
 
 def apt_direct(proxied: list[str]) -> str:
@@ -170,6 +190,13 @@ def main() -> None:
     suite = release.get("VERSION_CODENAME", "")
     database = Database()
     packages, faults = look(database) if is_debian else ([], [])
+    port = module.params["proxy_port"]
+    trusted = user_ids("root", account)  # sshd listens there as the account that logged in
+    if strangers := listeners(port) - trusted if port else set():
+        module.warn(
+            f"At port {port} of this Pi listens a program of the user id {min(strangers)}, so apt does not ask there "
+            "for packages: it fetches them by itself. End the students' programs (make reset), or restart the Pi."
+        )
     pi = {
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
@@ -194,7 +221,7 @@ def main() -> None:
         "account": account,
         "key_login": has_key(account),
         "stale": stale(module.params["settings"]),
-        "apt_proxy": apt_proxy(module.params["proxy_port"]),
+        "apt_proxy": apt_proxy(port, trusted),
         "apt_direct": apt_direct(module.params["proxied"]),
     }
     module.exit_json(changed=False, ansible_facts={"pi": pi})

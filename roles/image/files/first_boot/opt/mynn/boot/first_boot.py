@@ -537,9 +537,12 @@ class Pi:
             entry = next(line for line in shadow if line.startswith(f"{account}:"))
             stamps["account"] = sha256(f"{entry.split(':')[1]}\n".encode())
         if passwords["notebooks"]:
-            hashed = f"{jupyter_hash(passwords['notebooks'])}\n"
-            self.path("/etc/jupyter").mkdir(mode=0o755, exist_ok=True)
-            write(self.path("/etc/jupyter/password"), hashed, 0o600)
+            file = self.path("/etc/jupyter/password")
+            file.parent.mkdir(mode=0o755, exist_ok=True)
+            # Below the hash stands the certificate, where site.yml has put one.
+            certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""
+            hashed = f"{jupyter_hash(passwords['notebooks'])}\n{certificate}"
+            write(file, hashed, 0o600)
             stamps["notebooks"] = sha256(hashed.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 

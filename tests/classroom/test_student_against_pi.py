@@ -1,0 +1,129 @@
+"""What a student's program leaves behind, or does while a playbook runs, opens nothing and stops nothing."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.classroom.classroom import Classroom, recap
+from tests.classroom.own_package import root
+from tests.classroom.test_site import patient_page
+from tests.ports import free_port
+from tests.virtual.pi import ssh_command
+
+LEAVE_A_KEY = """
+umask 077; mkdir -p ~/.ssh; cat >~/.ssh/authorized_keys; umask 022
+site=$(/usr/bin/python3 -m site --user-site); mkdir -p $site ~/.jupyter
+echo "import pathlib; pathlib.Path('/tmp/found').touch(); raise SystemExit('found')" >$site/usercustomize.py
+cp $site/usercustomize.py $site/tornado.py
+cp $site/usercustomize.py ~/.jupyter/jupyter_server_config.py
+"""
+FORGET = "cd ~ && rm -rf .ssh .local/lib .jupyter"
+# Something that answers as the control node's cache does.
+ANSWER = """
+import http.server, sys
+class Cache(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.send_response(406)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Cache).serve_forever()
+"""
+ASK = """
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=5)
+connection.request("HEAD", "/")
+print(connection.getresponse().status)
+"""
+
+
+@pytest.fixture
+def traps(classroom: Classroom) -> Iterator[None]:
+    """What a student's program may leave in the home; the key is the test's own, so it would open."""
+    key = classroom.fleet.state.key.with_suffix(".pub").read_text(encoding="utf-8")
+    as_student(classroom, f"echo {shlex.quote(key.strip())} | (\n{LEAVE_A_KEY})")
+    yield
+    as_student(classroom, FORGET)
+
+
+def as_student(classroom: Classroom, script: str) -> str:
+    """Run a script of the shell as the student, outside of the sandbox; return what it printed."""
+    return root(classroom, f"runuser --login student --command {shlex.quote(script)}")
+
+
+def test_a_key_that_a_student_left_opens_nothing(classroom: Classroom, traps: None) -> None:
+    state = classroom.fleet.state
+    command = ssh_command(state, classroom.address, "id")
+    command[-2] = command[-2].replace(f"{state.account}@", "student@")
+    for words in (command, [*command[:-2], "-N", "-o", "ExitOnForwardFailure=yes", command[-2]]):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 255
+        assert "Permission denied" in done.stderr
+    # Nor does what starts programs for accounts: each asks whether the account has expired.
+    assert "expired" in classroom.ssh("sudo chage --list student").stdout.replace("Jan 02, 1970", "expired")
+
+
+def test_a_server_starts_whatever_a_student_left(classroom: Classroom, traps: None) -> None:
+    root(classroom, "systemctl restart jupyter")
+    assert patient_page(f"http://{classroom.address}:8888") == 200
+    assert root(classroom, "find / -xdev -name found -user student 2>/dev/null || true") == ""
+
+
+def test_a_server_that_does_not_start_is_noticed_at_once(classroom: Classroom) -> None:
+    place = "/run/systemd/system/jupyter.service.d"
+    lines = "[Service]\\nExecStart=\\nExecStart=/bin/false\\n"
+    root(classroom, f"mkdir -p {place}; printf '{lines}' >{place}/broken.conf; systemctl daemon-reload")
+    began = time.monotonic()
+    try:
+        done = classroom.ssh("sudo systemctl restart jupyter")
+    finally:
+        root(classroom, f"rm -r {place}; systemctl daemon-reload; systemctl restart jupyter")
+    assert done.returncode != 0
+    assert time.monotonic() - began < 60
+
+
+def test_a_students_program_does_not_stand_in_for_the_cache(classroom: Classroom, tmp_path: object) -> None:
+    """Root's apt does not ask it; nor does a student's program reach the true one."""
+    port = free_port()
+    settings = [
+        "-e",
+        f"apt_cache_port={port}",
+        "-e",
+        f"apt_cache_folder={tmp_path}",
+        "-e",
+        "system_apt_cache_seconds=0",
+    ]
+    start = f"systemd-run --quiet --unit=impostor --property=User=USER /usr/bin/python3 -c {shlex.quote(ANSWER)} {port}"
+    ask = f"/usr/bin/python3 -c {shlex.quote(ASK)} {port}"
+    try:
+        root(classroom, start.replace("USER", "student"))
+        done = classroom.playbook("site", *settings)
+        assert (done.returncode, recap(done.stdout)[classroom.host].changed) == (0, 0)
+        assert f"At port {port} of this Pi listens a program" in " ".join((done.stdout + done.stderr).split())
+        root(classroom, "systemctl stop impostor")
+        assert classroom.playbook("site", *settings).returncode == 0  # the cache is asked, and the way to it closed
+        root(classroom, start.replace("USER", "student"))
+        time.sleep(1)
+        assert "TimeoutError" in classroom.ssh(f"sudo {ask}").stderr
+        root(classroom, "systemctl stop impostor")
+        root(classroom, start.replace("USER", "root"))
+        time.sleep(1)
+        assert root(classroom, ask) == "406"
+        assert "ConnectionRefusedError" in classroom.ssh(f"sudo runuser -u student -- {ask}").stderr
+    finally:
+        classroom.ssh("sudo systemctl stop impostor; sudo nft delete table ip mynn_pi")
+
+
+def test_reset_ends_all_of_a_students_programs(classroom: Classroom, tmp_path: object) -> None:
+    """Also one that runs outside of the notebook server, from before that was closed."""
+    stray = "systemd-run --quiet --unit=stray --property=User=student /usr/bin/sleep 600"
+    root(classroom, f"{stray}; echo mine >/home/student/notebooks/mine.txt")
+    done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    assert done.returncode == 0
+    assert classroom.ssh("systemctl is-active stray").stdout.strip() in ("inactive", "failed")
+    classroom.ssh("sudo systemctl reset-failed stray")
+    again = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    assert recap(again.stdout)[classroom.host].changed == 0
