@@ -15,7 +15,8 @@ from tests.unit.test_first_boot import SYSTEM, load
 
 @pytest.fixture(scope="module")
 def pi_facts() -> ModuleType:
-    return load(SYSTEM / "library/pi_facts.py")
+    module: ModuleType = load(SYSTEM / "library/pi_facts.py")
+    return module
 
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::"])
