@@ -119,6 +119,9 @@ def leave_traps(home: Path, venv: Path) -> Path:
     (home / "notebooks").mkdir()
     for name in ("tornado.py", "jupyter_server_config.py"):
         (home / "notebooks" / name).write_text(trap, encoding="utf-8")
+    kernel = home / ".local/share/jupyter/kernels/python3/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"argv": ["touch", "' + str(trace) + '"], "display_name": "trap"}', encoding="utf-8")
     # A server that opens one of these waits for ever.
     for name in (".jupyter_cookie_secret", ".local/share/jupyter/notebook_secret"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
