@@ -1,5 +1,6 @@
 """Lessons in a student's folder: whatever the student does, nothing of the student's is lost."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -7,16 +8,19 @@ import random
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ansible_mitogen
 import pytest
+from ansible.module_utils import students_folder
 from ansible.module_utils.students_folder import LARGE
 
 from tests.unit.test_mnist_fetch import FETCH, load
@@ -194,7 +198,7 @@ def test_whatever_is_in_place_of_the_pictures_folder_is_left_alone(what: str, ro
 
 def test_a_killed_runs_rests_go_from_the_pictures_folder_too(room: Classroom) -> None:
     room.settle(PICTURES)
-    room.write(f"pictures/{lessons.OURS}x.new", b"four, fir")
+    room.write(f"pictures/{students_folder.OURS}x.new", b"four, fir")
     room.settle(PICTURES)
     assert room.files() == PICTURES
 
@@ -245,9 +249,110 @@ def test_a_folder_that_is_a_link_gives_no_powers(room: Classroom, tmp_path: Path
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
     room.folder.symlink_to(roots)
-    with pytest.raises(PermissionError):
-        room.run(V1)
+    room.run(V1)
     assert list(roots.iterdir()) == []
+    assert room.files() == V1
+
+
+@pytest.mark.parametrize("what", ["a link", "a broken link", "a file", "a pipe", "another's folder"])
+def test_what_is_in_the_folders_place_is_kept_beside_it(what: str, room: Classroom) -> None:
+    room.run(V1)
+    room.write("own", b"mine")
+    room.folder.rename(room.home / "elsewhere")
+    (room.home / "notebooks (old)").write_bytes(b"taken")
+    if what.endswith("link"):
+        room.folder.symlink_to(room.home / "elsewhere" if what == "a link" else "nowhere")
+    elif what == "a file":
+        room.folder.write_bytes(b"mine")
+    elif what == "a pipe":
+        os.mkfifo(room.folder)
+    elif os.geteuid() == 0:
+        room.folder.mkdir()
+    else:
+        pytest.skip("only root can make another's folder")
+    if what != "another's folder":
+        os.chown(room.folder, STUDENT.pw_uid, STUDENT.pw_gid, follow_symlinks=False)
+    kind = stat.S_IFMT(room.folder.lstat().st_mode)
+    assert room.run(PICTURES, dry=True) == room.run(PICTURES)
+    assert room.files() == PICTURES
+    assert room.run(PICTURES) == []
+    assert files(room.home / "elsewhere") == V1 | {"own": b"mine"}
+    assert (room.home / "notebooks (old)").read_bytes() == b"taken"
+    kept = room.home / "notebooks (old 2)"
+    assert stat.S_IFMT(kept.lstat().st_mode) == kind
+    assert what != "a file" or kept.read_bytes() == b"mine"
+
+
+def test_a_home_that_is_closed_to_the_student_is_opened(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(room.home), ""))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
+    room.run(V1)
+    room.write("own", b"mine")
+    room.folder.chmod(0)
+    room.home.chmod(0)
+    look = room.run(V2, dry=True)
+    assert room.home.stat().st_mode & 0o777 == 0, "a look changes nothing"
+    assert room.run(V2) == look
+    assert room.home.stat().st_mode & 0o777 == room.folder.stat().st_mode & 0o777 == 0o700
+    assert room.files() == V2 | {"own": b"mine"}
+    assert room.run(V2) == []
+
+
+def test_a_lock_of_a_students_stops_nobody(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student may lock whatever a student can open, for as long as the student likes."""
+    monkeypatch.setattr(students_folder, "QUEUE", 1)
+    room.run(V1)
+    if os.geteuid() != 0:
+        pytest.skip("only root can become a student who holds locks")
+    ready = room.home / "ready"
+    student = os.fork()
+    if student == 0:
+        os.setresuid(STUDENT.pw_uid, STUDENT.pw_uid, STUDENT.pw_uid)
+        held = []
+        for path in (room.pristine.parent, *room.pristine.parent.rglob("*")):
+            with suppress(PermissionError):
+                held.append(os.open(path, os.O_RDONLY))
+                fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ready.write_text(str(len(held)))
+        time.sleep(60)
+        os._exit(0)
+    try:
+        while not ready.exists() or not ready.read_text():
+            time.sleep(0.01)
+        assert int(ready.read_text()) > len(V1), "the student does hold the folders and the files in them"
+        room.run(V2)
+        assert room.files() == V2
+    finally:
+        os.kill(student, signal.SIGKILL)
+        os.waitpid(student, 0)
+
+
+def test_another_run_is_waited_for_and_not_for_ever(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(students_folder, "QUEUE", 0.3)
+    with (
+        students_folder.alone(room.home / "lock"),
+        pytest.raises(TimeoutError, match="another run is still at work"),
+        students_folder.alone(room.home / "lock"),
+    ):
+        pass
+
+
+def test_a_lesson_for_which_every_name_is_taken_does_not_come_and_the_rest_does(room: Classroom) -> None:
+    room.settle(V1)
+    room.write("part2.ipynb", b"mine")
+    for number in range(1, students_folder.BESIDE):
+        room.write(f"part2 (new{f' {number}' if number > 1 else ''}).ipynb", b"mine")
+    given = {name: content + b", now" for name, content in V1.items()}
+    room.settle(given)
+    assert room.files()["part3.ipynb"] == given["part3.ipynb"]
+
+
+def test_what_only_has_the_name_of_a_rest_stays(room: Classroom) -> None:
+    room.settle(V1)
+    (room.folder / f"{students_folder.OURS}a.new").mkdir()
+    (room.folder / f"{students_folder.OURS}b.new").symlink_to("nowhere")
+    room.settle(V2)
+    assert len(list(room.folder.glob(f"{students_folder.OURS}*"))) == 2
 
 
 def test_folders_and_others_files_in_a_lessons_place_are_left_alone(room: Classroom) -> None:
@@ -310,7 +415,7 @@ def test_what_a_killed_run_left_goes_but_never_a_students_bytes(room: Classroom)
     room.settle(V1)
     rests = {".new": b"two, fir", ".old": b"two, first", "x.old": b"mine"}
     for suffix, content in rests.items():
-        room.write(f"{lessons.OURS}{suffix}", content)
+        room.write(f"{students_folder.OURS}{suffix}", content)
     room.settle(V1)
     assert [path.read_bytes() for path in room.folder.glob(".*")] == [b"mine"]
 
@@ -509,5 +614,5 @@ def test_a_run_killed_at_any_moment_is_completed_by_the_next(room: Classroom) ->
         assert files["part3.ipynb"] == b"mine"
         assert files["part2.ipynb"] == given["part2.ipynb"]
         assert files["part3 (new).ipynb"] == given["part3.ipynb"]
-        assert list(room.folder.glob(f"{lessons.OURS}*")) == []
+        assert list(room.folder.glob(f"{students_folder.OURS}*")) == []
         room.settle(given)

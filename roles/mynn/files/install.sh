@@ -5,9 +5,12 @@
 # the next.
 set -eu
 venv=$1 stamp=$2 wheel=$3 plain=$4
-# A run that was cut off may have left this script at work: wait for it, and see whether it finished.
-exec 9>/run/mynn-venv.lock
-flock 9
+# A run that was cut off may have left this script at work: wait for it, and see whether it finished. Whoever can open
+# a lock's file can hold it for ever, so only root can open this one.
+lock=/run/mynn-environment.lock
+(umask 077 && : >>$lock)
+exec 9>>$lock
+flock --timeout 900 9 || { echo "Another run is still at work in $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -f "$venv"/mynn-*
 

@@ -9,18 +9,21 @@ import json
 import os
 import pwd
 import stat
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.students_folder import (
-    OURS,
     Change,
-    alone_in,
+    advice,
+    alone,
     as_student,
     fingerprint,
+    leftovers,
+    make_way,
     may_be_folder,
     open_folder,
+    opened,
     place_for,
     put,
     sha256,
@@ -38,8 +41,9 @@ description:
     each student was given last, is remembered in C(.handed_out.json) beside the untouched copies; should it be lost,
     files count as touched.
   - Where the student has put something else in place of a lesson's folder, that is left alone, and what would be in the
-    folder does not come.
-  - The student's home is closed to other accounts.
+    folder does not come; nor does a lesson for which every name beside it is taken.
+  - What is no folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
+  - The student's home is closed to other accounts, and open to the student.
   - The student's folder is worked in with the student's powers only, so a link in it leads nowhere else.
 options:
   lessons:
@@ -65,6 +69,7 @@ EXAMPLES = r"""
 """
 
 HANDED_OUT = ".handed_out.json"
+LARGE = 1 << 20  # bytes; what is larger, and four times as large as the lesson, is no version of it
 
 
 class Memory:
@@ -110,14 +115,19 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dic
 
     Returns what changes.
     """
-    changes = open_folder(folder, dry)
+    changes = make_way(folder, dry)
+    if changes and dry:
+        made = sorted({folder, *((folder / name).parent for name in lessons)})
+        changes += [(f"{place} absent", f"{place} a folder") for place in made]
+        return changes + [(f"{folder / name} absent", f"{folder / name} {sha256(lessons[name])}") for name in lessons]
+    changes += open_folder(folder, dry)
     places = {folder}
     for place in sorted({(folder / name).parent for name in lessons} - places):
         if may_be_folder(place):
             changes += open_folder(place, dry)
             places.add(place)
     known_of_any = set(itertools.chain(*memory.known.values()))
-    for rest in [rest for place in places for rest in place.glob(f"{OURS}*")]:  # a killed run left it
+    for rest in [rest for place in places for rest in leftovers(place)]:
         if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest) in known_of_any:
             changes.append((f"{rest} half-made", f"{rest} absent"))
             if not dry:
@@ -126,11 +136,12 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dic
         version, known = sha256(content), set(memory.known[name])
         if (folder / name).parent not in places:
             continue
-        while place := place_for(folder / name, version, known, given.get(name)):
-            before = fingerprint(place)
-            if dry or put(place, content, known):
-                changes.append((f"{place} {before or 'absent'}", f"{place} {version}"))
-                break
+        with suppress(FileExistsError):  # every name beside it is taken
+            while place := place_for(folder / name, version, known, given.get(name), max(LARGE, 4 * len(content))):
+                before = fingerprint(place)
+                if dry or put(place, content, known):
+                    changes.append((f"{place} {before or 'absent'}", f"{place} {version}"))
+                    break
     return changes
 
 
@@ -193,8 +204,12 @@ def hand_out_to(
             raise KeyError(student) from None
         return hand_out(folder, lessons, memory, given, dry)  # what would be, had another task made the account
     home = Path(account.pw_dir)
-    done = as_student(account, lambda: close(home, dry) + hand_out(folder, lessons, memory, given, dry))
-    return [(before, after) for before, after in done]
+
+    def work() -> list[Change]:
+        with opened([home, folder], keep=not dry) as changes:
+            return changes + close(home, dry) + hand_out(folder, lessons, memory, given, dry)
+
+    return [(before, after) for before, after in as_student(account, work)]
 
 
 def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dry: bool = False) -> list[Change]:
@@ -203,7 +218,7 @@ def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dr
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
     changes = ensure_folders({pristine, *((pristine / name).parent for name in lessons)}, dry)
-    with nullcontext() if dry else alone_in(pristine):
+    with nullcontext() if dry else alone(pristine.with_name(f".{pristine.name}.lock")):
         changes += keep_pristine(pristine, lessons, dry)
         store = pristine / HANDED_OUT
         memory = Memory.read(store)
@@ -248,7 +263,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(
             msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
-            " Make room on the card, or move away what is in that place."
+            f" {advice(error)}, and run it again."
         )
     before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*changes or [("", "")], strict=True))
     module.exit_json(changed=bool(changes), diff={"before": before, "after": after})

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
 import json
 import os
 import pwd
+import select
+import signal
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 OURS = ".mynn-lesson-"  # a file with this prefix in the student's folder is ours: one on its way to its place
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another's file, a very large file
 LARGE = 1 << 24
+BESIDE = 50  # names beside one that is taken; a student who makes more gets no more
+PATIENCE = 300.0  # seconds that work with a student's powers may take
+QUEUE = 600.0  # seconds that another run may take
+ADVICE = {
+    errno.ENOSPC: "Make room on the card",
+    errno.EDQUOT: "Make room on the card",
+    errno.EROFS: "Take another card: this one can no longer be written to",
+    errno.EIO: "Take another card: this one can no longer be written to",
+}
 Change = tuple[str, str]  # before, after
 
 
@@ -56,7 +69,7 @@ def place_for(
     """Return where a file with this sum is to be written, or None if it need not be.
 
     Its own name, if that is free or holds one of the sums `known` as ours; else, unless this version was `given`
-    before, a name beside it.
+    before, a name beside it. OSError: all of these are taken.
     """
     for place in itertools.chain([path], names_beside(path)):
         found = fingerprint(place, largest)
@@ -66,14 +79,15 @@ def place_for(
             return place
         if given == version:
             return None
-    raise AssertionError("names_beside never ends")
+    raise AssertionError("names_beside ends with an error")
 
 
-def names_beside(path: Path) -> Iterator[Path]:
-    """Give part2 (new).ipynb, part2 (new 2).ipynb, and so on."""
-    yield path.with_stem(f"{path.stem} (new)")
-    for number in itertools.count(2):
-        yield path.with_stem(f"{path.stem} (new {number})")
+def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
+    """Give part2 (new).ipynb, part2 (new 2).ipynb, and so on. OSError: enough of them."""
+    yield path.with_stem(f"{path.stem} ({word})")
+    for number in range(2, BESIDE):
+        yield path.with_stem(f"{path.stem} ({word} {number})")
+    raise FileExistsError(errno.EEXIST, "every name beside it is taken", str(path))
 
 
 def put(place: Path, content: bytes, known: Collection[str]) -> bool:
@@ -135,8 +149,62 @@ def may_be_folder(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def as_student(account: pwd.struct_passwd, work: Callable[[], Any]) -> Any:
+@contextmanager
+def opened(places: Collection[Path], keep: bool) -> Iterator[list[Change]]:
+    """Let this process's account into folders of its own that it closed to itself; unless `keep`, only meanwhile.
+
+    Gives what changes, where it is kept.
+    """
+    shut: list[tuple[Path, int]] = []
+    try:
+        for place in places:
+            mode = stat.S_IMODE(place.lstat().st_mode) if may_be_folder(place) and place.exists() else 0o700
+            if mode & 0o700 != 0o700:
+                place.chmod(mode | 0o700)
+                shut.append((place, mode))
+        yield [(f"{place} closed to its owner", f"{place} open to its owner") for place, _ in shut]
+    finally:
+        for place, mode in [] if keep else reversed(shut):
+            with suppress(FileNotFoundError):
+                place.chmod(mode)
+
+
+def make_way(folder: Path, dry: bool) -> list[Change]:
+    """Let a folder's place be free or hold a folder of this account's. Returns what changes.
+
+    What else is there, a link, a file or another's folder, is kept under a name beside it: notebooks (old).
+    """
+    if may_be_folder(folder):
+        return []
+    aside = next(place for place in names_beside(folder, "old") if not os.path.lexists(place))
+    if not dry:
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            folder.rename(aside)  # a folder takes the place of nothing but an empty one
+        else:
+            os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never takes another file's place
+            folder.unlink()
+    return [(f"{folder} no folder of the student's", f"{folder} absent"), (f"{aside} absent", f"{aside} what it was")]
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return files that a killed run left in a folder; what only has such a name, a folder for one, stays."""
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        ours = (entry for entry in found if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
+        return [folder / entry.name for entry in itertools.islice(ours, 100)]  # not all of a folder full of them
+    return []
+
+
+def advice(error: OSError) -> str:
+    """Return what to do about an error in a student's folder."""
+    return ADVICE.get(error.errno or 0, "Look at what is in that place on the Pi, or move it away")
+
+
+def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: float = PATIENCE) -> Any:
     """Do the work in a process that has this account's powers and no others. OSError: the work raised it.
+
+    Only the effective ids become the student's: the kernel lets nobody but root send signals to a process whose real
+    id is root's, so no student can stop it. What takes longer than `patience` is ended: TimeoutError.
 
     Returns what the work returns, as JSON carries it: a tuple becomes a list.
     """
@@ -147,9 +215,11 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any]) -> Any:
     if child == 0:
         answer: dict[str, Any] = {}
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(int(patience) + 1)  # the same deadline, should the parent be killed
             os.initgroups(account.pw_name, account.pw_gid)
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
+            os.setresgid(-1, account.pw_gid, -1)
+            os.setresuid(-1, account.pw_uid, -1)
             os.umask(0o022)
             answer["done"] = work()
         except Exception as error:
@@ -160,20 +230,46 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any]) -> Any:
                 json.dump(answer, pipe)
             os._exit(0)  # what the parent's process would do at its end is not for this one
     os.close(writing)
-    with os.fdopen(reading) as pipe:
-        answer = json.load(pipe)
-    os.waitpid(child, 0)
+    try:
+        said = read_until(reading, time.monotonic() + patience)
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    answer = json.loads(said) if said else {"failed": (errno.ECHILD, "its process was killed", "")}
     if "done" not in answer:
         raise OSError(*answer["failed"])
     return answer["done"]
 
 
+def read_until(pipe: int, end: float) -> bytes:
+    """Read a pipe until it is closed. TimeoutError: it is not by then."""
+    blocks = []
+    while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+        blocks.append(os.read(pipe, 1 << 20))
+        if not blocks[-1]:
+            return b"".join(blocks)
+    raise TimeoutError(errno.ETIMEDOUT, "this takes too long, and was given up")
+
+
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other run works here, nor what is left of a killed one: its process with the student's powers."""
-    lock = os.open(folder, os.O_RDONLY)
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other run works here, nor what is left of a killed one: its process with the student's powers.
+
+    The lock is a file that only root can open: whoever can open one can hold it for ever. TimeoutError: another run
+    still works.
+    """
+    end = time.monotonic() + QUEUE
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(errno.ETIMEDOUT, "another run is still at work there", str(lock)) from None
+                time.sleep(0.2)
         yield
     finally:
-        os.close(lock)
+        os.close(descriptor)
