@@ -36,6 +36,13 @@ FAILED = [
         {"msg": "pi07 runs Debian-11 on armhf, and nothing was changed on it: flash."},
         "It runs Debian-11 on armhf.",
     ),
+    (
+        {
+            "msg": "7 files in /dist/work/2026/pi07, 1 of them sent now (0.00 MB). Not collected: student/no space left"
+            " on device (it is too large). Mend that on the Pi, and collect again."
+        },
+        "Not collected: student/no space left on device (it is too large).",
+    ),
     ({"msg": "non-zero return code", "stderr": "date: cannot set date: Operation not permitted"}, "clock"),
     ({"msg": "E: Release file for http://deb/ is not valid yet (invalid for another 3d)"}, "clock"),
     ({"msg": "Could not replace file: [Errno 28] No space left on device"}, "card is full"),

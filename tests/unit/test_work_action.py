@@ -1,6 +1,8 @@
 """What students made, on the control node's side: a collection is whole or not there, and is what the Pi has."""
 
 import base64
+import errno
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,10 +13,11 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.students_folder import BESIDE
 
 from tests.unit.test_lessons_module import ROLES, files
 from tests.unit.test_mnist_fetch import load
-from tests.unit.test_work_module import Pi, sha256
+from tests.unit.test_work_module import Pi, dig, sha256
 
 # It says where the two others are, which share code.
 action = load(ROLES / "work/action_plugins/work.py")
@@ -38,7 +41,7 @@ class Room:
         """Do as a task."""
         task = object.__new__(action.ActionModule)
         task.pi, task.dry, task.root = "pi-01", dry, self.work
-        task.asked = {"students": {"student": ""}, "largest": 1 << 20, "give_up": False, **args}
+        task.asked = {"students": {"student": ""}, "largest": 1 << 20, "limit": 3 << 20, "give_up": False, **args}
         task._task = SimpleNamespace()
 
         def ask(verb: str, student: str, **given: Any) -> Any:
@@ -172,6 +175,136 @@ def test_what_cannot_be_collected_is_named_and_the_rest_is_there(room: Room) -> 
     assert "Not collected: student/huge (it is too large)." in room.done["msg"]
 
 
+def test_what_is_beside_the_folder_is_collected_and_comes_back_to_where_it_was(room: Room) -> None:
+    beside = {"../beside.txt": b"beside", "../a/b/c": b"deep", "../.hidden/d": b"hidden", "own": b"own"}
+    room.write(beside)
+    folder = room.collect()
+    assert files(folder / "student") == {"own": b"own"}
+    assert files(folder / "student.home") == {"beside.txt": b"beside", "a/b/c": b"deep", ".hidden/d": b"hidden"}
+    with pytest.raises(AnsibleActionFail, match=r"\(student\.home/beside\.txt\)"):
+        room.write({"../beside.txt": b"newer"})
+        room.do("reset")
+    room.write({"../beside.txt": b"beside"})
+    room.do("reset")
+    assert {path.name for path in room.pi.home.iterdir()} == {"notebooks", ".profile"}
+    room.write({"../a": b"in its way"})
+    room.do("restore", source="pi-01", date="")
+    there = files(room.pi.home)
+    assert {name: there[name] for name in ("beside.txt", ".hidden/d", "a", "a (new)/b/c", "notebooks/own")} == {
+        "beside.txt": b"beside",
+        ".hidden/d": b"hidden",
+        "a": b"in its way",
+        "a (new)/b/c": b"deep",
+        "notebooks/own": b"own",
+    }
+
+
+def test_what_is_empty_or_there_twice_takes_no_room(room: Room) -> None:
+    contents = {"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19), "holes": bytes(1 << 19) + b"end"}
+    contents |= {"equal": WORK["a folder/net.npz"] * 10, "../equal": WORK["a folder/net.npz"] * 10}
+    room.write(contents)
+    folder = room.collect()
+    assert {name: content for name, content in contents.items() if name[0] != "."} == files(folder / "student")
+    assert sum(path.stat().st_blocks for path in folder.glob("student/[hz]*")) * 512 < 1 << 17
+    assert (folder / "student/equal").samefile(folder / "student.home/equal")
+    assert (folder / "student/zeros").samefile(folder / "student/zeros too")
+    assert not room.done["failed"]
+
+
+def test_a_copy_where_there_are_no_links_has_holes_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.write({"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19)})
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(31, "Too many links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for _ in range(2):
+        folder = room.collect()
+        assert files(folder / "student") == {"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19)}
+        assert sum(path.stat().st_blocks for path in folder.glob("student/*")) * 512 < 1 << 17
+
+
+def test_of_one_student_only_so_much_is_collected(room: Room) -> None:
+    room.write({f"{number}": bytes([number]) * 900_000 for number in range(5)} | WORK)
+    folder = room.collect()
+    assert set(files(folder / "student")) == {*WORK, "0", "1", "2"}
+    assert "student/3 (it is beyond what is collected of one student)" in room.done["msg"]
+
+
+def test_folders_without_an_end_are_one_short_line(room: Room) -> None:
+    room.write(WORK)
+    dig(room.pi.folder)
+    assert files(room.collect() / "student") == WORK
+    assert re.search(r" Not collected: student/[d/]{52}…[d/]{15} \(its path is too long\)\. Mend", room.done["msg"])
+
+
+@pytest.mark.parametrize("error", [errno.ENAMETOOLONG, errno.EILSEQ])
+def test_a_name_that_this_computer_cannot_have_is_named(
+    room: Room, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.write(WORK)
+    touch = Path.touch
+
+    def odd(self: Path) -> None:
+        if self.name == "own.ipynb":
+            raise OSError(error, "no such name")
+        touch(self)
+
+    monkeypatch.setattr(Path, "touch", odd)
+    folder = room.collect()
+    assert set(files(folder / "student")) == set(WORK) - {"own.ipynb"}
+    assert "student/own.ipynb (this computer's disk cannot have a file of that name there)" in room.done["msg"]
+
+
+SUM = sha256(b"x")
+LIES: dict[str, Any] = {
+    "no list": [],
+    "no files": {"files": [], "left": {}},
+    "a short file": {"files": {"a": [1, SUM, 0]}, "left": {}},
+    "a long file": {"files": {"a": [1, SUM, 0, False, 0]}, "left": {}},
+    "words for numbers": {"files": {"a": ["1", SUM, 0, False]}, "left": {}},
+    "a time that is none": {"files": {"a": [1, SUM, "now", False]}, "left": {}},
+    "no sum": {"files": {"a": [1, "../../sum", 0, False]}, "left": {}},
+    "a size below 0": {"files": {"a": [-1, SUM, 0, False]}, "left": {}},
+    "a huge file": {"files": {"a": [1 << 40, SUM, 0, False]}, "left": {}},
+    "too much": {"files": {f"{number}": [1 << 20, SUM, 0, False] for number in range(4)}, "left": {}},
+    "too many": {"files": {f"{number}": [0, SUM, 0, False] for number in range(20_001)}, "left": {}},
+    "a list for a reason": {"files": {}, "left": {"a": []}},
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_pi_that_lies_about_what_it_has_is_found_out(room: Room, what: str) -> None:
+    room.pi.do = lambda verb, **given: LIES[what] if verb == "list" else pytest.fail("It was believed.")  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="more files" if what.startswith("too") else "none|unpack"):
+        room.collect()
+    assert [path for path in room.work.rglob("*") if path.suffix != ".lock"] == []
+
+
+def test_a_pi_that_sends_more_than_is_asked_for_fills_no_disk(room: Room) -> None:
+    room.write({"own": b"own"})
+    real = room.pi.do
+
+    def lie(verb: str, **given: Any) -> Any:
+        return [base64.b64encode(bytes(1 << 20) + b"x").decode()] if verb == "read" else real(verb, **given)
+
+    room.pi.do = lie  # type: ignore[method-assign]
+    written: list[int] = []
+    write = action.write_piece
+
+    def note(file: Any, begin: int, data: bytes) -> None:
+        written.append(len(data))
+        write(file, begin, data)
+
+    action.write_piece = note
+    try:
+        room.collect()
+    finally:
+        action.write_piece = write
+    assert room.done["failed"]
+    assert set(written) == {3}
+
+
 @pytest.mark.parametrize("when", ["list", "read"])
 def test_half_a_collection_is_none(room: Room, when: str) -> None:
     room.write(WORK)
@@ -202,9 +335,14 @@ def test_a_collection_is_never_changed(room: Room) -> None:
     assert files(folder / "student") == {}
 
 
-@pytest.mark.parametrize("word", ["../../escaped", "/escaped", "a/../../escaped", "%2e%2e/escaped", "a%00"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("../../escaped", "/escaped", "a/../../escaped", "%2e%2e/escaped", "a%00", "a\nb", "", "x" * 8000),
+        *(".ssh/authorized_keys", ".local/lib/usercustomize.py"),  # no work: restored, it would be a program's settings
+    ],
+)
 def test_a_pi_that_lies_about_names_writes_nowhere_else(room: Room, word: str) -> None:
-    room.pi.list = None  # type: ignore[assignment,method-assign]
     real = room.pi.do
 
     def lie(verb: str, **given: Any) -> Any:
@@ -256,6 +394,15 @@ def test_the_newest_collection_of_a_date_is_restored(room: Room) -> None:
         assert (room.pi.folder / "own").read_bytes() == content
 
 
+def test_what_was_collected_when_only_the_folder_was_is_restored(room: Room) -> None:
+    room.write({"own": b"own"})
+    folder = room.collect()
+    assert set(collection.read_sums(folder)) == {"student/own"}
+    (room.pi.folder / "own").unlink()
+    room.do("restore", source="pi-01", date="")
+    assert room.pi.files()["own"] == b"own"
+
+
 def test_what_is_not_there_to_restore_is_said(room: Room) -> None:
     room.collect()
     for source, date in (("pi-02", ""), ("pi-0", ""), ("pi-*", ""), ("pi-01", "2025")):
@@ -292,6 +439,12 @@ def test_a_folder_is_handed_out(room: Room) -> None:
     assert done["diff"] == look["diff"]
     assert room.pi.files() == before | {"a.ipynb": b"theirs", "deep/er/b.txt": b"b", "own (new)": b"theirs"}
     assert room.do("hand_out", source=str(sheets))["changed"] is False
+    for name in ("deep", "deep (new)", *(f"deep (new {number})" for number in range(2, BESIDE))):
+        shutil.rmtree(room.pi.folder / name, ignore_errors=True)
+        room.write({name: b"in its way"})
+    done = room.do("hand_out", source=str(sheets))
+    assert done["failed"]
+    assert "Not sent: student/deep/er/b.txt (every name beside it is taken)." in done["msg"]
     with pytest.raises(AnsibleActionFail, match="no file to hand out"):
         room.do("hand_out", source=str(room.work))
 

@@ -73,6 +73,8 @@ NO_CONNECTION = (
 )
 # The same of a task that failed; \1 and \2 are what the pattern found.
 FAILED = (
+    # First, for the names in it are students', who may name a file after anything below.
+    (r"^.* Not (collected|sent): (.+)\. ([^.]+ again\.)$", r"Not \1: \2.", r"\3"),
     (r"^(?:\S+ )?([^:]+), (?:and|so) nothing was changed on it: (.+)$", r"It \1.", r"\2"),
     *SUDO,
     (r"no space left on device|disk quota exceeded", "Its card is full.", f"Make room, or take a larger card. {AGAIN}"),
@@ -159,6 +161,11 @@ def plain(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+def short(text: str) -> str:
+    """Return a text, cut where it is too long for a table."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
 def said(result: dict[str, Any]) -> list[str]:
     """Return what a task's result says, the most telling first."""
     if "censored" in result:
@@ -181,10 +188,10 @@ def explain(result: dict[str, Any], task: str, known_by: dict[str, str]) -> tupl
         found = re.search(pattern, plain(texts[0]) if pattern.startswith("^") else everything, re.I)
         if found:
             why, what = (found.expand(text) if found.re.groups else text.format(**known_by) for text in (why, what))
-            return why, what[:1].upper() + what[1:]
+            return short(why), what[:1].upper() + what[1:]
     message = plain(texts[0])
     return (
-        message if len(message) <= LONGEST else message[:LONGEST] + " …",
+        short(message),
         f"More of it stands above, at the task “{plain(task)}”.",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -19,17 +20,33 @@ from ansible.utils.display import Display
 
 # A role has no other place for what plugins share, nor for what they share with its modules.
 sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("files", "module_utils")]
-from collection import collections_of, files_in, local, read_sums, some, sum_of, write_sums
-from pieces import File, batches, pack, quote, shown, unpack
+from collection import (
+    changes_of,
+    collections_of,
+    copy,
+    files_in,
+    in_home,
+    label,
+    listed,
+    name_of,
+    read_sums,
+    some,
+    sum_of,
+    write_sums,
+)
+from pieces import FOLDER, File, batches, pack, quote, shown, unpack, write_piece
 
 DOCUMENTATION = r"""
 name: work
 author: The mynn-pi authors
 short_description: Collect, hand out, restore or give up what students made
 description:
-  - A collection is a folder C(DATE/PI/STUDENT) with the files as they are on the Pi, read-only, and
-    C(DATE/PI/SHA256SUMS), which C(sha256sum --check) reads. It has that name once all of it is there, and is never
-    changed after that. What is as it was in the Pi's last collection is a hard link to it and is not sent again.
+  - A collection is a folder C(DATE/PI/STUDENT) with the files as they are in the student's folder on the Pi, read-only,
+    C(DATE/PI/STUDENT.home) with what is beside that folder in the home, and C(DATE/PI/SHA256SUMS), which
+    C(sha256sum --check) reads. It has that name once all of it is there, and is never changed after that. What is as
+    it was in the Pi's last collection is a hard link to it and is not sent again; so are large files that are equal.
+    What is empty in a file takes no room.
+  - What a Pi answers is not believed; what cannot be an answer of a Pi's ends that Pi's part, and is named.
   - Files go in pieces within Ansible's own connection, so nothing needs to be installed on a Pi, nor room on its card.
 options:
   verb:
@@ -47,6 +64,8 @@ options:
     description: The date of the new collection; for C(restore), that of an old one, or its beginning, or nothing.
   largest:
     description: Larger files are not collected (in bytes).
+  limit:
+    description: Of each student, no more than this is collected (in bytes); what is beyond it is named.
   source:
     description: For C(hand_out), the folder; for C(restore), the Pi of that name.
   give_up:
@@ -54,8 +73,9 @@ options:
 """
 
 SHOWN = 64 << 20  # a longer way is shown as it is gone
-# Of what is no file that can be read: what holds work all the same.
-WHY = {"closed": "the student may not read it", "large": "it is too large"}
+TWINS = 1 << 16  # bytes from which on equal files are one on the disk
+# What this computer says of a name that its disk cannot have, or cannot have as well.
+NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 def diff_of(changes: list[tuple[str, str]]) -> dict[str, str]:
@@ -85,9 +105,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left; mend it"
                 " and run it again."
             ) from error
+        except (ValueError, RecursionError) as error:
+            raise AnsibleActionFail(
+                f"{self.pi} does not answer as a Pi of ours does ({shown(error)[:200]}), and nothing was changed on it:"
+                " flash its card anew."
+            ) from error
 
     def ask(self, verb: str, student: str, **given: Any) -> Any:
-        """Let the module of the same name do something on the Pi. Returns its answer. AnsibleActionFail: it failed."""
+        """Let the module of the same name do something on the Pi. Returns its answer, which may be anything.
+
+        AnsibleActionFail: it failed. ValueError: it is no answer.
+        """
         done = self._execute_module(
             module_name="work",
             module_args={
@@ -101,12 +129,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         if "answer" not in done:
             raise AnsibleActionFail(done.get("msg", "The Pi does not answer."), result=done)
-        return unpack(done["answer"])
+        return unpack(str(done["answer"]))
 
-    def list_work(self, student: str) -> dict[str, Any]:
-        """Return what the Pi says of a student's folder; `files` as such."""
-        found = self.ask("list", student, largest=int(self.asked["largest"]))
-        return {**found, "files": {word: File(word, *about) for word, about in found["files"].items()}}
+    @property
+    def limits(self) -> dict[str, int]:
+        """What a file, and all of a student's, may have."""
+        return {name: int(self.asked[name]) for name in ("largest", "limit")}
+
+    def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
+        """Return by word the files of a student, and why others cannot be had, by names as the collection has them."""
+        files, left = listed(self.ask("list", student, **self.limits), **self.limits)
+        return files, {label(student, word): why for word, why in left.items()}
 
     def progress(self, what: str, whole: int) -> Callable[[int], None]:
         """Return what is to be called with the bytes that went, so that who waits for long sees something."""
@@ -161,17 +194,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return what `_fetch_all` does, without fetching anything."""
         sums, new, left = {}, {}, {}
         for student in self.asked["students"]:
-            found = self.list_work(student)
-            for word, file in found["files"].items():
-                name = f"{student}/{local(word)}"
+            files, lost = self.list_work(student)
+            for word, file in files.items():
+                name = name_of(student, word)
                 sums[name] = file.sum
                 if file.sum not in known:
                     new[name] = file.size
-            left |= self._named(student, found["left"])
+            left |= lost
         return sums, new, left
 
     def _fetch_all(self, part: Path, known: dict[str, Path]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
-        """Bring all work into a folder. known: what the last collection holds, by sum.
+        """Bring all work into a folder. known: what the last collection holds, by sum; large files that come join it.
 
         Returns by name the sum of each file that came, the size of each that was sent, and why others did not come.
         """
@@ -181,41 +214,57 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for student in self.asked["students"]:
             (part / student).mkdir()
             for _ in range(3):
-                found = self.list_work(student)
-                words = {f"{student}/{local(word)}": file for word, file in found["files"].items()}
+                files, lost = self.list_work(student)
+                words = {name_of(student, word): file for word, file in files.items()}
                 missing = {name: file for name, file in words.items() if sums.get(name) != file.sum}
                 for name, file in list(missing.items()):
                     sums.pop(name, None)
-                    if self._link(known, file.sum, part / name):
+                    if not self._has_place(part / name):
+                        lost[name] = "this computer's disk cannot have a file of that name there"
+                        del missing[name]
+                    elif self._link(known, file.sum, part / name):
                         sums[name] = missing.pop(name).sum
-                came = self._fetch(student, part, missing)
-                sums |= {name: missing[name].sum for name in came}
+                came = self._fetch(student, part, self._without_twins(missing))
                 new |= {name: missing[name].size for name in came}
-                late = {name: "it is being written" for name in missing if name not in came}
+                known |= {missing[name].sum: part / name for name in came if missing[name].size >= TWINS}
+                late = {name for name in missing if name not in came}
+                late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
+                sums |= {name: file.sum for name, file in missing.items() if name not in late}
+                for name in late:
+                    (part / name).unlink(missing_ok=True)
                 if not late:
                     break
             else:
-                left |= late
-            left |= self._named(student, found["left"])
+                left |= dict.fromkeys(late, "it is being written")
+            left |= lost
         return sums, new, left
 
-    def _named(self, student: str, left: dict[str, str]) -> dict[str, str]:
-        """Return what did not come, and why, by names as the collection has them; of what holds work only."""
-        return {
-            f"{student}/{local(word) if word != '.' else ''}": WHY[what] for word, what in left.items() if what in WHY
-        }
+    def _has_place(self, place: Path) -> bool:
+        """Whether this computer's disk can have a file there; then it has one."""
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        except OSError as error:
+            if error.errno in NO_NAME:
+                return False
+            raise
+        return True
+
+    def _without_twins(self, missing: dict[str, File]) -> dict[str, File]:
+        """Return one of each large file."""
+        one = {file.sum if file.size >= TWINS else name: (name, file) for name, file in missing.items()}
+        return dict(one.values())
 
     def _link(self, known: dict[str, Path], sum_: str, place: Path) -> bool:
         """Take a file from the last collection, if it is there and still what it was. Returns whether it was."""
         source = known.get(sum_)
         if source is None or sum_of(source) != sum_:
             return False
-        place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         try:
             place.hardlink_to(source)
         except OSError:  # a disk that knows no such links, or too many of them
-            shutil.copy2(source, place)
+            copy(source, place)
         return True
 
     def _fetch(self, student: str, part: Path, missing: dict[str, File]) -> list[str]:
@@ -224,13 +273,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         went = self.progress("collected", sum(file.size for file in missing.values()))
         for batch in batches(missing.values()):
             pieces = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
+            if not isinstance(pieces, list):
+                raise ValueError("pieces of files that are none")
             for (file, begin, length), piece in zip(batch, pieces, strict=True):
                 place = part / names[file.name]
-                place.parent.mkdir(parents=True, exist_ok=True)
                 if begin == 0:
                     place.unlink(missing_ok=True)
-                with place.open("ab") as opened:
-                    opened.write(base64.b64decode(piece or ""))
+                with place.open("r+b" if begin else "xb") as opened:
+                    content = bytes(length) if piece == "" else base64.b64decode(str(piece or ""))[:length]
+                    write_piece(opened, begin, content)
                 went(length)
         came = []
         for name, file in missing.items():
@@ -251,7 +302,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         said = f"{len(sums)} files {would}in {final}, {len(new)} of them {would}sent now ({size:.2f} MB)."
         if left:
             names = some([f"{name} ({why})" for name, why in sorted(left.items())])
-            said += f" Not collected: {names}. Mend that on the Pi, or set work_largest_mb higher, and collect again."
+            said += f" Not collected: {names}. Mend that on the Pi, or set work_largest_mb or work_student_mb higher,"
+            said += " and collect again."
         diff = {"before": "", "after": "".join(f"{shown(str(final / name))}\n" for name in ("", *sorted(new)))}
         return {"changed": True, "failed": bool(left), "msg": said, "sent": sum(new.values()), "diff": diff}
 
@@ -260,7 +312,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def hand_out(self) -> dict[str, Any]:
         """Bring a folder of this computer's to every student of this Pi."""
         source = Path(self.asked["source"]).expanduser()
-        paths = {name: source / name for name in files_in(source)}
+        paths = {FOLDER + name: source / name for name in files_in(source)}
         if not paths:
             raise AnsibleActionFail(f"There is no file to hand out in {source.absolute()}: name a folder with some.")
         return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
@@ -278,7 +330,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         damaged, strangers = [], set()
         paths: dict[str, dict[str, Path]] = {student: {} for student in self.asked["students"]}
         for name, sum_ in read_sums(found).items():
-            student, _, inner = name.partition("/")
+            student, inner = in_home(name)
             if student not in paths:
                 strangers.add(student)
             elif sum_of(found / name) != sum_:
@@ -291,11 +343,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             done["msg"] += f" Not restored, for they are not what was collected: {some(damaged)}."
         if strangers:
             done["msg"] += f" Not restored, for notebooks_students does not name them: {some(sorted(strangers))}."
-        return {**done, "failed": bool(damaged or strangers)}
+        return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
-        """Bring files to students. paths: by student and by name in the student's folder. Returns the task's result."""
+        """Bring files to students. paths: by student and by name in the home. Returns the task's result."""
         changes: list[tuple[str, str]] = []
+        left: list[str] = []
         size = count = 0
         for student, files in paths.items():
             wanted = {}
@@ -306,10 +359,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 word = quote(name)
                 about = File(word, found.st_size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100))
                 wanted[word] = (about, path)
-            sums = {word: file.sum for word, (file, _) in wanted.items()}
+            sums = {word: (file.sum, file.size) for word, (file, _) in wanted.items()}
             plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
-            changes += plan["changes"]
-            needed = {word: wanted[word] for word in plan["needed"]}
+            if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
+                raise ValueError("a plan that is none")
+            changes += changes_of(plan["changes"])
+            needed = {word: about for word, about in wanted.items() if word in plan["needed"]}
+            left += [f"{label(student, word)} ({plan['left'][word]})" for word in wanted if word in plan["left"]]
             count += len(needed)
             size += sum(file.size for file, _ in needed.values())
             if not self.dry:
@@ -317,7 +373,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         would = "would be " if self.dry else ""
         whole = sum(map(len, paths.values()))
         said = f"{count} of {whole} files {would}sent ({size / 1e6:.2f} MB)."
-        return {"changed": bool(changes), "msg": said, "diff": diff_of(changes)}
+        if left:
+            said += f" Not sent: {some(left)}. Look at what is in their places on the Pi, and run it again."
+        return {"changed": bool(changes), "failed": bool(left), "msg": said, "diff": diff_of(changes)}
 
     def _send(self, student: str, needed: dict[str, tuple[File, Path]], over_lessons: bool) -> None:
         """Send files to a student."""
@@ -336,29 +394,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     # --- reset
 
     def reset(self) -> dict[str, Any]:
-        """Bring the students' folders back to the first day, once all of theirs is in a collection, or is given up."""
+        """Bring the students' homes back to the first day, once all of theirs is in a collection, or is given up."""
         give_up = self.asked["give_up"]
         collections = [(folder, read_sums(folder)) for folder in collections_of(self.root, self.pi)]
         kept: dict[str, dict[str, str]] = {}
         lost: list[str] = []
         for student in self.asked["students"]:
-            found = self.list_work(student)
+            files, left = self.list_work(student)
             kept[student] = {
                 word: file.sum
-                for word, file in found["files"].items()
-                for name in [f"{student}/{local(word)}"]
+                for word, file in files.items()
+                for name in [name_of(student, word)]
                 if any(sums.get(name) == file.sum == sum_of(folder / name) for folder, sums in collections)
             }
-            lost += [f"{student}/{local(word)}" for word in found["files"] if word not in kept[student]]
-            lost += self._named(student, found["left"])
+            lost += [label(student, word) for word in files if word not in kept[student]]
+            lost += left
         if lost and not give_up:
             self._refuse(lost)
         changes: list[tuple[str, str]] = []
         for student, sums in kept.items():
-            done = self.ask("reset", student, files=None if give_up else sums)
+            done = self.ask("reset", student, files=None if give_up else sums, **self.limits)
+            if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
+                raise ValueError("a reset that is none")
             if done["lost"]:
-                self._refuse([f"{student}/{local(word)}" for word in done["lost"]])
-            changes += done["changes"]
+                self._refuse([label(student, str(word)) for word in done["lost"]])
+            changes += changes_of(done["changes"])
         said = "would be as on the first day" if self.dry else "is as on the first day"
         if lost:
             said += f"; given up for good: {some(sorted(lost))}"

@@ -6,22 +6,81 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from pieces import shown
+from pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, shown, write_piece
 
 SUMS = "SHA256SUMS"
+BESIDE = ".home"  # what is beside the student's folder is in a folder of its own, ada.home; no student has such a name
+LATEST = (1 << 32) - 1  # seconds: a later time is none that every disk can keep
 
 
 def local(word: str) -> str:
-    """Return a percent-encoded name as this computer writes it. OSError: it leads out of the folder."""
+    """Return a percent-encoded name as this computer writes it. OSError: it leads out of the home, or to no work."""
     name = os.fsdecode(urllib.parse.unquote_to_bytes(word))
-    if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
-        raise OSError(22, "the Pi says that it has a file of this name, which no file can have", word)
+    wrong = any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name or not is_work(name)
+    if wrong or not re.fullmatch(r"[\w.~/%-]{1,7000}", word, re.ASCII):
+        raise OSError(22, "the Pi says that it has a file of this name, which no file can have", shown(word)[:80])
     return name
+
+
+def name_of(student: str, word: str) -> str:
+    """Return where a file of a student's home, of that percent-encoded name, is in a collection; . is the home."""
+    name = "" if word == "." else local(word)
+    return f"{student}/{name[len(FOLDER) :]}" if name.startswith(FOLDER) else f"{student}{BESIDE}/{name}"
+
+
+def label(student: str, word: str) -> str:
+    """Return that name as a sentence has it: a path without an end is cut in its midst."""
+    name = name_of(student, word)
+    return name if len(name) <= 80 else f"{name[:60]}…{name[-15:]}"
+
+
+def in_home(name: str) -> tuple[str, str]:
+    """Return whose a file of a collection is, and its name in the home."""
+    folder, _, inner = name.partition("/")
+    student = folder.removesuffix(BESIDE)
+    return student, inner if student != folder else FOLDER + inner
+
+
+def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[str, str]]:
+    """Return by word the files that a Pi says a student has, and why others cannot be had. ValueError: it lies."""
+    try:
+        files = {word: _file(word, largest, *about) for word, about in found["files"].items()}
+        left = {word: WHY[what] for word, what in found["left"].items() if what in WHY}
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"a list of files that is none: {error!r}") from None
+    if max(len(files), len(left) - 1) > MOST or sum(file.size for file in files.values()) > limit:
+        raise ValueError("more files than a Pi gives")
+    return files, left
+
+
+def _file(word: str, largest: int, size: int, sum_: str, time: int, executable: bool) -> File:
+    if not 0 <= size <= largest or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
+        raise ValueError("a file that is none")
+    return File(word, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
+
+
+def changes_of(said: Any) -> list[tuple[str, str]]:
+    """Return the changes that a Pi tells. ValueError: they are none."""
+    if not isinstance(said, list) or not all(isinstance(one, list) and len(one) == 2 for one in said):
+        raise ValueError("changes that are none")
+    return [(str(before), str(after)) for before, after in said]
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy a file as it is, its holes too, to where none is."""
+    with source.open("rb") as old, place.open("xb") as new:
+        begin = 0
+        while block := old.read(BLOCK):
+            write_piece(new, begin, block)
+            begin += len(block)
+    shutil.copystat(source, place)
 
 
 def some(names: list[str]) -> str:

@@ -11,25 +11,30 @@ import os
 import pwd
 import re
 import stat
-import sys
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.first_day import first_day, walk
-from ansible.module_utils.pieces import pack, quote, shown, unpack
+from ansible.module_utils.first_day import first_day
+from ansible.module_utils.pieces import FOLDER, MOST, WHY, is_work, pack, quote, shown, unpack, write_piece
 from ansible.module_utils.students_folder import (
+    LARGE,
     OURS,
     Change,
+    advice,
     as_student,
     fingerprint,
+    leftovers,
+    make_way,
     may_be_folder,
     move_in,
     names_beside,
-    open_folder,
+    opened,
     place_for,
 )
+from ansible.module_utils.tree import walk
 
 DOCUMENTATION = r"""
 module: work
@@ -37,23 +42,25 @@ short_description: The work in a student's folder
 description:
   - This is what runs on a Pi. A task calls the action plugin of the same name, which runs on the control node, calls
     this as often as it takes, and explains O(verb) and the other options of a task.
-  - A student's folder is read and written with the student's powers only, so a link in it leads nowhere else.
-  - Work is every file in the student's folder that is neither hidden nor in a hidden folder. Links, pipes and the like
-    hold no work. A name travels percent-encoded, since it may hold any bytes.
+  - A student's home is read and written with the student's powers only, so a link in it leads nowhere else, and what
+    takes too long is given up.
+  - Work is every file in the student's home, but for what programs keep there for themselves (C(is_work) in
+    C(pieces.py) lists that). Links, pipes and the like hold no work. A name is that in the home, and travels
+    percent-encoded, since it may hold any bytes.
 options:
   verb:
     description:
       - V(list) the files with their sums; V(read) pieces of some; V(plan) where given files would go;
-        V(write) pieces of some, which take their place once all of one is there; V(reset) the folder.
+        V(write) pieces of some, which take their place once all of one is there; V(reset) the home.
     type: str
     required: true
     choices: [list, read, plan, write, reset]
   student:
-    description: The account that owns the folder.
+    description: The account that owns the home.
     type: str
     required: true
   folder:
-    description: The student's folder.
+    description: The student's folder with the lessons, C(notebooks) in the home.
     type: path
     required: true
   pristine:
@@ -62,9 +69,10 @@ options:
     required: true
   given:
     description:
-      - What the verb needs, as JSON, compressed, in base64. V(list) C(largest), the size in bytes beyond which files
-        are not read. V(read) C(wanted), pieces of files, each a name, where it begins and how long it is (in bytes).
-        V(plan) C(files), by name each file's sum. V(reset) C(files), those that may be given up; null stands for all.
+      - What the verb needs, as JSON, compressed, in base64. V(list) and V(reset) C(largest), the size in bytes beyond
+        which files are not read, and C(limit), that of all files together. V(read) C(wanted), pieces of files, each a
+        name, where it begins and how long it is (in bytes). V(plan) C(files), by name each file's sum and size.
+        V(reset) C(files), by name the sums of those that may be given up; null stands for all.
         V(write) C(pieces), as C(write) explains. V(plan) and V(write) C(over_lessons), whether a file takes the place
         of a lesson of the same name that the student did not touch.
     type: str
@@ -78,7 +86,7 @@ EXAMPLES = r"""
     student: student
     folder: /home/student/notebooks
     pristine: /opt/mynn/notebooks
-    given: eAGrVspJLEpPLS5RslIwNACDWgBEJAXa   # {"largest": 1000000}
+    given: eAGrVspJLEpPLS5RslIwNAADHQWlnMzcTCSRWgDViAo0   # {"largest": 1000000, "limit": 1000000}
 """
 
 RETURN = r"""
@@ -88,8 +96,10 @@ answer:
   type: str
 """
 
-ANY_SIZE = sys.maxsize
 SKEL = Path("/etc/skel")
+NAMES = 8 << 20  # characters of all names together
+# Seconds that a student's work may take: a Pi Zero reads 10 MB and their sum in one.
+PATIENCE = {"list": 900.0, "read": 120.0, "plan": 900.0, "write": 300.0, "reset": 900.0}
 
 
 def unquote(word: str) -> str:
@@ -138,98 +148,136 @@ def look_at(path: Path, largest: int) -> list[Any] | str:
     return [read, digest.hexdigest(), int(found.st_mtime), bool(found.st_mode & 0o100)]
 
 
-def list_work(folder: Path, known: dict[str, list[str]], largest: int) -> dict[str, Any]:
+def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
     """Return by name `files`, each as `look_at` tells; `lessons`, the sums of the untouched ones; `left`, the rest.
 
-    It runs as the student, and so does all below.
+    The smallest come first, so that a few large files are beyond the limit, and not all that come after them. It runs
+    as the student, and so does all below.
     """
     files: dict[str, Any] = {}
     lessons: dict[str, str] = {}
-    left: dict[str, str] = {}
-    if folder.is_symlink():
-        return {"files": files, "lessons": lessons, "left": {".": "closed"}}
-    closed: list[str] = []
-    for name, path in walk(folder, closed):
-        found = look_at(path, largest)
+    sizes, left = look_around(home, largest)
+    for size, name in sorted(sizes):
+        versions = known.get(name, []) + known.get(lesson_of(name), [])
+        found = look_at(home / name, largest) if size <= limit or (name in known and size <= LARGE) else "beyond"
         if isinstance(found, str):
-            left[quote(name)] = found
-        elif found[1] in known.get(name, []) or found[1] in known.get(lesson_of(name), []):
+            left[name] = found
+        elif found[1] in versions:
             lessons[quote(name)] = found[1]
+        elif found[0] > limit:
+            left[name] = "beyond"
         else:
             files[quote(name)] = found
-    left.update((quote(name), "closed") for name in closed)
-    return {"files": files, "lessons": lessons, "left": {name: what for name, what in left.items() if what != "gone"}}
+            limit -= found[0]
+    words = {quote(name) if name != "." else name: what for name, what in left.items() if what != "gone"}
+    return {"files": files, "lessons": lessons, "left": words}
 
 
-def read_piece(folder: Path, word: str, begin: int, length: int) -> str | None:
-    """Return bytes of a file in base64; None if they cannot be read (any more)."""
+def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    """Return the size and name of each file that may be work, and by name why others cannot."""
+    sizes: list[tuple[int, str]] = []
+    left: dict[str, str] = {}
+    length = 0
+    for name, found in walk(home, is_work, MOST):
+        length += len(quote(name))
+        if length > NAMES:
+            left["."] = "many"
+            break
+        if isinstance(found, str):
+            left[name] = found
+        elif not stat.S_ISREG(found.st_mode):
+            left[name] = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
+        elif found.st_size > largest:
+            left[name] = "large"
+        else:
+            sizes.append((found.st_size, name))
+    return sizes, left
+
+
+def read_piece(home: Path, word: str, begin: int, length: int) -> str | None:
+    """Return bytes of a file in base64, nothing where all are 0; None if they cannot be read (any more)."""
     try:
-        descriptor = os.open(folder / unquote(word), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(home / unquote(word), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
             file.seek(begin)
-            return base64.b64encode(file.read(length)).decode()
+            piece = file.read(length)
+            return base64.b64encode(piece).decode() if len(piece) < length or piece.count(0) < length else ""
     except OSError:
         return None
 
 
-def home_of(folder: Path, name: str) -> tuple[Path, list[Path]]:
-    """Return the path of a file with that name in the folder, and the folders on the way that are not there yet.
+def home_of(home: Path, name: str, free: Path | None = None) -> tuple[Path, list[Path]]:
+    """Return the path of a file with that name in the home, and the folders on the way that are not there yet.
 
-    Where something else is in a folder's place, a link for one, a folder beside it is used.
+    Where something else is in a folder's place, a link for one, a folder beside it is used; but not for `free`, which
+    will be free.
     """
     absent = []
-    place = folder
+    place = home
     for part in name.split("/")[:-1]:
+        if free and free in (place / part, *(place / part).parents):
+            place = place / part
+            absent.append(place)
+            continue
         place = next(filter(may_be_folder, itertools.chain([place / part], names_beside(place / part))))
         if not place.exists():
             absent.append(place)
     return place / name.rpartition("/")[2], absent
 
 
-def plan(folder: Path, files: dict[str, str], known: dict[str, list[str]], dry: bool) -> dict[str, Any]:
-    """Return which files are `needed`, and what `changes` when they come; unless `dry`, clear what a killed run left.
+def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: bool) -> dict[str, Any]:
+    """Return which files are `needed`, what `changes` when they come, and by name why those `left` cannot come.
 
-    files: each file's sum by its name.
+    Unless `dry`, what a killed run left is cleared away, and what is in the place of the student's folder. files: each
+    file's sum and size by its name.
     """
-    changes: list[Change] = []
-    needed = []
+    changes = make_way(folder, dry)
+    free = folder if changes and dry else None
+    needed: list[str] = []
+    left: dict[str, str] = {}
     new: set[Path] = set()
-    if not may_be_folder(folder):
-        raise NotADirectoryError(20, "it is no folder of the student's", str(folder))
-    if not folder.is_dir() or folder.stat().st_mode & 0o700 != 0o700:
-        changes += open_folder(folder, dry=True)
-    for word, sum_ in files.items():
-        path, absent = home_of(folder, unquote(word))
-        for rest in [] if dry else path.parent.glob(f"{OURS}*.new"):
-            rest.unlink()
-        place = place_for(path, sum_, known.get(unquote(word), []), largest=ANY_SIZE)
+    looked: set[Path] = set()
+    for word, (sum_, size) in files.items():
+        try:
+            path, absent = home_of(folder.parent, unquote(word), free)
+            if not dry and path.parent not in looked:
+                looked.add(path.parent)
+                for rest in leftovers(path.parent):
+                    rest.unlink()
+            place: Path | None = path
+            if free not in path.parents:
+                versions = known.get(unquote(word), [])
+                place = place_for(path, sum_, versions, largest=max(size, LARGE if versions else 0))
+        except OSError as error:
+            left[word] = error.strerror or "it cannot be put there"
+            continue
         if place:
             needed.append(word)
             changes += [(f"{shown(made)} absent", f"{shown(made)} a folder") for made in absent if made not in new]
             new.update(absent)
-            changes.append((f"{shown(place)} {fingerprint(place, ANY_SIZE) or 'absent'}", f"{shown(place)} {sum_}"))
-    return {"needed": needed, "changes": changes}
+            before = None if free in path.parents else fingerprint(place, max(size, LARGE))
+            changes.append((f"{shown(place)} {'absent' if before is None else before}", f"{shown(place)} {sum_}"))
+    return {"needed": needed, "changes": changes, "left": left}
 
 
 def write(folder: Path, pieces: list[dict[str, Any]], known: dict[str, list[str]]) -> None:
     """Write pieces of files, in order; a file takes its place when its last piece (with `end`) has come.
 
-    Each piece has its file's `name`, `sum`, `time` and `executable`, and its own `begin` and `data`.
+    Each piece has its file's `name`, `size`, `sum`, `time` and `executable`, and its own `begin` and `data`.
     """
-    open_folder(folder, dry=False)
+    make_way(folder, dry=False)
     for piece in pieces:
-        path, absent = home_of(folder, unquote(piece["name"]))
+        path, absent = home_of(folder.parent, unquote(piece["name"]))
         for missing in absent:
             missing.mkdir()
         new = path.with_name(f"{OURS}{piece['sum'][:32]}.new")
         if piece["begin"] == 0:
             new.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if piece["begin"] == 0 else 0)
-        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-            file.seek(piece["begin"])
-            file.write(base64.b64decode(piece["data"]))
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if piece["begin"] == 0 else 0)
+        with os.fdopen(os.open(new, flags, 0o600), "r+b") as file:
+            write_piece(file, piece["begin"], base64.b64decode(piece["data"]))
             file.flush()
             os.fchmod(file.fileno(), 0o755 if piece["executable"] else 0o644)
             os.fsync(file.fileno())
@@ -240,10 +288,10 @@ def write(folder: Path, pieces: list[dict[str, Any]], known: dict[str, list[str]
 def finish(new: Path, path: Path, piece: dict[str, Any], known: list[str]) -> None:
     """Give a file that has come its place, or one beside it. OSError: it did not come as it was sent."""
     try:
-        if fingerprint(new, ANY_SIZE) != piece["sum"]:
+        if fingerprint(new, piece["size"]) != piece["sum"]:
             raise OSError(5, "it did not come as it was sent", str(path))
         os.utime(new, (piece["time"], piece["time"]))
-        while place := place_for(path, piece["sum"], known, largest=ANY_SIZE):
+        while place := place_for(path, piece["sum"], known, largest=max(piece["size"], LARGE if known else 0)):
             if move_in(new, place, known):
                 return
             if not new.exists():
@@ -253,32 +301,50 @@ def finish(new: Path, path: Path, piece: dict[str, Any], known: list[str]) -> No
 
 
 def lost(found: dict[str, Any], files: dict[str, str]) -> list[str]:
-    """Return what would be lost, were the folder reset: what has not one of the sums that may be given up."""
+    """Return what would be lost, were the home reset: what has not one of the sums that may be given up."""
     changed = [word for word, (_, sum_, *_) in found["files"].items() if files.get(word) != sum_]
-    return sorted([*changed, *(word for word, what in found["left"].items() if what in ("closed", "large"))])
+    return sorted([*changed, *(word for word, what in found["left"].items() if what in WHY)])
 
 
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
     """Do what is asked for. Returns the answer."""
-    lessons = lessons_known(pristine)
+    home = folder.parent
+    lessons = {FOLDER + name: versions for name, versions in lessons_known(pristine).items()}
     over = lessons if given.get("over_lessons") else {}
+
+    def let(work: Callable[[list[Change]], Any], verb: str = verb) -> Any:
+        """Let work be done as the student, to whom the home is open; it stays so where more than a look is wanted."""
+
+        def done() -> Any:
+            with opened([home, folder], keep=verb not in ("list", "read") and not dry) as changes:
+                return work(changes)
+
+        return as_student(account, done, PATIENCE[verb])
+
+    def listed() -> dict[str, Any]:
+        try:
+            return let(lambda _: list_work(home, lessons, given["largest"], given["limit"]), "list")
+        except FileNotFoundError:
+            return {"files": {}, "lessons": {}, "left": {}}
+        except PermissionError:
+            return {"files": {}, "lessons": {}, "left": {".": "closed"}}
+        except (TimeoutError, ChildProcessError):
+            return {"files": {}, "lessons": {}, "left": {".": "slow"}}
+
     if verb == "list":
-        return as_student(account, lambda: list_work(folder, lessons, given["largest"]))
+        return listed()
     if verb == "read":
-        return as_student(account, lambda: [read_piece(folder, *piece) for piece in given["wanted"]])
+        return let(lambda _: [read_piece(home, *piece) for piece in given["wanted"]])
     if verb == "plan":
-        return as_student(account, lambda: plan(folder, given["files"], over, dry))
+        planned = let(lambda opened: [opened, plan(folder, given["files"], over, dry)])
+        return {**planned[1], "changes": planned[0] + planned[1]["changes"]}
     if verb == "write":
-        return as_student(account, lambda: write(folder, given["pieces"], over))
-    if given["files"] is not None:
-        found = as_student(account, lambda: list_work(folder, lessons, ANY_SIZE))
-        if missed := lost(found, given["files"]):
-            return {"lost": missed, "changes": []}
-    home = Path(account.pw_dir)
-    changes = as_student(account, lambda: first_day(folder, home, pristine, skel, dry))
-    return {"lost": [], "changes": changes}
+        return let(lambda _: write(folder, given["pieces"], over))
+    if given["files"] is not None and (missed := lost(listed(), given["files"])):
+        return {"lost": missed, "changes": []}
+    return {"lost": [], "changes": let(lambda opened: opened + first_day(folder, pristine, skel, dry))}
 
 
 def main() -> None:
@@ -304,8 +370,8 @@ def main() -> None:
         answer = do(asked["verb"], folder, pristine, account, unpack(asked["given"]), module.check_mode)
     except OSError as error:
         module.fail_json(
-            msg=f"{asked['student']}'s folder: {error.filename or folder}: {error.strerror}. Make room on the card, or"
-            " move away what is in that place, and run it again."
+            msg=f"{asked['student']}'s folder: {shown(error.filename or folder)}: {error.strerror}."
+            f" {advice(error)}, and run it again."
         )
     module.exit_json(changed=False, answer=pack(answer))
 
