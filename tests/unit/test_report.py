@@ -6,8 +6,13 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import re
+import resource
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -239,6 +244,58 @@ def test_a_port_is_open_without_a_knock(pi_state: ModuleType, tmp_path: Path) ->
     )
     (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A 0:0\n")
     assert pi_state.doors() == {8888, 8889}
+
+
+STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the student, and limits that process alone")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A student's home, which the student gets at."""
+    home = Path(tempfile.mkdtemp(prefix="report-"))  # not tmp_path: pytest lets no other account look into it
+    home.chmod(0o755)
+    (home / "notebooks").mkdir()
+    yield home
+    shutil.rmtree(home)
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 200_000,
+        b'{"cells": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"cells": [' + b"[]," * 2_700_000 + b"[]]}",
+        b"[" * (16 << 20),
+    ],
+    ids=["brackets", "closed brackets", "many lists", "16 MB"],
+)
+def test_no_lesson_takes_the_pis_memory_or_its_answer(pi_state: ModuleType, home: Path, content: bytes) -> None:
+    (home / "notebooks/a.ipynb").write_bytes(content)
+    (home / "notebooks/b.ipynb").write_text('{"cells": []}')
+    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    found = pi_state.lessons_of(account, dict.fromkeys(["a.ipynb", "b.ipynb"], "5e1f"))
+    assert found == {"missing": [], "damaged": ["a.ipynb"], "changed": ["b.ipynb"]}
+    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, mine + (pi_state.MEMORY >> 10))
+
+
+@ROOT_ONLY
+def test_lessons_are_looked_at_as_the_student(pi_state: ModuleType, home: Path) -> None:
+    (home / "notebooks/a.ipynb").write_text('{"cells": []}')
+    (home / "notebooks/a.ipynb").chmod(0o600)  # root's
+    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
+    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+
+
+@ROOT_ONLY
+def test_a_look_that_never_ends_is_given_up(pi_state: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
+    monkeypatch.setattr(pi_state, "PATIENCE", 1)
+    monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
+    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
 def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:

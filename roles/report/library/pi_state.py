@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import pwd
+import resource
 import shlex
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.students_folder import as_student
 
 DOCUMENTATION = r"""
 module: pi_state
@@ -24,6 +26,8 @@ short_description: How a Pi is just now
 description:
   - What a teacher wants to know of a Pi, without the minutes that its verification takes. Changes nothing.
   - What a Pi does not tell, such as a temperature where there is no thermometer, is left out.
+  - A student's files are looked at with the student's powers, and with little memory and time. Where that is not
+    enough, they count as damaged.
 options:
   venv:
     description: The environment that the students' programs run in.
@@ -64,7 +68,9 @@ state:
   type: dict
 """
 
-LARGE = 1 << 24
+LARGE = 1 << 23  # bytes; a larger file is no lesson
+MEMORY = 1 << 26  # bytes that looking at a student's files may take; a lesson takes four times its size
+PATIENCE = 60  # seconds, the same
 ROOT = Path("/")  # the tests' Pis are folders
 
 
@@ -213,7 +219,7 @@ def opens(path: Path, content: bytes | None) -> bool:
         return content.startswith(b"\x89PNG") and b"IEND" in content[-16:]
     try:
         return isinstance(json.loads(content)["cells"], list)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, MemoryError, RecursionError):
         return False
 
 
@@ -240,6 +246,23 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str, list[str]]:
+    """The same, looked at with the student's powers and within limits; all count as damaged where these are reached."""
+
+    def look() -> dict[str, list[str]]:
+        has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limits = {resource.RLIMIT_AS: has + MEMORY, resource.RLIMIT_CPU: PATIENCE}
+        for what, limit in limits.items():
+            resource.setrlimit(what, (limit, limit))
+        return lessons(Path(account.pw_dir) / "notebooks", pristine)
+
+    try:
+        found: dict[str, list[str]] = as_student(account, look, PATIENCE)
+    except OSError:
+        return {"missing": [], "damaged": list(pristine), "changed": []}
+    return found
+
+
 def doors() -> set[int]:
     """The ports on which somebody listens. They are not knocked at: behind some a server would have to start."""
     lines = (line.split() for name in ("tcp", "tcp6") for line in text(f"proc/net/{name}").splitlines()[1:])
@@ -260,7 +283,7 @@ def main() -> None:
     listening = doors()
     pristine = pristine_sums(Path(module.params["pristine"]))
     students = module.params["students"]
-    there = [name for name in students if name in {account.pw_name for account in pwd.getpwall()}]
+    accounts = {account.pw_name: account for account in pwd.getpwall()}
     state = {
         "epoch": round(time.time()),
         "uptime": uptime(),
@@ -274,7 +297,7 @@ def main() -> None:
         "temperature": temperature(),
         "throttled": throttled(),
         "pristine": pristine,
-        "lessons": {name: lessons(Path(f"~{name}/notebooks").expanduser(), pristine) for name in there},
+        "lessons": {name: lessons_of(accounts[name], pristine) for name in students if name in accounts},
         "servers": {name: port in listening for port, name in enumerate(students, module.params["port"])},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})
