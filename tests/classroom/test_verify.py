@@ -76,6 +76,19 @@ def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
     assert faults("test_notebooks") == set()
 
 
+def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify) -> None:
+    """site.yml mends it, and keeps the link."""
+    home = "/home/student"
+    how = f"cp -a {home}/notebooks {home}/mine && mv {home}/notebooks {home}/moved && ln -s mine {home}/notebooks"
+    try:
+        with broken(classroom, how):
+            assert faults("test_notebooks") == {"test_folders_are_the_students"}
+        assert faults("test_notebooks") == set()
+        assert classroom.ssh(f'sudo readlink "{home}/notebooks (old)"').stdout.strip() == "mine"
+    finally:
+        classroom.ssh(f'sudo rm -r {home}/mine {home}/moved "{home}/notebooks (old)"')
+
+
 def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
     """By its mode, and by what a student's program now can do."""
     with broken(classroom, "chmod 0644 /etc/jupyter/password"):

@@ -15,6 +15,7 @@ import pytest
 from tests.classroom.classroom import ROOT, Classroom, recap
 
 FOLDER = "/home/student/notebooks"
+LESSONS = ROOT / "notebooks"
 LESSON, OTHER = "part2_mnist_data_set.ipynb", "part2_neural_network.ipynb"
 # As a student makes it; the large file takes three pieces. Then what is no work, and what leads elsewhere.
 MAKE = f"""
@@ -22,7 +23,7 @@ import os, pathlib, random
 os.chdir({FOLDER!r})
 def write(name, content):
     path = pathlib.Path(os.fsdecode(name))
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 write({LESSON!r}, b"my own")
 for name in (b"-rf", b"mit Leerzeichen und \\xc3\\xbc.ipynb", b"two\\nlines.txt", b"no text \\xff", b"empty"):
@@ -30,14 +31,57 @@ for name in (b"-rf", b"mit Leerzeichen und \\xc3\\xbc.ipynb", b"two\\nlines.txt"
 write("a folder/net.npz", random.Random(1).randbytes(9_000_000))
 os.chmod("-rf", 0o755)
 os.utime("empty", (1600000000, 1600000000))
-write(".hidden", b"no work")
 write(".ipynb_checkpoints/x.ipynb", b"no work")
+write("../.cache/x", b"no work")
+write("../.python_history", b"no work")
+write("../beside/deep/notes.txt", b"beside")
 os.symlink("/etc/shadow", "shadow")
 os.symlink("/etc", "etc")
 os.mkfifo("pipe")
-pathlib.Path("../.history").write_text("no work")
 """
+BESIDE = "beside/deep/notes.txt"
 WORK = {"-rf", "mit Leerzeichen und ü.ipynb", "two\nlines.txt", "no text \udcff", "empty", "a folder/net.npz", LESSON}
+
+
+# What a student can do against the class: files that take no end to read, folders that no path reaches, a home that is
+# closed, something else in the folder's place. Then, without an end, to hold every lock and to stop every process.
+TROUBLE = f"""
+import os
+for number in range(6):
+    with open(f"/home/student/sparse-{{number}}", "wb") as file:
+        file.truncate(499_000_000 + number)
+with open("/home/student/huge", "wb") as file:
+    file.truncate(8 << 40)
+folder = os.open("/home/student", os.O_RDONLY)
+for _ in range(3000):
+    os.mkdir("deep" * 20, dir_fd=folder)
+    folder, before = os.open("deep" * 20, os.O_RDONLY, dir_fd=folder), folder
+    os.close(before)
+os.rename({FOLDER!r}, "/home/student/elsewhere")
+os.symlink("elsewhere", {FOLDER!r})
+os.chmod("/home/student", 0)
+"""
+HOLD = """
+import fcntl, os, pathlib, signal, time
+held = []
+pathlib.Path("/tmp/holding").write_text(str(os.getpid()))
+while True:
+    for place in ("/opt/mynn", "/run", "/var/lib/dpkg", "/srv/mynn") if not held else ():
+        for path in [place, *pathlib.Path(place).glob("*"), *pathlib.Path(place).glob("notebooks/*")]:
+            try:
+                held.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+                fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pass
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text()
+            if "jupyter" not in command and "fromhex" not in command:  # the server, and this test's own
+                os.kill(int(process.name), signal.SIGSTOP)
+        except OSError:
+            pass
+    time.sleep(0.002)
+"""
 
 
 class Hand:
@@ -99,9 +143,9 @@ def first(hand: Hand) -> Path:
     """Return the first collection, after a look at what it would be."""
     look = hand.run("collect", "--check", "--diff", changed=1)
     assert not hand.collections.exists()
-    assert re.search(r"7 files would be in .*/pi-01, 7 of them would be sent now \(9\.00 MB\)", look)
+    assert re.search(r"8 files would be in .*/pi-01, 8 of them would be sent now \(9\.00 MB\)", look)
     said = hand.run("collect", "--diff", changed=1)
-    assert re.search(r"7 files in .*/pi-01, 7 of them sent now \(9\.00 MB\)", said)
+    assert re.search(r"8 files in .*/pi-01, 8 of them sent now \(9\.00 MB\)", said)
     assert without_dates(said) >= without_dates(look)
     return hand.newest()
 
@@ -117,6 +161,9 @@ def test_all_work_is_collected_and_nothing_else(hand: Hand, first: Path) -> None
     found = {str(path.relative_to(student)): path for path in student.rglob("*") if path.is_file()}
     assert set(found) == WORK
     assert {name: sum_of(path.read_bytes()) for name, path in found.items()} == {name: there[name][0] for name in WORK}
+    beside = [path for path in (first / "student.home").rglob("*") if path.is_file()]
+    assert beside == [first / "student.home" / BESIDE]
+    assert beside[0].read_text() == "beside"
     assert subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=first, check=False).returncode == 0
     assert {path.stat().st_mode & 0o777 for path in found.values()} == {0o444, 0o555}
     assert found["empty"].stat().st_mtime == 1600000000
@@ -134,7 +181,7 @@ def test_only_what_changed_is_sent_again_and_a_pi_that_is_off_is_named(hand: Han
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     said = re.sub(r"\n +", " ", done.stdout)
     assert done.returncode != 0
-    assert re.search(r"7 files in .*/pi-01, 1 of them sent now \(0\.00 MB\)", said), said
+    assert re.search(r"8 files in .*/pi-01, 1 of them sent now \(0\.00 MB\)", said), said
     assert re.search(r"^pi-off .*It does not answer", said, re.M)
     second = hand.newest()
     assert second != first
@@ -168,7 +215,9 @@ def test_once_collected_a_pi_is_as_on_the_first_day(hand: Hand, first: Path) -> 
     lessons = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
     pictures = {f"my_own_images/{path.name}": path.read_bytes() for path in (ROOT / "notebooks").glob("*/*.png")}
     assert hand.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
-    assert hand.student("import os; print(os.path.lexists('/home/student/.history'))").strip() == "False"
+    # (The server makes what it needs anew.)
+    left = set(hand.student("import os; print(*os.listdir('/home/student'))").split())
+    assert left - {".local", ".jupyter", ".ipython"} == {"notebooks", ".bashrc", ".profile", ".bash_logout"}
     assert hand.classroom.ssh(server).stdout != pid, "the programs of the last class were ended"
     assert hand.classroom.ssh("systemctl is-active jupyter").stdout.strip() == "active"
     hand.run("reset", changed=0)
@@ -189,6 +238,7 @@ def test_a_collection_is_restored_and_overwrites_nothing(hand: Hand, first: Path
             name = "empty (new)"
         assert there[name] == (sum_of(content), mode, "student")
     assert not [name for name in there if "(new)" in name and name != "empty (new)"], "untouched lessons gave way"
+    assert hand.student(f"print(open('/home/student/{BESIDE}').read())").strip() == "beside"
     hand.run("restore", "-e", f"date={first.parent.name}", changed=0)
     assert "There is no collection of pi-77" in hand.run("restore", "-e", "work_from=pi-77")
 
@@ -217,3 +267,38 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(hand: Hand, first: Path, 
     assert hand.files() == before | new
     hand.run("handout", *given, changed=0)
     assert "There is no folder /nowhere, so nothing was handed out" in hand.run("handout", "-e", "from=/nowhere")
+
+
+def test_what_a_student_does_is_one_line_and_not_the_class(hand: Hand, first: Path) -> None:
+    """Collected is all that can be, site.yml makes the student's folder a folder again, and a reset clears it all."""
+    hand.run("reset", "-e", "reset_uncollected=true", changed=2)
+    hand.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")
+    hand.student(TROUBLE)
+    code = f"exec(bytes.fromhex('{HOLD.encode().hex()}'))"
+    hand.classroom.ssh(f'sudo -b -u student setsid python3 -c "{code}" </dev/null >/dev/null 2>&1')
+    try:
+        said = hand.run("collect")
+        newest = hand.newest()
+        size = sum(path.stat().st_blocks for path in newest.rglob("*")) * 512
+        assert size < 10_000_000
+        assert (newest / "student.home/elsewhere/own.txt").read_text() == "own"
+        for name, why in {
+            "huge": "it is too large",
+            "sparse-5": "it is beyond what is collected of one student",
+        }.items():
+            assert f"student.home/{name} ({why})" in said
+        assert re.search(r"student\.home/(deep)+[^ ]*… ?[deep/]+ \(its path is too long\)", said)
+        done = hand.classroom.playbook("site")
+        assert done.returncode == 0
+        assert recap(done.stdout)["pi-01"].changed >= 1
+        places = hand.student(
+            "import os; print(*os.listdir('/home/student'), os.path.islink('/home/student/notebooks'))"
+        )
+        assert {"notebooks", "(old)", "elsewhere", "False"} <= set(places.split())
+    finally:
+        hand.classroom.ssh("sudo kill -9 $(cat /tmp/holding); sudo rm /tmp/holding")
+    hand.run("reset", "-e", "reset_uncollected=true", changed=2)
+    assert {name for name in hand.files() if "/" not in name} == {path.name for path in LESSONS.glob("*.ipynb")}
+    home = set(hand.student("import os; print(*os.listdir('/home/student'))").split())
+    assert not {name for name in home if not name.startswith(".")} - {"notebooks"}
+    hand.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")  # for the reset that comes last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def look(name):
         return f"cannot be opened ({type(error).__name__})"
 print(json.dumps({name: look(name) for name in sys.argv[2:]}))
 """
+# What there is of each: what it is, whose, and whether its owner may do all in it.
+OWN = "stat --format '%F %U %a' /home/{student} /home/{student}/notebooks"
 
 
 def lessons(pi: Pi) -> dict[str, bytes]:
@@ -47,7 +50,7 @@ def lessons(pi: Pi) -> dict[str, bytes]:
 def answers(pi: Pi) -> Answers:
     names = " ".join(map(shlex.quote, lessons(pi)))
     look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)}"
-    questions = {
+    questions = {f" home of {student}": OWN.format(student=student) for student in pi.settings.students} | {
         student: pi.as_student(f"cd {pi.settings.folder_of(student)} && {look} {student} {names}", student)
         for student in pi.settings.students
     }
@@ -64,6 +67,17 @@ def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
         found: dict[str, Any] = json.loads(answer.lines[-1])
         wrong = [f"{name} {what}" for name, what in found.items() if what]
         assert not wrong, f"In the folder of {student}, {'; '.join(wrong)}."
+
+
+def test_folders_are_the_students(pi: Pi, answers: Answers) -> None:
+    """Each student's home and folder are the student's own folders, open to the student, and no links."""
+    for student in pi.settings.students:
+        answer = answers[f" home of {student}"]
+        right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", answer.text)
+        assert right, (
+            f"The home of {student}, or the folder in it, is not a folder of {student}'s and open to {student}: run"
+            f" site.yml, which mends it and keeps what is in its place. ({answer.text})"
+        )
 
 
 def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
