@@ -76,7 +76,7 @@ FAILED = [
     ({"msg": "Task failed: error occurred on host raspberrypi: sudo password is incorrect"}, "does not take"),
     ({"msg": "non-zero return code", "stderr": "sudo: a password is required"}, "none was given"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
-    ({"msg": "An odd\x1b[31m one\r\n of\x07 two lines"}, "An odd one of two lines"),
+    ({"msg": "An odd\x1b[31m one\r\n of\x07 two\u202e lines"}, r"An odd one of\x07 two\u202e lines"),
     ({"censored": "the output has been hidden"}, "password is in it"),
     ({}, ""),
 ]

@@ -49,12 +49,12 @@ class Strategy(classroom.StrategyModule):
         given = task_vars.get("ansible_become_password", "")
         taken = given == self.pis[host.name]
         message = "" if taken else (INCORRECT if given else MISSING)[self.way]
-        self._results.append(SimpleNamespace(host=host, task=task, utr=SimpleNamespace(msg=message)))
+        self._results.append(SimpleNamespace(host=host, task=task, utr=SimpleNamespace(msg=message, loop_results=None)))
         self._pending_results += 1
 
     def task(self, **given: str) -> None:
         """Do a task on each Pi as Ansible's linear strategy does; `given` are passwords of the inventory."""
-        task = SimpleNamespace(_uuid="task", delegate_to=None)
+        task = SimpleNamespace(_uuid="task", action="ping", delegate_to=None)
         for name in self.pis:
             password = self.known.get(name) or given.get(name)
             settings = {"ansible_user": "teacher"} | ({"ansible_become_password": password} if password else {})

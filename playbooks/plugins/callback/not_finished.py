@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader
 
 DOCUMENTATION = r"""
 name: not_finished
@@ -19,6 +20,8 @@ description:
   - Says nothing where all went well.
 author: The mynn-pi authors
 """
+
+printable_lines = filter_loader.get("printable_lines").j2_function
 
 AGAIN = "Then run this again."
 LATER = "Run this again in some hours."
@@ -153,12 +156,12 @@ FAILED = (
 HEADER = ("Pi", "why", "what to do")
 NOT_UP_TO_DATE = "READY, BUT NOT BROUGHT UP TO DATE"
 LONGEST = 300  # characters of a message that is shown as it is
+READ = 10_000  # characters of each text, from its beginning and from its end, in which a reason is looked for
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, without what only a terminal understands."""
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """Return a text in one line, safe to print; the middle of a very long one is left out."""
+    return " ".join(printable_lines(text if len(text) <= 2 * READ else f"{text[:READ]} … {text[-READ:]}").split())
 
 
 def short(text: str) -> str:
@@ -182,7 +185,7 @@ def explain(result: dict[str, Any], task: str, known_by: dict[str, str]) -> tupl
     `known_by` holds what is put into the sentences: name, known (as in known_hosts) and copy_id (the command).
     """
     texts = said(result)
-    everything = plain(" ".join(texts))
+    everything = " ".join(map(plain, texts))
     unreachable = bool(result.get("unreachable"))
     for pattern, why, what in NO_CONNECTION if unreachable else FAILED:
         found = re.search(pattern, plain(texts[0]) if pattern.startswith("^") else everything, re.I)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader
 
 DOCUMENTATION = r"""
 name: updated
@@ -16,6 +17,8 @@ description:
     files were kept; or that it was not finished, or not touched.
 author: The mynn-pi authors
 """
+
+printable = filter_loader.get("printable").j2_function
 
 
 def line(name: str, update: dict[str, Any]) -> str:
@@ -30,9 +33,9 @@ def line(name: str, update: dict[str, Any]) -> str:
         f"smoke accuracy {smoke[0]} -> {smoke[1]}",
         f"{minutes} min {seconds} s",
     ]
-    kept = [path.removesuffix(".dpkg-dist") for path in update["kept"]]
+    kept = ", ".join(str(path).removesuffix(".dpkg-dist") for path in update["kept"])
     if kept:
-        parts.append(f"kept as somebody changed them: {', '.join(kept)} (the new ones end in .dpkg-dist)")
+        parts.append(f"kept as somebody changed them: {printable(kept, 1000)} (the new ones end in .dpkg-dist)")
     return f"{name}: {', '.join(parts)}"
 
 
@@ -68,7 +71,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._display.banner("UPDATED")
         for name in self.expected:
             if update := stats.custom.get(name, {}).get("update"):
-                self._display.display(line(name, update))
+                try:
+                    said = line(name, update)
+                except (ArithmeticError, LookupError, TypeError, ValueError):
+                    said = f"{name}: finished, but what it says of that cannot be read"
+                self._display.display(said)
             elif name in stats.processed:
                 self._display.display(f"{name}: not finished")
             else:

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any, ClassVar
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
+from ansible.utils.fqcn import add_internal_fqcns
 
 DOCUMENTATION = r"""
 name: classroom
@@ -30,6 +31,7 @@ except ImportError:
     Base = Linear
 
 TRIES = 3  # as sudo itself
+SET_STATS = add_internal_fqcns(["set_stats"])
 # What Ansible and mitogen say at the end of a refused task's message.
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
@@ -58,9 +60,17 @@ class StrategyModule(Base):  # type: ignore[misc]
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
         while self._results and (most is None or len(processed) < most):
+            if self._results[0].task.action not in SET_STATS:
+                self._drop_stats(self._results[0].utr)
             if not self._try_a_password(self._results[0]):
                 processed += super()._process_pending_results(iterator, one_pass=True)
         return processed
+
+    def _drop_stats(self, answer: Any) -> None:
+        """Let no module's answer, which a Pi may forge, stand among what the end of a run says of the Pis."""
+        answer.stats = None
+        for item in answer.loop_results or []:
+            self._drop_stats(item)
 
     def _try_a_password(self, result: Any) -> bool:
         """Queue the task of a refused result again, with a password; tell whether that was done."""
