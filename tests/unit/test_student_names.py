@@ -31,7 +31,7 @@ def test_a_name_that_no_student_can_have_is_refused(tmp_path: Path) -> None:
     hosts |= {"right": {"notebooks_students": ["a" * 30, "morning-2", "after_noon"]}}
     local = {"ansible_connection": "local"}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": local}}))
-    known = {"set_fact": {"pi": {"account": "teacher"}, "cacheable": True}}
+    known = {"set_fact": {"__system_pi": {"account": "teacher"}}}
     look = {"import_role": {"name": "notebooks", "tasks_from": "names"}}
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [known, look]}]))
     done = subprocess.run(

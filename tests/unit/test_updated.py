@@ -36,7 +36,7 @@ SOURCES = [  # Debian's, Raspberry Pi OS's, in both of apt's forms, and what loo
 @pytest.mark.parametrize(("before", "after"), SOURCES)
 def test_sources_become_those_of_the_new_release(before: str, after: str) -> None:
     variables = yaml.safe_load((ROOT / "roles/update/vars/main.yml").read_text(encoding="utf-8"))
-    pattern = variables["__update_suites"][0].replace("{{ ansible_facts.pi.suite }}", "bookworm")
+    pattern = variables["__update_suites"][0].replace("{{ __system_pi.suite }}", "bookworm")
     assert re.sub(pattern, "trixie", before) == after
     assert re.sub(pattern, "trixie", after) == after  # a run that was cut off in between
 

@@ -22,6 +22,7 @@ short_description: What the roles must know of a Pi
 description:
   - Stands in for C(ansible.builtin.setup), which asks far more and takes 24 seconds on a Pi Zero.
   - Changes nothing, so it also runs in check mode.
+  - A task calls the action plugin of the same name, which checks what this answers, and returns the keys of C(pi).
 options:
   account:
     description: The account that Ansible logs in with; by default the one that called sudo.
@@ -51,28 +52,23 @@ EXAMPLES = r"""
 - name: Ask what this Pi is
   pi_facts:
     packages: [python3-apt]
+  register: __system_pi
 """
 
 RETURN = r"""
-ansible_facts:
-  description: One fact, C(pi).
+pi:
+  description: >-
+    C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg names it
+    (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l); the action plugin leaves it empty for
+    what the roles were not made for), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
+    C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed), C(booted)
+    (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card, C(installed) (of the
+    packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut left of dpkg and apt
+    that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required),
+    C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address,
+    or empty where nothing answers), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
   returned: always
   type: dict
-  contains:
-    pi:
-      description: >-
-        C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg
-        names it (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l)), C(python) (C(3.13)),
-        C(epoch) (its clock, seconds), C(clock_set) (by NTP),
-        C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed),
-        C(booted) (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card,
-        C(installed) (of the packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut
-        left of dpkg and apt that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched),
-        C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for),
-         C(apt_proxy) (its address, or empty where nothing answers, or a program that is not the account's),
-         C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them: of apt's sources, those that are not
-         O(proxied)).
-      type: dict
 """
 
 MOST_FAULTS = 10  # that are told: an empty status file makes one of each package
@@ -170,7 +166,7 @@ def apt_direct(proxied: list[str]) -> str:
 
 
 def main() -> None:
-    """Ask, and answer with the fact `pi`."""
+    """Ask, and answer with `pi`."""
     module = AnsibleModule(
         {
             "account": {"type": "str"},
@@ -224,7 +220,7 @@ def main() -> None:
         "apt_proxy": apt_proxy(port, trusted),
         "apt_direct": apt_direct(module.params["proxied"]),
     }
-    module.exit_json(changed=False, ansible_facts={"pi": pi})
+    module.exit_json(changed=False, pi=pi)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""What a Pi says of itself, checked on the control node before anything goes by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader
+
+DOCUMENTATION = r"""
+name: pi_facts
+author: The mynn-pi authors
+short_description: What the roles must know of a Pi
+description:
+  - Runs the module of the same name, which explains the options and what is returned, and checks each of its answers.
+  - Register the result. What a Pi says is never among C(ansible_facts), which the answer of any module can change.
+"""
+
+misfit = filter_loader.get("misfit").j2_function
+printable = filter_loader.get("printable").j2_function
+
+# What these roles were made for.
+KINDS = yaml.safe_load((Path(__file__).resolve().parents[1] / "vars/main.yml").read_text("utf-8"))["__system_kinds"]
+WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no path leads out of a folder by it
+TEXT = {"type": "string", "maxLength": 600}
+YES_OR_NO = {"type": "boolean"}
+SECONDS = {"type": "number", "minimum": 0, "maximum": 1 << 37}
+FACTS: dict[str, Any] = {
+    "os": WORD,
+    "name": TEXT,
+    "version": WORD,
+    "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # forky/sid
+    "suite": WORD,
+    "architecture": WORD,
+    "kind": {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,200}\Z"},
+    "python": {"type": "string", "pattern": r"^3\.[0-9]{1,2}\Z"},
+    "epoch": SECONDS,
+    "clock_set": YES_OR_NO,
+    "booted": YES_OR_NO,
+    "container": YES_OR_NO,
+    "lists_time": SECONDS,
+    "free_mb": {"type": "integer", "minimum": 0, "maximum": 1 << 30},
+    "installed": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9+.-]{0,99}\Z"}},
+    "package_count": {"type": "integer", "minimum": 0, "maximum": 1 << 20},
+    "cloud_init": YES_OR_NO,
+    "dpkg_faults": {"type": "array", "items": TEXT, "maxItems": 10},
+    "apt_archives": YES_OR_NO,
+    "reboot_required": YES_OR_NO,
+    "account": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z"},
+    "key_login": YES_OR_NO,
+    "stale": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@.-]{1,99}\Z"}},
+    "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
+    "apt_direct": {"type": "string", "pattern": r"^\S{0,4000}\Z"},
+}
+SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
+
+
+def checked(answer: object) -> tuple[dict[str, Any], str]:
+    """Return what is known of a Pi by its answer, or nothing and what is wrong with it."""
+    wrong = misfit(answer, SCHEMA)
+    if wrong or not isinstance(answer, dict):
+        return {}, wrong
+    facts = {key: answer[key] for key in FACTS}
+    facts["name"] = printable(facts["name"], 80)
+    facts["dpkg_faults"] = [printable(fault) for fault in facts["dpkg_faults"]]
+    if facts["kind"] not in KINDS:
+        facts["kind"] = ""
+    return facts, ""
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """What Ansible calls."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the facts, or failure and a sentence."""
+        super().run(tmp, task_vars)
+        answer = self._execute_module("pi_facts", module_args=self._task.args, task_vars=task_vars)
+        if answer.get("failed"):
+            return {"failed": True} | {
+                key: answer[key] for key in ("msg", "exception", "module_stderr") if key in answer
+            }
+        facts, wrong = checked(answer.get("pi"))
+        if wrong:
+            pi = (task_vars or {})["inventory_hostname"]
+            return {
+                "failed": True,
+                "msg": f"{pi} describes itself as no Pi does, {wrong}, and nothing was changed on it: flash its card"
+                " anew; whoever was root on it may have changed it.",
+            }
+        return {"changed": False, **facts}

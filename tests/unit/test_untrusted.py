@@ -1,0 +1,226 @@
+"""What a hostile Pi says: it replaces no setting, steers no terminal, and what is used of it was checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from playbooks.plugins.filter.untrusted import LARGEST, misfit, printable, printable_lines
+from tests.unit.test_mnist_fetch import load
+
+PROJECT = Path(__file__).resolve().parents[2]
+action = load(PROJECT / "roles/system/action_plugins/pi_facts.py")
+LIES = """#!/usr/bin/python3
+import sys
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"answer": {"type": "str"}})
+print(module.params["answer"])
+sys.exit(0)
+"""
+FACTS: dict[str, Any] = {
+    "os": "debian",
+    "name": "Debian GNU/Linux 13 (trixie)",
+    "version": "13",
+    "release": "13.8",
+    "suite": "trixie",
+    "architecture": "armel",
+    "kind": "trixie-armel-armv6l",
+    "python": "3.13",
+    "epoch": 1795737600.5,
+    "clock_set": True,
+    "booted": True,
+    "container": False,
+    "lists_time": 0,
+    "free_mb": 4900,
+    "installed": ["python3-apt", "libstdc++6"],
+    "package_count": 301,
+    "cloud_init": False,
+    "dpkg_faults": ["dpkg was interrupted"],
+    "apt_archives": False,
+    "reboot_required": False,
+    "account": "pi",
+    "key_login": True,
+    "stale": ["dev-zram0.swap"],
+    "apt_proxy": "http://127.0.0.1:3143",
+    "apt_direct": "deb.example.org,[::1]",
+}
+SETTINGS = dict.fromkeys(
+    [
+        "apt_cache_folder",
+        "jupyter_passwords",
+        "__system_pi",
+        "ansible_ssh_common_args",
+        "ansible_python_interpreter",
+        "ansible_host",
+    ],
+    "/forged",
+)
+EVIL = "a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf\x1b[31mg"
+OUTSIDE = "../../../../etc/cron.d"
+FORGED: list[tuple[str, Any]] = [
+    ("suite", f"trixie/{OUTSIDE}"),
+    ("suite", 'trixie"; DPkg::Pre-Invoke {"id";}; "'),
+    ("suite", "trixie\n"),
+    ("suite", ["trixie"]),
+    ("kind", f"trixie-armel-{OUTSIDE}"),
+    ("architecture", "armel armhf"),
+    ("python", "3.13; id"),
+    ("python", 3.13),
+    ("version", "1" * 65),
+    ("name", "x" * 601),
+    ("release", None),
+    ("epoch", "soon"),
+    ("epoch", float("nan")),
+    ("epoch", float("inf")),
+    ("epoch", -1),
+    ("lists_time", True),
+    ("free_mb", "many"),
+    ("free_mb", 1.5),
+    ("booted", "yes"),
+    ("installed", "python3-apt"),
+    ("installed", ["python3-apt $(id)"]),
+    ("installed", ["a"] * LARGEST),
+    ("package_count", 10**40),
+    ("dpkg_faults", ["x"] * 11),
+    ("account", "-oProxyCommand=id"),
+    ("account", "root\n"),
+    ("stale", [["ssh"]]),
+    ("apt_proxy", "http://192.168.1.66:3143"),
+    ("apt_direct", "a b"),
+]
+
+
+def test_printable_is_one_line_of_text() -> None:
+    assert printable("Zoë’s ✔ 数字.ipynb") == "Zoë’s ✔ 数字.ipynb"
+    assert printable("\x1b]0;t\x07\x9b2J\r\n\t\u2028\u202e\u2066\u200b\udcff\x00") == (
+        r"\x1b]0;t\x07\x9b2J\r\n\t\u2028\u202e\u2066\u200b\udcff\x00"
+    )
+    assert printable("x" * 301) == "x" * 300 + " …"
+    assert printable("\x1b" * 10**6, 12) == r"\x1b\x1b\x1b …"
+    assert printable(None) == "None"
+
+
+def test_printable_lines_keep_lines_only() -> None:
+    assert printable_lines("a\r\n\tb\x1b[31mc\x1b[0m\rd\u2029e\x1b[2J\n") == "a\n\tbc" + r"\rd\u2029e\x1b[2J" + "\n"
+
+
+def test_a_pis_honest_answer_is_taken() -> None:
+    assert action.checked(FACTS) == (FACTS, "")
+    assert action.checked({**FACTS, "ansible_port": 22, "other": []}) == (FACTS, "")
+
+
+@pytest.mark.parametrize(("key", "value"), FORGED)
+def test_a_forged_answer_is_refused(key: str, value: Any) -> None:
+    facts, wrong = action.checked({**FACTS, key: value})
+    assert facts == {}
+    assert wrong
+    assert len(wrong) < 200
+    assert wrong.isprintable()
+
+
+@pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "kind"}])
+def test_half_an_answer_is_refused(answer: Any) -> None:
+    assert action.checked(answer)[0] == {}
+
+
+@pytest.mark.parametrize(
+    "kind", ["noble-amd64-x86_64", "bookworm-armel-armv6l", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."]
+)
+def test_a_platform_that_the_roles_were_not_made_for_has_no_kind(kind: str) -> None:
+    assert action.checked({**FACTS, "kind": kind})[0]["kind"] == ""
+
+
+def test_what_is_printed_of_a_pi_is_printable() -> None:
+    facts, _ = action.checked({**FACTS, "name": "Deb\x1b[2Jian", "dpkg_faults": ["\u202e"]})
+    assert (facts["name"], facts["dpkg_faults"]) == (r"Deb\x1b[2Jian", [r"\u202e"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"changed": True, "pi": FACTS, "msg": "x", "ansible_facts": {"a": 1}}, {"changed": False, **FACTS}),
+        ({"failed": True, "msg": "no dpkg", "pi": FACTS, "ansible_facts": {}}, {"failed": True, "msg": "no dpkg"}),
+    ],
+)
+def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str, Any]) -> None:
+    task = object.__new__(action.ActionModule)
+    task._task = SimpleNamespace(args={}, async_val=0, check_mode=False, diff=False)
+    task._execute_module = lambda *_, **__: answer
+    action.ActionBase.run, kept = lambda *_: {}, action.ActionBase.run
+    try:
+        assert task.run(None, {"inventory_hostname": "pi-01"}) == said
+        answer.update({"failed": False, "pi": {**FACTS, "suite": OUTSIDE}})
+        refused = task.run(None, {"inventory_hostname": "pi-01"})
+    finally:
+        action.ActionBase.run = kept
+    assert refused["failed"]
+    assert refused["msg"].startswith("pi-01 describes itself as no Pi does, with ../../")
+
+
+def test_a_schema_says_what_is_wrong() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}, "required": ["b"]}
+    assert misfit({"a": [1], "b": 1}, schema) == ""
+    assert misfit({"a": [1, "\x1b"], "b": 1}, schema) == r"with \x1b as a 1"
+    assert misfit({}, schema) == "without b"
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert misfit({"b": deep}, schema) == "which is no JSON"
+
+
+@pytest.fixture(scope="module", params=["classroom", "linear"])  # mitogen's strategy, and stock Ansible's
+def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is printed, colours and all, where one of two Pis forges its answers; under this project's ansible.cfg."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "library").mkdir()
+    (folder / "library/lies.py").write_text(LIES)
+    settings = "{{ " + " ~ ".join(f"{name} | default('-') | string" for name in SETTINGS) + " }}"
+    answers = [
+        {"changed": False, "ansible_facts": SETTINGS, **SETTINGS, "ansible_stats": {"data": SETTINGS}},
+        {
+            **{"failed": True, "msg": EVIL, "stdout": EVIL, "exception": EVIL, "warnings": [EVIL], EVIL: EVIL},
+            **{"deprecations": [{"msg": EVIL}], "diff": {"before": EVIL, "after": "", "before_header": EVIL}},
+        },
+    ]
+    tasks: list[dict[str, Any]] = [
+        {"lies": {"answer": json.dumps(answer)}, "when": "inventory_hostname == 'pi-01'"} for answer in answers
+    ]
+    tasks.insert(1, {"debug": {"msg": f"as set: {settings}"}})
+    (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{folder}/play.yml"),
+            *("-i", "pi-01,pi-02,", "-c", "local", "--diff"),
+        ],
+        cwd=PROJECT,
+        env=os.environ
+        | {"ANSIBLE_STRATEGY": str(request.param), "ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+def test_no_answer_replaces_a_setting(printed: str) -> None:
+    assert printed.count("as set: ") == 2
+    assert "/forged" not in printed.partition("CUSTOM STATS")[0]
+
+
+def test_no_answer_stands_among_the_statistics(printed: str, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["printed"] == "classroom":
+        assert "CUSTOM STATS" not in printed
+
+
+def test_no_answer_steers_the_terminal(printed: str) -> None:
+    assert r"a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf" in printed
+    ours = printed.replace("\x1b[0m", "")
+    for colour in ("0;31", "0;32", "0;33", "0;35", "0;36", "1;31", "1;35"):
+        ours = ours.replace(f"\x1b[{colour}m", "")
+    assert not {letter for letter in ours if not letter.isprintable()} - {"\n", "\t"}
