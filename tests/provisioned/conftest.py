@@ -19,6 +19,7 @@ from tests.provisioned.pi import Pi, Settings, project
 from tests.provisioned.results import FAILS, NOT_ASKED, Check, PiResult, save
 
 ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_notebooks", "test_jupyter", "test_students"]
+REASON = 3000  # characters of a reason, which may hold all that a program on a Pi said
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
 RESULTS = pytest.StashKey[dict[str, PiResult]]()
@@ -169,6 +170,6 @@ def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], 
 def _reason(call: pytest.CallInfo[None]) -> str:
     """The sentence that a test gives for its failure, without what pytest adds to it."""
     error = call.excinfo.value if call.excinfo else None
-    text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()
+    text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()[:REASON]
     expected = isinstance(error, (AssertionError, ConnectionError, pytest.fail.Exception, pytest.skip.Exception))
     return text if expected else f"The test itself broke: {type(error).__name__}: {text.partition(chr(10))[0]}"

@@ -12,6 +12,7 @@ import resource
 import shutil
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ from history import Entry
 ROOT = Path(__file__).resolve().parents[2]
 NOW = time.time()
 HOUR, DAY = 3600, 86400
+NAMED = ["name", "kernel", "machine", "model"]
 
 
 def state(**changes: Any) -> dict[str, Any]:
@@ -148,6 +150,111 @@ def test_the_page_asks_nobody_for_anything(run: Any) -> None:
     assert page.count("<svg") == 3  # accuracy was never measured
     wants = set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:[^\"') ]*)", page))
     assert wants == {"http://pi01.local:8888", "data:,"}
+
+
+AMOUNTS: list[Any] = ["much", None, float("nan"), 10**400, [290]]
+LIES: list[Any] = [
+    *(state(memory={"total": 447, "available": value}) for value in AMOUNTS),
+    *(state(epoch=value) for value in ("now", float("inf"), 1e300, True)),
+    *(state(card=value) for value in ([], {"total": 1}, {"total": 1, "free": 1, "life_used": "much"})),
+    state(temperature="hot"),
+    state(throttled=1.5),
+    state(uptime={}),
+    state(updated="never"),
+    state(failed=[1]),
+    state(failed=["unit.service"] * 1001),
+    state(system={"name": 5, "kernel": "", "machine": "", "model": ""}),
+    state(versions=["3.13"]),
+    state(versions={"numpy": 2}),
+    state(pristine={"part2.ipynb": 5}),
+    state(lessons={"student": {"missing": "all", "damaged": [], "changed": []}}),
+    state(lessons={"student": []}),
+    state(servers={"student": "up"}),
+    state(servers={"../student": True}),
+    state(servers=dict.fromkeys(map("s{}".format, range(101)), True)),
+    state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
+    {},
+    [],
+    "state",
+    5,
+    None,
+]
+
+
+@pytest.mark.parametrize("lie", LIES[:-5] + LIES[-4:])
+def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_path: Path, lie: Any) -> None:
+    page = run(pi01=told(), pi02={"url": "http://pi02.local:8888", "state": lie, "lost": ""})
+    assert "of 447 MB" in page
+    entries, words = history.read(tmp_path / "history.jsonl")
+    assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
+    assert words == []
+    assert entries[1].lost.startswith("pi02 says of itself what no Pi of ours says, ")
+    assert len(entries[1].lost) < 300
+
+
+def test_why_a_pi_is_lost_may_be_anything(run: Any, tmp_path: Path) -> None:
+    for lost in (5, ["x"], "x" * 10**6, "no\x1b[2J \udcff\nway", {"a": "b"}):
+        assert "No answer from pi01" in run(pi01={"url": "http://pi01:8888", "state": {}, "lost": lost})
+    assert history.read(tmp_path / "history.jsonl")[1] == []
+
+
+def test_what_was_stored_badly_is_named_and_skipped(run: Any, tmp_path: Path, capsys: Any) -> None:
+    """An earlier version stored what a Pi said before it looked at it."""
+    path = tmp_path / "history.jsonl"
+    whole = json.dumps({"pi": "pi01", "when": NOW - 60, "state": state()})
+    bad = [{"pi": "pi01", "when": NOW, "state": lie} for lie in LIES if lie]
+    bad += [{"pi": "pi01", "when": NOW, "figures": {"free": "much"}}, {"pi": "pi01", "when": "now"}, {"when": NOW}]
+    bad.append({"pi": "pi01", "when": NOW, "verified": {"pi": "pi01", "checks": [{"role": "x", "figures": 5}]}})
+    path.write_text("".join(f"{line}\n" for line in [*map(json.dumps, bad), "[" * 10**5, whole]))
+    assert "of 447 MB" in run()
+    printed = capsys.readouterr().out
+    assert printed.count("was damaged and is left out") == len(bad) + 1
+    run()
+    assert "damaged" not in capsys.readouterr().out
+
+
+def test_text_of_a_pi_is_printable(run: Any, capsys: Any) -> None:
+    page = run(pi01=told(failed=["a\x1b[2J\u202e<b>.service"], system=dict.fromkeys(NAMED, "Deb\x9b\udcff\x00ian")))
+    assert "Deb\\x9b\\udcff\\x00ian" in page
+    assert "a\\x1b[2J\\u202e&lt;b&gt;.service" in page
+    assert "failed: a\\x1b[2J\\u202e<b>.service." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"figures": {"smoke_accuracy": "good"}},
+        {"figures": {"smoke_accuracy": float("nan")}},
+        {"figures": {"kernel": ["x"]}},
+        {"outcome": "splendid"},
+        {"reason": 5},
+        {"other": 1},
+        {"seconds": "long"},
+    ],
+)
+def test_a_verification_that_makes_no_sense_is_named(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = {
+        "role": "mynn",
+        "name": "learns",
+        "sentence": "It learns.",
+        "reason": "a\x1b\x00\udcff",
+        "outcome": "fails",
+    }
+    for name, made in (("pi01", check), ("pi02", check | change)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"pi": name, "checks": [made]}))
+    asked = {name: told() for name in ("pi01", "pi02")}
+    given = {"inventory": "inventory.ini", "lessons": str(tmp_path), "pis": ["pi01", "pi02"], "asked": asked}
+    given |= {"verified": ["pi01", "pi02"], "results": str(tmp_path)}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
+    report.main(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert "What came of the tests of pi02 cannot be read" in page
+    assert "It learns." in page
+    suites = ET.parse(tmp_path / "junit.xml").getroot()
+    assert suites.find(".//failure[@message='a\\x1b\\x00\\udcff']") is not None
+    assert len(suites.findall(".//error")) == 1
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,17 @@ def test_each_pi_has_a_line(playbook: str) -> None:
     else:
         assert said[1].startswith("pi-01: Debian 12.15 -> 13.8")
         assert said[2:] == ["pi-02: not finished", "pi-03: not touched"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"smoke": ["good", ""]}, {"seconds": []}, {"before": "13"}, {"kept": 5}, {"smoke": [None, None]}]
+)
+def test_one_that_cannot_be_read_takes_no_others_line(change: dict[str, Any]) -> None:
+    callback = CallbackModule()
+    said: list[str] = []
+    callback._display = SimpleNamespace(banner=said.append, display=said.append)
+    callback.updates, callback.expected = True, ["pi-01", "pi-02"]
+    stats = {"pi-01": {"update": UPDATE | change}, "pi-02": {"update": UPDATE | {"kept": [5, "/etc/\x1b.dpkg-dist"]}}}
+    callback.v2_playbook_on_stats(SimpleNamespace(custom=stats, processed=stats))
+    assert said[1] == "pi-01: finished, but what it says of that cannot be read"
+    assert "kept as somebody changed them: 5, /etc/\\x1b (" in said[2]

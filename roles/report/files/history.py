@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from answers import ENTRY, misfit
+
 DAY = 86400.0
 ALL_OF = 7 * DAY
 ONE_A_DAY = 400 * DAY
@@ -37,13 +39,6 @@ class Entry:
     state: dict[str, Any] = field(default_factory=dict)
     verified: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Check the types, as a line may be damaged; TypeError says that it is."""
-        if not (isinstance(self.pi, str) and isinstance(self.when, float | int) and isinstance(self.lost, str)):
-            raise TypeError("not an entry")
-        if not all(isinstance(part, dict) for part in (self.figures, self.state, self.verified)):
-            raise TypeError("not an entry")
-
 
 def figures_of(state: dict[str, Any], verified: dict[str, Any]) -> dict[str, float]:
     """Return what is plotted: MB, degrees Celsius, and the part of the digits that was read rightly."""
@@ -64,8 +59,11 @@ def read(path: Path) -> tuple[list[Entry], list[str]]:
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError):
+            content = json.loads(line)
+            if wrong := misfit(content, ENTRY):
+                raise ValueError(wrong)
+            entries.append(Entry(**content))
+        except (ValueError, TypeError, RecursionError):
             words.append(f"Line {number} of {path} was damaged and is left out; all others are there.")
     return sorted(entries, key=lambda entry: entry.when), words
 

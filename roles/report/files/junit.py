@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 
+from playbooks.plugins.filter.untrusted import printable_lines
 from tests.provisioned.results import FAILS, NOT_ASKED, PiResult
 
 
@@ -25,7 +26,7 @@ def junit(results: list[PiResult]) -> ET.ElementTree[ET.Element]:
         )
         if result.lost and not result.checks:
             case = ET.SubElement(suite, "testcase", classname=result.pi, name="reached", time="0")
-            ET.SubElement(case, "error", message=result.lost)
+            ET.SubElement(case, "error", message=printable_lines(result.lost))
         for check in result.checks:
             case = ET.SubElement(
                 suite, "testcase", classname=f"{result.pi}.{check.role}", name=check.name, time=f"{check.seconds:.2f}"
@@ -33,10 +34,10 @@ def junit(results: list[PiResult]) -> ET.ElementTree[ET.Element]:
             if check.figures:
                 properties = ET.SubElement(case, "properties")
                 for name, figure in check.figures.items():
-                    ET.SubElement(properties, "property", name=name, value=str(figure))
+                    ET.SubElement(properties, "property", name=printable_lines(name), value=printable_lines(figure))
             if check.outcome == FAILS:
-                ET.SubElement(case, "failure", message=check.reason)
+                ET.SubElement(case, "failure", message=printable_lines(check.reason))
             elif check.outcome == NOT_ASKED:
-                ET.SubElement(case, "skipped", message=check.reason)
+                ET.SubElement(case, "skipped", message=printable_lines(check.reason))
     ET.indent(suites)
     return ET.ElementTree(suites)

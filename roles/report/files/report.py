@@ -23,12 +23,14 @@ from typing import Any
 
 import history
 import plots
+from answers import STATE, VERIFIED, known, misfit
 from faults import Fault, faults
 from history import Entry
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from junit import junit
 from markupsafe import Markup, escape
 
+from playbooks.plugins.filter.untrusted import printable, printable_lines
 from tests.provisioned.pi import project
 from tests.provisioned.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 
@@ -130,12 +132,13 @@ def result_of(content: dict[str, Any]) -> PiResult:
 
 
 def page(made: list[Row], inventory: Path, now: float) -> str:
-    """Return the page: self-contained HTML, in which everything that came from a Pi is escaped."""
+    """Return the page: self-contained HTML, in which everything that came from a Pi is text."""
     inventory = inventory.relative_to(project()) if inventory.is_relative_to(project()) else inventory
     usual = inventory == Path("inventory.ini")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda part: printable_lines(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -187,20 +190,33 @@ def size(megabytes: float) -> str:
 
 def marked(text: str) -> Markup:
     """Return a sentence as HTML: what stands in backquotes is a command."""
-    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
 
 
 def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Entry:
-    """Return what is remembered of a Pi that was asked; passwords are in none of it."""
+    """Return what is remembered of a Pi that was asked; passwords are in none of it, and it fits its schema."""
     verified = asdict(result) if result and not result.lost else {}
-    lost = (result.lost if result else "") or (told["lost"] and in_words(name, told["lost"]))
-    state = told["state"]
+    state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
+    if state != {} and (wrong := misfit(state, STATE)):
+        state, lost = {}, f"{name} says of itself what no Pi of ours says, {wrong}. Flash its card anew."
+    lost = (result.lost if result else "") or lost
+    state = known(state, STATE)
     return Entry(name, now, told["url"], lost, history.figures_of(state, verified), state, verified)
+
+
+def result_from(name: str, folder: Path) -> PiResult:
+    """Return what came of a Pi's verification; where that cannot be read, a result that says so."""
+    try:
+        result = load(name, folder)
+        wrong = misfit(asdict(result), VERIFIED)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
+        wrong = "which is damaged"
+    return PiResult(name, lost=f"What came of the tests of {name} cannot be read, {wrong}.") if wrong else result
 
 
 def in_words(name: str, said: str) -> str:
     """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
-    last = said.strip().splitlines()[-1] if said.strip() else "no answer"
+    last = printable(said.strip().splitlines()[-1]) if said.strip() else "no answer"
     if "sudo" in said or "become" in said:
         return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the README."
     return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
@@ -217,7 +233,7 @@ def main(folder: Path) -> None:
     run = json.load(sys.stdin)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
-    results = [load(name, Path(run["results"])) for name in run["verified"]]
+    results = [result_from(name, Path(run["results"])) for name in run["verified"]]
     by_name = {result.pi: result for result in results}
     path = folder / "history.jsonl"
     with history.alone(folder):
@@ -234,7 +250,7 @@ def main(folder: Path) -> None:
     print(*words, sep="\n", end="\n" if words else "")
     for row in made:
         for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
-            print(what)
+            print(printable(what, 1000))
     print(f"The report, a page for the browser: {folder}/index.html")
 
 

@@ -1,0 +1,109 @@
+"""What a Pi may say of itself, and what its verification may say of it, as JSON schemas.
+
+It is checked before it is remembered: what was remembered once is read by each report of all Pis after that. Of lists
+and names only so much is allowed as a Pi of ours has; what is not mentioned here is not looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbooks.plugins.filter.untrusted import misfit
+
+YES_OR_NO = {"type": "boolean"}
+NAME = {"type": "string", "maxLength": 300}  # of a lesson, a disk, a unit, a version
+NAMES = {"type": "array", "items": NAME, "maxItems": 1000}
+SIZE = {"type": "number", "minimum": 0, "maximum": 1e12}  # megabytes
+COUNT = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
+SECONDS = {"type": "number", "minimum": -1e6, "maximum": 1e11}
+
+
+def of(required: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """Return the schema of an object with these keys."""
+    return {"type": "object", "properties": {**required, **others}, "required": list(required)}
+
+
+def by_name(names: str, values: dict[str, Any], most: int) -> dict[str, Any]:
+    """Return the schema of an object whose keys look like this."""
+    return {
+        "type": "object",
+        "propertyNames": {"type": "string", "pattern": names},
+        "additionalProperties": values,
+        "maxProperties": most,
+    }
+
+
+STUDENT, LESSON = r"^[a-z][a-z0-9_-]{0,29}\Z", r"^[^\0]{1,300}\Z"
+CARD = of(
+    {"total": SIZE, "free": SIZE},
+    read_only=YES_OR_NO,
+    disk=NAME,
+    name=NAME,
+    written=SIZE,
+    written_ever=SIZE,
+    errors=COUNT,
+    life_used=COUNT,
+    end_of_life=COUNT,
+)
+# What the module pi_state answers.
+STATE = of(
+    {
+        "epoch": SECONDS,
+        "failed": NAMES,
+        "system": of(dict.fromkeys(["name", "kernel", "machine", "model"], NAME)),
+        "versions": by_name(r"^[a-z]{1,30}\Z", NAME, 100),
+        "memory": of({"total": SIZE, "available": SIZE}),
+        "card": CARD,
+        "pristine": by_name(LESSON, NAME, 1000),
+        "lessons": by_name(STUDENT, of(dict.fromkeys(["missing", "damaged", "changed"], NAMES)), 100),
+        "servers": by_name(STUDENT, YES_OR_NO, 100),
+    },
+    uptime=SECONDS,
+    updated=SECONDS,
+    reboot_required=YES_OR_NO,
+    temperature={"type": "number", "minimum": -300, "maximum": 1000},
+    throttled=COUNT,
+)
+FIGURE = {"type": "number", "minimum": 0, "maximum": 1e6}
+FIGURES = of(
+    {},
+    smoke_accuracy={"type": "number", "minimum": 0, "maximum": 1},
+    smoke_bar=FIGURE,
+    smoke_seconds=FIGURE,
+    smoke_peak_mib=FIGURE,
+    back_seconds=FIGURE,
+    exposure=FIGURE,
+    kernel=NAME,
+)
+WORDS = {"type": "string", "maxLength": 5000}
+CHECK = of(
+    {"role": NAME, "name": NAME, "sentence": WORDS},
+    outcome={"enum": ["holds", "fails", "not asked"]},
+    reason=WORDS,
+    seconds=FIGURE,
+    figures=FIGURES,
+)
+# A PiResult of tests/provisioned.
+VERIFIED = of(
+    {"pi": NAME, "checks": {"type": "array", "items": CHECK, "maxItems": 1000}},
+    url=NAME,
+    began=SECONDS,
+    ended=SECONDS,
+    lost=WORDS,
+)
+ENTRY = of(
+    {"pi": NAME, "when": SECONDS},
+    url=NAME,
+    lost=WORDS,
+    figures=by_name(r"^[a-z]{1,30}\Z", {"type": "number"}, 20),
+    state={"anyOf": [{"const": {}}, STATE]},
+    verified={"anyOf": [{"const": {}}, VERIFIED]},
+)
+
+
+def known(answer: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return of an answer that fits what is known; the rest is not worth remembering."""
+    return {key: value for key, value in answer.items() if key in schema["properties"]}
+
+
+__all__ = ["ENTRY", "STATE", "VERIFIED", "known", "misfit"]
