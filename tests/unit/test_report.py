@@ -152,10 +152,11 @@ def test_the_page_asks_nobody_for_anything(run: Any) -> None:
     assert wants == {"http://pi01.local:8888", "data:,"}
 
 
+TIMES: list[Any] = ["now", float("inf"), 1e300, True]
 AMOUNTS: list[Any] = ["much", None, float("nan"), 10**400, [290]]
 LIES: list[Any] = [
     *(state(memory={"total": 447, "available": value}) for value in AMOUNTS),
-    *(state(epoch=value) for value in ("now", float("inf"), 1e300, True)),
+    *(state(epoch=value) for value in TIMES),
     *(state(card=value) for value in ([], {"total": 1}, {"total": 1, "free": 1, "life_used": "much"})),
     state(temperature="hot"),
     state(throttled=1.5),

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -509,3 +510,20 @@ def test_pieces_are_all_of_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sum(length for _, length in parts) == file.size
         assert parts == sorted(parts)
         assert parts[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not base64!",
+        base64.b64encode(b"not packed").decode(),
+        base64.b64encode(zlib.compress(b"[" * 10**6)).decode(),
+        base64.b64encode(zlib.compress(b"{")).decode(),
+        base64.b64encode(zlib.compress(b"[1]")[:-5]).decode(),
+        base64.b64encode(zlib.compress(bytes(10**8))).decode(),  # a hundred megabytes out of a hundred kilobytes
+    ],
+)
+def test_what_cannot_be_unpacked_is_refused(text: str) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        pieces.unpack(text)
+    assert pieces.unpack(pieces.pack({"a": [1]})) == {"a": [1]}

@@ -29,12 +29,13 @@ from collection import (
     label,
     listed,
     name_of,
+    printable,
     read_sums,
     some,
     sum_of,
     write_sums,
 )
-from pieces import FOLDER, File, batches, pack, quote, shown, unpack, write_piece
+from pieces import FOLDER, File, batches, pack, quote, unpack, write_piece
 
 DOCUMENTATION = r"""
 name: work
@@ -107,8 +108,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             ) from error
         except (ValueError, RecursionError) as error:
             raise AnsibleActionFail(
-                f"{self.pi} does not answer as a Pi of ours does ({shown(error)[:200]}), and nothing was changed on it:"
-                " flash its card anew."
+                f"{self.pi} does not answer as a Pi of ours does ({printable(error, 200)}), and nothing was changed on"
+                " it: flash its card anew."
             ) from error
 
     def ask(self, verb: str, student: str, **given: Any) -> Any:
@@ -304,7 +305,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             names = some([f"{name} ({why})" for name, why in sorted(left.items())])
             said += f" Not collected: {names}. Mend that on the Pi, or set work_largest_mb or work_student_mb higher,"
             said += " and collect again."
-        diff = {"before": "", "after": "".join(f"{shown(str(final / name))}\n" for name in ("", *sorted(new)))}
+        diff = {"before": "", "after": "".join(f"{printable(final / name, 5000)}\n" for name in ("", *sorted(new)))}
         return {"changed": True, "failed": bool(left), "msg": said, "sent": sum(new.values()), "diff": diff}
 
     # --- hand out, restore

@@ -13,7 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, shown, write_piece
+from ansible.plugins.loader import filter_loader
+from pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
+
+printable = filter_loader.get("printable").j2_function
 
 SUMS = "SHA256SUMS"
 BESIDE = ".home"  # what is beside the student's folder is in a folder of its own, ada.home; no student has such a name
@@ -25,7 +28,7 @@ def local(word: str) -> str:
     name = os.fsdecode(urllib.parse.unquote_to_bytes(word))
     wrong = any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name or not is_work(name)
     if wrong or not re.fullmatch(r"[\w.~/%-]{1,7000}", word, re.ASCII):
-        raise OSError(22, "the Pi says that it has a file of this name, which no file can have", shown(word)[:80])
+        raise OSError(22, "the Pi says that it has a file of this name, which no file can have", printable(word, 80))
     return name
 
 
@@ -86,7 +89,7 @@ def copy(source: Path, place: Path) -> None:
 def some(names: list[str]) -> str:
     """Return names as a sentence has them, the first ten at most."""
     rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(shown(name) for name in names[:10]) + rest
+    return ", ".join(printable(name) for name in names[:10]) + rest
 
 
 def sum_of(path: Path) -> str | None:
