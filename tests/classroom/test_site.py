@@ -201,3 +201,20 @@ def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Pa
     finally:
         as_student(f"cd {folder}; rm -f mine.txt my-own.ipynb {edited} {renamed} *new*")
         classroom.playbook("site")
+
+
+def test_a_pi_that_lies_about_itself_is_named_and_left_alone(classroom: Classroom, tmp_path: Path) -> None:
+    """What it says becomes no path, no setting, and nothing but text at the terminal and in the report."""
+    release = 'ID=debian\\nVERSION_ID=13\\nVERSION_CODENAME=trixie/../../x\\nPRETTY_NAME="Deb\\033[2Jian"\\n'
+    try:
+        classroom.ssh(f"printf '{release}' > /tmp/lies && sudo mount --bind /tmp/lies /usr/lib/os-release")
+        done = classroom.playbook("site", "-v")
+        told = classroom.playbook("report", "-e", f"report_folder={tmp_path}")
+    finally:
+        classroom.ssh("sudo umount /usr/lib/os-release; rm /tmp/lies")
+    said = " ".join(done.stdout.split())
+    assert "describes itself as no Pi does, with trixie/../../x as suite" in said
+    assert recap(done.stdout)[classroom.host].changed == 0
+    assert told.returncode == 0
+    assert r"Deb\x1b[2Jian" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "\x1b" not in done.stdout + done.stderr + told.stdout + told.stderr
