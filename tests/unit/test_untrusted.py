@@ -74,7 +74,9 @@ FORGED: list[tuple[str, Any]] = [
     ("python", "3.13; id"),
     ("python", 3.13),
     ("version", "1" * 65),
-    ("name", "x" * 601),
+    ("name", "x" * 101),
+    ("name", "Deb\x1b[2Jian"),
+    ("name", "Debian, so nothing was changed on it: run `id`"),
     ("release", None),
     ("epoch", "soon"),
     ("epoch", float("nan")),
@@ -121,8 +123,7 @@ def test_a_forged_answer_is_refused(key: str, value: Any) -> None:
     facts, wrong = action.checked({**FACTS, key: value})
     assert facts == {}
     assert wrong
-    assert len(wrong) < 200
-    assert wrong.isprintable()
+    assert wrong in (key, f"{key} 0", "its form", "its length")
 
 
 @pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "kind"}])
@@ -138,15 +139,17 @@ def test_a_platform_that_the_roles_were_not_made_for_has_no_kind(kind: str) -> N
 
 
 def test_what_is_printed_of_a_pi_is_printable() -> None:
-    facts, _ = action.checked({**FACTS, "name": "Deb\x1b[2Jian", "dpkg_faults": ["\u202e"]})
-    assert (facts["name"], facts["dpkg_faults"]) == (r"Deb\x1b[2Jian", [r"\u202e"])
+    assert action.checked({**FACTS, "dpkg_faults": ["\u202e"]})[0]["dpkg_faults"] == [r"\u202e"]
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         ({"changed": True, "pi": FACTS, "msg": "x", "ansible_facts": {"a": 1}}, {"changed": False, **FACTS}),
-        ({"failed": True, "msg": "no dpkg", "pi": FACTS, "ansible_facts": {}}, {"failed": True, "msg": "no dpkg"}),
+        (
+            {"failed": True, "msg": "no dpkg", "pi": FACTS, "ansible_facts": {}},
+            {"failed": True, "msg": "pi-01 says: no dpkg", "exception": None},
+        ),
     ],
 )
 def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str, Any]) -> None:
@@ -161,18 +164,19 @@ def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str
     finally:
         action.ActionBase.run = kept
     assert refused["failed"]
-    assert refused["msg"].startswith("pi-01 describes itself as no Pi does, with ../../")
+    assert refused["msg"].startswith("pi-01 describes itself as no Pi does (suite), and nothing was changed on it: ")
 
 
 def test_a_schema_says_what_is_wrong() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}, "required": ["b"]}
     assert misfit({"a": [1], "b": 1}, schema) == ""
-    assert misfit({"a": [1, "\x1b"], "b": 1}, schema) == r"with \x1b as a 1"
-    assert misfit({}, schema) == "without b"
+    assert misfit({"a": [1, "\x1b"], "b": 1}, schema) == "a 1"
+    assert misfit({}, schema) == "b"
+    assert misfit([], schema) == "its form"
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert misfit({"b": deep}, schema) == "which is no JSON"
+    assert misfit({"b": deep}, schema) == "its form"
 
 
 @pytest.fixture(scope="module", params=["classroom", "linear"])  # mitogen's strategy, and stock Ansible's

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader
+from ansible.utils.fqcn import add_internal_fqcns
 
 DOCUMENTATION = r"""
 name: not_finished
@@ -74,11 +75,15 @@ NO_CONNECTION = (
     ),
     (r"", "It was lost on the way: its power or its Wi-Fi went.", f"Look after both. {AGAIN}"),
 )
-# The same of a task that failed; \1 and \2 are what the pattern found.
-FAILED = (
+# What this computer says of a Pi is shown as it is; other tasks may say what a Pi wants to be read.
+OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "work"])
+OF_OURS = (
     # First, for the names in it are students', who may name a file after anything below.
     (r"^.* Not (collected|sent): (.+)\. ([^.]+ again\.)$", r"Not \1: \2.", r"\3"),
     (r"^(?:\S+ )?([^:]+), (?:and|so) nothing was changed on it: (.+)$", r"It \1.", r"\2"),
+)
+# The same of a task that failed; \1 and \2 are what the pattern found.
+FAILED = (
     *SUDO,
     (r"no space left on device|disk quota exceeded", "Its card is full.", f"Make room, or take a larger card. {AGAIN}"),
     (
@@ -179,15 +184,16 @@ def said(result: dict[str, Any]) -> list[str]:
     return texts
 
 
-def explain(result: dict[str, Any], task: str, known_by: dict[str, str]) -> tuple[str, str]:
+def explain(result: dict[str, Any], task: str, known_by: dict[str, str], ours: bool = False) -> tuple[str, str]:
     """Return why a Pi was not finished, and what to do.
 
     `known_by` holds what is put into the sentences: name, known (as in known_hosts) and copy_id (the command).
+    `ours`: this computer says it of the Pi.
     """
     texts = said(result)
     everything = " ".join(map(plain, texts))
     unreachable = bool(result.get("unreachable"))
-    for pattern, why, what in NO_CONNECTION if unreachable else FAILED:
+    for pattern, why, what in NO_CONNECTION if unreachable else [*(OF_OURS if ours else ()), *FAILED]:
         found = re.search(pattern, plain(texts[0]) if pattern.startswith("^") else everything, re.I)
         if found:
             why, what = (found.expand(text) if found.re.groups else text.format(**known_by) for text in (why, what))
@@ -261,7 +267,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             "known": address if port == "22" else f"'[{address}]:{port}'",
             "copy_id": f"ssh-copy-id {'' if port == '22' else f'-p {port} '}{f'{user}@' if user else ''}{address}",
         }
-        self.why[host.name] = explain(said_, result.task_name, known_by)
+        self.why[host.name] = explain(said_, result.task_name, known_by, result.task.action in OURS)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say it; the run's exit code is Ansible's: 2 where a task failed, 4 where a Pi was not reached."""

@@ -43,18 +43,20 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def misfit(answer: object, schema: dict[str, Any]) -> str:
-    """Return what a JSON schema finds wrong with a Pi's answer, in words that can follow a comma, or nothing."""
+    """Return where a Pi's answer is not as a JSON schema has it, such as `card free`; nothing where all is well.
+
+    What stands there is not repeated: it would be read as ours.
+    """
     try:
         # Not a number, or infinite: Python reads it from JSON, and it slips through any limit.
         if len(json.dumps(answer, allow_nan=False)) > LARGEST:
-            return "which is longer than anything that a Pi has to say"
+            return "its length"
     except (TypeError, ValueError, RecursionError):
-        return "which is no JSON"
+        return "its form"
     for error in Draft202012Validator(schema).iter_errors(answer):
-        if error.validator == "required":
-            return f"without {' or '.join(key for key in error.validator_value if key not in error.instance)}"
-        where = " ".join(str(part) for part in error.absolute_path)
-        return f"with {printable(error.instance, 60)} as {printable(where, 60) or 'a whole'}"
+        lacking = error.validator_value if error.validator == "required" else ()
+        where = [*error.absolute_path, *(key for key in lacking if key not in error.instance)]
+        return printable(" ".join(map(str, where)), 60) or "its form"
     return ""
 
 

@@ -198,7 +198,7 @@ def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | Non
     verified = asdict(result) if result and not result.lost else {}
     state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
-        state, lost = {}, f"{name} says of itself what no Pi of ours says, {wrong}. Flash its card anew."
+        state, lost = {}, f"{name} says of itself what no Pi of ours says ({wrong}). Flash its card anew."
     lost = (result.lost if result else "") or lost
     state = known(state, STATE)
     return Entry(name, now, told["url"], lost, history.figures_of(state, verified), state, verified)
@@ -210,8 +210,8 @@ def result_from(name: str, folder: Path) -> PiResult:
         result = load(name, folder)
         wrong = misfit(asdict(result), VERIFIED)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        wrong = "which is damaged"
-    return PiResult(name, lost=f"What came of the tests of {name} cannot be read, {wrong}.") if wrong else result
+        wrong = "its form"
+    return PiResult(name, lost=f"What came of the tests of {name} cannot be read ({wrong}).") if wrong else result
 
 
 def in_words(name: str, said: str) -> str:

@@ -29,7 +29,7 @@ YES_OR_NO = {"type": "boolean"}
 SECONDS = {"type": "number", "minimum": 0, "maximum": 1 << 37}
 FACTS: dict[str, Any] = {
     "os": WORD,
-    "name": TEXT,
+    "name": {"type": "string", "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z"},  # no word of it reads as ours
     "version": WORD,
     "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # forky/sid
     "suite": WORD,
@@ -63,7 +63,6 @@ def checked(answer: object) -> tuple[dict[str, Any], str]:
     if wrong or not isinstance(answer, dict):
         return {}, wrong
     facts = {key: answer[key] for key in FACTS}
-    facts["name"] = printable(facts["name"], 80)
     facts["dpkg_faults"] = [printable(fault) for fault in facts["dpkg_faults"]]
     if facts["kind"] not in KINDS:
         facts["kind"] = ""
@@ -80,16 +79,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the facts, or failure and a sentence."""
         super().run(tmp, task_vars)
         answer = self._execute_module("pi_facts", module_args=self._task.args, task_vars=task_vars)
+        pi = (task_vars or {})["inventory_hostname"]
         if answer.get("failed"):
-            return {"failed": True} | {
-                key: answer[key] for key in ("msg", "exception", "module_stderr") if key in answer
-            }
+            return {"failed": True, "msg": f"{pi} says: {answer.get('msg')}", "exception": answer.get("exception")}
         facts, wrong = checked(answer.get("pi"))
         if wrong:
-            pi = (task_vars or {})["inventory_hostname"]
             return {
                 "failed": True,
-                "msg": f"{pi} describes itself as no Pi does, {wrong}, and nothing was changed on it: flash its card"
+                "msg": f"{pi} describes itself as no Pi does ({wrong}), and nothing was changed on it: flash its card"
                 " anew; whoever was root on it may have changed it.",
+                "said": printable(answer.get("pi"), 5000),
             }
         return {"changed": False, **facts}

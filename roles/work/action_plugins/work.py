@@ -129,7 +129,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             task_vars=self.task_vars,
         )
         if "answer" not in done:
-            raise AnsibleActionFail(done.get("msg", "The Pi does not answer."), result=done)
+            raise AnsibleActionFail(f"{self.pi} says: {done.get('msg', 'nothing')}", result=done)
         return unpack(str(done["answer"]))
 
     @property
