@@ -228,3 +228,31 @@ def test_no_answer_steers_the_terminal(printed: str) -> None:
     for colour in ("0;31", "0;32", "0;33", "0;35", "0;36", "1;31", "1;35"):
         ours = ours.replace(f"\x1b[{colour}m", "")
     assert not {letter for letter in ours if not letter.isprintable()} - {"\n", "\t"}
+
+
+MNIST_FILES = """#!/usr/bin/python3
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"folder": {"type": "str"}, "files": {"type": "dict"}})
+module.exit_json(**({} if module.params["folder"] == "pi-01" else {"wanted": []}))
+"""
+
+
+def test_a_pi_that_does_not_answer_fails_alone(tmp_path: Path) -> None:
+    """What is done once for all, after all were asked, goes on without it."""
+    role = tmp_path / "roles/mnist"
+    (role / "library").mkdir(parents=True)
+    (role / "library/mnist_files.py").write_text(MNIST_FILES)
+    for name in ("defaults", "meta", "tasks", "vars", "library/mnist_fetch.py"):
+        (role / name).symlink_to(PROJECT / "roles/mnist" / name)
+    (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [mnist]}\n")
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{tmp_path}/play.yml", "-c", "local"),
+            *("-i", "pi-01,pi-02,", "-e", "mnist_folder={{inventory_hostname}}"),
+        ],
+        cwd=PROJECT,
+        env=os.environ | {"ANSIBLE_ROLES_PATH": f"{tmp_path}/roles"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.rstrip().endswith("Not finished: pi-01. Finished: 1 of 2.")
