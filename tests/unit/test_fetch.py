@@ -17,6 +17,7 @@ import yaml
 from mirrors import mirror, source_lines
 
 from tests.unit.test_mnist_fetch import load
+from tests.unit.test_untrusted import FACTS
 
 PROJECT = Path(__file__).resolve().parents[2]
 KINDS: list[str] = yaml.safe_load((PROJECT / "roles/system/vars/main.yml").read_text("utf-8"))["__system_kinds"]
@@ -163,7 +164,7 @@ SAYS = """#!/usr/bin/python3
 from ansible.module_utils.basic import AnsibleModule
 names = ("account", "packages", "settings", "proxy_port", "proxied")
 module = AnsibleModule({{name: {{"type": "raw"}} for name in names}})
-module.exit_json(changed=False, ansible_facts={{"pi": {{"kind": {kind!r}}}}})
+module.exit_json(changed=False, pi={facts!r})
 """
 
 
@@ -171,25 +172,38 @@ def ask(folder: Path, kind: str, **others: Any) -> subprocess.CompletedProcess[s
     """Ask this computer as if it were a Pi that says that it is of this kind."""
     for role in ("system", "apt_cache"):
         shutil.copytree(PROJECT / "roles" / role, folder / "roles" / role)
-    (folder / "roles/system/library/pi_facts.py").write_text(SAYS.format(kind=kind), encoding="utf-8")
+    (folder / "roles/system/library/pi_facts.py").write_text(
+        SAYS.format(facts=FACTS | {"kind": kind}), encoding="utf-8"
+    )
     (folder / "play.yml").write_text(PLAY, encoding="utf-8")
     changed = {"apt_cache_folder": str(folder / "apt"), **others}
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "pi-01,", "-c", "local"]
     return subprocess.run(
         [*command, "-e", json.dumps(changed), str(folder / "play.yml")],
         cwd=folder,
-        env={**os.environ, "ANSIBLE_ROLES_PATH": str(folder / "roles")},
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_ROLES_PATH": str(folder / "roles"),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-@pytest.mark.parametrize("kind", ['trixie-amd64-x"; APT::Update::Pre-Invoke {"touch /x";}; "', "../../../outside"])
-def test_a_pi_of_no_known_kind_is_refused(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ('trixie-amd64-x"; APT::Update::Pre-Invoke {"touch /x";}; "', "pi-01 describes itself as no Pi does"),
+        ("../../../outside", "pi-01 describes itself as no Pi does"),
+        ("forky-amd64-x86_64", "pi-01 says that it is none of these, so nothing is fetched for it"),
+    ],
+)
+def test_a_pi_of_no_known_kind_is_refused(tmp_path: Path, kind: str, why: str) -> None:
     done = ask(tmp_path, kind)
     assert done.returncode != 0
-    assert "pi-01 says that it is none of these, so nothing is fetched for it" in " ".join(done.stdout.split())
+    assert why in " ".join(done.stdout.split())
     assert not (tmp_path / "apt").exists()
     assert not list(tmp_path.parent.glob("outside*"))
 
