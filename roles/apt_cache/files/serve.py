@@ -207,7 +207,11 @@ def main() -> None:
         (folder / "said").touch()
         why = ensure_served(folder, port)
         (folder / "users" / str(playbook())).touch()
-    state = {"state": "missing"} if why else json.loads((folder / "state").read_text(encoding="ascii"))
+    state = {"state": "missing"}
+    with contextlib.suppress(ValueError):  # another version's
+        state = state if why else json.loads((folder / "state").read_text(encoding="ascii"))
+    if not why and state["state"] == "missing":
+        why = f"another version of mynn-pi is using {folder}; run this again when that has ended"
     print(json.dumps({**state, "why": why}))
 
 
