@@ -118,6 +118,15 @@ def test_two_folders_do_not_mix(tmp_path: Path, port: int) -> None:
     assert second.said["why"] == f"another folder than {tmp_path / 'apt'} is served at port {port}"
 
 
+def test_another_version_that_uses_the_folder_is_said(tmp_path: Path, port: int) -> None:
+    first = Playbook(tmp_path / "apt", port)
+    (tmp_path / "apt/state").write_text("online")  # as it was before mirrors stood there
+    second = Playbook(tmp_path / "apt", port)
+    first.end()
+    second.end()
+    assert (second.said["state"], second.said["why"].split(" is ")[0]) == ("missing", "another version of mynn-pi")
+
+
 class Web(BaseHTTPRequestHandler):
     """Something with files for apt, or at least called so; below /to/ it redirects to what follows."""
 
