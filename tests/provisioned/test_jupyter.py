@@ -64,7 +64,7 @@ import os, pathlib, sys
 import jupyter_core.paths as paths
 path = [*sys.path, *paths.jupyter_config_path(), *paths.jupyter_path()]
 print(*{str(part) for part in path for place in [pathlib.Path(part), *pathlib.Path(part).parents]
-        if os.access(place, os.W_OK)}, sep="\n")
+        if os.access(place, os.W_OK)}, sep=os.linesep)
 """
 
 # What a student's program might do to its own server and to the Pi's memory. It prints what it managed to do.
@@ -81,7 +81,7 @@ done += [f"read the secret in {name}" for name in os.environ if "argon2" in os.e
 done += [f"read {path}" for path in glob.glob("/run/credentials/*/*") if os.access(path, os.R_OK)]
 memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 for folder in "/tmp", "/var/tmp", "/dev/shm", *glob.glob("/run/*/"), "/run":
-    if os.access(folder, os.W_OK):
+    if os.access(folder, os.W_OK) and not os.path.islink(folder.rstrip("/")):
         place = os.statvfs(folder)
         if place.f_blocks * place.f_frsize > memory / 5:
             done.append(f"fill the memory by way of {folder}")

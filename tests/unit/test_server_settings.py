@@ -47,8 +47,9 @@ for name in "environ", "mem", "maps", "fd/0", "auxv":
     except OSError:
         pass
 scores = [pathlib.Path(f"/proc/{process}/oom_score_adj").read_text() for process in (os.getppid(), "self")]
+folder = os.getcwd()
 secrets = [value for value in os.environ.values() if "argon2" in value]
-print(json.dumps({"read": read, "secrets": secrets, "scores": [int(score) for score in scores]}))
+print(json.dumps({"read": read, "secrets": secrets, "folder": folder, "scores": [int(score) for score in scores]}))
 """
 
 
@@ -242,6 +243,7 @@ def test_a_program_cannot_look_into_its_server(one: Server) -> None:
         assert not output.error
         found = json.loads(output.text)
         assert (found["read"], found["secrets"]) == ([], [])
+        assert found["folder"] == str(one.home / "notebooks")
         mine, its = found["scores"]
         assert its == min(mine + 500, 1000)
         assert kernel.run("import tornado; print(tornado.__file__)").text.startswith(sys.prefix)

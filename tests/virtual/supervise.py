@@ -102,6 +102,7 @@ def nspawn_command(machine: Machine) -> list[str]:
         "--settings=no",
         "--register=no",
         "--keep-unit",
+        "--capability=CAP_NET_ADMIN",  # root on a Pi may filter what programs send
         f"--network-namespace-path={machine.network}",
         "--console=pipe",
         "--link-journal=no",
