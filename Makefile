@@ -109,7 +109,8 @@ update-test: .venv/ready compiler  ## what `make test-all` leaves out of updates
 
 .PHONY: raspios-test repair-test vm-test
 repair-test: .venv/ready compiler  ## what `make test-all` leaves out of repairs: ten runs that are cut off, a Pi beyond repair (twenty minutes)
-	pytest -m "long or not long" tests/classroom/test_cut_off.py tests/classroom/test_repair.py tests/classroom/test_shared.py
+	pytest -m "long or not long" tests/classroom/test_cut_off.py tests/classroom/test_dead_pi.py tests/classroom/test_repair.py \
+	    tests/classroom/test_shared.py
 
 vm-test: .venv/ready compiler  ## a virtual machine is provisioned, verified, updated, and runs out of memory (twenty minutes without KVM)
 	pytest -m "long or not long" tests/classroom/test_vm.py

@@ -1,7 +1,7 @@
 """`make test` and `make test-all`: the tests in stages, and at the end how long each took.
 
-The stages run one after the other with their output in sight. Only an image, which takes one processor for most of
-its time, is tested beside all others, and its output is shown when it has ended.
+The stages run in lanes, one for each of two processors. The output of the first lane is in sight; that of a stage in
+the second, an image for one, is shown when the stage has ended.
 
 python -m tests.stages quick|all
 """
@@ -22,6 +22,8 @@ RESULTS = ROOT / "build/tests"
 SLOWEST = 20
 # What makes an image and what boots it: two builds at once would be in each other's way.
 IMAGE = ["tests/classroom/test_image.py", "tests/classroom/test_board.py"]
+# What is tested on virtual Pis that no other file shares, so it can run beside the files that share some.
+OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual")]
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,14 @@ PI = Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("te
 FLEET = Stage(
     "fleet",
     "Virtual Pis, and all that can befall them",
-    pytest("tests/classroom", "-m", "not long", *(f"--ignore={path}" for path in IMAGE)),
+    pytest("tests/classroom", "-m", "not long", *(f"--ignore={path}" for path in [*IMAGE, *OWN])),
 )
 BUILD = Stage("image", "The image of an SD card, and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
+OTHERS = Stage(
+    "others", "Debian 12, Raspberry Pi OS, and the virtual Pis themselves", pytest(*OWN, "-m", "not long"), beside=True
+)
 # By tier, the stages; those of one lane run one after the other.
-TIERS = {"quick": [[LINT, UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD]]}
+TIERS = {"quick": [[LINT, UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}
 
 
 def run(stages: Sequence[Stage]) -> None:

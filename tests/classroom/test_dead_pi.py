@@ -53,11 +53,18 @@ def assert_only_the_dead_one_is_missing(run: LiveRun, code: int) -> None:
     assert code != 0
 
 
-STRATEGIES = pytest.mark.parametrize("strategy", ["classroom", "linear"])  # mitogen's way, and Ansible's own
-
-
-@STRATEGIES
-@pytest.mark.parametrize("deed", ["kill", "freeze", "unplug"])
+# By mitogen's way, and by Ansible's own.
+@pytest.mark.parametrize(
+    ("deed", "strategy"),
+    [
+        ("kill", "classroom"),
+        ("freeze", "classroom"),
+        ("unplug", "classroom"),
+        ("kill", "linear"),
+        pytest.param("freeze", "linear", marks=pytest.mark.long),
+        pytest.param("unplug", "linear", marks=pytest.mark.long),
+    ],
+)
 def test_a_pi_that_dies_during_a_run_is_given_up(three: Path, fleet: Fleet, deed: str, strategy: str) -> None:
     run = site(three, strategy=strategy)
     run.when(MIDWAY)
@@ -70,7 +77,7 @@ def test_a_pi_that_dies_during_a_run_is_given_up(three: Path, fleet: Fleet, deed
     assert given_up < PATIENCE
 
 
-@STRATEGIES
+@pytest.mark.parametrize("strategy", ["classroom", pytest.param("linear", marks=pytest.mark.long)])
 def test_a_pi_that_is_dead_already_is_given_up(ten: Classroom, fleet: Fleet, strategy: str) -> None:
     fleet.freeze(DEAD)
     run = site(ten.inventory, f"--limit={DEAD},{','.join(ALIVE)}", strategy=strategy)
