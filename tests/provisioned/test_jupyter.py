@@ -87,6 +87,9 @@ for folder in "/tmp", "/var/tmp", "/dev/shm", *glob.glob("/run/*/"), "/run":
             done.append(f"fill the memory by way of {folder}")
         if folder.startswith("/run"):
             done.append(f"fill {folder}")
+for path in "/var/cache/debconf/config.dat", "/var/lib/apt/lists", "/var/lib/dpkg/lock":
+    if os.access(path, os.R_OK):
+        done.append(f"hold up apt by a lock below {path}")
 if os.access("/run/dbus/system_bus_socket", os.W_OK):
     done.append("ask the system's services")
 score = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
