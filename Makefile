@@ -108,9 +108,8 @@ update-test: .venv/ready compiler  ## what `make test-all` leaves out of updates
 	pytest -m "long or not long" tests/classroom/test_update.py tests/classroom/test_update_release.py
 
 .PHONY: raspios-test repair-test vm-test
-repair-test: .venv/ready compiler  ## what `make test-all` leaves out of repairs: ten runs that are cut off, a Pi beyond repair (twenty minutes)
-	pytest -m "long or not long" tests/classroom/test_cut_off.py tests/classroom/test_dead_pi.py tests/classroom/test_repair.py \
-	    tests/classroom/test_shared.py
+repair-test: .venv/ready compiler  ## what `make test-all` leaves out of faults and their repair (half an hour)
+	pytest -m long $(patsubst %,tests/classroom/test_%.py,cut_off dead_pi faults mirror repair shared site verify)
 
 vm-test: .venv/ready compiler  ## a virtual machine is provisioned, verified, updated, and runs out of memory (twenty minutes without KVM)
 	pytest -m "long or not long" tests/classroom/test_vm.py

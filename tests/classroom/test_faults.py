@@ -142,7 +142,8 @@ def rows_of(output: str) -> dict[str, tuple[str, str]]:
     return rows
 
 
-@pytest.mark.parametrize("strategy", ["classroom", "linear"])  # mitogen's way, and Ansible's own
+# By mitogen's way, and by Ansible's own.
+@pytest.mark.parametrize("strategy", ["classroom", pytest.param("linear", marks=pytest.mark.long)])
 def test_the_end_of_a_run_says_which_pi_was_not_finished_why_and_what_to_do(faulty: Faulty, strategy: str) -> None:
     done = faulty.site(strategy)
     assert done.returncode != 0

@@ -172,6 +172,7 @@ def test_a_pi_that_asks_for_a_reboot_is_rebooted(classroom: Classroom) -> None:
     assert root(classroom, "cat /proc/sys/kernel/random/boot_id") != boot
 
 
+@pytest.mark.long
 def test_a_new_python_gets_a_new_environment(classroom: Classroom) -> None:
     """What a system's upgrade from the last minor version leaves behind."""
     python = root(classroom, f"cd {VENV}/lib; ls -d python3.*")

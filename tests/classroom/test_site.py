@@ -142,6 +142,7 @@ def test_a_look_ahead_at_a_provisioned_pi_finds_nothing(classroom: Classroom) ->
     assert not re.search(r"^(---|\+\+\+|@@)", look.stdout, re.M)
 
 
+@pytest.mark.long
 def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> None:
     settings = ["-e", "jupyter_https=true", "-e", f"jupyter_ca={tmp_path / 'ca'}"]
     secure, plain = f"https://{classroom.address}:8888", f"http://{classroom.address}:8888"

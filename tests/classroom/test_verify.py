@@ -66,6 +66,7 @@ def test_truncated_csv_is_found(classroom: Classroom, faults: Verify) -> None:
     assert faults("test_mnist") == set()
 
 
+@pytest.mark.long
 def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
     """A picture that belongs to a lesson: the student's is cut off, and the untouched copy is gone."""
     name = "my_own_images/gaps_3.png"
@@ -89,6 +90,7 @@ def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify
         classroom.ssh(f'sudo rm -r {home}/mine {home}/moved "{home}/notebooks (old)"')
 
 
+@pytest.mark.long
 def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
     """By its mode, and by what a student's program now can do."""
     with broken(classroom, "chmod 0644 /etc/jupyter/password"):
@@ -96,6 +98,7 @@ def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -
     assert faults("test_jupyter") == set()
 
 
+@pytest.mark.long
 def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
     """By what no longer works, and by pip, which misses what mynn needs."""
     with broken(classroom, "apt-get -q --yes remove python3-scipy"):
@@ -103,6 +106,7 @@ def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
     assert faults("test_python") == set()
 
 
+@pytest.mark.long
 def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify, tmp_path: Path) -> None:
     """Where the compiled kernel breaks off, as one for another processor would, the Pi learns without, and says so."""
     project = tmp_path / "project"
