@@ -210,8 +210,8 @@ def test_strangers_cannot_fill_its_memory(stranger: NotebookServer) -> None:
     """What a stranger sends is refused where it is longer than a password."""
     try:
         status = stranger.ask("POST", "/login", data=bytes(1_000_000)).status_code
-    except requests.ConnectionError:
-        return
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+        return  # it hung up, before or while it said why
     assert status in (400, 413), f"It takes a megabyte from anybody on the network, and answers with status {status}."
 
 
