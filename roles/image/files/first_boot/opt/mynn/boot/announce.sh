@@ -1,9 +1,8 @@
 #!/bin/sh
 # Says in this-pi.txt, on the partition that every computer can read, how this Pi is reached and how it is recognised;
-# the latter on its screen too. Run when the network has
-# an address and when a password was changed (mynn-announce.service), and by first_boot.py, which hands over in
-# MYNN_notebooks and MYNN_account what is to be said of the two passwords. They stand in plain in this-pi.txt only, so
-# what it says of them is carried over.
+# the latter on its screen too. Run when the network has an address and when a password was changed
+# (mynn-announce.service), and by first_boot.py, which hands over in MYNN_notebooks and MYNN_account what is to be said
+# of the two passwords. They stand in plain in this-pi.txt only, so what it says of them is carried over.
 set -eu
 
 root=${MYNN_ROOT:-}
