@@ -23,6 +23,22 @@ NO_NTP = "sudo mkdir -p /etc/systemd/timesyncd.conf.d && printf '[Time]\\nNTP=19
 TIMESYNCD = "/etc/systemd/timesyncd.conf.d/none.conf"
 # Blocks that zram packs well: there have to be more of them than RAM and swap together.
 TAKE_ALL_MEMORY = "blocks = []\nwhile True: blocks.append(bytes(range(256)) * (1 << 16))"
+TAKE_ALL_PROCESSES = """
+import os, signal
+children = []
+try:
+    while len(children) < 1000:
+        child = os.fork()
+        if not child:
+            signal.pause()
+        children.append(child)
+except BlockingIOError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(len(children))
+"""
 
 
 @dataclass(frozen=True)
@@ -177,14 +193,26 @@ def test_a_program_that_takes_all_memory_ends_and_the_pi_goes_on(room: Classroom
         assert int(kernel.run("import os; print(os.getpid())").text) != process
 
 
+def test_a_program_that_starts_others_without_end_leaves_the_pi_some(room: Classroom) -> None:
+    server = NotebookServer(f"http://{room.address}:8888")
+    assert server.sign_in(room.password)
+    with server.kernel() as kernel:
+        started = int(kernel.run(TAKE_ALL_PROCESSES, seconds=120).text.split()[-1])
+    most = int(asked(room, "systemctl show --property=TasksMax --value jupyter"))
+    assert most / 2 < started < most
+
+
 def wait_for_the_killer(room: Classroom, patience: float = 300) -> None:
     """Return when Linux has ended a program for want of memory; it has to be one of the student's."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            killed = re.findall(r"task_memcg=(\S+),task=(\S+),", room.ssh("sudo journalctl -b -k", timeout=60).stdout)
+            log = room.ssh("sudo journalctl -b -k", timeout=60).stdout
+            killed = re.findall(r"oom-kill:constraint=(\w+),.*task_memcg=(\S+),task=", log)
             if killed:
-                assert all(group.startswith("/system.slice/jupyter") for group, _ in killed), killed
+                # The service's own limit (MemoryMax) was reached before the machine's memory was used up.
+                assert all(limit == "CONSTRAINT_MEMCG" for limit, _ in killed), killed
+                assert all(group.startswith("/system.slice/jupyter") for _, group in killed), killed
                 return
         time.sleep(1)
     pytest.fail(f"Nothing was ended for want of memory within {patience:.0f} s.")

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -56,3 +57,14 @@ def test_nobody_listens(pi_facts: ModuleType) -> None:
 
 def test_the_account_that_logged_in_is_trusted(pi_facts: ModuleType) -> None:
     assert pi_facts.user_ids("root", "nobody-of-this-name") == {0}
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_kernel_that_cannot_filter_is_noticed(
+    pi_facts: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    nft = tmp_path / "nft"
+    nft.write_text(f'#!/bin/sh\n[ "$*" = "list tables" ] || exit 2\nexit {answer}\n', encoding="utf-8")
+    nft.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert pi_facts.nft() is (answer == 0)

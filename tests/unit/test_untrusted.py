@@ -49,6 +49,7 @@ FACTS: dict[str, Any] = {
     "key_login": True,
     "stale": ["dev-zram0.swap"],
     "apt_proxy": "http://127.0.0.1:3143",
+    "nft": True,
     "apt_direct": "deb.example.org,[::1]",
 }
 SETTINGS = dict.fromkeys(

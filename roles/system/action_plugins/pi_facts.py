@@ -52,6 +52,7 @@ FACTS: dict[str, Any] = {
     "key_login": YES_OR_NO,
     "stale": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@.-]{1,99}\Z"}},
     "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
+    "nft": YES_OR_NO,
     "apt_direct": {"type": "string", "pattern": r"^\S{0,4000}\Z"},
 }
 SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}

@@ -66,7 +66,8 @@ pi:
     packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut left of dpkg and apt
     that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required),
     C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address,
-    or empty where nothing answers), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
+    or empty where nothing answers), C(nft) (its kernel can filter packets; asked where there is a proxy and
+    nftables), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
   returned: always
   type: dict
 """
@@ -150,6 +151,13 @@ def apt_proxy(port: int | None, trusted: set[int]) -> str:
         return ""
 
 
+def nft() -> bool:
+    """Whether nftables can filter packets: the modules of a kernel that was renewed are gone until the next boot."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    listing = ["env", f"PATH={path}", "nft", "list", "tables"]
+    return subprocess.run(listing, capture_output=True, check=False).returncode == 0
+
+
 def user_ids(*accounts: str) -> set[int]:
     """The user ids of those accounts that there are."""
     return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in accounts}
@@ -188,10 +196,18 @@ def main() -> None:
     packages, faults = look(database) if is_debian else ([], [])
     port = module.params["proxy_port"]
     trusted = user_ids("root", account)  # sshd listens there as the account that logged in
+    proxy = apt_proxy(port, trusted)
     if strangers := listeners(port) - trusted if port else set():
         module.warn(
             f"At port {port} of this Pi listens a program of the user id {min(strangers)}, so apt does not ask there "
             "for packages: it fetches them by itself. End the students' programs (make reset), or restart the Pi."
+        )
+    packages_there = installed(module.params["packages"]) if is_debian else []
+    filters = bool(proxy) and "nftables" in packages_there and nft()
+    if proxy and "nftables" in packages_there and not filters:
+        module.warn(
+            f"The kernel of this Pi cannot keep students' programs from port {port}, by which it asks for packages."
+            " After an update of the kernel it can again once the Pi was restarted."
         )
     pi = {
         "os": release.get("ID", "unknown"),
@@ -208,7 +224,7 @@ def main() -> None:
         "container": Path("/run/systemd/container").exists(),
         "lists_time": Path("/var/lib/apt/lists").stat().st_mtime if is_debian else 0,
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
-        "installed": installed(module.params["packages"]) if is_debian else [],
+        "installed": packages_there,
         "package_count": sum(package.installed for package in packages),
         "cloud_init": cloud_init(),
         "dpkg_faults": faults[:MOST_FAULTS],
@@ -217,7 +233,8 @@ def main() -> None:
         "account": account,
         "key_login": has_key(account),
         "stale": stale(module.params["settings"]),
-        "apt_proxy": apt_proxy(port, trusted),
+        "apt_proxy": proxy,
+        "nft": filters,
         "apt_direct": apt_direct(module.params["proxied"]),
     }
     module.exit_json(changed=False, pi=pi)
