@@ -6,15 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import ansible.module_utils
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-# Where Ansible finds what modules of ours share.
-ansible.module_utils.__path__ += [
-    str(PROJECT / f"roles/{role}/module_utils") for role in ("notebooks", "system", "work")
-]
 
 # What the tests start, kernels for one, is to import mynn from this tree.
 os.environ["PYTHONPATH"] = str(PROJECT)

@@ -172,9 +172,9 @@ def ask(folder: Path, kind: str, **others: Any) -> subprocess.CompletedProcess[s
     """Ask this computer as if it were a Pi that says that it is of this kind."""
     for role in ("system", "apt_cache"):
         shutil.copytree(PROJECT / "roles" / role, folder / "roles" / role)
-    (folder / "roles/system/library/pi_facts.py").write_text(
-        SAYS.format(facts=FACTS | {"kind": kind}), encoding="utf-8"
-    )
+    (folder / "roles/system/library").mkdir()
+    module = folder / "roles/system/library/pi_facts.py"  # a role's own comes before the project's
+    module.write_text(SAYS.format(facts=FACTS | {"kind": kind}), encoding="utf-8")
     (folder / "play.yml").write_text(PLAY, encoding="utf-8")
     changed = {"apt_cache_folder": str(folder / "apt"), **others}
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "pi-01,", "-c", "local"]

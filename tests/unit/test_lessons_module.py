@@ -20,13 +20,13 @@ from typing import Any
 
 import ansible_mitogen
 import pytest
-from ansible.module_utils import students_folder
-from ansible.module_utils.students_folder import LARGE
 
-from tests.unit.test_mnist_fetch import FETCH, load
+from ansible_collections.mynn.pi.plugins.module_utils import students_folder
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import LARGE
+from ansible_collections.mynn.pi.plugins.modules import lessons
+from tests.unit.test_mnist_fetch import FETCH
 
 ROLES = FETCH.parents[2]
-lessons = load(ROLES / "notebooks/library/lessons.py")
 # As root, the module works in the folder with the powers of another account; there is one on every Debian.
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 Lessons = dict[str, bytes]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playbooks.plugins.callback.not_finished import NOT_UP_TO_DATE, CallbackModule, explain, table
+from ansible_collections.mynn.pi.plugins.callback.not_finished import NOT_UP_TO_DATE, CallbackModule, explain, table
 
 KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
 UNREACHABLE = [

@@ -7,17 +7,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from tests.unit.test_first_boot import SYSTEM, load
-
-
-@pytest.fixture(scope="module")
-def pi_facts() -> ModuleType:
-    module: ModuleType = load(SYSTEM / "library/pi_facts.py")
-    return module
+from ansible_collections.mynn.pi.plugins.modules import pi_facts
 
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::"])
@@ -41,28 +34,26 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_only_who_is_trusted_is_asked_for_packages(pi_facts: ModuleType, port: int) -> None:
+def test_only_who_is_trusted_is_asked_for_packages(port: int) -> None:
     me = os.geteuid()
     assert pi_facts.listeners(port) == {me}
     assert pi_facts.apt_proxy(port, {me, 4711}) == f"http://127.0.0.1:{port}"
     assert pi_facts.apt_proxy(port, {4711}) == ""
 
 
-def test_nobody_listens(pi_facts: ModuleType) -> None:
+def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert pi_facts.listeners(port) == set()
     assert pi_facts.apt_proxy(port, {0}) == pi_facts.apt_proxy(None, {0}) == ""
 
 
-def test_the_account_that_logged_in_is_trusted(pi_facts: ModuleType) -> None:
+def test_the_account_that_logged_in_is_trusted() -> None:
     assert pi_facts.user_ids("root", "nobody-of-this-name") == {0}
 
 
 @pytest.mark.parametrize("answer", [0, 1])
-def test_a_kernel_that_cannot_filter_is_noticed(
-    pi_facts: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int
-) -> None:
+def test_a_kernel_that_cannot_filter_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
     nft = tmp_path / "nft"
     nft.write_text(f'#!/bin/sh\n[ "$*" = "list tables" ] || exit 2\nexit {answer}\n', encoding="utf-8")
     nft.chmod(0o755)

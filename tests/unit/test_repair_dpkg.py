@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.dpkg_database import Database, look
 
-from tests.unit.test_mnist_fetch import load
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
+from ansible_collections.mynn.pi.plugins.modules import repair_dpkg
 
 PROJECT = Path(__file__).resolve().parents[2]
-repair_dpkg = load(PROJECT / "roles/system/library/repair_dpkg.py")
 NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 # Name, and what its control file says besides: one of them may be installed for several architectures.
 PACKAGES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -24,6 +23,8 @@ import pytest
 import report
 from faults import faults
 from history import Entry
+
+from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = time.time()
@@ -75,12 +76,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def pi_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module, for which the folder is all there is."""
-    spec = importlib.util.spec_from_file_location("pi_state", ROOT / "roles/report/library/pi_state.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    return module
+    monkeypatch.setattr(pi_state_, "ROOT", tmp_path)
+    return pi_state_
 
 
 def test_a_damaged_line_is_skipped_with_a_word(tmp_path: Path) -> None:
@@ -364,10 +361,8 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the 
 # Looks at two lessons in a home; prints what it found, and in KiB what it had before, the child's most, and the limit.
 LOOK = """
 import json, pwd, resource, sys
-sys.path.insert(0, "roles/report/library")
-import ansible.module_utils
-ansible.module_utils.__path__.append("roles/notebooks/module_utils")
-import pi_state
+sys.path.insert(0, "collections")
+from ansible_collections.mynn.pi.plugins.modules import pi_state
 home, uid, gid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 account = pwd.struct_passwd(("student", "x", uid, gid, "", home, ""))
 mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

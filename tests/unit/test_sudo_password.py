@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from playbooks.plugins.strategy import classroom
+from ansible_collections.mynn.pi.plugins.strategy import classroom
 
 MISSING = {
     "mitogen": "Task failed: error occurred on host raspberrypi: sudo password is required",

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from playbooks.plugins.filter.untrusted import LARGEST, misfit, printable, printable_lines
-from tests.unit.test_mnist_fetch import load
+from ansible_collections.mynn.pi.plugins.action import pi_facts as action
+from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[2]
-action = load(PROJECT / "roles/system/action_plugins/pi_facts.py")
 LIES = """#!/usr/bin/python3
 import sys
 from ansible.module_utils.basic import AnsibleModule

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from playbooks.plugins.callback.updated import CallbackModule, line
+from ansible_collections.mynn.pi.plugins.callback.updated import CallbackModule, line
 
 ROOT = Path(__file__).resolve().parents[2]
 UPDATE: dict[str, Any] = {

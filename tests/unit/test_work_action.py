@@ -14,16 +14,13 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.students_folder import BESIDE
 
-from tests.unit.test_lessons_module import ROLES, files
-from tests.unit.test_mnist_fetch import load
+from ansible_collections.mynn.pi.plugins.action import work as action
+from ansible_collections.mynn.pi.plugins.module_utils import collection, pieces
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import BESIDE
+from tests.unit.test_lessons_module import files
 from tests.unit.test_work_module import Pi, dig, sha256
 
-# It says where the two others are, which share code.
-action = load(ROLES / "work/action_plugins/work.py")
-collection = load(ROLES / "work/files/collection.py")
-pieces = load(ROLES / "work/module_utils/pieces.py")
 WORK = {"own.ipynb": b"own", "a folder/net.npz": bytes(range(256)) * 40, "two\nlines\\": b"", "-rf ü \udcff": b"x"}
 
 
@@ -67,8 +64,8 @@ class Room:
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    monkeypatch.setattr("pieces.PIECE", 1000)
-    monkeypatch.setattr("pieces.MANY", 3)
+    monkeypatch.setattr(pieces, "PIECE", 1000)
+    monkeypatch.setattr(pieces, "MANY", 3)
     root = Path(tempfile.mkdtemp(prefix="work-"))
     root.chmod(0o755)
     yield Room(root)
@@ -499,7 +496,7 @@ def test_many_names_are_a_short_sentence() -> None:
 
 
 def test_pieces_are_all_of_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pieces.PIECE", 10)
+    monkeypatch.setattr(pieces, "PIECE", 10)
     sizes = [0, 3, 25, 10, 0, 7]
     given = [pieces.File(str(number), size, "", 0, False) for number, size in enumerate(sizes)]
     batches = list(pieces.batches(given))

@@ -7,7 +7,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import zlib
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.students_folder import BESIDE
 
-from tests.unit.test_lessons_module import ROLES, STUDENT, lessons
-from tests.unit.test_mnist_fetch import load
+from ansible_collections.mynn.pi.plugins.module_utils import first_day as first_day_
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import BESIDE
+from ansible_collections.mynn.pi.plugins.modules import work
+from tests.unit.test_lessons_module import STUDENT, lessons
 
-work = load(ROLES / "work/library/work.py")
 LARGEST = 1000
 LIMIT = 5000
 IN = "notebooks/"  # names are those in the home
@@ -294,7 +293,7 @@ def test_folders_full_of_folders_are_looked_at_to_an_end(pi: Pi, monkeypatch: py
 
 
 def test_a_folder_with_more_names_than_memory_is_reset(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["ansible.module_utils.first_day"], "ENTRIES", 30)
+    monkeypatch.setattr(first_day_, "ENTRIES", 30)
     for number in range(100):
         pi.write(f"{number}", b"x")
         pi.write(f"../{number}", b"x")

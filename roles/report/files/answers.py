@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playbooks.plugins.filter.untrusted import misfit
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 
 YES_OR_NO = {"type": "boolean"}
 NAME = {"type": "string", "maxLength": 300}  # of a lesson, a disk, a unit, a version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 
-from playbooks.plugins.filter.untrusted import printable_lines
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 from tests.provisioned.results import FAILS, NOT_ASKED, PiResult
 
 

@@ -30,7 +30,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from junit import junit
 from markupsafe import Markup, escape
 
-from playbooks.plugins.filter.untrusted import printable, printable_lines
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 from tests.provisioned.pi import project
 from tests.provisioned.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 

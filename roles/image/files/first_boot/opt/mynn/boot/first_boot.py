@@ -574,7 +574,7 @@ def new_password() -> str:
 
 
 def jupyter_hash(password: str) -> str:
-    """Return the hash as Jupyter's server reads it, at the costs of roles/jupyter/filter_plugins/passwords.py."""
+    """Return the hash as Jupyter's server reads it, at the costs of plugins/filter/passwords.py."""
     import argon2
 
     # The lengths are today's usual ones; Debian 13's argon2 would make them shorter.

@@ -13,7 +13,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.students_folder import (
+
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     advice,
     alone,

@@ -8,8 +8,9 @@ from itertools import zip_longest
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import filter_loader
 from ansible.utils.fqcn import add_internal_fqcns
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 
 DOCUMENTATION = r"""
 name: not_finished
@@ -21,8 +22,6 @@ description:
   - Says nothing where all went well.
 author: The mynn-pi authors
 """
-
-printable_lines = filter_loader.get("printable_lines").j2_function
 
 AGAIN = "Then run this again."
 LATER = "Run this again in some hours."

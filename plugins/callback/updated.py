@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import filter_loader
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
 name: updated
@@ -17,8 +18,6 @@ description:
     files were kept; or that it was not finished, or not touched.
 author: The mynn-pi authors
 """
-
-printable = filter_loader.get("printable").j2_function
 
 
 def line(name: str, update: dict[str, Any]) -> str:

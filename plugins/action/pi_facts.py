@@ -7,7 +7,9 @@ from typing import Any
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import filter_loader
+
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
 name: pi_facts
@@ -18,11 +20,9 @@ description:
   - Register the result. What a Pi says is never among C(ansible_facts), which the answer of any module can change.
 """
 
-misfit = filter_loader.get("misfit").j2_function
-printable = filter_loader.get("printable").j2_function
-
 # What these roles were made for.
-KINDS = yaml.safe_load((Path(__file__).resolve().parents[1] / "vars/main.yml").read_text("utf-8"))["__system_kinds"]
+SETTINGS = Path(__file__).resolve().parents[2] / "roles/system/vars/main.yml"
+KINDS = yaml.safe_load(SETTINGS.read_text("utf-8"))["__system_kinds"]
 WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no path leads out of a folder by it
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}

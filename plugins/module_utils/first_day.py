@@ -5,9 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from ansible.module_utils.pieces import shown
-from ansible.module_utils.students_folder import Change, fingerprint, may_be_folder, put, sha256
-from ansible.module_utils.tree import names_in, remove
+from ansible_collections.mynn.pi.plugins.module_utils.pieces import shown
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
+    Change,
+    fingerprint,
+    may_be_folder,
+    put,
+    sha256,
+)
+from ansible_collections.mynn.pi.plugins.module_utils.tree import names_in, remove
 
 # What the server makes in the home whenever it starts, the secret of who is signed in for one. It goes with the rest,
 # but is no reason for a reset.

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.students_folder import as_student
+
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
 
 DOCUMENTATION = r"""
 module: pi_state
@@ -50,7 +51,7 @@ author: The mynn-pi authors
 """
 
 EXAMPLES = r"""
-- pi_state:
+- mynn.pi.pi_state:
     venv: /opt/mynn/venv
     pristine: /opt/mynn/notebooks
     students: [student]

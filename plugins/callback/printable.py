@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import filter_loader
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 
 DOCUMENTATION = r"""
 name: printable
@@ -16,8 +17,6 @@ description:
     on what modules say. This makes it safe there, before Ansible adds its own colours.
 author: The mynn-pi authors
 """
-
-printable_lines = filter_loader.get("printable_lines").j2_function
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]

@@ -8,7 +8,6 @@ import errno
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +17,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-# A role has no other place for what plugins share, nor for what they share with its modules.
-sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("files", "module_utils")]
-from collection import (
+from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     changes_of,
     collections_of,
     copy,
@@ -29,13 +26,21 @@ from collection import (
     label,
     listed,
     name_of,
-    printable,
     read_sums,
     some,
     sum_of,
     write_sums,
 )
-from pieces import FOLDER, File, batches, pack, quote, unpack, write_piece
+from ansible_collections.mynn.pi.plugins.module_utils.pieces import (
+    FOLDER,
+    File,
+    batches,
+    pack,
+    quote,
+    unpack,
+    write_piece,
+)
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
 name: work

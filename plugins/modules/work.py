@@ -17,9 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.first_day import first_day
-from ansible.module_utils.pieces import FOLDER, MOST, WHY, is_work, pack, quote, shown, unpack, write_piece
-from ansible.module_utils.students_folder import (
+
+from ansible_collections.mynn.pi.plugins.module_utils.first_day import first_day
+from ansible_collections.mynn.pi.plugins.module_utils.pieces import (
+    FOLDER,
+    MOST,
+    WHY,
+    is_work,
+    pack,
+    quote,
+    shown,
+    unpack,
+    write_piece,
+)
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     LARGE,
     OURS,
     Change,
@@ -34,7 +45,7 @@ from ansible.module_utils.students_folder import (
     opened,
     place_for,
 )
-from ansible.module_utils.tree import walk
+from ansible_collections.mynn.pi.plugins.module_utils.tree import walk
 
 DOCUMENTATION = r"""
 module: work

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dpkg_database import FORMS, Database, Package, parse, read, stanzas
+
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import (
+    FORMS,
+    Database,
+    Package,
+    parse,
+    read,
+    stanzas,
+)
 
 DOCUMENTATION = r"""
 module: repair_dpkg
@@ -35,7 +43,7 @@ author: The mynn-pi authors
 
 EXAMPLES = r"""
 - name: Repair dpkg's database
-  repair_dpkg:
+  mynn.pi.repair_dpkg:
   register: repaired
 """
 

@@ -13,10 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.loader import filter_loader
-from pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
-
-printable = filter_loader.get("printable").j2_function
+from ansible_collections.mynn.pi.plugins.module_utils.pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 SUMS = "SHA256SUMS"
 BESIDE = ".home"  # what is beside the student's folder is in a folder of its own, ada.home; no student has such a name

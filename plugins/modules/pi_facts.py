@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dpkg_database import Database, look
+
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
 
 DOCUMENTATION = r"""
 module: pi_facts
@@ -50,7 +51,7 @@ author: The mynn-pi authors
 
 EXAMPLES = r"""
 - name: Ask what this Pi is
-  pi_facts:
+  mynn.pi.pi_facts:
     packages: [python3-apt]
   register: __system_pi
 """

@@ -1,0 +1,25 @@
+"""Text that is safe to print. What a Pi says may hold anything: a student may have named a file so."""
+
+from __future__ import annotations
+
+import re
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+SUSPECT = re.compile(r"[^ -~]")  # what is looked at more closely
+OTHER_THAN_LINES = re.compile(r"[^ -~\n\t]")
+
+
+def printable(said: object, longest: int = 300) -> str:
+    """Return it in one line; control characters, escapes and changes of direction are shown as Python writes them."""
+    text = SUSPECT.sub(_escaped, str(said)[: longest + 1])
+    return text if len(text) <= longest else f"{text[:longest]} …"
+
+
+def printable_lines(said: object) -> str:
+    """Return it with its lines and tabs, but without colours; all else is as in `printable`."""
+    return OTHER_THAN_LINES.sub(_escaped, COLOUR.sub("", str(said).replace("\r\n", "\n")))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letter = found[0]
+    return letter if letter.isprintable() else repr(letter)[1:-1]
