@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
@@ -18,11 +16,14 @@ short_description: What the roles must know of a Pi
 description:
   - Runs the module of the same name, which explains the options and what is returned, and checks each of its answers.
   - Register the result. What a Pi says is never among C(ansible_facts), which the answer of any module can change.
+options:
+  platforms:
+    description: What the roles were made for; of a Pi that says another, C(platform) is empty.
+    required: true
+    type: list
+    elements: str
 """
 
-# What these roles were made for.
-SETTINGS = Path(__file__).resolve().parents[2] / "roles/system/vars/main.yml"
-KINDS = yaml.safe_load(SETTINGS.read_text("utf-8"))["__system_kinds"]
 WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no path leads out of a folder by it
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
@@ -34,7 +35,7 @@ FACTS: dict[str, Any] = {
     "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # forky/sid
     "suite": WORD,
     "architecture": WORD,
-    "kind": {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,200}\Z"},
+    "platform": {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,200}\Z"},
     "python": {"type": "string", "pattern": r"^3\.[0-9]{1,2}\Z"},
     "epoch": SECONDS,
     "clock_set": YES_OR_NO,
@@ -58,15 +59,15 @@ FACTS: dict[str, Any] = {
 SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
 
 
-def checked(answer: object) -> tuple[dict[str, Any], str]:
-    """Return what is known of a Pi by its answer, or nothing and what is wrong with it."""
+def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
+    """Return a Pi's facts, or nothing and what is wrong with its answer. Another platform than these is empty."""
     wrong = misfit(answer, SCHEMA)
     if wrong or not isinstance(answer, dict):
         return {}, wrong
     facts = {key: answer[key] for key in FACTS}
     facts["dpkg_faults"] = [printable(fault) for fault in facts["dpkg_faults"]]
-    if facts["kind"] not in KINDS:
-        facts["kind"] = ""
+    if facts["platform"] not in platforms:
+        facts["platform"] = ""
     return facts, ""
 
 
@@ -79,11 +80,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the facts, or failure and a sentence."""
         super().run(tmp, task_vars)
-        answer = self._execute_module("pi_facts", module_args=self._task.args, task_vars=task_vars)
+        arguments = dict(self._task.args)
+        platforms = arguments.pop("platforms")
+        answer = self._execute_module("pi_facts", module_args=arguments, task_vars=task_vars)
         pi = (task_vars or {})["inventory_hostname"]
         if answer.get("failed"):
             return {"failed": True, "msg": f"{pi} says: {answer.get('msg')}", "exception": answer.get("exception")}
-        facts, wrong = checked(answer.get("pi"))
+        facts, wrong = checked(answer.get("pi"), platforms)
         if wrong:
             return {
                 "failed": True,

@@ -348,7 +348,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if damaged:
             done["msg"] += f" Not restored, for they are not what was collected: {some(damaged)}."
         if strangers:
-            done["msg"] += f" Not restored, for notebooks_students does not name them: {some(sorted(strangers))}."
+            done["msg"] += f" Not restored, for students does not name them: {some(sorted(strangers))}."
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:

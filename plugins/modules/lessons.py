@@ -255,7 +255,7 @@ def main() -> None:
     lessons = {name: base64.b64decode(text) for name, text in asked["lessons"].items()}
     parts = [name.split("/") for name in lessons]
     if not lessons or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):
-        module.fail_json(msg="There are no lessons: notebooks_source must name a folder with *.ipynb files in it.")
+        module.fail_json(msg="There are no lessons: lessons_source must name a folder with *.ipynb files in it.")
     students = {student: Path(folder) for student, folder in asked["students"].items()}
     try:
         changes = run(lessons, students, Path(asked["pristine"]), module.check_mode)

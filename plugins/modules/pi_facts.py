@@ -52,6 +52,7 @@ author: The mynn-pi authors
 EXAMPLES = r"""
 - name: Ask what this Pi is
   mynn.pi.pi_facts:
+    platforms: "{{ platforms }}"
     packages: [python3-apt]
   register: __system_pi
 """
@@ -60,15 +61,15 @@ RETURN = r"""
 pi:
   description: >-
     C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg names it
-    (C(armel)), C(release) (C(13.8)), C(kind) (of wheels: C(trixie-armel-armv6l); the action plugin leaves it empty for
-    what the roles were not made for), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
+    (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin leaves it empty where the
+    roles were not made for it), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
     C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed), C(booted)
     (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card, C(installed) (of the
     packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut left of dpkg and apt
     that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required),
     C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address,
-    or empty where nothing answers), C(nft) (its kernel can filter packets; asked where there is a proxy and
-    nftables), C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
+    or empty where nothing answers), C(nft) (its kernel can filter packets; asked where there is a proxy and nftables),
+    C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
   returned: always
   type: dict
 """
@@ -217,7 +218,7 @@ def main() -> None:
         "release": Path("/etc/debian_version").read_text(encoding="utf-8").strip() if is_debian else "",
         "suite": suite,
         "architecture": architecture,
-        "kind": f"{suite}-{architecture}-{processor(architecture)}",
+        "platform": f"{suite}-{architecture}-{processor(architecture)}",
         "python": ".".join(platform.python_version_tuple()[:2]),
         "epoch": time.time(),
         "clock_set": Path("/run/systemd/timesync/synchronized").exists(),

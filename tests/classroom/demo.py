@@ -37,8 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     classroom = Classroom(Fleet())
     times: dict[str, float] = {}
-    settings = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")) or {}
-    doors = dict(enumerate(settings.get("notebooks_students", ["student"]), 8888))
+    settings = yaml.safe_load((ROOT / "playbooks/group_vars/all/settings.yml").read_text(encoding="utf-8")) or {}
+    doors = dict(enumerate(settings.get("students", ["student"]), 8888))
     up = ["/usr/bin/python3", "-m", "tests.virtual", "up", "--fleet", str(options.fleet), "--suite", options.suite]
     up += ["--kind", options.kind, "--os", options.os, "--publish", ",".join(map(str, doors))]
     stage("Virtual Pis come up", up, times)

@@ -25,5 +25,5 @@ def test_debian_12_is_provisioned_and_verified(bookworm: Classroom) -> None:
     again = bookworm.playbook("site")
     assert recap(again.stdout)["pi-01"].changed == 0
     report = ROOT / "dist/report-bookworm"
-    assert bookworm.playbook("verify", "-e", f"verify_report={report}").returncode == 0
+    assert bookworm.playbook("verify", "-e", f"report_folder={report}").returncode == 0
     assert (report / "index.html").is_file()

@@ -36,4 +36,4 @@ def test_the_next_run_completes_what_was_cut_off(ten_fresh: Classroom, cuts: lis
     assert all(counts.failed == counts.unreachable == 0 for counts in counted.values())
     again = recap(ten_fresh.playbook("site").stdout)
     assert {name: counts.changed for name, counts in again.items()} == dict.fromkeys(NAMES, 0)
-    assert ten_fresh.playbook("verify", "-e", f"verify_report={ROOT}/dist/report-cut-off").returncode == 0
+    assert ten_fresh.playbook("verify", "-e", f"report_folder={ROOT}/dist/report-cut-off").returncode == 0

@@ -20,7 +20,7 @@ def settings(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> 
     """HTTPS and a short patience, put into effect; the usual ones come back afterwards."""
     folder = tmp_path_factory.mktemp("settings")
     changed = {"jupyter_https": True, "jupyter_cull_seconds": IDLE, "jupyter_ca": str(folder / "ca")}
-    changed |= {"verify_report": str(folder / "report"), "verify_work": str(folder / "work")}
+    changed |= {"report_folder": str(folder / "report"), "verify_results": str(folder / "work")}
     extra = ["-e", json.dumps(changed)]
     try:
         assert classroom.playbook("site", *extra).returncode == 0
@@ -34,7 +34,7 @@ def test_https_is_verified(classroom: Classroom, settings: list[str]) -> None:
     """All that holds over HTTP holds over HTTPS, with the classroom's own certificate authority."""
     done = classroom.playbook("verify", *settings)
     assert done.returncode == 0
-    report = Path(json.loads(settings[1])["verify_report"])
+    report = Path(json.loads(settings[1])["report_folder"])
     assert f"https://{classroom.address}:8888" in (report / "index.html").read_text(encoding="utf-8")
 
 

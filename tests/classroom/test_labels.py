@@ -127,7 +127,7 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
 def test_https_and_several_students(school: School) -> None:
     """Each student has a label, with the address of that student's server."""
     school.add("pi01.local", **{"pi01.local-morning": "early7birds", "pi01.local-afternoon": "late8owls"})
-    students = '{"jupyter_https": true, "notebooks_students": ["morning", "afternoon"]}'
+    students = '{"jupyter_https": true, "students": ["morning", "afternoon"]}'
     assert school.labels("-e", students).returncode == 0
     assert sorted(codes(school.sheet("A4"))[0]) == ["https://pi01.local:8888", "https://pi01.local:8889"]
     written = texts(school.sheet("A4")).split()

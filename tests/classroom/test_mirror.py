@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mynn.pi.plugins.callback.not_finished import NOT_UP_TO_DATE
+from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE
 from tests.classroom import own_package
 from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.live import LiveRun

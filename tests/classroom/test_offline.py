@@ -65,7 +65,7 @@ def closed(tmp_path: Path) -> Iterator[ClosedNetwork]:
 
 def fetched(folder: Path, inventory: Path) -> None:
     """Fill a folder as `make fetch` does, for Pis that it never saw."""
-    kinds = '{"apt_cache_kinds": ["trixie-amd64-x86_64"]}'
+    kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"]}'
     command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/fetch.yml")]
     done = subprocess.run(
         [*command, "-e", kinds, *settings(folder, free_port())],

@@ -91,7 +91,12 @@ def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(first_day: FirstDay)
     assert look.returncode == 0
     assert recap(look.stdout)["pi-01"].changed >= 15
     would = re.findall(r"TASK \[(.*?)\] \**\n(?:(?!TASK).*\n)*?changed: ", look.stdout)
-    for said in ("system : Name the Pi", "python : Install Jupyter", "mnist : Unpack MNIST", "jupyter : Make it a"):
+    for said in (
+        "system : Set the host name",
+        "python : Install Jupyter",
+        "mnist : Unpack MNIST",
+        "jupyter : Make it a",
+    ):
         assert any(task.startswith(said) for task in would), said
     assert "+    path: /home/student" in look.stdout or "+/home/student/notebooks" in look.stdout
     assert "+Description=Notebook server" in look.stdout
@@ -187,7 +192,7 @@ def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Pa
         for number in (1, 2):  # a new version of each lesson, twice
             for lesson in lessons.glob("*.ipynb"):
                 lesson.write_text(lesson.read_text(encoding="utf-8") + "\n" * number, encoding="utf-8")
-            done = classroom.playbook("site", "-e", f"notebooks_source={lessons}")
+            done = classroom.playbook("site", "-e", f"lessons_source={lessons}")
             assert done.returncode == 0
             assert as_student(f"cd {folder}; sha256sum mine.txt {edited} my-own.ipynb") == before
         listed = as_student(f"ls {folder}").splitlines()
@@ -197,7 +202,7 @@ def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Pa
         ours = as_student(f'cd {folder}; sha256sum "{beside}" {renamed} | cut -d" " -f1').split()
         pristine = classroom.ssh(f"cd /opt/mynn/notebooks; sha256sum {edited} {renamed} | cut -d' ' -f1").stdout.split()
         assert ours == pristine
-        again = classroom.playbook("site", "-e", f"notebooks_source={lessons}")
+        again = classroom.playbook("site", "-e", f"lessons_source={lessons}")
         assert recap(again.stdout)["pi-01"].changed == 0
     finally:
         as_student(f"cd {folder}; rm -f mine.txt my-own.ipynb {edited} {renamed} *new*")

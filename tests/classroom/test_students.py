@@ -21,7 +21,7 @@ from tests.provisioned.notebook_server import NotebookServer
 STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]
 APT_CACHE = "3143"  # the port of the role apt_cache
-THREE = ["-e", json.dumps({"notebooks_students": STUDENTS})]
+THREE = ["-e", json.dumps({"students": STUDENTS})]
 # What a Pi Zero leaves of the 512 MiB that a virtual Pi has: another program takes the rest.
 BALLAST = 512 - 427
 HOLD = f"import time; taken = bytearray(b'x' * ({BALLAST} << 20)); time.sleep(600)"
@@ -199,7 +199,7 @@ def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
 @pytest.mark.long
 def test_a_server_that_nobody_uses_ends(three: Classroom) -> None:
     """Once no program runs; the next knock starts it again."""
-    short = json.dumps({"notebooks_students": STUDENTS, "jupyter_cull_seconds": 20})
+    short = json.dumps({"students": STUDENTS, "jupyter_cull_seconds": 20})
     assert three.playbook("site", "-e", short).returncode == 0
     server = server_of(three, "ada")
     with server.kernel() as kernel:

@@ -26,7 +26,7 @@ def told(output: str) -> dict[str, str]:
 
 def where(folder: Path) -> tuple[str, ...]:
     """Return the settings that put what verification writes into a folder of the test's own."""
-    return "-e", f"verify_report={folder}/report", "-e", f"verify_work={folder}/work"
+    return "-e", f"report_folder={folder}/report", "-e", f"verify_results={folder}/work"
 
 
 def assert_serves(*pis: Classroom) -> None:
@@ -84,7 +84,7 @@ def test_one_first_then_the_others(ten: Classroom, tmp_path: Path) -> None:
     assert list(told(done.stdout)) == [CANARY, NEXT, "pi-03"]
     assert all("packages (0 renewed)" in line for line in told(done.stdout).values())
     began = [done.stdout.index(f"ok: [{name}]") for name in (CANARY, NEXT)]
-    assert done.stdout[began[0] : began[1]].count("TASK [verify : Ask each Pi") == 1
+    assert done.stdout[began[0] : began[1]].count("TASK [verify : Test each Pi") == 1
 
 
 @pytest.mark.long

@@ -131,7 +131,7 @@ def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify
 
 def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
     """The report names the Pi, what does not hold and what to do; the password is in none of it."""
-    extra = ["-e", f"verify_report={tmp_path}/report", "-e", f"verify_work={tmp_path}/work"]
+    extra = ["-e", f"report_folder={tmp_path}/report", "-e", f"verify_results={tmp_path}/work"]
     with broken(classroom, "chmod 0600 /srv/mynn/mnist/mnist_test_10.csv"):
         done = classroom.playbook("verify", *extra)
     assert done.returncode != 0
@@ -168,7 +168,7 @@ def test_dead_pi_does_not_hold_up_the_others(classroom: Classroom, tmp_path: Pat
     inventory = tmp_path / "inventory.ini"
     text = classroom.inventory.read_text(encoding="utf-8")
     inventory.write_text(text.replace("[pis]\n", f"[pis]\n{dead}\n", 1), encoding="utf-8")
-    extra = ["-e", f"verify_report={tmp_path}/report", "-e", f"verify_work={tmp_path}/work"]
+    extra = ["-e", f"report_folder={tmp_path}/report", "-e", f"verify_results={tmp_path}/work"]
     command = [str(ANSIBLE), "-i", str(inventory), str(classroom.root / "playbooks/verify.yml"), *extra]
     done = subprocess.run(command, cwd=classroom.root, capture_output=True, text=True, timeout=600)
     print(done.stdout[-5000:], done.stderr[-2000:])

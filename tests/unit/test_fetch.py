@@ -11,16 +11,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import fill
+import download
 import pytest
-import yaml
 from mirrors import mirror, source_lines
 
 from tests.unit.test_mnist_fetch import load
-from tests.unit.test_untrusted import FACTS
+from tests.unit.test_untrusted import FACTS, PLATFORMS
 
 PROJECT = Path(__file__).resolve().parents[2]
-KINDS: list[str] = yaml.safe_load((PROJECT / "roles/system/vars/main.yml").read_text("utf-8"))["__system_kinds"]
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
 
 DEB822 = """# Debian
@@ -105,26 +103,28 @@ def test_a_broken_list_stops_nothing(text: str) -> None:
 @pytest.mark.parametrize("value", ['a"; APT::Update::Pre-Invoke {"touch /tmp/x";}; b "', "a\nb", "a\x1b", "a\\"])
 def test_settings_of_apt_hold_no_settings(value: str) -> None:
     with pytest.raises(SystemExit, match="cannot hold"):
-        fill.quoted(value)
-    assert fill.quoted("/home/a teacher/apt") == '"/home/a teacher/apt"'
+        download.quoted(value)
+    assert download.quoted("/home/a teacher/apt") == '"/home/a teacher/apt"'
 
 
-@pytest.mark.parametrize("kind", ['trixie-amd64-x86_64"; x', "../x-y-z", "trixie-amd64", "trixie-amd64-x86_64\n", ""])
-def test_a_kind_is_three_words(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(SystemExit, match="not a kind of Pi"):
-        fill.download(tmp_path, 1, kind, [])
+@pytest.mark.parametrize(
+    "platform", ['trixie-amd64-x86_64"; x', "../x-y-z", "trixie-amd64", "trixie-amd64-x86_64\n", ""]
+)
+def test_a_platform_is_three_words(tmp_path: Path, platform: str) -> None:
+    with pytest.raises(SystemExit, match="not a platform"):
+        download.download(tmp_path, 1, platform, [])
 
 
 def test_one_pis_broken_list_of_packages_costs_the_others_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """But a mirror that fails does: not all is there then."""
-    kind = tmp_path / "trixie-amd64-x86_64"
-    (kind / "sources").mkdir(parents=True)
-    (kind / "sources/a.list").write_text("deb http://deb.debian.org/debian trixie main\n", encoding="ascii")
+    platform = tmp_path / "trixie-amd64-x86_64"
+    (platform / "sources").mkdir(parents=True)
+    (platform / "sources/a.list").write_text("deb http://deb.debian.org/debian trixie main\n", encoding="ascii")
     (tmp_path / "state").write_text('{"mirrors": ["deb.debian.org"]}', encoding="ascii")
     for name in ("pi-01", "pi-02", "pi-03"):
-        (kind / f"{name}.status").touch()
+        (platform / f"{name}.status").touch()
     asked: list[str] = []
     failure = "E: Unable to parse package file \x1b[31m"
 
@@ -132,32 +132,29 @@ def test_one_pis_broken_list_of_packages_costs_the_others_nothing(
         [status] = [line for line in settings.read_text("utf-8").splitlines() if line.startswith("Dir::State::status")]
         asked.append(Path(status.split('"')[1]).stem)
         if asked[-1] == "pi-02":
-            raise fill.AptError(failure)
+            raise download.AptError(failure)
         return ""
 
-    monkeypatch.setattr(fill, "run", run)
-    fill.download(tmp_path, 3143, kind.name, [])
+    monkeypatch.setattr(download, "run", run)
+    download.download(tmp_path, 3143, platform.name, [])
     assert asked == ["fresh"] * 3 + ["pi-01"] * 2 + ["pi-02"] + ["pi-03"] * 2
     assert capsys.readouterr().out.startswith("pi-02: apt makes nothing of what it says is installed")
     failure = "E: Failed to fetch http://deb.debian.org/debian"
-    with pytest.raises(fill.AptError):
-        fill.download(tmp_path, 3143, kind.name, [])
+    with pytest.raises(download.AptError):
+        download.download(tmp_path, 3143, platform.name, [])
 
 
-def test_the_kinds_are_those_that_there_are_wheels_for() -> None:
+def test_the_platforms_are_those_that_there_are_wheels_for() -> None:
     wheelhouse: Any = load(PROJECT / "roles/python/files/wheelhouse.py")
     made = {f"{suite}-{processor}" for suite, processor in product(wheelhouse.PYTHONS, wheelhouse.PLATFORMS)}
-    assert set(KINDS) == made - {"bookworm-armel-armv6l"}
+    assert set(PLATFORMS) == made - {"bookworm-armel-armv6l"}
 
 
 PLAY = """
 - hosts: all
   gather_facts: false
-  roles:
-    - { role: system, tags: never }
-    - { role: apt_cache, tags: never }
   tasks:
-    - ansible.builtin.include_role: { name: apt_cache, tasks_from: ask }
+    - ansible.builtin.import_role: { name: apt_cache, tasks_from: facts }
 """
 # In place of the module that asks a Pi.
 SAYS = """#!/usr/bin/python3
@@ -168,13 +165,13 @@ module.exit_json(changed=False, pi={facts!r})
 """
 
 
-def ask(folder: Path, kind: str, **others: Any) -> subprocess.CompletedProcess[str]:
-    """Ask this computer as if it were a Pi that says that it is of this kind."""
-    for role in ("system", "apt_cache"):
-        shutil.copytree(PROJECT / "roles" / role, folder / "roles" / role)
-    (folder / "roles/system/library").mkdir()
-    module = folder / "roles/system/library/pi_facts.py"  # a role's own comes before the project's
-    module.write_text(SAYS.format(facts=FACTS | {"kind": kind}), encoding="utf-8")
+def ask(folder: Path, platform: str, **others: Any) -> subprocess.CompletedProcess[str]:
+    """Ask this computer as if it were a Pi that says that this is its platform."""
+    shutil.copytree(PROJECT / "roles/apt_cache", folder / "roles/apt_cache")
+    (folder / "group_vars").symlink_to(PROJECT / "playbooks/group_vars")
+    (folder / "roles/apt_cache/library").mkdir()
+    module = folder / "roles/apt_cache/library/pi_facts.py"  # a role's own comes before the project's
+    module.write_text(SAYS.format(facts=FACTS | {"platform": platform}), encoding="utf-8")
     (folder / "play.yml").write_text(PLAY, encoding="utf-8")
     changed = {"apt_cache_folder": str(folder / "apt"), **others}
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "pi-01,", "-c", "local"]
@@ -193,15 +190,15 @@ def ask(folder: Path, kind: str, **others: Any) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("kind", "why"),
+    ("platform", "why"),
     [
         ('trixie-amd64-x"; APT::Update::Pre-Invoke {"touch /x";}; "', "pi-01 describes itself as no Pi does"),
         ("../../../outside", "pi-01 describes itself as no Pi does"),
         ("forky-amd64-x86_64", "pi-01 says that it is none of these, so nothing is fetched for it"),
     ],
 )
-def test_a_pi_of_no_known_kind_is_refused(tmp_path: Path, kind: str, why: str) -> None:
-    done = ask(tmp_path, kind)
+def test_a_pi_of_no_known_platform_is_refused(tmp_path: Path, platform: str, why: str) -> None:
+    done = ask(tmp_path, platform)
     assert done.returncode != 0
     assert why in " ".join(done.stdout.split())
     assert not (tmp_path / "apt").exists()

@@ -559,10 +559,10 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     given = files(source)
     (source / "pictures/make.py").write_text("stays here")
     settings = {
-        "notebooks_students": [STUDENT.pw_name],
+        "students": [STUDENT.pw_name],
         "__notebooks_folders": {STUDENT.pw_name: str(room.folder)},
-        "notebooks_pristine": str(room.pristine),
-        "notebooks_source": str(source),
+        "lessons_pristine": str(room.pristine),
+        "lessons_source": str(source),
     }
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [notebooks]}\n")
     command = [

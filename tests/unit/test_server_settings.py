@@ -136,7 +136,7 @@ def server(
 ) -> Iterator[Server]:
     """Run a server: at a port of its own, or where several students are, at a socket that is handed on."""
     port = listening.getsockname()[1] if listening else free_port()
-    values = {"jupyter_port": port, "jupyter_venv": venv, "jupyter_https": bool(certificate)}
+    values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
     values["__jupyter_several"] = listening is not None
     unit = rendered("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
@@ -359,7 +359,7 @@ def test_several_students_server_takes_the_socket_and_its_certificate(venv: Path
 
 def test_a_start_that_failed_is_noticed_at_once() -> None:
     """The unit waits for the page for as long as there is a server, and no longer."""
-    unit = rendered("jupyter.service", jupyter_port=free_port(), jupyter_venv="/opt/mynn/venv")
+    unit = rendered("jupyter.service", jupyter_port=free_port(), python_venv="/opt/mynn/venv")
     wait = next(line for line in re.findall(r"^ExecStartPost=(/bin/bash .*)$", unit, re.M))
     dead = subprocess.Popen(["/usr/bin/true"])
     dead.wait()

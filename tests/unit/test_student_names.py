@@ -27,8 +27,8 @@ WRONG: dict[str, object] = {
 
 def test_a_name_that_no_student_can_have_is_refused(tmp_path: Path) -> None:
     """Each Pi of this inventory has another mistake; they are all on this computer, where nothing is done."""
-    hosts = {name: {"notebooks_students": names} for name, names in WRONG.items()}
-    hosts |= {"right": {"notebooks_students": ["a" * 30, "morning-2", "after_noon"]}}
+    hosts = {name: {"students": names} for name, names in WRONG.items()}
+    hosts |= {"right": {"students": ["a" * 30, "morning-2", "after_noon"]}}
     local = {"ansible_connection": "local"}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": local}}))
     known = {"set_fact": {"__system_pi": {"account": "teacher"}}}

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.mynn.pi.plugins.action import pi_facts as action
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[2]
+PLATFORMS = yaml.safe_load((PROJECT / "playbooks/group_vars/all/platforms.yml").read_text("utf-8"))["platforms"]
 LIES = """#!/usr/bin/python3
 import sys
 from ansible.module_utils.basic import AnsibleModule
@@ -31,7 +33,7 @@ FACTS: dict[str, Any] = {
     "release": "13.8",
     "suite": "trixie",
     "architecture": "armel",
-    "kind": "trixie-armel-armv6l",
+    "platform": "trixie-armel-armv6l",
     "python": "3.13",
     "epoch": 1795737600.5,
     "clock_set": True,
@@ -70,7 +72,7 @@ FORGED: list[tuple[str, Any]] = [
     ("suite", 'trixie"; DPkg::Pre-Invoke {"id";}; "'),
     ("suite", "trixie\n"),
     ("suite", ["trixie"]),
-    ("kind", f"trixie-armel-{OUTSIDE}"),
+    ("platform", f"trixie-armel-{OUTSIDE}"),
     ("architecture", "armel armhf"),
     ("python", "3.13; id"),
     ("python", 3.13),
@@ -115,32 +117,33 @@ def test_printable_lines_keep_lines_only() -> None:
 
 
 def test_a_pis_honest_answer_is_taken() -> None:
-    assert action.checked(FACTS) == (FACTS, "")
-    assert action.checked({**FACTS, "ansible_port": 22, "other": []}) == (FACTS, "")
+    assert action.checked(FACTS, PLATFORMS) == (FACTS, "")
+    assert action.checked({**FACTS, "ansible_port": 22, "other": []}, PLATFORMS) == (FACTS, "")
 
 
 @pytest.mark.parametrize(("key", "value"), FORGED)
 def test_a_forged_answer_is_refused(key: str, value: Any) -> None:
-    facts, wrong = action.checked({**FACTS, key: value})
+    facts, wrong = action.checked({**FACTS, key: value}, PLATFORMS)
     assert facts == {}
     assert wrong
     assert wrong in (key, f"{key} 0", "its form", "its length")
 
 
-@pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "kind"}])
+@pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "platform"}])
 def test_half_an_answer_is_refused(answer: Any) -> None:
-    assert action.checked(answer)[0] == {}
+    assert action.checked(answer, PLATFORMS)[0] == {}
 
 
 @pytest.mark.parametrize(
-    "kind", ["noble-amd64-x86_64", "bookworm-armel-armv6l", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."]
+    "platform",
+    ["noble-amd64-x86_64", "bookworm-armel-armv6l", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."],
 )
-def test_a_platform_that_the_roles_were_not_made_for_has_no_kind(kind: str) -> None:
-    assert action.checked({**FACTS, "kind": kind})[0]["kind"] == ""
+def test_another_platform_is_empty(platform: str) -> None:
+    assert action.checked({**FACTS, "platform": platform}, PLATFORMS)[0]["platform"] == ""
 
 
 def test_what_is_printed_of_a_pi_is_printable() -> None:
-    assert action.checked({**FACTS, "dpkg_faults": ["\u202e"]})[0]["dpkg_faults"] == [r"\u202e"]
+    assert action.checked({**FACTS, "dpkg_faults": ["\u202e"]}, PLATFORMS)[0]["dpkg_faults"] == [r"\u202e"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_what_is_printed_of_a_pi_is_printable() -> None:
 )
 def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str, Any]) -> None:
     task = object.__new__(action.ActionModule)
-    task._task = SimpleNamespace(args={}, async_val=0, check_mode=False, diff=False)
+    task._task = SimpleNamespace(args={"platforms": PLATFORMS}, async_val=0, check_mode=False, diff=False)
     task._execute_module = lambda *_, **__: answer
     action.ActionBase.run, kept = lambda *_: {}, action.ActionBase.run
     try:

@@ -29,7 +29,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize("strategy", ["classroom", "linear"])
 def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: str) -> None:
     """It is interrupted when the tests, which know the password by then, wait for a Pi that does not answer."""
-    changed = {"verify_work": f"{folder}/work", "verify_report": f"{folder}/report", "jupyter_password": PASSWORD}
+    changed = {"verify_results": f"{folder}/work", "report_folder": f"{folder}/report", "jupyter_password": PASSWORD}
     environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder), "ANSIBLE_STRATEGY": strategy}
     environment |= {"ANSIBLE_REMOTE_TEMP": f"{folder}/there", "ANSIBLE_LOCAL_TEMP": f"{folder}/here"}
     environment["ANSIBLE_DISPLAY_SKIPPED_HOSTS"] = "true"  # a task's name is printed when it begins
@@ -45,7 +45,7 @@ def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: 
             silent.accept()[0].close()
         finally:
             run.kill()
-    assert run.output.splitlines()[-1].startswith("TASK [verify : Ask each Pi"), run.output
+    assert run.output.splitlines()[-1].startswith("TASK [verify : Test each Pi"), run.output
     search = ["grep", "--recursive", "--files-with-matches", PASSWORD, str(folder)]
     assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""
     assert list(folder.rglob("AnsiballZ*")) == []  # packed, and so not found by its words

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Download the wheels that Pis of one kind need, once, and pack them for the road.
+"""Download the wheels that Pis of one platform need, once, and pack them.
 
     wheelhouse.py bookworm-armhf-armv7l FILE.tar [--piwheels ADDRESS]
 
-The kind is the suite, Debian's name of the architecture and the processor. The archive holds the wheels and the
+The platform is the suite, Debian's name of the architecture and the processor. The archive holds the wheels and the
 `requirements.txt` that pip on the Pi checks them against. It appears whole or not at all.
 """
 
@@ -49,11 +49,11 @@ def entries(requirements: str) -> list[str]:
 def main() -> None:
     """Download and pack."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", help="suite-architecture-processor of the Pis, such as trixie-armel-armv6l")
+    parser.add_argument("platform", help="suite-architecture-processor of the Pis, such as trixie-armel-armv6l")
     parser.add_argument("archive", type=Path, help="the tar file to make")
     parser.add_argument("--piwheels", default="", help="address of piwheels' index")
     arguments = parser.parse_args()
-    suite, _, processor = arguments.kind.partition("-")
+    suite, _, processor = arguments.platform.partition("-")
     python, platforms = PYTHONS[suite], PLATFORMS[processor]
     lock = entries(Path(__file__).with_name(f"requirements-{suite}.txt").read_text(encoding="utf-8"))
     compiled = [entry for entry in lock if COMPILED[suite] and entry.startswith(f"{COMPILED[suite]}==")]

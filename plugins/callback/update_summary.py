@@ -1,8 +1,7 @@
-"""The end of update.yml: a line for each Pi."""
+"""The end of an update: a line for each Pi."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -10,9 +9,9 @@ from ansible.plugins.callback import CallbackBase
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
-name: updated
+name: update_summary
 type: aggregate
-short_description: a line for each Pi that update.yml was about
+short_description: a line for each Pi that was to be updated
 description:
   - From what to what it was brought, how long that took, its smoke accuracy before and after, and which configuration
     files were kept; or that it was not finished, or not touched.
@@ -21,7 +20,7 @@ author: The mynn-pi authors
 
 
 def line(name: str, update: dict[str, Any]) -> str:
-    """Return the line of a Pi that was updated; `update` is what roles/update/tasks/tell.yml writes down."""
+    """Return the line of a Pi that was updated; `update` is what roles/update/tasks/summary.yml writes down."""
     before, after = update["before"], update["after"]
     minutes, seconds = divmod(round(float(update["seconds"])), 60)
     smoke = [f"{float(figure):.1%}" if figure != "" else "unknown" for figure in update["smoke"]]
@@ -43,29 +42,25 @@ def _step(before: object, after: object) -> str:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Knows whom update.yml is about, and says at the end what came of each."""
+    """Remembers which Pis are to be updated, and says at the end what came of each."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "updated"
+    CALLBACK_NAME = "update_summary"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.updates = False
         self.expected: list[str] = []
 
-    def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Know which playbook it is."""
-        self.updates = Path(playbook._file_name).name == "update.yml"
-
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Know the Pis."""
-        self.expected = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
+        """Remember the Pis of a play with the role update."""
+        if any(role.get_name() == "update" for role in play.roles):
+            self.expected = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say it."""
-        if not self.updates:
+        if not self.expected:
             return
         self._display.banner("UPDATED")
         for name in self.expected:

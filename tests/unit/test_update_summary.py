@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.mynn.pi.plugins.callback.updated import CallbackModule, line
+from ansible_collections.mynn.pi.plugins.callback.update_summary import CallbackModule, line
 
 ROOT = Path(__file__).resolve().parents[2]
 UPDATE: dict[str, Any] = {
@@ -55,18 +55,18 @@ def test_what_stays_is_said_once_and_what_is_unknown_too() -> None:
     )
 
 
-@pytest.mark.parametrize("playbook", ["update.yml", "site.yml"])
-def test_each_pi_has_a_line(playbook: str) -> None:
+@pytest.mark.parametrize("role", ["update", "system"])
+def test_each_pi_has_a_line(role: str) -> None:
+    roles = [SimpleNamespace(get_name=lambda name=name: name) for name in ("apt_cache", role)]
     callback = CallbackModule()
     said: list[str] = []
     callback._display = SimpleNamespace(banner=said.append, display=said.append)
-    callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/somewhere/{playbook}"))
     variables = SimpleNamespace(get_vars=lambda **_: {"ansible_play_hosts_all": ["pi-01", "pi-02", "pi-03"]})
-    callback.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables))
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables, roles=roles))
     callback.v2_playbook_on_stats(
         SimpleNamespace(custom={"pi-01": {"update": UPDATE}}, processed={"pi-01": 1, "pi-02": 1})
     )
-    if playbook == "site.yml":
+    if role == "system":
         assert said == []
     else:
         assert said[1].startswith("pi-01: Debian 12.15 -> 13.8")
@@ -80,7 +80,7 @@ def test_one_that_cannot_be_read_takes_no_others_line(change: dict[str, Any]) ->
     callback = CallbackModule()
     said: list[str] = []
     callback._display = SimpleNamespace(banner=said.append, display=said.append)
-    callback.updates, callback.expected = True, ["pi-01", "pi-02"]
+    callback.expected = ["pi-01", "pi-02"]
     stats = {"pi-01": {"update": UPDATE | change}, "pi-02": {"update": UPDATE | {"kept": [5, "/etc/\x1b.dpkg-dist"]}}}
     callback.v2_playbook_on_stats(SimpleNamespace(custom=stats, processed=stats))
     assert said[1] == "pi-01: finished, but what it says of that cannot be read"

@@ -13,7 +13,7 @@ from ansible.utils.fqcn import add_internal_fqcns
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 
 DOCUMENTATION = r"""
-name: not_finished
+name: failure_summary
 type: aggregate
 short_description: which Pi was not finished or not brought up to date, why, and what to do
 description:
@@ -25,7 +25,7 @@ author: The mynn-pi authors
 
 AGAIN = "Then run this again."
 LATER = "Run this again in some hours."
-OTHERWISE = "If that does not help: is the mirror's address in its /etc/apt right?"
+OTHERWISE = "If that does not help, check the mirror's address in its /etc/apt."
 OFFLINE = "In a school without the Internet: `make fetch` where it is, then this."
 # An address that apt could not fetch from (its host is \1), up to the next one.
 FETCH = r"failed to fetch \w+://([\w.:-]+)(?:(?!failed to fetch).)*?"
@@ -93,7 +93,7 @@ FAILED = (
     (
         r"date: cannot set date|not valid yet|not yet valid",
         "Its clock is wrong, and could not be set.",
-        f"Is your computer's clock right? Switch the Pi off and on. {AGAIN}",
+        f"Check your computer's clock, and switch the Pi off and on. {AGAIN}",
     ),
     (
         r"could not get lock|unable to (?:acquire|lock)|is locked by another|held by process",
@@ -128,12 +128,12 @@ FAILED = (
     (
         r"(?:could not resolve|temporary failure resolving) '([\w.:-]+)'",
         r"The name of the mirror \1 is not found.",
-        f"Has it a way to the Internet? {AGAIN} {OTHERWISE}",
+        f"Check its connection to the Internet. {AGAIN} {OTHERWISE}",
     ),
     (
         rf"{FETCH}\s503 +host not found",
         r"The name of the mirror \1 is not found.",
-        f"Has your computer a way to the Internet? {AGAIN}",
+        f"Check your computer's connection to the Internet. {AGAIN}",
     ),
     (
         rf"{FETCH}offline mode",
@@ -148,12 +148,12 @@ FAILED = (
     (
         rf"{FETCH}(?:connection (?:failed|timed out|refused)|(?:could not|unable to) connect)",
         r"The mirror \1 does not answer.",
-        f"Has it a way to the Internet? {AGAIN}",
+        f"Check its connection to the Internet. {AGAIN}",
     ),
     (
         r"failed to fetch|unable to fetch|failed to update apt cache",
         "It could not fetch Debian's packages.",
-        f"Has it a way to the Internet? {AGAIN}",
+        f"Check its connection to the Internet. {AGAIN}",
     ),
     (r"cannot allocate memory|memoryerror|out of memory", "Its memory is full.", f"Switch it off and on. {AGAIN}"),
 )
@@ -223,7 +223,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "not_finished"
+    CALLBACK_NAME = "failure_summary"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:
@@ -281,7 +281,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self.stopped_by:
             waiting = [name for name in self.expected if name not in lost]
         if waiting:
-            what = f"Mend {self.stopped_by or lost[0]} first. {AGAIN}"
+            what = f"Repair {self.stopped_by or lost[0]} first. {AGAIN}"
             rows.append((", ".join(waiting), "The run ended before they had their turn.", what))
         self._show("NOT FINISHED", rows, "bright red")
         finished = len(set(self.expected) - set(lost) - set(waiting))

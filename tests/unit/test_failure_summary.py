@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mynn.pi.plugins.callback.not_finished import NOT_UP_TO_DATE, CallbackModule, explain, table
+from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE, CallbackModule, explain, table
 
 KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
 UNREACHABLE = [
@@ -167,7 +167,7 @@ def test_what_fails_for_one_in_the_name_of_all_ends_it_for_all() -> None:
     callback.fail("pi-01", run_once=True)
     said = callback.end(["pi-01", "pi-02", "pi-03"], ["pi-01"])
     assert said.endswith("Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3.")
-    assert "Mend pi-01 first" in said
+    assert "Repair pi-01 first" in said
 
 
 def test_who_is_ready_but_not_up_to_date_is_named_and_why() -> None:

@@ -9,7 +9,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 
 DOCUMENTATION = r"""
-name: printable
+name: safe_output
 type: aggregate
 short_description: nothing that a Pi says reaches the terminal but as text
 description:
@@ -24,7 +24,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "printable"
+    CALLBACK_NAME = "safe_output"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:

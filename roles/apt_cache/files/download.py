@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Let apt download, through the cache, all that Pis of one kind need: it is then kept for them.
+"""Let apt download, through the cache, all that Pis of one platform need: it is then kept for them.
 
-    fill.py FOLDER PORT KIND PACKAGE...
+    download.py FOLDER PORT PLATFORM PACKAGE...
 
-The kind is the suite, Debian's name of the architecture and the processor, such as trixie-armhf-armv7l. FOLDER/KIND
-holds what was seen on Pis of that kind: `sources`, a folder with their apt's source lists, and `NAME.status`, what each
-has installed. Of that, the newest versions are downloaded; and, for a new card, a small Debian and the named packages,
-with all that they depend on. Where no Pi was seen, they come from the mirrors of this computer's apt.
+The platform is the suite, Debian's name of the architecture and the processor, such as trixie-armhf-armv7l.
+FOLDER/PLATFORM holds what was seen on such Pis: `sources`, a folder with their apt's source lists, and `NAME.status`,
+what each has installed. Of that, the newest versions are downloaded; and, for a new card, a small Debian and the named
+packages, with all that they depend on. Where no Pi was seen, they come from the mirrors of this computer's apt.
 
 Only downloads: nothing is installed, and root is not needed. What Pis gave is not trusted: their sources are read, and
 written anew for apt (mirrors.py); how many were left out is printed.
@@ -71,7 +71,7 @@ def quoted(value: object) -> str:
     """Return a value as apt.conf wants it, which knows no way to write some characters."""
     text = str(value)
     if '"' in text or "\\" in text or not text.isprintable():
-        sys.exit(f"fill.py: apt's settings cannot hold {text!a}: take another folder.")
+        sys.exit(f"download.py: apt's settings cannot hold {text!a}: take another folder.")
     return f'"{text}"'
 
 
@@ -82,8 +82,8 @@ def own_sources(suite: str) -> list[str]:
     pairs = [(site, name) for site, name in own_sites() if site.startswith("http:") and name.partition("-")[0] == here]
     if release.get("ID") != "debian" or not pairs:
         sys.exit(
-            "fill.py: this computer's apt names no mirror of Debian over HTTP, so it is not known from where Pis of "
-            "this kind fetch: run `make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
+            "download.py: this computer's apt names no mirror of Debian over HTTP, so it is not known from where such "
+            "Pis fetch: run `make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
         )
     return [f"deb [trusted=yes] {site} {suite}{name[len(here) :]} main" for site, name in pairs]
 
@@ -97,23 +97,23 @@ def seen_sources(folder: Path, state: Path) -> list[str]:
         print(f"{left_out} sources of {folder.parent.name} Pis are of no mirror in apt_cache_mirrors, and left out.")
     if not lines:
         sys.exit(
-            f"fill.py: the sources of {folder.parent.name} Pis are of none of the mirrors that the cache hands on: "
+            f"download.py: the sources of {folder.parent.name} Pis are of none of the mirrors that the cache hands on: "
             f"{', '.join(sorted(map(str, mirrors)))}. If you know them, add them to apt_cache_mirrors."
         )
     return lines
 
 
-def download(folder: Path, port: int, kind: str, packages: list[str]) -> None:
-    """Let apt download what Pis of this kind need, into a folder that is thrown away: the cache has it then."""
-    if not re.fullmatch(r"[a-z]+-[a-z0-9]+-[a-z0-9_]+", kind):
-        sys.exit(f"fill.py: not a kind of Pi, such as trixie-armhf-armv7l: {kind!a}")
-    suite, architecture = kind.split("-")[:2]
-    statuses = sorted((folder / kind).glob("*.status"))
+def download(folder: Path, port: int, pi_platform: str, packages: list[str]) -> None:
+    """Let apt download what Pis of this platform need, into a folder that is thrown away: the cache has it then."""
+    if not re.fullmatch(r"[a-z]+-[a-z0-9]+-[a-z0-9_]+", pi_platform):
+        sys.exit(f"download.py: not a platform, such as trixie-armhf-armv7l: {pi_platform!a}")
+    suite, architecture = pi_platform.split("-")[:2]
+    statuses = sorted((folder / pi_platform).glob("*.status"))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
         work = Path(temporary)
         for name in ("state/lists/partial", "cache/archives/partial", "sources"):
             (work / name).mkdir(parents=True)
-        lines = seen_sources(folder / kind / "sources", folder / "state") if statuses else own_sources(suite)
+        lines = seen_sources(folder / pi_platform / "sources", folder / "state") if statuses else own_sources(suite)
         (work / "sources/mirrors.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         fresh = work / "fresh"  # as a new card may be
         fresh.touch()
@@ -144,4 +144,4 @@ if __name__ == "__main__":
     try:
         download(Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
     except AptError as failure:
-        sys.exit(f"fill.py: apt could not fetch it, and says:\n{failure}\nIs the Internet reached?")
+        sys.exit(f"download.py: apt could not fetch it, and says:\n{failure}\nIs the Internet reached?")
