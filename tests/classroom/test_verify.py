@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from results import load
 
 from tests.classroom.classroom import ANSIBLE, Classroom, recap
-from tests.provisioned.results import load
 
 Verify = Callable[..., set[str]]
 
@@ -140,7 +140,7 @@ def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
     assert "The Pi is not ready" in page
     assert "Not everybody can read mnist_test_10.csv." in page
     assert f"site.yml --limit {classroom.host}" in page
-    for text in (page, done.stdout, (tmp_path / "report/junit.xml").read_text(encoding="utf-8")):
+    for text in (page, done.stdout, (tmp_path / f"report/junit/{classroom.host}.xml").read_text(encoding="utf-8")):
         assert classroom.password not in text
     assert not (tmp_path / "work/settings.json").exists()
 
@@ -152,7 +152,7 @@ def test_whole_pi_is_reported(classroom: Classroom) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     report = classroom.root / "dist/report"
     assert "The Pi is ready" in (report / "index.html").read_text(encoding="utf-8")
-    suite = ET.parse(report / "junit.xml").find("testsuite")
+    suite = ET.parse(report / f"junit/{classroom.host}.xml").find("testsuite")
     assert suite is not None and suite.get("name") == classroom.host
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
     figures = {figure.get("name"): figure.get("value", "nan") for figure in suite.iter("property")}

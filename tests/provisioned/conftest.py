@@ -13,10 +13,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from results import FAILS, NOT_ASKED, Check, PiResult, save
 from testinfra.host import Host
 
 from tests.provisioned.pi import Pi, Settings, project
-from tests.provisioned.results import FAILS, NOT_ASKED, Check, PiResult, save
 
 ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_notebooks", "test_jupyter", "test_students"]
 REASON = 3000  # characters of a reason, which may hold all that a program on a Pi said

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -253,9 +252,7 @@ def test_a_verification_that_makes_no_sense_is_named(
     page = (tmp_path / "index.html").read_text()
     assert "What came of the tests of pi02 cannot be read" in page
     assert "It learns." in page
-    suites = ET.parse(tmp_path / "junit.xml").getroot()
-    assert suites.find(".//failure[@message='a\\x1b\\x00\\udcff']") is not None
-    assert len(suites.findall(".//error")) == 1
+    assert r"a\x1b\x00\udcff" in page
 
 
 @pytest.mark.parametrize(

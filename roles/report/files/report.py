@@ -1,4 +1,4 @@
-"""The report: one page for a teacher, and JUnit's XML for a program.
+"""The report: one page for a teacher.
 
 report.py FOLDER < RUN.json
 
@@ -27,13 +27,12 @@ from answers import STATE, VERIFIED, known, misfit
 from faults import Fault, faults
 from history import Entry
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from junit import junit
 from markupsafe import Markup, escape
+from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
-from tests.provisioned.pi import project
-from tests.provisioned.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 
+PROJECT = Path(__file__).resolve().parents[3]
 # By name of a figure: its title, its unit, how a value is written, and what the plot's height spans at least.
 MEASURES = {
     "accuracy": ("Digits read rightly", "{:.0%}", 0.04),
@@ -133,7 +132,7 @@ def result_of(content: dict[str, Any]) -> PiResult:
 
 def page(made: list[Row], inventory: Path, now: float) -> str:
     """Return the page: self-contained HTML, in which everything that came from a Pi is text."""
-    inventory = inventory.relative_to(project()) if inventory.is_relative_to(project()) else inventory
+    inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -246,7 +245,6 @@ def main(folder: Path) -> None:
     if results:
         for result in results:
             save(result, Path(run["results"]))  # also where its tests broke off, for who reads on
-        junit(results).write(folder / "junit.xml", encoding="utf-8", xml_declaration=True)
     print(*words, sep="\n", end="\n" if words else "")
     for row in made:
         for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:

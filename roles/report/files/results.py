@@ -1,4 +1,4 @@
-"""What came of the tests, in words that a teacher can read."""
+"""Results of the tests of Pis, in words that a teacher can read: tests/provisioned writes them, for the report."""
 
 from __future__ import annotations
 
