@@ -45,7 +45,7 @@ demo-stop:  ## the virtual Pis end, and nothing of them stays
 	@$(VIRTUAL) down
 
 find: .venv/ready  ## finds Pis in your network and proposes lines for inventory.ini (NAMES='lab[1:20]': asks for these too)
-	@python playbooks/find.py $(if $(NAMES),--names '$(NAMES)')
+	@PYTHONPATH=collections python playbooks/find.py $(if $(NAMES),--names '$(NAMES)')
 
 site: .venv/ready  ## every Pi becomes a notebook server (INVENTORY=inventory.ini: your own Pis)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml

@@ -33,6 +33,8 @@ from zeroconf import (  # type: ignore[attr-defined]
 )
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
+
 OURS = "_mynn-pi._tcp.local."
 # What other Pis may announce; printers and televisions do not.
 SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
@@ -40,8 +42,7 @@ SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tc
 USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
 # Anybody in the network may answer, with any bytes for a name, and a line of an inventory holds settings that run
 # programs. So a name is a host name, and none that Ansible takes for this computer, for a group or for an address.
-LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({LABEL}\.)*(?!\d+\Z){LABEL}", re.ASCII)
+HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}", re.ASCII)
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
 # Answers that are looked at: a class is thirty Pis, and somebody may send thousands.
 MOST = 500

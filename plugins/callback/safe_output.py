@@ -15,6 +15,7 @@ short_description: nothing that a Pi says reaches the terminal but as text
 description:
   - Results, warnings, errors, differences, and what mitogen logs are all printed by Ansible's one display, which passes
     on what modules say. This makes it safe there, before Ansible adds its own colours.
+  - Ansible's warning that strategy plugins from elsewhere are deprecated is not shown.
 author: The mynn-pi authors
 """
 
@@ -36,3 +37,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             show(msg if screen_only else printable_lines(msg), *arguments, screen_only=screen_only, **options)
 
         self._display.display = safely
+        deprecated = self._display.deprecated
+
+        def without_strategies(msg: str, *arguments: Any, **options: Any) -> None:
+            # mitogen is a strategy plugin, and a teacher can do nothing about it: docs/develop says what if they go.
+            if not msg.startswith("Use of strategy plugins not included in ansible.builtin"):
+                deprecated(msg, *arguments, **options)
+
+        self._display.deprecated = without_strategies

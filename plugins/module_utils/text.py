@@ -1,4 +1,4 @@
-"""Text that is safe to print. What a Pi says may hold anything: a student may have named a file so."""
+"""Text that is safe to print, and host names. What a Pi says may hold anything: a student may have named a file so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SUSPECT = re.compile(r"[^ -~]")  # what is looked at more closely
+# A label of a host's name, as in RFC 1123.
+HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 OTHER_THAN_LINES = re.compile(r"[^ -~\n\t]")
 
 

@@ -7,7 +7,6 @@ import os
 import platform
 import pwd
 import re
-import shlex
 import socket
 import subprocess
 import time
@@ -75,13 +74,6 @@ pi:
 """
 
 MOST_FAULTS = 10  # that are told: an empty status file makes one of each package
-
-
-def os_release() -> dict[str, str]:
-    """The variables of /etc/os-release."""
-    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if "=" in line)
-    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
 
 
 def processor(architecture: str) -> str:
@@ -188,7 +180,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     account = module.params["account"] or os.environ.get("SUDO_USER") or "root"
-    release = os_release()
+    release = platform.freedesktop_os_release()
     card = os.statvfs("/")
     dpkg = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
     is_debian = dpkg.returncode == 0

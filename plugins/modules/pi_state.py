@@ -8,7 +8,6 @@ import os
 import platform
 import pwd
 import resource
-import shlex
 import stat
 import subprocess
 import time
@@ -93,10 +92,8 @@ def number(path: str) -> int | None:
 
 def system() -> dict[str, str]:
     """What it is."""
-    lines = (line.partition("=") for line in text("etc/os-release").splitlines() if "=" in line)
-    release = {name: "".join(shlex.split(value)) for name, _, value in lines}
     return {
-        "name": release.get("PRETTY_NAME", "unknown"),
+        "name": platform.freedesktop_os_release()["PRETTY_NAME"],
         "kernel": platform.release(),
         "machine": platform.machine(),
         "model": text("proc/device-tree/model"),

@@ -9,9 +9,7 @@ import hashlib
 import os
 import re
 import subprocess
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import (
     read,
     stanzas,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 
 DOCUMENTATION = r"""
 module: repair_dpkg
@@ -264,40 +263,14 @@ def apply(todo: Plan, database: Database) -> None:
         if data is None:
             path.unlink()
             continue
-        descriptor, new = tempfile.mkstemp(dir=database.dpkg)  # dpkg does not look at what a cut leaves there
-        with os.fdopen(descriptor, "wb") as file:
+        with replacing(path, folder=database.dpkg) as file:  # dpkg does not look at what a cut leaves there
             file.write(data)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        Path(new).replace(path)
     if todo.fetch_lists and (database.apt / "lists").is_dir():
         os.utime(database.apt / "lists", (0, 0))  # what apt fetched is old, for whoever asks next
     for folder in {path.parent for path in todo.files}:
         descriptor = os.open(folder, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def locked(files: Iterable[Path], seconds: float) -> Iterator[None]:
-    """Hold the locks of dpkg and apt. A file that a dead process left behind is none: it holds nothing.
-
-    TimeoutError: another process held one all the time.
-    """
-    deadline = time.monotonic() + seconds
-    with contextlib.ExitStack() as stack:
-        for path in files:
-            lock = stack.enter_context(path.open("a"))
-            while True:
-                try:
-                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(path) from None
-                    time.sleep(1)
-        yield
 
 
 def main() -> None:
@@ -309,7 +282,9 @@ def main() -> None:
         if module.check_mode:
             todo = plan(database)
         else:
-            with locked(locks, module.params["lock_seconds"]):
+            with contextlib.ExitStack() as stack:
+                for lock in locks:
+                    stack.enter_context(locked(lock, module.params["lock_seconds"], fcntl.lockf))
                 todo = plan(database)
                 apply(todo, database)
     except LostError as error:

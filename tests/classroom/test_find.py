@@ -35,7 +35,7 @@ def host(*words: str) -> None:
 
 def find(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in the room's network."""
-    command = [sys.executable, str(ROOT / "playbooks/find.py"), *arguments]
+    command = ["env", f"PYTHONPATH={ROOT}/collections", sys.executable, str(ROOT / "playbooks/find.py"), *arguments]
     done = subprocess.run(
         [*SUDO, "ip", "netns", "exec", ROOM, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )

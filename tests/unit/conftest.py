@@ -10,8 +10,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# What the tests start, kernels for one, is to import mynn from this tree.
-os.environ["PYTHONPATH"] = str(PROJECT)
+# What the tests start, kernels for one, is to import mynn and our plugins from this tree.
+os.environ["PYTHONPATH"] = f"{PROJECT}:{PROJECT}/collections"
 
 # A network of ours is too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"

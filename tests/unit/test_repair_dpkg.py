@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.modules import repair_dpkg
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -313,7 +314,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
 
 
 def test_a_held_lock_is_waited_for(held: tuple[Path, subprocess.Popen[str]]) -> None:
-    with pytest.raises(TimeoutError, match="lock"), repair_dpkg.locked([held[0]], seconds=0):
+    with pytest.raises(TimeoutError, match="lock"), locked(held[0], 0, fcntl.lockf):
         pass
 
 
@@ -322,7 +323,7 @@ def test_a_lock_left_behind_is_none(held: tuple[Path, subprocess.Popen[str]]) ->
     holder.kill()
     holder.wait()
     assert path.exists()
-    with repair_dpkg.locked([path], seconds=0), path.open("a") as lock:
+    with locked(path, 0, fcntl.lockf), path.open("a") as lock:
         fcntl.lockf(lock, fcntl.LOCK_UN)
 
 

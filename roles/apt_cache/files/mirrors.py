@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import product
 from urllib.parse import urlsplit
 
-LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-MIRROR = re.compile(rf"((?:{LABEL}\.)*{LABEL})(?::([1-9]\d{{0,4}}))?", re.ASCII)
+from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
+
+MIRROR = re.compile(rf"((?:{HOST_LABEL}\.)*{HOST_LABEL})(?::([1-9]\d{{0,4}}))?", re.ASCII)
 PATH = re.compile(r"(?:/[A-Za-z0-9._~+-]+)*/?", re.ASCII)
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*/?|\./", re.ASCII)
 COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)

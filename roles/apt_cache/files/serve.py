@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import shutil
@@ -28,12 +27,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gate import Gate
 from mirrors import Mirror, mirror, own_mirrors
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages are never thrown away for their age: a school's cache may wait for a year.
@@ -58,22 +58,13 @@ AllowUserPorts: {ports}
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock meanwhile."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def is_locked(path: Path) -> bool:
     """Whether somebody holds a lock."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with locked(path, seconds=0):
+            return False
+    except TimeoutError:
+        return True
 
 
 def answers(port: int) -> bool:

@@ -10,10 +10,7 @@ labels (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter), so they can be print
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,8 @@ from reportlab.lib.units import inch, mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 
 COLUMNS, ROWS = 2, 7
 SOFT, INK, LINE = 0.40, 0.10, 0.75  # greys: 0 is black
@@ -92,8 +91,8 @@ def draw(labels: list[Label], sheet: Sheet, path: Path) -> int:
     per_page = COLUMNS * ROWS
     pages = -(-len(labels) // per_page)
     width, height = sheet.label
-    with only_mine(path) as new:
-        canvas = Canvas(str(new), pagesize=sheet.size, pageCompression=1)
+    with replacing(path, mode=0o600) as file:
+        canvas = Canvas(file, pagesize=sheet.size, pageCompression=1)
         canvas.setTitle("The classroom's labels")
         for page in range(pages):
             _heading(canvas, sheet, page + 1, pages)
@@ -156,19 +155,6 @@ def _text(canvas: Canvas, font: str, size: float, grey: float, text: str, x: flo
     canvas.setFillGray(grey)
     canvas.setFont(font, fits)
     canvas.drawString(x, y, text)
-
-
-@contextmanager
-def only_mine(path: Path) -> Iterator[Path]:
-    """Give a file that only its owner may read, and put it in the path's place once it is whole."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        yield new
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def main(folder: Path, passwords: Path) -> None:

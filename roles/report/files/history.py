@@ -6,17 +6,15 @@ of the last week, then one a day, for a school year. That is two megabytes for t
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from answers import ENTRY, misfit
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 
 DAY = 86400.0
 ALL_OF = 7 * DAY
@@ -89,23 +87,11 @@ def thinned(entries: list[Entry], now: float) -> list[Entry]:
 
 def write(path: Path, entries: list[Entry]) -> None:
     """Write the entries; a power cut leaves the file as it was, or as it is now."""
-    new = path.with_suffix(".new")
     lines = (
         {name: part for name, part in asdict(entry).items() if part or name in ("pi", "when")} for entry in entries
     )
-    new.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines), encoding="utf-8")
-    new.replace(path)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep another report from being written at the same time."""
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+    with replacing(path) as file:
+        file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode())
 
 
 def _day(when: float) -> str:

@@ -30,6 +30,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -235,7 +236,7 @@ def main(folder: Path) -> None:
     results = [result_from(name, Path(run["results"])) for name in run["verified"]]
     by_name = {result.pi: result for result in results}
     path = folder / "history.jsonl"
-    with history.alone(folder):
+    with locked(folder):  # no other report is written meanwhile
         entries, words = history.read(path)
         entries += [entry_of(name, now, told, by_name.get(name)) for name, told in run["asked"].items()]
         entries = history.thinned(entries, now)
