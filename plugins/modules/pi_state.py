@@ -261,7 +261,7 @@ def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str
     return found
 
 
-def doors() -> set[int]:
+def listening_ports() -> set[int]:
     """The ports on which somebody listens. They are not knocked at: behind some a server would have to start."""
     lines = (line.split() for name in ("tcp", "tcp6") for line in text(f"proc/net/{name}").splitlines()[1:])
     return {int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
@@ -278,7 +278,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    listening = doors()
+    listening = listening_ports()
     pristine = pristine_sums(Path(module.params["pristine"]))
     students = module.params["students"]
     accounts = {account.pw_name: account for account in pwd.getpwall()}

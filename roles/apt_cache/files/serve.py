@@ -30,14 +30,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gate import Gate
 from mirrors import Mirror, mirror, own_mirrors
+from proxy import Proxy
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages are never thrown away for their age: a school's cache may wait for a year.
-# A connection for each request is what the gate gives; it asks one by one.
+# A connection for each request is what the proxy gives; it asks one by one.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -51,7 +51,7 @@ PassThroughPattern: ^$
 RedirMax: 5
 ReuseConnections: 0
 PipelineDepth: 1
-Proxy: http://127.0.0.1:{gate}
+Proxy: http://127.0.0.1:{proxy}
 AllowUserPorts: {ports}
 {remaps}"""
 # ForceManaged wants to know from where a mirror's files come: from there. The name is that of the folder in `kept`.
@@ -98,13 +98,13 @@ def is_offline(folder: Path, mirrors: list[Mirror]) -> bool:
         return bool(kept) and not any(eight.map(reached, kept))
 
 
-def configuration(folder: Path, port: int, offline: bool, mirrors: list[Mirror], gate: int) -> str:
+def configuration(folder: Path, port: int, offline: bool, mirrors: list[Mirror], proxy: int) -> str:
     """Return apt-cacher-ng's settings."""
     return CONFIGURATION.format(
         folder=folder,
         port=port,
         offline=int(offline),
-        gate=gate,
+        proxy=proxy,
         ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
         remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
     )
@@ -137,11 +137,11 @@ def end_with_parent() -> None:
 
 def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> None:
     """Run apt-cacher-ng as long as it is used; one at a time for a folder."""
-    with locked(folder / "supervisor"), Gate(mirrors) as gate:
+    with locked(folder / "supervisor"), Proxy(mirrors) as proxy:
         offline = offline or is_offline(folder, mirrors)
         settings = folder / "configuration"
         settings.mkdir(exist_ok=True)
-        text = configuration(folder, port, offline, mirrors, gate.port)
+        text = configuration(folder, port, offline, mirrors, proxy.port)
         (settings / "acng.conf").write_text(text, encoding="utf-8")
         state = {"state": "offline" if offline else "online", "mirrors": [str(mirror) for mirror in mirrors]}
         (folder / "state").write_text(json.dumps(state), encoding="ascii")
@@ -149,10 +149,10 @@ def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> 
             program = subprocess.Popen(
                 [str(PROGRAM), "-c", str(settings)], stdout=said, stderr=said, preexec_fn=end_with_parent
             )
-        threading.Thread(target=gate.serve_forever, daemon=True).start()  # a process with threads is not to be forked
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()  # a process with threads is not to be forked
         while program.poll() is None:
             time.sleep(1)
-            with locked(folder / "door"):  # nobody comes in while it closes
+            with locked(folder / "users.lock"):  # nobody comes in while it closes
                 if not is_used(folder):
                     program.terminate()
                     program.wait()
@@ -194,7 +194,7 @@ def main() -> None:
         return
     for name in ("kept", "log", "users"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    with locked(folder / "door"):
+    with locked(folder / "users.lock"):
         (folder / "said").touch()
         why = ensure_served(folder, port)
         (folder / "users" / str(playbook())).touch()

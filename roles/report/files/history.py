@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from answers import ENTRY, misfit
+from schemas import ENTRY, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 

@@ -23,12 +23,12 @@ from typing import Any
 
 import history
 import plots
-from answers import STATE, VERIFIED, known, misfit
 from faults import Fault, faults
 from history import Entry
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
+from schemas import STATE, VERIFIED, known, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
@@ -78,8 +78,8 @@ class Row:
         return [fault for fault in self.faults if fault.grave]
 
     @property
-    def mendable(self) -> bool:
-        """Whether site.yml may mend something of it."""
+    def repairable(self) -> bool:
+        """Whether site.yml may repair something of it."""
         return bool(self.failing) or any("make site" in fault.cure for fault in self.faults)
 
     @property

@@ -53,7 +53,7 @@ class Request(socketserver.StreamRequestHandler):
 
     timeout = SECONDS
     disable_nagle_algorithm = True  # else an answer's body waits 40 ms for the receipt of its head
-    server: Gate
+    server: Proxy
 
     def handle(self) -> None:
         """Hand it on, or refuse."""
@@ -91,7 +91,7 @@ class Request(socketserver.StreamRequestHandler):
         return self.rfile.readline(MOST_HEAD)
 
 
-class Gate(socketserver.ThreadingTCPServer):
+class Proxy(socketserver.ThreadingTCPServer):
     """Takes requests at a free port of the loopback, while it is served."""
 
     daemon_threads = True

@@ -15,7 +15,7 @@ import pytest
 
 from tests.classroom.live import LiveRun
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 PASSWORD = "nobody-may-read-this-8d1f"
 
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import gate
 import mirrors
+import proxy
 import pytest
 
 from tests.ports import free_port, free_server
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 SERVE = PROJECT / "roles/apt_cache/files/serve.py"
 
 
@@ -275,4 +275,4 @@ MIRRORS = {mirrors.Mirror("deb.debian.org"), mirrors.Mirror("mirror.school", 808
     ],
 )
 def test_the_address_decides_and_not_the_name(address: str, asked_for: str, allowed: bool) -> None:
-    assert gate.is_allowed(address, mirrors.mirror(asked_for), MIRRORS) == allowed
+    assert proxy.is_allowed(address, mirrors.mirror(asked_for), MIRRORS) == allowed

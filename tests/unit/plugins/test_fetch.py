@@ -15,10 +15,10 @@ import download
 import pytest
 from mirrors import mirror, source_lines
 
+from tests.unit.plugins.test_untrusted import FACTS, PLATFORMS
 from tests.unit.test_mnist_fetch import load
-from tests.unit.test_untrusted import FACTS, PLATFORMS
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
 
 DEB822 = """# Debian

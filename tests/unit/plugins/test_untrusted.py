@@ -17,7 +17,7 @@ from ansible_collections.mynn.pi.plugins.action import pi_facts as action
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 PLATFORMS = yaml.safe_load((PROJECT / "playbooks/group_vars/all/platforms.yml").read_text("utf-8"))["platforms"]
 LIES = """#!/usr/bin/python3
 import sys

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import os
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.modules import repair_dpkg
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 # Name, and what its control file says besides: one of them may be installed for several architectures.
 PACKAGES = {
@@ -290,41 +287,6 @@ def test_foreign_architectures_are_kept(root: Path, pristine: Path) -> None:
     (root / "var/lib/dpkg/arch").write_bytes(ZEROS)
     repair(root, pristine)
     assert (root / "var/lib/dpkg/arch").read_text("ascii").split() == [NATIVE, "armhf"]
-
-
-HOLD = """
-import fcntl, sys, time
-lock = open(sys.argv[1], "a")
-fcntl.lockf(lock, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
-    """A lock that another process holds."""
-    path = tmp_path / "lock"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout
-    assert holder.stdout.readline() == "held\n"
-    yield path, holder
-    holder.kill()
-    holder.wait()
-
-
-def test_a_held_lock_is_waited_for(held: tuple[Path, subprocess.Popen[str]]) -> None:
-    with pytest.raises(TimeoutError, match="lock"), locked(held[0], 0, fcntl.lockf):
-        pass
-
-
-def test_a_lock_left_behind_is_none(held: tuple[Path, subprocess.Popen[str]]) -> None:
-    path, holder = held
-    holder.kill()
-    holder.wait()
-    assert path.exists()
-    with locked(path, 0, fcntl.lockf), path.open("a") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_UN)
 
 
 INDEX = "mirror_debian_dists_trixie_main_binary-armhf_Packages"

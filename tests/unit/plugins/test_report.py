@@ -25,7 +25,7 @@ from history import Entry
 
 from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NOW = time.time()
 HOUR, DAY = 3600, 86400
 NAMED = ["name", "kernel", "machine", "model"]
@@ -348,7 +348,7 @@ def test_a_port_is_open_without_a_knock(pi_state: ModuleType, tmp_path: Path) ->
         f"{head}   0: 00000000:22B8 00000000:0000 0A 0:0\n   1: 0100007F:0016 0100007F:8888 01 0:0\n"
     )
     (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A 0:0\n")
-    assert pi_state.doors() == {8888, 8889}
+    assert pi_state.listening_ports() == {8888, 8889}
 
 
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ansible_collections.mynn.pi.plugins.filter.name_constraints import outside_constraints
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 USUAL = yaml.safe_load((ROOT / "roles/jupyter/defaults/main.yml").read_text())["jupyter_ca_permitted"]
 PLAY = """
 - hosts: all

@@ -10,7 +10,7 @@ import yaml
 
 from ansible_collections.mynn.pi.plugins.callback.update_summary import CallbackModule, line
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 UPDATE: dict[str, Any] = {
     "before": {"release": "12.15", "python": "3.11", "package_count": 260},
     "after": {"release": "13.8", "python": "3.13", "package_count": 301},
