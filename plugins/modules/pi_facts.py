@@ -15,6 +15,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
+from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
 module: pi_facts
@@ -121,23 +122,11 @@ def stale(settings: dict[str, str]) -> list[str]:
     ]
 
 
-def listeners(port: int) -> set[int]:
-    """The user ids of those that listen at that port, for connections from this Pi itself."""
-    owners = set()
-    for table in ("tcp", "tcp6"):
-        path = Path("/proc/net", table)
-        for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else ():
-            fields = line.split()  # number, local address, remote address, state, queues, timer, retransmits, user id
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                owners.add(int(fields[7]))
-    return owners
-
-
-def apt_proxy(port: int | None, trusted: set[int]) -> str:
-    """The address of an apt-cacher-ng at that port, if one answers there, and only those who are trusted listen."""
+def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
+    """The address of an apt-cacher-ng at that port, if one answers there, and its owners are all trusted."""
+    if not port or not owners or owners - trusted:
+        return ""
     try:
-        if not port or not listeners(port) or listeners(port) - trusted:
-            return ""
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return f"http://127.0.0.1:{port}" if b" 406 " in connection.recv(64) else ""
@@ -190,8 +179,9 @@ def main() -> None:
     packages, faults = look(database) if is_debian else ([], [])
     port = module.params["proxy_port"]
     trusted = user_ids("root", account)  # sshd listens there as the account that logged in
-    proxy = apt_proxy(port, trusted)
-    if strangers := listeners(port) - trusted if port else set():
+    owners = listeners().get(port or 0, set())
+    proxy = apt_proxy(port, owners, trusted)
+    if strangers := owners - trusted:
         module.warn(
             f"At port {port} of this Pi listens a program of the user id {min(strangers)}, so apt does not ask there "
             "for packages: it fetches them by itself. End the students' programs (make reset), or restart the Pi."

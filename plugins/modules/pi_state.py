@@ -19,6 +19,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
+from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
 module: pi_state
@@ -261,12 +262,6 @@ def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str
     return found
 
 
-def listening_ports() -> set[int]:
-    """The ports on which somebody listens. They are not knocked at: behind some a server would have to start."""
-    lines = (line.split() for name in ("tcp", "tcp6") for line in text(f"proc/net/{name}").splitlines()[1:])
-    return {int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
-
-
 def main() -> None:
     """Ask, and answer with `state`."""
     module = AnsibleModule(
@@ -278,7 +273,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    listening = listening_ports()
+    open_ports = listeners()  # nobody knocks: behind some, a server would have to start
     pristine = pristine_sums(Path(module.params["pristine"]))
     students = module.params["students"]
     accounts = {account.pw_name: account for account in pwd.getpwall()}
@@ -296,7 +291,7 @@ def main() -> None:
         "throttled": throttled(),
         "pristine": pristine,
         "lessons": {name: lessons_of(accounts[name], pristine) for name in students if name in accounts},
-        "servers": {name: port in listening for port, name in enumerate(students, module.params["port"])},
+        "servers": {name: port in open_ports for port, name in enumerate(students, module.params["port"])},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})
 

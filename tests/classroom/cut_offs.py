@@ -9,7 +9,7 @@ Pi's power is cut as well; in the others the Pi goes on with what it was told. T
 - its next run changes nothing.
 
 A virtual Pi is a container: what its processes had written is there after a cut. What a card loses is not shown here,
-but in test_repair.py and tests/unit/plugins/test_repair_dpkg.py. The table is kept in dist/cut-offs.txt, round by round.
+but in test_repair.py and tests/unit/plugins/test_repair_dpkg.py. The table is kept in dist/cut-offs.txt, by rounds.
 """
 
 from __future__ import annotations

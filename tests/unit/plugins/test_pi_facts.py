@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 from ansible_collections.mynn.pi.plugins.modules import pi_facts
 
 
@@ -36,16 +37,16 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def test_only_who_is_trusted_is_asked_for_packages(port: int) -> None:
     me = os.geteuid()
-    assert pi_facts.listeners(port) == {me}
-    assert pi_facts.apt_proxy(port, {me, 4711}) == f"http://127.0.0.1:{port}"
-    assert pi_facts.apt_proxy(port, {4711}) == ""
+    assert listeners()[port] == {me}
+    assert pi_facts.apt_proxy(port, {me}, {me, 4711}) == f"http://127.0.0.1:{port}"
+    assert pi_facts.apt_proxy(port, {me}, {4711}) == ""
 
 
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert pi_facts.listeners(port) == set()
-    assert pi_facts.apt_proxy(port, {0}) == pi_facts.apt_proxy(None, {0}) == ""
+    assert port not in listeners()
+    assert pi_facts.apt_proxy(port, set(), {0}) == pi_facts.apt_proxy(None, set(), {0}) == ""
 
 
 def test_the_account_that_logged_in_is_trusted() -> None:
@@ -59,3 +60,16 @@ def test_a_kernel_that_cannot_filter_is_noticed(tmp_path: Path, monkeypatch: pyt
     nft.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert pi_facts.nft() is (answer == 0)
+
+
+def test_a_port_is_open_without_a_knock(tmp_path: Path) -> None:
+    """Of Linux's table, the ports where somebody listens, not those where somebody is connected."""
+    table = tmp_path / "net"
+    table.mkdir(parents=True)
+    head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+    rest = "0:0 00:00000000 00000000"
+    (table / "tcp").write_text(
+        f"{head}   0: 00000000:22B8 00000000:0000 0A {rest} 1000\n   1: 0100007F:0016 0100007F:8888 01 {rest} 0\n"
+    )
+    (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A {rest} 0\n")
+    assert listeners(tmp_path) == {8888: {1000}, 8889: {0}}

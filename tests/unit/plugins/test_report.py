@@ -339,18 +339,6 @@ def test_temperature_and_power(pi_state: ModuleType, tmp_path: Path) -> None:
     assert pi_state.throttled() == 0x50005
 
 
-def test_a_port_is_open_without_a_knock(pi_state: ModuleType, tmp_path: Path) -> None:
-    """Of Linux's table, the ports where somebody listens, not those where somebody is connected."""
-    table = tmp_path / "proc/net"
-    table.mkdir(parents=True)
-    head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
-    (table / "tcp").write_text(
-        f"{head}   0: 00000000:22B8 00000000:0000 0A 0:0\n   1: 0100007F:0016 0100007F:8888 01 0:0\n"
-    )
-    (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A 0:0\n")
-    assert pi_state.listening_ports() == {8888, 8889}
-
-
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the student, and limits that process alone")
 
