@@ -98,7 +98,8 @@ def test_settings_that_are_not_in_effect_are_known(
     )
     monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: True)
     (tmp_path / "systemctl").write_text(
-        f"#!/bin/sh\necho LoadState=loaded\necho StateChangeTimestamp={'' if noted is None else f'@{now + noted:.0f}'}\n"
+        "#!/bin/sh\necho LoadState=loaded\n"
+        f"echo StateChangeTimestamp={'' if noted is None else f'@{now + noted:.0f}'}\n"
         f"echo StateChangeTimestampMonotonic={0 if noted is None else (1000 - ago) * 1_000_000}\n"
     )
     (tmp_path / "systemctl").chmod(0o755)
