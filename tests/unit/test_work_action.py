@@ -47,7 +47,7 @@ class Room:
             self.between(verb)
             return pieces.unpack(pieces.pack(self.pi.do(verb, dry=dry, **pieces.unpack(pieces.pack(given)))))
 
-        vars(task)["ask"] = ask
+        task.ask = ask  # type: ignore[method-assign]
         done: dict[str, Any] = getattr(task, verb)()
         return done
 
