@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.classroom.board_measure import memory, time_to_page, wait_for_page
-from tests.classroom.board_room import BoardRoom, use_apt_sources
-from tests.classroom.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
-from tests.classroom.classroom import ROOT, recap
-from tests.classroom.image_room import ImageBuild
-from tests.classroom.power_cuts import Student, come_back, cut
+from tests.benchmarks.board_measure import memory, time_to_page, wait_for_page
+from tests.benchmarks.power_cuts import Student, come_back, cut
+from tests.support.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
+from tests.support.classroom import ROOT, BoardRoom, recap, use_apt_sources
+from tests.support.image_build import ImageBuild
 from tests.virtual import Board, VirtualError
 
 MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook server idle

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
 from tests.virtual.state import SSH_PORT
 
 GOOD, OFF, SLOW, FULL, CLOCK, CARD, SYSTEM, NEW, STRANGER, SMALL = (f"pi-{number:02}" for number in range(1, 11))

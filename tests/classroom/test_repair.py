@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.classroom.classroom import Classroom, recap
 from tests.classroom.test_site import patient_page
+from tests.support.classroom import Classroom, recap
 
 VENV = "/opt/mynn/venv"
 # A package that nothing needs. dpkg is killed in mid-install, as a power cut would do it.

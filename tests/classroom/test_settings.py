@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.conftest import all_files
+from tests.support.classroom import ROOT, Classroom, recap
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
 WRONG = [

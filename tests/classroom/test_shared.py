@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.classroom.classroom import Classroom
 from tests.classroom.conftest import Shared
+from tests.support.classroom import Classroom
 
 
 @pytest.mark.parametrize("harm", ["systemctl disable --now jupyter", "hostname somebody-else"])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, Classroom, recap
 from tests.provisioned.results import load
+from tests.support.classroom import ANSIBLE, Classroom, recap
 
 Verify = Callable[..., set[str]]
 

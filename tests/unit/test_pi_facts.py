@@ -11,12 +11,12 @@ from types import ModuleType
 
 import pytest
 
-from tests.unit.test_first_boot import SYSTEM, load
+from tests.support.programs import ROOT, load
 
 
 @pytest.fixture(scope="module")
 def pi_facts() -> ModuleType:
-    module: ModuleType = load(SYSTEM / "library/pi_facts.py")
+    module: ModuleType = load(ROOT / "roles/system/library/pi_facts.py")
     return module
 
 
