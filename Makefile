@@ -184,8 +184,8 @@ compiler:
 	$(call need,A C compiler for the kernel of the network,gcc $(HEADERS)/Python.h,gcc libc6-dev python3-dev)
 
 card-tools:
-	$(call need,The tools that lay out and compress an SD card,bmaptool mke2fs mkfs.vfat mcopy sfdisk xz,\
-	    bmap-tools dosfstools e2fsprogs fdisk mtools xz-utils)
+	$(call need,The tools that lay out and compress an SD card,bmaptool genimage mke2fs mkfs.vfat mcopy sfdisk xz,\
+	    bmap-tools dosfstools e2fsprogs fdisk genimage mtools xz-utils)
 
 # Linux hands the programs of the Pi to an emulator of its processor.
 image-tools: card-tools

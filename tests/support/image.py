@@ -30,7 +30,7 @@ FILTERS = ("all", "pi0", "pi0w", "pi1")
 
 
 class Image:
-    """An image of two partitions, FAT and ext4, as disk.py makes it or Raspberry Pi OS has it."""
+    """An image of two partitions, FAT and ext4, as roles/image makes it or Raspberry Pi OS has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -212,7 +212,7 @@ def release(
 def main() -> None:
     """Do as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", type=Path, help="the image that disk.py made")
+    parser.add_argument("image", type=Path, help="the image")
     parser.add_argument("dist", type=Path, help="the folder that all files are put into")
     name_of_image(parser)
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")

@@ -1,4 +1,4 @@
-"""A card's image, made of a folder without mounts: roles/image/files/disk.py."""
+"""A card's image, made of a folder without mounts: roles/image/files/disk."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.image import Image, faults
-from tests.support.programs import ROOT, load
+from tests.support.programs import ROOT
 from tests.unit.image.rootfs import CAPABILITY, DAY, EPOCH, LEFT_BEHIND, OLD, OURS, make_root
 
-DISK = ROOT / "roles/image/files/disk.py"
-disk = load(DISK)
+DISK = ROOT / "roles/image/files/disk"
 MIB = 1 << 20
 BOOT, ROOM = 160, 12  # MiB
+MKE2FS = subprocess.run(["mke2fs", "-V"], capture_output=True, text=True, check=False).stderr
 reproducible = pytest.mark.skipif(
-    not disk.reads_tar(), reason="mke2fs before 1.47.1 keeps the times of the build: Debian 13 runs it"
+    [int(number) for number in re.findall(r"\d+", MKE2FS)[1:4]] < [1, 47, 1],
+    reason="mke2fs before 1.47.1 keeps the times of the build: Debian 13 runs it",
 )
 
 
-def make_disk(
-    root: Path, image: Path, *options: str, path: str = os.environ["PATH"]
-) -> subprocess.CompletedProcess[str]:
-    sizes = [f"--boot-mib={BOOT}", f"--room-mib={ROOM}", f"--epoch={EPOCH}"]
-    command = [sys.executable, str(DISK), str(root), str(image), *sizes, *options]
+def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+    command = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
 
 
@@ -45,13 +44,16 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("disk")
+def made() -> Iterator[Made]:
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="disk-", dir=build))  # not in /tmp, which may be a tmpfs
     made = Made(make_root(folder / "root", EPOCH + DAY), folder / "a.img", folder / "boot", folder / "partition")
     done = make_disk(made.root, made.image)
     assert done.returncode == 0, done.stderr
     split(made.image, made.boot, made.partition)
-    return made
+    yield made
+    shutil.rmtree(folder)
 
 
 def split(image: Path, boot: Path, partition: Path) -> None:
@@ -233,10 +235,10 @@ def test_a_pi_zero_would_miss_what_is_missing(made: Made, tmp_path: Path) -> Non
     assert len(found) == 16
 
 
-def refused(root: Path, image: Path, *options: str, path: str = os.environ["PATH"]) -> str:
+def refused(root: Path, image: Path, path: str = os.environ["PATH"]) -> str:
     """Return the one line that it says, and see that it left nothing."""
     before = sorted(image.parent.iterdir())
-    done = make_disk(root, image, *options, path=path)
+    done = make_disk(root, image, path)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert sorted(image.parent.iterdir()) == before
@@ -246,10 +248,9 @@ def refused(root: Path, image: Path, *options: str, path: str = os.environ["PATH
 def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> None:
     image = tmp_path / "c.img"
     assert "is no finished root" in refused(tmp_path, image)
-    assert "multiple of 4" in refused(made.root, image, "--boot-mib=30")
     tools = tmp_path / "tools"
     tools.mkdir()
-    assert "apt install dosfstools e2fsprogs fdisk mtools" in refused(made.root, image, path=str(tools))
+    assert "apt install genimage mtools" in refused(made.root, image, path=str(tools))
     root = tmp_path / "root"
     subprocess.run(["cp", "--archive", made.root, root], check=True)
     link = root / "boot/firmware/link"
@@ -258,7 +259,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> 
     link.unlink()
     with link.open("wb") as file:
         file.truncate(200 * MIB)
-    assert "mcopy" in refused(root, image)
+    assert "Disk full" in refused(root, image)
 
 
 def test_a_failure_leaves_the_earlier_image(made: Made, tmp_path: Path) -> None:
@@ -267,8 +268,6 @@ def test_a_failure_leaves_the_earlier_image(made: Made, tmp_path: Path) -> None:
     parts = tmp_path / ".d.img.parts"  # as a killed run leaves it
     parts.mkdir()
     (parts / "root").write_text("half")
-    assert make_disk(made.root, image, "--room-mib=-1").returncode != 0
-    assert image.read_text() == "the earlier one"
     root = tmp_path / "root"
     shutil.copytree(made.root, root, symlinks=True, ignore=shutil.ignore_patterns("fifo"))
     (root / "boot/firmware/link").symlink_to("config.txt")
