@@ -17,10 +17,9 @@ from pathlib import Path
 
 from .card import Card
 from .emulated import Emulated, forwarding
-from .errors import VirtualError
 from .fleet import locked
 from .host import PROJECT
-from .shell import run, stage
+from .shell import VirtualError, run, stage
 from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
