@@ -1,4 +1,4 @@
-"""A root folder in small, with all that a card's image must carry over or leave behind."""
+"""A small root file system, with all that a card's image must carry over or leave behind."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def run(image: Path, dist: Path, *options: str, path: str = os.environ["PATH"]) 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pieces with something in them, in 96 MiB of nothing."""
+    """Three chunks with something in them, in 96 MiB of nothing."""
     path = tmp_path_factory.mktemp("image") / "card.img"
     with path.open("wb") as file:
         for place in (0, 4, 40):
@@ -94,7 +94,6 @@ def dist(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = new_dist(tmp_path_factory.mktemp("release") / "dist")
     done = run(image, path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1] == "Packed: 100 %"
     return path
 
 
