@@ -54,7 +54,7 @@ help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 # The pages of up to ten students a Pi.
-PORTS := $(shell seq -s , 8888 8897)
+PORTS = $(shell seq -s , 8888 8897)
 demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLEET=3, SUITE=bookworm, KIND=vm, OS=raspios)
 	$(call stage,Start virtual Pis,$(VIRTUAL) up --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS) --publish $(PORTS))
 	$(call stage,Run playbooks/site.yml,ansible-playbook -i $(DEMO) playbooks/site.yml)

@@ -49,18 +49,18 @@ class Shared:
         return self.classroom
 
     def whole(self) -> Classroom:
-        """Return the Pis, provisioned: as they are if nothing is wrong with them, else mended, else made anew."""
+        """Return the Pis, provisioned: as they are if nothing is wrong with them, else repaired, else made anew."""
         if self.lost:
             pytest.fail(self.lost, pytrace=False)
         if self.is_whole():
             return self.classroom
-        if not self._mend() and (self._begin().playbook("site").returncode != 0 or not self.is_whole()):
+        if not self._repair() and (self._begin().playbook("site").returncode != 0 or not self.is_whole()):
             self.lost = f"{self.size} fresh virtual Pis could not be provisioned: the first test that failed shows why."
             pytest.fail(self.lost, pytrace=False)
         return self.classroom
 
-    def _mend(self) -> bool:
-        """Mend Pis that are there. Return whether they are whole then."""
+    def _repair(self) -> bool:
+        """Repair Pis that are there. Return whether they are whole then."""
         try:
             if not self.fleet.list():
                 return False

@@ -32,7 +32,7 @@ def three(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet(ten: Classroom) -> Iterator[Fleet]:
-    """Give the fleet to a test that hurts it, and mend it afterwards."""
+    """Give the fleet to a test that hurts it, and repair it afterwards."""
     yield ten.fleet
     ten.fleet.up(10)
 
