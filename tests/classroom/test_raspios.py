@@ -15,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 from tests.virtual.raspios import HOSTNAME, SSID
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.classroom.classroom import Classroom, recap
-from tests.classroom.own_package import root
 from tests.classroom.test_site import patient_page
-from tests.ports import free_port
+from tests.support.classroom import Classroom, recap, root
+from tests.support.ports import free_port
 from tests.virtual.pi import ssh_command
 
 LEAVE_A_KEY = """

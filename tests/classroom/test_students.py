@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.test_site import MOST_TASKS, patient_page, site_counted
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import ROOT, Classroom, recap
 
 STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]

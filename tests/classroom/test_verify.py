@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from results import load
 
-from tests.classroom.classroom import ANSIBLE, Classroom, recap
+from tests.support.classroom import ANSIBLE, Classroom, recap
 
 Verify = Callable[..., set[str]]
 
@@ -44,14 +44,14 @@ def faults(classroom: Classroom, tmp_path: Path) -> Verify:
 
 @contextmanager
 def broken(classroom: Classroom, how: str) -> Iterator[None]:
-    """Break the Pi, and mend it again as the report tells a teacher to: by site.yml."""
+    """Break the Pi, and repair it as the report tells a teacher to: by site.yml."""
     done = classroom.ssh(f"sudo sh -c '{how}'")
     assert done.returncode == 0, f"The Pi could not be broken: {done.stderr}"
     try:
         yield
     finally:
         done = classroom.playbook("site")
-    assert done.returncode == 0, "The Pi could not be mended."
+    assert done.returncode == 0, "The Pi could not be repaired."
 
 
 def test_stopped_service_is_found(classroom: Classroom, faults: Verify) -> None:
@@ -78,7 +78,7 @@ def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
 
 
 def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify) -> None:
-    """site.yml mends it, and keeps the link."""
+    """site.yml repairs it, and keeps the link."""
     home = "/home/student"
     how = f"cp -a {home}/notebooks {home}/mine && mv {home}/notebooks {home}/moved && ln -s mine {home}/notebooks"
     try:

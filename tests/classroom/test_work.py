@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.support.classroom import ROOT, Classroom, recap
 
 FOLDER = "/home/student/notebooks"
 LESSONS = ROOT / "notebooks"

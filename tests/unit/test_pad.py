@@ -22,7 +22,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_play
 
 from mynn import DataError, NeuralNetwork, read_csv
 from mynn.pad import EMPTY, SIDE, Pad
-from tests.classroom.browser import ARGUMENTS, CHROMIUM, run_until
+from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
 from tests.unit.conftest import PROJECT
 
 Strokes = list[list[tuple[float, float]]]

@@ -26,9 +26,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.ports import free_port
 from tests.provisioned.notebook_server import NotebookServer
-from tests.unit.test_first_boot import load
+from tests.support.ports import free_port
+from tests.support.programs import load
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/jupyter"
 PASSWORD = "sunflower7"

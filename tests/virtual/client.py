@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import VirtualError
 from .host import PROJECT, PYTHON
 from .pi import ssh_command
+from .shell import VirtualError
 from .state import State, address_at
 
 
