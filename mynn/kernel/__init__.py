@@ -73,13 +73,13 @@ def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, labels: 
     table = np.ascontiguousarray(table, wih.dtype)
     if rows.dtype == np.uint8:
         rows = rows if rows.strides[1] == 1 else np.ascontiguousarray(rows)
-        places = (_place(rows), ctypes.c_long(rows.strides[0]), None)
+        pixels, apart, inputs = _place(rows), rows.strides[0], None
     else:
         rows = np.ascontiguousarray(rows, wih.dtype)
-        places = (None, ctypes.c_long(0), _place(rows))
+        pixels, apart, inputs = None, 0, _place(rows)
     failed = getattr(_library, f"mynn_{verb}_{name}")(
         *(_place(wih), _place(who), wih.shape[1], wih.shape[0], who.shape[0]),
-        *(*places, _place(table), ctypes.c_long(len(rows)), _place(labels)),
+        *(pixels, ctypes.c_long(apart), inputs, _place(table), ctypes.c_long(len(rows)), _place(labels)),
         *(real(number) if isinstance(number, float) else number for number in more),
     )
     if failed:

@@ -36,7 +36,7 @@ from tests.classroom.board_measure import (
 )
 from tests.classroom.board_room import PATIENTLY, BoardRoom, newest_image, use_apt_sources
 from tests.classroom.classroom import ROOT
-from tests.unit.lessons import MEMORY_MIB
+from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"

@@ -16,7 +16,7 @@ import requests
 from tests.classroom.board_room import BoardRoom
 from tests.classroom.browser import url_of
 from tests.provisioned.notebook_server import NotebookServer
-from tests.unit.lessons import PROBE
+from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
-from tests.unit.test_network import book_step, squash
+from tests.unit.mynn.test_network import book_step, squash
 
 
 @pytest.fixture(scope="module")

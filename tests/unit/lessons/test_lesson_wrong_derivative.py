@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
-from tests.unit.test_network import squash
+from tests.unit.mynn.test_network import squash
 
 # Rule, learning rate, mean accuracy, how far from it three seeds' mean may be.
 BANDS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mynn import Examples, mnist, read_csv
+from mynn import DataError, Examples, mnist, read_csv
 from mynn.arrays import Bytes
 
 COUNT = 2300
@@ -89,7 +89,7 @@ def test_a_csv_that_has_changed_is_parsed_anew(path: Path, monkeypatch: pytest.M
     assert same(read_csv(path), read_csv(path)) and len(calls) == 3
     assert len(beside(path)) == 1
     path.unlink()
-    with pytest.raises(mnist.DataError, match="no such file"):
+    with pytest.raises(DataError, match="no such file"):
         read_csv(path)
 
 
@@ -113,7 +113,7 @@ def test_no_file_that_is_cut_off_or_of_another_kind_is_believed(path: Path, monk
     whole, time = npy.read_bytes(), path.stat().st_mtime_ns
     head = len(whole) - 785 * COUNT
 
-    def put(content: bytes) -> None:
+    def put(content: bytes | bytearray) -> None:
         npy.write_bytes(content)
         os.utime(npy, ns=(time, time))
 
