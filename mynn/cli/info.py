@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mynn import __version__, kernel
@@ -68,6 +67,8 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)  # from the package's metadata: importing scipy takes a Pi Zero seconds
     except PackageNotFoundError:
