@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
-        kept = "; run it again, and it goes on from there" if options.verb == "experiment" else ""
+        kept = "; run it again to resume" if options.verb == "experiment" else ""
         print(f"\nmynn {options.verb}: stopped{kept}", file=sys.stderr)
         return STOPPED
     return code

@@ -30,7 +30,7 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser(
         "experiment",
         help="train many networks and compare them",
-        description="Train many networks. What is done is kept in the folder, so one that was cut off goes on.",
+        description="Train many networks. Finished runs are kept in the folder, so an interrupted experiment resumes.",
     )
     kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
 
@@ -51,11 +51,20 @@ def add(verbs: Any) -> None:
     one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
     one.add_argument("--hidden", type=positive, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
     one.add_argument("--rate", type=float, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
-    one.add_argument("--angle", type=float, nargs="+", default=[0.0], metavar="A", help="degrees each way (0)")
+    one.add_argument(
+        "--angle",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="A",
+        help="rotate digits by so many degrees each way (0)",
+    )
     one.add_argument("--rule", choices=RULES, nargs="+", default=["book"], help="how the layers learn (book)")
-    one.add_argument("--epochs", type=positive, default=1, metavar="N", help="times over (%(default)s)")
+    one.add_argument(
+        "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
+    )
     one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks of each kind (%(default)s)")
-    one.add_argument("--examples", type=positive, metavar="N", help="learn from the first N digits only")
+    one.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
 
     for name, text in (
         ("record", "As far as this network goes, three times over (a quarter of an hour on a PC)."),
@@ -66,7 +75,7 @@ def add(verbs: Any) -> None:
         one.add_argument(
             "--held-out",
             action="store_true",
-            help="learn without the last 5,000 training digits and be tested on those: for choosing",
+            help="train without the last 5,000 training digits and test on those: for choosing settings",
         )
 
 
@@ -74,12 +83,14 @@ def _add_bench(verbs: Any) -> None:
     verb = verbs.add_parser(
         "bench",
         parents=[data_option()],
-        help="say how long one example takes, in the book's way and in others",
+        help="measure how long one example takes, in the book's way and in others",
         description="Train one epoch in each way, with one thread: about two minutes on a PC. On a Pi Zero the "
         "book's loop alone takes an hour for that, so give --quick.",
     )
-    verb.add_argument("--examples", type=positive, default=60_000, metavar="N", help="digits (%(default)s)")
-    verb.add_argument("--quick", action="store_const", dest="examples", const=1000, help="1000 digits only")
+    verb.add_argument(
+        "--examples", type=positive, default=60_000, metavar="N", help="train on so many digits (%(default)s)"
+    )
+    verb.add_argument("--quick", action="store_const", dest="examples", const=1000, help="train on 1000 digits")
     verb.add_argument(
         "--hidden", type=positive, nargs="+", default=[50, 100, 200], metavar="N", help="hidden nodes (50 100 200)"
     )

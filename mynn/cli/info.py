@@ -25,10 +25,10 @@ def add(verbs: Any) -> None:
         description="Train for about a minute (on a Pi Zero) on real digits and test the network. "
         "The exit code is 0 when its accuracy clears the bar, 1 when not, 2 when the data is missing or bad.",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of the first weights (%(default)s)")
+    verb.add_argument("--seed", type=int, default=0, help="seed of the first weights (%(default)s)")
     verb.set_defaults(run=_smoke)
 
-    verb = verbs.add_parser("info", parents=[data_option()], help="say what this computer has for mynn")
+    verb = verbs.add_parser("info", parents=[data_option()], help="show what this computer has for mynn")
     verb.set_defaults(run=_info)
 
 

@@ -47,7 +47,7 @@ def add(verbs: Any) -> None:
         help="ask a network backwards: draw what it takes for a digit",
         description="Draw what a network takes for each digit, into a PNG; one that is there already is replaced.",
     )
-    verb.add_argument("--label", type=int, choices=range(LABELS), action="append", help="only this one (all ten)")
+    verb.add_argument("--label", type=int, choices=range(LABELS), action="append", help="draw this one only (all ten)")
     verb.add_argument("--save", type=picture_name, required=True, metavar="PICTURE.png")
     verb.set_defaults(run=_backquery)
 
@@ -58,9 +58,15 @@ def add(verbs: Any) -> None:
         description="Test a network without some of its hidden nodes, chosen at random, on the test set.",
     )
     verb.add_argument(
-        "--remove", type=whole, nargs="+", metavar="N", help="so many nodes (none, a tenth, two tenths ... nine)"
+        "--remove",
+        type=whole,
+        nargs="+",
+        metavar="N",
+        help="how many nodes to remove (none, a tenth, two tenths ... nine)",
     )
-    verb.add_argument("--seeds", type=positive, default=5, metavar="N", help="so many choices each (%(default)s)")
+    verb.add_argument(
+        "--seeds", type=positive, default=5, metavar="N", help="random choices of the nodes (%(default)s)"
+    )
     verb.add_argument("--examples", type=positive, metavar="N", help="test on the first N digits only")
     verb.add_argument("--save", type=picture_name, metavar="PICTURE.png", help="draw the curve into this PNG")
     verb.set_defaults(run=_damage)

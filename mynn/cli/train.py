@@ -27,12 +27,14 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--hidden", type=positive, default=50, metavar="N", help="hidden nodes (%(default)s)")
     verb.add_argument("--rate", type=float, default=0.1, help="learning rate (%(default)s)")
-    verb.add_argument("--epochs", type=positive, default=1, metavar="N", help="times over (%(default)s)")
+    verb.add_argument(
+        "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
+    )
     verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
     verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
-    verb.add_argument("--seed", type=int, default=0, help="of the first weights and the orders (%(default)s)")
-    verb.add_argument("--examples", type=positive, metavar="N", help="learn from the first N digits only")
-    verb.add_argument("--save", type=Path, metavar="FILE", help="keep the network in this file")
+    verb.add_argument("--seed", type=int, default=0, help="seed of the first weights and of the orders (%(default)s)")
+    verb.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
+    verb.add_argument("--save", type=Path, metavar="FILE", help="save the network to this file")
     verb.set_defaults(run=_train)
 
     verb = verbs.add_parser("test", parents=[data_option()], help="test a saved network on the whole test set")

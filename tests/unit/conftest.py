@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import ansible.module_utils
@@ -26,17 +25,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # start after this, and find it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty folder for mynn's caches: what a test reads is not to stay in the home of whoever runs it."""
-    folder = tmp_path_factory.mktemp("caches")
-    with pytest.MonkeyPatch.context() as patch:
-        plots = Path.home() / ".cache/matplotlib"
-        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(plots)))  # it takes seconds to fill
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -157,4 +157,4 @@ def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: 
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - asked < 10  # 40 epochs of 400 nodes take a minute
     assert process.returncode == 130
-    assert said == "\nmynn experiment: stopped; run it again, and it goes on from there\n"
+    assert said == "\nmynn experiment: stopped; run it again to resume\n"

@@ -67,6 +67,20 @@ def test_networks_and_examples_of_any_kind(sizes: tuple[int, int, int], kind: st
     assert quick.predict(zip(inputs, labels, strict=True)).tolist() == [plain.query(one).argmax() for one in inputs]
 
 
+@pytest.mark.parametrize("rows", [np.s_[:, 1:], np.s_[::-1, 1:], np.s_[:, :0:-1], np.s_[::2, 1::3]])
+def test_pixels_may_lie_apart(rows: tuple[slice, slice]) -> None:
+    """As in an .npy, where each row begins with its label; and a whole number is a learning rate too."""
+    some = np.random.default_rng(4).integers(0, 256, (40, 51)).astype(np.uint8)[rows]
+    labels = np.arange(len(some), dtype=np.uint8) % 10
+    apart, together = (NeuralNetwork(some.shape[1], 7, 10, 1, seed=2) for _ in range(2))
+    apart.fit(Examples(labels, some))
+    together.fit(Examples(labels, some.copy()))
+    assert (
+        max(differences(apart, together)) == 0 < max(differences(apart, NeuralNetwork(some.shape[1], 7, 10, 1, seed=2)))
+    )
+    assert apart.predict(Examples(labels, some)).tolist() == [int(apart.query(scale(one)).argmax()) for one in some]
+
+
 def test_single_precision_learns_as_well(training: Examples, testing: Examples) -> None:
     double, single = (NeuralNetwork(784, 50, 10, 0.1, seed=1, dtype=dtype) for dtype in (np.float64, np.float32))
     double.fit(training)
