@@ -137,7 +137,7 @@ def _keep(path: Path, rows: Bytes, changed: int) -> None:
         os.fsync(file.fileno())
         os.fchmod(file.fileno(), path.stat().st_mode & 0o666)
         os.utime(file.name, ns=(changed, changed))
-        Path(file.name).replace(f"{path}.npy")  # and that it is gone from its first name is no error worth telling
+        Path(file.name).replace(f"{path}.npy")  # closing then finds nothing to delete, an OSError too
 
 
 def _parsed(path: Path, limit: int | None) -> tuple[Bytes, bool]:

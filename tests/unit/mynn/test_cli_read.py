@@ -1,4 +1,4 @@
-"""The verbs that ask a network which was kept: read, dream and damage."""
+"""The verbs that ask a saved network: read, backquery (once called dream) and damage."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def test_one_bad_picture_does_not_hide_the_others(pictures: list[str], capsys: p
 
 def test_without_a_network_each_verb_says_how_to_come_by_one(folder: Path, mnist: Path, complaint: Complaint) -> None:
     Path("my_network.npz").unlink()
-    for verb, *rest in (["read", "0.png"], ["dream", "--save", "dream.png"], ["damage", "--data", str(mnist)]):
+    for verb, *rest in (["read", "0.png"], ["backquery", "--save", "dream.png"], ["damage", "--data", str(mnist)]):
         said = complaint(verb, *rest)
         assert said.startswith(f"mynn {verb}: my_network.npz: there is no such file")
         assert "`mynn train --save my_network.npz`" in said
@@ -117,10 +117,10 @@ def test_without_a_network_each_verb_says_how_to_come_by_one(folder: Path, mnist
     assert not Path("dream.png").exists()
 
 
-def test_dream_draws_ten_digits_or_one(
+def test_backquery_draws_ten_digits_or_one(
     folder: Path, trained: NeuralNetwork, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["dream", "--save", "ten.png", "--json"]) == 0
+    assert main(["backquery", "--save", "ten.png", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["labels"], result["saved"]) == (list(range(10)), "ten.png")
     assert main(["dream", "--label", "3", "--save", "one.PNG"]) == 0
@@ -179,7 +179,7 @@ def test_damage_that_cannot_be_is_one_sentence(folder: Path, mnist: Path, compla
 def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path, complaint: Complaint) -> None:
     letter = Path("letter.png")
     letter.write_text("a letter under a wrong name")
-    for verb in (["dream"], ["damage", "--data", str(mnist)]):
+    for verb in (["backquery"], ["damage", "--data", str(mnist)]):
         assert "letter.png: this file is there already and is no PNG picture" in complaint(
             *verb, "--save", "letter.png"
         )
@@ -188,13 +188,13 @@ def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path
         assert "folder.png: the picture cannot be saved here (is a directory)" in complaint(
             *verb, "--save", "folder.png"
         )
-    for name in ("dream", "damage"):
+    for name in ("backquery", "damage"):
         with pytest.raises(SystemExit, match="2"):
             main([name, "--save", "notes.txt"])
     assert letter.read_text() == "a letter under a wrong name"
 
     Image.new("L", (5, 5)).save("old.png")
-    assert main(["dream", "--save", "old.png"]) == 0
+    assert main(["backquery", "--save", "old.png"]) == 0
     with Image.open("old.png") as picture:
         assert picture.width > 100
     assert not list(Path().glob("*.part"))
@@ -205,7 +205,7 @@ def test_a_disk_without_room_leaves_the_old_picture(folder: Path, complaint: Com
     old = Path("old.png").read_bytes()
     Path("old.png.part").symlink_to("/dev/full")
     assert "old.png: the picture cannot be saved here (no space left on device)" in complaint(
-        "dream", "--save", "old.png"
+        "backquery", "--save", "old.png"
     )
     assert Path("old.png").read_bytes() == old
     assert not os.path.lexists("old.png.part")

@@ -1,5 +1,4 @@
 import csv
-import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def holds(examples: Examples, rows: list[list[str]]) -> bool:
     )
 
 
-def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path, way: str) -> None:
+def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path) -> None:
     path = tmp_path / "without an npy.csv"
     shutil.copy(mnist / "mnist_test.csv", path)
     with path.open(newline="") as file:
@@ -43,13 +42,13 @@ def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path, way:
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 100, 103])
-def test_any_number_of_lines_is_read(tmp_path: Path, count: int, way: str) -> None:
+def test_any_number_of_lines_is_read(tmp_path: Path, count: int) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(count)
     path.write_text(text_of(rows))
     assert holds(read_csv(path), rows)
 
 
-def test_harmless_differences_are_read_all_the_same(tmp_path: Path, way: str) -> None:
+def test_harmless_differences_are_read_all_the_same(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(53)
     for text in (
         text_of(rows).removesuffix("\n"),  # an editor without a last newline
@@ -61,7 +60,7 @@ def test_harmless_differences_are_read_all_the_same(tmp_path: Path, way: str) ->
         assert holds(read_csv(path), rows)
 
 
-def test_a_limit_reads_no_further(tmp_path: Path, way: str) -> None:
+def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", some_rows(60)
     path.write_text(text_of(rows) + "a line that is bad\n")
     for limit in (1, 50, 60):
@@ -95,7 +94,7 @@ BAD: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("line", [1, 50, 51])
-def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: int, way: str) -> None:
+def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: int) -> None:
     spoil, reason = BAD[kind]
     path, rows = tmp_path / "digits.csv", some_rows(60)
     rows[line - 1] = spoil(rows[line - 1])
@@ -134,7 +133,7 @@ def plainly(text: bytes) -> list[list[int]] | None:
     return rows
 
 
-def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path, way: str) -> None:
+def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path) -> None:
     """The quick way and the careful way together accept just what the simplest way does."""
     path, random = tmp_path / "digits.csv", np.random.default_rng(8)
     whole = text_of(some_rows(4)).encode()
@@ -157,8 +156,7 @@ def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path, way: str) -> N
     assert 100 < sum(verdicts) < 400
 
 
-@pytest.mark.parametrize("kernel", ["on", "off"])
-def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path, kernel: str) -> None:
+def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path) -> None:
     """Less than 60 MiB above Python and numpy, at the peak, the network's code included; then from the .npy."""
     program = """if True:
         import sys, numpy
@@ -172,10 +170,9 @@ def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path, kernel
     """
     shutil.copy(mnist / "mnist_train.csv", tmp_path)
     command = [sys.executable, "-c", program, str(tmp_path / "mnist_train.csv")]
-    environment = {**os.environ, "MYNN_KERNEL": kernel}
 
     def peak() -> float:
-        run = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         count, mib = run.stdout.split()
         assert int(count) == 60_000
         return float(mib)
