@@ -35,7 +35,7 @@ from tests.benchmarks.board_measure import (
 )
 from tests.benchmarks.site import STRATEGIES, Run, say, site
 from tests.support.classroom import PATIENTLY, ROOT, BoardRoom, newest_image, use_apt_sources
-from tests.unit.lessons import MEMORY_MIB
+from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
@@ -44,7 +44,7 @@ REAL, COMPILED = "the book's loop", "mynn, compiled"
 NIGHT = """
 import dataclasses, pathlib, tempfile, time
 from mynn import mnist_folder, read_csv
-from mynn.record import OVERNIGHT, train
+from mynn.experiments.record import OVERNIGHT, train
 some, all_of_it = read_csv(mnist_folder() / "mnist_train.csv", limit=6_000), 60_000 * OVERNIGHT.epochs
 began = time.perf_counter()
 train(dataclasses.replace(OVERNIGHT, epochs=1), 0, some, pathlib.Path(tempfile.mkdtemp()), lambda done, total: None)
@@ -125,13 +125,12 @@ def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board
         ratio = f"{times[REAL] / microseconds:.0f} times"
         wanted = ">= 100 times" if way == COMPILED else ""
         table.add(f"one example, 50 hidden, {way}: {clock}", f"{microseconds:.0f} us, {ratio}", wanted)
-    caches = "/srv/mynn/mnist/*.cache"
+    parsed = "/srv/mynn/mnist/*.npy"
     for run, most, before, after in (
         ("first run", "< 60 s", "true", "true"),
         ("once more", "< 40 s", "true", "true"),
-        ("the CSV parsed", "", f"sudo mv {caches} /srv/mynn", f"sudo mv /srv/mynn/*.cache {Path(caches).parent}"),
+        ("the CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
     ):
-        as_student(room, "rm -rf ~/.cache/mynn")
         room.asked(before)
         command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
         began = time.monotonic()

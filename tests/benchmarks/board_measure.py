@@ -16,7 +16,7 @@ import requests
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
 from tests.support.classroom import BoardRoom
-from tests.unit.lessons import PROBE
+from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
 

@@ -148,10 +148,10 @@ def pictures(cells: Locator) -> list[str]:
 
 
 def learn_to_read(page: Page, room: Room, folder: str, picture: str, patience: float = 10 * MINUTES) -> None:
-    """All cells of the lesson run, on the full MNIST, and nine digits in ten are read rightly."""
+    """All cells of the lesson run, on the full MNIST, and nine digits in ten are recognised."""
     cells = run_all(page, url_of(room), f"{folder}/{READING}", patience)
-    told = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits read rightly")
+    told = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
     take_screenshot(page, room, picture, told)
-    accuracy = re.search(r"([0-9.]+)% of 10000 digits read rightly", told.inner_text())
+    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", told.inner_text())
     assert accuracy and float(accuracy[1]) > 90, told.inner_text()
     assert len(set(pictures(cells))) >= 5
