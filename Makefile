@@ -152,6 +152,13 @@ lint: .venv/ready  ## what can be said of the code without running it
 	ruff format --check
 	mypy
 
+.PHONY: docs
+docs: .venv/ready  ## the manual as web pages: build/docs/index.html (LINKCHECK=1: asks other sites whether its links are right)
+	sphinx-build -q -E -W --keep-going -b html docs build/docs
+	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
+
+lint: docs
+
 bench: .venv/ready  ## how long a run takes, and how it grows with the fleet
 	python -m tests.classroom.bench
 
