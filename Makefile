@@ -149,6 +149,13 @@ lint: .venv/ready  ## Check the code without running it
 	ruff format --check
 	mypy
 
+.PHONY: docs
+docs: .venv/ready  ## Build the manual as web pages: build/docs/index.html (LINKCHECK=1: check links to other sites too)
+	sphinx-build -q -E -W --keep-going -b html docs build/docs
+	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
+
+lint: docs
+
 bench: .venv/ready  ## Measure how long a run takes and how that grows with the fleet: dist/bench.txt
 	python -m tests.benchmarks.site
 

@@ -32,6 +32,7 @@ LOCKED = [
     "/files/part2_neural_network_mnist_data.ipynb",
     "/tree",
     "/lab",
+    "/manual/",
 ]
 
 # What a student's program might try. It prints what it managed to do.
@@ -220,6 +221,13 @@ def test_right_password_opens(pi: Pi, stranger: NotebookServer) -> None:
     assert stranger.sign_in(pi.settings.password), "The password that this computer keeps for it is refused."
     names = [item["name"] for item in stranger.get("/api/contents")["content"]]
     assert any(name.endswith(".ipynb") for name in names), f"There is no lesson to be seen, only: {', '.join(names)}"
+
+
+def test_manual_is_shown(student: NotebookServer) -> None:
+    """It shows the manual, without the Internet."""
+    page = student.ask("GET", "/manual/")
+    assert page.status_code == 200, f"The manual at /manual/ answers with status {page.status_code}."
+    assert "mynn-pi" in page.text, "What it shows at /manual/ is not the manual."
 
 
 def test_nothing_without_signing_in(stranger: NotebookServer) -> None:
