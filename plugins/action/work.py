@@ -198,7 +198,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _look(self, known: dict[str, Path]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
         """Return what `_fetch_all` does, without fetching anything."""
-        sums, new, left = {}, {}, {}
+        sums: dict[str, str] = {}
+        new: dict[str, int] = {}
+        left: dict[str, str] = {}
         for student in self.asked["students"]:
             files, lost = self.list_work(student)
             for word, file in files.items():

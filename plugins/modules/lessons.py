@@ -123,10 +123,10 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dic
         return changes + [(f"{folder / name} absent", f"{folder / name} {sha256(lessons[name])}") for name in lessons]
     changes += open_folder(folder, dry)
     places = {folder}
-    for place in sorted({(folder / name).parent for name in lessons} - places):
-        if may_be_folder(place):
-            changes += open_folder(place, dry)
-            places.add(place)
+    for within in sorted({(folder / name).parent for name in lessons} - places):
+        if may_be_folder(within):
+            changes += open_folder(within, dry)
+            places.add(within)
     known_of_any = set(itertools.chain(*memory.known.values()))
     for rest in [rest for place in places for rest in leftovers(place)]:
         if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest) in known_of_any:

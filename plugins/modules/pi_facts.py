@@ -107,19 +107,31 @@ def has_key(account: str) -> bool:
 
 
 def stale(settings: dict[str, str]) -> list[str]:
-    """Those of the units whose newest settings are not in effect: a run was cut off before it restarted them."""
+    """Those of the units whose newest settings are not in effect: a run was cut off before it restarted them.
+
+    A Pi's clock may be in the past at each boot, so a unit's start is also reckoned back from now. What was written in
+    the future was written before this boot.
+    """
     written = {unit: Path(path).stat().st_ctime for unit, path in settings.items() if Path(path).exists()}
     if not written or not Path("/run/systemd/system").is_dir():
         return []
-    query = ["systemctl", "show", "--timestamp=unix", "--property=LoadState,StateChangeTimestamp", *written]
+    wanted = "LoadState,StateChangeTimestamp,StateChangeTimestampMonotonic"
+    query = ["systemctl", "show", "--timestamp=unix", f"--property={wanted}", *written]
     answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     states = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.split("\n\n")]
     return [
         unit
         for (unit, then), state in zip(written.items(), states, strict=True)
-        # Whole seconds, as systemctl gives them. What was never started has an empty time.
-        if state["LoadState"] == "loaded" and int(then) > int(state["StateChangeTimestamp"].strip("@") or 0)
+        if state["LoadState"] == "loaded" and started(state) < then and (then <= time.time() or not started(state))
     ]
+
+
+def started(state: dict[str, str]) -> float:
+    """When a unit was started or reloaded, at the latest; 0 where it never was."""
+    # Whole seconds, as systemctl gives them. What was never started has an empty time.
+    noted = int(state["StateChangeTimestamp"].strip("@") or 0)
+    ago = time.clock_gettime(time.CLOCK_MONOTONIC) - int(state["StateChangeTimestampMonotonic"]) / 1e6
+    return max(noted + 1, time.time() - ago) if noted else 0
 
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:

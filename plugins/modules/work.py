@@ -336,7 +336,8 @@ def do(
 
     def listed() -> dict[str, Any]:
         try:
-            return let(lambda _: list_work(home, lessons, given["largest"], given["limit"]), "list")
+            found: dict[str, Any] = let(lambda _: list_work(home, lessons, given["largest"], given["limit"]), "list")
+            return found
         except FileNotFoundError:
             return {"files": {}, "lessons": {}, "left": {}}
         except PermissionError:

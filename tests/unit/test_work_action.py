@@ -47,7 +47,7 @@ class Room:
             self.between(verb)
             return pieces.unpack(pieces.pack(self.pi.do(verb, dry=dry, **pieces.unpack(pieces.pack(given)))))
 
-        task.ask = ask
+        vars(task)["ask"] = ask
         done: dict[str, Any] = getattr(task, verb)()
         return done
 

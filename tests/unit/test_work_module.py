@@ -18,8 +18,8 @@ import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import first_day as first_day_
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import BESIDE
-from ansible_collections.mynn.pi.plugins.modules import work
-from tests.unit.test_lessons_module import STUDENT, lessons
+from ansible_collections.mynn.pi.plugins.modules import lessons, work
+from tests.unit.test_lessons_module import STUDENT
 
 LARGEST = 1000
 LIMIT = 5000

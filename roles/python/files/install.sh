@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make or mend the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP
+# Make or repair the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP
 # The stamp is written last, so a run that was cut off is taken up again by the next. It points to the environment's
 # interpreter: where that is gone, the stamp does not exist either.
 set -eu

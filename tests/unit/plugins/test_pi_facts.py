@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +74,34 @@ def test_a_port_is_open_without_a_knock(tmp_path: Path) -> None:
     )
     (table / "tcp6").write_text(f"{head}   0: {'0' * 32}:22B9 {'0' * 32}:0000 0A {rest} 0\n")
     assert listeners(tmp_path) == {8888: {1000}, 8889: {0}}
+
+
+@pytest.mark.parametrize(
+    ("written", "noted", "ago", "is_stale"),
+    [
+        (-100, -200, 200, True),  # a run was cut off between the change and the restart
+        (-100, -50, 50, False),
+        (-100, -100_000, 50, False),  # at this boot, the clock was in the past until it was set
+        (+100_000, -200, 200, False),  # and it is so still
+        (-100, -95, 110, False),  # the clock was set back since
+        (-100, None, 0, True),  # it never ran
+    ],
+)
+def test_settings_that_are_not_in_effect_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int, noted: int | None, ago: int, is_stale: bool
+) -> None:
+    settings = tmp_path / "settings"
+    settings.touch()
+    now = settings.stat().st_ctime - written
+    monkeypatch.setattr(
+        pi_facts, "time", SimpleNamespace(time=lambda: now, clock_gettime=lambda _: 1000, CLOCK_MONOTONIC=1)
+    )
+    monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: True)
+    (tmp_path / "systemctl").write_text(
+        "#!/bin/sh\necho LoadState=loaded\n"
+        f"echo StateChangeTimestamp={'' if noted is None else f'@{now + noted:.0f}'}\n"
+        f"echo StateChangeTimestampMonotonic={0 if noted is None else (1000 - ago) * 1_000_000}\n"
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert pi_facts.stale({"a.service": str(settings)}) == (["a.service"] if is_stale else [])
