@@ -29,7 +29,7 @@ reproducible = pytest.mark.skipif(
 
 
 def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
-    command = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
+    command: list[str | Path] = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
 
 
