@@ -29,7 +29,7 @@ reproducible = pytest.mark.skipif(
 
 
 def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
-    command = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
+    command: list[str | Path] = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
 
 
@@ -47,7 +47,7 @@ class Made:
 def made() -> Iterator[Made]:
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="disk-", dir=build))  # not in /tmp, which may be a tmpfs
+    folder = Path(tempfile.mkdtemp(prefix="a disk-", dir=build))  # not in /tmp, which may be a tmpfs
     made = Made(make_root(folder / "root", EPOCH + DAY), folder / "a.img", folder / "boot", folder / "partition")
     done = make_disk(made.root, made.image)
     assert done.returncode == 0, done.stderr
@@ -131,7 +131,7 @@ def test_hard_links_pipes_and_attributes_are_kept(made: Made) -> None:
         ("usr/bin/ping", "security.capability", CAPABILITY),
         ("srv", "user.note", b"for the class"),
     ):
-        image.debugfs(f"ea_get -f {value} /{path} {name}")
+        image.debugfs(f'ea_get -f "{value}" /{path} {name}')
         assert value.read_bytes() == expected
 
 

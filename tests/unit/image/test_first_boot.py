@@ -607,7 +607,7 @@ def test_a_file_that_was_thrown_away_comes_back_without_the_passwords(card: Card
     card.boot()
     (card.root / "boot/firmware/this-pi.txt").unlink()
     announce(card)
-    assert card.said("Password").startswith("not known any more")
+    assert card.said("Password").startswith("no longer known")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_both_partitions_become_one_folder(image: Path, tmp_path: Path, packed: 
     ("total", "contents", "sentence"),
     [
         ("0" * 64, b"x" * 4096, "it is another file, or a damaged one"),
-        ("", b"x" * 4096, "has not the two partitions of Raspberry Pi OS"),
+        ("", b"x" * 4096, "does not have the two partitions of Raspberry Pi OS"),
         ("", None, "there is no image"),
     ],
 )
