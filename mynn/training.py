@@ -17,7 +17,7 @@ Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
 Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
-_STACKED = 1000  # examples gathered at once, where they do not lie together already
+_STACKED = 1000  # examples copied at a time, where they are not an array already
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
 
