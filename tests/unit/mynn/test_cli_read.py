@@ -180,9 +180,7 @@ def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path
     letter = Path("letter.png")
     letter.write_text("a letter under a wrong name")
     for verb in (["backquery"], ["damage", "--data", str(mnist)]):
-        assert "letter.png: this file exists and is not a PNG picture" in complaint(
-            *verb, "--save", "letter.png"
-        )
+        assert "letter.png: this file exists and is not a PNG picture" in complaint(*verb, "--save", "letter.png")
         assert "there is no such folder" in complaint(*verb, "--save", "nowhere/a.png")
         Path("folder.png").mkdir(exist_ok=True)
         assert "folder.png: the picture cannot be saved here (is a directory)" in complaint(
