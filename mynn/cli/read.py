@@ -152,7 +152,7 @@ def _damage(options: argparse.Namespace) -> int:
         print(json.dumps({"hidden": hidden, "tested": len(testing), "seeds": options.seeds, "rows": rows}))
         return OK
     print(f"{hidden} hidden nodes, {len(testing)} digits, {options.seeds} choices of the nodes that are removed:\n")
-    print("removed   recognised   standard deviation")
+    print("removed     recognised   standard deviation")
     for step, mean, sd in zip(steps, means, spreads, strict=True):
         print(f"{step:>7} {mean:>14.2%} {sd:>20.2%}")
     return OK
