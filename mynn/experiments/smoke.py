@@ -46,7 +46,7 @@ def smoke(folder: Path, seed: int, say: Callable[[str], None]) -> SmokeResult:
     start = time.monotonic()
     training = _first(folder / "mnist_train.csv", EXAMPLES)
     testing = _first(folder / "mnist_test.csv", TESTED)
-    say(f"read {EXAMPLES} digits to train on and {TESTED} to be tested on")
+    say(f"read {EXAMPLES} digits to train on and {TESTED} to test on")
 
     network = NeuralNetwork(PIXELS, HIDDEN_NODES, LABELS, LEARNING_RATE, seed=seed)
     network.fit(
