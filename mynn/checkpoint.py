@@ -62,4 +62,4 @@ def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
 
 
 def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:
-    return NetworkFileError(f"{path}: no network can be read from here, since {reason}; save one anew")
+    return NetworkFileError(f"{path}: no network can be read from here, since {reason}; save it again")

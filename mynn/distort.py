@@ -19,7 +19,7 @@ BACKGROUND = 0.01  # the input of a pixel without ink
 TOGETHER = 20  # digits that are distorted alike
 
 _WHOLE = 1 << 16  # shares as whole numbers: a Pi Zero under Debian has quick arithmetic for nothing else
-_BLOCK = 500  # pictures at once, to stay small
+_BLOCK = 500  # pictures at a time, to save memory
 _MIDDLE = (SIDE - 1) / 2
 
 
@@ -83,7 +83,7 @@ class Distortion:
     def where(self, random: np.random.Generator) -> Floats:
         """Draw a distortion: return where in the old picture each pixel of the new one comes from, shape (2, 784)."""
         matrix = _rotation_matrix(random.uniform(-self.rotation, self.rotation))
-        matrix[1] += random.uniform(-self.shear, self.shear) * matrix[0]  # what is higher comes from farther aside
+        matrix[1] += random.uniform(-self.shear, self.shear) * matrix[0]  # the higher, the farther to the side
         matrix *= random.uniform(1 - self.scaling, 1 + self.scaling, (2, 1))
         whole = _places(matrix) + random.uniform(-self.shift, self.shift, (2, 1))
 

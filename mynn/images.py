@@ -31,14 +31,14 @@ FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still b
 SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
 PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
 
-_NOTHING = "there is no digit to be seen in this picture; draw one, dark on light paper, with paper all around it"
+_NOTHING = "no digit can be seen in this picture; draw one, dark on light paper, with paper all around it"
 
 
 def read_image(path: str | os.PathLike[str]) -> Bytes:
     """Read a PNG or JPEG of one digit, of any size, as pixels 0 (background) to 255 (ink), shape (784,).
 
     Grey, coloured or partly transparent (which counts as paper), dark on light or light on dark; a phone's
-    photo is turned upright. Whatever is no such picture, or has nothing in it, is a DataError.
+    photo is turned upright. Anything else, and a picture with no digit in it, is a DataError.
     """
     try:
         with warnings.catch_warnings():
@@ -46,7 +46,7 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
             with Image.open(path, formats=("PNG", "JPEG")) as picture:
                 brightness = _brightness(picture)
     except UnidentifiedImageError:
-        raise DataError(f"{path}: this is no PNG or JPEG picture; save it as one of these") from None
+        raise DataError(f"{path}: this is not a PNG or JPEG picture; save it as one") from None
     except (_TooLarge, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: this picture is too large; cut out the digit, or save it smaller") from None
     except OSError as error:
@@ -89,7 +89,7 @@ class _TooLarge(Exception):
 
 
 def _damaged(path: str | os.PathLike[str]) -> DataError:
-    return DataError(f"{path}: this picture is damaged or incomplete; save or copy it anew")
+    return DataError(f"{path}: this picture is damaged or incomplete; save or copy it again")
 
 
 def _brightness(picture: Image.Image) -> Floats:
@@ -147,8 +147,8 @@ def _without_paper(brightness: Floats) -> Floats:
     """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
     First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
-    of a picture is paper. Then shadows: whatever is narrower than a window is wiped out, and what stays is taken
-    for paper. That window must be wider than the pen's stroke, but little wider, lest it take shadows for ink.
+    of a picture is paper. Then shadows: whatever is narrower than a window is erased, and the rest is taken
+    for paper. That window must be wider than the pen's stroke, but only a little, or it takes shadows for ink.
     """
     away = brightness - _bend(brightness)
     if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain

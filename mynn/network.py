@@ -14,15 +14,14 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint
+from mynn import checkpoint, training
 from mynn.arrays import Floats
-from mynn.training import Training
 
 RULES = ("book", "gradient", "cross-entropy")  # in kernel.c's order
 
 
-class NeuralNetwork(Training):
-    """Inputs, one hidden layer, outputs; trained one example at a time (many of them: `fit`, in training.py).
+class NeuralNetwork:
+    """Inputs, one hidden layer, outputs; trained one example at a time.
 
     `wih`            the weights from inputs to hidden nodes, shape (hidden_nodes, input_nodes)
     `who`            the weights from hidden nodes to outputs, shape (output_nodes, hidden_nodes)
@@ -105,6 +104,12 @@ class NeuralNetwork(Training):
             raise ValueError("no output ever is 0 or 1, or beyond: ask for 0.01 and 0.99 instead")
         hidden = _rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
         return _rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
+
+    # For many examples: training.py.
+    fit = training.fit
+    predict = training.predict
+    score = training.score
+    confusion = training.confusion
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into one .npz file, under exactly this name."""

@@ -2,7 +2,7 @@
 
 Each function that takes `ax` draws there, or makes a figure of its own where there is none, and returns the
 axes; `digits` and `backqueries` make and return a whole figure. matplotlib takes a Pi Zero some seconds to load: so
-whoever draws imports this file by name.
+import this file by name, and only to draw.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Bar:
         self.shown = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
-        """Draw the bar anew, if it is time."""
+        """Redraw the bar, if it is time."""
         now = time.monotonic()
         if not self.shown or (done < total and now < self.drawn + _PAUSE):
             return

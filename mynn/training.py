@@ -1,105 +1,105 @@
-"""Training and testing on many examples: by the compiled kernel where it serves, else one by one."""
+"""Training and testing on many examples: by the compiled kernel where it serves, else one by one.
+
+What is public here is also a method of `NeuralNetwork`: `network.fit(examples)`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mynn import kernel, network  # network.py needs this file first, and is looked into only later
-from mynn.arrays import Floats, Integers
+from mynn import kernel
+from mynn.arrays import Integers
 from mynn.mnist import Examples, scale, targets_for
+
+if TYPE_CHECKING:
+    from mynn.network import NeuralNetwork
 
 Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
 Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
-_STACKED = 1000  # examples gathered at once, where they do not lie together already
+_STACKED = 1000  # examples copied at a time, where they are not an array already
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
 
-class Training:
-    """What a `NeuralNetwork` does with many examples: `Examples`, or any sequence of (inputs, label)."""
+def fit(
+    network: NeuralNetwork,
+    examples: Examples | Sequence[Pair],
+    *,
+    epochs: int = 1,
+    shuffle: bool = False,
+    seed: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Train on each of the examples, in their order, as many times over as there are epochs.
 
-    wih: Floats
-    who: Floats
-    learning_rate: float
-    rule: str
+    shuffle   take them in another order each epoch; the same seed gives the same orders
+    progress  is called now and then with how many examples are done, and how many there will be; the
+              network may be asked or scored then
+    """
+    random = np.random.default_rng(seed)
+    count, size = len(examples), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
+    for epoch in range(epochs):
+        order = random.permutation(count) if shuffle else range(count)
+        done = epoch * count
+        for rows, labels in _in_order(examples, order, size):
+            _learn(network, rows, labels)
+            done += len(labels)
+            if progress:
+                progress(done, epochs * count)
 
-    def query(self, inputs: ArrayLike) -> Floats:
-        """Return the outputs: see network.py."""
-        raise NotImplementedError
 
-    def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
-        """Learn from one example: see network.py."""
-        raise NotImplementedError
+def predict(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
+    """Return the answer to each example, shape (n,): the number of its strongest output."""
+    return np.concatenate([np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(examples))])
 
-    def fit(
-        self,
-        examples: Examples | Sequence[Pair],
-        *,
-        epochs: int = 1,
-        shuffle: bool = False,
-        seed: int | None = None,
-        progress: Callable[[int, int], object] | None = None,
-    ) -> None:
-        """Train on each of the examples, in their order, as many times over as there are epochs.
 
-        shuffle   take them in another order each epoch; the same seed gives the same orders
-        progress  is called now and then with how many examples are done, and how many there will be; the
-                  network may be asked or scored then
-        """
-        random = np.random.default_rng(seed)
-        count, size = len(examples), _BY_KERNEL if self._kernel_serves() else _BY_NUMPY
-        for epoch in range(epochs):
-            order = random.permutation(count) if shuffle else range(count)
-            done = epoch * count
-            for rows, labels in _in_order(examples, order, size):
-                self._learn(rows, labels)
-                done += len(labels)
-                if progress:
-                    progress(done, epochs * count)
+def confusion(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
+    """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
+    counts = np.zeros((len(network.who), len(network.who)), np.int64)
+    for rows, labels in _blocks(examples):
+        np.add.at(counts, (labels, _answers(network, rows)), 1)
+    return counts
 
-    def predict(self, examples: Iterable[Pair]) -> Integers:
-        """Return the answer to each example, shape (n,): the number of its strongest output."""
-        return np.concatenate([np.empty(0, np.uint8), *(self._answers(rows) for rows, _ in _blocks(examples))])
 
-    def confusion(self, examples: Iterable[Pair]) -> Integers:
-        """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
-        counts = np.zeros((len(self.who), len(self.who)), np.int64)
-        for rows, labels in _blocks(examples):
-            np.add.at(counts, (labels, self._answers(rows)), 1)
-        return counts
+def score(network: NeuralNetwork, examples: Iterable[Pair]) -> float:
+    """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
+    right = [_answers(network, rows) == labels for rows, labels in _blocks(examples)]
+    if not right:
+        raise ValueError("there is nothing to score: give at least one example")
+    return float(np.concatenate(right).mean())
 
-    def score(self, examples: Iterable[Pair]) -> float:
-        """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
-        right = [self._answers(rows) == labels for rows, labels in _blocks(examples)]
-        if not right:
-            raise ValueError("there is nothing to score: give at least one example")
-        return float(np.concatenate(right).mean())
 
-    def _kernel_serves(self) -> bool:
-        """Whether the compiled kernel can stand in for `train` and `query`: not for a student's own."""
-        ours = network.NeuralNetwork
-        return (type(self).train, type(self).query) == (ours.train, ours.query) and kernel.fits(self.wih, self.who)
+def _kernel_serves(network: NeuralNetwork) -> bool:
+    """Whether the compiled kernel can stand in for `train` and `query`: not for a student's own."""
+    from mynn.network import NeuralNetwork as Ours  # only now: it needs this file
 
-    def _learn(self, rows: NDArray[Any], labels: Integers) -> None:
-        """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels."""
-        if self._kernel_serves():
-            rule = network.RULES.index(self.rule)
-            kernel.train(self.wih, self.who, self.learning_rate, rule, rows, labels, _INPUTS)
-            return
-        for row, label in zip(rows, labels, strict=True):
-            self.train(_inputs(row), targets_for(label, len(self.who)))
+    kind = type(network)
+    return (kind.train, kind.query) == (Ours.train, Ours.query) and kernel.fits(network.wih, network.who)
 
-    def _answers(self, rows: NDArray[Any]) -> Integers:
-        """Return the number of the strongest output for each of the rows: see `_learn`."""
-        if self._kernel_serves():
-            return kernel.answers(self.wih, self.who, rows, _INPUTS)
-        return np.array([np.argmax(self.query(_inputs(row))) for row in rows], np.intp)
+
+def _learn(network: NeuralNetwork, rows: NDArray[Any], labels: Integers) -> None:
+    """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels."""
+    if _kernel_serves(network):
+        from mynn.network import RULES
+
+        rule = RULES.index(network.rule)
+        kernel.train(network.wih, network.who, network.learning_rate, rule, rows, labels, _INPUTS)
+        return
+    for row, label in zip(rows, labels, strict=True):
+        network.train(_inputs(row), targets_for(label, len(network.who)))
+
+
+def _answers(network: NeuralNetwork, rows: NDArray[Any]) -> Integers:
+    """Return the number of the strongest output for each of the rows: see `_learn`."""
+    if _kernel_serves(network):
+        return kernel.answers(network.wih, network.who, rows, _INPUTS)
+    return np.array([np.argmax(network.query(_inputs(row))) for row in rows], np.intp)
 
 
 def _in_order(examples: Examples | Sequence[Pair], order: range | Integers, size: int) -> Iterator[Block]:

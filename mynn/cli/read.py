@@ -152,19 +152,19 @@ def _damage(options: argparse.Namespace) -> int:
         print(json.dumps({"hidden": hidden, "tested": len(testing), "seeds": options.seeds, "rows": rows}))
         return OK
     print(f"{hidden} hidden nodes, {len(testing)} digits, {options.seeds} choices of the nodes that are removed:\n")
-    print("removed   recognised   standard deviation")
+    print("removed     recognised   standard deviation")
     for step, mean, sd in zip(steps, means, spreads, strict=True):
         print(f"{step:>7} {mean:>14.2%} {sd:>20.2%}")
     return OK
 
 
 def _plotting(path: Path) -> Any:
-    """Return mynn.plotting, to draw into a file; a file that is there and is no PNG is left alone: a DataError."""
+    """Return mynn.plotting, to draw into a file; an existing file that is not a PNG is left alone: a DataError."""
     if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no such folder; make it, or name another")
+        raise DataError(f"{path}: there is no such folder; create it, or name another")
     with os_errors_as(NOT_HERE, path=path), suppress(FileNotFoundError), path.open("rb") as file:
         if file.read(8) != b"\x89PNG\r\n\x1a\n":
-            raise DataError(f"{path}: this file is there already and is no PNG picture; name another")
+            raise DataError(f"{path}: this file exists and is not a PNG picture; name another")
 
     import matplotlib  # only now: it takes a Pi Zero seconds
 

@@ -3,7 +3,7 @@
 Every row of the table is a process of its own, with one thread, so that its peak of memory is its own. All start from
 the same weights and take the same examples in the same order, so that their weights can be compared afterwards.
 
-The book's loop is written here anew and shares nothing with network.py. Its arrays have two dimensions, all of a step
+The book's loop is written out here and shares nothing with network.py. Its arrays have two dimensions, all of a step
 is one expression, and (as in the book) a line of the file becomes numbers only when its turn comes.
 """
 
@@ -41,7 +41,7 @@ Seconds = float
 
 @dataclass(frozen=True)
 class Row:
-    """What one way came to: `difference` is the largest of any weight from the book's loop, None if there is none."""
+    """One way's result: `difference` is the largest of any weight from the book's loop, None if there is none."""
 
     way: str
     hidden_nodes: int

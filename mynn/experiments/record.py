@@ -1,8 +1,8 @@
-"""As far as this network goes: three layers, the sigmoid, one example at a time, and four ideas besides.
+"""The best that this network can do: three layers, the sigmoid, one example at a time, and four ideas besides.
 
-- New digits for nothing: in each epoch every digit is distorted anew (distort.py), so that none is learnt by heart.
+- New digits for free: every digit is distorted afresh in each epoch (distort.py), so that none is learnt by heart.
 - The learning rate falls, by the same factor from epoch to epoch: great steps first, then small ones.
-- The rule "cross-entropy" (network.py), by which what is surely wrong is put right soonest.
+- The rule "cross-entropy" (network.py), by which a confident mistake is corrected soonest.
 - First weights of one size, however many hidden nodes there are. The book's become smaller with every node, and each
   of two thousand hears so little at first that all of them send on about 0.5.
 
@@ -24,7 +24,7 @@ from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
 
 HELD_OUT = 5000
-_BLOCK = 1000  # digits that are distorted at once
+_BLOCK = 1000  # digits distorted at a time
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ def claim(folder: Path, recipe: Recipe, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
     if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
-        raise DataError(f"{folder}: here are networks of another recipe; name another folder, or take this one away")
+        raise DataError(f"{folder}: it holds networks of another recipe; name another folder, or remove this one")
     note.write_text(ours, encoding="utf-8")
 
 
 def train(
     recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int, int], object]
 ) -> NeuralNetwork:
-    """Return the network that the recipe comes to.
+    """Return the network that the recipe makes.
 
-    After each epoch it is kept in the folder, so that training that was cut off goes on from there. `progress` is
+    It is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is
     called now and then with how many examples are done, and how many there will be.
     """
 

@@ -26,7 +26,7 @@ BAR = 0.78
 
 @dataclass(frozen=True)
 class SmokeResult:
-    """What a smoke training came to: accuracy is the fraction (0..1) of the tested digits recognised."""
+    """The result of a smoke training: accuracy is the fraction (0..1) of the tested digits recognised."""
 
     accuracy: float
     bar: float
@@ -46,12 +46,12 @@ def smoke(folder: Path, seed: int, say: Callable[[str], None]) -> SmokeResult:
     start = time.monotonic()
     training = _first(folder / "mnist_train.csv", EXAMPLES)
     testing = _first(folder / "mnist_test.csv", TESTED)
-    say(f"read {EXAMPLES} digits to learn from and {TESTED} to be tested on")
+    say(f"read {EXAMPLES} digits to train on and {TESTED} to test on")
 
     network = NeuralNetwork(PIXELS, HIDDEN_NODES, LABELS, LEARNING_RATE, seed=seed)
     network.fit(
         training,
-        progress=lambda count, total: say(f"learnt from {count} of {total}, {time.monotonic() - start:.1f} s"),
+        progress=lambda count, total: say(f"trained on {count} of {total}, {time.monotonic() - start:.1f} s"),
     )
     accuracy = network.score(testing)
 

@@ -1,7 +1,7 @@
 """Sweeps: the same training under several settings, each with several seeds, since one run may be luck.
 
-What a run came to is a line of a CSV file as soon as it is done. So a sweep that was cut off goes on where it
-was, and one that asks for more runs makes only those.
+Each run's result is added to a CSV file as soon as it is done. So an interrupted sweep resumes where it was, and one
+that asks for more runs makes only those.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 class Setting:
     """What is the same in all runs of a kind, but for the seed.
 
-    `angle`  each digit is learnt three times an epoch: as it was written, and rotated by so many degrees each way;
+    `angle`  each digit is trained on three times an epoch: as it was written, and rotated by so many degrees each way;
              0 for once, as it was written
     """
 
@@ -72,9 +72,9 @@ class Results:
     HEADER = ("examples", *(field.name for field in fields(Setting)), "seed", "epoch", "accuracy")
 
     def __init__(self, path: Path, examples: int) -> None:
-        """Open the file, or begin it; runs that learnt from another number of examples are left aside.
+        """Open the file, or begin it; runs that were trained on another number of examples are ignored.
 
-        A file that is something else is a DataError. A last line that was not finished goes.
+        A file that is something else is a DataError. An unfinished last line is removed.
         """
         self.path, self.examples = path, examples
         self._scores: dict[tuple[Setting, int], list[float]] = {}
@@ -100,14 +100,14 @@ class Results:
                     scores = self._scores.setdefault(key, [])
                     scores[int(epoch) - 1 :] = [float(accuracy)]
             except ValueError as error:
-                raise DataError(f"{self.path}, line {number}: this is no result; take the line out") from error
+                raise DataError(f"{self.path}, line {number}: this is not a result; remove the line") from error
 
     def has(self, run: Run) -> bool:
         """Whether this run is done, or a longer one is."""
         return len(self._scores.get((run.setting, run.seed), ())) >= run.epochs
 
     def add(self, run: Run, scores: Sequence[float]) -> None:
-        """Keep what a run came to."""
+        """Record a run's result."""
         self._scores[run.setting, run.seed] = list(scores)
         lines = "".join(
             f"{self.examples},{','.join(str(part) for part in astuple(run.setting))},{run.seed},{epoch},{score:.4f}\n"
@@ -131,9 +131,9 @@ def sweep(
     results: Results,
     progress: Callable[[int, int], object],
 ) -> None:
-    """Make the runs that `results` has not, on all processors; `progress` is told how much is done, of how much.
+    """Make the runs that `results` has not, on all processors; `progress` is told how much is done, and the total.
 
-    Ctrl-C ends it; the runs that were on their way are lost, those before are kept.
+    Ctrl-C ends it; unfinished runs are lost, finished ones are kept.
     """
     longest: dict[tuple[Setting, int], Run] = {}
     for run in wanted:

@@ -1,4 +1,4 @@
-"""A pad for a notebook: whoever draws a digit on it sees at once what a network reads, and how sure it is.
+"""A pad for a notebook: draw a digit, and see at once what a network reads, and how sure it is.
 
 The drawing is done in the browser (pad.js), which is quick wherever the notebook runs. At the end of each stroke the
 picture comes here, is framed as MNIST frames its digits, and goes to the network.

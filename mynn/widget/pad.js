@@ -85,7 +85,7 @@ function paper(parent, before, drawn) {
   canvas.addEventListener("pointercancel", up);
   clear();
   if (before.length) {
-    // The page was loaded anew, and Python still has the drawing.
+    // The page was reloaded, and Python still has the drawing.
     small.putImageData(picture(before, COARSE), 0, 0);
     pen.drawImage(small.canvas, 0, 0, FINE, FINE);
   }

@@ -113,7 +113,7 @@ def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify
     shutil.copytree(classroom.root / "mynn", project / "mynn", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "LICENSE", "setup.py"):
         shutil.copy(classroom.root / name, project)
-    with (project / "mynn/kernel.c").open("a", encoding="utf-8") as source:
+    with (project / "mynn/kernel/kernel.c").open("a", encoding="utf-8") as source:
         source.write("#ifndef BROKEN\n#define BROKEN\n__attribute__((constructor)) static void broken(void) ")
         source.write("{ __builtin_trap(); }\n#endif\n")
     settings = ["-e", f"mynn_source={project}"]

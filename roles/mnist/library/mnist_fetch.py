@@ -48,12 +48,8 @@ ADVICE = (
 Contents = dict[str, dict[str, Any]]  # for each file's name, its size in bytes and its sha256
 
 
-class MirrorError(Exception):
-    """The mirror cannot be used; the message says why."""
-
-
 class FetchError(Exception):
-    """MNIST cannot be had; the message says why, and what to do."""
+    """A mirror cannot be used, or none can; the message says why."""
 
 
 def ensure_archive(archive: Path, mirrors: list[str], idx: Contents, files: Contents) -> list[str]:
@@ -91,7 +87,7 @@ def fetch_all(mirrors: list[str], idx: Contents) -> tuple[dict[str, bytes], list
         try:
             for name in [name for name in idx if name not in found]:
                 found[name] = fetch(mirror, name, **idx[name])
-        except MirrorError as error:
+        except FetchError as error:
             complaints.append(f"{mirror}: {error}")
     if len(found) < len(idx):
         tried = "".join(f"\n- {complaint}" for complaint in complaints) or " none."
@@ -100,11 +96,11 @@ def fetch_all(mirrors: list[str], idx: Contents) -> tuple[dict[str, bytes], list
 
 
 def fetch(mirror: str, name: str, size: int, sha256: str) -> bytes:
-    """Return the contents of a mirror's IDX file. MirrorError: it has none, or not the right one."""
+    """Return the contents of a mirror's IDX file. FetchError: it has none, or not the right one."""
     if not re.match("(https?|file)://", mirror):
         folder = Path(mirror).expanduser()
         if not folder.is_absolute() or not os.access(folder, os.X_OK):
-            raise MirrorError("it is neither an address (http, https, file) nor the absolute path of a readable folder")
+            raise FetchError("it is neither an address (http, https, file) nor the absolute path of a readable folder")
         mirror = folder.as_uri()
     for called in (f"{name}.gz", f"{name}.xz", name):
         request = Request(f"{mirror.rstrip('/')}/{called}", headers={"User-Agent": "mynn-pi"})
@@ -115,14 +111,14 @@ def fetch(mirror: str, name: str, size: int, sha256: str) -> bytes:
             missing = isinstance(getattr(error, "reason", error), FileNotFoundError)
             if missing or getattr(error, "code", 0) in (403, 404, 410):  # 403: some stores' word for 404
                 continue
-            raise MirrorError(f"{called} cannot be read ({error})") from None
+            raise FetchError(f"{called} cannot be read ({error})") from None
         if (found := hashlib.sha256(content).hexdigest()) != sha256:
-            raise MirrorError(
+            raise FetchError(
                 f"{called} has other contents: SHA256 expected {sha256} ({size} bytes),"
                 f" found {found} ({len(content)} bytes)"
             )
         return content
-    raise MirrorError(f"it has no {name}, with or without .gz or .xz")
+    raise FetchError(f"it has no {name}, with or without .gz or .xz")
 
 
 def unpack(packed: bytes, limit: int) -> bytes:

@@ -24,30 +24,12 @@ description:
   - A file counts as unchanged when its size is right and its time is the one that this module gave it; so an
     unchanged Pi need not read 183 MB.
 options:
-  folder:
-    description: The data folder. It belongs to root, and everybody can read it.
-    type: path
-    required: true
-  files:
-    description: For each file's name, its C(size) in bytes and its C(sha256).
-    type: dict
-    required: true
-  archive:
-    description: A gzipped tar file with them. In check mode it need not be there.
-    type: path
+  folder: {description: "The data folder. It belongs to root, and everybody can read it.", type: path, required: true}
+  files: {description: "For each file's name, its C(size) in bytes and its C(sha256).", type: dict, required: true}
+  archive: {description: A gzipped tar file with them. In check mode it need not be there., type: path}
 author: The mynn-pi authors
 """
-
-EXAMPLES = r"""
-- mnist_files:
-    folder: /srv/mynn/mnist
-    files: "{{ __mnist_files }}"
-    archive: /srv/mynn/mnist/.mnist.tar.gz
-"""
-
-RETURN = r"""
-wanted: {description: Names of the files that are missing or changed., type: list, returned: always}
-"""
+RETURN = "wanted: {description: Names of the files that are missing or changed., type: list, returned: always}"
 
 UNPACKED = 909878400  # 1 November 1998: the time of change of each file that was checked; a CSV's .npy must have it too
 BLOCK = 1 << 20

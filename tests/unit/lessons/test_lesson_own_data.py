@@ -53,7 +53,7 @@ def test_noise_teaches_to_read_noise(lesson: Run) -> None:
 def test_all_of_the_folder_is_read_and_what_is_no_picture_is_said_to_be_so(lesson: Run) -> None:
     text = lesson.text("own-code")
     assert text.count("it says") == 6
-    assert "photo_9.JPG: this is no PNG or JPEG picture" in text
+    assert "photo_9.JPG: this is not a PNG or JPEG picture" in text
 
 
 def test_it_shows_the_pictures(lesson: Run) -> None:

@@ -35,7 +35,7 @@ def test_smoke_clears_its_bar_and_says_so(mnist: Path, capsys: pytest.CaptureFix
     assert (result["bar"], result["examples"], result["tested"]) == (BAR, EXAMPLES, TESTED)
     assert 0 < result["seconds"] < 60
     assert result["peak_mib"] > 10
-    assert f"learnt from {EXAMPLES} of {EXAMPLES}" in printed.err
+    assert f"trained on {EXAMPLES} of {EXAMPLES}" in printed.err
 
 
 def test_smoke_repeats_itself_and_a_seed_changes_it(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,7 +130,7 @@ def test_the_overnight_recipe_is_scored_at_its_end(
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
     assert experiment(data, tmp_path, "record") == 2
-    assert "whole: here are networks of another recipe; name another folder" in capsys.readouterr().err
+    assert "whole: it holds networks of another recipe; name another folder" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
     assert "500 digits are too few to hold 5000 of them back" in capsys.readouterr().err
 

@@ -102,7 +102,7 @@ def test_one_bad_picture_does_not_hide_the_others(pictures: list[str], capsys: p
     printed = capsys.readouterr()
     assert [one["picture"] for one in json.loads(printed.out)["pictures"]] == pictures[:2]
     first, second = printed.err.splitlines()
-    assert first.startswith("mynn read: text.png: this is no PNG or JPEG picture")
+    assert first.startswith("mynn read: text.png: this is not a PNG or JPEG picture")
     assert second.startswith("mynn read: missing.png: no such file")
 
 
@@ -180,9 +180,7 @@ def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path
     letter = Path("letter.png")
     letter.write_text("a letter under a wrong name")
     for verb in (["backquery"], ["damage", "--data", str(mnist)]):
-        assert "letter.png: this file is there already and is no PNG picture" in complaint(
-            *verb, "--save", "letter.png"
-        )
+        assert "letter.png: this file exists and is not a PNG picture" in complaint(*verb, "--save", "letter.png")
         assert "there is no such folder" in complaint(*verb, "--save", "nowhere/a.png")
         Path("folder.png").mkdir(exist_ok=True)
         assert "folder.png: the picture cannot be saved here (is a directory)" in complaint(

@@ -243,12 +243,12 @@ def test_nothing_in_the_picture_is_said(what: str, tmp_path: Path) -> None:
     path = save(tmp_path / "empty.png", np.clip(nothing()[what], 0, 255))
     with pytest.raises(DataError) as caught:
         read_image(path)
-    assert str(caught.value).startswith(f"{path}: there is no digit to be seen")
+    assert str(caught.value).startswith(f"{path}: no digit can be seen")
 
 
 def test_wholly_transparent_is_nothing_too(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"empty\.png: there is no digit to be seen"):
+    with pytest.raises(DataError, match=r"empty\.png: no digit can be seen"):
         read_image(tmp_path / "empty.png")
 
 
@@ -275,9 +275,9 @@ def test_what_cannot_be_read_is_one_sentence(drawn: Page, tmp_path: Path) -> Non
     assert complaint(tmp_path).startswith("is a directory")
     for content in (b"", b"a text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"):
         path.write_bytes(content)
-        assert complaint(path).startswith(("this is no PNG or JPEG picture", "this picture is damaged"))
+        assert complaint(path).startswith(("this is not a PNG or JPEG picture", "this picture is damaged"))
     Image.fromarray(drawn.astype(np.uint8)).save(path, format="GIF")
-    assert complaint(path).startswith("this is no PNG or JPEG picture")
+    assert complaint(path).startswith("this is not a PNG or JPEG picture")
     for kind in ("PNG", "JPEG"):
         whole = save(path, drawn, format=kind).read_bytes()
         for part in (0.3, 0.6, 0.9):

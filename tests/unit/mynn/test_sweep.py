@@ -115,7 +115,7 @@ def test_results_of_other_data_are_left_aside(training: Examples, testing: Examp
     "text, reason",
     [
         ("a letter\n", "no results of experiments"),
-        (",".join(Results.HEADER) + "\n400,5,0.1,0.0,book,0,1\n", "line 2: this is no result; take the line out"),
+        (",".join(Results.HEADER) + "\n400,5,0.1,0.0,book,0,1\n", "line 2: this is not a result; remove the line"),
         (",".join(Results.HEADER) + "\n400,five,0.1,0.0,book,0,1,0.5\n", "line 2"),
     ],
 )
