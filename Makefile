@@ -153,7 +153,7 @@ lint: .venv/ready  ## what can be said of the code without running it
 	mypy
 
 .PHONY: docs
-docs: .venv/ready  ## the manual as web pages: build/docs/index.html (LINKCHECK=1: asks other sites whether its links are right)
+docs: .venv/ready  ## Build the manual as web pages: build/docs/index.html (LINKCHECK=1: also check links to other sites)
 	sphinx-build -q -E -W --keep-going -b html docs build/docs
 	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
 
