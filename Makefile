@@ -150,7 +150,7 @@ lint: .venv/ready  ## Check the code without running it
 	mypy
 
 .PHONY: docs
-docs: .venv/ready  ## Build the manual as web pages: build/docs/index.html (LINKCHECK=1: check links to other sites too)
+docs: .venv/ready  ## Build the manual as web pages: build/docs/index.html (LINKCHECK=1: also check links to other sites)
 	sphinx-build -q -E -W --keep-going -b html docs build/docs
 	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
 

@@ -30,7 +30,11 @@ autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 add_module_names = False
 
+highlight_language = "text"
+
 html_theme = "furo"  # small, no web fonts, works on a phone and from a folder
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
 html_title = f"mynn-pi {release}"
 html_copy_source = html_show_sourcelink = False
 html_show_sphinx = False

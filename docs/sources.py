@@ -20,6 +20,7 @@ from unittest import mock
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
 
 
 def version() -> str:
@@ -29,15 +30,20 @@ def version() -> str:
 
 
 def settings() -> str:
-    """Return a section for each role: its settings with types, defaults and what its defaults file says of them."""
-    sections = []
-    for specs in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
-        entry = yaml.safe_load(specs.read_text(encoding="utf-8"))["argument_specs"]["main"]
-        own = defaults(specs.parents[1] / "defaults/main.yml")
-        if entry.get("options"):
-            sections.append(f"## {specs.parents[1].name}\n\n{entry['short_description']}.\n")
-        for name, option in entry.get("options", {}).items():
-            sections.append(setting(name, option, *own.get(name, ("", ""))))
+    """Return a section for the settings that several roles share, and one for each role's own."""
+    roles = {}
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
+    options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
+    shared = defaults(SHARED)
+    sections = ["## Shared by several roles\n"] if shared else []
+    sections += [setting(name, options[name], *shared[name]) for name in shared if name in options]
+    for role, entry in roles.items():
+        own = [name for name in entry.get("options", {}) if name not in shared]
+        known = defaults(role / "defaults/main.yml")
+        if own:
+            sections.append(f"## {role.name}\n\n{entry['short_description']}.\n")
+        sections += [setting(name, options[name], *known.get(name, ("", ""))) for name in own]
     return "\n".join(sections)
 
 

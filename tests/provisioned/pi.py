@@ -128,7 +128,7 @@ class Pi:
             self.lost = (
                 f"sudo on {self.name} wants the password of {self.settings.user or 'your account'}, and "
                 f"{'does not take the one that was given' if self.settings.sudo_password else 'none was given'}. "
-                "See “When sudo wants a password” in the README."
+                "See “When sudo wants a password” in the manual."
             )
 
     def ask(self, questions: Mapping[str, str]) -> Answers:

@@ -22,6 +22,7 @@ SOURCES = (
     "*.md",
     "Makefile",
     "mynn/**/*.py",
+    "playbooks/group_vars/all/defaults.yml",
     "requirements.txt",
     "roles/*/defaults/main.yml",
     "roles/*/meta/argument_specs.yml",

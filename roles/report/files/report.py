@@ -218,7 +218,7 @@ def in_words(name: str, said: str) -> str:
     """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
     last = printable(said.strip().splitlines()[-1]) if said.strip() else "no answer"
     if "sudo" in said or "become" in said:
-        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the README."
+        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
     return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
 
 
