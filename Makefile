@@ -70,13 +70,13 @@ collect: .venv/ready  ## what students made comes here: dist/work/DATE/PI/STUDEN
 	$(WORK)
 
 handout: .venv/ready  ## every student gets a folder's files, and nothing is overwritten (FROM=worksheets)
-	$(WORK) -e '{"work_handout": "$(FROM)"}'
+	$(WORK) -e '{"student_work_handout": "$(FROM)"}'
 
 restore: .venv/ready  ## a Pi gets what was collected of it, or of another (PI=pi07.local FROM=pi03.local DATE=2026-11-25)
-	$(WORK) $(if $(FROM),-e work_from='$(FROM)') $(if $(DATE),-e work_date='$(DATE)')
+	$(WORK) $(if $(FROM),-e student_work_from='$(FROM)') $(if $(DATE),-e student_work_date='$(DATE)')
 
 reset: .venv/ready  ## what was collected is cleared away, for the next class (PASSWORDS=new)
-	$(WORK) $(if $(PASSWORDS),-e work_reset_passwords=true)
+	$(WORK) $(if $(PASSWORDS),-e student_work_reset_passwords=true)
 
 labels: .venv/ready  ## a label to print for each Pi and student, with its password and a QR code: dist/labels
 	ansible-playbook -i $(INVENTORY) playbooks/labels.yml

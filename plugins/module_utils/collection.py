@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 SUMS = "SHA256SUMS"

@@ -39,13 +39,8 @@ options:
     type: path
     required: true
   students:
-    description: The students' accounts. In the home of each is a folder C(notebooks).
-    type: list
-    elements: str
-    required: true
-  port:
-    description: The port of the first student's server; that of the second is one further, and so on.
-    type: int
+    description: By the name of each student's account, the C(folder) with the lessons and the server's C(port).
+    type: dict
     required: true
 author: The mynn-pi authors
 """
@@ -54,8 +49,7 @@ EXAMPLES = r"""
 - mynn.pi.pi_state:
     venv: /opt/mynn/venv
     pristine: /opt/mynn/notebooks
-    students: [student]
-    port: 8888
+    students: {student: {folder: /home/student/notebooks, port: 8888}}
 """
 
 RETURN = r"""
@@ -245,7 +239,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str, list[str]]:
+def lessons_of(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     """The same, looked at with the student's powers and within limits; all count as damaged where these are reached."""
 
     def look() -> dict[str, list[str]]:
@@ -253,7 +247,7 @@ def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str
         limits = {resource.RLIMIT_AS: has + MEMORY, resource.RLIMIT_CPU: PATIENCE}
         for what, limit in limits.items():
             resource.setrlimit(what, (limit, limit))
-        return lessons(Path(account.pw_dir) / "notebooks", pristine)
+        return lessons(folder, pristine)
 
     try:
         found: dict[str, list[str]] = as_student(account, look, PATIENCE)
@@ -268,12 +262,11 @@ def main() -> None:
         {
             "venv": {"type": "path", "required": True},
             "pristine": {"type": "path", "required": True},
-            "students": {"type": "list", "elements": "str", "required": True},
-            "port": {"type": "int", "required": True},
+            "students": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
-    open_ports = listeners()  # nobody knocks: behind some, a server would have to start
+    open_ports = listeners()  # none is connected to: behind some, a server would have to start
     pristine = pristine_sums(Path(module.params["pristine"]))
     students = module.params["students"]
     accounts = {account.pw_name: account for account in pwd.getpwall()}
@@ -290,8 +283,12 @@ def main() -> None:
         "temperature": temperature(),
         "throttled": throttled(),
         "pristine": pristine,
-        "lessons": {name: lessons_of(accounts[name], pristine) for name in students if name in accounts},
-        "servers": {name: port in open_ports for port, name in enumerate(students, module.params["port"])},
+        "lessons": {
+            name: lessons_of(accounts[name], Path(student["folder"]), pristine)
+            for name, student in students.items()
+            if name in accounts
+        },
+        "servers": {name: student["port"] in open_ports for name, student in students.items()},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})
 

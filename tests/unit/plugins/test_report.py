@@ -345,13 +345,13 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the 
 
 # Looks at two lessons in a home; prints what it found, and in KiB what it had before, the child's most, and the limit.
 LOOK = """
-import json, pwd, resource, sys
+import json, pathlib, pwd, resource, sys
 sys.path.insert(0, "collections")
 from ansible_collections.mynn.pi.plugins.modules import pi_state
 home, uid, gid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 account = pwd.struct_passwd(("student", "x", uid, gid, "", home, ""))
 mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = pi_state.lessons_of(account, {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})
+found = pi_state.lessons_of(account, pathlib.Path(home, 'notebooks'), {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})
 print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, pi_state.MEMORY >> 10]))
 """
 
@@ -398,7 +398,7 @@ def test_lessons_are_looked_at_as_the_student(pi_state: ModuleType, home: Path) 
     (home / "notebooks/a.ipynb").write_text('{"cells": []}')
     (home / "notebooks/a.ipynb").chmod(0o600)  # root's
     account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
-    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
 @ROOT_ONLY
@@ -406,7 +406,7 @@ def test_a_look_that_never_ends_is_given_up(pi_state: ModuleType, home: Path, mo
     account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
     monkeypatch.setattr(pi_state, "PATIENCE", 1)
     monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
-    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
 def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:

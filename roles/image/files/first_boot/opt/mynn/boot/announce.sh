@@ -34,9 +34,9 @@ said() {
 
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
-# Where several students share the Pi, each has a door; the first student's has the lowest port.
-doors=$(find "$root/etc/systemd/system" -name 'jupyter-door-*@*.socket' 2>/dev/null) || doors=
-port=${port:-$(echo "$doors" | sed -n 's/.*-door-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
+# Where several students share the Pi, each has a socket; the first student's has the lowest port.
+sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
+port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
 if grep -qs '^c\.ServerApp\.certfile' "$jupyter/jupyter_server_config.py"; then scheme=https; fi
 addresses=
