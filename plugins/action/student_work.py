@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +22,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     pack,
     quote,
     unpack,
-    write_piece,
+    write_chunk,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     changes_of,
@@ -40,6 +38,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     sum_of,
     write_sums,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
@@ -53,7 +52,7 @@ description:
     it was in the Pi's last collection is a hard link to it and is not sent again; so are large files that are equal.
     What is empty in a file takes no room.
   - What a Pi answers is not believed; what cannot be an answer of a Pi's ends that Pi's part, and is named.
-  - Files go in pieces within Ansible's own connection, so nothing needs to be installed on a Pi, nor room on its card.
+  - Files go in chunks within Ansible's own connection, so nothing needs to be installed on a Pi, nor room on its card.
 options:
   verb:
     description: What to do; C(collect), C(hand_out), C(restore) or C(reset).
@@ -79,7 +78,7 @@ options:
 """
 
 SHOWN = 64 << 20  # a longer way is shown as it is gone
-TWINS = 1 << 16  # bytes from which on equal files are one on the disk
+LINKED = 1 << 16  # bytes from which on equal files are one on the disk
 # What this computer says of a name that its disk cannot have, or cannot have as well.
 NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
@@ -143,9 +142,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {name: int(self.asked[name]) for name in ("largest", "limit")}
 
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
-        """Return by word the files of a student, and why others cannot be had, by names as the collection has them."""
+        """Return a student's files by quoted name, and by the collection's names why others cannot be had."""
         files, left = listed(self.ask("list", student, **self.limits), **self.limits)
-        return files, {label(student, word): why for word, why in left.items()}
+        return files, {label(student, quoted): why for quoted, why in left.items()}
 
     def progress(self, what: str, whole: int) -> Callable[[int], None]:
         """Return what is to be called with the bytes that went, so that who waits for long sees something."""
@@ -174,7 +173,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._collected(final, *self._look(known))
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # what children write is for nobody else who works on this computer
-        with self._alone():
+        with locked(self.root / f".{self.pi}.lock"):
             for rest in self.root.glob(f"*/{part.name}"):  # a killed run left it
                 shutil.rmtree(rest)
             part.mkdir(parents=True)
@@ -189,13 +188,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 raise
         return self._collected(final, sums, new, left)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait until no other run collects this Pi; the kernel lets go of a killed one's lock."""
-        with (self.root / f".{self.pi}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _look(self, known: dict[str, Path]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
         """Return what `_fetch_all` does, without fetching anything."""
         sums: dict[str, str] = {}
@@ -203,8 +195,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         left: dict[str, str] = {}
         for student in self.asked["students"]:
             files, lost = self.list_work(student)
-            for word, file in files.items():
-                name = name_of(student, word)
+            for quoted, file in files.items():
+                name = name_of(student, quoted)
                 sums[name] = file.sum
                 if file.sum not in known:
                     new[name] = file.size
@@ -223,8 +215,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             (part / student).mkdir()
             for _ in range(3):
                 files, lost = self.list_work(student)
-                words = {name_of(student, word): file for word, file in files.items()}
-                missing = {name: file for name, file in words.items() if sums.get(name) != file.sum}
+                named = {name_of(student, quoted): file for quoted, file in files.items()}
+                missing = {name: file for name, file in named.items() if sums.get(name) != file.sum}
                 for name, file in list(missing.items()):
                     sums.pop(name, None)
                     if not self._has_place(part / name):
@@ -232,9 +224,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         del missing[name]
                     elif self._link(known, file.sum, part / name):
                         sums[name] = missing.pop(name).sum
-                came = self._fetch(student, part, self._without_twins(missing))
+                came = self._fetch(student, part, self._without_duplicates(missing))
                 new |= {name: missing[name].size for name in came}
-                known |= {missing[name].sum: part / name for name in came if missing[name].size >= TWINS}
+                known |= {missing[name].sum: part / name for name in came if missing[name].size >= LINKED}
                 late = {name for name in missing if name not in came}
                 late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
                 sums |= {name: file.sum for name, file in missing.items() if name not in late}
@@ -258,9 +250,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise
         return True
 
-    def _without_twins(self, missing: dict[str, File]) -> dict[str, File]:
+    def _without_duplicates(self, missing: dict[str, File]) -> dict[str, File]:
         """Return one of each large file."""
-        one = {file.sum if file.size >= TWINS else name: (name, file) for name, file in missing.items()}
+        one = {file.sum if file.size >= LINKED else name: (name, file) for name, file in missing.items()}
         return dict(one.values())
 
     def _link(self, known: dict[str, Path], sum_: str, place: Path) -> bool:
@@ -280,16 +272,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         names = {file.name: name for name, file in missing.items()}
         went = self.progress("collected", sum(file.size for file in missing.values()))
         for batch in batches(missing.values()):
-            pieces = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
-            if not isinstance(pieces, list):
-                raise ValueError("pieces of files that are none")
-            for (file, begin, length), piece in zip(batch, pieces, strict=True):
+            chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
+            if not isinstance(chunks, list):
+                raise ValueError("chunks of files that are none")
+            for (file, begin, length), chunk in zip(batch, chunks, strict=True):
                 place = part / names[file.name]
                 if begin == 0:
                     place.unlink(missing_ok=True)
                 with place.open("r+b" if begin else "xb") as opened:
-                    content = bytes(length) if piece == "" else base64.b64decode(str(piece or ""))[:length]
-                    write_piece(opened, begin, content)
+                    content = bytes(length) if chunk == "" else base64.b64decode(str(chunk or ""))[:length]
+                    write_chunk(opened, begin, content)
                 went(length)
         came = []
         for name, file in missing.items():
@@ -364,16 +356,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 found, sum_ = path.stat(), sum_of(path)
                 if sum_ is None:
                     raise PermissionError(13, "it cannot be read", str(path))
-                word = quote(name)
-                about = File(word, found.st_size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100))
-                wanted[word] = (about, path)
-            sums = {word: (file.sum, file.size) for word, (file, _) in wanted.items()}
+                quoted = quote(name)
+                about = File(quoted, found.st_size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100))
+                wanted[quoted] = (about, path)
+            sums = {quoted: (file.sum, file.size) for quoted, (file, _) in wanted.items()}
             plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
             if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
                 raise ValueError("a plan that is none")
             changes += changes_of(plan["changes"])
-            needed = {word: about for word, about in wanted.items() if word in plan["needed"]}
-            left += [f"{label(student, word)} ({plan['left'][word]})" for word in wanted if word in plan["left"]]
+            needed = {quoted: about for quoted, about in wanted.items() if quoted in plan["needed"]}
+            left += [
+                f"{label(student, quoted)} ({plan['left'][quoted]})" for quoted in wanted if quoted in plan["left"]
+            ]
             count += len(needed)
             size += sum(file.size for file, _ in needed.values())
             if not self.dry:
@@ -389,20 +383,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Send files to a student."""
         went = self.progress("sent", sum(file.size for file, _ in needed.values()))
         for batch in batches(file for file, _ in needed.values()):
-            pieces = []
+            chunks = []
             for file, begin, length in batch:
                 with needed[file.name][1].open("rb") as opened:
                     opened.seek(begin)
                     data = base64.b64encode(opened.read(length)).decode()
                 end = begin + length >= file.size
-                pieces.append({**file._asdict(), "begin": begin, "data": data, "end": end})
+                chunks.append({**file._asdict(), "begin": begin, "data": data, "end": end})
                 went(length)
-            self.ask("write", student, pieces=pieces, over_lessons=over_lessons)
+            self.ask("write", student, chunks=chunks, over_lessons=over_lessons)
 
     # --- reset
 
     def reset(self) -> dict[str, Any]:
-        """Bring the students' homes back to the first day, once all of theirs is in a collection, or is given up."""
+        """Bring the students' homes back to their baseline, once all of theirs is in a collection, or is given up."""
         give_up = self.asked["give_up"]
         collections = [(folder, read_sums(folder)) for folder in collections_of(self.root, self.pi)]
         kept: dict[str, dict[str, str]] = {}
@@ -410,12 +404,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for student in self.asked["students"]:
             files, left = self.list_work(student)
             kept[student] = {
-                word: file.sum
-                for word, file in files.items()
-                for name in [name_of(student, word)]
+                quoted: file.sum
+                for quoted, file in files.items()
+                for name in [name_of(student, quoted)]
                 if any(sums.get(name) == file.sum == sum_of(folder / name) for folder, sums in collections)
             }
-            lost += [label(student, word) for word in files if word not in kept[student]]
+            lost += [label(student, quoted) for quoted in files if quoted not in kept[student]]
             lost += left
         if lost and not give_up:
             self._refuse(lost)
@@ -425,9 +419,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
                 raise ValueError("a reset that is none")
             if done["lost"]:
-                self._refuse([label(student, str(word)) for word in done["lost"]])
+                self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
             changes += changes_of(done["changes"])
-        said = "would be as on the first day" if self.dry else "is as on the first day"
+        said = "would be as at first" if self.dry else "is as at first"
         if lost:
             said += f"; given up for good: {some(sorted(lost))}"
         return {"changed": bool(changes), "msg": f"{said}.", "diff": diff_of(changes)}

@@ -1,11 +1,11 @@
-"""A student's home, back to the first day. It runs as the student."""
+"""A student's home as it is at first: the lessons, and the hidden files of a new home. It runs as the student."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import shown
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     fingerprint,
@@ -13,23 +13,21 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     put,
     sha256,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import names_in, remove
 
-# What the server makes in the home whenever it starts, the secret of who is signed in for one. It goes with the rest,
-# but is no reason for a reset.
-AT_EACH_START = {".local", ".jupyter_cookie_secret"}
 MOST = 1000  # changes that are told one by one
 ENTRIES = 20_000  # of a folder, looked at in one go
 
 
-def first_day(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Change]:
-    """Let the home hold a folder with the lessons, and the hidden files of the first day, and nothing else.
+def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Change]:
+    """Let the home hold a folder with the lessons, and the hidden files of a new home, and nothing else.
 
-    skel: the folder with the hidden files of a new home. Returns what changes.
+    skel: the folder with these hidden files. Returns what changes.
     """
     home = folder.parent
-    lessons = {folder / path.relative_to(pristine): path.read_bytes() for path in lessons_in(pristine)}
-    files = lessons | {home / path.name: path.read_bytes() for path in skel.glob(".*") if path.is_file()}
+    files = {folder / name: content for name, content in lessons_in(pristine).items()}
+    files |= {home / path.name: path.read_bytes() for path in skel.glob(".*") if path.is_file()}
     right = {path for path, content in files.items() if is_right(path, content, home)}
     kept = {folder, *(parent for path in right for parent in path.parents)}
     look, gone = [home], []
@@ -42,12 +40,11 @@ def first_day(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Chang
             more |= len(names) == ENTRIES
         elif path not in right:
             gone.append(path)
-    missing = {path: content for path, content in files.items() if path not in right}
-    if not missing and {path.name for path in gone} <= AT_EACH_START:
-        return []
-    changes = {path: (f"{shown(path)} there", f"{shown(path)} absent") for path in sorted(gone)[:MOST]}
+    told = {path: printable(path, 5000) for path in sorted(gone)[:MOST]}
+    changes = {path: (f"{name} there", f"{name} absent") for path, name in told.items()}
     if len(gone) > MOST:
         changes[home] = (f"{len(gone) - MOST} more there", f"{len(gone) - MOST} more absent")
+    missing = {path: content for path, content in files.items() if path not in right}
     for path, content in missing.items():
         before, _ = changes.get(path, (f"{path} absent", ""))
         changes[path] = (before, f"{path} {sha256(content)}")
@@ -58,14 +55,8 @@ def first_day(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Chang
             path.parent.mkdir(parents=True, exist_ok=True)
             put(path, content, known=())
         if more:
-            first_day(folder, pristine, skel, dry)
+            restore_baseline(folder, pristine, skel, dry)
     return sorted(changes.values())
-
-
-def lessons_in(pristine: Path) -> list[Path]:
-    """Return the files of the folder of the untouched lessons."""
-    paths = [path for path in pristine.rglob("*") if path.is_file()]
-    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(pristine).parts)]
 
 
 def is_right(path: Path, content: bytes, home: Path) -> bool:

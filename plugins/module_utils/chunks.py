@@ -1,4 +1,4 @@
-"""What travels between the control node and a Pi: files in pieces, packed."""
+"""What travels between the control node and a Pi: files in chunks, packed. Names of files travel quoted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
-PIECE = 4 << 20  # bytes of files in one call: a Pi Zero has memory for it, and stock Ansible takes 10 s for each call
-MANY = 2000  # pieces in one call
+CALL = 4 << 20  # bytes of files in one call: a Pi Zero has memory for it, and stock Ansible takes 10 s for each call
+MANY = 2000  # chunks in one call
 MOST = 20_000  # files of a student's
 UNPACKED = 64 << 20  # bytes that an answer may have
 BLOCK = 1 << 16  # bytes that are a hole in a file where all of them are 0
 FOLDER = "notebooks/"  # where the lessons are in a home
-# Of what a Pi does not give as a file: what may hold work all the same, and why it cannot be had.
+# Why what may be work cannot be had; what is left out for another reason is no work.
 WHY = {
     "closed": "the student may not read it",
     "large": "it is too large",
@@ -26,7 +26,7 @@ WHY = {
     "slow": "it takes too long to read",
 }
 
-# What is no work, but what programs keep for themselves, or how they are set up: in a home, these names,
+# No work are the settings, and what programs keep for themselves: in a home, these names,
 NOT_IN_A_HOME = {
     ".bash_history",
     ".bash_logout",
@@ -47,7 +47,7 @@ HALF_WRITTEN = (".~", ".mynn-lesson-")
 
 
 class File(NamedTuple):
-    """A file on the Pi or on its way there. name: percent-encoded; size in bytes; time in seconds."""
+    """A file on the Pi or on its way there. name: quoted; size in bytes; time in seconds."""
 
     name: str
     size: int
@@ -73,6 +73,19 @@ def unpack(text: str) -> Any:
     return json.loads(content)
 
 
+def quote(name: str) -> str:
+    """Return a name of any bytes as ASCII."""
+    return urllib.parse.quote(os.fsencode(name))
+
+
+def unquote(quoted: str) -> str:
+    """Return the name that was quoted. ValueError: it leads out of the folder."""
+    name = os.fsdecode(urllib.parse.unquote_to_bytes(quoted))
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f"{quoted} is no name of a file in a folder")
+    return name
+
+
 def is_work(name: str) -> bool:
     """Whether a file or folder of this name, as seen from the home, may be a student's work, going by its name."""
     parts = name.split("/")
@@ -83,8 +96,8 @@ def is_work(name: str) -> bool:
     )
 
 
-def write_piece(file: IO[bytes], begin: int, data: bytes) -> None:
-    """Write a piece of a file, the next one or the first, so that what is empty takes no room on the disk."""
+def write_chunk(file: IO[bytes], begin: int, data: bytes) -> None:
+    """Write a chunk of a file, the next one or the first, so that what is empty takes no room on the disk."""
     for at in range(0, len(data), BLOCK):
         block = data[at : at + BLOCK]
         if block.count(0) < len(block):
@@ -93,20 +106,10 @@ def write_piece(file: IO[bytes], begin: int, data: bytes) -> None:
     file.truncate(begin + len(data))
 
 
-def quote(name: str) -> str:
-    """Return a name of any bytes as ASCII."""
-    return urllib.parse.quote(os.fsencode(name))
-
-
-def shown(name: object) -> str:
-    """Return a name or path in one line, whatever its bytes."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(name))
-
-
 def batches(files: Iterable[File]) -> Iterator[list[tuple[File, int, int]]]:
-    """Give the pieces of all files, each where it begins and how long it is, as many at once as one call takes."""
+    """Give the chunks of all files, each where it begins and how long it is, as many at once as one call takes."""
     batch: list[tuple[File, int, int]] = []
-    room = PIECE
+    room = CALL
     for file in files:
         begin = 0
         while True:
@@ -115,7 +118,7 @@ def batches(files: Iterable[File]) -> Iterator[list[tuple[File, int, int]]]:
             begin, room = begin + length, room - length
             if room == 0 or len(batch) == MANY:
                 yield batch
-                batch, room = [], PIECE
+                batch, room = [], CALL
             if begin >= file.size:
                 break
     if batch:

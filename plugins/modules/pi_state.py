@@ -8,7 +8,6 @@ import os
 import platform
 import pwd
 import resource
-import stat
 import subprocess
 import time
 from hashlib import sha256
@@ -18,7 +17,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
 from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
@@ -198,10 +198,8 @@ def failed_units() -> list[str]:
 
 def content_of(path: Path) -> bytes | None:
     """What is in a student's file; OSError or None: it is none, or a very large one. A link is not followed."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGE else None
+    with open_regular(path) as file:
+        return file.read() if os.fstat(file.fileno()).st_size <= LARGE else None
 
 
 def opens(path: Path, content: bytes | None) -> bool:
@@ -214,12 +212,6 @@ def opens(path: Path, content: bytes | None) -> bool:
         return isinstance(json.loads(content)["cells"], list)
     except (ValueError, LookupError, TypeError, MemoryError, RecursionError):
         return False
-
-
-def pristine_sums(folder: Path) -> dict[str, str]:
-    """The SHA256 sums of the lessons as they were written, by name."""
-    paths = sorted([*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")])
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
@@ -267,7 +259,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     open_ports = listeners()  # none is connected to: behind some, a server would have to start
-    pristine = pristine_sums(Path(module.params["pristine"]))
+    pristine_lessons = lessons_in(Path(module.params["pristine"]))
+    pristine = {name: sha256(lesson).hexdigest() for name, lesson in pristine_lessons.items()}
     students = module.params["students"]
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     state = {

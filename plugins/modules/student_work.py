@@ -1,24 +1,22 @@
 #!/usr/bin/python3
-"""Ansible module: the Pi's side of collecting, handing out, restoring and giving up what students made."""
+"""Ansible module: the Pi's side of collecting, handing out, restoring and resetting the students' work."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
+import errno
 import itertools
-import json
 import os
 import pwd
 import re
 import stat
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.baseline import first_day
+from ansible_collections.mynn.pi.plugins.module_utils.baseline import restore_baseline
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     FOLDER,
     MOST,
@@ -26,10 +24,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     is_work,
     pack,
     quote,
-    shown,
     unpack,
-    write_piece,
+    unquote,
+    write_chunk,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import Memory
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     LARGE,
     OURS,
@@ -42,9 +41,12 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     may_be_folder,
     move_in,
     names_beside,
+    open_regular,
     opened,
     place_for,
+    size_and_sum,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import walk
 
 DOCUMENTATION = r"""
@@ -57,12 +59,12 @@ description:
     takes too long is given up.
   - Work is every file in the student's home, but for what programs keep there for themselves (C(is_work) in
     C(chunks.py) lists that). Links, pipes and the like hold no work. A name is that in the home, and travels
-    percent-encoded, since it may hold any bytes.
+    percent-encoded (C(quote) in C(chunks.py)), since it may hold any bytes.
 options:
   verb:
     description:
-      - V(list) the files with their sums; V(read) pieces of some; V(plan) where given files would go;
-        V(write) pieces of some, which take their place once all of one is there; V(reset) the home.
+      - V(list) the files with their sums; V(read) chunks of some; V(plan) where given files would go;
+        V(write) chunks of some, which take their place once all of one is there; V(reset) the home.
     type: str
     required: true
     choices: [list, read, plan, write, reset]
@@ -81,10 +83,10 @@ options:
   given:
     description:
       - What the verb needs, as JSON, compressed, in base64. V(list) and V(reset) C(largest), the size in bytes beyond
-        which files are not read, and C(limit), that of all files together. V(read) C(wanted), pieces of files, each a
+        which files are not read, and C(limit), that of all files together. V(read) C(wanted), chunks of files, each a
         name, where it begins and how long it is (in bytes). V(plan) C(files), by name each file's sum and size.
         V(reset) C(files), by name the sums of those that may be given up; null stands for all.
-        V(write) C(pieces), as C(write) explains. V(plan) and V(write) C(over_lessons), whether a file takes the place
+        V(write) C(chunks), as C(write) explains. V(plan) and V(write) C(over_lessons), whether a file takes the place
         of a lesson of the same name that the student did not touch.
     type: str
     required: true
@@ -113,23 +115,6 @@ NAMES = 8 << 20  # characters of all names together
 PATIENCE = {"list": 900.0, "read": 120.0, "plan": 900.0, "write": 300.0, "reset": 900.0}
 
 
-def unquote(word: str) -> str:
-    """Return the name that was quoted. ValueError: it leads out of the folder."""
-    name = os.fsdecode(urllib.parse.unquote_to_bytes(word))
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        raise ValueError(f"{word} is no name of a file in a folder")
-    return name
-
-
-def lessons_known(pristine: Path) -> dict[str, list[str]]:
-    """Return the sums of all versions of each lesson that were ever handed out here, by its name."""
-    try:
-        known = json.loads((pristine / ".handed_out.json").read_bytes())["known"]
-        return {str(name): [str(sum_) for sum_ in sums] for name, sums in known.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
-
-
 def lesson_of(name: str) -> str:
     """Return the lesson's name of which this may be a new version: `part2 (new 3).ipynb` gives `part2.ipynb`."""
     return re.sub(r" \(new( \d+)?\)(?=(\.[^./]*)?$)", "", name)
@@ -138,25 +123,16 @@ def lesson_of(name: str) -> str:
 def look_at(path: Path, largest: int) -> list[Any] | str:
     """Return a file's size in bytes, sum, time in seconds and whether it may be executed; else what it is instead."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            return "a link" if stat.S_ISLNK(found.st_mode) else "no file"
-        if found.st_size > largest:
-            return "large"
-        # Should it have become a link or a pipe just now, opening must neither follow nor wait.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open_regular(path) as file:
+            found = os.fstat(file.fileno())
+            if found.st_size > largest:
+                return "large"
+            size, sum_ = size_and_sum(file, largest)
     except FileNotFoundError:
         return "gone"
-    except OSError:
-        return "closed"
-    digest, read = hashlib.sha256(), 0
-    with os.fdopen(descriptor, "rb") as file:
-        while read <= largest and (block := file.read(1 << 20)):  # it may grow meanwhile
-            digest.update(block)
-            read += len(block)
-    if read > largest:
-        return "large"
-    return [read, digest.hexdigest(), int(found.st_mtime), bool(found.st_mode & 0o100)]
+    except OSError as error:
+        return {errno.ELOOP: "a link", errno.EINVAL: "no file"}.get(error.errno or 0, "closed")
+    return [size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100)] if size <= largest else "large"
 
 
 def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
@@ -180,8 +156,8 @@ def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int)
         else:
             files[quote(name)] = found
             limit -= found[0]
-    words = {quote(name) if name != "." else name: what for name, what in left.items() if what != "gone"}
-    return {"files": files, "lessons": lessons, "left": words}
+    quoted = {quote(name) if name != "." else name: what for name, what in left.items() if what != "gone"}
+    return {"files": files, "lessons": lessons, "left": quoted}
 
 
 def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[str, str]]:
@@ -205,21 +181,18 @@ def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[s
     return sizes, left
 
 
-def read_piece(home: Path, word: str, begin: int, length: int) -> str | None:
+def read_chunk(home: Path, quoted: str, begin: int, length: int) -> str | None:
     """Return bytes of a file in base64, nothing where all are 0; None if they cannot be read (any more)."""
     try:
-        descriptor = os.open(home / unquote(word), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
+        with open_regular(home / unquote(quoted)) as file:
             file.seek(begin)
-            piece = file.read(length)
-            return base64.b64encode(piece).decode() if len(piece) < length or piece.count(0) < length else ""
+            chunk = file.read(length)
     except OSError:
         return None
+    return base64.b64encode(chunk).decode() if len(chunk) < length or chunk.count(0) < length else ""
 
 
-def home_of(home: Path, name: str, free: Path | None = None) -> tuple[Path, list[Path]]:
+def path_in(home: Path, name: str, free: Path | None = None) -> tuple[Path, list[Path]]:
     """Return the path of a file with that name in the home, and the folders on the way that are not there yet.
 
     Where something else is in a folder's place, a link for one, a folder beside it is used; but not for `free`, which
@@ -250,22 +223,22 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
     left: dict[str, str] = {}
     new: set[Path] = set()
     looked: set[Path] = set()
-    for word, (sum_, size) in files.items():
+    for quoted, (sum_, size) in files.items():
+        name = unquote(quoted)
         try:
-            path, absent = home_of(folder.parent, unquote(word), free)
+            path, absent = path_in(folder.parent, name, free)
             if not dry and path.parent not in looked:
                 looked.add(path.parent)
-                for rest in leftovers(path.parent):
-                    rest.unlink()
+                for leftover in leftovers(path.parent):
+                    leftover.unlink()
             place: Path | None = path
             if free not in path.parents:
-                versions = known.get(unquote(word), [])
-                place = place_for(path, sum_, versions, largest=max(size, LARGE if versions else 0))
+                place = place_for(path, sum_, known.get(name, []), largest=max(size, LARGE if name in known else 0))
         except OSError as error:
-            left[word] = error.strerror or "it cannot be put there"
+            left[quoted] = error.strerror or "it cannot be put there"
             continue
         if place:
-            needed.append(word)
+            needed.append(quoted)
             changes += [(f"{shown(made)} absent", f"{shown(made)} a folder") for made in absent if made not in new]
             new.update(absent)
             before = None if free in path.parents else fingerprint(place, max(size, LARGE))
@@ -273,48 +246,54 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
     return {"needed": needed, "changes": changes, "left": left}
 
 
-def write(folder: Path, pieces: list[dict[str, Any]], known: dict[str, list[str]]) -> None:
-    """Write pieces of files, in order; a file takes its place when its last piece (with `end`) has come.
+def shown(path: object) -> str:
+    """Return a path in one line."""
+    return printable(path, 5000)
 
-    Each piece has its file's `name`, `size`, `sum`, `time` and `executable`, and its own `begin` and `data`.
+
+def write(folder: Path, chunks: list[dict[str, Any]], known: dict[str, list[str]]) -> None:
+    """Write chunks of files, in order; a file takes its place when its last chunk (with `end`) has come.
+
+    Each chunk has its file's `name`, `size`, `sum`, `time` and `executable`, and its own `begin` and `data`.
     """
     make_way(folder, dry=False)
-    for piece in pieces:
-        path, absent = home_of(folder.parent, unquote(piece["name"]))
+    for chunk in chunks:
+        name, begin = unquote(chunk["name"]), chunk["begin"]
+        path, absent = path_in(folder.parent, name)
         for missing in absent:
             missing.mkdir()
-        new = path.with_name(f"{OURS}{piece['sum'][:32]}.new")
-        if piece["begin"] == 0:
+        new = path.with_name(f"{OURS}{chunk['sum'][:32]}.new")
+        if begin == 0:
             new.unlink(missing_ok=True)
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if piece["begin"] == 0 else 0)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if begin == 0 else 0)
         with os.fdopen(os.open(new, flags, 0o600), "r+b") as file:
-            write_piece(file, piece["begin"], base64.b64decode(piece["data"]))
+            write_chunk(file, begin, base64.b64decode(chunk["data"]))
             file.flush()
-            os.fchmod(file.fileno(), 0o755 if piece["executable"] else 0o644)
+            os.fchmod(file.fileno(), 0o755 if chunk["executable"] else 0o644)
             os.fsync(file.fileno())
-        if piece["end"]:
-            finish(new, path, piece, known.get(unquote(piece["name"]), []))
+        if chunk["end"]:
+            put_in_place(new, path, chunk, known.get(name, []))
 
 
-def finish(new: Path, path: Path, piece: dict[str, Any], known: list[str]) -> None:
+def put_in_place(new: Path, path: Path, chunk: dict[str, Any], known: list[str]) -> None:
     """Give a file that has come its place, or one beside it. OSError: it did not come as it was sent."""
     try:
-        if fingerprint(new, piece["size"]) != piece["sum"]:
-            raise OSError(5, "it did not come as it was sent", str(path))
-        os.utime(new, (piece["time"], piece["time"]))
-        while place := place_for(path, piece["sum"], known, largest=max(piece["size"], LARGE if known else 0)):
+        if fingerprint(new, chunk["size"]) != chunk["sum"]:
+            raise OSError(errno.EIO, "it did not come as it was sent", str(path))
+        os.utime(new, (chunk["time"], chunk["time"]))
+        while place := place_for(path, chunk["sum"], known, largest=max(chunk["size"], LARGE if known else 0)):
             if move_in(new, place, known):
                 return
             if not new.exists():
-                raise OSError(11, "the student saved it at this very moment", str(path))
+                raise OSError(errno.EAGAIN, "the student saved it at this very moment", str(path))
     finally:
         new.unlink(missing_ok=True)
 
 
 def lost(found: dict[str, Any], files: dict[str, str]) -> list[str]:
     """Return what would be lost, were the home reset: what has not one of the sums that may be given up."""
-    changed = [word for word, (_, sum_, *_) in found["files"].items() if files.get(word) != sum_]
-    return sorted([*changed, *(word for word, what in found["left"].items() if what in WHY)])
+    changed = [quoted for quoted, (_, sum_, *_) in found["files"].items() if files.get(quoted) != sum_]
+    return sorted([*changed, *(quoted for quoted, what in found["left"].items() if what in WHY)])
 
 
 def do(
@@ -322,7 +301,7 @@ def do(
 ) -> Any:
     """Do what is asked for. Returns the answer."""
     home = folder.parent
-    lessons = {FOLDER + name: versions for name, versions in lessons_known(pristine).items()}
+    lessons = {FOLDER + name: versions for name, versions in Memory.read(pristine).known.items()}
     over = lessons if given.get("over_lessons") else {}
 
     def let(work: Callable[[list[Change]], Any], verb: str = verb) -> Any:
@@ -334,29 +313,31 @@ def do(
 
         return as_student(account, done, PATIENCE[verb])
 
-    def listed() -> dict[str, Any]:
+    def listed() -> Any:
+        left: dict[str, str] = {}
         try:
             found: dict[str, Any] = let(lambda _: list_work(home, lessons, given["largest"], given["limit"]), "list")
             return found
         except FileNotFoundError:
-            return {"files": {}, "lessons": {}, "left": {}}
+            pass
         except PermissionError:
-            return {"files": {}, "lessons": {}, "left": {".": "closed"}}
+            left["."] = "closed"
         except (TimeoutError, ChildProcessError):
-            return {"files": {}, "lessons": {}, "left": {".": "slow"}}
+            left["."] = "slow"
+        return {"files": {}, "lessons": {}, "left": left}
 
     if verb == "list":
         return listed()
     if verb == "read":
-        return let(lambda _: [read_piece(home, *piece) for piece in given["wanted"]])
+        return let(lambda _: [read_chunk(home, *chunk) for chunk in given["wanted"]])
     if verb == "plan":
-        planned = let(lambda opened: [opened, plan(folder, given["files"], over, dry)])
-        return {**planned[1], "changes": planned[0] + planned[1]["changes"]}
+        opens, planned = let(lambda opens: [opens, plan(folder, given["files"], over, dry)])
+        return {**planned, "changes": opens + planned["changes"]}
     if verb == "write":
-        return let(lambda _: write(folder, given["pieces"], over))
+        return let(lambda _: write(folder, given["chunks"], over))
     if given["files"] is not None and (missed := lost(listed(), given["files"])):
         return {"lost": missed, "changes": []}
-    return {"lost": [], "changes": let(lambda opened: opened + first_day(folder, pristine, skel, dry))}
+    return {"lost": [], "changes": let(lambda opens: opens + restore_baseline(folder, pristine, skel, dry))}
 
 
 def main() -> None:

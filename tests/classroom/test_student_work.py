@@ -17,7 +17,7 @@ from tests.classroom.classroom import ROOT, Classroom, recap
 FOLDER = "/home/student/notebooks"
 LESSONS = ROOT / "notebooks"
 LESSON, OTHER = "part2_mnist_data_set.ipynb", "part2_neural_network.ipynb"
-# As a student makes it; the large file takes three pieces. Then what is no work, and what leads elsewhere.
+# As a student makes it; the large file takes three chunks. Then what is no work, and what leads elsewhere.
 MAKE = f"""
 import os, pathlib, random
 os.chdir({FOLDER!r})
@@ -131,7 +131,7 @@ def sum_of(content: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def hand(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hand]:
-    """Give a hand over a Pi with a student's work on it; afterwards the Pi is as on the first day."""
+    """Give a hand over a Pi with a student's work on it; afterwards the Pi is as at first."""
     hand = Hand(classroom, tmp_path_factory.mktemp("work") / "collections")
     hand.student(MAKE)
     yield hand
@@ -203,7 +203,7 @@ def test_a_reset_is_refused_for_what_was_not_collected(hand: Hand, first: Path) 
         hand.student(f"import os; os.chdir({FOLDER!r}); os.remove({name!r})")
 
 
-def test_once_collected_a_pi_is_as_on_the_first_day(hand: Hand, first: Path) -> None:
+def test_once_collected_a_pi_is_as_at_first(hand: Hand, first: Path) -> None:
     server = "systemctl show -p ExecMainPID jupyter"
     pid = hand.classroom.ssh(server).stdout
     before, look = hand.files(), hand.run("reset", "--check", "--diff", changed=2)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from tests.provisioned.pi import Answers, Pi
 
 LOOK = """
@@ -41,9 +42,7 @@ OWN = "stat --format '%F %U %a' /home/{student} {folder}"
 
 def lessons(pi: Pi) -> dict[str, bytes]:
     """The lessons and pictures as this computer has them, by their names: `a.ipynb`, `a_folder/b.png`."""
-    folder = Path(pi.settings.lessons)
-    paths = sorted([*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")])
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return lessons_in(Path(pi.settings.lessons))
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 from schemas import STATE, VERIFIED, known, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -224,8 +225,7 @@ def in_words(name: str, said: str) -> str:
 
 def sums(folder: Path) -> dict[str, str]:
     """Return the SHA256 sums of the lessons on this computer, by name."""
-    paths = [*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")]
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
 def main(folder: Path) -> None:

@@ -22,6 +22,7 @@ import ansible_mitogen
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import LARGE
 from ansible_collections.mynn.pi.plugins.modules import lessons
 
@@ -299,7 +300,7 @@ def test_a_home_that_is_closed_to_the_student_is_opened(room: Classroom, monkeyp
 
 def test_a_lock_of_a_students_stops_nobody(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
     """A student may lock whatever a student can open, for as long as the student likes."""
-    monkeypatch.setattr(students_folder, "QUEUE", 1)
+    monkeypatch.setattr(lessons, "QUEUE", 1)
     room.run(V1)
     if os.geteuid() != 0:
         pytest.skip("only root can become a student who holds locks")
@@ -327,13 +328,13 @@ def test_a_lock_of_a_students_stops_nobody(room: Classroom, monkeypatch: pytest.
 
 
 def test_another_run_is_waited_for_and_not_for_ever(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(students_folder, "QUEUE", 0.3)
-    with (
-        students_folder.alone(room.home / "lock"),
-        pytest.raises(TimeoutError, match="another run is still at work"),
-        students_folder.alone(room.home / "lock"),
-    ):
-        pass
+    monkeypatch.setattr(lessons, "QUEUE", 0.3)
+    room.run(V1)
+    lock = room.pristine.with_name(f".{room.pristine.name}.lock")
+    assert lock.stat().st_mode & 0o777 == 0o600, "whoever can open it can hold it for ever"
+    with locked(lock), pytest.raises(TimeoutError, match="another run is still at work"):
+        room.run(V2)
+    assert room.files() == V1
 
 
 def test_a_lesson_for_which_every_name_is_taken_does_not_come_and_the_rest_does(room: Classroom) -> None:

@@ -64,7 +64,7 @@ class Room:
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    monkeypatch.setattr(chunks, "PIECE", 1000)
+    monkeypatch.setattr(chunks, "CALL", 1000)
     monkeypatch.setattr(chunks, "MANY", 3)
     root = Path(tempfile.mkdtemp(prefix="work-"))
     root.chmod(0o755)
@@ -288,17 +288,17 @@ def test_a_pi_that_sends_more_than_is_asked_for_fills_no_disk(room: Room) -> Non
 
     room.pi.do = lie  # type: ignore[method-assign]
     written: list[int] = []
-    write = action.write_piece
+    write = action.write_chunk
 
     def note(file: Any, begin: int, data: bytes) -> None:
         written.append(len(data))
         write(file, begin, data)
 
-    action.write_piece = note
+    action.write_chunk = note
     try:
         room.collect()
     finally:
-        action.write_piece = write
+        action.write_chunk = write
     assert room.done["failed"]
     assert set(written) == {3}
 
@@ -495,8 +495,8 @@ def test_many_names_are_a_short_sentence() -> None:
     assert collection.some([f"{number:02}\n" for number in range(12)]).endswith("08\\n, 09\\n and 2 more")
 
 
-def test_pieces_are_all_of_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "PIECE", 10)
+def test_chunks_are_all_of_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CALL", 10)
     sizes = [0, 3, 25, 10, 0, 7]
     given = [chunks.File(str(number), size, "", 0, False) for number, size in enumerate(sizes)]
     batches = list(chunks.batches(given))

@@ -66,7 +66,7 @@ class Pi:
         return self.do("list")
 
     def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
-        """Send files in pieces, as planned; see that the plan is what comes, and that then nothing is needed."""
+        """Send files in chunks, as planned; see that the plan is what comes, and that then nothing is needed."""
         given = {student_work.quote(IN + name): content for name, content in files.items()}
         sums = {word: (sha256(content), len(content)) for word, content in given.items()}
         before = self.files()
@@ -76,7 +76,7 @@ class Pi:
         assert plan == look
         for word in plan["needed"]:
             for begin in range(0, max(1, len(given[word])), size):
-                self.do("write", pieces=[piece(word, given[word], begin, size)], over_lessons=over_lessons)
+                self.do("write", chunks=[chunk(word, given[word], begin, size)], over_lessons=over_lessons)
         assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": [], "left": {}}
         came = {word for _, after in plan["changes"] if len(word := after.rpartition(" ")[2]) == 64}
         assert came == {sums[word][0] for word in plan["needed"]}
@@ -89,7 +89,7 @@ class Pi:
         return {str(path.relative_to(self.folder)): path.open("rb").read(1 << 24) for path in paths}
 
 
-def piece(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
+def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
     data = base64.b64encode(content[begin : begin + size]).decode()
     end = begin + size >= len(content)
     about = {"name": word, "size": len(content), "sum": sha256(content), "time": 1600000000, "executable": False}
@@ -190,7 +190,7 @@ def test_what_is_in_the_folders_place_is_kept_and_healed(pi: Pi, what: str, verb
     assert {"elsewhere/part2.ipynb", "elsewhere/pictures/pen.png"} <= set(found["files"])
     if verb == "reset":
         assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
-        first_day(pi)
+        at_baseline(pi)
         return
     pi.send({"a/sheet": b"theirs"})
     assert pi.files() == {"a/sheet": b"theirs"}
@@ -228,7 +228,7 @@ def test_a_home_that_is_closed_to_the_student_is_read_and_healed(pi: Pi, place: 
     assert closed.stat().st_mode & 0o777 == 0, "a look changes nothing"
     assert pi.do("reset", files={"notebooks/own": sha256(b"mine")}) == look
     assert closed.stat().st_mode & 0o700 == mode & 0o700
-    first_day(pi)
+    at_baseline(pi)
 
 
 DEEP = 3000  # folders within each other
@@ -259,7 +259,7 @@ def test_folders_without_an_end_are_one_named_line_and_go(pi: Pi) -> None:
     assert set(found["left"].values()) == {"deep"}
     assert len(pi.do("reset", files={"notebooks/own": sha256(b"mine")})["lost"]) == 2
     pi.do("reset", files=None)
-    first_day(pi)
+    at_baseline(pi)
 
 
 def test_a_path_of_almost_all_that_the_kernel_takes_is_named(pi: Pi) -> None:
@@ -298,7 +298,7 @@ def test_a_folder_with_more_names_than_memory_is_reset(pi: Pi, monkeypatch: pyte
         pi.write(f"{number}", b"x")
         pi.write(f"../{number}", b"x")
     pi.do("reset", files=None)
-    first_day(pi)
+    at_baseline(pi)
 
 
 def test_of_one_student_only_so_much_is_read_and_the_smallest_first(pi: Pi) -> None:
@@ -446,7 +446,7 @@ def test_files_come_as_the_students_with_time_and_mode(pi: Pi) -> None:
         assert path.stat().st_uid == STUDENT.pw_uid
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
     assert (pi.folder / "empty").stat().st_mtime == 1600000000
-    pi.do("write", pieces=[piece(IN + "run", b"run", 0, 9, executable=True)])
+    pi.do("write", chunks=[chunk(IN + "run", b"run", 0, 9, executable=True)])
     assert (pi.folder / "run").stat().st_mode & 0o777 == 0o755
     assert not list(pi.folder.rglob(".mynn*"))
 
@@ -487,17 +487,17 @@ def test_no_name_leads_out_of_the_folder(pi: Pi, word: str) -> None:
 
 def test_a_file_that_did_not_come_as_it_was_sent_takes_no_place(pi: Pi) -> None:
     with pytest.raises(OSError, match="did not come as it was sent"):
-        pi.do("write", pieces=[piece(IN + "a", b"right", 0, 9, sum=sha256(b"wrong"))])
+        pi.do("write", chunks=[chunk(IN + "a", b"right", 0, 9, sum=sha256(b"wrong"))])
     assert pi.files() == LESSONS
 
 
-def test_a_run_that_was_killed_between_two_pieces_leaves_nothing_and_is_completed(pi: Pi) -> None:
-    pi.do("write", pieces=[piece(IN + "a", b"in pieces", 0, 4)])
+def test_a_run_that_was_killed_between_two_chunks_leaves_nothing_and_is_completed(pi: Pi) -> None:
+    pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 0, 4)])
     assert "a" not in pi.files()
     assert len(list(pi.folder.glob(".mynn*"))) == 1
     pi.do("plan", files={IN + "a": (sha256(b"another"), 7)})
     assert not list(pi.folder.glob(".mynn*"))
-    pi.do("write", pieces=[piece(IN + "a", b"in pieces", 0, 4)])
+    pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 0, 4)])
     pi.send({"a": b"in pieces"})
     assert pi.files() == LESSONS | {"a": b"in pieces"}
 
@@ -519,17 +519,17 @@ def test_a_student_who_saves_at_that_very_moment_loses_nothing(
             Path(source).write_bytes(b"mine")
 
     monkeypatch.setattr(os, "link", link_at_that_moment)
-    given = [piece(IN + name, b"theirs", 0, 9)]
+    given = [chunk(IN + name, b"theirs", 0, 9)]
     if name == "sheet":
-        pi.do("write", pieces=given)
+        pi.do("write", chunks=given)
         assert (pi.folder / "sheet (new)").read_bytes() == b"theirs"
     else:
         with pytest.raises(OSError, match="saved it at this very moment"):
-            pi.do("write", pieces=given, over_lessons=True)
+            pi.do("write", chunks=given, over_lessons=True)
     assert (pi.folder / name).read_bytes() == b"mine"
 
 
-def first_day(pi: Pi) -> None:
+def at_baseline(pi: Pi) -> None:
     assert pi.files() == LESSONS
     assert {path.name for path in pi.home.iterdir()} <= {"notebooks", ".profile"}
     assert (pi.home / ".profile").read_bytes() == b"# first day"
@@ -550,25 +550,23 @@ def fill(pi: Pi) -> None:
     os.mkfifo(pi.folder / "pipe")
 
 
-def test_a_reset_pi_is_as_on_the_first_day(pi: Pi) -> None:
+def test_a_reset_pi_is_as_at_first(pi: Pi) -> None:
     fill(pi)
     before = pi.files()
     look = pi.do("reset", files=None, dry=True)
     assert pi.files() == before
     assert pi.do("reset", files=None) == look
     assert any(after.endswith(sha256(b"two")) for _, after in look["changes"])
-    first_day(pi)
+    at_baseline(pi)
     assert pi.do("reset", files=None) == {"lost": [], "changes": []}
 
 
-def test_what_the_server_makes_at_each_start_is_no_reason_but_goes_with_the_rest(pi: Pi) -> None:
+def test_what_programs_keep_for_themselves_goes_too(pi: Pi) -> None:
+    """Packages and settings of the student's are no work, but the next class shall not run them."""
     pi.do("reset", files=None)
-    pi.write("../.local/share/jupyter", b"")
-    pi.write("../.jupyter_cookie_secret", b"")
-    assert pi.do("reset", files=None)["changes"] == []
-    pi.write("own", b"")
-    assert len(pi.do("reset", files=None)["changes"]) == 3
-    first_day(pi)
+    pi.write("../.local/lib/usercustomize.py", b"")
+    assert len(pi.do("reset", files={})["changes"]) == 1
+    at_baseline(pi)
 
 
 def test_what_is_not_known_to_be_kept_is_not_given_up(pi: Pi) -> None:
@@ -581,7 +579,7 @@ def test_what_is_not_known_to_be_kept_is_not_given_up(pi: Pi) -> None:
     assert pi.files() == before
     now = {IN + name: sha256(content) for name, content in before.items()}
     pi.do("reset", files=now | {"beside": sha256(b"beside")})
-    first_day(pi)
+    at_baseline(pi)
 
 
 @ROOT_ONLY
@@ -603,13 +601,13 @@ def test_a_link_in_the_folder_leads_no_reset_elsewhere(pi: Pi, tmp_path: Path) -
     (pi.folder / "pictures").symlink_to(tmp_path)
     pi.do("reset", files=None)
     assert (tmp_path / "kept").read_bytes() == b"kept"
-    first_day(pi)
+    at_baseline(pi)
 
 
 def test_a_lessons_folder_that_was_closed_is_made_anew(pi: Pi) -> None:
     (pi.folder / "pictures").chmod(0)
     assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
-    first_day(pi)
+    at_baseline(pi)
 
 
 def test_packed_is_unpacked() -> None:
