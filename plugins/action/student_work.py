@@ -172,7 +172,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self.dry:
             return self._collected(final, *self._look(known))
         self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)  # what children write is for nobody else who works on this computer
+        self.root.chmod(0o700)  # what students write is for nobody else who works on this computer
         with locked(self.root / f".{self.pi}.lock"):
             for rest in self.root.glob(f"*/{part.name}"):  # a killed run left it
                 shutil.rmtree(rest)

@@ -348,7 +348,7 @@ def main() -> None:
             "student": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "pristine": {"type": "path", "required": True},
-            # Not a secret: this keeps the children's work out of the Pi's log.
+            # Not a secret: this keeps the students' work out of the Pi's log.
             "given": {"type": "str", "required": True, "no_log": True},
         },
         supports_check_mode=True,

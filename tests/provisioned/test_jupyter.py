@@ -350,7 +350,7 @@ def test_it_comes_back(
     pi: Pi, student: NotebookServer, kernel: Kernel, record_property: Callable[[str, object], None]
 ) -> None:
     """When it crashes, it comes back by itself."""
-    # Last in this file, as it takes every program with it: ours may go, a child's may not.
+    # Last in this file, as it takes every program with it: ours may go, a student's may not.
     if others := [one for one in student.get("/api/kernels") if one["id"] != kernel.identity]:
         pytest.skip(f"{len(others)} of the student's programs would have been lost.")
     main = f"systemctl show {pi.settings.service} --property=MainPID --value"

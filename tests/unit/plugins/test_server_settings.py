@@ -63,6 +63,11 @@ class Server:
     process: subprocess.Popen[bytes]
     scheme: str = "http"
     authority: str = ""
+    left: frozenset[Path] = frozenset()  # what was in the home, beside the folder with the lessons, when it was started
+
+    def in_home(self) -> set[Path]:
+        """What is there now."""
+        return {path for path in self.home.rglob("*") if not path.is_relative_to(self.home / "notebooks")}
 
     @property
     def url(self) -> str:
@@ -177,6 +182,7 @@ def server(
             )
         try:
             one = Server(port, home, trace, process, "https" if certificate else "http")
+            one.left = frozenset(one.in_home())
             if certificate:
                 one.authority = str(folder / "authority")
                 Path(one.authority).write_bytes(certificate)
@@ -247,6 +253,15 @@ def test_a_program_cannot_look_into_its_server(one: Server) -> None:
         assert its == min(mine + 500, 1000)
         assert kernel.run("import tornado; print(tornado.__file__)").text.startswith(sys.prefix)
     assert not one.trace.exists()
+
+
+def test_it_writes_nothing_into_the_home(one: Server) -> None:
+    """Or every reset would find something to clear away. Nor does a program that only prints."""
+    student = one.student()
+    student.get("/api/contents")
+    with student.kernel() as kernel:
+        assert kernel.run("print(1)").text == "1\n"
+    assert one.in_home() == one.left
 
 
 def is_taken(one: Server, size: int, path: str, cookie: str = "") -> bool:
