@@ -37,7 +37,7 @@ class Room:
 
     def do(self, verb: str, *, dry: bool = False, **args: Any) -> dict[str, Any]:
         """Do as a task."""
-        task = object.__new__(action.ActionModule)
+        task: Any = object.__new__(action.ActionModule)
         task.pi, task.dry, task.root = "pi-01", dry, self.work
         task.asked = {"students": {"student": ""}, "largest": 1 << 20, "limit": 3 << 20, "give_up": False, **args}
         task._task = SimpleNamespace()
@@ -47,7 +47,7 @@ class Room:
             self.between(verb)
             return chunks.unpack(chunks.pack(self.pi.do(verb, dry=dry, **chunks.unpack(chunks.pack(given)))))
 
-        vars(task)["ask"] = ask
+        task.ask = ask
         done: dict[str, Any] = getattr(task, verb)()
         return done
 
