@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -39,6 +39,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     write_sums,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import diff_of
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
@@ -83,9 +84,12 @@ LINKED = 1 << 16  # bytes from which on equal files are one on the disk
 NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
-def diff_of(changes: list[tuple[str, str]]) -> dict[str, str]:
-    """Return pairs of before and after as Ansible shows them."""
-    return {side: "".join(f"{pair[at]}\n" for pair in changes) for at, side in enumerate(("before", "after"))}
+class Collected(NamedTuple):
+    """What came of a collection, by the files' names in it."""
+
+    sums: dict[str, str]  # of each file
+    sent: dict[str, int]  # the sizes of those that came from the Pi now
+    left: dict[str, str]  # why others did not come
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -107,8 +111,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return verbs[self.asked["verb"]]()
         except OSError as error:
             raise AnsibleActionFail(
-                f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left; mend it"
-                " and run it again."
+                f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left;"
+                " repair it and run it again."
             ) from error
         except (ValueError, RecursionError) as error:
             raise AnsibleActionFail(
@@ -169,75 +173,66 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         part = final.with_name(f".{self.pi}.part")  # a hidden name: no collection yet
         last = next(iter(collections_of(self.root, self.pi)), None)
         known = {sum_: last / name for name, sum_ in read_sums(last).items()} if last else {}
+        came = Collected({}, {}, {})
         if self.dry:
-            return self._collected(final, *self._look(known))
+            for student in self.asked["students"]:
+                self._look(student, known, came)
+            return self._result(final, came)
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # what students write is for nobody else who works on this computer
         with locked(self.root / f".{self.pi}.lock"):
-            for rest in self.root.glob(f"*/{part.name}"):  # a killed run left it
-                shutil.rmtree(rest)
+            for leftover in self.root.glob(f"*/{part.name}"):  # of a killed run
+                shutil.rmtree(leftover)
             part.mkdir(parents=True)
             try:
-                sums, new, left = self._fetch_all(part, known)
-                write_sums(part, sums)
+                for student in self.asked["students"]:
+                    self._collect_from(student, part, known, came)
+                write_sums(part, came.sums)
                 part.rename(final)
             except BaseException:
                 shutil.rmtree(part)
                 with suppress(OSError):
                     part.parent.rmdir()
                 raise
-        return self._collected(final, sums, new, left)
+        return self._result(final, came)
 
-    def _look(self, known: dict[str, Path]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
-        """Return what `_fetch_all` does, without fetching anything."""
-        sums: dict[str, str] = {}
-        new: dict[str, int] = {}
-        left: dict[str, str] = {}
-        for student in self.asked["students"]:
-            files, lost = self.list_work(student)
-            for quoted, file in files.items():
-                name = name_of(student, quoted)
-                sums[name] = file.sum
-                if file.sum not in known:
-                    new[name] = file.size
-            left |= lost
-        return sums, new, left
+    def _look(self, student: str, known: dict[str, Path], came: Collected) -> None:
+        """Note what `_collect_from` would bring."""
+        files, left = self.list_work(student)
+        named = {name_of(student, quoted): file for quoted, file in files.items()}
+        came.sums.update({name: file.sum for name, file in named.items()})
+        came.sent.update({name: file.size for name, file in named.items() if file.sum not in known})
+        came.left.update(left)
 
-    def _fetch_all(self, part: Path, known: dict[str, Path]) -> tuple[dict[str, str], dict[str, int], dict[str, str]]:
-        """Bring all work into a folder. known: what the last collection holds, by sum; large files that come join it.
+    def _collect_from(self, student: str, part: Path, known: dict[str, Path], came: Collected) -> None:
+        """Bring a student's work into a folder, and note what came.
 
-        Returns by name the sum of each file that came, the size of each that was sent, and why others did not come.
+        known: what the last collection holds, by sum; large files that come join it. What changes meanwhile is tried
+        three times.
         """
-        sums: dict[str, str] = {}
-        new: dict[str, int] = {}
-        left: dict[str, str] = {}
-        for student in self.asked["students"]:
-            (part / student).mkdir()
-            for _ in range(3):
-                files, lost = self.list_work(student)
-                named = {name_of(student, quoted): file for quoted, file in files.items()}
-                missing = {name: file for name, file in named.items() if sums.get(name) != file.sum}
-                for name, file in list(missing.items()):
-                    sums.pop(name, None)
-                    if not self._has_place(part / name):
-                        lost[name] = "this computer's disk cannot have a file of that name there"
-                        del missing[name]
-                    elif self._link(known, file.sum, part / name):
-                        sums[name] = missing.pop(name).sum
-                came = self._fetch(student, part, self._without_duplicates(missing))
-                new |= {name: missing[name].size for name in came}
-                known |= {missing[name].sum: part / name for name in came if missing[name].size >= LINKED}
-                late = {name for name in missing if name not in came}
-                late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
-                sums |= {name: file.sum for name, file in missing.items() if name not in late}
-                for name in late:
-                    (part / name).unlink(missing_ok=True)
-                if not late:
-                    break
-            else:
-                left |= dict.fromkeys(late, "it is being written")
-            left |= lost
-        return sums, new, left
+        (part / student).mkdir()
+        for _ in range(3):
+            files, left = self.list_work(student)
+            named = {name_of(student, quoted): file for quoted, file in files.items()}
+            missing = {name: file for name, file in named.items() if came.sums.get(name) != file.sum}
+            for name, file in list(missing.items()):
+                came.sums.pop(name, None)
+                if not self._has_place(part / name):
+                    left[name] = "this computer's disk cannot have a file of that name there"
+                    del missing[name]
+                elif self._link(known, file.sum, part / name):
+                    came.sums[name] = missing.pop(name).sum
+            fetched = self._fetch(student, part, self._without_duplicates(missing))
+            came.sent.update({name: missing[name].size for name in fetched})
+            known |= {missing[name].sum: part / name for name in fetched if missing[name].size >= LINKED}
+            late = {name for name in missing if name not in fetched}
+            late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
+            came.sums.update({name: file.sum for name, file in missing.items() if name not in late})
+            for name in late:
+                (part / name).unlink(missing_ok=True)
+            if not late:
+                break
+        came.left.update(left | dict.fromkeys(late, "it is being written"))
 
     def _has_place(self, place: Path) -> bool:
         """Whether this computer's disk can have a file there; then it has one."""
@@ -293,19 +288,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 (part / name).unlink()
         return came
 
-    def _collected(
-        self, final: Path, sums: dict[str, str], new: dict[str, int], left: dict[str, str]
-    ) -> dict[str, Any]:
+    def _result(self, final: Path, came: Collected) -> dict[str, Any]:
         """Return what the task returns."""
         would = "would be " if self.dry else ""
-        size = sum(new.values()) / 1e6
-        said = f"{len(sums)} files {would}in {final}, {len(new)} of them {would}sent now ({size:.2f} MB)."
-        if left:
-            names = some([f"{name} ({why})" for name, why in sorted(left.items())])
-            said += f" Not collected: {names}. Mend that on the Pi, or set student_work_largest_mb or"
+        size = sum(came.sent.values())
+        said = (
+            f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now ({size / 1e6:.2f} MB)."
+        )
+        if came.left:
+            names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
+            said += f" Not collected: {names}. Repair that on the Pi, or set student_work_largest_mb or"
             said += " student_work_student_mb higher, and collect again."
-        diff = {"before": "", "after": "".join(f"{printable(final / name, 5000)}\n" for name in ("", *sorted(new)))}
-        return {"changed": True, "failed": bool(left), "msg": said, "sent": sum(new.values()), "diff": diff}
+        changes = [("", printable(final / name, 5000)) for name in ("", *sorted(came.sent))]
+        return {"changed": True, "failed": bool(came.left), "msg": said, "sent": size, "diff": diff_of(changes)}
 
     # --- hand out, restore
 

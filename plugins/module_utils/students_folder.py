@@ -13,7 +13,7 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +30,12 @@ ADVICE = {
     errno.EIO: "Take another card: this one can no longer be written to",
 }
 Change = tuple[str, str]  # before, after
+
+
+def diff_of(changes: Iterable[Change]) -> dict[str, str]:
+    """Return changes as Ansible shows them."""
+    sides = zip(*changes, strict=True)
+    return {side: "".join(f"{line}\n" for line in next(sides, ()) if line) for side in ("before", "after")}
 
 
 def sha256(content: bytes) -> str:

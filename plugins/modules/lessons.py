@@ -19,6 +19,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     advice,
     as_student,
+    diff_of,
     fingerprint,
     leftovers,
     make_way,
@@ -234,8 +235,7 @@ def main() -> None:
             msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
             f" {advice(error)}, and run it again."
         )
-    before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*changes or [("", "")], strict=True))
-    module.exit_json(changed=bool(changes), diff={"before": before, "after": after})
+    module.exit_json(changed=bool(changes), diff=diff_of(changes))
 
 
 if __name__ == "__main__":

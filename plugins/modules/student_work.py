@@ -51,62 +51,32 @@ from ansible_collections.mynn.pi.plugins.module_utils.tree import walk
 
 DOCUMENTATION = r"""
 module: student_work
-short_description: The work in a student's folder
+short_description: The Pi's side of the students' work
 description:
-  - This is what runs on a Pi. A task calls the action plugin of the same name, which runs on the control node, calls
-    this as often as it takes, and explains O(verb) and the other options of a task.
+  - No task calls this, but the action plugin of the same name, which runs on the control node; it documents the task.
   - A student's home is read and written with the student's powers only, so a link in it leads nowhere else, and what
     takes too long is given up.
   - Work is every file in the student's home, but for what programs keep there for themselves (C(is_work) in
-    C(chunks.py) lists that). Links, pipes and the like hold no work. A name is that in the home, and travels
-    percent-encoded (C(quote) in C(chunks.py)), since it may hold any bytes.
+    C(chunks.py)). Links, pipes and the like hold no work. A file's name is that in the home, quoted.
+  - C(given) and the answer are JSON, compressed, in base64.
 options:
   verb:
     description:
-      - V(list) the files with their sums; V(read) chunks of some; V(plan) where given files would go;
-        V(write) chunks of some, which take their place once all of one is there; V(reset) the home.
+      - V(list) the files (given C(largest), the size in bytes beyond which files are not read, and C(limit), that of
+        all files together); V(read) chunks of some (given C(wanted), for each a name, where it begins and its length);
+        V(plan) where C(files), by name each file's sum and size, would go; V(write) C(chunks) of some, which take their
+        place once all of one is there; V(reset) the home, with C(files), by name the sums of those that may be given up,
+        or null for all.
+      - For V(plan) and V(write), C(over_lessons) says whether a file takes the place of a lesson of the same name that
+        the student did not touch.
     type: str
     required: true
     choices: [list, read, plan, write, reset]
-  student:
-    description: The account that owns the home.
-    type: str
-    required: true
-  folder:
-    description: The student's folder with the lessons, C(notebooks) in the home.
-    type: path
-    required: true
-  pristine:
-    description: The folder of the untouched lessons.
-    type: path
-    required: true
-  given:
-    description:
-      - What the verb needs, as JSON, compressed, in base64. V(list) and V(reset) C(largest), the size in bytes beyond
-        which files are not read, and C(limit), that of all files together. V(read) C(wanted), chunks of files, each a
-        name, where it begins and how long it is (in bytes). V(plan) C(files), by name each file's sum and size.
-        V(reset) C(files), by name the sums of those that may be given up; null stands for all.
-        V(write) C(chunks), as C(write) explains. V(plan) and V(write) C(over_lessons), whether a file takes the place
-        of a lesson of the same name that the student did not touch.
-    type: str
-    required: true
+  student: {description: The student's account., type: str, required: true}
+  folder: {description: The student's folder with the lessons., type: path, required: true}
+  pristine: {description: The folder of the untouched lessons., type: path, required: true}
+  given: {description: What the verb needs., type: str, required: true}
 author: The mynn-pi authors
-"""
-
-EXAMPLES = r"""
-- student_work:
-    verb: list
-    student: student
-    folder: /home/student/notebooks
-    pristine: /opt/mynn/notebooks
-    given: eAGrVspJLEpPLS5RslIwNAADHQWlnMzcTCSRWgDViAo0   # {"largest": 1000000, "limit": 1000000}
-"""
-
-RETURN = r"""
-answer:
-  description: What there is to say, as JSON, compressed, in base64.
-  returned: success
-  type: str
 """
 
 SKEL = Path("/etc/skel")
@@ -136,13 +106,12 @@ def look_at(path: Path, largest: int) -> list[Any] | str:
 
 
 def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
-    """Return by name `files`, each as `look_at` tells; `lessons`, the sums of the untouched ones; `left`, the rest.
+    """Return by quoted name `files`, each as `look_at` tells, and why those `left` cannot be had. Lessons are in neither.
 
     The smallest come first, so that a few large files are beyond the limit, and not all that come after them. It runs
     as the student, and so does all below.
     """
     files: dict[str, Any] = {}
-    lessons: dict[str, str] = {}
     sizes, left = look_around(home, largest)
     for size, name in sorted(sizes):
         versions = known.get(name, []) + known.get(lesson_of(name), [])
@@ -150,14 +119,14 @@ def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int)
         if isinstance(found, str):
             left[name] = found
         elif found[1] in versions:
-            lessons[quote(name)] = found[1]
+            continue  # an untouched lesson
         elif found[0] > limit:
             left[name] = "beyond"
         else:
             files[quote(name)] = found
             limit -= found[0]
     quoted = {quote(name) if name != "." else name: what for name, what in left.items() if what != "gone"}
-    return {"files": files, "lessons": lessons, "left": quoted}
+    return {"files": files, "left": quoted}
 
 
 def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[str, str]]:
@@ -324,7 +293,7 @@ def do(
             left["."] = "closed"
         except (TimeoutError, ChildProcessError):
             left["."] = "slow"
-        return {"files": {}, "lessons": {}, "left": left}
+        return {"files": {}, "left": left}
 
     if verb == "list":
         return listed()

@@ -233,7 +233,7 @@ def test_folders_without_an_end_are_one_short_line(room: Room) -> None:
     room.write(WORK)
     dig(room.pi.folder)
     assert files(room.collect() / "student") == WORK
-    assert re.search(r" Not collected: student/[d/]{52}…[d/]{15} \(its path is too long\)\. Mend", room.done["msg"])
+    assert re.search(r" Not collected: student/[d/]{52}…[d/]{15} \(its path is too long\)\. Repair", room.done["msg"])
 
 
 @pytest.mark.parametrize("error", [errno.ENAMETOOLONG, errno.EILSEQ])
@@ -345,7 +345,7 @@ def test_a_pi_that_lies_about_names_writes_nowhere_else(room: Room, word: str) -
 
     def lie(verb: str, **given: Any) -> Any:
         if verb == "list":
-            return {"files": {word: [1, sha256(b"x"), 0, False]}, "lessons": {}, "left": {}}
+            return {"files": {word: [1, sha256(b"x"), 0, False]}, "left": {}}
         return real(verb, **given)
 
     room.pi.do = lie  # type: ignore[method-assign]
