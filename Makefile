@@ -88,13 +88,13 @@ collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DAT
 	$(PLAYBOOK)
 
 handout: .venv/ready  ## Copy a folder's files to every student, and overwrite nothing (FROM=worksheets)
-	$(PLAYBOOK) -e '{"work_handout": "$(FROM)"}'
+	$(PLAYBOOK) -e '{"student_work_handout": "$(FROM)"}'
 
 restore: .venv/ready  ## Give a Pi the work that was collected from it or from another (PI=pi07.local FROM=pi03.local DATE=2026-11-25)
-	$(PLAYBOOK) $(if $(FROM),-e work_from='$(FROM)') $(if $(DATE),-e work_date='$(DATE)')
+	$(PLAYBOOK) $(if $(FROM),-e student_work_from='$(FROM)') $(if $(DATE),-e student_work_date='$(DATE)')
 
 reset: .venv/ready  ## Clear the students' folders for the next class, once their work is collected (PASSWORDS=new)
-	$(PLAYBOOK) $(if $(PASSWORDS),-e work_reset_passwords=true)
+	$(PLAYBOOK) $(if $(PASSWORDS),-e student_work_reset_passwords=true)
 
 labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
 	$(PLAYBOOK)

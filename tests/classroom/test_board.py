@@ -24,8 +24,8 @@ MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook serve
 FIRST_RUN = {
     # No Pi has a clock that goes on while it is off, and where there is no Internet only the control node has the time.
     "system : Set the clock from the control node's",
-    "jupyter : Leave the password's hash where only root reads it",
-    "jupyter : Make it a service",
+    "jupyter : Write the passwords' hashes and the certificate",
+    "jupyter : Write the server's unit",
     "jupyter : Start the server, now and at each boot",
 }
 PATIENCE = 20 * 60_000  # in Playwright's milliseconds

@@ -120,9 +120,9 @@ def test_reset_ends_all_of_a_students_programs(classroom: Classroom, tmp_path: o
     """Also one that runs outside of the notebook server, from before that was closed."""
     stray = "systemd-run --quiet --unit=stray --property=User=student /usr/bin/sleep 600"
     root(classroom, f"{stray}; echo mine >/home/student/notebooks/mine.txt")
-    done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"student_work_collections={tmp_path}")
     assert done.returncode == 0
     assert classroom.ssh("systemctl is-active stray").stdout.strip() in ("inactive", "failed")
     classroom.ssh("sudo systemctl reset-failed stray")
-    again = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    again = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"student_work_collections={tmp_path}")
     assert recap(again.stdout)[classroom.host].changed == 0

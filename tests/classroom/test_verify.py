@@ -72,9 +72,9 @@ def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
     name = "my_own_images/gaps_3.png"
     folder = "/home/student/notebooks"
     with broken(classroom, f"truncate --size=100 {folder}/{name} && rm /opt/mynn/notebooks/{name}"):
-        assert faults("test_notebooks") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
+        assert faults("test_lessons") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
         classroom.ssh(f"sudo rm {folder}/{name}")  # what a student changed stays, but what is missing comes back
-    assert faults("test_notebooks") == set()
+    assert faults("test_lessons") == set()
 
 
 def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify) -> None:
@@ -83,8 +83,8 @@ def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify
     how = f"cp -a {home}/notebooks {home}/mine && mv {home}/notebooks {home}/moved && ln -s mine {home}/notebooks"
     try:
         with broken(classroom, how):
-            assert faults("test_notebooks") == {"test_folders_are_the_students"}
-        assert faults("test_notebooks") == set()
+            assert faults("test_lessons") == {"test_folders_are_the_students"}
+        assert faults("test_lessons") == set()
         assert classroom.ssh(f'sudo readlink "{home}/notebooks (old)"').stdout.strip() == "mine"
     finally:
         classroom.ssh(f'sudo rm -r {home}/mine {home}/moved "{home}/notebooks (old)"')

@@ -558,12 +558,12 @@ def test_it_is_written_only_when_something_changed(card: Card) -> None:
     assert all(address in card.said("By address") for address in addresses)
 
 
-def test_of_several_students_the_first_ones_door_is_named(card: Card) -> None:
+def test_of_several_students_the_first_ones_socket_is_named(card: Card) -> None:
     """As the role jupyter makes them: the settings then name no port."""
     card.boot()
     card.write("etc/jupyter/jupyter_server_config.py", "c.ServerApp.sock = x\n")
-    for door in ("jupyter-door-9002@ada", "jupyter-door-9001@student", "jupyter-door-10000@ben"):
-        card.write(f"etc/systemd/system/{door}.socket", "[Socket]\n")
+    for unit in ("jupyter-9002@ada", "jupyter-9001@student", "jupyter-10000@ben"):
+        card.write(f"etc/systemd/system/{unit}.socket", "[Socket]\n")
     announce(card)
     assert card.said("Notebooks").endswith(".local:9001")
 

@@ -34,7 +34,7 @@ summary() {
 
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
-# Where several students share the Pi, each has a socket, jupyter-...-PORT@STUDENT; the first has the lowest port.
+# Where several students share the Pi, each has a socket; the first student's has the lowest port.
 sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
