@@ -14,11 +14,11 @@ from urllib.parse import urldefrag, urljoin
 
 import pytest
 
-from tests.unit.test_server_settings import Server, server, venv
+from tests.unit.plugins.test_server_settings import Server, server, venv
 
 __all__ = ["venv"]  # pytest finds it here
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "roles/manual/files/build.py"
 FOREIGN = r"""(?:src=["']?|url\(["']?|@import ["']|<link[^>]*href=["'])(?:https?:)?//[^"')]+"""
 LARGEST = 2_000_000  # bytes that a card and a class's Wi-Fi can spare
