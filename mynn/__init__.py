@@ -1,8 +1,8 @@
 """mynn: a neural network that reads handwritten digits, small enough to be read itself."""
 
-from mynn.data import DataError, Examples, mnist_folder, read_csv, scale, targets_for
+from mynn.errors import DataError, NetworkFileError
+from mynn.mnist import Examples, mnist_folder, read_csv, scale, targets_for
 from mynn.network import NeuralNetwork
-from mynn.storage import NetworkFileError
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from mynn.command import main
+from mynn.cli import main
 
 sys.exit(main())

@@ -1,9 +1,10 @@
-"""A bar that shows how far a long piece of work is."""
+"""How far a long piece of work is, and how much memory it took."""
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 _WIDTH = 30
 _PAUSE = 0.2  # seconds between two drawings: drawing costs a slow computer time too
@@ -23,7 +24,7 @@ class Bar:
         self.shown = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
-        """Draw the bar anew, if it is time."""
+        """Redraw the bar, if it is time."""
         now = time.monotonic()
         if not self.shown or (done < total and now < self.drawn + _PAUSE):
             return
@@ -32,3 +33,10 @@ class Bar:
         rest = f"{passed * (total - done) / done:.0f} s left" if done < total else f"{passed:.1f} s"
         line = f"{self.what} [{'#' * filled}{'-' * (_WIDTH - filled)}] {100 * done // total:3} %, {rest}"
         print(f"\r{line:<78}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has had so far, in MiB, as Linux counts it."""
+    # Not getrusage: what that says of a child process begins with the peak of its parent.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

@@ -33,13 +33,13 @@ SUDO = (
     (
         r"missing sudo password|sudo.{0,10}password is required",
         "sudo on it wants a password, and none was given.",
-        "Run this at a terminal, which asks for it. See “When sudo wants a password” in the README.",
+        "Run this at a terminal, which asks for it. See “When sudo wants a password” in the manual.",
     ),
     (
         r"incorrect sudo password|sudo password is incorrect",
         "sudo on it does not take the password that was given.",
         "Run this again with the right one: that of the account that you log in with, as chosen in Raspberry Pi Imager."
-        " See “When sudo wants a password” in the README.",
+        " See “When sudo wants a password” in the manual.",
     ),
 )
 # What SSH, or mitogen in its stead, says when it does not get to a Pi; why that is, and what to do. The first that

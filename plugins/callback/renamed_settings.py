@@ -37,7 +37,15 @@ RENAMED = {
     "report_venv": "python_venv",
     "verify_report": "report_folder",
     "verify_work": "verify_results",
+    "work_collections": "student_work_collections",
+    "work_date": "student_work_date",
+    "work_from": "student_work_from",
+    "work_handout": "student_work_handout",
+    "work_largest_mb": "student_work_largest_mb",
     "work_pristine": "lessons_pristine",
+    "work_reset_passwords": "student_work_reset_passwords",
+    "work_reset_uncollected": "student_work_reset_uncollected",
+    "work_student_mb": "student_work_total_mb",
     "work_students": "students",
 }
 

@@ -16,9 +16,9 @@ def jupyter_hash(password: str, salt: str) -> str:
 
 
 def jupyter_hashes(passwords: dict[str, str], salts: list[str]) -> dict[str, str]:
-    """Hash each student's password with the salt in the same place. An empty password has none."""
+    """Hash each password, by any key, with the salt in the same place. An empty password has no hash."""
     pairs = zip(passwords.items(), salts, strict=True)
-    return {student: jupyter_hash(password, salt) for (student, password), salt in pairs if password}
+    return {key: jupyter_hash(password, salt) for (key, password), salt in pairs if password}
 
 
 class FilterModule:

@@ -9,6 +9,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+
 DOCUMENTATION = r"""
 name: lessons_in
 author: The mynn-pi authors
@@ -22,20 +24,14 @@ options:
     required: true
 """
 
-PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png")
-
 
 class LookupModule(LookupBase):  # type: ignore[misc]
     """What Ansible calls."""
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
-        """Return a dictionary for each folder."""
-        return [self.lessons(Path(term)) for term in terms]
-
-    def lessons(self, folder: Path) -> dict[str, str]:
-        """Return the lessons of one folder. A file that cannot be read is an error of Ansible's."""
-        paths = sorted(path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
+        """Return a dictionary for each folder. A file that cannot be read is an error of Ansible's."""
         try:
-            return {path.relative_to(folder).as_posix(): base64.b64encode(path.read_bytes()).decode() for path in paths}
+            found = [lessons_in(Path(term)) for term in terms]
         except OSError as error:
             raise AnsibleLookupError(f"{error.filename}: {error.strerror}; the lessons must be readable") from error
+        return [{name: base64.b64encode(content).decode() for name, content in one.items()} for one in found]

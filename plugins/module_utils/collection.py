@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
 import re
 import shutil
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.pieces import BLOCK, FOLDER, MOST, WHY, File, is_work, write_piece
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
+    BLOCK,
+    FOLDER,
+    MOST,
+    WHY,
+    File,
+    is_work,
+    unquote,
+    write_chunk,
+)
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 SUMS = "SHA256SUMS"
@@ -21,24 +30,26 @@ BESIDE = ".home"  # what is beside the student's folder is in a folder of its ow
 LATEST = (1 << 32) - 1  # seconds: a later time is none that every disk can keep
 
 
-def local(word: str) -> str:
-    """Return a percent-encoded name as this computer writes it. OSError: it leads out of the home, or to no work."""
-    name = os.fsdecode(urllib.parse.unquote_to_bytes(word))
-    wrong = any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name or not is_work(name)
-    if wrong or not re.fullmatch(r"[\w.~/%-]{1,7000}", word, re.ASCII):
-        raise OSError(22, "the Pi says that it has a file of this name, which no file can have", printable(word, 80))
-    return name
+def local(quoted: str) -> str:
+    """Return a file's name as this computer writes it. OSError: it leads out of the home, or is no work's name."""
+    with suppress(ValueError):
+        name = unquote(quoted)
+        if "\0" not in name and is_work(name) and re.fullmatch(r"[\w.~/%-]{1,7000}", quoted, re.ASCII):
+            return name
+    raise OSError(
+        errno.EINVAL, "the Pi says that it has a file of this name, which no file can have", printable(quoted, 80)
+    )
 
 
-def name_of(student: str, word: str) -> str:
-    """Return where a file of a student's home, of that percent-encoded name, is in a collection; . is the home."""
-    name = "" if word == "." else local(word)
+def name_of(student: str, quoted: str) -> str:
+    """Return where a file of a student's home is in a collection, by its quoted name; . is the home."""
+    name = "" if quoted == "." else local(quoted)
     return f"{student}/{name[len(FOLDER) :]}" if name.startswith(FOLDER) else f"{student}{BESIDE}/{name}"
 
 
-def label(student: str, word: str) -> str:
+def label(student: str, quoted: str) -> str:
     """Return that name as a sentence has it: a path without an end is cut in its midst."""
-    name = name_of(student, word)
+    name = name_of(student, quoted)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-15:]}"
 
 
@@ -50,10 +61,10 @@ def in_home(name: str) -> tuple[str, str]:
 
 
 def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[str, str]]:
-    """Return by word the files that a Pi says a student has, and why others cannot be had. ValueError: it lies."""
+    """Return by quoted name a student's files, and why others cannot be had, as a Pi says. ValueError: it lies."""
     try:
-        files = {word: _file(word, largest, *about) for word, about in found["files"].items()}
-        left = {word: WHY[what] for word, what in found["left"].items() if what in WHY}
+        files = {quoted: _file(quoted, largest, *about) for quoted, about in found["files"].items()}
+        left = {quoted: WHY[what] for quoted, what in found["left"].items() if what in WHY}
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"a list of files that is none: {error!r}") from None
     if max(len(files), len(left) - 1) > MOST or sum(file.size for file in files.values()) > limit:
@@ -61,10 +72,10 @@ def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[
     return files, left
 
 
-def _file(word: str, largest: int, size: int, sum_: str, time: int, executable: bool) -> File:
+def _file(quoted: str, largest: int, size: int, sum_: str, time: int, executable: bool) -> File:
     if not 0 <= size <= largest or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
         raise ValueError("a file that is none")
-    return File(word, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
+    return File(quoted, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
 
 
 def changes_of(said: Any) -> list[tuple[str, str]]:
@@ -79,7 +90,7 @@ def copy(source: Path, place: Path) -> None:
     with source.open("rb") as old, place.open("xb") as new:
         begin = 0
         while block := old.read(BLOCK):
-            write_piece(new, begin, block)
+            write_chunk(new, begin, block)
             begin += len(block)
     shutil.copystat(source, place)
 

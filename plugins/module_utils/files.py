@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -31,13 +32,16 @@ def replacing(path: Path, mode: int = 0o644, folder: Path | None = None) -> Iter
 
 
 @contextmanager
-def locked(path: Path, seconds: float | None = None, lock: Callable[[int, int], None] = fcntl.flock) -> Iterator[None]:
+def locked(
+    path: Path, seconds: float | None = None, lock: Callable[[int, int], None] = fcntl.flock, mode: int = 0o666
+) -> Iterator[None]:
     """Hold the lock of a file, which is made, or of a folder. A dead process holds none.
 
-    TimeoutError: another process held it for so many seconds.
+    mode: of the file, where it is made; whoever can open it can hold it for ever. TimeoutError: another process held it
+    for so many seconds.
     """
     deadline = time.monotonic() + (seconds or 0)
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT, 0o666)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT, mode)
     try:
         while True:
             try:
@@ -45,7 +49,7 @@ def locked(path: Path, seconds: float | None = None, lock: Callable[[int, int], 
                 break
             except (BlockingIOError, PermissionError):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(path) from None
+                    raise TimeoutError(errno.ETIMEDOUT, "another run is still at work there", str(path)) from None
                 time.sleep(1)
         yield
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
@@ -14,17 +13,16 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 OURS = ".mynn-lesson-"  # a file with this prefix in the student's folder is ours: one on its way to its place
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another's file, a very large file
 LARGE = 1 << 24
 BESIDE = 50  # names beside one that is taken; a student who makes more gets no more
 PATIENCE = 300.0  # seconds that work with a student's powers may take
-QUEUE = 600.0  # seconds that another run may take
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
@@ -32,6 +30,12 @@ ADVICE = {
     errno.EIO: "Take another card: this one can no longer be written to",
 }
 Change = tuple[str, str]  # before, after
+
+
+def diff_of(changes: Iterable[Change]) -> dict[str, str]:
+    """Return changes as Ansible shows them."""
+    sides = zip(*changes, strict=True)
+    return {side: "".join(f"{line}\n" for line in next(sides, ()) if line) for side in ("before", "after")}
 
 
 def sha256(content: bytes) -> str:
@@ -51,16 +55,29 @@ def fingerprint(path: Path, largest: int = LARGE) -> str | None:
     if not stat.S_ISREG(found.st_mode) or found.st_size > largest or found.st_uid != os.geteuid():
         return FOREIGN
     try:
-        # Should it have become a link or a pipe just now, opening must neither follow nor wait.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open_regular(path) as file:
+            size, digest = size_and_sum(file, largest)
     except OSError:
         return FOREIGN
-    digest = hashlib.sha256()
-    with os.fdopen(descriptor, "rb") as file:
-        while largest > 0 and (block := file.read(min(largest, 1 << 20))):  # it may grow meanwhile
-            digest.update(block)
-            largest -= len(block)
-    return digest.hexdigest()
+    return digest if size <= largest else FOREIGN
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to be read. OSError: it is no regular file. A link is not followed, and no pipe waited for."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def size_and_sum(file: IO[bytes], largest: int) -> tuple[int, str]:
+    """Read a file, which may grow meanwhile, until it is larger than that. Returns its size in bytes and SHA256."""
+    digest, size = hashlib.sha256(), 0
+    while size <= largest and (block := file.read(1 << 20)):
+        digest.update(block)
+        size += len(block)
+    return size, digest.hexdigest()
 
 
 def place_for(
@@ -250,26 +267,3 @@ def read_until(pipe: int, end: float) -> bytes:
         if not blocks[-1]:
             return b"".join(blocks)
     raise TimeoutError(errno.ETIMEDOUT, "this takes too long, and was given up")
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other run works here, nor what is left of a killed one: its process with the student's powers.
-
-    The lock is a file that only root can open: whoever can open one can hold it for ever. TimeoutError: another run
-    still works.
-    """
-    end = time.monotonic() + QUEUE
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise TimeoutError(errno.ETIMEDOUT, "another run is still at work there", str(lock)) from None
-                time.sleep(0.2)
-        yield
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import os
 import pwd
 import stat
@@ -14,11 +13,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     advice,
-    alone,
     as_student,
+    diff_of,
     fingerprint,
     leftovers,
     make_way,
@@ -69,37 +70,8 @@ EXAMPLES = r"""
     lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
 """
 
-HANDED_OUT = ".handed_out.json"
+QUEUE = 600.0  # seconds that another run may take
 LARGE = 1 << 20  # bytes; what is larger, and four times as large as the lesson, is no version of it
-
-
-class Memory:
-    """Which versions of each lesson were handed out, as SHA256 sums.
-
-    known: by name, every version that the student may have got; a file with such bytes is untouched.
-    given: by student and name, the newest version that the student did get; it is not handed out again. What was
-        remembered when there was one student is found under "", and holds for whoever has nothing of his own yet.
-    """
-
-    def __init__(self, known: dict[str, list[str]], given: dict[str, dict[str, str]]) -> None:
-        self.known = known
-        self.given = given
-
-    @classmethod
-    def read(cls, path: Path) -> Memory:
-        """Read what was remembered; what is missing or damaged is forgotten."""
-        try:
-            stored = json.loads(path.read_bytes())
-            known = {str(name): [str(sum_) for sum_ in sums] for name, sums in stored["known"].items()}
-            given = stored["students"] if "students" in stored else {"": stored["given"]}
-            return cls(known, {who: {str(name): str(sum_) for name, sum_ in of.items()} for who, of in given.items()})
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return cls({}, {})
-
-    def bytes(self) -> bytes:
-        """Return what `read` reads."""
-        stored = {"known": self.known, "students": self.given}
-        return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def close(home: Path, dry: bool) -> list[Change]:
@@ -146,33 +118,32 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dic
     return changes
 
 
-def ensure_folders(folders: set[Path], dry: bool) -> list[Change]:
-    """Make the folders of the untouched copies, which all may read and only root change. Returns what changes."""
-    changes = []
-    for absent in sorted({path for folder in folders for path in (folder, *folder.parents) if not path.exists()}):
-        changes.append((f"{absent} absent", f"{absent} a folder"))
-        if not dry:
-            absent.mkdir()
-            absent.chmod(0o755)  # whatever the umask
-    for folder in sorted(folders):
-        if folder.is_dir() and (folder.stat().st_uid, folder.stat().st_mode & 0o777) != (os.geteuid(), 0o755):
-            changes.append((f"{folder} of another owner or mode", f"{folder} root 0755"))
-            if not dry:
-                os.chown(folder, os.geteuid(), os.getegid())
-                folder.chmod(0o755)
-    return changes
+def ensure_folder(folder: Path, dry: bool) -> list[Change]:
+    """Make a folder of the untouched copies, which all may read and only root change. Returns what changes."""
+    if folder.is_dir():
+        found = folder.stat()
+        if (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o755):
+            return []
+        change = f"{folder} of another owner or mode", f"{folder} root 0755"
+    else:
+        change = f"{folder} absent", f"{folder} a folder"
+    if not dry:
+        folder.mkdir(exist_ok=True)
+        os.chown(folder, os.geteuid(), os.getegid())
+        folder.chmod(0o755)  # whatever the umask
+    return [change]
 
 
-def keep_pristine(folder: Path, lessons: dict[str, bytes], dry: bool) -> list[Change]:
+def keep_pristine(pristine: Path, lessons: dict[str, bytes], dry: bool) -> list[Change]:
     """Make the folder of the untouched copies hold the lessons and nothing else. Returns what changes."""
     changes = []
     for name, content in lessons.items():
-        changes += write_as_root(folder / name, content, dry)
-    for rest in sorted(folder.rglob("*")):
-        if rest.relative_to(folder).as_posix() not in (*lessons, HANDED_OUT) and not rest.is_dir():
-            changes.append((f"{rest} there", f"{rest} absent"))
+        changes += write_as_root(pristine / name, content, dry)
+    for stray in sorted(pristine.rglob("*")):
+        if stray.relative_to(pristine).as_posix() not in (*lessons, HANDED_OUT) and not stray.is_dir():
+            changes.append((f"{stray} there", f"{stray} absent"))
             if not dry:
-                rest.unlink()
+                stray.unlink()
     return changes
 
 
@@ -184,13 +155,8 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
     if before == after:
         return []
     if not dry:
-        new = path.with_name(f"{path.name}.new")
-        with new.open("wb") as file:
+        with replacing(path) as file:
             file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        new.replace(path)
     return [(before, after)]
 
 
@@ -218,11 +184,14 @@ def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dr
 
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
-    changes = ensure_folders({pristine, *((pristine / name).parent for name in lessons)}, dry)
-    with nullcontext() if dry else alone(pristine.with_name(f".{pristine.name}.lock")):
+    folders = {pristine, *((pristine / name).parent for name in lessons)}
+    absent = {parent for parent in pristine.parents if not parent.exists()}
+    changes = [change for folder in sorted(folders | absent) for change in ensure_folder(folder, dry)]
+    lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
+    with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
         changes += keep_pristine(pristine, lessons, dry)
         store = pristine / HANDED_OUT
-        memory = Memory.read(store)
+        memory = Memory.read(pristine)
         for name, content in lessons.items():
             known = memory.known.setdefault(name, [])
             if sha256(content) not in known:
@@ -266,8 +235,7 @@ def main() -> None:
             msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
             f" {advice(error)}, and run it again."
         )
-    before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*changes or [("", "")], strict=True))
-    module.exit_json(changed=bool(changes), diff={"before": before, "after": after})
+    module.exit_json(changed=bool(changes), diff=diff_of(changes))
 
 
 if __name__ == "__main__":

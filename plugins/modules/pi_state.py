@@ -8,7 +8,6 @@ import os
 import platform
 import pwd
 import resource
-import stat
 import subprocess
 import time
 from hashlib import sha256
@@ -18,7 +17,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
 from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
@@ -39,13 +39,8 @@ options:
     type: path
     required: true
   students:
-    description: The students' accounts. In the home of each is a folder C(notebooks).
-    type: list
-    elements: str
-    required: true
-  port:
-    description: The port of the first student's server; that of the second is one further, and so on.
-    type: int
+    description: By the name of each student's account, the C(folder) with the lessons and the server's C(port).
+    type: dict
     required: true
 author: The mynn-pi authors
 """
@@ -54,8 +49,7 @@ EXAMPLES = r"""
 - mynn.pi.pi_state:
     venv: /opt/mynn/venv
     pristine: /opt/mynn/notebooks
-    students: [student]
-    port: 8888
+    students: {student: {folder: /home/student/notebooks, port: 8888}}
 """
 
 RETURN = r"""
@@ -204,10 +198,8 @@ def failed_units() -> list[str]:
 
 def content_of(path: Path) -> bytes | None:
     """What is in a student's file; OSError or None: it is none, or a very large one. A link is not followed."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGE else None
+    with open_regular(path) as file:
+        return file.read() if os.fstat(file.fileno()).st_size <= LARGE else None
 
 
 def opens(path: Path, content: bytes | None) -> bool:
@@ -220,12 +212,6 @@ def opens(path: Path, content: bytes | None) -> bool:
         return isinstance(json.loads(content)["cells"], list)
     except (ValueError, LookupError, TypeError, MemoryError, RecursionError):
         return False
-
-
-def pristine_sums(folder: Path) -> dict[str, str]:
-    """The SHA256 sums of the lessons as they were written, by name."""
-    paths = sorted([*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")])
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
@@ -245,7 +231,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str, list[str]]:
+def lessons_of(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     """The same, looked at with the student's powers and within limits; all count as damaged where these are reached."""
 
     def look() -> dict[str, list[str]]:
@@ -253,7 +239,7 @@ def lessons_of(account: pwd.struct_passwd, pristine: dict[str, str]) -> dict[str
         limits = {resource.RLIMIT_AS: has + MEMORY, resource.RLIMIT_CPU: PATIENCE}
         for what, limit in limits.items():
             resource.setrlimit(what, (limit, limit))
-        return lessons(Path(account.pw_dir) / "notebooks", pristine)
+        return lessons(folder, pristine)
 
     try:
         found: dict[str, list[str]] = as_student(account, look, PATIENCE)
@@ -268,13 +254,13 @@ def main() -> None:
         {
             "venv": {"type": "path", "required": True},
             "pristine": {"type": "path", "required": True},
-            "students": {"type": "list", "elements": "str", "required": True},
-            "port": {"type": "int", "required": True},
+            "students": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
-    open_ports = listeners()  # nobody knocks: behind some, a server would have to start
-    pristine = pristine_sums(Path(module.params["pristine"]))
+    open_ports = listeners()  # none is connected to: behind some, a server would have to start
+    pristine_lessons = lessons_in(Path(module.params["pristine"]))
+    pristine = {name: sha256(lesson).hexdigest() for name, lesson in pristine_lessons.items()}
     students = module.params["students"]
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     state = {
@@ -290,8 +276,12 @@ def main() -> None:
         "temperature": temperature(),
         "throttled": throttled(),
         "pristine": pristine,
-        "lessons": {name: lessons_of(accounts[name], pristine) for name in students if name in accounts},
-        "servers": {name: port in open_ports for port, name in enumerate(students, module.params["port"])},
+        "lessons": {
+            name: lessons_of(accounts[name], Path(student["folder"]), pristine)
+            for name, student in students.items()
+            if name in accounts
+        },
+        "servers": {name: student["port"] in open_ports for name, student in students.items()},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom
-from tests.classroom.image_room import ImageBuild, build
-from tests.classroom.live import LiveRun
+from tests.support.classroom import ROOT, Classroom
+from tests.support.image_build import ImageBuild, build
+from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet, VirtualError
 
 # What a provisioned Pi can be told by in a second. verify.yml asks far more, and takes a quarter of a minute.
@@ -49,18 +49,18 @@ class Shared:
         return self.classroom
 
     def whole(self) -> Classroom:
-        """Return the Pis, provisioned: as they are if nothing is wrong with them, else mended, else made anew."""
+        """Return the Pis, provisioned: as they are if nothing is wrong with them, else repaired, else made anew."""
         if self.lost:
             pytest.fail(self.lost, pytrace=False)
         if self.is_whole():
             return self.classroom
-        if not self._mend() and (self._begin().playbook("site").returncode != 0 or not self.is_whole()):
+        if not self._repair() and (self._begin().playbook("site").returncode != 0 or not self.is_whole()):
             self.lost = f"{self.size} fresh virtual Pis could not be provisioned: the first test that failed shows why."
             pytest.fail(self.lost, pytrace=False)
         return self.classroom
 
-    def _mend(self) -> bool:
-        """Mend Pis that are there. Return whether they are whole then."""
+    def _repair(self) -> bool:
+        """Repair Pis that are there. Return whether they are whole then."""
         try:
             if not self.fleet.list():
                 return False
@@ -105,7 +105,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class FirstDay:
+class Baseline:
     """What the runs said by which the Pi was provisioned."""
 
     fresh: str
@@ -132,7 +132,7 @@ def one_pi() -> Iterator[Shared]:
 
 
 @pytest.fixture(scope="session")
-def ten_pis(first_day: FirstDay, one_pi: Shared) -> Iterator[Shared]:
+def ten_pis(baseline: Baseline, one_pi: Shared) -> Iterator[Shared]:
     """Share ten Pis."""
     ten = Shared(Fleet(ROOT / "build/virtual-ten", address="127.77.7.0"), 10, like=one_pi)
     yield ten
@@ -140,19 +140,19 @@ def ten_pis(first_day: FirstDay, one_pi: Shared) -> Iterator[Shared]:
 
 
 @pytest.fixture(scope="session")
-def first_day(one_pi: Shared) -> FirstDay:
+def baseline(one_pi: Shared) -> Baseline:
     """Provision a fresh Pi, after a look at what would be done."""
     classroom = one_pi.fresh()
     fresh = all_files(classroom)
     check = classroom.playbook("site", "--check", "--diff")
     after_check = all_files(classroom)
-    run = LiveRun(classroom.command("site"), ROOT, {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"})
+    run = PlaybookRun(classroom.command("site"), ROOT, {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"})
     first = subprocess.CompletedProcess("site", run.wait(1800), run.output, "")
-    return FirstDay(fresh, check, after_check, first, run.tasks, time.monotonic() - run.began)
+    return Baseline(fresh, check, after_check, first, run.tasks, time.monotonic() - run.began)
 
 
 @pytest.fixture(scope="module")
-def classroom(first_day: FirstDay, one_pi: Shared) -> Classroom:
+def classroom(baseline: Baseline, one_pi: Shared) -> Classroom:
     """Return a classroom of one provisioned Pi; a file leaves it as it found it."""
     return one_pi.whole()
 

@@ -1,4 +1,4 @@
-"""The image on a Pi Zero, which is a board of QEMU's: what a school does with a card on its first day, in that order.
+"""The image on a Pi Zero, which is a board of QEMU's: what a school does with a new card, in that order.
 
 A board is slow (a first boot takes minutes), so all tests here share one card. Its time is its own: what is measured in
 the host's seconds is printed and not tested.
@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.classroom.board_measure import memory, time_to_page, wait_for_page
-from tests.classroom.board_room import BoardRoom, use_apt_sources
-from tests.classroom.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
-from tests.classroom.classroom import ROOT, recap
-from tests.classroom.image_room import ImageBuild
-from tests.classroom.power_cuts import Student, come_back, cut
+from tests.benchmarks.board_measure import memory, time_to_page, wait_for_page
+from tests.benchmarks.power_cuts import Student, come_back, cut
+from tests.support.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
+from tests.support.classroom import ROOT, BoardRoom, recap, use_apt_sources
+from tests.support.image_build import ImageBuild
 from tests.virtual import Board, VirtualError
 
 MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook server idle
@@ -25,8 +24,8 @@ MOST_MEMORY = 90  # MiB that may be in use after a boot, with the notebook serve
 FIRST_RUN = {
     # No Pi has a clock that goes on while it is off, and where there is no Internet only the control node has the time.
     "system : Set the clock from the control node's",
-    "jupyter : Leave the password's hash where only root reads it",
-    "jupyter : Make it a service",
+    "jupyter : Write the passwords' hashes and the certificate",
+    "jupyter : Write the server's unit",
     "jupyter : Start the server, now and at each boot",
 }
 PATIENCE = 20 * 60_000  # in Playwright's milliseconds
@@ -147,7 +146,7 @@ def test_a_second_card_shares_nothing_and_comes_up_on_defaults(image_build: Imag
         board.kill()
         board.switch_on()
         server = wait_for_page(BoardRoom(board))
-        assert "hostname: a name has no blanks" in board.card.read("classroom-error.txt").decode()
+        assert "hostname: a name has no spaces" in board.card.read("classroom-error.txt").decode()
         # Nobody is let in who could ask for it, and what lies on the card is looked at while it is written.
         while "name" not in (facts := board.facts()):
             assert time.monotonic() < deadline, "It has no this-pi.txt after its second boot."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 
 

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.classroom.browser import (
+from tests.support.browser import (
     MINUTES,
     READING,
     TURNING,
@@ -26,7 +26,7 @@ from tests.classroom.browser import (
     take_screenshot,
     url_of,
 )
-from tests.classroom.classroom import Classroom
+from tests.support.classroom import Classroom
 
 Shades = npt.NDArray[np.float64]
 

@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.conftest import FirstDay
-from tests.classroom.cut_offs import Cut, WholeRun, cut_off
+from tests.benchmarks.cut_offs import Cut, WholeRun, cut_off
+from tests.classroom.conftest import Baseline
+from tests.support.classroom import ROOT, Classroom, recap
 
 NAMES = [f"pi-{number:02}" for number in range(1, 11)]
 
 
 @pytest.fixture(scope="module")
-def cuts(first_day: FirstDay, ten_fresh: Classroom) -> list[Cut]:
+def cuts(baseline: Baseline, ten_fresh: Classroom) -> list[Cut]:
     """Cut off one run for each of ten fresh Pis; for every second one, pull the Pi's plug as well."""
     draw = random.Random(2016)
-    drawn = WholeRun(first_day.tasks, first_day.seconds).spread(len(NAMES), draw)
+    drawn = WholeRun(baseline.tasks, baseline.seconds).spread(len(NAMES), draw)
     draw.shuffle(drawn)
     with ThreadPoolExecutor(2) as two:
         list(two.map(cut_off, [ten_fresh] * 10, NAMES, drawn, [False, True] * 5))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
-from tests.classroom.live import LiveRun
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet
 
 ALIVE, DEAD = ("pi-01", "pi-03"), "pi-02"
@@ -32,17 +32,17 @@ def three(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet(ten: Classroom) -> Iterator[Fleet]:
-    """Give the fleet to a test that hurts it, and mend it afterwards."""
+    """Give the fleet to a test that hurts it, and repair it afterwards."""
     yield ten.fleet
     ten.fleet.up(10)
 
 
-def site(inventory: Path, *arguments: str, strategy: str) -> LiveRun:
+def site(inventory: Path, *arguments: str, strategy: str) -> PlaybookRun:
     command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/site.yml"), *arguments]
-    return LiveRun(command, ROOT, {**os.environ, "ANSIBLE_STRATEGY": strategy})
+    return PlaybookRun(command, ROOT, {**os.environ, "ANSIBLE_STRATEGY": strategy})
 
 
-def assert_only_the_dead_one_is_missing(run: LiveRun, code: int) -> None:
+def assert_only_the_dead_one_is_missing(run: PlaybookRun, code: int) -> None:
     counts = recap(run.output)
     assert set(counts) == {*ALIVE, DEAD}
     assert (counts[DEAD].unreachable, counts[DEAD].failed) == (1, 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
 from tests.virtual.state import SSH_PORT
 
 GOOD, OFF, SLOW, FULL, CLOCK, CARD, SYSTEM, NEW, STRANGER, SMALL = (f"pi-{number:02}" for number in range(1, 11))
@@ -83,7 +83,7 @@ def strange_known_hosts(text: str, good: str, card: str, new: str) -> str:
 
 @pytest.fixture(scope="module")
 def faulty(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    """Hurt eight of the ten, and mend them afterwards."""
+    """Break eight of the ten, and repair them afterwards."""
     folder = tmp_path_factory.mktemp("faulty")
     fleet = ten.fleet
     addresses = {str(pi["name"]): str(pi["address"]) for pi in fleet.list()}
@@ -101,25 +101,25 @@ def faulty(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     inventory = folder / "inventory.ini"
     text = "\n".join(lines) + "\n"
     inventory.write_text(text.replace(str(fleet.state.known_hosts), str(known_hosts)), encoding="utf-8")
-    with ExitStack() as mending:
+    with ExitStack() as repairs:
 
         def on(name: str, command: str) -> None:
             done = fleet.ssh(name, command, timeout=180)
             assert done.returncode == 0, done.stdout + done.stderr
 
         on(FULL, FILL)
-        mending.callback(on, FULL, f"sudo umount {FOLDER}")
+        repairs.callback(on, FULL, f"sudo umount {FOLDER}")
         on(SYSTEM, OTHER_SYSTEM)
-        mending.callback(on, SYSTEM, "sudo umount /usr/lib/os-release")
-        mending.callback(on, CLOCK, RIGHT_CLOCK)
+        repairs.callback(on, SYSTEM, "sudo umount /usr/lib/os-release")
+        repairs.callback(on, CLOCK, RIGHT_CLOCK)
         on(CLOCK, WRONG_CLOCK)
         proxy = subprocess.Popen(
             [sys.executable, "-m", "tests.virtual.delay", addresses[SLOW], str(SLOW_PORT), str(SSH_PORT), "200"],
             cwd=ROOT,
         )
-        mending.callback(proxy.wait)
-        mending.callback(proxy.terminate)
-        mending.callback(fleet.start, OFF)
+        repairs.callback(proxy.wait)
+        repairs.callback(proxy.terminate)
+        repairs.callback(fleet.start, OFF)
         fleet.kill(OFF)
         known = strange_known_hosts(
             fleet.state.known_hosts.read_text(encoding="utf-8"), addresses[GOOD], addresses[CARD], addresses[NEW]

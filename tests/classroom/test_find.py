@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom
+from tests.support.classroom import ROOT, Classroom
 from tests.virtual import Fleet
 from tests.virtual.machine import Machine
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import yaml
 
-from tests.classroom.classroom import ROOT
-from tests.classroom.image_files import Image, faults
-from tests.classroom.image_room import ImageBuild
 from tests.provisioned.test_python import SCIENCE
-from tests.unit.test_mnist_fetch import load
+from tests.support.classroom import ROOT
+from tests.support.image import Image, faults
+from tests.support.image_build import ImageBuild
+from tests.support.programs import load
 from tests.virtual.mounts import mounts_below
 
 MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
@@ -90,9 +90,9 @@ def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None
 
 def test_what_the_image_leaves_out_nothing_imports(image_build: ImageBuild) -> None:
     """Asked as verify.yml asks, under emulation."""
-    enter = ROOT / "roles/image/files/enter"
+    chroot = ROOT / "roles/image/files/chroot"
     python = ["env", "HOME=/tmp", "QEMU_CPU=arm1176", "/opt/mynn/venv/bin/python", "-B", "-c", SCIENCE]
-    done = subprocess.run([enter, image_build.root, *python], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run([chroot, image_build.root, *python], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import Classroom
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import Classroom
 
 IDLE = 15  # seconds after which a program that nobody uses is ended
 

@@ -11,8 +11,8 @@ import pypdfium2
 import pytest
 import zxingcpp
 
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
 
 MM = 72 / 25.4  # points
 DPI = 200

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE
-from tests.classroom import own_package
-from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.live import LiveRun
-from tests.classroom.mirror import PORT, WELL, own_mirror, trouble
-from tests.classroom.own_package import root
 from tests.classroom.test_update import where
+from tests.support import apt_repository
+from tests.support.apt_repository import PORT, WELL, own_mirror, trouble
+from tests.support.classroom import ROOT, Classroom, recap, root
+from tests.support.playbook_run import PlaybookRun
 
 MOST_SECONDS = 60
 # What the end of a run says of each trouble.
@@ -57,7 +56,7 @@ def summary(output: str, title: str) -> str:
 def test_a_pi_that_lacks_nothing_is_finished(pi: Classroom, kind: str) -> None:
     trouble(pi, kind)
     root(pi, OLD)
-    run = LiveRun(pi.command("site"), ROOT, dict(os.environ))
+    run = PlaybookRun(pi.command("site"), ROOT, dict(os.environ))
     assert run.wait() == 0
     began = run.when(r"TASK \[system : Refresh apt's lists\]")
     assert run.when(r"TASK \[system : Write down why") - began < MOST_SECONDS
@@ -95,5 +94,5 @@ def test_the_next_run_asks_again_and_is_as_ever(pi: Classroom) -> None:
         assert done.returncode == 0
         assert "TASK [system : Refresh apt's lists]" in done.stdout
         assert said in summary(done.stdout, NOT_UP_TO_DATE) if said else NOT_UP_TO_DATE not in done.stdout
-        assert own_package.version(pi) == installed
+        assert apt_repository.version(pi) == installed
     assert recap(pi.playbook("site").stdout)["pi-01"].changed == 0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
-from tests.classroom.closed import Attempt, ClosedNetwork, closed_network
-from tests.ports import free_port, free_server
+from tests.support.airgap import Airgap, Attempt, airgap
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.support.ports import free_port, free_server
 from tests.virtual import Fleet
 
 
@@ -56,10 +56,10 @@ def test_a_pi_fetches_for_itself_where_nothing_is_kept(classroom: Classroom, tmp
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> Iterator[ClosedNetwork]:
+def isolated(tmp_path: Path) -> Iterator[Airgap]:
     if os.geteuid() != 0:
         pytest.skip("needs root, who may close a network")
-    with closed_network(tmp_path) as network:
+    with airgap(tmp_path) as network:
         yield network
 
 
@@ -89,7 +89,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_a_closed_classroom_is_provisioned_and_updated(kept: Path, closed: ClosedNetwork) -> None:
+def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path, isolated: Airgap) -> None:
     """Two fresh Pis and their control node, from none of which anything leaves."""
     bytes_before, given_before = served(kept)
     assert bytes_before > 50_000_000
@@ -99,10 +99,10 @@ def test_a_closed_classroom_is_provisioned_and_updated(kept: Path, closed: Close
     try:
         fleet.up(2)
         classroom = Classroom(fleet)
-        noticed = len(closed.attempts)
+        noticed = len(isolated.attempts)
         assert classroom.playbook("site", *only_kept).returncode == 0
-        print(*closed.attempts[noticed:], sep="\n")
-        assert closed.attempts[noticed:] == []
+        print(*isolated.attempts[noticed:], sep="\n")
+        assert isolated.attempts[noticed:] == []
 
         # An update: to apt, a package on the card is older than what is kept.
         older = "sudo sed -i '/^Package: netbase$/,/^Version:/s/^Version: .*/Version: 1.0/' /var/lib/dpkg/status"
@@ -113,12 +113,12 @@ def test_a_closed_classroom_is_provisioned_and_updated(kept: Path, closed: Close
         assert classroom.ssh("dpkg-query --show --showformat='${Version}' netbase").stdout != "1.0"
         again = classroom.playbook("site", *only_kept)
         assert {counts.changed for counts in recap(again.stdout).values()} == {0}
-        print(*closed.attempts[noticed:], sep="\n")
-        assert closed.attempts[noticed:] == []
+        print(*isolated.attempts[noticed:], sep="\n")
+        assert isolated.attempts[noticed:] == []
 
         # What watches can see: a Pi that asks for something out there.
         classroom.ssh("timeout 1 bash -c '</dev/tcp/198.51.100.7/80'")
-        assert Attempt("tcp", "198.51.100.7", 80) in closed.attempts[noticed:]
+        assert Attempt("tcp", "198.51.100.7", 80) in isolated.attempts[noticed:]
     finally:
         fleet.down()
     time.sleep(3)  # apt-cacher-ng ends with the playbook, and then its log is whole

@@ -15,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 from tests.virtual.raspios import HOSTNAME, SSID
 
@@ -232,7 +232,7 @@ def test_verify_says_when_it_has_no_password(provisioned: Card) -> None:
 def test_every_playbook_takes_it_from_a_file(provisioned: Card, password_file: Path, name: str) -> None:
     sheets = password_file.with_name("sheets")
     sheets.mkdir()
-    options = [f"--become-password-file={password_file}", "-e", f"work_handout={sheets}"]
+    options = [f"--become-password-file={password_file}", "-e", f"student_work_handout={sheets}"]
     assert provisioned.classroom.playbook(name, *options).returncode == 0
 
 

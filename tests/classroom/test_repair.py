@@ -1,4 +1,4 @@
-"""site.yml mends what befell a Pi, waits for what is in its way, and reboots a Pi that asks for it."""
+"""site.yml repairs a Pi, waits for what holds a lock, and reboots a Pi that needs it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.classroom.classroom import Classroom, recap
 from tests.classroom.test_site import patient_page
+from tests.support.classroom import Classroom, recap
 
 VENV = "/opt/mynn/venv"
 # A package that nothing needs. dpkg is killed in mid-install, as a power cut would do it.
@@ -83,7 +83,7 @@ def root(classroom: Classroom, script: str) -> str:
 
 
 def assert_mended(classroom: Classroom) -> None:
-    """One run mends it all; the next has nothing to do; the server answers."""
+    """One run repairs it all; the next has nothing to do; the server answers."""
     done = classroom.playbook("site")
     assert done.returncode == 0
     assert recap(classroom.playbook("site").stdout)["pi-01"].changed == 0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.classroom.browser import open_browser, take_screenshot
-from tests.classroom.classroom import ANSIBLE, ROOT, Classroom, recap
+from tests.support.browser import open_browser, take_screenshot
+from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
 
 LESSON = "/home/student/notebooks/part2_neural_network.ipynb"
 

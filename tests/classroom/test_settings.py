@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.conftest import all_files
+from tests.support.classroom import ROOT, Classroom, recap
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
 SHARED: dict[str, object] = yaml.safe_load((ROOT / "playbooks/group_vars/all/defaults.yml").read_text(encoding="utf-8"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.classroom.classroom import Classroom
 from tests.classroom.conftest import Shared
+from tests.support.classroom import Classroom
 
 
 @pytest.mark.parametrize("harm", ["systemctl disable --now jupyter", "hostname somebody-else"])
@@ -14,7 +14,7 @@ def test_a_broken_pi_is_mended(classroom: Classroom, one_pi: Shared, harm: str) 
     boot = classroom.ssh("cat /proc/sys/kernel/random/boot_id").stdout
     assert classroom.ssh(f"sudo {harm}").returncode == 0
     assert not one_pi.is_whole()
-    assert one_pi.whole().ssh("cat /proc/sys/kernel/random/boot_id").stdout == boot  # mended, and not made anew
+    assert one_pi.whole().ssh("cat /proc/sys/kernel/random/boot_id").stdout == boot  # repaired, and not made anew
     assert one_pi.is_whole()
 
 

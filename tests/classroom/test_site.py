@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.conftest import FirstDay
-from tests.classroom.sent import sent_tasks
+from tests.classroom.conftest import Baseline
+from tests.support.classroom import ROOT, Classroom, recap
+from tests.support.playbook_run import sent_tasks
 
 MOST_TASKS = 45
 
@@ -86,8 +86,8 @@ def patient_page(url: str, authority: Path | None = None) -> int:
     return page(url, authority)
 
 
-def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(first_day: FirstDay) -> None:
-    look = first_day.check_fresh
+def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(baseline: Baseline) -> None:
+    look = baseline.check_fresh
     assert look.returncode == 0
     assert recap(look.stdout)["pi-01"].changed >= 15
     would = re.findall(r"TASK \[(.*?)\] \**\n(?:(?!TASK).*\n)*?changed: ", look.stdout)
@@ -102,15 +102,15 @@ def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(first_day: FirstDay)
     assert "+Description=Notebook server" in look.stdout
 
 
-def test_a_look_ahead_at_a_fresh_pi_changes_nothing(first_day: FirstDay) -> None:
-    assert "/etc/hostname" in first_day.fresh
-    assert first_day.after_check == first_day.fresh
+def test_a_look_ahead_at_a_fresh_pi_changes_nothing(baseline: Baseline) -> None:
+    assert "/etc/hostname" in baseline.fresh
+    assert baseline.after_check == baseline.fresh
 
 
 @pytest.mark.quick
-def test_the_first_run_fails_nothing(first_day: FirstDay) -> None:
-    assert first_day.first.returncode == 0
-    counts = recap(first_day.first.stdout)["pi-01"]
+def test_the_first_run_fails_nothing(baseline: Baseline) -> None:
+    assert baseline.first.returncode == 0
+    counts = recap(baseline.first.stdout)["pi-01"]
     assert (counts.failed, counts.unreachable) == (0, 0)
     assert counts.changed > 15
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.classroom.classroom import Classroom, recap
-from tests.classroom.own_package import root
 from tests.classroom.test_site import patient_page
-from tests.ports import free_port
+from tests.support.classroom import Classroom, recap, root
+from tests.support.ports import free_port
 from tests.virtual.pi import ssh_command
 
 LEAVE_A_KEY = """
@@ -121,9 +120,9 @@ def test_reset_ends_all_of_a_students_programs(classroom: Classroom, tmp_path: o
     """Also one that runs outside of the notebook server, from before that was closed."""
     stray = "systemd-run --quiet --unit=stray --property=User=student /usr/bin/sleep 600"
     root(classroom, f"{stray}; echo mine >/home/student/notebooks/mine.txt")
-    done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"student_work_collections={tmp_path}")
     assert done.returncode == 0
     assert classroom.ssh("systemctl is-active stray").stdout.strip() in ("inactive", "failed")
     classroom.ssh("sudo systemctl reset-failed stray")
-    again = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"work_collections={tmp_path}")
+    again = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"student_work_collections={tmp_path}")
     assert recap(again.stdout)[classroom.host].changed == 0

@@ -1,4 +1,4 @@
-"""Several students on one Pi: each with a folder, a password and a door; behind it a server starts when it is used."""
+"""Several students on one Pi: each with a folder, a password and a socket, which starts the server when it is used."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.classroom.test_site import MOST_TASKS, patient_page, site_counted
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import ROOT, Classroom, recap
 
 STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]
@@ -90,15 +90,15 @@ def three(classroom: Classroom) -> Iterator[Classroom]:
     assert recap(back.stdout)[classroom.host].changed == 0 or not was_back  # a second run
 
 
-def test_no_server_runs_before_somebody_knocks(three: Classroom) -> None:
+def test_no_server_runs_before_a_page_is_opened(three: Classroom) -> None:
     assert running(three) == set()
-    sockets = root(three, "systemctl is-enabled jupyter-door-8888@student.socket jupyter-door-889*; ls /home").split()
+    sockets = root(three, "systemctl is-enabled jupyter-8888@student.socket jupyter-889*; ls /home").split()
     assert sockets.count("enabled") >= 1
     assert {*STUDENTS} <= {*sockets}
     assert root(three, "systemctl is-active jupyter || true") == "inactive"
 
 
-def test_a_knock_waits_until_the_server_is_there(three: Classroom) -> None:
+def test_a_page_waits_until_the_server_is_there(three: Classroom) -> None:
     server = server_of(three, "ada")
     assert running(three) == {"ada"}
     root(three, "systemctl stop jupyter@ada")
@@ -112,7 +112,7 @@ def test_all_that_holds_for_one_holds_for_each(three: Classroom, tmp_path: Path)
     known = three.playbook("verify", *THREE, "--tags=settings", "-e", f"verify_settings={settings}")
     assert known.returncode == 0
     xml = tmp_path / "junit.xml"
-    files = [f"tests/provisioned/test_{name}.py" for name in ("notebooks", "jupyter", "students")]
+    files = [f"tests/provisioned/test_{name}.py" for name in ("lessons", "jupyter", "students")]
     command = [sys.executable, "-m", "pytest", "-q", f"--ansible-inventory={three.inventory}", "-p", "no:cacheprovider"]
     command += [f"--settings={settings}", f"--junit-xml={xml}", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
@@ -176,7 +176,7 @@ def test_a_password_that_was_changed_by_hand_is_mended(three: Classroom) -> None
 
 
 def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
-    """Also with a server running; the doors are gone, and the only student's server runs all the time again."""
+    """Also with a server running; the sockets are gone, and the only student's server runs all the time again."""
     files = f"sha256sum {' '.join(f'/home/{student}/notebooks/mine.txt' for student in STUDENTS)}"
     for student in STUDENTS:
         root(three, f"echo {student} > /home/{student}/notebooks/mine.txt")
@@ -198,7 +198,7 @@ def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
 
 @pytest.mark.long
 def test_a_server_that_nobody_uses_ends(three: Classroom) -> None:
-    """Once no program runs; the next knock starts it again."""
+    """Once no program runs; the next request starts it again."""
     short = json.dumps({"students": STUDENTS, "jupyter_cull_seconds": 20})
     assert three.playbook("site", "-e", short).returncode == 0
     server = server_of(three, "ada")

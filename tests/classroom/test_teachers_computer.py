@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
+from tests.support.classroom import ROOT, Classroom, recap
 
 NOBODY = 65534
 # What only root may use, or only a Debian has.

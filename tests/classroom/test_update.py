@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom import own_package
-from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.live import LiveRun
-from tests.classroom.own_package import CONFFILE, on, root
 from tests.classroom.test_site import patient_page
+from tests.support import apt_repository
+from tests.support.apt_repository import CONFFILE
+from tests.support.classroom import ROOT, Classroom, on, recap, root
+from tests.support.playbook_run import PlaybookRun
 
 CANARY, NEXT = "pi-01", "pi-02"
 MODULES = "journalctl --quiet --boot --grep='Invoked [w]ith' | wc -l"
@@ -40,7 +40,7 @@ def canary(ten: Classroom) -> Iterator[Classroom]:
     pi = on(ten, CANARY)
     root(pi, "cp -a /etc/apt/sources.list /root/sources.list")
     yield pi
-    root(pi, f"cp -a /root/sources.list /etc/apt/sources.list; dpkg --configure --pending; {own_package.REMOVE}")
+    root(pi, f"cp -a /root/sources.list /etc/apt/sources.list; dpkg --configure --pending; {apt_repository.REMOVE}")
 
 
 def test_where_the_first_fails_the_others_are_not_touched(ten: Classroom, canary: Classroom, tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_where_the_first_fails_the_others_are_not_touched(ten: Classroom, canary
 
 def test_a_changed_file_is_kept_and_named(canary: Classroom, tmp_path: Path) -> None:
     """A package brings new settings, and somebody has changed the old ones; nobody is asked."""
-    own_package.have(canary, "1")
-    own_package.offer(canary, "2")
+    apt_repository.have(canary, "1")
+    apt_repository.offer(canary, "2")
     done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
     assert done.returncode == 0
-    assert own_package.version(canary) == "ii 2"
+    assert apt_repository.version(canary) == "ii 2"
     assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
     line = told(done.stdout)[CANARY]
     assert re.match(r"Debian 13\.\d+, Python 3\.13, \d+ packages \([1-9]\d* renewed\), smoke accuracy ", line)
@@ -109,23 +109,23 @@ def test_where_one_of_a_few_fails_its_companions_are_finished(ten: Classroom, tm
 @pytest.mark.long
 def test_a_power_cut_within_an_update(ten: Classroom, canary: Classroom, tmp_path: Path) -> None:
     """The Pi's power goes while dpkg is at work; the next run, of update.yml or of site.yml, completes it."""
-    own_package.have(canary, "1")
+    apt_repository.have(canary, "1")
     for version, next_run in (("2", "update"), ("3", "site")):
-        own_package.offer(canary, version, "[ -e /run/later ] || { touch /run/mid-install; sleep 300; }")
+        apt_repository.offer(canary, version, "[ -e /run/later ] || { touch /run/mid-install; sleep 300; }")
         root(canary, "rm -f /run/later")
         limit = f"--limit={CANARY},{NEXT}"
-        run = LiveRun(ten.command("update", limit, *where(tmp_path)), ROOT, dict(os.environ))
+        run = PlaybookRun(ten.command("update", limit, *where(tmp_path)), ROOT, dict(os.environ))
         root(canary, "while ! [ -e /run/mid-install ]; do sleep 0.2; done", timeout=600)
         ten.fleet.kill(CANARY)
         assert run.wait() != 0
         assert told(run.output)[NEXT] == "not touched"
         ten.fleet.start(CANARY)
         assert_serves(canary)
-        assert own_package.version(canary).startswith("iF")
+        assert apt_repository.version(canary).startswith("iF")
         root(canary, "touch /run/later")
         done = ten.playbook(next_run, f"--limit={CANARY}", *(where(tmp_path) if next_run == "update" else ()))
         assert done.returncode == 0
-        assert own_package.version(canary) == f"ii {version}"
+        assert apt_repository.version(canary) == f"ii {version}"
         assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
         assert recap(ten.playbook("site", f"--limit={CANARY}").stdout)[CANARY].changed == 0
 
@@ -133,28 +133,28 @@ def test_a_power_cut_within_an_update(ten: Classroom, canary: Classroom, tmp_pat
 @pytest.mark.long
 def test_a_full_card(canary: Classroom, tmp_path: Path) -> None:
     """What is new does not fit onto the card: a sentence, and all is as before; then there is room."""
-    own_package.have(canary, "1")
-    own_package.offer(canary, "2")
+    apt_repository.have(canary, "1")
+    apt_repository.offer(canary, "2")
     archives = "/var/cache/apt/archives"
     root(canary, f"apt-get clean; mount -t tmpfs -o size=200k none {archives}; mkdir -p {archives}/partial")
     done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
     assert done.returncode != 0
     assert f"{CANARY} could not be brought up to date, and serves its lessons as before: " in done.stdout
     assert "enough free space" in done.stdout
-    assert own_package.version(canary) == "ii 1"
+    assert apt_repository.version(canary) == "ii 1"
     assert_serves(canary)
     root(canary, f"umount {archives}")
     assert canary.playbook("update", f"--limit={CANARY}", *where(tmp_path)).returncode == 0
-    assert own_package.version(canary) == "ii 2"
+    assert apt_repository.version(canary) == "ii 2"
 
 
 @pytest.mark.long
 def test_an_upgrade_by_hand_leaves_nothing_to_mend(canary: Classroom) -> None:
-    own_package.have(canary, "1")
-    own_package.offer(canary, "2")
+    apt_repository.have(canary, "1")
+    apt_repository.offer(canary, "2")
     by_hand = "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold upgrade"
     root(canary, by_hand, timeout=600)
-    assert own_package.version(canary) == "ii 2"
+    assert apt_repository.version(canary) == "ii 2"
     done = canary.playbook("site", f"--limit={CANARY}")
     assert done.returncode == 0
     assert recap(done.stdout)[CANARY].changed == 0
@@ -178,16 +178,16 @@ COMM = "/opt/mynn/venv/bin/python -m pip list --format freeze 2>/dev/null | grep
 def test_an_older_state_is_brought_up_to_date(canary: Classroom, tmp_path: Path) -> None:
     """An older environment, and a package that somebody holds back: it stays until nobody does any more."""
     current = root(canary, COMM)
-    own_package.have(canary, "1")
-    own_package.offer(canary, "2")
-    root(canary, f"apt-mark hold {own_package.NAME}")
+    apt_repository.have(canary, "1")
+    apt_repository.offer(canary, "2")
+    root(canary, f"apt-mark hold {apt_repository.PACKAGE}")
     root(canary, OLDER)
     assert root(canary, COMM) == "comm==0.0.1"
     for held, installed in ((True, "hi 1"), (False, "ii 2")):
         if not held:
-            root(canary, f"apt-mark unhold {own_package.NAME}")
+            root(canary, f"apt-mark unhold {apt_repository.PACKAGE}")
         done = canary.playbook("update", f"--limit={CANARY}", *where(tmp_path))
         assert done.returncode == 0
-        assert own_package.version(canary) == installed
+        assert apt_repository.version(canary) == installed
         assert root(canary, COMM) == current
     assert recap(canary.playbook("site", f"--limit={CANARY}").stdout)[CANARY].changed == 0

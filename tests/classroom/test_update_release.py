@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
-from tests.classroom.live import LiveRun
-from tests.classroom.own_package import on, root
 from tests.classroom.test_site import patient_page
 from tests.classroom.test_update import assert_serves, told, where
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import ROOT, Classroom, on, recap, root
+from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet
 
 pytestmark = pytest.mark.long
@@ -139,7 +138,7 @@ def test_a_power_cut_within_it(bookworm: Classroom, tmp_path: Path) -> None:
     pi = on(bookworm, CUT)
     as_student(pi, "echo mine >mine.txt")
     environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}  # then a task is named as it begins
-    run = LiveRun(bookworm.command("update", *TO_13, f"--limit={CUT}", *where(tmp_path)), ROOT, environment)
+    run = PlaybookRun(bookworm.command("update", *TO_13, f"--limit={CUT}", *where(tmp_path)), ROOT, environment)
     run.when(r"TASK \[update : Fetch and install", patience=3600)
     gone = "grep -q ' not-installed libssl3' /var/log/dpkg.log"
     root(pi, f"until {gone}; do sleep 0.02; done; pkill -STOP -x dpkg", timeout=3600)

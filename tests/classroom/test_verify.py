@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from results import load
 
-from tests.classroom.classroom import ANSIBLE, Classroom, recap
+from tests.support.classroom import ANSIBLE, Classroom, recap
 
 Verify = Callable[..., set[str]]
 
@@ -44,14 +44,14 @@ def faults(classroom: Classroom, tmp_path: Path) -> Verify:
 
 @contextmanager
 def broken(classroom: Classroom, how: str) -> Iterator[None]:
-    """Break the Pi, and mend it again as the report tells a teacher to: by site.yml."""
+    """Break the Pi, and repair it as the report tells a teacher to: by site.yml."""
     done = classroom.ssh(f"sudo sh -c '{how}'")
     assert done.returncode == 0, f"The Pi could not be broken: {done.stderr}"
     try:
         yield
     finally:
         done = classroom.playbook("site")
-    assert done.returncode == 0, "The Pi could not be mended."
+    assert done.returncode == 0, "The Pi could not be repaired."
 
 
 def test_stopped_service_is_found(classroom: Classroom, faults: Verify) -> None:
@@ -72,19 +72,19 @@ def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
     name = "my_own_images/gaps_3.png"
     folder = "/home/student/notebooks"
     with broken(classroom, f"truncate --size=100 {folder}/{name} && rm /opt/mynn/notebooks/{name}"):
-        assert faults("test_notebooks") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
+        assert faults("test_lessons") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
         classroom.ssh(f"sudo rm {folder}/{name}")  # what a student changed stays, but what is missing comes back
-    assert faults("test_notebooks") == set()
+    assert faults("test_lessons") == set()
 
 
 def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify) -> None:
-    """site.yml mends it, and keeps the link."""
+    """site.yml repairs it, and keeps the link."""
     home = "/home/student"
     how = f"cp -a {home}/notebooks {home}/mine && mv {home}/notebooks {home}/moved && ln -s mine {home}/notebooks"
     try:
         with broken(classroom, how):
-            assert faults("test_notebooks") == {"test_folders_are_the_students"}
-        assert faults("test_notebooks") == set()
+            assert faults("test_lessons") == {"test_folders_are_the_students"}
+        assert faults("test_lessons") == set()
         assert classroom.ssh(f'sudo readlink "{home}/notebooks (old)"').stdout.strip() == "mine"
     finally:
         classroom.ssh(f'sudo rm -r {home}/mine {home}/moved "{home}/notebooks (old)"')
@@ -113,7 +113,7 @@ def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify
     shutil.copytree(classroom.root / "mynn", project / "mynn", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "LICENSE", "setup.py"):
         shutil.copy(classroom.root / name, project)
-    with (project / "mynn/kernel.c").open("a", encoding="utf-8") as source:
+    with (project / "mynn/kernel/kernel.c").open("a", encoding="utf-8") as source:
         source.write("#ifndef BROKEN\n#define BROKEN\n__attribute__((constructor)) static void broken(void) ")
         source.write("{ __builtin_trap(); }\n#endif\n")
     settings = ["-e", f"mynn_source={project}"]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.classroom import ROOT, Classroom, recap
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 
-# Not in `make test-all` yet: where KVM does not work it takes both processors for twenty minutes (`make vm-test`).
+# Without KVM this takes both processors for twenty minutes.
 pytestmark = pytest.mark.long
 # No answer comes from there (RFC 5737), so nothing but a playbook sets the clock.
 NO_NTP = "sudo mkdir -p /etc/systemd/timesyncd.conf.d && printf '[Time]\\nNTP=192.0.2.1\\n' | sudo tee {} >/dev/null"

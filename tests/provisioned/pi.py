@@ -29,9 +29,7 @@ class Settings:
     mnist_files: dict[str, dict[str, Any]]
     pristine: str
     lessons: str
-    students: list[str]
-    server: str  # such as http://pi01.local
-    port: int  # of the first student; each other's is one more
+    students: dict[str, dict[str, Any]]  # by name, as the filter classroom_students gives them
     authority: str  # file with the certificate that the server's is checked against; empty for http
     passwords: dict[str, str] = field(repr=False)  # by student
     sudo_password: str = field(default="", repr=False)  # of the account; empty where sudo wants none
@@ -39,7 +37,7 @@ class Settings:
     @property
     def student(self) -> str:
         """The first student, who for most tests stands for all."""
-        return self.students[0]
+        return next(iter(self.students))
 
     @property
     def folder(self) -> str:
@@ -64,25 +62,25 @@ class Settings:
     @property
     def service(self) -> str:
         """The unit of the first student's server."""
-        return "jupyter" if len(self.students) == 1 else f"jupyter@{self.student}"
+        return str(self.students[self.student]["unit"])
 
     @property
     def enabled(self) -> str:
-        """The unit that comes up with the Pi: the server, or where several students share the Pi, the first's door."""
-        return "jupyter" if len(self.students) == 1 else f"jupyter-door-{self.port}@{self.student}.socket"
+        """The unit that comes up with the Pi: the server, or of several students, the first one's socket."""
+        return str(self.students[self.student]["socket"] or self.service)
 
     @property
     def hash(self) -> str:
         """The file on the Pi with the hash of the first student's password."""
-        return "/etc/jupyter/password" + ("" if len(self.students) == 1 else f"-{self.student}")
+        return str(self.students[self.student]["hash_file"])
 
     def folder_of(self, student: str) -> str:
         """A student's folder."""
-        return f"/home/{student}/notebooks"
+        return str(self.students[student]["folder"])
 
     def url_of(self, student: str) -> str:
         """Where a student's notebooks are."""
-        return f"{self.server}:{int(self.port) + self.students.index(student)}"
+        return str(self.students[student]["url"])
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class Pi:
             self.lost = (
                 f"sudo on {self.name} wants the password of {self.settings.user or 'your account'}, and "
                 f"{'does not take the one that was given' if self.settings.sudo_password else 'none was given'}. "
-                "See “When sudo wants a password” in the README."
+                "See “When sudo wants a password” in the manual."
             )
 
     def ask(self, questions: Mapping[str, str]) -> Answers:

@@ -17,7 +17,7 @@ import websocket
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.provisioned.pi import Answers, Pi
 
-EXPOSURE = 1.6  # the most that `systemd-analyze security` may say; 10 is a service without any walls
+EXPOSURE = 1.6  # the most that `systemd-analyze security` may say; 10 is a service without any sandbox
 PAUSE = 2  # seconds that a wrong password costs
 
 # What nobody may see without having signed in.
@@ -32,6 +32,7 @@ LOCKED = [
     "/files/part2_neural_network_mnist_data.ipynb",
     "/tree",
     "/lab",
+    "/manual/",
 ]
 
 # What a student's program might try. It prints what it managed to do.
@@ -116,7 +117,7 @@ def answers(pi: Pi) -> Answers:
             "active": f"systemctl is-active {pi.settings.enabled}",
             "user": f"ps -o user:32= -p $(systemctl show {pi.settings.service} --property=MainPID --value)",
             "sudo": f"sudo -l -U {pi.settings.student}",
-            "exposure": f"systemd-analyze security --no-pager {pi.settings.service}.service | tail -n 1",
+            "exposure": f"systemd-analyze security --no-pager {pi.settings.service} | tail -n 1",
             "hash": f"stat --format='%U %a' {pi.settings.hash} && head -c 16 {pi.settings.hash}",
             "texts": "cat /etc/jupyter/*.py /etc/jupyter/password* /etc/systemd/system/jupyter*; "
             "journalctl --no-pager --output=cat --lines=3000 --unit='jupyter*'; "
@@ -222,6 +223,13 @@ def test_right_password_opens(pi: Pi, stranger: NotebookServer) -> None:
     assert any(name.endswith(".ipynb") for name in names), f"There is no lesson to be seen, only: {', '.join(names)}"
 
 
+def test_manual_is_shown(student: NotebookServer) -> None:
+    """It shows the manual, without the Internet."""
+    page = student.ask("GET", "/manual/")
+    assert page.status_code == 200, f"The manual at /manual/ answers with status {page.status_code}."
+    assert "mynn-pi" in page.text, "What it shows at /manual/ is not the manual."
+
+
 def test_nothing_without_signing_in(stranger: NotebookServer) -> None:
     """Without the password nothing is shown."""
     stranger.ask("GET", "/login")
@@ -322,7 +330,7 @@ def test_programs_have_limits(kernel: Kernel, answers: Answers) -> None:
 
 
 def test_sandbox(answers: Answers, record_property: Callable[[str, object], None]) -> None:
-    """Its walls are thick by systemd's own measure."""
+    """Its sandbox is tight by systemd's own measure."""
     figure = re.search(r"([0-9.]+) [A-Z]+", answers["exposure"].text)
     assert figure, f"systemd-analyze gives no figure: {answers['exposure'].text}"
     record_property("exposure", float(figure[1]))
@@ -350,7 +358,7 @@ def test_it_comes_back(
     pi: Pi, student: NotebookServer, kernel: Kernel, record_property: Callable[[str, object], None]
 ) -> None:
     """When it crashes, it comes back by itself."""
-    # Last in this file, as it takes every program with it: ours may go, a child's may not.
+    # Last in this file, as it takes every program with it: ours may go, a student's may not.
     if others := [one for one in student.get("/api/kernels") if one["id"] != kernel.identity]:
         pytest.skip(f"{len(others)} of the student's programs would have been lost.")
     main = f"systemctl show {pi.settings.service} --property=MainPID --value"

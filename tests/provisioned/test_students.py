@@ -14,8 +14,8 @@ from tests.provisioned.pi import Pi
 CURIOSITY = """
 import getpass, json, os, pathlib
 done = []
-for other in OTHERS:
-    for path in f"/home/{other}", f"/home/{other}/notebooks", f"/etc/jupyter/password-{other}":
+for other, paths in OTHERS.items():
+    for path in paths:
         if os.access(path, os.R_OK) or os.access(path, os.W_OK):
             done.append("reach " + path)
     for number in filter(str.isdigit, os.listdir("/proc")):
@@ -36,7 +36,7 @@ def several(pi: Pi) -> None:
 
 
 def sign_in(pi: Pi, student: str) -> NotebookServer:
-    """Knock at a student's door, wait for the server, and sign in."""
+    """Connect to a student's socket, wait for the server, and sign in."""
     server = NotebookServer(pi.settings.url_of(student), pi.settings.authority)
     try:
         signed_in = server.sign_in(pi.settings.passwords[student])
@@ -67,7 +67,11 @@ def test_no_other_password_opens(pi: Pi) -> None:
 def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
     """Each student's programs run as that student, and reach nothing that is another's."""
     for student in pi.settings.students:
-        others = [other for other in pi.settings.students if other != student]
+        others = {
+            other: [f"/home/{other}", about["folder"], about["hash_file"]]
+            for other, about in pi.settings.students.items()
+            if other != student
+        }
         with sign_in(pi, student).kernel() as kernel:
             output = kernel.run(CURIOSITY.replace("OTHERS", repr(others)))
         assert not output.error, f"The cell of {student} ends with {output.error}"
@@ -78,7 +82,7 @@ def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
 
 
 def test_homes_are_closed(pi: Pi) -> None:
-    """No student can look into another's home, not even outside of the walls of a notebook server."""
+    """No student can look into another's home, not even outside the sandbox of a notebook server."""
     look = "for home in /home/*; do ls $home >/dev/null 2>&1 && echo $home; done; true"
     answers = pi.ask({student: pi.as_student(look, student) for student in pi.settings.students})
     for student, answer in answers.items():

@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,36 +21,19 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty folder for mynn's caches: what a test reads is not to stay in the home of whoever runs it."""
-    folder = tmp_path_factory.mktemp("caches")
-    with pytest.MonkeyPatch.context() as patch:
-        plots = Path.home() / ".cache/matplotlib"
-        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(plots)))  # it takes seconds to fill
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="session")
 def mnist() -> Path:
-    """The folder of the MNIST CSVs: MNIST_DIR if it holds them, else one that the role mnist fills."""
+    """The folder of MNIST: MNIST_DIR if it holds the CSVs, else one that the role mnist fills."""
     folder = Path(os.environ.get("MNIST_DIR") or "nowhere")
     if all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
         return folder
     folder = PROJECT / "build/mnist"
     role = (Path(sys.executable).with_name("ansible"), "localhost", "-m", "include_role", "-a", "name=mnist")
-    alone = folder / "csv"
     folder.parent.mkdir(exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:  # pytest-xdist's workers come here side by side
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run([*role, "-e", json.dumps({"mnist_folder": str(folder)})], cwd=PROJECT, check=True)
-        # Without the caches beside them: some tests are about how CSVs are parsed.
-        alone.mkdir(exist_ok=True)
-        for csv in folder.glob("*.csv"):
-            if not (alone / csv.name).exists():
-                (alone / csv.name).hardlink_to(csv)
-    return alone
+    return folder
 
 
 @pytest.fixture(params=["numpy", "kernel"])

@@ -58,7 +58,7 @@ def make_mnist() -> dict[str, bytes]:
 
 
 MNIST = make_mnist()
-MNIST |= {name: content for name, content in mnist_fetch.made_from(MNIST) if name.endswith(".cache")}
+MNIST |= {name: content for name, content in mnist_fetch.made_from(MNIST) if name.endswith(".npy")}
 CONTENTS: dict[str, dict[str, Any]] = {
     name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in MNIST.items()
 }

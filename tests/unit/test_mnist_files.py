@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mynn import Examples, cache, read_csv
+from mynn import Examples, mnist, read_csv
 from tests.unit.test_mnist_fetch import ARCHIVES, FETCH, FILES, IDX, IMAGES, ON_A_PI, load, mnist_fetch
 from tests.unit.test_mnist_fetch import put as put_mirror
 
@@ -34,7 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path: Path, archive: Path) -> Path:
     """The data folder of a Pi that has the files."""
     folder = tmp_path / "srv" / "mnist"
-    mnist_files.mend(folder, FILES, dry=False)
+    mnist_files.repair(folder, FILES, dry=False)
     mnist_files.unpack(archive, folder, FILES, list(FILES))
     assert is_whole(folder)
     return folder
@@ -46,23 +47,26 @@ def is_whole(folder: Path) -> bool:
     return {path.name: path.read_bytes() for path in folder.iterdir()} == ON_A_PI and modes == {0o644}
 
 
-def test_nothing_is_wanted_and_nothing_mended_when_all_is_there(data: Path) -> None:
+def test_nothing_is_wanted_and_nothing_repaired_when_all_is_there(data: Path) -> None:
     assert mnist_files.wanted(data, FILES) == []
-    assert mnist_files.mend(data, FILES, dry=False) == []
+    assert mnist_files.repair(data, FILES, dry=False) == []
 
 
-def test_mynn_need_not_parse_them(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It believes the neighbours, which are right; and no longer once their CSV has changed."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+def test_mynn_need_not_parse_them(data: Path) -> None:
+    """It believes the .npy files, which are right; and no longer once their CSV has changed."""
     for name in ("mnist_train.csv", "mnist_test.csv"):
+        rows = mnist.load(data / name)
+        assert rows is not None
         found = read_csv(data / name)
-        assert cache.find(data / name, 784) and not cache.folder().exists()
+        assert not found.pixels.flags.owndata
         content = b"".join(
             b"%d,%s\n" % (label, b",".join(b"%d" % byte for byte in pixels)) for label, pixels in digits(found)
         )
         assert content == ON_A_PI[name]
+        np.save(data / f"by numpy {name}.npy", rows)
+        assert (data / f"by numpy {name}.npy").read_bytes() == ON_A_PI[f"{name}.npy"]
         (data / name).touch()
-        assert cache.find(data / name, 784) is None
+        assert mnist.load(data / name) is None
 
 
 def digits(examples: Examples) -> Iterator[tuple[int, list[int]]]:
@@ -96,13 +100,14 @@ def test_a_harmed_file_is_wanted_and_comes_back(
     assert is_whole(data)
 
 
-def test_modes_are_mended_and_rests_removed(data: Path) -> None:
+def test_modes_are_repaired_and_left_overs_removed(data: Path) -> None:
     (data / "mnist_train.csv").chmod(0o666)
     data.chmod(0o777)
     (data / ".mnist.tar.gz").write_bytes(b"half an archive")
-    before = mnist_files.mend(data, FILES, dry=True)
-    assert len(before) == 3
-    assert mnist_files.mend(data, FILES, dry=False) == before
+    (data / "mnist_train.csv.cache").write_bytes(b"of an earlier release")
+    before = mnist_files.repair(data, FILES, dry=True)
+    assert len(before) == 4
+    assert mnist_files.repair(data, FILES, dry=False) == before
     assert data.stat().st_mode & 0o7777 == 0o755
     assert is_whole(data)
 
@@ -121,7 +126,7 @@ def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: 
     wrong = FILES | {"mnist_test.csv": FILES["mnist_test.csv"] | {"sha256": "0" * 64}}
     with pytest.raises(mnist_files.UnpackError, match=f"{FILES['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
         mnist_files.unpack(archive, data, wrong, ["mnist_test.csv"])
-    mnist_files.mend(data, FILES, dry=False)
+    mnist_files.repair(data, FILES, dry=False)
     assert is_whole(data)
 
 

@@ -7,6 +7,6 @@ installs on them.
 
 from .board import Board
 from .client import Fleet
-from .errors import VirtualError
+from .shell import VirtualError
 
 __all__ = ["Board", "Fleet", "VirtualError"]

@@ -8,10 +8,9 @@ from typing import NoReturn
 
 from . import fleet
 from .board import ADDRESS, FOLDER, Board
-from .errors import VirtualError
 from .host import PROJECT, become_root, cache_folder
 from .privileges import choose_kind
-from .shell import say, warn
+from .shell import VirtualError, say, warn
 from .state import Settings, State
 
 DEEDS = {

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from .card import Card
 from .emulated import Emulated, forwarding
-from .errors import VirtualError
 from .fleet import locked
 from .host import PROJECT
-from .shell import run, stage
+from .shell import VirtualError, run, stage
 from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
@@ -220,7 +219,7 @@ class Board(Emulated):
 
 
 def _aio() -> str:
-    """Return how QEMU shall read the card, which it does in pieces of 512 bytes.
+    """Return how QEMU shall read the card, which it does in chunks of 512 bytes.
 
     A thread of its own that is woken for each makes the card slow: 1.4 MB/s were seen, and 2.3 with io_uring, which not
     every Linux lets a program use.

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import VirtualError
-from .shell import run
+from .shell import VirtualError, run
 
 _SECTOR = 512
 _SMALLEST = 4 << 30

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from .errors import VirtualError
 from .mounts import read_mounts
+from .shell import VirtualError
 
 
 @cache

@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import VirtualError
 from .host import PROJECT, PYTHON
 from .pi import ssh_command
+from .shell import VirtualError
 from .state import State, address_at
 
 
@@ -41,28 +41,19 @@ class Fleet:
         clock: str = "",
     ) -> None:
         """Have so many Pis running, each of which has let somebody log in over SSH."""
-        self._do(
-            "up",
-            "--fleet",
-            str(size),
-            "--suite",
-            suite,
-            "--os",
-            system,
-            "--publish",
-            ",".join(map(str, publish)),
-            "--delay-ms",
-            str(delay_ms),
-            *(["--base", str(base)] if base else []),
-            "--kind",
-            kind,
-            "--accel",
-            accel,
-            "--clock",
-            clock,
-            "--address",
-            self.address,
-        )
+        options = {
+            "fleet": size,
+            "suite": suite,
+            "os": system,
+            "publish": ",".join(map(str, publish)),
+            "delay-ms": delay_ms,
+            "base": base or "",
+            "kind": kind,
+            "accel": accel,
+            "clock": clock,
+            "address": self.address,
+        }
+        self._do("up", *(f"--{name}={value}" for name, value in options.items()))
 
     def down(self) -> None:
         """Remove the fleet, its disks, and all that it may have left behind."""

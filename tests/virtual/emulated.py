@@ -15,10 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import VirtualError
 from .host import PROJECT, PYTHON
 from .pi import Pi
-from .shell import spawn
+from .shell import VirtualError, spawn
 
 REBOOT = "guest-reset"  # why QEMU ends when the guest asks for a reboot
 MONITOR = "monitor"  # QEMU's socket for commands, in the Pi's folder

@@ -3,24 +3,24 @@
 import fcntl
 import json
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .disk import ensure_disk
-from .errors import VirtualError
-from .host import ensure_packages, ensure_watches, own
+from .host import PROJECT, ensure_packages, ensure_watches, own
 from .machine import Machine, remove_outside
-from .member import MEMORY_MIB, Member
 from .mounts import mounts_below, unmount_below
-from .remove import remove_later, remove_leftovers
-from .root import ensure_root, recipe_of
-from .shell import say, stage
+from .pi import MEMORY_MIB, Member
+from .root import ensure_disk, ensure_root, recipe_of
+from .shell import VirtualError, say, spawn, stage
 from .state import LARGEST_FLEET, SSH_PORT, Settings, State, address_at, name_of
 from .vm import Vm
 
+_MARK = ".removed-"  # in the name of a folder that is being deleted
 _KINDS: dict[str, type[Member]] = {"container": Machine, "vm": Vm}
 
 
@@ -176,6 +176,23 @@ def down(state: State, wait: bool = False) -> None:
             remove_leftovers(state.folder, wait)
         if not any(state.folder.iterdir()):
             state.folder.rmdir()
+
+
+def remove_later(folder: Path, beside: Path) -> None:
+    """Move a folder away, to beside ``beside``, where ``remove_leftovers`` finds it."""
+    aside = tempfile.mkdtemp(prefix=f".{beside.name}{_MARK}", dir=beside.parent)
+    folder.rename(Path(aside, folder.name))
+
+
+def remove_leftovers(beside: Path, wait: bool = False) -> None:
+    """Delete what was moved away, also by a command that ended before it was deleted; wait for it if told to."""
+    leftovers = [path for path in beside.parent.glob(f".{beside.name}{_MARK}*") if path.is_dir()]
+    if wait:
+        for path in leftovers:
+            shutil.rmtree(path, ignore_errors=True)  # another process may be deleting it too
+    elif leftovers:
+        say("Its disks are being deleted behind the scenes.")
+        spawn(["nice", "-n", "19", "ionice", "-c", "3", "rm", "-rf", *leftovers], log=Path(os.devnull), cwd=PROJECT)
 
 
 def _remove_containers(state: State) -> None:

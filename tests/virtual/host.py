@@ -5,8 +5,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from .errors import VirtualError
-from .shell import run, say, stage, warn
+from .shell import VirtualError, run, say, stage, warn
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"

@@ -9,11 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import raspios
-from .errors import VirtualError
 from .host import PROJECT, PYTHON, name_servers
-from .member import MEMORY_MIB, Member
 from .mounts import unmount_below
-from .shell import run, spawn
+from .pi import MEMORY_MIB, Member
+from .shell import VirtualError, run, spawn
 from .state import Settings, State
 
 # Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of

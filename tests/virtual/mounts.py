@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import VirtualError
+from .shell import VirtualError
 
 
 @dataclass(frozen=True)

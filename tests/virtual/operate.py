@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 from .board import Board
-from .disk import in_use
 from .emulated import REBOOT, Emulated, events
-from .errors import VirtualError
-from .shell import say
+from .root import in_use
+from .shell import VirtualError, say
 from .vm import vm_in
 
 

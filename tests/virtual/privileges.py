@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 
 from .cgroups import Group
-from .errors import VirtualError
 from .host import PYTHON
-from .shell import say
+from .shell import VirtualError, say
 from .state import State
 
 # A network card like the one that pasta makes: TUNSETIFF, with a name and IFF_TAP.

@@ -1,4 +1,4 @@
-"""The root file system that every virtual Pi of a suite starts from: made once, kept in the cache.
+"""What every virtual Pi of a suite starts from, a root file system or a disk: made once, kept in the cache.
 
 It is as bare as Raspberry Pi OS Lite where that matters to a playbook: an account ``pi`` with sudo, SSH,
 Python, and no python3-apt. That of Raspberry Pi OS itself (see raspios.py) has no account yet.
@@ -9,14 +9,16 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import raspios
 from .cgroups import Group
 from .host import apt_settings, apt_sources
 from .mounts import read_mounts, unmount_below
-from .shell import run, say, stage
+from .shell import VirtualError, run, say, stage
 
 SUITES = ("trixie", "bookworm")
 ACCOUNT = "pi"
@@ -101,26 +103,31 @@ def ensure_root(recipe: Recipe, cache: Path, group: Group) -> Path:
     What runs to make it belongs to ``group``, so that it can be found and ended.
     """
     root = cache / recipe.name
-    if root.is_dir():
-        return root
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{recipe.kind}.lock").open("w") as lock:
-        wait_for(lock.fileno(), recipe.kind)
-        if root.is_dir():
-            return root
-        _remove_others(recipe.kind, cache)
-        with stage(f"Making the root of {recipe.kind} with mmdebstrap in {root} (once)"):
-            _make(recipe, root, group, lock.fileno())
+    with _missing(root, recipe.kind) as lock:
+        if lock is not None:
+            _remove_others(recipe.kind, cache)
+            with stage(f"Making the root of {recipe.kind} with mmdebstrap in {root} (once)"):
+                _make(recipe, root, group, lock)
     return root
 
 
-def wait_for(lock: int, kind: str) -> None:
-    """Take the lock; say so when another process has it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say(f"Waiting for the root of {kind}, which another process is making.")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+@contextmanager
+def _missing(folder: Path, kind: str) -> Iterator[int | None]:
+    """Give the lock under which to make a folder, or None: it is there."""
+    if folder.is_dir():
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{kind}.lock").open("w") as file:
+        lock = file.fileno()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Waiting for the root of {kind}, which another process is making.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
+        os.set_inheritable(lock, True)
+        yield None if folder.is_dir() else lock
 
 
 def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
@@ -130,8 +137,6 @@ def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
     # In a mount namespace of its own, so that its mounts go with it when it is killed.
     argv = ["unshare", "--mount", *recipe.command(partial)]
     group.make()
-    # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
-    os.set_inheritable(lock, True)
     run(
         group.entering(argv),
         doing=f"Making the root of {recipe.kind}",
@@ -157,3 +162,94 @@ def _remove_others(kind: str, cache: Path) -> None:
             unmount_below(path)  # the lock is ours, so nobody is at work there
             say(f"Removing {path}, which is outdated or half made.")
             shutil.rmtree(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The disk that every virtual machine's own lies over, with the kernel beside it. Nothing here needs a privilege:
+# mmdebstrap makes a tar (as an ordinary user in a user namespace, or with fakechroot), and mke2fs writes a file system
+# from a folder.
+
+SIZE = "8G"  # of a usual card; what is empty takes no room
+_VM_PACKAGES = ("linux-image-cloud-amd64",)
+# Raspberry Pi OS has NetworkManager. The name server is QEMU's, which asks as the host does.
+_VM_NETWORK = """
+printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=ipv4\\n' > "$1/etc/systemd/network/eth0.network"
+ln -s /usr/lib/systemd/system/systemd-networkd.service "$1/etc/systemd/system/multi-user.target.wants/"
+echo nameserver 10.0.2.3 > "$1/etc/resolv.conf"
+"""
+_VM_CUSTOMIZE = """
+echo '/dev/nvme0n1 / ext4 defaults,discard 0 1' > "$1/etc/fstab"
+"""
+# The new file holds zeros, so its inode tables need none.
+_UNPACK = """
+tar --extract --file "$1" --directory "$2" --exclude='./dev/*'
+cp "$2"/boot/vmlinuz-* "$5"
+mke2fs -q -t ext4 -E lazy_itable_init=1,assume_storage_prezeroed=1 -d "$2" "$3" "$4"
+"""
+
+
+def ensure_disk(root: Recipe, cache: Path) -> Path:
+    """Return the folder of a disk with such a root, and its kernel, made if missing or if the recipe has changed."""
+    network = _VM_NETWORK if root.kind == root.suite else ""
+    recipe = replace(root, packages=root.packages + _VM_PACKAGES, customize=root.customize + network + _VM_CUSTOMIZE)
+    folder = cache / f"vm-{recipe.name}"
+    with _missing(folder, f"vm-{recipe.kind}") as lock:
+        if lock is not None:
+            _remove_other_disks(recipe.kind, cache)
+            _make_disk(recipe, folder, lock)
+    return folder
+
+
+def _make_disk(recipe: Recipe, folder: Path, lock: int) -> None:
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir()
+    tar, root, log = partial / "root.tar", partial / "root", partial.with_suffix(".log")
+    doing = f"Making the root of a virtual machine of {recipe.kind}"
+    is_root = os.geteuid() == 0
+    fake = [] if is_root else ["fakeroot"]  # so that the files' owners are as in the tar
+    # Who mmdebstrap is in its user namespace cannot see into the caller's home.
+    environment = {**os.environ, **({"TMPDIR": str(partial)} if is_root else {})}
+    with stage(f"{doing} with mmdebstrap in {folder} (once)"):
+        words = ["setpriv", "--pdeathsig", "KILL", *recipe.command(tar, mode="auto")]
+        run(words, doing=doing, log=log, pass_fds=(lock,), env=environment)
+    with stage("Making its disk with mke2fs"):
+        root.mkdir()
+        words = [*fake, "sh", "-e", "-c", _UNPACK, "unpack", tar, root, partial / "disk", SIZE, partial / "kernel"]
+        run(words, doing="Making the disk of a virtual machine", log=log, pass_fds=(lock,))
+    shutil.rmtree(root)
+    tar.unlink()
+    partial.rename(folder)
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keep a disk in the cache, while a Pi's own lies over it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_other_disks(kind: str, cache: Path) -> None:
+    """Remove disks of this kind that were left half made, or were made by an older recipe and are not in use."""
+    for path in (path for path in cache.glob(f"vm-{kind}-*") if path.is_dir()):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            say(f"Removing {path}, which is outdated or half made.")
+            shutil.rmtree(path)
+        finally:
+            os.close(descriptor)
+
+
+def check_disk(folder: Path) -> None:
+    """Raise a sentence when a disk is no longer in the cache."""
+    if not (folder / "disk").exists():
+        raise VirtualError(
+            f"The disk {folder} that the Pi's own lies over is gone; run `make demo-stop` first, then start again."
+        )

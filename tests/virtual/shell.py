@@ -1,4 +1,4 @@
-"""Running other programs, and saying what is being done and how long it took."""
+"""Running other programs, saying what is being done and how long it took, and what goes wrong, as one sentence."""
 
 import os
 import subprocess
@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import VirtualError
+
+class VirtualError(Exception):
+    """A sentence: what was wrong, where, and what to do."""
 
 
 def say(text: str) -> None:

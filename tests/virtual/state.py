@@ -16,10 +16,9 @@ from pathlib import Path
 
 from . import raspios
 from .cgroups import Group
-from .errors import VirtualError
 from .host import own
 from .root import ACCOUNT, ACCOUNTS, SUITES
-from .shell import run
+from .shell import VirtualError, run
 
 LARGEST_FLEET = 200
 SSH_PORT = 2222

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from .errors import VirtualError
 from .host import PYTHON, name_servers
 from .machine import Machine
-from .shell import run, say
+from .shell import VirtualError, run, say
 from .state import SSH_PORT, State
 
 REBOOT = 133  # how systemd-nspawn ends when the guest asks for a reboot

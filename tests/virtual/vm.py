@@ -13,12 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from . import raspios
-from .disk import check_disk
 from .emulated import MONITOR, Emulated, events, forwarding
-from .errors import VirtualError
-from .member import MEMORY_MIB, Member
-from .root import ACCOUNT
-from .shell import run, say
+from .pi import MEMORY_MIB, Member
+from .root import ACCOUNT, check_disk
+from .shell import VirtualError, run, say
 from .state import SSH_PORT, Settings, State
 
 _MACHINE = ["qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-display", "none"]

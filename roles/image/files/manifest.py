@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""List the packages in a root folder, apt's and pip's, with their versions: a CycloneDX file in JSON.
+"""List the packages in a root file system, apt's and pip's, with their versions: a CycloneDX file in JSON.
 
     manifest.py ROOT OUT.cdx.json --name mynn-pi-zero --version 0.1 --epoch SECONDS [--venv opt/mynn/venv]
 
@@ -24,7 +24,7 @@ from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
-from packing import PackingError, ends_with_a_sentence, name_of_image, unfinished
+from packing import PackingError, add_image_arguments, exit_on_error, scratch_folder
 
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
 
@@ -86,14 +86,14 @@ def manifest(root: Path, venv: Path, name: str, version: str, epoch: int) -> str
 def main() -> None:
     """Do as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="the root folder")
+    parser.add_argument("root", type=Path, help="the root file system")
     parser.add_argument("out", type=Path, help="the list to write")
-    name_of_image(parser)
+    add_image_arguments(parser)
     parser.add_argument("--venv", type=Path, default=Path("opt/mynn/venv"), help="pip's packages (opt/mynn/venv)")
     arguments = parser.parse_args()
-    with ends_with_a_sentence("manifest.py"):
+    with exit_on_error("manifest.py"):
         text = manifest(arguments.root, arguments.venv, arguments.name, arguments.version, arguments.epoch)
-        with unfinished(arguments.out) as parts:
+        with scratch_folder(arguments.out) as parts:
             (parts / "list").write_text(text, encoding="utf-8")
             (parts / "list").replace(arguments.out)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make of a card's image what a teacher carries away.
+"""Make a release of a card's image: the files that a teacher carries away.
 
     release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS
                [--url ADDRESS] [--device pi1-32bit]... [--preset 1]
@@ -31,14 +31,14 @@ import re
 import shutil
 import string
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packing import PackingError, ends_with_a_sentence, name_of_image, need, unfinished
+from packing import PackingError, add_image_arguments, exit_on_error, scratch_folder
 
 MIB = 1 << 20
+PACKAGES = {"bmaptool": "bmap-tools", "xz": "xz-utils"}
 HERE = Path(__file__).parent
 # xz cuts the image into blocks of a fixed size, so that the number of cores does not show in the result.
 BLOCKS = "--block-size=16MiB"
@@ -51,13 +51,10 @@ DEVICES = {
     "pi4-32bit": "Raspberry Pi 4",
     "pi4-64bit": "Raspberry Pi 4",
 }
-# What is known of an image, by the Pis that it is for.
-TRIED = """\
-It has been started on an emulated Pi Zero. Wi-Fi, the USB cable as a network, and HDMI are not there, so these have
-  not been tried."""
-NOT_TRIED = """\
-It has never been started: the tests have a Pi Zero only. Try one card before you flash the others."""
-# What a teacher may ask after, among the packages.
+# How an image has been tested, by the Pis that it is for.
+TRIED = "It has been started on an emulated Pi Zero, which has no Wi-Fi, USB network or HDMI: these are untested."
+NOT_TRIED = "It has never been started: the tests have a Pi Zero only. Try one card before you flash the others."
+# The packages whose versions the release notes show.
 SHOWN = {
     "Debian": r"debian|raspbian",
     "Linux": r"linux-image-\d.*",
@@ -72,44 +69,21 @@ SHOWN = {
 }
 
 
-def progress(done: int, total: int, said: int) -> int:
-    """Say how much of the image is packed, every ten per cent; return how much was said."""
-    percent = 100 * done // total // 10 * 10
-    if percent > said:
-        print(f"Packed: {percent} %", file=sys.stderr, flush=True)
-    return max(percent, said)
-
-
-def pack(image: Path, packed: Path, preset: int) -> str:
-    """Pack the image by xz; return the SHA256 sum of what it was."""
-    cores = max(2, os.cpu_count() or 1)  # with one, xz would write a single block
-    # No filter for ARM programs, though it would spare 5 %: Raspberry Pi Imager 2.0's own xz does not know it.
-    command = ["xz", "--compress", "--stdout", f"-{preset}", f"--threads={cores}", BLOCKS]
+def pack(image: Path, packed: Path, preset: int) -> None:
+    """Compress the image with xz."""
+    cores = os.cpu_count() or 1
+    # With one thread, xz would write a single block. No filter for ARM programs, though it would spare 5 %: Raspberry
+    # Pi Imager 2.0's own xz does not know it.
+    command = ["xz", "--compress", "--stdout", f"-{preset}", f"--threads={max(2, cores)}", BLOCKS]
     environment = {key: value for key, value in os.environ.items() if key not in ("XZ_DEFAULTS", "XZ_OPT")}
-    # Mitogen keeps one of two processors for itself, and off it what its tasks start. It has nothing to do meanwhile.
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    digest, total, done, said = hashlib.sha256(), image.stat().st_size, 0, 0
-    with (
-        image.open("rb") as source,
-        packed.open("wb") as target,
-        subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=target, stderr=subprocess.PIPE
-        ) as process,
-    ):
-        assert process.stdin and process.stderr
-        try:
-            while block := source.read(MIB):
-                digest.update(block)
-                process.stdin.write(block)
-                done += len(block)
-                said = progress(done, total, said)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended, and says why
-        complaint = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode:
-        raise PackingError(f"xz could not pack {image}: {complaint}")
-    return digest.hexdigest()
+    # Mitogen keeps its tasks off one processor, for itself; it has nothing to do meanwhile.
+    os.sched_setaffinity(0, range(cores))
+    with image.open("rb") as source, packed.open("wb") as target:
+        done = subprocess.run(
+            command, env=environment, stdin=source, stdout=target, stderr=subprocess.PIPE, text=True, check=False
+        )
+    if done.returncode:
+        raise PackingError(f"xz could not pack {image}: {done.stderr.strip()}")
 
 
 def sha256(path: Path) -> str:
@@ -129,7 +103,7 @@ def make_bmap(image: Path, bmap: Path) -> int:
 
 
 def versions(components: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the versions that a teacher may ask after, of what is there, without Debian's additions."""
+    """Return the versions that the release notes show, without Debian's additions."""
     found = {}
     for name, pattern in SHOWN.items():
         matches = [component["version"] for component in components if re.fullmatch(pattern, component["name"])]
@@ -163,18 +137,20 @@ def release(
     image: Path, dist: Path, name: str, version: str, epoch: int, url: str, devices: Sequence[str], preset: int
 ) -> str:
     """Make all files; return a sentence on them."""
-    need({"xz": "xz-utils", "bmaptool": "bmap-tools"})
+    missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    if missing:
+        raise PackingError(f"programs are missing: apt install {' '.join(missing)}")
     stem = f"{name}-{version}"
     listed = dist / f"{stem}.cdx.json"
     if not listed.is_file():
         raise PackingError(f"{listed} is missing: let manifest.py make it first")
     components = json.loads(listed.read_text(encoding="utf-8"))["components"]
-    with unfinished(dist / stem) as parts:
+    with scratch_folder(dist / stem) as parts:
         packed = parts / f"{stem}.img.xz"
-        raw_sha256 = pack(image, packed, preset)
+        pack(image, packed, preset)
         facts: dict[str, Any] = {
             "raw_size": image.stat().st_size,
-            "raw_sha256": raw_sha256,
+            "raw_sha256": sha256(image),
             "packed_size": packed.stat().st_size,
             "packed_sha256": sha256(packed),
         }
@@ -212,9 +188,9 @@ def release(
 def main() -> None:
     """Do as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", type=Path, help="the image that disk.py made")
+    parser.add_argument("image", type=Path, help="the image")
     parser.add_argument("dist", type=Path, help="the folder that all files are put into")
-    name_of_image(parser)
+    add_image_arguments(parser)
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
     parser.add_argument(
         "--device", action="append", choices=DEVICES, help="Imager's name of a Pi that it is for (pi1-32bit)"
@@ -223,18 +199,19 @@ def main() -> None:
         "--preset", type=int, default=1, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (1)"
     )
     arguments = parser.parse_args()
-    with ends_with_a_sentence("release.py"):
-        said = release(
-            arguments.image,
-            arguments.dist,
-            arguments.name,
-            arguments.version,
-            arguments.epoch,
-            arguments.url,
-            arguments.device or ["pi1-32bit"],
-            arguments.preset,
+    with exit_on_error("release.py"):
+        print(
+            release(
+                arguments.image,
+                arguments.dist,
+                arguments.name,
+                arguments.version,
+                arguments.epoch,
+                arguments.url,
+                arguments.device or ["pi1-32bit"],
+                arguments.preset,
+            )
         )
-    print(said)
 
 
 if __name__ == "__main__":

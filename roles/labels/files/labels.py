@@ -1,9 +1,9 @@
 """Sheets of labels to print, one label for each Pi and student, on A4 and on Letter.
 
-labels.py FOLDER PASSWORDS < PIS.json
+labels.py FOLDER < PIS.json
 
-PIS.json is a list of objects: `name`, `host` (its address), `port`, `https`, `students` (accounts), `password` (empty:
-its file in the folder PASSWORDS says it). The labels are as large as those of sheets that shops sell with fourteen
+PIS.json is a list of objects: `name`, `students` (as the filter classroom_students gives them), `password` (empty: the
+student's file says it). The labels are as large as those of sheets that shops sell with fourteen
 labels (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter), so they can be printed onto such, or onto paper and be cut.
 """
 
@@ -60,19 +60,17 @@ class Label:
     password: str
 
 
-def labels_of(pis: list[dict[str, Any]], passwords: Path) -> tuple[list[Label], list[str]]:
+def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
     """Return the labels, and a sentence for each that must be left out as its password is not there yet."""
     labels, lacking = [], []
     for pi in pis:
-        host = f"[{pi['host']}]" if ":" in pi["host"] else pi["host"]
-        for number, student in enumerate(pi["students"]):
-            url = f"{'https' if pi['https'] else 'http'}://{host}:{pi['port'] + number}"
-            path = passwords / (pi["name"] if len(pi["students"]) == 1 else f"{pi['name']}-{student}")
-            if password := pi["password"] or password_in(path):
-                labels.append(Label(pi["name"], url, student, password))
+        for student in pi["students"]:
+            path = student["password_file"]
+            if password := pi["password"] or password_in(Path(path)):
+                labels.append(Label(pi["name"], student["url"], student["name"], password))
             else:
                 lacking.append(
-                    f"No label for {student} on {pi['name']}: {path} holds no password yet. "
+                    f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
                     f"`make site` makes one; then `make labels` again."
                 )
     return labels, lacking
@@ -157,9 +155,9 @@ def _text(canvas: Canvas, font: str, size: float, grey: float, text: str, x: flo
     canvas.drawString(x, y, text)
 
 
-def main(folder: Path, passwords: Path) -> None:
+def main(folder: Path) -> None:
     """Read what the playbook knows, and write the sheets; where there are none, the exit's sentence says why."""
-    labels, lacking = labels_of(json.load(sys.stdin), passwords)
+    labels, lacking = labels_of(json.load(sys.stdin))
     if not labels:
         sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")
     for font in (PLAIN, BOLD, FIXED):
@@ -177,4 +175,4 @@ def _many(number: int, word: str) -> str:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]))

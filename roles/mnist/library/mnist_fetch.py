@@ -7,7 +7,6 @@ import fcntl
 import gzip
 import hashlib
 import io
-import json
 import lzma
 import os
 import re
@@ -23,36 +22,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: mnist_fetch
-short_description: An archive with MNIST's CSV files, made from the first mirror that has the IDX files
-description:
-  - Makes C(mnist.tar.gz), with the CSV files and the caches that spare a Pi the parsing of the full ones.
-  - Runs on the control node. In check mode nothing is fetched.
+short_description: An archive with MNIST as CSV and .npy files, made from the first mirror that has the IDX files
+description: Runs on the control node. In check mode nothing is fetched.
 options:
   mirrors:
     description: Folders or addresses (http, https, file) with the IDX files, C(.xz), C(.gz) or plain, tried in order.
     type: list
     elements: str
     required: true
-  cache:
-    description: The folder that keeps the archive.
-    type: path
-    required: true
-  idx:
-    description: For each IDX file's name, its C(size) in bytes and its C(sha256).
-    type: dict
-    required: true
-  files:
-    description: The same for each file in the archive.
-    type: dict
-    required: true
+  cache: {description: The folder that keeps the archive., type: path, required: true}
+  idx: {description: "For each IDX file's name, its C(size) in bytes and its C(sha256).", type: dict, required: true}
+  files: {description: The same for each file in the archive., type: dict, required: true}
 author: The mynn-pi authors
 """
+RETURN = "archive: {description: The path of the archive., type: str, returned: always}"
 
-RETURN = r"""
-archive: {description: The path of the archive., type: str, returned: always}
-"""
-
-UNPACKED = 909878400  # the time of change that mnist_files gives a CSV: its cache is of that file only
 TIMEOUT = 30  # seconds without a byte
 OVERHEAD = 1024  # bytes by which a packed file may be longer than its contents
 MEMORY = 1 << 27  # bytes that unpacking may take; xz -9 takes half of that
@@ -64,12 +48,8 @@ ADVICE = (
 Contents = dict[str, dict[str, Any]]  # for each file's name, its size in bytes and its sha256
 
 
-class MirrorError(Exception):
-    """The mirror cannot be used; the message says why."""
-
-
 class FetchError(Exception):
-    """MNIST cannot be had; the message says why, and what to do."""
+    """A mirror cannot be used, or none can; the message says why."""
 
 
 def ensure_archive(archive: Path, mirrors: list[str], idx: Contents, files: Contents) -> list[str]:
@@ -90,12 +70,9 @@ def ensure_archive(archive: Path, mirrors: list[str], idx: Contents, files: Cont
 
 def is_good(archive: Path, files: Contents) -> bool:
     """Whether the archive has these files, unharmed, and no others."""
-    found = {}
     try:
         with gzip.open(archive) as zipped, tarfile.open(fileobj=zipped, mode="r|") as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                found[member.name] = hashlib.file_digest(file, "sha256").hexdigest() if file else ""
+            found = {member.name: hashlib.file_digest(tar.extractfile(member), "sha256").hexdigest() for member in tar}
             zipped.read()  # gzip's own sum comes last
     except (OSError, EOFError, zlib.error, tarfile.TarError):
         return False
@@ -110,7 +87,7 @@ def fetch_all(mirrors: list[str], idx: Contents) -> tuple[dict[str, bytes], list
         try:
             for name in [name for name in idx if name not in found]:
                 found[name] = fetch(mirror, name, **idx[name])
-        except MirrorError as error:
+        except FetchError as error:
             complaints.append(f"{mirror}: {error}")
     if len(found) < len(idx):
         tried = "".join(f"\n- {complaint}" for complaint in complaints) or " none."
@@ -119,11 +96,11 @@ def fetch_all(mirrors: list[str], idx: Contents) -> tuple[dict[str, bytes], list
 
 
 def fetch(mirror: str, name: str, size: int, sha256: str) -> bytes:
-    """Return the contents of a mirror's IDX file. MirrorError: it has none, or not the right one."""
+    """Return the contents of a mirror's IDX file. FetchError: it has none, or not the right one."""
     if not re.match("(https?|file)://", mirror):
         folder = Path(mirror).expanduser()
         if not folder.is_absolute() or not os.access(folder, os.X_OK):
-            raise MirrorError("it is neither an address (http, https, file) nor the absolute path of a readable folder")
+            raise FetchError("it is neither an address (http, https, file) nor the absolute path of a readable folder")
         mirror = folder.as_uri()
     for called in (f"{name}.gz", f"{name}.xz", name):
         request = Request(f"{mirror.rstrip('/')}/{called}", headers={"User-Agent": "mynn-pi"})
@@ -134,14 +111,14 @@ def fetch(mirror: str, name: str, size: int, sha256: str) -> bytes:
             missing = isinstance(getattr(error, "reason", error), FileNotFoundError)
             if missing or getattr(error, "code", 0) in (403, 404, 410):  # 403: some stores' word for 404
                 continue
-            raise MirrorError(f"{called} cannot be read ({error})") from None
+            raise FetchError(f"{called} cannot be read ({error})") from None
         if (found := hashlib.sha256(content).hexdigest()) != sha256:
-            raise MirrorError(
+            raise FetchError(
                 f"{called} has other contents: SHA256 expected {sha256} ({size} bytes),"
                 f" found {found} ({len(content)} bytes)"
             )
         return content
-    raise MirrorError(f"it has no {name}, with or without .gz or .xz")
+    raise FetchError(f"it has no {name}, with or without .gz or .xz")
 
 
 def unpack(packed: bytes, limit: int) -> bytes:
@@ -155,13 +132,16 @@ def unpack(packed: bytes, limit: int) -> bytes:
 
 def made_from(idx: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Make the archive's files, names and contents, from the IDX files' contents."""
+    text = [b"%d" % value for value in range(256)]
     for csv, part, few in (("mnist_train", "train", 100), ("mnist_test", "t10k", 10)):
         labels, pixels = idx[f"{part}-labels-idx1-ubyte"][8:], idx[f"{part}-images-idx3-ubyte"][16:]  # without heads
-        lines = list(csv_lines(labels, pixels))
-        full = b"".join(lines)
-        yield f"{csv}.csv", full
+        rows = [labels[n : n + 1] + pixels[784 * n : 784 * n + 784] for n in range(len(labels))]
+        lines = [b",".join(map(text.__getitem__, row)) + b"\n" for row in rows]
+        yield f"{csv}.csv", b"".join(lines)
         yield f"{csv}_{few}.csv", b"".join(lines[:few])
-        yield f"{csv}.csv.cache", cache_of(len(full), labels, pixels)
+        # What numpy.save makes: 128 bytes, then the rows. This may run in a Python without numpy.
+        head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(rows)}, 785), }}".ljust(117) + "\n"
+        yield f"{csv}.csv.npy", b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + b"".join(rows)
 
 
 def write_archive(archive: Path, files: Iterator[tuple[str, bytes]]) -> None:
@@ -180,40 +160,17 @@ def write_archive(archive: Path, files: Iterator[tuple[str, bytes]]) -> None:
     new.replace(archive)
 
 
-def csv_lines(labels: bytes, pixels: bytes) -> Iterator[bytes]:
-    """Make a line for each digit: the label and 784 pixels, each 0 to 255."""
-    text = [b"%d" % value for value in range(256)]
-    for row, label in enumerate(labels):
-        yield b",".join([text[label], *map(text.__getitem__, pixels[row * 784 : row * 784 + 784])]) + b"\n"
-
-
-def cache_of(csv_size: int, labels: bytes, pixels: bytes) -> bytes:
-    """Make what mynn/cache.py would keep of a CSV: a head of 4096 bytes, all labels, all pixels."""
-    sums = [
-        zlib.crc32(pixels[first * 784 : first * 784 + 784_000], zlib.crc32(labels[first : first + 1000]))
-        for first in range(0, len(labels), 1000)
-    ]
-    head = {"version": 1, "state": [csv_size, UNPACKED * 10**9], "count": len(labels), "sums": sums}
-    return json.dumps(head).encode().ljust(4096) + labels + pixels
-
-
 def main() -> None:
     """Do as an Ansible task says."""
-    module = AnsibleModule(
-        argument_spec={
-            "mirrors": {"type": "list", "elements": "str", "required": True},
-            "cache": {"type": "path", "required": True},
-            "idx": {"type": "dict", "required": True},
-            "files": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    mirrors, idx, files = (module.params[name] for name in ("mirrors", "idx", "files"))
-    archive = Path(module.params["cache"], "mnist.tar.gz")
+    options: dict[str, Any] = {name: {"type": "dict", "required": True} for name in ("idx", "files")}
+    options["mirrors"] = {"type": "list", "elements": "str", "required": True}
+    options["cache"] = {"type": "path", "required": True}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    archive, files = Path(module.params["cache"], "mnist.tar.gz"), module.params["files"]
     changed = not is_good(archive, files)
     if changed and not module.check_mode:
         try:
-            for complaint in ensure_archive(archive, mirrors, idx, files):
+            for complaint in ensure_archive(archive, module.params["mirrors"], module.params["idx"], files):
                 module.warn(f"MNIST mirror passed over: {complaint}")
         except FetchError as error:
             module.fail_json(msg=str(error))

@@ -18,38 +18,20 @@ DOCUMENTATION = r"""
 module: mnist_files
 short_description: MNIST's files on a Pi
 description:
-  - Without O(archive), tells which files are missing or changed, and mends owners and modes.
+  - Without O(archive), tells which files are missing or changed, and repairs owners and modes.
   - With it, unpacks those files, lets each take its place once it is whole and its SHA256 is right,
     and removes the archive.
   - A file counts as unchanged when its size is right and its time is the one that this module gave it; so an
     unchanged Pi need not read 183 MB.
 options:
-  folder:
-    description: The data folder. It belongs to root, and everybody can read it.
-    type: path
-    required: true
-  files:
-    description: For each file's name, its C(size) in bytes and its C(sha256).
-    type: dict
-    required: true
-  archive:
-    description: A gzipped tar file with them. In check mode it need not be there.
-    type: path
+  folder: {description: "The data folder. It belongs to root, and everybody can read it.", type: path, required: true}
+  files: {description: "For each file's name, its C(size) in bytes and its C(sha256).", type: dict, required: true}
+  archive: {description: A gzipped tar file with them. In check mode it need not be there., type: path}
 author: The mynn-pi authors
 """
+RETURN = "wanted: {description: Names of the files that are missing or changed., type: list, returned: always}"
 
-EXAMPLES = r"""
-- mnist_files:
-    folder: /srv/mynn/mnist
-    files: "{{ __mnist_files }}"
-    archive: /srv/mynn/mnist/.mnist.tar.gz
-"""
-
-RETURN = r"""
-wanted: {description: Names of the files that are missing or changed., type: list, returned: always}
-"""
-
-UNPACKED = 909878400  # 1 November 1998: each file that was checked and put in place has this time of change
+UNPACKED = 909878400  # 1 November 1998: the time of change of each file that was checked; a CSV's .npy must have it too
 BLOCK = 1 << 20
 
 
@@ -71,8 +53,8 @@ def wanted(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
     return names
 
 
-def mend(folder: Path, files: dict[str, dict[str, Any]], dry: bool) -> list[tuple[str, str]]:
-    """Make the folder, set owners and modes, remove what a killed run left; when `dry`, only look.
+def repair(folder: Path, files: dict[str, dict[str, Any]], dry: bool) -> list[tuple[str, str]]:
+    """Make the folder, set owners and modes, remove what a killed run or an old release left; when `dry`, only look.
 
     Returns what changes, as pairs of before and after.
     """
@@ -93,9 +75,9 @@ def mend(folder: Path, files: dict[str, dict[str, Any]], dry: bool) -> list[tupl
                 if not dry:
                     os.chown(path, os.geteuid(), os.getegid())
                     path.chmod(mode)
-    for rest in folder.glob(".*"):
+    for rest in (*folder.glob(".*"), *folder.glob("*.csv.cache")):  # the latter are of earlier releases
         if not rest.is_dir():
-            changes.append((f"{rest} half-made", f"{rest} absent"))
+            changes.append((f"{rest} left over", f"{rest} absent"))
             if not dry:
                 rest.unlink()
     return changes
@@ -154,7 +136,7 @@ def main() -> None:
     try:
         names = wanted(folder, files)
         if module.params["archive"] is None:
-            changes = mend(folder, files, dry=module.check_mode)
+            changes = repair(folder, files, dry=module.check_mode)
         else:
             changes = [(f"{folder / name} missing or changed", f"{folder / name} unpacked") for name in names]
             if names and not module.check_mode:

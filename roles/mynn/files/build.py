@@ -44,18 +44,21 @@ def sources(project: Path, compiler: str) -> list[Path]:
         for path in package
         if path.suffix not in left_by_builds and not any(part.startswith(".") for part in path.parts)
     ]
-    kernel = [project / "setup.py", project / "mynn/kernel.c"] if compiler else []
+    kernel = [project / "setup.py", project / "mynn/kernel/kernel.c"] if compiler else []
     return [project / "pyproject.toml", project / "LICENSE", *ours, *kernel]
 
 
 def run(command: Sequence[str | Path], folder: Path, compiler: str) -> str:
-    """Return what a command prints; CannotBuildError has the last line of what it complains of."""
+    """Return what a command prints; CannotBuildError has the line that says why it failed."""
     # The files in the wheel have one time, whenever it is built, so that the same sources make the same wheel.
-    environment = {**os.environ, "CC": compiler, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
+    if compiler:
+        environment["CC"] = compiler
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
-        raise CannotBuildError(lines[-1])
+        reasons = [line.strip().removeprefix("error: ") for line in lines if "error: " in line]
+        raise CannotBuildError((reasons or lines)[-1])
     return done.stdout.strip()
 
 
@@ -66,8 +69,6 @@ def build(project: Path, folder: Path, compiler: str) -> None:
         target = copy / path.relative_to(project)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    if compiler and (reason := run([sys.executable, "-c", "import setup; print(setup.why_not())"], copy, compiler)):
-        raise CannotBuildError(reason)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
     run([*pip, *offline, "--wheel-dir", folder / "wheel", copy], folder, compiler)

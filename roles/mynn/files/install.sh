@@ -20,8 +20,8 @@ install() {
 # One step of training, since what was compiled for another processor may break off only there.
 works() {
     (cd / && "$venv/bin/python" -c '
-import mynn._kernel
-from mynn import NeuralNetwork
+from mynn import NeuralNetwork, kernel
+if not kernel.READY: raise SystemExit(kernel.STATE)
 NeuralNetwork(4, 3, 2, 0.1, seed=0).fit([([0.01, 0.3, 0.01, 0.9], 1)])')
 }
 said=

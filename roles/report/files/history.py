@@ -31,7 +31,6 @@ class Entry:
 
     pi: str
     when: float
-    url: str = ""
     lost: str = ""
     figures: dict[str, float] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
@@ -58,10 +57,11 @@ def read(path: Path) -> tuple[list[Entry], list[str]]:
     for number, line in enumerate(lines, 1):
         try:
             content = json.loads(line)
+            content.pop("url", None)  # of earlier versions
             if wrong := misfit(content, ENTRY):
                 raise ValueError(wrong)
             entries.append(Entry(**content))
-        except (ValueError, TypeError, RecursionError):
+        except (AttributeError, ValueError, TypeError, RecursionError):
             words.append(f"Line {number} of {path} was damaged and is left out; all others are there.")
     return sorted(entries, key=lambda entry: entry.when), words
 

@@ -3,9 +3,9 @@
 report.py FOLDER < RUN.json
 
 RUN.json says what a run of the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis`
-(names of all that stand in the report), `asked` (by name of a Pi: its `url`, its `state` as pi_state gives it, and why
-it is `lost`), `verified` (names of the Pis that were verified, maybe none) and `results` (the folder with what came of
-that).
+(by name of each that stands in the report, its students, as the filter classroom_students gives them), `asked` (by name
+of a Pi: its `state` as pi_state gives it, and why it is `lost`), `verified` (names of the Pis that were verified, maybe
+none) and `results` (the folder with what came of that).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 from schemas import STATE, VERIFIED, known, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -48,7 +49,7 @@ class Row:
     """One Pi as it stands in the report; `when` and `verified_when` are 0 where it was never asked."""
 
     pi: str
-    url: str = ""
+    students: list[dict[str, Any]]
     asked: float = 0  # when it was last asked
     lost: str = ""  # why it gave no answer then
     when: float = 0  # when it last gave one
@@ -61,11 +62,8 @@ class Row:
     @property
     def addresses(self) -> list[tuple[str, str]]:
         """Each student's name and address, the name of an only one being empty."""
-        names = list(self.state.get("servers", {}))
-        if len(names) < 2:
-            return [("", self.url)] if self.url else []
-        host, _, port = self.url.rpartition(":")
-        return [(name, f"{host}:{int(port) + number}") for number, name in enumerate(names)]
+        several = len(self.students) > 1
+        return [(student["name"] if several else "", student["url"]) for student in self.students]
 
     @property
     def failing(self) -> list[Check]:
@@ -93,14 +91,14 @@ class Row:
         return self.verified.figures if self.verified else {}
 
 
-def rows(entries: list[Entry], pis: list[str], lessons: dict[str, str]) -> list[Row]:
+def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str]) -> list[Row]:
     """Return how each Pi is, by what is remembered."""
     made = []
-    for name in pis:
-        row = Row(name)
+    for name, students in pis.items():
+        row = Row(name, students)
         series: dict[str, list[tuple[float, float]]] = {measure: [] for measure in MEASURES}
         for entry in (entry for entry in entries if entry.pi == name):
-            row.url, row.asked, row.lost = entry.url or row.url, entry.when, entry.lost
+            row.asked, row.lost = entry.when, entry.lost
             if entry.state:
                 row.state, row.when = entry.state, entry.when
             if entry.verified:
@@ -201,7 +199,7 @@ def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | Non
         state, lost = {}, f"{name} says of itself what no Pi of ours says ({wrong}). Flash its card anew."
     lost = (result.lost if result else "") or lost
     state = known(state, STATE)
-    return Entry(name, now, told["url"], lost, history.figures_of(state, verified), state, verified)
+    return Entry(name, now, lost, history.figures_of(state, verified), state, verified)
 
 
 def result_from(name: str, folder: Path) -> PiResult:
@@ -218,14 +216,13 @@ def in_words(name: str, said: str) -> str:
     """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
     last = printable(said.strip().splitlines()[-1]) if said.strip() else "no answer"
     if "sudo" in said or "become" in said:
-        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the README."
+        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
     return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
 
 
 def sums(folder: Path) -> dict[str, str]:
     """Return the SHA256 sums of the lessons on this computer, by name."""
-    paths = [*folder.glob("[!.]*.ipynb"), *folder.glob("[!.]*/[!.]*.png")]
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
 def main(folder: Path) -> None:

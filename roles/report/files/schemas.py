@@ -93,7 +93,6 @@ VERIFIED = of(
 )
 ENTRY = of(
     {"pi": NAME, "when": SECONDS},
-    url=NAME,
     lost=WORDS,
     figures=by_name(r"^[a-z]{1,30}\Z", {"type": "number"}, 20),
     state={"anyOf": [{"const": {}}, STATE]},

@@ -23,7 +23,7 @@ import mirrors
 import proxy
 import pytest
 
-from tests.ports import free_port, free_server
+from tests.support.ports import free_port, free_server
 
 PROJECT = Path(__file__).resolve().parents[3]
 SERVE = PROJECT / "roles/apt_cache/files/serve.py"

@@ -23,6 +23,7 @@ import report
 from faults import faults
 from history import Entry
 
+from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,17 +54,18 @@ def state(**changes: Any) -> dict[str, Any]:
 
 
 def told(**changes: Any) -> dict[str, Any]:
-    return {"url": "http://pi01.local:8888", "state": state(**{"epoch": time.time(), **changes}), "lost": ""}
+    return {"state": state(**{"epoch": time.time(), **changes}), "lost": ""}
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the program as the playbook does; return the page."""
 
-    def run(**asked: Any) -> str:
+    def run(students: tuple[str, ...] = ("student",), **asked: Any) -> str:
         lessons = tmp_path / "lessons"
         lessons.mkdir(exist_ok=True)
-        content = {"inventory": "inventory.ini", "lessons": str(lessons), "pis": ["pi01"], "verified": []}
+        content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(lessons), "verified": []}
+        content["pis"] = {"pi01": classroom_students([*students], "pi01", "pi01.local", 8888, False, "passwords")}
         given = json.dumps({**content, "results": "", "asked": asked})
         monkeypatch.setattr("sys.stdin", io.StringIO(given))
         report.main(tmp_path)
@@ -103,7 +105,7 @@ def test_a_school_year_of_thirty_pis_is_small() -> None:
     for day in range(400, -1, -1):
         for hour in (9, 11, 13):
             when = NOW - day * DAY + hour
-            entries += [Entry(f"pi{n:02}.local", when, "http://", "", dict(figures), state()) for n in range(30)]
+            entries += [Entry(f"pi{n:02}.local", when, "", dict(figures), state()) for n in range(30)]
         if day % 40 == 0:
             entries = history.thinned(entries, NOW - day * DAY + DAY / 2)
     size = sum(len(json.dumps(entry.__dict__)) for entry in entries)
@@ -115,7 +117,7 @@ def test_a_school_year_of_thirty_pis_is_small() -> None:
 def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
     assert "The Pi is ready" in run(pi01=told())
     lost = "Task failed: last 100 lines received:\nssh: connect to host pi01 port 22: No route to host"
-    page = run(pi01={"url": "http://pi01.local:8888", "state": {}, "lost": lost})
+    page = run(pi01={"state": {}, "lost": lost})
     assert "The Pi is not ready" in page
     assert "No answer from pi01" in page
     assert "It last answered on " in page
@@ -123,12 +125,12 @@ def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
 
 
 def test_a_pi_that_wants_a_password_for_sudo_says_so(run: Any) -> None:
-    page = run(pi01={"url": "http://pi01.local:8888", "state": {}, "lost": "Task failed: Missing sudo password"})
+    page = run(pi01={"state": {}, "lost": "Task failed: Missing sudo password"})
     assert "sudo on pi01 wants a password" in page
 
 
 def test_each_student_has_an_address(run: Any) -> None:
-    page = run(pi01=told(servers={"am": True, "pm": True}))
+    page = run(("am", "pm"), pi01=told(servers={"am": True, "pm": True}))
     assert 'am: <a href="http://pi01.local:8888">' in page
     assert 'pm: <a href="http://pi01.local:8889">' in page
 
@@ -183,7 +185,7 @@ LIES: list[Any] = [
 
 @pytest.mark.parametrize("lie", LIES[:-5] + LIES[-4:])
 def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_path: Path, lie: Any) -> None:
-    page = run(pi01=told(), pi02={"url": "http://pi02.local:8888", "state": lie, "lost": ""})
+    page = run(pi01=told(), pi02={"state": lie, "lost": ""})
     assert "of 447 MB" in page
     entries, words = history.read(tmp_path / "history.jsonl")
     assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
@@ -194,7 +196,7 @@ def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_p
 
 def test_why_a_pi_is_lost_may_be_anything(run: Any, tmp_path: Path) -> None:
     for lost in (5, ["x"], "x" * 10**6, "no\x1b[2J \udcff\nway", {"a": "b"}):
-        assert "No answer from pi01" in run(pi01={"url": "http://pi01:8888", "state": {}, "lost": lost})
+        assert "No answer from pi01" in run(pi01={"state": {}, "lost": lost})
     assert history.read(tmp_path / "history.jsonl")[1] == []
 
 
@@ -245,7 +247,8 @@ def test_a_verification_that_makes_no_sense_is_named(
     for name, made in (("pi01", check), ("pi02", check | change)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"pi": name, "checks": [made]}))
     asked = {name: told() for name in ("pi01", "pi02")}
-    given = {"inventory": "inventory.ini", "lessons": str(tmp_path), "pis": ["pi01", "pi02"], "asked": asked}
+    given = {"inventory": "inventory.ini", "lessons": str(tmp_path), "asked": asked}
+    given["pis"] = {name: classroom_students(["student"], name, name, 8888, False, "passwords") for name in asked}
     given |= {"verified": ["pi01", "pi02"], "results": str(tmp_path)}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
     report.main(tmp_path)
@@ -345,13 +348,13 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the 
 
 # Looks at two lessons in a home; prints what it found, and in KiB what it had before, the child's most, and the limit.
 LOOK = """
-import json, pwd, resource, sys
+import json, pathlib, pwd, resource, sys
 sys.path.insert(0, "collections")
 from ansible_collections.mynn.pi.plugins.modules import pi_state
 home, uid, gid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 account = pwd.struct_passwd(("student", "x", uid, gid, "", home, ""))
 mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = pi_state.lessons_of(account, {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})
+found = pi_state.lessons_of(account, pathlib.Path(home, 'notebooks'), {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})
 print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, pi_state.MEMORY >> 10]))
 """
 
@@ -398,7 +401,7 @@ def test_lessons_are_looked_at_as_the_student(pi_state: ModuleType, home: Path) 
     (home / "notebooks/a.ipynb").write_text('{"cells": []}')
     (home / "notebooks/a.ipynb").chmod(0o600)  # root's
     account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
-    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
 @ROOT_ONLY
@@ -406,7 +409,7 @@ def test_a_look_that_never_ends_is_given_up(pi_state: ModuleType, home: Path, mo
     account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
     monkeypatch.setattr(pi_state, "PATIENCE", 1)
     monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
-    assert pi_state.lessons_of(account, {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
 def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:

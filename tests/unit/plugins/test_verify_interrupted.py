@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.live import LiveRun
+from tests.support.playbook_run import PlaybookRun
 
 PROJECT = Path(__file__).resolve().parents[3]
 PASSWORD = "nobody-may-read-this-8d1f"
@@ -37,7 +37,7 @@ def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: 
         inventory = folder / "inventory.ini"
         inventory.write_text(f"[pis]\npi-01 ansible_host=127.0.0.1 ansible_port={silent.getsockname()[1]}\n", "ascii")
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), "-c", "local"]
-        run = LiveRun(
+        run = PlaybookRun(
             [*command, "-e", json.dumps(changed), str(PROJECT / "playbooks/verify.yml")], PROJECT, environment
         )
         silent.settimeout(60)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Says in this-pi.txt, on the partition that every computer can read, how this Pi is reached and how it is recognised;
-# the latter on its screen too. Run when the network has an address and when a password was changed
-# (mynn-announce.service), and by first_boot.py, which hands over in MYNN_notebooks and MYNN_account what is to be said
-# of the two passwords. They stand in plain in this-pi.txt only, so what it says of them is carried over.
+# Write into this-pi.txt, on the partition that every computer can read, how to reach this Pi and how to recognise it;
+# the latter is shown on its screen too. Run when the network has an address, when a password was changed
+# (mynn-announce.service), and by first_boot.py, which passes what to write of the two passwords in MYNN_notebooks and
+# MYNN_account. Only this-pi.txt has them in plain text, so what it says of them is carried over.
 set -eu
 
 root=${MYNN_ROOT:-}
@@ -21,22 +21,22 @@ fingerprint() {
     esac
 }
 
-# said WHOSE LABEL: what to say of a password.
-said() {
+# summary WHOSE LABEL: what to write of a password.
+summary() {
     found=$(fingerprint "$1" 2>/dev/null) || found=none
     if ! grep -qsx "$1 ${found%% *}" "$stamps"; then
         echo "was changed later, by site.yml (then it is on that computer, in dist/passwords) or by hand"
         return
     fi
     kept=$(sed -n "s/^$2: *//p" "$file" 2>/dev/null | tr -d '\r' | head -n 1)
-    echo "${kept:-"not known any more; give it a new one in classroom.yml"}"
+    echo "${kept:-"no longer known; set a new one in classroom.yml"}"
 }
 
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
-# Where several students share the Pi, each has a door; the first student's has the lowest port.
-doors=$(find "$root/etc/systemd/system" -name 'jupyter-door-*@*.socket' 2>/dev/null) || doors=
-port=${port:-$(echo "$doors" | sed -n 's/.*-door-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
+# Where several students share the Pi, each has a socket; the first student's has the lowest port.
+sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
+port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
 if grep -qs '^c\.ServerApp\.certfile' "$jupyter/jupyter_server_config.py"; then scheme=https; fi
 addresses=
@@ -45,14 +45,14 @@ for address in $(hostname -I); do
     addresses="$addresses $scheme://$address:${port:-8888}"
 done
 addresses=${addresses# }
-# A Pi without a network leaves the addresses that it had last.
+# Without a network, the last addresses stay.
 if [ -z "$addresses" ]; then
     addresses=$(sed -n 's/^By address: *//p' "$file" 2>/dev/null | tr -d '\r') || addresses=
 fi
-notebooks=${MYNN_notebooks:-$(said notebooks Password)}
-password=${MYNN_account:-$(said account 'Account password')}
+notebooks=${MYNN_notebooks:-$(summary notebooks Password)}
+password=${MYNN_account:-$(summary account 'Account password')}
 
-# By which a computer that logs in for the first time knows that this is the Pi.
+# A computer that logs in for the first time recognises the Pi by it.
 host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
 
 text="Name:              $name
@@ -69,9 +69,8 @@ The first password is for whoever learns; the account is for the teacher only.
 How to change the name, Wi-Fi, time zone and passwords: classroom.yml, beside this file.
 This file is written by the Pi."
 
-# keep FILE TEXT: only when that is something new, and never half: the card is worn by writing, and the power may go at
-# any time.
-keep() {
+# write FILE TEXT: only if the text is new, because writing wears the card, and never half, because the power may go.
+write() {
     if ! printf '%s\n' "$2" | cmp -s - "$1"; then
         new=${1%/*}/.${1##*/}.new
         printf '%s\n' "$2" >"$new"
@@ -80,6 +79,6 @@ keep() {
         sync "$1" "${1%/*}"   # the file too: on FAT, its line in the folder is kept with it, and would come 10 s later
     fi
 }
-keep "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
+write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
 # getty shows these lines on the Pi's screen.
-[ -z "$host_key" ] || keep "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
+[ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"

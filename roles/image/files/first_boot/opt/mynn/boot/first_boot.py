@@ -153,9 +153,9 @@ class Classroom:
             if line.lstrip().startswith("#"):
                 continue
             if "\t" in line:
-                self.wrong(number, "there is a tab in this line. Put blanks in its place.")
+                self.wrong(number, "there is a tab in this line. Put spaces in its place.")
             if found := re.match(rf"\s*(?:- +)?({KEYS}) *(?::(?=\S)|=)", line):
-                self.wrong(number, f"after {found[1]} comes a colon and then a blank: {self.example(found[1])}")
+                self.wrong(number, f"after {found[1]} comes a colon and then a space: {self.example(found[1])}")
 
     def example(self, key: str) -> str:
         """Return a line as it should be."""
@@ -194,7 +194,7 @@ class Classroom:
             begins = error.context_mark.line  # type: ignore[attr-defined]
             return begins + 1, "a quotation mark is missing: what begins with one must end with the same."
         return line + 1, (
-            "this line, or the one before it, is not as it should be. Look at the blanks at their beginnings (settings "
+            "this line, or the one before it, is not as it should be. Look at the spaces at their beginnings (settings "
             "have none, what belongs to one has two more), at colons and quotation marks, and at the examples."
         )
 
@@ -266,7 +266,7 @@ class Classroom:
         name = self.text(node, "hostname")
         line = node.start_mark.line + 1
         for found, sentence in {
-            r"\s": "a name has no blanks in it",
+            r"\s": "a name has no spaces in it",
             "_": "a name has no underscores in it; take a hyphen: -",
             "[A-Z]": "a name has no capitals in it",
             r"\.": "write the name without dots; .local is added by itself",

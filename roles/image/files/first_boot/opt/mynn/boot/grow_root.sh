@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the root file system as large as the card: `grow_root.sh [MOUNT-POINT]`. Any number of times, and after a power
-# cut anywhere in it: the partition's new end is one sector that is written at once, and a file system that was growing
-# has its journal. What is done is remembered with the card's size, so that a later boot only compares two numbers.
+# Grow the root file system to the size of the card: `grow_root.sh [MOUNT-POINT]`. It may run any number of times, also
+# after a power cut anywhere in it: the partition's new end is one sector that is written at once, and a file system
+# that was growing has its journal. The card's size is remembered: a later boot only compares two numbers.
 set -eu
 
 mounted=${1:-/}

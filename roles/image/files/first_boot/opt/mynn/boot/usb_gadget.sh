@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the Pi a network card to the computer at the other end of its USB cable. The two MAC addresses are this Pi's own
+# Make the Pi a network card of the computer at the other end of its USB cable. The two MAC addresses are this Pi's own
 # and the same at each boot, or the computer would take it for a new card each time: from the serial number, else from
 # the machine id. (02 and 06 begin addresses that no maker gives out.)
 set -eu

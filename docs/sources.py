@@ -1,0 +1,190 @@
+"""What the reference pages say, read from the sources when the manual is built.
+
+A page has `<!-- settings -->`, or another name of `PAGES` or `FILES`, where the text goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pkgutil
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
+
+
+def version() -> str:
+    """Return the package's version."""
+    text = (ROOT / "mynn/__init__.py").read_text(encoding="utf-8")
+    return str(re.findall(r'^__version__ = "(.+)"', text, re.M)[0])
+
+
+def settings() -> str:
+    """Return a section for the settings that several roles share, and one for each role's own."""
+    roles = {}
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
+    options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
+    shared = defaults(SHARED)
+    sections = ["## Shared by several roles\n"] if shared else []
+    sections += [setting(name, options[name], *shared[name]) for name in shared if name in options]
+    for role, entry in roles.items():
+        own = [name for name in entry.get("options", {}) if name not in shared]
+        known = defaults(role / "defaults/main.yml")
+        if own:
+            sections.append(f"## {role.name}\n\n{entry['short_description']}.\n")
+        sections += [setting(name, options[name], *known.get(name, ("", ""))) for name in own]
+    return "\n".join(sections)
+
+
+def setting(name: str, option: dict[str, Any], value: str, comment: str) -> str:
+    """Return the section of one setting."""
+    kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
+    parts = [f"### {name}\n", f"{plain(described(option['description']))} (`{kind}`)\n"]
+    if "choices" in option:
+        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option['choices'])}.\n")
+    if comment:
+        parts.append(f"{plain(comment)}\n")
+    if "\n" in value:
+        parts.append(f"```yaml\n{name}:{value}\n```\n")
+    elif value:
+        parts.append(f"Default: `{value}`\n")
+    return "\n".join(parts)
+
+
+def described(description: str | list[str]) -> str:
+    """Return an option's description, without Ansible's markup."""
+    text = description if isinstance(description, str) else " ".join(description)
+    return re.sub(r"\b[OCV]\(([^)]*)\)", r"`\1`", text.strip())
+
+
+def defaults(path: Path) -> dict[str, tuple[str, str]]:
+    """Return, by name, each default as it is written, and the comment above it."""
+    found: dict[str, tuple[str, str]] = {}
+    comment: list[str] = []
+    name = ""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        if line.startswith("#"):
+            comment.append(line.lstrip("#").strip())
+        elif match := re.match(r"(\w+):\s*(.*)", line):
+            name = match[1]
+            found[name] = (match[2], " ".join(comment))
+            comment = []
+        elif line.startswith((" ", "-")) and name:
+            found[name] = (f"{found[name][0]}\n{line}", found[name][1])
+        else:
+            comment, name = [], ""
+    return found
+
+
+def plain(text: str) -> str:
+    """Return prose as Markdown that shows it as it is, but for what is between backticks."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([*<>\[\]{}|_\\])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def make() -> str:
+    """Return a table of the Makefile's commands, with what each says of itself."""
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    commands = [match for line in lines if (match := re.match(r"([a-z-]+):.*?## (.+)", line))]
+    rows = [f"| `make {match[1]}` | {plain(match[2])} |" for match in commands]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
+
+
+def mynn() -> str:
+    """Return what `mynn --help` prints, and the help of each of its verbs."""
+    sections = []
+    for verbs, text in helps([]):
+        title = " ".join(["mynn", *verbs])
+        sections.append(f"## {title}\n\n```text\n{text.strip()}\n```\n")
+    if len(sections) < 2:
+        raise RuntimeError("`mynn --help` names no verbs")
+    return "\n".join(sections)
+
+
+def helps(verbs: list[str]) -> Iterator[tuple[list[str], str]]:
+    """Give the help of a verb, and of those that it has itself."""
+    output = io.StringIO()
+    words = ["mynn", *verbs, "--help"]
+    with (
+        contextlib.redirect_stdout(output),
+        contextlib.suppress(SystemExit),
+        mock.patch.object(sys, "argv", words),
+        mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}),
+    ):
+        runpy.run_module("mynn", run_name="__main__")
+    text = output.getvalue()
+    yield verbs, text
+    if re.search(r"\.\.\.$", text.split("\n\n")[0]):
+        for name in re.findall(r"^    (\w+)\b", text, re.M):
+            yield from helps([*verbs, name])
+
+
+def api() -> str:
+    """Return a section for each public module of the package."""
+    import mynn as package
+
+    sections = [f"`from mynn import ...` gives {', '.join(f'`{name}`' for name in package.__all__)}.\n"]
+    for name in sorted(module.name for module in pkgutil.walk_packages(package.__path__, "mynn.")):
+        if not any(part.startswith("_") for part in name.split(".")):
+            sections.append(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n")
+    return "\n".join(sections)
+
+
+def file(name: str) -> str:
+    """Return a file of the project's top folder, with its links as they must be on a page in docs/develop."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](../")
+    for other, page in FILES.items():
+        text = text.replace(f"]({other})", f"]({page}.md)")
+    return text
+
+
+PAGES: dict[str, Callable[[], str]] = {"settings": settings, "make": make, "mynn": mynn, "api": api}
+# Files of the top folder that are pages too, in docs/develop.
+FILES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security-policy"}
+
+
+def fill_in(_app: object, _page: str, source: list[str]) -> None:
+    """Put the text that a page asks for into it."""
+    for marker in re.findall(r"(?m)^<!-- (.+) -->$", source[0]):
+        text = file(marker) if marker in FILES else PAGES[marker]()
+        source[0] = source[0].replace(f"<!-- {marker} -->", text)
+
+
+def docstring(_app: object, _what: str, _name: str, _it: object, _options: object, lines: list[str]) -> None:
+    """Turn a docstring, which is written to be read as it is, into what Sphinx shows like that."""
+    paragraphs = [part.split("\n") for part in "\n".join(lines).strip("\n").split("\n\n")]
+    lines[:] = []
+    for paragraph in paragraphs:
+        if all(re.match(r"`\w+`  ", line) for line in paragraph):
+            rows = (re.match(r"`(\w+)` +(.*)", line) for line in paragraph)
+            lines += [f"- ``{row[1]}``: {escaped(row[2])}" for row in rows if row]
+        elif any(line.startswith(" ") for line in paragraph):
+            lines += ["::", "", *(f"    {line}" for line in paragraph)]
+        else:
+            lines += [escaped(line) for line in paragraph]
+        lines.append("")
+
+
+def escaped(text: str) -> str:
+    """Return text as reStructuredText that shows it as it is; what is between backticks is code."""
+    parts = re.split(r"`+", text)
+    parts[::2] = [re.sub(r"([*|_\\])", r"\\\1", part) for part in parts[::2]]
+    return "".join(f"``{part}``" if index % 2 and part else part for index, part in enumerate(parts))
+
+
+def connect(app: Any) -> None:
+    """Have Sphinx call these."""
+    app.connect("source-read", fill_in)
+    app.connect("autodoc-process-docstring", docstring)

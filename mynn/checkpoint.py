@@ -1,0 +1,65 @@
+"""Networks in files: one .npz each, which is either right or refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mynn.errors import NetworkFileError
+
+FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
+VERSION = 2  # of what a saved file holds; raise it when that changes
+
+FIELDS = ("wih", "who", "learning_rate", "rule")
+
+Fields = dict[str, Any]
+
+
+def save(path: str | os.PathLike[str], network: Fields) -> None:
+    """Write a network's fields under exactly this name.
+
+    A power cut leaves the old file or the new one, never a half: what is written gets its name last.
+    """
+    path = Path(path)
+    unfinished = path.with_name(path.name + ".part")
+    arrays: Fields = {name: np.asarray(value) for name, value in network.items() if name in FIELDS}
+    arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
+    """Return what `save` wrote: wih, who, learning_rate and rule; anything else is a NetworkFileError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            saved = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise NetworkFileError(f"{path}: there is no such file; save a network there first") from None
+    except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error
+        raise _refused(path, "it is damaged, or no .npz file at all") from error
+
+    if str(saved.get("format")) != FORMAT:
+        raise _refused(path, "it was written by something else")
+    version = str(saved.get("version"))
+    if version != str(VERSION):
+        raise _refused(path, f"it has version {version} and this mynn reads version {VERSION}")
+    wih, who, learning_rate = (saved.get(name, np.empty(0)) for name in ("wih", "who", "learning_rate"))
+    if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0] or learning_rate.ndim != 0:
+        raise _refused(path, "its arrays do not fit together")
+    for array in (wih, who, learning_rate):
+        if array.dtype not in (np.float64, np.float32) or not np.isfinite(array).all():
+            raise _refused(path, "some of its weights are not numbers")
+    rule = str(saved.get("rule"))
+    if rule not in rules:
+        raise _refused(path, f"it was trained by the rule {rule!r}, which is none of {', '.join(rules)}")
+    return {"wih": wih, "who": who, "learning_rate": float(learning_rate), "rule": rule}
+
+
+def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:
+    return NetworkFileError(f"{path}: no network can be read from here, since {reason}; save it again")

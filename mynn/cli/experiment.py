@@ -1,0 +1,194 @@
+"""The verbs that compare many trainings: `mynn experiment`, which leaves its results in a folder, and `mynn bench`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mynn import kernel
+from mynn.cli.arguments import data_option, positive
+from mynn.errors import os_errors_as
+from mynn.mnist import Examples, read_csv
+from mynn.network import RULES
+from mynn.progress import Bar
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to the command's parser."""
+    _add_bench(verbs)
+
+    verb = verbs.add_parser(
+        "experiment",
+        help="train many networks and compare them",
+        description="Train many networks. Finished runs are kept in the folder, so an interrupted experiment resumes.",
+    )
+    kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    def kind(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        one: argparse.ArgumentParser = kinds.add_parser(name, parents=[data_option()], help=text, description=text)
+        one.add_argument(
+            "--out",
+            type=Path,
+            metavar="FOLDER",
+            default=Path("experiments", name),
+            help="where results go (%(default)s)",
+        )
+        one.set_defaults(run=lambda options: _with_a_folder(run, options))
+        return one
+
+    kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
+
+    one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
+    one.add_argument("--hidden", type=positive, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
+    one.add_argument("--rate", type=float, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
+    one.add_argument(
+        "--angle",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="A",
+        help="rotate digits by so many degrees each way (0)",
+    )
+    one.add_argument("--rule", choices=RULES, nargs="+", default=["book"], help="how the layers learn (book)")
+    one.add_argument(
+        "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
+    )
+    one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks of each kind (%(default)s)")
+    one.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
+
+    for name, text in (
+        ("record", "The best that this network can do, three times over (a quarter of an hour on a PC)."),
+        ("overnight", "What a Pi Zero reaches in a night (minutes on a PC)."),
+    ):
+        one = kind(name, _record, text)
+        one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks (%(default)s)")
+        one.add_argument(
+            "--held-out",
+            action="store_true",
+            help="train without the last 5,000 training digits and test on those: for choosing settings",
+        )
+
+
+def _add_bench(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "bench",
+        parents=[data_option()],
+        help="measure how long one example takes, in the book's way and in others",
+        description="Train one epoch in each way, with one thread: about two minutes on a PC. On a Pi Zero the "
+        "book's loop alone takes an hour for that, so give --quick.",
+    )
+    verb.add_argument(
+        "--examples", type=positive, default=60_000, metavar="N", help="train on so many digits (%(default)s)"
+    )
+    verb.add_argument("--quick", action="store_const", dest="examples", const=1000, help="train on 1000 digits")
+    verb.add_argument(
+        "--hidden", type=positive, nargs="+", default=[50, 100, 200], metavar="N", help="hidden nodes (50 100 200)"
+    )
+    verb.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from mynn.experiments.bench import bench, table
+
+    say = partial(print, file=sys.stderr, flush=True)
+    rows = bench(options.data, options.examples, tuple(options.hidden), say)
+    if options.json:
+        rows_as_dicts = [asdict(row) for row in rows]
+        print(json.dumps({"examples": options.examples, "kernel": kernel.STATE, "rows": rows_as_dicts}))
+    else:
+        print(table(rows))
+    return 0
+
+
+def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    with os_errors_as("results cannot be kept here ({reason}); name another folder", path=options.out):
+        return run(options)  # where the data cannot be read, that is a DataError already
+
+
+def _data(options: argparse.Namespace, count: int | None = None) -> tuple[Examples, Examples]:
+    return read_csv(options.data / "mnist_train.csv", count), read_csv(options.data / "mnist_test.csv")
+
+
+def _ladder(options: argparse.Namespace) -> int:
+    from mynn.experiments import ladder
+    from mynn.experiments.sweep import Results, sweep
+
+    training, testing = _data(options)
+    results = Results(options.out / "runs.csv", len(training))
+    sweep(ladder.ladder(), training, testing, results, Bar("ladder"))
+    (options.out / "table.txt").write_text(ladder.table(results) + "\n", encoding="utf-8")
+    rows = ladder.rows(results)
+    with (options.out / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    ladder.plots(results, options.out)
+    print(json.dumps(rows) if options.json else ladder.table(results))
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from mynn.experiments.sweep import Results, Setting, runs, sweep
+    from mynn.plotting import curves_to
+
+    training, testing = _data(options, options.examples)
+    settings = [
+        Setting(hidden, rate, angle, rule)
+        for hidden in options.hidden
+        for rate in options.rate
+        for angle in options.angle
+        for rule in options.rule
+    ]
+    results = Results(options.out / "runs.csv", len(training))
+    sweep(runs(settings, options.epochs, options.seeds), training, testing, results, Bar("sweep"))
+    scores = {str(one): results.of(one, options.epochs) for one in settings}
+    epochs = np.arange(1, options.epochs + 1)
+    lines = {name: (epochs, some) for name, some in scores.items()}
+    curves_to(options.out / "epochs.png", lines, x="epochs", y="recognised")
+    if options.json:
+        print(json.dumps({name: some.tolist() for name, some in scores.items()}))
+        return 0
+    for name, some in scores.items():
+        last = some[:, -1]
+        spread = f" ± {100 * last.std(ddof=1):.2f} of {len(last)}" if len(last) > 1 else ""
+        print(f"{last.mean():.2%}{spread}: {name}")
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from mynn.experiments import record
+    from mynn.experiments.sweep import side_by_side
+
+    recipe = record.RECORD if options.kind == "record" else record.OVERNIGHT
+    training, testing = _data(options)
+    if options.held_out:
+        training, testing = record.held_out(training)
+    folder = options.out / ("held-out" if options.held_out else "whole")
+    record.claim(folder, recipe, len(training))
+    bar, lock, done = Bar(options.kind), threading.Lock(), [0] * options.seeds
+
+    def work(seed: int, go_on: Callable[..., None]) -> float:
+        def progress(count: int, total: int) -> None:
+            go_on()
+            with lock:
+                done[seed] = count
+                bar(sum(done), options.seeds * total)
+
+        return record.train(recipe, seed, training, folder, progress).score(testing)
+
+    scores = np.array([score for _, score in sorted(side_by_side(work, range(options.seeds)))])
+    if options.json:
+        print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": len(testing)}))
+    else:
+        print(f"{scores.mean():.2%} of {len(testing)} digits on average: " + ", ".join(f"{one:.2%}" for one in scores))
+    return 0

@@ -1,0 +1,105 @@
+"""The verbs that make a network: `mynn train` and `mynn test`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mynn import kernel
+from mynn.cli.arguments import data_option, positive
+from mynn.errors import NetworkFileError, os_errors_as
+from mynn.mnist import LABELS, PIXELS, read_csv
+from mynn.network import RULES, NeuralNetwork
+from mynn.progress import Bar, peak_mib
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to the command's parser."""
+    verb = verbs.add_parser(
+        "train",
+        parents=[data_option()],
+        help="train a network and test it",
+        description="Train a network on the whole training set, then test it on the whole test set.",
+    )
+    verb.add_argument("--hidden", type=positive, default=50, metavar="N", help="hidden nodes (%(default)s)")
+    verb.add_argument("--rate", type=float, default=0.1, help="learning rate (%(default)s)")
+    verb.add_argument(
+        "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
+    )
+    verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
+    verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
+    verb.add_argument("--seed", type=int, default=0, help="seed of the first weights and of the orders (%(default)s)")
+    verb.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
+    verb.add_argument("--save", type=Path, metavar="FILE", help="save the network to this file")
+    verb.set_defaults(run=_train)
+
+    verb = verbs.add_parser("test", parents=[data_option()], help="test a saved network on the whole test set")
+    verb.add_argument("network", type=Path, metavar="FILE", help="what `mynn train --save FILE` wrote")
+    verb.set_defaults(run=_test)
+
+
+def load_network(path: Path) -> NeuralNetwork:
+    """Return the network in a file; if there is none, or it does not read digits, it is a NetworkFileError."""
+    if not path.exists():
+        raise NetworkFileError(
+            f"{path}: there is no such file; train a network with `mynn train --save {path}`, or name the file of one"
+        )
+    network = NeuralNetwork.load(path)
+    if (network.wih.shape[1], network.who.shape[0]) != (PIXELS, LABELS):
+        raise NetworkFileError(f"{path}: this network does not read digits of 28 x 28; train one that does")
+    return network
+
+
+def _train(options: argparse.Namespace) -> int:
+    times = [time.monotonic()]
+    training = read_csv(options.data / "mnist_train.csv", options.examples)
+    testing = read_csv(options.data / "mnist_test.csv")
+    times.append(time.monotonic())
+
+    network = NeuralNetwork(PIXELS, options.hidden, LABELS, options.rate, seed=options.seed, rule=options.rule)
+    network.fit(training, epochs=options.epochs, shuffle=options.shuffle, seed=options.seed, progress=Bar("training"))
+    times.append(time.monotonic())
+    accuracy = network.score(testing)
+    times.append(time.monotonic())
+    if options.save:
+        wrong = "the network cannot be saved here ({reason}); name another file"
+        with os_errors_as(wrong, path=options.save, kind=NetworkFileError):
+            network.save(options.save)
+
+    reading, learning, scoring = (round(end - start, 2) for start, end in pairwise(times))
+    if options.json:
+        facts = {
+            **{name: getattr(options, name) for name in ("hidden", "rate", "epochs", "rule", "shuffle", "seed")},
+            "examples": len(training),
+            "tested": len(testing),
+            "accuracy": accuracy,
+            "seconds": {"reading": reading, "training": learning, "testing": scoring},
+            "peak_mib": round(peak_mib(), 1),
+            "kernel": kernel.STATE,
+            "saved": str(options.save) if options.save else None,
+        }
+        print(json.dumps(facts))
+    else:
+        print(
+            f"{accuracy:.2%} of {len(testing)} digits recognised after {options.epochs} x {len(training)} examples "
+            f"(reading {reading} s, training {learning} s, testing {scoring} s; {peak_mib():.0f} MiB)"
+        )
+    return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    network = load_network(options.network)
+    confusion = network.confusion(read_csv(options.data / "mnist_test.csv"))
+    accuracy = float(confusion.trace() / confusion.sum())
+    if options.json:
+        print(json.dumps({"accuracy": accuracy, "tested": int(confusion.sum()), "confusion": confusion.tolist()}))
+        return 0
+    print(f"{accuracy:.2%} of {confusion.sum()} digits recognised. How often each was taken for what:\n")
+    print("  is | says" + "".join(f"{answer:>6}" for answer in range(LABELS)))
+    for label, row in enumerate(confusion):
+        print(f"{label:>4} |     " + "".join(f"{count or '.':>6}" for count in row))
+    return 0

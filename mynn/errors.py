@@ -1,0 +1,29 @@
+"""What can be wrong with a file, in one sentence: which file, what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class DataError(ValueError):
+    """Data that cannot be used: the message says which file, which line, why, and what to do."""
+
+
+class NetworkFileError(ValueError):
+    """A file that does not hold a network: the message says which file, what is wrong, what to do."""
+
+
+def reason(error: OSError) -> str:
+    """Return the system's reason as part of a sentence: "no such file or directory"."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextmanager
+def os_errors_as(sentence: str, *, path: str | os.PathLike[str], kind: type[ValueError] = DataError) -> Iterator[None]:
+    """Make an OSError a DataError, or another kind; the sentence has {reason} where the system's reason goes."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path}: {sentence.format(reason=reason(error))}") from error

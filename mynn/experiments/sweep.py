@@ -1,0 +1,210 @@
+"""Sweeps: the same training under several settings, each with several seeds, since one run may be luck.
+
+Each run's result is added to a CSV file as soon as it is done. So an interrupted sweep resumes where it was, and one
+that asks for more runs makes only those.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from mynn.arrays import Floats
+from mynn.errors import DataError
+from mynn.mnist import LABELS, PIXELS, Examples
+from mynn.network import RULES, NeuralNetwork
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same in all runs of a kind, but for the seed.
+
+    `angle`  each digit is trained on three times an epoch: as it was written, and rotated by so many degrees each way;
+             0 for once, as it was written
+    """
+
+    hidden_nodes: int
+    learning_rate: float
+    angle: float = 0.0
+    rule: str = "book"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        rotated = f", rotated by ±{self.angle:g}°" if self.angle else ""
+        rule = f", rule {self.rule}" if self.rule != RULES[0] else ""
+        return f"{self.hidden_nodes} hidden nodes, learning rate {self.learning_rate:g}{rotated}{rule}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a setting, for how many epochs, with which seed."""
+
+    setting: Setting
+    epochs: int
+    seed: int
+
+    def cost(self) -> int:
+        """Return about how long it takes, next to other runs."""
+        return self.epochs * (self.setting.hidden_nodes + 20) * (3 if self.setting.angle else 1)
+
+
+def runs(settings: Iterable[Setting], epochs: int, seeds: int) -> list[Run]:
+    """Return the runs of all settings with seeds 0, 1 and so on."""
+    return [Run(setting, epochs, seed) for setting, seed in product(settings, range(seeds))]
+
+
+class Results:
+    """The accuracies (0..1) after each epoch of the runs that are done, in a CSV file with a line for each epoch."""
+
+    HEADER = ("examples", *(field.name for field in fields(Setting)), "seed", "epoch", "accuracy")
+
+    def __init__(self, path: Path, examples: int) -> None:
+        """Open the file, or begin it; runs that were trained on another number of examples are ignored.
+
+        A file that is something else is a DataError. An unfinished last line is removed.
+        """
+        self.path, self.examples = path, examples
+        self._scores: dict[tuple[Setting, int], list[float]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            whole = text[: text.rfind("\n") + 1]
+            self._take(whole)
+            if whole != text:
+                os.truncate(path, len(whole.encode()))
+        if not path.exists() or not path.stat().st_size:
+            path.write_text(",".join(self.HEADER) + "\n", encoding="utf-8")
+
+    def _take(self, text: str) -> None:
+        lines = list(csv.reader(text.splitlines()))
+        if lines and tuple(lines[0]) != self.HEADER:
+            raise DataError(f"{self.path}: this file has no results of experiments in it; name another folder")
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                examples, hidden, rate, angle, rule, seed, epoch, accuracy = line
+                key = (Setting(int(hidden), float(rate), float(angle), rule), int(seed))
+                if int(examples) == self.examples:
+                    scores = self._scores.setdefault(key, [])
+                    scores[int(epoch) - 1 :] = [float(accuracy)]
+            except ValueError as error:
+                raise DataError(f"{self.path}, line {number}: this is not a result; remove the line") from error
+
+    def has(self, run: Run) -> bool:
+        """Whether this run is done, or a longer one is."""
+        return len(self._scores.get((run.setting, run.seed), ())) >= run.epochs
+
+    def add(self, run: Run, scores: Sequence[float]) -> None:
+        """Record a run's result."""
+        self._scores[run.setting, run.seed] = list(scores)
+        lines = "".join(
+            f"{self.examples},{','.join(str(part) for part in astuple(run.setting))},{run.seed},{epoch},{score:.4f}\n"
+            for epoch, score in enumerate(scores, 1)
+        )
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+
+    def of(self, setting: Setting, epochs: int) -> Floats:
+        """Return the accuracies of the runs of at least so many epochs: shape (seeds, epochs)."""
+        found = [
+            scores[:epochs] for (one, _), scores in self._scores.items() if one == setting and len(scores) >= epochs
+        ]
+        return np.array(found, np.float64).reshape(-1, epochs)
+
+
+def sweep(
+    wanted: Iterable[Run],
+    training: Examples,
+    testing: Examples,
+    results: Results,
+    progress: Callable[[int, int], object],
+) -> None:
+    """Make the runs that `results` has not, on all processors; `progress` is told how much is done, and the total.
+
+    Ctrl-C ends it; unfinished runs are lost, finished ones are kept.
+    """
+    longest: dict[tuple[Setting, int], Run] = {}
+    for run in wanted:
+        key = (run.setting, run.seed)
+        if not results.has(run) and (key not in longest or longest[key].epochs < run.epochs):
+            longest[key] = run
+    left = sorted(longest.values(), key=lambda run: (run.setting.angle, run.cost()), reverse=True)
+    total, done = sum(run.cost() for run in left), 0
+
+    rotated = lru_cache(maxsize=2)(lambda angle: _rotated(training, angle))  # two: one set goes, another comes
+    one_at_a_time = threading.Lock()
+
+    def work(run: Run, go_on: Callable[..., None]) -> list[float]:
+        with one_at_a_time:
+            examples = rotated(run.setting.angle)
+        return _accuracies(run, examples, testing, go_on)
+
+    for run, scores in side_by_side(work, left):
+        results.add(run, scores)
+        done += run.cost()
+        progress(done, total)
+
+
+class _Stopped(Exception):
+    """The work is to end: thrown into the jobs that are on their way."""
+
+
+def side_by_side(
+    work: Callable[[Job, Callable[..., None]], Result], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Result]]:
+    """Do the work on all processors, and give each job with its result as soon as it is done.
+
+    `work` gets the job, and a function to call now and then, with anything: when the user gives up, or one of the
+    jobs fails, that ends the others.
+    """
+    stop = threading.Event()
+
+    def go_on(*_: object) -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = {pool.submit(work, job, go_on): job for job in jobs}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _accuracies(run: Run, training: Examples, testing: Examples, go_on: Callable[..., None]) -> list[float]:
+    """Return the accuracy after each epoch."""
+    setting = run.setting
+    network = NeuralNetwork(
+        PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate, seed=run.seed, rule=setting.rule
+    )
+    scores = []
+    for _ in range(run.epochs):
+        network.fit(training, progress=go_on)
+        scores.append(network.score(testing))
+    return scores
+
+
+def _rotated(examples: Examples, angle: float) -> Examples:
+    """Return each digit as it was written, then rotated anticlockwise, then clockwise; or only as it was written."""
+    if not angle:
+        return examples
+    from mynn.distort import rotated
+
+    three = [examples, rotated(examples, angle), rotated(examples, -angle)]
+    pixels = np.stack([one.pixels for one in three], axis=1)  # (n, 3, 784)
+    return Examples(np.repeat(examples.labels, 3), pixels.reshape(-1, PIXELS))

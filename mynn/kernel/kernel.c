@@ -1,0 +1,286 @@
+/* The compiled kernel: the very steps of network.py, on the same examples in the same order, only quicker.
+
+   Four fifths of a digit's pixels are background. Write an example as x = paper * 1 + ink, where `ink` is zero on the
+   background. Then a training step adds to the weights of hidden node j
+
+       step_j * x  =  (step_j * paper) * 1  +  step_j * ink
+
+   and the first part is one number for the whole row. So the weights W, (hidden, inputs), are kept as
+
+       W = V + shift * 1          V: a column changes only where there is ink;  shift: one number a hidden node
+
+   and what reaches a hidden node needs no paper either: with rows_j, the sum of V's row j, kept up to date,
+
+       W x  =  V ink  +  paper * rows  +  shift * sum(x)
+
+   V lies in memory transposed, so that what belongs to one pixel is together.
+
+   This file is compiled for double and, by including itself, for float. It needs no Python: __init__.py calls it. */
+
+#ifndef REAL
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
+
+#define UP_TO(multiple, n) (((n) + (multiple) - 1) / (multiple) * (multiple))
+
+#define FOUR 4  /* pixels with ink are taken four at a time */
+#define EIGHT 8 /* and looked for in eights, most of which are paper */
+
+/* Hidden nodes are taken a line at a time. On a PC that is what comes from memory at once, 64 bytes, and what the
+   largest registers hold; on a Pi Zero, as much as keeps it from waiting for each sum before it begins the next. */
+#ifdef __x86_64__
+#define LINE (64 / (int)sizeof(REAL))
+#else
+#define LINE 4
+#endif
+
+/* One wheel is for every PC: there, each function is made three times, and the best one for this processor is used. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && __GNUC__ >= 12
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+#define INLINE static inline __attribute__((always_inline)) /* or the three would share the least one's */
+
+#define NAME(name) name##_double
+#define REAL double
+#define BITS int64_t /* how a double lies in memory: sign, exponent + 1023, 52 bits behind the point */
+#define BIAS 1023
+#define FRACTION 52
+#define FARTHEST 700 /* e to this, and to minus this, are numbers that it can still hold */
+#define TERMS 13     /* what the series of e has behind these is too small to be seen */
+#include "kernel.c"
+#undef NAME
+#undef REAL
+#undef BITS
+#undef BIAS
+#undef FRACTION
+#undef FARTHEST
+#undef TERMS
+#define NAME(name) name##_float
+#define REAL float
+#define BITS int32_t
+#define BIAS 127
+#define FRACTION 23
+#define FARTHEST 80
+#define TERMS 7
+#include "kernel.c"
+
+#else
+
+typedef struct {
+    int inputs, hidden, outputs;
+    int wide;      /* `hidden`, filled up to whole lines with nodes that send 0 and whose weights stay 0 */
+    REAL *v;       /* (inputs, wide): V transposed */
+    REAL *who;     /* (outputs, wide) */
+    REAL *rows;    /* (wide,) the sums of V's rows */
+    REAL *shift;   /* (wide,) */
+    REAL *signals; /* (wide,) what the hidden nodes send on */
+    REAL *steps;   /* (wide,) */
+    REAL *results; /* (outputs,) */
+    REAL *ink;     /* (up to inputs, filled up to fours with zeros) x - paper, where that is not 0 */
+    int *where;    /* which pixels these are */
+    int *eights;   /* (up to inputs / 8,) which pixels begin eight that are not all paper */
+} NAME(Work);
+
+/* The working memory of a network, with its weights in it; w.v is null where there is no memory. */
+INLINE NAME(Work) NAME(begin)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs) {
+    size_t wide = UP_TO(LINE, hidden), most = UP_TO(FOUR, inputs);
+    size_t numbers = (inputs + outputs + 4) * wide + outputs + most;
+    size_t bytes = numbers * sizeof(REAL) + (most + inputs / EIGHT) * sizeof(int);
+    NAME(Work) w = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .wide = (int)wide};
+    w.v = aligned_alloc(64, UP_TO(64, bytes)); /* so that a line comes from memory at once */
+    if (!w.v) return w;
+    w.who = w.v + inputs * wide;
+    w.rows = w.who + outputs * wide;
+    w.shift = w.rows + wide;
+    w.signals = w.shift + wide;
+    w.steps = w.signals + wide;
+    w.results = w.steps + wide;
+    w.ink = w.results + outputs;
+    w.where = (int *)(w.ink + most);
+    w.eights = w.where + most;
+    memset(w.v, 0, (inputs + outputs + 4) * wide * sizeof(REAL));
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < hidden; j++) w.rows[j] += w.v[i * wide + j] = wih[(size_t)j * inputs + i];
+    for (int k = 0; k < outputs; k++) memcpy(w.who + k * wide, who + (size_t)k * hidden, hidden * sizeof(REAL));
+    return w;
+}
+
+/* to += factor * from: all are `wide` long, and none overlaps another. */
+INLINE void NAME(add)(REAL *restrict to, REAL factor, const REAL *restrict from, int wide) {
+    for (int j = 0; j < wide; j += LINE) {
+        REAL line[LINE];
+        for (int n = 0; n < LINE; n++) line[n] = to[j + n] + factor * from[j + n];
+        for (int n = 0; n < LINE; n++) to[j + n] = line[n];
+    }
+}
+
+/* sums += ink * V, for four pixels. */
+INLINE void NAME(add_four)(REAL *restrict sums, const REAL *ink, const REAL *v, const int *where, int wide) {
+    const REAL *v0 = v + (size_t)where[0] * wide, *v1 = v + (size_t)where[1] * wide;
+    const REAL *v2 = v + (size_t)where[2] * wide, *v3 = v + (size_t)where[3] * wide;
+    const REAL ink0 = ink[0], ink1 = ink[1], ink2 = ink[2], ink3 = ink[3];
+    for (int j = 0; j < wide; j += LINE) {
+        REAL line[LINE];
+        for (int n = 0; n < LINE; n++) line[n] = sums[j + n] + ink0 * v0[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink1 * v1[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink2 * v2[j + n];
+        for (int n = 0; n < LINE; n++) line[n] += ink3 * v3[j + n];
+        for (int n = 0; n < LINE; n++) sums[j + n] = line[n];
+    }
+}
+
+/* The hidden nodes' signals times the weights of one output, summed up. */
+INLINE REAL NAME(sum)(const REAL *signals, const REAL *weights, int wide) {
+    REAL part[LINE] = {0};
+    for (int j = 0; j < wide; j += LINE)
+        for (int n = 0; n < LINE; n++) part[n] += weights[j + n] * signals[j + n];
+    for (int half = LINE / 2; half; half /= 2)
+        for (int n = 0; n < half; n++) part[n] += part[n + half];
+    return *part;
+}
+
+/* 1 / (1 + e to -sum), right but for the last digit or two. Write -sum as n * ln 2 + r, with n whole and r small: then
+   e to -sum is 2 to n, which is written straight into the bits of a number, times e to r, which is the series
+   1 + r + r * r / 2 + r * r * r / 6 and so on. The library's own exp() would take longer than all the rest on a
+   Pi Zero, whose Debian knows nothing of its floating-point unit, and a PC could not do a line of them at once. */
+INLINE REAL NAME(sigmoid)(REAL sum) {
+    static const REAL factors[] = {1, 1, 1 / 2., 1 / 6., 1 / 24., 1 / 120., 1 / 720., 1 / 5040., 1 / 40320., 1 / 362880.,
+                                   1 / 3628800., 1 / 39916800., 1 / 479001600., 1 / 6227020800.};
+    REAL x = -sum;
+    x = x < -FARTHEST ? -FARTHEST : x;
+    x = x > FARTHEST ? FARTHEST : x;
+    int n = (int)(x * (REAL)1.4426950408889634 + (REAL)1100.5) - 1100; /* x / ln 2, to the nearest */
+    REAL r = x - n * (REAL)0.693359375 + n * (REAL)2.1219444005469058e-4; /* ln 2 in two parts: the first is exact */
+    REAL power = factors[TERMS];
+    for (int term = TERMS - 1; term >= 0; term--) power = power * r + factors[term];
+    BITS bits = (BITS)(n + BIAS) << FRACTION;
+    REAL two_to_n;
+    memcpy(&two_to_n, &bits, sizeof bits);
+    return 1 / (1 + power * two_to_n);
+}
+
+/* Pixels 0..255, which `table` turns into inputs, or (pixels null) inputs as they are: to ink. Returns how many have
+   ink, and the sum of it. No branch asks for a single pixel: whether it has ink cannot be predicted. */
+INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL *sum) {
+    REAL paper = *table, all = 0;
+    int count = 0, eights = 0, i = 0;
+    if (pixels) {
+        for (; i + EIGHT <= w->inputs; i += EIGHT) {
+            uint64_t eight;
+            memcpy(&eight, pixels + i, EIGHT);
+            w->eights[eights] = i;
+            eights += eight != 0;
+        }
+        for (int k = 0; k < eights; k++)
+            for (int pixel = w->eights[k]; pixel < w->eights[k] + EIGHT; pixel++) {
+                w->where[count] = pixel;
+                count += pixels[pixel] != 0;
+            }
+    }
+    for (; i < w->inputs; i++) {
+        w->where[count] = i;
+        count += pixels ? pixels[i] != 0 : inputs[i] != paper;
+    }
+    for (int k = 0; k < count; k++) {
+        i = w->where[k];
+        all += w->ink[k] = (pixels ? table[pixels[i]] : inputs[i]) - paper;
+    }
+    for (; count % FOUR; count++) { /* no ink on pixel 0 changes nothing */
+        w->where[count] = 0;
+        w->ink[count] = 0;
+    }
+    *sum = all;
+    return count;
+}
+
+/* Ink to what the hidden nodes send on, and to the results. */
+INLINE void NAME(ask)(NAME(Work) *w, int count, REAL paper, REAL sum) {
+    REAL all = sum + paper * w->inputs;
+    for (int j = 0; j < w->wide; j++) w->signals[j] = paper * w->rows[j] + all * w->shift[j];
+    for (int k = 0; k < count; k += FOUR) NAME(add_four)(w->signals, w->ink + k, w->v, w->where + k, w->wide);
+    for (int j = 0; j < w->wide; j++) w->signals[j] = NAME(sigmoid)(w->signals[j]);
+    for (int j = w->hidden; j < w->wide; j++) w->signals[j] = 0;
+    for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sum)(w->signals, w->who + (size_t)k * w->wide, w->wide);
+    for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sigmoid)(w->results[k]);
+}
+
+/* Every step on every example: see mynn_train. */
+INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsigned char *pixels, long apart,
+                        const REAL *signals, const REAL *table, const unsigned char *labels, long count) {
+    w.wide = wide;
+    for (long n = 0; n < count; n++) {
+        const unsigned char *these = pixels ? pixels + n * apart : 0;
+        REAL sum, paper = *table;
+        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum);
+        NAME(ask)(&w, inked, paper, sum);
+
+        /* Each output's weights are used for the error signal, and only then moved. */
+        memset(w.steps, 0, wide * sizeof(REAL));
+        for (int k = 0; k < w.outputs; k++) {
+            REAL output = w.results[k], error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
+            REAL slope = output * (1 - output);
+            NAME(add)(w.steps, rule == GRADIENT ? error * slope : error, w.who + (size_t)k * wide, wide);
+            NAME(add)(w.who + (size_t)k * wide, rate * error * (rule == CROSS_ENTROPY ? 1 : slope), w.signals, wide);
+        }
+        for (int j = 0; j < wide; j++) {
+            REAL step = rate * w.steps[j] * w.signals[j] * (1 - w.signals[j]);
+            w.steps[j] = step;
+            w.shift[j] += paper * step;
+            w.rows[j] += sum * step;
+        }
+        /* Last come first: those rows have just been read, and are still near the processor. */
+        for (int k = inked; k-- > 0;) NAME(add)(w.v + (size_t)w.where[k] * wide, w.ink[k], w.steps, wide);
+    }
+}
+
+/* Train on `count` examples, one after the other. Returns 0, or -1 where there is no memory.
+
+   wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), their rows so many bytes
+   `apart`, with a table of 256 inputs whose first is paper; or, pixels null, signals: inputs (count, inputs) with
+   paper = *table. labels (count,): each below `outputs`. */
+FOR_EACH_PROCESSOR int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
+                      const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
+                      const unsigned char *labels, REAL rate, int rule) {
+    NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
+    if (!w.v) return -1;
+#ifdef __x86_64__
+    enum { CLASS = UP_TO(LINE, 50) }; /* the width of a class's network: known beforehand, it makes a PC quicker */
+    if (w.wide == CLASS) NAME(train)(w, CLASS, rate, rule, pixels, apart, signals, table, labels, count);
+    else
+#endif
+        NAME(train)(w, w.wide, rate, rule, pixels, apart, signals, table, labels, count);
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < hidden; j++) wih[(size_t)j * inputs + i] = w.v[(size_t)i * w.wide + j] + w.shift[j];
+    for (int k = 0; k < outputs; k++)
+        memcpy(who + (size_t)k * hidden, w.who + (size_t)k * w.wide, hidden * sizeof(REAL));
+    free(w.v);
+    return 0;
+}
+
+/* The answers to `count` examples: which output is the strongest (the first of them, where some are equal).
+   What it takes and returns is as for training; answers (count,). */
+FOR_EACH_PROCESSOR int NAME(mynn_answer)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
+                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
+                       unsigned char *answers) {
+    NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
+    if (!w.v) return -1;
+    for (long n = 0; n < count; n++) {
+        REAL sum;
+        int best = 0;
+        int inked = NAME(take)(&w, pixels ? pixels + n * apart : 0, pixels ? 0 : signals + n * inputs, table, &sum);
+        NAME(ask)(&w, inked, *table, sum);
+        for (int k = 1; k < outputs; k++)
+            if (w.results[k] > w.results[best]) best = k;
+        answers[n] = (unsigned char)best;
+    }
+    free(w.v);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,185 @@
+"""The MNIST data set as CSV: one handwritten digit a line, `label,784 pixels`, no header.
+
+Pixels are kept as they come, one byte each: 60,000 digits take 47 MB that way and 376 MB as the
+numbers that the network works with, which a Pi Zero does not have. They are scaled one digit at a
+time, when they are used.
+
+Beside a CSV may lie `NAME.csv.npy`: the same numbers as an array of bytes, shape (n, 785), which need not be parsed.
+It is mapped into memory, so only what is used is read. Each Pi has such files for MNIST; for a student's own CSV it
+is made at the first reading. It can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mynn.arrays import Bytes, Floats
+from mynn.errors import DataError, os_errors_as
+
+SIDE = 28  # a digit is 28 x 28 pixels
+PIXELS = SIDE * SIDE
+LABELS = 10
+
+_NUMBERS = 1 + PIXELS  # on a line
+_LONGEST = 100_000  # bytes of a line that are looked at: a line of digits has 3,140
+_WORTH_KEEPING = 1000  # digits: fewer are parsed quickly enough
+
+_VALUES = {b"%d" % value: value for value in range(256)}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Digits with their labels.
+
+    `labels`  which digit each one is, 0..9, shape (n,), one byte each
+    `pixels`  0 (background) to 255 (ink), row by row from the top left, shape (n, 784), one byte each
+
+    Going through them gives (inputs, label) one by one, ready for the network: inputs of shape (784,)
+    in 0.01..1.0 and the label as an int; so does `examples[7]`. `examples[:100]` are the first hundred,
+    and `examples[indices]` those of an array of indices.
+    """
+
+    labels: Bytes
+    pixels: Bytes
+
+    def __len__(self) -> int:
+        """Return how many digits there are."""
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, which: int | np.integer[Any]) -> tuple[Floats, int]: ...
+    @overload
+    def __getitem__(self, which: slice | NDArray[Any]) -> Examples: ...
+    def __getitem__(self, which: Any) -> tuple[Floats, int] | Examples:
+        """Return (inputs, label) of one, or the examples of a slice or an array."""
+        if isinstance(which, slice | np.ndarray):
+            return Examples(self.labels[which], self.pixels[which])
+        return scale(self.pixels[which]), int(self.labels[which])
+
+    def __iter__(self) -> Iterator[tuple[Floats, int]]:
+        """Give (inputs, label), one digit at a time."""
+        for label, pixels in zip(self.labels, self.pixels, strict=True):
+            yield scale(pixels), int(label)
+
+
+def scale(pixels: Bytes) -> Floats:
+    """Return pixels 0..255 as inputs 0.01..1.0, in the same shape.
+
+    Not from 0: a weight moves in proportion to the signal that it carried, so behind a 0 it never would.
+    """
+    inputs: Floats = pixels / 255.0 * 0.99 + 0.01
+    return inputs
+
+
+def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
+    """Return what the outputs should be, shape (output_nodes,): 0.99 for the label, 0.01 for all others."""
+    targets = np.full(output_nodes, 0.01)
+    targets[label] = 0.99
+    return targets
+
+
+def mnist_folder() -> Path:
+    """Return the folder of the CSVs: where a Pi has them, or what the variable MNIST_DIR says."""
+    return Path(os.environ.get("MNIST_DIR") or "/srv/mynn/mnist")
+
+
+def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples:
+    """Return the digits of a CSV, mapped from the .npy beside it or parsed; with a limit, no more than that.
+
+    Parsing needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
+    not a label 0..9 and 784 pixels 0..255, is a DataError.
+    """
+    path = Path(path)
+    with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST", path=path):
+        changed = path.stat().st_mtime_ns
+        rows = load(path)
+        if rows is None:
+            rows, whole = _parsed(path, limit)
+            if whole and len(rows) >= _WORTH_KEEPING and path.stat().st_mtime_ns == changed:
+                _keep(path, rows, changed)
+    rows = rows[:limit]
+    return Examples(rows[:, 0], rows[:, 1:])
+
+
+def load(path: Path) -> Bytes | None:
+    """Return what lies as .npy beside a CSV, (n, 785), mapped into memory and read-only.
+
+    None where there is none, where it is damaged or cut off, or where the CSV has changed since: an .npy has its
+    CSV's very time of change.
+    """
+    place = Path(f"{path}.npy")
+    try:
+        if place.stat().st_mtime_ns != path.stat().st_mtime_ns:
+            return None
+        rows = np.load(place, mmap_mode="r")
+        whole = rows.offset + rows.nbytes == place.stat().st_size
+        right = rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == _NUMBERS and rows.flags.c_contiguous
+    except Exception:  # none there, or damage, which shows itself as any of a dozen kinds of error
+        return None
+    return rows.view(np.ndarray) if whole and right else None
+
+
+def _keep(path: Path, rows: Bytes, changed: int) -> None:
+    """Write the .npy of a CSV, if it can be: a power cut leaves all of it or nothing."""
+    with suppress(OSError), tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".npy.part") as file:
+        np.save(file.file, rows)  # the very file: then numpy needs no memory of its own
+        file.flush()
+        os.fsync(file.fileno())
+        os.fchmod(file.fileno(), path.stat().st_mode & 0o666)
+        os.utime(file.name, ns=(changed, changed))
+        Path(file.name).replace(f"{path}.npy")  # closing then finds nothing to delete, an OSError too
+
+
+def _parsed(path: Path, limit: int | None) -> tuple[Bytes, bool]:
+    """Return the digits of a CSV, (n, 785), and whether these are all of it."""
+    rows = bytearray()
+    with path.open("rb") as file:
+        lines = iter(lambda: file.readline(_LONGEST), b"")
+        for number, line in enumerate(islice(lines, limit), 1):
+            fields = line.rstrip(b"\r\n").split(b",")
+            try:
+                row = bytes(map(_VALUES.__getitem__, fields))
+            except KeyError:
+                row = b""
+            if len(row) != _NUMBERS or row[0] >= LABELS:
+                row = _parsed_with_care(fields, f"{path}, line {number}")
+            rows += row
+        whole = not file.read(1)
+    if not rows:
+        raise DataError(f"{path}: there is not one line in this file; fetch it again")
+    return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole
+
+
+def _parsed_with_care(fields: list[bytes], where: str) -> bytes:
+    """Parse a line that may hold spaces and leading zeros, or say what is wrong with it: a DataError."""
+    fields = [field.strip() for field in fields]
+    wrong = _what_is_wrong(fields)
+    if wrong:
+        raise DataError(f"{where}: {wrong}; correct that line, or fetch the file again")
+    return bytes(map(int, fields))
+
+
+def _what_is_wrong(fields: list[bytes]) -> str | None:
+    if fields == [b""]:
+        return "the line is blank"
+    if len(fields) != _NUMBERS:
+        length = "short" if len(fields) < _NUMBERS else "long"
+        return f"the line is too {length}: {len(fields)} numbers, not {_NUMBERS} (a label and 784 pixels)"
+    for index, field in enumerate(fields):
+        name, most = (f"pixel {index}", 255) if index else ("the label", LABELS - 1)
+        shown = repr(field[:20].decode("utf-8", "replace"))
+        if not field.removeprefix(b"-").isdigit():
+            return f"{name} is {shown}, which is not a whole number"
+        if field.startswith(b"-") or len(field) > 20 or int(field) > most:
+            return f"{name} is {shown}, outside 0 to {most}"
+    return None

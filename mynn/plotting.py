@@ -1,0 +1,178 @@
+"""Plots: a digit, many digits, curves with their spread, mistakes, weights, backqueries, damage.
+
+Each function that takes `ax` draws there, or makes a figure of its own where there is none, and returns the
+axes; `digits` and `backqueries` make and return a whole figure. matplotlib takes a Pi Zero some seconds to load: so
+import this file by name, and only to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
+
+from mynn.mnist import SIDE, targets_for
+from mynn.network import NeuralNetwork
+
+Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+GUESSING = 0.1  # how many a network recognises that has learnt nothing: one digit in ten
+
+
+def digit(pixels: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw one digit, dark where there is ink: pixels 0..255 (bytes) or inputs 0..1, shape (784,).
+
+    Other numbers, such as the weights of a hidden node, go from white (the least) to black (the most).
+    """
+    return _picture(ax, pixels, title, *_range(np.asarray(pixels)))
+
+
+def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10) -> Figure:
+    """Draw digits in a grid: rows of shape (n, 784) as for `digit`, and a title for each of them or none."""
+    rows = np.asarray(rows)  # (n, 784)
+    if rows.ndim != 2 or not len(rows):
+        raise ValueError(f"digits in a grid need an array of shape (n, 784), not {rows.shape}")
+    if titles and len(titles) != len(rows):
+        raise ValueError(f"there are {len(titles)} titles for {len(rows)} digits; give one for each, or none")
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    figure, places = plt.subplots(
+        lines, columns, squeeze=False, figsize=(1.1 * columns, 1.1 * lines + 0.25 * lines * bool(titles))
+    )
+    limits = _range(rows)
+    for number, place in enumerate(places.flat):
+        if number < len(rows):
+            _picture(place, rows[number], str(titles[number]) if titles else "", *limits)
+        else:
+            place.set_axis_off()
+    figure.tight_layout(pad=0.5)
+    return figure
+
+
+def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """Draw a line for each name; `x` and `y` say what the axes are.
+
+    lines  {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
+           Runs are drawn as their mean, in a band one standard deviation to either side
+    """
+    ax = ax or _axes(7, 4)
+    for name, (where, values) in lines.items():
+        runs = np.atleast_2d(np.asarray(values, float))  # (seeds, n)
+        mean = runs.mean(axis=0)
+        (line,) = ax.plot(np.asarray(where), mean, marker="o", label=name)
+        if len(runs) > 1:
+            spread = runs.std(axis=0, ddof=1)
+            ax.fill_between(np.asarray(where), mean - spread, mean + spread, color=line.get_color(), alpha=0.2, lw=0)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(True, alpha=0.4)
+    if all(float(place).is_integer() for where, _ in lines.values() for place in np.ravel(where)):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))  # there is no epoch 2.5
+    if len(lines) > 1:  # above the curves, where it hides none of them
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(lines), 3), frameon=False)
+    return ax
+
+
+def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
+    """Draw as `curves` does, in percent, into a picture file of that name, and return the name."""
+    figure, ax = plt.subplots(figsize=(7, 4))
+    curves(lines, x=x, y=y, ax=ax)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    keep(figure, path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return path
+
+
+def keep(figure: Figure, path: Path, **how: Any) -> None:
+    """Write a figure as a PNG file, and `how` as matplotlib has it; what goes wrong is an OSError.
+
+    A power cut, or a full disk, leaves the old picture or the new one, never a half.
+    """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        figure.savefig(unfinished, format="png", **how)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """Draw how often each label (the row) got each answer (the column): counts of shape (labels, labels).
+
+    The numbers on the diagonal are right answers. The others are mistakes: the redder, the more often.
+    """
+    counts = np.asarray(counts)
+    ax = ax or _axes(6, 6)
+    right = np.eye(len(counts), dtype=bool)
+    mistakes = np.where(right, 0, counts)  # the diagonal is a hundred times larger: it would pale all others
+    ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1.5 * mistakes.max(), 1))  # 1.5: numbers stay readable
+    for (row, column), count in np.ndenumerate(counts):
+        weight = "bold" if row == column else "normal"
+        ax.text(column, row, str(count) if count else "·", ha="center", va="center", weight=weight)
+    ax.set_xticks(range(len(counts)))
+    ax.set_yticks(range(len(counts)))
+    ax.set_xlabel("what the network says")
+    ax.set_ylabel("what it is")
+    total = int(counts.sum())
+    ax.set_title(f"{counts.trace() / total:.1%} of {total} recognised" if total else "nothing was read")
+    return ax
+
+
+def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axes:
+    """Draw what one hidden node looks at: its 784 weights. Ink on red wakes it, ink on blue puts it to sleep."""
+    row = network.wih[node]  # (784,)
+    most = float(np.abs(row).max()) or 1.0
+    return _picture(ax, row, f"hidden node {node}", -most, most, "RdBu_r")
+
+
+def backqueries(network: NeuralNetwork, labels: Sequence[int] | None = None, *, columns: int = 5) -> Figure:
+    """Draw what the network takes for each of the labels (None: all), asked backwards: dark is where it wants ink."""
+    labels = range(len(network.who)) if labels is None else labels
+    rows = [network.backquery(targets_for(label, len(network.who))) for label in labels]
+    return digits(np.array(rows), labels, columns=columns)
+
+
+def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """Draw how much a network still recognises without so many hidden nodes.
+
+    removed  how many nodes were removed, shape (n,)
+    scores   the fractions 0..1 that were recognised then, shape (seeds, n): one row a choice of nodes
+    """
+    lines = {"mean, and one standard deviation": (removed, scores)}
+    ax = curves(lines, x="hidden nodes removed", y="digits recognised", ax=ax)
+    ax.axhline(GUESSING, color="grey", linestyle=":", label="guessing")
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.legend()
+    return ax
+
+
+def _axes(width: float, height: float) -> Axes:
+    """Return the axes of a new figure of so many inches."""
+    ax: Axes = plt.subplots(figsize=(width, height))[1]
+    return ax
+
+
+def _range(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Return which values are white and which are black."""
+    if values.dtype == np.uint8:
+        return 0, 255
+    least, most = float(values.min()), float(values.max())
+    return (0, 1) if least >= 0 and most <= 1 else (least, most)
+
+
+def _picture(ax: Axes | None, pixels: ArrayLike, title: str, least: float, most: float, colours: str = "Greys") -> Axes:
+    ax = ax or _axes(2.5, 2.5)
+    ax.imshow(np.asarray(pixels).reshape(SIDE, SIDE), cmap=colours, vmin=least, vmax=most)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(title)
+    return ax

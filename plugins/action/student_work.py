@@ -1,0 +1,428 @@
+"""Ansible action: what students made is collected, handed out, restored or given up. The control node's side."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
+    FOLDER,
+    File,
+    batches,
+    pack,
+    quote,
+    unpack,
+    write_chunk,
+)
+from ansible_collections.mynn.pi.plugins.module_utils.collection import (
+    changes_of,
+    collections_of,
+    copy,
+    files_in,
+    in_home,
+    label,
+    listed,
+    name_of,
+    read_sums,
+    some,
+    sum_of,
+    write_sums,
+)
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import diff_of
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+
+DOCUMENTATION = r"""
+name: student_work
+author: The mynn-pi authors
+short_description: Collect, hand out, restore or give up what students made
+description:
+  - A collection is a folder C(DATE/PI/STUDENT) with the files as they are in the student's folder on the Pi, read-only,
+    C(DATE/PI/STUDENT.home) with what is beside that folder in the home, and C(DATE/PI/SHA256SUMS), which
+    C(sha256sum --check) reads. It has that name once all of it is there, and is never changed after that. What is as
+    it was in the Pi's last collection is a hard link to it and is not sent again; so are large files that are equal.
+    What is empty in a file takes no room.
+  - What a Pi answers is not believed; what cannot be an answer of a Pi's ends that Pi's part, and is named.
+  - Files go in chunks within Ansible's own connection, so nothing needs to be installed on a Pi, nor room on its card.
+options:
+  verb:
+    description: What to do; C(collect), C(hand_out), C(restore) or C(reset).
+    required: true
+  students:
+    description: By each account, the student's folder.
+    required: true
+  pristine:
+    description: The folder of the untouched lessons on the Pi.
+    required: true
+  collections:
+    description: The folder of the collections.
+  date:
+    description: The date of the new collection; for C(restore), that of an old one, or its beginning, or nothing.
+  largest:
+    description: Larger files are not collected (in bytes).
+  limit:
+    description: Of each student, no more than this is collected (in bytes); what is beyond it is named.
+  source:
+    description: For C(hand_out), the folder; for C(restore), the Pi of that name.
+  give_up:
+    description: For C(reset), whether what was not collected is given up.
+"""
+
+SHOWN = 64 << 20  # a longer way is shown as it is gone
+LINKED = 1 << 16  # bytes from which on equal files are one on the disk
+# What this computer says of a name that its disk cannot have, or cannot have as well.
+NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
+
+
+class Collected(NamedTuple):
+    """What came of a collection, by the files' names in it."""
+
+    sums: dict[str, str]  # of each file
+    sent: dict[str, int]  # the sizes of those that came from the Pi now
+    left: dict[str, str]  # why others did not come
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """What Ansible calls."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Do what the task says. Returns `changed`, `diff`, and as `msg` a sentence for the teacher."""
+        super().run(tmp, task_vars)
+        self.task_vars = task_vars
+        self.pi = str(task_vars["inventory_hostname"])
+        self.asked = self._task.args
+        self.dry = bool(self._task.check_mode)
+        self.root = Path(str(self.asked.get("collections", ""))).expanduser()
+        verbs = {"collect": self.collect, "hand_out": self.hand_out, "restore": self.restore, "reset": self.reset}
+        try:
+            return verbs[self.asked["verb"]]()
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left;"
+                " repair it and run it again."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise AnsibleActionFail(
+                f"{self.pi} does not answer as a Pi of ours does ({printable(error, 200)}), and nothing was changed on"
+                " it: flash its card anew."
+            ) from error
+
+    def ask(self, verb: str, student: str, **given: Any) -> Any:
+        """Let the module of the same name do something on the Pi. Returns its answer, which may be anything.
+
+        AnsibleActionFail: it failed. ValueError: it is no answer.
+        """
+        done = self._execute_module(
+            module_name="student_work",
+            module_args={
+                "verb": verb,
+                "student": student,
+                "folder": self.asked["students"][student],
+                "pristine": self.asked["pristine"],
+                "given": pack(given),
+            },
+            task_vars=self.task_vars,
+        )
+        if "answer" not in done:
+            raise AnsibleActionFail(f"{self.pi} says: {done.get('msg', 'nothing')}", result=done)
+        return unpack(str(done["answer"]))
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What a file, and all of a student's, may have."""
+        return {name: int(self.asked[name]) for name in ("largest", "limit")}
+
+    def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
+        """Return a student's files by quoted name, and by the collection's names why others cannot be had."""
+        files, left = listed(self.ask("list", student, **self.limits), **self.limits)
+        return files, {label(student, quoted): why for quoted, why in left.items()}
+
+    def progress(self, what: str, whole: int) -> Callable[[int], None]:
+        """Return what is to be called with the bytes that went, so that who waits for long sees something."""
+        gone = said = 0
+
+        def went(size: int) -> None:
+            nonlocal gone, said
+            gone += size
+            if whole > SHOWN and gone - said >= max(SHOWN // 2, whole // 20):
+                said = gone
+                Display().display(f"{self.pi}: {gone >> 20} of {whole >> 20} MB {what}")
+
+        return went
+
+    # --- collect
+
+    def collect(self) -> dict[str, Any]:
+        """Make a collection of this Pi."""
+        final = self.root / self.asked["date"] / self.pi
+        if final.exists():
+            raise AnsibleActionFail(f"{final} is there already, and a collection is never changed: run it again.")
+        part = final.with_name(f".{self.pi}.part")  # a hidden name: no collection yet
+        last = next(iter(collections_of(self.root, self.pi)), None)
+        known = {sum_: last / name for name, sum_ in read_sums(last).items()} if last else {}
+        came = Collected({}, {}, {})
+        if self.dry:
+            for student in self.asked["students"]:
+                self._look(student, known, came)
+            return self._result(final, came)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)  # what students write is for nobody else who works on this computer
+        with locked(self.root / f".{self.pi}.lock"):
+            for leftover in self.root.glob(f"*/{part.name}"):  # of a killed run
+                shutil.rmtree(leftover)
+            part.mkdir(parents=True)
+            try:
+                for student in self.asked["students"]:
+                    self._collect_from(student, part, known, came)
+                write_sums(part, came.sums)
+                part.rename(final)
+            except BaseException:
+                shutil.rmtree(part)
+                with suppress(OSError):
+                    part.parent.rmdir()
+                raise
+        return self._result(final, came)
+
+    def _look(self, student: str, known: dict[str, Path], came: Collected) -> None:
+        """Note what `_collect_from` would bring."""
+        files, left = self.list_work(student)
+        named = {name_of(student, quoted): file for quoted, file in files.items()}
+        came.sums.update({name: file.sum for name, file in named.items()})
+        came.sent.update({name: file.size for name, file in named.items() if file.sum not in known})
+        came.left.update(left)
+
+    def _collect_from(self, student: str, part: Path, known: dict[str, Path], came: Collected) -> None:
+        """Bring a student's work into a folder, and note what came.
+
+        known: what the last collection holds, by sum; large files that come join it. What changes meanwhile is tried
+        three times.
+        """
+        (part / student).mkdir()
+        for _ in range(3):
+            files, left = self.list_work(student)
+            named = {name_of(student, quoted): file for quoted, file in files.items()}
+            missing = {name: file for name, file in named.items() if came.sums.get(name) != file.sum}
+            for name, file in list(missing.items()):
+                came.sums.pop(name, None)
+                if not self._has_place(part / name):
+                    left[name] = "this computer's disk cannot have a file of that name there"
+                    del missing[name]
+                elif self._link(known, file.sum, part / name):
+                    came.sums[name] = missing.pop(name).sum
+            fetched = self._fetch(student, part, self._without_duplicates(missing))
+            came.sent.update({name: missing[name].size for name in fetched})
+            known |= {missing[name].sum: part / name for name in fetched if missing[name].size >= LINKED}
+            late = {name for name in missing if name not in fetched}
+            late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
+            came.sums.update({name: file.sum for name, file in missing.items() if name not in late})
+            for name in late:
+                (part / name).unlink(missing_ok=True)
+            if not late:
+                break
+        came.left.update(left | dict.fromkeys(late, "it is being written"))
+
+    def _has_place(self, place: Path) -> bool:
+        """Whether this computer's disk can have a file there; then it has one."""
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        except OSError as error:
+            if error.errno in NO_NAME:
+                return False
+            raise
+        return True
+
+    def _without_duplicates(self, missing: dict[str, File]) -> dict[str, File]:
+        """Return one of each large file."""
+        one = {file.sum if file.size >= LINKED else name: (name, file) for name, file in missing.items()}
+        return dict(one.values())
+
+    def _link(self, known: dict[str, Path], sum_: str, place: Path) -> bool:
+        """Take a file from the last collection, if it is there and still what it was. Returns whether it was."""
+        source = known.get(sum_)
+        if source is None or sum_of(source) != sum_:
+            return False
+        place.unlink(missing_ok=True)
+        try:
+            place.hardlink_to(source)
+        except OSError:  # a disk that knows no such links, or too many of them
+            copy(source, place)
+        return True
+
+    def _fetch(self, student: str, part: Path, missing: dict[str, File]) -> list[str]:
+        """Bring files of a student into a folder. Returns the names of those that came as the Pi said."""
+        names = {file.name: name for name, file in missing.items()}
+        went = self.progress("collected", sum(file.size for file in missing.values()))
+        for batch in batches(missing.values()):
+            chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
+            if not isinstance(chunks, list):
+                raise ValueError("chunks of files that are none")
+            for (file, begin, length), chunk in zip(batch, chunks, strict=True):
+                place = part / names[file.name]
+                if begin == 0:
+                    place.unlink(missing_ok=True)
+                with place.open("r+b" if begin else "xb") as opened:
+                    content = bytes(length) if chunk == "" else base64.b64decode(str(chunk or ""))[:length]
+                    write_chunk(opened, begin, content)
+                went(length)
+        came = []
+        for name, file in missing.items():
+            if sum_of(part / name) == file.sum:
+                os.utime(part / name, (file.time, file.time))
+                (part / name).chmod(0o555 if file.executable else 0o444)
+                came.append(name)
+            else:
+                (part / name).unlink()
+        return came
+
+    def _result(self, final: Path, came: Collected) -> dict[str, Any]:
+        """Return what the task returns."""
+        would = "would be " if self.dry else ""
+        size = sum(came.sent.values())
+        said = (
+            f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now ({size / 1e6:.2f} MB)."
+        )
+        if came.left:
+            names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
+            said += f" Not collected: {names}. Repair that on the Pi, or set student_work_largest_mb or"
+            said += " student_work_total_mb higher, and collect again."
+        changes = [("", printable(final / name, 5000)) for name in ("", *sorted(came.sent))]
+        return {"changed": True, "failed": bool(came.left), "msg": said, "sent": size, "diff": diff_of(changes)}
+
+    # --- hand out, restore
+
+    def hand_out(self) -> dict[str, Any]:
+        """Bring a folder of this computer's to every student of this Pi."""
+        source = Path(self.asked["source"]).expanduser()
+        paths = {FOLDER + name: source / name for name in files_in(source)}
+        if not paths:
+            raise AnsibleActionFail(f"There is no file to hand out in {source.absolute()}: name a folder with some.")
+        return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
+
+    def restore(self) -> dict[str, Any]:
+        """Bring what was collected of a Pi onto this one."""
+        source, date = self.asked["source"], str(self.asked["date"] or "")
+        found = next(iter(collections_of(self.root, source, date)), None)
+        if found is None:
+            of = f" that begins with {date}" if date else ""
+            raise AnsibleActionFail(
+                f"There is no collection of {source}{of} in {self.root}. If the Pi had another name there, give it with"
+                " -e student_work_from=NAME."
+            )
+        damaged, strangers = [], set()
+        paths: dict[str, dict[str, Path]] = {student: {} for student in self.asked["students"]}
+        for name, sum_ in read_sums(found).items():
+            student, inner = in_home(name)
+            if student not in paths:
+                strangers.add(student)
+            elif sum_of(found / name) != sum_:
+                damaged.append(name)
+            else:
+                paths[student][inner] = found / name
+        done = self._sent(paths, over_lessons=True)
+        done["msg"] = f"{found}: {done['msg']}"
+        if damaged:
+            done["msg"] += f" Not restored, for they are not what was collected: {some(damaged)}."
+        if strangers:
+            done["msg"] += f" Not restored, for students does not name them: {some(sorted(strangers))}."
+        return {**done, "failed": bool(done["failed"] or damaged or strangers)}
+
+    def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
+        """Bring files to students. paths: by student and by name in the home. Returns the task's result."""
+        changes: list[tuple[str, str]] = []
+        left: list[str] = []
+        size = count = 0
+        for student, files in paths.items():
+            wanted = {}
+            for name, path in files.items():
+                found, sum_ = path.stat(), sum_of(path)
+                if sum_ is None:
+                    raise PermissionError(13, "it cannot be read", str(path))
+                quoted = quote(name)
+                about = File(quoted, found.st_size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100))
+                wanted[quoted] = (about, path)
+            sums = {quoted: (file.sum, file.size) for quoted, (file, _) in wanted.items()}
+            plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
+            if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
+                raise ValueError("a plan that is none")
+            changes += changes_of(plan["changes"])
+            needed = {quoted: about for quoted, about in wanted.items() if quoted in plan["needed"]}
+            left += [
+                f"{label(student, quoted)} ({plan['left'][quoted]})" for quoted in wanted if quoted in plan["left"]
+            ]
+            count += len(needed)
+            size += sum(file.size for file, _ in needed.values())
+            if not self.dry:
+                self._send(student, needed, over_lessons)
+        would = "would be " if self.dry else ""
+        whole = sum(map(len, paths.values()))
+        said = f"{count} of {whole} files {would}sent ({size / 1e6:.2f} MB)."
+        if left:
+            said += f" Not sent: {some(left)}. Look at what is in their places on the Pi, and run it again."
+        return {"changed": bool(changes), "failed": bool(left), "msg": said, "diff": diff_of(changes)}
+
+    def _send(self, student: str, needed: dict[str, tuple[File, Path]], over_lessons: bool) -> None:
+        """Send files to a student."""
+        went = self.progress("sent", sum(file.size for file, _ in needed.values()))
+        for batch in batches(file for file, _ in needed.values()):
+            chunks = []
+            for file, begin, length in batch:
+                with needed[file.name][1].open("rb") as opened:
+                    opened.seek(begin)
+                    data = base64.b64encode(opened.read(length)).decode()
+                end = begin + length >= file.size
+                chunks.append({**file._asdict(), "begin": begin, "data": data, "end": end})
+                went(length)
+            self.ask("write", student, chunks=chunks, over_lessons=over_lessons)
+
+    # --- reset
+
+    def reset(self) -> dict[str, Any]:
+        """Bring the students' homes back to their baseline, once all of theirs is in a collection, or is given up."""
+        give_up = self.asked["give_up"]
+        collections = [(folder, read_sums(folder)) for folder in collections_of(self.root, self.pi)]
+        kept: dict[str, dict[str, str]] = {}
+        lost: list[str] = []
+        for student in self.asked["students"]:
+            files, left = self.list_work(student)
+            kept[student] = {
+                quoted: file.sum
+                for quoted, file in files.items()
+                for name in [name_of(student, quoted)]
+                if any(sums.get(name) == file.sum == sum_of(folder / name) for folder, sums in collections)
+            }
+            lost += [label(student, quoted) for quoted in files if quoted not in kept[student]]
+            lost += left
+        if lost and not give_up:
+            self._refuse(lost)
+        changes: list[tuple[str, str]] = []
+        for student, sums in kept.items():
+            done = self.ask("reset", student, files=None if give_up else sums, **self.limits)
+            if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
+                raise ValueError("a reset that is none")
+            if done["lost"]:
+                self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
+            changes += changes_of(done["changes"])
+        said = "would be as at first" if self.dry else "is as at first"
+        if lost:
+            said += f"; given up for good: {some(sorted(lost))}"
+        return {"changed": bool(changes), "msg": f"{said}.", "diff": diff_of(changes)}
+
+    def _refuse(self, lost: list[str]) -> NoReturn:
+        raise AnsibleActionFail(
+            f"{self.pi} has work that is in no collection in {self.root} as it is now ({some(sorted(lost))}), and"
+            " nothing was changed on it: run collect.yml first, or give it up for good with -e reset_uncollected=true."
+        )

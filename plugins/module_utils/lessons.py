@@ -1,0 +1,45 @@
+"""The lessons, and which versions of them were handed out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png")
+HANDED_OUT = ".handed_out.json"  # beside the untouched copies
+
+
+def lessons_in(folder: Path) -> dict[str, bytes]:
+    """Return the notebooks in a folder, and the pictures in its folders, by name: `a.ipynb`, `pictures/b.png`."""
+    paths = (path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+@dataclass
+class Memory:
+    """Which versions of each lesson were handed out, as SHA256 sums.
+
+    known: by name, every version that the student may have got; a file with such bytes is untouched.
+    given: by student and name, the newest version that the student did get; it is not handed out again. What was
+        remembered when there was one student is found under "", and holds for whoever has nothing of his own yet.
+    """
+
+    known: dict[str, list[str]]
+    given: dict[str, dict[str, str]]
+
+    @classmethod
+    def read(cls, pristine: Path) -> Memory:
+        """Read what was remembered in the folder of the untouched lessons; what is missing or damaged is forgotten."""
+        try:
+            stored = json.loads((pristine / HANDED_OUT).read_bytes())
+            known = {str(name): [str(sum_) for sum_ in sums] for name, sums in stored["known"].items()}
+            given = stored["students"] if "students" in stored else {"": stored["given"]}
+            return cls(known, {who: {str(name): str(sum_) for name, sum_ in of.items()} for who, of in given.items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return cls({}, {})
+
+    def bytes(self) -> bytes:
+        """Return what `read` reads."""
+        stored = {"known": self.known, "students": self.given}
+        return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"

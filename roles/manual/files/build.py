@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Build the manual as one archive on the control node, unless it was built before of these very sources.
+
+    build.py PROJECT
+
+Prints the archive's path, PROJECT/build/manual.zip. Its comment is a sum of the sources. The same sources make the same
+archive, so a Pi that has it is sent nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+# docs/, what its reference pages are read from, and the pinned version of what builds it.
+SOURCES = (
+    "docs/**/*",
+    "*.md",
+    "Makefile",
+    "mynn/**/*.py",
+    "playbooks/group_vars/all/defaults.yml",
+    "requirements.txt",
+    "roles/*/defaults/main.yml",
+    "roles/*/meta/argument_specs.yml",
+)
+UNREAD = {".map", ".inv", ".buildinfo"}  # no page needs these
+EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows nothing earlier
+
+
+def digest(project: Path) -> bytes:
+    """Return what stands for the sources."""
+    total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + Path(__file__).read_bytes())
+    paths = {path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in paths if "__pycache__" not in path.parts):
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(project)} {len(content)}\n".encode() + content)
+    return total.hexdigest().encode()
+
+
+def comment(archive: Path) -> bytes:
+    """Return what an archive says that it was made of; nothing if there is none, or a damaged one."""
+    try:
+        with zipfile.ZipFile(archive) as found:
+            return found.comment
+    except (OSError, zipfile.BadZipFile):
+        return b""
+
+
+def build(project: Path, pages: Path) -> None:
+    """Have Sphinx write the pages into a folder. SystemExit: it cannot."""
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-b",
+        "html",
+        "-d",
+        f"{pages}.trees",
+        f"{project}/docs",
+        f"{pages}",
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"build.py: the manual cannot be built; `make docs` says why: {done.stderr.strip()[-2000:]}")
+
+
+def pack(pages: Path, archive: Path, sum_: bytes) -> None:
+    """Pack the pages, in the same bytes whenever that is done."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for path in sorted(path for path in pages.rglob("*") if path.is_file()):
+            if path.suffix not in UNREAD and path.name not in UNREAD:
+                entry = zipfile.ZipInfo(path.relative_to(pages).as_posix(), EPOCH)
+                packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+        packed.comment = sum_
+
+
+def main() -> None:
+    """Find or build the archive, and print where it is."""
+    project = Path(sys.argv[1]).resolve()
+    archive, sum_ = project / "build/manual.zip", digest(project)
+    if comment(archive) != sum_:
+        archive.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".manual-") as folder:
+            build(project, Path(folder, "pages"))
+            pack(Path(folder, "pages"), Path(folder, "manual.zip"), sum_)
+            Path(folder, "manual.zip").replace(archive)
+    print(archive, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""`make board-bench`: what a Pi Zero takes for what it does, measured on a board that boots an image.
+
+    python -m tests.benchmarks.board [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
+
+The parts are boots, rest, network, overnight, lessons, no-op and counted; without one, all of them.
+
+Two clocks: "host" seconds are this computer's, and grow with what else it does ("board": by the board's clock, which
+follows). "Counted" ones are the board's own while each instruction takes it a nanosecond (QEMU's -icount shift=0): the
+same on a busy computer as on an idle one, but no prediction of a real Pi's seconds, whose instructions wait for memory.
+Ratios can be trusted in both.
+
+The table is also kept in dist/board-bench.txt; all of it takes some three hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from tests.benchmarks.board_measure import (
+    memory,
+    play_lesson,
+    settle,
+    time_to_page,
+    wait_for_page,
+    watched_memory,
+    written_in_an_hour,
+)
+from tests.benchmarks.site import STRATEGIES, Run, say, site
+from tests.support.classroom import PATIENTLY, ROOT, BoardRoom, newest_image, use_apt_sources
+from tests.unit.lessons.lesson_run import MEMORY_MIB
+from tests.virtual import Board
+
+MYNN = "/opt/mynn/venv/bin/mynn"
+REAL, COMPILED = "the book's loop", "mynn, compiled"
+# How many hours a network of `make overnight` takes, from a tenth of an epoch.
+NIGHT = """
+import dataclasses, pathlib, tempfile, time
+from mynn import mnist_folder, read_csv
+from mynn.experiments.record import OVERNIGHT, train
+some, all_of_it = read_csv(mnist_folder() / "mnist_train.csv", limit=6_000), 60_000 * OVERNIGHT.epochs
+began = time.perf_counter()
+train(dataclasses.replace(OVERNIGHT, epochs=1), 0, some, pathlib.Path(tempfile.mkdtemp()), lambda done, total: None)
+print((time.perf_counter() - began) / len(some) * all_of_it / 3600)
+"""
+
+
+class Table:
+    """The figures, each shown as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def add(self, what: str, figure: str, wanted: str = "") -> None:
+        """Add a row; the computer's load when it was measured goes with it."""
+        self.rows.append(f"{what:<66}  {figure:>18}  {wanted:<12}  load {os.getloadavg()[0]:.1f}")
+        say(self.rows[-1])
+
+
+def as_student(room: BoardRoom, command: str) -> str:
+    """Run a command as the student, and return what it printed."""
+    return room.asked(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
+
+
+def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
+    """From power to a page: a card's first time, and a later one. The board is off, and its card new."""
+    for which in ("first", "second"):
+        room.board.stop()
+        boot = time_to_page(room.board)
+        table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
+
+
+def at_rest(room: BoardRoom, table: Table, options: Namespace) -> None:
+    """What an idle board takes of its memory and its card."""
+    settle(room)
+    found = memory(room)
+    table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
+    table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
+    hour = written_in_an_hour(room, options.idle_minutes)
+    table.add(f"written to the card in an idle hour (from {options.idle_minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
+
+
+def lessons(room: BoardRoom, table: Table, _: Namespace) -> None:
+    """Every lesson from top to bottom as it is given out, beside what its first cell promises."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        with watched_memory(room) as watched:
+            played = play_lesson(room, path.name)
+        table.add(f"{path.stem}: host", f"{played.seconds / 60:.1f} min", played.promise)
+        table.add("  its kernel at most", f"{played.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
+        swap = f"swap {watched.swapped:.0f} MiB, swapped out {watched.swapped_out:.0f}"
+        table.add(f"  RAM in use at most meanwhile ({swap})", f"{watched.used:.0f} MiB")
+
+
+def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
+    """A site.yml that changes nothing, under both strategies by turns."""
+    use_apt_sources(room)
+    site(room, "mitogen")  # the first, which sets the password
+    wait_for_page(room)
+    runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
+    for _ in range(options.no_ops):
+        for strategy, done in runs.items():
+            done.append(site(room, strategy))
+            say(f".. {strategy}: {done[-1].seconds:.0f} s")
+    if any(run.changed for done in runs.values() for run in done):
+        sys.exit("The benchmark ended here: a second site.yml changed something.")
+    stock, mitogen = (statistics.median(run.seconds for run in runs[strategy]) for strategy in ("stock", "mitogen"))
+    of = f"median of {options.no_ops}"
+    table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 90 s")
+    table.add("the same under stock Ansible: host", f"{stock:.0f} s")
+    table.add("ratio", f"{stock / mitogen:.1f}", ">= 4")
+
+
+def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board") -> None:
+    """The book's loop beside ours, then the whole job: its first run, once more, and with the CSV parsed."""
+    said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
+    times = {row["way"]: row["microseconds"] for row in said["rows"]}
+    for way, microseconds in times.items():
+        ratio = f"{times[REAL] / microseconds:.0f} times"
+        wanted = ">= 100 times" if way == COMPILED else ""
+        table.add(f"one example, 50 hidden, {way}: {clock}", f"{microseconds:.0f} us, {ratio}", wanted)
+    parsed = "/srv/mynn/mnist/*.npy"
+    for run, most, before, after in (
+        ("first run", "< 60 s", "true", "true"),
+        ("once more", "< 40 s", "true", "true"),
+        ("the CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
+    ):
+        room.asked(before)
+        command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
+        began = time.monotonic()
+        facts = json.loads(as_student(room, command))
+        host = time.monotonic() - began
+        room.asked(after)
+        parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
+        total = sum(facts["seconds"].values())
+        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", most)
+        table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
+
+
+def overnight(room: BoardRoom, table: Table, _: Namespace) -> None:
+    """What the rung takes that is for a night."""
+    hours = float(as_student(room, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
+    table.add("a network of `make overnight`, reckoned from 6,000 digits: board", f"{hours:.1f} h", "a night")
+
+
+def counted(room: BoardRoom, table: Table, options: Namespace) -> None:
+    """A later boot and the network, while each instruction takes a nanosecond."""
+    room.board.stop()
+    boot = time_to_page(room.board, icount=True)
+    table.add("from power to a page, a later boot: counted", f"{boot.guest:.1f} s")
+    table.add("  of the host's clock", f"{boot.wall:.0f} s")
+    the_network(room, table, options, "counted")
+
+
+PARTS = {
+    "boots": boots,
+    "rest": at_rest,
+    "network": the_network,
+    "overnight": overnight,
+    "lessons": lessons,
+    "no-op": no_op_runs,
+    "counted": counted,
+}
+
+
+def main() -> None:
+    """Measure, print the table, and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
+    parser.add_argument("--idle-minutes", type=float, default=10, help="how long it is watched (%(default)s)")
+    parser.add_argument("--no-ops", type=int, default=3, help="runs of site.yml under each strategy (%(default)s)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
+    os.environ.update(PATIENTLY)
+    image, table = options.image or newest_image(), Table()
+    board = Board(ROOT / "build/board-bench", address="127.77.90.2")
+    room = BoardRoom(board)
+    board.down()
+    try:
+        board.insert(image)
+        for name, part in PARTS.items():
+            if name in (options.parts or PARTS):
+                if part is not boots and board.status() != "running":
+                    time_to_page(board)
+                part(room, table, options)
+        board.stop()
+    finally:
+        board.down()
+        text = "\n".join([f"{image.name}, on QEMU's raspi0", *table.rows])
+        print(f"\n{text}")
+        (ROOT / "dist").mkdir(exist_ok=True)
+        (ROOT / "dist/board-bench.txt").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""`make bench`: what site.yml costs, how that grows with the fleet, and what mitogen brings over stock Ansible.
+
+    python -m tests.benchmarks.site [--fleets 1,3,10,30] [--no-ops 3] [--compare stock] [--delay-ms 50]
+
+All in one run, on one machine, so the ratios can be trusted where the seconds cannot. Cold runs start from fresh disks
+and an empty cache; of no-op runs the median is shown. The columns:
+
+    s/Pi         seconds of the run, divided by the number of Pis
+    CPU, s       of the control node's processors, all of Ansible's processes together
+    peak, MB     of the control node's memory, all of them together
+    fetched, MB  what the control node's cache grew by: wheels, and MNIST as it is sent on (27 MB)
+    sent, MB     what went to one Pi over SSH, on average
+    apt, MB      what one Pi fetched itself, on average: Debian's packages and lists
+    stock/this   how often this run would fit into stock Ansible's (its strategy `linear`, with pipelining)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.cost import Cost, measured
+from tests.support.classroom import ROOT, Classroom, Room, recap
+from tests.virtual import Fleet
+
+STRATEGIES = {"stock": "linear", "mitogen": "classroom"}
+MB = 1e6
+HEADER = (
+    "fleet  delay  run    by          seconds    s/Pi  CPU, s  CPU/Pi  peak, MB  fetched, MB  sent, MB  apt, MB"
+    "  stock/this"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of site.yml: what it changed on all Pis, what it cost, and the bytes that it fetched and that apt did."""
+
+    changed: int
+    cost: Cost
+    fetched: int = 0
+    apt: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.cost.seconds
+
+
+def say(line: str) -> None:
+    """Show how it goes."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def cache_bytes(cache: Path) -> int:
+    """Return how much a cache holds."""
+    return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+
+
+def site(room: Room, strategy: str, cache: Path | None = None) -> Run:
+    """Run site.yml, with an empty cache if one is given; a run that fails ends the benchmark."""
+    env = {**os.environ, "ANSIBLE_STRATEGY": STRATEGIES[strategy]}
+    if cache:
+        env |= {"MYNN_CACHE": str(cache), "PIP_NO_CACHE_DIR": "1"}
+    cost = measured(room.command("site"), network=f"{room.address}/24", cwd=ROOT, env=env)
+    if cost.code:
+        sys.exit(f"{cost.output[-5000:]}\nThe benchmark ended here: site.yml failed.")
+    changed = sum(host.changed for host in recap(cost.output).values())
+    return Run(changed, cost, cache_bytes(cache) if cache else 0)
+
+
+def received(classroom: Classroom, names: list[str]) -> int:
+    """Return what these Pis together have received since they booted, without SSH: pasta hands that to their `lo`."""
+    devices = [classroom.fleet.ssh(name, "cat /proc/net/dev").stdout for name in names]
+    return sum(int(line.split()[1]) for text in devices for line in text.splitlines() if "eth0:" in line)
+
+
+class Bench:
+    """One bench of a fleet: its runs, and the table's rows."""
+
+    def __init__(self, fleet: Fleet, strategies: list[str], no_ops: int) -> None:
+        self.classroom, self.strategies, self.no_ops = Classroom(fleet), strategies, no_ops
+        self.rows = [HEADER]
+        say(HEADER)
+
+    def measure(self, size: int, delay_ms: float, cold: bool) -> None:
+        """Measure one size of fleet. Without `cold`, the Pis are provisioned already."""
+        fleet = self.classroom.fleet
+        names = [f"pi-{number:02}" for number in range(1, size + 1)]
+        fleet.up(size, delay_ms=delay_ms)
+        runs: dict[str, list[Run]] = {}
+        for strategy in self.strategies if cold else ():
+            say(f".. {size} fresh, {delay_ms:.0f} ms: cold, {strategy}")
+            for name in names:
+                fleet.reset(name)
+            with tempfile.TemporaryDirectory() as cache:
+                runs[strategy] = [self.run(names, strategy, Path(cache))]
+        self.show(size, delay_ms, "cold", runs)
+        runs = {}
+        for number in range(self.no_ops):
+            for strategy in self.strategies:  # by turns: what else the machine does befalls both
+                say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {self.no_ops}, {strategy}")
+                with tempfile.TemporaryDirectory() as cache:
+                    run = self.run(names, strategy, Path(cache))
+                if run.changed:
+                    sys.exit("The benchmark ended here: a run over provisioned Pis changed something.")
+                runs.setdefault(strategy, []).append(run)
+        self.show(size, delay_ms, "no-op", runs)
+
+    def run(self, names: list[str], strategy: str, cache: Path) -> Run:
+        """Run site.yml once, and count what came to the Pis."""
+        before = received(self.classroom, names)
+        run = site(self.classroom, strategy, cache)
+        return Run(run.changed, run.cost, run.fetched, received(self.classroom, names) - before)
+
+    def show(self, size: int, delay_ms: float, kind: str, runs: dict[str, list[Run]]) -> None:
+        """Add a row for each strategy: the run with the median of seconds."""
+        middle = {
+            strategy: sorted(done, key=lambda run: run.seconds)[len(done) // 2] for strategy, done in runs.items()
+        }
+        for strategy, run in middle.items():
+            cost, sent = run.cost, statistics.mean(run.cost.sent.values() or [0])
+            ratio = f"{middle['stock'].seconds / run.seconds:10.2f}" if "stock" in middle else ""
+            self.rows.append(
+                f"{size:5}  {delay_ms:5.0f}  {kind:5}  {strategy:7}  {cost.seconds:10.1f}  {cost.seconds / size:6.1f}"
+                f"  {cost.cpu_seconds:6.1f}  {cost.cpu_seconds / size:6.1f}  {cost.peak_bytes / MB:8.0f}"
+                f"  {run.fetched / MB:11.1f}  {sent / MB:8.1f}  {run.apt / size / MB:7.1f}  {ratio}".rstrip()
+            )
+            say(self.rows[-1])
+
+
+def main() -> None:
+    """Measure, print the table, and keep it in dist/bench.txt."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fleets", default="1,3,10", help="how many Pis, with commas between (default: %(default)s)")
+    parser.add_argument("--no-ops", type=int, default=3, help="runs over provisioned Pis (default: %(default)s)")
+    parser.add_argument("--compare", default="stock", help="beside mitogen: stock (the default), or '' for nothing")
+    parser.add_argument(
+        "--delay-ms", type=float, default=50, help="added to each round trip, for the last rows; 0: none of these"
+    )
+    parser.add_argument("--address", default="127.77.30.0", help="the Pis' block of addresses")
+    options = parser.parse_args()
+    sizes = sorted(int(size) for size in options.fleets.split(","))
+    fleet = Fleet(ROOT / "build/virtual-bench", address=options.address)
+    bench = Bench(fleet, [*filter(None, [options.compare]), "mitogen"], options.no_ops)
+    (ROOT / "dist").mkdir(exist_ok=True)
+    try:
+        fleet.down()
+        for size in sizes:
+            bench.measure(size, 0, cold=True)
+        if options.delay_ms:
+            bench.measure(sizes[-1], options.delay_ms, cold=False)
+            fleet.down()
+            bench.measure(1, options.delay_ms, cold=True)
+    finally:
+        fleet.down()
+        (ROOT / "dist/bench.txt").write_text("\n".join(bench.rows) + "\n", encoding="utf-8")
+    print("\n" + "\n".join(bench.rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The lessons, and the pictures that go with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from tests.provisioned.pi import Answers, Pi
+
+LOOK = """
+import json, os, pathlib, pwd, sys
+import nbformat
+from PIL import Image
+def look(name):
+    path = pathlib.Path(name)
+    if not path.exists():
+        return "is missing"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return "cannot be read and saved by the student"
+    if path.owner() != sys.argv[1]:
+        return "belongs to " + path.owner()
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                picture.load()
+        else:
+            nbformat.validate(nbformat.read(path, 4))
+    except Exception as error:
+        return f"cannot be opened ({type(error).__name__})"
+print(json.dumps({name: look(name) for name in sys.argv[2:]}))
+"""
+# What there is of each: what it is, whose, and whether its owner may do all in it.
+OWN = "stat --format '%F %U %a' /home/{student} {folder}"
+
+
+def lessons(pi: Pi) -> dict[str, bytes]:
+    """The lessons and pictures as this computer has them, by their names: `a.ipynb`, `a_folder/b.png`."""
+    return lessons_in(Path(pi.settings.lessons))
+
+
+@pytest.fixture(scope="module")
+def answers(pi: Pi) -> Answers:
+    names = " ".join(map(shlex.quote, lessons(pi)))
+    look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)}"
+    questions = {
+        f" home of {student}": OWN.format(student=student, folder=pi.settings.folder_of(student))
+        for student in pi.settings.students
+    } | {
+        student: pi.as_student(f"cd {pi.settings.folder_of(student)} && {look} {student} {names}", student)
+        for student in pi.settings.students
+    }
+    pristine = shlex.quote(pi.settings.pristine)
+    return pi.ask({**questions, " pristine": pi.as_student(f"cd {pristine} && sha256sum {names}")})
+
+
+def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
+    """Every lesson and picture is in the student's folder, belongs to the student, and opens."""
+    assert lessons(pi), f"There is no lesson in {pi.settings.lessons} on this computer."
+    for student in pi.settings.students:
+        answer = answers[student]
+        assert answer.status == 0, f"The folder of {student} cannot be read: {answer.text}"
+        found: dict[str, Any] = json.loads(answer.lines[-1])
+        wrong = [f"{name} {what}" for name, what in found.items() if what]
+        assert not wrong, f"In the folder of {student}, {'; '.join(wrong)}."
+
+
+def test_folders_are_the_students(pi: Pi, answers: Answers) -> None:
+    """Each student's home and folder are the student's own folders, open to the student, and no links."""
+    for student in pi.settings.students:
+        answer = answers[f" home of {student}"]
+        right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", answer.text)
+        assert right, (
+            f"The home of {student}, or the folder in it, is not a folder of {student}'s and open to {student}: run"
+            f" site.yml, which mends it and keeps what is in its place. ({answer.text})"
+        )
+
+
+def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
+    """An untouched copy of every lesson and picture is there, to start over from."""
+    found = answers[" pristine"].sums
+    wrong = [name for name, content in lessons(pi).items() if found.get(name) != hashlib.sha256(content).hexdigest()]
+    assert not wrong, f"In {pi.settings.pristine}, missing or not as on this computer: {', '.join(wrong)}."

@@ -1,0 +1,157 @@
+"""A real browser that drives Debian's Chromium, and what a student does with it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+
+from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import Room
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",  # it refuses to run as root otherwise, and sees our own pages only
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+READING = "part2_neural_network_mnist_data.ipynb"
+TURNING = "part3_mnist_data_set_with_rotations.ipynb"
+MINUTES = 60_000  # in Playwright's milliseconds
+
+
+def url_of(room: Room) -> str:
+    """The address that is browsed to."""
+    return f"http://{room.address}:8888"
+
+
+@contextmanager
+def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
+    """A browser that has never been here, and waits so many milliseconds for whatever it waits for."""
+    with tempfile.TemporaryDirectory(prefix="mynn-browser-") as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1280, "height": 800}
+        )
+        context.set_default_timeout(patience)
+        expect.set_options(timeout=patience)
+        yield context
+        context.close()
+
+
+@contextmanager
+def copied_lessons(
+    room: Room, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
+) -> Iterator[str]:
+    """A folder with copies of the lessons: what is run in them stays out of the student's own.
+
+    ``settings`` are what a student would change in their first cell, by name.
+    """
+    server = NotebookServer(url_of(room))
+    assert server.sign_in(room.password)
+    name = f"browser-{uuid.uuid4().hex[:8]}"
+    server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
+    try:
+        for lesson in lessons:
+            notebook = server.get(f"/api/contents/{lesson}")["content"]
+            cell = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+            for setting, value in (settings or {}).items():
+                cell["source"], found = re.subn(rf"(?m)^{setting} = \w+", f"{setting} = {value}", cell["source"])
+                assert found == 1, f"{lesson} has no setting {setting}."
+            copy = {"type": "notebook", "format": "json", "content": notebook}
+            server.ask("PUT", f"/api/contents/{name}/{lesson}", json=copy).raise_for_status()
+        yield name
+    finally:
+        for session in server.get("/api/sessions"):
+            if session["path"].startswith(f"{name}/"):
+                server.delete(f"/api/sessions/{session['id']}")
+        room.ssh(f"sudo rm -r /home/student/notebooks/{name}")
+
+
+def sign_in(page: Page, url: str, password: str) -> None:
+    """Fill in the form, as far as it goes."""
+    page.goto(url)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
+
+
+def signed_in(browser: BrowserContext, room: Room) -> Page:
+    """The page of somebody who has signed in, and presses *Select* where it asks for a kernel.
+
+    It does, with the answer filled in, when it is to run a cell and does not know yet which kernels there are.
+    """
+    page = browser.pages[0]
+    select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
+    page.add_locator_handler(select, lambda: select.click())
+    sign_in(page, url_of(room), room.password)
+    expect(page).to_have_url(re.compile(r"/tree\b"))
+    return page
+
+
+def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float) -> None:
+    """Ask for cells to be run until something is there that comes of it.
+
+    Asked before its kernel is there, a page may forget that it was, and no cell has a star: then it is asked again.
+    """
+    deadline = time.monotonic() + patience / 1000
+    star = page.locator(".jp-InputPrompt", has_text="[*]")
+    while True:
+        if not star.count():
+            ask()
+        try:
+            return expect(done).to_be_visible(timeout=15_000)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
+    """Open a notebook and run all its cells to the end; return its code cells."""
+    page.goto(f"{url}/notebooks/{path}")
+    cells = page.locator(".jp-CodeCell")
+    expect(cells.first).to_be_visible(timeout=patience)
+    # A cell that has run has its number; one that waits has a star. After an error the others keep none.
+    ended = re.compile(r"\[\d+\]:")
+    error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
+
+    def ask() -> None:
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    run_until(page, ask, cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first, patience)
+    assert error.count() == 0, error.first.inner_text()
+    for prompt in cells.locator(".jp-InputPrompt").all():
+        expect(prompt).to_have_text(ended)
+    return cells
+
+
+def take_screenshot(page: Page, room: Room, name: str, shown: Locator | None = None) -> None:
+    """Keep a picture for the README, with something in the middle of the window."""
+    if shown:
+        shown.evaluate("element => element.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)  # what scrolls comes to rest
+    page.screenshot(path=room.root / "dist/screenshots" / f"{name}.png")
+
+
+def pictures(cells: Locator) -> list[str]:
+    """What the cells show, as data."""
+    return [str(picture.get_attribute("src")) for picture in cells.locator(".jp-RenderedImage img").all()]
+
+
+def learn_to_read(page: Page, room: Room, folder: str, picture: str, patience: float = 10 * MINUTES) -> None:
+    """All cells of the lesson run, on the full MNIST, and nine digits in ten are recognised."""
+    cells = run_all(page, url_of(room), f"{folder}/{READING}", patience)
+    told = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
+    take_screenshot(page, room, picture, told)
+    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", told.inner_text())
+    assert accuracy and float(accuracy[1]) > 90, told.inner_text()
+    assert len(set(pictures(cells))) >= 5

@@ -1,0 +1,222 @@
+"""What is in a card's image, read without mounting it, and what of that would be wrong on a Pi or on two cards.
+
+python -m tests.support.image IMAGE.img
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SECTOR = 512
+# How the firmware names the device trees of the Pis that an image is for, by the end of the name of Debian's kernel.
+# Raspberry Pi OS's are looked at for Zero, Zero W and Pi 1.
+BOARDS = {
+    "rpi": ["bcm2835-rpi-zero.dtb", "bcm2835-rpi-zero-w.dtb", "bcm2835-rpi-b.dtb", "bcm2835-rpi-b-plus.dtb"],
+    "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
+    "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
+}
+# The drivers that later Pis' kernels have as modules and reach their card with: a Pi 2's and 3's, and a Pi 4's.
+CARD_DRIVERS = ("bcm2835.ko", "sdhci-iproc.ko")
+RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
+# The parts of config.txt that count on these Pis.
+FILTERS = ("all", "pi0", "pi0w", "pi1")
+
+
+class Image:
+    """An image of two partitions, FAT and ext4, as roles/image makes it or Raspberry Pi OS has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        said = subprocess.run(["sfdisk", "--json", path], check=True, stdout=subprocess.PIPE).stdout
+        self.table = json.loads(said)["partitiontable"]
+        self.boot, self.root = (partition["start"] * SECTOR for partition in self.table["partitions"])
+
+    @property
+    def partuuids(self) -> list[str]:
+        """How a kernel may name the partitions."""
+        return [f"{self.table['id'].removeprefix('0x')}-{number:02}" for number in (1, 2)]
+
+    def boot_names(self) -> set[str]:
+        """The paths of all files of the FAT partition."""
+        argv = ["mdir", "-b", "-/", "-i", f"{self.path}@@{self.boot}", "::/"]
+        said = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return {line.removeprefix("::/") for line in said.splitlines() if not line.endswith("/")}
+
+    def boot_read(self, name: str) -> bytes:
+        """The contents of a file of the FAT partition."""
+        argv = ["mtype", "-i", f"{self.path}@@{self.boot}", f"::/{name}"]
+        return subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
+
+    def debugfs(self, request: str) -> bytes:
+        """What debugfs answers on the ext4 partition; FileNotFoundError if it complains."""
+        argv = ["debugfs", "-R", request, f"{self.path}?offset={self.root}"]
+        done = subprocess.run(argv, check=True, capture_output=True)
+        complaints = done.stderr.splitlines()[1:]  # the first line is its version
+        if complaints:
+            raise FileNotFoundError(f"{request}: {complaints[0].decode()}")
+        return done.stdout
+
+    def read(self, path: str) -> str:
+        """A file of the ext4 partition; none where it is not there."""
+        try:
+            return self.debugfs(f'cat "/{path}"').decode()
+        except FileNotFoundError:
+            return ""
+
+    def names(self, folder: str) -> dict[str, int]:
+        """What is in a folder of the ext4 partition, with each mode; nothing where it is not there."""
+        try:
+            said = self.debugfs(f'ls -p "/{folder}"').decode()
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for line in said.splitlines():
+            _, _, mode, _, _, name, *_ = f"{line}//////".split("/")
+            if name not in ("", ".", ".."):
+                found[name] = int(mode, 8)
+        return found
+
+    def has(self, path: str) -> bool:
+        """Whether the ext4 partition has it."""
+        folder, _, name = path.strip("/").rpartition("/")
+        return name in self.names(folder)
+
+    def files(self, folder: str) -> Iterator[str]:
+        """The paths of all that is below a folder of the ext4 partition and is no folder."""
+        for name, mode in self.names(folder).items():
+            path = f"{folder}/{name}"
+            if stat.S_ISDIR(mode):
+                yield from self.files(path)
+            else:
+                yield path
+
+
+def config(image: Image, name: str = "config.txt") -> Iterator[tuple[str, str]]:
+    """The settings of config.txt that count on a Pi Zero or 1: key and value."""
+    counts = True
+    for line in image.boot_read(name).decode().splitlines():
+        line = line.partition("#")[0].strip()
+        if found := re.fullmatch(r"\[(.*)\]", line):
+            counts = found[1].lower() in FILTERS
+        elif counts and (found := re.fullmatch(r"(include|initramfs)\s+(\S+).*", line)):
+            if found[1] == "include":
+                yield from config(image, found[2])
+            else:
+                yield "initramfs", found[2]
+        elif counts and "=" in line:
+            key, _, value = line.partition("=")
+            yield key.strip(), value.strip()
+
+
+def firmware_faults(image: Image) -> Iterator[str]:
+    """What the firmware of a Pi would miss, and then the kernel."""
+    there = image.boot_names()
+    if "config.txt" not in there:
+        yield "config.txt is missing"
+        return
+    settings = dict(config(image))
+    overlays = [value.partition(",")[0] for key, value in config(image) if key == "dtoverlay" and value]
+    smallest = "_cd" if settings.get("gpu_mem") == "16" else ""  # with so little memory it takes another firmware
+    kernel = settings.get("kernel", "kernel.img")
+    initramfs = settings.get("initramfs", "initramfs" if settings.get("auto_initramfs") == "1" else "(none named)")
+    commands = settings.get("cmdline", "cmdline.txt")
+    needed = ["bootcode.bin", f"start{smallest}.elf", f"fixup{smallest}.dat", "start.elf", "fixup.dat"]
+    debian = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
+    trees = debian if settings.get("upstream_kernel") == "1" else RASPBERRY
+    later = "bcm2711-rpi-4-b.dtb" in trees
+    if later:
+        needed += [f"start4{smallest.strip('_')}.elf", f"fixup4{smallest.strip('_')}.dat"]
+    needed += trees
+    needed += [kernel, initramfs, commands, *(f"overlays/{overlay}.dtbo" for overlay in overlays)]
+    for name in dict.fromkeys(needed):
+        if name not in there:
+            yield f"{name} is missing on the FAT partition"
+        elif not image.boot_read(name).strip():
+            yield f"{name} on the FAT partition is empty"
+    if later and initramfs in there:
+        packed = image.boot_read(initramfs)  # modules are compressed one by one, so their names can be read
+        for driver in CARD_DRIVERS:
+            if f"/{driver}".encode() not in packed:
+                yield f"{initramfs} has no {driver}: the kernel would not find its card"
+    if commands not in there:
+        return
+    lines = image.boot_read(commands).decode().splitlines()
+    if len(lines) != 1:
+        yield f"{commands} has {len(lines)} lines, and the kernel sees the first only"
+    words = dict(word.partition("=")[::2] for word in " ".join(lines).split())
+    if words.get("root", "") != f"PARTUUID={image.partuuids[1]}":
+        yield f"{commands} names root={words.get('root')}, and the root is PARTUUID={image.partuuids[1]}"
+    if "init" in words and not image.has(words["init"]):
+        yield f"{commands} names init={words['init']}, which is not there"
+    for named in re.findall(r"^PARTUUID=(\S+)", image.read("etc/fstab"), re.MULTILINE):
+        if named not in image.partuuids:
+            yield f"etc/fstab names PARTUUID={named}, and there are {', '.join(image.partuuids)}"
+
+
+def source_faults(image: Image) -> Iterator[str]:
+    """What is unusual about where the image's apt fetches packages from."""
+    paths = [
+        "etc/apt/sources.list",
+        *(f"etc/apt/sources.list.d/{name}" for name in image.names("etc/apt/sources.list.d")),
+    ]
+    lines = [line for path in paths for line in image.read(path).splitlines() if not line.startswith("#")]
+    sources = "\n".join(lines)
+    address = r"\b\w+://([^/\s]+)"
+    hosts, builders = (re.findall(address, text) for text in (sources, os.environ.get("IMAGE_APT_SOURCES", "")))
+    for host in dict.fromkeys(hosts):
+        if host in builders or re.fullmatch(r"localhost|[\d.]+|\[.*\]|.*:\d+", host):
+            yield f"apt's sources name {host}"
+    for word in ("trusted", "file:", "copy:"):
+        if word in sources.lower():
+            yield f"apt's sources say {word}"
+    suites = re.findall(r"[\w-]+-security\b", sources)
+    raspbian = "ID=raspbian" in image.read("etc/os-release")  # it has its security updates in the suite itself
+    if not hosts or not (suites or raspbian):
+        yield "apt's sources have no security updates"
+    for path in image.files("etc/apt/apt.conf.d"):
+        for said in re.findall(r"^\s*Acquire\b.*(?:Proxy|Check-Valid-Until|AllowInsecure).*$", image.read(path), re.M):
+            yield f"{path} says {said.strip()}"
+
+
+def trace_faults(image: Image) -> Iterator[str]:
+    """What of a build, or of one Pi, would be on every card."""
+    for name in image.names("etc/ssh"):
+        if name.startswith("ssh_host_"):
+            yield f"etc/ssh/{name}: every card would have this key"
+    if image.read("etc/machine-id").strip() not in ("", "uninitialized"):
+        yield "etc/machine-id: every card would have this"
+    machine_id = image.names("var/lib/dbus").get("machine-id")
+    if machine_id is not None and not stat.S_ISLNK(machine_id):
+        yield "var/lib/dbus/machine-id: every card would have this"
+    for line in image.read("etc/shadow").splitlines():
+        account, password, *_ = line.split(":")
+        if password.startswith("$"):
+            yield f"etc/shadow: every card's {account} would have this password"
+    homes = ["root", *(f"home/{name}" for name in image.names("home"))]
+    secrets = ["etc/jupyter/password", "var/lib/systemd/random-seed", "var/lib/systemd/credential.secret"]
+    secrets += [f"{home}/{name}" for home in homes for name in (".ssh/authorized_keys", ".bash_history", ".ansible")]
+    for path in secrets:
+        if image.has(path):
+            yield f"{path} is there"
+    for folder in ("var/log", "var/cache/apt", "var/lib/apt/lists", "tmp", "var/tmp", "run"):
+        for path in image.files(folder):
+            yield f"{path} is left from the build"
+
+
+def faults(path: Path) -> list[str]:
+    """A sentence for each thing that is wrong with an image; none if all is well."""
+    image = Image(path)
+    return [*firmware_faults(image), *source_faults(image), *trace_faults(image)]
+
+
+if __name__ == "__main__":
+    found = faults(Path(sys.argv[1]))
+    print("\n".join(found) or "Nothing is wrong with it.")
+    sys.exit(bool(found))

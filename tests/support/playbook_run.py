@@ -1,0 +1,115 @@
+"""A playbook's run: watched as it goes, to hurt something at a chosen moment, and what it sent to the Pis."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What runs on the control node only, whatever host it is for.
+LOCAL_ACTIONS = ("assert", "debug", "fail", "include_tasks", "set_fact", "validate_argument_spec")
+
+
+def descendants(process: int) -> list[int]:
+    """Return a process and all that it started, whatever group they are in (mitogen's ssh is in one of its own)."""
+    found = [process]
+    for parent in found:  # which grows meanwhile
+        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, thread.read_text(encoding="ascii").split())
+    return found
+
+
+class PlaybookRun:
+    """A command in a process group of its own, whose lines are kept with the time at which they came."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        self.began = time.monotonic()
+        self.lines: list[tuple[float, str]] = []
+        self._new = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            with self._new:
+                self.lines.append((time.monotonic(), line.rstrip("\n")))
+                self._new.notify_all()
+        with self._new:
+            self._ended = True
+            self._new.notify_all()
+
+    @property
+    def output(self) -> str:
+        """All lines so far."""
+        return "\n".join(line for _, line in self.lines)
+
+    @property
+    def tasks(self) -> list[tuple[float, str]]:
+        """The tasks that have begun, and after how many seconds (with ANSIBLE_DISPLAY_SKIPPED_HOSTS=true: at once)."""
+        found = ((moment, re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line)) for moment, line in self.lines)
+        return [(moment - self.began, task[1]) for moment, task in found if task]
+
+    def when(self, pattern: str, patience: float = 120) -> float:
+        """Wait for a line that the pattern matches; return when it came (time.monotonic).
+
+        TimeoutError: none came, or the run ended without.
+        """
+        deadline = time.monotonic() + patience
+        with self._new:
+            while True:
+                for moment, line in self.lines:
+                    if re.search(pattern, line):
+                        return moment
+                if self._ended or not self._new.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s, or at all:\n{self.output}")
+
+    def wait(self, patience: float = 600) -> int:
+        """Return its exit code. subprocess.TimeoutExpired: it is still running, which is then ended."""
+        try:
+            code = self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self._reader.join(10)
+        print(self.output[-20000:])  # pytest shows it when the test fails
+        return code
+
+    def kill(self) -> None:
+        """End it and all that it started at once, as a crash of the control node would."""
+        for process in descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()
+
+
+def sent_tasks(plays: list[dict[str, Any]], host: str) -> list[str]:
+    """Return the tasks of a run's JSON that something was sent to that Pi for."""
+    results = [(task["task"]["name"], task["hosts"].get(host)) for play in plays for task in play["tasks"]]
+    return [
+        name
+        for name, result in results
+        if result
+        and not result.get("skipped")
+        and result["action"].removeprefix("ansible.builtin.") not in LOCAL_ACTIONS
+        and "_ansible_delegated_vars" not in result
+    ]

@@ -1,0 +1,748 @@
+"""The first boot, on folders that stand for cards: the real program, with ssh-keygen, chpasswd, yaml and argon2."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import argon2
+import pytest
+import yaml
+
+from tests.support.programs import ROOT, load
+
+ROLE = ROOT / "roles/image/files"
+TREE = ROLE / "first_boot"
+PROGRAM = TREE / "opt/mynn/boot/first_boot.py"
+SYSTEM = ROOT / "roles/system"
+ZONES = Path("/usr/share/zoneinfo")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the account its keys: run pytest as root")
+
+
+first_boot = load(PROGRAM)
+ANNOUNCE = PROGRAM.with_name("announce.sh")
+
+
+class Card:
+    """A card, as the image leaves it and systemd finds it: everything that the first boot reads or writes."""
+
+    def __init__(self, root: Path, serial: str = "") -> None:
+        self.root = root
+        for folder in (
+            "boot/firmware",
+            "etc/issue.d",
+            "etc/ssh/sshd_config.d",
+            "etc/wpa_supplicant",
+            "home/pi",
+            "run",
+            "var/lib",
+        ):
+            (root / folder).mkdir(parents=True)
+        (root / "usr/share").mkdir(parents=True)
+        (root / "usr/share/zoneinfo").symlink_to(ZONES)
+        if serial:
+            self.write("proc/device-tree/serial-number", f"{serial}\0")
+        self.write("etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1\timage\n::1\tlocalhost ip6-localhost\n")
+        self.write("etc/passwd", "root:x:0:0::/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/bash\n")
+        self.write("etc/shadow", "root:*:20000:0:99999:7:::\npi:!:20000:0:99999:7:::\n")
+        self.write("etc/ssh/ssh_host_rsa_key", "the image's, so known to everybody")
+        self.write("etc/ssh/ssh_host_ed25519_key", "the image's, so known to everybody")
+        self.write("opt/mynn/boot/sshd.conf", (SYSTEM / "files/sshd.conf").read_text())  # as the role puts it there
+        self.write("etc/machine-id", f"{os.urandom(16).hex()}\n")  # what systemd makes of an empty one
+        self.write("boot/firmware/classroom.yml", (ROLE / "classroom.txt").read_text().replace("\n", "\r\n"))
+
+    def write(self, path: str, content: str | bytes) -> None:
+        """Write a file on the card."""
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def read(self, path: str) -> str:
+        """Read a file on the card."""
+        return (self.root / path).read_bytes().decode()
+
+    def boot(self, settings: str | bytes | None = None) -> None:
+        """Switch on, perhaps with another classroom.yml."""
+        if settings is not None:
+            self.write("boot/firmware/classroom.yml", settings)
+        first_boot.main([str(self.root)])
+
+    @property
+    def error(self) -> str:
+        """What classroom-error.txt says, if it is there."""
+        path = self.root / "boot/firmware/classroom-error.txt"
+        return path.read_bytes().decode() if path.exists() else ""
+
+    def said(self, label: str) -> str:
+        """What this-pi.txt says."""
+        found = re.search(f"^{label}: *(.*)\r$", self.read("boot/firmware/this-pi.txt"), re.M)
+        assert found
+        return found[1]
+
+    def shadow(self) -> str:
+        """The account's hashed password."""
+        return self.read("etc/shadow").split("pi:")[1].split(":")[0]
+
+    def files(self) -> dict[str, tuple[int, int, bytes]]:
+        """Every file's mode, time and content."""
+        paths = [path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink()]
+        return {
+            path.relative_to(self.root).as_posix(): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes())
+            for path in paths
+            if path.name not in (".pwd.lock", "shadow-")
+        }
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    return Card(tmp_path / "card")
+
+
+def crypt(password: str, hashed: str) -> str:
+    """What the system makes of a password."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    return str(library.crypt(password.encode(), hashed.encode()).decode())
+
+
+def opens_notebooks(card: Card, password: str) -> bool:
+    hashed = card.read("etc/jupyter/password")
+    assert hashed.endswith("\n")
+    try:
+        return argon2.PasswordHasher().verify(hashed.removeprefix("argon2:").strip(), password)
+    except argon2.exceptions.VerifyMismatchError:
+        return False
+
+
+def opens_account(card: Card, password: str) -> bool:
+    return crypt(password, card.shadow()) == card.shadow()
+
+
+def assert_complete(card: Card) -> None:
+    """The card is a Pi of its own, and all that says so agrees."""
+    name = card.read("etc/hostname").strip()
+    assert re.fullmatch("mynn-[0-9a-f]{6}", name)
+    assert card.read("etc/hosts").splitlines()[1] == f"127.0.1.1\t{name}"
+    keys = sorted(path.name for path in (card.root / "etc/ssh").glob("ssh_host_*"))
+    assert keys == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
+    key = card.root / "etc/ssh/ssh_host_ed25519_key"
+    public = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
+    assert public.split()[:2] == card.read("etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
+    assert card.said("Name") == name
+    assert card.said("Notebooks") == f"http://{name}.local:8888"
+    for label, opens in (("Password", opens_notebooks), ("Account password", opens_account)):
+        password = card.said(label)
+        assert re.fullmatch("[a-hjkmnp-z2-9]{10}", password)
+        assert opens(card, password)
+        assert not opens(card, "another")
+    assert card.said("Password") != card.said("Account password"), "who learns is not root"
+    assert card.shadow().startswith("$y$")
+    for secret in ("etc/ssh/ssh_host_ed25519_key", "etc/jupyter/password", "var/lib/mynn-pi/passwords"):
+        assert (card.root / secret).stat().st_mode & 0o777 == 0o600
+    assert not list(card.root.rglob("*.new"))
+
+
+def test_a_card_becomes_a_pi_of_its_own(card: Card) -> None:
+    card.boot()
+    assert_complete(card)
+    assert card.error == ""
+
+
+def test_plain_passwords_stand_in_one_file_only(card: Card) -> None:
+    card.boot()
+    for label in ("Password", "Account password"):
+        places = [path for path, (_, _, content) in card.files().items() if card.said(label).encode() in content]
+        assert places == ["boot/firmware/this-pi.txt"]
+
+
+def test_the_name_comes_from_the_serial_number(tmp_path: Path) -> None:
+    card = Card(tmp_path / "card", serial="00000000a1b2c3d4")
+    card.boot()
+    assert card.read("etc/hostname") == "mynn-b2c3d4\n"
+
+
+def test_two_cards_share_nothing(tmp_path: Path) -> None:
+    cards = [Card(tmp_path / name) for name in ("one", "two")]
+    for card in cards:
+        card.boot()
+    one, two = (card.files() for card in cards)
+    assert one.keys() == two.keys()
+    shared = {path for path in one if one[path][2] == two[path][2]}
+    # What the image brings, and the fingerprint of their settings, which are none.
+    brought = {"boot/firmware/classroom.yml", "etc/passwd", "opt/mynn/boot/sshd.conf"}
+    assert shared == {*brought, "var/lib/mynn-pi/applied"}
+    for label in ("Name", "Password", "Account password"):
+        assert cards[0].said(label) != cards[1].said(label)
+
+
+def test_a_second_boot_changes_nothing(card: Card) -> None:
+    card.boot()
+    before = card.files()
+    card.boot()
+    assert card.files() == before
+
+
+def test_the_role_system_finds_the_name_as_it_would_write_it(card: Card) -> None:
+    card.boot()
+    name = card.read("etc/hostname").strip()
+    tasks = yaml.safe_load((SYSTEM / "tasks/name.yml").read_text(encoding="utf-8"))
+    (hosts,) = (task["ansible.builtin.lineinfile"] for task in tasks if "ansible.builtin.lineinfile" in task)
+    hosts |= {"path": str(card.root / hosts["path"].lstrip("/"))}
+    asked = json.dumps(hosts).replace("{{ system_hostname }}", name)
+    ansible = [str(Path(sys.executable).with_name("ansible")), "localhost", "-m", "ansible.builtin.lineinfile"]
+    local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    environment = os.environ | {"ANSIBLE_STRATEGY": "linear"}
+    command = [*ansible, *local, "-a", asked]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert "SUCCESS" in done.stdout, done.stdout + done.stderr
+    assert "changed: false" in done.stdout
+
+
+def test_the_hash_costs_what_the_role_jupyters_costs(card: Card) -> None:
+    passwords = load(ROOT / "plugins/filter/passwords.py")
+    theirs = passwords.jupyter_hash("word", "a salt of some length")
+    assert first_boot.jupyter_hash("word").split("$")[:4] == theirs.split("$")[:4]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Power cuts
+
+
+def cut_boot(card: Card, steps: int) -> bool:
+    """Switch on, and cut the power after so many of the steps that a cut may separate. Returns whether all were done.
+
+    The process ends there as only the power can end it. What was not yet brought onto the card is only half there.
+    """
+    child = os.fork()
+    if child == 0:
+        left = steps
+
+        def cut(before: Callable[..., Any]) -> Callable[..., Any]:
+            def step(*arguments: Any, **options: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    if before is fsync and stat.S_ISREG(os.fstat(arguments[0]).st_mode):
+                        with suppress(OSError):  # opened to be read: it was there before
+                            os.ftruncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
+                    os._exit(99)
+                left -= 1
+                if before is fsync:
+                    synced.add(os.fstat(arguments[0]).st_ino)
+                if before is replace and not Path(arguments[0]).is_symlink():
+                    assert Path(arguments[0]).stat().st_ino in synced, f"{arguments[1]} could be empty after a cut"
+                return before(*arguments, **options)
+
+            return step
+
+        try:
+            fsync, replace, synced = os.fsync, os.replace, set[int]()
+            os.fsync, os.replace, os.unlink = cut(os.fsync), cut(os.replace), cut(os.unlink)
+            os.open, subprocess.run = cut(os.open), cut(subprocess.run)
+            first_boot.main([str(card.root)])
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 99)
+    return code == 0
+
+
+def wanted_at_boot(card: Card) -> bool:
+    """Whether mynn-first-boot.service would start the program: its ExecCondition, run against the card."""
+    unit = (TREE / "etc/systemd/system/mynn-first-boot.service").read_text(encoding="utf-8")
+    (condition,) = re.findall(r"^ExecCondition=/bin/sh -c '(.*)'$", unit, re.M)
+    for folder in ("/boot", "/var"):
+        condition = condition.replace(f"{folder}/", f"{card.root}{folder}/")
+    done = subprocess.run(["/bin/sh", "-c", condition.replace("$$", "$")], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode == 0
+
+
+def test_a_power_cut_at_any_step_is_made_good_at_the_next_boot(tmp_path: Path) -> None:
+    steps = 0
+    while True:
+        card = Card(tmp_path / str(steps))
+        if cut_boot(card, steps):
+            break
+        if wanted_at_boot(card):  # and only then: after the last step there is nothing left to do
+            card.boot()
+        assert_complete(card)
+        assert not wanted_at_boot(card)
+        steps += 1
+    assert steps > 20
+
+
+@as_root
+def test_a_power_cut_while_settings_are_applied_is_made_good(tmp_path: Path) -> None:
+    before, steps = Card(tmp_path / "before"), 0
+    before.boot('hostname: pi06\ntimezone: Europe/Paris\npassword: "sunflower6"\naccount_password: "sunflower5"\n')
+    while True:
+        card = copy.copy(before)
+        card.root = tmp_path / str(steps)
+        shutil.copytree(before.root, card.root, symlinks=True)
+        card.write("boot/firmware/classroom.yml", ALL.format(key=PUBLIC))
+        if cut_boot(card, steps):
+            break
+        assert card.read("etc/hostname") in ("pi06\n", "pi07\n")
+        assert card.read("etc/hosts").splitlines()[1] in ("127.0.1.1\tpi06", "127.0.1.1\tpi07")
+        assert (card.root / "etc/localtime").readlink().name in ("Paris", "Berlin")
+        assert opens_notebooks(card, "sunflower6") or opens_notebooks(card, "sunflower7")
+        assert opens_account(card, "sunflower5") or opens_account(card, "it's only: mine #1")
+        assert card.said("Name") in ("pi06", "pi07")
+        if wanted_at_boot(card):
+            card.boot()
+        assert_all_applied(card)
+        assert not wanted_at_boot(card)
+        steps += 1
+    assert steps > 15
+
+
+def test_a_lock_that_a_power_cut_left_is_in_nobodys_way(card: Card) -> None:
+    card.write("etc/shadow.lock", f"{os.getpid()}\0")
+    card.boot()
+    assert_complete(card)
+
+
+def test_python_is_started_only_when_there_is_something_to_do(card: Card) -> None:
+    assert wanted_at_boot(card)
+    card.boot()
+    assert not wanted_at_boot(card)
+    card.write("boot/firmware/classroom.yml", "hostname: pi07\n")
+    assert wanted_at_boot(card)
+    card.boot()
+    assert not wanted_at_boot(card)
+    card.write("boot/firmware/classroom.yml", "hostname: Pi 07\n")
+    card.boot()
+    assert not wanted_at_boot(card), "a bad file is not looked at again until it is another"
+    (card.root / "boot/firmware/classroom.yml").unlink()
+    assert wanted_at_boot(card)
+    card.boot()
+    assert not wanted_at_boot(card)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# classroom.yml
+
+
+def new_key(folder: Path) -> str:
+    """Make a real pair of keys; the public one."""
+    folder.mkdir(exist_ok=True)
+    key = folder / f"key{len(list(folder.iterdir()))}"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "you@desk", "-f", key], check=True)
+    return key.with_name(f"{key.name}.pub").read_text().strip()
+
+
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC0x5mCmPp4oJ4ojY9ZQmVQ4f4mMd3aJ0Z6kq9c1mU0d you@desk"
+ALL = """
+hostname: pi07
+timezone: Europe/Berlin
+password: "sunflower7"
+account_password: 'it''s only: mine #1'
+wifi:
+  country: NO
+  networks:
+    - name: IEEE
+      password: "password"
+    - name: Grün & "quoted"
+      password: ""
+      hidden: yes
+ssh_keys:
+  - {key}
+"""
+
+
+def assert_all_applied(card: Card) -> None:
+    assert card.error == ""
+    assert card.read("etc/hostname") == "pi07\n"
+    assert card.read("etc/hosts").splitlines()[1] == "127.0.1.1\tpi07"
+    assert str((card.root / "etc/localtime").readlink()) == "../usr/share/zoneinfo/Europe/Berlin"
+    assert opens_notebooks(card, "sunflower7")
+    assert opens_account(card, "it's only: mine #1")
+    assert card.said("Notebooks") == "http://pi07.local:8888"
+    assert card.said("Password") == card.said("Account password") == "the one that classroom.yml gave"
+    wifi = card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
+    assert (card.root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").stat().st_mode & 0o777 == 0o600
+    assert "country=NO\n" in wifi, "NO is Norway"
+    # The test vector of IEEE 802.11i, annex H.4.
+    assert "\tpsk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in wifi
+    ssid = 'Grün & "quoted"'.encode().hex()
+    assert f"\tssid={ssid}\n\tkey_mgmt=NONE\n\tscan_ssid=1\n" in wifi
+    keys = card.root / "home/pi/.ssh/authorized_keys"
+    assert keys.read_text().splitlines() == [PUBLIC]
+    assert (keys.stat().st_mode & 0o777, keys.stat().st_uid, keys.stat().st_gid) == (0o600, 1000, 1000)
+    assert (keys.parent.stat().st_mode & 0o777, keys.parent.stat().st_uid) == (0o700, 1000)
+    assert card.read("etc/ssh/sshd_config.d/10-mynn-pi.conf") == (SYSTEM / "files/sshd.conf").read_text()
+
+
+@as_root
+@pytest.mark.parametrize("first", [True, False], ids=["at the first boot", "later"])
+def test_all_settings_are_applied(card: Card, first: bool) -> None:
+    if not first:
+        card.boot()
+    card.boot(ALL.format(key=PUBLIC))
+    assert_all_applied(card)
+    before = card.files()
+    card.boot()
+    changed = {path for path, file in card.files().items() if file != before[path]}
+    assert not changed & {"home/pi/.ssh/authorized_keys", "etc/wpa_supplicant/wpa_supplicant-wlan0.conf", "etc/hosts"}
+
+
+@as_root
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+        lambda text: text.rstrip("\n").encode(),
+    ],
+    ids=["Notepad", "Notepad, Unicode", "no last line end"],
+)
+def test_it_may_be_saved_by_any_editor(card: Card, save: Callable[[str], bytes]) -> None:
+    card.boot(save(ALL.format(key=PUBLIC)))
+    assert_all_applied(card)
+
+
+@as_root
+def test_the_file_on_the_card_is_right_once_its_settings_are_uncommented(card: Card) -> None:
+    text = re.sub(r"^#(?! )|^#(?=  +\S+:|  +-)", "", card.read("boot/firmware/classroom.yml"), flags=re.M)
+    example = re.compile(r"ssh-ed25519 .*Example.*")
+    assert example.search(text)
+    card.boot(example.sub(PUBLIC, text))
+    assert card.error == ""
+    assert card.read("etc/hostname") == "pi07\n"
+    assert opens_account(card, "a longer one for me")
+    assert card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf").count("ssid=4") == 2
+
+
+@as_root
+def test_keys_are_added_to_those_that_are_there(card: Card, tmp_path: Path) -> None:
+    there, new = new_key(tmp_path / "keys"), new_key(tmp_path / "keys")
+    card.write("home/pi/.ssh/authorized_keys", f"# of old\n{there}\n")
+    card.boot(f"ssh_keys:\n  - {new}\n  - {there.rsplit(' ', 1)[0]} another comment\n")
+    assert card.read("home/pi/.ssh/authorized_keys") == f"# of old\n{there}\n{new}\n"
+
+
+@as_root
+def test_what_is_not_set_stays_as_it_is(card: Card) -> None:
+    card.boot(ALL.format(key=PUBLIC))
+    card.write("etc/hostname", "named-by-site\n")
+    card.boot("timezone: Europe/Paris\n")
+    assert card.read("etc/hostname") == "named-by-site\n"
+    assert opens_notebooks(card, "sunflower7")
+    assert (card.root / "etc/localtime").readlink().match("Europe/Paris")
+
+
+PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUA\n-----END OPENSSH PRIVATE KEY-----"
+NETWORK = "wifi:\n  country: GB\n  networks:\n    - name: School\n"
+BAD: dict[str, tuple[str | bytes, int, str]] = {
+    "unknown": ("hostnme: pi07\n", 1, "there is no setting 'hostnme'. Did you mean hostname?"),
+    "unknown, far off": ("colour: red\n", 1, "What can be set here: hostname, timezone, password"),
+    "twice": ("hostname: a\nhostname: b\n", 2, "hostname is there twice"),
+    "empty": ("hostname:\n", 1, "hostname has no value"),
+    "tab": ("wifi:\n\tcountry: GB\n", 2, "there is a tab in this line"),
+    "no space": ("hostname:pi07\n", 1, "after hostname comes a colon and then a space: hostname: pi07"),
+    "equals": ("# ours\nhostname = pi07\n", 2, "after hostname comes a colon"),
+    "no name": ("pi07\n", 1, "this is no setting. Write NAME: VALUE, such as hostname: pi07"),
+    "a list": ("- hostname: pi07\n", 1, "this is no setting"),
+    "space before": (" hostname: pi07\ntimezone: Europe/London\n", 2, "Look at the spaces at their beginnings"),
+    "name with spaces": ("hostname: my pi\n", 1, "a name has no spaces in it"),
+    "name with underscore": ("hostname: my_pi\n", 1, "take a hyphen"),
+    "name with capitals": ("hostname: Pi07\n", 1, "no capitals"),
+    "name with .local": ("hostname: pi07.local\n", 1, ".local is added by itself"),
+    "name with a hyphen at its end": ("hostname: pi-\n", 1, "neither begins nor ends with a hyphen"),
+    "long name": (f"hostname: {'a' * 64}\n", 1, "at most 63 characters"),
+    "localhost": ("hostname: localhost\n", 1, "what every computer calls itself"),
+    "name with an umlaut": ("hostname: grün\n", 1, "only letters from a to z"),
+    "name that is a list": ("hostname: [a, b]\n", 1, "hostname is a single value"),
+    "city only": ("timezone: Berlin\n", 1, "there is no time zone 'Berlin'. Did you mean Europe/Berlin?"),
+    "zone misspelt": ("timezone: Europe/Londn\n", 1, "Did you mean Europe/London?"),
+    "zone that leads elsewhere": ("timezone: ../../../etc/passwd\n", 1, "there is no time zone"),
+    "zone that is a folder": ("timezone: Europe\n", 1, "there is no time zone 'Europe'"),
+    "password of digits": ("password: 12345678\n", 1, 'must stand between quotation marks: "12345678"'),
+    "password of digits, octal": ("password: 0123456701\n", 1, "must stand between quotation marks"),
+    "short password": ('password: "abc"\n', 1, "this password has 3 characters; it must have from 8 to 64"),
+    "no password": ('password: ""\n', 1, "password has no value"),
+    "password with a comment": ("password: sunflower #7\n", 1, "what follows # is not read"),
+    "a book's quotation marks": ("password: “sunflower7”\n", 1, "these are a book's quotation marks"),
+    "backslash": ('password: "sun\\flower\\q7"\n', 1, "Take single ones"),
+    "open quotation mark": ('hostname: pi07\npassword: "sunflower7\n', 2, "a quotation mark is missing"),
+    "a password of lines": ("password: |\n  sunflower7\n  sunflower8\n", 1, "one line of letters"),
+    "a private key": (f"ssh_keys:\n  - {PRIVATE}\n", 2, "this is a private key, which nobody but you may have"),
+    "half a key": (f"ssh_keys:\n  - {PUBLIC[:50]}\n", 2, "no public SSH key, or not all of it"),
+    "one key, no list": (f"ssh_keys: {PUBLIC}\n", 1, "ssh_keys is a list"),
+    "no network": ("wifi:\n  country: GB\n", 2, "wifi has no networks"),
+    "no country": (
+        NETWORK.replace("  country: GB\n", "") + '      password: "12345678"\n',
+        2,
+        "wifi needs the country",
+    ),
+    "UK": (NETWORK.replace("GB", "UK") + '      password: "12345678"\n', 2, "two capitals, such as GB"),
+    "country in small letters": (NETWORK.replace("GB", "de") + '      password: "12345678"\n', 2, "such as DE"),
+    "a country's name": (NETWORK.replace("GB", "Germany") + '      password: "12345678"\n', 2, "no code of a country"),
+    "a network without password": (NETWORK, 4, 'If it is open to everybody, write password: ""'),
+    "a network's short password": (NETWORK + "      password: short\n", 5, "from 8 to 63 characters; this one has 5"),
+    "a network's long password": (NETWORK + f"      password: {'x' * 64}\n", 5, "this one has 64"),
+    "a network's password of digits": (NETWORK + "      password: 12345678\n", 5, "between quotation marks"),
+    "a network's unknown setting": (NETWORK + "      pasword: abcdefgh\n", 5, "Did you mean password?"),
+    "a long network": (NETWORK.replace("School", "ä" * 17) + '      password: ""\n', 4, "at most 32"),
+    "hidden or not": (NETWORK + '      password: ""\n      hidden: perhaps\n', 6, "hidden is yes or no"),
+    "networks that is no list": ("wifi:\n  country: GB\n  networks: School\n", 3, "networks is a list"),
+    "wifi that is a word": ("wifi: School\n", 1, "this is no setting of wifi"),
+    "not UTF-8": ("# Grüße\nhostname: pi07\n".encode("cp1252"), 1, "choose Save as, and Encoding: UTF-8"),
+    "zeros": (b"hostname: pi07\n" + bytes(20), 2, "not as it should be"),
+    "far too long": (b"#" * 70_000, 1, "far too long"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "sentence"), BAD.values(), ids=BAD)
+def test_a_mistake_gets_a_sentence_and_nothing_is_applied(
+    card: Card, text: str | bytes, line: int, sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    card.boot(text)
+    said = card.error.split("\r\n")
+    assert said[0] == "classroom.yml has 1 mistake, so nothing of it was put into effect.", card.error
+    assert said[2].startswith(f"Line {line}: ")
+    assert sentence in said[2]
+    assert "\n" not in card.error.replace("\r\n", "")
+    assert_complete(card)  # on defaults
+    assert "12345678" not in capfd.readouterr().err, "no password in the journal"
+    card.boot("timezone: Europe/London\n")
+    assert card.error == ""
+
+
+def test_all_mistakes_are_named_at_once_and_a_later_bad_file_changes_nothing(card: Card) -> None:
+    card.boot('hostname: pi07\npassword: "sunflower7"\n')
+    before = card.files()
+    card.boot("hostname: Pi\ntimezone: Berlin\npassword: 12345678\nwifi:\n  country: UK\nssh_keys:\n  - nonsense\n")
+    assert [line.partition(":")[0] for line in card.error.splitlines() if line.startswith("Line")] == [
+        f"Line {number}" for number in (1, 2, 3, 5, 7)
+    ]
+    assert "Until then the Pi stays as it was." in card.error
+    assert "12345678" not in card.error.replace('"12345678"', ""), "of the example only"
+    changed = {path for path, file in card.files().items() if file != before.get(path)}
+    own = {"boot/firmware/classroom.yml", "boot/firmware/classroom-error.txt", "var/lib/mynn-pi/applied"}
+    assert changed == own
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# this-pi.txt
+
+
+def announce(card: Card) -> None:
+    environment = os.environ | {"MYNN_ROOT": str(card.root)}
+    subprocess.run(["/bin/sh", ANNOUNCE], env=environment, check=True)
+
+
+def test_it_is_written_only_when_something_changed(card: Card) -> None:
+    card.boot()
+    before = card.files()
+    announce(card)
+    assert card.files() == before
+    card.write("etc/jupyter/jupyter_server_config.py", 'c.ServerApp.port = 8889\nc.ServerApp.certfile = "x"\n')
+    announce(card)
+    assert card.said("Notebooks").startswith("https://mynn-")
+    assert card.said("Notebooks").endswith(".local:8889")
+    addresses = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    assert all(address in card.said("By address") for address in addresses)
+
+
+def test_of_several_students_the_first_ones_socket_is_named(card: Card) -> None:
+    """As the role jupyter makes them: the settings then name no port."""
+    card.boot()
+    card.write("etc/jupyter/jupyter_server_config.py", "c.ServerApp.sock = x\n")
+    for unit in ("jupyter-9002@ada", "jupyter-9001@student", "jupyter-10000@ben"):
+        card.write(f"etc/systemd/system/{unit}.socket", "[Socket]\n")
+    announce(card)
+    assert card.said("Notebooks").endswith(".local:9001")
+
+
+def test_the_host_key_is_said_in_the_file_and_on_the_screen(card: Card) -> None:
+    """So that whoever logs in for the first time can compare it."""
+    card.boot()
+    key = card.root / "etc/ssh/ssh_host_ed25519_key.pub"
+    fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
+    assert card.said("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
+    assert card.read("etc/issue.d/mynn-pi-host-key.issue") == f"SSH host key: {fingerprint.split()[1]} (ED25519)\n"
+
+
+def test_a_password_is_said_until_it_is_changed(card: Card) -> None:
+    card.boot()
+    account = card.said("Account password")
+    card.write("etc/jupyter/password", "argon2:written by site.yml\n")
+    announce(card)
+    assert card.said("Password").startswith("was changed later, by site.yml")
+    assert card.said("Account password") == account
+    card.write("etc/shadow", card.read("etc/shadow").replace("pi:$", "pi:$$"))
+    announce(card)
+    assert card.said("Account password").startswith("was changed later")
+    card.boot('password: "sunflower7"\n')
+    assert card.said("Password") == "the one that classroom.yml gave"
+    assert card.said("Account password").startswith("was changed later")
+
+
+def test_a_new_password_leaves_the_certificate(card: Card) -> None:
+    """Of a Pi that site.yml gave HTTPS."""
+    card.boot()
+    card.write("etc/jupyter/password", "argon2:written by site.yml\n-----BEGIN PRIVATE KEY-----\nof the Pi\n")
+    card.boot('password: "sunflower7"\n')
+    first, rest = card.read("etc/jupyter/password").split("\n", 1)
+    assert first.startswith("argon2:$argon2id$")
+    assert rest == "-----BEGIN PRIVATE KEY-----\nof the Pi\n"
+    assert card.said("Password") == "the one that classroom.yml gave"
+
+
+def test_a_file_that_was_thrown_away_comes_back_without_the_passwords(card: Card) -> None:
+    card.boot()
+    (card.root / "boot/firmware/this-pi.txt").unlink()
+    announce(card)
+    assert card.said("Password").startswith("no longer known")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The other files
+
+
+def test_systemd_understands_the_units() -> None:
+    units = sorted((TREE / "etc/systemd/system").glob("mynn-*.service"))
+    assert len(units) == 4
+    environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{TREE / 'etc/systemd/system'}:/usr/lib/systemd/system"}
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "mynn-" in line]
+    assert ours == [], done.stderr
+
+
+def test_udev_understands_the_rules() -> None:
+    if not shutil.which("udevadm"):
+        pytest.skip("there is no udev here: apt-get install udev")
+    asked = ["udevadm", "verify", str(TREE / "etc/udev/rules.d/80-mynn-pi.rules")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if "Unknown command verb" in done.stderr:
+        pytest.skip("this udev cannot check rules: Debian 13's can")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("serial", ["00000000a1b2c3d4", ""])
+def test_the_gadgets_addresses_are_the_pis_own_and_stay(serial: str, tmp_path: Path) -> None:
+    # There is no such hardware here, so what would load the module says what it was asked.
+    (tmp_path / "bin").mkdir()
+    modprobe = tmp_path / "bin/modprobe"
+    modprobe.write_text('#!/bin/sh\necho "$*"\n')
+    modprobe.chmod(0o755)
+
+    def asked(card: Card) -> str:
+        environment = {"PATH": f"{modprobe.parent}:{os.environ['PATH']}", "MYNN_ROOT": str(card.root)}
+        script = ["/bin/sh", str(PROGRAM.with_name("usb_gadget.sh"))]
+        done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+        return str(done.stdout)
+
+    card, other = Card(tmp_path / "card", serial), Card(tmp_path / "other")
+    address = "b2:c3:d4" if serial else "(?:[0-9a-f]{2}:){2}[0-9a-f]{2}"
+    found = re.fullmatch(rf"g_ether dev_addr=02:6d:79:({address}) host_addr=06:6d:79:(.*)\n", asked(card))
+    assert found
+    assert found[1] == found[2]
+    assert asked(card) == asked(card) != asked(other)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The root grows
+
+
+class Disk:
+    """A card of 64 MiB whose second partition, with the root, has 20, as a loop device."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.root = folder / "card.img", folder / "root"
+        self.root.mkdir()
+        self.file.touch()
+        os.truncate(self.file, 64 << 20)
+        table = "label: dos\nlabel-id: 0x6d796e6e\nstart=2048,size=16384,type=c\nstart=18432,size=40960,type=83\n"
+        subprocess.run(["sfdisk", "--quiet", self.file], input=table, text=True, check=True)
+        self.loop = self.ask("losetup", "--find", "--show", str(self.file))
+        self.name = Path(self.loop).name
+        self.partition = Path(f"{self.loop}p2")
+        self.made = False
+        try:
+            subprocess.run(["partx", "--add", self.loop], check=True, capture_output=True)
+            if not self.partition.exists():  # no udev here
+                major, minor = self.sys("dev").split(":")
+                os.mknod(self.partition, 0o60600, os.makedev(int(major), int(minor)))
+                self.made = True
+            subprocess.run(["mkfs.ext4", "-q", self.partition], check=True)
+            subprocess.run(["mount", self.partition, self.root], check=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def sys(self, name: str) -> str:
+        return Path(f"/sys/class/block/{self.name}p2/{name}").read_text().strip()
+
+    def grow(self) -> subprocess.CompletedProcess[str]:
+        script = ["/bin/sh", str(PROGRAM.with_name("grow_root.sh")), str(self.root)]
+        return subprocess.run(script, capture_output=True, text=True, check=False)
+
+    def close(self) -> None:
+        subprocess.run(["umount", self.root], check=False, capture_output=True)
+        subprocess.run(["partx", "--delete", self.loop], check=False, capture_output=True)
+        subprocess.run(["losetup", "--detach", self.loop], check=False)
+        if self.made:
+            self.partition.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Any:
+    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
+        pytest.skip("needs loop devices, and root; the board's own test sees a card grow too")
+    made = Disk(tmp_path)
+    yield made
+    made.close()
+
+
+def may_resize() -> bool:
+    """Whether the kernel lets this process grow a mounted file system: CAP_SYS_RESOURCE, bit 24."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    return bool(int(line.split()[1], 16) >> 24 & 1)
+
+
+@pytest.mark.parametrize("cut", ["never", "before the kernel knew"])
+def test_the_partition_reaches_the_cards_end(disk: Disk, cut: str) -> None:
+    if cut != "never":
+        asked = ["sfdisk", "--quiet", "--force", "--no-reread", "--no-tell-kernel", "-N", "2", disk.loop]
+        subprocess.run(asked, input=", +", text=True, check=True)
+    disk.grow()  # whether the file system may follow is the next test's
+    table = disk.ask("sfdisk", "--dump", disk.loop)
+    assert "label-id: 0x6d796e6e" in table
+    assert re.search(r"p1 : start= +2048, size= +16384, type=c", table)
+    assert re.search(r"p2 : start= +18432, size= +112640, type=83", table)
+    assert int(disk.sys("size")) == 112640
+
+
+@pytest.mark.skipif(not may_resize(), reason="a container may not grow a mounted file system: the board's test sees it")
+def test_the_file_system_follows_and_then_nothing_is_done(disk: Disk) -> None:
+    assert disk.grow().returncode == 0
+    found = os.statvfs(disk.root)
+    assert found.f_blocks * found.f_frsize > 45 << 20
+    before = disk.file.read_bytes()
+    done = disk.grow()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert disk.file.read_bytes() == before

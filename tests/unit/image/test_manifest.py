@@ -1,0 +1,95 @@
+"""The list of an image's packages: roles/image/files/manifest.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tests.support.programs import ROOT
+from tests.unit.image.rootfs import EPOCH, OURS
+
+MANIFEST = ROOT / "roles/image/files/manifest.py"
+FILES = ("usr/lib/os-release", "etc/debian_version", "var/lib/dpkg/status")
+
+
+def make_manifest(root: Path, out: Path, epoch: int = EPOCH) -> subprocess.CompletedProcess[str]:
+    options = ["--name=mynn-pi-zero", "--version=0.1", f"--epoch={epoch}"]
+    command = [sys.executable, str(MANIFEST), str(root), str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, content in OURS.items():
+        if name in FILES or name.startswith("opt/"):
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return tmp_path / "root"
+
+
+def read(path: Path) -> dict[str, Any]:
+    listed: dict[str, Any] = json.loads(path.read_text())
+    return listed
+
+
+def test_it_lists_what_is_installed_and_nothing_else(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.cdx.json"
+    done = make_manifest(root, out)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = read(out)
+    assert {component["name"]: component["version"] for component in listed["components"]} == {
+        "debian": "13.2",
+        "linux-image-6.12.107+deb13-rpi": "6.12.107-1",
+        "python3-numpy": "1:2.2.4+ds-1",
+        "notebook": "7.6.0",
+        "mynn": "0.1",
+    }
+    addresses = [component.get("purl") for component in listed["components"]]
+    assert "pkg:deb/debian/python3-numpy@1:2.2.4%2Bds-1?arch=armel&distro=debian-13" in addresses
+    assert "pkg:pypi/notebook@7.6.0" in addresses
+    assert listed["metadata"]["component"]["name"] == "mynn-pi-zero"
+    assert listed["metadata"]["timestamp"] == "2024-10-04T00:00:00+00:00"
+
+
+def test_it_follows_the_schema_of_cyclonedx(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.cdx.json"
+    make_manifest(root, out)
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(out.read_text()) is None
+    wrong = read(out)
+    wrong["components"][0]["type"] = "nonsense"
+    assert validator.validate_str(json.dumps(wrong)) is not None
+
+
+def test_the_same_packages_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    first, second, third, later = (tmp_path / f"{name}.cdx.json" for name in "abcd")
+    make_manifest(root, first)
+    make_manifest(root, second)
+    assert first.read_bytes() == second.read_bytes()
+    status = root / "var/lib/dpkg/status"
+    status.write_text(status.read_text().replace("6.12.107-1", "6.12.108-1"))
+    make_manifest(root, third)
+    make_manifest(root, later, EPOCH + 1)
+    assert len({read(path)["serialNumber"] for path in (first, third, later)}) == 3
+
+
+def test_a_root_without_packages_is_refused_in_a_sentence(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "a.cdx.json"
+    out.parent.mkdir()
+    (root / "opt/mynn/venv/lib").rename(root / "opt/mynn/venv/elsewhere")
+    done = make_manifest(root, out)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("is no virtual environment: tell where it is by --venv.")
+    (root / "var/lib/dpkg/status").unlink()
+    done = make_manifest(root, out)
+    assert done.returncode == 1
+    assert "var/lib/dpkg/status could not be read" in done.stderr
+    assert list(out.parent.iterdir()) == []

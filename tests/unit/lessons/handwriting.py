@@ -1,0 +1,105 @@
+"""How often the six pictures of own handwriting are recognised, over several networks.
+
+MNIST_DIR=FOLDER python -m tests.unit.lessons.handwriting           200 hidden nodes, 5 epochs of 60,000: ten minutes
+MNIST_DIR=FOLDER python -m tests.unit.lessons.handwriting --small   as in the lesson: 100, 1 of 20,000: half a minute
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mynn import DataError, Examples, NeuralNetwork, mnist_folder, read_csv, scale
+from mynn.distort import rotate
+from mynn.images import read_image
+from tests.unit.lessons.lesson_run import LESSONS
+
+NAMES = ("ballpoint_4", "marker_5", "printed_2", "gaps_3", "wobbly_6", "noisy_6")
+NOISE, ANGLE = 64, 10  # the most that a training digit gets, in levels of 255 (one sd) and in degrees
+
+Dice = np.random.Generator
+Change = Callable[[Examples, Dice], Examples]
+Counts = dict[tuple[str, str], int]  # by picture, and "raw" or "framed": how many networks recognised it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    examples: int
+    hidden_nodes: int
+    learning_rate: float
+    epochs: int
+
+
+SMALL, LARGE = Recipe(20_000, 100, 0.2, 1), Recipe(60_000, 200, 0.1, 5)
+
+
+def plain(digits: Examples, dice: Dice) -> Examples:
+    """Return the digits as they are."""
+    return digits
+
+
+def noisy(digits: Examples, dice: Dice) -> Examples:
+    """Return the digits on noisy paper, each with noise of its own strength: as in the lesson."""
+    strength = dice.uniform(0, NOISE, (len(digits), 1))
+    pixels = digits.pixels + strength * dice.normal(size=digits.pixels.shape)
+    return Examples(digits.labels, pixels.clip(0, 255).astype(np.uint8))
+
+
+def turned(digits: Examples, dice: Dice) -> Examples:
+    """Return the digits turned, each by an angle of its own."""
+    inputs = [rotate(one, dice.uniform(-ANGLE, ANGLE)) for one, _ in digits]
+    return Examples(digits.labels, ((np.array(inputs) - 0.01) / 0.99 * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def pictures() -> Iterator[tuple[tuple[str, str], NDArray[np.uint8]]]:
+    """Give the name, and "raw" or "framed", of each picture, and its pixels, (784,); none where framing refuses."""
+    for name in NAMES:
+        path = LESSONS / "my_own_images" / f"{name}.png"
+        with Image.open(path) as picture:
+            yield (name, "raw"), (255 - np.asarray(picture)).reshape(784)
+        try:
+            yield (name, "framed"), read_image(path)
+        except DataError:
+            continue
+
+
+def count(training: Examples, recipe: Recipe, change: Change, seeds: range) -> tuple[Counts, list[NeuralNetwork]]:
+    """Return how many of the networks recognise each picture, and the networks."""
+    networks = []
+    for seed in seeds:
+        dice = np.random.default_rng(seed)
+        network = NeuralNetwork(784, recipe.hidden_nodes, 10, recipe.learning_rate, seed=seed)
+        for first in range(0, recipe.epochs * recipe.examples, 1000):
+            first %= recipe.examples
+            network.fit(change(training[first : first + 1000], dice))
+        networks.append(network)
+    counts = {(name, how): 0 for name in NAMES for how in ("raw", "framed")}
+    for (name, how), pixels in pictures():
+        answers = [int(network.query(scale(pixels)).argmax()) for network in networks]
+        counts[name, how] = answers.count(int(name[-1]))
+    return counts, networks
+
+
+def main() -> None:
+    """Print the table for ten networks."""
+    recipe = SMALL if "--small" in sys.argv else LARGE
+    training = read_csv(mnist_folder() / "mnist_train.csv", limit=recipe.examples)
+    testing = read_csv(mnist_folder() / "mnist_test.csv")
+    print(recipe, "of ten:", sep="\n")
+    for change in (plain, noisy, turned):
+        counts, networks = count(training, recipe, change, range(10))
+        scores = [network.score(testing) for network in networks]
+        print(f"{change.__name__}: {np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f} of the test digits")
+        for how in ("raw", "framed"):
+            print(f"  {how:7}", *(f"{name} {counts[name, how]:2} " for name in NAMES), flush=True)
+
+
+if __name__ == "__main__":
+    main()

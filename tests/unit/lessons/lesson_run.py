@@ -1,0 +1,51 @@
+# mypy: untyped-calls-exclude=nbformat
+# (nbformat says that it is typed, and a few of its functions are not.)
+"""How the lessons' tests run a lesson, and how they see what it shows."""
+
+import base64
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import nbformat
+import numpy as np
+from nbclient import NotebookClient
+
+LESSONS = Path(__file__).resolve().parents[3] / "notebooks"
+MEMORY_MIB = 200  # of a Pi Zero's 427, for one lesson: kernel, numpy and pyplot included
+
+# Put behind a lesson: the given values and the memory it took, as JSON.
+PROBE = """
+import json, pathlib
+values = {VALUES}
+peak = int(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+print(json.dumps({"peak": peak, **values}, default=lambda array: array.tolist()))
+"""
+
+
+class Run:
+    """A lesson that has run: what its cells showed, by their ids, and values from its end."""
+
+    def __init__(self, name: str, values: str, mnist: Path, folder: Path) -> None:
+        notebook = nbformat.read(LESSONS / name, as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(PROBE.replace("VALUES", values), id="probe"))
+        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+        client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
+        self.outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+        self.values: dict[str, Any] = json.loads(self.text("probe"))
+
+    def text(self, cell: str) -> str:
+        return "".join(output.text for output in self.outputs[cell] if output.output_type == "stream")
+
+    def picture(self, cell: str) -> np.ndarray:
+        """The one picture under a cell: shape (height, width, channels), 0 to 1."""
+        (shown,) = [output.data["image/png"] for output in self.outputs[cell] if "image/png" in output.get("data", {})]
+        picture: np.ndarray = matplotlib.image.imread(io.BytesIO(base64.b64decode(shown)))
+        return picture
+
+    def ink(self, cell: str) -> float:
+        """How much of a cell's picture is dark, 0 to 1."""
+        return float((self.picture(cell)[..., :3].mean(axis=2) < 0.5).mean())

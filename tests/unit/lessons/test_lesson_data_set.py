@@ -1,0 +1,80 @@
+"""The lesson about the data set, run from top to bottom, and what it shows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mynn import read_csv
+from mynn.mnist import Examples
+from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
+
+
+@pytest.fixture(scope="module")
+def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    values = """
+        "counts": counts, "averages": averages, "parrot": parrot_scores, "answers": answers, "wrong": wrong,
+        "distances": distances[order],
+    """
+    return Run("part2_mnist_data_set.ipynb", values, mnist, tmp_path_factory.mktemp("data_set"))
+
+
+@pytest.fixture(scope="module")
+def training(mnist: Path) -> Examples:
+    return read_csv(mnist / "mnist_train.csv", limit=10_000)
+
+
+def test_a_line_becomes_a_picture(lesson: Run, training: Examples) -> None:
+    assert "There are 785 numbers on this line." in lesson.text("line-code")
+    title, *rows = lesson.text("pixels-code").splitlines()
+    assert title == f"The label is {training.labels[0]}"
+    read = [0 if word == "." else int(word) for row in rows for word in row.split()]
+    assert read == training.pixels[0].tolist()
+    assert 0.05 < lesson.ink("picture-code") < 0.2
+
+
+def test_the_averages_are_those_of_the_examples(lesson: Run, training: Examples) -> None:
+    assert lesson.values["counts"] == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
+    sevens = [
+        pixels.astype(float) for pixels, label in zip(training.pixels, training.labels, strict=True) if label == 7
+    ]
+    np.testing.assert_allclose(lesson.values["averages"][7], sum(sevens) / len(sevens))
+    assert lesson.values["distances"] == sorted(lesson.values["distances"])
+
+
+def test_digits_are_seen_side_by_side(lesson: Run) -> None:
+    """Each has a place of its own in the picture, and ink in it."""
+    picture = lesson.picture("average-code")[..., 0]
+    places = [place for place in np.array_split(picture, 10, axis=1) if (place < 0.5).mean() > 0.01]
+    assert len(places) == 10
+    for cell in ("many-code", "people-code"):
+        assert 0.05 < lesson.ink(cell) < 0.3, cell
+
+
+def test_learning_by_heart_is_not_learning(lesson: Run) -> None:
+    """Of the 10,000 test digits 1,135 are a 1, which is what the parrot says."""
+    assert lesson.values["parrot"] == [1.0, 0.1135]
+    assert "test digits: 11.3% right" in lesson.text("sets-code")
+
+
+def test_the_first_reader_reads_as_many_digits_as_it_says(lesson: Run, mnist: Path) -> None:
+    """There is no chance in it, so this is a figure and not a band."""
+    labels = read_csv(mnist / "mnist_test.csv").labels
+    answers = np.array(lesson.values["answers"])
+    assert np.mean(answers == labels) == pytest.approx(0.8104, abs=0.0003)
+    assert "81.0% of 10000 digits recognised" in lesson.text("test-code")
+    wrong = np.flatnonzero(answers != labels)[:40]
+    assert lesson.values["wrong"] == wrong.tolist()
+    said = [words.split()[-20:] for words in lesson.text("wrong-code").splitlines()]
+    assert said[0] + said[2] == [str(label) for label in labels[wrong]]
+    assert said[1] + said[3] == [str(answer) for answer in answers[wrong]]
+
+
+def test_the_bars_of_the_reader_are_drawn(lesson: Run) -> None:
+    assert "The nearest is 7 and the label is 7" in lesson.text("reader-code")
+    for cell in ("count-code", "reader-code", "which-code"):
+        assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.05, cell  # in colour
+
+
+def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+    assert lesson.values["peak"] < MEMORY_MIB

@@ -1,0 +1,85 @@
+"""The lesson that improves the network, run from top to bottom, and what it shows.
+
+The bands are about three standard deviations of twenty seeds, each with the lesson's own digits.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
+
+
+@pytest.fixture(scope="module")
+def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    values = """
+        "apart": apart, "ten": ten, "rates": rates, "by_rate": by_rate, "best_rate": best_rate,
+        "by_epoch": {str(rate): scores for rate, scores in by_epoch.items()},
+        "nodes": nodes, "by_nodes": by_nodes, "before": before, "after": after, "ladder": ladder,
+    """
+    return Run("part2_neural_network_mnist_improved.ipynb", values, mnist, tmp_path_factory.mktemp("improved"))
+
+
+def test_fit_takes_the_same_steps(lesson: Run) -> None:
+    assert lesson.values["apart"] < 1e-12
+    assert "5000 digits to learn from, 2000 to try on" in lesson.text("heaps-code")
+
+
+def test_luck_is_seen(lesson: Run) -> None:
+    ten = np.array(lesson.values["ten"])
+    assert ten.mean() == pytest.approx(0.898, abs=0.005)
+    assert 0.001 < ten.std(ddof=1) < 0.01
+    assert f"mean {ten.mean():.2%}, spread {ten.std(ddof=1):.2%}" in lesson.text("luck-code")
+
+
+def test_the_learning_rate_has_a_best_one(lesson: Run) -> None:
+    means = dict(zip(lesson.values["rates"], np.mean(lesson.values["by_rate"], axis=1), strict=True))
+    assert np.shape(lesson.values["by_rate"]) == (7, 3)
+    for rate, mean, band in [(0.01, 0.828, 0.03), (0.1, 0.898, 0.01), (0.2, 0.905, 0.01), (1.0, 0.811, 0.07)]:
+        assert means[rate] == pytest.approx(mean, abs=band)
+    assert lesson.values["best_rate"] in (0.1, 0.2, 0.3)
+    assert f"learning rate  0.1: mean {means[0.1]:.1%}" in lesson.text("rate-code")
+
+
+def test_epochs_help_the_small_steps_most(lesson: Run) -> None:
+    means = {rate: np.mean(scores, axis=0) for rate, scores in lesson.values["by_epoch"].items()}
+    gains = {rate: mean[-1] - mean[0] for rate, mean in means.items()}
+    assert means["0.1"][-1] == pytest.approx(0.923, abs=0.012)
+    assert gains["0.03"] > gains["0.1"] > 0.01
+    assert means["0.6"][-1] < min(means["0.03"][-1], means["0.1"][-1])
+
+
+def test_hidden_nodes_help_less_and_less(lesson: Run) -> None:
+    scores = np.array(lesson.values["by_nodes"])
+    means = dict(zip(lesson.values["nodes"], scores.mean(axis=1), strict=True))
+    assert means[5] == pytest.approx(0.51, abs=0.2)
+    assert means[10] == pytest.approx(0.84, abs=0.08)
+    assert means[50] == pytest.approx(0.916, abs=0.01)
+    assert means[200] == pytest.approx(0.933, abs=0.008)
+    assert (np.diff(list(means.values())) > 0).all()
+    assert scores[0].std(ddof=1) > scores[-1].std(ddof=1)
+
+
+def test_the_test_set_confirms_it(lesson: Run) -> None:
+    before, after = lesson.values["before"], lesson.values["after"]
+    assert before == pytest.approx(0.895, abs=0.01)
+    assert after == pytest.approx(0.9405, abs=0.006)
+    assert f"50 nodes, 1 epoch: {before:.1%}    200 nodes, 6 epochs: {after:.1%}" in lesson.text("top-code")
+
+
+def test_the_full_figures_are_shown_beside_the_blogs(lesson: Run) -> None:
+    lines = lesson.text("full-code").splitlines()[1:]
+    assert len(lines) == len(lesson.values["ladder"])
+    for line, (nodes, _, _, mean, _, blog) in zip(lines, lesson.values["ladder"], strict=True):
+        assert line.split()[0] == str(nodes) and f"{mean:.1%}" in line
+        assert all(f"{score:.1%}" in line for score in blog)
+
+
+def test_it_is_all_drawn(lesson: Run) -> None:
+    for cell in ("luck-code", "rate-code", "epochs-code", "nodes-code", "full-code"):
+        assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.003, cell  # in colour
+
+
+def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+    assert lesson.values["peak"] < MEMORY_MIB

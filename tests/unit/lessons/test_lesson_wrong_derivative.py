@@ -1,0 +1,120 @@
+"""The lesson about the book's derivative, run from top to bottom, and what it shows.
+
+The bands are about three standard deviations of ten seeds or twenty, each with the lesson's own digits.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
+from tests.unit.mynn.test_network import squash
+
+# Rule, learning rate, mean accuracy, how far from it three seeds' mean may be.
+BANDS = [
+    ("book", 0.02, 0.822, 0.02),
+    ("book", 0.1, 0.869, 0.011),
+    ("book", 0.2, 0.873, 0.012),
+    ("book", 1.0, 0.769, 0.06),
+    ("gradient", 0.02, 0.689, 0.06),
+    ("gradient", 0.1, 0.845, 0.02),
+    ("gradient", 0.5, 0.871, 0.014),
+    ("cross-entropy", 0.05, 0.871, 0.011),
+    ("cross-entropy", 0.1, 0.880, 0.014),
+    ("cross-entropy", 1.0, 0.59, 0.18),
+]
+
+
+@pytest.fixture(scope="module")
+def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    values = """
+        "wih": small("book").wih, "who": small("book").who, "inputs": inputs, "targets": targets,
+        "who_downhill": who_downhill, "wih_downhill": wih_downhill,
+        "who_surprise": who_surprise, "wih_surprise": wih_surprise,
+        "book_who": book_who, "book_wih": book_wih, "gradient_who": gradient_who, "gradient_wih": gradient_wih,
+        "heights": heights, "rates": rates, "scores": scores, "stories": stories,
+    """
+    return Run("part3_wrong_derivative.ipynb", values, mnist, tmp_path_factory.mktemp("derivative"))
+
+
+def slopes(values: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """What the lesson measures, by calculus and with nothing but loops."""
+    wih, who, inputs, targets = (values[name] for name in ("wih", "who", "inputs", "targets"))
+    hidden = [squash(sum(w * x for w, x in zip(row, inputs, strict=True))) for row in wih]
+    outputs = [squash(sum(w * h for w, h in zip(row, hidden, strict=True))) for row in who]
+    pushes = {
+        "downhill": [(t - o) * o * (1 - o) for t, o in zip(targets, outputs, strict=True)],
+        "surprise": [t - o for t, o in zip(targets, outputs, strict=True)],
+    }
+    found = {}
+    for hill, push in pushes.items():
+        found[f"who_{hill}"] = np.array([[push[k] * h for h in hidden] for k in range(2)])
+        blame = [sum(who[k][j] * push[k] for k in range(2)) * h * (1 - h) for j, h in enumerate(hidden)]
+        found[f"wih_{hill}"] = np.array([[one * x for x in inputs] for one in blame])
+    return found
+
+
+def test_the_instrument_measures_slopes(lesson: Run) -> None:
+    for name, expected in slopes(lesson.values).items():
+        np.testing.assert_allclose(lesson.values[name], expected, rtol=0, atol=1e-8)
+
+
+def test_the_fault_is_found(lesson: Run) -> None:
+    values = {name: np.array(value) for name, value in lesson.values.items() if name.startswith(("wih_", "who_"))}
+    steps = {name: np.array(lesson.values[name]) for name in ("book_who", "book_wih", "gradient_who", "gradient_wih")}
+    np.testing.assert_allclose(steps["book_who"], values["who_downhill"], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(steps["gradient_who"], values["who_downhill"], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(steps["gradient_wih"], values["wih_downhill"], rtol=0, atol=1e-8)
+    times = steps["book_wih"] / values["wih_downhill"]
+    assert np.abs(times).min() > 2 and times.min() < 0, "some of the book's steps go uphill"
+    for node, line in enumerate(lesson.text("measure-code").splitlines()):
+        assert f"{times[node, 0]:.1f} times the slope" in line and "1.000 times" in line
+    assert "With the slope put in, the rule is what was measured." in lesson.text("missing-code")
+
+
+def test_the_books_rule_is_right_on_another_hill(lesson: Run) -> None:
+    np.testing.assert_allclose(lesson.values["book_wih"], lesson.values["wih_surprise"], rtol=0, atol=1e-8)
+    assert lesson.text("other-hill-code").count("1.000 times the slope") == 4
+    assert np.abs(np.subtract(lesson.values["book_who"], lesson.values["who_surprise"])).max() > 0.1
+
+
+def test_what_the_rules_do_to_accuracy(lesson: Run) -> None:
+    means = {
+        rule: dict(zip(lesson.values["rates"], np.mean(rows, axis=0), strict=True))
+        for rule, rows in lesson.values["scores"].items()
+    }
+    for rule, rate, mean, band in BANDS:
+        assert means[rule][rate] == pytest.approx(mean, abs=band), (rule, rate)
+    best = {rule: max(scores, key=lambda rate: scores[rate]) for rule, scores in means.items()}
+    assert best["cross-entropy"] <= best["book"] < best["gradient"]
+    tops = [max(scores.values()) for scores in means.values()]
+    assert max(tops) - min(tops) < 0.02
+    for rule, rate in best.items():
+        assert f"{rule}: best at {rate}, {means[rule][rate]:.1%}" in lesson.text("third-code")
+
+
+def test_what_is_surely_wrong_is_unlearnt_sooner_by_the_books_rule(lesson: Run) -> None:
+    """Seeds 0 to 2: after 6 to 8 times by the book's rule, 13 to 18 by the gradient."""
+    wins = {}
+    for rule, story in lesson.values["stories"].items():
+        three, five = np.transpose(story)
+        assert three[0] > 0.9 and five[0] < 0.1 and five[-1] > 0.8
+        wins[rule] = int(np.argmax(five > three))
+        assert f"{rule}: the 5 wins after {wins[rule]} times" in lesson.text("stuck-code")
+    assert wins["book"] < 0.7 * wins["gradient"]
+
+
+def test_the_valley_is_drawn_where_it_is(lesson: Run) -> None:
+    heights = lesson.values["heights"]
+    assert len(heights) == 100 and min(heights) > 0 and math.isfinite(max(heights))
+    for name in ("hill", "measure", "harm", "surprise", "other-hill", "third", "why", "stuck"):
+        assert np.ptp(lesson.picture(f"{name}-code")[..., :3], axis=2).mean() > 0.003, name  # in colour
+    first, second = (lesson.picture(f"{name}-code") for name in ("measure", "other-hill"))
+    assert first.shape != second.shape or np.abs(first - second).mean() > 0.005
+
+
+def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+    assert lesson.values["peak"] < MEMORY_MIB

@@ -1,0 +1,78 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mynn.distort import BACKGROUND, rotate, rotated
+from mynn.mnist import Examples, scale
+
+
+def bar(degrees: float) -> np.ndarray:
+    """A picture of a bar through the middle, at so many degrees anticlockwise from lying flat."""
+    rows, columns = np.mgrid[13.5:-14.5:-1, -13.5:14.5]  # up and right are positive
+    slope = np.deg2rad(degrees)
+    along = columns * np.cos(slope) + rows * np.sin(slope)
+    across = rows * np.cos(slope) - columns * np.sin(slope)
+    ink = np.clip(9.5 - abs(along), 0, 1) * np.clip(3 - abs(across), 0, 1)
+    picture: np.ndarray = BACKGROUND + ink.reshape(784) * (1 - BACKGROUND)
+    return picture
+
+
+@pytest.mark.parametrize("degrees", [10, -10, 25, 70])
+def test_a_digit_is_turned_anticlockwise_by_what_is_said(degrees: float) -> None:
+    turned = rotate(bar(30), degrees)
+    assert turned.shape == (784,) and turned.dtype == np.float64
+    assert np.abs(turned - bar(30 + degrees)).mean() < 0.02
+    assert np.abs(turned - bar(30 - degrees)).mean() > 0.05
+
+
+def test_a_turned_digit_is_still_fit_for_the_network() -> None:
+    inputs = np.full(784, 1.0)
+    kept = inputs.copy()
+    turned = rotate(inputs, 45)
+    assert turned.min() == BACKGROUND  # the corners
+    assert turned.max() == pytest.approx(1.0)
+    assert (inputs == kept).all()
+    assert np.abs(rotate(bar(30), 0) - bar(30)).max() < 1e-12
+
+
+def digits(count: int) -> Examples:
+    """Pictures of noise, with paper all round as MNIST's have it."""
+    random = np.random.default_rng(count)
+    pixels = np.pad(random.integers(0, 256, (count, 20, 20), np.uint8), ((0, 0), (4, 4), (4, 4)))
+    return Examples(random.integers(0, 10, count, np.uint8), pixels.reshape(count, 784))
+
+
+@pytest.mark.parametrize("degrees", [10, -25, 90, 137.5])
+def test_a_digit_is_turned_as_scipy_turns_it(degrees: float) -> None:
+    (inputs, _) = digits(1)[0]
+    scipys = ndimage.rotate(inputs.reshape(28, 28), degrees, reshape=False, order=1, cval=BACKGROUND)
+    # scipy leaves out what is less than a pixel outside of the picture: only paper here.
+    assert np.abs(rotate(inputs, degrees).reshape(28, 28) - scipys)[1:-1, 1:-1].max() < 1e-12
+
+
+@pytest.mark.parametrize("degrees", [0, 10, -10, 25, 137.5])
+def test_many_digits_are_turned_as_one_is(degrees: float) -> None:
+    examples = digits(1234)
+    kept = examples.pixels.copy()
+    turned = rotated(examples, degrees)
+    assert turned.pixels.dtype == np.uint8 and (turned.labels == examples.labels).all()
+    one_by_one = np.array([rotate(inputs, degrees) for inputs, _ in examples])
+    assert np.abs(scale(turned.pixels) - one_by_one).max() < 0.501 / 255  # rounded to whole numbers
+    assert (examples.pixels == kept).all()
+    if degrees == 0:
+        assert (turned.pixels == kept).all()
+
+
+def test_turning_many_digits_takes_little_memory_beside_the_results() -> None:
+    examples = digits(10_000)
+    tracemalloc.start()
+    rotated(examples, 10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < examples.pixels.nbytes + 10e6
+
+
+def test_no_digits_turned_are_no_digits() -> None:
+    assert len(rotated(digits(0), 10)) == 0

@@ -1,0 +1,161 @@
+"""What is drawn: the numbers in the pictures and lines, and the words beside them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mynn import NeuralNetwork, targets_for
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from mynn import plotting
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays() -> Iterator[None]:
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()  # whatever was drawn can be drawn
+    plt.close("all")
+
+
+@pytest.fixture
+def network() -> NeuralNetwork:
+    return NeuralNetwork(784, 6, 10, 0.1, seed=1)
+
+
+def points(line: Any) -> NDArray[np.float64]:
+    return np.asarray(line.get_xydata(), np.float64)
+
+
+def shown(ax: Axes) -> NDArray[np.float64]:
+    (image,) = ax.images
+    return np.asarray(image.get_array(), np.float64)
+
+
+def colours(ax: Axes) -> NDArray[np.float64]:
+    """Red, green and blue of each pixel, 0..1."""
+    (image,) = ax.images
+    return np.asarray(image.to_rgba(image.get_array())[..., :3], np.float64)  # type: ignore[arg-type]
+
+
+def darkness(ax: Axes) -> NDArray[np.float64]:
+    """How dark each pixel is drawn: 0 (white) to 1 (black)."""
+    dark: NDArray[np.float64] = 1 - colours(ax).mean(axis=2)
+    return dark
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title() for ax in figure.axes]
+
+
+@pytest.mark.parametrize("most", [255, 1.0])
+def test_a_digit_is_dark_where_there_is_ink(most: float) -> None:
+    pixels = np.zeros(784, np.uint8 if most == 255 else float)
+    pixels[28 * 3 + 20] = most  # in the fourth row, to the right
+    pixels[28 * 9 + 2] = most / 2
+    ax = plotting.digit(pixels, title="a dot")
+    dark = darkness(ax)
+    assert dark.shape == (28, 28) and dark[3, 20] == 1.0 and 0.3 < dark[9, 2] < 0.7
+    dark[3, 20] = dark[9, 2] = 0
+    assert dark.max() == 0 and ax.get_title() == "a dot"
+
+
+def test_a_pale_digit_is_drawn_pale_and_weights_fill_the_range() -> None:
+    assert darkness(plotting.digit(np.full(784, 0.2))).max() < 0.3
+    dark = darkness(plotting.digit(np.linspace(-3, 7, 784)))
+    assert dark[0, 0] == 0 and dark[27, 27] == 1
+
+
+def test_digits_stand_in_their_order() -> None:
+    rows = np.arange(7 * 784).reshape(7, 784) % 251
+    figure = plotting.digits(rows.astype(np.uint8), [f"no. {number}" for number in range(7)], columns=3)
+    assert titles(figure) == [f"no. {number}" for number in range(7)] + ["", ""]
+    for ax, row in zip(figure.axes, rows, strict=False):
+        assert (shown(ax) == row.reshape(28, 28)).all()
+        assert ax.images[0].get_clim() == (0, 255)
+    assert not any(ax.axison for ax in figure.axes[7:])
+    left = [round(ax.get_position().x0, 3) for ax in figure.axes]
+    assert left[0] == left[3] == left[6] < left[1] == left[4] < left[2]
+
+
+def test_digits_of_a_wrong_shape_are_refused() -> None:
+    for wrong in (np.zeros(784), np.zeros((0, 784))):
+        with pytest.raises(ValueError, match=r"need an array of shape \(n, 784\)"):
+            plotting.digits(wrong)
+    with pytest.raises(ValueError, match="there are 2 titles for 3 digits"):
+        plotting.digits(np.zeros((3, 784)), "ab")
+
+
+def test_curves_are_the_mean_of_runs_in_a_band_of_their_spread() -> None:
+    runs = np.array([[0.5, 0.7], [0.6, 0.9], [0.7, 1.1]])
+    ax = plotting.curves({"many": ([1, 5], runs), "one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="read rightly")
+    assert all(tick == round(tick) for tick in ax.get_xticks())  # there is no epoch 2.5
+    many, one = ax.lines
+    np.testing.assert_allclose(points(many), [[1, 0.6], [5, 0.9]])
+    np.testing.assert_allclose(points(one), [[1, 0.1], [3, 0.2], [5, 0.3]])
+    (band,) = ax.collections
+    corners = np.asarray(band.get_paths()[0].vertices)
+    np.testing.assert_allclose(sorted({float(y) for x, y in corners if x == 1}), [0.5, 0.7])
+    np.testing.assert_allclose(sorted({float(y) for x, y in corners if x == 5}), [0.7, 1.1])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epochs", "read rightly")
+    legend = ax.get_legend()
+    assert legend and [text.get_text() for text in legend.get_texts()] == ["many", "one"]
+
+
+def test_confusion_shows_numbers_and_reddens_mistakes() -> None:
+    counts = np.diag([90, 80, 70])
+    counts[2, 0] = 10
+    ax = plotting.confusion(counts)
+    texts = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}  # (row, column)
+    assert (texts[0, 0], texts[1, 1], texts[2, 0], texts[0, 2]) == ("90", "80", "10", "·")
+    dark = darkness(ax)
+    assert dark.argmax() == 2 * 3 + 0 and dark[0, 0] == dark[1, 2] < dark[2, 0]
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("what it is", "what the network says")
+    assert ax.get_title() == "96.0% of 250 recognised"
+    assert plotting.confusion(np.zeros((10, 10), int)).get_title() == "nothing was read"
+
+
+def test_weights_are_red_above_zero_and_blue_below(network: NeuralNetwork) -> None:
+    network.wih[4, :3] = (2.0, -1.0, 0.0)
+    ax = plotting.weights(network, 4)
+    (image,) = ax.images
+    assert image.get_clim()[1] == -image.get_clim()[0] >= 2.0
+    red, blue, white = colours(ax)[0, :3]
+    assert red[0] > red[2] + 0.2 and blue[2] > blue[0] + 0.2 and white.min() > 0.95
+    assert ax.get_title() == "hidden node 4"
+
+
+def test_dreams_are_what_the_network_says_backwards(network: NeuralNetwork) -> None:
+    figure = plotting.backqueries(network)
+    assert titles(figure) == list("0123456789")
+    for label, ax in enumerate(figure.axes):
+        np.testing.assert_array_equal(shown(ax).reshape(784), network.backquery(targets_for(label)))
+        assert ax.images[0].get_cmap().name == "Greys"
+    assert titles(plotting.backqueries(network, [3])) == ["3"]
+
+
+def test_the_damage_curve_falls_to_guessing() -> None:
+    ax = plotting.damage_curve([0, 10, 20], [[0.9, 0.8, 0.3], [0.9, 0.6, 0.1]])
+    np.testing.assert_allclose(points(ax.lines[0]), [[0, 0.9], [10, 0.7], [20, 0.2]])
+    np.testing.assert_allclose(points(ax.lines[1])[:, 1], 0.1)
+    assert ax.get_xlabel() == "hidden nodes removed" and ax.get_ylim() == (0, 1)
+    assert ax.yaxis.get_major_formatter()(0.5, 0) == "50%"
+
+
+def test_each_draws_where_it_is_told(network: NeuralNetwork) -> None:
+    figure, places = plt.subplots(1, 5)
+    assert plotting.digit(np.zeros(784), ax=places[0]) is places[0]
+    assert plotting.curves({"a": ([1], [1])}, x="", y="", ax=places[1]) is places[1]
+    assert plotting.confusion(np.eye(10, dtype=int), ax=places[2]) is places[2]
+    assert plotting.weights(network, 0, ax=places[3]) is places[3]
+    assert plotting.damage_curve([0], [[1.0]], ax=places[4]) is places[4]
+    assert plt.get_fignums() == [figure.number]

@@ -1,0 +1,135 @@
+"""Experiments give what training by hand gives, keep what is done, and go on where they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mynn import DataError, Examples, NeuralNetwork, read_csv
+from mynn.distort import rotated
+from mynn.experiments.sweep import Results, Run, Setting, runs, sweep
+
+
+@pytest.fixture(scope="module")
+def training(mnist: Path) -> Examples:
+    return read_csv(mnist / "mnist_train.csv", limit=400)
+
+
+@pytest.fixture(scope="module")
+def testing(mnist: Path) -> Examples:
+    return read_csv(mnist / "mnist_test.csv", limit=200)
+
+
+class Told:
+    """What progress is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        self.calls.append((done, total))
+
+
+SMALL = [Setting(5, 0.1), Setting(8, 0.2, rule="gradient")]
+
+
+def test_a_run_is_training_and_scoring(training: Examples, testing: Examples, tmp_path: Path) -> None:
+    results, told = Results(tmp_path / "new" / "runs.csv", len(training)), Told()
+    sweep(runs(SMALL, 3, 2), training, testing, results, told)
+    for setting in SMALL:
+        found = results.of(setting, 3)
+        assert found.shape == (2, 3)
+        for seed in range(2):
+            network = NeuralNetwork(784, setting.hidden_nodes, 10, setting.learning_rate, seed=seed, rule=setting.rule)
+            by_hand = []
+            for _ in range(3):
+                network.fit(training)
+                by_hand.append(network.score(testing))
+            assert by_hand in found.tolist()
+    assert len(told.calls) == 4
+    assert told.calls[-1][0] == told.calls[-1][1] == sum(run.cost() for run in runs(SMALL, 3, 2))
+
+
+def test_turned_digits_are_learnt_right_after_the_upright_one(
+    training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    results, setting = Results(tmp_path / "runs.csv", len(training)), Setting(10, 0.1, angle=10)
+    sweep([Run(setting, 1, 3)], training, testing, results, Told())
+    network = NeuralNetwork(784, 10, 10, 0.1, seed=3)
+    left, right = rotated(training, 10), rotated(training, -10)
+    for upright, *turned in zip(training, left, right, strict=True):
+        network.fit([upright, *turned])
+    assert results.of(setting, 1).tolist() == [[network.score(testing)]]
+
+
+def test_an_experiment_that_was_cut_off_goes_on_where_it_was(
+    training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    wanted, whole, cut = runs(SMALL, 2, 3), tmp_path / "whole.csv", tmp_path / "cut.csv"
+    sweep(wanted, training, testing, Results(whole, len(training)), Told())
+
+    def pull_the_plug(done: int, _total: int) -> None:
+        if done > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(wanted, training, testing, Results(cut, len(training)), pull_the_plug)
+    kept = cut.read_text()
+    assert 1 < len(kept.splitlines()) < len(whole.read_text().splitlines())
+    cut.write_text(kept + "400,8,0.2,0.0,grad")  # and this is what the power cut left
+
+    results, told = Results(cut, len(training)), Told()
+    done = [run for run in wanted if results.has(run)]
+    assert done
+    sweep(wanted, training, testing, results, told)
+    assert len(told.calls) == len(wanted) - len(done)
+    assert cut.read_text().startswith(kept)
+    assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
+
+    sweep(wanted, training, testing, Results(cut, len(training)), Told())  # nothing is left to do
+    assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
+
+
+def test_a_longer_run_serves_for_a_shorter_one_and_takes_its_place(
+    training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs.csv"
+    setting = SMALL[0]
+    for epochs in (1, 3, 2):
+        sweep([Run(setting, epochs, 0)], training, testing, Results(path, len(training)), Told())
+    results = Results(path, len(training))
+    assert len(path.read_text().splitlines()) == 1 + 1 + 3
+    assert results.of(setting, 3).shape == (1, 3)
+    assert results.of(setting, 2).tolist() == [results.of(setting, 3)[0, :2].tolist()]
+    assert results.of(setting, 4).shape == (0, 4)
+
+
+def test_results_of_other_data_are_left_aside(training: Examples, testing: Examples, tmp_path: Path) -> None:
+    path, run = tmp_path / "runs.csv", Run(SMALL[0], 1, 0)
+    sweep([run], training, testing, Results(path, len(training)), Told())
+    assert Results(path, len(training)).has(run)
+    assert not Results(path, len(training) + 1).has(run)
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("a letter\n", "no results of experiments"),
+        (",".join(Results.HEADER) + "\n400,5,0.1,0.0,book,0,1\n", "line 2: this is not a result; remove the line"),
+        (",".join(Results.HEADER) + "\n400,five,0.1,0.0,book,0,1,0.5\n", "line 2"),
+    ],
+)
+def test_another_file_is_refused_and_not_touched(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=reason):
+        Results(path, 400)
+    assert path.read_text() == text
+
+
+def test_a_setting_is_said_in_words() -> None:
+    assert str(Setting(100, 0.1)) == "100 hidden nodes, learning rate 0.1"
+    assert str(Setting(5, 0.01, 10, "gradient")) == (
+        "5 hidden nodes, learning rate 0.01, rotated by ±10°, rule gradient"
+    )
+    assert np.isclose(Run(Setting(100, 0.1, 10), 2, 0).cost(), 6 * 120)

@@ -1,0 +1,137 @@
+"""What belongs to each student of a Pi, and what a Pi's notebook servers lack."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers
+
+UNITS = "/etc/systemd/system"
+HASH = "/etc/jupyter/password"
+ONE = classroom_students(["student"], "pi01.local", "pi01.local", 8888, False, "dist/passwords")
+TWO = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 8888, False, "dist/passwords")
+FILES_OF_ONE = [f"{UNITS}/jupyter.service", HASH]
+FILES_OF_TWO = [
+    f"{UNITS}/jupyter@.service",
+    f"{UNITS}/jupyter-8888@student.socket",
+    f"{UNITS}/jupyter-8889@ada.socket",
+    f"{HASH}-student",
+    f"{HASH}-ada",
+]
+# What else is found by these patterns.
+OTHERS = [
+    "/opt/mynn/venv/installed-1",
+    "/opt/mynn/venv/bin/jupyter",
+    "/etc/jupyter/jupyter_server_config.py",
+    f"{UNITS}/multi-user.target.wants/jupyter.service",
+    f"{UNITS}/sockets.target.wants/jupyter-8888@student.socket",
+    f"{UNITS}/jupyter.service.d",
+]
+
+
+def running(name: str, state: str = "now") -> list[str]:
+    """Return the paths that a running server makes in /run."""
+    return [f"/run/{name}", f"/run/{name}/state-{state}"]
+
+
+def test_an_only_student_has_the_server_of_the_pi() -> None:
+    assert [
+        {
+            "name": "student",
+            "folder": "/home/student/notebooks",
+            "port": 8888,
+            "url": "http://pi01.local:8888",
+            "unit": "jupyter.service",
+            "unit_file": f"{UNITS}/jupyter.service",
+            "socket": "",
+            "socket_file": "",
+            "hash_file": HASH,
+            "password_file": "dist/passwords/pi01.local",
+            "stale_password_file": "dist/passwords/pi01.local-student",
+            "salt_file": "dist/passwords/.salt-pi01.local",
+        }
+    ] == ONE
+
+
+def test_each_of_several_has_a_port_a_server_and_a_password() -> None:
+    assert TWO[1] == {
+        "name": "ada",
+        "folder": "/home/ada/notebooks",
+        "port": 8889,
+        "url": "http://pi01.local:8889",
+        "unit": "jupyter@ada.service",
+        "unit_file": f"{UNITS}/jupyter@.service",
+        "socket": "jupyter-8889@ada.socket",
+        "socket_file": f"{UNITS}/jupyter-8889@ada.socket",
+        "hash_file": f"{HASH}-ada",
+        "password_file": "dist/passwords/pi01.local-ada",
+        "stale_password_file": "dist/passwords/pi01.local",
+        "salt_file": "dist/passwords/.salt-pi01.local-ada",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "https", "url"),
+    [
+        ("pi01.local", True, "https://pi01.local:9000"),
+        ("192.168.1.52", False, "http://192.168.1.52:9000"),
+        ("fe80::1", True, "https://[fe80::1]:9000"),
+    ],
+)
+def test_a_url_is_a_url_for_any_address(address: str, https: bool, url: str) -> None:
+    [student] = classroom_students(["student"], "pi01", address, "9000", https, "")
+    assert student["url"] == url
+
+
+@pytest.mark.parametrize(("students", "files"), [(ONE, FILES_OF_ONE), (TWO, FILES_OF_TWO)])
+def test_what_is_needed_is_not_surplus(students: list[dict[str, str]], files: list[str]) -> None:
+    nothing: dict[str, list[str]] = {"surplus": [], "unneeded": [], "current": [], "outdated": []}
+    assert notebook_servers([*files, *OTHERS], students, "now") == nothing
+    assert notebook_servers([], students, "now") == nothing
+
+
+def test_from_one_student_to_several() -> None:
+    found = notebook_servers([*FILES_OF_ONE, *OTHERS, *running("jupyter")], TWO, "now")
+    assert found["surplus"] == sorted(FILES_OF_ONE)
+    assert found["unneeded"] == ["jupyter.service"]
+    assert found["current"] == found["outdated"] == []
+
+
+def test_from_several_students_to_one() -> None:
+    """Also when a run was cut off: what still runs is stopped although its files are gone."""
+    found = notebook_servers([*FILES_OF_TWO, *OTHERS, *running("jupyter-ada")], ONE, "now")
+    assert found["surplus"] == sorted(FILES_OF_TWO)
+    assert found["unneeded"] == ["jupyter-8888@student.socket", "jupyter-8889@ada.socket", "jupyter@ada.service"]
+    assert found["current"] == found["outdated"] == []
+    assert notebook_servers(running("jupyter-ada"), ONE, "now")["unneeded"] == ["jupyter@ada.service"]
+
+
+def test_a_student_who_is_no_longer_listed_loses_the_server_only() -> None:
+    bens = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
+    found = notebook_servers([*FILES_OF_TWO, *bens, *running("jupyter-ben"), *running("jupyter-ada")], TWO, "now")
+    assert found["surplus"] == sorted(bens)
+    assert found["unneeded"] == ["jupyter-8890@ben.socket", "jupyter@ben.service"]
+    assert found["current"] == ["jupyter@ada.service"]
+
+
+def test_another_port_is_another_socket() -> None:
+    moved = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
+    assert notebook_servers(FILES_OF_TWO, moved, "now")["unneeded"] == [
+        "jupyter-8888@student.socket",
+        "jupyter-8889@ada.socket",
+    ]
+
+
+def test_what_an_earlier_version_made_goes() -> None:
+    old = [f"{UNITS}/jupyter-door-8888@student.socket", f"{UNITS}/jupyter-door@.socket", "/etc/jupyter/certificate.pem"]
+    found = notebook_servers([*FILES_OF_TWO, *old], TWO, "now")
+    assert found["surplus"] == sorted(old)
+    assert found["unneeded"] == ["jupyter-door-8888@student.socket"]
+
+
+def test_a_server_with_other_settings_is_outdated() -> None:
+    found = notebook_servers([*running("jupyter-ada", "then"), *running("jupyter-student")], TWO, "now")
+    assert (found["current"], found["outdated"]) == (["jupyter@student.service"], ["jupyter@ada.service"])
+    assert notebook_servers(running("jupyter"), ONE, "now")["current"] == ["jupyter.service"]
+    assert notebook_servers(running("jupyter"), ONE, "then")["outdated"] == ["jupyter.service"]
+    assert notebook_servers(["/run/jupyter"], ONE, "now")["outdated"] == ["jupyter.service"]
