@@ -65,8 +65,8 @@ options:
       - V(list) the files (given C(largest), the size in bytes beyond which files are not read, and C(limit), that of
         all files together); V(read) chunks of some (given C(wanted), for each a name, where it begins and its length);
         V(plan) where C(files), by name each file's sum and size, would go; V(write) C(chunks) of some, which take their
-        place once all of one is there; V(reset) the home, with C(files), by name the sums of those that may be given up,
-        or null for all.
+        place once all of one is there; V(reset) the home, with C(files), by name the sums of those that may be given
+        up, or null for all.
       - For V(plan) and V(write), C(over_lessons) says whether a file takes the place of a lesson of the same name that
         the student did not touch.
     type: str
@@ -106,7 +106,7 @@ def look_at(path: Path, largest: int) -> list[Any] | str:
 
 
 def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
-    """Return by quoted name `files`, each as `look_at` tells, and why those `left` cannot be had. Lessons are in neither.
+    """Return by quoted name `files`, each as `look_at` tells, and why some are `left`. Lessons are in neither.
 
     The smallest come first, so that a few large files are beyond the limit, and not all that come after them. It runs
     as the student, and so does all below.

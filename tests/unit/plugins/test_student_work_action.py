@@ -47,7 +47,7 @@ class Room:
             self.between(verb)
             return chunks.unpack(chunks.pack(self.pi.do(verb, dry=dry, **chunks.unpack(chunks.pack(given)))))
 
-        task.ask = ask  # type: ignore[method-assign]
+        task.ask = ask
         done: dict[str, Any] = getattr(task, verb)()
         return done
 
