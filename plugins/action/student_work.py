@@ -292,9 +292,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return what the task returns."""
         would = "would be " if self.dry else ""
         size = sum(came.sent.values())
-        said = (
-            f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now ({size / 1e6:.2f} MB)."
-        )
+        said = f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now"
+        said += f" ({size / 1e6:.2f} MB)."
         if came.left:
             names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
             said += f" Not collected: {names}. Repair that on the Pi, or set student_work_largest_mb or"
@@ -416,7 +415,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if done["lost"]:
                 self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
             changes += changes_of(done["changes"])
-        said = "would be as at first" if self.dry else "is as at first"
+        said = "would be at its baseline" if self.dry else "is at its baseline"
         if lost:
             said += f"; given up for good: {some(sorted(lost))}"
         return {"changed": bool(changes), "msg": f"{said}.", "diff": diff_of(changes)}

@@ -106,10 +106,10 @@ def look_at(path: Path, largest: int) -> list[Any] | str:
 
 
 def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
-    """Return by quoted name `files`, each as `look_at` tells, and why some are `left`. Lessons are in neither.
+    """Return by quoted name `files`, each as `look_at` tells, and why those `left` cannot be had.
 
-    The smallest come first, so that a few large files are beyond the limit, and not all that come after them. It runs
-    as the student, and so does all below.
+    Untouched lessons are in neither. The smallest come first, so that a few large files are beyond the limit, and not
+    all that come after them. It runs as the student, and so does all below.
     """
     files: dict[str, Any] = {}
     sizes, left = look_around(home, largest)

@@ -95,7 +95,7 @@ def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(baseline: Baseline) 
         "system : Set the host name",
         "python : Install Jupyter",
         "mnist : Unpack MNIST",
-        "jupyter : Make it a",
+        "jupyter : Write the server's unit",
     ):
         assert any(task.startswith(said) for task in would), said
     assert "+    path: /home/student" in look.stdout or "+/home/student/notebooks" in look.stdout

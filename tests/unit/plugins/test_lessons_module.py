@@ -453,7 +453,7 @@ def test_each_of_several_students_is_given_what_he_has_not_had(room: Classroom) 
     store.write_text(json.dumps(remembered))
     other.mkdir()
     os.chown(other, STUDENT.pw_uid, STUDENT.pw_gid)
-    memory = lessons.Memory.read(store)
+    memory = lessons.Memory.read(room.pristine)
     lessons.as_student(STUDENT, lambda: lessons.hand_out(other, V2, memory, memory.given["another"], False))
     room.run(V2)
     assert files(other) == V2
