@@ -88,7 +88,9 @@ def pytest(*arguments: str) -> list[str]:
 
 
 LINT = Stage("lint", "Lint", ["make", "--no-print-directory", "lint"])
-UNIT = Stage("unit", "Unit tests", pytest("tests/unit", "--numprocesses=auto"))
+UNITS = pytest("tests/unit", "--numprocesses=auto", "--dist=worksteal")
+QUICK_UNIT = Stage("unit", "Unit tests, but for the slow ones", [*UNITS, "-m", "not long and not slow"])
+UNIT = Stage("unit", "Unit tests", UNITS)
 PI = Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick"))
 FLEET = Stage(
     "fleet",
@@ -100,7 +102,7 @@ OTHERS = Stage(
     "others", "Debian 12, Raspberry Pi OS, and the virtual Pis themselves", pytest(*OWN, "-m", "not long"), beside=True
 )
 # By tier, the stages; those of one lane run one after the other.
-TIERS = {"quick": [[LINT, UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}
+TIERS = {"quick": [[LINT, QUICK_UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}
 
 
 def run(stages: Sequence[Stage]) -> None:

@@ -198,6 +198,7 @@ def pis(tmp_path: Path) -> Pis:
     return Pis(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_role_tells_does_and_rests(pis: Pis) -> None:
     changes, printed = pis.run("--check", "--diff")
     assert changes == 3
@@ -225,6 +226,7 @@ def damage_shipped(pis: Pis) -> None:
     overwrite(pis.role / "files" / f"{IMAGES}.xz")
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_named_and_the_next_mirror_is_used(pis: Pis, tmp_path: Path) -> None:
     damage_shipped(pis)
     good = put_mirror(ARCHIVES, tmp_path / "good")
@@ -233,6 +235,7 @@ def test_a_damaged_copy_is_named_and_the_next_mirror_is_used(pis: Pis, tmp_path:
     assert pis.are_whole()
 
 
+@pytest.mark.slow
 def test_a_school_s_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
     damage_shipped(pis)
     pis.environment["MNIST_MIRRORS"] = f"{tmp_path}/none " + put_mirror(ARCHIVES, tmp_path / "school")
@@ -242,6 +245,7 @@ def test_a_school_s_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
     assert pis.are_whole()
 
 
+@pytest.mark.slow
 def test_without_any_good_mirror_all_are_named(pis: Pis) -> None:
     damage_shipped(pis)
     code, printed = pis.attempt()
@@ -252,6 +256,7 @@ def test_without_any_good_mirror_all_are_named(pis: Pis) -> None:
     assert "git checkout roles/mnist/files" in printed
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_one_sentence(pis: Pis, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, printed = pis.attempt("-e", f"mnist_cache={tmp_path}/file/mnist")
@@ -260,6 +265,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(pis: Pis, tmp_path: Path
     assert "Traceback" not in printed
 
 
+@pytest.mark.slow
 def test_a_role_killed_at_any_moment_is_completed_by_the_next_run(pis: Pis) -> None:
     for seconds in (0.6, 0.9, 1.2, 1.5):
         run = subprocess.Popen(pis.command, env=pis.environment, stdout=subprocess.DEVNULL, start_new_session=True)

@@ -270,6 +270,7 @@ def wanted_at_boot(card: Card) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_step_is_made_good_at_the_next_boot(tmp_path: Path) -> None:
     steps = 0
     while True:
@@ -284,6 +285,7 @@ def test_a_power_cut_at_any_step_is_made_good_at_the_next_boot(tmp_path: Path) -
     assert steps > 20
 
 
+@pytest.mark.slow
 @as_root
 def test_a_power_cut_while_settings_are_applied_is_made_good(tmp_path: Path) -> None:
     before, steps = Card(tmp_path / "before"), 0

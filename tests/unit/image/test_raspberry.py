@@ -74,6 +74,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "stage/root"
 
 
+@pytest.mark.slow
 def test_nothing_of_the_vendors_first_boot_is_left(unpacked: Path) -> None:
     def state(name: str) -> str:
         asked = ["systemctl", f"--root={unpacked}", "is-enabled", name]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:

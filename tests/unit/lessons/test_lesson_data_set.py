@@ -9,6 +9,8 @@ from mynn import read_csv
 from mynn.mnist import Examples
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:

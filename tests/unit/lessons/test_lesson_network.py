@@ -8,6 +8,8 @@ import pytest
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 from tests.unit.mynn.test_network import book_step, squash
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:

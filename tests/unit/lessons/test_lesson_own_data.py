@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.lessons.lesson_run import LESSONS, MEMORY_MIB, Run
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["ballpoint_4", "marker_5", "printed_2", "gaps_3", "wobbly_6", "noisy_6"]
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 from tests.unit.mynn.test_network import squash
 
+pytestmark = pytest.mark.slow
+
 # Rule, learning rate, mean accuracy, how far from it three seeds' mean may be.
 BANDS = [
     ("book", 0.02, 0.822, 0.02),

@@ -115,6 +115,7 @@ def test_the_ladder_has_each_of_the_blogs_figures() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_overnight_recipe_is_scored_at_its_end(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +141,7 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--data", str(mnist), "--out", str(tmp_path)]
     process = subprocess.Popen(

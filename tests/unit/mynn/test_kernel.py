@@ -31,7 +31,7 @@ def differences(network: NeuralNetwork, other: NeuralNetwork) -> Iterator[float]
 
 
 @pytest.mark.parametrize("rule, rate", [("book", 0.1), ("gradient", 0.1), ("cross-entropy", 0.02)])
-@pytest.mark.parametrize("hidden_nodes", [50, 100, 200])
+@pytest.mark.parametrize("hidden_nodes", [50, *(pytest.param(nodes, marks=pytest.mark.slow) for nodes in (100, 200))])
 def test_after_a_full_epoch_the_weights_are_the_same(
     training: Examples, testing: Examples, hidden_nodes: int, rule: str, rate: float
 ) -> None:

@@ -156,6 +156,7 @@ def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path) -> None:
     assert 100 < sum(verdicts) < 400
 
 
+@pytest.mark.slow
 def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path) -> None:
     """Less than 60 MiB above Python and numpy, at the peak, the network's code included; then from the .npy."""
     program = """if True:

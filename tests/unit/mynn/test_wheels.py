@@ -92,6 +92,7 @@ def info(wheel: str, to: Path) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.slow
 def test_the_wheel_for_this_machine_has_a_kernel_that_works(project: Project, tmp_path: Path) -> None:
     compiler_for(HERE)
     said = project.wheels(HERE)

@@ -521,6 +521,7 @@ def act(room: Classroom, chance: random.Random, number: int) -> None:
         path.rename(room.folder / f"folder {number}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forgetful", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, room: Classroom) -> None:
@@ -547,6 +548,7 @@ def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, roo
             ours[name].add(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["linear", "mitogen_linear"])
 def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_path: Path) -> None:
     source = tmp_path / "source"
@@ -591,6 +593,7 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     assert "changed=0 " in play("--check", "--diff")
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_is_completed_by_the_next(room: Classroom) -> None:
     room.settle(V1)
     room.write("part3.ipynb", b"mine")

@@ -26,6 +26,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["classroom", "linear"])
 def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: str) -> None:
     """It is interrupted when the tests, which know the password by then, wait for a Pi that does not answer."""
