@@ -141,7 +141,8 @@ def server(
 ) -> Iterator[Server]:
     """Run a server: at a port of its own, or where several students are, at a socket that is handed on."""
     port = listening.getsockname()[1] if listening else free_port()
-    values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate), **settings}
+    values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
+    values |= {"manual_archive": "/nowhere/manual.zip"} | settings
     values["__jupyter_several"] = listening is not None
     unit = rendered("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
