@@ -14,11 +14,11 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.mynn.pi.plugins.modules import mnist_files
 from tests.provisioned.test_python import SCIENCE
 from tests.support.classroom import ROOT
 from tests.support.image import Image, faults
 from tests.support.image_build import ImageBuild
-from tests.support.programs import load
 from tests.virtual.mounts import mounts_below
 
 MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
@@ -99,7 +99,6 @@ def test_what_the_image_leaves_out_nothing_imports(image_build: ImageBuild) -> N
 def test_the_role_mnist_takes_its_files_for_whole(image_build: ImageBuild) -> None:
     """And so pushes none to a Pi whose card was made from the image."""
     known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
-    mnist_files = load(ROOT / "roles/mnist/library/mnist_files.py")
     assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 

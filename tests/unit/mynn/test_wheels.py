@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_mnist_fetch import FETCH, load
+from tests.support.programs import ROOT, load
 
-ROOT = FETCH.parents[3]
 BUILD = ROOT / "roles/mynn/files/build.py"
 build = load(BUILD)
 MACHINES: Mapping[str, str] = build.MACHINES

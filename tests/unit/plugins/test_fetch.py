@@ -15,8 +15,8 @@ import download
 import pytest
 from mirrors import mirror, source_lines
 
+from tests.support.programs import load
 from tests.unit.plugins.test_untrusted import FACTS, PLATFORMS
-from tests.unit.test_mnist_fetch import load
 
 PROJECT = Path(__file__).resolve().parents[3]
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]

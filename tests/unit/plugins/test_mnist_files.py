@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ansible_collections.mynn.pi.plugins.modules import mnist_fetch, mnist_files
 from mynn import Examples, mnist, read_csv
-from tests.unit.test_mnist_fetch import ARCHIVES, FETCH, FILES, IDX, IMAGES, ON_A_PI, load, mnist_fetch
-from tests.unit.test_mnist_fetch import put as put_mirror
-
-mnist_files = load(FETCH.with_name("mnist_files.py"))
-ROLES = FETCH.parents[2]
+from tests.unit.plugins.test_mnist_fetch import ARCHIVES, FILES, IDX, IMAGES, ON_A_PI, ROLE
+from tests.unit.plugins.test_mnist_fetch import put as put_mirror
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +156,7 @@ class Pis:
         self.data = [folder / name / "srv" / "mynn" / "mnist" for name in ("pi-01", "pi-02")]
         self.cache = folder / "cache"
         self.role = folder / "some roles" / "mnist"
-        shutil.copytree(ROLES / "mnist", self.role, ignore=shutil.ignore_patterns("files"))
+        shutil.copytree(ROLE, self.role, ignore=shutil.ignore_patterns("files"))
         put_mirror(ARCHIVES, self.role / "files")
         (folder / "sitecustomize.py").write_text(NO_NETWORK)
         (folder / "play.yml").write_text(PLAY)

@@ -7,12 +7,13 @@ import hashlib
 import os
 import stat
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 
 DOCUMENTATION = r"""
 module: mnist_files
@@ -106,20 +107,15 @@ def put(source: IO[bytes], place: Path, sha256: str) -> None:
     """Write one file beside its place; it takes the place once its sum is right and it is on the card."""
     if place.is_dir() and not place.is_symlink():
         raise UnpackError(f"{place} is a folder: move it away")
-    # A name of its own: what a killed run started may still be at work on the Pi.
-    descriptor, new = tempfile.mkstemp(".new", f".{place.name}.", place.parent)
     digest = hashlib.sha256()
-    with os.fdopen(descriptor, "wb") as file:
+    with replacing(place) as file:  # by a name of its own: what a killed run started may still be at work on the Pi
         while block := source.read(BLOCK):
             digest.update(block)
             file.write(block)
+        if digest.hexdigest() != sha256:
+            raise UnpackError(f"{place.name} in the archive has SHA256 {digest.hexdigest()}, expected {sha256}")
         file.flush()
-        os.fchmod(descriptor, 0o644)
-        os.fsync(descriptor)
-    if digest.hexdigest() != sha256:
-        raise UnpackError(f"{place.name} in the archive has SHA256 {digest.hexdigest()}, expected {sha256}")
-    os.utime(new, (UNPACKED, UNPACKED))
-    Path(new).replace(place)
+        os.utime(file.fileno(), (UNPACKED, UNPACKED))
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import importlib.util
 import lzma
 import random
 import re
@@ -22,21 +21,10 @@ from typing import Any
 import pytest
 import yaml
 
-FETCH = Path(__file__).resolve().parents[2] / "roles/mnist/library/mnist_fetch.py"
+from ansible_collections.mynn.pi.plugins.modules import mnist_fetch
+from tests.support.programs import ROOT
 
-
-def load(path: Path) -> Any:
-    """Import a module of a role, as Ansible's own modules are: by its path."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mnist_fetch = load(FETCH)
+ROLE = ROOT / "roles/mnist"
 
 
 def make_mnist() -> dict[str, bytes]:
@@ -281,15 +269,16 @@ def test_a_damaged_archive_is_made_anew(damage: Callable[[bytes], bytes], archiv
 
 
 RUN = """
-import sys; sys.path.insert(0, {library!r})
-from pathlib import Path; import mnist_fetch
+import sys; sys.path.insert(0, {collections!r})
+from pathlib import Path
+from ansible_collections.mynn.pi.plugins.modules import mnist_fetch
 mnist_fetch.ensure_archive(Path({archive!r}), [{mirror!r}], {idx!r}, {files!r})
 """
 
 
 def start_run(archive: Path, mirror: Mirror) -> "subprocess.Popen[bytes]":
     """Start another process that makes the archive."""
-    values = {"library": str(FETCH.parent), "archive": str(archive), "idx": IDX, "files": FILES}
+    values = {"collections": str(ROOT / "collections"), "archive": str(archive), "idx": IDX, "files": FILES}
     return subprocess.Popen([sys.executable, "-c", RUN.format(mirror=mirror.address, **values)])
 
 
@@ -308,14 +297,14 @@ def test_a_killed_run_is_completed_by_the_next(archive: Path, serve: Callable[..
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    archive.with_name("mnist.tar.gz.new").write_bytes(b"half an archive")
+    archive.with_name(".mnist.tar.gz.x1y2.new").write_bytes(b"half an archive")
     mirror.pause = 0
     assert make(archive, mirror.address) == []
 
 
 def test_the_shipped_files_become_the_real_mnist() -> None:
-    known = yaml.safe_load((FETCH.parents[1] / "vars/main.yml").read_text(encoding="utf-8"))
-    idx, complaints = mnist_fetch.fetch_all([str(FETCH.parents[1] / "files")], known["__mnist_idx"])
+    known = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
+    idx, complaints = mnist_fetch.fetch_all([str(ROLE / "files")], known["__mnist_idx"])
     assert complaints == []
     for name, content in mnist_fetch.made_from(idx):
         assert known["__mnist_files"].pop(name) == {
