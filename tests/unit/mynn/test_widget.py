@@ -87,7 +87,7 @@ def test_an_empty_pad_says_what_to_do(network: NeuralNetwork) -> None:
 def test_paper_without_a_digit_is_said_to_be_so(network: NeuralNetwork) -> None:
     pad = Pad(network)
     pad.drawing = bytes([255]) * SIDE**2
-    assert "there is no digit" in pad.says
+    assert "no digit can be seen" in pad.says
     assert pad.outputs == []
 
 
