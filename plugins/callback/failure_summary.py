@@ -75,7 +75,7 @@ NO_CONNECTION = (
     (r"", "It was lost on the way: its power or its Wi-Fi went.", f"Look after both. {AGAIN}"),
 )
 # What this computer says of a Pi is shown as it is; other tasks may say what a Pi wants to be read.
-OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "work"])
+OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "student_work"])
 OF_OURS = (
     # First, for the names in it are students', who may name a file after anything below.
     (r"^.* Not (collected|sent): (.+)\. ([^.]+ again\.)$", r"Not \1: \2.", r"\3"),

@@ -7,7 +7,7 @@ Starts apt-cacher-ng as an ordinary program of whoever runs the playbook. It lis
 it through its SSH connection (playbooks/group_vars/pis.yml), and so nothing is opened on the school's network. It ends
 when the last playbook that asked for it has ended, however that ended.
 
-Pis ask it, and so may programs of children there: it hands on requests to the named mirrors (HOST or HOST:PORT) and to
+Pis ask it, and so may students' programs there: it hands on requests to the named mirrors (HOST or HOST:PORT) and to
 those that this computer's own apt uses, and to nothing else.
 
 Prints JSON: `mirrors`, which these are; `state`, one of `online`, `offline` (no mirror answers, or none is to be asked:

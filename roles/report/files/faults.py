@@ -68,7 +68,7 @@ def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
         if found["damaged"]:
             yield Fault(
                 f"Cannot be opened{whose}: {', '.join(found['damaged'])}.",
-                "Rename it in the browser (it is the child's, so no run touches it); then `make site` brings it anew.",
+                "Rename it in the browser (it is the student's, so no run touches it); then `make site` adds it again.",
             )
     if lessons and state["pristine"] != lessons:
         differing = {name for name, _ in state["pristine"].items() ^ lessons.items()}
@@ -76,7 +76,7 @@ def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
 
 
 def _card(card: dict[str, Any]) -> Iterator[Fault]:
-    replace = "Save the children's work soon, and flash another card."
+    replace = "Save the students' work soon, and flash another card."
     if card.get("read_only"):
         yield Fault("Its card can only be read: nothing is saved.", "Switch it off and on; if it stays, another card.")
     if card["free"] < ROOM:

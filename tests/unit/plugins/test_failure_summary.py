@@ -2,11 +2,13 @@
 
 import re
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.callback import failure_summary
 from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE, CallbackModule, explain, table
 
 KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
@@ -187,3 +189,9 @@ def test_who_is_not_finished_is_not_called_ready() -> None:
     said = callback.end(["pi-01"], ["pi-01"], {"pi-01": "no mirror"})
     assert NOT_UP_TO_DATE not in said
     assert said.endswith("Not finished: pi-01. Finished: 0 of 1.")
+
+
+def test_what_this_computer_says_is_said_by_a_plugin_of_ours() -> None:
+    names = {name for name in failure_summary.OURS if not name.endswith(("assert", "fail"))}
+    assert names == {"pi_facts", "student_work"}
+    assert all((Path(failure_summary.__file__).parents[1] / f"action/{name}.py").exists() for name in names)

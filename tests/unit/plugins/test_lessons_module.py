@@ -561,7 +561,7 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     given = files(source)
     (source / "pictures/make.py").write_text("stays here")
     settings = {
-        "classroom_students": [{"name": STUDENT.pw_name, "folder": str(room.folder)}],
+        "classroom_folders": {STUDENT.pw_name: str(room.folder)},
         "lessons_pristine": str(room.pristine),
         "lessons_source": str(source),
     }

@@ -63,7 +63,7 @@ def test_a_kernel_that_cannot_filter_is_noticed(tmp_path: Path, monkeypatch: pyt
     assert pi_facts.nft() is (answer == 0)
 
 
-def test_a_port_is_open_without_a_knock(tmp_path: Path) -> None:
+def test_a_port_is_open_without_a_connection(tmp_path: Path) -> None:
     """Of Linux's table, the ports where somebody listens, not those where somebody is connected."""
     table = tmp_path / "net"
     table.mkdir(parents=True)
