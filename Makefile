@@ -101,7 +101,7 @@ labels: .venv/ready  ## Draw a label with password and QR code for each Pi and s
 
 compilers:  ## Install C compilers for the Pis, which then train far faster (about 200 MB, once)
 	$(call need,Compilers for the processors of the Pis,aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc,\
-	    python3-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
 	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
 
 image: .venv/ready compiler compilers image-tools  ## Make an SD-card image for the Pi Zero: dist/ (about 15 minutes; later ones 3)
@@ -186,9 +186,8 @@ clean:  ## Delete all that was built; what is in dist/ stays
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
 
 # For the network's kernel.
-compiler: HEADERS = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 compiler:
-	$(call need,A C compiler for the kernel of the network,gcc $(HEADERS)/Python.h,gcc libc6-dev python3-dev)
+	$(call need,A C compiler for the kernel of the network,gcc /usr/include/math.h,gcc libc6-dev)
 
 card-tools:
 	$(call need,The tools that lay out and compress an SD card,bmaptool genimage mke2fs mkfs.vfat mcopy sfdisk xz,\

@@ -41,9 +41,10 @@ NOT_IN_A_HOME = {
     ".python_history",
     ".ssh",
 }
-# and anywhere in it, these, and files that are just being written (Jupyter's, ours).
+# and anywhere in it, these, files that are just being written (Jupyter's, ours), and what mynn makes again of a CSV.
 NOWHERE = {".ipynb_checkpoints", "__pycache__"}
 HALF_WRITTEN = (".~", ".mynn-lesson-")
+MADE_AGAIN = ".csv.npy"
 
 
 class File(NamedTuple):
@@ -93,6 +94,7 @@ def is_work(name: str) -> bool:
         parts[0] not in NOT_IN_A_HOME
         and NOWHERE.isdisjoint(parts)
         and not any(part.startswith(HALF_WRITTEN) for part in parts)
+        and not parts[-1].endswith(MADE_AGAIN)
     )
 
 

@@ -147,7 +147,13 @@ def test_what_is_beside_the_folder_and_hidden_is_work_too(pi: Pi) -> None:
 
 
 def test_what_programs_keep_for_themselves_is_no_work(pi: Pi) -> None:
-    for name in (".ipynb_checkpoints/x.ipynb", "a/__pycache__/b.pyc", ".~saved.ipynb", f"{student_work.OURS}x.new"):
+    for name in (
+        ".ipynb_checkpoints/x.ipynb",
+        "a/__pycache__/b.pyc",
+        ".~saved.ipynb",
+        f"{student_work.OURS}x.new",
+        "my.csv.npy",
+    ):
         pi.write(name, b"no work")
     for name in ("cache", "config", "ipython", "jupyter", "local", "ssh"):
         pi.write(f"../.{name}/inner", b"no work")
