@@ -19,7 +19,7 @@ MOST_SECONDS = 60
 # What the end of a run says of each trouble.
 SAID = {
     "gone": f"The mirror 127.0.0.1:{PORT} does not have its lists of packages (404).",
-    "misfit": f"The mirror 127.0.0.1:{PORT} is just being renewed",
+    "misfit": f"The mirror 127.0.0.1:{PORT} is being updated",
     "silent": f"The mirror 127.0.0.1:{PORT} does not answer.",
     "unknown": "The name of the mirror mirror.invalid is not found.",
 }
