@@ -186,9 +186,9 @@ def main() -> None:
         sys.exit(f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network.")
     if not found:
         sys.exit(
-            "No Pi answered. Check that they have been on for two minutes, and are on the same network as this computer."
-            " Some school networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses. To search"
-            " for names other than pi01 to pi40: make find NAMES='lab[1:20]'."
+            "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some"
+            " school networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses. To search for"
+            " names other than pi01 to pi40: make find NAMES='lab[1:20]'."
         )
     known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
     print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))

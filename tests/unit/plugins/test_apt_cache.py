@@ -115,7 +115,7 @@ def test_two_folders_do_not_mix(tmp_path: Path, port: int) -> None:
     second = Playbook(tmp_path / "apt", port)
     first.end()
     second.end()
-    assert second.said["why"] == f"another folder than {tmp_path / 'apt'} is served at port {port}"
+    assert second.said["why"] == f"port {port} serves another folder than {tmp_path / 'apt'}"
 
 
 def test_another_version_that_uses_the_folder_is_said(tmp_path: Path, port: int) -> None:

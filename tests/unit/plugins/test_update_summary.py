@@ -83,5 +83,5 @@ def test_one_that_cannot_be_read_takes_no_others_line(change: dict[str, Any]) ->
     callback.expected = ["pi-01", "pi-02"]
     stats = {"pi-01": {"update": UPDATE | change}, "pi-02": {"update": UPDATE | {"kept": [5, "/etc/\x1b.dpkg-dist"]}}}
     callback.v2_playbook_on_stats(SimpleNamespace(custom=stats, processed=stats))
-    assert said[1] == "pi-01: finished, but what it says of that cannot be read"
+    assert said[1] == "pi-01: finished, but its summary cannot be read"
     assert "kept because they were edited: 5, /etc/\\x1b (" in said[2]
