@@ -59,7 +59,7 @@ def test_a_pi_that_lacks_nothing_is_finished(pi: Classroom, kind: str) -> None:
     run = PlaybookRun(pi.command("site"), ROOT, dict(os.environ))
     assert run.wait() == 0
     began = run.when(r"TASK \[system : Refresh apt's lists\]")
-    assert run.when(r"TASK \[system : Write down why") - began < MOST_SECONDS
+    assert run.when(r"TASK \[system : Record why") - began < MOST_SECONDS
     assert SAID[kind] in summary(run.output, NOT_UP_TO_DATE)
     assert "NOT FINISHED" not in run.output
     assert recap(run.output)["pi-01"].failed == 0

@@ -94,7 +94,7 @@ def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(baseline: Baseline) 
     for said in (
         "system : Set the host name",
         "python : Install Jupyter",
-        "mnist : Unpack MNIST",
+        "mnist : Unpack and check MNIST",
         "jupyter : Write the server's unit",
     ):
         assert any(task.startswith(said) for task in would), said
