@@ -52,7 +52,8 @@ def comment(archive: Path) -> bytes:
 
 def build(project: Path, pages: Path) -> None:
     """Let Sphinx write the pages into a folder. SystemExit: it failed."""
-    command = [sys.executable, *f"-m sphinx -q -b html -d {pages}.trees {project}/docs {pages}".split()]
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html"]
+    command = [*sphinx, "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]  # paths may have spaces
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"build.py: Sphinx could not build the manual: {done.stderr.strip()[-2000:]}")
