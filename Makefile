@@ -136,7 +136,7 @@ mnist: .venv/ready
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Also run the tests with many Pis and of the image (an hour)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
 	python -m tests.stages all
 
 test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)
