@@ -3,9 +3,8 @@
 
     find.py [--names 'pi[01:40]'] [--seconds 5] [--inventory inventory.ini]
 
-It asks by multicast DNS (what `ping pi01.local` uses too), in the network that this computer is in. A Pi that is a
-notebook server already says so. A fresh one says nothing of its own accord, but answers to its name: the usual names
-are asked for, and those of `--names`.
+It uses multicast DNS (as `ping pi01.local` does), on this computer's network. A Pi that is already a notebook server
+announces itself. A fresh one only answers to its name: the usual names are tried, and those of `--names`.
 """
 
 from __future__ import annotations
@@ -38,14 +37,13 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
 OURS = "_mynn-pi._tcp.local."
 # What other Pis may announce; printers and televisions do not.
 SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
-# What Raspberry Pi Imager proposes, and what avahi makes of that where the name is taken; our manual's.
+# Imager's default, what avahi makes of it if the name is taken, and the names in our manual.
 USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
-# Anybody in the network may answer, with any bytes for a name, and a line of an inventory holds settings that run
-# programs. So a name is a host name, and none that Ansible takes for this computer, for a group or for an address.
+# Anybody on the network may answer, with any bytes for a name, and settings in an inventory can run programs. So only
+# host names are accepted, and none that Ansible takes for this computer, a group or an address.
 HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}", re.ASCII)
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
-# Answers that are looked at: a class is thirty Pis, and somebody may send thousands.
-MOST = 500
+MOST = 500  # answers; somebody may send thousands
 
 
 @dataclass
@@ -63,24 +61,24 @@ def hosts_in(inventory: str) -> list[str]:
 
 
 def expand(name: str) -> list[str]:
-    """Return the names that a range such as `pi[01:30].local` stands for, or the one name, without `.local`."""
+    """Return the names of a range such as `pi[01:30].local`, or the one name, without `.local`."""
     names = expand_hostname_range(name) if detect_range(name) else [name]
     return [str(name).removesuffix(".local") for name in names]
 
 
 def is_host_name(name: str) -> bool:
-    """Tell whether a name may become a Pi's in an inventory."""
+    """Return whether a name may be a Pi's in an inventory."""
     return bool(HOST_NAME.fullmatch(name)) and name.lower() not in NOT_A_PI
 
 
 def is_reachable(address: str) -> bool:
-    """Tell whether an address may be a Pi's: not this computer's own, nor one that is nobody's or everybody's."""
+    """Return whether an address may be a Pi's: not loopback, multicast, reserved or unspecified."""
     ip = ipaddress.ip_address(address)
     return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
 
 
 def service_info(service: str, name: str) -> AsyncServiceInfo | None:
-    """Return what can be asked about an announced service, or nothing where its name is none."""
+    """Return the query for an announced service, or None if its name is malformed."""
     try:
         return AsyncServiceInfo(service, name)
     except BadTypeInNameException:
@@ -88,7 +86,7 @@ def service_info(service: str, name: str) -> AsyncServiceInfo | None:
 
 
 async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
-    """Return who answers within so many seconds, by its name without `.local`."""
+    """Return the computers that answer within so many seconds, by name without `.local`."""
     found: dict[str, Found] = {}
     announced: set[tuple[str, str]] = set()
 
@@ -112,7 +110,7 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
         async def resolve_service(service: str, name: str) -> None:
             info = service_info(service, name)
             if info is None:
-                found.setdefault(name, Found())  # without an address: it is left out, and counted
+                found.setdefault(name, Found())  # without an address: counted as left out
             elif await info.async_request(network.zeroconf, 3000):
                 add(info, is_server=service == OURS)
 
@@ -127,7 +125,7 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
 
 
 def is_resolved(name: str) -> bool:
-    """Tell whether this computer itself finds an address by that name, as SSH must."""
+    """Return whether this computer can resolve the name, as SSH must."""
     try:
         socket.getaddrinfo(name, 22)
     except OSError:
@@ -136,14 +134,14 @@ def is_resolved(name: str) -> bool:
 
 
 def in_order(name: str) -> list[str | int]:
-    """Return what names are sorted by: pi2 before pi10."""
+    """Return a sort key for names: pi2 before pi10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
-    """Return the lines for an inventory. What it has already, and what need not be a Pi, is a comment.
+    """Return the lines for an inventory. Known Pis, and what may not be a Pi, become comments.
 
-    Names come from the network: those that are no host names are counted, and never shown.
+    Names come from the network: those that are not host names are counted, and never shown.
     """
     refused = [name for name, host in found.items() if not is_host_name(name) or not host.addresses]
     found = {name: host for name, host in found.items() if name not in refused}
@@ -156,41 +154,41 @@ def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
         by_address = f"ansible_host={addresses.partition(' ')[0]}"
         line = f"{name}.local" if is_resolved(f"{name}.local") else f"{name} {by_address}"
         if name in taken:
-            line, note = f"# {line}", "is there already"
+            line, note = f"# {line}", "is already in the inventory"
         elif host.is_server:
             note = "is a notebook server"
         elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
             line, note = f"{next(free)} {by_address}", f"is called {name} and gets this name"
         elif host.was_asked_for:
-            note = "is no notebook server yet"
+            note = "is not a notebook server yet"
         else:
-            line, note = f"# {line}", "is it a Pi? If so, take away the first #"
+            line, note = f"# {line}", "if it is a Pi, remove the first #"
         shown.append(f"{line}   # {addresses}: {note}")
     if refused:
-        shown.append(f"# Left out: {len(refused)} that answered without a proper host name or address.")
+        shown.append(f"# Left out: {len(refused)} without a valid host name or address.")
     return shown
 
 
 def main() -> None:
-    """Ask, and say who answered."""
+    """Print the Pis that answer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
     parser.add_argument("--seconds", type=float, default=5, help="how long to wait for answers (default: 5)")
-    parser.add_argument("--inventory", type=Path, default=Path("inventory.ini"), help="whose Pis are known already")
+    parser.add_argument(
+        "--inventory", type=Path, default=Path("inventory.ini"), help="the inventory with the known Pis"
+    )
     options = parser.parse_args()
     names = [name for word in (*USUAL, *options.names) for name in expand(word)]
-    print(f"Asking the network for {options.seconds:.0f} seconds ...", file=sys.stderr)
+    print(f"Searching the network for {options.seconds:.0f} seconds ...", file=sys.stderr)
     try:
         found = asyncio.run(ask(dict.fromkeys(names), options.seconds))
     except OSError as error:
-        sys.exit(
-            f"This computer is in no network that can be asked ({error.strerror}): connect it to the Pis' network."
-        )
+        sys.exit(f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network.")
     if not found:
         sys.exit(
-            "No Pi answered. Are they switched on, for two minutes at least, and in the same network as this computer?"
-            " Some school networks keep Wi-Fi devices apart: then ask who runs it for the Pis' addresses. Other"
-            " names than pi01 to pi40 are asked for with NAMES, such as: make find NAMES='lab[1:20]'."
+            "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some"
+            " school networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses. To search for"
+            " names other than pi01 to pi40: make find NAMES='lab[1:20]'."
         )
     known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
     print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))

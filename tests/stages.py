@@ -1,7 +1,7 @@
-"""`make test` and `make test-all`: the tests in stages, and at the end how long each took.
+"""`make test` and `make test-all`: run the tests in stages, and show how long each took.
 
-The stages run in lanes, one for each of two processors. The output of the first lane is in sight; that of a stage in
-the second, an image for one, is shown when the stage has ended.
+The stages run in lanes, one for each of two processors. The output of the first lane is shown at once, that of a stage
+in the second when the stage has ended.
 
 python -m tests.stages quick|all
 """
@@ -20,15 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build/tests"
 SLOWEST = 20
-# What makes an image and what boots it: two builds at once would be in each other's way.
+# The tests that make and boot an image, in one stage: two builds at once would get in each other's way.
 IMAGE = ["tests/classroom/test_image.py", "tests/classroom/test_board.py"]
-# What is tested on virtual Pis that no other file shares, so it can run beside the files that share some.
+# The tests with virtual Pis of their own, which can run beside those that share some.
 OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual")]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test: its name, how long it took with its fixtures (seconds), and passed, failed or skipped."""
+    """One test: its name, its time with fixtures in seconds, and passed, failed or skipped."""
 
     name: str
     seconds: float
@@ -37,10 +37,7 @@ class Case:
 
 @dataclass
 class Stage:
-    """A command that is run to its end; where it is pytest, ``cases`` are its tests afterwards.
-
-    ``beside``: it runs beside the others.
-    """
+    """A command. cases: after it has run, its tests, if it is pytest. beside: whether it runs beside other stages."""
 
     name: str
     title: str
@@ -51,14 +48,14 @@ class Stage:
     cases: list[Case] = field(default_factory=list)
 
     def run(self) -> None:
-        """Run it to its end."""
-        results = RESULTS / f"{self.name}.xml"  # pytest writes what came of each test
+        """Run the command."""
+        results = RESULTS / f"{self.name}.xml"
         results.unlink(missing_ok=True)
         is_pytest = "pytest" in self.command
         command = [*self.command, f"--junit-xml={results}"] if is_pytest else self.command
         log = results.with_suffix(".log")
         began = time.monotonic()
-        print(f"\n== {self.title}{f' (its output comes later, and is in {log})' if self.beside else ''}", flush=True)
+        print(f"\n== {self.title}{f' (its output is shown later, and is in {log})' if self.beside else ''}", flush=True)
         with log.open("w") as output:
             done = subprocess.run(
                 command,
@@ -70,7 +67,7 @@ class Stage:
             )
         self.failed, self.seconds = done.returncode != 0, time.monotonic() - began
         if self.beside:
-            print(f"\n== {self.title}: its output", log.read_text(errors="replace"), sep="\n", flush=True)
+            print(f"\n== {self.title}: output", log.read_text(errors="replace"), sep="\n", flush=True)
         if is_pytest and results.is_file():
             self.cases = [_case(element) for element in ET.parse(results).iter("testcase")]
 
@@ -83,36 +80,36 @@ def _case(element: ET.Element) -> Case:
 
 
 def pytest(*arguments: str) -> list[str]:
-    """Return the words that run pytest."""
+    """Return pytest's command."""
     return [sys.executable, "-m", "pytest", *arguments]
 
 
 LINT = Stage("lint", "Lint", ["make", "--no-print-directory", "lint"])
 UNITS = pytest("tests/unit", "--numprocesses=auto", "--dist=worksteal")
-QUICK_UNIT = Stage("unit", "Unit tests, but for the slow ones", [*UNITS, "-m", "not long and not slow"])
+QUICK_UNIT = Stage("unit", "Unit tests, without the slow ones", [*UNITS, "-m", "not long and not slow"])
 UNIT = Stage("unit", "Unit tests", UNITS)
-PI = Stage("pi", "A virtual Pi is provisioned, verified and browsed", pytest("tests/classroom", "-m", "quick"))
+PI = Stage("pi", "One virtual Pi", pytest("tests/classroom", "-m", "quick"))
 FLEET = Stage(
     "fleet",
-    "Virtual Pis, and all that can befall them",
+    "Many virtual Pis, and their faults",
     pytest("tests/classroom", "-m", "not long", *(f"--ignore={path}" for path in [*IMAGE, *OWN])),
 )
-BUILD = Stage("image", "The image of an SD card, and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
+BUILD = Stage("image", "The SD-card image and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
 OTHERS = Stage(
     "others", "Debian 12, Raspberry Pi OS, and the virtual Pis themselves", pytest(*OWN, "-m", "not long"), beside=True
 )
-# By tier, the stages; those of one lane run one after the other.
+# The lanes of stages, by tier.
 TIERS = {"quick": [[LINT, QUICK_UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}
 
 
 def run(stages: Sequence[Stage]) -> None:
-    """Run stages one after the other, also after one that failed."""
+    """Run stages one after the other, even after a failure."""
     for stage in stages:
         stage.run()
 
 
 def report(done: Sequence[Stage], seconds: float) -> None:
-    """Print the slowest tests, the time of each stage and of all, and how many tests there were."""
+    """Print the slowest tests, the time of each stage and in total, and the number of tests."""
     cases = [case for stage in done for case in stage.cases]
     print(f"\n== The {SLOWEST} slowest tests")
     for case in sorted(cases, key=lambda case: -case.seconds)[:SLOWEST]:
@@ -120,15 +117,15 @@ def report(done: Sequence[Stage], seconds: float) -> None:
     print("\n== The stages")
     for stage in done:
         print(f"{stage.seconds:7.1f} s  {stage.title}{': failed' if stage.failed else ''}")
-    print(f"{seconds:7.1f} s  in all\n")
+    print(f"{seconds:7.1f} s  in total\n")
     counts = {outcome: sum(case.outcome == outcome for case in cases) for outcome in ("passed", "failed", "skipped")}
     print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
 def main() -> int:
-    """Run the stages of a tier. Return the exit code."""
+    """Run the stages of a tier. Returns the exit code."""
     if len(sys.argv) != 2 or sys.argv[1] not in TIERS:
-        print("Say which tests to run: python -m tests.stages quick|all", file=sys.stderr)
+        print("Usage: python -m tests.stages quick|all", file=sys.stderr)
         return 2
     lanes = TIERS[sys.argv[1]]
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a Pi says of itself, checked on the control node before anything goes by it."""
+"""Ansible action: a Pi's facts, checked on the control node before anything relies on them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 DOCUMENTATION = r"""
 name: pi_facts
 author: The mynn-pi authors
-short_description: What the roles must know of a Pi
+short_description: The facts about a Pi that the roles need
 description:
-  - Runs the module of the same name, which explains the options and what is returned, and checks each of its answers.
-  - Register the result. What a Pi says is never among C(ansible_facts), which the answer of any module can change.
+  - Runs the module of the same name, which documents the options and return values, and checks each value.
+  - Register the result. It is not among C(ansible_facts), which any module's answer can change.
 options:
   platforms:
-    description: What the roles were made for; of a Pi that says another, C(platform) is empty.
+    description: The supported platforms; on any other, C(platform) is empty.
     required: true
     type: list
     elements: str
 """
 
-WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no path leads out of a folder by it
+WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # cannot lead out of a folder
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
 SECONDS = {"type": "number", "minimum": 0, "maximum": 1 << 37}
 FACTS: dict[str, Any] = {
     "os": WORD,
-    "name": {"type": "string", "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z"},  # no word of it reads as ours
+    "name": {
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z",
+    },  # no commas or colons: it cannot imitate our messages
     "version": WORD,
     "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # forky/sid
     "suite": WORD,
@@ -60,7 +63,7 @@ SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
 
 
 def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
-    """Return a Pi's facts, or nothing and what is wrong with its answer. Another platform than these is empty."""
+    """Return a Pi's facts, or none and what is wrong with its answer. An unsupported platform becomes empty."""
     wrong = misfit(answer, SCHEMA)
     if wrong or not isinstance(answer, dict):
         return {}, wrong
@@ -78,7 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the facts, or failure and a sentence."""
+        """Return the facts, or a failure with a sentence."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         platforms = arguments.pop("platforms")
@@ -90,8 +93,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if wrong:
             return {
                 "failed": True,
-                "msg": f"{pi} describes itself as no Pi does ({wrong}), and nothing was changed on it: flash its card"
-                " anew; whoever was root on it may have changed it.",
+                "msg": f"{pi} reported facts that no Pi has ({wrong}), and nothing was changed on it: flash its card"
+                " again, since somebody with root access may have changed it.",
                 "said": printable(answer.get("pi"), 5000),
             }
         return {"changed": False, **facts}

@@ -1,4 +1,4 @@
-"""Ansible action: what students made is collected, handed out, restored or given up. The control node's side."""
+"""Ansible action: collect, hand out, restore or reset the students' work. The control node's side."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 DOCUMENTATION = r"""
 name: student_work
 author: The mynn-pi authors
-short_description: Collect, hand out, restore or give up what students made
+short_description: Collect, hand out, restore or reset the students' work
 description:
-  - A collection is a folder C(DATE/PI/STUDENT) with the files as they are in the student's folder on the Pi, read-only,
+  - A collection is a folder C(DATE/PI/STUDENT) with read-only copies of the files in the student's folder on the Pi,
     C(DATE/PI/STUDENT.home) with what is beside that folder in the home, and C(DATE/PI/SHA256SUMS), which
-    C(sha256sum --check) reads. It has that name once all of it is there, and is never changed after that. What is as
-    it was in the Pi's last collection is a hard link to it and is not sent again; so are large files that are equal.
-    What is empty in a file takes no room.
-  - What a Pi answers is not believed; what cannot be an answer of a Pi's ends that Pi's part, and is named.
-  - Files go in chunks within Ansible's own connection, so nothing needs to be installed on a Pi, nor room on its card.
+    C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that have
+    not changed since the Pi's last collection are hard links to it and are not sent again; so are large files that are
+    equal. Holes in files take no room.
+  - A Pi's answers are not trusted; an answer that no Pi can give ends that Pi's part with a message.
+  - Files travel in chunks over Ansible's own connection, so a Pi needs no extra program and no room on its card.
 options:
   verb:
     description: What to do; C(collect), C(hand_out), C(restore) or C(reset).
     required: true
   students:
-    description: By each account, the student's folder.
+    description: For each account, the student's folder.
     required: true
   pristine:
     description: The folder of the untouched lessons on the Pi.
@@ -67,29 +67,29 @@ options:
   collections:
     description: The folder of the collections.
   date:
-    description: The date of the new collection; for C(restore), that of an old one, or its beginning, or nothing.
+    description: The date of the new collection; for C(restore), that of an old one, the start of it, or nothing.
   largest:
-    description: Larger files are not collected (in bytes).
+    description: Size in bytes; larger files are not collected.
   limit:
-    description: Of each student, no more than this is collected (in bytes); what is beyond it is named.
+    description: The most that is collected of one student, in bytes; what exceeds it is named.
   source:
     description: For C(hand_out), the folder; for C(restore), the Pi of that name.
   give_up:
-    description: For C(reset), whether what was not collected is given up.
+    description: For C(reset), whether work that was not collected is discarded.
 """
 
-SHOWN = 64 << 20  # a longer way is shown as it is gone
-LINKED = 1 << 16  # bytes from which on equal files are one on the disk
-# What this computer says of a name that its disk cannot have, or cannot have as well.
+SHOWN = 64 << 20  # bytes; the progress of larger transfers is shown
+LINKED = 1 << 16  # bytes; larger files that are equal are stored once
+# The errors for names that this computer's disk cannot have, or cannot have besides others.
 NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 class Collected(NamedTuple):
-    """What came of a collection, by the files' names in it."""
+    """The outcome of a collection, by the files' names in it."""
 
-    sums: dict[str, str]  # of each file
-    sent: dict[str, int]  # the sizes of those that came from the Pi now
-    left: dict[str, str]  # why others did not come
+    sums: dict[str, str]
+    sent: dict[str, int]  # sizes of the files that the Pi sent now
+    left: dict[str, str]  # why other files are missing
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Do what the task says. Returns `changed`, `diff`, and as `msg` a sentence for the teacher."""
+        """Run the task. Returns `changed`, `diff`, and as `msg` a sentence for the teacher."""
         super().run(tmp, task_vars)
         self.task_vars = task_vars
         self.pi = str(task_vars["inventory_hostname"])
@@ -111,19 +111,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return verbs[self.asked["verb"]]()
         except OSError as error:
             raise AnsibleActionFail(
-                f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left;"
-                " repair it and run it again."
+                f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left:"
+                " repair this and run it again."
             ) from error
         except (ValueError, RecursionError) as error:
             raise AnsibleActionFail(
-                f"{self.pi} does not answer as a Pi of ours does ({printable(error, 200)}), and nothing was changed on"
-                " it: flash its card anew."
+                f"{self.pi} sent an answer that no Pi sends ({printable(error, 200)}), and nothing was changed on it:"
+                " flash its card again."
             ) from error
 
     def ask(self, verb: str, student: str, **given: Any) -> Any:
-        """Let the module of the same name do something on the Pi. Returns its answer, which may be anything.
+        """Run the module of the same name on the Pi. Returns its answer, which may be anything.
 
-        AnsibleActionFail: it failed. ValueError: it is no answer.
+        AnsibleActionFail: it failed. ValueError: the answer cannot be unpacked.
         """
         done = self._execute_module(
             module_name="student_work",
@@ -142,16 +142,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @property
     def limits(self) -> dict[str, int]:
-        """What a file, and all of a student's, may have."""
+        """The sizes in bytes of the largest file, and of all that one student may have."""
         return {name: int(self.asked[name]) for name in ("largest", "limit")}
 
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
-        """Return a student's files by quoted name, and by the collection's names why others cannot be had."""
+        """Return a student's files by quoted name, and why others cannot be had, by the collection's names."""
         files, left = listed(self.ask("list", student, **self.limits), **self.limits)
         return files, {label(student, quoted): why for quoted, why in left.items()}
 
     def progress(self, what: str, whole: int) -> Callable[[int], None]:
-        """Return what is to be called with the bytes that went, so that who waits for long sees something."""
+        """Return a function that is called with each number of bytes transferred, and shows long transfers."""
         gone = said = 0
 
         def went(size: int) -> None:
@@ -169,8 +169,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Make a collection of this Pi."""
         final = self.root / self.asked["date"] / self.pi
         if final.exists():
-            raise AnsibleActionFail(f"{final} is there already, and a collection is never changed: run it again.")
-        part = final.with_name(f".{self.pi}.part")  # a hidden name: no collection yet
+            raise AnsibleActionFail(f"{final} already exists, and a collection is never changed: run this again.")
+        part = final.with_name(f".{self.pi}.part")  # hidden: not a collection yet
         last = next(iter(collections_of(self.root, self.pi)), None)
         known = {sum_: last / name for name, sum_ in read_sums(last).items()} if last else {}
         came = Collected({}, {}, {})
@@ -179,7 +179,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._look(student, known, came)
             return self._result(final, came)
         self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)  # what students write is for nobody else who works on this computer
+        self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
         with locked(self.root / f".{self.pi}.lock"):
             for leftover in self.root.glob(f"*/{part.name}"):  # of a killed run
                 shutil.rmtree(leftover)
@@ -197,7 +197,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return self._result(final, came)
 
     def _look(self, student: str, known: dict[str, Path], came: Collected) -> None:
-        """Note what `_collect_from` would bring."""
+        """Record what `_collect_from` would fetch."""
         files, left = self.list_work(student)
         named = {name_of(student, quoted): file for quoted, file in files.items()}
         came.sums.update({name: file.sum for name, file in named.items()})
@@ -205,9 +205,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         came.left.update(left)
 
     def _collect_from(self, student: str, part: Path, known: dict[str, Path], came: Collected) -> None:
-        """Bring a student's work into a folder, and note what came.
+        """Fetch a student's work into a folder, and record what came.
 
-        known: what the last collection holds, by sum; large files that come join it. What changes meanwhile is tried
+        known: the last collection's files, by sum; large new files are added. A file that changes meanwhile is tried
         three times.
         """
         (part / student).mkdir()
@@ -218,7 +218,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for name, file in list(missing.items()):
                 came.sums.pop(name, None)
                 if not self._has_place(part / name):
-                    left[name] = "this computer's disk cannot have a file of that name there"
+                    left[name] = "this computer's disk cannot hold a file of that name there"
                     del missing[name]
                 elif self._link(known, file.sum, part / name):
                     came.sums[name] = missing.pop(name).sum
@@ -235,7 +235,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         came.left.update(left | dict.fromkeys(late, "it is being written"))
 
     def _has_place(self, place: Path) -> bool:
-        """Whether this computer's disk can have a file there; then it has one."""
+        """Create an empty file, and tell whether this computer's disk can hold it."""
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
@@ -246,30 +246,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return True
 
     def _without_duplicates(self, missing: dict[str, File]) -> dict[str, File]:
-        """Return one of each large file."""
+        """Return the files, large ones with the same sum only once."""
         one = {file.sum if file.size >= LINKED else name: (name, file) for name, file in missing.items()}
         return dict(one.values())
 
     def _link(self, known: dict[str, Path], sum_: str, place: Path) -> bool:
-        """Take a file from the last collection, if it is there and still what it was. Returns whether it was."""
+        """Link a file of the last collection, if it is there and unchanged. Returns whether it was."""
         source = known.get(sum_)
         if source is None or sum_of(source) != sum_:
             return False
         place.unlink(missing_ok=True)
         try:
             place.hardlink_to(source)
-        except OSError:  # a disk that knows no such links, or too many of them
+        except OSError:  # this disk has no hard links, or this file has too many
             copy(source, place)
         return True
 
     def _fetch(self, student: str, part: Path, missing: dict[str, File]) -> list[str]:
-        """Bring files of a student into a folder. Returns the names of those that came as the Pi said."""
+        """Fetch a student's files into a folder. Returns the names of those that match their sums."""
         names = {file.name: name for name, file in missing.items()}
         went = self.progress("collected", sum(file.size for file in missing.values()))
         for batch in batches(missing.values()):
             chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
             if not isinstance(chunks, list):
-                raise ValueError("chunks of files that are none")
+                raise ValueError("malformed chunks")
             for (file, begin, length), chunk in zip(batch, chunks, strict=True):
                 place = part / names[file.name]
                 if begin == 0:
@@ -289,36 +289,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return came
 
     def _result(self, final: Path, came: Collected) -> dict[str, Any]:
-        """Return what the task returns."""
+        """Return the task's result."""
         would = "would be " if self.dry else ""
         size = sum(came.sent.values())
         said = f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now"
         said += f" ({size / 1e6:.2f} MB)."
         if came.left:
             names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
-            said += f" Not collected: {names}. Repair that on the Pi, or set student_work_largest_mb or"
-            said += " student_work_total_mb higher, and collect again."
+            said += f" Not collected: {names}. Repair that on the Pi, or raise student_work_largest_mb or"
+            said += " student_work_total_mb, and collect again."
         changes = [("", printable(final / name, 5000)) for name in ("", *sorted(came.sent))]
         return {"changed": True, "failed": bool(came.left), "msg": said, "sent": size, "diff": diff_of(changes)}
 
     # --- hand out, restore
 
     def hand_out(self) -> dict[str, Any]:
-        """Bring a folder of this computer's to every student of this Pi."""
+        """Copy a folder of this computer to every student of this Pi."""
         source = Path(self.asked["source"]).expanduser()
         paths = {FOLDER + name: source / name for name in files_in(source)}
         if not paths:
-            raise AnsibleActionFail(f"There is no file to hand out in {source.absolute()}: name a folder with some.")
+            raise AnsibleActionFail(f"There is no file to hand out in {source.absolute()}: name another folder.")
         return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
 
     def restore(self) -> dict[str, Any]:
-        """Bring what was collected of a Pi onto this one."""
+        """Copy a collection of a Pi onto this one."""
         source, date = self.asked["source"], str(self.asked["date"] or "")
         found = next(iter(collections_of(self.root, source, date)), None)
         if found is None:
-            of = f" that begins with {date}" if date else ""
+            of = f" with a date that begins with {date}" if date else ""
             raise AnsibleActionFail(
-                f"There is no collection of {source}{of} in {self.root}. If the Pi had another name there, give it with"
+                f"There is no collection of {source}{of} in {self.root}. If the Pi had another name then, give it with"
                 " -e student_work_from=NAME."
             )
         damaged, strangers = [], set()
@@ -334,13 +334,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         done = self._sent(paths, over_lessons=True)
         done["msg"] = f"{found}: {done['msg']}"
         if damaged:
-            done["msg"] += f" Not restored, for they are not what was collected: {some(damaged)}."
+            done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
         if strangers:
-            done["msg"] += f" Not restored, for students does not name them: {some(sorted(strangers))}."
+            done["msg"] += f" Not restored, because students does not list them: {some(sorted(strangers))}."
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
-        """Bring files to students. paths: by student and by name in the home. Returns the task's result."""
+        """Send files to students. paths: by student and by name in the home. Returns the task's result."""
         changes: list[tuple[str, str]] = []
         left: list[str] = []
         size = count = 0
@@ -356,7 +356,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             sums = {quoted: (file.sum, file.size) for quoted, (file, _) in wanted.items()}
             plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
             if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
-                raise ValueError("a plan that is none")
+                raise ValueError("a malformed plan")
             changes += changes_of(plan["changes"])
             needed = {quoted: about for quoted, about in wanted.items() if quoted in plan["needed"]}
             left += [
@@ -370,7 +370,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         whole = sum(map(len, paths.values()))
         said = f"{count} of {whole} files {would}sent ({size / 1e6:.2f} MB)."
         if left:
-            said += f" Not sent: {some(left)}. Look at what is in their places on the Pi, and run it again."
+            said += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
         return {"changed": bool(changes), "failed": bool(left), "msg": said, "diff": diff_of(changes)}
 
     def _send(self, student: str, needed: dict[str, tuple[File, Path]], over_lessons: bool) -> None:
@@ -390,7 +390,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     # --- reset
 
     def reset(self) -> dict[str, Any]:
-        """Bring the students' homes back to their baseline, once all of theirs is in a collection, or is given up."""
+        """Restore the homes' baseline, once all work is in a collection, or is to be discarded."""
         give_up = self.asked["give_up"]
         collections = [(folder, read_sums(folder)) for folder in collections_of(self.root, self.pi)]
         kept: dict[str, dict[str, str]] = {}
@@ -411,17 +411,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for student, sums in kept.items():
             done = self.ask("reset", student, files=None if give_up else sums, **self.limits)
             if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
-                raise ValueError("a reset that is none")
+                raise ValueError("a malformed reset")
             if done["lost"]:
                 self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
             changes += changes_of(done["changes"])
         said = "would be at its baseline" if self.dry else "is at its baseline"
         if lost:
-            said += f"; given up for good: {some(sorted(lost))}"
+            said += f"; discarded: {some(sorted(lost))}"
         return {"changed": bool(changes), "msg": f"{said}.", "diff": diff_of(changes)}
 
     def _refuse(self, lost: list[str]) -> NoReturn:
         raise AnsibleActionFail(
             f"{self.pi} has work that is in no collection in {self.root} as it is now ({some(sorted(lost))}), and"
-            " nothing was changed on it: run collect.yml first, or give it up for good with -e reset_uncollected=true."
+            " nothing was changed on it: run collect.yml first, or discard it with -e reset_uncollected=true."
         )

@@ -1,4 +1,4 @@
-"""The password that sudo on a Pi wants, for the tests, which come over SSH by themselves."""
+"""Ansible action: the password for sudo on a Pi, for the tests, which have an SSH connection of their own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Become root once, so that a missing or wrong password shows, and return the one that was taken; empty: none."""
+    """Become root once, so that a missing or wrong password shows, and return the accepted one; empty: none."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return ``password``, wherever Ansible has it from: a variable, `--ask-become-pass`, or the terminal."""
+        """Return `password`, whether it came from a variable, `--ask-become-pass` or the terminal."""
         super().run(tmp, task_vars)
         answer: dict[str, Any] = self._execute_module("ansible.builtin.ping", task_vars=task_vars)
         if answer.get("failed"):

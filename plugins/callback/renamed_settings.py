@@ -1,4 +1,4 @@
-"""Settings by their old names still work in this release, and a warning says what they are called now."""
+"""Old names of settings still work in this release, with a warning that gives the new name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = r"""
 name: renamed_settings
 type: aggregate
-short_description: settings by their old names still work
+short_description: old names of settings still work
 description:
-  - Where a setting is found under an old name, of which there is a table here, its value is also given the new name.
+  - A setting that is found under an old name is also set under its new name. The table of names is in this file.
 author: The mynn-pi authors
 """
 
@@ -71,6 +71,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             manager.set_nonpersistent_facts(name, {RENAMED[setting]: value for setting, value in old.items()})
             for setting in old:
                 self._display.warning(
-                    f"The setting {setting} is now called {RENAMED[setting]}: rename it where you set it,"
-                    " since the next release will not know the old name."
+                    f"The setting {setting} is now called {RENAMED[setting]}: rename it where you set it."
+                    " The next release will ignore the old name."
                 )

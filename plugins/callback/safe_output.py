@@ -1,4 +1,4 @@
-"""What Ansible prints, whoever wrote it: nothing that a terminal understands as more than text."""
+"""All that Ansible prints, made safe for the terminal."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable_line
 DOCUMENTATION = r"""
 name: safe_output
 type: aggregate
-short_description: nothing that a Pi says reaches the terminal but as text
+short_description: what a Pi says reaches the terminal as plain text only
 description:
-  - Results, warnings, errors, differences, and what mitogen logs are all printed by Ansible's one display, which passes
-    on what modules say. This makes it safe there, before Ansible adds its own colours.
-  - Ansible's warning that strategy plugins from elsewhere are deprecated is not shown.
+  - Results, warnings, errors, diffs and mitogen's log all pass through Ansible's one display, with modules' words in
+    them. They are made safe there, before Ansible adds its own colours.
+  - Ansible's deprecation warning about third-party strategy plugins is not shown.
 author: The mynn-pi authors
 """
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Stands before the display from the beginning of a run."""
+    """Wraps Ansible's display from the start of a run."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -33,14 +33,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         show = self._display.display
 
         def safely(msg: str, *arguments: Any, screen_only: bool = False, **options: Any) -> None:
-            # screen_only: the recap, with colours in it, and nothing but names of the inventory and numbers.
+            # screen_only: the recap, in colour, which holds only inventory names and numbers.
             show(msg if screen_only else printable_lines(msg), *arguments, screen_only=screen_only, **options)
 
         self._display.display = safely
         deprecated = self._display.deprecated
 
         def without_strategies(msg: str, *arguments: Any, **options: Any) -> None:
-            # mitogen is a strategy plugin, and a teacher can do nothing about it: docs/develop says what if they go.
+            # mitogen is one, and a teacher cannot change that; docs/develop says what to do once they are removed.
             if not msg.startswith("Use of strategy plugins not included in ansible.builtin"):
                 deprecated(msg, *arguments, **options)
 

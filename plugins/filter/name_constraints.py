@@ -1,4 +1,4 @@
-"""Which names the classroom's certificate authority may vouch for."""
+"""Ansible filter: which names the classroom's certificate authority may not vouch for."""
 
 from __future__ import annotations
 

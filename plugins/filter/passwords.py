@@ -1,4 +1,4 @@
-"""A password's hash as Jupyter's server reads it, made on the control node."""
+"""Ansible filter: passwords' hashes as Jupyter's server reads them, made on the control node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def jupyter_hash(password: str, salt: str) -> str:
 
 
 def jupyter_hashes(passwords: dict[str, str], salts: list[str]) -> dict[str, str]:
-    """Hash each password, by any key, with the salt in the same place. An empty password has no hash."""
+    """Hash each password with the salt at the same position. An empty password has no hash."""
     pairs = zip(passwords.items(), salts, strict=True)
     return {key: jupyter_hash(password, salt) for (key, password), salt in pairs if password}
 

@@ -1,4 +1,4 @@
-"""Ansible filters: what belongs to each student of a Pi, and what its notebook servers lack."""
+"""Ansible filters: what belongs to each student of a Pi, and which notebook servers must change."""
 
 from __future__ import annotations
 

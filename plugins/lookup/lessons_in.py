@@ -1,4 +1,4 @@
-"""Ansible lookup: the lessons of a folder on the control node, and the pictures that go with them."""
+"""Ansible lookup: the lessons of a folder on the control node, with their pictures."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ name: lessons_in
 author: The mynn-pi authors
 short_description: Lessons and their pictures
 description:
-  - For each folder, a dictionary of all its lessons (C(*.ipynb)) and of the pictures in its folders (C(*/*.png)).
-    The keys are the files' names, with the folder's before a slash, and the values their bytes in base64.
+  - For each folder, a dictionary of its lessons (C(*.ipynb)) and of the pictures in its subfolders (C(*/*.png)).
+    The keys are the files' paths in the folder, and the values their bytes in base64.
 options:
   _terms:
     description: The folders on the control node.
@@ -29,9 +29,11 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """What Ansible calls."""
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
-        """Return a dictionary for each folder. A file that cannot be read is an error of Ansible's."""
+        """Return a dictionary for each folder. AnsibleLookupError: a file cannot be read."""
         try:
             found = [lessons_in(Path(term)) for term in terms]
         except OSError as error:
-            raise AnsibleLookupError(f"{error.filename}: {error.strerror}; the lessons must be readable") from error
+            raise AnsibleLookupError(
+                f"{error.filename} could not be read ({error.strerror}): make the lessons readable"
+            ) from error
         return [{name: base64.b64encode(content).decode() for name, content in one.items()} for one in found]

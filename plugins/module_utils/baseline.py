@@ -1,4 +1,4 @@
-"""A student's home as it is at first: the lessons, and the hidden files of a new home. It runs as the student."""
+"""A student's home as it is at first: the lessons, and a new home's hidden files. This runs as the student."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import names_in, remove
 
-MOST = 1000  # changes that are told one by one
-ENTRIES = 20_000  # of a folder, looked at in one go
+MOST = 1000  # changes that are listed one by one
+ENTRIES = 20_000  # of a folder that are read at once
 
 
 def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Change]:
-    """Let the home hold a folder with the lessons, and the hidden files of a new home, and nothing else.
+    """Make the home hold the folder with the lessons, a new home's hidden files, and nothing else.
 
     skel: the folder with these hidden files. Returns what changes.
     """
@@ -60,7 +60,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
 
 
 def is_right(path: Path, content: bytes, home: Path) -> bool:
-    """Whether a file has this content, and no folder on the way from the home to it is a link or closed."""
+    """Return whether a file has this content, and no folder between it and the home is a link or closed."""
     try:
         way = list(itertools.takewhile(lambda parent: parent != home, path.parents))
         return all(map(may_be_folder, reversed(way))) and fingerprint(path) == sha256(content)

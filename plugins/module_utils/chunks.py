@@ -1,4 +1,4 @@
-"""What travels between the control node and a Pi: files in chunks, packed. Names of files travel quoted."""
+"""What travels between the control node and a Pi: packed chunks of files, under quoted names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
-CALL = 4 << 20  # bytes of files in one call: a Pi Zero has memory for it, and stock Ansible takes 10 s for each call
+CALL = 4 << 20  # bytes of files in one call: a Pi Zero has the memory, and stock Ansible takes 10 s a call
 MANY = 2000  # chunks in one call
-MOST = 20_000  # files of a student's
-UNPACKED = 64 << 20  # bytes that an answer may have
-BLOCK = 1 << 16  # bytes that are a hole in a file where all of them are 0
+MOST = 20_000  # files of a student
+UNPACKED = 64 << 20  # bytes of an answer, at most
+BLOCK = 1 << 16  # bytes; a block of zeros becomes a hole in the file
 FOLDER = "notebooks/"  # where the lessons are in a home
-# Why what may be work cannot be had; what is left out for another reason is no work.
+# Why a file that may be work cannot be had. What is left out for any other reason is not work.
 WHY = {
     "closed": "the student may not read it",
     "large": "it is too large",
@@ -26,7 +26,7 @@ WHY = {
     "slow": "it takes too long to read",
 }
 
-# No work are the settings, and what programs keep for themselves: in a home, these names,
+# Settings and programs' own files are not work: these names at the top of a home,
 NOT_IN_A_HOME = {
     ".bash_history",
     ".bash_logout",
@@ -41,14 +41,14 @@ NOT_IN_A_HOME = {
     ".python_history",
     ".ssh",
 }
-# and anywhere in it, these, files that are just being written (Jupyter's, ours), and what mynn makes again of a CSV.
+# and these anywhere in it, as well as files that are being written (Jupyter's and ours), and what mynn makes of a CSV.
 NOWHERE = {".ipynb_checkpoints", "__pycache__"}
 HALF_WRITTEN = (".~", ".mynn-lesson-")
 MADE_AGAIN = ".csv.npy"
 
 
 class File(NamedTuple):
-    """A file on the Pi or on its way there. name: quoted; size in bytes; time in seconds."""
+    """A file on the Pi, or on its way there. name: quoted. size: in bytes. time: in seconds."""
 
     name: str
     size: int
@@ -58,24 +58,24 @@ class File(NamedTuple):
 
 
 def pack(data: Any) -> str:
-    """Return what JSON can hold as a short text."""
+    """Return JSON data as a short text."""
     return base64.b64encode(zlib.compress(json.dumps(data).encode(), 1)).decode()
 
 
 def unpack(text: str) -> Any:
-    """Return what was packed. ValueError: this was not, or is larger than any answer."""
+    """Return what was packed. ValueError: the text is malformed, or larger than any answer."""
     opener = zlib.decompressobj()
     try:
         content = opener.decompress(base64.b64decode(text), UNPACKED)
     except zlib.error as error:
-        raise ValueError(f"no answer of a Pi's: {error}") from None
+        raise ValueError(f"a malformed answer: {error}") from None
     if not opener.eof:
-        raise ValueError("an answer that is cut off, or larger than any")
+        raise ValueError("an answer that is cut off or too large")
     return json.loads(content)
 
 
 def quote(name: str) -> str:
-    """Return a name of any bytes as ASCII."""
+    """Return any file name in ASCII."""
     return urllib.parse.quote(os.fsencode(name))
 
 
@@ -83,12 +83,12 @@ def unquote(quoted: str) -> str:
     """Return the name that was quoted. ValueError: it leads out of the folder."""
     name = os.fsdecode(urllib.parse.unquote_to_bytes(quoted))
     if any(part in ("", ".", "..") for part in name.split("/")):
-        raise ValueError(f"{quoted} is no name of a file in a folder")
+        raise ValueError(f"{quoted} leads out of the folder")
     return name
 
 
 def is_work(name: str) -> bool:
-    """Whether a file or folder of this name, as seen from the home, may be a student's work, going by its name."""
+    """Return whether a file or folder may be a student's work, judging by its path in the home."""
     parts = name.split("/")
     return (
         parts[0] not in NOT_IN_A_HOME
@@ -99,7 +99,7 @@ def is_work(name: str) -> bool:
 
 
 def write_chunk(file: IO[bytes], begin: int, data: bytes) -> None:
-    """Write a chunk of a file, the next one or the first, so that what is empty takes no room on the disk."""
+    """Write a file's first or next chunk, with holes for blocks of zeros."""
     for at in range(0, len(data), BLOCK):
         block = data[at : at + BLOCK]
         if block.count(0) < len(block):
@@ -109,7 +109,7 @@ def write_chunk(file: IO[bytes], begin: int, data: bytes) -> None:
 
 
 def batches(files: Iterable[File]) -> Iterator[list[tuple[File, int, int]]]:
-    """Give the chunks of all files, each where it begins and how long it is, as many at once as one call takes."""
+    """Yield the chunks of all files, each with its offset and length, in lists for one call each."""
     batch: list[tuple[File, int, int]] = []
     room = CALL
     for file in files:

@@ -1,4 +1,4 @@
-"""Collections of what students made, on the control node: how they are named, written, found and checked."""
+"""Collections of students' work, on the control node: how they are named, written, found and checked."""
 
 from __future__ import annotations
 
@@ -26,47 +26,50 @@ from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 SUMS = "SHA256SUMS"
-BESIDE = ".home"  # what is beside the student's folder is in a folder of its own, ada.home; no student has such a name
-LATEST = (1 << 32) - 1  # seconds: a later time is none that every disk can keep
+BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
+LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
 
 
 def local(quoted: str) -> str:
-    """Return a file's name as this computer writes it. OSError: it leads out of the home, or is no work's name."""
+    """Return a file's unquoted name. OSError: it leads out of the home, or cannot be work."""
     with suppress(ValueError):
         name = unquote(quoted)
         if "\0" not in name and is_work(name) and re.fullmatch(r"[\w.~/%-]{1,7000}", quoted, re.ASCII):
             return name
     raise OSError(
-        errno.EINVAL, "the Pi says that it has a file of this name, which no file can have", printable(quoted, 80)
+        errno.EINVAL, "the Pi claims to have a file with this name, which no file can have", printable(quoted, 80)
     )
 
 
 def name_of(student: str, quoted: str) -> str:
-    """Return where a file of a student's home is in a collection, by its quoted name; . is the home."""
+    """Return a home's file's path in a collection, from its quoted name; . is the home."""
     name = "" if quoted == "." else local(quoted)
     return f"{student}/{name[len(FOLDER) :]}" if name.startswith(FOLDER) else f"{student}{BESIDE}/{name}"
 
 
 def label(student: str, quoted: str) -> str:
-    """Return that name as a sentence has it: a path without an end is cut in its midst."""
+    """Return that path for use in a sentence: a very long one is cut in the middle."""
     name = name_of(student, quoted)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-15:]}"
 
 
 def in_home(name: str) -> tuple[str, str]:
-    """Return whose a file of a collection is, and its name in the home."""
+    """Return the student whose file this is in a collection, and its path in the home."""
     folder, _, inner = name.partition("/")
     student = folder.removesuffix(BESIDE)
     return student, inner if student != folder else FOLDER + inner
 
 
 def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[str, str]]:
-    """Return by quoted name a student's files, and why others cannot be had, as a Pi says. ValueError: it lies."""
+    """Check a Pi's list of a student's files. Returns them by quoted name, and why others cannot be had.
+
+    ValueError: the list is malformed.
+    """
     try:
         files = {quoted: _file(quoted, largest, *about) for quoted, about in found["files"].items()}
         left = {quoted: WHY[what] for quoted, what in found["left"].items() if what in WHY}
     except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError(f"a list of files that is none: {error!r}") from None
+        raise ValueError(f"a malformed list of files: {error!r}") from None
     if max(len(files), len(left) - 1) > MOST or sum(file.size for file in files.values()) > limit:
         raise ValueError("more files than a Pi gives")
     return files, left
@@ -74,19 +77,19 @@ def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[
 
 def _file(quoted: str, largest: int, size: int, sum_: str, time: int, executable: bool) -> File:
     if not 0 <= size <= largest or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
-        raise ValueError("a file that is none")
+        raise ValueError("a malformed file")
     return File(quoted, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
 
 
 def changes_of(said: Any) -> list[tuple[str, str]]:
-    """Return the changes that a Pi tells. ValueError: they are none."""
+    """Check and return a Pi's list of changes. ValueError: it is malformed."""
     if not isinstance(said, list) or not all(isinstance(one, list) and len(one) == 2 for one in said):
-        raise ValueError("changes that are none")
+        raise ValueError("malformed changes")
     return [(str(before), str(after)) for before, after in said]
 
 
 def copy(source: Path, place: Path) -> None:
-    """Copy a file as it is, its holes too, to where none is."""
+    """Copy a file, with its holes, to a path where there is none."""
     with source.open("rb") as old, place.open("xb") as new:
         begin = 0
         while block := old.read(BLOCK):
@@ -96,7 +99,7 @@ def copy(source: Path, place: Path) -> None:
 
 
 def some(names: list[str]) -> str:
-    """Return names as a sentence has them, the first ten at most."""
+    """Return names for use in a sentence, ten at most."""
     rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(printable(name) for name in names[:10]) + rest
 
@@ -134,13 +137,13 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def collections_of(root: Path, pi: str, date: str = "") -> list[Path]:
-    """Return a Pi's collections of a date, or of all dates that begin so; the newest first."""
+    """Return a Pi's collections, the newest first, of all dates that begin with `date`."""
     found = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
     return sorted((path for path in found if path.parent.name.startswith(date)), reverse=True)
 
 
 def files_in(folder: Path) -> Iterator[str]:
-    """Give the names of all files in a folder of this computer that are not hidden."""
+    """Yield the paths of all files in a folder of this computer that are not hidden."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):

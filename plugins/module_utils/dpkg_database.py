@@ -1,4 +1,4 @@
-"""What dpkg and apt have written down on a Pi, and which of it a power cut has damaged."""
+"""dpkg's and apt's databases on a Pi, and what a power cut has damaged in them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# A line of a stanza is a field or goes on with the one before. NUL bytes and what is not UTF-8 are no text of dpkg's: a
-# file that was not on the card yet when the power went may have its length and other contents.
+# A line of a stanza begins a field or continues it. dpkg writes no NUL bytes and only UTF-8, but a file that had not
+# reached the card when the power failed may have its length and other contents.
 _LINE = r"[^\n\0\ud800-\udfff]*\n"
 WHOLE = re.compile(rf"Package: [a-z0-9][a-z0-9+.-]*\n(?:(?:[!-9;-~]+:|[ \t]){_LINE})*")
 STATUS = re.compile(
     r"(?:unknown|install|hold|deinstall|purge) (?:ok|reinstreq) (?:not-installed|config-files|half-installed|unpacked"
     r"|half-configured|triggers-awaited|triggers-pending|installed)"
 )
-# Files that dpkg reads before anything else, and stops at when they are not like this. They may be missing.
+# Files that dpkg reads first, and fails on if they do not look like this. They may be missing.
 FORMS = {
     "arch": rb"(?:[a-z0-9-]+\n)*",
     "diversions": rb"(?:/[^\n\0]*\n/[^\n\0]*\n[^\n\0]+\n)*",
@@ -29,45 +29,45 @@ FORMS = {
 
 
 class Package:
-    """A package as a stanza of dpkg's describes it."""
+    """A package, from its stanza in dpkg's database."""
 
     def __init__(self, stanza: str) -> None:
         self.stanza = stanza
         self.name = stanza[len("Package: ") : stanza.index("\n")]
 
     def field(self, name: str) -> str:
-        """A field's first line; empty where it is missing."""
+        """A field's first line; empty if there is none."""
         begin = self.stanza.find(f"\n{name}: ") + len(name) + 3
         return self.stanza[begin : self.stanza.index("\n", begin)] if begin >= len(name) + 3 else ""
 
     @property
     def key(self) -> str:
-        """What its files in info/ are called: with the architecture where several may be installed side by side."""
+        """The name of its files in info/: with the architecture if several may be installed side by side."""
         same = "\nMulti-Arch: same\n" in self.stanza
         return f"{self.name}:{self.field('Architecture')}" if same else self.name
 
     @property
     def status(self) -> list[str]:
-        """What is wanted, whether it must be reinstalled (reinstreq), and its state."""
+        """The wanted state, whether it must be reinstalled (reinstreq), and its state."""
         return self.field("Status").split()
 
     @property
     def installed(self) -> bool:
-        """Whether all is well with it."""
+        """Whether it is fully installed."""
         return "\nStatus: install ok installed\n" in self.stanza or self.status[1:] == ["ok", "installed"]
 
     @property
     def absent(self) -> bool:
-        """Whether nothing of it is there but settings."""
+        """Whether nothing but its settings is left."""
         return self.status[1:] in (["ok", "not-installed"], ["ok", "config-files"])
 
     def with_status(self, status: str) -> Package:
-        """The package in another state."""
+        """Return the package with another status."""
         return Package(re.sub(r"(?m)^Status: .*", f"Status: {status}", self.stanza, count=1))
 
 
 def read(path: Path) -> bytes:
-    """A file's contents, unpacked; nothing where it is missing or cannot be unpacked."""
+    """Return a file's contents, unpacked; nothing if it is missing or damaged."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
@@ -76,7 +76,7 @@ def read(path: Path) -> bytes:
 
 
 def stanzas(data: bytes) -> tuple[list[str], bool]:
-    """A file's stanzas, and whether each is whole as far as a glance shows it."""
+    """Return a file's stanzas, and whether they look whole at a glance."""
     *found, rest = data.decode(errors="surrogateescape").split("\n\n")
     found = [f"{stanza}\n" for stanza in found]
     try:
@@ -88,7 +88,7 @@ def stanzas(data: bytes) -> tuple[list[str], bool]:
 
 
 def parse(data: bytes) -> tuple[dict[str, Package], bool]:
-    """Packages by their keys, and whether the file is whole: no glance, so this takes a Pi Zero a second."""
+    """Return the packages by their keys, and whether the file is whole. A full check: a second on a Pi Zero."""
     found, whole = stanzas(data)
     packages = [Package(stanza) for stanza in found if WHOLE.fullmatch(stanza)]
     known = {package.key: package for package in packages if STATUS.fullmatch(package.field("Status"))}
@@ -104,20 +104,20 @@ class Database:
         self.backups = root / "var/backups"
 
     def copies(self, name: str) -> list[Path]:
-        """Debian's daily copies of a file, the newest first."""
+        """Return Debian's daily copies of a file, the newest first."""
         found = (
             path for path in self.backups.glob(f"{name}.*") if re.fullmatch(r"\.\d+(\.gz)?", path.name[len(name) :])
         )
         return sorted(found, key=lambda path: int(path.name.removeprefix(f"{name}.").removesuffix(".gz")))
 
     def updates(self) -> list[Path]:
-        """What dpkg has written down since it last wrote `status`: it is there when it was stopped half-way."""
+        """Return dpkg's journal since it last wrote `status`: files are left if it was interrupted."""
         return sorted(self.dpkg.glob("updates/*"))
 
     def file_lists(self) -> dict[str, bytes]:
-        """For each package that has a list of its files: the first and last byte of it, by which a whole one is told.
+        """Return the first and last byte of each package's list of files, which show whether it is whole.
 
-        That of a removed package that has left only a script is empty.
+        The list of a removed package that has left only a script is empty.
         """
         found = {}
         with os.scandir(self.dpkg / "info") as entries:
@@ -127,7 +127,7 @@ class Database:
         return found
 
     def malformed(self) -> Iterator[str]:
-        """Of the small files, those that dpkg would stop at."""
+        """Yield the small files that dpkg would fail on."""
         forms = FORMS | {f"triggers/{name}": rb"(?:[a-z0-9][a-z0-9+.:/-]*\n)*" for name in self.named_triggers()}
         for name, form in forms.items():
             path = self.dpkg / name
@@ -135,14 +135,14 @@ class Database:
                 yield name
 
     def named_triggers(self) -> list[str]:
-        """Triggers that are no folders: each has a file with the packages that want to know of it."""
+        """Return the triggers that are not paths: each has a file that lists the packages interested in it."""
         others = {"File", "Unincorp", "Lock"}
         return [path.name for path in self.dpkg.glob("triggers/*") if path.name not in others]
 
     def damaged_indexes(self) -> list[Path]:
-        """Of the lists that apt fetched, those that are not as large as the mirror's signed list says, or not text.
+        """Return apt's lists that are not text, or differ in size from what the mirror signed.
 
-        apt itself does not see to it: it fetches an index anew only when the mirror has a new one.
+        apt itself does not check: it fetches an index again only when the mirror has a new one.
         """
         damaged = []
         for release in self.apt.glob("lists/*Release"):
@@ -160,13 +160,13 @@ class Database:
         return damaged
 
     def broken_marks(self) -> bool:
-        """Whether apt's notes of which packages nobody asked for are damaged."""
+        """Return whether apt's record of automatically installed packages is damaged."""
         data = read(self.apt / "extended_states")
         return bool(data) and not stanzas(data)[1]
 
 
 def ends(path: str | Path) -> bytes:
-    """A file's first and last byte, read without pathlib and buffers: a Pi Zero does this for hundreds in each run."""
+    """Return a file's first and last byte, without pathlib and buffers: a Pi Zero reads hundreds in each run."""
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:
@@ -178,7 +178,7 @@ def ends(path: str | Path) -> bytes:
 
 
 def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iterator[str]:
-    """What a repair must see to, each in a few words; nothing, when all is well."""
+    """Yield what must be repaired, each in a few words."""
     if not whole:
         yield "dpkg's status file is damaged"
     if database.updates():
@@ -203,7 +203,7 @@ def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iter
 
 
 def look(database: Database) -> tuple[list[Package], list[str]]:
-    """Return the packages that dpkg knows, and what a repair must see to."""
+    """Return the packages that dpkg knows, and what must be repaired."""
     found, whole = stanzas(read(database.dpkg / "status"))
     whole = whole and bool(found) and all("\nStatus: " in stanza for stanza in found)
     packages = [Package(stanza) for stanza in found if stanza.startswith("Package: ") and "\nStatus: " in stanza]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and locks: the same on the control node and on a Pi."""
+"""Atomic writes and locks, on the control node and on a Pi."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import IO
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o644, folder: Path | None = None) -> Iterator[IO[bytes]]:
-    """Give a new file, which takes the path's place once it is whole and on the disk.
+    """Yield a new file that replaces the path once it is complete and on the disk.
 
-    Until then only its owner can read it, in the path's folder or another one of the same file system.
+    Until then it is readable by its owner only, in the path's folder or in `folder` on the same file system.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=folder or path.parent)
     try:
@@ -35,10 +35,10 @@ def replacing(path: Path, mode: int = 0o644, folder: Path | None = None) -> Iter
 def locked(
     path: Path, seconds: float | None = None, lock: Callable[[int, int], None] = fcntl.flock, mode: int = 0o666
 ) -> Iterator[None]:
-    """Hold the lock of a file, which is made, or of a folder. A dead process holds none.
+    """Hold the lock of a folder, or of a file, which is created if need be. It ends with the process.
 
-    mode: of the file, where it is made; whoever can open it can hold it for ever. TimeoutError: another process held it
-    for so many seconds.
+    mode: of a new file; anybody who can open it can hold the lock forever. TimeoutError: another process held it for
+    that many seconds.
     """
     deadline = time.monotonic() + (seconds or 0)
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT, mode)
@@ -49,7 +49,7 @@ def locked(
                 break
             except (BlockingIOError, PermissionError):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(errno.ETIMEDOUT, "another run is still at work there", str(path)) from None
+                    raise TimeoutError(errno.ETIMEDOUT, "another run is still using this", str(path)) from None
                 time.sleep(1)
         yield
     finally:

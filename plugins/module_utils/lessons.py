@@ -20,9 +20,9 @@ def lessons_in(folder: Path) -> dict[str, bytes]:
 class Memory:
     """Which versions of each lesson were handed out, as SHA256 sums.
 
-    known: by name, every version that the student may have got; a file with such bytes is untouched.
-    given: by student and name, the newest version that the student did get; it is not handed out again. What was
-        remembered when there was one student is found under "", and holds for whoever has nothing of his own yet.
+    known: by name, every version that a student may have; a file with one of these sums is untouched.
+    given: by student and name, the newest version that the student got; it is not handed out again. Earlier releases
+        knew one student only: their record is under "", and applies to students who have none yet.
     """
 
     known: dict[str, list[str]]
@@ -30,7 +30,7 @@ class Memory:
 
     @classmethod
     def read(cls, pristine: Path) -> Memory:
-        """Read what was remembered in the folder of the untouched lessons; what is missing or damaged is forgotten."""
+        """Read the record in the folder of the untouched lessons; a missing or damaged one counts as empty."""
         try:
             stored = json.loads((pristine / HANDED_OUT).read_bytes())
             known = {str(name): [str(sum_) for sum_ in sums] for name, sums in stored["known"].items()}
@@ -40,6 +40,6 @@ class Memory:
             return cls({}, {})
 
     def bytes(self) -> bytes:
-        """Return what `read` reads."""
+        """Return the file's contents, for `read`."""
         stored = {"known": self.known, "students": self.given}
         return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Check a Pi's answer against a JSON schema, on the control node: whoever holds a card is root on that Pi."""
+"""Check a Pi's answer against a JSON schema, on the control node: anybody with the card can be root on that Pi."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LARGEST = 1 << 20  # characters of an answer as JSON
 
 
 def misfit(answer: object, schema: dict[str, Any]) -> str:
-    """Return where an answer does not match a JSON schema, such as `card free`; nothing where it does.
+    """Return where an answer does not match a JSON schema, such as `card free`; nothing if it matches.
 
-    What stands there is not repeated: it would be read as ours.
+    The value itself is left out: it could imitate our messages.
     """
     try:
-        # NaN and infinity: Python reads them from JSON, and they slip through any limit.
+        # Python reads NaN and infinity from JSON, and they pass any limit.
         if len(json.dumps(answer, allow_nan=False)) > LARGEST:
             return "its length"
     except (TypeError, ValueError, RecursionError):

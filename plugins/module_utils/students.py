@@ -1,4 +1,4 @@
-"""The students of a Pi: what belongs to each, and where it is. Every role, program and test takes it from here."""
+"""The students of a Pi, and what belongs to each. Every role, program and test takes it from here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 UNITS = "/etc/systemd/system/"
-# What the role jupyter makes, and what earlier versions of it made: of systemd, and of the passwords' hashes.
+# Units and files with passwords' hashes that the role jupyter makes, or made in earlier releases.
 OURS = re.compile(
     rf"{UNITS}jupyter(@|-(door-)?[0-9]+@.*|-door@)?\.(service|socket)|/etc/jupyter/(password|certificate).*"
 )
@@ -17,18 +17,18 @@ OURS = re.compile(
 def classroom_students(
     names: list[str], pi: str, address: str, port: int | str, https: bool, passwords: str
 ) -> list[dict[str, Any]]:
-    """Return what belongs to each student of a Pi: the first one's port is `port`, each other's is the next one.
+    """Return what belongs to each student of a Pi. Ports are numbered from `port`.
 
-    An only student's server runs all the time. Each of several has a socket, which starts the server.
+    A single student's server runs all the time. Of several students, each has a socket, which starts the server.
 
-    name: of the account.
+    name: the account.
     folder: on the Pi, the student's folder with the lessons.
     port, url: of the notebook server.
-    unit, unit_file: the server's unit of systemd, and its file (of several, a template).
-    socket, socket_file: the socket's unit, and its file; empty for an only student.
+    unit, unit_file: the server's systemd unit, and its file (a template for several students).
+    socket, socket_file: the socket's unit, and its file; empty for a single student.
     hash_file: on the Pi, the file with the password's hash.
     password_file, salt_file: on the control node, the files with the password, and with the salt of its hash.
-    stale_password_file: the one that the student had, or will have, alone instead of with others, or the reverse.
+    stale_password_file: password_file as it would be if the Pi had one student instead of several, or vice versa.
     """
     several = len(names) > 1
     host = f"[{address}]" if ":" in address else address
@@ -56,14 +56,14 @@ def classroom_students(
 
 
 def notebook_servers(found: Iterable[str], students: list[dict[str, Any]], state: str) -> dict[str, list[str]]:
-    """Compare what a Pi has of notebook servers with what its students need.
+    """Compare a Pi's notebook servers with what its students need.
 
-    found: the files in /etc and /run that are named after them. A server that runs has a folder in /run, and in it a
-    file with the state, the hash of all that it was started with. state: what this is for a server started now.
+    found: the servers' files in /etc and /run. A running server has a folder in /run with a file whose name holds its
+    state, the hash of all that it was started with. state: this hash for a server started now.
 
     surplus: files that no student needs.
-    unneeded: units to be stopped, since no student needs them.
-    current, outdated: units of the students' servers that run, and were started with the same as now, or not.
+    unneeded: units to stop, since no student needs them.
+    current, outdated: units of the students' running servers, by whether their state is the present one.
     """
     found = sorted(found)
     needed = {student[file] for student in students for file in ("unit_file", "socket_file", "hash_file")}

@@ -1,4 +1,4 @@
-"""What modules do in a student's folder: never more than the student may, and nothing of the student's is ever lost."""
+"""Work in a student's folder, with the student's powers only, and without ever losing a student's file."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-OURS = ".mynn-lesson-"  # a file with this prefix in the student's folder is ours: one on its way to its place
-FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another's file, a very large file
+OURS = ".mynn-lesson-"  # prefix of our temporary files in the student's folder
+FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
 LARGE = 1 << 24
-BESIDE = 50  # names beside one that is taken; a student who makes more gets no more
+BESIDE = 50  # alternative names that are tried where one is taken
 PATIENCE = 300.0  # seconds that work with a student's powers may take
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
-    errno.EROFS: "Take another card: this one can no longer be written to",
-    errno.EIO: "Take another card: this one can no longer be written to",
+    errno.EROFS: "Use another card: this one can no longer be written to",
+    errno.EIO: "Use another card: this one can no longer be written to",
 }
 Change = tuple[str, str]  # before, after
 
 
 def diff_of(changes: Iterable[Change]) -> dict[str, str]:
-    """Return changes as Ansible shows them."""
+    """Return changes as Ansible's diff."""
     sides = zip(*changes, strict=True)
     return {side: "".join(f"{line}\n" for line in next(sides, ()) if line) for side in ("before", "after")}
 
 
 def sha256(content: bytes) -> str:
-    """Return the sum as a hexadecimal word."""
+    """Return the SHA256 sum in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def fingerprint(path: Path, largest: int = LARGE) -> str | None:
-    """Return the SHA256 of a file of this process's account, None if nothing is there, FOREIGN for all else.
+    """Return the SHA256 of a file of this process's account, None if nothing is there, and FOREIGN otherwise.
 
     A file of more than `largest` bytes is FOREIGN too.
     """
@@ -63,16 +63,16 @@ def fingerprint(path: Path, largest: int = LARGE) -> str | None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to be read. OSError: it is no regular file. A link is not followed, and no pipe waited for."""
+    """Open a file for reading, without following a link or waiting for a pipe. OSError: it is not a regular file."""
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return file
 
 
 def size_and_sum(file: IO[bytes], largest: int) -> tuple[int, str]:
-    """Read a file, which may grow meanwhile, until it is larger than that. Returns its size in bytes and SHA256."""
+    """Return a file's size in bytes and SHA256; reading stops above `largest` bytes, since it may grow meanwhile."""
     digest, size = hashlib.sha256(), 0
     while size <= largest and (block := file.read(1 << 20)):
         digest.update(block)
@@ -83,9 +83,9 @@ def size_and_sum(file: IO[bytes], largest: int) -> tuple[int, str]:
 def place_for(
     path: Path, version: str, known: Collection[str], given: str | None = None, largest: int = LARGE
 ) -> Path | None:
-    """Return where a file with this sum is to be written, or None if it need not be.
+    """Return where to write a file with this sum, or None if it need not be written.
 
-    Its own name, if that is free or holds one of the sums `known` as ours; else, unless this version was `given`
+    That is its own name if it is free or holds one of our `known` sums; otherwise, unless this version was `given`
     before, a name beside it. OSError: all of these are taken.
     """
     for place in itertools.chain([path], names_beside(path)):
@@ -100,7 +100,7 @@ def place_for(
 
 
 def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
-    """Give part2 (new).ipynb, part2 (new 2).ipynb, and so on. OSError: enough of them."""
+    """Yield part2 (new).ipynb, part2 (new 2).ipynb, and so on. OSError: BESIDE names were tried."""
     yield path.with_stem(f"{path.stem} ({word})")
     for number in range(2, BESIDE):
         yield path.with_stem(f"{path.stem} ({word} {number})")
@@ -108,9 +108,9 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
 
 
 def put(place: Path, content: bytes, known: Collection[str]) -> bool:
-    """Write a file where nothing is, or in place of one `known` as ours. Returns False if the student was faster.
+    """Write a file to a free place, or over one of our `known` ones. Returns False if the student was faster.
 
-    At no moment is the place empty or half-written. OSError: the card is full.
+    The place is never empty or half-written. OSError: the card is full.
     """
     descriptor, name = tempfile.mkstemp(prefix=OURS, suffix=".new", dir=place.parent)
     new = Path(name)
@@ -126,11 +126,11 @@ def put(place: Path, content: bytes, known: Collection[str]) -> bool:
 
 
 def move_in(new: Path, place: Path, known: Collection[str]) -> bool:
-    """Give a finished file its place in the same folder, as `put` does."""
+    """Move a finished file to its place in the same folder, as `put` does."""
     old = new.with_suffix(".old")
     try:
         if fingerprint(place) is None:
-            os.link(new, place)  # unlike a rename, this never takes another file's place
+            os.link(new, place)  # unlike a rename, this never replaces another file
             new.unlink()
             return True
         os.link(place, old)
@@ -138,14 +138,14 @@ def move_in(new: Path, place: Path, known: Collection[str]) -> bool:
         if fingerprint(old) in known:
             old.unlink()
             return True
-        old.replace(place)  # the student saved at this very moment: back it goes
+        old.replace(place)  # the student saved at this very moment: put that file back
     except (FileExistsError, FileNotFoundError):
-        pass  # made or removed at this very moment
+        pass  # the student created or removed it at this very moment
     return False
 
 
 def open_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make a folder, unless it is there, and let its owner into it. Returns what changes."""
+    """Make sure that a folder exists and is open to its owner. Returns what changes."""
     if not folder.is_dir():
         if not dry:
             folder.mkdir(parents=True)
@@ -158,7 +158,7 @@ def open_folder(folder: Path, dry: bool) -> list[Change]:
 
 
 def may_be_folder(path: Path) -> bool:
-    """Whether this is a folder of this process's account, and no link to one, or nothing at all yet."""
+    """Return whether this is a folder of this process's account (not a link to one), or does not exist yet."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -168,9 +168,9 @@ def may_be_folder(path: Path) -> bool:
 
 @contextmanager
 def opened(places: Collection[Path], keep: bool) -> Iterator[list[Change]]:
-    """Let this process's account into folders of its own that it closed to itself; unless `keep`, only meanwhile.
+    """Open folders that this process's account closed to itself; unless `keep`, close them again afterwards.
 
-    Gives what changes, where it is kept.
+    Yields what changes if they stay open.
     """
     shut: list[tuple[Path, int]] = []
     try:
@@ -187,9 +187,9 @@ def opened(places: Collection[Path], keep: bool) -> Iterator[list[Change]]:
 
 
 def make_way(folder: Path, dry: bool) -> list[Change]:
-    """Let a folder's place be free or hold a folder of this account's. Returns what changes.
+    """Move aside whatever is in a folder's place, unless it is this account's folder. Returns what changes.
 
-    What else is there, a link, a file or another's folder, is kept under a name beside it: notebooks (old).
+    A link, a file or another account's folder is kept under a name beside it: notebooks (old).
     """
     if may_be_folder(folder):
         return []
@@ -197,33 +197,33 @@ def make_way(folder: Path, dry: bool) -> list[Change]:
     if not dry:
         found = folder.lstat()
         if stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            folder.rename(aside)  # a folder takes the place of nothing but an empty one
+            folder.rename(aside)  # a folder can replace only an empty folder
         else:
-            os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never takes another file's place
+            os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never replaces another file
             folder.unlink()
     return [(f"{folder} no folder of the student's", f"{folder} absent"), (f"{aside} absent", f"{aside} what it was")]
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Return files that a killed run left in a folder; what only has such a name, a folder for one, stays."""
+    """Return the temporary files that a killed run left in a folder."""
     with suppress(FileNotFoundError), os.scandir(folder) as found:
         ours = (entry for entry in found if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
-        return [folder / entry.name for entry in itertools.islice(ours, 100)]  # not all of a folder full of them
+        return [folder / entry.name for entry in itertools.islice(ours, 100)]  # a student may have made thousands
     return []
 
 
 def advice(error: OSError) -> str:
     """Return what to do about an error in a student's folder."""
-    return ADVICE.get(error.errno or 0, "Look at what is in that place on the Pi, or move it away")
+    return ADVICE.get(error.errno or 0, "See what is in that place on the Pi, or move it away")
 
 
 def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Do the work in a process that has this account's powers and no others. OSError: the work raised it.
+    """Do the work in a process that has this account's powers only. Returns its result, tuples as lists (JSON).
 
-    Only the effective ids become the student's: the kernel lets nobody but root send signals to a process whose real
-    id is root's, so no student can stop it. What takes longer than `patience` is ended: TimeoutError.
+    Only the effective ids become the student's: a process whose real id is root's gets signals from root only, so no
+    student can stop it.
 
-    Returns what the work returns, as JSON carries it: a tuple becomes a list.
+    OSError: the work raised it. TimeoutError: it took longer than `patience` seconds, and was ended.
     """
     if os.geteuid() == account.pw_uid:
         return json.loads(json.dumps(work()))
@@ -245,7 +245,7 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: fl
         finally:
             with os.fdopen(writing, "w") as pipe:
                 json.dump(answer, pipe)
-            os._exit(0)  # what the parent's process would do at its end is not for this one
+            os._exit(0)  # without the parent's exit handlers
     os.close(writing)
     try:
         said = read_until(reading, time.monotonic() + patience)
@@ -260,10 +260,10 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: fl
 
 
 def read_until(pipe: int, end: float) -> bytes:
-    """Read a pipe until it is closed. TimeoutError: it is not by then."""
+    """Read a pipe until it is closed. TimeoutError: it is still open at `end`."""
     blocks = []
     while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
         blocks.append(os.read(pipe, 1 << 20))
         if not blocks[-1]:
             return b"".join(blocks)
-    raise TimeoutError(errno.ETIMEDOUT, "this takes too long, and was given up")
+    raise TimeoutError(errno.ETIMEDOUT, "this took too long, and was ended")

@@ -1,4 +1,4 @@
-"""What Linux says of a Pi."""
+"""What the kernel knows about a Pi."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def listeners(proc: Path = Path("/proc")) -> dict[int, set[int]]:
-    """Return, by TCP port, the user ids of those that listen there. No connection is made."""
+    """Return the user ids of the programs that listen on each TCP port, without connecting to any."""
     found: dict[int, set[int]] = {}
     for table in (proc / "net/tcp", proc / "net/tcp6"):
         for line in table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else ():

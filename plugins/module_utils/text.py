@@ -1,24 +1,24 @@
-"""Text that is safe to print, and host names. What a Pi says may hold anything: a student may have named a file so."""
+"""Text that is safe to print, and host names. A Pi's output may hold anything, such as a student's file name."""
 
 from __future__ import annotations
 
 import re
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-SUSPECT = re.compile(r"[^ -~]")  # what is looked at more closely
+SUSPECT = re.compile(r"[^ -~]")
 # A label of a host's name, as in RFC 1123.
 HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 OTHER_THAN_LINES = re.compile(r"[^ -~\n\t]")
 
 
 def printable(said: object, longest: int = 300) -> str:
-    """Return it in one line; control characters, escapes and changes of direction are shown as Python writes them."""
+    """Return a text on one line; control characters, escapes and changes of direction become Python escapes."""
     text = SUSPECT.sub(_escaped, str(said)[: longest + 1])
     return text if len(text) <= longest else f"{text[:longest]} …"
 
 
 def printable_lines(said: object) -> str:
-    """Return it with its lines and tabs, but without colours; all else is as in `printable`."""
+    """Return a text with its lines and tabs, but without colours; all else as in `printable`."""
     return OTHER_THAN_LINES.sub(_escaped, COLOUR.sub("", str(said).replace("\r\n", "\n")))
 
 

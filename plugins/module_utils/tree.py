@@ -1,4 +1,4 @@
-"""A student's home, whatever its names and however deep: no path gets long, and few folders are open at once."""
+"""Walk and remove a student's home, whatever its names and depth, with short paths and few open folders."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-DEEPEST = 64  # folders within each other; what is deeper is named only
-LONGEST = 2000  # bytes of a name as seen from the home; the same
-MANY = 1000  # names of a folder at once, when it is removed
+DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
+LONGEST = 2000  # bytes of a path in the home; the same
+MANY = 1000  # names of a folder that are read at once when it is removed
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def walk(top: Path, wanted: Callable[[str], bool], most: int) -> Iterator[tuple[str, os.stat_result | str]]:
-    """Give what is in a folder and its folders, in order: its name as seen from there, and what lstat says of it.
+    """Yield what is in a folder and its subfolders, in order: its path in the folder, and its lstat.
 
-    Or in place of that, why nobody can know: it is `closed` or too `deep`, or, of the top folder itself, there is too
-    `many` of it, so that all beyond the first `most` names is left out. Nothing is given of what is not `wanted`.
+    If that cannot be had, the reason comes instead: `closed`, `deep`, or, for the top folder itself, `many` if there
+    are more than `most` names. Paths that are not `wanted` are skipped.
     """
     room = [most]
     folder = os.open(top, FOLDER)
@@ -49,7 +49,7 @@ def _walk(
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             inner = os.open(name, FOLDER, dir_fd=folder) if stat.S_ISDIR(found.st_mode) else -1
         except (FileNotFoundError, NotADirectoryError):
-            continue  # it went, or became something else, just now
+            continue  # removed or replaced just now
         except OSError:
             yield word, "closed"
             continue
@@ -63,7 +63,7 @@ def _walk(
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder with all that is in it, also a closed one."""
+    """Remove a file, a link, or a folder with its contents, even if it is closed."""
     if not stat.S_ISDIR(path.lstat().st_mode):
         path.unlink()
         return
@@ -81,7 +81,7 @@ def remove(path: Path) -> None:
 
 
 def _remove(name: str, top: int) -> None:
-    """Remove what is in a folder; folders within a folder come up into `top`, to be removed there in their turn."""
+    """Remove an entry of `top`; folders in it are moved up into `top` first, and removed there in turn."""
     if not _is_folder(name, top):
         os.unlink(name, dir_fd=top)
         return
@@ -100,7 +100,7 @@ def _remove(name: str, top: int) -> None:
 
 
 def names_in(folder: int | Path, most: int) -> list[str]:
-    """Return names in a folder, `most` of them at most: all of a folder that is full of them would fill the memory."""
+    """Return at most `most` names in a folder: all of them might fill the memory."""
     with os.scandir(folder) as found:
         return [entry.name for entry in itertools.islice(found, most)]
 
@@ -110,6 +110,6 @@ def _is_folder(name: str, folder: int) -> bool:
 
 
 def _enter(name: str, folder: int | None) -> int:
-    with suppress(PermissionError):  # another's, which can be removed where it is empty
+    with suppress(PermissionError):  # another account's, which can be removed if it is empty
         os.chmod(name, 0o700, dir_fd=folder)
     return os.open(name, FOLDER, dir_fd=folder)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: lessons in the students' folders, where nothing of a student's is ever lost."""
+"""Ansible module: put lessons into the students' folders, without ever losing a student's file."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
 
 DOCUMENTATION = r"""
 module: lessons
-short_description: Lessons in the students' folders
+short_description: Put lessons into the students' folders
 description:
-  - A lesson is a notebook, or a picture that goes with one.
+  - A lesson is a notebook, or a picture that belongs to one.
   - Puts each lesson into every student's folder, and an untouched copy into a folder that only root can change.
-  - A lesson that the student has not touched is updated. One that was touched is left alone, and a new version is
-    put beside it as C(NAME (new).ipynb), once. One that is not there comes back.
-  - Touched is what has other bytes than any version that was handed out under this name. Which these are, and what
-    each student was given last, is remembered in C(.handed_out.json) beside the untouched copies; should it be lost,
-    files count as touched.
-  - Where the student has put something else in place of a lesson's folder, that is left alone, and what would be in the
-    folder does not come; nor does a lesson for which every name beside it is taken.
-  - What is no folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
+  - Updates a lesson that the student has not touched. A touched lesson is left alone, and a new version is put beside
+    it once, as C(NAME (new).ipynb). A missing lesson is restored.
+  - A lesson is touched if it differs from every version that was handed out under its name. These versions, and the
+    last one that each student was given, are recorded in C(.handed_out.json) beside the untouched copies; without this
+    file, all lessons count as touched.
+  - If the student has put something else in place of a lesson's folder, that is left alone and the folder's lessons are
+    skipped, as is a lesson for which every name beside it is taken.
+  - Anything but a folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
   - The student's home is closed to other accounts, and open to the student.
-  - The student's folder is worked in with the student's powers only, so a link in it leads nowhere else.
+  - Works in the student's folder with the student's powers only, so a link in it cannot lead elsewhere.
 options:
   lessons:
-    description: For each lesson's file name, its contents in base64. A folder may stand before it, as in C(a/b.png).
+    description: By file name, each lesson's contents in base64. The name may include a folder, as in C(a/b.png).
     type: dict
     required: true
   students:
-    description: By the name of each student's account, the student's folder.
+    description: By account, each student's folder.
     type: dict
     required: true
   pristine:
@@ -70,12 +70,12 @@ EXAMPLES = r"""
     lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
 """
 
-QUEUE = 600.0  # seconds that another run may take
-LARGE = 1 << 20  # bytes; what is larger, and four times as large as the lesson, is no version of it
+QUEUE = 600.0  # seconds to wait for another run
+LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as the lesson, is not a version of it
 
 
 def close(home: Path, dry: bool) -> list[Change]:
-    """Let others than the student and the student's group not look into the home. Returns what changes."""
+    """Close the home to all but the student and the student's group. Returns what changes."""
     if not home.is_dir() or home.stat().st_uid != os.geteuid() or not home.stat().st_mode & 0o007:
         return []
     if not dry:
@@ -84,10 +84,7 @@ def close(home: Path, dry: bool) -> list[Change]:
 
 
 def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool) -> list[Change]:
-    """Bring the lessons into the student's folder; when `dry`, only look. Runs as the student.
-
-    Returns what changes.
-    """
+    """Put the lessons into the student's folder; if `dry`, only look. Runs as the student. Returns what changes."""
     changes = make_way(folder, dry)
     if changes and dry:
         made = sorted({folder, *((folder / name).parent for name in lessons)})
@@ -119,7 +116,7 @@ def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dic
 
 
 def ensure_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make a folder of the untouched copies, which all may read and only root change. Returns what changes."""
+    """Make sure that a folder of the untouched copies exists, writable only by root. Returns what changes."""
     if folder.is_dir():
         found = folder.stat()
         if (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o755):
@@ -148,7 +145,7 @@ def keep_pristine(pristine: Path, lessons: dict[str, bytes], dry: bool) -> list[
 
 
 def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
-    """Make a file have this content and be this account's, readable by all. Returns what changes."""
+    """Make sure that a file has this content, belongs to root, and is readable by all. Returns what changes."""
     found = fingerprint(path)
     mode = f"{stat.S_IMODE(path.lstat().st_mode):04o}" if found else "no file of root's"
     before, after = f"{path} {mode} {found or ''}", f"{path} 0644 {sha256(content)}"
@@ -163,13 +160,13 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
 def hand_out_to(
     student: str, folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool
 ) -> list[Change]:
-    """Bring the lessons into a student's folder with the student's powers, and close the home to others."""
+    """Put the lessons into a student's folder with the student's powers, and close the home to others."""
     try:
         account = pwd.getpwnam(student)
     except KeyError:
         if not dry:
             raise KeyError(student) from None
-        return hand_out(folder, lessons, memory, given, dry)  # what would be, had another task made the account
+        return hand_out(folder, lessons, memory, given, dry)  # as if an earlier task had created the account
     home = Path(account.pw_dir)
 
     def work() -> list[Change]:
@@ -180,7 +177,7 @@ def hand_out_to(
 
 
 def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dry: bool = False) -> list[Change]:
-    """Do all that the module does. Returns what changed, or, when `dry`, what would.
+    """Hand out the lessons. Returns what changed or, if `dry`, what would.
 
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
@@ -196,8 +193,8 @@ def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dr
             known = memory.known.setdefault(name, [])
             if sha256(content) not in known:
                 known.append(sha256(content))
-        # Before a student gets a version, it is known to be ours; after that, it counts as given. So a run that
-        # is killed between the two forgets nothing.
+        # A version is recorded as ours before a student gets it, and as given afterwards, so a run that is killed in
+        # between forgets nothing.
         noted = write_as_root(store, memory.bytes(), dry)
         of_all = memory.given.get("", {})
         for student, folder in students.items():
@@ -210,7 +207,7 @@ def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dr
 
 
 def main() -> None:
-    """Do as the task says."""
+    """Run the task."""
     module = AnsibleModule(
         argument_spec={
             # Not a secret: this keeps the lessons' text out of the Pi's log.
@@ -229,11 +226,11 @@ def main() -> None:
     try:
         changes = run(lessons, students, Path(asked["pristine"]), module.check_mode)
     except KeyError as error:
-        module.fail_json(msg=f"There is no account {error.args[0]}: make it first.")
+        module.fail_json(msg=f"There is no account {error.args[0]}: create it first.")
     except OSError as error:
         module.fail_json(
             msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
-            f" {advice(error)}, and run it again."
+            f" {advice(error)}, and run this again."
         )
     module.exit_json(changed=bool(changes), diff=diff_of(changes))
 

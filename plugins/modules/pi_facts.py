@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the roles must know of a Pi, asked in one go."""
+"""Ansible module: the facts about a Pi that the roles need, gathered in one go."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
 module: pi_facts
-short_description: What the roles must know of a Pi
+short_description: The facts about a Pi that the roles need
 description:
-  - Stands in for C(ansible.builtin.setup), which asks far more and takes 24 seconds on a Pi Zero.
+  - Replaces C(ansible.builtin.setup), which gathers far more and takes 24 seconds on a Pi Zero.
   - Changes nothing, so it also runs in check mode.
-  - A task calls the action plugin of the same name, which checks what this answers, and returns the keys of C(pi).
+  - Tasks call the action plugin of the same name, which checks this module's answer, and returns the keys of C(pi).
 options:
   account:
     description: The account that Ansible logs in with; by default the one that called sudo.
@@ -34,15 +34,15 @@ options:
     elements: str
     default: []
   settings:
-    description: By the name of a systemd unit, the file with its settings; the units of O(settings) that were neither
-      started nor reloaded since then are returned.
+    description: By systemd unit, the file with its settings; the units of O(settings) that were neither started nor
+      reloaded since the file changed are returned.
     type: dict
     default: {}
   proxy_port:
-    description: Port of the Pi's loopback at which the control node's apt-cacher-ng may be reached.
+    description: Loopback port of the Pi at which the control node's apt-cacher-ng may be reached.
     type: int
   proxied:
-    description: Mirrors, C(HOST) or C(HOST:PORT), that are fetched from through the control node.
+    description: Mirrors, C(HOST) or C(HOST:PORT), that are reached through the control node.
     type: list
     elements: str
     default: []
@@ -50,7 +50,7 @@ author: The mynn-pi authors
 """
 
 EXAMPLES = r"""
-- name: Ask what this Pi is
+- name: Gather the Pi's facts
   mynn.pi.pi_facts:
     platforms: "{{ platforms }}"
     packages: [python3-apt]
@@ -60,31 +60,31 @@ EXAMPLES = r"""
 RETURN = r"""
 pi:
   description: >-
-    C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) as dpkg names it
-    (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin leaves it empty where the
-    roles were not made for it), C(python) (C(3.13)), C(epoch) (its clock, seconds), C(clock_set) (by NTP),
-    C(lists_time) (of the last change of apt's lists, seconds), C(package_count) (of those installed), C(booted)
-    (systemd is PID 1; false in an image that is being made), C(container), C(free_mb) on the card, C(installed) (of the
-    packages asked for), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut left of dpkg and apt
-    that needs a repair, in words), C(apt_archives) (apt has kept packages that it fetched), C(reboot_required),
-    C(account), C(key_login) (the account has an SSH key), C(stale) (of the units asked for), C(apt_proxy) (its address,
-    or empty where nothing answers), C(nft) (its kernel can filter packets; asked where there is a proxy and nftables),
-    C(apt_direct) (hosts that it does not fetch from, as C(no_proxy) has them).
+    C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) in dpkg's terms
+    (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin empties it if the roles do
+    not support it), C(python) (C(3.13)), C(epoch) (its clock, in seconds), C(clock_set) (by NTP), C(lists_time) (when
+    apt's lists last changed, in seconds), C(package_count) (installed packages), C(booted) (systemd is PID 1; false in
+    an image that is being made), C(container), C(free_mb) on the card, C(installed) (of O(packages)), C(cloud_init) (it
+    runs at each boot), C(dpkg_faults) (what a power cut broke in dpkg and apt, in words), C(apt_archives) (apt has kept
+    packages that it fetched), C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of
+    the units of O(settings)), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter
+    packets; tested if there are a proxy and nftables), C(apt_direct) (hosts that the proxy does not fetch from, for
+    C(no_proxy)).
   returned: always
   type: dict
 """
 
-MOST_FAULTS = 10  # that are told: an empty status file makes one of each package
+MOST_FAULTS = 10  # an empty status file makes one of each package
 
 
 def processor(architecture: str) -> str:
-    """The processor as wheels name it; a 32-bit system may run on a 64-bit kernel."""
+    """Return the processor as wheels name it; a 32-bit system may run on a 64-bit kernel."""
     usual = {"amd64": "x86_64", "arm64": "aarch64", "armel": "armv6l", "armhf": "armv7l"}
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
 
 
 def installed(names: list[str]) -> list[str]:
-    """Those of the packages that are installed."""
+    """Return the packages that are installed."""
     if not names:
         return []  # dpkg-query would list them all
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
@@ -93,12 +93,12 @@ def installed(names: list[str]) -> list[str]:
 
 
 def cloud_init() -> bool:
-    """Whether cloud-init runs at each boot."""
+    """Return whether cloud-init runs at each boot."""
     return Path("/usr/bin/cloud-init").exists() and not Path("/etc/cloud/cloud-init.disabled").exists()
 
 
 def has_key(account: str) -> bool:
-    """Whether the account can log in with an SSH key."""
+    """Return whether the account can log in with an SSH key."""
     try:
         keys = Path(pwd.getpwnam(account).pw_dir, ".ssh", "authorized_keys").read_text(encoding="utf-8")
     except (KeyError, OSError):
@@ -107,10 +107,10 @@ def has_key(account: str) -> bool:
 
 
 def stale(settings: dict[str, str]) -> list[str]:
-    """Those of the units whose newest settings are not in effect: a run was cut off before it restarted them.
+    """Return the units whose newest settings are not in effect, because a run was cut off before it restarted them.
 
-    A Pi's clock may be in the past at each boot, so a unit's start is also reckoned back from now. What was written in
-    the future was written before this boot.
+    A Pi's clock may be wrong at boot, so a unit's start is also counted back from now. A file from the future was
+    written before this boot.
     """
     written = {unit: Path(path).stat().st_ctime for unit, path in settings.items() if Path(path).exists()}
     if not written or not Path("/run/systemd/system").is_dir():
@@ -127,15 +127,15 @@ def stale(settings: dict[str, str]) -> list[str]:
 
 
 def started(state: dict[str, str]) -> float:
-    """When a unit was started or reloaded, at the latest; 0 where it never was."""
-    # Whole seconds, as systemctl gives them. What was never started has an empty time.
+    """Return the latest time at which a unit may have been started or reloaded; 0 if it never was."""
+    # In whole seconds; empty if it was never started.
     noted = int(state["StateChangeTimestamp"].strip("@") or 0)
     ago = time.clock_gettime(time.CLOCK_MONOTONIC) - int(state["StateChangeTimestampMonotonic"]) / 1e6
     return max(noted + 1, time.time() - ago) if noted else 0
 
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
-    """The address of an apt-cacher-ng at that port, if one answers there, and its owners are all trusted."""
+    """Return the address of apt-cacher-ng at that port, if it answers, and only trusted users listen there."""
     if not port or not owners or owners - trusted:
         return ""
     try:
@@ -147,19 +147,19 @@ def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
 
 
 def nft() -> bool:
-    """Whether nftables can filter packets: the modules of a kernel that was renewed are gone until the next boot."""
+    """Return whether nftables can filter packets: after a kernel update, its modules are missing until a reboot."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     listing = ["env", f"PATH={path}", "nft", "list", "tables"]
     return subprocess.run(listing, capture_output=True, check=False).returncode == 0
 
 
 def user_ids(*accounts: str) -> set[int]:
-    """The user ids of those accounts that there are."""
+    """Return the user ids of those accounts that exist."""
     return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in accounts}
 
 
 def apt_direct(proxied: list[str]) -> str:
-    """Hosts that apt's sources name, but for those that the control node's apt-cacher-ng fetches from."""
+    """Return the hosts in apt's sources that the control node's apt-cacher-ng does not fetch from."""
     apt = Path("/etc/apt")
     files = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
@@ -169,7 +169,7 @@ def apt_direct(proxied: list[str]) -> str:
 
 
 def main() -> None:
-    """Ask, and answer with `pi`."""
+    """Run the module."""
     module = AnsibleModule(
         {
             "account": {"type": "str"},
@@ -195,15 +195,15 @@ def main() -> None:
     proxy = apt_proxy(port, owners, trusted)
     if strangers := owners - trusted:
         module.warn(
-            f"At port {port} of this Pi listens a program of the user id {min(strangers)}, so apt does not ask there "
-            "for packages: it fetches them by itself. End the students' programs (make reset), or restart the Pi."
+            f"A program of user id {min(strangers)} listens on port {port} of this Pi, so apt does not use the control "
+            "node's packages, but fetches its own. End the students' programs (make reset), or restart the Pi."
         )
     packages_there = installed(module.params["packages"]) if is_debian else []
     filters = bool(proxy) and "nftables" in packages_there and nft()
     if proxy and "nftables" in packages_there and not filters:
         module.warn(
-            f"The kernel of this Pi cannot keep students' programs from port {port}, by which it asks for packages."
-            " After an update of the kernel it can again once the Pi was restarted."
+            f"The kernel of this Pi cannot keep students' programs off port {port}, which apt fetches packages"
+            " through. If the kernel was just updated, restart the Pi."
         )
     pi = {
         "os": release.get("ID", "unknown"),

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: how a Pi is just now, asked in one go and in seconds."""
+"""Ansible module: a Pi's present state, gathered in seconds."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
 module: pi_state
-short_description: How a Pi is just now
+short_description: A Pi's present state
 description:
-  - What a teacher wants to know of a Pi, without the minutes that its verification takes. Changes nothing.
-  - What a Pi does not tell, such as a temperature where there is no thermometer, is left out.
-  - A student's files are looked at with the student's powers, and with little memory and time. Where that is not
-    enough, they count as damaged.
+  - What a teacher wants to know about a Pi, without the minutes that its verification takes. Changes nothing.
+  - What a Pi cannot tell, such as a temperature without a sensor, is left out.
+  - A student's files are read with the student's powers, and with little memory and time. If that is not enough, they
+    count as damaged.
 options:
   venv:
     description: The environment that the students' programs run in.
@@ -39,7 +39,7 @@ options:
     type: path
     required: true
   students:
-    description: By the name of each student's account, the C(folder) with the lessons and the server's C(port).
+    description: By account, each student's C(folder) with the lessons and the server's C(port).
     type: dict
     required: true
 author: The mynn-pi authors
@@ -55,22 +55,22 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description: >-
-    C(epoch) (its clock), C(uptime), C(updated) (when apt last asked for updates), C(failed) (units of systemd),
-    C(system), C(versions), C(memory) and C(card) (MB of a million bytes), C(temperature) (degrees Celsius),
-    C(throttled) (the bits of the Pi's firmware), C(reboot_required), C(lessons) and C(servers) (by student: whether
-    somebody listens), C(pristine) (the lessons' SHA256 sums).
+    C(epoch) (its clock), C(uptime), C(updated) (when apt last checked for updates), C(failed) (systemd units),
+    C(system), C(versions), C(memory) and C(card) (in MB of a million bytes), C(temperature) (in degrees Celsius),
+    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons) and C(servers) (by student; the latter:
+    whether something listens), C(pristine) (the lessons' SHA256 sums).
   returned: always
   type: dict
 """
 
-LARGE = 1 << 23  # bytes; a larger file is no lesson
-MEMORY = 1 << 26  # bytes that looking at a student's files may take; a lesson takes four times its size
-PATIENCE = 60  # seconds, the same
-ROOT = Path("/")  # the tests' Pis are folders
+LARGE = 1 << 23  # bytes; a larger file is not a lesson
+MEMORY = 1 << 26  # bytes, to read a student's files; a lesson takes four times its size
+PATIENCE = 60  # seconds, to read a student's files
+ROOT = Path("/")  # another folder in tests
 
 
 def text(path: str) -> str:
-    """What a file says, or nothing."""
+    """Return a file's text, or nothing."""
     try:
         return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
@@ -78,7 +78,7 @@ def text(path: str) -> str:
 
 
 def number(path: str) -> int | None:
-    """The number in a file, decimal or 0x..., if there is one."""
+    """Return the number in a file, decimal or 0x..., if there is one."""
     try:
         return int(text(path), 0)
     except ValueError:
@@ -86,7 +86,7 @@ def number(path: str) -> int | None:
 
 
 def system() -> dict[str, str]:
-    """What it is."""
+    """Return the names of system, kernel, machine and model."""
     return {
         "name": platform.freedesktop_os_release()["PRETTY_NAME"],
         "kernel": platform.release(),
@@ -96,7 +96,7 @@ def system() -> dict[str, str]:
 
 
 def versions(venv: str) -> dict[str, str]:
-    """The versions of Python and of packages, read where they are noted: no Python is started for it."""
+    """Return the versions of Python and of packages, from their files: starting Python would take seconds."""
     lines = (line.partition("=") for line in text(f"{venv.lstrip('/')}/pyvenv.cfg").splitlines())
     settings = {name.strip(): value.strip() for name, _, value in lines}
     found = {"python": settings["version"]} if "version" in settings else {}
@@ -108,7 +108,7 @@ def versions(venv: str) -> dict[str, str]:
 
 
 def uptime() -> float | None:
-    """Seconds since systemd started: in a container, too, where /proc/uptime is the host's."""
+    """Return the seconds since systemd started, also in a container, where /proc/uptime is the host's."""
     try:
         ticks = int(text("proc/1/stat").rpartition(")")[2].split()[19])
         return round(float(text("proc/uptime").split()[0]) - ticks / os.sysconf("SC_CLK_TCK"))
@@ -117,7 +117,7 @@ def uptime() -> float | None:
 
 
 def updated() -> float | None:
-    """When apt last asked for updates."""
+    """Return when apt last checked for updates."""
     for path in ("var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial", "var/lib/apt/lists"):
         if (ROOT / path).exists():
             return round((ROOT / path).stat().st_mtime)
@@ -125,7 +125,7 @@ def updated() -> float | None:
 
 
 def memory() -> dict[str, int]:
-    """Memory in MB: all there is, and what a program could still get."""
+    """Return the memory in MB: in total, and available to programs."""
     words = (line.split() for line in text("proc/meminfo").splitlines())
     kib = {line[0].rstrip(":"): int(line[1]) for line in words if len(line) > 1}
     names = {"total": "MemTotal", "available": "MemAvailable"}
@@ -133,7 +133,7 @@ def memory() -> dict[str, int]:
 
 
 def card() -> dict[str, Any]:
-    """The card: its room in MB, and how worn it is, as far as it says so."""
+    """Return the card's size and free space in MB, and its wear as far as known."""
     room = os.statvfs(ROOT)
     found: dict[str, Any] = {
         "total": room.f_blocks * room.f_frsize // 1_000_000,
@@ -149,7 +149,7 @@ def card() -> dict[str, Any]:
 
 
 def wear(disk: Path, partition: str) -> dict[str, Any]:
-    """What a disk in /sys and its ext4 tell of wear; sizes in MB."""
+    """Return what a disk in /sys and its ext4 report about wear; sizes in MB."""
     disk_name = disk.relative_to(ROOT).as_posix()
     found: dict[str, Any] = {"disk": disk.name, "name": text(f"{disk_name}/device/name")}
     found["written"] = int(text(f"{disk_name}/stat").split()[6]) * 512 // 1_000_000  # since it was switched on
@@ -164,7 +164,7 @@ def wear(disk: Path, partition: str) -> dict[str, Any]:
 
 
 def temperature() -> float | None:
-    """The warmest thermometer's degrees."""
+    """Return the highest temperature in degrees Celsius."""
     zones = sorted((ROOT / "sys/class/thermal").glob("thermal_zone*/temp"))
     found = [number(zone.relative_to(ROOT).as_posix()) for zone in zones]
     known = [one / 1000 for one in found if one is not None]
@@ -172,7 +172,7 @@ def temperature() -> float | None:
 
 
 def throttled() -> int | None:
-    """The firmware's bits: 0 too little voltage, 1 slowed down, 2 throttled, 3 too hot; 16 to 19: once since boot."""
+    """Return the firmware's bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 too hot; 16 to 19: since boot."""
     said = text("sys/devices/platform/soc/soc:firmware/get_throttled")
     if not said and (ROOT / "usr/bin/vcgencmd").exists():
         asked = subprocess.run(["/usr/bin/vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)
@@ -190,20 +190,20 @@ def throttled() -> int | None:
 
 
 def failed_units() -> list[str]:
-    """The units of systemd that failed."""
+    """Return the systemd units that failed."""
     query = ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"]
     said = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     return [line.split()[0] for line in said.splitlines() if line.strip()]
 
 
 def content_of(path: Path) -> bytes | None:
-    """What is in a student's file; OSError or None: it is none, or a very large one. A link is not followed."""
+    """Return the contents of a student's file, None if it is very large. OSError: it is missing, or not a file."""
     with open_regular(path) as file:
         return file.read() if os.fstat(file.fileno()).st_size <= LARGE else None
 
 
 def opens(path: Path, content: bytes | None) -> bool:
-    """Whether a lesson or a picture opens."""
+    """Return whether a lesson or a picture can be opened."""
     if content is None:
         return False
     if path.suffix == ".png":
@@ -215,7 +215,7 @@ def opens(path: Path, content: bytes | None) -> bool:
 
 
 def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
-    """Which of the lessons are missing in a student's folder, which do not open, and which the student changed."""
+    """Return which lessons are missing in a student's folder, damaged, or changed by the student."""
     found: dict[str, list[str]] = {"missing": [], "damaged": [], "changed": []}
     for name, digest in pristine.items():
         try:
@@ -232,7 +232,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
 
 
 def lessons_of(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
-    """The same, looked at with the student's powers and within limits; all count as damaged where these are reached."""
+    """Do so with the student's powers and within limits; if these are exceeded, all lessons count as damaged."""
 
     def look() -> dict[str, list[str]]:
         has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -249,7 +249,7 @@ def lessons_of(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str
 
 
 def main() -> None:
-    """Ask, and answer with `state`."""
+    """Run the module."""
     module = AnsibleModule(
         {
             "venv": {"type": "path", "required": True},
@@ -258,7 +258,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    open_ports = listeners()  # none is connected to: behind some, a server would have to start
+    open_ports = listeners()  # connecting to a port might start a server
     pristine_lessons = lessons_in(Path(module.params["pristine"]))
     pristine = {name: sha256(lesson).hexdigest() for name, lesson in pristine_lessons.items()}
     students = module.params["students"]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: dpkg's database, and what apt keeps, after a power cut."""
+"""Ansible module: repair dpkg's database and apt's files after a power cut."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ module: repair_dpkg
 short_description: Repair dpkg's database after a power cut
 description:
   - Restores what dpkg and apt need to start at all, without the network. Nothing is installed or configured.
-  - A package whose state is not known any more is marked as one that must be reinstalled.
-  - Damaged lists and archives of apt's are deleted; apt fetches them again.
+  - A package whose state is no longer known is marked as one that must be reinstalled.
+  - apt's damaged lists and archives are deleted; apt fetches them again.
 options:
   lock_seconds:
-    description: How long to wait for another apt or dpkg that is at work.
+    description: How long to wait for another apt or dpkg that is running, in seconds.
     type: int
     default: 900
 author: The mynn-pi authors
@@ -64,7 +64,7 @@ class LostError(Exception):
 
 @dataclass
 class Plan:
-    """What to write (None: delete), and for people, pairs of how it was and how it will be."""
+    """Files to write (None: delete), and their descriptions before and after, for the diff."""
 
     files: dict[Path, bytes | None] = field(default_factory=dict)
     changes: list[tuple[str, str]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Plan:
 
 
 def plan(database: Database) -> Plan:
-    """Work out the repair. LostError: there is nothing to restore the database from."""
+    """Plan the repair. LostError: there is nothing to restore the database from."""
     todo = Plan()
     packages = repair_status(database, todo)
     repair_small_files(database, packages, todo)
@@ -90,10 +90,10 @@ def plan(database: Database) -> Plan:
 
 
 def repair_status(database: Database, todo: Plan) -> dict[str, Package]:
-    """Plan the file `status`; return the packages that dpkg will then know, its updates included.
+    """Plan the file `status`; return the packages that dpkg will then know, including its updates.
 
-    What is whole in it stays. A package that it lacks although its files are there is taken from what it was before
-    (status-old), or from Debian's daily copies of it. dpkg would take an empty file for a Pi without any package.
+    Whole stanzas stay. A missing package whose files are there is taken from status-old, or from one of Debian's daily
+    copies. (dpkg takes an empty file for a system without packages.)
     """
     path = database.dpkg / "status"
     packages, whole = parse(read(path))
@@ -123,20 +123,20 @@ def repair_status(database: Database, todo: Plan) -> dict[str, Package]:
 
 @dataclass(frozen=True)
 class Copy:
-    """An older copy of `status`, and when it was written."""
+    """An older copy of `status`, with the time it was written."""
 
     packages: dict[str, Package]
     written: float
 
 
 def status_copies(database: Database) -> list[Copy]:
-    """Older copies of `status`, the newest first."""
+    """Return older copies of `status`, the newest first."""
     paths = [path for path in (database.dpkg / "status-old", *database.copies("dpkg.status")) if path.is_file()]
     return [Copy(parse(read(path))[0], path.stat().st_mtime) for path in paths]
 
 
 def restore(key: str, file_list: Path, copies: list[Copy]) -> Package:
-    """A package from an older copy. One whose files are newer than that must be reinstalled: its state is not known."""
+    """Return a package from an older copy. If its files are newer, its state is unknown: it must be reinstalled."""
     for copy in copies:
         if package := copy.packages.get(key):
             if file_list.exists() and file_list.stat().st_mtime <= copy.written:
@@ -148,7 +148,7 @@ def restore(key: str, file_list: Path, copies: list[Copy]) -> Package:
 
 
 def repair_file_lists(database: Database, packages: dict[str, Package], todo: Plan) -> None:
-    """Plan to delete lists of files and scripts that are damaged: dpkg stops at these, but not where none are."""
+    """Plan to delete damaged lists of files and scripts: dpkg fails on these, but not if they are missing."""
     names = r"\.(list|preinst|postinst|prerm|postrm|config|triggers|conffiles|md5sums|templates)"
     for path in sorted((database.dpkg / "info").iterdir()):
         match = re.fullmatch(rf"(.+){names}", path.name)
@@ -156,7 +156,7 @@ def repair_file_lists(database: Database, packages: dict[str, Package], todo: Pl
         if not match or not package:
             continue
         data = path.read_bytes()
-        form = rb"(?:/[^\n\0]*\n)" + (b"*" if package.absent else b"+")  # that of a removed package may be empty
+        form = rb"(?:/[^\n\0]*\n)" + (b"*" if package.absent else b"+")  # a removed package's may be empty
         bad_list = match[2] == "list" and not re.fullmatch(form, data)
         if bad_list or b"\0" in data:
             todo.write(path, None, "damaged", "deleted")
@@ -166,33 +166,33 @@ def repair_file_lists(database: Database, packages: dict[str, Package], todo: Pl
 
 
 def unfinished(packages: dict[str, Package]) -> Iterator[str]:
-    """Name packages that dpkg was installing or removing; those that are only to be configured are not among them."""
+    """Yield packages that dpkg was installing or removing, without those that only need to be configured."""
     for package in packages.values():
         wanted, flag, state = package.status
         if flag == "reinstreq" or state == "half-installed":
-            removal = wanted in ("deinstall", "purge") and flag == "ok"  # dpkg removes nothing that must be reinstalled
+            removal = wanted in ("deinstall", "purge") and flag == "ok"  # dpkg does not remove what must be reinstalled
             yield apt_name(package) + ("-" if removal else "")
 
 
 def apt_name(package: Package) -> str:
-    """What apt calls it; without the architecture it might be another's."""
+    """Return apt's name for it, with the architecture, if any."""
     architecture = package.field("Architecture")
     return f"{package.name}:{architecture}" if architecture not in ("", "all") else package.name
 
 
 def repair_small_files(database: Database, packages: dict[str, Package], todo: Plan) -> None:
-    """Plan what takes the place of small files that are malformed."""
+    """Plan replacements of small files that are malformed."""
     for name in database.malformed():
         path = database.dpkg / name
         if name == "info/format":
             todo.write(path, b"1\n", "damaged", "1")
         elif name == "arch":
             others = sorted({package.field("Architecture") for package in packages.values()} - {"", "all", native()})
-            todo.write(path, "".join(f"{one}\n" for one in [native(), *others]).encode(), "damaged", "found anew")
-        elif name == "triggers/Unincorp":  # what dpkg-trigger noted last; what packages wait for stands in status
+            todo.write(path, "".join(f"{one}\n" for one in [native(), *others]).encode(), "damaged", "rebuilt")
+        elif name == "triggers/Unincorp":  # dpkg-trigger's latest entries; what packages wait for is in status
             todo.write(path, b"", "damaged", "empty")
         elif name.startswith("triggers/"):
-            todo.write(path, interests(database).get(path.name, b""), "damaged", "made anew")
+            todo.write(path, interests(database).get(path.name, b""), "damaged", "rebuilt")
         else:
             copies = [read(copy) for copy in [path.with_name(f"{name}-old"), *database.copies(f"dpkg.{name}")]]
             whole = (copy for copy in copies if copy and re.fullmatch(FORMS[name], copy))
@@ -200,7 +200,7 @@ def repair_small_files(database: Database, packages: dict[str, Package], todo: P
 
 
 def interests(database: Database) -> dict[str, bytes]:
-    """The files in triggers/, from what each package says that it wants to know of."""
+    """Return the files of triggers/, from each package's declared interests."""
     lines: dict[str, list[str]] = {}
     for path in sorted(database.dpkg.glob("info/*.triggers")):
         package = path.name.removesuffix(".triggers")
@@ -215,12 +215,12 @@ def interests(database: Database) -> dict[str, bytes]:
 
 
 def native() -> str:
-    """The Pi's own architecture, as dpkg was built."""
+    """Return the Pi's own architecture, from dpkg."""
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def repair_apt(database: Database, packages: dict[str, Package], todo: Plan) -> None:
-    """Plan the deletion of what apt fetches again, and what is whole of its notes."""
+    """Plan to delete what apt fetches again, and to restore apt's record of automatically installed packages."""
     for path in database.damaged_indexes():
         todo.write(path, None, "damaged", "deleted")
         todo.fetch_lists = True
@@ -232,7 +232,7 @@ def repair_apt(database: Database, packages: dict[str, Package], todo: Plan) -> 
     archives = sorted(database.archives.glob("*.deb"))
     known = listed_hashes(database) if archives else set()
     for path in archives:
-        # apt looks only at an archive's size before it hands it to dpkg.
+        # apt checks only an archive's size before it passes it to dpkg.
         if is_installed(path, packages):
             todo.write(path, None, "installed", "deleted")
         elif hashlib.sha256(path.read_bytes()).hexdigest() not in known:
@@ -240,7 +240,7 @@ def repair_apt(database: Database, packages: dict[str, Package], todo: Plan) -> 
 
 
 def listed_hashes(database: Database) -> set[str]:
-    """SHA256 of all archives in apt's lists. grep: a Pi Zero's Python takes a minute for their 50 MB."""
+    """Return the SHA256 of all archives in apt's lists, by grep: Python takes a minute for their 50 MB on a Pi Zero."""
     lists = [str(path) for path in database.apt.glob("lists/*_Packages")]
     command = ["grep", "--no-filename", "--text", "^SHA256: ", *lists]
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout if lists else ""
@@ -248,7 +248,7 @@ def listed_hashes(database: Database) -> set[str]:
 
 
 def is_installed(archive: Path, packages: dict[str, Package]) -> bool:
-    """Whether that version is installed already."""
+    """Return whether this version is already installed."""
     name, version, architecture = [*archive.name.removesuffix(".deb").split("_"), "", ""][:3]
     version = version.replace("%3a", ":")
     for package in (packages.get(name), packages.get(f"{name}:{architecture}")):
@@ -258,15 +258,15 @@ def is_installed(archive: Path, packages: dict[str, Package]) -> bool:
 
 
 def apply(todo: Plan, database: Database) -> None:
-    """Write the files, each at once and whole, and see to it that they are on the card."""
+    """Write the files atomically, and sync them to the card."""
     for path, data in todo.files.items():
         if data is None:
             path.unlink()
             continue
-        with replacing(path, folder=database.dpkg) as file:  # dpkg does not look at what a cut leaves there
+        with replacing(path, folder=database.dpkg) as file:  # dpkg ignores leftovers there
             file.write(data)
     if todo.fetch_lists and (database.apt / "lists").is_dir():
-        os.utime(database.apt / "lists", (0, 0))  # what apt fetched is old, for whoever asks next
+        os.utime(database.apt / "lists", (0, 0))  # so that they are fetched again
     for folder in {path.parent for path in todo.files}:
         descriptor = os.open(folder, os.O_RDONLY)
         os.fsync(descriptor)
@@ -274,7 +274,7 @@ def apply(todo: Plan, database: Database) -> None:
 
 
 def main() -> None:
-    """Do as the task says."""
+    """Run the task."""
     module = AnsibleModule({"lock_seconds": {"type": "int", "default": 900}}, supports_check_mode=True)
     database = Database()
     locks = [database.dpkg / "lock-frontend", database.dpkg / "lock", database.apt / "lists/lock"]
@@ -288,11 +288,13 @@ def main() -> None:
                 todo = plan(database)
                 apply(todo, database)
     except LostError as error:
-        module.fail_json(msg=f"{error}. Collect what students made (make collect), and flash the card anew.")
+        module.fail_json(msg=f"{error}. Collect the students' work (make collect), and flash the card again.")
     except TimeoutError as error:
-        module.fail_json(msg=f"Another program has held {error} all the time: reboot the Pi, and run this again.")
+        module.fail_json(msg=f"Another program holds a lock ({error}): reboot the Pi, and run this again.")
     except OSError as error:
-        module.fail_json(msg=f"{error.filename} could not be repaired ({error.strerror}): make room on the card.")
+        module.fail_json(
+            msg=f"{error.filename} could not be repaired ({error.strerror}): make room on the card and run this again."
+        )
     before, after = ("".join(f"{line}\n" for line in lines) for lines in zip(*todo.changes or [("", "")], strict=True))
     module.exit_json(
         changed=bool(todo.changes),

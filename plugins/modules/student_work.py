@@ -53,45 +53,44 @@ DOCUMENTATION = r"""
 module: student_work
 short_description: The Pi's side of the students' work
 description:
-  - No task calls this, but the action plugin of the same name, which runs on the control node; it documents the task.
-  - A student's home is read and written with the student's powers only, so a link in it leads nowhere else, and what
-    takes too long is given up.
-  - Work is every file in the student's home, but for what programs keep there for themselves (C(is_work) in
-    C(chunks.py)). Links, pipes and the like hold no work. A file's name is that in the home, quoted.
+  - Tasks call the action plugin of the same name, which runs on the control node and documents the task.
+  - A student's home is read and written with the student's powers only, so a link in it cannot lead elsewhere, and
+    within a time limit.
+  - Work is every file in the student's home except programs' own files (C(is_work) in C(chunks.py)). Links, pipes and
+    the like are not work. A file's name is its quoted path in the home.
   - C(given) and the answer are JSON, compressed, in base64.
 options:
   verb:
     description:
       - V(list) the files (given C(largest), the size in bytes beyond which files are not read, and C(limit), that of
-        all files together); V(read) chunks of some (given C(wanted), for each a name, where it begins and its length);
-        V(plan) where C(files), by name each file's sum and size, would go; V(write) C(chunks) of some, which take their
-        place once all of one is there; V(reset) the home, with C(files), by name the sums of those that may be given
-        up, or null for all.
-      - For V(plan) and V(write), C(over_lessons) says whether a file takes the place of a lesson of the same name that
-        the student did not touch.
+        all files together); V(read) chunks of files (given C(wanted), a name, offset and length for each); V(plan)
+        where C(files), each file's sum and size by name, would go; V(write) C(chunks) of files, each of which takes its
+        place once it is complete; V(reset) the home, given C(files), the sums by name of files that may be deleted, or
+        null for all.
+      - For V(plan) and V(write), C(over_lessons) says whether a file replaces an untouched lesson of the same name.
     type: str
     required: true
     choices: [list, read, plan, write, reset]
   student: {description: The student's account., type: str, required: true}
   folder: {description: The student's folder with the lessons., type: path, required: true}
   pristine: {description: The folder of the untouched lessons., type: path, required: true}
-  given: {description: What the verb needs., type: str, required: true}
+  given: {description: The verb's arguments., type: str, required: true}
 author: The mynn-pi authors
 """
 
 SKEL = Path("/etc/skel")
 NAMES = 8 << 20  # characters of all names together
-# Seconds that a student's work may take: a Pi Zero reads 10 MB and their sum in one.
+# Seconds, by verb: a Pi Zero reads and hashes 10 MB a second.
 PATIENCE = {"list": 900.0, "read": 120.0, "plan": 900.0, "write": 300.0, "reset": 900.0}
 
 
 def lesson_of(name: str) -> str:
-    """Return the lesson's name of which this may be a new version: `part2 (new 3).ipynb` gives `part2.ipynb`."""
+    """Return the name of the lesson that this may be a new version of: `part2 (new 3).ipynb` gives `part2.ipynb`."""
     return re.sub(r" \(new( \d+)?\)(?=(\.[^./]*)?$)", "", name)
 
 
 def look_at(path: Path, largest: int) -> list[Any] | str:
-    """Return a file's size in bytes, sum, time in seconds and whether it may be executed; else what it is instead."""
+    """Return a file's size in bytes, sum, time in seconds and whether it is executable, or why it cannot be read."""
     try:
         with open_regular(path) as file:
             found = os.fstat(file.fileno())
@@ -106,10 +105,10 @@ def look_at(path: Path, largest: int) -> list[Any] | str:
 
 
 def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
-    """Return by quoted name `files`, each as `look_at` tells, and why those `left` cannot be had.
+    """Return by quoted name the `files`, each as from `look_at`, and why those `left` cannot be had.
 
-    Untouched lessons are in neither. The smallest come first, so that a few large files are beyond the limit, and not
-    all that come after them. It runs as the student, and so does all below.
+    Untouched lessons are in neither. The smallest come first, so that only a few large files exceed the limit. This
+    and all below runs as the student.
     """
     files: dict[str, Any] = {}
     sizes, left = look_around(home, largest)
@@ -151,7 +150,7 @@ def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[s
 
 
 def read_chunk(home: Path, quoted: str, begin: int, length: int) -> str | None:
-    """Return bytes of a file in base64, nothing where all are 0; None if they cannot be read (any more)."""
+    """Return a chunk of a file in base64, empty if it is all zeros; None if it cannot be read."""
     try:
         with open_regular(home / unquote(quoted)) as file:
             file.seek(begin)
@@ -162,10 +161,10 @@ def read_chunk(home: Path, quoted: str, begin: int, length: int) -> str | None:
 
 
 def path_in(home: Path, name: str, free: Path | None = None) -> tuple[Path, list[Path]]:
-    """Return the path of a file with that name in the home, and the folders on the way that are not there yet.
+    """Return the path for a file with this name in the home, and the folders to be created for it.
 
-    Where something else is in a folder's place, a link for one, a folder beside it is used; but not for `free`, which
-    will be free.
+    If something else is in a folder's place, such as a link, a folder beside it is used; but not for `free`, a path
+    that will be free.
     """
     absent = []
     place = home
@@ -181,10 +180,10 @@ def path_in(home: Path, name: str, free: Path | None = None) -> tuple[Path, list
 
 
 def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: bool) -> dict[str, Any]:
-    """Return which files are `needed`, what `changes` when they come, and by name why those `left` cannot come.
+    """Return which files are `needed`, what `changes` when they are written, and by name why those `left` cannot be.
 
-    Unless `dry`, what a killed run left is cleared away, and what is in the place of the student's folder. files: each
-    file's sum and size by its name.
+    Unless `dry`, a killed run's leftovers, and what is in the place of the student's folder, are cleared away. files:
+    each file's sum and size by name.
     """
     changes = make_way(folder, dry)
     free = folder if changes and dry else None
@@ -204,7 +203,7 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
             if free not in path.parents:
                 place = place_for(path, sum_, known.get(name, []), largest=max(size, LARGE if name in known else 0))
         except OSError as error:
-            left[quoted] = error.strerror or "it cannot be put there"
+            left[quoted] = error.strerror or "it cannot be written there"
             continue
         if place:
             needed.append(quoted)
@@ -216,12 +215,12 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
 
 
 def shown(path: object) -> str:
-    """Return a path in one line."""
+    """Return a path on one line."""
     return printable(path, 5000)
 
 
 def write(folder: Path, chunks: list[dict[str, Any]], known: dict[str, list[str]]) -> None:
-    """Write chunks of files, in order; a file takes its place when its last chunk (with `end`) has come.
+    """Write chunks of files, in order; a file takes its place with its last chunk (`end`).
 
     Each chunk has its file's `name`, `size`, `sum`, `time` and `executable`, and its own `begin` and `data`.
     """
@@ -245,10 +244,10 @@ def write(folder: Path, chunks: list[dict[str, Any]], known: dict[str, list[str]
 
 
 def put_in_place(new: Path, path: Path, chunk: dict[str, Any], known: list[str]) -> None:
-    """Give a file that has come its place, or one beside it. OSError: it did not come as it was sent."""
+    """Move a complete file to its place, or beside it. OSError: it was damaged on the way."""
     try:
         if fingerprint(new, chunk["size"]) != chunk["sum"]:
-            raise OSError(errno.EIO, "it did not come as it was sent", str(path))
+            raise OSError(errno.EIO, "it was damaged on the way", str(path))
         os.utime(new, (chunk["time"], chunk["time"]))
         while place := place_for(path, chunk["sum"], known, largest=max(chunk["size"], LARGE if known else 0)):
             if move_in(new, place, known):
@@ -260,7 +259,7 @@ def put_in_place(new: Path, path: Path, chunk: dict[str, Any], known: list[str])
 
 
 def lost(found: dict[str, Any], files: dict[str, str]) -> list[str]:
-    """Return what would be lost, were the home reset: what has not one of the sums that may be given up."""
+    """Return the files that a reset would lose: those that do not have a sum that may be deleted."""
     changed = [quoted for quoted, (_, sum_, *_) in found["files"].items() if files.get(quoted) != sum_]
     return sorted([*changed, *(quoted for quoted, what in found["left"].items() if what in WHY)])
 
@@ -268,13 +267,13 @@ def lost(found: dict[str, Any], files: dict[str, str]) -> list[str]:
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
-    """Do what is asked for. Returns the answer."""
+    """Run a verb. Returns the answer."""
     home = folder.parent
     lessons = {FOLDER + name: versions for name, versions in Memory.read(pristine).known.items()}
     over = lessons if given.get("over_lessons") else {}
 
     def let(work: Callable[[list[Change]], Any], verb: str = verb) -> Any:
-        """Let work be done as the student, to whom the home is open; it stays so where more than a look is wanted."""
+        """Do work as the student, with the home open to the student; it stays open unless the work only reads."""
 
         def done() -> Any:
             with opened([home, folder], keep=verb not in ("list", "read") and not dry) as changes:
@@ -310,7 +309,7 @@ def do(
 
 
 def main() -> None:
-    """Do as the action plugin says."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "verb": {"type": "str", "required": True, "choices": ["list", "read", "plan", "write", "reset"]},
@@ -333,7 +332,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(
             msg=f"{asked['student']}'s folder: {shown(error.filename or folder)}: {error.strerror}."
-            f" {advice(error)}, and run it again."
+            f" {advice(error)}, and run this again."
         )
     module.exit_json(changed=False, answer=pack(answer))
 

@@ -1,6 +1,6 @@
-"""How a play goes from task to task: mitogen's way where mitogen is installed, Ansible's own otherwise.
+"""Ansible strategy: mitogen's linear strategy where mitogen is installed, Ansible's own otherwise.
 
-Where sudo on a Pi wants a password and none was given, it is asked for at the terminal, and the task is done again.
+If sudo on a Pi wants a password and none was given, ask for it at the terminal and repeat the task.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ short_description: mitogen's linear strategy where it is installed, Ansible's ot
 description:
   - Under stock Ansible each task starts a Python on the Pi, which costs a Pi Zero about ten seconds. mitogen starts one
     and keeps it.
-  - Where sudo wants a password, none was given (C(ansible_become_password), C(--ask-become-pass)), and somebody sits at
-    the terminal, it is asked for once and tried on each Pi that wants one.
+  - If sudo wants a password, none was given (C(ansible_become_password), C(--ask-become-pass)), and stdin is a
+    terminal, it is asked for once and tried on each Pi that wants one.
 author: The mynn-pi authors
 """
 
@@ -32,7 +32,7 @@ except ImportError:
 
 TRIES = 3  # as sudo itself
 SET_STATS = add_internal_fqcns(["set_stats"])
-# What Ansible and mitogen say at the end of a refused task's message.
+# The ends of Ansible's and mitogen's messages for a refused task.
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
 
@@ -40,13 +40,13 @@ INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\
 class StrategyModule(Base):  # type: ignore[misc]
     """One task after another, and a question where sudo wants a password."""
 
-    # Of the whole run, which may have many plays: what was typed; by Pi, how much of it was tried and how often asked.
+    # For the whole run, which may have many plays: the passwords typed; by Pi, how many were tried and asked for.
     typed: ClassVar[list[str]] = []
     tried: ClassVar[Counter[str]] = Counter()
     asked: ClassVar[Counter[str]] = Counter()
 
     def run(self, *arguments: Any, **options: Any) -> Any:
-        """Run a play. mitogen takes the name of the control node's Python as a shell would, and it may have blanks."""
+        """Run a play. mitogen splits the path of the control node's Python as a shell would, so it is quoted."""
         control = self._inventory.get_host("localhost")
         if Base is not Linear and control.implicit:
             control.set_variable("ansible_python_interpreter", shlex.quote(sys.executable))
@@ -55,7 +55,7 @@ class StrategyModule(Base):  # type: ignore[misc]
     def _process_pending_results(
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
     ) -> list[Any]:
-        """Take results one by one, so that none goes by unseen that sudo refused for want of a password."""
+        """Process results one by one, so that a result that lacks sudo's password is always noticed."""
         self._process_rpc_queue()
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
@@ -67,16 +67,16 @@ class StrategyModule(Base):  # type: ignore[misc]
         return processed
 
     def _drop_stats(self, answer: Any) -> None:
-        """Let no module's answer, which a Pi may forge, stand among what the end of a run says of the Pis."""
+        """Drop the stats of a module's answer, which a Pi may forge, from the summary at the end of the run."""
         answer.stats = None
         for item in answer.loop_results or []:
             self._drop_stats(item)
 
     def _try_a_password(self, result: Any) -> bool:
-        """Queue the task of a refused result again, with a password; tell whether that was done."""
+        """Queue a refused result's task again, with a password; return whether that was done."""
         host, task = result.host, result.task
         said = str(result.utr.msg or "").strip()
-        known = self.tried[host.name] > 0  # what was refused was typed here; another's was given by a setting
+        known = self.tried[host.name] > 0  # the refused password was typed here, not given by a setting
         refused = MISSING.search(said) or (known and INCORRECT.search(said))
         if not refused or task.delegate_to or not self._next_password(result):
             return False
@@ -91,7 +91,7 @@ class StrategyModule(Base):  # type: ignore[misc]
         return True
 
     def _next_password(self, result: Any) -> bool:
-        """Tell whether there is a password that was not tried on this Pi; ask for one if need be."""
+        """Return whether there is a password that was not tried on this Pi; ask for one if need be."""
         name = result.host.name
         if self.tried[name] < len(self.typed):
             return True
@@ -99,15 +99,15 @@ class StrategyModule(Base):  # type: ignore[misc]
             return False
         self.asked[name] += 1
         if self.tried[name]:
-            self._display.display(f"\nsudo on {name} does not take that password.")
+            self._display.display(f"\nsudo on {name} does not accept that password.")
         elif name == "localhost":
             self._display.display("\nsudo on this computer wants your password.")
         else:
             variables = self._queued_task_cache[(name, result.task._uuid)]["task_vars"]
             account = variables.get("ansible_user") or "the account that you log in with"
             self._display.display(
-                f"\nsudo on {name} wants the password of {account}, the one that was chosen in Raspberry Pi Imager.\n"
-                "It is used for all Pis of this run that want one, and kept nowhere."
+                f"\nsudo on {name} wants the password of {account}, as set in Raspberry Pi Imager.\n"
+                "It is used for all Pis of this run that want one, and is not stored."
             )
         try:
             password = self._display.prompt("Password (not shown): ", private=True)

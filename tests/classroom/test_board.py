@@ -146,7 +146,7 @@ def test_a_second_card_shares_nothing_and_comes_up_on_defaults(image_build: Imag
         board.kill()
         board.switch_on()
         server = wait_for_page(BoardRoom(board))
-        assert "hostname: a name has no spaces" in board.card.read("classroom-error.txt").decode()
+        assert "hostname: a name cannot have spaces" in board.card.read("classroom-error.txt").decode()
         # Nobody is let in who could ask for it, and what lies on the card is looked at while it is written.
         while "name" not in (facts := board.facts()):
             assert time.monotonic() < deadline, "It has no this-pi.txt after its second boot."

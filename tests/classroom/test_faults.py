@@ -38,13 +38,13 @@ OTHER_SYSTEM = (
 # What the table must say of each: why, and what to do (HERE: its address).
 ROWS = {
     OFF: ("It does not answer: it is off", "Switch it on"),
-    FULL: ("Its card is full.", "Make room, or take a larger card."),
+    FULL: ("Its card is full.", "Make room, or use a larger card."),
     CLOCK: ("Its clock is wrong, and could not be set.", "Switch the Pi off and on."),
     CARD: ("Its SSH host key has changed", "`ssh-keygen -R '[HERE]:2222'`"),
     SYSTEM: ("It runs Ubuntu-24.04 on amd64.", "Flash its card with Raspberry Pi OS 12 or 13"),
     STRANGER: ("It does not let you in", "`ssh-copy-id -p 2222 pi@HERE`"),
-    SMALL: ("MB free on its card and needs 99999999 MB.", "Make room on the card, or take a larger one."),
-    NOBODY: ("Its name is not found in the network.", f"`{NOBODY} ansible_host=ADDRESS`"),
+    SMALL: ("MB free on its card and needs 99999999 MB.", "Make room on the card, or use a larger one."),
+    NOBODY: ("Its name is not found on the network.", f"`{NOBODY} ansible_host=ADDRESS`"),
 }
 
 

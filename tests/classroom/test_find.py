@@ -100,7 +100,7 @@ def test_nobody_there_is_said_with_what_to_do(room: None) -> None:
     done = find("--seconds", "1")
     assert done.returncode != 0
     assert done.stdout == ""
-    assert "No Pi answered. Are they switched on" in done.stderr
+    assert "No Pi answered. Check that they have been on" in done.stderr
 
 
 def test_lines_for_the_inventory_are_proposed(pis: None, tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_lines_for_the_inventory_are_proposed(pis: None, tmp_path: Path) -> None
     assert heading == "# For inventory.ini, below [pis]:"
     shown = [" ".join(line.split()) for line in lines]
     assert shown == [
-        "lab7 ansible_host=192.168.77.23 # 192.168.77.23: is no notebook server yet",
-        "# laptop ansible_host=192.168.77.24 # 192.168.77.24: is it a Pi? If so, take away the first #",
+        "lab7 ansible_host=192.168.77.23 # 192.168.77.23: is not a notebook server yet",
+        "# laptop ansible_host=192.168.77.24 # 192.168.77.24: if it is a Pi, remove the first #",
         "pi-01 ansible_host=192.168.77.11 # 192.168.77.11: is a notebook server",
-        "# pi-02 ansible_host=192.168.77.12 # 192.168.77.12: is there already",
+        "# pi-02 ansible_host=192.168.77.12 # 192.168.77.12: is already in the inventory",
         "pi02 ansible_host=192.168.77.21 # 192.168.77.21: is called raspberrypi and gets this name",
         "pi03 ansible_host=192.168.77.22 # 192.168.77.22: is called raspberrypi-2 and gets this name",
     ]

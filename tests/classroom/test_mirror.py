@@ -19,7 +19,7 @@ MOST_SECONDS = 60
 # What the end of a run says of each trouble.
 SAID = {
     "gone": f"The mirror 127.0.0.1:{PORT} does not have its lists of packages (404).",
-    "misfit": f"The mirror 127.0.0.1:{PORT} is just being renewed",
+    "misfit": f"The mirror 127.0.0.1:{PORT} is being updated",
     "silent": f"The mirror 127.0.0.1:{PORT} does not answer.",
     "unknown": "The name of the mirror mirror.invalid is not found.",
 }
@@ -59,7 +59,7 @@ def test_a_pi_that_lacks_nothing_is_finished(pi: Classroom, kind: str) -> None:
     run = PlaybookRun(pi.command("site"), ROOT, dict(os.environ))
     assert run.wait() == 0
     began = run.when(r"TASK \[system : Refresh apt's lists\]")
-    assert run.when(r"TASK \[system : Write down why") - began < MOST_SECONDS
+    assert run.when(r"TASK \[system : Record why") - began < MOST_SECONDS
     assert SAID[kind] in summary(run.output, NOT_UP_TO_DATE)
     assert "NOT FINISHED" not in run.output
     assert recap(run.output)["pi-01"].failed == 0

@@ -35,7 +35,7 @@ def test_a_pi_uses_what_the_control_node_keeps(classroom: Classroom, tmp_path: P
     done = classroom.playbook("site", *settings(tmp_path, port))
     assert done.returncode == 0
     assert recap(done.stdout)["pi-01"].changed == 0
-    assert "fetches its packages for itself" not in done.stdout
+    assert "fetches its own packages" not in done.stdout
     assert list(tmp_path.glob("kept/*/**/InRelease"))
     assert "127.0.0.1" not in classroom.ssh("apt-config dump; cat /etc/environment").stdout  # nothing of it stays there
     time.sleep(3)
@@ -49,7 +49,7 @@ def test_a_pi_fetches_for_itself_where_nothing_is_kept(classroom: Classroom, tmp
     with free_server() as other:  # something else has the port, and does not answer
         done = classroom.playbook("site", *settings(tmp_path, int(other.getsockname()[1])))
     assert done.returncode == 0
-    assert "Each Pi fetches its packages for itself, because port" in " ".join(done.stdout.split())
+    assert "Each Pi fetches its own packages, because port" in " ".join(done.stdout.split())
     assert recap(done.stdout)["pi-01"].changed == 0
     assert not list(tmp_path.glob("kept/*/**/InRelease"))
     assert classroom.ssh(f"ls {lists}").returncode == 0  # apt did ask a mirror

@@ -173,9 +173,9 @@ def test_without_a_terminal_one_sentence_says_what_to_do(card: Card) -> None:
 def test_a_wrong_password_gives_one_clear_sentence(card: Card) -> None:
     typed = card.make("site", "wrong", "wrong as well", "not this one")
     assert typed.code != 0
-    assert typed.output.count("does not take that password") == 2
+    assert typed.output.count("does not accept that password") == 2
     summary = typed.output.partition("NOT FINISHED")[2]
-    assert re.search(r"^pi-01 .*sudo on it does not take the password that was", summary, re.M)
+    assert re.search(r"^pi-01 .*sudo on it does not accept the password that was", summary, re.M)
 
 
 def test_it_is_asked_for_once(first: FirstRun) -> None:
@@ -206,7 +206,7 @@ def test_stock_ansible_asks_too(provisioned: Card, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     typed = provisioned.make("report", "wrong", provisioned.password)
     assert typed.code == 0
-    assert "does not take that password" in typed.output
+    assert "does not accept that password" in typed.output
 
 
 def test_verify_asks_as_well(provisioned: Card) -> None:

@@ -67,7 +67,7 @@ def test_each_pi_is_described(classroom: Classroom, reported: Path) -> None:
         assert re.match(r"(\d+) of \1 files are there", said["Lessons"])
         figure, unit = said["Card"].split()[:2]
         assert float(figure) * (1000 if unit == "GB" else 1) == pytest.approx(free, rel=0.05, abs=200)
-        assert set(said) >= {"Memory", "Wear of the card", "Temperature", "Power", "Switched on", "Last update"}
+        assert set(said) >= {"Memory", "Card wear", "Temperature", "Power", "Switched on", "Last update"}
         assert page.locator("figure svg").count() >= 2
         assert page.locator(".faults li").count() == 0
         take_screenshot(page, classroom, "report")
@@ -85,12 +85,12 @@ def test_what_is_wrong_stands_there_in_red(classroom: Classroom, tmp_path: Path)
     finally:
         classroom.ssh(f"sudo mv /root/kept {LESSON}; sudo systemctl start jupyter")
     assert done.returncode == 0
-    assert "pi-01: The notebook server does not run" in " ".join(done.stdout.split())
+    assert "pi-01: The notebook server is not running" in " ".join(done.stdout.split())
     with shown(tmp_path) as page:
         assert page.locator("h1").inner_text() == "The Pi is not ready"
         found = page.locator(".faults li")
         said = found.all_inner_texts()
-        assert any(text.startswith("The notebook server does not run") and "make site" in text for text in said)
+        assert any(text.startswith("The notebook server is not running") and "make site" in text for text in said)
         assert any(text.startswith("Cannot be opened: part2_neural_network.ipynb.") for text in said)
         red = found.locator("strong").first.evaluate("element => getComputedStyle(element).color")
         assert red == "rgb(179, 38, 30)"

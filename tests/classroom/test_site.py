@@ -94,7 +94,7 @@ def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(baseline: Baseline) 
     for said in (
         "system : Set the host name",
         "python : Install Jupyter",
-        "mnist : Unpack MNIST",
+        "mnist : Unpack and check MNIST",
         "jupyter : Write the server's unit",
     ):
         assert any(task.startswith(said) for task in would), said
@@ -219,7 +219,7 @@ def test_a_pi_that_lies_about_itself_is_named_and_left_alone(classroom: Classroo
     finally:
         classroom.ssh("sudo umount /usr/lib/os-release; rm /tmp/lies")
     said = " ".join(done.stdout.split())
-    assert "describes itself as no Pi does (name), and nothing was changed on it" in said
+    assert "reported facts that no Pi has (name), and nothing was changed on it" in said
     assert r"Deb\x1b[2Jian" in said
     assert recap(done.stdout)[classroom.host].changed == 0
     assert told.returncode == 0

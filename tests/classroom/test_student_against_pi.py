@@ -101,7 +101,7 @@ def test_a_students_program_does_not_stand_in_for_the_cache(classroom: Classroom
         root(classroom, start.replace("USER", "student"))
         done = classroom.playbook("site", *settings)
         assert (done.returncode, recap(done.stdout)[classroom.host].changed) == (0, 0)
-        assert f"At port {port} of this Pi listens a program" in " ".join((done.stdout + done.stderr).split())
+        assert f"listens on port {port} of this Pi" in " ".join((done.stdout + done.stderr).split())
         root(classroom, "systemctl stop impostor")
         assert classroom.playbook("site", *settings).returncode == 0  # the cache is asked, and the way to it closed
         root(classroom, start.replace("USER", "student"))

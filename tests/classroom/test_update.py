@@ -67,9 +67,9 @@ def test_a_changed_file_is_kept_and_named(canary: Classroom, tmp_path: Path) -> 
     assert apt_repository.version(canary) == "ii 2"
     assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
     line = told(done.stdout)[CANARY]
-    assert re.match(r"Debian 13\.\d+, Python 3\.13, \d+ packages \([1-9]\d* renewed\), smoke accuracy ", line)
+    assert re.match(r"Debian 13\.\d+, Python 3\.13, \d+ packages \([1-9]\d* upgraded\), smoke accuracy ", line)
     assert re.search(r"smoke accuracy unknown -> 8\d\.\d%, \d+ min \d+ s, ", line)
-    assert f"kept as somebody changed them: {CONFFILE} (" in line
+    assert f"kept because they were edited: {CONFFILE} (" in line
     assert_serves(canary)
 
 
@@ -82,7 +82,7 @@ def test_one_first_then_the_others(ten: Classroom, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert {name: counts.changed for name, counts in recap(done.stdout).items()} == dict.fromkeys(told(done.stdout), 0)
     assert list(told(done.stdout)) == [CANARY, NEXT, "pi-03"]
-    assert all("packages (0 renewed)" in line for line in told(done.stdout).values())
+    assert all("packages (0 upgraded)" in line for line in told(done.stdout).values())
     began = [done.stdout.index(f"ok: [{name}]") for name in (CANARY, NEXT)]
     assert done.stdout[began[0] : began[1]].count("TASK [verify : Test each Pi") == 1
 

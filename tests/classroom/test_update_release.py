@@ -139,7 +139,7 @@ def test_a_power_cut_within_it(bookworm: Classroom, tmp_path: Path) -> None:
     as_student(pi, "echo mine >mine.txt")
     environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}  # then a task is named as it begins
     run = PlaybookRun(bookworm.command("update", *TO_13, f"--limit={CUT}", *where(tmp_path)), ROOT, environment)
-    run.when(r"TASK \[update : Fetch and install", patience=3600)
+    run.when(r"TASK \[update : Install the updates", patience=3600)
     gone = "grep -q ' not-installed libssl3' /var/log/dpkg.log"
     root(pi, f"until {gone}; do sleep 0.02; done; pkill -STOP -x dpkg", timeout=3600)
     assert root(pi, "ls /usr/lib/*-linux-gnu*/libcrypto.so.3 2>/dev/null || :") == ""

@@ -94,7 +94,7 @@ def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify
 def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
     """By its mode, and by what a student's program now can do."""
     with broken(classroom, "chmod 0644 /etc/jupyter/password"):
-        assert faults("test_jupyter") == {"test_password_is_kept_as_a_hash", "test_programs_are_walled_in"}
+        assert faults("test_jupyter") == {"test_password_is_kept_as_a_hash", "test_programs_are_sandboxed"}
     assert faults("test_jupyter") == set()
 
 
@@ -121,7 +121,7 @@ def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify
         done = classroom.playbook("site", *settings)
         assert done.returncode == 0
         assert f"{classroom.host} learns without the compiled kernel, more slowly: " in done.stdout
-        assert faults("test_mynn") == {"test_it_learns_in_the_way_that_was_meant"}
+        assert faults("test_mynn") == {"test_it_uses_the_compiled_kernel"}
         assert recap(classroom.playbook("site", *settings).stdout)[classroom.host].changed == 0
     finally:
         back = classroom.playbook("site")

@@ -1,4 +1,4 @@
-"""How the tests reach the Pis, and what is written down of each test."""
+"""How the tests reach the Pis, and how their results are recorded."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def pytest_configure(config: pytest.Config) -> None:
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
-    # Without a path the connection would not be shared, and each command would shake hands anew.
+    # Without a path, the connection would not be shared, and each command would open a new one.
     sockets = tempfile.TemporaryDirectory(prefix="mynn-ssh-")
     config.add_cleanup(sockets.cleanup)
     os.environ.setdefault("ANSIBLE_SSH_EXTRA_ARGS", f"-o ControlPath={sockets.name}/%C")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask in the order in which a Pi is made."""
+    """Run the tests in the order in which a Pi is set up."""
     here = Path(__file__).parent
     items.sort(key=lambda item: ROLES.index(item.path.stem) if item.path.parent == here else -1)
 
 
 @pytest.fixture(scope="module")
 def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
-    """The Pi that is asked."""
+    """The Pi under test."""
     return _pi(request.config, host)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Ask nothing of a Pi that does not answer: once is enough to know."""
+    """Skip the tests of a Pi that does not answer, after the first one."""
     if pi := _pi_of(item):
         if pi.lost:
             pytest.skip(f"{pi.name} does not answer")
@@ -74,7 +74,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep passwords out of every report, and write down what came of the test."""
+    """Keep passwords out of every report, and record the test's result."""
     report = yield
     if pi := _pi_of(item):
         for password in pi.settings.secrets:
@@ -109,7 +109,7 @@ def _pi_of(item: pytest.Item) -> Pi | None:
 
 
 def _settings(config: pytest.Config) -> dict[str, Settings]:
-    """What the playbook provisioned each Pi with, as Ansible itself understands inventory, group_vars and defaults."""
+    """Return the settings that each Pi was provisioned with, from Ansible itself."""
     path = config.getoption("--settings", default=None)
     if path:
         return _read_settings(path)
@@ -122,7 +122,7 @@ def _settings(config: pytest.Config) -> dict[str, Settings]:
             [*command, f"--extra-vars={json.dumps({'verify_settings': str(path)})}"], capture_output=True, text=True
         )
         if run.returncode:
-            raise pytest.UsageError(f"playbooks/verify.yml does not know the Pis' settings:\n{run.stdout}{run.stderr}")
+            raise pytest.UsageError(f"playbooks/verify.yml could not give the Pis' settings:\n{run.stdout}{run.stderr}")
         return _read_settings(path)
 
 
@@ -132,7 +132,7 @@ def _read_settings(path: Path) -> dict[str, Settings]:
 
 
 def _hide(password: str, report: pytest.TestReport) -> None:
-    """A failed comparison shows what it compared; no password may be read there."""
+    """Hide a password in the output of a failed comparison."""
     if report.longrepr and password in str(report.longrepr):
         report.longrepr = str(report.longrepr).replace(password, "(the password)")
     report.sections = [(name, text.replace(password, "(the password)")) for name, text in report.sections]
@@ -168,7 +168,7 @@ def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], 
 
 
 def _reason(call: pytest.CallInfo[None]) -> str:
-    """The sentence that a test gives for its failure, without what pytest adds to it."""
+    """Return a test's own message for its failure, without pytest's additions."""
     error = call.excinfo.value if call.excinfo else None
     text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()[:REASON]
     expected = isinstance(error, (AssertionError, ConnectionError, pytest.fail.Exception, pytest.skip.Exception))

@@ -1,4 +1,4 @@
-"""A Pi as these tests see it: its settings, and many questions asked in one command."""
+"""A Pi under test: its settings, and many shell commands in one connection."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ END_OF_FIELD, END_OF_ANSWER = "\x1f", "\x1e"
 
 @dataclass(frozen=True)
 class Settings:
-    """What playbooks/verify.yml says of a Pi: the settings that site.yml provisioned it with."""
+    """A Pi's settings from playbooks/verify.yml: those that site.yml provisioned it with."""
 
     address: str
     user: str
-    ssh: str  # the arguments that reach it, all but the account's key
+    ssh: str  # SSH's arguments, without the account's key
     hostname: str
     venv: str
     mnist_folder: str
     mnist_files: dict[str, dict[str, Any]]
     pristine: str
     lessons: str
-    students: dict[str, dict[str, Any]]  # by name, as the filter classroom_students gives them
-    authority: str  # file with the certificate that the server's is checked against; empty for http
+    students: dict[str, dict[str, Any]]  # by name, as the filter classroom_students returns them
+    authority: str  # the file with the certificate authority; empty for http
     passwords: dict[str, str] = field(repr=False)  # by student
-    sudo_password: str = field(default="", repr=False)  # of the account; empty where sudo wants none
+    sudo_password: str = field(default="", repr=False)  # of the account; empty if sudo wants none
 
     @property
     def student(self) -> str:
-        """The first student, who for most tests stands for all."""
+        """The first student, who represents all in most tests."""
         return next(iter(self.students))
 
     @property
@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where the first student's notebooks are."""
+        """The address of the first student's notebooks."""
         return self.url_of(self.student)
 
     @property
@@ -56,7 +56,7 @@ class Settings:
 
     @property
     def secrets(self) -> list[str]:
-        """Every password, for who must keep them to himself."""
+        """Every password, to keep out of reports."""
         return [secret for secret in (*self.passwords.values(), self.sudo_password) if secret]
 
     @property
@@ -66,7 +66,7 @@ class Settings:
 
     @property
     def enabled(self) -> str:
-        """The unit that comes up with the Pi: the server, or of several students, the first one's socket."""
+        """The unit that starts with the Pi: the server or, of several students, the first one's socket."""
         return str(self.students[self.student]["socket"] or self.service)
 
     @property
@@ -79,13 +79,13 @@ class Settings:
         return str(self.students[student]["folder"])
 
     def url_of(self, student: str) -> str:
-        """Where a student's notebooks are."""
+        """The address of a student's notebooks."""
         return str(self.students[student]["url"])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command on the Pi ended, and what it printed to its output and its error output."""
+    """The exit status of a command on the Pi, and its output, including errors."""
 
     status: int
     text: str
@@ -97,7 +97,7 @@ class Answer:
 
     @property
     def sums(self) -> dict[str, str]:
-        """The SHA256 sums of files by their name, where the command was sha256sum."""
+        """The SHA256 sums by file name, if the command was sha256sum."""
         return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", self.text, re.M)}
 
 
@@ -112,10 +112,10 @@ class Pi:
         self.host = host
         self.settings = settings
         self.greeted = False
-        self.lost = ""  # why it cannot be asked any more
+        self.lost = ""  # why it cannot be reached
 
     def greet(self) -> None:
-        """Find out whether this Pi can be asked at all; `lost` says why not."""
+        """Find out whether this Pi can be reached; `lost` says why not."""
         self.greeted = True
         try:
             answer = self._as_root("true")
@@ -125,12 +125,12 @@ class Pi:
         if answer.rc != 0:
             self.lost = (
                 f"sudo on {self.name} wants the password of {self.settings.user or 'your account'}, and "
-                f"{'does not take the one that was given' if self.settings.sudo_password else 'none was given'}. "
+                f"{'does not accept the one that was given' if self.settings.sudo_password else 'none was given'}. "
                 "See “When sudo wants a password” in the manual."
             )
 
     def ask(self, questions: Mapping[str, str]) -> Answers:
-        """Run each of the shell commands as root, all over one connection, and return what each came to by its name."""
+        """Run shell commands as root, all over one connection, and return their answers by name."""
         script = "cd /\n" + "".join(
             f"printf '%s\\037' {shlex.quote(name)}\n( {command}\n) </dev/null 2>&1\nprintf '\\037%d\\036' $?\n"
             for name, command in questions.items()
@@ -147,26 +147,26 @@ class Pi:
         ]
         answers = {name: Answer(int(status), text.strip()) for name, text, status in fields}
         if answers.keys() != questions.keys():
-            raise ConnectionError(f"{self.name} did not answer all that was asked: {result.stderr.strip()}")
+            raise ConnectionError(f"{self.name} did not answer all questions: {result.stderr.strip()}")
         return answers
 
     def as_student(self, command: str, student: str = "") -> str:
-        """The command for `ask` that runs another one as a student, the first if no other is named."""
+        """Return a command for `ask` that runs another one as a student, by default the first."""
         return f"runuser -u {shlex.quote(student or self.settings.student)} -- /bin/sh -c {shlex.quote(command)}"
 
     def as_student_python(self, code: str) -> str:
-        """The command for `ask` that runs a piece of Python as the student, in the Pi's environment."""
+        """Return a command for `ask` that runs Python code as the student, in the Pi's environment."""
         return self.as_student(f"{self.settings.venv}/bin/python -c {shlex.quote(code)}")
 
     def _as_root(self, command: str) -> CommandResult:
-        """Run a command through sudo. Its password goes in as input: an argument could be read in a list of processes.
+        """Run a command through sudo. The password is passed on stdin, since arguments show in the list of processes.
 
-        RuntimeError: the Pi is not reached.
+        RuntimeError: the Pi is unreachable.
         """
         password = self.settings.sudo_password
         if not password:
             return self.host.run(f"sudo -n {command}")
-        # testinfra cannot give input, but knows how this Pi is reached.
+        # testinfra cannot pass input, but has the SSH command for this Pi.
         ssh = self.host.backend.ansible_runner.get_host(self.name).backend
         words, arguments = ssh._build_ssh_command(f"sudo -S -p '' {command}")
         line = ssh.quote(" ".join(words), *arguments)
@@ -180,7 +180,7 @@ class Pi:
         said = getattr(error.args[0], "stderr", "").strip().splitlines()
         return (
             f"{self.name} cannot be reached over SSH at {self.settings.address} ({said[-1] if said else 'no answer'}). "
-            "Is it switched on and in the network?"
+            "Check that it is switched on and on the network."
         )
 
 

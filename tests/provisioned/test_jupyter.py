@@ -17,10 +17,10 @@ import websocket
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.provisioned.pi import Answers, Pi
 
-EXPOSURE = 1.6  # the most that `systemd-analyze security` may say; 10 is a service without any sandbox
+EXPOSURE = 1.6  # the highest score of `systemd-analyze security`; 10 is a service without any sandbox
 PAUSE = 2  # seconds that a wrong password costs
 
-# What nobody may see without having signed in.
+# What nobody may see without signing in.
 LOCKED = [
     "/api/contents",
     "/api/kernels",
@@ -59,7 +59,7 @@ for command in ["sudo", "-n", "true"], ["su", "-c", "true"], ["mount", "-t", "tm
 print(json.dumps(done))
 """
 
-# What of a server's path, of packages, settings, data and templates, somebody may change or make.
+# Folders of a server's packages, settings, data and templates that the user can write to or create.
 FOREIGN = """
 import os, pathlib, sys
 import jupyter_core.paths as paths
@@ -129,7 +129,7 @@ def answers(pi: Pi) -> Answers:
 
 @pytest.fixture(scope="module")
 def server(pi: Pi) -> Pi:
-    """The Pi, when its server answers; otherwise that is said once, by the test of its page, and not by each."""
+    """The Pi, if its server answers; otherwise only the test of its page fails."""
     try:
         NotebookServer(pi.settings.url, pi.settings.authority).ask("GET", "/login")
     except requests.RequestException:
@@ -145,7 +145,7 @@ def stranger(server: Pi) -> NotebookServer:
 
 @pytest.fixture(scope="module")
 def student(server: Pi) -> NotebookServer:
-    """Somebody who has."""
+    """Somebody who has signed in."""
     student = NotebookServer(server.settings.url, server.settings.authority)
     if not student.sign_in(server.settings.password):
         pytest.skip("Its password is refused.")
@@ -154,7 +154,7 @@ def student(server: Pi) -> NotebookServer:
 
 @pytest.fixture(scope="module")
 def started(student: NotebookServer) -> Iterator[Kernel | str]:
-    """A program of the student's, or why there is none; one for all tests, as a Pi Zero takes 20 s to start it."""
+    """A program of the student's, or why there is none; shared, since a Pi Zero takes 20 s to start one."""
     with ExitStack() as stack:
         try:
             kernel = stack.enter_context(student.kernel())
@@ -174,82 +174,82 @@ def kernel(started: Kernel | str) -> Kernel:
 
 
 def test_page_for_signing_in(pi: Pi) -> None:
-    """Its page for signing in is reached from here."""
+    """Its sign-in page can be reached from this computer."""
     try:
         page = NotebookServer(pi.settings.url, pi.settings.authority).ask("GET", "/login")
     except requests.RequestException as error:
         pytest.fail(f"Its notebook server does not answer at {pi.settings.url} ({_in_short(error)}).", pytrace=False)
-    assert page.status_code == 200, f"Its page for signing in answers with status {page.status_code}."
-    assert 'type="password"' in page.text, "Its page for signing in does not ask for a password."
+    assert page.status_code == 200, f"Its sign-in page answers with status {page.status_code}."
+    assert 'type="password"' in page.text, "Its sign-in page does not ask for a password."
 
 
 def test_service_runs(pi: Pi, answers: Answers) -> None:
-    """It runs as the student, and comes up when the Pi is switched on."""
+    """It runs as the student, and starts when the Pi is switched on."""
     unit = pi.settings.enabled
     assert answers["active"].text == "active", f"The unit {unit} is {answers['active'].text}."
     assert answers["enabled"].text == "enabled", f"The unit {unit} is {answers['enabled'].text}, not enabled."
     assert answers["user"].text == pi.settings.student, f"It runs as {answers['user'].text}, not as the student."
-    assert "not allowed" in answers["sudo"].text, f"The student may use sudo: {answers['sudo'].text}"
+    assert "not allowed" in answers["sudo"].text, f"The student can use sudo: {answers['sudo'].text}"
 
 
 def test_wrong_password_is_refused(pi: Pi, stranger: NotebookServer) -> None:
     """A wrong password is refused, and so is none at all."""
     for wrong in ("", f"not {pi.settings.password}"):
-        assert not stranger.sign_in(wrong), "It lets in whoever gives a wrong password."
+        assert not stranger.sign_in(wrong), "It accepts a wrong password."
         assert stranger.ask("GET", "/api/contents").status_code == 403, "After a wrong password it shows the files."
 
 
 def test_guessing_takes_time(pi: Pi, stranger: NotebookServer) -> None:
-    """Who guesses passwords has to wait after each."""
+    """Guessing passwords is slow."""
     began = time.monotonic()
     stranger.sign_in(f"not {pi.settings.password}")
     took = time.monotonic() - began
-    assert took >= PAUSE, f"A wrong password is answered after {took:.1f} s: a thousand are soon tried."
+    assert took >= PAUSE, f"A wrong password is answered after {took:.1f} s, so a thousand can be tried quickly."
 
 
 def test_strangers_cannot_fill_its_memory(stranger: NotebookServer) -> None:
-    """What a stranger sends is refused where it is longer than a password."""
+    """Without signing in, nobody can send it more than a password."""
     try:
         status = stranger.ask("POST", "/login", data=bytes(1_000_000)).status_code
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-        return  # it hung up, before or while it said why
-    assert status in (400, 413), f"It takes a megabyte from anybody on the network, and answers with status {status}."
+        return  # it closed the connection
+    assert status in (400, 413), f"It accepts a megabyte from anybody on the network, and answers with status {status}."
 
 
 def test_right_password_opens(pi: Pi, stranger: NotebookServer) -> None:
-    """The password opens it, and the lessons are shown."""
+    """It accepts its password, and shows the lessons."""
     assert stranger.sign_in(pi.settings.password), "The password that this computer keeps for it is refused."
     names = [item["name"] for item in stranger.get("/api/contents")["content"]]
-    assert any(name.endswith(".ipynb") for name in names), f"There is no lesson to be seen, only: {', '.join(names)}"
+    assert any(name.endswith(".ipynb") for name in names), f"It shows no lesson, only: {', '.join(names)}"
 
 
 def test_manual_is_shown(student: NotebookServer) -> None:
     """It shows the manual, without the Internet."""
     page = student.ask("GET", "/manual/")
     assert page.status_code == 200, f"The manual at /manual/ answers with status {page.status_code}."
-    assert "mynn-pi" in page.text, "What it shows at /manual/ is not the manual."
+    assert "mynn-pi" in page.text, "The page at /manual/ is not the manual."
 
 
 def test_nothing_without_signing_in(stranger: NotebookServer) -> None:
-    """Without the password nothing is shown."""
+    """Without the password, it shows nothing."""
     stranger.ask("GET", "/login")
     shown = [path for path in LOCKED if not _refused(stranger.ask("GET", path))]
-    assert not shown, f"Everybody on the network sees {', '.join(shown)}."
-    assert _refused(stranger.ask("POST", "/api/kernels")), "Everybody on the network may start programs."
+    assert not shown, f"Everybody on the network can see {', '.join(shown)}."
+    assert _refused(stranger.ask("POST", "/api/kernels")), "Everybody on the network can start programs."
 
 
 def test_no_token_opens(pi: Pi, stranger: NotebookServer) -> None:
-    """No token opens it, only the password on its page."""
+    """It accepts no token, only the password."""
     for token in ("", "token", pi.settings.password):
         in_address = stranger.ask("GET", "/api/contents", params={"token": token})
         in_header = stranger.ask("GET", "/api/contents", headers={"Authorization": f"token {token}"})
-        assert _refused(in_address) and _refused(in_header), "A token opens it, without the password."
+        assert _refused(in_address) and _refused(in_header), "It accepts a token instead of the password."
 
 
 def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> None:
-    """A cell runs: it calculates with numpy and saves a file, which then is the student's."""
+    """A cell runs: it calculates with numpy, and saves a file that belongs to the student."""
     assert isinstance(started, Kernel), (
-        f"No program can be started ({started}): `journalctl -u {pi.settings.service}` says why."
+        f"No program can be started ({started}): see `journalctl -u {pi.settings.service}`."
     )
     name = f"verify-{uuid.uuid4().hex[:8]}.txt"
     output = started.run(
@@ -271,7 +271,7 @@ def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> No
 
 
 def test_saving_is_whole(student: NotebookServer, kernel: Kernel) -> None:
-    """A file that is saved takes the old one's place: a power cut in between leaves one of the two, whole."""
+    """Files are saved safely: a power cut leaves the old version or the new one."""
     name = f"verify-{uuid.uuid4().hex[:8]}.txt"
     files = []
     try:
@@ -283,24 +283,24 @@ def test_saving_is_whole(student: NotebookServer, kernel: Kernel) -> None:
                 f"import os; it = os.stat({name!r}); print(it.st_ino, oct(it.st_mode)); print(os.listdir())"
             )
             files.append(said.text.splitlines()[0].split())
-            assert f".~{name}" not in said.text, "What is only there while a file is saved stays."
-        assert student.get(f"/api/contents/{name}")["content"] == "after", "A saved file has its old contents."
+            assert f".~{name}" not in said.text, "A temporary file was left behind by saving."
+        assert student.get(f"/api/contents/{name}")["content"] == "after", "A saved file still has its old contents."
     finally:
         student.delete(f"/api/contents/{name}")
     (old, mode), (new, other) = files
-    assert old != new, "A file is saved by writing into it: a power cut in between would lose it."
-    assert mode == other, "A file that is saved changes who may read it."
+    assert old != new, "Saving writes into the old file: a power cut would damage it."
+    assert mode == other, "Saving a file changes its permissions."
 
 
 def test_strangers_cannot_talk_to_a_program(stranger: NotebookServer, kernel: Kernel) -> None:
-    """Nobody can talk to a student's program without the password."""
+    """Nobody can connect to a student's program without the password."""
     with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
         stranger.connect(kernel.identity).close()
     assert refusal.value.status_code == 403, f"It answers with status {refusal.value.status_code}, not with 403."
 
 
-def test_programs_are_walled_in(kernel: Kernel) -> None:
-    """A student's program can neither become root, nor read secrets, nor write outside the student's folder."""
+def test_programs_are_sandboxed(kernel: Kernel) -> None:
+    """A student's program cannot become root, read secrets, or write outside the student's folder."""
     output = kernel.run(MISCHIEF)
     assert not output.error, f"The cell ends with {output.error}"
     done = json.loads(output.text)
@@ -308,15 +308,15 @@ def test_programs_are_walled_in(kernel: Kernel) -> None:
 
 
 def test_nothing_of_the_students_is_part_of_it(server: Pi, answers: Answers) -> None:
-    """Its server runs no package, setting or template that the student can change."""
+    """Its server uses no package, setting or template that the student can change."""
     command, foreign = answers["command"].text, answers["foreign"]
     assert command.startswith(f"{server.settings.venv}/bin/python -I "), f"Its server is not isolated: {command}"
-    assert foreign.status == 0, f"What its server is made of is not known: {foreign.text}"
-    assert not foreign.text, f"The student can change what its server runs, in {', '.join(foreign.lines)}."
+    assert foreign.status == 0, f"The parts of its server are unknown: {foreign.text}"
+    assert not foreign.text, f"The student can change its server, in {', '.join(foreign.lines)}."
 
 
 def test_programs_have_limits(kernel: Kernel, answers: Answers) -> None:
-    """A student's program can neither look into its server nor take all of the Pi's memory."""
+    """A student's program cannot look into its server, or take all of the Pi's memory."""
     output = kernel.run(GREED)
     assert not output.error, f"The cell ends with {output.error}"
     done = json.loads(output.text)
@@ -324,49 +324,49 @@ def test_programs_have_limits(kernel: Kernel, answers: Answers) -> None:
     limits = dict(line.split("=", 1) for line in answers["limits"].lines)
     without = [name for name in ("TasksMax", "MemoryMax") if limits[name] == "infinity"]
     assert not without, f"The student's programs have no limit: {', '.join(without)}."
-    assert limits["KillMode"] == "mixed", "When its server has crashed, the student's programs may take its port."
+    assert limits["KillMode"] == "mixed", "If its server crashes, the student's programs can take its port."
     score = int(answers["score"].text)
-    assert score < 500, f"Where memory is short, its server is ended as soon as a program (oom_score_adj {score})."
+    assert score < 500, f"If memory is short, its server is killed as soon as a program (oom_score_adj {score})."
 
 
 def test_sandbox(answers: Answers, record_property: Callable[[str, object], None]) -> None:
-    """Its sandbox is tight by systemd's own measure."""
+    """Its sandbox is tight by systemd's own rating."""
     figure = re.search(r"([0-9.]+) [A-Z]+", answers["exposure"].text)
-    assert figure, f"systemd-analyze gives no figure: {answers['exposure'].text}"
+    assert figure, f"systemd-analyze gives no score: {answers['exposure'].text}"
     record_property("exposure", float(figure[1]))
-    assert float(figure[1]) <= EXPOSURE, f"systemd-analyze security says {figure[1]}; at most {EXPOSURE} is wanted."
+    assert float(figure[1]) <= EXPOSURE, f"Its sandbox scores {figure[1]}; at most {EXPOSURE} is allowed."
 
 
 def test_password_is_kept_as_a_hash(pi: Pi, answers: Answers) -> None:
-    """Of its password only a hash (argon2) is kept, which root alone can read."""
+    """Only a hash of its password (argon2) is kept, which only root can read."""
     assert answers["hash"].status == 0, f"The password's hash is missing: {answers['hash'].text}"
     owner, beginning = answers["hash"].lines
-    assert owner == "root 600", f"{pi.settings.hash} is {owner}, not root 600: others may read it."
+    assert owner == "root 600", f"{pi.settings.hash} is {owner}, not root 600: others can read it."
     assert beginning.startswith("argon2:$argon2"), f"{pi.settings.hash} holds no argon2 hash."
 
 
 def test_password_is_nowhere_in_clear(pi: Pi, answers: Answers) -> None:
-    """Its password is nowhere to be read: not in settings, logs or programs' arguments."""
-    # Searched for here, as a search over there would itself leave it in sudo's log.
+    """Its password is not readable anywhere: not in settings, logs or programs' arguments."""
+    # Searched on this computer, since a search on the Pi would leave it in sudo's log.
     passwords = pi.settings.passwords.values()
     lines = answers["texts"].lines
     places = [line.partition("=")[0][:60] for line in lines if any(password in line for password in passwords)]
-    assert not places, f"The password can be read on the Pi, in {len(places)} lines of settings, logs or arguments."
+    assert not places, f"The password is readable on the Pi, in {len(places)} lines of settings, logs or arguments."
 
 
 def test_it_comes_back(
     pi: Pi, student: NotebookServer, kernel: Kernel, record_property: Callable[[str, object], None]
 ) -> None:
-    """When it crashes, it comes back by itself."""
-    # Last in this file, as it takes every program with it: ours may go, a student's may not.
+    """After a crash, it restarts by itself."""
+    # Last in this file, since all programs end with it: ours may, a student's must not.
     if others := [one for one in student.get("/api/kernels") if one["id"] != kernel.identity]:
-        pytest.skip(f"{len(others)} of the student's programs would have been lost.")
+        pytest.skip(f"{len(others)} of the student's programs would have ended.")
     main = f"systemctl show {pi.settings.service} --property=MainPID --value"
     before = pi.ask({"pid": main, "kill": f"kill -9 $({main})"})
-    assert before["kill"].status == 0, f"The service {pi.settings.service} does not run: {before['kill'].text}"
+    assert before["kill"].status == 0, f"The service {pi.settings.service} is not running: {before['kill'].text}"
     start = time.monotonic()
     while not _answers(student) or pi.ask({"pid": main})["pid"].text in ("0", before["pid"].text):
-        assert time.monotonic() - start < 120, "Two minutes after a crash it has not come back."
+        assert time.monotonic() - start < 120, "It has not restarted two minutes after a crash."
         time.sleep(1)
     record_property("back_seconds", round(time.monotonic() - start, 1))
 
@@ -384,5 +384,5 @@ def _refused(answer: requests.Response) -> bool:
 
 
 def _in_short(error: Exception) -> str:
-    """The end of a message of requests, which says why: "Connection refused"."""
+    """Return the end of a message of requests, such as "Connection refused"."""
     return str(error).rpartition(": ")[2].strip(" ()'\"")

@@ -36,12 +36,12 @@ def look(name):
         return f"cannot be opened ({type(error).__name__})"
 print(json.dumps({name: look(name) for name in sys.argv[2:]}))
 """
-# What there is of each: what it is, whose, and whether its owner may do all in it.
+# Type, owner and mode of the home and of the folder in it.
 OWN = "stat --format '%F %U %a' /home/{student} {folder}"
 
 
 def lessons(pi: Pi) -> dict[str, bytes]:
-    """The lessons and pictures as this computer has them, by their names: `a.ipynb`, `a_folder/b.png`."""
+    """Return this computer's lessons and pictures by name: `a.ipynb`, `a_folder/b.png`."""
     return lessons_in(Path(pi.settings.lessons))
 
 
@@ -72,18 +72,18 @@ def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
 
 
 def test_folders_are_the_students(pi: Pi, answers: Answers) -> None:
-    """Each student's home and folder are the student's own folders, open to the student, and no links."""
+    """Each student's home and folder are the student's own, open to the student, and not links."""
     for student in pi.settings.students:
         answer = answers[f" home of {student}"]
         right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", answer.text)
         assert right, (
-            f"The home of {student}, or the folder in it, is not a folder of {student}'s and open to {student}: run"
-            f" site.yml, which mends it and keeps what is in its place. ({answer.text})"
+            f"The home of {student}, or the folder in it, does not belong to {student}, or is closed to {student}: run"
+            f" site.yml, which repairs it and keeps what is in its place. ({answer.text})"
         )
 
 
 def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
-    """An untouched copy of every lesson and picture is there, to start over from."""
+    """There is an untouched copy of every lesson and picture, to start again from."""
     found = answers[" pristine"].sums
     wrong = [name for name, content in lessons(pi).items() if found.get(name) != hashlib.sha256(content).hexdigest()]
-    assert not wrong, f"In {pi.settings.pristine}, missing or not as on this computer: {', '.join(wrong)}."
+    assert not wrong, f"In {pi.settings.pristine}, missing or different from this computer's: {', '.join(wrong)}."

@@ -11,7 +11,7 @@ from tests.provisioned.pi import Answers, Pi
 
 @pytest.fixture(scope="module")
 def answers(pi: Pi) -> Answers:
-    """What the student sees and may do in the data's folder."""
+    """Return what the student can see and do in the data's folder."""
     folder = shlex.quote(pi.settings.mnist_folder)
     names = " ".join(map(shlex.quote, pi.settings.mnist_files))
     return pi.ask(
@@ -24,10 +24,10 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_digits_are_all_there(pi: Pi, answers: Answers) -> None:
-    """All 70,000 digits are there, and the book's small files, byte for byte; also as mynn reads them at once."""
+    """All 70,000 digits and the book's small files are there, byte for byte, also in mynn's fast format."""
     found = answers["sums"].sums
     wrong = [name for name, wanted in pi.settings.mnist_files.items() if found.get(name) != wanted["sha256"]]
-    assert not wrong, f"Missing, unreadable for the student or not what they should be: {', '.join(wrong)}."
+    assert not wrong, f"Missing, unreadable for the student, or wrong: {', '.join(wrong)}."
 
 
 def test_everybody_can_read_them(answers: Answers) -> None:
@@ -38,5 +38,5 @@ def test_everybody_can_read_them(answers: Answers) -> None:
 
 def test_students_cannot_change_them(answers: Answers) -> None:
     """Students cannot change or delete the digits."""
-    assert answers["writable"].status == 0, f"The student cannot look through /srv/mynn: {answers['writable'].text}"
+    assert answers["writable"].status == 0, f"The student cannot search /srv/mynn: {answers['writable'].text}"
     assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."

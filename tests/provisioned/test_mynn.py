@@ -28,43 +28,43 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_mynn_is_there(pi: Pi, answers: Answers) -> None:
-    """The package mynn is there for students, and finds the digits."""
+    """Students can use the package mynn, and it finds the digits."""
     assert answers["import"].status == 0, f"mynn cannot be imported: {answers['import'].text}"
     assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
     files = json.loads(answers["info"].text)["files"]
     assert sorted(files) == sorted(name for name in pi.settings.mnist_files if name.endswith(".csv")), (
-        f"mynn finds only these digits: {', '.join(files)}."
+        f"mynn finds only these files of digits: {', '.join(files)}."
     )
 
 
 def test_digits_need_not_be_parsed(answers: Answers) -> None:
-    """Digits come parsed, so that no student need wait for that."""
+    """Digits load at once, without being parsed in each lesson."""
     assert answers["parsed"].text == "True", f"mynn parses mnist_train.csv at each lesson: {answers['parsed'].text}"
 
 
-def test_it_learns_in_the_way_that_was_meant(answers: Answers, record_property: Callable[[str, object], None]) -> None:
-    """It has the compiled kernel, where one was built for its processor, and otherwise learns without."""
-    assert answers["meant"].text and answers["meant"].status == 0, "The package mynn was not installed to its end."
+def test_it_uses_the_compiled_kernel(answers: Answers, record_property: Callable[[str, object], None]) -> None:
+    """It uses the compiled kernel, if one was built for its processor."""
+    assert answers["meant"].text and answers["meant"].status == 0, "The installation of the package mynn is incomplete."
     wheel, *why = answers["meant"].lines
     assert answers["info"].status == 0, f"`mynn info` fails: {answers['info'].text}"
     kernel = json.loads(answers["info"].text)["kernel"]
     record_property("kernel", kernel)
     assert not why, f"The compiled kernel that was pushed does not work here, so it learns more slowly: {why[0]}"
     if wheel.endswith("-none-any.whl"):
-        assert kernel.startswith("numpy"), f"Nothing was compiled for it, and yet its kernel is: {kernel}."
+        assert kernel.startswith("numpy"), f"No kernel was compiled for it, but it uses: {kernel}."
     else:
-        assert kernel.startswith("compiled"), f"{wheel} was installed, which has a kernel, but it uses {kernel}."
+        assert kernel.startswith("compiled"), f"It has a compiled kernel ({wheel}), but uses: {kernel}."
 
 
 def test_it_learns(answers: Answers, record_property: Callable[[str, object], None]) -> None:
-    """It learns to read digits: a short training on its own data clears the bar."""
+    """It learns to recognise digits: a short training on its own data reaches the required accuracy."""
     smoke = answers["smoke"]
-    assert smoke.status in (0, 1), f"The smoke training fails (`mynn smoke` as the student says why): {smoke.text}"
+    assert smoke.status in (0, 1), f"The smoke training fails (run `mynn smoke` as the student): {smoke.text}"
     result = json.loads(smoke.text)
     for name in ("accuracy", "bar", "seconds", "peak_mib"):
         record_property(f"smoke_{name}", result[name])
     assert result["accuracy"] >= result["bar"], (
         f"After the smoke training it recognises {result['accuracy']:.1%} of the digits; "
-        f"{result['bar']:.1%} were wanted."
+        f"{result['bar']:.1%} are required."
     )
-    assert smoke.status == 0, f"`mynn smoke` ends with {smoke.status}, although its accuracy clears the bar."
+    assert smoke.status == 0, f"`mynn smoke` ends with {smoke.status}, although its accuracy is high enough."

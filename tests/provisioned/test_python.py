@@ -10,10 +10,10 @@ from packaging.requirements import Requirement
 
 from tests.provisioned.pi import Answers, Pi, project
 
-# Each package does a little of what it is there for.
+# A small use of each package.
 SCIENCE = """
 import io, logging
-logging.disable(logging.WARNING)  # a Pi Zero is told that listing the fonts takes a moment, which is no fault
+logging.disable(logging.WARNING)  # on a Pi Zero, matplotlib warns that listing the fonts takes a moment
 def numpy():
     import numpy
     assert numpy.allclose(numpy.linalg.solve([[2, 1], [1, 3]], [3, 5]), [0.8, 1.4])
@@ -46,7 +46,7 @@ print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:
 
 
 def floors() -> list[Requirement]:
-    """What pyproject.toml asks of the packages that pip puts on a Pi: earlier versions have known holes."""
+    """Return pyproject.toml's requirements for pip's packages on a Pi: earlier versions have known vulnerabilities."""
     content = tomllib.loads((project() / "pyproject.toml").read_text(encoding="utf-8"))
     requirements = map(Requirement, content["dependency-groups"]["pi"])
     return [need for need in requirements if any(bound.operator == ">=" for bound in need.specifier)]
@@ -67,25 +67,25 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_science_works(answers: Answers) -> None:
-    """numpy, scipy, matplotlib, Pillow and Notebook are there, and work."""
-    assert answers["science"].status == 0, f"The environment's Python does not run: {answers['science'].text}"
-    assert answers["science"].text == "", f"What does not work: {'; '.join(answers['science'].lines)}"
+    """numpy, scipy, matplotlib, Pillow and Notebook work."""
+    assert answers["science"].status == 0, f"The environment's Python does not start: {answers['science'].text}"
+    assert answers["science"].text == "", f"These do not work: {'; '.join(answers['science'].lines)}"
 
 
 def test_jupyter_has_no_known_holes(answers: Answers) -> None:
-    """Jupyter is new enough to have no known holes."""
-    assert answers["versions"].status == 0, f"Jupyter is not all there: {answers['versions'].text}"
+    """Jupyter has no known vulnerabilities."""
+    assert answers["versions"].status == 0, f"Jupyter is incomplete: {answers['versions'].text}"
     versions = json.loads(answers["versions"].text)
     old = [f"{need.name} {versions[need.name]}" for need in floors() if versions[need.name] not in need.specifier]
-    assert not old, f"Too old, with known holes: {', '.join(old)} (wanted: {', '.join(map(str, floors()))})."
+    assert not old, f"Too old and vulnerable: {', '.join(old)} (required: {', '.join(map(str, floors()))})."
 
 
 def test_packages_fit_together(answers: Answers) -> None:
-    """All Python packages fit together."""
-    assert answers["check"].status == 0, f"Python packages do not fit together: {'; '.join(answers['check'].lines)}"
+    """All Python packages are compatible."""
+    assert answers["check"].status == 0, f"Python packages are incompatible: {'; '.join(answers['check'].lines)}"
 
 
 def test_students_cannot_change_it(answers: Answers) -> None:
-    """Students cannot change the programs that all use."""
-    assert answers["writable"].status == 0, f"The student cannot look through /opt/mynn: {answers['writable'].text}"
+    """Students cannot change the shared programs."""
+    assert answers["writable"].status == 0, f"The student cannot search /opt/mynn: {answers['writable'].text}"
     assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."

@@ -10,7 +10,7 @@ import requests
 from tests.provisioned.notebook_server import NotebookServer
 from tests.provisioned.pi import Pi
 
-# What a student's program might try with what is another's. It prints what it managed to do.
+# What a student's program might try against another student. It prints what it managed to do.
 CURIOSITY = """
 import getpass, json, os, pathlib
 done = []
@@ -30,7 +30,7 @@ print(json.dumps([getpass.getuser(), os.getcwd(), sorted(set(done))]))
 
 @pytest.fixture(autouse=True)
 def several(pi: Pi) -> None:
-    """There are several; the tests of the notebook server say all that is to be said of one."""
+    """Skip a Pi with one student, which the tests of the notebook server cover."""
     if len(pi.settings.students) == 1:
         pytest.skip("It has one student.")
 
@@ -60,12 +60,12 @@ def test_no_other_password_opens(pi: Pi) -> None:
         stranger = NotebookServer(pi.settings.url_of(student), pi.settings.authority)
         others = {other: word for other, word in pi.settings.passwords.items() if other != student}
         for whose, word in {"nobody": "open sesame", **others}.items():
-            assert not stranger.sign_in(word), f"The server of {student} lets in who knows the password of {whose}."
-            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Everybody sees the files of {student}."
+            assert not stranger.sign_in(word), f"The server of {student} accepts the password of {whose}."
+            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Everybody can see the files of {student}."
 
 
 def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
-    """Each student's programs run as that student, and reach nothing that is another's."""
+    """Each student's programs run as that student, and cannot reach anything of another's."""
     for student in pi.settings.students:
         others = {
             other: [f"/home/{other}", about["folder"], about["hash_file"]]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.provisioned.pi import Answers, Pi
 
-# One question to the neighbours on the network, as a browser's "NAME.local" is: who has this name? (RFC 6762, 6.7)
+# One multicast DNS query, such as a browser sends for "NAME.local" (RFC 6762, 6.7).
 WHO_HAS = """
 import socket, struct, sys
 labels = sys.argv[1].encode().split(b".")
@@ -65,18 +65,18 @@ def test_clock_is_right(pi: Pi) -> None:
     clock = int(pi.ask({"clock": "date +%s"})["clock"].text)
     wrong = max(before - clock, clock - time.time(), 0)
     assert wrong < 60, (
-        f"Its clock is {wrong:.0f} s off (by this computer's), so downloads fail: does the school's network let NTP "
-        "through, or is this computer's own clock wrong?"
+        f"Its clock is {wrong:.0f} s off from this computer's, so downloads fail: check that the school's network lets "
+        "NTP through, and that this computer's own clock is right."
     )
 
 
 def test_name_is_known(pi: Pi, answers: Answers) -> None:
-    """It is known by its name, to itself and on the network (NAME.local)."""
+    """Its name works on the Pi itself and on the network (NAME.local)."""
     name = pi.settings.hostname or answers["name"].text
-    assert answers["name"].text == name, f"It calls itself {answers['name'].text}, not {name}."
-    assert answers["own name"].status == 0, f"It does not know the address of its own name, {name}."
+    assert answers["name"].text == name, f"Its name is {answers['name'].text}, not {name}."
+    assert answers["own name"].status == 0, f"It cannot resolve its own name, {name}."
     assert answers["network name"].text == "answered", (
-        f"Nobody on its network answers to {name}.local: avahi-daemon does not run, or does not know the name."
+        f"Nothing on its network answers to {name}.local: avahi-daemon is not running, or has another name."
     )
 
 
@@ -89,28 +89,28 @@ def test_security_updates_install_themselves(answers: Answers) -> None:
     """Security updates install themselves, every day."""
     updates = answers["updates"]
     assert updates.status == 0, "The program unattended-upgrade is missing."
-    assert '"1"' in updates.text, f"Unattended upgrades are switched off: {updates.text}"
-    assert answers["update timers"].status == 0, "The timers apt-daily and apt-daily-upgrade do not run."
+    assert '"1"' in updates.text, f"Unattended upgrades are disabled: {updates.text}"
+    assert answers["update timers"].status == 0, "The timers apt-daily and apt-daily-upgrade are not running."
 
 
 def test_ssh_takes_keys_only(pi: Pi, answers: Answers) -> None:
-    """Nobody gets in over SSH with a guessed password: only a key opens."""
+    """SSH accepts only keys, so nobody can guess a password."""
     if answers["keys"].status != 0:
-        pytest.skip("Passwords are still taken over SSH, as the account has no key yet; set system_ssh_keys.")
+        pytest.skip("SSH still accepts passwords, since the account has no key yet; set system_ssh_keys.")
     user = [f"-oUser={pi.settings.user}"] if pi.settings.user else []
     command = ["ssh", *user, "-oPreferredAuthentications=none", "-oBatchMode=yes", "-oControlPath=none"]
     command += ["-oConnectTimeout=20", *shlex.split(pi.settings.ssh), pi.settings.address, "true"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
     offered = re.search(r"Permission denied \((.*)\)", said)
-    assert offered, f"SSH does not say how one may log in: {said.strip()}"
-    assert offered[1] == "publickey", f"SSH takes more than keys: {offered[1]}."
+    assert offered, f"SSH does not list its ways to log in: {said.strip()}"
+    assert offered[1] == "publickey", f"SSH accepts more than keys: {offered[1]}."
 
 
 def test_no_student_gets_in_over_ssh(pi: Pi, answers: Answers) -> None:
-    """No student gets in over SSH, whatever keys lie about."""
+    """Students cannot log in over SSH, even with a key."""
     denied = {name for line in answers["denied"].lines for name in line.split()[1:]}
     students = set(pi.settings.students)
-    assert students <= denied, f"SSH does not refuse {', '.join(sorted(students - denied))}."
+    assert students <= denied, f"SSH accepts {', '.join(sorted(students - denied))}."
     expired = {name for name, _, day in (line.partition(":") for line in answers["expired"].lines) if day == "1"}
     assert students <= expired, (
         f"cron, systemd and others may start programs for {', '.join(sorted(students - expired))}, without the sandbox."
@@ -118,8 +118,8 @@ def test_no_student_gets_in_over_ssh(pi: Pi, answers: Answers) -> None:
 
 
 def test_journal_is_in_ram(answers: Answers) -> None:
-    """Its logs are kept in RAM and do not wear the card."""
-    assert answers["journal"].text == "asked", "What is logged now does not end up in /run/log/journal."
+    """Its logs stay in RAM and do not wear the card."""
+    assert answers["journal"].text == "asked", "New log entries do not reach /run/log/journal."
     assert answers["disk"].text == "tmpfs", f"/run/log/journal is on {answers['disk'].text}, not in RAM."
 
 
@@ -128,8 +128,8 @@ def test_swap_is_in_ram(answers: Answers) -> None:
     if answers["container"].status == 0:
         pytest.skip("It is a container, which has no swap of its own.")
     if answers["zram"].status != 0:
-        pytest.skip("It has none: its kernel knows no zram.")
+        pytest.skip("It has none: its kernel does not support zram.")
     swap = answers["swap"].lines
-    assert swap, "It has no swap, so a larger training ends for want of memory: does systemd-zram-setup@zram0 run?"
+    assert swap, "It has no swap, so larger trainings run out of memory: check systemd-zram-setup@zram0."
     onto_card = [name for name in swap if not name.startswith("/dev/zram")]
     assert not onto_card, f"It swaps onto {', '.join(onto_card)}, which wears the card."

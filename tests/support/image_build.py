@@ -13,7 +13,7 @@ from tests.support.playbook_run import PlaybookRun
 from tests.virtual.mounts import mounts_below
 
 COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
-KILLED_AT = "mnist : Unpack MNIST"  # inside the image
+KILLED_AT = "mnist : Unpack and check MNIST"  # inside the image
 # A build whose first stage is there fetches nothing. (Only root can take the network away.)
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
 

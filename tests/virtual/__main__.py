@@ -15,28 +15,28 @@ from .state import Settings, State
 
 DEEDS = {
     "start": "switch a Pi on, with the disk it has",
-    "stop": "shut a Pi down in order",
-    "kill": "end a Pi at once, as when its plug is pulled; it stays in the inventory",
+    "stop": "shut a Pi down cleanly",
+    "kill": "end a Pi at once, as if its plug were pulled; it stays in the inventory",
     "reset": "start a Pi with a fresh disk",
-    "freeze": "let a Pi hang: it takes connections, but does not answer",
-    "thaw": "let it go on",
-    "unplug": "pull a Pi's network cable",
-    "plug": "put it in again",
+    "freeze": "make a Pi hang: it accepts connections, but does not answer",
+    "thaw": "let a frozen Pi continue",
+    "unplug": "unplug a Pi's network cable",
+    "plug": "plug it in again",
 }
 BOARD_DEEDS = {
     "start": "switch it on, with the card it has",
-    "stop": "shut it down in order",
+    "stop": "shut it down cleanly",
     "kill": "cut its power",
-    "show": "say how it is",
+    "show": "show its status",
     "down": "remove it, its card and its key",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose error is one sentence."""
+    """A parser whose errors are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        warn(f"{message[:1].upper()}{message[1:]}; `{self.prog} --help` shows what is possible.")
+        warn(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
         sys.exit(2)
 
 
@@ -44,7 +44,7 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     main = Parser(
         prog="python3 -m tests.virtual",
-        description="Virtual Pis that are reached over SSH.",
+        description="Run virtual Pis that are reached over SSH.",
     )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     every = Parser(add_help=False)
@@ -55,28 +55,28 @@ def parser() -> Parser:
         metavar="FOLDER",
         help="where the fleet's disks and inventory are (default: build/virtual)",
     )
-    up = commands.add_parser("up", parents=[every], help="start a fleet, or carry on with the one that is there")
+    up = commands.add_parser("up", parents=[every], help="start a fleet, or continue with the present one")
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
     up.add_argument(
         "--kind",
         default="container",
-        help="container (the default), vm (a virtual machine, where nothing is privileged), "
-        "or auto: vm where containers are not possible",
+        help="container (the default), vm (a virtual machine, without privileges), or auto: vm if containers are not "
+        "possible",
     )
     up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
     up.add_argument(
-        "--os", default="debian", help="debian (the default) or raspios, as Raspberry Pi Imager makes a card of it"
+        "--os", default="debian", help="debian (the default) or raspios, as on a card from Raspberry Pi Imager"
     )
     up.add_argument(
         "--publish",
         default="8888",
         metavar="PORTS",
-        help="ports of a Pi that are reached at its address, with commas between (default: 8888)",
+        help="ports of a Pi that are reached at its address, separated by commas (default: 8888)",
     )
-    up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="added to each round trip of SSH")
-    up.add_argument("--base", default="", metavar="FOLDER", help="of containers: a saved disk that they begin with")
+    up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="delay of each SSH round trip")
+    up.add_argument("--base", default="", metavar="FOLDER", help="of containers: a saved disk to start from")
     up.add_argument("--accel", default="auto", help="of a vm: kvm, tcg (plain emulation), or auto (the default)")
-    up.add_argument("--clock", default="", metavar="DATE", help="what a vm's clock shows when it is switched on")
+    up.add_argument("--clock", default="", metavar="DATE", help="a vm's clock when it is switched on")
     up.add_argument(
         "--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: 127.77.0.0)"
     )
@@ -85,21 +85,21 @@ def parser() -> Parser:
         type=Path,
         default=None,
         metavar="FOLDER",
-        help="where the roots are kept (default: virtual/ in MYNN_CACHE or in ~/.cache/mynn-pi)",
+        help="where root file systems are kept (default: virtual/ in MYNN_CACHE or ~/.cache/mynn-pi)",
     )
-    down = commands.add_parser("down", parents=[every], help="remove the fleet and all that it left behind")
-    down.add_argument("--wait", action="store_true", help="until its disks are deleted")
-    listing = commands.add_parser("list", parents=[every], help="show each Pi and how it is")
-    listing.add_argument("--json", action="store_true", help="for a program")
+    down = commands.add_parser("down", parents=[every], help="remove the fleet and its leftovers")
+    down.add_argument("--wait", action="store_true", help="wait until its disks are deleted")
+    listing = commands.add_parser("list", parents=[every], help="show each Pi's status")
+    listing.add_argument("--json", action="store_true", help="as JSON")
     for deed, text in DEEDS.items():
         one = commands.add_parser(deed, parents=[every], help=text)
         one.add_argument("name", help="such as pi-01")
     save = commands.add_parser(
-        "save", parents=[every], help="save the disk of a Pi that is off, for others to begin with"
+        "save", parents=[every], help="save the disk of a Pi that is off, for others to start from"
     )
     save.add_argument("name", help="such as pi-01")
-    save.add_argument("folder", type=Path, help="where to; it must not be there yet")
-    board = commands.add_parser("board", help="a Pi Zero that boots the image of an SD card, in QEMU")
+    save.add_argument("folder", type=Path, help="the folder for it, which must not exist yet")
+    board = commands.add_parser("board", help="an emulated Pi Zero that boots an SD card's image")
     _add_board(board.add_subparsers(dest="deed", required=True, metavar="DEED", parser_class=Parser))
     return main
 
@@ -109,8 +109,10 @@ def _add_board(deeds: "argparse._SubParsersAction[Parser]") -> None:
     every.add_argument(
         "--state", type=Path, default=FOLDER, metavar="FOLDER", help="where its card is (default: build/board)"
     )
-    up = deeds.add_parser("up", parents=[every], help="boot a card of an image, or carry on with the one that is there")
-    up.add_argument("--image", type=Path, required=True, help="an .img or .img.xz, which stays as it is")
+    up = deeds.add_parser(
+        "up", parents=[every], help="boot a card made from an image, or continue with the present one"
+    )
+    up.add_argument("--image", type=Path, required=True, help="an .img or .img.xz, which is not changed")
     up.add_argument("--address", default=ADDRESS, help="where the host reaches it (default: %(default)s)")
     for deed, text in BOARD_DEEDS.items():
         deeds.add_parser(deed, parents=[every], help=text)
@@ -137,7 +139,7 @@ def ports(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(",") if word)
     except ValueError:
-        raise VirtualError(f"--publish {text!r} is no list of ports; give one such as 8888,443.") from None
+        raise VirtualError(f"--publish {text!r} is not a list of ports; give one such as 8888,443.") from None
 
 
 def make_folders(*folders: Path) -> None:
@@ -146,7 +148,7 @@ def make_folders(*folders: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise VirtualError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+            raise VirtualError(f"The folder {folder} cannot be created: {error.strerror}.") from None
 
 
 def do(arguments: list[str]) -> None:
@@ -201,5 +203,5 @@ if __name__ == "__main__":
         warn(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        warn("Interrupted; what was begun is carried on by the next `up`, or removed by `down`.")
+        warn("Interrupted. The next `up` continues, and `down` removes what was started.")
         sys.exit(130)

@@ -146,7 +146,7 @@ class Board(Emulated):
         # Its key came to be at its first boot, so the first login believes it, as a teacher's does. Later ones do not.
         asked = self.ssh("hostname")
         if asked.returncode != 0:
-            raise VirtualError(f"The board at {self.address} does not tell its name: {asked.stderr.strip()}")
+            raise VirtualError(f"The board at {self.address} did not return its name: {asked.stderr.strip()}")
         self._save(replace(self.settings, name=asked.stdout.strip()))
         self.state.write_inventory({self.name: self.address})
 
@@ -175,7 +175,7 @@ class Board(Emulated):
         except FileNotFoundError:
             return self._fresh
         except (ValueError, TypeError):
-            raise VirtualError(f"{self.settings_file} is not what `up` wrote; run `down`, then `up`.") from None
+            raise VirtualError(f"{self.settings_file} is damaged; run `down`, then `up`.") from None
 
     def _take(self, settings: Settings) -> None:
         self.settings, self.name, self.address = settings, settings.name or "the board", settings.address
@@ -198,7 +198,7 @@ class Board(Emulated):
             try:
                 copy.write_bytes(self.card.read(name))
             except FileNotFoundError:
-                raise VirtualError(f"config.txt wants {name}, which is not on the FAT partition.") from None
+                raise VirtualError(f"config.txt names {name}, which is not on the FAT partition.") from None
         # The board's only network is on its USB, which a Zero's device tree leaves to the cable: it must be the host.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")

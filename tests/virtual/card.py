@@ -43,7 +43,7 @@ class Card:
             ".xz": 'xz --decompress --stdout --threads=0 "$1" >"$2"',
         }.get(image.suffix)
         if not copy:
-            raise VirtualError(f"{image} is no image of a card; give one that ends in .img or .img.xz.")
+            raise VirtualError(f"{image} is not a card's image; give one that ends in .img or .img.xz.")
         run(["sh", "-c", copy, "copy", image, partial], doing=f"Copying {image.name} onto the card")
         # QEMU takes a power of two only, and the first boot is to find a card that it can grow onto.
         size = max(_SMALLEST, 1 << partial.stat().st_size.bit_length())
@@ -56,7 +56,7 @@ class Card:
             table = file.read(_SECTOR)
         first, count = struct.unpack_from("<II", table, 446 + 16 * (number - 1) + 8)
         if table[510:] != b"\x55\xaa" or not count:
-            raise VirtualError(f"{self.path} has no partition {number}: is it the image of a card?")
+            raise VirtualError(f"{self.path} has no partition {number}, so it is not a card's image.")
         return first * _SECTOR, count * _SECTOR
 
     def read(self, name: str) -> bytes:
@@ -88,7 +88,7 @@ class Card:
             settings = read_config(self.read("config.txt").decode())
             arguments = self.read(settings.get("cmdline", "cmdline.txt")).decode()
         except FileNotFoundError as error:
-            raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi boots from it.") from None
+            raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi can boot from it.") from None
         tree = "bcm2835-rpi-zero.dtb" if settings.get("upstream_kernel") == "1" else "bcm2708-rpi-zero.dtb"
         return Boot(
             kernel=settings.get("kernel", "kernel.img"),

@@ -24,7 +24,7 @@ def unified() -> Path:
         if mount.kind == "cgroup2" and mount.source_root == "/":
             return mount.point
     raise VirtualError(
-        "The virtual Pis need cgroup version 2, which this host has not mounted; "
+        "The virtual Pis need cgroup version 2, which is not mounted on this host; "
         "a Debian 12 or 13 host mounts it at /sys/fs/cgroup."
     )
 
@@ -124,7 +124,7 @@ class Group:
             if time.monotonic() > deadline:
                 raise VirtualError(
                     f"The processes {sorted(members)} of {self.name} do not end, even when killed; "
-                    "the kernel's log (dmesg) may tell why."
+                    "see the kernel's log (dmesg)."
                 )
             time.sleep(0.02)
 
@@ -156,4 +156,4 @@ def _remove_group(folder: Path) -> bool:
             time.sleep(0.02)
         else:
             return True
-    raise VirtualError(f"The control group {folder} cannot be removed: something still runs in it.")
+    raise VirtualError(f"The control group {folder} cannot be removed: something is still running in it.")

@@ -50,7 +50,7 @@ class Emulated(Pi):
         deadline = time.monotonic() + patience
         while self.processes():
             if time.monotonic() > deadline:
-                raise VirtualError(f"{self.name} was told to power off and still runs after {patience:.0f} s.")
+                raise VirtualError(f"{self.name} is still running {patience:.0f} s after it was told to power off.")
             time.sleep(0.2)
 
     def kill(self, patience: float = 20) -> None:
@@ -86,11 +86,11 @@ class Emulated(Pi):
                         stream.flush()
                         answer = next(message for message in map(json.loads, stream) if message.keys() & _ANSWERS)
         except (OSError, ValueError, StopIteration) as error:
-            raise VirtualError(f"The QEMU of {self.name} does not take the command {name}: {error}") from None
+            raise VirtualError(f"The QEMU of {self.name} does not accept the command {name}: {error}") from None
         finally:
             os.close(folder)
         if "error" in answer:
-            raise VirtualError(f"The QEMU of {self.name} refuses {name}: {answer['error']['desc']}")
+            raise VirtualError(f"The QEMU of {self.name} refused {name}: {answer['error']['desc']}")
         return answer["return"]
 
 

@@ -38,12 +38,12 @@ def locked(state: State, patience: float = 300) -> Iterator[None]:
                 break
         except BlockingIOError:
             if not said:
-                say("Waiting: another command is at work on this fleet.")
+                say("Waiting for another command that is using this fleet.")
                 said = True
         os.close(lock)
         if time.monotonic() > deadline:
             raise VirtualError(
-                f"Another command has been at work on the fleet in {state.folder} for "
+                f"Another command has been using the fleet in {state.folder} for more than "
                 f"{patience:.0f} s; end it, then try again."
             )
         time.sleep(0.1)
@@ -80,7 +80,7 @@ def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
         if wanted.kind == "container":
             ensure_watches(len(numbers))
         if len(numbers) > size:
-            say(f"There are {len(numbers)} already: all are kept (`down` removes them).")
+            say(f"{len(numbers)} Pis exist already, and are all kept (`down` removes them).")
         members = [_KINDS[wanted.kind](state, wanted, lower, number) for number in numbers]
         started = _start(members)
         state.write_known_hosts(wanted, numbers)
@@ -95,7 +95,7 @@ def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
             f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
         )
         if state.group_vars.exists():
-            say(f"The password that sudo wants is in {state.group_vars}: without this file, Ansible asks for it.")
+            say(f"The password for sudo is in {state.group_vars}: without this file, Ansible asks for it.")
 
 
 def _lower(state: State, wanted: Settings, cache: Path) -> Path:
@@ -136,7 +136,7 @@ def _start(members: list[Member]) -> list[Member]:
         todo.append(member)
     kept = [member for member in members if member not in todo]
     if kept:
-        say(f"Running already: {_names(kept)}.")
+        say(f"Already running: {_names(kept)}.")
     if todo:
         with stage(f"Starting {_names(todo)}, {MEMORY_MIB} MiB each"):
             for member in todo:
@@ -191,7 +191,7 @@ def remove_leftovers(beside: Path, wait: bool = False) -> None:
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)  # another process may be deleting it too
     elif leftovers:
-        say("Its disks are being deleted behind the scenes.")
+        say("Its disks are being deleted in the background.")
         spawn(["nice", "-n", "19", "ionice", "-c", "3", "rm", "-rf", *leftovers], log=Path(os.devnull), cwd=PROJECT)
 
 
@@ -203,7 +203,7 @@ def _remove_containers(state: State) -> None:
     state.group.remove()
     if mounts_below(state.folder):
         raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")
-    say(f"{processes} processes ended, {mounts} mounts taken away.")
+    say(f"{processes} processes ended, {mounts} mounts removed.")
 
 
 def members_of(state: State) -> list[Member]:
@@ -219,7 +219,7 @@ def member_named(state: State, name: str) -> Member:
         if member.name == name:
             return member
     there = ", ".join(member.name for member in members) or "none"
-    raise VirtualError(f"There is no {name} in the fleet in {state.folder}; there is: {there}.")
+    raise VirtualError(f"There is no {name} in the fleet in {state.folder}, only: {there}.")
 
 
 def show(state: State, as_json: bool) -> None:
@@ -284,7 +284,7 @@ def save(state: State, name: str, folder: Path) -> None:
         member.clean_up()
         folder.mkdir(parents=True)
         member.save(folder)
-        say(f"{name}: its disk is saved in {folder}.")
+        say(f"{name}: the disk was saved in {folder}.")
 
 
 def _system(settings: Settings) -> str:

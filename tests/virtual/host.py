@@ -41,8 +41,8 @@ def become_root(arguments: list[str]) -> None:
     if os.geteuid() == 0:
         return
     if not shutil.which("sudo"):
-        raise VirtualError("The virtual Pis need root, and there is no sudo here; run this as root.")
-    warn("The virtual Pis need root (namespaces, mounts, control groups): going on through sudo.")
+        raise VirtualError("The virtual Pis need root, and this computer has no sudo: run this as root.")
+    warn("The virtual Pis need root (namespaces, mounts, control groups): using sudo.")
     # The state and the cache are the caller's, not root's: `arguments` name both in full.
     os.chdir(PROJECT)
     os.execvp("sudo", ["sudo", "--", PYTHON, "-m", "tests.virtual", *arguments])
@@ -61,8 +61,8 @@ def cache_folder() -> Path:
 def ensure_packages(kind: str) -> None:
     """Install the Debian packages that are missing for a kind of Pi, and say so."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
-        raise VirtualError("The virtual Pis run on Debian 12 or 13 on x86-64, which this machine is not.")
-    os.environ["PATH"] += ":/usr/sbin:/sbin"  # some shells' root has them not
+        raise VirtualError("The virtual Pis need Debian 12 or 13 on x86-64, which this computer is not.")
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # missing in some root shells
     is_root = os.geteuid() == 0
     programs = _PROGRAMS[kind] | ({} if is_root else _UNPRIVILEGED)
     missing = sorted({package for program, package in programs.items() if not shutil.which(program)})
@@ -95,7 +95,7 @@ def ensure_watches(size: int, file: Path = Path("/proc/sys/fs/inotify/max_user_i
             f"{size} Pis need {needed} inotify instances, this host allows {allowed}, and that cannot be changed here "
             f"({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={wanted}`."
         ) from None
-    say(f"This host allows {wanted} inotify instances now, instead of {allowed}, until its next boot.")
+    say(f"This host now allows {wanted} inotify instances, instead of {allowed}, until its next boot.")
 
 
 def apt_sources(suite: str) -> list[str]:

@@ -110,7 +110,7 @@ class Machine(Member):
     def _mount_disk(self) -> None:
         if not self.lower.is_dir():
             raise VirtualError(
-                f"The root {self.lower} that {self.name}'s disk lies over is gone; "
+                f"The root {self.lower} under {self.name}'s disk is missing; "
                 "run `make demo-stop` first, then start again."
             )
         for part in ("upper", "work", "root"):

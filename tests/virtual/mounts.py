@@ -42,7 +42,7 @@ def unmount_below(folder: Path) -> int:
         _unmount(point)
         count += 1
     if mounts_below(folder):
-        raise VirtualError(f"{mounts_below(folder)[0]} cannot be unmounted; `fuser -vm` on it tells who uses it.")
+        raise VirtualError(f"{mounts_below(folder)[0]} cannot be unmounted; `fuser -vm` shows what uses it.")
     return count
 
 

@@ -43,7 +43,7 @@ class Pi:
                 raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
             time.sleep(0.1)
         raise VirtualError(
-            f"{self.name} gives no login over SSH at {self.address} port {SSH_PORT} "
+            f"{self.name} accepts no SSH login at {self.address} port {SSH_PORT} "
             f"within {patience:.0f} s: {self._last_words()}"
         )
 
@@ -142,8 +142,8 @@ class Member(Pi):
                     probe.bind((self.address, port))
                 except OSError as error:
                     raise VirtualError(
-                        f"{self.name} cannot have {self.address} port {port} ({error.strerror}); "
-                        "another fleet may be there: give this one another block, "
+                        f"{self.name} cannot use {self.address} port {port} ({error.strerror}); "
+                        "if another fleet uses it, give this one another block, "
                         "such as --address 127.77.1.0."
                     ) from None
 

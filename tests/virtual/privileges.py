@@ -39,7 +39,7 @@ def choose_kind(state: State) -> str:
         return "container"
     say(
         f"Containers are not possible here ({reason}), so each Pi is a virtual machine: "
-        "the first time takes about 12 minutes, or 5 where KVM works."
+        "the first start takes about 12 minutes, or 5 with KVM."
     )
     return "vm"
 

@@ -123,7 +123,7 @@ def _missing(folder: Path, kind: str) -> Iterator[int | None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Waiting for the root of {kind}, which another process is making.")
+            say(f"Waiting for another process that is making the root of {kind}.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
         os.set_inheritable(lock, True)
@@ -160,7 +160,7 @@ def _remove_others(kind: str, cache: Path) -> None:
     for path in cache.glob(f"{kind}-*"):
         if path.is_dir() and str(path) not in lowers:
             unmount_below(path)  # the lock is ours, so nobody is at work there
-            say(f"Removing {path}, which is outdated or half made.")
+            say(f"Removing {path}, which is outdated or incomplete.")
             shutil.rmtree(path)
 
 
@@ -241,7 +241,7 @@ def _remove_other_disks(kind: str, cache: Path) -> None:
         except BlockingIOError:
             continue
         else:
-            say(f"Removing {path}, which is outdated or half made.")
+            say(f"Removing {path}, which is outdated or incomplete.")
             shutil.rmtree(path)
         finally:
             os.close(descriptor)
@@ -251,5 +251,5 @@ def check_disk(folder: Path) -> None:
     """Raise a sentence when a disk is no longer in the cache."""
     if not (folder / "disk").exists():
         raise VirtualError(
-            f"The disk {folder} that the Pi's own lies over is gone; run `make demo-stop` first, then start again."
+            f"The disk {folder} under the Pi's own is missing; run `make demo-stop` first, then start again."
         )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 class VirtualError(Exception):
-    """A sentence: what was wrong, where, and what to do."""
+    """An error whose message says what is wrong, where, and what to do."""
 
 
 def say(text: str) -> None:
-    """Print a line at once, so that a person who waits sees it in time, also through a pipe."""
+    """Print a line at once, even through a pipe."""
     print(text, flush=True)
 
 
@@ -71,12 +71,12 @@ def run(
                 )
             output = ""
     except FileNotFoundError:
-        raise VirtualError(f"{doing} needs the program {words[0]}, which is not installed.") from None
+        raise VirtualError(f"{doing} needs {words[0]}, which is not installed.") from None
     except subprocess.TimeoutExpired:
-        raise VirtualError(f"{doing} took more than {timeout:.0f} s and was given up.") from None
+        raise VirtualError(f"{doing} took more than {timeout:.0f} s and was ended.") from None
     if done.returncode != 0:
         said = (log.read_text(errors="replace") if log else output).strip().splitlines()
-        where = f"; all of it is in {log}" if log else ""
+        where = f"; see {log}" if log else ""
         last = said[-1] if said else "nothing"
         raise VirtualError(f"{doing} failed: {words[0]} ended with {done.returncode} and said: {last}{where}.")
     return output

@@ -51,18 +51,18 @@ class Settings:
     def check(self) -> "Settings":
         """Return the settings, or raise a sentence about the first wrong one."""
         if self.suite not in SUITES:
-            raise VirtualError(f"There is no suite {self.suite!r} here; choose one of {', '.join(SUITES)}.")
+            raise VirtualError(f"There is no suite {self.suite!r}; choose one of {', '.join(SUITES)}.")
         if self.os not in ACCOUNTS:
-            raise VirtualError(f"There is no system {self.os!r} here; choose one of {', '.join(ACCOUNTS)}.")
+            raise VirtualError(f"There is no system {self.os!r}; choose one of {', '.join(ACCOUNTS)}.")
         if self.os == "raspios" and self.suite != "trixie":
-            raise VirtualError(f"Of Raspberry Pi OS there is only trixie here, not {self.suite}.")
+            raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {self.suite}.")
         try:
             good = ipaddress.IPv4Address(self.address).is_loopback and self.address.endswith(".0")
         except ValueError:
             good = False
         if not good:
             raise VirtualError(
-                f"The address {self.address!r} is no block of loopback addresses; give one such as 127.77.0.0."
+                f"The address {self.address!r} is not a block of loopback addresses; give one such as 127.77.0.0."
             )
         for port in self.publish:
             if not 0 < port < 65536 or port in (SSH_PORT, SSH_PORT + 1):
@@ -78,9 +78,9 @@ class Settings:
     def _check_kind(self) -> None:
         for word, known, what in ((self.kind, KINDS, "kind of Pi"), (self.accel, ACCELERATORS, "accelerator")):
             if word not in known:
-                raise VirtualError(f"There is no {what} {word!r} here; choose one of {', '.join(known)}.")
+                raise VirtualError(f"There is no {what} {word!r}; choose one of {', '.join(known)}.")
         if self.clock and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", self.clock):
-            raise VirtualError(f"The date {self.clock!r} is none; give one such as 2020-01-01.")
+            raise VirtualError(f"{self.clock!r} is not a date; give one such as 2020-01-01.")
         if self.kind == "container" and (self.accel, self.clock) != ("auto", ""):
             raise VirtualError("A container has its host's processor and clock; --accel and --clock need --kind vm.")
         if self.kind == "vm" and (self.delay_ms or self.base):
@@ -94,8 +94,8 @@ class State:
         self.folder = folder.absolute().parent.resolve() / folder.name
         if not re.fullmatch(r"[\w ./+@=~-]+", str(self.folder)):
             raise VirtualError(
-                f"The path {str(self.folder)!r} has a special character, which mounts and SSH cannot take: "
-                "give the project's folder a name of letters, digits, blanks and hyphens."
+                f"The path {str(self.folder)!r} has a special character, which mounts and SSH do not support: "
+                "give the project's folder a name of letters, digits, spaces and hyphens."
             )
         self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
         self.group = Group(self.prefix)
@@ -133,7 +133,7 @@ class State:
         except FileNotFoundError:
             raise VirtualError(f"There is no fleet in {self.folder}; `up` starts one.") from None
         except (ValueError, KeyError, TypeError):
-            raise VirtualError(f"{self.settings_file} is not what `up` wrote; run `down`, then `up`.") from None
+            raise VirtualError(f"{self.settings_file} is damaged; run `down`, then `up`.") from None
 
     @property
     def account(self) -> str:

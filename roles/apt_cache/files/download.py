@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Let apt download, through the cache, all that Pis of one platform need: it is then kept for them.
+"""Let apt download all that Pis of one platform need through the cache, which then keeps it for them.
 
     download.py FOLDER PORT PLATFORM PACKAGE...
 
-The platform is the suite, Debian's name of the architecture and the processor, such as trixie-armhf-armv7l.
-FOLDER/PLATFORM holds what was seen on such Pis: `sources`, a folder with their apt's source lists, and `NAME.status`,
-what each has installed. Of that, the newest versions are downloaded; and, for a new card, a small Debian and the named
-packages, with all that they depend on. Where no Pi was seen, they come from the mirrors of this computer's apt.
+The platform is suite, Debian's architecture and processor, such as trixie-armhf-armv7l. FOLDER/PLATFORM holds what such
+Pis have: `sources`, a folder with their apt's source lists, and `NAME.status`, each Pi's installed packages. Their
+newest versions are downloaded and, for a new card, a small Debian and the named packages with their dependencies. If no
+such Pi was seen, they come from the mirrors of this computer's apt.
 
-Only downloads: nothing is installed, and root is not needed. What Pis gave is not trusted: their sources are read, and
-written anew for apt (mirrors.py); how many were left out is printed.
+Nothing is installed, and root is not needed. The Pis' source lists are not trusted: they are parsed and rewritten for
+apt (mirrors.py), and the number of sources that were left out is printed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 
 from mirrors import mirror, own_sites, source_lines
 
-# What every Debian has.
+# The packages of every Debian.
 SMALL = "?or(?essential,?priority(required),?priority(important))"
-# The Pis check signatures themselves, when they install: this computer need not have the keys of Raspberry Pi OS.
+# The Pis check signatures when they install, so this computer does not need the keys of Raspberry Pi OS.
 SETTINGS = """
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -52,11 +52,11 @@ Debug::NoLocking "true";
 
 
 class AptError(Exception):
-    """Apt failed; its own words say why."""
+    """Apt failed, with its own message."""
 
 
 def run(command: list[str], settings: Path | None = None) -> str:
-    """Return what a command prints. AptError: it failed."""
+    """Return a command's output. AptError: it failed."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     if settings:
         environment["APT_CONFIG"] = str(settings)
@@ -68,10 +68,10 @@ def run(command: list[str], settings: Path | None = None) -> str:
 
 
 def quoted(value: object) -> str:
-    """Return a value as apt.conf wants it, which knows no way to write some characters."""
+    """Return a value quoted for apt.conf. SystemExit: it has a character that cannot be quoted there."""
     text = str(value)
     if '"' in text or "\\" in text or not text.isprintable():
-        sys.exit(f"download.py: apt's settings cannot hold {text!a}: take another folder.")
+        sys.exit(f"download.py: apt's settings cannot hold {text!a}: use another folder.")
     return f'"{text}"'
 
 
@@ -82,31 +82,31 @@ def own_sources(suite: str) -> list[str]:
     pairs = [(site, name) for site, name in own_sites() if site.startswith("http:") and name.partition("-")[0] == here]
     if release.get("ID") != "debian" or not pairs:
         sys.exit(
-            "download.py: this computer's apt names no mirror of Debian over HTTP, so it is not known from where such "
-            "Pis fetch: run `make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
+            "download.py: this computer's apt has no Debian mirror over HTTP to fetch from: run "
+            "`make fetch INVENTORY=inventory.ini` once while such a Pi is switched on."
         )
     return [f"deb [trusted=yes] {site} {suite}{name[len(here) :]} main" for site, name in pairs]
 
 
 def seen_sources(folder: Path, state: Path) -> list[str]:
-    """Return the source lines of the Pis, as far as the cache hands them on."""
+    """Return the Pis' source lines, as far as the cache may fetch from them."""
     mirrors = {mirror(name) for name in json.loads(state.read_text(encoding="ascii"))["mirrors"]}
     names = sorted(path for path in folder.glob("*") if path.suffix in (".list", ".sources"))
     lines, left_out = source_lines({path.name: path.read_text("utf-8", "replace") for path in names}, mirrors)
     if left_out:
-        print(f"{left_out} sources of {folder.parent.name} Pis are of no mirror in apt_cache_mirrors, and left out.")
+        print(f"{left_out} sources of {folder.parent.name} Pis were left out: not in apt_cache_mirrors.")
     if not lines:
         sys.exit(
-            f"download.py: the sources of {folder.parent.name} Pis are of none of the mirrors that the cache hands on: "
-            f"{', '.join(sorted(map(str, mirrors)))}. If you know them, add them to apt_cache_mirrors."
+            f"download.py: no source of {folder.parent.name} Pis is one of the cache's mirrors "
+            f"({', '.join(sorted(map(str, mirrors)))}): if you trust the Pis' mirrors, add them to apt_cache_mirrors."
         )
     return lines
 
 
 def download(folder: Path, port: int, pi_platform: str, packages: list[str]) -> None:
-    """Let apt download what Pis of this platform need, into a folder that is thrown away: the cache has it then."""
+    """Let apt download what Pis of this platform need into a temporary folder; the cache keeps it."""
     if not re.fullmatch(r"[a-z]+-[a-z0-9]+-[a-z0-9_]+", pi_platform):
-        sys.exit(f"download.py: not a platform, such as trixie-armhf-armv7l: {pi_platform!a}")
+        sys.exit(f"download.py: not a platform (such as trixie-armhf-armv7l): {pi_platform!a}")
     suite, architecture = pi_platform.split("-")[:2]
     statuses = sorted((folder / pi_platform).glob("*.status"))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
@@ -115,7 +115,7 @@ def download(folder: Path, port: int, pi_platform: str, packages: list[str]) -> 
             (work / name).mkdir(parents=True)
         lines = seen_sources(folder / pi_platform / "sources", folder / "state") if statuses else own_sources(suite)
         (work / "sources/mirrors.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        fresh = work / "fresh"  # as a new card may be
+        fresh = work / "fresh"  # a new card
         fresh.touch()
         for status in (fresh, *statuses):
             settings = work / "apt.conf"
@@ -137,11 +137,11 @@ def download(folder: Path, port: int, pi_platform: str, packages: list[str]) -> 
             except AptError as error:
                 if status == fresh or "Failed to fetch" in str(error):
                     raise
-                print(f"{status.stem}: apt makes nothing of what it says is installed; the others' packages are there.")
+                print(f"{status.stem}: apt cannot read its list of packages; those of all others were downloaded.")
 
 
 if __name__ == "__main__":
     try:
         download(Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
     except AptError as failure:
-        sys.exit(f"download.py: apt could not fetch it, and says:\n{failure}\nIs the Internet reached?")
+        sys.exit(f"download.py: apt could not download the packages:\n{failure}\nCheck the Internet connection.")

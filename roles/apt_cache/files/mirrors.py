@@ -1,6 +1,6 @@
-"""Mirrors that the cache hands requests on to, and what is taken of the source lists that a Pi gave us.
+"""The mirrors that the cache forwards requests to, and what is accepted from a Pi's source lists.
 
-Those lists come from Pis, so nothing of them reaches apt on the control node but what fits the patterns here.
+Pis are not trusted: only what matches the patterns here reaches apt on the control node.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Mirror:
 
 
 def mirror(text: str) -> Mirror:
-    """Return the mirror that HOST or HOST:PORT names. ValueError: it names none."""
+    """Return the mirror of HOST or HOST:PORT. ValueError: the text is neither."""
     found = MIRROR.fullmatch(text)
     if not found or len(found[1]) > 253 or int(found[2] or 80) > 65535:
-        raise ValueError(f"not a mirror, which is HOST or HOST:PORT: {text!a}")
+        raise ValueError(f"not a mirror (HOST or HOST:PORT): {text!a}")
     return Mirror(found[1].lower(), int(found[2] or 80))
 
 
 def site(address: str) -> tuple[Mirror, str]:
-    """Return the mirror and the path of an address over HTTP. ValueError: it is none that a mirror has."""
+    """Return the mirror and the path of an HTTP address. ValueError: it cannot be a mirror's."""
     url = urlsplit(address)
     if url.scheme != "http" or not PATH.fullmatch(url.path) or ".." in url.path or url.query or url.fragment:
         raise ValueError(f"not an address of a mirror over HTTP: {address!a}")
@@ -51,7 +51,7 @@ def site(address: str) -> tuple[Mirror, str]:
 
 
 def own_sites() -> list[tuple[str, str]]:
-    """Return addresses and suites that this computer's own apt uses over HTTP; none where there is no apt."""
+    """Return the addresses and suites of this computer's own apt; none if it has no apt."""
     if not shutil.which("apt-get"):
         return []
     command = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"]
@@ -60,7 +60,7 @@ def own_sites() -> list[tuple[str, str]]:
 
 
 def own_mirrors() -> Iterator[Mirror]:
-    """Return the mirrors among them."""
+    """Yield the mirrors of this computer's own apt."""
     for address, _ in own_sites():
         try:
             yield site(address)[0]
@@ -69,7 +69,7 @@ def own_mirrors() -> Iterator[Mirror]:
 
 
 def entries(text: str, is_deb822: bool) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield address, suite and components of each binary source that a list names, unchecked."""
+    """Yield address, suite and components of each binary source in a list, unchecked."""
     lines = text.splitlines()[:MOST_LINES]
     if not is_deb822:
         for line in lines:
@@ -87,9 +87,9 @@ def entries(text: str, is_deb822: bool) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def source_lines(lists: dict[str, str], mirrors: Iterable[Mirror]) -> tuple[list[str], int]:
-    """Return the sources that lists name, by file name, as lines of our own; and how many were left out.
+    """Return the sources in the lists, rewritten as one-line sources, and how many were left out. lists: by file name.
 
-    Only what comes from one of the mirrors is taken, and no options. The Pis check signatures, when they install.
+    Only sources from these mirrors are kept, without options. The Pis check signatures when they install.
     """
     kept: set[str] = set()
     left_out = 0

@@ -1,7 +1,7 @@
-"""Where apt-cacher-ng may fetch from: it reaches the network through here alone.
+"""The proxy through which alone apt-cacher-ng reaches the network.
 
-Its own settings say which mirrors are asked. They do not say where a mirror may redirect to, and it follows that, which
-Raspberry Pi OS needs: its mirror sends each request on to one nearby. So the address itself is looked at here.
+apt-cacher-ng's own settings limit the mirrors, but not the redirects that it follows. Raspberry Pi OS needs these: its
+mirror redirects each request to one nearby. So each address is checked here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SECONDS = 30
 
 
 def is_allowed(address: str, asked: Mirror, mirrors: Iterable[Mirror]) -> bool:
-    """Tell whether an address may be asked: a mirror's, or any on the Internet.
+    """Return whether an address may be contacted: a mirror's, or any on the Internet.
 
-    A mirror may be in the school's own network; on this computer only if it is named so.
+    A mirror may be on the school's own network, and on this computer only if it is named by a loopback address.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
@@ -34,7 +34,7 @@ def is_allowed(address: str, asked: Mirror, mirrors: Iterable[Mirror]) -> bool:
 
 
 def connect(asked: Mirror, mirrors: Iterable[Mirror]) -> socket.socket:
-    """Return a connection to it. PermissionError: it may not be asked; OSError: it does not answer."""
+    """Return a connection to a mirror. PermissionError: this is not allowed. OSError: it does not answer."""
     found = socket.getaddrinfo(asked.host, asked.port, type=socket.SOCK_STREAM)
     addresses = [address for address in (str(info[4][0]) for info in found) if is_allowed(address, asked, mirrors)]
     if not addresses:
@@ -49,14 +49,14 @@ def connect(asked: Mirror, mirrors: Iterable[Mirror]) -> socket.socket:
 
 
 class Request(socketserver.StreamRequestHandler):
-    """One request, handed on with its answer as they are, but that the connection ends with it."""
+    """One request, forwarded unchanged like its answer, except that the connection ends with it."""
 
     timeout = SECONDS
-    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for the receipt of its head
+    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for the ACK of its head
     server: Proxy
 
     def handle(self) -> None:
-        """Hand it on, or refuse."""
+        """Forward or refuse the request."""
         lines = [line.decode("latin-1") for line in takewhile(bytes.strip, iter(self.read_line, b""))]
         try:
             mirror = self.sent(lines)
@@ -65,12 +65,12 @@ class Request(socketserver.StreamRequestHandler):
         except OSError:
             self.refuse("504 No answer")
         else:
-            with mirror, suppress(OSError):  # an answer that breaks off is too short, which apt-cacher-ng sees
+            with mirror, suppress(OSError):  # apt-cacher-ng notices an answer that is cut short
                 while part := mirror.recv(65536):
                     self.wfile.write(part)
 
     def sent(self, lines: list[str]) -> socket.socket:
-        """Return the connection to the mirror that was sent the request."""
+        """Send the request to the mirror. Returns the connection."""
         method, address, _ = lines[0].split()
         url = urlsplit(address)
         if method not in ("GET", "HEAD") or url.scheme != "http" or not url.hostname:
@@ -92,7 +92,7 @@ class Request(socketserver.StreamRequestHandler):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Takes requests at a free port of the loopback, while it is served."""
+    """Serves on a free loopback port."""
 
     daemon_threads = True
 
@@ -101,7 +101,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         self.mirrors = frozenset(mirrors)
 
     def server_bind(self) -> None:
-        """Take a port that apt-cacher-ng knows: one below 32768."""
+        """Bind a free port below 32768, the limit of apt-cacher-ng."""
         while True:
             self.server_address = ("127.0.0.1", random.randrange(20000, 32768))
             with suppress(OSError):

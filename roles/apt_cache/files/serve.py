@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Serve what apt downloads from a folder of the control node, for as long as a playbook runs.
+"""Serve apt's downloads from a folder of the control node, for as long as a playbook runs.
 
     serve.py FOLDER PORT [--offline] [MIRROR...]
 
-Starts apt-cacher-ng as an ordinary program of whoever runs the playbook. It listens on the loopback only: a Pi reaches
-it through its SSH connection (playbooks/group_vars/pis.yml), and so nothing is opened on the school's network. It ends
-when the last playbook that asked for it has ended, however that ended.
+Starts apt-cacher-ng as an ordinary program of the user who runs the playbook. It listens on the loopback only: a Pi
+reaches it through its SSH connection (playbooks/group_vars/pis.yml), so nothing is opened on the school's network. It
+ends when the last playbook that uses it has ended, for whatever reason.
 
-Pis ask it, and so may students' programs there: it hands on requests to the named mirrors (HOST or HOST:PORT) and to
-those that this computer's own apt uses, and to nothing else.
+Students' programs on a Pi may use it, too, so it forwards requests only to the named mirrors (HOST or HOST:PORT) and
+to those of this computer's own apt.
 
-Prints JSON: `mirrors`, which these are; `state`, one of `online`, `offline` (no mirror answers, or none is to be asked:
-only what was kept is served) and `missing` (each Pi fetches for itself); `why` it is missing.
+Prints JSON: `mirrors`, the mirrors that it forwards to; `state`, one of `online`, `offline` (no mirror answers, or
+--offline was given: only kept files are served) and `missing` (each Pi fetches its own packages); `why` it is missing.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from proxy import Proxy
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-# Packages are never thrown away for their age: a school's cache may wait for a year.
-# A connection for each request is what the proxy gives; it asks one by one.
+# Packages never expire: a school's cache may sit unused for a year.
+# No reused connections and no pipelining: the proxy takes one request per connection.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -54,12 +54,12 @@ PipelineDepth: 1
 Proxy: http://127.0.0.1:{proxy}
 AllowUserPorts: {ports}
 {remaps}"""
-# ForceManaged wants to know from where a mirror's files come: from there. The name is that of the folder in `kept`.
+# ForceManaged requires a source for each mirror's files: the mirror itself. The name is the folder's in `kept`.
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock."""
+    """Return whether another process holds a lock."""
     try:
         with locked(path, seconds=0):
             return False
@@ -68,7 +68,7 @@ def is_locked(path: Path) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether apt-cacher-ng answers at that port of the loopback, and not something else."""
+    """Return whether apt-cacher-ng, and nothing else, answers on that loopback port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
@@ -78,12 +78,12 @@ def answers(port: int) -> bool:
 
 
 def folder_name(mirror: Mirror) -> str:
-    """The folder in `kept` of a mirror's files."""
+    """Return the name of a mirror's folder in `kept`."""
     return str(mirror).replace(":", "_")
 
 
 def reached(mirror: Mirror) -> bool:
-    """Whether a mirror takes connections."""
+    """Return whether a mirror accepts connections."""
     try:
         with socket.create_connection((mirror.host, mirror.port), timeout=5):
             return True
@@ -92,7 +92,7 @@ def reached(mirror: Mirror) -> bool:
 
 
 def is_offline(folder: Path, mirrors: list[Mirror]) -> bool:
-    """Whether none of the mirrors that something was kept of takes connections."""
+    """Return whether no mirror with files in `kept` accepts connections."""
     kept = [mirror for mirror in mirrors if (folder / "kept" / folder_name(mirror)).is_dir()]
     with ThreadPoolExecutor(8) as eight:
         return bool(kept) and not any(eight.map(reached, kept))
@@ -111,7 +111,7 @@ def configuration(folder: Path, port: int, offline: bool, mirrors: list[Mirror],
 
 
 def playbook() -> int:
-    """Return the process of the playbook that this is a part of: the eldest of our ancestors that is Ansible's."""
+    """Return the id of the playbook's process: the oldest ancestor that is ansible-playbook."""
     found, process = os.getppid(), os.getppid()
     while process > 1:
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
@@ -122,7 +122,7 @@ def playbook() -> int:
 
 
 def is_used(folder: Path) -> bool:
-    """Whether a playbook that asked for it still runs; those that do not are forgotten."""
+    """Return whether a playbook that uses the cache still runs; forget those that do not."""
     users = list((folder / "users").iterdir())
     for user in users:
         if not Path("/proc", user.name).exists():
@@ -131,12 +131,12 @@ def is_used(folder: Path) -> bool:
 
 
 def end_with_parent() -> None:
-    """Let this process end when its parent does, however that ends."""
+    """Make this process end with its parent, for whatever reason."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> None:
-    """Run apt-cacher-ng as long as it is used; one at a time for a folder."""
+    """Run apt-cacher-ng while it is used, once for a folder."""
     with locked(folder / "supervisor"), Proxy(mirrors) as proxy:
         offline = offline or is_offline(folder, mirrors)
         settings = folder / "configuration"
@@ -149,24 +149,26 @@ def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> 
             program = subprocess.Popen(
                 [str(PROGRAM), "-c", str(settings)], stdout=said, stderr=said, preexec_fn=end_with_parent
             )
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()  # a process with threads is not to be forked
+        threading.Thread(
+            target=proxy.serve_forever, daemon=True
+        ).start()  # last: a process with threads must not be forked
         while program.poll() is None:
             time.sleep(1)
-            with locked(folder / "users.lock"):  # nobody comes in while it closes
+            with locked(folder / "users.lock"):  # no playbook starts using it meanwhile
                 if not is_used(folder):
                     program.terminate()
                     program.wait()
 
 
 def ensure_served(folder: Path, port: int) -> str:
-    """Start it where it does not answer, and wait until it does; return why it does not, or nothing."""
+    """Start apt-cacher-ng if it does not answer, and wait for it. Returns why it does not answer, or nothing."""
     if answers(port):
-        return "" if is_locked(folder / "supervisor") else f"another folder than {folder} is served at port {port}"
+        return "" if is_locked(folder / "supervisor") else f"port {port} serves another folder than {folder}"
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        return f"port {port} of this computer cannot be had: {os.strerror(error.errno or 0)}"
-    for user in (folder / "users").iterdir():  # of a time before this computer was switched on, say
+        return f"port {port} of this computer cannot be used: {os.strerror(error.errno or 0)}"
+    for user in (folder / "users").iterdir():  # left from before a reboot, for example
         user.unlink()
     supervisor = subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--supervise"],
@@ -178,12 +180,12 @@ def ensure_served(folder: Path, port: int) -> str:
     deadline = time.monotonic() + 20
     while not answers(port) and supervisor.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    said = (folder / "said").read_text(encoding="utf-8").strip() or "it does not say why"
+    said = (folder / "said").read_text(encoding="utf-8").strip() or "no message"
     return "" if answers(port) else f"apt-cacher-ng does not answer: {said.splitlines()[-1]}"
 
 
 def main() -> None:
-    """Have it served, and say how."""
+    """Start apt-cacher-ng if need be, and print its state."""
     folder, port = Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2])
     named = [mirror(word) for word in sys.argv[3:] if not word.startswith("--")]
     if "--supervise" in sys.argv:
@@ -202,7 +204,7 @@ def main() -> None:
     with contextlib.suppress(ValueError):  # another version's
         state = state if why else json.loads((folder / "state").read_text(encoding="ascii"))
     if not why and state["state"] == "missing":
-        why = f"another version of mynn-pi is using {folder}; run this again when that has ended"
+        why = f"another version of mynn-pi is using {folder}; run this again once it has ended"
     print(json.dumps({**state, "why": why}))
 
 

@@ -3,8 +3,8 @@
 
     manifest.py ROOT OUT.cdx.json --name mynn-pi-zero --version 0.1 --epoch SECONDS [--venv opt/mynn/venv]
 
-Apt's packages are those that dpkg says are installed; pip's are those of the virtual environment. Each has its package
-URL (such as pkg:deb/debian/python3-numpy@1:2.2.4+ds-1?arch=armel&distro=debian-13), by which scanners for known holes
+Apt's packages are those that dpkg lists as installed; pip's are those of the virtual environment. Each has its package
+URL (such as pkg:deb/debian/python3-numpy@1:2.2.4+ds-1?arch=armel&distro=debian-13), by which vulnerability scanners
 find it.
 
 The same packages, name, version and epoch (seconds since 1970) give the same bytes. OUT appears whole or not at all.
@@ -30,7 +30,7 @@ SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' seria
 
 
 def os_release(root: Path) -> dict[str, str]:
-    """Return what the root says of its system, such as ID and VERSION_ID."""
+    """Return the root's os-release, such as ID and VERSION_ID."""
     lines = (root / "usr/lib/os-release").read_text(encoding="utf-8").splitlines()
     return {key: value.strip('"') for key, found, value in (line.partition("=") for line in lines) if found}
 
@@ -55,7 +55,7 @@ def components(root: Path, venv: Path) -> list[Component]:
     """Return the list's entries: the system, apt's packages, pip's packages."""
     system = os_release(root)
     name, version = system["ID"], system["VERSION_ID"]
-    # The name of a point release, such as 13.2: os-release knows the 13 only.
+    # The point release, such as 13.2: os-release has only 13.
     point = (root / "etc/debian_version").read_text(encoding="utf-8").strip()
     found = [Component(type=ComponentType.OPERATING_SYSTEM, name=name, version=point, bom_ref="os")]
     for package, of, architecture in debs(root):
@@ -63,7 +63,7 @@ def components(root: Path, venv: Path) -> list[Component]:
         found.append(library(PackageURL("deb", name, package, of, qualifiers)))
     folders = sorted((root / venv).glob("lib/python3*/site-packages"))
     if not folders:
-        raise PackingError(f"{root / venv} is no virtual environment: tell where it is by --venv")
+        raise PackingError(f"{root / venv} is not a virtual environment: give its path with --venv")
     for package, of in sorted(
         {(item.name, item.version) for item in distributions(path=[str(path) for path in folders])}
     ):
@@ -84,7 +84,7 @@ def manifest(root: Path, venv: Path, name: str, version: str, epoch: int) -> str
 
 
 def main() -> None:
-    """Do as the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="the root file system")
     parser.add_argument("out", type=Path, help="the list to write")

@@ -1,4 +1,4 @@
-"""What the programs that pack an image share: how they end, and that what they make appears whole."""
+"""Shared by the programs that pack an image: errors, temporary folders, options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class PackingError(Exception):
-    """Why a file is not made: what is wrong, where, and what to do."""
+    """A file cannot be made; the message says what is wrong, where, and what to do."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def exit_on_error(program: str) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(place: Path) -> Iterator[Path]:
-    """Make a folder `.NAME.parts` beside a place, for unfinished files; one that a killed run left is deleted."""
+    """Make a folder `.NAME.parts` beside a path for unfinished files, and delete that of a killed run."""
     parts = place.with_name(f".{place.name}.parts")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Make a release of a card's image: the files that a teacher carries away.
+"""Make a release of a card's image: the files that a teacher needs.
 
     release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS
                [--url ADDRESS] [--device pi1-32bit]... [--preset 1]
 
-DIST/NAME-VERSION.cdx.json must be there already: manifest.py makes it. Beside it come, all with NAME-VERSION:
+DIST/NAME-VERSION.cdx.json must exist: manifest.py makes it. These files are written beside it, all named NAME-VERSION:
 
     .img.xz              the image, packed
     .img.xz.sha256       its sum, for `sha256sum -c`
@@ -14,8 +14,8 @@ DIST/NAME-VERSION.cdx.json must be there already: manifest.py makes it. Beside i
     .svg                 its icon there
     .md                  release notes
 
-In the repository the image's address is that of DIST on this computer, or what --url says: the address of the folder in
-which all this will be published.
+The image's address in the repository is that of DIST on this computer, or --url, the address of the folder in which all
+this will be published.
 
 The same image, list and address give the same bytes. The files appear whole, the repository last.
 """
@@ -40,9 +40,9 @@ from packing import PackingError, add_image_arguments, exit_on_error, scratch_fo
 MIB = 1 << 20
 PACKAGES = {"bmaptool": "bmap-tools", "xz": "xz-utils"}
 HERE = Path(__file__).parent
-# xz cuts the image into blocks of a fixed size, so that the number of cores does not show in the result.
+# Blocks of a fixed size, so that the result does not depend on the number of cores.
 BLOCKS = "--block-size=16MiB"
-# Which Pis Imager's names of devices stand for, among those that an image is made for.
+# The Pis behind Imager's names of devices, among those that images are made for.
 DEVICES = {
     "pi1-32bit": "Raspberry Pi Zero, Zero W or 1",
     "pi2-32bit": "Raspberry Pi 2",
@@ -51,9 +51,9 @@ DEVICES = {
     "pi4-32bit": "Raspberry Pi 4",
     "pi4-64bit": "Raspberry Pi 4",
 }
-# How an image has been tested, by the Pis that it is for.
+# How an image was tested, by the Pis that it is for.
 TRIED = "It has been started on an emulated Pi Zero, which has no Wi-Fi, USB network or HDMI: these are untested."
-NOT_TRIED = "It has never been started: the tests have a Pi Zero only. Try one card before you flash the others."
+NOT_TRIED = "It has never been started: the tests have only a Pi Zero. Try one card before you flash the others."
 # The packages whose versions the release notes show.
 SHOWN = {
     "Debian": r"debian|raspbian",
@@ -72,11 +72,11 @@ SHOWN = {
 def pack(image: Path, packed: Path, preset: int) -> None:
     """Compress the image with xz."""
     cores = os.cpu_count() or 1
-    # With one thread, xz would write a single block. No filter for ARM programs, though it would spare 5 %: Raspberry
-    # Pi Imager 2.0's own xz does not know it.
+    # With one thread, xz would write a single block. Its filter for ARM programs would save 5 %, but Raspberry Pi
+    # Imager 2.0's own xz lacks it.
     command = ["xz", "--compress", "--stdout", f"-{preset}", f"--threads={max(2, cores)}", BLOCKS]
     environment = {key: value for key, value in os.environ.items() if key not in ("XZ_DEFAULTS", "XZ_OPT")}
-    # Mitogen keeps its tasks off one processor, for itself; it has nothing to do meanwhile.
+    # Mitogen reserves one processor for itself, which it does not need meanwhile.
     os.sched_setaffinity(0, range(cores))
     with image.open("rb") as source, packed.open("wb") as target:
         done = subprocess.run(
@@ -87,13 +87,13 @@ def pack(image: Path, packed: Path, preset: int) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return a file's sum."""
+    """Return a file's SHA256 sum."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_bmap(image: Path, bmap: Path) -> int:
-    """Let bmaptool write which blocks are in use; return how many bytes these are."""
+    """Let bmaptool write which blocks are in use. Returns their size in bytes."""
     done = subprocess.run(["bmaptool", "create", image, "-o", bmap], capture_output=True, text=True, check=False)
     if done.returncode:
         raise PackingError(f"bmaptool could not read {image}: {done.stderr.strip()}")
@@ -103,7 +103,7 @@ def make_bmap(image: Path, bmap: Path) -> int:
 
 
 def versions(components: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the versions that the release notes show, without Debian's additions."""
+    """Return the versions for the release notes, without Debian's additions."""
     found = {}
     for name, pattern in SHOWN.items():
         matches = [component["version"] for component in components if re.fullmatch(pattern, component["name"])]
@@ -115,7 +115,7 @@ def versions(components: Sequence[dict[str, Any]]) -> dict[str, str]:
 def repository(
     stem: str, facts: dict[str, Any], address: str, devices: Sequence[str], date: str
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what Raspberry Pi Imager needs to know of the image, by the names of its published schema."""
+    """Return what Raspberry Pi Imager needs to know about the image, by its published schema."""
     entry = {
         "name": f"A classroom for neural networks ({stem})",
         "description": "Children train their own neural network, in a browser and without Internet: "
@@ -136,7 +136,7 @@ def repository(
 def release(
     image: Path, dist: Path, name: str, version: str, epoch: int, url: str, devices: Sequence[str], preset: int
 ) -> str:
-    """Make all files; return a sentence on them."""
+    """Make all files. Returns a sentence about them."""
     missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
     if missing:
         raise PackingError(f"programs are missing: apt install {' '.join(missing)}")
@@ -186,18 +186,16 @@ def release(
 
 
 def main() -> None:
-    """Do as the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=Path, help="the image")
-    parser.add_argument("dist", type=Path, help="the folder that all files are put into")
+    parser.add_argument("dist", type=Path, help="the folder for all files")
     add_image_arguments(parser)
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
     parser.add_argument(
-        "--device", action="append", choices=DEVICES, help="Imager's name of a Pi that it is for (pi1-32bit)"
+        "--device", action="append", choices=DEVICES, help="Imager's name of a supported Pi (pi1-32bit)"
     )
-    parser.add_argument(
-        "--preset", type=int, default=1, choices=range(10), help="xz's: 0 is quick, 9 packs tightest (1)"
-    )
+    parser.add_argument("--preset", type=int, default=1, choices=range(10), help="xz's: 0 is fastest, 9 smallest (1)")
     arguments = parser.parse_args()
     with exit_on_error("release.py"):
         print(

@@ -2,9 +2,9 @@
 
 labels.py FOLDER < PIS.json
 
-PIS.json is a list of objects: `name`, `students` (as the filter classroom_students gives them), `password` (empty: the
-student's file says it). The labels are as large as those of sheets that shops sell with fourteen
-labels (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter), so they can be printed onto such, or onto paper and be cut.
+PIS.json is a list of objects: `name`, `students` (as the filter classroom_students returns them), `password` (empty: it
+is in the student's password file). The labels have the size of those on shops' sheets of fourteen (99.1 by 38.1 mm on
+A4; 4 by 1⅓ inches on Letter); they can also be printed on paper and cut.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 
 COLUMNS, ROWS = 2, 7
 SOFT, INK, LINE = 0.40, 0.10, 0.75  # greys: 0 is black
-PLAIN, BOLD, FIXED = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold"  # they know most alphabets
+PLAIN, BOLD, FIXED = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold"  # they cover most alphabets
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet of paper: its size, one label's, and how far the first label is from the left and from the top."""
+    """A sheet of paper: its size, a label's size, and the first label's distance from the left and the top."""
 
     name: str
     size: tuple[float, float]
     label: tuple[float, float]
     left: float
     top: float
-    pitch: float  # from a label's left side to that of the next
+    pitch: float  # from one label's left side to the next one's
 
 
 SHEETS = [
@@ -52,7 +52,7 @@ SHEETS = [
 
 @dataclass(frozen=True)
 class Label:
-    """What stands on one label."""
+    """The text of one label."""
 
     pi: str
     url: str
@@ -61,7 +61,7 @@ class Label:
 
 
 def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
-    """Return the labels, and a sentence for each that must be left out as its password is not there yet."""
+    """Return the labels, and a sentence for each that is left out because it has no password yet."""
     labels, lacking = [], []
     for pi in pis:
         for student in pi["students"]:
@@ -71,13 +71,13 @@ def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
             else:
                 lacking.append(
                     f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
-                    f"`make site` makes one; then `make labels` again."
+                    "Run `make site`, then `make labels` again."
                 )
     return labels, lacking
 
 
 def password_in(path: Path) -> str:
-    """Return the password in a file, or nothing where there is none; Ansible may have left more after a blank."""
+    """Return the password in a file, or nothing if there is no file."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def password_in(path: Path) -> str:
 
 
 def draw(labels: list[Label], sheet: Sheet, path: Path) -> int:
-    """Write the sheets as one PDF; return how many there are."""
+    """Write the sheets as one PDF. Returns their number."""
     per_page = COLUMNS * ROWS
     pages = -(-len(labels) // per_page)
     width, height = sheet.label
@@ -114,7 +114,7 @@ def _heading(canvas: Canvas, sheet: Sheet, page: int, pages: int) -> None:
     size = "4 × 1⅓ inches" if inches else "99.1 × 38.1 mm"
     y = sheet.size[1] - sheet.top + 3 * mm
     canvas.drawString(12 * mm, y, f"Print at 100 % (“actual size”), on paper or on sheets of 14 labels of {size}.")
-    canvas.drawRightString(sheet.size[0] - 12 * mm, y, f"Passwords stand here: keep it safe. {page} of {pages}")
+    canvas.drawRightString(sheet.size[0] - 12 * mm, y, f"This sheet shows passwords: keep it safe. {page} of {pages}")
 
 
 def _label(canvas: Canvas, label: Label, width: float, height: float) -> None:
@@ -122,7 +122,7 @@ def _label(canvas: Canvas, label: Label, width: float, height: float) -> None:
     canvas.setStrokeGray(LINE)
     canvas.setLineWidth(0.4)
     canvas.rect(0, 0, width, height)
-    # A printer that is a little off, or scissors, must cut nothing.
+    # Leave room for an imprecise printer or scissors.
     edge = 3 * mm
     side = height - 2 * edge
     _code(canvas, label.url, edge, edge, side)
@@ -156,7 +156,7 @@ def _text(canvas: Canvas, font: str, size: float, grey: float, text: str, x: flo
 
 
 def main(folder: Path) -> None:
-    """Read what the playbook knows, and write the sheets; where there are none, the exit's sentence says why."""
+    """Read the Pis, and write the sheets. SystemExit: there is no label, with the reason."""
     labels, lacking = labels_of(json.load(sys.stdin))
     if not labels:
         sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Build the manual as one archive on the control node, unless it was built before of these very sources.
+"""Build the manual as one archive on the control node, unless its sources have not changed.
 
     build.py PROJECT
 
-Prints the archive's path, PROJECT/build/manual.zip. Its comment is a sum of the sources. The same sources make the same
-archive, so a Pi that has it is sent nothing.
+Prints the archive's path, PROJECT/build/manual.zip. The archive's comment is a hash of the sources. The same sources
+give the same archive, so nothing is sent to a Pi that has it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-# docs/, what its reference pages are read from, and the pinned version of what builds it.
+# docs/, the sources of its reference pages, and the pinned versions of what builds it.
 SOURCES = (
     "docs/**/*",
     "*.md",
@@ -28,11 +28,11 @@ SOURCES = (
     "roles/*/meta/argument_specs.yml",
 )
 UNREAD = {".map", ".inv", ".buildinfo"}  # no page needs these
-EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows nothing earlier
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 
 def digest(project: Path) -> bytes:
-    """Return what stands for the sources."""
+    """Return a hash of the sources."""
     total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + Path(__file__).read_bytes())
     paths = {path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()}
     for path in sorted(path for path in paths if "__pycache__" not in path.parts):
@@ -42,7 +42,7 @@ def digest(project: Path) -> bytes:
 
 
 def comment(archive: Path) -> bytes:
-    """Return what an archive says that it was made of; nothing if there is none, or a damaged one."""
+    """Return an archive's comment; nothing if the archive is missing or damaged."""
     try:
         with zipfile.ZipFile(archive) as found:
             return found.comment
@@ -51,26 +51,16 @@ def comment(archive: Path) -> bytes:
 
 
 def build(project: Path, pages: Path) -> None:
-    """Have Sphinx write the pages into a folder. SystemExit: it cannot."""
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-b",
-        "html",
-        "-d",
-        f"{pages}.trees",
-        f"{project}/docs",
-        f"{pages}",
-    ]
+    """Let Sphinx write the pages into a folder. SystemExit: it failed."""
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html"]
+    command = [*sphinx, "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]  # paths may have spaces
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"build.py: the manual cannot be built; `make docs` says why: {done.stderr.strip()[-2000:]}")
+        raise SystemExit(f"build.py: Sphinx could not build the manual: {done.stderr.strip()[-2000:]}")
 
 
 def pack(pages: Path, archive: Path, sum_: bytes) -> None:
-    """Pack the pages, in the same bytes whenever that is done."""
+    """Pack the pages reproducibly."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(path for path in pages.rglob("*") if path.is_file()):
             if path.suffix not in UNREAD and path.name not in UNREAD:
@@ -80,7 +70,7 @@ def pack(pages: Path, archive: Path, sum_: bytes) -> None:
 
 
 def main() -> None:
-    """Find or build the archive, and print where it is."""
+    """Build the archive if need be, and print its path."""
     project = Path(sys.argv[1]).resolve()
     archive, sum_ = project / "build/manual.zip", digest(project)
     if comment(archive) != sum_:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Download the wheels that Pis of one platform need, once, and pack them.
+"""Download the wheels for Pis of one platform, and pack them.
 
     wheelhouse.py bookworm-armhf-armv7l FILE.tar [--piwheels ADDRESS]
 
-The platform is the suite, Debian's name of the architecture and the processor. The archive holds the wheels and the
-`requirements.txt` that pip on the Pi checks them against. It appears whole or not at all.
+The platform is suite, Debian's architecture and processor. The archive holds the wheels and the `requirements.txt` that
+pip on the Pi checks them against. It appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
-# The processor of a wheel's name. On a Pi Zero under Raspberry Pi OS only wheels of piwheels run.
+# The wheels' platform tags. Under Raspberry Pi OS, a Pi Zero can run only piwheels' wheels.
 PLATFORMS = {
     "amd64-x86_64": ["manylinux_2_17_x86_64", "manylinux_2_28_x86_64"],
     "arm64-aarch64": ["manylinux_2_17_aarch64", "manylinux_2_28_aarch64"],
@@ -26,22 +26,22 @@ PLATFORMS = {
     "armhf-armv6l": ["linux_armv6l"],
     "armel-armv6l": [],
 }
-# The only compiled package that one suite's apt lacks.
+# The only compiled package that a suite's apt lacks.
 COMPILED = {"bookworm": "rpds-py", "trixie": None}
 
 
 def pip_download(to: Path, python: str, platforms: list[str], *arguments: str) -> None:
-    """Let pip download wheels for another machine; a failure is pip's own words and the end."""
+    """Let pip download wheels for another machine. SystemExit: it failed, with its own message."""
     options = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--dest", str(to)]
     options += [option for platform in platforms for option in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
     result = subprocess.run([*command, *arguments], check=False)
     if result.returncode:
-        sys.exit("wheelhouse.py: the wheels could not be downloaded; pip says why above. Is the Internet reached?")
+        sys.exit("wheelhouse.py: pip could not download the wheels (see above): check the Internet connection.")
 
 
 def entries(requirements: str) -> list[str]:
-    """The lock file's entries, each with its hashes."""
+    """Return the lock file's entries, each with its hashes."""
     lines = [line for line in requirements.splitlines() if line and not line.lstrip().startswith("#")]
     return "\n".join(lines).replace("\\\n", " ").splitlines()
 
@@ -58,17 +58,17 @@ def main() -> None:
     lock = entries(Path(__file__).with_name(f"requirements-{suite}.txt").read_text(encoding="utf-8"))
     compiled = [entry for entry in lock if COMPILED[suite] and entry.startswith(f"{COMPILED[suite]}==")]
     if compiled and not platforms:
-        sys.exit(f"wheelhouse.py: nobody makes {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")
+        sys.exit(f"wheelhouse.py: there is no {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")
     from_piwheels = bool(compiled) and processor == "armhf-armv6l"
     if from_piwheels and not arguments.piwheels:
-        sys.exit("wheelhouse.py: a Pi Zero under Raspberry Pi OS 12 needs a wheel of piwheels: set python_piwheels.")
+        sys.exit("wheelhouse.py: a Pi Zero with Raspberry Pi OS 12 needs a wheel from piwheels: set python_piwheels.")
 
     arguments.archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.archive.parent, prefix=".wheels-") as folder:
         wheels = Path(folder, "wheels")
         wheels.mkdir()
         if from_piwheels:
-            # piwheels builds its own, so its hash is not the lock's: it is taken from what HTTPS brought.
+            # piwheels builds its own wheel, so the hash is that of the download over HTTPS, not the lock's.
             lock = [entry for entry in lock if entry not in compiled]
             name = compiled[0].split()[0]
             pip_download(wheels, python, platforms, "--index-url", arguments.piwheels, name)

@@ -1,4 +1,4 @@
-"""What is wrong with a Pi, and what to do about it, from what it says of itself."""
+"""What is wrong with a Pi, and what to do about it, judged by its state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ROOM = 250  # MB that the next `make site` needs on the card
-HOT = 80  # degrees at which a Pi slows itself down
+HOT = 80  # degrees Celsius, at which a Pi slows itself down
 CLOCK = 600  # seconds
 OLD = 30  # days
 SHORT = 30  # MB of memory
@@ -23,7 +23,7 @@ class Fault:
 
 
 def faults(state: dict[str, Any], lessons: dict[str, str], asked: float) -> Iterator[Fault]:
-    """Give what is wrong. `lessons`: the SHA256 sums on this computer, by name. `asked`: when, in seconds."""
+    """Yield what is wrong. lessons: this computer's SHA256 sums, by name. asked: when the Pi was asked, in seconds."""
     if not state["versions"]:
         yield Fault("It is not a notebook server yet.", "`make site` makes it one.")
         return
@@ -34,29 +34,29 @@ def faults(state: dict[str, Any], lessons: dict[str, str], asked: float) -> Iter
     available = state["memory"].get("available")
     if available is not None and available < SHORT:
         yield Fault(
-            f"Only {available} MB of its memory are free.",
-            "Close what is not used (menu File, Close and Shut Down Notebook).",
+            f"Only {available} MB of memory is free.",
+            "Close notebooks that are not in use (menu File, Close and Shut Down Notebook).",
         )
     if state["epoch"] > asked + 60 or state["epoch"] < asked - CLOCK:
         yield Fault(
             "Its clock is wrong.",
-            "Does the school's network let NTP through? `make site` sets it from here.",
+            "Check that the school's network lets NTP through. `make site` sets the clock from this computer.",
         )
     if state.get("updated") and asked - state["updated"] > OLD * 86400:
         days = round((asked - state["updated"]) / 86400)
-        yield Fault(f"It has not asked for updates for {days} days.", "`make site` brings it up to date.", grave=False)
+        yield Fault(f"It has not checked for updates for {days} days.", "`make site` updates it.", grave=False)
     if state.get("reboot_required"):
-        yield Fault("A new kernel waits for a reboot.", "`make site` reboots it.", grave=False)
+        yield Fault("A new kernel needs a reboot.", "`make site` reboots it.", grave=False)
     if state["failed"] and all(state["servers"].values()):
         failed = ", ".join(state["failed"])
-        yield Fault(f"Something of its system failed: {failed}.", "Switch it off and on; if it stays, `make site`.")
+        yield Fault(f"System services failed: {failed}.", "Switch it off and on. If that does not help, `make site`.")
 
 
 def _servers(state: dict[str, Any]) -> Iterator[Fault]:
     down = [name for name, answers in state["servers"].items() if not answers]
     if down:
         whose = "" if len(state["servers"]) == 1 else f" of {', '.join(down)}"
-        yield Fault(f"The notebook server{whose} does not run, so its page does not open.", "`make site` starts it.")
+        yield Fault(f"The notebook server{whose} is not running, so its page does not open.", "`make site` starts it.")
 
 
 def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
@@ -64,27 +64,31 @@ def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
     for student, found in state["lessons"].items():
         whose = f" for {student}" if several else ""
         if found["missing"]:
-            yield Fault(f"Missing{whose}: {', '.join(found['missing'])}.", "`make site` brings back what is missing.")
+            yield Fault(f"Missing{whose}: {', '.join(found['missing'])}.", "`make site` restores what is missing.")
         if found["damaged"]:
             yield Fault(
                 f"Cannot be opened{whose}: {', '.join(found['damaged'])}.",
-                "Rename it in the browser (it is the student's, so no run touches it); then `make site` adds it again.",
+                "Rename it in the browser (no run overwrites a student's file); `make site` then hands it out again.",
             )
     if lessons and state["pristine"] != lessons:
         differing = {name for name, _ in state["pristine"].items() ^ lessons.items()}
-        yield Fault(f"Not as on this computer: {', '.join(sorted(differing))}.", "`make site` hands them out anew.")
+        names = ", ".join(sorted(differing))
+        yield Fault(f"Lessons that differ from this computer's: {names}.", "`make site` hands them out again.")
 
 
 def _card(card: dict[str, Any]) -> Iterator[Fault]:
-    replace = "Save the students' work soon, and flash another card."
+    replace = "Collect the students' work soon (`make collect`), and flash another card."
     if card.get("read_only"):
-        yield Fault("Its card can only be read: nothing is saved.", "Switch it off and on; if it stays, another card.")
+        yield Fault(
+            "Its card is read-only: nothing is saved.",
+            "Switch it off and on. If that does not help, flash another card.",
+        )
     if card["free"] < ROOM:
         yield Fault(
-            f"Its card is nearly full: {card['free']} MB are free.", "Delete what is not needed, or take a larger card."
+            f"Its card is nearly full: {card['free']} MB are free.", "Delete what is not needed, or use a larger card."
         )
     if card.get("errors"):
-        yield Fault(f"Its card's files are damaged ({card['errors']} errors so far).", replace)
+        yield Fault(f"The file system on its card is damaged ({card['errors']} errors so far).", replace)
     used = card.get("life_used", 0)
     if used >= 90 or card.get("end_of_life", 1) > 1:
         yield Fault(f"Its card is worn: {used or 'more than 80'} % of its life is used.", replace)
@@ -92,10 +96,10 @@ def _card(card: dict[str, Any]) -> Iterator[Fault]:
 
 def _warmth_and_power(state: dict[str, Any]) -> Iterator[Fault]:
     bits = state.get("throttled", 0)
-    power = "Take a better power supply (5 V, 2.5 A) and a shorter cable."
+    power = "Use a better power supply (5 V, 2.5 A) and a shorter cable."
     if bits & 1:
-        yield Fault("It gets too little voltage.", power)
+        yield Fault("Its supply voltage is too low.", power)
     elif bits & 1 << 16:
-        yield Fault("It got too little voltage at some time since it was switched on.", power, grave=False)
+        yield Fault("Its supply voltage was too low at some point since it was switched on.", power, grave=False)
     if state.get("temperature", 0) >= HOT or bits & 0b1110:
-        yield Fault("It is too hot and slows itself down.", "Give it air, and take it out of the sun.")
+        yield Fault("It is too hot and runs slower.", "Give it air, and take it out of the sun.")

@@ -1,7 +1,7 @@
-"""What is remembered of the Pis: a line of JSON for each time that one was asked, in history.jsonl.
+"""The Pis' history: a line of JSON for each time that a Pi was asked, in history.jsonl.
 
-A Pi's newest state and newest verification are there whole; of the older ones only figures, as many as plots need: each
-of the last week, then one a day, for a school year. That is two megabytes for thirty Pis.
+A Pi's newest state and newest verification are kept whole; of older ones only the figures that are plotted: all of the
+last week, then one a day, for a school year. That is two megabytes for thirty Pis.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ ONE_A_DAY = 400 * DAY
 class Entry:
     """One time that a Pi was asked.
 
-    lost: why it gave no answer. figures: by name, what is plotted. state: what pi_state said. verified: a PiResult of
-    tests/provisioned as a dictionary.
+    lost: why it did not answer. figures: by name, what is plotted. state: from the module pi_state. verified: a
+    PiResult of tests/provisioned as a dictionary.
     """
 
     pi: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 def figures_of(state: dict[str, Any], verified: dict[str, Any]) -> dict[str, float]:
-    """Return what is plotted: MB, degrees Celsius, and the part of the digits that was read rightly."""
+    """Return what is plotted: MB, degrees Celsius, and the fraction of digits that was recognised."""
     checks = verified.get("checks", [])
     accuracy = [check["figures"]["smoke_accuracy"] for check in checks if "smoke_accuracy" in check["figures"]]
     figures = {
@@ -51,7 +51,7 @@ def figures_of(state: dict[str, Any], verified: dict[str, Any]) -> dict[str, flo
 
 
 def read(path: Path) -> tuple[list[Entry], list[str]]:
-    """Return the entries, oldest first, and a sentence for each line that is none."""
+    """Return the entries, oldest first, and a sentence for each line that is damaged."""
     entries, words = [], []
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
@@ -62,12 +62,12 @@ def read(path: Path) -> tuple[list[Entry], list[str]]:
                 raise ValueError(wrong)
             entries.append(Entry(**content))
         except (AttributeError, ValueError, TypeError, RecursionError):
-            words.append(f"Line {number} of {path} was damaged and is left out; all others are there.")
+            words.append(f"Line {number} of {path} is damaged and was skipped.")
     return sorted(entries, key=lambda entry: entry.when), words
 
 
 def thinned(entries: list[Entry], now: float) -> list[Entry]:
-    """Return what is worth keeping."""
+    """Return the entries worth keeping; only the newest stay whole."""
     newest_state = {entry.pi: entry for entry in entries if entry.state}
     newest_verified = {entry.pi: entry for entry in entries if entry.verified}
     of_the_day = {(entry.pi, _day(entry.when)): entry for entry in entries if not entry.lost}
@@ -86,7 +86,7 @@ def thinned(entries: list[Entry], now: float) -> list[Entry]:
 
 
 def write(path: Path, entries: list[Entry]) -> None:
-    """Write the entries; a power cut leaves the file as it was, or as it is now."""
+    """Write the entries; a power cut leaves the old file or the new one."""
     lines = (
         {name: part for name, part in asdict(entry).items() if part or name in ("pi", "when")} for entry in entries
     )

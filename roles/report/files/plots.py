@@ -1,4 +1,4 @@
-"""Small plots of a figure over time, as SVG that stands in the page."""
+"""Small plots of a figure over time, as SVG for the page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOTHING = dict.fromkeys(["Date", "Creator", "Format", "Type"])
 
 
 def over_time(points: Points, span: tuple[float, float], label: str, form: str, least: float) -> str:
-    """Return the SVG of a line through points (seconds, value), of the time from span[0] to span[1].
+    """Return the SVG of a line through points (seconds, value), from span[0] to span[1].
 
-    `form` writes a value, and the plot's height spans no less than `least`.
+    form: a format string for values. least: the least range of the vertical axis.
     """
     times, values = zip(*points, strict=True)
     low, high = min(values), max(values)

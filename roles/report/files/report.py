@@ -2,10 +2,10 @@
 
 report.py FOLDER < RUN.json
 
-RUN.json says what a run of the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis`
-(by name of each that stands in the report, its students, as the filter classroom_students gives them), `asked` (by name
-of a Pi: its `state` as pi_state gives it, and why it is `lost`), `verified` (names of the Pis that were verified, maybe
-none) and `results` (the folder with what came of that).
+RUN.json is what the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis` (for each Pi
+of the report, by name, its students as the filter classroom_students returns them), `asked` (for each Pi that was
+asked, its `state` from the module pi_state, or why it is `lost`), `verified` (names of the Pis that were verified, if
+any) and `results` (the folder with their results).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[3]
-# By name of a figure: its title, its unit, how a value is written, and what the plot's height spans at least.
+# By name of a figure: its title, how a value is written, and the least range of the plot's vertical axis.
 MEASURES = {
-    "accuracy": ("Digits read rightly", "{:.0%}", 0.04),
+    "accuracy": ("Digits recognised", "{:.0%}", 0.04),
     "available": ("Memory free (MB)", "{:.0f}", 20),
     "free": ("Card free (GB)", "{:.1f}", 0.2),
     "temperature": ("Temperature (°C)", "{:.0f}", 6),
@@ -46,13 +46,13 @@ MEASURES = {
 
 @dataclass
 class Row:
-    """One Pi as it stands in the report; `when` and `verified_when` are 0 where it was never asked."""
+    """One Pi in the report; `when` and `verified_when` are 0 if it was never asked."""
 
     pi: str
     students: list[dict[str, Any]]
     asked: float = 0  # when it was last asked
-    lost: str = ""  # why it gave no answer then
-    when: float = 0  # when it last gave one
+    lost: str = ""  # why it did not answer then
+    when: float = 0  # when it last answered
     state: dict[str, Any] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     verified: PiResult | None = None
@@ -61,23 +61,23 @@ class Row:
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
-        """Each student's name and address, the name of an only one being empty."""
+        """Each student's name and address; a single student's name is left out."""
         several = len(self.students) > 1
         return [(student["name"] if several else "", student["url"]) for student in self.students]
 
     @property
     def failing(self) -> list[Check]:
-        """What did not hold when it was verified."""
+        """The checks that failed when it was verified."""
         return self.verified.those(FAILS) if self.verified else []
 
     @property
     def grave(self) -> list[Fault]:
-        """What is wrong just now."""
+        """What is wrong now."""
         return [fault for fault in self.faults if fault.grave]
 
     @property
     def repairable(self) -> bool:
-        """Whether site.yml may repair something of it."""
+        """Whether site.yml may repair something."""
         return bool(self.failing) or any("make site" in fault.cure for fault in self.faults)
 
     @property
@@ -92,7 +92,7 @@ class Row:
 
 
 def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str]) -> list[Row]:
-    """Return how each Pi is, by what is remembered."""
+    """Return each Pi's row, from the history."""
     made = []
     for name, students in pis.items():
         row = Row(name, students)
@@ -114,7 +114,7 @@ def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: di
 
 
 def drawn(series: dict[str, list[tuple[float, float]]]) -> list[tuple[str, str]]:
-    """Return the plots' titles and SVG, of what was measured twice at least; all of a Pi span the same time."""
+    """Return title and SVG of each figure that was measured at least twice; all plots of a Pi span the same time."""
     times = [when for points in series.values() for when, _ in points]
     span = (min(times, default=0), max(times, default=0))
     return [
@@ -125,12 +125,12 @@ def drawn(series: dict[str, list[tuple[float, float]]]) -> list[tuple[str, str]]
 
 
 def result_of(content: dict[str, Any]) -> PiResult:
-    """Return a verification as it was remembered."""
+    """Return a verification from the history."""
     return PiResult(**{**content, "checks": [Check(**check) for check in content["checks"]]})
 
 
 def page(made: list[Row], inventory: Path, now: float) -> str:
-    """Return the page: self-contained HTML, in which everything that came from a Pi is text."""
+    """Return the page: self-contained HTML. What came from a Pi is escaped."""
     inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
     environment = Environment(
@@ -168,13 +168,13 @@ def page(made: list[Row], inventory: Path, now: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a duration in words."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
 
 
 def age(seconds: float) -> str:
-    """Return how long something is so, roughly."""
+    """Return a duration, roughly."""
     for unit, name in [(86400, "days"), (3600, "hours")]:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
@@ -187,37 +187,37 @@ def size(megabytes: float) -> str:
 
 
 def marked(text: str) -> Markup:
-    """Return a sentence as HTML: what stands in backquotes is a command."""
+    """Return a sentence as HTML, with commands in backquotes as code."""
     return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
 
 
 def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Entry:
-    """Return what is remembered of a Pi that was asked; passwords are in none of it, and it fits its schema."""
+    """Return the history's entry for a Pi that was asked: it matches its schema and holds no passwords."""
     verified = asdict(result) if result and not result.lost else {}
     state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
-        state, lost = {}, f"{name} says of itself what no Pi of ours says ({wrong}). Flash its card anew."
+        state, lost = {}, f"{name} reported a state that no Pi has ({wrong}). Flash its card again."
     lost = (result.lost if result else "") or lost
     state = known(state, STATE)
     return Entry(name, now, lost, history.figures_of(state, verified), state, verified)
 
 
 def result_from(name: str, folder: Path) -> PiResult:
-    """Return what came of a Pi's verification; where that cannot be read, a result that says so."""
+    """Return a Pi's verification, or a result that says why it cannot be read."""
     try:
         result = load(name, folder)
         wrong = misfit(asdict(result), VERIFIED)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
         wrong = "its form"
-    return PiResult(name, lost=f"What came of the tests of {name} cannot be read ({wrong}).") if wrong else result
+    return PiResult(name, lost=f"The test results of {name} cannot be read ({wrong}).") if wrong else result
 
 
 def in_words(name: str, said: str) -> str:
-    """Return a sentence for what Ansible said of a Pi that it got nothing out of."""
+    """Return a sentence for Ansible's message about a Pi that did not answer."""
     last = printable(said.strip().splitlines()[-1]) if said.strip() else "no answer"
     if "sudo" in said or "become" in said:
         return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
-    return f"{name} does not answer over SSH ({last}). Is it switched on and in the network?"
+    return f"{name} does not answer over SSH ({last}). Check that it is switched on and on the network."
 
 
 def sums(folder: Path) -> dict[str, str]:
@@ -226,28 +226,27 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    """Read what the playbook knows, remember it, and write the page; print what a teacher should know at once."""
+    """Add a run to the history, write the page, and print what a teacher should know at once."""
     run = json.load(sys.stdin)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
     results = [result_from(name, Path(run["results"])) for name in run["verified"]]
     by_name = {result.pi: result for result in results}
     path = folder / "history.jsonl"
-    with locked(folder):  # no other report is written meanwhile
+    with locked(folder):
         entries, words = history.read(path)
         entries += [entry_of(name, now, told, by_name.get(name)) for name, told in run["asked"].items()]
         entries = history.thinned(entries, now)
         history.write(path, entries)
         made = rows(entries, run["pis"], sums(Path(run["lessons"])))
         (folder / "index.html").write_text(page(made, Path(run["inventory"]), now), encoding="utf-8")
-    if results:
-        for result in results:
-            save(result, Path(run["results"]))  # also where its tests broke off, for who reads on
+    for result in results:
+        save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify
     print(*words, sep="\n", end="\n" if words else "")
     for row in made:
         for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
             print(printable(what, 1000))
-    print(f"The report, a page for the browser: {folder}/index.html")
+    print(f"Report (open it in a browser): {folder}/index.html")
 
 
 if __name__ == "__main__":

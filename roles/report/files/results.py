@@ -1,4 +1,4 @@
-"""Results of the tests of Pis, in words that a teacher can read: tests/provisioned writes them, for the report."""
+"""Results of the tests of Pis, in a teacher's words: tests/provisioned writes them, for the report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Check:
     name: str
     sentence: str  # what holds
     outcome: str = HOLDS
-    reason: str = ""  # why it does not, or why it was not asked
+    reason: str = ""  # why it does not, or why it was not tested
     seconds: float = 0.0
     figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class PiResult:
-    """All tests of one Pi; `lost` says why it could not be asked."""
+    """All tests of one Pi; `lost` says why it could not be tested."""
 
     pi: str
     url: str = ""
@@ -58,10 +58,10 @@ def save(result: PiResult, folder: Path) -> None:
 
 
 def load(name: str, folder: Path) -> PiResult:
-    """Read the result of a Pi; where there is none, its tests broke off."""
+    """Read a Pi's result; if there is none, its tests were cut off."""
     try:
         content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return PiResult(name, lost=f"The tests of {name} broke off before they had asked anything.")
+        return PiResult(name, lost=f"The tests of {name} ended before the first check.")
     checks = [Check(**check) for check in content.pop("checks")]
     return PiResult(**content, checks=checks)

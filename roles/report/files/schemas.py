@@ -1,7 +1,7 @@
-"""What a Pi may say of itself, and what its verification may say of it, as JSON schemas.
+"""JSON schemas of a Pi's state and of its verification.
 
-It is checked before it is remembered: what was remembered once is read by each report of all Pis after that. Of lists
-and names only so much is allowed as a Pi of ours has; what is not mentioned here is not looked at.
+Both are checked before they enter the history, which every later report reads. Lists and names are limited to what a
+real Pi has; keys that are not mentioned here are dropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def of(required: dict[str, Any], **others: Any) -> dict[str, Any]:
 
 
 def by_name(names: str, values: dict[str, Any], most: int) -> dict[str, Any]:
-    """Return the schema of an object whose keys look like this."""
+    """Return the schema of an object whose keys match a pattern."""
     return {
         "type": "object",
         "propertyNames": {"type": "string", "pattern": names},
@@ -101,7 +101,7 @@ ENTRY = of(
 
 
 def known(answer: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return of an answer that fits what is known; the rest is not worth remembering."""
+    """Return those parts of a matching answer that its schema mentions."""
     return {key: value for key, value in answer.items() if key in schema["properties"]}
 
 

@@ -247,7 +247,7 @@ def refused(root: Path, image: Path, path: str = os.environ["PATH"]) -> str:
 
 def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> None:
     image = tmp_path / "c.img"
-    assert "is no finished root" in refused(tmp_path, image)
+    assert "is not a finished root" in refused(tmp_path, image)
     tools = tmp_path / "tools"
     tools.mkdir()
     assert "apt install genimage mtools" in refused(made.root, image, path=str(tools))
@@ -255,7 +255,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> 
     subprocess.run(["cp", "--archive", made.root, root], check=True)
     link = root / "boot/firmware/link"
     link.symlink_to("config.txt")
-    assert "FAT knows nothing else" in refused(root, image)
+    assert "which FAT cannot store" in refused(root, image)
     link.unlink()
     with link.open("wb") as file:
         file.truncate(200 * MIB)

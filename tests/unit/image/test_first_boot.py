@@ -373,7 +373,7 @@ def assert_all_applied(card: Card) -> None:
     assert opens_notebooks(card, "sunflower7")
     assert opens_account(card, "it's only: mine #1")
     assert card.said("Notebooks") == "http://pi07.local:8888"
-    assert card.said("Password") == card.said("Account password") == "the one that classroom.yml gave"
+    assert card.said("Password") == card.said("Account password") == "the one in classroom.yml"
     wifi = card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
     assert (card.root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").stat().st_mode & 0o777 == 0o600
     assert "country=NO\n" in wifi, "NO is Norway"
@@ -450,39 +450,39 @@ PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUA
 NETWORK = "wifi:\n  country: GB\n  networks:\n    - name: School\n"
 BAD: dict[str, tuple[str | bytes, int, str]] = {
     "unknown": ("hostnme: pi07\n", 1, "there is no setting 'hostnme'. Did you mean hostname?"),
-    "unknown, far off": ("colour: red\n", 1, "What can be set here: hostname, timezone, password"),
+    "unknown, far off": ("colour: red\n", 1, "The settings here are: hostname, timezone, password"),
     "twice": ("hostname: a\nhostname: b\n", 2, "hostname is there twice"),
     "empty": ("hostname:\n", 1, "hostname has no value"),
     "tab": ("wifi:\n\tcountry: GB\n", 2, "there is a tab in this line"),
-    "no space": ("hostname:pi07\n", 1, "after hostname comes a colon and then a space: hostname: pi07"),
-    "equals": ("# ours\nhostname = pi07\n", 2, "after hostname comes a colon"),
-    "no name": ("pi07\n", 1, "this is no setting. Write NAME: VALUE, such as hostname: pi07"),
-    "a list": ("- hostname: pi07\n", 1, "this is no setting"),
-    "space before": (" hostname: pi07\ntimezone: Europe/London\n", 2, "Look at the spaces at their beginnings"),
-    "name with spaces": ("hostname: my pi\n", 1, "a name has no spaces in it"),
-    "name with underscore": ("hostname: my_pi\n", 1, "take a hyphen"),
-    "name with capitals": ("hostname: Pi07\n", 1, "no capitals"),
-    "name with .local": ("hostname: pi07.local\n", 1, ".local is added by itself"),
-    "name with a hyphen at its end": ("hostname: pi-\n", 1, "neither begins nor ends with a hyphen"),
+    "no space": ("hostname:pi07\n", 1, "after hostname, write a colon and a space: hostname: pi07"),
+    "equals": ("# ours\nhostname = pi07\n", 2, "after hostname, write a colon"),
+    "no name": ("pi07\n", 1, "this is not a setting. Write NAME: VALUE, such as hostname: pi07"),
+    "a list": ("- hostname: pi07\n", 1, "this is not a setting"),
+    "space before": (" hostname: pi07\ntimezone: Europe/London\n", 2, "Check the spaces at their start"),
+    "name with spaces": ("hostname: my pi\n", 1, "a name cannot have spaces"),
+    "name with underscore": ("hostname: my_pi\n", 1, "use a hyphen"),
+    "name with capitals": ("hostname: Pi07\n", 1, "cannot have capitals"),
+    "name with .local": ("hostname: pi07.local\n", 1, ".local is added automatically"),
+    "name with a hyphen at its end": ("hostname: pi-\n", 1, "cannot begin or end with a hyphen"),
     "long name": (f"hostname: {'a' * 64}\n", 1, "at most 63 characters"),
-    "localhost": ("hostname: localhost\n", 1, "what every computer calls itself"),
-    "name with an umlaut": ("hostname: grün\n", 1, "only letters from a to z"),
+    "localhost": ("hostname: localhost\n", 1, "every computer's name for itself"),
+    "name with an umlaut": ("hostname: grün\n", 1, "only have letters from a to z"),
     "name that is a list": ("hostname: [a, b]\n", 1, "hostname is a single value"),
     "city only": ("timezone: Berlin\n", 1, "there is no time zone 'Berlin'. Did you mean Europe/Berlin?"),
     "zone misspelt": ("timezone: Europe/Londn\n", 1, "Did you mean Europe/London?"),
     "zone that leads elsewhere": ("timezone: ../../../etc/passwd\n", 1, "there is no time zone"),
     "zone that is a folder": ("timezone: Europe\n", 1, "there is no time zone 'Europe'"),
-    "password of digits": ("password: 12345678\n", 1, 'must stand between quotation marks: "12345678"'),
-    "password of digits, octal": ("password: 0123456701\n", 1, "must stand between quotation marks"),
-    "short password": ('password: "abc"\n', 1, "this password has 3 characters; it must have from 8 to 64"),
+    "password of digits": ("password: 12345678\n", 1, 'between quotation marks: "12345678"'),
+    "password of digits, octal": ("password: 0123456701\n", 1, "put a password of digits"),
+    "short password": ('password: "abc"\n', 1, "this password has 3 characters; it must have 8 to 64"),
     "no password": ('password: ""\n', 1, "password has no value"),
-    "password with a comment": ("password: sunflower #7\n", 1, "what follows # is not read"),
-    "a book's quotation marks": ("password: “sunflower7”\n", 1, "these are a book's quotation marks"),
-    "backslash": ('password: "sun\\flower\\q7"\n', 1, "Take single ones"),
+    "password with a comment": ("password: sunflower #7\n", 1, "what follows # is ignored"),
+    "a book's quotation marks": ("password: “sunflower7”\n", 1, "these are curly quotation marks"),
+    "backslash": ('password: "sun\\flower\\q7"\n', 1, "Use single ones"),
     "open quotation mark": ('hostname: pi07\npassword: "sunflower7\n', 2, "a quotation mark is missing"),
     "a password of lines": ("password: |\n  sunflower7\n  sunflower8\n", 1, "one line of letters"),
     "a private key": (f"ssh_keys:\n  - {PRIVATE}\n", 2, "this is a private key, which nobody but you may have"),
-    "half a key": (f"ssh_keys:\n  - {PUBLIC[:50]}\n", 2, "no public SSH key, or not all of it"),
+    "half a key": (f"ssh_keys:\n  - {PUBLIC[:50]}\n", 2, "not a public SSH key, or not all of it"),
     "one key, no list": (f"ssh_keys: {PUBLIC}\n", 1, "ssh_keys is a list"),
     "no network": ("wifi:\n  country: GB\n", 2, "wifi has no networks"),
     "no country": (
@@ -492,18 +492,18 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "UK": (NETWORK.replace("GB", "UK") + '      password: "12345678"\n', 2, "two capitals, such as GB"),
     "country in small letters": (NETWORK.replace("GB", "de") + '      password: "12345678"\n', 2, "such as DE"),
-    "a country's name": (NETWORK.replace("GB", "Germany") + '      password: "12345678"\n', 2, "no code of a country"),
+    "a country's name": (NETWORK.replace("GB", "Germany") + '      password: "12345678"\n', 2, "not a country code"),
     "a network without password": (NETWORK, 4, 'If it is open to everybody, write password: ""'),
-    "a network's short password": (NETWORK + "      password: short\n", 5, "from 8 to 63 characters; this one has 5"),
+    "a network's short password": (NETWORK + "      password: short\n", 5, "8 to 63 characters; this one has 5"),
     "a network's long password": (NETWORK + f"      password: {'x' * 64}\n", 5, "this one has 64"),
     "a network's password of digits": (NETWORK + "      password: 12345678\n", 5, "between quotation marks"),
     "a network's unknown setting": (NETWORK + "      pasword: abcdefgh\n", 5, "Did you mean password?"),
     "a long network": (NETWORK.replace("School", "ä" * 17) + '      password: ""\n', 4, "at most 32"),
     "hidden or not": (NETWORK + '      password: ""\n      hidden: perhaps\n', 6, "hidden is yes or no"),
     "networks that is no list": ("wifi:\n  country: GB\n  networks: School\n", 3, "networks is a list"),
-    "wifi that is a word": ("wifi: School\n", 1, "this is no setting of wifi"),
+    "wifi that is a word": ("wifi: School\n", 1, "this is not a setting of wifi"),
     "not UTF-8": ("# Grüße\nhostname: pi07\n".encode("cp1252"), 1, "choose Save as, and Encoding: UTF-8"),
-    "zeros": (b"hostname: pi07\n" + bytes(20), 2, "not as it should be"),
+    "zeros": (b"hostname: pi07\n" + bytes(20), 2, "there is a mistake in this line"),
     "far too long": (b"#" * 70_000, 1, "far too long"),
 }
 
@@ -514,7 +514,7 @@ def test_a_mistake_gets_a_sentence_and_nothing_is_applied(
 ) -> None:
     card.boot(text)
     said = card.error.split("\r\n")
-    assert said[0] == "classroom.yml has 1 mistake, so nothing of it was put into effect.", card.error
+    assert said[0] == "classroom.yml has 1 mistake, so none of it was applied.", card.error
     assert said[2].startswith(f"Line {line}: ")
     assert sentence in said[2]
     assert "\n" not in card.error.replace("\r\n", "")
@@ -531,7 +531,7 @@ def test_all_mistakes_are_named_at_once_and_a_later_bad_file_changes_nothing(car
     assert [line.partition(":")[0] for line in card.error.splitlines() if line.startswith("Line")] == [
         f"Line {number}" for number in (1, 2, 3, 5, 7)
     ]
-    assert "Until then the Pi stays as it was." in card.error
+    assert "Until then, the Pi stays as it was." in card.error
     assert "12345678" not in card.error.replace('"12345678"', ""), "of the example only"
     changed = {path for path, file in card.files().items() if file != before.get(path)}
     own = {"boot/firmware/classroom.yml", "boot/firmware/classroom-error.txt", "var/lib/mynn-pi/applied"}
@@ -590,7 +590,7 @@ def test_a_password_is_said_until_it_is_changed(card: Card) -> None:
     announce(card)
     assert card.said("Account password").startswith("was changed later")
     card.boot('password: "sunflower7"\n')
-    assert card.said("Password") == "the one that classroom.yml gave"
+    assert card.said("Password") == "the one in classroom.yml"
     assert card.said("Account password").startswith("was changed later")
 
 
@@ -602,7 +602,7 @@ def test_a_new_password_leaves_the_certificate(card: Card) -> None:
     first, rest = card.read("etc/jupyter/password").split("\n", 1)
     assert first.startswith("argon2:$argon2id$")
     assert rest == "-----BEGIN PRIVATE KEY-----\nof the Pi\n"
-    assert card.said("Password") == "the one that classroom.yml gave"
+    assert card.said("Password") == "the one in classroom.yml"
 
 
 def test_a_file_that_was_thrown_away_comes_back_without_the_passwords(card: Card) -> None:

@@ -87,7 +87,7 @@ def test_a_root_without_packages_is_refused_in_a_sentence(root: Path, tmp_path: 
     (root / "opt/mynn/venv/lib").rename(root / "opt/mynn/venv/elsewhere")
     done = make_manifest(root, out)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("is no virtual environment: tell where it is by --venv.")
+    assert done.stderr.strip().endswith("is not a virtual environment: give its path with --venv.")
     (root / "var/lib/dpkg/status").unlink()
     done = make_manifest(root, out)
     assert done.returncode == 1

@@ -48,7 +48,7 @@ def test_both_partitions_become_one_folder(image: Path, tmp_path: Path, packed: 
 @pytest.mark.parametrize(
     ("total", "contents", "sentence"),
     [
-        ("0" * 64, b"x" * 4096, "it is another file, or a damaged one"),
+        ("0" * 64, b"x" * 4096, "it is another file, or damaged"),
         ("", b"x" * 4096, "does not have the two partitions of Raspberry Pi OS"),
         ("", None, "there is no image"),
     ],

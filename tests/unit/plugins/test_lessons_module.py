@@ -332,7 +332,7 @@ def test_another_run_is_waited_for_and_not_for_ever(room: Classroom, monkeypatch
     room.run(V1)
     lock = room.pristine.with_name(f".{room.pristine.name}.lock")
     assert lock.stat().st_mode & 0o777 == 0o600, "whoever can open it can hold it for ever"
-    with locked(lock), pytest.raises(TimeoutError, match="another run is still at work"):
+    with locked(lock), pytest.raises(TimeoutError, match="another run is still using this"):
         room.run(V2)
     assert room.files() == V1
 

@@ -95,7 +95,7 @@ def test_a_damaged_line_is_skipped_with_a_word(tmp_path: Path) -> None:
         path.write_bytes(whole.replace(b"\n", b"\n" + damage.rstrip() + b"\n", 1))
         entries, words = history.read(path)
         assert [entry.pi for entry in entries] == ["pi01", "pi02"]
-        assert words == [f"Line 2 of {path} was damaged and is left out; all others are there."]
+        assert words == [f"Line 2 of {path} is damaged and was skipped."]
 
 
 def test_a_school_year_of_thirty_pis_is_small() -> None:
@@ -136,7 +136,7 @@ def test_each_student_has_an_address(run: Any) -> None:
 
 
 def test_a_pi_that_was_not_asked_stands_there_too(run: Any) -> None:
-    assert "not asked yet" in run()
+    assert "not checked yet" in run()
 
 
 def test_the_page_asks_nobody_for_anything(run: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_p
     entries, words = history.read(tmp_path / "history.jsonl")
     assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
     assert words == []
-    assert entries[1].lost.startswith("pi02 says of itself what no Pi of ours says (")
+    assert entries[1].lost.startswith("pi02 reported a state that no Pi has (")
     assert len(entries[1].lost) < 300
 
 
@@ -210,7 +210,7 @@ def test_what_was_stored_badly_is_named_and_skipped(run: Any, tmp_path: Path, ca
     path.write_text("".join(f"{line}\n" for line in [*map(json.dumps, bad), "[" * 10**5, whole]))
     assert "of 447 MB" in run()
     printed = capsys.readouterr().out
-    assert printed.count("was damaged and is left out") == len(bad) + 1
+    assert printed.count("is damaged and was skipped") == len(bad) + 1
     run()
     assert "damaged" not in capsys.readouterr().out
 
@@ -253,7 +253,7 @@ def test_a_verification_that_makes_no_sense_is_named(
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
     report.main(tmp_path)
     page = (tmp_path / "index.html").read_text()
-    assert "What came of the tests of pi02 cannot be read" in page
+    assert "The test results of pi02 cannot be read" in page
     assert "It learns." in page
     assert r"a\x1b\x00\udcff" in page
 
@@ -262,25 +262,25 @@ def test_a_verification_that_makes_no_sense_is_named(
     ("changes", "said"),
     [
         ({"versions": {}}, "It is not a notebook server yet."),
-        ({"servers": {"student": False}}, "The notebook server does not run"),
-        ({"servers": {"am": True, "pm": False}}, "The notebook server of pm does not run"),
+        ({"servers": {"student": False}}, "The notebook server is not running"),
+        ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
         ({"lessons": {"student": {"missing": ["a.ipynb"], "damaged": [], "changed": []}}}, "Missing: a.ipynb."),
         (
             {"lessons": {"student": {"missing": [], "damaged": ["a.ipynb"], "changed": []}}},
             "Cannot be opened: a.ipynb.",
         ),
-        ({"pristine": {"part2.ipynb": "other"}}, "Not as on this computer: part2.ipynb."),
+        ({"pristine": {"part2.ipynb": "other"}}, "Lessons that differ from this computer's: part2.ipynb."),
         ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
-        ({"card": {"free": 4900, "read_only": True}}, "Its card can only be read"),
-        ({"card": {"free": 4900, "errors": 3}}, "Its card's files are damaged (3 errors so far)."),
+        ({"card": {"free": 4900, "read_only": True}}, "Its card is read-only"),
+        ({"card": {"free": 4900, "errors": 3}}, "The file system on its card is damaged (3 errors so far)."),
         ({"card": {"free": 4900, "life_used": 90}}, "Its card is worn: 90 % of its life is used."),
         ({"card": {"free": 4900, "end_of_life": 2}}, "Its card is worn: more than 80 % of its life is used."),
-        ({"throttled": 0x50005}, "It gets too little voltage."),
-        ({"throttled": 0x2}, "It is too hot and slows itself down."),
-        ({"temperature": 81.0}, "It is too hot and slows itself down."),
-        ({"memory": {"total": 447, "available": 20}}, "Only 20 MB of its memory are free."),
+        ({"throttled": 0x50005}, "Its supply voltage is too low."),
+        ({"throttled": 0x2}, "It is too hot and runs slower."),
+        ({"temperature": 81.0}, "It is too hot and runs slower."),
+        ({"memory": {"total": 447, "available": 20}}, "Only 20 MB of memory is free."),
         ({"epoch": NOW - 5 * HOUR}, "Its clock is wrong."),
-        ({"failed": ["avahi-daemon.service"]}, "Something of its system failed: avahi-daemon.service."),
+        ({"failed": ["avahi-daemon.service"]}, "System services failed: avahi-daemon.service."),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:

@@ -419,7 +419,7 @@ def test_what_a_killed_run_left_at_work_ends_too(pi: Pi) -> None:
 def test_what_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where something does stop it: here, it stops itself."""
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match="takes too long"):
+    with pytest.raises(TimeoutError, match="took too long"):
         student_work.as_student(STUDENT, lambda: os.kill(os.getpid(), signal.SIGSTOP), 0.5)
     assert time.monotonic() - began < 5
     monkeypatch.setitem(student_work.PATIENCE, "list", 0.5)
@@ -486,12 +486,12 @@ def test_a_folder_that_is_a_link_gets_a_folder_beside_it(pi: Pi) -> None:
 
 @pytest.mark.parametrize("word", ["../a", "/etc/a", "a//b", "a/./b", "", "a/..", "%2e%2e/a", "a%2F..%2Fb"])
 def test_no_name_leads_out_of_the_folder(pi: Pi, word: str) -> None:
-    with pytest.raises((OSError, ValueError), match="no name"):
+    with pytest.raises((OSError, ValueError), match="leads out of the folder"):
         pi.do("plan", files={word: (sha256(b"a"), 1)})
 
 
 def test_a_file_that_did_not_come_as_it_was_sent_takes_no_place(pi: Pi) -> None:
-    with pytest.raises(OSError, match="did not come as it was sent"):
+    with pytest.raises(OSError, match="damaged on the way"):
         pi.do("write", chunks=[chunk(IN + "a", b"right", 0, 9, sum=sha256(b"wrong"))])
     assert pi.files() == LESSONS
 

@@ -104,7 +104,7 @@ def test_a_pi_with_another_password_is_asked_for_by_name(way: str) -> None:
     strategy.task()
     strategy.task()
     assert not strategy.failed
-    assert [text.strip() for text in strategy.shown[1:]] == ["sudo on pi-02 does not take that password."]
+    assert [text.strip() for text in strategy.shown[1:]] == ["sudo on pi-02 does not accept that password."]
 
 
 @WAYS

@@ -168,7 +168,7 @@ def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str
     finally:
         action.ActionBase.run = kept
     assert refused["failed"]
-    assert refused["msg"].startswith("pi-01 describes itself as no Pi does (suite), and nothing was changed on it: ")
+    assert refused["msg"].startswith("pi-01 reported facts that no Pi has (suite), and nothing was changed on it: ")
 
 
 def test_a_schema_says_what_is_wrong() -> None:

@@ -43,15 +43,15 @@ def test_sources_become_those_of_the_new_release(before: str, after: str) -> Non
 
 def test_a_line_says_from_what_to_what() -> None:
     assert line("pi-01", UPDATE) == (
-        "pi-01: Debian 12.15 -> 13.8, Python 3.11 -> 3.13, 260 -> 301 packages (212 renewed), smoke accuracy "
-        "83.0% -> 83.1%, 4 min 30 s, kept as somebody changed them: /etc/rpc (the new ones end in .dpkg-dist)"
+        "pi-01: Debian 12.15 -> 13.8, Python 3.11 -> 3.13, 260 -> 301 packages (212 upgraded), smoke accuracy "
+        "83.0% -> 83.1%, 4 min 30 s, kept because they were edited: /etc/rpc (the new ones end in .dpkg-dist)"
     )
 
 
 def test_what_stays_is_said_once_and_what_is_unknown_too() -> None:
     said = line("pi-01", {**UPDATE, "after": UPDATE["before"], "smoke": ["", "0.83"], "kept": [], "renewed": "0"})
     assert said == (
-        "pi-01: Debian 12.15, Python 3.11, 260 packages (0 renewed), smoke accuracy unknown -> 83.0%, 4 min 30 s"
+        "pi-01: Debian 12.15, Python 3.11, 260 packages (0 upgraded), smoke accuracy unknown -> 83.0%, 4 min 30 s"
     )
 
 
@@ -83,5 +83,5 @@ def test_one_that_cannot_be_read_takes_no_others_line(change: dict[str, Any]) ->
     callback.expected = ["pi-01", "pi-02"]
     stats = {"pi-01": {"update": UPDATE | change}, "pi-02": {"update": UPDATE | {"kept": [5, "/etc/\x1b.dpkg-dist"]}}}
     callback.v2_playbook_on_stats(SimpleNamespace(custom=stats, processed=stats))
-    assert said[1] == "pi-01: finished, but what it says of that cannot be read"
-    assert "kept as somebody changed them: 5, /etc/\\x1b (" in said[2]
+    assert said[1] == "pi-01: finished, but its summary cannot be read"
+    assert "kept because they were edited: 5, /etc/\\x1b (" in said[2]

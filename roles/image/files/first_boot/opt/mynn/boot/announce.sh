@@ -1,8 +1,8 @@
 #!/bin/sh
-# Write into this-pi.txt, on the partition that every computer can read, how to reach this Pi and how to recognise it;
-# the latter is shown on its screen too. Run when the network has an address, when a password was changed
-# (mynn-announce.service), and by first_boot.py, which passes what to write of the two passwords in MYNN_notebooks and
-# MYNN_account. Only this-pi.txt has them in plain text, so what it says of them is carried over.
+# Write into this-pi.txt, on the partition that every computer can read, how to reach this Pi and how to recognise it
+# (also shown on its screen). Run when the network has an address, when a password was changed (mynn-announce.service),
+# and by first_boot.py, which passes the text for the two passwords in MYNN_notebooks and MYNN_account. Otherwise that
+# text is taken over from this-pi.txt, the only file that has the passwords in plain text.
 set -eu
 
 root=${MYNN_ROOT:-}
@@ -13,7 +13,7 @@ jupyter=$root/etc/jupyter
 # The account that Ansible logs in with.
 account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
 
-# The fingerprint of the password's hash that is in force now; first_boot.py wrote the one that it set into $stamps.
+# The fingerprint of the current password's hash; $stamps has that of the hash that first_boot.py set.
 fingerprint() {
     case $1 in
     notebooks) sha256sum <"$jupyter/password" ;;
@@ -21,7 +21,7 @@ fingerprint() {
     esac
 }
 
-# summary WHOSE LABEL: what to write of a password.
+# summary WHOSE LABEL: the text for a password.
 summary() {
     found=$(fingerprint "$1" 2>/dev/null) || found=none
     if ! grep -qsx "$1 ${found%% *}" "$stamps"; then
@@ -34,7 +34,7 @@ summary() {
 
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
-# Where several students share the Pi, each has a socket; the first student's has the lowest port.
+# If several students share the Pi, each has a socket; the first student's has the lowest port.
 sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
@@ -52,12 +52,12 @@ fi
 notebooks=${MYNN_notebooks:-$(summary notebooks Password)}
 password=${MYNN_account:-$(summary account 'Account password')}
 
-# A computer that logs in for the first time recognises the Pi by it.
+# To compare with at the first login.
 host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
 
 text="Name:              $name
 Notebooks:         $scheme://$name.local:${port:-8888}
-By address:        ${addresses:-not known yet; it is written here once the Pi is in a network}
+By address:        ${addresses:-not known yet; it is written here once the Pi is on a network}
 Password:          $notebooks
 
 Account:           $account
@@ -65,18 +65,18 @@ Account password:  $password
 Over SSH:          ssh $account@$name.local
 SSH host key:      ${host_key:-none yet} (ED25519)
 
-The first password is for whoever learns; the account is for the teacher only.
-How to change the name, Wi-Fi, time zone and passwords: classroom.yml, beside this file.
+The first password is for the students; the account is for the teacher only.
+To change the name, Wi-Fi, time zone and passwords, edit classroom.yml beside this file.
 This file is written by the Pi."
 
-# write FILE TEXT: only if the text is new, because writing wears the card, and never half, because the power may go.
+# write FILE TEXT: only if the text is new, since writing wears the card; and atomically, since the power may fail.
 write() {
     if ! printf '%s\n' "$2" | cmp -s - "$1"; then
         new=${1%/*}/.${1##*/}.new
         printf '%s\n' "$2" >"$new"
         sync "$new"
         mv "$new" "$1"
-        sync "$1" "${1%/*}"   # the file too: on FAT, its line in the folder is kept with it, and would come 10 s later
+        sync "$1" "${1%/*}"   # the file too: on FAT, its directory entry belongs to it, and would be written 10 s later
     fi
 }
 write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF

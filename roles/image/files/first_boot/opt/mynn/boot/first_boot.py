@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""What makes a card's copy of the image a Pi of its own, and puts classroom.yml into effect.
+"""Give a card's copy of the image its own identity, and apply classroom.yml.
 
 mynn-first-boot.service runs it before the network is up, and only when there is something to do: at the first boot, at
 the next one if that was cut off, and when classroom.yml has changed. A power cut at any moment leaves each file old or
-new, never half, and the stamps are written last, so the next boot does the rest.
+new, and the stamps are written last, so the next boot does the rest.
 
-Keys and passwords come from the kernel's random numbers, by ways that all wait until the kernel has gathered enough of
-them: os.urandom here, getrandom(2) in ssh-keygen and chpasswd. They need not wait long: /etc/modules-load.d loads the
-driver of the Pi's hardware generator, and without that the kernel makes its own from the processor's jitter.
+Keys and passwords come from the kernel's random numbers. os.urandom, ssh-keygen and chpasswd (getrandom(2)) all wait
+until the kernel has enough entropy. That is soon: /etc/modules-load.d loads the driver of the Pi's hardware generator,
+and without that the kernel uses the processor's jitter.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# What takes a Pi Zero long to import, and is not always needed, is imported where it is needed.
+# Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
 
 UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image was made with another
-# As in roles/jupyter: the alphabet leaves out what is mistaken for something else.
+# As in roles/jupyter: without letters and digits that look alike.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 10
-LARGEST = 64 * 1024  # bytes of classroom.yml; it has some dozens of lines
+LARGEST = 64 * 1024  # bytes of classroom.yml, which has a few dozen lines
 
-Node = Any  # of yaml's, which brings no types
+Node = Any  # yaml's, which has no types
 Settings = dict[str, Any]
 
 
@@ -44,13 +44,13 @@ def sha256(content: bytes) -> str:
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Make a file hold this content, for good when this returns. A file that already does is left alone."""
+    """Write a file atomically and durably. A file that has this content already is left alone."""
     content = content.encode() if isinstance(content, str) else content
     if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
         return
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)  # a power cut left it
-    # The mode is given here and not set afterwards: FAT has none to set.
+    # With the mode here: on FAT, it cannot be set afterwards.
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
         file.flush()
@@ -58,12 +58,12 @@ def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int,
             os.fchown(file.fileno(), *owner)
         os.fsync(file.fileno())
     os.replace(new, path)  # noqa: PTH105 - the tests cut the power here
-    sync(path)  # on FAT, its line in the folder is kept with it, and would come seconds later
+    sync(path)  # on FAT, its directory entry belongs to it, and would be written seconds later
     sync(path.parent)
 
 
 def link(path: Path, target: str) -> None:
-    """Make a symbolic link lead there, for good when this returns."""
+    """Make a symbolic link atomically and durably."""
     if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as it stands, unlike a Path
         return
     new = path.with_name(f".{path.name}.new")
@@ -74,14 +74,14 @@ def link(path: Path, target: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Make a file not be there, for good when this returns."""
+    """Remove a file durably, if there is one."""
     if path.exists():
         os.unlink(path)  # noqa: PTH108 - the tests cut the power here
         sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Bring a file or a folder onto the card."""
+    """Write a file or a folder to the card."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -94,7 +94,7 @@ def sync(path: Path) -> None:
 
 NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no"}
 WIFI = {"country": "GB", "networks": "(a list, as the example in the file shows)"}
-# Each setting, and how its line may look.
+# Each setting, with an example.
 SETTINGS = {
     "hostname": "pi07",
     "timezone": "Europe/London",
@@ -108,7 +108,7 @@ QUOTES = "“”„‟‘’‚«»"
 
 
 class Classroom:
-    """What classroom.yml says: `settings`, and by line the `mistakes` in it. With any mistake, no setting counts."""
+    """The `settings` in classroom.yml, and the `mistakes` by line. With any mistake, no setting is applied."""
 
     def __init__(self, content: bytes, zoneinfo: Path) -> None:
         self.zoneinfo = zoneinfo
@@ -122,13 +122,13 @@ class Classroom:
             self.parse(text)
 
     def wrong(self, line: int, sentence: str) -> None:
-        """Note a mistake. One a line: what follows from it would only confuse."""
+        """Record a mistake. Only the first in a line: others would only confuse."""
         self.mistakes.setdefault(line, sentence)
 
     def decode(self, content: bytes) -> str:
-        """Return the text, in whatever way an editor saved it; line ends as here."""
+        """Return the text, in any encoding that editors use, with Linux's line ends."""
         if len(content) > LARGEST:
-            self.wrong(1, "the file is far too long. Start again from the one that the image came with.")
+            self.wrong(1, "the file is far too long. Start again with the one that came with the image.")
             return ""
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         try:
@@ -142,23 +142,23 @@ class Classroom:
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def look_at_lines(self) -> None:
-        """Find what goes wrong most often, and what YAML would explain worst."""
+        """Find common mistakes that YAML would explain badly."""
         for number, line in enumerate(self.lines, 1):
             if re.search("BEGIN .*PRIVATE KEY", line):
                 self.wrong(
                     number,
-                    "this is a private key, which nobody but you may have. Take it out, make yourself a new pair "
+                    "this is a private key, which nobody but you may have. Remove it, make a new pair of keys "
                     "(ssh-keygen), and write here the one line of the file that ends in .pub.",
                 )
             if line.lstrip().startswith("#"):
                 continue
             if "\t" in line:
-                self.wrong(number, "there is a tab in this line. Put spaces in its place.")
+                self.wrong(number, "there is a tab in this line. Replace it with spaces.")
             if found := re.match(rf"\s*(?:- +)?({KEYS}) *(?::(?=\S)|=)", line):
-                self.wrong(number, f"after {found[1]} comes a colon and then a space: {self.example(found[1])}")
+                self.wrong(number, f"after {found[1]}, write a colon and a space: {self.example(found[1])}")
 
     def example(self, key: str) -> str:
-        """Return a line as it should be."""
+        """Return an example of a setting's line."""
         return f"{key}: {(SETTINGS | WIFI | NETWORK)[key]}"
 
     def parse(self, text: str) -> None:
@@ -184,40 +184,40 @@ class Classroom:
         self.settings = {key: checks[key](value) for key, value in entries.items()}
 
     def explain(self, error: Exception, text: str) -> tuple[int, str]:
-        """Return where YAML did not understand something, and what, for a person."""
+        """Return the line of a YAML error, and a sentence about it."""
         mark, context = getattr(error, "problem_mark", None), getattr(error, "context", None) or ""
         # Without a mark: a character that no text has, such as the zeros that a power cut may leave.
         line = mark.line if mark else text[: getattr(error, "position", 0)].count("\n")
         if "escape" in (getattr(error, "problem", None) or ""):
-            return line + 1, "there is a backslash between double quotation marks. Take single ones: 'like this'."
+            return line + 1, "there is a backslash between double quotation marks. Use single ones: 'like this'."
         if "quoted scalar" in context:
             begins = error.context_mark.line  # type: ignore[attr-defined]
             return begins + 1, "a quotation mark is missing: what begins with one must end with the same."
         return line + 1, (
-            "this line, or the one before it, is not as it should be. Look at the spaces at their beginnings (settings "
-            "have none, what belongs to one has two more), at colons and quotation marks, and at the examples."
+            "there is a mistake in this line or the one before it. Check the spaces at their start (none before a "
+            "setting, two more before what belongs to it), the colons and quotation marks, and the examples."
         )
 
-    # What a value must be. Each of these returns it, or notes a mistake.
+    # Each of these returns a value, or records a mistake.
 
     def mapping(self, node: Node, known: dict[str, str], kind: str) -> dict[str, Node]:
-        """Return the values of `name: value` lines by their names, of which only the known ones may be there."""
+        """Return the values of `name: value` lines by name. Unknown names are mistakes."""
         line = node.start_mark.line + 1
         if node.id != "mapping":
-            self.wrong(line, f"this is no {kind}. Write NAME: VALUE, such as {self.example(next(iter(known)))}")
+            self.wrong(line, f"this is not a {kind}. Write NAME: VALUE, such as {self.example(next(iter(known)))}")
             return {}
         entries: dict[str, Node] = {}
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in entries:
-                self.wrong(line, f"{name} is there twice. Take one of them out.")
+                self.wrong(line, f"{name} is there twice. Remove one of them.")
             elif name in known:
                 entries[name] = value
             else:
                 from difflib import get_close_matches
 
                 near = get_close_matches(name.lower(), known, 1)
-                guess = f"Did you mean {near[0]}?" if near else f"What can be set here: {', '.join(known)}."
+                guess = f"Did you mean {near[0]}?" if near else f"The settings here are: {', '.join(known)}."
                 self.wrong(line, f"there is no {kind} {name!r}. {guess}")
         return entries
 
@@ -226,25 +226,25 @@ class Classroom:
         if node.id == "sequence" and node.value:
             return list(node.value)
         self.wrong(
-            node.start_mark.line + 1, f"{name} is a list: below it, each entry in a line that begins with '  - '."
+            node.start_mark.line + 1, f"{name} is a list: write each entry on a line below it that begins with '  - '."
         )
         return []
 
     def text(self, node: Node, name: str) -> str:
-        """Return a text as it was typed: NO is Norway here, and 007 a name."""
+        """Return a value as it was typed: NO is Norway here, and 007 a name."""
         line = node.start_mark.line + 1
         if node.id != "scalar":
             self.wrong(line, f"{name} is a single value: {self.example(name)}")
         elif node.tag.endswith(":null") or not node.value:
-            self.wrong(line, f"{name} has no value. Write one, as in {self.example(name)}, or put # before the line.")
+            self.wrong(line, f"{name} has no value. Write one, such as {self.example(name)}, or put # before the line.")
         elif node.value[:1] in QUOTES and not node.style:
-            self.wrong(line, f"these are a book's quotation marks. Take the plain ones: {self.example(name)}")
+            self.wrong(line, f"these are curly quotation marks. Use straight ones: {self.example(name)}")
         elif any(not character.isprintable() for character in node.value):
             self.wrong(line, f"{name} is one line of letters, digits and signs: {self.example(name)}")
         elif not node.style and re.match(r"\s+#", self.lines[node.end_mark.line][node.end_mark.column :]):
             self.wrong(
                 line,
-                f"what follows # is not read. If it belongs to {name}, put all of that between quotation marks; "
+                f"what follows # is ignored. If it belongs to {name}, put the whole value between quotation marks; "
                 "if not, give it a line of its own.",
             )
         else:
@@ -252,31 +252,31 @@ class Classroom:
         return ""
 
     def secret(self, node: Node) -> str:
-        """Return a password. Not in the sentences: they end up where others read them."""
+        """Return a password. No sentence may quote it: others can read them."""
         value = self.text(node, "password")
         if value and not node.style and not node.tag.endswith(":str"):
             self.wrong(
                 node.start_mark.line + 1,
-                'a password of digits, and words such as yes or no, must stand between quotation marks: "12345678"',
+                'put a password of digits, or a word such as yes or no, between quotation marks: "12345678"',
             )
         return value
 
     def hostname(self, node: Node) -> str:
-        """Return a name that any network takes."""
+        """Return a name that works on any network."""
         name = self.text(node, "hostname")
         line = node.start_mark.line + 1
         for found, sentence in {
-            r"\s": "a name has no spaces in it",
-            "_": "a name has no underscores in it; take a hyphen: -",
-            "[A-Z]": "a name has no capitals in it",
-            r"\.": "write the name without dots; .local is added by itself",
-            "^-|-$": "a name neither begins nor ends with a hyphen",
-            "^.{64}": "a name has at most 63 characters",
-            "^localhost$": "localhost is what every computer calls itself",
-            "[^a-z0-9-]": "a name has only letters from a to z, digits and hyphens",
+            r"\s": "a name cannot have spaces",
+            "_": "a name cannot have underscores; use a hyphen: -",
+            "[A-Z]": "a name cannot have capitals",
+            r"\.": "write the name without dots; .local is added automatically",
+            "^-|-$": "a name cannot begin or end with a hyphen",
+            "^.{64}": "a name can have at most 63 characters",
+            "^localhost$": "localhost is every computer's name for itself",
+            "[^a-z0-9-]": "a name can only have letters from a to z, digits and hyphens",
         }.items():
             if re.search(found, name):
-                self.wrong(line, f"hostname: {sentence}. Such as {self.example('hostname')}")
+                self.wrong(line, f"hostname: {sentence}. For example: {self.example('hostname')}")
         return name
 
     def timezone(self, node: Node) -> str:
@@ -294,7 +294,7 @@ class Classroom:
             }
             last = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones)}
             near = get_close_matches(name.rpartition("/")[2].lower().replace(" ", "_"), last, 1)
-            guess = f"Did you mean {last[near[0]]}?" if near else f"Such as {self.example('timezone')}"
+            guess = f"Did you mean {last[near[0]]}?" if near else f"For example: {self.example('timezone')}"
             self.wrong(node.start_mark.line + 1, f"there is no time zone {name!r}. {guess}")
         return name
 
@@ -302,21 +302,19 @@ class Classroom:
         """Return a password for the notebooks or the account."""
         value = self.secret(node)
         if not 8 <= len(value) <= 64:
-            self.wrong(
-                node.start_mark.line + 1, f"this password has {len(value)} characters; it must have from 8 to 64."
-            )
+            self.wrong(node.start_mark.line + 1, f"this password has {len(value)} characters; it must have 8 to 64.")
         return value
 
     def ssh_keys(self, node: Node) -> list[str]:
-        """Return public keys that SSH itself can read, a line each."""
+        """Return public keys that SSH can read, a line each."""
         keys = []
         for entry in self.sequence(node, "ssh_keys"):
             key = self.text(entry, "ssh_keys").strip()
             if key and not fingerprint(key):
                 self.wrong(
                     entry.start_mark.line + 1,
-                    "this is no public SSH key, or not all of it. It is the one long line of the file that ends in "
-                    ".pub, and begins with a word such as ssh-ed25519.",
+                    "this is not a public SSH key, or not all of it. A key is the one long line of the file that ends "
+                    "in .pub, and begins with a word such as ssh-ed25519.",
                 )
             keys.append(key)
         return keys
@@ -325,11 +323,11 @@ class Classroom:
         """Return country and networks."""
         line = node.start_mark.line + 1
         entries = self.mapping(node, WIFI, "setting of wifi")
-        known = len(entries) == len(node.value)  # what is missing may be what is misspelt
+        known = len(entries) == len(node.value)  # otherwise a missing setting may be a misspelt one
         if known and "country" not in entries:
-            self.wrong(line, f"wifi needs the country, for its rules on radio: {self.example('country')}")
+            self.wrong(line, f"wifi needs the country, for its radio regulations: {self.example('country')}")
         if known and "networks" not in entries:
-            self.wrong(line, "wifi has no networks. The example in the file shows how they are written.")
+            self.wrong(line, "wifi has no networks. The example in the file shows how to write them.")
         country = self.text(entries["country"], "country") if "country" in entries else ""
         if country:
             table = (self.zoneinfo / "iso3166.tab").read_text(encoding="utf-8").splitlines()
@@ -339,7 +337,7 @@ class Classroom:
                 guess = better if better in countries else "GB, US, DE"
                 self.wrong(
                     entries["country"].start_mark.line + 1,
-                    f"{country!r} is no code of a country. It has two capitals, such as {guess}.",
+                    f"{country!r} is not a country code. Use two capitals, such as {guess}.",
                 )
         listed = self.sequence(entries["networks"], "networks") if "networks" in entries else []
         return {"country": country, "networks": [self.network(entry) for entry in listed]}
@@ -355,14 +353,14 @@ class Classroom:
             self.wrong(line, 'this network has no password. If it is open to everybody, write password: ""')
         name = self.text(entries["name"], "name") if "name" in entries else ""
         if len(name.encode()) > 32:
-            self.wrong(line, "the name of a Wi-Fi network has at most 32 characters (an ä or é counts as two).")
+            self.wrong(line, "the name of a Wi-Fi network can have at most 32 characters (an ä or é counts as two).")
         password = ""
         if "password" in entries and (entries["password"].value or not entries["password"].style):
             password = self.secret(entries["password"])
             if password and not 8 <= len(password.encode()) <= 63:
                 self.wrong(
                     entries["password"].start_mark.line + 1,
-                    f"a Wi-Fi password has from 8 to 63 characters; this one has {len(password.encode())}.",
+                    f"a Wi-Fi password has 8 to 63 characters; this one has {len(password.encode())}.",
                 )
         hidden = self.text(entries["hidden"], "hidden").lower() if "hidden" in entries else "no"
         if hidden not in ("yes", "true", "no", "false", ""):
@@ -371,13 +369,13 @@ class Classroom:
 
 
 def is_zone(path: Path) -> bool:
-    """Whether this file describes a time zone."""
+    """Return whether this file describes a time zone."""
     with path.open("rb") as file:
         return file.read(4) == b"TZif"
 
 
 def fingerprint(key: str) -> str:
-    """Return what SSH calls a public key's fingerprint, or nothing if it is none."""
+    """Return a public key's fingerprint, or nothing if it is not a key."""
     asked = ["ssh-keygen", "-l", "-f", "-"]
     done = subprocess.run(asked, input=f"{key}\n", capture_output=True, text=True, check=False)
     return done.stdout.split()[1] if done.returncode == 0 else ""
@@ -388,17 +386,17 @@ def fingerprint(key: str) -> str:
 
 
 class Pi:
-    """The Pi whose root file system is there. On a running Pi that is /, in a test a folder."""
+    """A Pi with its root file system: /, or a folder in tests."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.boot = root / "boot/firmware"
         self.state = root / "var/lib/mynn-pi"
-        # The fingerprints of the passwords that were set here. It is also the stamp of the first boot.
+        # Fingerprints of the passwords' hashes that were set here. Also the stamp of the first boot.
         self.passwords = self.state / "passwords"
 
     def path(self, path: str) -> Path:
-        """Return where a file of the Pi is."""
+        """Return the path of a file of the Pi."""
         return self.root / path.lstrip("/")
 
     def account(self) -> list[str]:
@@ -407,11 +405,11 @@ class Pi:
         return next(fields for fields in (line.split(":") for line in accounts) if fields[2] == UID)
 
     def run(self, *command: str, text: str = "", **environment: str) -> None:
-        """Run a command; what it reads from its input is not to be seen in the list of processes."""
+        """Run a command. text: its input, which does not show in the list of processes."""
         subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
 
     def boot_up(self) -> None:
-        """Do what there is to do."""
+        """Do what this boot requires."""
         wanted = self.boot / "classroom.yml"
         content = wanted.read_bytes() if wanted.is_file() else b""
         classroom = Classroom(content, self.path("/usr/share/zoneinfo"))
@@ -431,18 +429,18 @@ class Pi:
             self.let_in(settings["ssh_keys"])
         self.set_passwords({"notebooks": settings.get("password"), "account": settings.get("account_password")}, first)
         self.report(classroom.mistakes, first)
-        # The last step: what is compared at each boot, by sha256sum (see mynn-first-boot.service).
+        # Last: each boot compares this, by sha256sum (see mynn-first-boot.service).
         write(self.state / "applied", f"{sha256(content)}  -\n")
 
     def keep_machine_id(self) -> None:
-        """Bring the machine id onto the card, which systemd made as it found /etc/machine-id empty."""
+        """Write the machine id to the card. systemd made it, because it found /etc/machine-id empty."""
         file = self.path("/etc/machine-id")
         if not re.fullmatch(r"[0-9a-f]{32}\n?", file.read_text(encoding="ascii")):
-            raise ValueError(f"{file} holds no machine id: systemd makes one where it finds this file empty.")
+            raise ValueError(f"{file} holds no machine id: systemd makes one if this file is empty.")
         sync(file)
 
     def number(self) -> str:
-        """Return six hexadecimal digits that are this Pi's: its serial number's last, else from the machine id."""
+        """Return six hexadecimal digits of this Pi's own: from its serial number or else its machine id."""
         file = self.path("/proc/device-tree/serial-number")
         serial = file.read_text(encoding="ascii", errors="replace").strip("\0\n") if file.exists() else ""
         if re.fullmatch("[0-9a-f]{6,}", serial) and serial.strip("0"):
@@ -450,11 +448,11 @@ class Pi:
         return sha256(b"mynn-pi " + self.path("/etc/machine-id").read_bytes().strip())[:6]
 
     def usual_name(self) -> str:
-        """Return the name that a Pi has until it is given another."""
+        """Return a Pi's default name."""
         return f"mynn-{self.number()}"
 
     def name(self, name: str) -> None:
-        """Name the Pi, in the files just as the role system does it."""
+        """Set the Pi's name, in files like those of the role system."""
         write(self.path("/etc/hostname"), f"{name}\n")
         hosts = self.path("/etc/hosts")
         lines = hosts.read_text(encoding="utf-8").splitlines() if hosts.exists() else ["127.0.0.1\tlocalhost"]
@@ -467,7 +465,7 @@ class Pi:
             socket.sethostname(name)
 
     def make_host_key(self) -> None:
-        """Make SSH's host key, of the one kind that a Pi Zero makes quickly. Any that the image brought goes."""
+        """Make SSH's host key, of the type that a Pi Zero makes quickly. Remove any that the image had."""
         from tempfile import TemporaryDirectory
 
         folder = self.path("/etc/ssh")
@@ -481,21 +479,21 @@ class Pi:
             write(folder / "ssh_host_ed25519_key", made.read_bytes(), 0o600)
 
     def wifi(self, wifi: Settings) -> None:
-        """Write the Wi-Fi networks down, passwords as keys that are good for that network only."""
+        """Write the Wi-Fi networks, with keys for each network instead of passwords."""
         import hashlib
 
         lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
         lines += [f"country={wifi['country']}"]
         for network in wifi["networks"]:
             ssid, password = network["name"].encode(), network["password"].encode()
-            # As wpa_passphrase does it. In hexadecimal, so that no sign in a name or password means something.
+            # As wpa_passphrase does. In hexadecimal, so that no character needs quoting.
             key = hashlib.pbkdf2_hmac("sha1", password, ssid, 4096, 32).hex() if password else ""
             lines += ["network={", f"\tssid={ssid.hex()}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
             lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
         write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
 
     def let_in(self, keys: list[str]) -> None:
-        """Let these SSH keys log in, beside those that may already; from then on, SSH takes keys only."""
+        """Let these SSH keys log in, besides those that already may; from then on, SSH accepts keys only."""
         _, _, uid, gid, _, home, _ = self.account()
         owner = (int(uid), int(gid))
         folder = self.path(home) / ".ssh"
@@ -511,14 +509,14 @@ class Pi:
         write(self.path("/etc/ssh/sshd_config.d/10-mynn-pi.conf"), ours.read_bytes())
 
     def set_passwords(self, given: dict[str, str | None], first: bool) -> None:
-        """Set the passwords that classroom.yml gives; at the first boot, make those that it does not.
+        """Set the passwords in classroom.yml; at the first boot, make those that are missing there.
 
-        There are two, so that a child who may open the notebooks is not also one who may do anything with the Pi.
-        What was made stands in this-pi.txt, which is written before it holds; what was given stands in classroom.yml.
+        There are two, so that a child who can open the notebooks cannot do anything with the Pi. A generated password
+        is written to this-pi.txt before it is set; a given one is in classroom.yml.
         """
         passwords = {whose: word or (new_password() if first else None) for whose, word in given.items()}
         shown = {
-            f"MYNN_{whose}": "the one that classroom.yml gave" if given[whose] else word
+            f"MYNN_{whose}": "the one in classroom.yml" if given[whose] else word
             for whose, word in passwords.items()
             if word
         }
@@ -529,7 +527,7 @@ class Pi:
         stamps = dict(line.split() for line in stamp)
         if passwords["account"]:
             account = self.account()[0]
-            for lock in ("passwd.lock", "shadow.lock"):  # a power cut left it; nobody else changes accounts this early
+            for lock in ("passwd.lock", "shadow.lock"):  # left by a power cut; nothing else changes accounts this early
                 self.path(f"/etc/{lock}").unlink(missing_ok=True)
             place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
             self.run("chpasswd", "--crypt-method", "YESCRYPT", *place, text=f"{account}:{passwords['account']}\n")
@@ -539,7 +537,7 @@ class Pi:
         if passwords["notebooks"]:
             file = self.path("/etc/jupyter/password")
             file.parent.mkdir(mode=0o755, exist_ok=True)
-            # Below the hash stands the certificate, where site.yml has put one.
+            # site.yml may have put a certificate below the hash.
             certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""
             hashed = f"{jupyter_hash(passwords['notebooks'])}\n{certificate}"
             write(file, hashed, 0o600)
@@ -547,23 +545,23 @@ class Pi:
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
     def report(self, mistakes: dict[int, str], first: bool) -> None:
-        """Say beside classroom.yml what is wrong with it; if nothing is, say nothing."""
+        """Write the mistakes in classroom.yml into a file beside it, or remove that file if there are none."""
         file = self.boot / "classroom-error.txt"
         if not mistakes:
             remove(file)
             return
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = [
-            f"classroom.yml has {count}, so nothing of it was put into effect.",
+            f"classroom.yml has {count}, so none of it was applied.",
             "",
             *(f"Line {line}: {sentence}" for line, sentence in sorted(mistakes.items())),
             "",
-            "Correct the file on this card, put the card back into the Pi and switch it on. Then this file goes away.",
-            "Until then the Pi has the settings that it came with." if first else "Until then the Pi stays as it was.",
+            "Correct the file on this card, put the card back into the Pi and switch it on. Then this file disappears.",
+            "Until then, the Pi has its default settings." if first else "Until then, the Pi stays as it was.",
             "",
         ]
         write(file, "\r\n".join(lines))
-        print(f"classroom.yml has {count}: classroom-error.txt beside it says which.", file=sys.stderr)
+        print(f"classroom.yml has {count}: see classroom-error.txt beside it.", file=sys.stderr)
 
 
 def new_password() -> str:
@@ -574,10 +572,10 @@ def new_password() -> str:
 
 
 def jupyter_hash(password: str) -> str:
-    """Return the hash as Jupyter's server reads it, at the costs of plugins/filter/passwords.py."""
+    """Return the hash as Jupyter's server reads it, with the costs of plugins/filter/passwords.py."""
     import argon2
 
-    # The lengths are today's usual ones; Debian 13's argon2 would make them shorter.
+    # The lengths are today's defaults; those of Debian 13's argon2 are shorter.
     hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
     return "argon2:" + hasher.hash(password)
 
