@@ -196,7 +196,7 @@ def test_a_second_boot_changes_nothing(card: Card) -> None:
 def test_the_role_system_finds_the_name_as_it_would_write_it(card: Card) -> None:
     card.boot()
     name = card.read("etc/hostname").strip()
-    tasks = yaml.safe_load((SYSTEM / "tasks/name.yml").read_text(encoding="utf-8"))
+    tasks = yaml.safe_load((SYSTEM / "tasks/hostname.yml").read_text(encoding="utf-8"))
     (hosts,) = (task["ansible.builtin.lineinfile"] for task in tasks if "ansible.builtin.lineinfile" in task)
     hosts |= {"path": str(card.root / hosts["path"].lstrip("/"))}
     asked = json.dumps(hosts).replace("{{ system_hostname }}", name)
