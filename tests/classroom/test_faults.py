@@ -39,7 +39,7 @@ OTHER_SYSTEM = (
 ROWS = {
     OFF: ("It does not answer: it is off", "Switch it on"),
     FULL: ("Its card is full.", "Make room, or use a larger card."),
-    CLOCK: ("Its clock is wrong, and could not be set.", "Switch the Pi off and on."),
+    CLOCK: ("Its clock is wrong, and could not be set.", "switch the Pi off and on."),
     CARD: ("Its SSH host key has changed", "`ssh-keygen -R '[HERE]:2222'`"),
     SYSTEM: ("It runs Ubuntu-24.04 on amd64.", "Flash its card with Raspberry Pi OS 12 or 13"),
     STRANGER: ("It does not let you in", "`ssh-copy-id -p 2222 pi@HERE`"),
