@@ -114,7 +114,7 @@ def _heading(canvas: Canvas, sheet: Sheet, page: int, pages: int) -> None:
     size = "4 × 1⅓ inches" if inches else "99.1 × 38.1 mm"
     y = sheet.size[1] - sheet.top + 3 * mm
     canvas.drawString(12 * mm, y, f"Print at 100 % (“actual size”), on paper or on sheets of 14 labels of {size}.")
-    canvas.drawRightString(sheet.size[0] - 12 * mm, y, f"This sheet shows passwords: keep it safe. {page} of {pages}")
+    canvas.drawRightString(sheet.size[0] - 12 * mm, y, f"Passwords are on this sheet: keep it safe. {page} of {pages}")
 
 
 def _label(canvas: Canvas, label: Label, width: float, height: float) -> None:
