@@ -15,9 +15,16 @@ short_description: what a Pi says reaches the terminal as plain text only
 description:
   - Results, warnings, errors, diffs and mitogen's log all pass through Ansible's one display, with modules' words in
     them. They are made safe there, before Ansible adds its own colours.
-  - Ansible's deprecation warning about third-party strategy plugins is not shown.
+  - Ansible's two deprecation warnings about mitogen are not shown.
 author: The mynn-pi authors
 """
+
+
+# A teacher cannot change how mitogen works; docs/develop says what to do once Ansible no longer allows it.
+ABOUT_MITOGEN = (
+    "Use of strategy plugins not included in ansible.builtin",
+    "Direct access to the `_loader` internal attribute",
+)
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -39,9 +46,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._display.display = safely
         deprecated = self._display.deprecated
 
-        def without_strategies(msg: str, *arguments: Any, **options: Any) -> None:
-            # mitogen is one, and a teacher cannot change that; docs/develop says what to do once they are removed.
-            if not msg.startswith("Use of strategy plugins not included in ansible.builtin"):
+        def except_mitogens(msg: str, *arguments: Any, **options: Any) -> None:
+            if not msg.startswith(ABOUT_MITOGEN):
                 deprecated(msg, *arguments, **options)
 
-        self._display.deprecated = without_strategies
+        self._display.deprecated = except_mitogens
