@@ -76,7 +76,7 @@ def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> I
     ).stdout.split("\0")
     for name in filter(None, files):
         (teacher.project / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, teacher.project / name)
+        shutil.copy2(ROOT / name, teacher.project / name, follow_symlinks=False)
     (home / "bin").mkdir()
     for program in Path("/usr/bin").iterdir():
         if not any(program.match(pattern) for pattern in MISSING):
