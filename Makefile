@@ -133,7 +133,7 @@ ladder record overnight: .venv/ready compiler mnist
 mnist: .venv/ready
 	@ansible localhost -m include_role -a name=mnist -e '{"mnist_folder": "$(CURDIR)/build/mnist"}'
 
-test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the unit tests and the tests with one virtual Pi (ten minutes)
+test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick
 
 test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run all of the unit tests, and those with many Pis and of the image (an hour)

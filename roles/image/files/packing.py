@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -29,7 +29,8 @@ def exit_on_error(program: str) -> Iterator[None]:
 def scratch_folder(place: Path) -> Iterator[Path]:
     """Make a folder `.NAME.parts` beside a path for unfinished files, and delete that of a killed run."""
     parts = place.with_name(f".{place.name}.parts")
-    shutil.rmtree(parts, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(parts)
     parts.mkdir(parents=True)
     try:
         yield parts

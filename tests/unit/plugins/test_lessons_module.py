@@ -11,9 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,12 +83,8 @@ def files(folder: Path) -> Lessons:
 
 
 @pytest.fixture
-def room() -> Iterator[Classroom]:
-    # Not tmp_path: pytest lets no other account look into it.
-    root = Path(tempfile.mkdtemp(prefix="lessons-"))
-    root.chmod(0o755)
-    yield Classroom(root)
-    shutil.rmtree(root)
+def room(open_folder: Path) -> Classroom:
+    return Classroom(open_folder)
 
 
 def test_lessons_come_belong_to_the_student_and_are_updated(room: Classroom) -> None:

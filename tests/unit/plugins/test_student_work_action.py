@@ -5,9 +5,8 @@ import errno
 import re
 import shutil
 import subprocess
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,13 +62,10 @@ class Room:
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+def room(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     monkeypatch.setattr(chunks, "CALL", 1000)
     monkeypatch.setattr(chunks, "MANY", 3)
-    root = Path(tempfile.mkdtemp(prefix="work-"))
-    root.chmod(0o755)
-    yield Room(root)
-    shutil.rmtree(root)
+    return Room(open_folder)
 
 
 def test_a_collection_is_what_the_student_made(room: Room) -> None:
