@@ -166,7 +166,7 @@ def test_without_a_terminal_one_sentence_says_what_to_do(card: Card) -> None:
     done = card.classroom.playbook("site")
     assert done.returncode != 0
     summary = " ".join(done.stdout.partition("NOT FINISHED")[2].split())
-    for words in ("sudo on it wants a", "was given", "at a terminal", "When sudo wants a"):
+    for words in ("sudo on it wants a", "was given", "in a terminal", "When sudo wants a"):
         assert words in summary
 
 
