@@ -27,6 +27,7 @@ options:
 WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # cannot lead out of a folder
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
+UNITS = {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@._-]{1,99}\Z"}}
 SECONDS = {"type": "number", "minimum": 0, "maximum": 1 << 37}
 FACTS: dict[str, Any] = {
     "os": WORD,
@@ -54,7 +55,9 @@ FACTS: dict[str, Any] = {
     "reboot_required": YES_OR_NO,
     "account": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z"},
     "key_login": YES_OR_NO,
-    "stale": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@.-]{1,99}\Z"}},
+    "files": {"type": "array", "items": {"type": "string", "pattern": r"^/[ -~]{1,255}\Z"}},
+    "running": UNITS,
+    "stale": UNITS,
     "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
     "nft": YES_OR_NO,
     "apt_direct": {"type": "string", "pattern": r"^\S{0,4000}\Z"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import Any
 
 UNITS = "/etc/systemd/system/"
+TEMPLATE = f"{UNITS}jupyter@.service"
 # Units and files with passwords' hashes that the role jupyter makes, or made in earlier releases.
 OURS = re.compile(
     rf"{UNITS}jupyter(@|-(door-)?[0-9]+@.*|-door@)?\.(service|socket)|/etc/jupyter/(password|certificate).*"
@@ -43,7 +43,7 @@ def classroom_students(
                 "port": number,
                 "url": f"{'https' if https else 'http'}://{host}:{number}",
                 "unit": f"jupyter@{name}.service" if several else "jupyter.service",
-                "unit_file": f"{UNITS}jupyter@.service" if several else f"{UNITS}jupyter.service",
+                "unit_file": TEMPLATE if several else f"{UNITS}jupyter.service",
                 "socket": socket,
                 "socket_file": socket and UNITS + socket,
                 "hash_file": f"/etc/jupyter/password-{name}" if several else "/etc/jupyter/password",
@@ -55,31 +55,20 @@ def classroom_students(
     return students
 
 
-def notebook_servers(found: Iterable[str], students: list[dict[str, Any]], state: str) -> dict[str, list[str]]:
-    """Compare a Pi's notebook servers with what its students need.
+def notebook_servers(
+    files: Iterable[str], running: Iterable[str], students: list[dict[str, Any]]
+) -> dict[str, list[str]]:
+    """Compare a Pi's files and running units with what its students' notebook servers need.
 
-    found: the servers' files in /etc and /run. A running server has a folder in /run with a file whose name holds its
-    state, the hash of all that it was started with. state: this hash for a server started now.
-
-    surplus: files that no student needs.
-    unneeded: units to stop, since no student needs them.
-    current, outdated: units of the students' running servers, by whether their state is the present one.
+    surplus: files of servers that no student needs.
+    unneeded: units to stop, since no student needs them. (Without its template, a server's unit cannot be stopped if
+    it does not run.)
     """
-    found = sorted(found)
+    files = set(files)
     needed = {student[file] for student in students for file in ("unit_file", "socket_file", "hash_file")}
-    surplus = [path for path in found if OURS.fullmatch(path) and path not in needed]
-    names = {path.removeprefix(UNITS) for path in surplus if path.startswith(UNITS) and "@." not in path}
-    running = {_unit_of(path): path for path in found if re.fullmatch("/run/jupyter(-[^/]+)?", path)}
-    units = [student["unit"] for student in students]
-    current = [unit for unit in units if f"{running.get(unit)}/state-{state}" in found]
-    return {
-        "surplus": surplus,
-        "unneeded": sorted(names | (running.keys() - {*units, "jupyter.service"})),
-        "current": current,
-        "outdated": [unit for unit in units if unit in running and unit not in current],
-    }
-
-
-def _unit_of(runtime_folder: str) -> str:
-    _, _, student = PurePosixPath(runtime_folder).name.partition("-")
-    return f"jupyter@{student}.service" if student else "jupyter.service"
+    surplus = sorted(path for path in files - needed if OURS.fullmatch(path))
+    units = {path.removeprefix(UNITS) for path in surplus if path.startswith(UNITS) and "@." not in path}
+    servers = {unit for unit in running if unit.startswith("jupyter@")}
+    if TEMPLATE in files:
+        servers |= {re.sub(r"[^@]*(@.*)socket", r"jupyter\1service", unit) for unit in units if "@" in unit}
+    return {"surplus": surplus, "unneeded": sorted(units | servers - {student["unit"] for student in students})}

@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -34,8 +35,8 @@ options:
     elements: str
     default: []
   settings:
-    description: By systemd unit, the file with its settings; the units of O(settings) that were neither started nor
-      reloaded since the file changed are returned.
+    description: By systemd unit, or pattern of units, the files that it is started with, or patterns of them; returned
+      are the files that exist, the units that run, and those that have not read their newest files.
     type: dict
     default: {}
   proxy_port:
@@ -66,8 +67,9 @@ pi:
     apt's lists last changed, in seconds), C(package_count) (installed packages), C(booted) (systemd is PID 1; false in
     an image that is being made), C(container), C(free_mb) on the card, C(installed) (of O(packages)), C(cloud_init) (it
     runs at each boot), C(dpkg_faults) (what a power cut broke in dpkg and apt, in words), C(apt_archives) (apt has kept
-    packages that it fetched), C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(stale) (of
-    the units of O(settings)), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter
+    packages that it fetched), C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(files) and
+    C(running) (of O(settings)), C(stale) (of the units of O(settings), those that were neither started nor reloaded
+    since their files changed), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter
     packets; tested if there are a proxy and nftables), C(apt_direct) (hosts that the proxy does not fetch from, for
     C(no_proxy)).
   returned: always
@@ -75,6 +77,10 @@ pi:
 """
 
 MOST_FAULTS = 10  # an empty status file makes one of each package
+PROPERTIES = [
+    *("Id", "LoadState", "ActiveState", "CanReload", "StateChangeTimestamp", "StateChangeTimestampMonotonic"),
+    *("ExecMainStartTimestamp", "ExecMainStartTimestampMonotonic"),
+]
 
 
 def processor(architecture: str) -> str:
@@ -106,31 +112,56 @@ def has_key(account: str) -> bool:
     return any(line.strip() and not line.startswith("#") for line in keys.splitlines())
 
 
-def stale(settings: dict[str, str]) -> list[str]:
-    """Return the units whose newest settings are not in effect, because a run was cut off before it restarted them.
+def files(patterns: list[str]) -> list[str]:
+    """Return the files that there are, other than those with names that nobody would choose."""
+    found = {str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
+    return sorted(path for path in found if path.isascii() and path.isprintable())
 
-    A Pi's clock may be wrong at boot, so a unit's start is also counted back from now. A file from the future was
-    written before this boot.
+
+def units(settings: dict[str, list[str]]) -> tuple[list[str], list[str]]:
+    """Return the units that run, and those that have not read their newest settings.
+
+    A run that was cut off before it restarted them leaves such units.
     """
-    written = {unit: Path(path).stat().st_ctime for unit, path in settings.items() if Path(path).exists()}
-    if not written or not Path("/run/systemd/system").is_dir():
-        return []
-    wanted = "LoadState,StateChangeTimestamp,StateChangeTimestampMonotonic"
-    query = ["systemctl", "show", "--timestamp=unix", f"--property={wanted}", *written]
+    if not settings or not Path("/run/systemd/system").is_dir():
+        return [], []
+    written = {unit: changed(patterns) for unit, patterns in settings.items()}
+    query = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *written]
     answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    states = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.split("\n\n")]
-    return [
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.strip().split("\n\n")]
+    states = {state["Id"]: state for state in blocks if state.get("LoadState") == "loaded"}
+    running = [unit for unit, state in states.items() if state["ActiveState"] not in ("inactive", "failed")]
+    stale = [
         unit
-        for (unit, then), state in zip(written.items(), states, strict=True)
-        if state["LoadState"] == "loaded" and started(state) < then and (then <= time.time() or not started(state))
+        for unit, state in states.items()
+        if is_older(started(state), max(then for names, then in written.items() if fnmatchcase(unit, names)))
     ]
+    return sorted(running), sorted(stale)
+
+
+def changed(patterns: list[str]) -> float:
+    """Return when the newest of the files changed, in seconds; 0 without any."""
+    return max((os.lstat(path).st_ctime for path in files(patterns)), default=0)
+
+
+def is_older(start: float, then: float) -> bool:
+    """Return whether a unit that was started at a time has not read a file that changed at another.
+
+    A Pi's clock may be wrong at boot. A file from the future was written before this boot.
+    """
+    return start < then and (then <= time.time() or not start)
 
 
 def started(state: dict[str, str]) -> float:
-    """Return the latest time at which a unit may have been started or reloaded; 0 if it never was."""
-    # In whole seconds; empty if it was never started.
-    noted = int(state["StateChangeTimestamp"].strip("@") or 0)
-    ago = time.clock_gettime(time.CLOCK_MONOTONIC) - int(state["StateChangeTimestampMonotonic"]) / 1e6
+    """Return the latest time at which a unit may have read its settings; 0 if it never was started.
+
+    It does so when its program starts or, if it can reload them, when its state last changed. Since a Pi's clock may
+    have been wrong then, this time is also counted back from now.
+    """
+    is_program = state["CanReload"] == "no" and "ExecMainStartTimestamp" in state
+    event = "ExecMainStartTimestamp" if is_program else "StateChangeTimestamp"
+    noted = int(state[event].strip("@") or 0)  # in whole seconds; empty if it never happened
+    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(state[f"{event}Monotonic"]) / 1e6
     return max(noted + 1, time.time() - ago) if noted else 0
 
 
@@ -205,6 +236,8 @@ def main() -> None:
             f"The kernel of this Pi cannot keep students' programs off port {port}, which apt fetches packages"
             " through. If the kernel was just updated, restart the Pi."
         )
+    settings = module.params["settings"]
+    running, stale = units(settings)
     pi = {
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
@@ -228,7 +261,9 @@ def main() -> None:
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),
-        "stale": stale(module.params["settings"]),
+        "files": files([pattern for patterns in settings.values() for pattern in patterns]),
+        "running": running,
+        "stale": stale,
         "apt_proxy": proxy,
         "nft": filters,
         "apt_direct": apt_direct(module.params["proxied"]),

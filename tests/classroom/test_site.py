@@ -147,6 +147,20 @@ def test_a_look_ahead_at_a_provisioned_pi_finds_nothing(classroom: Classroom) ->
     assert not re.search(r"^(---|\+\+\+|@@)", look.stdout, re.M)
 
 
+@pytest.mark.parametrize("path", ["/etc/jupyter/jupyter_server_config.py", "/opt/mynn/venv/mynn-*"])
+def test_a_server_that_is_older_than_its_files_is_restarted(classroom: Classroom, path: str) -> None:
+    """Once: a run was cut off between a change and the restart."""
+    ask = "systemctl show --property=MainPID --value jupyter"
+    before = classroom.ssh(f"{ask}; sudo touch --no-dereference {path}").stdout
+    done = classroom.playbook("site")
+    assert recap(done.stdout)[classroom.host].changed == 1
+    assert "changed: [pi-01]" in done.stdout.partition("Start the server, now and at each boot")[2]
+    after = classroom.ssh(ask).stdout
+    assert after != before
+    assert recap(classroom.playbook("site").stdout)[classroom.host].changed == 0
+    assert classroom.ssh(ask).stdout == after
+
+
 @pytest.mark.long
 def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> None:
     settings = ["-e", "jupyter_https=true", "-e", f"jupyter_ca={tmp_path / 'ca'}"]

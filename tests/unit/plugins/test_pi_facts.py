@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,6 +77,50 @@ def test_a_port_is_open_without_a_connection(tmp_path: Path) -> None:
     assert listeners(tmp_path) == {8888: {1000}, 8889: {0}}
 
 
+@dataclass
+class Units:
+    """What systemd says about units, and how they compare with a file of theirs that changes now."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def __post_init__(self) -> None:
+        self.file = self.folder / "settings"
+        self.file.touch()
+        self.monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: True)
+        self.monkeypatch.setenv("PATH", f"{self.folder}:{os.environ['PATH']}")
+
+    def ask(
+        self, names: str, *states: Mapping[str, object], written: float = -100, uptime: int = 1000
+    ) -> tuple[list[str], list[str]]:
+        """Return the running and the stale units; the file was written that many seconds from now."""
+        now = self.file.stat().st_ctime - written
+        clock = SimpleNamespace(time=lambda: now, clock_gettime=lambda _: uptime, CLOCK_BOOTTIME=7)
+        self.monkeypatch.setattr(pi_facts, "time", clock)
+        (self.folder / "systemctl").write_text("#!/bin/sh\ncat <<E\n" + "\n\n".join(
+            "\n".join(f"{key}={value}" for key, value in self.said(state, now, uptime)) for state in states
+        ) + "\nE\n")  # fmt: skip
+        (self.folder / "systemctl").chmod(0o755)
+        return pi_facts.units({"other.service": [], names: [str(self.file), f"{self.folder}/none-*"]})
+
+    def said(self, state: Mapping[str, object], now: float, uptime: int) -> Iterator[tuple[str, object]]:
+        """Return a unit's properties; of events, the noted time (from now), and how long ago it was (a pair)."""
+        yield from {"LoadState": "loaded", "ActiveState": "active", "CanReload": "no"}.items()
+        for key, value in state.items():
+            if not isinstance(value, tuple):
+                yield key, value
+                continue
+            noted, ago = value
+            yield key, "" if noted is None else f"@{now + noted:.0f}"
+            yield f"{key}Monotonic", 0 if noted is None else (uptime - ago) * 1_000_000
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Units:
+    """Stand in for systemd."""
+    return Units(tmp_path, monkeypatch)
+
+
 @pytest.mark.parametrize(
     ("written", "noted", "ago", "is_stale"),
     [
@@ -88,20 +133,46 @@ def test_a_port_is_open_without_a_connection(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_are_not_in_effect_are_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int, noted: int | None, ago: int, is_stale: bool
+    systemd: Units, written: int, noted: int | None, ago: int, is_stale: bool
 ) -> None:
-    settings = tmp_path / "settings"
-    settings.touch()
-    now = settings.stat().st_ctime - written
-    monkeypatch.setattr(
-        pi_facts, "time", SimpleNamespace(time=lambda: now, clock_gettime=lambda _: 1000, CLOCK_MONOTONIC=1)
-    )
-    monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: True)
-    (tmp_path / "systemctl").write_text(
-        "#!/bin/sh\necho LoadState=loaded\n"
-        f"echo StateChangeTimestamp={'' if noted is None else f'@{now + noted:.0f}'}\n"
-        f"echo StateChangeTimestampMonotonic={0 if noted is None else (1000 - ago) * 1_000_000}\n"
-    )
-    (tmp_path / "systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert pi_facts.stale({"a.service": str(settings)}) == (["a.service"] if is_stale else [])
+    state: dict[str, object] = {"Id": "dev-a.swap", "StateChangeTimestamp": (noted, ago)}
+    found = systemd.ask("dev-a.swap", state, written=written)
+    assert found == (["dev-a.swap"], ["dev-a.swap"] if is_stale else [])
+
+
+@pytest.mark.parametrize(("can_reload", "is_stale"), [("yes", False), ("no", True)])
+def test_a_program_reads_its_settings_as_it_starts_or_reloads(systemd: Units, can_reload: str, is_stale: bool) -> None:
+    """A notebook server takes a minute from its start until its page answers."""
+    times = {"ExecMainStartTimestamp": (-130, 130), "StateChangeTimestamp": (-70, 70)}
+    found = systemd.ask("a.service", {"Id": "a.service", "CanReload": can_reload, **times})
+    assert found[1] == (["a.service"] if is_stale else [])
+
+
+def test_a_pattern_stands_for_the_units_that_systemd_knows(systemd: Units) -> None:
+    at = {
+        number: {"ExecMainStartTimestamp": (number, -number), "StateChangeTimestamp": (0, 0)} for number in (-9, -300)
+    }
+    idle = {"Id": "a@idle.service", "ActiveState": "inactive", **at[-300]}
+    gone = {"Id": "other.service", "LoadState": "not-found"}
+    found = systemd.ask("a@*.service", gone, idle, {"Id": "a@x.service", **at[-9]}, {"Id": "a@y.service", **at[-300]})
+    assert found == (["a@x.service", "a@y.service"], ["a@idle.service", "a@y.service"])
+    assert systemd.ask("a@*.service", written=-9) == ([], [])
+
+
+def test_no_unit_runs_in_an_image_that_is_being_made(systemd: Units, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: False)
+    assert systemd.ask("a.service", {"Id": "a.service"}) == ([], [])
+
+
+def test_a_link_is_as_old_as_itself(systemd: Units) -> None:
+    """An environment's stamp is a link to the interpreter, which each of Debian's updates replaces."""
+    link = systemd.folder / "none-1"
+    link.symlink_to("/proc/self/stat")
+    assert pi_facts.changed([str(link)]) == link.lstat().st_ctime
+    assert pi_facts.changed([f"{systemd.folder}/nothing"]) == 0
+
+
+def test_files_are_found_by_patterns(tmp_path: Path) -> None:
+    for name in ("b", "a b", "line\nbreak", "é"):
+        (tmp_path / name).touch()
+    assert pi_facts.files([f"{tmp_path}/*", f"{tmp_path}/b", "/nowhere/*"]) == [f"{tmp_path}/a b", f"{tmp_path}/b"]

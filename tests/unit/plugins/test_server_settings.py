@@ -90,7 +90,7 @@ def rendered(name: str, **settings: Any) -> str:
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
     environment.filters["bool"] = bool
     usual: dict[str, Any] = {"jupyter_https": False, "jupyter_cull_seconds": 3600, "__jupyter_several": False}
-    usual |= {"__jupyter_runtime": "jupyter", "__jupyter_user": "student", "__jupyter_state": "now"}
+    usual |= {"__jupyter_user": "student"}
     return environment.from_string((ROLE / f"templates/{name}.j2").read_text(encoding="utf-8")).render(usual | settings)
 
 

@@ -29,11 +29,6 @@ OTHERS = [
 ]
 
 
-def running(name: str, state: str = "now") -> list[str]:
-    """Return the paths that a running server makes in /run."""
-    return [f"/run/{name}", f"/run/{name}/state-{state}"]
-
-
 def test_an_only_student_has_the_server_of_the_pi() -> None:
     assert [
         {
@@ -85,38 +80,41 @@ def test_a_url_is_a_url_for_any_address(address: str, https: bool, url: str) -> 
 
 @pytest.mark.parametrize(("students", "files"), [(ONE, FILES_OF_ONE), (TWO, FILES_OF_TWO)])
 def test_what_is_needed_is_not_surplus(students: list[dict[str, str]], files: list[str]) -> None:
-    nothing: dict[str, list[str]] = {"surplus": [], "unneeded": [], "current": [], "outdated": []}
-    assert notebook_servers([*files, *OTHERS], students, "now") == nothing
-    assert notebook_servers([], students, "now") == nothing
+    nothing: dict[str, list[str]] = {"surplus": [], "unneeded": []}
+    running = ["ssh.service", "jupyter.service", *(student["unit"] for student in students)]
+    assert notebook_servers([*files, *OTHERS], running, students) == nothing
+    assert notebook_servers([], [], students) == nothing
 
 
 def test_from_one_student_to_several() -> None:
-    found = notebook_servers([*FILES_OF_ONE, *OTHERS, *running("jupyter")], TWO, "now")
-    assert found["surplus"] == sorted(FILES_OF_ONE)
-    assert found["unneeded"] == ["jupyter.service"]
-    assert found["current"] == found["outdated"] == []
+    found = notebook_servers([*FILES_OF_ONE, *OTHERS], ["jupyter.service"], TWO)
+    assert found == {"surplus": sorted(FILES_OF_ONE), "unneeded": ["jupyter.service"]}
 
 
 def test_from_several_students_to_one() -> None:
-    """Also when a run was cut off: what still runs is stopped although its files are gone."""
-    found = notebook_servers([*FILES_OF_TWO, *OTHERS, *running("jupyter-ada")], ONE, "now")
-    assert found["surplus"] == sorted(FILES_OF_TWO)
-    assert found["unneeded"] == ["jupyter-8888@student.socket", "jupyter-8889@ada.socket", "jupyter@ada.service"]
-    assert found["current"] == found["outdated"] == []
-    assert notebook_servers(running("jupyter-ada"), ONE, "now")["unneeded"] == ["jupyter@ada.service"]
+    """A server may have been started since the facts were gathered."""
+    units = [f"jupyter-{number}@{name}.socket" for number, name in ((8888, "student"), (8889, "ada"))]
+    units += ["jupyter@ada.service", "jupyter@student.service"]
+    found = notebook_servers([*FILES_OF_TWO, *OTHERS], ["jupyter@ada.service"], ONE)
+    assert found == {"surplus": sorted(FILES_OF_TWO), "unneeded": units}
+
+
+def test_what_still_runs_is_stopped_although_its_files_are_gone() -> None:
+    """A run was cut off. What does not run cannot be stopped: systemd does not know it any more."""
+    running, socket = ["jupyter@ada.service", "ssh.service"], f"{UNITS}/jupyter-8888@student.socket"
+    assert notebook_servers([], running, ONE)["unneeded"] == ["jupyter@ada.service"]
+    assert notebook_servers([socket], [], ONE)["unneeded"] == ["jupyter-8888@student.socket"]
 
 
 def test_a_student_who_is_no_longer_listed_loses_the_server_only() -> None:
     bens = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
-    found = notebook_servers([*FILES_OF_TWO, *bens, *running("jupyter-ben"), *running("jupyter-ada")], TWO, "now")
-    assert found["surplus"] == sorted(bens)
-    assert found["unneeded"] == ["jupyter-8890@ben.socket", "jupyter@ben.service"]
-    assert found["current"] == ["jupyter@ada.service"]
+    found = notebook_servers([*FILES_OF_TWO, *bens], ["jupyter@ben.service", "jupyter@ada.service"], TWO)
+    assert found == {"surplus": sorted(bens), "unneeded": ["jupyter-8890@ben.socket", "jupyter@ben.service"]}
 
 
 def test_another_port_is_another_socket() -> None:
     moved = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
-    assert notebook_servers(FILES_OF_TWO, moved, "now")["unneeded"] == [
+    assert notebook_servers(FILES_OF_TWO, ["jupyter@ada.service"], moved)["unneeded"] == [
         "jupyter-8888@student.socket",
         "jupyter-8889@ada.socket",
     ]
@@ -124,14 +122,5 @@ def test_another_port_is_another_socket() -> None:
 
 def test_what_an_earlier_version_made_goes() -> None:
     old = [f"{UNITS}/jupyter-door-8888@student.socket", f"{UNITS}/jupyter-door@.socket", "/etc/jupyter/certificate.pem"]
-    found = notebook_servers([*FILES_OF_TWO, *old], TWO, "now")
-    assert found["surplus"] == sorted(old)
-    assert found["unneeded"] == ["jupyter-door-8888@student.socket"]
-
-
-def test_a_server_with_other_settings_is_outdated() -> None:
-    found = notebook_servers([*running("jupyter-ada", "then"), *running("jupyter-student")], TWO, "now")
-    assert (found["current"], found["outdated"]) == (["jupyter@student.service"], ["jupyter@ada.service"])
-    assert notebook_servers(running("jupyter"), ONE, "now")["current"] == ["jupyter.service"]
-    assert notebook_servers(running("jupyter"), ONE, "then")["outdated"] == ["jupyter.service"]
-    assert notebook_servers(["/run/jupyter"], ONE, "now")["outdated"] == ["jupyter.service"]
+    found = notebook_servers([*FILES_OF_TWO, *old], [], TWO)
+    assert found == {"surplus": sorted(old), "unneeded": ["jupyter-door-8888@student.socket"]}
