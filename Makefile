@@ -131,7 +131,7 @@ ladder record overnight: .venv/ready compiler mnist
 
 # MNIST on this computer, in the same form as on the Pis.
 mnist: .venv/ready
-	@ansible localhost -m include_role -a name=mnist -e '{"mnist_folder": "$(CURDIR)/build/mnist"}'
+	@ansible localhost --playbook-dir playbooks -m include_role -a name=mnist -e '{"mnist_folder": "$(CURDIR)/build/mnist"}'
 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick

@@ -1,7 +1,8 @@
-"""What the kernel knows about a Pi."""
+"""Who listens on this computer."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 
@@ -14,3 +15,13 @@ def listeners(proc: Path = Path("/proc")) -> dict[int, set[int]]:
             if fields[3] == "0A":
                 found.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(int(fields[7]))
     return found
+
+
+def is_apt_cacher(port: int) -> bool:
+    """Return whether apt-cacher-ng, and nothing else, answers on that loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return b" 406 " in connection.recv(64)
+    except OSError:
+        return False

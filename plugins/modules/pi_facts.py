@@ -7,7 +7,6 @@ import os
 import platform
 import pwd
 import re
-import socket
 import subprocess
 import time
 from fnmatch import fnmatchcase
@@ -16,7 +15,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
-from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
+from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher, listeners
 
 DOCUMENTATION = r"""
 module: pi_facts
@@ -167,14 +166,9 @@ def started(state: dict[str, str]) -> float:
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
     """Return the address of apt-cacher-ng at that port, if it answers, and only trusted users listen there."""
-    if not port or not owners or owners - trusted:
-        return ""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            return f"http://127.0.0.1:{port}" if b" 406 " in connection.recv(64) else ""
-    except OSError:
-        return ""
+    if port and owners and owners <= trusted and is_apt_cacher(port):
+        return f"http://127.0.0.1:{port}"
+    return ""
 
 
 def nft() -> bool:

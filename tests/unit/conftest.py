@@ -38,7 +38,8 @@ def mnist() -> Path:
     if all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
         return folder
     folder = PROJECT / "build/mnist"
-    role = (Path(sys.executable).with_name("ansible"), "localhost", "-m", "include_role", "-a", "name=mnist")
+    ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
+    role = (*ansible, "-m", "include_role", "-a", "name=mnist")
     folder.parent.mkdir(exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:  # pytest-xdist's workers come here side by side
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -34,6 +34,7 @@ from mirrors import Mirror, mirror, own_mirrors
 from proxy import Proxy
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages never expire: a school's cache may sit unused for a year.
@@ -65,16 +66,6 @@ def is_locked(path: Path) -> bool:
             return False
     except TimeoutError:
         return True
-
-
-def answers(port: int) -> bool:
-    """Return whether apt-cacher-ng, and nothing else, answers on that loopback port."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
-            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            return b" 406 " in connection.recv(64)
-    except OSError:
-        return False
 
 
 def folder_name(mirror: Mirror) -> str:
@@ -162,7 +153,7 @@ def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> 
 
 def ensure_served(folder: Path, port: int) -> str:
     """Start apt-cacher-ng if it does not answer, and wait for it. Returns why it does not answer, or nothing."""
-    if answers(port):
+    if is_apt_cacher(port):
         return "" if is_locked(folder / "supervisor") else f"port {port} serves another folder than {folder}"
     try:
         socket.create_server(("127.0.0.1", port)).close()
@@ -178,10 +169,10 @@ def ensure_served(folder: Path, port: int) -> str:
         start_new_session=True,
     )
     deadline = time.monotonic() + 20
-    while not answers(port) and supervisor.poll() is None and time.monotonic() < deadline:
+    while not is_apt_cacher(port) and supervisor.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     said = (folder / "said").read_text(encoding="utf-8").strip() or "no message"
-    return "" if answers(port) else f"apt-cacher-ng does not answer: {said.splitlines()[-1]}"
+    return "" if is_apt_cacher(port) else f"apt-cacher-ng does not answer: {said.splitlines()[-1]}"
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-ROOM = 250  # MB that the next `make site` needs on the card
 HOT = 80  # degrees Celsius, at which a Pi slows itself down
 CLOCK = 600  # seconds
 OLD = 30  # days
@@ -22,14 +21,18 @@ class Fault:
     grave: bool = True
 
 
-def faults(state: dict[str, Any], lessons: dict[str, str], asked: float) -> Iterator[Fault]:
-    """Yield what is wrong. lessons: this computer's SHA256 sums, by name. asked: when the Pi was asked, in seconds."""
+def faults(state: dict[str, Any], lessons: dict[str, str], asked: float, room: float) -> Iterator[Fault]:
+    """Yield what is wrong.
+
+    lessons: this computer's SHA256 sums, by name. asked: when the Pi was asked, in seconds. room: the MB that the next
+    run needs on the card.
+    """
     if not state["versions"]:
         yield Fault("It is not a notebook server yet.", "`make site` makes it one.")
         return
     yield from _servers(state)
     yield from _lessons(state, lessons)
-    yield from _card(state["card"])
+    yield from _card(state["card"], room)
     yield from _warmth_and_power(state)
     available = state["memory"].get("available")
     if available is not None and available < SHORT:
@@ -76,14 +79,14 @@ def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
         yield Fault(f"Lessons that differ from this computer's: {names}.", "`make site` hands them out again.")
 
 
-def _card(card: dict[str, Any]) -> Iterator[Fault]:
+def _card(card: dict[str, Any], room: float) -> Iterator[Fault]:
     replace = "Collect the students' work soon (`make collect`), and flash another card."
     if card.get("read_only"):
         yield Fault(
             "Its card is read-only: nothing is saved.",
             "Switch it off and on. If that does not help, flash another card.",
         )
-    if card["free"] < ROOM:
+    if card["free"] < room:
         yield Fault(
             f"Its card is nearly full: {card['free']} MB are free.", "Delete what is not needed, or use a larger card."
         )

@@ -4,8 +4,8 @@ report.py FOLDER < RUN.json
 
 RUN.json is what the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis` (for each Pi
 of the report, by name, its students as the filter classroom_students returns them), `asked` (for each Pi that was
-asked, its `state` from the module pi_state, or why it is `lost`), `verified` (names of the Pis that were verified, if
-any) and `results` (the folder with their results).
+asked, its `state` from the module pi_state, or why it is `lost`), `room` (the MB that the next run needs on a card),
+`verified` (names of the Pis that were verified, if any) and `results` (the folder with their results).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Row:
         return self.verified.figures if self.verified else {}
 
 
-def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str]) -> list[Row]:
+def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str], room: float) -> list[Row]:
     """Return each Pi's row, from the history."""
     made = []
     for name, students in pis.items():
@@ -107,7 +107,7 @@ def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: di
                 if measure in series:
                     series[measure].append((entry.when, value / 1000 if measure == "free" else value))
         if row.state:
-            row.faults = list(faults(row.state, lessons, row.when))
+            row.faults = list(faults(row.state, lessons, row.when, room))
         row.plots = drawn(series)
         made.append(row)
     return made
@@ -238,7 +238,7 @@ def main(folder: Path) -> None:
         entries += [entry_of(name, now, told, by_name.get(name)) for name, told in run["asked"].items()]
         entries = history.thinned(entries, now)
         history.write(path, entries)
-        made = rows(entries, run["pis"], sums(Path(run["lessons"])))
+        made = rows(entries, run["pis"], sums(Path(run["lessons"])), run["room"])
         (folder / "index.html").write_text(page(made, Path(run["inventory"]), now), encoding="utf-8")
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify

@@ -66,7 +66,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         lessons.mkdir(exist_ok=True)
         content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(lessons), "verified": []}
         content["pis"] = {"pi01": classroom_students([*students], "pi01", "pi01.local", 8888, False, "passwords")}
-        given = json.dumps({**content, "results": "", "asked": asked})
+        given = json.dumps({**content, "results": "", "asked": asked, "room": 250})
         monkeypatch.setattr("sys.stdin", io.StringIO(given))
         report.main(tmp_path)
         return (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -247,9 +247,9 @@ def test_a_verification_that_makes_no_sense_is_named(
     for name, made in (("pi01", check), ("pi02", check | change)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"pi": name, "checks": [made]}))
     asked = {name: told() for name in ("pi01", "pi02")}
-    given = {"inventory": "inventory.ini", "lessons": str(tmp_path), "asked": asked}
+    given: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(tmp_path), "asked": asked}
     given["pis"] = {name: classroom_students(["student"], name, name, 8888, False, "passwords") for name in asked}
-    given |= {"verified": ["pi01", "pi02"], "results": str(tmp_path)}
+    given |= {"verified": ["pi01", "pi02"], "results": str(tmp_path), "room": 250}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
     report.main(tmp_path)
     page = (tmp_path / "index.html").read_text()
@@ -284,7 +284,7 @@ def test_a_verification_that_makes_no_sense_is_named(
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
-    found = list(faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW))
+    found = list(faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250))
     grave = [fault for fault in found if fault.grave]
     assert any(fault.what.startswith(said) for fault in grave), found
     assert all(fault.cure for fault in found)
@@ -292,7 +292,7 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("changes", [{"updated": NOW - 40 * DAY}, {"reboot_required": True}, {"throttled": 0x10000}])
 def test_what_can_wait_is_said_too(changes: dict[str, Any]) -> None:
-    [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW)
+    [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
     assert not found.grave
 
 
@@ -301,7 +301,7 @@ def test_nothing_is_wrong_with_a_pi_that_says_little() -> None:
     little = state(card={"total": 7600, "free": 4900, "read_only": False})
     for name in ("temperature", "throttled", "uptime", "updated"):
         del little[name]
-    assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW)) == []
+    assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW, 250)) == []
 
 
 def test_wear_of_a_card(pi_state: ModuleType, tmp_path: Path) -> None:
