@@ -121,8 +121,9 @@ class Classroom:
         if any(line.strip() and not line.lstrip().startswith("#") for line in self.lines):
             self.parse(text)
 
-    def wrong(self, line: int, sentence: str) -> None:
-        """Record a mistake. Only the first in a line: others would only confuse."""
+    def wrong(self, where: int | Node, sentence: str) -> None:
+        """Record a mistake, by its line or by YAML's node. Only the first in a line: others would only confuse."""
+        line = where if isinstance(where, int) else where.start_mark.line + 1
         self.mistakes.setdefault(line, sentence)
 
     def decode(self, content: bytes) -> str:
@@ -200,17 +201,21 @@ class Classroom:
 
     # Each of these returns a value, or records a mistake.
 
-    def mapping(self, node: Node, known: dict[str, str], kind: str) -> dict[str, Node]:
-        """Return the values of `name: value` lines by name. Unknown names are mistakes."""
-        line = node.start_mark.line + 1
+    def mapping(
+        self, node: Node, known: dict[str, str], kind: str, required: dict[str, str] | None = None
+    ) -> dict[str, Node]:
+        """Return the values of `name: value` lines by name. Unknown names are mistakes.
+
+        required: by name, the sentence for when it is not there.
+        """
         if node.id != "mapping":
-            self.wrong(line, f"this is not a {kind}. Write NAME: VALUE, such as {self.example(next(iter(known)))}")
+            self.wrong(node, f"this is not a {kind}. Write NAME: VALUE, such as {self.example(next(iter(known)))}")
             return {}
         entries: dict[str, Node] = {}
         for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
+            name = str(key.value)
             if name in entries:
-                self.wrong(line, f"{name} is there twice. Remove one of them.")
+                self.wrong(key, f"{name} is there twice. Remove one of them.")
             elif name in known:
                 entries[name] = value
             else:
@@ -218,32 +223,34 @@ class Classroom:
 
                 near = get_close_matches(name.lower(), known, 1)
                 guess = f"Did you mean {near[0]}?" if near else f"The settings here are: {', '.join(known)}."
-                self.wrong(line, f"there is no {kind} {name!r}. {guess}")
+                self.wrong(key, f"there is no {kind} {name!r}. {guess}")
+        for name, sentence in (required or {}).items():
+            if name not in entries and len(entries) == len(node.value):  # otherwise it may be a misspelt one
+                self.wrong(node, sentence)
         return entries
 
     def sequence(self, node: Node, name: str) -> list[Node]:
         """Return the entries of a list."""
         if node.id == "sequence" and node.value:
             return list(node.value)
-        self.wrong(
-            node.start_mark.line + 1, f"{name} is a list: write each entry on a line below it that begins with '  - '."
-        )
+        self.wrong(node, f"{name} is a list: write each entry on a line below it that begins with '  - '.")
         return []
 
-    def text(self, node: Node, name: str) -> str:
-        """Return a value as it was typed: NO is Norway here, and 007 a name."""
-        line = node.start_mark.line + 1
+    def text(self, node: Node | None, name: str) -> str:
+        """Return a value as it was typed: NO is Norway here, and 007 a name. Nothing if it is not there."""
+        if node is None:
+            return ""
         if node.id != "scalar":
-            self.wrong(line, f"{name} is a single value: {self.example(name)}")
+            self.wrong(node, f"{name} is a single value: {self.example(name)}")
         elif node.tag.endswith(":null") or not node.value:
-            self.wrong(line, f"{name} has no value. Write one, such as {self.example(name)}, or put # before the line.")
+            self.wrong(node, f"{name} has no value. Write one, such as {self.example(name)}, or put # before the line.")
         elif node.value[:1] in QUOTES and not node.style:
-            self.wrong(line, f"these are curly quotation marks. Use straight ones: {self.example(name)}")
+            self.wrong(node, f"these are curly quotation marks. Use straight ones: {self.example(name)}")
         elif any(not character.isprintable() for character in node.value):
-            self.wrong(line, f"{name} is one line of letters, digits and signs: {self.example(name)}")
+            self.wrong(node, f"{name} is one line of letters, digits and signs: {self.example(name)}")
         elif not node.style and re.match(r"\s+#", self.lines[node.end_mark.line][node.end_mark.column :]):
             self.wrong(
-                line,
+                node,
                 f"what follows # is ignored. If it belongs to {name}, put the whole value between quotation marks; "
                 "if not, give it a line of its own.",
             )
@@ -255,16 +262,13 @@ class Classroom:
         """Return a password. No sentence may quote it: others can read them."""
         value = self.text(node, "password")
         if value and not node.style and not node.tag.endswith(":str"):
-            self.wrong(
-                node.start_mark.line + 1,
-                'put a password of digits, or a word such as yes or no, between quotation marks: "12345678"',
-            )
+            sentence = 'put a password of digits, or a word such as yes or no, between quotation marks: "12345678"'
+            self.wrong(node, sentence)
         return value
 
     def hostname(self, node: Node) -> str:
         """Return a name that works on any network."""
         name = self.text(node, "hostname")
-        line = node.start_mark.line + 1
         for found, sentence in {
             r"\s": "a name cannot have spaces",
             "_": "a name cannot have underscores; use a hyphen: -",
@@ -276,7 +280,7 @@ class Classroom:
             "[^a-z0-9-]": "a name can only have letters from a to z, digits and hyphens",
         }.items():
             if re.search(found, name):
-                self.wrong(line, f"hostname: {sentence}. For example: {self.example('hostname')}")
+                self.wrong(node, f"hostname: {sentence}. For example: {self.example('hostname')}")
         return name
 
     def timezone(self, node: Node) -> str:
@@ -295,14 +299,14 @@ class Classroom:
             last = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones)}
             near = get_close_matches(name.rpartition("/")[2].lower().replace(" ", "_"), last, 1)
             guess = f"Did you mean {last[near[0]]}?" if near else f"For example: {self.example('timezone')}"
-            self.wrong(node.start_mark.line + 1, f"there is no time zone {name!r}. {guess}")
+            self.wrong(node, f"there is no time zone {name!r}. {guess}")
         return name
 
     def password(self, node: Node) -> str:
         """Return a password for the notebooks or the account."""
         value = self.secret(node)
         if not 8 <= len(value) <= 64:
-            self.wrong(node.start_mark.line + 1, f"this password has {len(value)} characters; it must have 8 to 64.")
+            self.wrong(node, f"this password has {len(value)} characters; it must have 8 to 64.")
         return value
 
     def ssh_keys(self, node: Node) -> list[str]:
@@ -312,7 +316,7 @@ class Classroom:
             key = self.text(entry, "ssh_keys").strip()
             if key and not fingerprint(key):
                 self.wrong(
-                    entry.start_mark.line + 1,
+                    entry,
                     "this is not a public SSH key, or not all of it. A key is the one long line of the file that ends "
                     "in .pub, and begins with a word such as ssh-ed25519.",
                 )
@@ -321,50 +325,41 @@ class Classroom:
 
     def wifi(self, node: Node) -> Settings:
         """Return country and networks."""
-        line = node.start_mark.line + 1
-        entries = self.mapping(node, WIFI, "setting of wifi")
-        known = len(entries) == len(node.value)  # otherwise a missing setting may be a misspelt one
-        if known and "country" not in entries:
-            self.wrong(line, f"wifi needs the country, for its radio regulations: {self.example('country')}")
-        if known and "networks" not in entries:
-            self.wrong(line, "wifi has no networks. The example in the file shows how to write them.")
-        country = self.text(entries["country"], "country") if "country" in entries else ""
-        if country:
-            table = (self.zoneinfo / "iso3166.tab").read_text(encoding="utf-8").splitlines()
-            countries = {line[:2] for line in table if not line.startswith("#")}
-            if country not in countries:
-                better = "GB" if country.upper() == "UK" else country.upper()
-                guess = better if better in countries else "GB, US, DE"
-                self.wrong(
-                    entries["country"].start_mark.line + 1,
-                    f"{country!r} is not a country code. Use two capitals, such as {guess}.",
-                )
+        required = {
+            "country": f"wifi needs the country, for its radio regulations: {self.example('country')}",
+            "networks": "wifi has no networks. The example in the file shows how to write them.",
+        }
+        entries = self.mapping(node, WIFI, "setting of wifi", required)
+        country = self.text(entries.get("country"), "country")
+        table = (self.zoneinfo / "iso3166.tab").read_text(encoding="utf-8").splitlines()
+        countries = {line[:2] for line in table if not line.startswith("#")}
+        if country and country not in countries:
+            better = "GB" if country.upper() == "UK" else country.upper()
+            guess = better if better in countries else "GB, US, DE"
+            sentence = f"{country!r} is not a country code. Use two capitals, such as {guess}."
+            self.wrong(entries["country"], sentence)
         listed = self.sequence(entries["networks"], "networks") if "networks" in entries else []
         return {"country": country, "networks": [self.network(entry) for entry in listed]}
 
     def network(self, node: Node) -> Settings:
         """Return name, password (empty: an open network) and whether the network is hidden."""
-        line = node.start_mark.line + 1
-        entries = self.mapping(node, NETWORK, "setting of a network")
-        known = len(entries) == len(node.value)
-        if known and "name" not in entries:
-            self.wrong(line, f"this network has no name: {self.example('name')}")
-        if known and "password" not in entries:
-            self.wrong(line, 'this network has no password. If it is open to everybody, write password: ""')
-        name = self.text(entries["name"], "name") if "name" in entries else ""
+        required = {
+            "name": f"this network has no name: {self.example('name')}",
+            "password": 'this network has no password. If it is open to everybody, write password: ""',
+        }
+        entries = self.mapping(node, NETWORK, "setting of a network", required)
+        name = self.text(entries.get("name"), "name")
         if len(name.encode()) > 32:
-            self.wrong(line, "the name of a Wi-Fi network can have at most 32 characters (an ä or é counts as two).")
-        password = ""
-        if "password" in entries and (entries["password"].value or not entries["password"].style):
-            password = self.secret(entries["password"])
+            self.wrong(node, "the name of a Wi-Fi network can have at most 32 characters (an ä or é counts as two).")
+        password, given = "", entries.get("password")
+        if given and (given.value or not given.style):
+            password = self.secret(given)
             if password and not 8 <= len(password.encode()) <= 63:
-                self.wrong(
-                    entries["password"].start_mark.line + 1,
-                    f"a Wi-Fi password has 8 to 63 characters; this one has {len(password.encode())}.",
-                )
-        hidden = self.text(entries["hidden"], "hidden").lower() if "hidden" in entries else "no"
+                length = len(password.encode())
+                self.wrong(given, f"a Wi-Fi password has 8 to 63 characters; this one has {length}.")
+        hidden = self.text(entries.get("hidden"), "hidden").lower()
         if hidden not in ("yes", "true", "no", "false", ""):
-            self.wrong(entries["hidden"].start_mark.line + 1, "hidden is yes or no.")
+            self.wrong(entries["hidden"], "hidden is yes or no.")
         return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
 
 
