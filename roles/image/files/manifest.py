@@ -26,6 +26,8 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packing import PackingError, add_image_arguments, exit_on_error, scratch_folder
 
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import parse
+
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
 
 
@@ -37,12 +39,10 @@ def os_release(root: Path) -> dict[str, str]:
 
 def debs(root: Path) -> Iterator[tuple[str, str, str]]:
     """Yield name, version and architecture of each package that is installed."""
-    text = (root / "var/lib/dpkg/status").read_text(encoding="utf-8")
-    for paragraph in text.split("\n\n"):
-        lines = (line.partition(": ") for line in paragraph.splitlines() if not line.startswith(" "))
-        fields = {key: value for key, _, value in lines}
-        if fields.get("Status", "").endswith(" installed"):
-            yield fields["Package"], fields["Version"], fields["Architecture"]
+    packages, _ = parse((root / "var/lib/dpkg/status").read_bytes())
+    for package in packages.values():
+        if package.installed:
+            yield package.name, package.field("Version"), package.field("Architecture")
 
 
 def library(url: PackageURL) -> Component:
