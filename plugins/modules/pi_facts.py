@@ -157,7 +157,7 @@ def started(state: dict[str, str]) -> float:
     It does so when its program starts or, if it can reload them, when its state last changed. Since a Pi's clock may
     have been wrong then, this time is also counted back from now.
     """
-    is_program = state["CanReload"] == "no" and "ExecMainStartTimestamp" in state
+    is_program = state["CanReload"] == "no" and state.get("ExecMainStartTimestamp")
     event = "ExecMainStartTimestamp" if is_program else "StateChangeTimestamp"
     noted = int(state[event].strip("@") or 0)  # in whole seconds; empty if it never happened
     ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(state[f"{event}Monotonic"]) / 1e6

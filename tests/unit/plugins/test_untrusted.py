@@ -257,7 +257,7 @@ def test_a_pi_that_does_not_answer_fails_alone(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("ansible-playbook")), f"{tmp_path}/play.yml", "-c", "local"),
-            *("-i", "pi-01,pi-02,", "-e", "mnist_folder={{inventory_hostname}}"),
+            *("-i", "pi-01,pi-02,", "-e", f"mnist_folder={{{{inventory_hostname}}}} mnist_cache={tmp_path}"),
         ],
         cwd=PROJECT,
         env=os.environ | {"ANSIBLE_ROLES_PATH": f"{tmp_path}/roles"},
