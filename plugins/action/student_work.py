@@ -146,9 +146,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {name: int(self.asked[name]) for name in ("largest", "limit")}
 
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
-        """Return a student's files by quoted name, and why others cannot be had, by the collection's names."""
+        """Return a student's files, and why others cannot be had, by their names in a collection."""
         files, left = listed(self.ask("list", student, **self.limits), **self.limits)
-        return files, {label(student, quoted): why for quoted, why in left.items()}
+        named = {name_of(student, quoted): file for quoted, file in files.items()}
+        return named, {label(student, quoted): why for quoted, why in left.items()}
 
     def progress(self, what: str, whole: int) -> Callable[[int], None]:
         """Return a function that is called with each number of bytes transferred, and shows long transfers."""
@@ -199,9 +200,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _look(self, student: str, known: dict[str, Path], came: Collected) -> None:
         """Record what `_collect_from` would fetch."""
         files, left = self.list_work(student)
-        named = {name_of(student, quoted): file for quoted, file in files.items()}
-        came.sums.update({name: file.sum for name, file in named.items()})
-        came.sent.update({name: file.size for name, file in named.items() if file.sum not in known})
+        came.sums.update({name: file.sum for name, file in files.items()})
+        came.sent.update({name: file.size for name, file in files.items() if file.sum not in known})
         came.left.update(left)
 
     def _collect_from(self, student: str, part: Path, known: dict[str, Path], came: Collected) -> None:
@@ -213,8 +213,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         (part / student).mkdir()
         for _ in range(3):
             files, left = self.list_work(student)
-            named = {name_of(student, quoted): file for quoted, file in files.items()}
-            missing = {name: file for name, file in named.items() if came.sums.get(name) != file.sum}
+            missing = {name: file for name, file in files.items() if came.sums.get(name) != file.sum}
             for name, file in list(missing.items()):
                 came.sums.pop(name, None)
                 if not self._has_place(part / name):
@@ -398,12 +397,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for student in self.asked["students"]:
             files, left = self.list_work(student)
             kept[student] = {
-                quoted: file.sum
-                for quoted, file in files.items()
-                for name in [name_of(student, quoted)]
+                file.name: file.sum
+                for name, file in files.items()
                 if any(sums.get(name) == file.sum == sum_of(folder / name) for folder, sums in collections)
             }
-            lost += [label(student, quoted) for quoted in files if quoted not in kept[student]]
+            lost += [label(student, file.name) for file in files.values() if file.name not in kept[student]]
             lost += left
         if lost and not give_up:
             self._refuse(lost)
