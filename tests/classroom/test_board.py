@@ -25,7 +25,6 @@ FIRST_RUN = {
     # No Pi has a clock that goes on while it is off, and where there is no Internet only the control node has the time.
     "system : Set the clock from the control node's",
     "jupyter : Write the passwords' hashes and the certificate",
-    "jupyter : Write the server's unit",
     "jupyter : Start the server, now and at each boot",
 }
 PATIENCE = 20 * 60_000  # in Playwright's milliseconds
