@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from . import raspios
 from .cgroups import Group
 from .host import apt_settings, apt_sources
@@ -171,6 +173,7 @@ def _remove_others(kind: str, cache: Path) -> None:
 
 SIZE = "8G"  # of a usual card; what is empty takes no room
 _VM_PACKAGES = ("linux-image-cloud-amd64",)
+_PLATFORMS = Path(__file__).resolve().parents[2] / "playbooks/group_vars/all/platforms.yml"
 # Raspberry Pi OS has NetworkManager. The name server is QEMU's, which asks as the host does.
 _VM_NETWORK = """
 printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=ipv4\\n' > "$1/etc/systemd/network/eth0.network"
@@ -191,13 +194,20 @@ mke2fs -q -t ext4 -E lazy_itable_init=1,assume_storage_prezeroed=1 -d "$2" "$3" 
 def ensure_disk(root: Recipe, cache: Path) -> Path:
     """Return the folder of a disk with such a root, and its kernel, made if missing or if the recipe has changed."""
     network = _VM_NETWORK if root.kind == root.suite else ""
-    recipe = replace(root, packages=root.packages + _VM_PACKAGES, customize=root.customize + network + _VM_CUSTOMIZE)
+    packages = root.packages + _VM_PACKAGES + _scientific_packages(root.suite)
+    recipe = replace(root, packages=packages, customize=root.customize + network + _VM_CUSTOMIZE)
     folder = cache / f"vm-{recipe.name}"
     with _missing(folder, f"vm-{recipe.kind}") as lock:
         if lock is not None:
             _remove_other_disks(recipe.kind, cache)
             _make_disk(recipe, folder, lock)
     return folder
+
+
+def _scientific_packages(suite: str) -> tuple[str, ...]:
+    """Return what the role python installs with apt: an emulated processor would take half of a first run for it."""
+    settings = yaml.safe_load(_PLATFORMS.read_text())
+    return (*settings["python_packages"], *settings["python_packages_by_suite"][suite])
 
 
 def _make_disk(recipe: Recipe, folder: Path, lock: int) -> None:
