@@ -34,7 +34,6 @@ from ansible_collections.mynn.pi.plugins.action import wall as action
 from ansible_collections.mynn.pi.plugins.modules import wall as module
 from mynn import Examples, read_csv
 from mynn.wall import FILE, LARGEST, Shown, _text
-from tests.support.browser import open_browser
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
@@ -374,12 +373,6 @@ def test_a_damaged_memory_of_whom_was_taken_off_is_forgotten(room: Room) -> None
     for damaged in ("{", "5", "[5]", '{"a": 1}'):
         (room.folder / "taken_off.json").write_text(damaged)
         assert Wall(room.folder, room.answers).taken_off == []
-
-
-@pytest.fixture(scope="module")
-def browser_page() -> Iterator[Page]:
-    with open_browser(20_000) as browser:
-        yield browser.pages[0]
 
 
 def test_the_page_follows_by_itself_and_one_click_takes_off(room: Room, browser_page: Page) -> None:
