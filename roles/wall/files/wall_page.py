@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,7 +57,7 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, lost:
     )
     environment.filters |= {"picture": picture, "percent": lambda score: f"{score:.1%}".replace("%", "\u202f%")}
     script = (HERE / "wall.js").read_text(encoding="utf-8")
-    by_name = sorted(cards, key=lambda card: (card.shown.name.casefold(), card.place))
+    by_name = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
     tiles = mosaic(by_name)
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
     parts = {
@@ -76,6 +77,12 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, lost:
     }
     version = sha256(repr((parts["lost"], answering, taken_off, [card.digest for card in by_name])).encode())
     return environment.get_template("wall.html.j2").render(parts, version=version.hexdigest()[:16])
+
+
+def without_marks(name: str) -> str:
+    """Return a name to sort by: Élodie is between Ed and Emil."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def best(cards: Sequence[Card]) -> tuple[list[str], float] | None:

@@ -206,7 +206,8 @@ def run(command: Sequence[str], shown: Wall) -> int:
         asking.send_signal(signal.SIGINT)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # Ctrl-C reaches the playbook without our help
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it reaches the playbook from the terminal, too
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         while asking.poll() is None:

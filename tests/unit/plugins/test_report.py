@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from history import Entry
 from playwright.sync_api import Page
 from schemas import STATE, misfit
 
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 
@@ -175,6 +177,35 @@ def test_each_students_progress_is_a_row(run: Any, lessons: None, browser_page: 
     browser_page.goto(f"file://{tmp_path}/index.html")
     assert browser_page.locator(".progress tr").count() == 5
     assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: Path, monkeypatch: Any) -> None:
+    """For the manual, with this project's own lessons."""
+    students = ["ada", "bo", "cleo", "dina", "emil", "finn", "grace", "hugo"]
+    stems = list(outline(ROOT / "notebooks"))
+    content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(ROOT / "notebooks"), "verified": []}
+    content |= {"results": "", "pis": {}, "asked": {}}
+    for pi in ("pi01.local", "pi02.local", "pi03.local"):
+        progress: dict[str, Any] = {}
+        for number, name in enumerate(students):
+            done = stems[: (5 * number + len(content["pis"])) % (len(stems) + 1)]
+            progress[name] = {stem: {"finished": f"2026-11-{9 + 2 * day:02}T10:00:00"} for day, stem in enumerate(done)}
+            for day, stem in enumerate(done[2::2]):
+                progress[name][stem]["score"] = 0.913 + 0.007 * number + 0.002 * day
+        lessons: dict[str, Any] = {name: {"missing": [], "damaged": [], "changed": []} for name in students}
+        pristine = {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(ROOT / "notebooks").items()}
+        servers = dict.fromkeys(students, True)
+        content["asked"][pi] = told(progress=progress, lessons=lessons, servers=servers, pristine=pristine)
+        content["pis"][pi] = classroom_students(students, pi, pi, 8888, False, "passwords")
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
+    report.main(tmp_path)
+    table = browser_page.locator("#progress")
+    for width, name in ((390, "progress-phone"), (1280, "progress")):
+        browser_page.set_viewport_size({"width": width, "height": 900})
+        browser_page.goto(f"file://{tmp_path}/index.html")
+        assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+        table.screenshot(path=ROOT / f"dist/screenshots/{name}.png")
+    assert table.locator("tbody tr").count() == 24
 
 
 def test_without_progress_there_is_no_table_of_it(run: Any, lessons: None) -> None:

@@ -32,8 +32,8 @@ from wall_server import Server, Wall
 
 from ansible_collections.mynn.pi.plugins.action import wall as action
 from ansible_collections.mynn.pi.plugins.modules import wall as module
-from mynn import Examples, read_csv
-from mynn.wall import FILE, LARGEST, Shown, _text
+from mynn import Examples, NeuralNetwork, read_csv
+from mynn.wall import FILE, LARGEST, Shown, _pictures, _text
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
@@ -423,11 +423,71 @@ def test_all_fits_a_projectors_screen(count: int, browser_page: Page, tmp_path: 
         assert browser_page.evaluate(size) == [width, height]
 
 
+NAMES = [
+    "Ada",
+    "Anne-Marie",
+    "Bo",
+    "Dina",
+    "Élodie",
+    "Emil",
+    "Emmy",
+    "Finn",
+    "Grace",
+    "Hugo",
+    "Ivy",
+    "José",
+    "Juno",
+    "Kwame",
+    "Lena",
+    "Leyla",
+    "Lou",
+    "Max",
+    "Mia",
+    "Nia",
+    "Noah",
+    "Olena",
+    "Oscar",
+    "Pim",
+    "Sofía",
+    "Tariq",
+    "Theo",
+    "Yuki",
+    "Zoë",
+    "Ömer",
+]
+
+
+def test_a_class_of_thirty_is_pictured(mnist: Path, browser_page: Page, tmp_path: Path) -> None:
+    """For the manual: with digits of MNIST, as if the class had drawn them, and what three networks take for digits."""
+    examples = read_csv(mnist / "mnist_test.csv", 5000)
+    networks = [NeuralNetwork(784, 60, 10, 0.1, seed=seed) for seed in range(3)]
+    for network in networks:
+        network.fit(examples)
+    random = np.random.default_rng(7)
+    cards = []
+    for number, name in enumerate(NAMES):
+        of_each = [random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)]
+        chosen: dict[str, Any] = {"score": round(random.uniform(0.9, 0.975), 3) if number % 7 else None}
+        if number % 5:
+            chosen["backquery"] = _pictures(networks[number % 3])
+        if number % 4 or not number % 5:
+            chosen["digits"] = examples[np.array(of_each)]
+        cards.append(card(name, f"pi-{number}/student", **chosen))
+    (tmp_path / "index.html").write_text(wall_page.page(cards, answering=30), encoding="utf-8")
+    browser_page.set_viewport_size({"width": 1920, "height": 1080})
+    browser_page.goto(f"file://{tmp_path}/index.html")
+    assert browser_page.locator("article").count() == 30
+    browser_page.screenshot(path=ROOT / "dist/screenshots/wall.png")
+    browser_page.locator("article", has_text="Grace").click()
+    expect(browser_page.locator("article.large .strip.backquery img")).to_have_count(10)
+
+
 # The whole: a playbook that only answers, and Ctrl-C
 
 
 PLAYBOOK = """
-import json, pathlib, sys, time
+import json, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as Ansible does
 extra = json.loads(sys.argv[sys.argv.index("--extra-vars") + 1])
 answers = pathlib.Path(extra["__wall_answers"])
 (answers / "pi-01.json").write_text(json.dumps({"shown": {"ada": sys.argv[1]}, "lost": ""}))
