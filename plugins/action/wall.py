@@ -60,8 +60,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         path = Path(self._task.args["answers"]) / f"{task_vars['inventory_hostname']}.json"
         run = os.getppid()
         shown: dict[str, str] = {}
+        lost = "not asked yet"
         while os.getppid() == run:
-            answer = self._ask(shown, task_vars)
+            answer = self._ask(shown, 0.0 if lost else PATIENCE, task_vars)  # at first at once: the Pi answers
             lost = str(answer.get("msg") or "no answer") if "shown" not in answer else ""
             if "sudo" in lost and "password" in lost:
                 return answer
@@ -76,12 +77,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 time.sleep(PAUSE)
         return {"changed": False}
 
-    def _ask(self, shown: dict[str, str], task_vars: Any) -> dict[str, Any]:
+    def _ask(self, shown: dict[str, str], patience: float, task_vars: Any) -> dict[str, Any]:
         """Return the module's answer, which comes once something else is shown, or why there is none."""
         arguments = {
             "students": self._task.args["students"],
             "known": {name: sha256(text.encode()).hexdigest() for name, text in shown.items()},
-            "patience": PATIENCE,
+            "patience": patience,
             "interval": self._task.args["interval"],
         }
         try:

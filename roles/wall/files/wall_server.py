@@ -55,10 +55,12 @@ class Wall:
         """Take in the answers that are new, and write the page if it changes."""
         stamps = {path.stem: path.stat().st_mtime_ns for path in self.answers.glob("[!.]*.json")}
         with self._lock:
-            for pi in (pi for pi in stamps if stamps[pi] != self._stamps.get(pi)):
+            new = [pi for pi in stamps if stamps[pi] != self._stamps.get(pi)]
+            for pi in new:
                 self._take_in(pi)
             self._stamps = stamps
-            self._show()
+            if new or not self.html:
+                self._show()
 
     def take_off(self, place: str) -> bool:
         """Take a student off, until `put_back`. Returns whether that student is on the wall."""
@@ -221,6 +223,9 @@ def run(command: Sequence[str], shown: Wall) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it has ended, whoever is impatient; it is killed if that takes long."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:

@@ -200,7 +200,8 @@ def test_a_pi_that_is_off_keeps_its_place_and_is_asked_again(
     asked = Asked([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
     assert asked.wrote == {"shown": {"ada": "first"}, "lost": r"no route\x1b[2J"}
     assert (asked.closed, asked.slept) == (1, [action.PAUSE])
-    asked = Asked([failure, {"shown": {}}], tmp_path, monkeypatch)
+    asked = Asked([failure, {"shown": {}}, {"shown": {}}], tmp_path, monkeypatch)
+    assert [given["patience"] for given in asked.given] == [0, 0, action.PATIENCE]
     assert asked.wrote == {"shown": {}, "lost": ""}
 
 
@@ -494,7 +495,9 @@ answers = pathlib.Path(extra["__wall_answers"])
 try:
     time.sleep(60)
 except KeyboardInterrupt:
-    print("interrupted")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("interrupted", flush=True)
+    time.sleep(1)
 """
 
 
@@ -519,6 +522,8 @@ def test_it_ends_cleanly(number: int, tmp_path: Path) -> None:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)  # somebody is impatient
         said, _ = process.communicate(timeout=20)
     finally:
         if process.poll() is None:
