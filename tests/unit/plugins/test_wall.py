@@ -410,6 +410,7 @@ def test_the_page_is_the_same_as_a_file_but_for_the_buttons(room: Room, browser_
     expect(browser_page.locator(".take-off")).to_be_hidden()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 6, 8, 15, 24, 30])
 def test_all_fits_a_projectors_screen(count: int, browser_page: Page, tmp_path: Path) -> None:
     """With everything that everybody can show, and names of usual lengths."""
