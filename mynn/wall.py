@@ -65,13 +65,17 @@ def show(
 ) -> None:
     """Show the class what you choose, and nothing else, in place of what you showed before.
 
-    name       a first name, or another that you like: letters, spaces and hyphens, up to 20
+    name       a first name, or another that you like: letters, spaces and hyphens, up to 20; with "" nothing changes,
+               so that a lesson can be run to its end without being shown
     score      the fraction of digits that your network recognises, between 0 and 1
     backquery  your network, to show what it takes for each digit; or ten such pictures, shape (10, 784)
     digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
 
     What cannot be shown is a DataError that says why.
     """
+    if name == "":
+        print('Nothing new is shown. To show this to your class, write a name between the quotes of name="".')
+        return
     shown = Shown(_name(name), _score(score), _pictures(backquery), _first(digits))
     if shown.score is None and shown.backquery is None and shown.digits is None:
         raise DataError("the wall: choose what to show besides your name, such as score=0.95 or backquery=network")

@@ -45,6 +45,16 @@ def test_what_is_chosen_is_shown_and_nothing_else(capsys: pytest.CaptureFixture[
     assert names() == [wall.FILE]
 
 
+def test_a_lesson_that_is_run_to_its_end_shows_nothing_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its cell has no name in it until the pupil writes one."""
+    wall.show(name="", score=0.9, digits=drawn(0))
+    assert "Nothing new is shown." in capsys.readouterr().out
+    assert names() == []
+    wall.show("Ada", score=0.5)
+    wall.show("", score=0.9)
+    assert on_the_wall() == wall.Shown("Ada", 0.5)
+
+
 def test_all_that_can_be_shown_comes_back_as_it_was() -> None:
     network = NeuralNetwork(784, 20, 10, 0.1, seed=1)
     digits = drawn(34)
@@ -109,7 +119,7 @@ def test_a_name_in_any_script(name: str) -> None:
     [
         (5, "in quotes"),
         (None, "in quotes"),
-        ("", "letters only"),
+        (" ", "letters only"),
         ("-", "letters only"),
         ("A  B", "letters only"),
         ("Ada1", "letters only"),
