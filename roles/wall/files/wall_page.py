@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
 MANY = (6, 10)  # of more cards; the page can be scrolled then
 # The mosaic's place, in the page's units (a 120th of the window's width each): how wide and high it is.
-MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 50.0
+MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
 
 
 @dataclass(frozen=True)
