@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image and `make fetch` need any.
 define install
 { \
-    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
+    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
     echo "== $(1): $(2)"; \
     $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
@@ -46,7 +46,7 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset labels compilers \
+.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset labels wall compilers \
     image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder record overnight \
     mnist lock clean compiler card-tools image-tools board-tools apt-cache browser
 
@@ -82,7 +82,7 @@ verify: .venv/ready  ## Check that every Pi works as it should, and write dist/r
 report: .venv/ready  ## Report every Pi's state and history, without the checks: dist/report/index.html
 	$(PLAYBOOK)
 
-collect handout restore reset: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
@@ -95,6 +95,9 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e student_work_reset_passwords=true)
+
+wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
+	@PYTHONPATH=.:collections python roles/wall/files/wall_server.py dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
 
 labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
 	$(PLAYBOOK)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,26 @@ def lessons_in(folder: Path) -> dict[str, bytes]:
     """Return the notebooks in a folder, and the pictures in its folders, by name: `a.ipynb`, `pictures/b.png`."""
     paths = (path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def outline(folder: Path) -> dict[str, str]:
+    """Return the title of each lesson in a folder by its name without `.ipynb`, in the order in which a class has them.
+
+    Both stand in the notebooks: the first heading, and the number `lesson` in the metadata `mynn`.
+    """
+    found = []
+    for name, content in lessons_in(folder).items():
+        if not name.endswith(".ipynb"):
+            continue
+        title, number = "", 1000
+        with suppress(ValueError, LookupError, TypeError, AttributeError):
+            notebook = json.loads(content)
+            text = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+            title = re.sub(r"[*`$]", "", heading[1]).strip() if (heading := re.search(r"^# +(.+)$", text, re.M)) else ""
+            number = int(notebook["metadata"]["mynn"]["lesson"])
+        stem = name.removesuffix(".ipynb")
+        found.append((number, stem, title or stem.replace("_", " ")))
+    return {stem: title for _, stem, title in sorted(found)}
 
 
 @dataclass

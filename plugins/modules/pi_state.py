@@ -7,9 +7,12 @@ import json
 import os
 import platform
 import pwd
+import re
 import resource
 import subprocess
 import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -57,13 +60,17 @@ state:
   description: >-
     C(epoch) (its clock), C(uptime), C(updated) (when apt last checked for updates), C(failed) (systemd units),
     C(system), C(versions), C(memory) and C(card) (in MB of a million bytes), C(temperature) (in degrees Celsius),
-    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons) and C(servers) (by student; the latter:
-    whether something listens), C(pristine) (the lessons' SHA256 sums).
+    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons), C(progress) and C(servers) (by student:
+    the files that are not as they should be, when each lesson was finished and with what score, and whether something
+    listens), C(pristine) (the lessons' SHA256 sums).
   returned: always
   type: dict
 """
 
 LARGE = 1 << 23  # bytes; a larger file is not a lesson
+PROGRESS = "my_progress.json"  # in a student's folder; mynn.lesson writes it
+LARGEST_PROGRESS = 1 << 16  # bytes of it
+WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 MEMORY = 1 << 26  # bytes, to read a student's files; a lesson takes four times its size
 PATIENCE = 60  # seconds, to read a student's files
 ROOT = Path("/")  # another folder in tests
@@ -233,19 +240,59 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
 
 def lessons_of(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     """Do so with the student's powers and within limits; if these are exceeded, all lessons count as damaged."""
+    damaged = {"missing": [], "damaged": list(pristine), "changed": []}
+    found: dict[str, list[str]] = within_limits(account, lambda: lessons(folder, pristine), damaged)
+    return found
 
-    def look() -> dict[str, list[str]]:
+
+def progress(folder: Path, pristine: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return by lesson, without `.ipynb`, when the student `finished` it, and the best `score`, if any.
+
+    The file is the student's, who can write anything there: what is no lesson of ours, or makes no sense, is left out.
+    """
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        with open_regular(folder / PROGRESS) as file:
+            content = file.read(LARGEST_PROGRESS + 1)
+        if len(content) <= LARGEST_PROGRESS:
+            said = json.loads(content)["lessons"]
+            return {stem: entry for stem in map(stem_of, pristine) if stem in said and (entry := finished(said[stem]))}
+    return {}
+
+
+def stem_of(lesson: str) -> str:
+    """Return a lesson's name as the record of progress has it."""
+    return lesson.removesuffix(".ipynb")
+
+
+def finished(said: dict[str, Any]) -> dict[str, Any]:
+    """Return when a lesson was finished and with what score, or nothing."""
+    when, score = said.get("finished"), said.get("score")
+    if not isinstance(when, str) or not WHEN.fullmatch(when):
+        return {}
+    scored = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
+    return {"finished": when, "score": score} if scored else {"finished": when}
+
+
+def progress_of(account: pwd.struct_passwd, folder: Path, pristine: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Do so with the student's powers and within limits."""
+    found: dict[str, dict[str, Any]] = within_limits(account, lambda: progress(folder, pristine), {})
+    return found
+
+
+def within_limits(account: pwd.struct_passwd, work: Callable[[], Any], otherwise: Any) -> Any:
+    """Do work with a student's powers, with little memory and time; if that is not enough, return something else."""
+
+    def limited() -> Any:
         has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limits = {resource.RLIMIT_AS: has + MEMORY, resource.RLIMIT_CPU: PATIENCE}
         for what, limit in limits.items():
             resource.setrlimit(what, (limit, limit))
-        return lessons(folder, pristine)
+        return work()
 
     try:
-        found: dict[str, list[str]] = as_student(account, look, PATIENCE)
+        return as_student(account, limited, PATIENCE)
     except OSError:
-        return {"missing": [], "damaged": list(pristine), "changed": []}
-    return found
+        return otherwise
 
 
 def main() -> None:
@@ -278,6 +325,11 @@ def main() -> None:
         "pristine": pristine,
         "lessons": {
             name: lessons_of(accounts[name], Path(student["folder"]), pristine)
+            for name, student in students.items()
+            if name in accounts
+        },
+        "progress": {
+            name: progress_of(accounts[name], Path(student["folder"]), pristine)
             for name, student in students.items()
             if name in accounts
         },

@@ -6,8 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +33,15 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def browser_page() -> Iterator["Page"]:
+    """A page of a browser."""
+    from tests.support.browser import open_browser
+
+    with open_browser(20_000) as browser:
+        yield browser.pages[0]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +32,7 @@ from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 from schemas import STATE, VERIFIED, known, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -42,6 +43,15 @@ MEASURES = {
     "free": ("Card free (GB)", "{:.1f}", 0.2),
     "temperature": ("Temperature (°C)", "{:.0f}", 6),
 }
+
+
+@dataclass
+class Pupil:
+    """A student's row in the table of progress. finished: by lesson, as the module pi_state has it."""
+
+    pi: str
+    name: str  # empty for a Pi's only student
+    finished: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -64,6 +74,13 @@ class Row:
         """Each student's name and address; a single student's name is left out."""
         several = len(self.students) > 1
         return [(student["name"] if several else "", student["url"]) for student in self.students]
+
+    @property
+    def pupils(self) -> list[Pupil]:
+        """Each student's progress, as far as it is known."""
+        progress = self.state.get("progress", {})
+        names = [student["name"] for student in self.students if student["name"] in progress]
+        return [Pupil(self.pi, name if len(self.students) > 1 else "", progress[name]) for name in names]
 
     @property
     def failing(self) -> list[Check]:
@@ -129,8 +146,9 @@ def result_of(content: dict[str, Any]) -> PiResult:
     return PiResult(**{**content, "checks": [Check(**check) for check in content["checks"]]})
 
 
-def page(made: list[Row], inventory: Path, now: float) -> str:
-    """Return the page: self-contained HTML. What came from a Pi is escaped."""
+def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) -> str:
+    """Return the page: self-contained HTML. What came from a Pi is escaped. lessons: their titles, by name."""
+    pupils = [pupil for row in made for pupil in row.pupils]
     inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
     environment = Environment(
@@ -147,6 +165,7 @@ def page(made: list[Row], inventory: Path, now: float) -> str:
         "age": age,
         "ago": lambda when: f"{age(now - when)} ago",
         "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
+        "date": date,
         "size": size,
         "marked": marked,
         "svg": Markup,  # our own
@@ -155,6 +174,8 @@ def page(made: list[Row], inventory: Path, now: float) -> str:
         rows=made,
         ready=[row for row in made if row.ready],
         lost=[row for row in made if row.lost],
+        pupils=pupils if any(pupil.finished for pupil in pupils) else [],
+        lessons=lessons,
         faulty=[row for row in made if not row.ready and not row.lost],
         when=time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
         now=now,
@@ -179,6 +200,14 @@ def age(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(seconds, 0) / 60:.0f} min"
+
+
+def date(when: str) -> str:
+    """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
+    try:
+        return f"{datetime.fromisoformat(when):%-d %b}"
+    except ValueError:
+        return ""
 
 
 def size(megabytes: float) -> str:
@@ -239,7 +268,8 @@ def main(folder: Path) -> None:
         entries = history.thinned(entries, now)
         history.write(path, entries)
         made = rows(entries, run["pis"], sums(Path(run["lessons"])), run["room"])
-        (folder / "index.html").write_text(page(made, Path(run["inventory"]), now), encoding="utf-8")
+        html = page(made, Path(run["inventory"]), now, outline(Path(run["lessons"])))
+        (folder / "index.html").write_text(html, encoding="utf-8")
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify
     print(*words, sep="\n", end="\n" if words else "")

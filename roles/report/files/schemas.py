@@ -45,6 +45,8 @@ CARD = of(
     life_used=COUNT,
     end_of_life=COUNT,
 )
+SCORE = {"type": "number", "minimum": 0, "maximum": 1}
+WHEN = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\Z"}
 # What the module pi_state answers.
 STATE = of(
     {
@@ -58,6 +60,7 @@ STATE = of(
         "lessons": by_name(STUDENT, of(dict.fromkeys(["missing", "damaged", "changed"], NAMES)), 100),
         "servers": by_name(STUDENT, YES_OR_NO, 100),
     },
+    progress=by_name(STUDENT, by_name(LESSON, of({"finished": WHEN}, score=SCORE), 100), 100),
     uptime=SECONDS,
     updated=SECONDS,
     reboot_required=YES_OR_NO,

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,10 @@ import pytest
 import report
 from faults import faults
 from history import Entry
+from playwright.sync_api import Page
+from schemas import STATE, misfit
 
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 
@@ -135,6 +139,80 @@ def test_each_student_has_an_address(run: Any) -> None:
     assert 'pm: <a href="http://pi01.local:8889">' in page
 
 
+TITLES = ["Ten thousand digits", "A network <from> nothing", "The curious"]
+
+
+@pytest.fixture
+def lessons(tmp_path: Path) -> None:
+    """Three lessons on this computer, whose order is not that of their names; and one that says nothing of itself."""
+    (tmp_path / "lessons").mkdir()
+    for number, (stem, title) in enumerate(zip(("c", "a", "b"), TITLES, strict=True), 1):
+        cells = [{"cell_type": "code", "source": ["# no title\n"]}, {"cell_type": "markdown", "source": f"# *{title}*"}]
+        notebook = {"cells": cells, "metadata": {"mynn": {"lesson": number}}}
+        (tmp_path / f"lessons/{stem}.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "lessons/some_more.ipynb").write_text("[]")
+
+
+DONE = {
+    "ada": {"c": {"finished": "2026-11-26T10:00:00", "score": 0.9534}, "a": {"finished": "2026-11-27T10:00:00"}},
+    "bo": {"b": {"finished": "2026-99-99T10:00:00", "score": 1}},
+}
+
+
+def test_each_students_progress_is_a_row(run: Any, lessons: None, browser_page: Page, tmp_path: Path) -> None:
+    run(("ada", "bo", "cy"), pi01=told(progress=DONE | {"cy": {}, "gone": {}}))
+    browser_page.goto(f"file://{tmp_path}/index.html")
+    assert browser_page.locator(".progress ol li").all_inner_texts() == [*TITLES, "some more"]
+    rows = browser_page.locator(".progress tr").all()
+    said = [row.locator("th, td").all_inner_texts() for row in rows]
+    assert said == [
+        ["Student", "1", "2", "3", "4"],
+        ["pi01 ada", "✔ 26 Nov\n95.3 %", "✔ 27 Nov", "", ""],
+        ["pi01 bo", "", "", "✔\n100.0 %", ""],
+        ["pi01 cy", "", "", "", ""],
+        ["3 students", "1", "1", "1", "–"],
+    ]
+    run(("ada", "bo", "cy"), pi01={"state": {}, "lost": "no answer"})  # it stays when the Pi is off
+    browser_page.set_viewport_size({"width": 390, "height": 844})
+    browser_page.goto(f"file://{tmp_path}/index.html")
+    assert browser_page.locator(".progress tr").count() == 5
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: Path, monkeypatch: Any) -> None:
+    """For the manual, with this project's own lessons."""
+    students = ["ada", "bo", "cleo", "dina", "emil", "finn", "grace", "hugo"]
+    stems = list(outline(ROOT / "notebooks"))
+    content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(ROOT / "notebooks"), "verified": []}
+    content |= {"results": "", "pis": {}, "asked": {}}
+    for pi in ("pi01.local", "pi02.local", "pi03.local"):
+        progress: dict[str, Any] = {}
+        for number, name in enumerate(students):
+            done = stems[: (5 * number + len(content["pis"])) % (len(stems) + 1)]
+            progress[name] = {stem: {"finished": f"2026-11-{9 + 2 * day:02}T10:00:00"} for day, stem in enumerate(done)}
+            for day, stem in enumerate(done[2::2]):
+                progress[name][stem]["score"] = 0.913 + 0.007 * number + 0.002 * day
+        lessons: dict[str, Any] = {name: {"missing": [], "damaged": [], "changed": []} for name in students}
+        pristine = {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(ROOT / "notebooks").items()}
+        servers = dict.fromkeys(students, True)
+        content["asked"][pi] = told(progress=progress, lessons=lessons, servers=servers, pristine=pristine)
+        content["pis"][pi] = classroom_students(students, pi, pi, 8888, False, "passwords")
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
+    report.main(tmp_path)
+    table = browser_page.locator("#progress")
+    for width, name in ((390, "progress-phone"), (1280, "progress")):
+        browser_page.set_viewport_size({"width": width, "height": 900})
+        browser_page.goto(f"file://{tmp_path}/index.html")
+        assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+        table.screenshot(path=ROOT / f"dist/screenshots/{name}.png")
+    assert table.locator("tbody tr").count() == 24
+
+
+def test_without_progress_there_is_no_table_of_it(run: Any, lessons: None) -> None:
+    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=told(progress={"student": {}})), flags=re.S)
+    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=told()), flags=re.S)
+
+
 def test_a_pi_that_was_not_asked_stands_there_too(run: Any) -> None:
     assert "not checked yet" in run()
 
@@ -172,6 +250,12 @@ LIES: list[Any] = [
     state(lessons={"student": {"missing": "all", "damaged": [], "changed": []}}),
     state(lessons={"student": []}),
     state(servers={"student": "up"}),
+    state(progress={"student": "all"}),
+    state(progress={"student": {"a": {}}}),
+    state(progress={"student": {"a": {"finished": "today"}}}),
+    state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00<b>"}}}),
+    state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 2}}}),
+    state(progress={"student": {str(number): {"finished": "2026-11-26T10:00:00"} for number in range(101)}}),
     state(servers={"../student": True}),
     state(servers=dict.fromkeys(map("s{}".format, range(101)), True)),
     state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
@@ -342,6 +426,50 @@ def test_temperature_and_power(pi_state: ModuleType, tmp_path: Path) -> None:
     assert pi_state.throttled() == 0x50005
 
 
+PRISTINE = ["a.ipynb", "b.ipynb", "pictures/c.png"]
+WHEN = "2026-11-27T10:00:00"
+
+
+def test_progress_is_what_the_students_lessons_wrote(pi_state: ModuleType, tmp_path: Path) -> None:
+    """As mynn.lesson.finished writes it; other lessons than ours are left out."""
+    entries = {
+        "a": {"finished": WHEN, "score": 0.9},
+        "b": {"finished": WHEN, "score": None},
+        "other": {"finished": WHEN},
+    }
+    (tmp_path / "my_progress.json").write_text(json.dumps({"version": 1, "lessons": entries}))
+    found = pi_state.progress(tmp_path, PRISTINE)
+    assert found == {"a": {"finished": WHEN, "score": 0.9}, "b": {"finished": WHEN}}
+
+
+ENTRIES: list[Any] = [5, [], {}, {"finished": 5}, {"finished": f"{WHEN}<b>"}, {"finished": WHEN, "score": "x" * 60_000}]
+RECORDS: list[Any] = [[], 5, None, {}, {"lessons": 5}, {"lessons": ["a"]}, {"lessons": "a"}]
+FORGED = [
+    b"",
+    b"{",
+    b"\xff",
+    b"[" * 60_000,
+    b"9" * 60_000,
+    b'{"lessons": {}}' + b" " * (1 << 16),
+    b'{"lessons": {"a": {"finished": "%s", "score": NaN}}}' % WHEN.encode(),
+    b'{"lessons": {"a": {"finished": "%s", "score": 1%s}}}' % (WHEN.encode(), b"0" * 400),
+    *(json.dumps(record).encode() for record in [*RECORDS, *({"lessons": {"a": entry}} for entry in ENTRIES)]),
+]
+
+
+@pytest.mark.parametrize("content", FORGED, ids=range(len(FORGED)))
+def test_a_forged_record_of_progress_costs_only_itself(pi_state: ModuleType, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "my_progress.json").write_bytes(content)
+    assert pi_state.progress(tmp_path, PRISTINE) in ({}, {"a": {"finished": WHEN}})
+    assert misfit(state(progress={"student": pi_state.progress(tmp_path, PRISTINE)}), STATE) == ""
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_a_record_of_progress_that_is_no_file_is_none(pi_state: ModuleType, tmp_path: Path, make: Any) -> None:
+    make(tmp_path / "my_progress.json")
+    assert pi_state.progress(tmp_path, PRISTINE) == {}
+
+
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the student, and limits that process alone")
 
@@ -402,6 +530,16 @@ def test_lessons_are_looked_at_as_the_student(pi_state: ModuleType, home: Path) 
     (home / "notebooks/a.ipynb").chmod(0o600)  # root's
     account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
     assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+
+
+@ROOT_ONLY
+def test_progress_is_read_as_the_student(pi_state: ModuleType, home: Path) -> None:
+    place = home / "notebooks/my_progress.json"
+    place.write_text(json.dumps({"lessons": {"a": {"finished": WHEN}}}))
+    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
+    assert pi_state.progress_of(account, home / "notebooks", PRISTINE) == {"a": {"finished": WHEN}}
+    place.chmod(0o600)  # root's
+    assert pi_state.progress_of(account, home / "notebooks", PRISTINE) == {}
 
 
 @ROOT_ONLY

@@ -1,0 +1,253 @@
+"""The wall: what you want your class to see, on the projector.
+
+    from mynn import wall
+
+    wall.show(name="Ada", score=0.953)      # and backquery=network, and digits=read_csv("my_digits.csv")
+    wall.take_down()
+
+Only what you choose is shown. It is kept in `on_the_wall.json` beside the notebook, where the teacher's computer finds
+it (`make wall`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import tempfile
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mynn.arrays import Bytes
+from mynn.errors import DataError, os_errors_as
+from mynn.mnist import LABELS, PIXELS, Examples, targets_for
+from mynn.network import NeuralNetwork
+
+FILE = "on_the_wall.json"  # in the notebook's folder
+LARGEST = 32 * 1024  # bytes of that file: all that can be shown takes 22,000
+MOST = 10  # digits that somebody shows
+LONGEST = 20  # characters of a name
+VERSION = 1
+_KEYS = {"version", "name", "score", "backquery", "digits"}
+# A name's characters by kind: L letter, M mark on a letter (as in Hindi), S space or hyphen. Three marks on a letter
+# are more than any script needs, and fewer than it takes to paint over the line above.
+_NAME = re.compile(r"LM{0,3}(S?LM{0,3})*")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What somebody shows; None for what they keep to themselves.
+
+    `name`       a first name, or another that they like
+    `score`      the fraction of digits that their network recognises, 0..1
+    `backquery`  what their network takes for each digit, 0 to 9, shape (10, 784), one byte each
+    `digits`     up to ten digits of theirs
+    """
+
+    name: str
+    score: float | None = None
+    backquery: Bytes | None = None
+    digits: Examples | None = None
+
+
+def show(
+    name: str,
+    *,
+    score: float | None = None,
+    backquery: NeuralNetwork | ArrayLike | None = None,
+    digits: Examples | None = None,
+) -> None:
+    """Show the class what you choose, and nothing else, in place of what you showed before.
+
+    name       a first name, or another that you like: letters, spaces and hyphens, up to 20; with "" nothing changes,
+               so that a lesson can be run to its end without being shown
+    score      the fraction of digits that your network recognises, between 0 and 1
+    backquery  your network, to show what it takes for each digit; or ten such pictures, shape (10, 784)
+    digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
+
+    What cannot be shown is a DataError that says why.
+    """
+    if name == "":
+        print('Nothing new is shown. To show this to your class, write a name between the quotes of name="".')
+        return
+    shown = Shown(_name(name), _score(score), _pictures(backquery), _first(digits))
+    if shown.score is None and shown.backquery is None and shown.digits is None:
+        raise DataError("the wall: choose what to show besides your name, such as score=0.95 or backquery=network")
+    _write(Path(FILE), _text(shown))
+    print(f"On the wall: {_in_words(shown, len(digits) if digits is not None else 0)}. Nothing else of yours is shown.")
+    print("Your class sees it within seconds, if the wall is on. To take it off: wall.take_down()")
+
+
+def take_down() -> None:
+    """Take off the wall what you showed. The class no longer sees it after some seconds."""
+    path = Path(FILE)
+    if not _is_there(path):
+        print("Nothing of yours is on the wall.")
+        return
+    with os_errors_as("{reason}; delete the file in the list of your files", path=path):
+        path.unlink()
+    print("It is off the wall; the class no longer sees it after some seconds.")
+
+
+def read(text: str | bytes) -> Shown:
+    """Return what `show` wrote; anything else is a DataError, whatever it is: a pupil can write anything there."""
+    if len(text) > LARGEST:
+        raise DataError(f"{FILE}: it is larger than {LARGEST} bytes")
+    try:
+        said = json.loads(text)
+        if not isinstance(said, dict) or said.get("version") != VERSION or not said.keys() <= _KEYS:
+            raise ValueError("its form")
+        backquery, digits = said.get("backquery"), said.get("digits")
+        return Shown(
+            _name(said["name"]),
+            _score(said.get("score")),
+            None if backquery is None else _unpacked(backquery, LABELS),
+            None if digits is None else _examples(digits),
+        )
+    except DataError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise DataError(f"{FILE}: this was not written by wall.show()") from None
+
+
+def _text(shown: Shown) -> str:
+    """Return the file's contents, for `read`."""
+    said: dict[str, Any] = {"version": VERSION, "name": shown.name}
+    if shown.score is not None:
+        said["score"] = shown.score
+    if shown.backquery is not None:
+        said["backquery"] = _packed(shown.backquery)
+    if shown.digits is not None:
+        said["digits"] = {"labels": shown.digits.labels.tolist(), "pixels": _packed(shown.digits.pixels)}
+    return json.dumps(said)
+
+
+def _packed(rows: Bytes) -> list[str]:
+    return [base64.b64encode(row.tobytes()).decode() for row in rows]
+
+
+def _unpacked(rows: list[str], count: int) -> Bytes:
+    """Return pictures, shape (count, 784)."""
+    pixels = [base64.b64decode(row, validate=True) for row in rows]
+    if len(pixels) != count or any(len(row) != PIXELS for row in pixels):
+        raise ValueError("a picture has 784 pixels")
+    return np.frombuffer(b"".join(pixels), np.uint8).reshape(count, PIXELS)
+
+
+def _examples(digits: dict[str, Any]) -> Examples:
+    labels = digits["labels"]
+    whole = all(type(label) is int and 0 <= label < LABELS for label in labels)
+    if digits.keys() != {"labels", "pixels"} or not whole or not 1 <= len(labels) <= MOST:
+        raise ValueError("digits have labels from 0 to 9")
+    return Examples(np.array(labels, np.uint8), _unpacked(digits["pixels"], len(labels)))
+
+
+def _name(name: object) -> str:
+    """Return a name in one form; a DataError says what a name is."""
+    if not isinstance(name, str):
+        raise DataError('the wall: a name is text in quotes, such as name="Ada"')
+    if len(name) > 4 * LONGEST:
+        raise DataError(f"the wall: a name has up to {LONGEST} characters; this one has {len(name)}")
+    name = unicodedata.normalize("NFC", name.strip())
+    kinds = "".join("S" if letter in " -" else unicodedata.category(letter)[0].replace("S", "?") for letter in name)
+    if len(name) > LONGEST:
+        raise DataError(f"the wall: a name has up to {LONGEST} characters; this one has {len(name)}")
+    if not _NAME.fullmatch(kinds):
+        raise DataError("the wall: a name has letters only, with single spaces or hyphens between them")
+    return name
+
+
+def _score(score: Any) -> float | None:
+    if score is None:
+        return None
+    if isinstance(score, bool) or not isinstance(score, int | float | np.integer | np.floating):
+        raise DataError("the wall: a score is a number between 0 and 1, such as 0.953")
+    if not 0 <= score <= 1:  # as NaN is not
+        hint = f"; {score:g} % is {float(score) / 100:g}" if 1 < score <= 100 else ""
+        raise DataError(f"the wall: a score is a number between 0 and 1{hint}")
+    return float(score)
+
+
+def _pictures(backquery: Any) -> Bytes | None:
+    """Return what a network takes for each digit, or ten pictures as they are, shape (10, 784)."""
+    if backquery is None:
+        return None
+    if isinstance(backquery, NeuralNetwork):
+        inputs, outputs = backquery.wih.shape[1], len(backquery.who)
+        if (inputs, outputs) != (PIXELS, LABELS):
+            raise DataError(
+                f"the wall: this network has {inputs} inputs and {outputs} outputs; give one that reads digits, with"
+                f" {PIXELS} and {LABELS}"
+            )
+        backquery = [backquery.backquery(targets_for(label)) for label in range(LABELS)]
+    try:
+        rows = np.asarray(backquery)
+    except ValueError:
+        rows = np.empty(0)
+    if rows.shape != (LABELS, PIXELS):
+        raise DataError("the wall: backquery is your network, or its ten pictures, shape (10, 784)")
+    if rows.dtype == np.uint8:
+        return rows
+    if rows.dtype.kind != "f" or not ((rows >= 0) & (rows <= 1)).all():
+        raise DataError("the wall: a picture has pixels between 0 and 1, or bytes from 0 to 255")
+    return np.rint(rows * 255).astype(np.uint8)
+
+
+def _first(digits: Any) -> Examples | None:
+    if digits is None:
+        return None
+    if not isinstance(digits, Examples):
+        raise DataError('the wall: digits are Examples, such as digits=read_csv("my_digits.csv")')
+    if not len(digits):
+        raise DataError("the wall: there is not one digit in these; draw some first")
+    return digits[:MOST]
+
+
+def _in_words(shown: Shown, drawn: int) -> str:
+    parts = [shown.name]
+    if shown.score is not None:
+        parts.append(f"the score {shown.score:.1%}".replace("%", " %"))
+    if shown.backquery is not None:
+        parts.append("what your network takes for each digit")
+    if shown.digits is not None:
+        count = len(shown.digits)
+        parts.append(f"the first {count} of your {drawn} digits" if drawn > count else f"{count} of your digits")
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether something is shown. Something else of that name is a DataError, since it would be lost."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise DataError(f"{path}: this is not a file")
+        with path.open("rb") as file:
+            read(file.read(LARGEST + 1))
+    except (DataError, OSError) as error:
+        raise DataError(f"{path}: the wall needs this name, and it is taken; rename that file or delete it") from error
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file: a power cut leaves the old one or the new one."""
+    _is_there(path)
+    with os_errors_as("{reason}; make room, and run this again", path=path):
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(unfinished).replace(path)
+        finally:
+            Path(unfinished).unlink(missing_ok=True)
+
+
+__all__ = ["show", "take_down"]

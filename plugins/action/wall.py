@@ -1,0 +1,92 @@
+"""Ansible action: keep asking a Pi what its students show on the wall, until the run is ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+
+DOCUMENTATION = r"""
+name: wall
+author: The mynn-pi authors
+short_description: Keep asking a Pi what its students show on the wall
+description:
+  - Writes each of the Pi's answers into a file, PI.json, as C(shown) (by account, the text of the student's file, which
+    nobody has parsed yet) and C(lost) (why the Pi did not answer, if so). Ends only with the run.
+  - Each Pi is asked in a process of its own, so one that is off or slow holds up no other. There must be as many forks
+    as Pis.
+options:
+  students:
+    description: For each account, the student's folder.
+    required: true
+  answers:
+    description: The folder of the answers, on the control node.
+    required: true
+  interval:
+    description: How often the Pi looks at its students' files, in seconds.
+    required: true
+"""
+
+PATIENCE = 50.0  # seconds until a Pi answers that nothing has changed
+PAUSE = 5.0  # seconds until a Pi that did not answer is asked again
+LARGEST = 32 * 1024  # as in mynn/wall.py
+
+
+def schema(students: list[str]) -> dict[str, Any]:
+    """Return the schema of what a Pi with these students shows."""
+    text = {"type": "string", "maxLength": LARGEST}
+    return {"type": "object", "properties": dict.fromkeys(students, text), "additionalProperties": False}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """What Ansible calls."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Ask until the run is ended. Returns only if sudo wants a password; then the strategy asks for it."""
+        super().run(tmp, task_vars)
+        path = Path(self._task.args["answers"]) / f"{task_vars['inventory_hostname']}.json"
+        run = os.getppid()
+        shown: dict[str, str] = {}
+        lost = "not asked yet"
+        while os.getppid() == run:
+            answer = self._ask(shown, 0.0 if lost else PATIENCE, task_vars)  # at first at once: the Pi answers
+            lost = str(answer.get("msg") or "no answer") if "shown" not in answer else ""
+            if "sudo" in lost and "password" in lost:
+                return answer
+            if not lost and (wrong := misfit(answer["shown"], schema(list(self._task.args["students"])))):
+                lost = f"it shows what no Pi shows ({wrong}): flash its card again"
+            shown = shown if lost else answer["shown"]
+            last = printable(lost.strip().rpartition("\n")[2])
+            with replacing(path) as file:
+                file.write(json.dumps({"shown": shown, "lost": last}).encode())
+            if lost:
+                self._connection.close()
+                time.sleep(PAUSE)
+        return {"changed": False}
+
+    def _ask(self, shown: dict[str, str], patience: float, task_vars: Any) -> dict[str, Any]:
+        """Return the module's answer, which comes once something else is shown, or why there is none."""
+        arguments = {
+            "students": self._task.args["students"],
+            "known": {name: sha256(text.encode()).hexdigest() for name, text in shown.items()},
+            "patience": patience,
+            "interval": self._task.args["interval"],
+        }
+        try:
+            answer: dict[str, Any] = self._execute_module("wall", module_args=arguments, task_vars=task_vars)
+        except AnsibleError as error:
+            return {"failed": True, "msg": str(error)}
+        return answer
