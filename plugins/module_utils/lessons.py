@@ -16,6 +16,11 @@ def lessons_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
+def links_in(folder: Path) -> dict[str, str]:
+    """Return the links in the folder of the untouched lessons, by name, each with the path that it leads to."""
+    return {path.name: str(path.readlink()) for path in sorted(folder.glob("*")) if path.is_symlink()}
+
+
 @dataclass
 class Memory:
     """Which versions of each lesson were handed out, as SHA256 sums.
