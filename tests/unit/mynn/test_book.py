@@ -1,6 +1,8 @@
 """A program in the book's way runs, and does what mynn's network does."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,12 +89,15 @@ def test_another_activation_function_is_used(mnist: Path) -> None:
     assert (books.query(inputs) == 0.25).all() and (before != 0.25).all()
 
 
-def test_ours_takes_the_books_weights_to_be_saved(mnist: Path, tmp_path: Path) -> None:
-    """As the manual's page has it."""
-    books, ours = twins(20, 0.1, seed=4)
-    books.train(np.full(INPUTS, 0.5), targets_for(3))
-    ours.wih, ours.who = books.wih, books.who
-    ours.save(tmp_path / "my_network.npz")
-    loaded = NeuralNetwork.load(tmp_path / "my_network.npz")
+def test_the_programs_of_the_manuals_page_run(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder as a student's is."""
+    page = (Path(__file__).resolve().parents[3] / "docs/teach/book.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "mnist_dataset").symlink_to(mnist)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec("\n".join(programs), names)
+    saved = NeuralNetwork.load("my_network.npz")
     inputs = scale(read_csv(mnist / "mnist_test_10.csv").pixels[0])
-    np.testing.assert_allclose(loaded.query(inputs), books.query(inputs)[:, 0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(saved.query(inputs), names["n"].query(inputs)[:, 0], rtol=0, atol=1e-12)
+    assert saved.score(read_csv(mnist / "mnist_train_100.csv")) > 0.5
