@@ -95,6 +95,7 @@ def test_the_programs_of_the_manuals_page_run(mnist: Path, tmp_path: Path, monke
     programs = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "mnist_dataset").symlink_to(mnist)
     monkeypatch.chdir(tmp_path)
+    np.random.seed(1)
     names: dict[str, Any] = {}
     exec("\n".join(programs), names)
     saved = NeuralNetwork.load("my_network.npz")
