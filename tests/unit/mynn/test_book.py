@@ -98,7 +98,7 @@ def test_the_programs_of_the_manuals_page_run(mnist: Path, tmp_path: Path, monke
     np.random.seed(1)
     names: dict[str, Any] = {}
     exec("\n".join(programs), names)
-    saved = NeuralNetwork.load("my_network.npz")
+    saved = NeuralNetwork.load("book_network.npz")
     inputs = scale(read_csv(mnist / "mnist_test_10.csv").pixels[0])
     np.testing.assert_allclose(saved.query(inputs), names["n"].query(inputs)[:, 0], rtol=0, atol=1e-12)
     assert saved.score(read_csv(mnist / "mnist_train_100.csv")) > 0.5
