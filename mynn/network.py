@@ -102,8 +102,8 @@ class NeuralNetwork:
         outputs = np.asarray(targets, self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
             raise ValueError("no output ever is 0 or 1, or beyond: ask for 0.01 and 0.99 instead")
-        hidden = _rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
-        return _rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
+        hidden = rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
+        return rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
 
     # For many examples: training.py.
     fit = training.fit
@@ -139,7 +139,7 @@ def logit(signals: Floats) -> Floats:
     return sums
 
 
-def _rescaled(signals: Floats) -> Floats:
+def rescaled(signals: Floats) -> Floats:
     """Return signals shifted and scaled so that they just fill 0.01..0.99; all alike, they become 0.5."""
     least, most = signals.min(), signals.max()
     if least == most:

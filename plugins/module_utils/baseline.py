@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, links_in
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     fingerprint,
@@ -21,14 +21,16 @@ ENTRIES = 20_000  # of a folder that are read at once
 
 
 def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Change]:
-    """Make the home hold the folder with the lessons, a new home's hidden files, and nothing else.
+    """Make the home hold the folder with the lessons and their links, a new home's hidden files, and nothing else.
 
     skel: the folder with these hidden files. Returns what changes.
     """
     home = folder.parent
     files = {folder / name: content for name, content in lessons_in(pristine).items()}
     files |= {home / path.name: path.read_bytes() for path in skel.glob(".*") if path.is_file()}
+    links = {folder / name: target for name, target in links_in(pristine).items()}
     right = {path for path, content in files.items() if is_right(path, content, home)}
+    right |= {path for path, target in links.items() if may_be_folder(folder) and leads_to(path, target)}
     kept = {folder, *(parent for path in right for parent in path.parents)}
     look, gone = [home], []
     more = False
@@ -48,12 +50,18 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
     for path, content in missing.items():
         before, _ = changes.get(path, (f"{path} absent", ""))
         changes[path] = (before, f"{path} {sha256(content)}")
+    unlinked = {path: target for path, target in links.items() if path not in right}
+    for path, target in unlinked.items():
+        before, _ = changes.get(path, (f"{path} absent", ""))
+        changes[path] = (before, f"{path} a link to {target}")
     if not dry:
         for path in gone:
             remove(path)
         for path, content in missing.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             put(path, content, known=())
+        for path, target in unlinked.items():
+            path.symlink_to(target)
         if more:
             restore_baseline(folder, pristine, skel, dry)
     return sorted(changes.values())
@@ -66,3 +74,8 @@ def is_right(path: Path, content: bytes, home: Path) -> bool:
         return all(map(may_be_folder, reversed(way))) and fingerprint(path) == sha256(content)
     except PermissionError:
         return False
+
+
+def leads_to(path: Path, target: str) -> bool:
+    """Return whether this is a link to that path."""
+    return path.is_symlink() and str(path.readlink()) == target

@@ -38,6 +38,11 @@ def outline(folder: Path) -> dict[str, str]:
     return {stem: title for _, stem, title in sorted(found)}
 
 
+def links_in(folder: Path) -> dict[str, str]:
+    """Return the links in the folder of the untouched lessons, by name, each with the path that it leads to."""
+    return {path.name: str(path.readlink()) for path in sorted(folder.glob("*")) if path.is_symlink()}
+
+
 @dataclass
 class Memory:
     """Which versions of each lesson were handed out, as SHA256 sums.

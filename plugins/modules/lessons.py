@@ -14,7 +14,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     Change,
     advice,
@@ -42,6 +42,7 @@ description:
   - A lesson is touched if it differs from every version that was handed out under its name. These versions, and the
     last one that each student was given, are recorded in C(.handed_out.json) beside the untouched copies; without this
     file, all lessons count as touched.
+  - Each of the C(links) is put where nothing of that name is. Whatever is there is left alone.
   - If the student has put something else in place of a lesson's folder, that is left alone and the folder's lessons are
     skipped, as is a lesson for which every name beside it is taken.
   - Anything but a folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
@@ -52,6 +53,10 @@ options:
     description: By file name, each lesson's contents in base64. The name may include a folder, as in C(a/b.png).
     type: dict
     required: true
+  links:
+    description: By name, the path of a folder that each student's folder gets a link to.
+    type: dict
+    default: {}
   students:
     description: By account, each student's folder.
     type: dict
@@ -70,6 +75,7 @@ EXAMPLES = r"""
     lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
 """
 
+Links = dict[str, str]  # by name, the path that each leads to
 QUEUE = 600.0  # seconds to wait for another run
 LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as the lesson, is not a version of it
 
@@ -83,14 +89,31 @@ def close(home: Path, dry: bool) -> list[Change]:
     return [(f"{home} open to others", f"{home} 0750")]
 
 
-def hand_out(folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool) -> list[Change]:
+def put_links(folder: Path, links: Links, dry: bool) -> list[Change]:
+    """Put each link where nothing of that name is; it replaces nothing. Returns what changes."""
+    changes = []
+    for name, target in links.items():
+        place = folder / name
+        if not os.path.lexists(place):
+            with suppress(FileExistsError):  # the student was faster
+                if not dry:
+                    place.symlink_to(target)
+                changes.append((f"{place} absent", f"{place} a link to {target}"))
+    return changes
+
+
+def hand_out(
+    folder: Path, lessons: dict[str, bytes], links: Links, memory: Memory, given: dict[str, str], dry: bool
+) -> list[Change]:
     """Put the lessons into the student's folder; if `dry`, only look. Runs as the student. Returns what changes."""
     changes = make_way(folder, dry)
     if changes and dry:
         made = sorted({folder, *((folder / name).parent for name in lessons)})
         changes += [(f"{place} absent", f"{place} a folder") for place in made]
+        changes += [(f"{folder / name} absent", f"{folder / name} a link to {links[name]}") for name in links]
         return changes + [(f"{folder / name} absent", f"{folder / name} {sha256(lessons[name])}") for name in lessons]
     changes += open_folder(folder, dry)
+    changes += put_links(folder, links, dry)
     places = {folder}
     for within in sorted({(folder / name).parent for name in lessons} - places):
         if may_be_folder(within):
@@ -131,16 +154,22 @@ def ensure_folder(folder: Path, dry: bool) -> list[Change]:
     return [change]
 
 
-def keep_pristine(pristine: Path, lessons: dict[str, bytes], dry: bool) -> list[Change]:
-    """Make the folder of the untouched copies hold the lessons and nothing else. Returns what changes."""
+def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: bool) -> list[Change]:
+    """Make the folder of the untouched copies hold the lessons, the links and nothing else. Returns what changes."""
     changes = []
     for name, content in lessons.items():
         changes += write_as_root(pristine / name, content, dry)
+    linked = {name: target for name, target in links_in(pristine).items() if links.get(name) == target}
+    right = {pristine / name for name in (*lessons, HANDED_OUT, *linked)}
     for stray in sorted(pristine.rglob("*")):
-        if stray.relative_to(pristine).as_posix() not in (*lessons, HANDED_OUT) and not stray.is_dir():
+        if stray not in right and (stray.is_symlink() or not stray.is_dir()):
             changes.append((f"{stray} there", f"{stray} absent"))
             if not dry:
                 stray.unlink()
+    for name, target in sorted(links.items() - linked.items()):
+        changes.append((f"{pristine / name} absent", f"{pristine / name} a link to {target}"))
+        if not dry:
+            (pristine / name).symlink_to(target)
     return changes
 
 
@@ -158,7 +187,13 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
 
 
 def hand_out_to(
-    student: str, folder: Path, lessons: dict[str, bytes], memory: Memory, given: dict[str, str], dry: bool
+    student: str,
+    folder: Path,
+    lessons: dict[str, bytes],
+    links: Links,
+    memory: Memory,
+    given: dict[str, str],
+    dry: bool,
 ) -> list[Change]:
     """Put the lessons into a student's folder with the student's powers, and close the home to others."""
     try:
@@ -166,27 +201,34 @@ def hand_out_to(
     except KeyError:
         if not dry:
             raise KeyError(student) from None
-        return hand_out(folder, lessons, memory, given, dry)  # as if an earlier task had created the account
+        return hand_out(folder, lessons, links, memory, given, dry)  # as if an earlier task had created the account
     home = Path(account.pw_dir)
 
     def work() -> list[Change]:
         with opened([home, folder], keep=not dry) as changes:
-            return changes + close(home, dry) + hand_out(folder, lessons, memory, given, dry)
+            return changes + close(home, dry) + hand_out(folder, lessons, links, memory, given, dry)
 
     return [(before, after) for before, after in as_student(account, work)]
 
 
-def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dry: bool = False) -> list[Change]:
-    """Hand out the lessons. Returns what changed or, if `dry`, what would.
+def run(
+    lessons: dict[str, bytes],
+    students: dict[str, Path],
+    pristine: Path,
+    dry: bool = False,
+    links: Links | None = None,
+) -> list[Change]:
+    """Hand out the lessons and the links. Returns what changed or, if `dry`, what would.
 
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
+    links = links or {}
     folders = {pristine, *((pristine / name).parent for name in lessons)}
     absent = {parent for parent in pristine.parents if not parent.exists()}
     changes = [change for folder in sorted(folders | absent) for change in ensure_folder(folder, dry)]
     lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
     with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
-        changes += keep_pristine(pristine, lessons, dry)
+        changes += keep_pristine(pristine, lessons, links, dry)
         store = pristine / HANDED_OUT
         memory = Memory.read(pristine)
         for name, content in lessons.items():
@@ -199,7 +241,7 @@ def run(lessons: dict[str, bytes], students: dict[str, Path], pristine: Path, dr
         of_all = memory.given.get("", {})
         for student, folder in students.items():
             given = memory.given.setdefault(student, dict(of_all))
-            changes += hand_out_to(student, folder, lessons, memory, given, dry)
+            changes += hand_out_to(student, folder, lessons, links, memory, given, dry)
             given |= {name: sha256(content) for name, content in lessons.items()}
         memory.given.pop("", None)
         noted += write_as_root(store, memory.bytes(), dry)
@@ -212,6 +254,7 @@ def main() -> None:
         argument_spec={
             # Not a secret: this keeps the lessons' text out of the Pi's log.
             "lessons": {"type": "dict", "required": True, "no_log": True},
+            "links": {"type": "dict", "default": {}},
             "students": {"type": "dict", "required": True},
             "pristine": {"type": "path", "required": True},
         },
@@ -224,7 +267,8 @@ def main() -> None:
         module.fail_json(msg="There are no lessons: lessons_source must name a folder with *.ipynb files in it.")
     students = {student: Path(folder) for student, folder in asked["students"].items()}
     try:
-        changes = run(lessons, students, Path(asked["pristine"]), module.check_mode)
+        links = {name: str(Path(target)) for name, target in asked["links"].items()}
+        changes = run(lessons, students, Path(asked["pristine"]), module.check_mode, links)
     except KeyError as error:
         module.fail_json(msg=f"There is no account {error.args[0]}: create it first.")
     except OSError as error:

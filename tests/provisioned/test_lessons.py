@@ -56,6 +56,10 @@ def answers(pi: Pi) -> Answers:
         student: pi.as_student(f"cd {pi.settings.folder_of(student)} && {look} {student} {names}", student)
         for student in pi.settings.students
     }
+    questions |= {
+        f" book of {student}": pi.as_student(f"ls {pi.settings.folder_of(student)}/mnist_dataset/ >/dev/null", student)
+        for student in pi.settings.students
+    }
     pristine = shlex.quote(pi.settings.pristine)
     return pi.ask({**questions, " pristine": pi.as_student(f"cd {pristine} && sha256sum {names}")})
 
@@ -79,6 +83,15 @@ def test_folders_are_the_students(pi: Pi, answers: Answers) -> None:
         assert right, (
             f"The home of {student}, or the folder in it, does not belong to {student}, or is closed to {student}: run"
             f" site.yml, which repairs it and keeps what is in its place. ({answer.text})"
+        )
+
+
+def test_mnist_is_where_the_book_has_it(pi: Pi, answers: Answers) -> None:
+    """MNIST is in each student's folder as mnist_dataset, where the book's notebooks look for it."""
+    for student in pi.settings.students:
+        answer = answers[f" book of {student}"]
+        assert answer.status == 0, (
+            f"In the folder of {student}, mnist_dataset is missing: run site.yml. ({answer.text})"
         )
 
 

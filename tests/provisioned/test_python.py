@@ -29,10 +29,13 @@ def matplotlib():
 def pillow():
     import PIL.Image
     assert PIL.Image.open(picture).size > (100, 100)
+def imageio():
+    import imageio.v3
+    assert imageio.v3.imread(picture.getvalue(), mode="F").ndim == 2
 def notebook():
     import notebook.app
 picture = io.BytesIO()
-for try_it in numpy, scipy, matplotlib, pillow, notebook:
+for try_it in numpy, scipy, matplotlib, pillow, imageio, notebook:
     try:
         try_it()
     except Exception as error:
@@ -67,7 +70,7 @@ def answers(pi: Pi) -> Answers:
 
 
 def test_science_works(answers: Answers) -> None:
-    """numpy, scipy, matplotlib, Pillow and Notebook work."""
+    """numpy, scipy, matplotlib, Pillow, imageio and Notebook work."""
     assert answers["science"].status == 0, f"The environment's Python does not start: {answers['science'].text}"
     assert answers["science"].text == "", f"These do not work: {'; '.join(answers['science'].lines)}"
 

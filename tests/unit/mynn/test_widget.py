@@ -70,8 +70,8 @@ def test_a_drawing_is_framed_and_read(strokes: Strokes, label: int, network: Neu
     pad.set_trait("drawing", memoryview(ink(strokes)))  # as it comes from the browser
     assert pad.says == f"This is a {label}."
     assert np.argmax(pad.outputs) == label
-    rows = np.flatnonzero(pad.pixels.reshape(28, 28).any(axis=1))
-    assert np.ptp(rows) + 1 == 20, "as tall as MNIST's"
+    rows = np.flatnonzero(pad.pixels.reshape(28, 28).max(axis=1) > 127)
+    assert 17 <= np.ptp(rows) + 1 <= 20, "as tall as MNIST's, or, like the 1, as its bars may be"
     assert pad.outputs == network.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
 
 

@@ -248,6 +248,34 @@ def test_a_folder_that_is_a_link_gives_no_powers(room: Classroom, tmp_path: Path
     assert room.files() == V1
 
 
+def test_a_link_comes_where_nothing_is_and_replaces_nothing(room: Classroom, tmp_path: Path) -> None:
+    def run(dry: bool = False, target: Path = tmp_path) -> Any:
+        return lessons.run(V1, {STUDENT.pw_name: room.folder}, room.pristine, dry, links={"mnist_dataset": str(target)})
+
+    link = room.folder / "mnist_dataset"
+    would = run(dry=True)
+    assert not link.exists()
+    assert run() == would and run() == run(dry=True) == []
+    for place in (link, room.pristine / "mnist_dataset"):
+        assert str(place.readlink()) == str(tmp_path)
+    assert link.lstat().st_uid == STUDENT.pw_uid
+
+    link.unlink()
+    assert len(run(dry=True)) == len(run()) == 1, "as a lesson that was deleted, it comes back"
+    link.unlink()
+    room.write("mnist_dataset/mnist_test_10.csv", b"the student's own")
+    assert run() == [] and not link.is_symlink()
+    (link / "mnist_test_10.csv").unlink()
+    link.rmdir()
+    link.symlink_to("nowhere")
+    assert run() == [] and str(link.readlink()) == "nowhere"
+
+    assert len(run(dry=True, target=tmp_path / "new")) == len(run(target=tmp_path / "new")) == 2
+    assert str((room.pristine / "mnist_dataset").readlink()) == str(tmp_path / "new")
+    assert lessons.run(V1, {STUDENT.pw_name: room.folder}, room.pristine) != []
+    assert not (room.pristine / "mnist_dataset").is_symlink()
+
+
 @pytest.mark.parametrize("what", ["a link", "a broken link", "a file", "a pipe", "another's folder"])
 def test_what_is_in_the_folders_place_is_kept_beside_it(what: str, room: Classroom) -> None:
     room.run(V1)
@@ -448,7 +476,7 @@ def test_each_of_several_students_is_given_what_he_has_not_had(room: Classroom) 
     other.mkdir()
     os.chown(other, STUDENT.pw_uid, STUDENT.pw_gid)
     memory = lessons.Memory.read(room.pristine)
-    lessons.as_student(STUDENT, lambda: lessons.hand_out(other, V2, memory, memory.given["another"], False))
+    lessons.as_student(STUDENT, lambda: lessons.hand_out(other, V2, {}, memory, memory.given["another"], False))
     room.run(V2)
     assert files(other) == V2
     assert room.files() == V2 | {"part2.ipynb": b"mine"}
@@ -558,6 +586,7 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
         "classroom_folders": {STUDENT.pw_name: str(room.folder)},
         "lessons_pristine": str(room.pristine),
         "lessons_source": str(source),
+        "mnist_folder": f"{tmp_path}/mnist/",
     }
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [lessons]}\n")
     command = [

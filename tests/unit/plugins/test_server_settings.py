@@ -294,6 +294,17 @@ def test_a_student_may_save_what_is_large(one: Server) -> None:
     assert one.student().ask("PUT", "/api/contents/large.txt", json=body).status_code == 201
 
 
+def test_what_does_not_fit_into_memory_is_not_shown(one: Server) -> None:
+    """MNIST's training digits are 110 MB, and one click away in mnist_dataset."""
+    with (one.home / "notebooks/mnist_train.csv").open("wb") as file:
+        file.truncate(110_000_000)
+    answer = one.student().ask("GET", "/api/contents/mnist_train.csv")
+    assert answer.status_code == 413
+    assert answer.json()["message"].startswith("mnist_train.csv is too large to be shown: ")
+    assert one.student().get("/api/contents/mnist_train.csv?content=0")["size"] == 110_000_000
+    (one.home / "notebooks/mnist_train.csv").unlink()
+
+
 def give(one: Server, source: str, word: str) -> socket.socket:
     """Give a password from another address of this computer; return the connection that will have the answer."""
     client = one.client()

@@ -594,6 +594,30 @@ def test_what_cannot_be_read_is_not_given_up(pi: Pi) -> None:
     assert pi.do("reset", files={})["lost"] == [IN + "closed", IN + "roots"]
 
 
+def test_our_link_is_no_work_and_a_reset_keeps_or_restores_it(pi: Pi, tmp_path: Path) -> None:
+    (tmp_path / "mnist_train.csv").write_bytes(b"5,0,0")
+    lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
+    link = pi.folder / "mnist_dataset"
+    assert pi.list()["files"] == {} and pi.list()["left"] == {IN + "mnist_dataset": "a link"}
+    assert "mnist_dataset" not in str(pi.do("reset", files={})), "it is there already"
+    for spoil in (lambda: None, lambda: link.symlink_to("/etc"), lambda: pi.write("mnist_dataset/own", b"mine")):
+        link.unlink()
+        spoil()
+        look = pi.do("reset", files=None, dry=True)
+        assert pi.do("reset", files=None) == look
+        assert str(link.readlink()) == str(tmp_path) and link.lstat().st_uid == STUDENT.pw_uid
+        assert pi.do("reset", files=None) == {"lost": [], "changes": []}
+    assert (tmp_path / "mnist_train.csv").read_bytes() == b"5,0,0"
+
+
+def test_what_is_handed_out_is_never_written_through_our_link(pi: Pi, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
+    pi.send({"mnist_dataset/mnist_test_10.csv": b"7,0,0"})
+    assert list(tmp_path.iterdir()) == []
+    assert (pi.folder / "mnist_dataset (new)/mnist_test_10.csv").read_bytes() == b"7,0,0"
+
+
 def test_a_link_in_the_folder_leads_no_reset_elsewhere(pi: Pi, tmp_path: Path) -> None:
     for name, content in {"kept": b"kept", "pen.png": b"pen"}.items():
         (tmp_path / name).write_bytes(content)

@@ -1,0 +1,104 @@
+"""A program in the book's way runs, and does what mynn's network does."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mynn import NeuralNetwork, read_csv, scale, targets_for
+from mynn.book import neuralNetwork
+
+INPUTS, OUTPUTS = 784, 10
+
+
+def twins(hidden: int, rate: float, seed: int) -> tuple[neuralNetwork, NeuralNetwork]:
+    """The book's network and ours, with the same weights."""
+    books, ours = neuralNetwork(INPUTS, hidden, OUTPUTS, rate), NeuralNetwork(INPUTS, hidden, OUTPUTS, rate, seed=seed)
+    books.wih, books.who = ours.wih.copy(), ours.who.copy()
+    return books, ours
+
+
+def lines(path: Path) -> list[str]:
+    with path.open() as file:
+        return file.readlines()
+
+
+def test_a_program_in_the_books_way_equals_ours_weight_by_weight(mnist: Path) -> None:
+    """The file is read and taken apart by hand, as whoever follows the book does it."""
+    books, ours = twins(100, 0.2, seed=1)
+    for _ in range(3):
+        for line in lines(mnist / "mnist_train_100.csv"):
+            label, *pixels = line.split(",")
+            inputs = np.asarray(pixels, dtype=float) / 255.0 * 0.99 + 0.01
+            targets = np.zeros(OUTPUTS) + 0.01
+            targets[int(label)] = 0.99
+            books.train(inputs, targets)
+    ours.fit(read_csv(mnist / "mnist_train_100.csv"), epochs=3)
+    np.testing.assert_allclose(books.wih, ours.wih, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(books.who, ours.who, rtol=0, atol=1e-12)
+
+    right = 0
+    for line in lines(mnist / "mnist_test_10.csv"):
+        label, *pixels = line.split(",")
+        outputs = books.query(np.asarray(pixels, dtype=float) / 255.0 * 0.99 + 0.01)
+        assert outputs.shape == (OUTPUTS, 1)
+        right += int(np.argmax(outputs) == int(label))
+    assert right / 10 == ours.score(read_csv(mnist / "mnist_test_10.csv")) >= 0.5
+
+
+def test_its_attributes_are_the_books() -> None:
+    network = neuralNetwork(3, 4, 2, 0.3)
+    assert (network.inodes, network.hnodes, network.onodes, network.lr) == (3, 4, 2, 0.3)
+    assert (network.wih.shape, network.who.shape) == ((4, 3), (2, 4))
+    assert network.activation_function(np.zeros((2, 1))).tolist() == [[0.5], [0.5]]
+    assert network.inverse_activation_function(network.activation_function(np.full(3, 2.0))) == pytest.approx([2.0] * 3)
+
+
+def test_lists_are_taken_as_the_book_gives_them() -> None:
+    network = neuralNetwork(3, 3, 3, 0.3)
+    assert network.query([1.0, 0.5, -1.5]).shape == (3, 1)
+    network.train([1.0, 0.5, -1.5], [0.01, 0.99, 0.01])
+
+
+def test_it_starts_as_ours_does_by_numpys_seed() -> None:
+    np.random.seed(5)
+    one = neuralNetwork(INPUTS, 100, OUTPUTS, 0.2)
+    np.random.seed(5)
+    again = neuralNetwork(INPUTS, 100, OUTPUTS, 0.2)
+    assert (one.wih == again.wih).all() and (one.who == again.who).all()
+    assert one.wih.std() == pytest.approx(100**-0.5, rel=0.02)
+    assert one.who.std() == pytest.approx(10**-0.5, rel=0.1)
+
+
+def test_backwards_it_gives_what_ours_gives(mnist: Path) -> None:
+    books, ours = twins(50, 0.1, seed=2)
+    targets = targets_for(7)
+    wanted = ours.backquery(targets)
+    found = books.backquery(targets)
+    assert found.shape == (INPUTS, 1)
+    np.testing.assert_allclose(found[:, 0], wanted, rtol=0, atol=1e-12)
+
+
+def test_another_activation_function_is_used(mnist: Path) -> None:
+    books, _ = twins(20, 0.1, seed=3)
+    inputs = scale(read_csv(mnist / "mnist_test_10.csv").pixels[0])
+    before = books.query(inputs)
+    books.activation_function = lambda sums: np.full_like(sums, 0.25)
+    assert (books.query(inputs) == 0.25).all() and (before != 0.25).all()
+
+
+def test_the_programs_of_the_manuals_page_run(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder as a student's is."""
+    page = (Path(__file__).resolve().parents[3] / "docs/teach/book.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "mnist_dataset").symlink_to(mnist)
+    monkeypatch.chdir(tmp_path)
+    np.random.seed(1)
+    names: dict[str, Any] = {}
+    exec("\n".join(programs), names)
+    saved = NeuralNetwork.load("book_network.npz")
+    inputs = scale(read_csv(mnist / "mnist_test_10.csv").pixels[0])
+    np.testing.assert_allclose(saved.query(inputs), names["n"].query(inputs)[:, 0], rtol=0, atol=1e-12)
+    assert saved.score(read_csv(mnist / "mnist_train_100.csv")) > 0.5
