@@ -184,7 +184,7 @@ def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: 
     students = ["ada", "bo", "cleo", "dina", "emil", "finn", "grace", "hugo"]
     stems = list(outline(ROOT / "notebooks"))
     content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(ROOT / "notebooks"), "verified": []}
-    content |= {"results": "", "pis": {}, "asked": {}}
+    content |= {"results": "", "pis": {}, "asked": {}, "room": 250}
     for pi in ("pi01.local", "pi02.local", "pi03.local"):
         progress: dict[str, Any] = {}
         for number, name in enumerate(students):
