@@ -10,7 +10,17 @@ Nothing here waits for anybody: *Run All* goes on without a guess, and says so.
 
 from mynn.lesson.answers import check
 from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
-from mynn.lesson.networks import my_network, networks_folder
+from mynn.lesson.networks import keep, my_network, networks_folder
 from mynn.lesson.progress import finished
 
-__all__ = ["Guess", "GuessedCurve", "check", "finished", "guess", "guess_curve", "my_network", "networks_folder"]
+__all__ = [
+    "Guess",
+    "GuessedCurve",
+    "check",
+    "finished",
+    "guess",
+    "guess_curve",
+    "keep",
+    "my_network",
+    "networks_folder",
+]

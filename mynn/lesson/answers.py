@@ -25,6 +25,9 @@ def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> bo
     """
     if answer is None or answer is ...:
         return _not_yet("write your answer in place of the dots, and run the cell again.", "")
+    if right is None:
+        print("With these settings there is no right answer.")
+        return False
     try:
         wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
     except Exception as error:  # whatever a student wrote must end in a sentence

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mynn.errors import DataError, NetworkFileError
-from mynn.mnist import LABELS, PIXELS, mnist_folder, read_csv
+from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
 
 OWN = "my_network.npz"  # in the notebook's folder
@@ -43,6 +43,26 @@ def my_network() -> NeuralNetwork:
     reason = f"Your {OWN} cannot be used here: {why}. So this" if why else f"You have no {OWN} yet, so this"
     print(f"{reason} is the network on the card, with {_nodes(network)}: it reads about 97 digits in 100.")
     return network
+
+
+def keep(network: NeuralNetwork, testing: Examples) -> bool:
+    """Save a network as my_network.npz beside the notebook, unless the one that is there reads more of the digits.
+
+    Returns whether it was saved. A file that holds no network is left alone, too.
+    """
+    place, mine = Path(OWN), network.score(testing)
+    if place.exists():
+        try:
+            theirs = NeuralNetwork.load(place).score(testing)
+        except ValueError as error:  # no network, or one for other inputs
+            print(f"Not kept: {OWN} holds something else ({error}). Give that file another name, then run this again.")
+            return False
+        if theirs > mine:
+            print(f"{OWN} stays as it is: the network in it recognises {theirs:.1%}, and this one {mine:.1%}.")
+            return False
+    network.save(place)
+    print(f"Kept in {OWN}: a network with {_nodes(network)}, which recognises {mine:.1%} of {len(testing):,} digits.")
+    return True
 
 
 def _nodes(network: NeuralNetwork) -> str:

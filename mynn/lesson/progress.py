@@ -96,7 +96,7 @@ def write(place: Path, lessons: Lessons) -> None:
 
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
-    """Return the file name and the title of the lesson after this one, by the lessons' own metadata; None: there is none."""
+    """Return file name and title of the lesson after this one, by the lessons' own metadata; None: there is none."""
     orders: dict[str, int] = {}
     titles: dict[str, str] = {}
     for path in folder.glob("part*.ipynb"):

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,28 @@ print(json.dumps({"peak": peak, **values}, default=lambda array: array.tolist())
 """
 
 
+def _try(cells: list[Any], exercise: str, answers: tuple[str, str]) -> None:
+    """Put copies of an exercise behind it that have an answer where its dots are."""
+    (place,) = [index for index, cell in enumerate(cells) if cell.id == exercise]
+    for name, answer in zip(("right", "wrong"), answers, strict=True):
+        source = cells[place].source.replace("= ...", f"= {answer}", 1)
+        assert source != cells[place].source, f"{exercise} has no dots"
+        cells.insert(place + 1, nbformat.v4.new_code_cell(source, id=f"{exercise}-{name}"))
+
+
 class Run:
     """A lesson that has run: what its cells showed, by their ids, and values from its end."""
 
-    def __init__(self, name: str, values: str, mnist: Path, folder: Path) -> None:
+    def __init__(
+        self, name: str, values: str, mnist: Path, folder: Path, tries: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        """Run a lesson; `tries` are for each exercise, by its cell, a right answer and a wrong one.
+
+        What the check says to them is under the cells NAME-right and NAME-wrong.
+        """
         notebook = nbformat.read(LESSONS / name, as_version=4)
+        for cell, answers in (tries or {}).items():
+            _try(notebook.cells, cell, answers)
         notebook.cells.append(nbformat.v4.new_code_cell(PROBE.replace("VALUES", values), id="probe"))
         client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
         client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
