@@ -8,12 +8,10 @@ function add(parent, tag, properties = {}) {
 
 const written = (number) => number.toLocaleString("en-GB", { maximumFractionDigits: 6 });
 
-let fields = 0;
-
 function render({ model, el }) {
   const [low, high, unit] = ["low", "high", "unit"].map((name) => model.get(name));
   el.classList.add("mynn-guess");
-  const id = `mynn-guess-${(fields += 1)}`;
+  const id = `mynn-guess-${Math.random().toString(36).slice(2)}`; // each field has a copy of this file: none can count
   add(el, "label", { className: "mynn-guess-question", htmlFor: id, textContent: model.get("question") });
   const row = add(el, "div", { className: "mynn-guess-row" });
   const entry = add(row, "input", {
