@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,27 @@ class Run:
         notebook.cells.append(nbformat.v4.new_code_cell(PROBE.replace("VALUES", values), id="probe"))
         client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
         client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
+        self.folder = folder
         self.outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
         self.values: dict[str, Any] = json.loads(self.text("probe"))
 
     def text(self, cell: str) -> str:
         return "".join(output.text for output in self.outputs[cell] if output.output_type == "stream")
+
+    def answers_back(self, *exercises: str) -> None:
+        """Assert that these exercises say *not yet* and why to nothing and to a wrong answer, and know a right one."""
+        for exercise in exercises:
+            assert self.text(exercise).startswith("Not yet: write your answer in place of the dots"), exercise
+            assert self.text(f"{exercise}-right") == "Right.\n", (exercise, self.text(f"{exercise}-right"))
+            wrong = self.text(f"{exercise}-wrong")
+            assert re.fullmatch(r"Not yet: .{20,}\n", wrong), (exercise, wrong)
+
+    def has_finished(self, stem: str, score: float | None = None) -> None:
+        """Assert that the lesson is written down, with its score, and ends with a link to the next one."""
+        kept = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"][stem]["score"]
+        assert (kept is None) == (score is None) and abs((kept or 0) - (score or 0)) < 0.001, kept
+        (ended,) = [output.data["text/markdown"] for output in self.outputs["finish-code"] if "data" in output]
+        assert "Well done" in ended
 
     def picture(self, cell: str) -> np.ndarray:
         """The one picture under a cell: shape (height, width, channels), 0 to 1."""
