@@ -127,7 +127,7 @@ def written(number: float, unit: str) -> str:
     elif number == round(number):
         text = f"{number:,.0f}"
     else:
-        text = f"{number:,.{max(1, 1 - math.floor(math.log10(abs(number))))}f}"
+        text = f"{number:,.{max(1, 1 - math.floor(math.log10(abs(number))))}f}".rstrip("0").rstrip(".")
     return f"{text} {unit}".strip()
 
 
@@ -164,29 +164,28 @@ def _axes(
 
 
 def _line(guessed: Guess, value: float, result: float) -> str:
-    """Draw the guess and the result on a line from low to high, as SVG."""
+    """Draw the guess and the result on a line from low to high, as SVG, no wider than a phone's screen."""
     low, high = min(guessed.low, result), max(guessed.high, result)
-    left, right, level = 30, 370, 42
+    ends = written(low, ""), written(high, "")
+    width, level = 310, 40
+    left, right = 16 + 8 * len(ends[0]), width - 16 - 8 * len(ends[1])
 
-    def place(number: float) -> float:
-        return left + (right - left) * (number - low) / (high - low)
-
-    def mark(number: float, text: str, colour: str, above: bool) -> str:
-        at = place(number)
-        anchor = "start" if at < 90 else "end" if at > 310 else "middle"
+    def mark(number: float, text: str, colour: str, up: int) -> str:
+        at = left + (right - left) * (number - low) / (high - low)
+        anchor, text_at = ("start", at - 8) if at < 80 else ("end", at + 8) if at > width - 80 else ("middle", at)
         return (
             f'<circle cx="{at:.1f}" cy="{level}" r="8" fill="{colour}"/>'
-            f'<text x="{min(max(at, 10), 390):.1f}" y="{level - 16 if above else level + 26}" text-anchor="{anchor}"'
-            f' fill="{colour}" font-weight="bold">{escape(text)}</text>'
+            f'<text x="{text_at:.1f}" y="{level - up}" text-anchor="{anchor}" fill="{colour}" font-weight="bold">'
+            f"{escape(text)}</text>"
         )
 
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="84" viewBox="0 0 400 84"'
-        ' font-family="sans-serif" font-size="13"><rect width="400" height="84" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="80" viewBox="0 0 {width} 80"'
+        f' font-family="sans-serif" font-size="13"><rect width="{width}" height="80" fill="white"/>'
         f'<path d="M{left} {level}H{right}" stroke="#bbb" stroke-width="4" stroke-linecap="round"/>'
-        f'<text x="{left - 8}" y="{level + 5}" text-anchor="end" fill="#666">{escape(written(low, ""))}</text>'
-        f'<text x="{right + 8}" y="{level + 5}" fill="#666">{escape(written(high, ""))}</text>'
-        + mark(value, f"you: {written(value, guessed.unit)}", "#777", above=True)
-        + mark(result, f"it is {written(result, guessed.unit)}", "#c2410c", above=False)
+        f'<text x="{left - 12}" y="{level + 5}" text-anchor="end" fill="#666">{escape(ends[0])}</text>'
+        f'<text x="{right + 12}" y="{level + 5}" fill="#666">{escape(ends[1])}</text>'
+        + mark(value, f"you: {written(value, guessed.unit)}", "#777", 16)
+        + mark(result, f"it is {written(result, guessed.unit)}", "#c2410c", -25)
         + "</svg>"
     )

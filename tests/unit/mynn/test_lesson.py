@@ -59,7 +59,15 @@ def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(10_000, "10,000"), (97.31, "97.3"), (0.0342, "0.034"), (5.0, "5"), (-2.5, "-2.5"), (float("nan"), "nan")],
+    [
+        (10_000, "10,000"),
+        (97.31, "97.3"),
+        (0.0342, "0.034"),
+        (0.5, "0.5"),
+        (5.0, "5"),
+        (-2.5, "-2.5"),
+        (float("nan"), "nan"),
+    ],
 )
 def test_numbers_are_written_as_in_a_sentence(number: float, text: str) -> None:
     assert written(number, "") == text

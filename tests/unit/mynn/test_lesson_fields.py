@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_play
 
 from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
 from tests.support.local_server import notebook_server
+from tests.unit.conftest import PROJECT
 
 PATIENCE = 60_000  # in milliseconds, with a busy computer
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
@@ -36,6 +37,14 @@ curve = guess_curve("Draw how many it recognises after each epoch.", range(1, 7)
 print("heights", None if curve.value is None else curve.value.round(2).tolist())
 """,
 ]
+
+FOLDED = """
+<details><summary>Show an answer</summary>
+
+`fours = counts[4]`
+
+</details>
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,7 @@ def page(browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> I
     work = tmp_path_factory.mktemp("server") / "work"
     work.mkdir()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
+    notebook.cells.append(nbformat.v4.new_markdown_cell(FOLDED.strip()))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, work / "guesses.ipynb")
     with notebook_server(work) as url:
@@ -128,6 +138,7 @@ def test_a_number_is_guessed_by_enter_or_by_touch_and_shown_beside_the_result(pa
     expect(output(page, 1)).to_contain_text("You guessed 30. It is 21.")
     expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
     expect(output(page, 1).locator("img, svg")).to_have_count(2)
+    page.screenshot(path=PROJECT / "dist/screenshots/guess.png")
 
 
 def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
@@ -148,6 +159,7 @@ def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
     heights = [float(text) for text in output(page, 3).inner_text().partition("[")[2].rstrip("] \n").split(",")]
     assert len(heights) == 6 and heights == sorted(heights)
     assert heights[0] < 0.15 and heights[-1] > 0.9
+    page.locator(".jp-CodeCell").nth(2).screenshot(path=PROJECT / "dist/screenshots/guess-curve.png")
 
 
 def test_arrow_keys_move_the_dots(page: Page) -> None:
@@ -157,6 +169,15 @@ def test_arrow_keys_move_the_dots(page: Page) -> None:
         square.press(key)
     run(page, 3)
     expect(output(page, 3)).to_contain_text("heights [0.55, 0.45, 0.45, 0.45, 0.45, 0.45]")
+
+
+def test_an_answer_is_folded_away(page: Page) -> None:
+    """As the lessons have it, in Markdown: the answer is Markdown as well."""
+    answer = page.locator("details code")
+    expect(answer).to_be_hidden()
+    page.locator("details summary").tap()
+    expect(answer).to_be_visible()
+    expect(answer).to_have_text("fours = counts[4]")
 
 
 def test_guesses_stay_when_the_cell_is_run_again_and_when_the_page_is_reloaded(page: Page) -> None:
