@@ -11,8 +11,8 @@ import numpy as np
 CLOSE = 1e-6  # how far a number may be off, as a part of the right one: the computer's rounding, and a student's
 
 
-def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> bool:
-    """Print "Right." or "Not yet: ..." and why, and return whether it is right.
+def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> None:
+    """Print "Right." or "Not yet: ..." and why.
 
         pixels = ...                         # your line, in place of the dots
         check(pixels, 28 * 28, "There are 28 rows of 28.")
@@ -24,23 +24,17 @@ def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> bo
     `within`  how far a number may be off
     """
     if answer is None or answer is ...:
-        return _not_yet("write your answer in place of the dots, and run the cell again.", "")
+        print("Not yet: write your answer in place of the dots, and run the cell again.")
+        return
     if right is None:
         print("With these settings there is no right answer.")
-        return False
+        return
     try:
         wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
     except Exception as error:  # whatever a student wrote must end in a sentence
         wrong = f"this stopped with {type(error).__name__}: {error}."
-    if wrong is not None:
-        return _not_yet(wrong, hint)
-    print("Right.")
-    return True
-
-
-def _not_yet(why: str, hint: str) -> bool:
-    print("Not yet:", " ".join(part for part in (why, hint) if part) or "try again.")
-    return False
+    why = " ".join(part for part in (wrong, hint) if part)
+    print("Right." if wrong is None else f"Not yet: {why or 'try again.'}")
 
 
 def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:

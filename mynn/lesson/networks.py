@@ -45,10 +45,10 @@ def my_network() -> NeuralNetwork:
     return network
 
 
-def keep(network: NeuralNetwork, testing: Examples) -> bool:
+def keep(network: NeuralNetwork, testing: Examples) -> None:
     """Save a network as my_network.npz beside the notebook, unless the one that is there reads more of the digits.
 
-    Returns whether it was saved. A file that holds no network is left alone, too.
+    It says which of these it did. A file that holds no network is left alone, too.
     """
     place, mine = Path(OWN), network.score(testing)
     if place.exists():
@@ -56,13 +56,12 @@ def keep(network: NeuralNetwork, testing: Examples) -> bool:
             theirs = NeuralNetwork.load(place).score(testing)
         except ValueError as error:  # no network, or one for other inputs
             print(f"Not kept: {OWN} holds something else ({error}). Give that file another name, then run this again.")
-            return False
+            return
         if theirs > mine:
             print(f"{OWN} stays as it is: the network in it recognises {theirs:.1%}, and this one {mine:.1%}.")
-            return False
+            return
     network.save(place)
     print(f"Kept in {OWN}: a network with {_nodes(network)}, which recognises {mine:.1%} of {len(testing):,} digits.")
-    return True
 
 
 def _nodes(network: NeuralNetwork) -> str:
