@@ -36,16 +36,17 @@ class Guess:
         return self._field.value if self._field else None
 
     def beside(self, result: float) -> None:
-        """Print the result beside the guess, "You guessed 30 %. It is 21 %.", and draw both on a line.
+        """Print question, guess and result, "How many? You guessed 30 %. It is 21 %.", and draw both on a line.
 
         `result` is in the guess's own unit: 21 and not 0.21 where that is "%".
         """
         said = written(result, self.unit)
         if self.value is None:
-            print(f"It is {said}. (You have not guessed.)")
+            print(f"{self.question} It is {said}. (You have not guessed.)")
             return
         guessed = written(self.value, self.unit)
-        print(f"You guessed {guessed}, and so it is!" if guessed == said else f"You guessed {guessed}. It is {said}.")
+        ending = ", and so it is!" if guessed == said else f". It is {said}."
+        print(f"{self.question} You guessed {guessed}{ending}")
         show_svg(_line(self, self.value, float(result)))
 
     def __repr__(self) -> str:
@@ -86,8 +87,7 @@ class GuessedCurve:
             print("(You have not drawn a guess.)")
             return
         ax.plot(self.x, self.value, color="0.6", linewidth=4, linestyle=(0, (1.5, 1)), zorder=1, label="your guess")
-        lines = len(ax.get_legend_handles_labels()[0])
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(lines, 4), frameon=False)
+        ax.legend(loc="best", framealpha=0.9)
 
     def __repr__(self) -> str:
         """Say whether something was drawn."""

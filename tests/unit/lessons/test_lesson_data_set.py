@@ -86,9 +86,10 @@ def test_it_answers_back(lesson: Run) -> None:
     """The sharpest and the most blurred are those that one sees: the 1 and the 0 or 2."""
     lesson.answers_back("fours-code", "grey-code")
     assert np.argmin(lesson.values["blur"]) == 1
-    assert "It is 1. (You have not guessed.)" in lesson.text("average-code")
-    assert "It is 100 %. (You have not guessed.)\nIt is 11.3 %." in lesson.text("sets-code")
-    assert "It is 81.0 %. (You have not guessed.)" in lesson.text("test-code")
+    assert "be the sharpest? It is 1. (You have not guessed.)" in lesson.text("average-code")
+    assert "will the parrot get right? It is 100 %. (You have not guessed.)" in lesson.text("sets-code")
+    assert "And how many of the test digits? It is 11.3 %. (You have not guessed.)" in lesson.text("sets-code")
+    assert "It is 81 %. (You have not guessed.)" in lesson.text("test-code")
     lesson.has_finished("part2_mnist_data_set", score=0.8104)
 
 

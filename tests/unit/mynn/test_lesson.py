@@ -43,7 +43,7 @@ def test_outside_a_notebook_a_guess_is_a_question(capsys: Printed) -> None:
     asked = guess("How many?", 0, 100, "%")
     asked.beside(21.34)
     assert asked.value is None
-    assert capsys.readouterr().out == "How many?\nIt is 21.3 %. (You have not guessed.)\n"
+    assert capsys.readouterr().out == "How many?\nHow many? It is 21.3 %. (You have not guessed.)\n"
 
 
 def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
@@ -52,8 +52,8 @@ def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
     for result in (21, np.float64(30.0)):
         asked.beside(result)
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "You guessed 30 %. It is 21 %.",
-        "You guessed 30 %, and so it is!",
+        "How many? You guessed 30 %. It is 21 %.",
+        "How many? You guessed 30 %, and so it is!",
     ]
 
 
