@@ -44,7 +44,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
     figure, places = plt.subplots(
-        lines, columns, squeeze=False, figsize=(1.1 * columns, 1.1 * lines + 0.25 * lines * bool(titles))
+        lines, columns, squeeze=False, figsize=(1.1 * columns, 1.1 * lines + 0.35 * lines * bool(titles))
     )
     limits = _range(rows)
     for number, place in enumerate(places.flat):
@@ -52,7 +52,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
             _picture(place, rows[number], str(titles[number]) if titles else "", *limits)
         else:
             place.set_axis_off()
-    figure.tight_layout(pad=0.5)
+    figure.tight_layout(pad=0.5, h_pad=1.0 if titles else 0.5)  # no title touches the picture above it
     return figure
 
 
