@@ -30,9 +30,10 @@ def part2(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "digit": scale(training.pixels[7]), "left": clockwise, "right": anticlockwise,
-        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)),
+        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)), "changed": changed,
     """
-    return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"))
+    tries = {"quarter-code": ("rotate(inputs, -90)", "rotate(inputs, 90)"), "label-code": ("9", "6")}
+    return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"), tries)
 
 
 def test_part2_reads_as_many_digits_as_it_says(part2: Run) -> None:
@@ -88,6 +89,13 @@ def test_part3_shows_a_digit_turned_ten_degrees_each_way(part3: Run) -> None:
     for third in (left_third, middle, right_third):  # a digit in each, and no two alike
         assert 0.02 < (third < 0.5).mean() < 0.3
     assert np.ptp(part3.picture("see-code")[..., :3], axis=2).mean() > 0.05  # in colour
+
+
+def test_part3_answers_back(part3: Run) -> None:
+    part3.answers_back("quarter-code", "label-code")
+    part3.has_finished("part3_mnist_data_set_with_rotations", score=part3.values["turned"]["0"])
+    assert f"It is {part3.values['changed']}. (You have not guessed.)" in part3.text("see-code")
+    assert 0.01 < part3.ink("upside-down-code") < 0.3
 
 
 def test_part3_shows_that_turned_digits_teach(part3: Run) -> None:
