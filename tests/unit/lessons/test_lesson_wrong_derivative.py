@@ -79,8 +79,14 @@ def test_the_fault_is_found(lesson: Run) -> None:
     np.testing.assert_allclose(steps["gradient_wih"], values["wih_downhill"], rtol=0, atol=1e-8)
     times = steps["book_wih"] / values["wih_downhill"]
     assert np.abs(times).min() > 2 and times.min() < 0, "some of the book's steps go uphill"
-    for node, line in enumerate(lesson.text("measure-code").splitlines()):
-        assert f"{times[node, 0]:.1f} times the slope" in line and "1.000 times" in line
+    lines = lesson.text("measure-code").splitlines()
+    assert len(lines) == 5
+    for node, line in enumerate(lines[:4]):
+        assert (
+            f"hidden node {node}: " in line
+            and f"{times[node, 0]:.1f} times the slope" in line
+            and "1.000 times" in line
+        )
     assert f"It is {(times < 0).sum()} weights." in lesson.text("measure-code")
     assert "With the slope put in, the rule is what was measured." in lesson.text("missing-code")
 
