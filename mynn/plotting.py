@@ -44,7 +44,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
     figure, places = plt.subplots(
-        lines, columns, squeeze=False, figsize=(1.1 * columns, 1.1 * lines + 0.25 * lines * bool(titles))
+        lines, columns, squeeze=False, figsize=(1.1 * columns, 1.1 * lines + 0.35 * lines * bool(titles))
     )
     limits = _range(rows)
     for number, place in enumerate(places.flat):
@@ -52,15 +52,16 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
             _picture(place, rows[number], str(titles[number]) if titles else "", *limits)
         else:
             place.set_axis_off()
-    figure.tight_layout(pad=0.5)
+    figure.tight_layout(pad=0.5, h_pad=1.0 if titles else 0.5)  # no title touches the picture above it
     return figure
 
 
-def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
+def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | None = None) -> Axes:
     """Draw a line for each name; `x` and `y` say what the axes are.
 
     lines  {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
            Runs are drawn as their mean, in a band one standard deviation to either side
+    percent  whether values are parts of a whole: 0.9 is written as 90%, and no band goes beyond 0% and 100%
     """
     ax = ax or _axes(7, 4)
     for name, (where, values) in lines.items():
@@ -69,7 +70,11 @@ def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
         (line,) = ax.plot(np.asarray(where), mean, marker="o", label=name)
         if len(runs) > 1:
             spread = runs.std(axis=0, ddof=1)
-            ax.fill_between(np.asarray(where), mean - spread, mean + spread, color=line.get_color(), alpha=0.2, lw=0)
+            band = mean - spread, mean + spread
+            low, high = np.clip(band, 0, 1) if percent else band
+            ax.fill_between(np.asarray(where), low, high, color=line.get_color(), alpha=0.2, lw=0)
+    if percent:
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(True, alpha=0.4)
@@ -83,8 +88,7 @@ def curves(lines: Lines, *, x: str, y: str, ax: Axes | None = None) -> Axes:
 def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
     """Draw as `curves` does, in percent, into a picture file of that name, and return the name."""
     figure, ax = plt.subplots(figsize=(7, 4))
-    curves(lines, x=x, y=y, ax=ax)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    curves(lines, x=x, y=y, percent=True, ax=ax)
     keep(figure, path, dpi=120, bbox_inches="tight")
     plt.close(figure)
     return path
@@ -147,10 +151,9 @@ def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = Non
     scores   the fractions 0..1 that were recognised then, shape (seeds, n): one row a choice of nodes
     """
     lines = {"mean, and one standard deviation": (removed, scores)}
-    ax = curves(lines, x="hidden nodes removed", y="digits recognised", ax=ax)
+    ax = curves(lines, x="hidden nodes removed", y="digits recognised", percent=True, ax=ax)
     ax.axhline(GUESSING, color="grey", linestyle=":", label="guessing")
     ax.set_ylim(0, 1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.legend()
     return ax
 

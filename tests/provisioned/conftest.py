@@ -18,7 +18,16 @@ from testinfra.host import Host
 
 from tests.provisioned.pi import Pi, Settings, project
 
-ROLES = ["test_system", "test_python", "test_mnist", "test_mynn", "test_lessons", "test_jupyter", "test_students"]
+ROLES = [
+    "test_system",
+    "test_python",
+    "test_mnist",
+    "test_mynn",
+    "test_networks",
+    "test_lessons",
+    "test_jupyter",
+    "test_students",
+]
 REASON = 3000  # characters of a reason, which may hold all that a program on a Pi said
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
@@ -49,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests in the order in which a Pi is set up."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: ROLES.index(item.path.stem) if item.path.parent == here else -1)
+    items.sort(key=lambda item: ROLES.index(item.path.stem.removeprefix("test_")) if item.path.parent == here else -1)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,24 @@ def mnist() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def networks(mnist: Path) -> Path:
+    """The folder of the network on the card: NETWORKS_DIR if it is there, else one that the role networks fills.
+
+    What is run from now on, a lesson for one, finds it.
+    """
+    folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
+    if not (folder / "digits.npz").is_file():
+        folder = PROJECT / "build/networks"
+        settings = {"networks_folder": str(folder), "networks_cache": str(PROJECT / "build/trained")}
+        role = (Path(sys.executable).with_name("ansible"), "localhost", "-m", "include_role", "-a", "name=networks")
+        with (PROJECT / "build/networks.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            subprocess.run([*role, "-e", json.dumps(settings)], cwd=PROJECT, check=True)
+    os.environ["NETWORKS_DIR"] = str(folder)
+    return folder
+
+
 @pytest.fixture(params=["numpy", "kernel"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of doing the work, in turn."""

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +28,52 @@ print(json.dumps({"peak": peak, **values}, default=lambda array: array.tolist())
 """
 
 
+def _try(cells: list[Any], exercise: str, answers: tuple[str, str]) -> None:
+    """Put copies of an exercise behind it that have an answer where its dots are."""
+    (place,) = [index for index, cell in enumerate(cells) if cell.id == exercise]
+    for name, answer in zip(("right", "wrong"), answers, strict=True):
+        source = cells[place].source.replace("= ...", f"= {answer}", 1)
+        assert source != cells[place].source, f"{exercise} has no dots"
+        cells.insert(place + 1, nbformat.v4.new_code_cell(source, id=f"{exercise}-{name}"))
+
+
 class Run:
     """A lesson that has run: what its cells showed, by their ids, and values from its end."""
 
-    def __init__(self, name: str, values: str, mnist: Path, folder: Path) -> None:
+    def __init__(
+        self, name: str, values: str, mnist: Path, folder: Path, tries: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        """Run a lesson; `tries` are for each exercise, by its cell, a right answer and a wrong one.
+
+        What the check says to them is under the cells NAME-right and NAME-wrong.
+        """
         notebook = nbformat.read(LESSONS / name, as_version=4)
+        for cell, answers in (tries or {}).items():
+            _try(notebook.cells, cell, answers)
         notebook.cells.append(nbformat.v4.new_code_cell(PROBE.replace("VALUES", values), id="probe"))
         client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
         client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
+        self.folder = folder
         self.outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
         self.values: dict[str, Any] = json.loads(self.text("probe"))
 
     def text(self, cell: str) -> str:
         return "".join(output.text for output in self.outputs[cell] if output.output_type == "stream")
+
+    def answers_back(self, *exercises: str) -> None:
+        """Assert that these exercises say *not yet* and why to nothing and to a wrong answer, and know a right one."""
+        for exercise in exercises:
+            assert self.text(exercise).startswith("Not yet: write your answer in place of the dots"), exercise
+            assert self.text(f"{exercise}-right") == "Right.\n", (exercise, self.text(f"{exercise}-right"))
+            wrong = self.text(f"{exercise}-wrong")
+            assert re.fullmatch(r"Not yet: .{20,}\n", wrong), (exercise, wrong)
+
+    def has_finished(self, stem: str, score: float | None = None) -> None:
+        """Assert that the lesson is written down, with its score, and ends with a link to the next one."""
+        kept = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"][stem]["score"]
+        assert (kept is None) == (score is None) and abs((kept or 0) - (score or 0)) < 0.001, kept
+        (ended,) = [output.data["text/markdown"] for output in self.outputs["finish-code"] if "data" in output]
+        assert "Well done" in ended
 
     def picture(self, cell: str) -> np.ndarray:
         """The one picture under a cell: shape (height, width, channels), 0 to 1."""

@@ -1,23 +1,81 @@
-"""The lesson that asks a network backwards. Bands hold what ten networks came to, with seeds 0 to 9."""
+"""The two lessons that ask a network backwards, with the network on the card.
+
+Bands hold what ten networks like it came to, with seeds 1 to 10; what the text counts (*9 of 10*) is asserted where
+this network has it.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mynn.lesson.guesses import written
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 
 pytestmark = pytest.mark.slow
 
+Place = tuple[int, slice, slice]  # of a label's dream, which rows and columns
+
+# Where each dream is dark, and where it is light, as the lesson says it.
+DARK = {
+    "the 0's ring, above": (0, slice(6, 9), slice(12, 18)),
+    "the 0's ring, below": (0, slice(20, 23), slice(10, 16)),
+    "the 2's arch": (2, slice(5, 9), slice(10, 16)),
+    "the 2's foot": (2, slice(19, 23), slice(7, 22)),
+    "the 3, above": (3, slice(5, 9), slice(8, 14)),
+    "the 3, on the right": (3, slice(8, 11), slice(16, 20)),
+    "the 4's right arm": (4, slice(6, 9), slice(18, 23)),
+    "the 4's left arm": (4, slice(6, 9), slice(6, 11)),
+    "the 5's flag": (5, slice(5, 9), slice(18, 24)),
+    "the 6's belly": (6, slice(16, 21), slice(12, 18)),
+    "the 7's bar": (7, slice(6, 10), slice(8, 21)),
+    "the 7's stem": (7, slice(13, 18), slice(17, 20)),
+    "the 8's specks": (8, slice(6, 22), slice(7, 21)),
+    "the 9, above": (9, slice(5, 8), slice(11, 17)),
+}
+LIGHT = {
+    "the 0's hole": (0, slice(10, 14), slice(14, 17)),
+    "left of the 1": (1, slice(11, 16), slice(4, 10)),
+    "right of the 1": (1, slice(10, 13), slice(22, 25)),
+    "the 2's bar": (2, slice(11, 14), slice(5, 14)),
+    "the 3's bay": (3, slice(11, 18), slice(5, 9)),
+    "the 4's gap": (4, slice(9, 13), slice(14, 16)),
+    "the 4, lower left": (4, slice(17, 20), slice(9, 12)),
+    "under the 4's foot": (4, slice(25, 27), slice(10, 18)),
+    "the 5's right bay": (5, slice(11, 14), slice(16, 24)),
+    "the 5's left bay": (5, slice(16, 18), slice(6, 12)),
+    "the 6's gap": (6, slice(9, 12), slice(22, 25)),
+    "under the 7's bar": (7, slice(12, 15), slice(13, 15)),
+    "the 8's upper loop": (8, slice(10, 13), slice(14, 16)),
+    "the 9, lower left": (9, slice(14, 18), slice(5, 11)),
+}
+
 
 @pytest.fixture(scope="module")
-def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
-        "score": network.score(testing), "dreams": dreams, "averages": averages, "still_read": still_read,
-        "difference": abs(dream - dreams[3]).max(), "right": right, "clear_right": clear_right,
-        "clear": clear_dreams, "table": table, "says": says, "scores": scores, "family": np.array(family),
+        "score": score, "dreams": dreams, "wishes": [wishes_of(dream) for dream in dreams], "averages": averages,
+        "still_read": still_read,
     """
-    return Run("part3_neural_network_mnist_backquery.ipynb", values, mnist, tmp_path_factory.mktemp("backquery"))
+    tries = {
+        "yours-code": ("network.backquery(targets_for(5))", "network.backquery(targets_for(3))"),
+        "sevens-code": ("(12, 10)", "(1, 1)"),
+    }
+    name = "part3_neural_network_mnist_backquery.ipynb"
+    return Run(name, values, mnist, tmp_path_factory.mktemp("backquery"), tries)
+
+
+@pytest.fixture(scope="module")
+def second(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    values = """
+        "dreams": dreams, "difference": abs(dream - dreams[3]).max(), "right": right, "clear_right": clear_right,
+        "clear": clear_dreams, "table": table, "says": says, "scores": scores, "family": np.array(family),
+        "averages": [training.pixels[training.labels == label].mean(axis=0) / 255 for label in range(10)],
+    """
+    wish = "[0.01, 0.01, 0.01, 0.5, 0.01, 0.01, 0.01, 0.01, 0.5, 0.01]"
+    tries = {"half-sum-code": ("logit(0.5)", "0.5"), "wish-code": (wish, "targets_for(3)")}
+    name = "part3_neural_network_mnist_backquery_2.ipynb"
+    return Run(name, values, mnist, tmp_path_factory.mktemp("backquery_2"), tries)
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -26,65 +84,117 @@ def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return table
 
 
-def test_a_dream_is_like_the_digit_that_it_is_of(lesson: Run) -> None:
-    """For each of ten seeds all ten dreams were more like the average of their own label than any other."""
-    assert lesson.values["score"] == pytest.approx(0.92, abs=0.012)
+def test_the_dreams_are_those_of_the_network_on_the_card(lesson: Run) -> None:
+    """Ten networks read .9724 to .9747."""
+    assert lesson.values["score"] == pytest.approx(0.973, abs=0.003)
+    assert "the network on the card" in lesson.text("read")
+    assert f"It reads {lesson.values['score']:.1%} of the test set." in lesson.text("read")
+
+
+def wish(lesson: Run, where: Place) -> float:
+    label, rows, columns = where
+    return float(np.array(lesson.values["wishes"][label]).reshape(28, 28)[rows, columns].mean())
+
+
+@pytest.mark.parametrize("where", DARK.values(), ids=DARK)
+def test_ink_is_wanted_where_the_lesson_says_dark(lesson: Run, where: Place) -> None:
+    assert wish(lesson, where) > 0.04
+
+
+@pytest.mark.parametrize("where", LIGHT.values(), ids=LIGHT)
+def test_no_ink_is_wanted_where_the_lesson_says_light(lesson: Run, where: Place) -> None:
+    assert wish(lesson, where) < -0.04
+
+
+def test_a_dream_is_no_average(lesson: Run) -> None:
+    """Seeds 1 to 10: five to nine of ten dreams were most like the average of their own label."""
     table = likeness(np.array(lesson.values["dreams"]), np.array(lesson.values["averages"]))
-    assert (table.argmax(axis=1) == range(10)).all()
-    assert table.diagonal().mean() == pytest.approx(0.46, abs=0.12)
+    assert 5 <= (table.argmax(axis=1) == range(10)).sum() <= 9
+    assert 0.2 < table.diagonal().mean() < 0.55
 
 
-def test_a_zero_is_a_dark_ring_about_a_light_hole(lesson: Run) -> None:
-    zero = np.array(lesson.values["dreams"][0]).reshape(28, 28)
-    rim = np.concatenate([zero[:4].ravel(), zero[-4:].ravel()])
-    assert zero[12:16, 13:16].mean() < np.median(rim) - 0.1
-    assert zero[6:9, 12:17].mean() > np.median(rim) + 0.05
-    assert np.ptp(lesson.picture("colour-code")[..., :3], axis=2).mean() > 0.05  # in colour
+def test_the_dreams_are_shown_large(lesson: Run) -> None:
+    for cell in ("quiz-code", "dreams-code", "average-code", "blots-code"):
+        assert lesson.picture(cell).std() > 0.05, cell
+    for cell, pictures in (("zero-eight", 2), ("one-seven", 2), ("two-three-five", 3), ("four-six-nine", 3)):
+        picture = lesson.picture(f"{cell}-code")
+        assert picture.shape[0] > pictures * 250 and picture.shape[1] > 500, cell
+        assert np.ptp(picture[..., :3], axis=2).mean() > 0.03, f"{cell} in colour"
 
 
 def test_blots_do_what_the_dream_foretells(lesson: Run) -> None:
-    """Six seeds: .98 to .99 without a blot or with one in the corner or on the ring, .66 to .78 in the hole."""
+    """Seeds 1 to 10: .989 to .995 without a blot or with one in the corner or on the ring, .59 to .77 in the hole."""
     read = lesson.values["still_read"]
-    assert read["no blot"] == pytest.approx(0.983, abs=0.01)
-    assert read["corner"] == pytest.approx(read["no blot"], abs=0.01)
-    assert read["ring"] > read["no blot"] - 0.005
-    assert read["hole"] == pytest.approx(0.72, abs=0.12)
+    assert read["no blot"] == pytest.approx(0.991, abs=0.005)
+    assert read["corner"] == pytest.approx(read["no blot"], abs=0.004)
+    assert read["ring"] > read["no blot"] - 0.003
+    assert read["hole"] == pytest.approx(0.70, abs=0.13)
     assert "zeros are recognised" in lesson.text("blots-code")
+    assert f"in the hole? It is {written(100 * round(read['hole'], 3), '%')}." in lesson.text("blots-code")
 
 
-def test_each_step_back_is_shown(lesson: Run) -> None:
-    assert lesson.values["difference"] < 1e-12
-    for cell in ("undo-code", "steps-code", "average-code", "grow-code", "others-code", "stranger-code"):
-        assert lesson.picture(cell).std() > 0.05, cell
+@pytest.mark.parametrize(
+    ("run", "cell", "why"),
+    [
+        ("lesson", "yours-code", "numbers are not right"),
+        ("lesson", "sevens-code", "of the sevens are still read"),
+        ("second", "half-sum-code", "0.5 is too large"),
+        ("second", "wish-code", "Two of the ten are 0.5."),
+    ],
+)
+def test_the_exercises_are_checked(run: str, cell: str, why: str, request: pytest.FixtureRequest) -> None:
+    answered: Run = request.getfixturevalue(run)
+    answered.answers_back(cell)
+    assert why in answered.text(f"{cell}-wrong")
 
 
-def test_dreams_are_read_by_others_once_the_fog_is_cleared(lesson: Run) -> None:
-    """Seeds 0 to 9 read 7 to 9 of their own dreams with the fog, and all ten without."""
-    assert 6 <= lesson.values["right"] <= 10
-    assert lesson.values["clear_right"] == 10
-    assert np.median(lesson.values["clear"]) < 0.05 < 0.3 < np.median(lesson.values["dreams"])
-    assert lesson.values["table"]["our network, read by another"] >= 9
-    assert lesson.values["table"]["fresh network, read by another"] <= 4
-    assert f"{lesson.values['right']} of its own 10 dreams" in lesson.text("own-code")
+def test_each_step_back_is_shown(second: Run) -> None:
+    assert second.values["difference"] < 1e-12
+    for cell in ("undo-code", "steps-code", "grow-code", "others-code", "stranger-code", "own-code", "fog-code"):
+        assert second.picture(cell).std() > 0.05, cell
 
 
-def test_half_a_three_and_half_an_eight(lesson: Run) -> None:
-    says = lesson.values["says"]
+def test_dreams_are_read_by_others_once_the_fog_is_cleared(second: Run) -> None:
+    """Seeds 1 to 10 read one to five of their own dreams with the fog, and eight or nine without.
+
+    Another network read five to nine of these, and none to two of those of a network that has learnt nothing.
+    """
+    assert 1 <= second.values["right"] <= 5
+    assert second.values["clear_right"] >= 8
+    assert np.median(second.values["clear"]) < 0.05 < 0.3 < np.median(second.values["dreams"])
+    table = second.values["table"]
+    assert 5 <= table["our network, read by another"] <= 9
+    assert table["fresh network, read by another"] <= 2
+    assert table["fresh network, read by itself"] >= 2
+    assert f"{second.values['right']} of its own 10 dreams" in second.text("own-code")
+
+
+def test_half_a_three_and_half_an_eight(second: Run) -> None:
+    """Seeds 1 to 10: nine said 3 first of all, and the tenth had the 8 among its first three."""
+    says = second.values["says"]
     assert set(np.argsort(says)[-3:]) & {3, 8}
-    assert max(says[label] for label in (0, 1, 4, 5, 6, 7, 9)) < 0.3
-    assert lesson.picture("half-code").std() > 0.05
+    assert second.picture("half-code").std() > 0.05
 
 
-def test_a_mind_forms(lesson: Run) -> None:
-    fresh, hundred, thousand, trained = lesson.values["scores"]
+def test_a_mind_forms(second: Run) -> None:
+    fresh, hundred, thousand, trained = second.values["scores"]
     assert fresh < 0.25 < 0.5 < hundred < thousand < trained
-    assert trained == lesson.values["score"]
-    family = np.array(lesson.values["family"])
+    assert trained == pytest.approx(0.92, abs=0.012)
+    family = np.array(second.values["family"])
     assert family.shape == (4, 10, 784)
-    averages = np.array(lesson.values["averages"])
+    averages = np.array(second.values["averages"])
+    for dreams in family:  # for each of ten seeds all ten dreams were most like the average of their own label
+        assert (likeness(dreams, averages).argmax(axis=1) == range(10)).all()
     alone = np.mean([likeness(dreams, averages).diagonal().mean() for dreams in family])
+    assert alone == pytest.approx(0.46, abs=0.12)
     assert likeness(family.mean(axis=0), averages).diagonal().mean() > alone + 0.02  # the specks cancel out
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
-    assert lesson.values["peak"] < MEMORY_MIB
+def test_the_lessons_are_finished(lesson: Run, second: Run) -> None:
+    lesson.has_finished("part3_neural_network_mnist_backquery", score=lesson.values["score"])
+    second.has_finished("part3_neural_network_mnist_backquery_2", score=lesson.values["score"])
+
+
+@pytest.mark.parametrize("run", ["lesson", "second"])
+def test_the_lessons_fit_a_pi_zero(run: str, request: pytest.FixtureRequest) -> None:
+    assert request.getfixturevalue(run).values["peak"] < MEMORY_MIB

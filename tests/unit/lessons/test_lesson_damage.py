@@ -1,48 +1,59 @@
-"""The lesson on damage. Bands hold what three networks, with five or ten orders each, came to."""
+"""The lesson on damage, with the network on the card.
+
+Bands hold what ten networks like it, with seeds 1 to 10, came to with five orders each.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mynn.lesson.guesses import written
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "whole": whole, "survived": survived, "one_missing": one_missing, "removed": removed, "scores": scores,
         "sizes": {name: runs.mean(axis=0) for name, (_, runs) in lines.items()},
         "halves": halves, "of_each": read_of_each(network), "healing": healing, "learning": learning,
-        "still_whole": network.score(testing),
+        "still_whole": network.score(testing), "counts": counts, "error_bars": bars,
     """
-    return Run("part3_neural_network_mnist_damage.ipynb", values, mnist, tmp_path_factory.mktemp("damage"))
+    tries = {"links-code": ("784 + 10", "784"), "reddest-code": ("2", "4")}
+    folder = tmp_path_factory.mktemp("damage")
+    return Run("part3_neural_network_mnist_damage.ipynb", values, mnist, folder, tries)
 
 
 def test_a_program_breaks_and_a_network_hardly_notices(lesson: Run) -> None:
+    """Ten networks read .9645 to .970 when they were whole, and .004 less at worst."""
     assert lesson.values["survived"] == 0
     assert "whole program works: True" in lesson.text("program-code")
     assert "0 of 7 damaged programs still work" in lesson.text("program-code")
-    assert lesson.values["whole"] == lesson.values["still_whole"] == pytest.approx(0.895, abs=0.02)
+    assert "the network on the card" in lesson.text("read")
+    assert lesson.values["whole"] == lesson.values["still_whole"] == pytest.approx(0.967, abs=0.005)
     assert len(lesson.values["one_missing"]) == 30
     assert len(set(lesson.values["one_missing"])) > 3  # not always the same node
-    assert min(lesson.values["one_missing"]) > lesson.values["whole"] - 0.03
+    assert min(lesson.values["one_missing"]) > lesson.values["whole"] - 0.01
+    worst = round(100 * min(lesson.values["one_missing"]), 1)
+    assert f"in the worst case? It is {written(worst, '%')}." in lesson.text("node-code")
 
 
 def test_the_decline_is_graceful(lesson: Run) -> None:
     removed, scores = lesson.values["removed"], np.array(lesson.values["scores"])
-    assert removed == [*range(0, 100, 10), 99]
+    assert removed == [*range(0, 200, 20), 199]
     assert (scores[:, 0] == lesson.values["whole"]).all()
     mean = scores.mean(axis=0)
     assert (np.diff(mean) < 0.01).all()
-    assert mean[3] == pytest.approx(0.84, abs=0.06)
-    assert mean[5] == pytest.approx(0.73, abs=0.1)
-    assert mean[9] == pytest.approx(0.29, abs=0.13)
+    assert mean[3] == pytest.approx(0.905, abs=0.03)
+    assert mean[5] == pytest.approx(0.795, abs=0.06)
+    assert mean[9] == pytest.approx(0.33, abs=0.09)
     assert mean[10] < 0.2
     assert scores[:, 6].std() > 2 * scores[:, 1].std()  # luck shows in the middle
-    assert "50 of 100 nodes removed" in lesson.text("curve-code")
+    assert "100 of 200 nodes removed" in lesson.text("curve-code")
+    assert mean[3] == pytest.approx(0.88, abs=0.01) and mean[5] == pytest.approx(0.76, abs=0.01)  # as the text says
 
 
 def test_which_digit_suffers_is_luck(lesson: Run) -> None:
@@ -53,6 +64,26 @@ def test_which_digit_suffers_is_luck(lesson: Run) -> None:
     assert f"the {halves[0].argmin()} suffers most" in lesson.text("labels-code")
 
 
+def test_no_error_bar_says_more_than_all(lesson: Run) -> None:
+    down, up = np.array(lesson.values["error_bars"])
+    mean = np.array(lesson.values["halves"]).mean(axis=0)
+    assert (down > 0).all() and (mean + up <= 1).all()
+
+
+def test_the_reddest_column_is_the_one_that_the_text_names(lesson: Run) -> None:
+    counts = np.array(lesson.values["counts"])
+    mistakes = counts.sum(axis=0) - counts.diagonal()
+    assert mistakes.argmax() == 2 and mistakes[2] > mistakes.sum() / 2
+    assert f"It said 2 to {mistakes[2]} digits that were another one." in lesson.text("columns-code")
+
+
+def test_it_answers_back(lesson: Run) -> None:
+    for cell, why in (("links-code", "784 is too small"), ("reddest-code", "the column with the most mistakes")):
+        lesson.answers_back(cell)
+        assert why in lesson.text(f"{cell}-wrong")
+    lesson.has_finished("part3_neural_network_mnist_damage", score=lesson.values["whole"])
+
+
 def test_a_larger_network_bears_more(lesson: Run) -> None:
     at_half = [scores[5] for scores in lesson.values["sizes"].values()]
     assert list(lesson.values["sizes"]) == ["20 hidden nodes", "100 hidden nodes", "300 hidden nodes"]
@@ -61,13 +92,17 @@ def test_a_larger_network_bears_more(lesson: Run) -> None:
 
 
 def test_practice_heals(lesson: Run) -> None:
+    """Ten networks: patients from .54-.64 by .73-.82, after a hundred digits, to .91-.92."""
     patients, beginners = np.array(lesson.values["healing"]), np.array(lesson.values["learning"])
     assert patients.shape == beginners.shape == (5, 7)
-    assert patients[:, 0].mean() == pytest.approx(0.6, abs=0.12)
-    assert patients[:, -1].mean() == pytest.approx(0.873, abs=0.025)
-    assert patients[:, 2].mean() - patients[:, 0].mean() > 0.05  # by thirty digits
+    assert patients[:, 0].mean() == pytest.approx(0.59, abs=0.08)
+    assert patients[:, -1].mean() == pytest.approx(0.917, abs=0.015)
+    assert patients[:, 3].mean() - patients[:, 0].mean() > 0.1  # by a hundred digits
     assert (patients.mean(axis=0) > beginners.mean(axis=0)).all()
+    assert beginners[:, 5].mean() < patients[:, 3].mean() < beginners[:, -1].mean()  # more than a thousand digits
     assert beginners[:, -1].mean() > 0.8
+    hundred = round(100 * patients[:, 3].mean(), 1)
+    assert f"with a hundred digits? It is {written(hundred, '%')}." in lesson.text("heal-code")
 
 
 def test_the_lesson_has_its_pictures(lesson: Run) -> None:

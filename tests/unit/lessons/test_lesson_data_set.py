@@ -16,9 +16,13 @@ pytestmark = pytest.mark.slow
 def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "counts": counts, "averages": averages, "parrot": parrot_scores, "answers": answers, "wrong": wrong,
-        "distances": distances[order],
+        "distances": distances[order], "blur": blur,
     """
-    return Run("part2_mnist_data_set.ipynb", values, mnist, tmp_path_factory.mktemp("data_set"))
+    tries = {
+        "fours-code": ("counts[4]", "counts[5]"),
+        "grey-code": ("128 / 255 * 0.99 + 0.01", "128 / 255"),
+    }
+    return Run("part2_mnist_data_set.ipynb", values, mnist, tmp_path_factory.mktemp("data_set"), tries)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,17 @@ def test_the_bars_of_the_reader_are_drawn(lesson: Run) -> None:
     assert "The nearest is 7 and the label is 7" in lesson.text("reader-code")
     for cell in ("count-code", "reader-code", "which-code"):
         assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.05, cell  # in colour
+
+
+def test_it_answers_back(lesson: Run) -> None:
+    """The sharpest and the most blurred are those that one sees: the 1 and the 0 or 2."""
+    lesson.answers_back("fours-code", "grey-code")
+    assert np.argmin(lesson.values["blur"]) == 1
+    assert "be the sharpest? It is 1. (You have not guessed.)" in lesson.text("average-code")
+    assert "will the parrot get right? It is 100 %. (You have not guessed.)" in lesson.text("sets-code")
+    assert "And how many of the test digits? It is 11.3 %. (You have not guessed.)" in lesson.text("sets-code")
+    assert "It is 81 %. (You have not guessed.)" in lesson.text("test-code")
+    lesson.has_finished("part2_mnist_data_set", score=0.8104)
 
 
 def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:

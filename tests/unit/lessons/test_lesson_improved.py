@@ -14,13 +14,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "apart": apart, "ten": ten, "rates": rates, "by_rate": by_rate, "best_rate": best_rate,
         "by_epoch": {str(rate): scores for rate, scores in by_epoch.items()},
         "nodes": nodes, "by_nodes": by_nodes, "before": before, "after": after, "ladder": ladder,
     """
-    return Run("part2_neural_network_mnist_improved.ipynb", values, mnist, tmp_path_factory.mktemp("improved"))
+    tries = {
+        "choose-code": ("best_rate", "0.01"),
+        "gone-code": ("1 - (1 - after) / (1 - before)", "after - before"),
+    }
+    folder = tmp_path_factory.mktemp("improved")
+    return Run("part2_neural_network_mnist_improved.ipynb", values, mnist, folder, tries)
 
 
 def test_fit_takes_the_same_steps(lesson: Run) -> None:
@@ -81,6 +86,17 @@ def test_the_full_figures_are_shown_beside_the_blogs(lesson: Run) -> None:
 def test_it_is_all_drawn(lesson: Run) -> None:
     for cell in ("luck-code", "rate-code", "epochs-code", "nodes-code", "full-code"):
         assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.003, cell  # in colour
+
+
+def test_it_answers_back(lesson: Run) -> None:
+    lesson.answers_back("choose-code", "gone-code")
+    assert "with 0.01 they read 8" in lesson.text("choose-code-wrong")
+    for cell in ("luck-code", "nodes-code"):
+        assert "(You have not guessed.)" in lesson.text(cell)
+    assert "(You have not drawn a guess.)" in lesson.text("rate-code")
+    assert "so this is the network on the card, with 200 hidden nodes" in lesson.text("mine-code")
+    assert "It recognises 97." in lesson.text("mine-code")
+    lesson.has_finished("part2_neural_network_mnist_improved", score=lesson.values["after"])
 
 
 def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:

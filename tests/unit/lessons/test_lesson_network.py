@@ -1,6 +1,7 @@
-"""The lesson that builds a network from nothing, run from top to bottom, and what it shows."""
+"""The two lessons that build a network from nothing, run from top to bottom, and what they show."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,30 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def by_hand(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "wih": wih, "who": who, "inputs": inputs, "targets": targets, "rate": rate, "maps": maps,
-        "hidden": hidden, "outputs": outputs, "new_outputs": new_outputs,
-        "new_wih": small.wih, "new_who": small.who, "story": story, "known": known, "new": new,
+        "hidden": hidden, "outputs": outputs, "new_outputs": new_outputs, "story": story,
+    """
+    tries = {
+        "other-code": ("0.5 * first_weight + 0.5 * second_weight", "0.5"),
+        "weights-code": ("5 * 7 + 7 * 3", "5 * 7 * 3"),
+    }
+    return Run("part2_neural_network.ipynb", values, mnist, tmp_path_factory.mktemp("by_hand"), tries)
+
+
+@pytest.fixture(scope="module")
+def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    values = """
+        "wih": wih, "who": who, "inputs": inputs, "targets": targets, "rate": rate,
+        "new_wih": small.wih, "new_who": small.who, "known": known, "new": new,
         "answers": answers, "moved": moved, "apart": apart,
     """
-    return Run("part2_neural_network.ipynb", values, mnist, tmp_path_factory.mktemp("network"))
+    tries = {
+        "altogether-code": ("784 * hidden_nodes + hidden_nodes * 10", "784 * hidden_nodes"),
+        "says-code": ("ten_outputs.argmax()", "ten_outputs.max()"),
+    }
+    return Run("part2_neural_network_2.ipynb", values, mnist, tmp_path_factory.mktemp("network"), tries)
 
 
 def ask(wih: list[list[float]], who: list[list[float]], inputs: list[float]) -> list[list[float]]:
@@ -30,40 +47,51 @@ def ask(wih: list[list[float]], who: list[list[float]], inputs: list[float]) -> 
     return signals[1:]
 
 
-def test_a_node_adds_up_and_squashes(lesson: Run) -> None:
-    assert "0.9 × 1.5 + 0.2 × -2.0 = 0.95" in lesson.text("node-code")
-    assert f"its answer is {squash(0.95):.3f}" in lesson.text("squash-code")
-    for rows, (one, two) in zip(lesson.values["maps"], [(1.5, -2.0), (15, -20), (-10, 30)], strict=True):
+def after_one_step(values: dict[str, Any]) -> tuple[list[list[float]], list[list[float]]]:
+    """The weights after one step, by the book's rule in loops."""
+    wih, who = ([list(row) for row in values[name]] for name in ("wih", "who"))
+    book_step(wih, who, values["rate"], values["inputs"], values["targets"])
+    return wih, who
+
+
+def test_a_node_adds_up_and_squashes(by_hand: Run) -> None:
+    assert "0.9 × 1.5 + 0.2 × -2.0 = 0.95" in by_hand.text("node-code")
+    assert f"its answer is {squash(0.95):.3f}" in by_hand.text("squash-code")
+    for rows, (one, two) in zip(by_hand.values["maps"], [(1.5, -2.0), (15, -20), (-10, 30)], strict=True):
         corners = [rows[0][0], rows[0][-1], rows[-1][0], rows[-1][-1]]  # at (0, 0), (1, 0), (0, 1) and (1, 1)
         assert corners == pytest.approx([0.5, squash(one), squash(two), squash(one + two)])
 
 
-def test_signals_run_from_left_to_right(lesson: Run) -> None:
-    hidden, outputs = ask(lesson.values["wih"], lesson.values["who"], lesson.values["inputs"])
-    assert lesson.values["hidden"] == pytest.approx(hidden)
-    assert lesson.values["outputs"] == pytest.approx(outputs)
+def test_signals_run_from_left_to_right(by_hand: Run) -> None:
+    hidden, outputs = ask(by_hand.values["wih"], by_hand.values["who"], by_hand.values["inputs"])
+    assert by_hand.values["hidden"] == pytest.approx(hidden)
+    assert by_hand.values["outputs"] == pytest.approx(outputs)
     for node, answer in enumerate(hidden):
-        line = lesson.text("one-by-one-code").splitlines()[node]
+        line = by_hand.text("one-by-one-code").splitlines()[node]
         assert line.startswith(f"hidden node {node}") and line.endswith(f"{answer:.3f}")
-    assert "inputs (3,) -> hidden (4,) -> outputs (2,)" in lesson.text("matrices-code")
+    assert "inputs (3,) -> hidden (4,) -> outputs (2,)" in by_hand.text("matrices-code")
 
 
-def test_one_step_makes_the_answers_better(lesson: Run) -> None:
-    values = lesson.values
-    inputs, targets = values["inputs"], values["targets"]
-    wih, who = ([list(row) for row in values[name]] for name in ("wih", "who"))
-    book_step(wih, who, values["rate"], inputs, targets)
-    np.testing.assert_allclose(values["new_wih"], wih, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(values["new_who"], who, rtol=0, atol=1e-13)
-    _, outputs = ask(wih, who, inputs)
+def test_one_step_makes_the_answers_better(by_hand: Run) -> None:
+    values = by_hand.values
+    wih, who = after_one_step(values)
+    _, outputs = ask(wih, who, values["inputs"])
     assert values["new_outputs"] == pytest.approx(outputs)
     assert values["outputs"][0] < outputs[0] < 0.99 and values["outputs"][1] > outputs[1] > 0.01
-    errors = [float(line.split()[-1]) for line in lesson.text("all-weights-code").splitlines()[1:]]
+    errors = [float(line.split()[-1]) for line in by_hand.text("all-weights-code").splitlines()[1:]]
     assert errors[0] == 0.0 and errors[1] > errors[2] > 0.0
 
 
-def test_three_hundred_steps_come_close(lesson: Run) -> None:
-    story = np.array(lesson.values["story"])
+def test_the_class_takes_the_same_step(by_hand: Run, lesson: Run) -> None:
+    for name in ("wih", "who", "inputs", "targets", "rate"):
+        assert lesson.values[name] == by_hand.values[name], name
+    wih, who = after_one_step(lesson.values)
+    np.testing.assert_allclose(lesson.values["new_wih"], wih, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(lesson.values["new_who"], who, rtol=0, atol=1e-13)
+
+
+def test_three_hundred_steps_come_close(by_hand: Run) -> None:
+    story = np.array(by_hand.values["story"])
     assert (np.diff(story[:, 0]) > 0).all() and (np.diff(story[:, 1]) < 0).all()
     assert story[-1] == pytest.approx([0.99, 0.01], abs=0.06)
 
@@ -85,15 +113,29 @@ def test_the_students_network_is_ours(lesson: Run) -> None:
     assert "The class does what we did by hand." in lesson.text("check-code")
 
 
-def test_it_is_all_drawn(lesson: Run) -> None:
-    in_colour = ("squash", "decide", "layers", "matrices", "back", "slope", "again", "class", "learn")
-    for name in in_colour:
-        assert np.ptp(lesson.picture(f"{name}-code")[..., :3], axis=2).mean() > 0.005, name
-    pictures = [lesson.picture(f"{name}-code") for name in ("layers", "matrices", "back")]
+def test_it_is_all_drawn(by_hand: Run, lesson: Run) -> None:
+    for run, names in (
+        (by_hand, ("squash", "decide", "layers", "matrices", "back", "slope", "again")),
+        (lesson, ("class", "learn")),
+    ):
+        for name in names:
+            assert np.ptp(run.picture(f"{name}-code")[..., :3], axis=2).mean() > 0.005, name  # in colour
+    pictures = [by_hand.picture(f"{name}-code") for name in ("layers", "matrices", "back")]
     for one, other in ((0, 1), (1, 2)):  # the same network with other numbers in it
         assert 0 < np.abs(pictures[one] - pictures[other]).mean() < 0.05
     assert 0.02 < lesson.ink("ten-code") < 0.3
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_they_answer_back(by_hand: Run, lesson: Run) -> None:
+    by_hand.answers_back("other-code", "weights-code")
+    lesson.answers_back("altogether-code", "says-code")
+    assert "It is 0.5. (You have not guessed.)" in by_hand.text("squash-code")
+    assert "(You have not drawn a guess.)" in by_hand.text("again-code")
+    assert lesson.text("learn-code").count("(You have not guessed.)") == 2
+    by_hand.has_finished("part2_neural_network")
+    lesson.has_finished("part2_neural_network_2")
+
+
+def test_they_fit_a_pi_zero(by_hand: Run, lesson: Run) -> None:
+    assert by_hand.values["peak"] < MEMORY_MIB
     assert lesson.values["peak"] < MEMORY_MIB

@@ -17,7 +17,8 @@ def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "angles": angles, "scores": scores, "rows": np.array(rows), "digits": three_digits.pixels,
     """
     name = "part3_neural_network_mnist_data_with_rotations.ipynb"
-    return Run(name, values, mnist, tmp_path_factory.mktemp("rotations"))
+    tries = {"steps-code": ("3 * epochs * len(training)", "len(training)")}
+    return Run(name, values, mnist, tmp_path_factory.mktemp("rotations"), tries)
 
 
 def test_the_real_test_set_is_read_by_both(lesson: Run) -> None:
@@ -28,7 +29,8 @@ def test_the_real_test_set_is_read_by_both(lesson: Run) -> None:
     assert mistakes_before == pytest.approx(540, abs=60)
     assert mistakes_after == pytest.approx(502, abs=80)
     assert mistakes_after < mistakes_before
-    assert f"as written: {mistakes_before} mistakes" in lesson.text("two-code")
+    assert f"as written: {mistakes_before} mistakes" in lesson.text("first-code")
+    assert f"It is {mistakes_after}. (You have not guessed.)" in lesson.text("two-code")
     assert len(lesson.values["won"]) - len(lesson.values["lost"]) == mistakes_before - mistakes_after
     assert 80 < len(lesson.values["lost"]) < 200  # learning is hardly ever all gain
 
@@ -54,6 +56,13 @@ def test_the_lesson_turns_and_shows_digits(lesson: Run) -> None:
         assert 0.02 < lesson.ink(cell) < 0.5, cell
     for cell in ("curve-code", "labels-code"):
         assert lesson.picture(cell).std() > 0.05, cell
+
+
+def test_it_answers_back(lesson: Run) -> None:
+    lesson.answers_back("steps-code")
+    assert lesson.text("steps-code-wrong").startswith("Not yet: 10000 is too small. Each digit comes as three pictures")
+    best = np.array(lesson.values["scores"]).mean(axis=0).max()
+    lesson.has_finished("part3_neural_network_mnist_data_with_rotations", score=best)
 
 
 def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:

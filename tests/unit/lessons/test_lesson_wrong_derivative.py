@@ -39,7 +39,14 @@ def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "book_who": book_who, "book_wih": book_wih, "gradient_who": gradient_who, "gradient_wih": gradient_wih,
         "heights": heights, "rates": rates, "scores": scores, "stories": stories,
     """
-    return Run("part3_wrong_derivative.ipynb", values, mnist, tmp_path_factory.mktemp("derivative"))
+    tries = {
+        "instrument-try-code": (
+            "((3 + tiny) ** 2 - (3 - tiny) ** 2) / (2 * tiny)",
+            "(3 + tiny) ** 2 - (3 - tiny) ** 2",
+        ),
+        "sure-code": ("0.99 * (1 - 0.99)", "0.99"),
+    }
+    return Run("part3_wrong_derivative.ipynb", values, mnist, tmp_path_factory.mktemp("derivative"), tries)
 
 
 def slopes(values: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -72,8 +79,15 @@ def test_the_fault_is_found(lesson: Run) -> None:
     np.testing.assert_allclose(steps["gradient_wih"], values["wih_downhill"], rtol=0, atol=1e-8)
     times = steps["book_wih"] / values["wih_downhill"]
     assert np.abs(times).min() > 2 and times.min() < 0, "some of the book's steps go uphill"
-    for node, line in enumerate(lesson.text("measure-code").splitlines()):
-        assert f"{times[node, 0]:.1f} times the slope" in line and "1.000 times" in line
+    lines = lesson.text("measure-code").splitlines()
+    assert len(lines) == 5
+    for node, line in enumerate(lines[:4]):
+        assert (
+            f"hidden node {node}: " in line
+            and f"{times[node, 0]:.1f} times the slope" in line
+            and "1.000 times" in line
+        )
+    assert f"It is {(times < 0).sum()} weights." in lesson.text("measure-code")
     assert "With the slope put in, the rule is what was measured." in lesson.text("missing-code")
 
 
@@ -107,6 +121,16 @@ def test_what_is_surely_wrong_is_unlearnt_sooner_by_the_books_rule(lesson: Run) 
         wins[rule] = int(np.argmax(five > three))
         assert f"{rule}: the 5 wins after {wins[rule]} times" in lesson.text("stuck-code")
     assert wins["book"] < 0.7 * wins["gradient"]
+    for count in wins.values():
+        assert f"It is {count} times." in lesson.text("stuck-code")
+
+
+def test_it_answers_back(lesson: Run) -> None:
+    for cell, why in (("instrument-try-code", "0.012 is too small"), ("sure-code", "0.99 is too large")):
+        lesson.answers_back(cell)
+        assert why in lesson.text(f"{cell}-wrong")
+    best = max(max(np.mean(rows, axis=0)) for rows in lesson.values["scores"].values())
+    lesson.has_finished("part3_wrong_derivative", score=best)
 
 
 def test_the_valley_is_drawn_where_it_is(lesson: Run) -> None:

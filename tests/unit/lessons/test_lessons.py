@@ -2,6 +2,7 @@
 # (nbformat says that it is typed, and a few of its functions are not.)
 """Each lesson, run from top to bottom just as a student finds it, and what it shows."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -15,18 +16,24 @@ from tests.unit.lessons.lesson_run import LESSONS, MEMORY_MIB, Run
 def part2(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "accuracy": accuracy, "progress": progress, "seen": seen, "wrong": wrong,
-        "reloaded": NeuralNetwork.load("my_network.npz").score(hundred),
+        "kept": NeuralNetwork.load("my_network.npz").score(testing),
+        "same": bool((NeuralNetwork.load("my_network.npz").wih == network.wih).all()),
     """
-    return Run("part2_neural_network_mnist_data.ipynb", values, mnist, tmp_path_factory.mktemp("part2"))
+    tries = {
+        "eight-code": ("seen[[part >= 0.8 for part in progress].index(True)]", "60_000"),
+        "mistakes-code": ("(1 - accuracy) * len(testing)", "1 - accuracy"),
+    }
+    return Run("part2_neural_network_mnist_data.ipynb", values, mnist, tmp_path_factory.mktemp("part2"), tries)
 
 
 @pytest.fixture(scope="module")
 def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "digit": scale(training.pixels[7]), "left": clockwise, "right": anticlockwise,
-        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)),
+        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)), "changed": changed,
     """
-    return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"))
+    tries = {"quarter-code": ("rotate(inputs, -90)", "rotate(inputs, 90)"), "label-code": ("9", "6")}
+    return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"), tries)
 
 
 def test_part2_reads_as_many_digits_as_it_says(part2: Run) -> None:
@@ -49,7 +56,21 @@ def test_part2_shows_digits_and_what_the_network_says(part2: Run) -> None:
 
 
 def test_part2_keeps_the_network(part2: Run) -> None:
-    assert part2.values["reloaded"] == part2.values["progress"][-1]
+    assert part2.values["kept"] == part2.values["accuracy"]
+    assert part2.values["same"]
+    assert "Kept in my_network.npz" in part2.text("save-code")
+
+
+def test_part2_answers_back(part2: Run) -> None:
+    part2.answers_back("eight-code", "mistakes-code")
+    for cell in ("before-code", "score-code"):
+        assert "(You have not guessed.)" in part2.text(cell)
+    assert "(You have not drawn a guess.)" in part2.text("curve-code")
+    part2.has_finished("part2_neural_network_mnist_data", score=part2.values["accuracy"])
+
+
+def test_part2_promises_no_more_by_its_curve_than_it_keeps(part2: Run) -> None:
+    assert part2.values["accuracy"] - 0.01 < part2.values["progress"][-1] < part2.values["accuracy"] + 0.002
 
 
 def slant(inputs: list[float]) -> float:
@@ -68,6 +89,13 @@ def test_part3_shows_a_digit_turned_ten_degrees_each_way(part3: Run) -> None:
     for third in (left_third, middle, right_third):  # a digit in each, and no two alike
         assert 0.02 < (third < 0.5).mean() < 0.3
     assert np.ptp(part3.picture("see-code")[..., :3], axis=2).mean() > 0.05  # in colour
+
+
+def test_part3_answers_back(part3: Run) -> None:
+    part3.answers_back("quarter-code", "label-code")
+    part3.has_finished("part3_mnist_data_set_with_rotations", score=part3.values["turned"]["0"])
+    assert f"It is {part3.values['changed']}. (You have not guessed.)" in part3.text("see-code")
+    assert 0.01 < part3.ink("upside-down-code") < 0.3
 
 
 def test_part3_shows_that_turned_digits_teach(part3: Run) -> None:
@@ -99,3 +127,42 @@ def test_a_lesson_is_kept_without_its_results(path: Path) -> None:
         assert cell.id.replace("-", "").isalpha(), "an id in words, so that it stays when a lesson is edited"
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
+
+
+def cells_of(path: Path) -> tuple[str, str]:
+    """The text of a lesson, and its code."""
+    cells = nbformat.read(path, as_version=4).cells
+    text, code = ("\n\n".join(cell.source for cell in cells if cell.cell_type == kind) for kind in ("markdown", "code"))
+    return text, code
+
+
+FRAMED = [path for path in sorted(LESSONS.glob("*.ipynb")) if "mynn" in nbformat.read(path, as_version=4).metadata]
+
+
+def test_lessons_are_numbered_in_the_order_of_their_links() -> None:
+    orders = {path.name: nbformat.read(path, as_version=4).metadata.mynn.lesson for path in FRAMED}
+    assert sorted(orders.values()) == list(range(1, len(orders) + 1))
+    for name, order in orders.items():
+        link = re.search(r"\*\*The next lesson:\*\* \[`\w+`\]\((\w+\.ipynb)\)", cells_of(LESSONS / name)[0])
+        if order < len(orders):
+            assert link, name
+            assert orders.get(link[1]) == order + 1, name
+
+
+@pytest.mark.parametrize("path", FRAMED, ids=lambda path: path.stem)
+def test_a_lesson_says_how_to_run_it_and_answers_back(path: Path) -> None:
+    text, code = cells_of(path)
+    notebook = nbformat.read(path, as_version=4)
+    mynn = notebook.metadata.mynn
+    assert set(mynn) == {"lesson", "minutes", "learn"}
+    assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
+    assert text.startswith("# ")
+    assert "**How to run it.**" in text and "**How long it takes.**" in text and "**How much memory it takes.**" in text
+    assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2
+    assert code.count(".beside(") + code.count(".plot(axes)") >= 2
+    assert re.search(r"^\w+ = \.\.\. +# ", code, re.M) and "\ncheck(" in code
+    assert [cell.source for cell in notebook.cells if cell.cell_type == "code"][-1].startswith(
+        f'finished("{path.stem}"'
+    )
+    for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
+        assert summary.startswith("<summary>") and "</summary>\n\n" in summary, "Markdown in it needs a blank line"

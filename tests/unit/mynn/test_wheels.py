@@ -190,7 +190,7 @@ def test_the_hour_of_a_build_does_not_show_in_the_wheel(project: Project) -> Non
 def test_files_of_the_package_that_are_no_programs_come_along(project: Project) -> None:
     files = (path for path in (ROOT / "mynn").rglob("*.*") if path.suffix not in (".c", ".pyc", ".so"))
     data = {str(path.relative_to(ROOT)) for path in files}
-    assert {"mynn/network.py", "mynn/cli/train.py", "mynn/widget/pad.js"} <= data
+    assert {"mynn/network.py", "mynn/cli/train.py", "mynn/lesson/number.js", "mynn/widget/pad.js"} <= data
     assert data <= names(project.wheels()["plain"])
     if HERE and shutil.which(f"{MACHINES[HERE]}-gcc"):
         assert data <= names(project.wheels(HERE)["wheels"][HERE])

@@ -1,0 +1,26 @@
+"""What a lesson asks and answers: guesses, checks of exercises, the network that travels, and what has been finished.
+
+    from mynn.lesson import check, finished, guess, guess_curve, my_network
+
+    how_many = guess("How many of 100 digits will it read?", 0, 100, "%")     # shows a field
+    how_many.beside(100 * network.score(testing))                             # You guessed 30 %. It is 21 %.
+
+Nothing here waits for anybody: *Run All* goes on without a guess, and says so.
+"""
+
+from mynn.lesson.answers import check
+from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
+from mynn.lesson.networks import keep, my_network, networks_folder
+from mynn.lesson.progress import finished
+
+__all__ = [
+    "Guess",
+    "GuessedCurve",
+    "check",
+    "finished",
+    "guess",
+    "guess_curve",
+    "keep",
+    "my_network",
+    "networks_folder",
+]

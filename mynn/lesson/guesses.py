@@ -1,0 +1,191 @@
+"""Guesses: a number or a curve is asked for before the computer finds out, and shown beside what it found.
+
+What was guessed is kept as long as the kernel lives: also when the page is reloaded, and when the cell is run again.
+The fields are in fields.py, which is imported only when one is shown: a Pi Zero takes some time for that.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mynn.lesson.notebook import in_a_notebook, show, show_svg
+
+_earlier: dict[tuple[str, str], Any] = {}  # what was guessed, by its kind and the question
+
+
+class Guess:
+    """A number that is guessed.
+
+    `value`  None until something was entered
+    """
+
+    def __init__(self, question: str, low: float, high: float, unit: str) -> None:
+        if not low < high:
+            raise ValueError(f"a guess needs a range, the lower end first: {low} to {high} is none")
+        self.question, self.low, self.high, self.unit = question, low, high, unit
+        self._field = _field("NumberField", question, low=low, high=high, unit=unit)
+
+    @property
+    def value(self) -> float | None:
+        """What was entered last."""
+        return self._field.value if self._field else None
+
+    def beside(self, result: float) -> None:
+        """Print question, guess and result, "How many? You guessed 30 %. It is 21 %.", and draw both on a line.
+
+        `result` is in the guess's own unit: 21 and not 0.21 where that is "%".
+        """
+        said = written(result, self.unit)
+        if self.value is None:
+            print(f"{self.question} It is {said}. (You have not guessed.)")
+            return
+        guessed = written(self.value, self.unit)
+        ending = ", and so it is!" if guessed == said else f". It is {said}."
+        print(f"{self.question} You guessed {guessed}{ending}")
+        show_svg(_line(self, self.value, float(result)))
+
+    def __repr__(self) -> str:
+        """Say what was guessed."""
+        return "nothing guessed" if self.value is None else f"guessed: {written(self.value, self.unit)}"
+
+
+class GuessedCurve:
+    """A curve that is guessed.
+
+    `value`  a height for each `x`, in the units of `ylim`, shape (n,); None until something was drawn
+    """
+
+    def __init__(self, question: str, x: ArrayLike, ylim: tuple[float, float], **axes: Any) -> None:
+        self.question, self.x = question, np.asarray(x, float)
+        self.low, self.high = ylim
+        if self.x.ndim != 1 or len(self.x) < 2 or not (np.diff(self.x) > 0).all():
+            raise ValueError("a curve needs two places x or more, from left to right")
+        if not self.low < self.high:
+            raise ValueError(f"a curve needs a range, the lower end first: {self.low} to {self.high} is none")
+        self._field = _field("CurveField", question, **_axes(self.x, self.low, self.high, **axes))
+
+    @property
+    def value(self) -> np.ndarray[Any, Any] | None:
+        """What was drawn last; gaps are filled by straight lines, and the ends go on level."""
+        drawn = (
+            [(at, height) for at, height in enumerate(self._field.heights) if height is not None] if self._field else []
+        )
+        if len(drawn) < 2:
+            return None
+        places, heights = zip(*drawn, strict=True)
+        all_of_them: np.ndarray[Any, Any] = np.interp(range(len(self.x)), places, heights)
+        return self.low + all_of_them * (self.high - self.low)
+
+    def plot(self, ax: Any) -> None:
+        """Draw the guess into a plot, behind what was measured; say so where nothing was guessed."""
+        if self.value is None:
+            print("(You have not drawn a guess.)")
+            return
+        ax.plot(self.x, self.value, color="0.6", linewidth=4, linestyle=(0, (1.5, 1)), zorder=1, label="your guess")
+        ax.legend(loc="best", framealpha=0.9)
+
+    def __repr__(self) -> str:
+        """Say whether something was drawn."""
+        return "nothing drawn" if self.value is None else "a curve was drawn"
+
+
+def guess(question: str, low: float, high: float, unit: str = "") -> Guess:
+    """Show a field for a number from `low` to `high`, and return the guess: its `value`, and `beside(result)`."""
+    return Guess(question, low, high, unit)
+
+
+def guess_curve(
+    question: str,
+    x: ArrayLike,
+    ylim: tuple[float, float],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    log: bool = False,
+    percent: bool = False,
+) -> GuessedCurve:
+    """Show a square to draw a curve in, by mouse or finger, and return the guess: its `value`, and `plot(ax)`.
+
+    `x`        where the curve will be measured, from left to right, shape (n,)
+    `ylim`     the lower and the upper end, in the units of the plot that the guess goes into
+    `log`      whether each step to the right multiplies
+    `percent`  whether 0.2 is written as 20 %
+    """
+    return GuessedCurve(question, x, ylim, xlabel=xlabel, ylabel=ylabel, log=log, percent=percent)
+
+
+def written(number: float, unit: str) -> str:
+    """Return a number as a sentence has it: "10,000", "97.3 %", "0.034"."""
+    number = float(number)
+    if not math.isfinite(number):
+        text = str(number)
+    elif number == round(number):
+        text = f"{number:,.0f}"
+    else:
+        text = f"{number:,.{max(1, 1 - math.floor(math.log10(abs(number))))}f}".rstrip("0").rstrip(".")
+    return f"{text} {unit}".strip()
+
+
+def _field(kind: str, question: str, **settings: Any) -> Any:
+    """Show a field and return it; None where nobody could fill it in."""
+    if not in_a_notebook():
+        print(question)
+        return None
+    try:
+        from mynn.lesson import fields
+    except ImportError:
+        print(f"{question} (Guess on paper: the library for fields, anywidget, is missing here.)")
+        return None
+    field = getattr(fields, kind)(question=question, **settings)
+    field.keep_in(_earlier, (kind, question))
+    show(field)
+    return field
+
+
+def _axes(
+    x: np.ndarray[Any, Any], low: float, high: float, *, xlabel: str, ylabel: str, log: bool, percent: bool
+) -> dict[str, Any]:
+    """Return what the field needs to draw the axes: places 0 to 1, and what is written there."""
+    along = np.log(x) if log else x
+    places = (along - along[0]) / (along[-1] - along[0])
+    marks = np.linspace(low, high, 6) if percent else np.linspace(low, high, 5)
+    return {
+        "places": places.tolist(),
+        "x_labels": [f"{value:g}" for value in x],
+        "y_labels": [f"{100 * value:.3g} %" if percent else f"{value:.3g}" for value in marks],
+        "x_label": xlabel,
+        "y_label": ylabel,
+    }
+
+
+def _line(guessed: Guess, value: float, result: float) -> str:
+    """Draw the guess and the result on a line from low to high, as SVG, no wider than a phone's screen."""
+    low, high = min(guessed.low, result), max(guessed.high, result)
+    ends = written(low, ""), written(high, "")
+    width, level = 310, 40
+    left, right = 16 + 8 * len(ends[0]), width - 16 - 8 * len(ends[1])
+
+    def mark(number: float, text: str, colour: str, up: int) -> str:
+        at = left + (right - left) * (number - low) / (high - low)
+        anchor, text_at = ("start", at - 8) if at < 80 else ("end", at + 8) if at > width - 80 else ("middle", at)
+        return (
+            f'<circle cx="{at:.1f}" cy="{level}" r="8" fill="{colour}"/>'
+            f'<text x="{text_at:.1f}" y="{level - up}" text-anchor="{anchor}" fill="{colour}" font-weight="bold">'
+            f"{escape(text)}</text>"
+        )
+
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="80" viewBox="0 0 {width} 80"'
+        f' font-family="sans-serif" font-size="13"><rect width="{width}" height="80" fill="white"/>'
+        f'<path d="M{left} {level}H{right}" stroke="#bbb" stroke-width="4" stroke-linecap="round"/>'
+        f'<text x="{left - 12}" y="{level + 5}" text-anchor="end" fill="#666">{escape(ends[0])}</text>'
+        f'<text x="{right + 12}" y="{level + 5}" fill="#666">{escape(ends[1])}</text>'
+        + mark(value, f"you: {written(value, guessed.unit)}", "#777", 16)
+        + mark(result, f"it is {written(result, guessed.unit)}", "#c2410c", -25)
+        + "</svg>"
+    )

@@ -1,0 +1,38 @@
+"""Whether this runs in a notebook, and how things are shown there."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+
+def in_a_notebook() -> bool:
+    """Whether what is displayed is seen: a kernel runs this. IPython is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def show(thing: Any) -> None:
+    """Display something under the cell that runs."""
+    _ipython().display(thing)
+
+
+def show_markdown(text: str) -> None:
+    """Display Markdown in a notebook, and print it elsewhere."""
+    if not in_a_notebook():
+        print(text)
+        return
+    show(_ipython().Markdown(text))
+
+
+def show_svg(picture: str) -> None:
+    """Display a picture in a notebook, and nothing elsewhere."""
+    if in_a_notebook():
+        show(_ipython().SVG(picture))
+
+
+def _ipython() -> Any:
+    """Return what displays things. It is there wherever a notebook is, and takes its time to load."""
+    return import_module("IPython.display")

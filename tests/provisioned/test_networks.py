@@ -1,0 +1,37 @@
+"""The network that lessons load where a student has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.provisioned.pi import Answers, Pi
+
+BAND = (0.955, 0.985)  # of the first 1,000 test digits
+
+SCORE = """
+from mynn import NeuralNetwork, mnist_folder, read_csv
+from mynn.lesson import networks_folder
+network = NeuralNetwork.load(networks_folder() / "digits.npz")
+print(len(network.wih), network.score(read_csv(mnist_folder() / "mnist_test.csv", limit=1000)))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(pi: Pi) -> Answers:
+    """Return what a student's program finds."""
+    return pi.ask({"score": pi.as_student_python(SCORE)})
+
+
+def test_a_network_is_there_that_reads(answers: Answers, record_property: Callable[[str, object], None]) -> None:
+    """A trained network is there for the lessons, and it recognises as many digits as it should."""
+    score = answers["score"]
+    assert score.status == 0, f"The network for the lessons cannot be loaded: {score.text}"
+    nodes, recognised = score.text.split()
+    record_property("network_score", float(recognised))
+    assert nodes == "200", f"The network for the lessons has {nodes} hidden nodes; 200 are expected."
+    assert BAND[0] <= float(recognised) <= BAND[1], (
+        f"The network for the lessons recognises {float(recognised):.1%} of the first 1,000 test digits; "
+        f"{BAND[0]:.1%} to {BAND[1]:.1%} are expected."
+    )

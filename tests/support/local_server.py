@@ -1,0 +1,50 @@
+"""A notebook server on this computer, for tests of what a browser shows."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+START = 60  # seconds
+
+
+@contextmanager
+def notebook_server(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve the notebooks of a folder; the URL wants a notebook's name and `?token=test` behind it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{name}_DIR": str(folder.parent / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    command = [
+        *(sys.executable, "-m", "notebook", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *("--IdentityProvider.token=test", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"),
+    ]
+    log = folder.parent / "server.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env={**os.environ, **own, **(environment or {})}, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + START
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/api?token=test").close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/notebooks/"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # ended while its page asks for something, it may wait for a thread for ever
+            process.kill()
+            process.wait()

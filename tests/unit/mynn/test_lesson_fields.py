@@ -1,0 +1,193 @@
+# mypy: untyped-calls-exclude=nbformat
+# (nbformat says that it is typed, and a few of its functions are not.)
+"""The fields for guesses, as a student sees them: on a computer with a mouse, and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+
+from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
+from tests.support.local_server import notebook_server
+from tests.unit.conftest import PROJECT
+
+PATIENCE = 60_000  # in milliseconds, with a busy computer
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+QUESTION = "How many of 100 digits will it read?"
+PERCENT = "How many digits does it recognise?"
+
+CELLS = [
+    f"""
+from mynn.lesson import guess, guess_curve
+how_many = guess("{QUESTION}", 0, 100)
+percent = guess("{PERCENT}", 0, 100, "%")
+""",
+    """
+how_many.beside(21)
+percent.beside(93.8)
+""",
+    """
+curve = guess_curve("Draw how many it recognises after each epoch.", range(1, 7), (0, 1),
+                    xlabel="epochs", ylabel="recognised", percent=True)
+""",
+    """
+print("heights", None if curve.value is None else curve.value.round(2).tolist())
+""",
+]
+
+FOLDED = """
+<details><summary>Show an answer</summary>
+
+`fours = counts[4]`
+
+</details>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A phone's screen, which takes touches; no internet."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            args=[*ARGUMENTS, OFFLINE],
+            viewport={"width": 390, "height": 844},
+            device_scale_factor=2,
+            has_touch=True,
+        )
+        context.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The notebook, with the cells run that show fields."""
+    work = tmp_path_factory.mktemp("server") / "work"
+    work.mkdir()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
+    notebook.cells.append(nbformat.v4.new_markdown_cell(FOLDED.strip()))
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, work / "guesses.ipynb")
+    with notebook_server(work) as url:
+        page = browser.pages[0]
+        page.goto(f"{url}guesses.ipynb?token=test")
+        run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
+        run(page, 2)
+        expect(page.locator(".mynn-guess")).to_have_count(3)
+        yield page
+
+
+def run(page: Page, number: int) -> None:
+    """Run a cell."""
+    page.locator(".jp-CodeCell .cm-content").nth(number).click()
+    page.keyboard.press("Control+Enter")
+
+
+def output(page: Page, number: int) -> Locator:
+    """What stands under a cell."""
+    return page.locator(".jp-CodeCell").nth(number).locator(".jp-OutputArea")
+
+
+def field(page: Page, question: str) -> Locator:
+    """A number's field."""
+    return page.get_by_label(question)
+
+
+def said(page: Page, question: str) -> Locator:
+    """The sentence under a number's field."""
+    return page.locator(".mynn-guess", has_text=question).locator(".mynn-guess-says")
+
+
+def test_without_a_guess_the_next_cell_goes_on(page: Page) -> None:
+    run(page, 1)
+    expect(output(page, 1)).to_contain_text("It is 21. (You have not guessed.)")
+    run(page, 3)
+    expect(output(page, 3)).to_contain_text("heights None")
+
+
+def test_fields_are_large_enough_for_a_finger(page: Page) -> None:
+    assert page.locator(".mynn-guess-entry, .mynn-guess-button").count() == 5
+    for part in page.locator(".mynn-guess-entry, .mynn-guess-button").all():
+        box = part.bounding_box()
+        assert box and box["height"] >= 44 and box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize("entered", ["", "many", "101", "-1", "1e400"])
+def test_what_is_no_number_in_the_range_is_said_to_be_so(entered: str, page: Page) -> None:
+    field(page, QUESTION).fill(entered)
+    field(page, QUESTION).press("Enter")
+    expect(said(page, QUESTION)).to_have_text("That is no number from 0 to 100.")
+
+
+def test_a_number_is_guessed_by_enter_or_by_touch_and_shown_beside_the_result(page: Page) -> None:
+    field(page, QUESTION).fill("30")
+    field(page, QUESTION).press("Enter")
+    expect(said(page, QUESTION)).to_have_text("Your guess: 30. Now run the next cell.")
+    field(page, PERCENT).fill("93,8 %")  # with a comma, as some write it
+    page.locator(".mynn-guess", has_text=PERCENT).get_by_role("button", name="Guess").tap()
+    expect(said(page, PERCENT)).to_have_text("Your guess: 93.8 %. Now run the next cell.")
+    run(page, 1)
+    expect(output(page, 1)).to_contain_text("You guessed 30. It is 21.")
+    expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
+    expect(output(page, 1).locator("img, svg")).to_have_count(2)
+    page.screenshot(path=PROJECT / "dist/screenshots/guess.png")
+
+
+def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
+    square = page.locator(".mynn-guess-square")
+    square.scroll_into_view_if_needed()
+    before = square.bounding_box()
+    assert before
+    touch = page.context.new_cdp_session(page)
+    corners = [(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)]
+    for index, (x, y) in enumerate([*corners, corners[-1]]):
+        kind = "touchStart" if index == 0 else "touchEnd" if index == len(corners) else "touchMove"
+        place = {"x": before["x"] + x * before["width"], "y": before["y"] + y * before["height"]}
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else [place]})
+    expect(page.locator(".mynn-guess", has=square)).to_contain_text("Now run the next cell.")
+    assert square.bounding_box() == before
+    run(page, 3)
+    expect(output(page, 3)).to_contain_text("heights [")
+    heights = [float(text) for text in output(page, 3).inner_text().partition("[")[2].rstrip("] \n").split(",")]
+    assert len(heights) == 6 and heights == sorted(heights)
+    assert heights[0] < 0.15 and heights[-1] > 0.9
+    page.locator(".jp-CodeCell").nth(2).screenshot(path=PROJECT / "dist/screenshots/guess-curve.png")
+
+
+def test_arrow_keys_move_the_dots(page: Page) -> None:
+    page.get_by_role("button", name="Clear").click()
+    square = page.locator(".mynn-guess-square")
+    for key in ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowDown"):
+        square.press(key)
+    run(page, 3)
+    expect(output(page, 3)).to_contain_text("heights [0.55, 0.45, 0.45, 0.45, 0.45, 0.45]")
+
+
+def test_an_answer_is_folded_away(page: Page) -> None:
+    """As the lessons have it, in Markdown: the answer is Markdown as well."""
+    answer = page.locator("details code")
+    expect(answer).to_be_hidden()
+    page.locator("details summary").tap()
+    expect(answer).to_be_visible()
+    expect(answer).to_have_text("fours = counts[4]")
+
+
+def test_guesses_stay_when_the_cell_is_run_again_and_when_the_page_is_reloaded(page: Page) -> None:
+    field(page, QUESTION).fill("42")
+    field(page, QUESTION).press("Enter")
+    run(page, 0)
+    expect(said(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
+    assert field(page, QUESTION).input_value() == "42"
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "guesses.ipynb" in answer.url):
+        page.keyboard.press("Control+s")
+    page.reload()
+    expect(said(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
+    expect(page.locator(".mynn-guess-square circle")).to_have_count(2)
