@@ -33,14 +33,13 @@ EMPTY = "Draw a digit on the white square, with the mouse or a finger."
 FIRST = "Draw a digit, then press the button that says which it was."
 GONE = "The program of this pad has ended. Run this cell again."
 
-# This stands beside the pad, and is seen when its program has ended. In a notebook that is opened only then, Jupyter
-# writes "Error displaying widget: model not found" in the pad's place, as text that has no element in it.
+# This stands beside the pad, and is seen in a notebook that is opened after its program has ended: Jupyter then writes
+# "Error displaying widget: model not found" in the pad's place, as text that has no element in it.
 _BESIDE = f"""\
 <style>
 .jp-OutputArea .mynn-pad-gone {{ display: none }}
 .jp-OutputArea:has(.mynn-pad-gone) .jupyter-widgets:not(:has(*)) {{ display: none }}
 .jp-OutputArea:has(.jupyter-widgets):not(:has(.jupyter-widgets *)) .mynn-pad-gone {{ display: block }}
-.jp-OutputArea:has(.jupyter-widgets-disconnected) .mynn-pad-gone {{ display: block }}
 </style>
 <p class="mynn-pad-gone">{GONE}</p>"""
 
