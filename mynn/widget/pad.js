@@ -1,10 +1,17 @@
-// The pad of __init__.py in the browser. A pen, a finger or the mouse draws on a canvas; at the end of each stroke the
-// picture is sent to Python, and what Python answers is shown beside it.
+// The pad of __init__.py in the browser. A pen, a finger, the mouse or the keys draw on a sheet of SVG; at the end of
+// each stroke the picture is sent to Python, and what Python answers is shown beside it.
 
-const FINE = 560; // the canvas, in pixels: twice as many as it takes on an ordinary screen, so that fine ones look sharp
+const SIDE = 560; // of the sheet, in its own units: whatever the screen, its lines are sharp
 const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
-const COARSE = 112; // the picture that is sent: as in __init__.py
+const STEP = 20; // how far an arrow key moves the pen
+const COARSE = 112; // the picture that is sent, in pixels: as in __init__.py
 const SEEN = 28; // what the network sees
+const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
+const BUSY = "No answer yet. If another cell is running, wait for it; if none is, run this cell again.";
+
+const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+const HELP = `the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it,
+  Control and Z take the last stroke away, Delete clears, and a digit's key keeps the drawing as that digit`;
 
 function add(parent, tag, properties = {}) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -12,16 +19,23 @@ function add(parent, tag, properties = {}) {
   return element;
 }
 
+function addSvg(parent, tag, attributes = {}) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+  parent.append(element);
+  return element;
+}
+
+function addButton(parent, properties, pressed) {
+  const button = add(parent, "button", { type: "button", ...properties });
+  button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
+  button.addEventListener("click", pressed);
+  return button;
+}
+
 function context(side) {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
   return canvas.getContext("2d", { willReadFrequently: true });
-}
-
-// Brightness, one byte a pixel, as a picture.
-function picture(shades, side) {
-  const image = new ImageData(side, side);
-  shades.forEach((value, index) => image.data.set([value, value, value, 255], 4 * index));
-  return image;
 }
 
 // What Python sent, as bytes.
@@ -29,67 +43,131 @@ function bytes(view) {
   return view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : new Uint8Array();
 }
 
-// The square to draw on. `drawn` is called with the picture, COARSE x COARSE bytes, at the end of each stroke.
-function paper(parent, before, drawn) {
-  const pen = context(FINE);
-  const canvas = pen.canvas;
-  canvas.className = "mynn-pad-paper";
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "the square to draw on");
-  parent.append(canvas);
+// Strokes, each a list of points [x, y], as brightness: COARSE x COARSE bytes, or none where nothing is drawn.
+function picture(strokes) {
+  if (!strokes.length) return new Uint8Array();
+  const pen = context(COARSE);
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, COARSE, COARSE);
+  pen.scale(COARSE / SIDE, COARSE / SIDE);
   Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
-  const small = context(COARSE);
-  small.imageSmoothingQuality = "high";
-  let last = null; // where the pen is, while it is down
+  for (const stroke of strokes) {
+    pen.beginPath();
+    pen.moveTo(...stroke[0]);
+    stroke.forEach((point) => pen.lineTo(...point)); // the first is where it is already: a dot
+    pen.stroke();
+  }
+  return Uint8Array.from(pen.getImageData(0, 0, COARSE, COARSE).data.filter((_, index) => index % 4 === 0));
+}
 
-  function clear() {
-    pen.fillStyle = "white";
-    pen.fillRect(0, 0, FINE, FINE);
-    last = null;
+// The square to draw on. `changed` is called with all strokes at the end of each, and when some are taken away.
+function paper(parent, strokes, changed) {
+  const sheet = addSvg(parent, "svg", { class: "mynn-pad-paper", viewBox: `0 0 ${SIDE} ${SIDE}` });
+  Object.entries({ tabindex: 0, role: "application", "aria-label": HELP }).forEach((pair) => sheet.setAttribute(...pair));
+  const ink = addSvg(sheet, "g", { "stroke-width": PEN });
+  const pen = addSvg(sheet, "circle", { class: "mynn-pad-pen", r: PEN / 2 });
+  const past = []; // what was drawn before each change
+  let place = [SIDE / 2, SIDE / 2]; // of the pen that the keys move
+  let stroke = null; // while the pen is down
+  let line = null; // this stroke on the sheet
+
+  function show(points) {
+    return addSvg(ink, "polyline", { points: [points[0], ...points].join(" ") }); // a point twice is a dot
   }
 
-  function moveTo(event) {
-    const place = canvas.getBoundingClientRect();
-    const x = ((event.clientX - place.left) / place.width) * FINE;
-    const y = ((event.clientY - place.top) / place.height) * FINE;
-    pen.beginPath();
-    pen.moveTo(...(last ?? [x, y]));
-    pen.lineTo(x, y); // to where it is already: a dot
-    pen.stroke();
-    last = [x, y];
+  function change(next) {
+    past.push(strokes);
+    set(next);
+  }
+
+  function set(next) {
+    strokes = next;
+    stroke = null;
+    sheet.classList.remove("mynn-pad-down");
+    ink.replaceChildren();
+    strokes.forEach(show);
+    changed(strokes);
+  }
+
+  function begin(point) {
+    stroke = [point];
+    line = show(stroke);
+    sheet.classList.add("mynn-pad-down");
+  }
+
+  function go(point) {
+    const [x, y] = stroke.at(-1);
+    if (Math.hypot(point[0] - x, point[1] - y) < 3) return; // the hand trembles
+    stroke.push(point);
+    line.setAttribute("points", [stroke[0], ...stroke].join(" "));
+  }
+
+  function end() {
+    if (stroke) change([...strokes, stroke]);
+  }
+
+  function point(event) {
+    const box = sheet.getBoundingClientRect();
+    const part = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return part.map((value) => Math.round(value * SIDE));
   }
 
   function down(event) {
     if (!event.isPrimary || event.button !== 0) return; // a second finger, another button
-    canvas.setPointerCapture(event.pointerId); // so that the stroke ends here even if the pen leaves the paper
     event.preventDefault();
-    moveTo(event);
+    end(); // of a stroke by keys
+    sheet.setPointerCapture(event.pointerId); // so that the stroke ends here even if the pen leaves the paper
+    sheet.focus({ preventScroll: true });
+    sheet.classList.remove("mynn-pad-keys");
+    sheet.classList.add("mynn-pad-hand");
+    begin(point(event));
   }
 
   function move(event) {
-    if (!last || !event.isPrimary) return;
-    const places = event.getCoalescedEvents?.() ?? []; // the screen is slower than a pen
-    (places.length ? places : [event]).forEach(moveTo);
+    if (!stroke || !event.isPrimary || !sheet.hasPointerCapture(event.pointerId)) return;
+    const events = event.getCoalescedEvents?.() ?? []; // the screen is slower than a pen
+    (events.length ? events : [event]).forEach((one) => go(point(one)));
   }
 
   function up(event) {
-    if (!last || !event.isPrimary) return;
-    last = null;
-    small.drawImage(canvas, 0, 0, COARSE, COARSE);
-    drawn(small.getImageData(0, 0, COARSE, COARSE).data.filter((_, index) => index % 4 === 0));
+    if (event.isPrimary) end();
   }
 
-  canvas.addEventListener("pointerdown", down);
-  canvas.addEventListener("pointermove", move);
-  canvas.addEventListener("pointerup", up);
-  canvas.addEventListener("pointercancel", up);
-  clear();
-  if (before.length) {
-    // The page was reloaded, and Python still has the drawing.
-    small.putImageData(picture(before, COARSE), 0, 0);
-    pen.drawImage(small.canvas, 0, 0, FINE, FINE);
+  // The pen by keys. Returns whether this key is one of its.
+  function key(name) {
+    if (name !== " " && !(name in ARROWS)) return false;
+    sheet.classList.remove("mynn-pad-hand");
+    sheet.classList.add("mynn-pad-keys");
+    if (name === " ") {
+      if (stroke) end();
+      else begin(place);
+    } else {
+      place = place.map((value, axis) => Math.min(Math.max(value + ARROWS[name][axis], PEN), SIDE - PEN));
+      if (stroke) go(place);
+    }
+    pen.setAttribute("transform", `translate(${place})`);
+    return true;
   }
-  return clear;
+
+  // Or a quick stroke flings the page, which does not move, and the next tap on a button would only stop it.
+  sheet.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+  sheet.addEventListener("pointerdown", down);
+  sheet.addEventListener("pointermove", move);
+  sheet.addEventListener("pointerup", up);
+  sheet.addEventListener("pointercancel", up);
+  sheet.addEventListener("blur", () => {
+    end();
+    sheet.classList.remove("mynn-pad-hand");
+  });
+  pen.setAttribute("transform", `translate(${place})`);
+  strokes.forEach(show); // the page was loaded anew, and Python still has the drawing
+  return {
+    sheet,
+    key,
+    strokes: () => strokes,
+    clear: () => (stroke || strokes.length) && change([]),
+    undo: () => (stroke || past.length || strokes.length) && set(stroke ? strokes : (past.pop() ?? strokes.slice(0, -1))),
+  };
 }
 
 // The picture that the network sees. Returns what shows it, given its 784 bytes of ink.
@@ -100,8 +178,9 @@ function eye(parent) {
   sight.canvas.setAttribute("aria-label", "what the network sees");
   parent.append(sight.canvas);
   return (ink) => {
-    const shades = ink.length ? ink.map((value) => 255 - value) : new Uint8Array(SEEN * SEEN).fill(255);
-    sight.putImageData(picture(shades, SEEN), 0, 0);
+    const image = new ImageData(new Uint8ClampedArray(4 * SEEN * SEEN).fill(255), SEEN, SEEN);
+    ink.forEach((value, index) => image.data.fill(255 - value, 4 * index, 4 * index + 3));
+    sight.putImageData(image, 0, 0);
   };
 }
 
@@ -122,36 +201,95 @@ function bars(parent) {
     });
 }
 
+// The buttons that keep a drawing, and what is kept. Returns what shows that.
+function keeper(parent, keep, takeBack) {
+  const box = add(parent, "div", { className: "mynn-pad-keeper" });
+  add(box, "div", { textContent: "It was a:" });
+  const row = add(box, "div", { className: "mynn-pad-labels" });
+  const counts = Array.from({ length: 10 }, (_, digit) => {
+    const button = addButton(row, { textContent: digit, title: `Keep this drawing as a ${digit}` }, () => keep(digit));
+    return add(button, "small");
+  });
+  const last = add(box, "div", { className: "mynn-pad-kept" });
+  const kept = add(last, "span");
+  kept.setAttribute("aria-live", "polite");
+  const back = addButton(last, { textContent: "Take it back" }, takeBack);
+  return (sentence, numbers, more) => {
+    kept.textContent = sentence;
+    counts.forEach((count, digit) => (count.textContent = numbers[digit] || ""));
+    back.hidden = !more;
+  };
+}
+
 function render({ model, el }) {
   el.classList.add("mynn-pad");
-  const send = (picture) => {
-    model.set("drawing", new DataView(picture.buffer));
-    model.save_changes();
-  };
-  const left = add(el, "div");
-  const clear = paper(left, bytes(model.get("drawing")), send);
-  const button = add(left, "button", { className: "mynn-pad-clear", type: "button", textContent: "Clear" });
-  button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
-  button.addEventListener("click", (event) => {
-    if (event.detail) button.blur(); // it was the mouse: keys are the notebook's again, Ctrl+S for one
-    clear();
-    send(new Uint8Array());
-  });
-  const middle = add(el, "div");
-  add(middle, "div", { textContent: "The network sees" });
-  const showSeen = eye(middle);
-  const right = add(el, "div", { className: "mynn-pad-answer" });
-  const says = add(right, "div", { className: "mynn-pad-says" });
+  const grid = add(el, "div", { className: "mynn-pad-grid" });
+  const says = add(grid, "div", { className: "mynn-pad-says" });
   says.setAttribute("aria-live", "polite");
-  const showOutputs = bars(right);
+  const left = add(grid, "div", { className: "mynn-pad-left" });
+  let timer;
+
+  function send(strokes) {
+    clearTimeout(timer);
+    timer = setTimeout(() => (says.textContent = BUSY), PATIENCE);
+    model.set("strokes", strokes);
+    model.set("drawing", new DataView(picture(strokes).buffer));
+    model.set("sent", model.get("sent") + 1);
+    model.save_changes(); // without a program it may fail
+  }
+
+  function keep(label) {
+    const strokes = pad.strokes();
+    model.send({ keep: label, sent: model.get("sent") }, undefined, [picture(strokes).buffer]);
+  }
+
+  function takeBack() {
+    model.send({ take_back: true });
+  }
+
+  // A digit's key, Delete and Ctrl+Z anywhere in the pad; all other keys are the notebook's. It listens on the window,
+  // or the notebook would hear them first.
+  function key(event) {
+    if (!el.contains(document.activeElement)) return;
+    const name = event.key;
+    const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (alone && /^[0-9]$/.test(name)) keep(Number(name));
+    else if (alone && (name === "Delete" || name === "Backspace")) pad.clear();
+    else if ((event.ctrlKey || event.metaKey) && name.toLowerCase() === "z") pad.undo();
+    else if (!alone || document.activeElement !== pad.sheet || !pad.key(name)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
+  const pad = paper(left, model.get("strokes"), send);
+  const tools = add(left, "div", { className: "mynn-pad-tools" });
+  addButton(tools, { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
+  addButton(tools, { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+  const showKept = keeper(grid, keep, takeBack);
+  const sight = add(grid, "div", { className: "mynn-pad-sight" });
+  add(sight, "div", { textContent: "The network sees" });
+  const showSeen = eye(sight);
+  const showOutputs = bars(grid);
 
   const show = () => {
-    says.textContent = model.get("says");
+    if (model.get("answered") >= model.get("sent")) {
+      clearTimeout(timer);
+      says.textContent = model.get("says");
+    }
     showSeen(bytes(model.get("seen")));
     showOutputs(model.get("outputs"));
+    showKept(model.get("kept"), model.get("counts"), model.get("more"));
   };
-  ["says", "seen", "outputs"].forEach((name) => model.on(`change:${name}`, show));
+  const names = ["says", "seen", "outputs", "answered", "kept", "counts", "more"];
+  names.forEach((name) => model.on(`change:${name}`, show));
+  model.on("msg:custom", (message) => message.kept === model.get("sent") && pad.clear()); // unless more was drawn since
+  el.addEventListener("click", (event) => event.detail && pad.sheet.focus({ preventScroll: true })); // not by a key
+  window.addEventListener("keydown", key, true);
   show();
+  return () => {
+    clearTimeout(timer);
+    window.removeEventListener("keydown", key, true);
+  };
 }
 
 export default { render };

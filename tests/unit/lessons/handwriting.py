@@ -95,8 +95,13 @@ def main() -> None:
     print(recipe, "of ten:", sep="\n")
     for change in (plain, noisy, turned):
         counts, networks = count(training, recipe, change, range(10))
-        scores = [network.score(testing) for network in networks]
-        print(f"{change.__name__}: {np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f} of the test digits")
+        for strength in (0, 60, 120):
+            dice = np.random.default_rng(strength)
+            pixels = testing.pixels + strength * dice.normal(size=testing.pixels.shape)
+            dirty = Examples(testing.labels, pixels.clip(0, 255).astype(np.uint8))
+            scores = [network.score(dirty) for network in networks]
+            what = f"the test digits with noise of {strength}"
+            print(f"{change.__name__}: {np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f} of {what}")
         for how in ("raw", "framed"):
             print(f"  {how:7}", *(f"{name} {counts[name, how]:2} " for name in NAMES), flush=True)
 
