@@ -142,6 +142,14 @@ def test_commands_and_lessons_on_the_pages_exist() -> None:
     assert set(re.findall(r"(?m)^\| `(part\w+)` \|", table)) == lessons
 
 
+def test_pupils_find_worksheets_on_their_pi_and_no_answers(contents: dict[str, bytes]) -> None:
+    assert {f"teach/worksheet-{number}.html" for number in range(1, 9)} <= contents.keys()
+    for name in ("answers", "task-answers", "test", "plan", "marking"):
+        assert (ROOT / f"docs/teach/{name}.md").exists()
+        assert f"teach/{name}.html" not in contents
+    assert b"0.01 each" not in b"".join(contents.values())  # an answer
+
+
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
