@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pkgutil
 import re
@@ -102,6 +103,21 @@ def make() -> str:
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
+def lessons() -> str:
+    """Return a table of the lessons, in their order, with what each notebook says of itself."""
+    found = []
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        about = notebook["metadata"].get("mynn")
+        if about is None:
+            raise RuntimeError(f'{path.name}: its metadata has no "mynn" with lesson, minutes and learn')
+        title = re.findall(r"(?m)^# (.+)$", "".join(notebook["cells"][0]["source"]))[0]
+        row = (plain(title), f"{plain(about['learn'])}.<br>`{path.stem}`", f"{about['minutes']} min")
+        found.append((about["lesson"], path.stem, row))
+    rows = ["| " + " | ".join(row) + " |" for _, _, row in sorted(found)]
+    return "\n".join(["| lesson | what is learnt, and the lesson's file | on a Pi Zero |", "|---|---|---|", *rows])
+
+
 def mynn() -> str:
     """Return what `mynn --help` prints, and the help of each of its verbs."""
     sections = []
@@ -150,7 +166,13 @@ def file(name: str) -> str:
     return text
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings": settings, "make": make, "mynn": mynn, "api": api}
+PAGES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "make": make,
+    "lessons": lessons,
+    "mynn": mynn,
+    "api": api,
+}
 # Files of the top folder that are pages too, in docs/develop.
 FILES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security-policy"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mynn.errors import NetworkFileError
+from mynn.errors import NetworkFileError, check_place
 
 FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
 VERSION = 2  # of what a saved file holds; raise it when that changes
@@ -21,17 +21,42 @@ Fields = dict[str, Any]
 def save(path: str | os.PathLike[str], network: Fields) -> None:
     """Write a network's fields under exactly this name.
 
-    A power cut leaves the old file or the new one, never a half: what is written gets its name last.
+    A power cut leaves the old file or the new one, never a half: what is written gets its name last. See `check`.
     """
     path = Path(path)
+    _check_old(path)
     unfinished = path.with_name(path.name + ".part")
     arrays: Fields = {name: np.asarray(value) for name, value in network.items() if name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
-    with unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:  # Ctrl-C is one too
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Refuse, as a NetworkFileError, a path that `save` cannot write, or that has anything but a network in it."""
+    path = Path(path)
+    check_place(path, "the network cannot be saved here ({reason}); name another file", kind=NetworkFileError)
+    _check_old(path)
+
+
+def _check_old(path: Path) -> None:
+    """Refuse to replace what is not a network: a lesson, or a picture. An empty file is nothing."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            ours = str(file["format"]) == FORMAT
+    except Exception:  # whatever it is
+        ours = False
+    if not ours:
+        raise NetworkFileError(f"{path}: this file exists and is not a network; name another file, or remove it")
 
 
 def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:

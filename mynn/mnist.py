@@ -23,6 +23,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mynn import checks
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, os_errors_as
 
@@ -46,11 +47,23 @@ class Examples:
 
     Going through them gives (inputs, label) one by one, ready for the network: inputs of shape (784,)
     in 0.01..1.0 and the label as an int; so does `examples[7]`. `examples[:100]` are the first hundred,
-    and `examples[indices]` those of an array of indices.
+    and `examples[indices]` those of an array of indices. Arrays that are not as above are refused: a TypeError
+    for another kind, a ValueError for another shape.
     """
 
     labels: Bytes
     pixels: Bytes
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that are no labels, or no pixels."""
+        for name, array, kind in (("labels", self.labels, np.integer), ("pixels", self.pixels, np.uint8)):
+            if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind):
+                given = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else checks.shown(array)
+                raise TypeError(f"{name} must be an array of bytes (numpy's uint8), not {given}")
+        if self.labels.ndim != 1 or self.pixels.ndim != 2 or len(self.labels) != len(self.pixels):
+            raise ValueError(
+                f"labels must have shape (n,) and pixels (n, {PIXELS}), not {self.labels.shape} and {self.pixels.shape}"
+            )
 
     def __len__(self) -> int:
         """Return how many digits there are."""
@@ -99,6 +112,10 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     Parsing needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
     not a label 0..9 and 784 pixels 0..255, is a DataError.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"read_csv needs the path of a CSV, not {checks.shown(path)}")
+    if limit is not None:
+        checks.whole("limit", limit)
     path = Path(path)
     with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST", path=path):
         changed = path.stat().st_mtime_ns

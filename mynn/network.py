@@ -14,7 +14,7 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint, training
+from mynn import checkpoint, checks, training
 from mynn.arrays import Floats
 
 RULES = ("book", "gradient", "cross-entropy")  # in kernel.c's order
@@ -58,15 +58,17 @@ class NeuralNetwork:
         """
         if rule not in RULES:
             raise ValueError(f"there is no rule {rule!r}; take one of {', '.join(RULES)}")
+        for name, nodes in (("input", input_nodes), ("hidden", hidden_nodes), ("output", output_nodes)):
+            checks.whole(f"the number of {name} nodes", nodes)
         random = np.random.default_rng(seed)
         self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes)).astype(dtype)
         self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes)).astype(dtype)
-        self.learning_rate = learning_rate
+        self.learning_rate = checks.learning_rate(learning_rate)
         self.rule = rule
 
     def query(self, inputs: ArrayLike) -> Floats:
         """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1."""
-        inputs = np.asarray(inputs, self.wih.dtype)  # (inputs,)
+        inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
         hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
         return sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
 
@@ -75,12 +77,13 @@ class NeuralNetwork:
 
         The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes".
         """
-        inputs = np.asarray(inputs, self.wih.dtype)  # (inputs,)
+        inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
+        targets = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
         outputs = sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
 
         # x * (1 - x) is the slope of the sigmoid where its result is x: steep at 0.5, flat near 0 and 1.
-        output_errors = np.asarray(targets, self.who.dtype) - outputs  # (outputs,)
+        output_errors = targets - outputs  # (outputs,)
         output_slopes = output_errors * outputs * (1.0 - outputs)  # (outputs,)
         if self.rule == "cross-entropy":
             output_slopes = output_errors
@@ -99,7 +102,7 @@ class NeuralNetwork:
         first: the sigmoid exactly, the weights by sending each sum back along them. What arrives may have any
         size, so each layer's signals are rescaled to 0.01..0.99, where signals live.
         """
-        outputs = np.asarray(targets, self.who.dtype)  # (outputs,)
+        outputs = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
             raise ValueError("no output ever is 0 or 1, or beyond: ask for 0.01 and 0.99 instead")
         hidden = rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
@@ -112,7 +115,7 @@ class NeuralNetwork:
     confusion = training.confusion
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into one .npz file, under exactly this name."""
+        """Write the network into one .npz file, under exactly this name; only a network is overwritten."""
         checkpoint.save(path, vars(self))
 
     @classmethod

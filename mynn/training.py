@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mynn import kernel
+from mynn import checks, kernel
 from mynn.arrays import Integers
 from mynn.mnist import Examples, scale, targets_for
 
@@ -24,6 +24,7 @@ Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
 _STACKED = 1000  # examples copied at a time, where they are not an array already
+_EXPECTED = "examples must be Examples, or a list of pairs (inputs, label)"
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
 
@@ -41,7 +42,12 @@ def fit(
     shuffle   take them in another order each epoch; the same seed gives the same orders
     progress  is called now and then with how many examples are done, and how many there will be; the
               network may be asked or scored then
+
+    Examples of another shape or kind, or labels without an output, are a ValueError or a TypeError.
     """
+    if not isinstance(examples, Sequence | Examples | np.ndarray):
+        raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
+    checks.whole("the number of epochs", epochs)
     random = np.random.default_rng(seed)
     count, size = len(examples), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
     for epoch in range(epochs):
@@ -63,6 +69,7 @@ def confusion(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
     """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
     counts = np.zeros((len(network.who), len(network.who)), np.int64)
     for rows, labels in _blocks(examples):
+        checks.labels(labels, len(counts))
         np.add.at(counts, (labels, _answers(network, rows)), 1)
     return counts
 
@@ -85,6 +92,8 @@ def _kernel_serves(network: NeuralNetwork) -> bool:
 
 def _learn(network: NeuralNetwork, rows: NDArray[Any], labels: Integers) -> None:
     """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels."""
+    checks.rows(rows, network.wih.shape[1])
+    checks.labels(labels, len(network.who))
     if _kernel_serves(network):
         from mynn.network import RULES
 
@@ -97,6 +106,7 @@ def _learn(network: NeuralNetwork, rows: NDArray[Any], labels: Integers) -> None
 
 def _answers(network: NeuralNetwork, rows: NDArray[Any]) -> Integers:
     """Return the number of the strongest output for each of the rows: see `_learn`."""
+    checks.rows(rows, network.wih.shape[1])
     if _kernel_serves(network):
         return kernel.answers(network.wih, network.who, rows, _INPUTS)
     return np.array([np.argmax(network.query(_inputs(row))) for row in rows], np.intp)
@@ -120,16 +130,27 @@ def _blocks(examples: Iterable[Pair]) -> Iterator[Block]:
     The rows of `Examples` are pixels, (n, 784), one byte each; those of other pairs are inputs, (n, inputs).
     """
     if isinstance(examples, Examples):
-        if len(examples):
-            yield examples.pixels, examples.labels
+        for first in range(0, len(examples), _BY_KERNEL):  # the kernel does not heed Ctrl-C within a block
+            some = slice(first, first + _BY_KERNEL)
+            yield examples.pixels[some], examples.labels[some]
         return
+    if not isinstance(examples, Iterable):
+        raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
     pairs = iter(examples)
     while block := list(islice(pairs, _STACKED)):
         yield _stacked(block)
 
 
 def _stacked(pairs: list[Pair]) -> Block:
-    return np.array([inputs for inputs, _ in pairs], np.float64), np.array([label for _, label in pairs], np.intp)
+    """Return pairs as one block; what is no pair, or not like the others, is a TypeError."""
+    try:
+        rows = np.array([inputs for inputs, _ in pairs], np.float64)
+        labels = np.array([label for _, label in pairs])
+    except (TypeError, ValueError):
+        raise TypeError(f"{_EXPECTED}, all inputs of one length; one is {checks.shown(pairs[0])}") from None
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise TypeError(f"a label must be a whole number, not {checks.shown(pairs[0][1])}")
+    return rows, labels
 
 
 def _inputs(row: NDArray[Any]) -> NDArray[Any]:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mynn import DataError, NetworkFileError, __version__
 from mynn.cli import experiment, info, read, train
+from mynn.cli.arguments import help_of
 
-UNUSABLE, STOPPED = 2, 130  # exit codes; argparse has the same 2 for a command line it cannot use
+UNUSABLE, STOPPED, UNREAD = 2, 130, 141  # exit codes; argparse has the same 2 for a command line it cannot use
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; what cannot be done is one sentence."""
-    options = parser().parse_args(arguments)
+    try:
+        try:
+            return _run(parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as with `mynn test ... | head -1`: what is still to be printed goes nowhere
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return UNREAD
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except (DataError, NetworkFileError) as error:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
+        return UNUSABLE
+    except MemoryError:
+        print(f"mynn {options.verb}: there is too little memory for this; take fewer hidden nodes", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         kept = "; run it again to resume" if options.verb == "experiment" else ""
@@ -27,11 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the nearest choice where a word is none of them; argparse can do so itself from Python 3.14 on."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(\D+?)' \(choose from (.+)\)", message)
+        if wrong:
+            from difflib import get_close_matches
+
+            near = get_close_matches(wrong[1].lower(), re.findall(r"[\w-]+", wrong[2]), 1)
+            if near:
+                message = f"{message[: wrong.start()]}there is no {wrong[1]!r}; did you mean {near[0]!r}?"
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return what understands the command line; its verbs are in the order of `mynn --help`."""
-    mynn = argparse.ArgumentParser(prog="mynn", description="A network that recognises handwritten digits.")
+    mynn = _Parser(prog="mynn", description="A network that recognises handwritten digits.")
     mynn.add_argument("--version", action="version", version=f"mynn {__version__}")
-    verbs = mynn.add_subparsers(dest="verb", required=True, metavar="VERB")
+    mynn.set_defaults(run=help_of(mynn))  # without a verb
+    verbs = mynn.add_subparsers(dest="verb", metavar="VERB")
     for group in (train, read, experiment, info):
         group.add(verbs)
     return mynn

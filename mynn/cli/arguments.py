@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 
+from mynn import checks
 from mynn.mnist import mnist_folder
 
 NETWORK = Path("my_network.npz")  # where to look for a network if none is named, and what the lessons call theirs
 
 
-def whole(text: str, least: int = 0) -> int:
+def whole(text: str, least: int = 0, most: int | None = None) -> int:
     """Return the whole number that a text is, if it is not less than the least; anything else is refused."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if number < least:
         raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    if most is not None and number > most:
+        raise argparse.ArgumentTypeError(f"{text} is more than {most}")
     return number
 
 
@@ -23,11 +31,53 @@ def positive(text: str) -> int:
     return whole(text, 1)
 
 
+def hidden(text: str) -> int:
+    """Return the number of hidden nodes that a text is: 1 to 100,000, which take 650 MB."""
+    return whole(text, 1, 100_000)
+
+
+def number(text: str) -> float:
+    """Return the number that a text is; nan and inf are none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def rate(text: str) -> float:
+    """Return the learning rate that a text is, if it makes sense."""
+    try:
+        return checks.learning_rate(number(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def angle(text: str) -> float:
+    """Return the angle that a text is: 0 to 180 degrees."""
+    value = number(text)
+    if not 0 <= value <= 180:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 180")
+    return value
+
+
 def picture_name(text: str) -> Path:
     """Return the path of a picture to be written, which the command line names."""
     if not text.lower().endswith(".png"):
         raise argparse.ArgumentTypeError(f"{text} does not end in .png")
     return Path(text)
+
+
+def help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    """Return what a command runs of which nothing but the name was typed: it prints its help."""
+
+    def run(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    return run
 
 
 def json_option() -> argparse.ArgumentParser:

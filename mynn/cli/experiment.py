@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mynn import kernel
-from mynn.cli.arguments import data_option, positive
+from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
 from mynn.errors import os_errors_as
 from mynn.mnist import Examples, read_csv
 from mynn.network import RULES
@@ -32,7 +32,8 @@ def add(verbs: Any) -> None:
         help="train many networks and compare them",
         description="Train many networks. Finished runs are kept in the folder, so an interrupted experiment resumes.",
     )
-    kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
+    verb.set_defaults(run=help_of(verb))  # without a kind
+    kinds = verb.add_subparsers(dest="kind", metavar="KIND")
 
     def kind(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         one: argparse.ArgumentParser = kinds.add_parser(name, parents=[data_option()], help=text, description=text)
@@ -49,11 +50,11 @@ def add(verbs: Any) -> None:
     kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
 
     one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
-    one.add_argument("--hidden", type=positive, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
-    one.add_argument("--rate", type=float, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
+    one.add_argument("--hidden", type=hidden, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
+    one.add_argument("--rate", type=rate, nargs="+", default=[0.1], metavar="R", help="learning rates (0.1)")
     one.add_argument(
         "--angle",
-        type=float,
+        type=angle,
         nargs="+",
         default=[0.0],
         metavar="A",
@@ -92,7 +93,7 @@ def _add_bench(verbs: Any) -> None:
     )
     verb.add_argument("--quick", action="store_const", dest="examples", const=1000, help="train on 1000 digits")
     verb.add_argument(
-        "--hidden", type=positive, nargs="+", default=[50, 100, 200], metavar="N", help="hidden nodes (50 100 200)"
+        "--hidden", type=hidden, nargs="+", default=[50, 100, 200], metavar="N", help="hidden nodes (50 100 200)"
     )
     verb.set_defaults(run=_bench)
 
@@ -138,8 +139,7 @@ def _ladder(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from mynn.experiments.sweep import Results, Setting, runs, sweep
-    from mynn.plotting import curves_to
+    from mynn.experiments.sweep import Results, Setting, plots, runs, sweep
 
     training, testing = _data(options, options.examples)
     settings = [
@@ -151,17 +151,16 @@ def _sweep(options: argparse.Namespace) -> int:
     ]
     results = Results(options.out / "runs.csv", len(training))
     sweep(runs(settings, options.epochs, options.seeds), training, testing, results, Bar("sweep"))
-    scores = {str(one): results.of(one, options.epochs) for one in settings}
-    epochs = np.arange(1, options.epochs + 1)
-    lines = {name: (epochs, some) for name, some in scores.items()}
-    curves_to(options.out / "epochs.png", lines, x="epochs", y="recognised")
+    scores = {one: results.of(one, options.epochs) for one in settings}
+    pictures = plots(scores, options.out)
     if options.json:
-        print(json.dumps({name: some.tolist() for name, some in scores.items()}))
+        print(json.dumps({str(one): some.tolist() for one, some in scores.items()}))
         return 0
-    for name, some in scores.items():
+    for one, some in scores.items():
         last = some[:, -1]
         spread = f" ± {100 * last.std(ddof=1):.2f} of {len(last)}" if len(last) > 1 else ""
-        print(f"{last.mean():.2%}{spread}: {name}")
+        print(f"{last.mean():.2%}{spread}: {one}")
+    print(f"drawn: {', '.join(map(str, pictures))}")
     return 0
 
 

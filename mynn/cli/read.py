@@ -14,7 +14,7 @@ import numpy as np
 from mynn.arrays import Bytes, Floats
 from mynn.cli.arguments import data_option, json_option, network_option, picture_name, positive, whole
 from mynn.cli.train import load_network
-from mynn.errors import DataError, os_errors_as
+from mynn.errors import DataError, check_place, os_errors_as
 from mynn.mnist import LABELS, SIDE, read_csv, scale
 from mynn.progress import Bar
 
@@ -160,8 +160,7 @@ def _damage(options: argparse.Namespace) -> int:
 
 def _plotting(path: Path) -> Any:
     """Return mynn.plotting, to draw into a file; an existing file that is not a PNG is left alone: a DataError."""
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no such folder; create it, or name another")
+    check_place(path, NOT_HERE)
     with os_errors_as(NOT_HERE, path=path), suppress(FileNotFoundError), path.open("rb") as file:
         if file.read(8) != b"\x89PNG\r\n\x1a\n":
             raise DataError(f"{path}: this file exists and is not a PNG picture; name another")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mynn import kernel
-from mynn.cli.arguments import data_option, positive
+from mynn import checkpoint, kernel
+from mynn.cli.arguments import data_option, hidden, positive, rate, whole
 from mynn.errors import NetworkFileError, os_errors_as
-from mynn.mnist import LABELS, PIXELS, read_csv
+from mynn.mnist import LABELS, PIXELS, Examples, read_csv
 from mynn.network import RULES, NeuralNetwork
 from mynn.progress import Bar, peak_mib
+
+OK, STOPPED = 0, 130  # exit codes, as the command's
 
 
 def add(verbs: Any) -> None:
@@ -23,16 +25,17 @@ def add(verbs: Any) -> None:
         "train",
         parents=[data_option()],
         help="train a network and test it",
-        description="Train a network on the whole training set, then test it on the whole test set.",
+        description="Train a network on the whole training set, then test it on the whole test set. Ctrl-C ends the "
+        "training: what was learnt by then is saved and tested; a second one ends that too.",
     )
-    verb.add_argument("--hidden", type=positive, default=50, metavar="N", help="hidden nodes (%(default)s)")
-    verb.add_argument("--rate", type=float, default=0.1, help="learning rate (%(default)s)")
+    verb.add_argument("--hidden", type=hidden, default=50, metavar="N", help="hidden nodes (%(default)s)")
+    verb.add_argument("--rate", type=rate, default=0.1, help="learning rate (%(default)s)")
     verb.add_argument(
         "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
     )
     verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
     verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
-    verb.add_argument("--seed", type=int, default=0, help="seed of the first weights and of the orders (%(default)s)")
+    verb.add_argument("--seed", type=whole, default=0, help="seed of the first weights and of the orders (%(default)s)")
     verb.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
     verb.add_argument("--save", type=Path, metavar="FILE", help="save the network to this file")
     verb.set_defaults(run=_train)
@@ -55,40 +58,71 @@ def load_network(path: Path) -> NeuralNetwork:
 
 
 def _train(options: argparse.Namespace) -> int:
-    times = [time.monotonic()]
+    if options.save:
+        checkpoint.check(options.save)  # now, and not after an hour
+    start = time.monotonic()
     training = read_csv(options.data / "mnist_train.csv", options.examples)
     testing = read_csv(options.data / "mnist_test.csv")
-    times.append(time.monotonic())
+    read = time.monotonic()
 
     network = NeuralNetwork(PIXELS, options.hidden, LABELS, options.rate, seed=options.seed, rule=options.rule)
-    network.fit(training, epochs=options.epochs, shuffle=options.shuffle, seed=options.seed, progress=Bar("training"))
-    times.append(time.monotonic())
-    accuracy = network.score(testing)
-    times.append(time.monotonic())
-    if options.save:
+    done, total = _fitted(network, training, options), options.epochs * len(training)
+    trained = time.monotonic()
+    if options.save and done:
         wrong = "the network cannot be saved here ({reason}); name another file"
         with os_errors_as(wrong, path=options.save, kind=NetworkFileError):
             network.save(options.save)
+    if done < total:
+        _say_where_it_stopped(done, total, options.save)
 
-    reading, learning, scoring = (round(end - start, 2) for start, end in pairwise(times))
+    begun = time.monotonic()
+    accuracy = network.score(testing)
+    spent = {"reading": read - start, "training": trained - read, "testing": time.monotonic() - begun}
+    seconds = {name: round(time, 2) for name, time in spent.items()}
     if options.json:
         facts = {
             **{name: getattr(options, name) for name in ("hidden", "rate", "epochs", "rule", "shuffle", "seed")},
             "examples": len(training),
+            "trained": done,
             "tested": len(testing),
             "accuracy": accuracy,
-            "seconds": {"reading": reading, "training": learning, "testing": scoring},
+            "seconds": seconds,
             "peak_mib": round(peak_mib(), 1),
             "kernel": kernel.STATE,
-            "saved": str(options.save) if options.save else None,
+            "saved": str(options.save) if options.save and done else None,
         }
         print(json.dumps(facts))
     else:
+        after = f"{options.epochs} x {len(training)}" if done == total else f"{done}"
+        took = ", ".join(f"{name} {time} s" for name, time in seconds.items())
         print(
-            f"{accuracy:.2%} of {len(testing)} digits recognised after {options.epochs} x {len(training)} examples "
-            f"(reading {reading} s, training {learning} s, testing {scoring} s; {peak_mib():.0f} MiB)"
+            f"{accuracy:.2%} of {len(testing)} digits recognised after {after} examples ({took}; {peak_mib():.0f} MiB)"
         )
-    return 0
+    return OK if done == total else STOPPED
+
+
+def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namespace) -> int:
+    """Train the network, until Ctrl-C at most, and return on how many examples."""
+    bar, done = Bar("training"), 0
+
+    def progress(count: int, total: int) -> None:
+        nonlocal done
+        done = count
+        bar(count, total)
+
+    try:
+        network.fit(training, epochs=options.epochs, shuffle=options.shuffle, seed=options.seed, progress=progress)
+    except KeyboardInterrupt:
+        if not done:
+            raise  # there is nothing to keep yet
+    return done
+
+
+def _say_where_it_stopped(done: int, total: int, path: Path | None) -> None:
+    kept = f"the network so far is in {path}" if path else "nothing is kept without --save"
+    print(
+        f"\nmynn train: stopped after {done} of {total} examples; {kept}. Testing it ...", file=sys.stderr, flush=True
+    )
 
 
 def _test(options: argparse.Namespace) -> int:

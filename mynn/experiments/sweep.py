@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -23,6 +23,12 @@ from mynn.arrays import Floats
 from mynn.errors import DataError
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import RULES, NeuralNetwork
+
+AXES = {
+    "hidden_nodes": "hidden nodes",
+    "learning_rate": "learning rate",
+    "angle": "digits rotated by so many degrees each way",
+}
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -43,9 +49,17 @@ class Setting:
 
     def __str__(self) -> str:
         """Return it in words."""
-        rotated = f", rotated by ±{self.angle:g}°" if self.angle else ""
-        rule = f", rule {self.rule}" if self.rule != RULES[0] else ""
-        return f"{self.hidden_nodes} hidden nodes, learning rate {self.learning_rate:g}{rotated}{rule}"
+        return self.words()
+
+    def words(self, without: str = "") -> str:
+        """Return it in words, without the field of this name."""
+        parts = {
+            "hidden_nodes": f"{self.hidden_nodes} hidden nodes",
+            "learning_rate": f"learning rate {self.learning_rate:g}",
+            "angle": f"rotated by ±{self.angle:g}°" if self.angle else "",
+            "rule": f"rule {self.rule}" if self.rule != RULES[0] else "",
+        }
+        return ", ".join(part for name, part in parts.items() if part and name != without)
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,34 @@ def sweep(
         results.add(run, scores)
         done += run.cost()
         progress(done, total)
+
+
+def plots(scores: Mapping[Setting, Floats], folder: Path) -> list[Path]:
+    """Draw accuracies, (seeds, epochs) a setting, into the folder; return the pictures' paths.
+
+    There is one picture for each thing that was swept, with it on the x axis and a line for each combination of the
+    others; and one over the epochs where there are several, or where nothing was swept.
+    """
+    from mynn.plotting import curves_to
+
+    epochs = min(some.shape[1] for some in scores.values())
+    pictures = []
+    for name, x in AXES.items():
+        values = sorted({getattr(one, name) for one in scores})
+        if len(values) < 2:
+            continue
+        lines = {}
+        for one in scores:
+            others = [replace(one, **{name: value}) for value in values]
+            runs = min(len(scores[other]) for other in others)
+            lines[one.words(without=name)] = (values, np.array([scores[other][:runs, -1] for other in others]).T)
+        same = [*lines] if len(lines) == 1 else []
+        title = ", ".join([*same, f"{epochs} epoch{'s' * (epochs > 1)}"])
+        pictures.append(curves_to(folder / f"{name}.png", lines, x=f"{x} ({title})", y="recognised"))
+    if epochs > 1 or not pictures:
+        lines = {str(one): (list(range(1, epochs + 1)), some) for one, some in scores.items()}
+        pictures.append(curves_to(folder / "epochs.png", lines, x="epochs", y="recognised"))
+    return pictures
 
 
 class _Stopped(Exception):

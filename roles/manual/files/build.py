@@ -22,6 +22,7 @@ SOURCES = (
     "*.md",
     "Makefile",
     "mynn/**/*.py",
+    "notebooks/*.ipynb",
     "playbooks/group_vars/all/defaults.yml",
     "requirements.txt",
     "roles/*/defaults/main.yml",
@@ -52,7 +53,7 @@ def comment(archive: Path) -> bytes:
 
 def build(project: Path, pages: Path) -> None:
     """Let Sphinx write the pages into a folder. SystemExit: it failed."""
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html"]
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-t", "pi"]  # without the answers: see docs/conf.py
     command = [*sphinx, "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]  # paths may have spaces
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,17 @@ from mynn.cli import main
 from mynn.experiments import bench
 from mynn.experiments.smoke import BAR, EXAMPLES, TESTED
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def head(path: Path, count: int) -> list[str]:
     with path.open() as file:
         return [next(file) for _ in range(count)]
+
+
+def heed_ctrl_c() -> None:
+    """What a shell starts in the background, such as a whole run of tests, is deaf to Ctrl-C; so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -128,15 +136,168 @@ def test_what_cannot_be_done_is_one_sentence(mnist: Path, tmp_path: Path, capsys
     assert "no such file" in complaint("test", str(path))
     path.write_text("no network")
     assert f"mynn test: {path}: no network can be read" in complaint("test", str(path))
+    path.unlink()
     NeuralNetwork(4, 3, 2, 0.1).save(path)
     assert "does not read digits" in complaint("test", str(path))
-    nowhere = tmp_path / "nowhere" / "network.npz"
-    assert f"{nowhere}: the network cannot be saved here" in complaint(
-        "train", "--examples", "9", "--save", str(nowhere)
-    )
     for wrong in (["train", "--epochs", "0"], ["train", "--rule", "books"], ["bench", "--hidden", "many"]):
         with pytest.raises(SystemExit, match="2"):
             main(wrong)
+
+
+def test_a_network_that_cannot_be_saved_is_not_trained(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complaint(path: Path) -> str:
+        assert main(["train", "--data", str(data), "--save", str(path)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.count("\n") == 1
+        return printed.err
+
+    monkeypatch.setattr(NeuralNetwork, "fit", lambda *_, **__: pytest.fail("it was trained first"))
+    lesson = data / "lesson.ipynb"
+    lesson.write_text("{}")
+    nowhere = data / "nowhere/network.npz"
+    assert f"{nowhere}: there is no such folder" in complaint(nowhere)
+    assert f"{data}: the network cannot be saved here (is a directory)" in complaint(data)
+    assert "cannot be saved here (file name too long)" in complaint(data / ("x" * 254))
+    assert "/proc/network.npz: the network cannot be saved here (" in complaint(Path("/proc/network.npz"))
+    assert f"{lesson}: this file exists and is not a network" in complaint(lesson)
+    assert lesson.read_text() == "{}"
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C after the second block of examples."""
+
+    class Interrupted:
+        def __init__(self, what: str) -> None:
+            self.calls = 0
+
+        def __call__(self, done: int, total: int) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("mynn.cli.train.Bar", Interrupted)
+
+
+def test_ctrl_c_keeps_the_network_so_far(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    interrupted(monkeypatch)
+    kept, block = data / "network.npz", 100 if way == "numpy" else EXAMPLES
+    command = ["train", "--data", str(data), "--epochs", "9"]
+    assert main([*command, "--save", str(kept)]) == 130
+    printed = capsys.readouterr()
+    said = f"stopped after {2 * block} of {9 * EXAMPLES} examples; the network so far is in {kept}. Testing it"
+    assert f"\nmynn train: {said}" in printed.err
+    assert f"of {TESTED} digits recognised after {2 * block} examples" in printed.out
+    network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
+    if way == "numpy":
+        network.fit(read_csv(data / "mnist_train.csv", 2 * block))
+    else:
+        network.fit(read_csv(data / "mnist_train.csv"), epochs=2)
+    assert (NeuralNetwork.load(kept).wih == network.wih).all()
+
+    assert main(command) == 130
+    assert "nothing is kept without --save" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_ends_the_testing_and_leaves_the_network(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    interrupted(monkeypatch)
+    monkeypatch.setattr(NeuralNetwork, "score", score)
+    kept = data / "network.npz"
+    assert main(["train", "--data", str(data), "--epochs", "9", "--save", str(kept)]) == 130
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.endswith("\nmynn train: stopped\n")
+    assert NeuralNetwork.load(kept).wih.shape == (50, 784)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_terminal(data: Path) -> None:
+    kept = data / "network.npz"
+    command = [sys.executable, "-m", "mynn", "train", "--data", str(data), "--epochs", "99999", "--save", str(kept)]
+    primary, secondary = pty.openpty()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=secondary, preexec_fn=heed_ctrl_c)
+    os.close(secondary)
+    while b"training [" not in os.read(primary, 10_000):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    os.close(primary)
+    assert process.returncode == 130
+    assert b"digits recognised after" in printed
+    assert NeuralNetwork.load(kept).wih.shape == (50, 784)
+
+
+@pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf", "1e10", "much"])
+@pytest.mark.parametrize("verb", [["train"], ["experiment", "sweep"]])
+def test_rates_that_make_no_sense_are_refused(verb: list[str], rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*verb, f"--rate={rate}"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "0.01 to 0.3 is usual" in said if rate in ("-1", "0", "1e10") else f"{rate!r} is not a number" in said
+
+
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        (["train", "--seed", "-1"], "-1 is less than 0"),
+        (["train", "--hidden", "1000000000"], "1000000000 is more than 100000"),
+        (["train", "--epochs", "many"], "'many' is not a whole number"),
+        (["experiment", "sweep", "--angle", "nan"], "'nan' is not a number"),
+        (["experiment", "sweep", "--angle", "400"], "400 is not from 0 to 180"),
+        (["trian"], "there is no 'trian'; did you mean 'train'?"),
+        (["Test"], "there is no 'Test'; did you mean 'test'?"),
+        (["experiment", "swep"], "there is no 'swep'; did you mean 'sweep'?"),
+        (["train", "--rule", "boko"], "there is no 'boko'; did you mean 'book'?"),
+        (["quux"], "invalid choice: 'quux'"),
+        (["backquery", "--label", "12"], "invalid choice: '12'"),
+    ],
+)
+def test_what_is_wrong_with_a_command_line(wrong: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(wrong)
+    assert why in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed = capsys.readouterr()
+    assert "usage: mynn" in printed.out and "train a network and test it" in printed.out and printed.err == ""
+    assert main(["experiment"]) == 0
+    assert "usage: mynn experiment" in capsys.readouterr().out
+
+
+def test_too_little_memory_is_one_sentence(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(NeuralNetwork, "fit", fit)
+    assert main(["train", "--data", str(data)]) == 2
+    assert capsys.readouterr().err == "mynn train: there is too little memory for this; take fewer hidden nodes\n"
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["test", "network.npz"], ["experiment", "sweep", "--seeds", "1"]])
+def test_a_closed_pipe_is_no_traceback(asked: list[str], data: Path) -> None:
+    """As with `mynn test ... | head -1`, when the reader has what it wants."""
+    NeuralNetwork(784, 3, 10, 0.1).save(data / "network.npz")
+    reader, writer = os.pipe()
+    os.close(reader)
+    options = [] if asked == ["--help"] else ["--data", str(data)]
+    command = [sys.executable, "-m", "mynn", *asked, *options]
+    run = subprocess.run(
+        command, cwd=data, stdout=writer, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    os.close(writer)
+    assert run.stderr == ""
+    assert run.returncode == 141 or asked == ["--help"]  # which argparse prints, whether it is read or not
 
 
 def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from mynn import read_csv
+from mynn.arrays import Floats
 from mynn.cli import main
 from mynn.experiments import ladder, record
-from mynn.experiments.sweep import Results, Run, Setting
+from mynn.experiments.sweep import Results, Run, Setting, plots
+from tests.unit.mynn.test_cli import heed_ctrl_c
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +44,62 @@ def test_a_sweep_tries_every_combination(data: Path, tmp_path: Path, capsys: pyt
     assert np.array(list(printed.values())).shape == (8, 2, 2)
     assert "8 hidden nodes, learning rate 0.3, rotated by ±10°" in printed
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 8 * 2 * 2
-    assert matplotlib.image.imread(tmp_path / "epochs.png").std() > 0.05
+    pictures = ["angle.png", "epochs.png", "hidden_nodes.png", "learning_rate.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == pictures
+    for name in pictures:
+        assert matplotlib.image.imread(tmp_path / name).std() > 0.05
 
     assert experiment(data, tmp_path, "sweep", *options, "--examples", "100") == 0
     lines = capsys.readouterr().out.splitlines()
     last = np.array(printed["5 hidden nodes, learning rate 0.1"])[:, -1]
     assert f"{last.mean():.2%} ± {100 * last.std(ddof=1):.2f} of 2: 5 hidden nodes, learning rate 0.1" in lines
+    assert lines[-1].startswith("drawn: ") and f"{tmp_path / 'learning_rate.png'}, " in lines[-1]
+
+
+Drawn = dict[str, tuple[str, dict[str, tuple[list[float], list[list[float]]]]]]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """What is drawn: the picture's name, and its x axis and lines, {name: (where, runs)}."""
+    found: Drawn = {}
+
+    def curves_to(path: Path, lines: dict[str, tuple[list[float], Floats]], *, x: str, y: str) -> Path:
+        found[path.name] = (
+            x,
+            {name: (list(where), np.asarray(runs).tolist()) for name, (where, runs) in lines.items()},
+        )
+        return path
+
+    monkeypatch.setattr("mynn.plotting.curves_to", curves_to)
+    return found
+
+
+def test_a_sweep_is_plotted_over_what_was_swept(drawn: Drawn) -> None:
+    """Each accuracy says which setting, seed and epoch it is of: nodes + rate + a tenth of the seed + epoch / 100."""
+
+    def scores(nodes: int, rate: float, epochs: int = 2) -> Floats:
+        return np.array([[nodes + rate + seed / 10 + epoch / 100 for epoch in range(epochs)] for seed in range(3)])
+
+    plots({Setting(nodes, 0.5): scores(nodes, 0.5, epochs=1) for nodes in (20, 10)}, Path())
+    x, lines = drawn.pop("hidden_nodes.png")
+    assert (x, drawn) == ("hidden nodes (learning rate 0.5, 1 epoch)", {})
+    ((where, runs),) = lines.values()
+    assert where == [10, 20]
+    np.testing.assert_allclose(runs, [[10.5, 20.5], [10.6, 20.6], [10.7, 20.7]])
+
+    plots({Setting(nodes, rate): scores(nodes, rate) for nodes in (10, 20) for rate in (0.1, 0.3, 0.2)}, Path())
+    x, lines = drawn["learning_rate.png"]
+    assert (x, list(lines)) == ("learning rate (2 epochs)", ["10 hidden nodes", "20 hidden nodes"])
+    where, runs = lines["20 hidden nodes"]
+    assert where == [0.1, 0.2, 0.3]
+    np.testing.assert_allclose(runs[1], [20.21, 20.31, 20.41])  # the second seed, after the last epoch
+    assert list(drawn["hidden_nodes.png"][1]) == ["learning rate 0.1", "learning rate 0.3", "learning rate 0.2"]
+    assert len(drawn["epochs.png"][1]) == 6
+
+    drawn.clear()
+    plots({Setting(10, 0.1): scores(10, 0.1, epochs=1)}, Path())  # nothing was swept
+    assert list(drawn) == ["epochs.png"]
 
 
 @pytest.mark.parametrize("wrong", [["sweep", "--hidden", "0"], ["sweep", "--epochs", "-1"], ["record", "--seeds", "0"]])
@@ -134,11 +186,6 @@ def test_the_overnight_recipe_is_scored_at_its_end(
     assert "whole: it holds networks of another recipe; name another folder" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
     assert "500 digits are too few to hold 5000 of them back" in capsys.readouterr().err
-
-
-def heed_ctrl_c() -> None:
-    """What a shell starts in the background, such as a whole run of tests, is deaf to Ctrl-C; so are its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,3 +208,32 @@ def test_some_of_the_examples_are_examples_too(tmp_path: Path) -> None:
     assert holds(examples[np.array([7, 0])], [rows[7], rows[0]])
     inputs, label = examples[np.intp(8)]
     assert label == int(rows[8][0]) and (inputs == scale(examples.pixels[8])).all()
+
+
+LABELS, ROWS = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "labels, pixels, kind, said",
+    [
+        ([0, 1], ROWS, TypeError, r"labels must be an array of bytes \(numpy's uint8\), not list \[0, 1\]"),
+        (LABELS.astype(float), ROWS, TypeError, "labels must be an array of bytes .*, not an array of float64"),
+        (LABELS, ROWS / 255, TypeError, "pixels must be an array of bytes .*, not an array of float64"),
+        (LABELS, ROWS[0], ValueError, r"labels must have shape \(n,\) and pixels \(n, 784\), not \(2,\) and \(784,\)"),
+        (LABELS[:1], ROWS, ValueError, r"not \(1,\) and \(2, 784\)"),
+    ],
+)
+def test_examples_are_labels_and_pixels(labels: Any, pixels: Any, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        Examples(labels, pixels)
+
+
+def test_read_csv_says_what_it_needs(mnist: Path) -> None:
+    path = mnist / "mnist_test.csv"
+    with pytest.raises(TypeError, match="read_csv needs the path of a CSV, not int 7"):
+        read_csv(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"limit must be a whole number, not float 1\.5"):
+        read_csv(path, limit=1.5)  # type: ignore[arg-type]
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match=f"limit must be 1 or more, not {limit}"):
+            read_csv(path, limit=limit)

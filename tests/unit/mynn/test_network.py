@@ -282,7 +282,7 @@ def test_a_label_without_an_output_is_refused(way: str) -> None:
 
 def test_a_saved_network_comes_back_and_goes_on_learning(tmp_path: Path) -> None:
     network, path = small_network(rule="gradient"), tmp_path / "no suffix"
-    path.write_text("what was there before")
+    small_network().save(path)  # which is replaced
     network.save(str(path))
     assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
     loaded = NeuralNetwork.load(path)
@@ -351,6 +351,7 @@ def test_a_foreign_file_is_refused_with_its_reason(tmp_path: Path) -> None:
     assert "written by something else" in reason(path)
     np.savez(path, wih=np.zeros((5, 7)), who=np.zeros((3, 5)))
     assert "written by something else" in reason(path)
+    path.unlink()
     assert "version 1" in reason(saved_with(path, version=1))
     assert "the rule 'books'" in reason(saved_with(path, rule="books"))
     assert "fit together" in reason(saved_with(path, who=np.zeros((3, 6))))
@@ -358,6 +359,101 @@ def test_a_foreign_file_is_refused_with_its_reason(tmp_path: Path) -> None:
     assert "not numbers" in reason(saved_with(path, wih=np.full((5, 7), np.nan)))
     assert "not numbers" in reason(saved_with(path, who=np.full((3, 5), "0.1")))
     assert "damaged" in reason(saved_with(path, wih=np.array([["anything"]], object)))
+
+
+def test_only_a_network_is_overwritten(tmp_path: Path) -> None:
+    """Not a lesson, a picture or another program's arrays; an empty file, or a network of another version, may go."""
+    network, path = small_network(), tmp_path / "network.npz"
+    for others in (b"{}", b"PK\3\4"):
+        path.write_bytes(others)
+        with pytest.raises(NetworkFileError, match="this file exists and is not a network; name another"):
+            network.save(path)
+        assert path.read_bytes() == others
+    np.savez(path, wih=np.zeros((5, 7)))
+    with pytest.raises(NetworkFileError, match="is not a network"):
+        network.save(path)
+    path.write_bytes(b"")
+    network.save(path)
+    saved_with(path, version=1)
+    network.save(path)
+    assert (NeuralNetwork.load(path).wih == network.wih).all()
+
+
+def test_saving_that_is_interrupted_leaves_the_old_network_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "network.npz"
+    small_network().save(path)
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small_network(rule="gradient").save(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert NeuralNetwork.load(path).rule == "book"
+
+
+@pytest.mark.parametrize("rate", [-1, 0, math.nan, math.inf, 1e10])
+def test_learning_rates_that_make_no_sense_are_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"makes no sense: take one above 0 and at most 10; 0.01 to 0.3 is usual"):
+        small_network(learning_rate=rate)
+
+
+def test_what_a_network_is_made_of_is_checked() -> None:
+    with pytest.raises(TypeError, match=r"^the learning rate must be a number, not str '0.1'$"):
+        NeuralNetwork(7, 5, 3, "0.1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^the number of hidden nodes must be 1 or more, not 0$"):
+        NeuralNetwork(7, 0, 3, 0.1)
+    with pytest.raises(TypeError, match=r"^the number of input nodes must be a whole number, not float 7.5$"):
+        NeuralNetwork(7.5, 5, 3, 0.1)  # type: ignore[arg-type]
+    assert NeuralNetwork(np.int64(7), 5, 3, np.float32(0.1)).wih.shape == (5, 7)  # type: ignore[arg-type]
+
+
+INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    "asked, kind, said",
+    [
+        (lambda n: n.query([0.5] * 6), ValueError, r"inputs must have shape \(7,\), not \(6,\)"),
+        (lambda n: n.query(np.zeros((7, 1))), ValueError, r"not \(7, 1\); make them so with .reshape\(7\)"),
+        (lambda n: n.query("seven"), TypeError, "inputs must be 7 numbers, not str 'seven'"),
+        (lambda n: n.query([[1, 2], 3]), TypeError, r"inputs must be 7 numbers, not list \[\[1, 2\], 3\]"),
+        (lambda n: n.train(INPUTS, [0.5] * 4), ValueError, r"targets must have shape \(3,\), not \(4,\)"),
+        (lambda n: n.train(INPUTS, 2), ValueError, r"not \(\); targets_for\(label\) makes them"),
+        (lambda n: n.train(TARGETS, INPUTS), ValueError, r"inputs must have shape \(7,\), not \(3,\)"),
+        (lambda n: n.backquery(2), ValueError, r"targets must have shape \(3,\), not \(\); targets_for"),
+        (lambda n: n.backquery(None), (TypeError, ValueError), "targets must have shape"),
+        (
+            lambda n: n.fit(None),
+            TypeError,
+            r"examples must be Examples, or a list of pairs \(inputs, label\), not None",
+        ),
+        (lambda n: n.fit(pair for pair in [(INPUTS, 1)]), TypeError, "examples must be .*, not generator"),
+        (lambda n: n.fit([INPUTS, INPUTS]), TypeError, r"a list of pairs .*; one is list \[0.5, "),
+        (lambda n: n.fit([(INPUTS, 1), (INPUTS[1:], 1)]), TypeError, "all inputs of one length"),
+        (lambda n: n.fit([(TARGETS, 1)]), ValueError, r"inputs of each example must have shape \(7,\), not \(3,\)"),
+        (lambda n: n.fit([(INPUTS, 3)]), ValueError, "there is a label 3, and this network has outputs for 0 to 2"),
+        (lambda n: n.fit([(INPUTS, -1)]), ValueError, "there is a label -1"),
+        (lambda n: n.fit([(INPUTS, 1.5)]), TypeError, "a label must be a whole number, not float 1.5"),
+        (lambda n: n.fit([(INPUTS, "1")]), TypeError, "a label must be a whole number, not str '1'"),
+        (lambda n: n.fit([(INPUTS, 1)], epochs=0), ValueError, "the number of epochs must be 1 or more, not 0"),
+        (lambda n: n.fit([(INPUTS, 1)], epochs=1.5), TypeError, "epochs must be a whole number, not float 1.5"),
+        (lambda n: n.predict(7), TypeError, "examples must be .*, not int 7"),
+        (lambda n: n.predict(np.zeros((4, 7))), TypeError, r"a list of pairs"),
+        (lambda n: n.score([(TARGETS, 1)]), ValueError, r"must have shape \(7,\), not \(3,\)"),
+        (lambda n: n.confusion([(INPUTS, 3)]), ValueError, "there is a label 3"),
+    ],
+)
+def test_wrong_shapes_and_kinds_say_what_was_expected(
+    asked: Callable[[NeuralNetwork], object], kind: type[Exception], said: str, way: str
+) -> None:
+    network = small_network()
+    with pytest.raises(kind, match=said) as caught:
+        asked(network)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 160
+    assert same(network, small_network())
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -138,8 +140,31 @@ def test_commands_and_lessons_on_the_pages_exist() -> None:
         named = set(re.findall(r"(?:`|^ *)make ([a-z-]+)", text, re.M))
         assert named <= known, page
     lessons = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    table = (ROOT / "docs/teach/lessons.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"(?m)^\| `(part\w+)` \|", table)) == lessons
+    for name in ("plan", "task-answers"):
+        text = (ROOT / f"docs/teach/{name}.md").read_text(encoding="utf-8")
+        assert set(re.findall(r"`(part\w+)`", text)) <= lessons, name
+
+
+def test_lessons_are_listed_in_their_order(contents: dict[str, bytes]) -> None:
+    """With what each notebook says of itself."""
+    notebooks = {}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        notebooks[path.stem] = json.loads(path.read_text(encoding="utf-8"))["metadata"]["mynn"]
+    page = contents["teach/lessons.html"].decode()
+    table = page[page.index("<tbody>") : page.index("</tbody>")]
+    assert re.findall(r"<span class=\"pre\">(part\w+)<", table) == sorted(
+        notebooks, key=lambda stem: notebooks[stem]["lesson"]
+    )
+    for about in notebooks.values():
+        assert html.escape(about["learn"], quote=False) in table and f"<p>{about['minutes']} min</p>" in table
+
+
+def test_pupils_find_worksheets_on_their_pi_and_no_answers(contents: dict[str, bytes]) -> None:
+    assert {f"teach/worksheet-{number}.html" for number in range(1, 9)} <= contents.keys()
+    for name in ("answers", "task-answers", "test", "plan", "marking"):
+        assert (ROOT / f"docs/teach/{name}.md").exists()
+        assert f"teach/{name}.html" not in contents
+    assert b"0.01 each" not in b"".join(contents.values())  # an answer
 
 
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:

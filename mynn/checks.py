@@ -1,0 +1,69 @@
+"""What is handed to a network, checked: what is wrong with it, and what was expected."""
+
+from __future__ import annotations
+
+import operator
+import reprlib
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
+
+
+def learning_rate(rate: float) -> float:
+    """Return a learning rate as it is, if it is above 0 and not absurd; else it is a ValueError."""
+    if not isinstance(rate, Real):
+        raise TypeError(f"the learning rate must be a number, not {shown(rate)}")
+    if not 0 < rate <= HIGHEST_RATE:  # nan is neither
+        usual = f"above 0 and at most {HIGHEST_RATE:g}; 0.01 to 0.3 is usual"
+        raise ValueError(f"a learning rate of {rate:g} makes no sense: take one {usual}")
+    return rate
+
+
+def whole(name: str, number: int, least: int = 1) -> int:
+    """Return a whole number as it is, if it is not less than the least; else it is a TypeError or a ValueError."""
+    try:
+        operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {shown(number)}") from None
+    if number < least:
+        raise ValueError(f"{name} must be {least} or more, not {number}")
+    return number
+
+
+def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return values as an array of shape (nodes,): a TypeError if they are no numbers, a ValueError if not so many."""
+    try:
+        array = np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {nodes} numbers, not {shown(values)}") from None
+    if array.shape != (nodes,):
+        raise ValueError(f"{name} must have shape ({nodes},), not {array.shape}{_advice(name, array, nodes)}")
+    return array
+
+
+def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
+    if array.size == nodes:
+        return f"; make them so with .reshape({nodes})"
+    return "; targets_for(label) makes them" if name == "targets" and not array.ndim else ""
+
+
+def rows(array: NDArray[Any], nodes: int) -> None:
+    """Refuse examples for a network of other inputs: a ValueError."""
+    if array.ndim != 2 or array.shape[1] != nodes:
+        raise ValueError(f"the inputs of each example must have shape ({nodes},), not {array.shape[1:]}")
+
+
+def labels(array: NDArray[Any], nodes: int) -> None:
+    """Refuse labels that the network has no output for: a ValueError."""
+    if len(array) and not 0 <= array.min() <= array.max() < nodes:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"there is a label {wrong}, and this network has outputs for 0 to {nodes - 1}")
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: its kind, and not too much of it."""
+    return "None" if value is None else f"{type(value).__name__} {reprlib.repr(value)}"
