@@ -8,7 +8,7 @@ import pytest
 
 from tests.provisioned.pi import Answers, Pi
 
-BAND = (0.955, 0.985)  # of the first 1,000 test digits
+BAND = (0.966, 0.985)  # of the first 1,000 test digits: ten seeds came to .976 ± .003, .972 to .980
 
 SCORE = """
 from mynn import NeuralNetwork, mnist_folder, read_csv

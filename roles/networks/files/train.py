@@ -26,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a network of ours is too s
 
 def train(archive: Path, place: Path) -> None:
     """Train on all of MNIST's training digits, and save the network."""
-    # With the compiled kernel, wherever there is a compiler; without, this takes ten times as long.
+    # With the compiled kernel, wherever there is a compiler; without, it takes a minute instead of ten seconds.
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=PROJECT, check=False, capture_output=True)
     sys.path.insert(0, str(PROJECT))
