@@ -137,7 +137,7 @@ def test_it_comes_after_signing_in(one: Server) -> None:
     page = client.ask("GET", "/start/")
     assert "<ol id=" in page.text
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    for path in ("/start/../start_page.py/", "/start/missing.svg", "/start//etc/passwd"):
+    for path in ("/start/..%2f..%2fetc%2fpasswd", "/start/missing.svg", "/start//etc/passwd"):
         assert client.ask("GET", path).status_code == 404, path
 
 
@@ -341,7 +341,7 @@ def page(browser: BrowserContext, failures: list[str], one: Server) -> Page:
     page.goto(one.url)
     page.locator("input[name=password]").fill(PASSWORD)
     page.locator("button[type=submit]").click()
-    expect(page).to_have_url(re.compile(r"/start/$"))
+    expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
 
 

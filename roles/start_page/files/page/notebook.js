@@ -100,6 +100,6 @@
   window._JUPYTERLAB = window._JUPYTERLAB || {};
   window._JUPYTERLAB["mynn-start-page"] = {
     init: (libraries) => void (shared = libraries),
-    get: async () => () => ({ default: [plugin] }),
+    get: async () => () => ({ __esModule: true, default: [plugin] }),
   };
 })();

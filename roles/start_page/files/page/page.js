@@ -6,7 +6,7 @@ const EVERY = 10_000; // milliseconds between two questions, while the page can 
 const PATIENCE = 60_000; // a Pi Zero that is training answers late
 const LARGEST_UPLOAD = 15e6; // bytes that Jupyter takes in one piece
 const ROOM = 100; // MB that a lesson needs
-const OURS = ["my_progress.json", "my_progress.damaged.json"];
+const OURS = ["my_progress.json", "my_progress.damaged.json", "on_the_wall.json"]; // what the lessons write for us
 const TEXT = /\.(csv|json|md|py|txt)$/i;
 
 const $ = (id) => document.getElementById(id);
@@ -110,7 +110,7 @@ function card(lesson, program, next) {
   picture.alt = "";
   picture.addEventListener("error", () => (picture.src = "pictures/lesson.svg"), { once: true });
   const best = lesson.finished?.score ?? null;
-  const share = best === null ? "" : `: ${(100 * best).toFixed(1)} %`;
+  const share = best === null ? "" : `, best ${(100 * best).toFixed(1)} %`;
   const open = `../notebooks/${addressed(lesson.name)}`;
   const word = program ? "Continue" : lesson.finished ? "Open again" : "Start";
   return make(
@@ -128,7 +128,7 @@ function card(lesson, program, next) {
       make(
         "div",
         { class: "foot" },
-        lesson.finished && make("span", { class: "done", title: share && "Your best score" }, `✓ Done${share}`),
+        lesson.finished && make("span", { class: "done" }, `✓ Done${share}`),
         ...running(program),
         lesson.there
           ? make("a", { class: "button open", href: open, target: `mynn-${stem}`, "aria-label": `${word}: ${title}` }, word)
