@@ -395,7 +395,11 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
         expect(lesson.locator(".lm-Menu", has_text="JupyterLab")).to_have_count(0)
         lesson.keyboard.press("Escape")
 
-        back = lesson.get_by_role("link", name="Lessons")
+        lesson.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        expect(lesson.locator("#mynn-small-home")).to_be_in_viewport()
+        lesson.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        expect(lesson.locator("#mynn-small-home")).to_be_hidden()
+        back = lesson.locator("#mynn-home")
         pages = len(browser.pages)
         back.click()
         page.wait_for_timeout(500)
@@ -403,7 +407,12 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
         page.bring_to_front()
         card = page.locator(".lesson").first
         expect(card).to_contain_text("Running")
-        expect(card.get_by_role("link", name="Continue")).to_be_visible()
+        lesson.evaluate("document.body.dataset.mark = 'still here'")
+        card.get_by_role("link", name="Continue").click()
+        page.wait_for_timeout(500)
+        assert len(browser.pages) == pages, "A lesson that is open is opened a second time."
+        assert lesson.evaluate("document.body.dataset.mark") == "still here", "An open lesson is loaded again."
+        page.bring_to_front()
         card.get_by_role("button", name="End").click()
         expect(card).not_to_contain_text("Running")
         expect(card.get_by_role("button", name="End")).to_have_count(0)

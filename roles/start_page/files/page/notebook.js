@@ -22,7 +22,7 @@
     }
   }
 
-  function home() {
+  function home(words) {
     const link = document.createElement("a");
     link.href = `${top}start/`;
     link.target = "mynn-start"; // the tab with the start page, if there is one
@@ -30,6 +30,8 @@
     Object.assign(link.style, {
       display: "flex",
       alignItems: "center",
+      alignSelf: "center",
+      height: "24px",
       gap: "6px",
       padding: "2px 8px 2px 12px",
       color: "var(--jp-ui-font-color1)",
@@ -43,7 +45,8 @@
     for (const [name, value] of Object.entries({ d: HOUSE, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }))
       line.setAttribute(name, value);
     icon.append(line);
-    link.append(icon, "Lessons");
+    link.setAttribute("aria-label", "Lessons");
+    link.append(icon, words);
     return link;
   }
 
@@ -84,15 +87,26 @@
     autoStart: true,
     activate: async (app) => {
       const { Widget } = await library("@lumino/widgets");
-      for (const [rank, node] of [home(), gauge()].entries()) {
+      const add = (id, node, area, rank) => {
         const widget = new Widget({ node });
-        widget.id = `mynn-top-${rank}`;
-        app.shell.add(widget, "top", { rank: rank === 0 ? 0 : 900 });
-      }
-      await app.restored;
-      const session = app.shell.currentWidget?.sessionContext;
-      session?.statusChanged.connect((_, status) => {
-        if (status === "autorestarting" || status === "dead") explain(session.session?.kernel?.id);
+        widget.id = id;
+        app.shell.add(widget, area, { rank });
+        return widget;
+      };
+      add("mynn-home", home("Lessons"), "top", 0);
+      add("mynn-memory", gauge(), "top", 900);
+      // On a phone, Jupyter hides the top.
+      const small = add("mynn-small-home", home(""), "menu", 0);
+      small.node.style.alignSelf = "flex-start"; // as the menus
+      const fit = () => small.setHidden(app.format !== "mobile");
+      app.formatChanged.connect(fit);
+      fit();
+      // Not awaited: the page is shown only after this function.
+      app.restored.then(() => {
+        const session = app.shell.currentWidget?.sessionContext;
+        session?.statusChanged.connect((_, status) => {
+          if (status === "autorestarting" || status === "dead") explain(session.session?.kernel?.id);
+        });
       });
     },
   };

@@ -71,6 +71,25 @@ function button(words, kind, act) {
   return made;
 }
 
+/** A link to a page in a tab of its own. If it is open already, it is not loaded again: what it shows would be lost. */
+function link(words, address, name, kind = "", label = "") {
+  const made = make("a", { href: address, target: name, class: kind, "aria-label": label }, words);
+  made.addEventListener("click", (event) => {
+    const tab = event.ctrlKey || event.metaKey || event.shiftKey ? null : window.open("", name);
+    if (!tab) return; // as the browser does it
+    event.preventDefault();
+    let shows = "";
+    try {
+      shows = tab.location.pathname;
+    } catch {
+      // the page of another site
+    }
+    if (shows !== made.pathname) tab.location = made.href;
+    tab.focus();
+  });
+  return made;
+}
+
 function showMemory({ free, total }) {
   const state = free >= 2 * ROOM ? "plenty" : free >= ROOM ? "some" : "full";
   const room = {
@@ -131,7 +150,7 @@ function card(lesson, program, next) {
         lesson.finished && make("span", { class: "done" }, `✓ Done${share}`),
         ...running(program),
         lesson.there
-          ? make("a", { class: "button open", href: open, target: `mynn-${stem}`, "aria-label": `${word}: ${title}` }, word)
+          ? link(word, open, `mynn-${lesson.name}`, "button open", `${word}: ${title}`)
           : button("Put it back", "", () => asked("lesson", "POST", { name: lesson.name })),
       ),
     ),
@@ -149,9 +168,10 @@ function show(status) {
   const next = status.lessons.find((lesson) => lesson.there && !lesson.finished);
   const all = status.lessons.map((lesson) => {
     const program = programs.get(lesson.name);
-    const text = JSON.stringify([lesson, program, lesson === next]);
+    const facts = [lesson, program, lesson === next];
+    const text = JSON.stringify(facts);
     // A card stays as long as it shows the same, so that nothing changes under a finger.
-    if (cards.get(lesson.name)?.text !== text) cards.set(lesson.name, { text, card: card(lesson, program, lesson === next) });
+    if (cards.get(lesson.name)?.text !== text) cards.set(lesson.name, { text, card: card(...facts) });
     return cards.get(lesson.name).card;
   });
   if (all.some((one, place) => one !== $("lessons").children[place])) $("lessons").replaceChildren(...all);
@@ -180,7 +200,7 @@ function entry({ name, path, type, size }) {
   return make(
     "li",
     {},
-    make("a", { href: `../${view}/${addressed(path)}`, target: `mynn-file-${path}` }, name),
+    link(name, `../${view}/${addressed(path)}`, `mynn-${path}`),
     make("span", { class: "size" }, about),
     ...running(program),
     died(program),
