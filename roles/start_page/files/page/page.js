@@ -120,14 +120,24 @@ function running(program) {
 
 const died = (program) => program?.died && make("p", { class: "died" }, program.died);
 
+const without = new Set(); // pictures that are not there
+
 function card(lesson, program, next) {
   const [, part, rest] = /^((?:Part|Lesson)[^:]{0,40}): (.+)$/.exec(lesson.title) ?? [null, "", lesson.title];
   const title = rest[0].toUpperCase() + rest.slice(1);
   const stem = lesson.name.replace(/\.ipynb$/, "");
   // A lesson in two halves has one picture.
-  const picture = make("img", { src: `pictures/${encodeURIComponent(stem.replace(/_\d+$/, ""))}.svg` });
+  const own = `pictures/${encodeURIComponent(stem.replace(/_\d+$/, ""))}.svg`;
+  const picture = make("img", { src: without.has(own) ? "pictures/lesson.svg" : own });
   picture.alt = "";
-  picture.addEventListener("error", () => (picture.src = "pictures/lesson.svg"), { once: true });
+  picture.addEventListener(
+    "error",
+    () => {
+      without.add(own);
+      picture.src = "pictures/lesson.svg";
+    },
+    { once: true },
+  );
   const best = lesson.finished?.score ?? null;
   const share = best === null ? "" : `, best ${(100 * best).toFixed(1)} %`;
   const open = `../notebooks/${addressed(lesson.name)}`;
