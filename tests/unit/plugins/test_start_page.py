@@ -140,8 +140,15 @@ def test_it_comes_after_signing_in(one: Server) -> None:
         assert client.ask("GET", path).status_code == 404, path
 
 
-def test_without_its_archive_there_is_the_list_of_files(venv: Path) -> None:
-    with server(venv) as bare:
+@pytest.mark.parametrize("damage", ["missing", "half", "nonsense"])
+def test_without_its_archive_there_is_the_list_of_files(venv: Path, archive: Path, damage: str) -> None:
+    place = venv / f"{damage}.zip"
+    if damage == "half":
+        place.write_bytes(archive.read_bytes()[:5000])
+    elif damage == "nonsense":
+        with zipfile.ZipFile(place, "w") as packed:
+            packed.writestr("start_page.py", "half a line of (")
+    with server(venv, start_page_archive=place) as bare:
         assert bare.student().ask("GET", "/").headers["Location"].rstrip("?") == "/tree"
 
 
@@ -342,12 +349,6 @@ def page(browser: BrowserContext, failures: list[str], one: Server) -> Page:
     page.locator("button[type=submit]").click()
     expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
-
-
-def take_screenshot(page: Page, name: str) -> None:
-    folder = ROOT / "dist/screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png")
 
 
 def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:

@@ -106,7 +106,7 @@ function showMemory({ free, total }) {
 /** What runs for a notebook: how much it takes, a button to end it, and a sentence if it has died. */
 function running(program) {
   if (!program) return [];
-  const takes = program.memory === null ? "" : `, takes ${program.memory} MB of memory`;
+  const takes = program.memory === null ? "" : `, takes ${program.memory} MB`;
   return [
     make("span", { class: "runs" }, `${program.busy ? "Working" : "Running"}${takes}`),
     button("End", "end", async () => {
