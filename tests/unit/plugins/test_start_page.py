@@ -209,6 +209,13 @@ def test_nothing_in_place_of_the_progress_holds_it_up(one: Server) -> None:
     path.unlink()
 
 
+def test_what_a_pi_cannot_write_is_not_offered(one: Server) -> None:
+    """A notebook is exported as a page, but not as PDF, which takes programs that a Pi does not have."""
+    formats = set(one.student().get("/api/nbconvert"))
+    assert {"html", "markdown", "script"} <= formats
+    assert not {"pdf", "webpdf", "qtpdf", "qtpng"} & formats
+
+
 def test_what_runs_and_its_memory_are_shown_until_it_is_ended(one: Server) -> None:
     student = one.student()
     before = student.get("/start/status")
