@@ -436,6 +436,7 @@ def test_a_lesson_says_why_its_program_died(page: Page, browser: BrowserContext,
     lesson = opened.value
     try:
         expect(lesson.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        lesson.wait_for_timeout(3000)  # of a death in its first moments, Jupyter's page may tell nothing
         kill(one)
         expect(lesson.locator(".jp-Dialog-body")).to_contain_text("This lesson’s program stopped unexpectedly")
         lesson.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
