@@ -64,7 +64,16 @@ def test_wrong_password_is_refused(browser: BrowserContext, classroom: Classroom
 
 
 @pytest.mark.quick
-def test_lessons_are_shown(page: Page, classroom: Classroom) -> None:
+def test_lessons_are_shown(page: Page, classroom: Classroom, url: str) -> None:
+    """On the start page, also on a phone, and in the list of files."""
+    for lesson in (READING, TURNING):
+        expect(page.locator(f".lesson a[href$='/{lesson}']")).to_be_visible()
+    expect(page.locator("#memory-words")).to_contain_text("MB free")
+    take_screenshot(page, classroom, "start")
+    page.set_viewport_size({"width": 390, "height": 844})
+    take_screenshot(page, classroom, "start-phone")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{url}/tree")
     for lesson in (READING, TURNING):
         expect(page.locator(".jp-DirListing-item", has_text=lesson)).to_be_visible()
     take_screenshot(page, classroom, "lessons")

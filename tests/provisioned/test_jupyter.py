@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
@@ -32,6 +33,8 @@ LOCKED = [
     "/files/part2_neural_network_mnist_data.ipynb",
     "/tree",
     "/lab",
+    "/start/",
+    "/start/status",
     "/manual/",
 ]
 
@@ -228,6 +231,22 @@ def test_manual_is_shown(student: NotebookServer) -> None:
     page = student.ask("GET", "/manual/")
     assert page.status_code == 200, f"The manual at /manual/ answers with status {page.status_code}."
     assert "mynn-pi" in page.text, "The page at /manual/ is not the manual."
+
+
+def test_start_page_is_shown(pi: Pi, student: NotebookServer) -> None:
+    """It opens with the start page, which has all lessons in their order, and the memory."""
+    first = student.ask("GET", "/").headers.get("Location", "").rstrip("?")
+    assert first == "/start/", f"It opens with {first or 'no page'}, not with the start page: run site.yml."
+    page = student.ask("GET", "/start/")
+    assert page.status_code == 200, f"The start page answers with status {page.status_code}."
+    status = student.get("/start/status")
+    names = {path.name for path in Path(pi.settings.lessons).glob("[!.]*.ipynb")}
+    missing = names - {lesson["name"] for lesson in status["lessons"]}
+    assert not missing, f"On the start page, these lessons are missing: {', '.join(sorted(missing))}."
+    numbers = [lesson["lesson"] for lesson in status["lessons"] if lesson["lesson"]]
+    assert numbers == sorted(numbers), f"On the start page, the lessons are in this order: {numbers}."
+    memory = status["memory"]
+    assert 0 <= memory["free"] < memory["total"], f"The start page tells a memory that cannot be: {memory}."
 
 
 def test_nothing_without_signing_in(stranger: NotebookServer) -> None:

@@ -93,7 +93,7 @@ def signed_in(browser: BrowserContext, room: Room) -> Page:
     select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
     page.add_locator_handler(select, lambda: select.click())
     sign_in(page, url_of(room), room.password)
-    expect(page).to_have_url(re.compile(r"/tree\b"))
+    expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
 
 

@@ -142,7 +142,8 @@ def server(
     """Run a server: at a port of its own, or where several students are, at a socket that is handed on."""
     port = listening.getsockname()[1] if listening else free_port()
     values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
-    values |= {"manual_archive": "/nowhere/manual.zip"} | settings
+    values |= {"manual_archive": "/nowhere/manual.zip", "start_page_archive": "/nowhere/start.zip"}
+    values |= {"lessons_pristine": "/nowhere"} | settings
     values["__jupyter_several"] = listening is not None
     unit = rendered("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:

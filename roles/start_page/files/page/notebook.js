@@ -1,0 +1,119 @@
+"use strict";
+// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; and why a lesson's
+// program died, in words. A “prebuilt extension” of JupyterLab's, written by hand: a container with one module.
+(() => {
+  const EVERY = 30_000; // milliseconds
+  const PATIENCE = 60_000;
+  const SHORT = 60; // MB that are too few for what a lesson does
+  const HOUSE = "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5";
+  const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
+  let shared = {};
+
+  /** One of the libraries that the page has loaded anyway. */
+  const library = async (name) => (await Object.values(shared[name])[0].get())();
+
+  /** What the start page knows; null if the Pi does not answer. */
+  async function asked() {
+    try {
+      const answer = await fetch(`${top}start/status`, { signal: AbortSignal.timeout(PATIENCE) });
+      return answer.ok && !answer.redirected ? await answer.json() : null;
+    } catch {
+      return null;
+    }
+  }
+
+  function home(words) {
+    const link = document.createElement("a");
+    link.href = `${top}start/`;
+    link.target = "mynn-start"; // the tab with the start page, if there is one
+    link.title = "Back to the start page";
+    Object.assign(link.style, {
+      display: "flex",
+      alignItems: "center",
+      alignSelf: "center",
+      height: "24px",
+      gap: "6px",
+      padding: "2px 8px 2px 12px",
+      color: "var(--jp-ui-font-color1)",
+      textDecoration: "none",
+      font: "600 15px var(--jp-ui-font-family)",
+    });
+    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    for (const [name, value] of Object.entries({ viewBox: "0 0 16 16", width: 20, height: 20, "aria-hidden": "true" }))
+      icon.setAttribute(name, value);
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    for (const [name, value] of Object.entries({ d: HOUSE, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }))
+      line.setAttribute(name, value);
+    icon.append(line);
+    link.setAttribute("aria-label", "Lessons");
+    link.append(icon, words);
+    return link;
+  }
+
+  function gauge() {
+    const place = document.createElement("span");
+    Object.assign(place.style, {
+      alignSelf: "center",
+      padding: "0 8px",
+      whiteSpace: "nowrap",
+      font: "13px var(--jp-ui-font-family)",
+    });
+    async function refresh() {
+      const memory = document.hidden ? null : (await asked())?.memory;
+      if (memory) {
+        const short = memory.free < SHORT;
+        place.textContent = `${memory.free} MB free`;
+        place.title = short ? "Memory is short. End other lessons on the start page." : "Memory that is left on this Pi";
+        place.style.color = short ? "var(--jp-error-color1)" : "var(--jp-ui-font-color2)";
+      }
+      setTimeout(refresh, EVERY);
+    }
+    refresh();
+    return place;
+  }
+
+  /** Write into Jupyter's dialog, which says that the kernel has died, why that was. */
+  async function explain(kernel) {
+    const why = (await asked())?.running.find((program) => program.kernel === kernel)?.died;
+    for (let tenths = 0; why && tenths < 50; tenths++) {
+      const body = document.querySelector(".jp-Dialog .jp-Dialog-body");
+      if (body) return void (body.textContent = why);
+      await new Promise((resume) => setTimeout(resume, 100));
+    }
+  }
+
+  const plugin = {
+    id: "mynn-start-page:notebook",
+    autoStart: true,
+    activate: async (app) => {
+      const { Widget } = await library("@lumino/widgets");
+      const add = (id, node, area, rank) => {
+        const widget = new Widget({ node });
+        widget.id = id;
+        app.shell.add(widget, area, { rank });
+        return widget;
+      };
+      add("mynn-home", home("Lessons"), "top", 0);
+      add("mynn-memory", gauge(), "top", 900);
+      // On a phone, Jupyter hides the top.
+      const small = add("mynn-small-home", home(""), "menu", 0);
+      small.node.style.alignSelf = "flex-start"; // as the menus
+      const fit = () => small.setHidden(app.format !== "mobile");
+      app.formatChanged.connect(fit);
+      fit();
+      // Not awaited: the page is shown only after this function.
+      app.restored.then(() => {
+        const session = app.shell.currentWidget?.sessionContext;
+        session?.statusChanged.connect((_, status) => {
+          if (status === "autorestarting" || status === "dead") explain(session.session?.kernel?.id);
+        });
+      });
+    },
+  };
+
+  window._JUPYTERLAB = window._JUPYTERLAB || {};
+  window._JUPYTERLAB["mynn-start-page"] = {
+    init: (libraries) => void (shared = libraries),
+    get: async () => () => ({ __esModule: true, default: [plugin] }),
+  };
+})();
