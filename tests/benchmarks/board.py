@@ -34,7 +34,7 @@ from tests.benchmarks.board_measure import (
     written_in_an_hour,
 )
 from tests.benchmarks.site import STRATEGIES, Run, say, site
-from tests.support.classroom import PATIENTLY, ROOT, BoardRoom, newest_image, use_apt_sources
+from tests.support.classroom import PATIENTLY, ROOT, BoardClassroom, newest_image, use_apt_sources
 from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
@@ -64,49 +64,49 @@ class Table:
         say(self.rows[-1])
 
 
-def as_student(room: BoardRoom, command: str) -> str:
+def as_student(classroom: BoardClassroom, command: str) -> str:
     """Run a command as the student, and return what it printed."""
-    return room.asked(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
+    return classroom.output_of(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
 
 
-def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
+def boots(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
     """From power to a page: a card's first time, and a later one. The board is off, and its card new."""
     for which in ("first", "second"):
-        room.board.stop()
-        boot = time_to_page(room.board)
+        classroom.board.stop()
+        boot = time_to_page(classroom.board)
         table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
 
 
-def at_rest(room: BoardRoom, table: Table, options: Namespace) -> None:
+def at_rest(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
     """What an idle board takes of its memory and its card."""
-    settle(room)
-    found = memory(room)
+    settle(classroom)
+    found = memory(classroom)
     table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
     table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
-    hour = written_in_an_hour(room, options.idle_minutes)
+    hour = written_in_an_hour(classroom, options.idle_minutes)
     table.add(f"written to the card in an idle hour (from {options.idle_minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
 
 
-def lessons(room: BoardRoom, table: Table, _: Namespace) -> None:
+def lessons(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
     """Every lesson from top to bottom as it is given out, beside what its first cell promises."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        with watched_memory(room) as watched:
-            played = play_lesson(room, path.name)
+        with watched_memory(classroom) as watched:
+            played = play_lesson(classroom, path.name)
         table.add(f"{path.stem}: host", f"{played.seconds / 60:.1f} min", played.promise)
         table.add("  its kernel at most", f"{played.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
         swap = f"swap {watched.swapped:.0f} MiB, swapped out {watched.swapped_out:.0f}"
         table.add(f"  RAM in use at most meanwhile ({swap})", f"{watched.used:.0f} MiB")
 
 
-def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
+def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
     """A site.yml that changes nothing, under both strategies by turns."""
-    use_apt_sources(room)
-    site(room, "mitogen")  # the first, which sets the password
-    wait_for_page(room)
+    use_apt_sources(classroom)
+    site(classroom, "mitogen")  # the first, which sets the password
+    wait_for_page(classroom)
     runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
     for _ in range(options.no_ops):
         for strategy, done in runs.items():
-            done.append(site(room, strategy))
+            done.append(site(classroom, strategy))
             say(f".. {strategy}: {done[-1].seconds:.0f} s")
     if any(run.changed for done in runs.values() for run in done):
         sys.exit("The benchmark ended here: a second site.yml changed something.")
@@ -117,10 +117,10 @@ def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
     table.add("ratio", f"{stock / mitogen:.1f}", ">= 4")
 
 
-def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board") -> None:
+def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:
     """The book's loop beside ours, then the whole job: its first run, once more, and with the CSV parsed."""
-    said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
-    times = {row["way"]: row["microseconds"] for row in said["rows"]}
+    result = json.loads(as_student(classroom, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
+    times = {row["way"]: row["microseconds"] for row in result["rows"]}
     for way, microseconds in times.items():
         ratio = f"{times[REAL] / microseconds:.0f} times"
         wanted = ">= 100 times" if way == COMPILED else ""
@@ -131,31 +131,31 @@ def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board
         ("once more", "< 40 s", "true", "true"),
         ("the CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
     ):
-        room.asked(before)
+        classroom.output_of(before)
         command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
         began = time.monotonic()
-        facts = json.loads(as_student(room, command))
+        facts = json.loads(as_student(classroom, command))
         host = time.monotonic() - began
-        room.asked(after)
+        classroom.output_of(after)
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
         total = sum(facts["seconds"].values())
         table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", most)
         table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
 
 
-def overnight(room: BoardRoom, table: Table, _: Namespace) -> None:
+def overnight(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
     """What the rung takes that is for a night."""
-    hours = float(as_student(room, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
+    hours = float(as_student(classroom, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
     table.add("a network of `make overnight`, reckoned from 6,000 digits: board", f"{hours:.1f} h", "a night")
 
 
-def counted(room: BoardRoom, table: Table, options: Namespace) -> None:
+def counted(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
     """A later boot and the network, while each instruction takes a nanosecond."""
-    room.board.stop()
-    boot = time_to_page(room.board, icount=True)
+    classroom.board.stop()
+    boot = time_to_page(classroom.board, icount=True)
     table.add("from power to a page, a later boot: counted", f"{boot.guest:.1f} s")
     table.add("  of the host's clock", f"{boot.wall:.0f} s")
-    the_network(room, table, options, "counted")
+    the_network(classroom, table, options, "counted")
 
 
 PARTS = {
@@ -182,7 +182,7 @@ def main() -> None:
     os.environ.update(PATIENTLY)
     image, table = options.image or newest_image(), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
-    room = BoardRoom(board)
+    classroom = BoardClassroom(board)
     board.down()
     try:
         board.insert(image)
@@ -190,7 +190,7 @@ def main() -> None:
             if name in (options.parts or PARTS):
                 if part is not boots and board.status() != "running":
                     time_to_page(board)
-                part(room, table, options)
+                part(classroom, table, options)
         board.stop()
     finally:
         board.down()

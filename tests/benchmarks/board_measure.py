@@ -15,7 +15,7 @@ import requests
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import BoardRoom
+from tests.support.classroom import BoardClassroom
 from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -23,13 +23,13 @@ from tests.virtual.pi import ssh_command
 MIB = 1024.0  # meminfo counts in KiB
 
 
-def wait_for_page(room: BoardRoom, patience: float = 900) -> NotebookServer:
+def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
     """Return a stranger's view of the notebook server once its page for signing in is there.
 
     A new try begins every two seconds, beside those that still wait: QEMU's network takes a connection before the board
     is in it, and then knocks there ever more seldom, so that a try from before tells up to twenty seconds too late.
     """
-    server, deadline, there = NotebookServer(url_of(room)), time.monotonic() + patience, threading.Event()
+    server, deadline, there = NotebookServer(url_of(classroom)), time.monotonic() + patience, threading.Event()
 
     def ask() -> None:
         with suppress(requests.RequestException):
@@ -53,15 +53,17 @@ class BootTime:
 
 def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     """Switch a board on that is off, and wait for the page. Nobody logs in before, which would slow it down."""
-    room, began = BoardRoom(board), time.monotonic()
+    classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on(icount=icount)
-    server = wait_for_page(room)
+    server = wait_for_page(classroom)
     wall = time.monotonic() - began
     # The server writes a line for each request that it sends elsewhere; when that was by the board's clock, the journal
     # knows.
     server.ask("GET", "/?mark")
     board.start(icount=icount)
-    line = room.asked("sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1")
+    line = classroom.output_of(
+        "sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1"
+    )
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
     assert moment, f"The notebook server's log does not say when the page was asked for: {line}"
     return BootTime(wall, float(moment[1]))
@@ -81,9 +83,9 @@ class Memory:
     swapped: float
 
 
-def memory(room: BoardRoom) -> Memory:
+def memory(classroom: BoardClassroom) -> Memory:
     """The board's memory now."""
-    return memory_of(room.asked("cat /proc/meminfo"))
+    return memory_of(classroom.output_of("cat /proc/meminfo"))
 
 
 def memory_of(meminfo: str) -> Memory:
@@ -98,22 +100,22 @@ def memory_of(meminfo: str) -> Memory:
     )
 
 
-def settle(room: BoardRoom, seconds: float = 60) -> None:
+def settle(classroom: BoardClassroom, seconds: float = 60) -> None:
     """Wait until the boot is over, and then so long that what it left behind is too."""
-    room.asked("systemctl is-system-running --wait || true", timeout=900)
+    classroom.output_of("systemctl is-system-running --wait || true", timeout=900)
     time.sleep(seconds)
 
 
-def written(room: BoardRoom) -> int:
+def written(classroom: BoardClassroom) -> int:
     """How many bytes the card was given to write since the boot."""
-    return int(room.asked("cat /sys/block/mmcblk0/stat").split()[6]) * 512
+    return int(classroom.output_of("cat /sys/block/mmcblk0/stat").split()[6]) * 512
 
 
-def written_in_an_hour(room: BoardRoom, minutes: float) -> float:
+def written_in_an_hour(classroom: BoardClassroom, minutes: float) -> float:
     """How many bytes an idle board would write in an hour, from so many minutes of watching it."""
-    before = written(room)
+    before = written(classroom)
     time.sleep(minutes * 60)
-    return (written(room) - before) * 60 / minutes
+    return (written(classroom) - before) * 60 / minutes
 
 
 @dataclass
@@ -126,13 +128,13 @@ class Watched:
 
 
 @contextmanager
-def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
+def watched_memory(classroom: BoardClassroom, seconds: int = 5) -> Iterator[Watched]:
     """Look at the board's memory every few seconds meanwhile."""
     pages = "awk '/^pswpout/ {print $2}' /proc/vmstat"
-    before, result = int(room.asked(pages)), Watched()
+    before, result = int(classroom.output_of(pages)), Watched()
     look = f"while :; do cat /proc/meminfo; echo; sleep {seconds}; done"
     with subprocess.Popen(
-        ssh_command(room.board.state, room.address, look), stdout=subprocess.PIPE, text=True
+        ssh_command(classroom.board.state, classroom.address, look), stdout=subprocess.PIPE, text=True
     ) as watching:
         try:
             yield result
@@ -142,7 +144,7 @@ def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
     seen = [memory_of(block) for block in said.split("\n\n") if "Hugepagesize" in block or "SwapFree" in block]
     result.used = max((one.used for one in seen), default=0)
     result.swapped = max((one.swapped for one in seen), default=0)
-    result.swapped_out = (int(room.asked(pages)) - before) * 4 / MIB
+    result.swapped_out = (int(classroom.output_of(pages)) - before) * 4 / MIB
 
 
 def promise(first_cell: str) -> str:
@@ -161,10 +163,10 @@ class Played:
     promise: str
 
 
-def play_lesson(room: BoardRoom, name: str, patience: float = 7200) -> Played:
+def play_lesson(classroom: BoardClassroom, name: str, patience: float = 7200) -> Played:
     """Run all cells of a lesson where it lies, without a browser."""
-    server = NotebookServer(url_of(room))
-    assert server.sign_in(room.password), "The password is refused."
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password), "The password is refused."
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
     began = time.monotonic()
     with server.kernel() as kernel:

@@ -80,14 +80,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
 
 
-def cut_off(room: Classroom, name: str, cut: Cut, power: bool) -> None:
+def cut_off(classroom: Classroom, name: str, cut: Cut, power: bool) -> None:
     """Start a run against one Pi, and end it and all its children; with `power`, the Pi too."""
-    run = PlaybookRun(room.command("site", f"--limit={name}"), ROOT, environment())
+    run = PlaybookRun(classroom.command("site", f"--limit={name}"), ROOT, environment())
     run.when(re.escape(f"[{cut.task}]"), patience=900)
     time.sleep(cut.seconds)
     run.kill()
     if power:
-        room.fleet.kill(name)
+        classroom.fleet.kill(name)
     what = "run and power" if power else "run"
     print(f"{name}: {what} cut off {cut.seconds:.1f} s after the start of {cut.task}, in {run.tasks[-1][1]}")
 
@@ -100,9 +100,9 @@ def drawn(whole: WholeRun, count: int, draw: random.Random) -> list[Cut]:
     return cuts
 
 
-def measure(room: Classroom) -> WholeRun:
+def measure(classroom: Classroom) -> WholeRun:
     """Run site.yml against the first Pi, undisturbed."""
-    run = PlaybookRun(room.command("site", "--limit=pi-01"), ROOT, environment())
+    run = PlaybookRun(classroom.command("site", "--limit=pi-01"), ROOT, environment())
     assert run.wait(1800) == 0, run.output[-3000:]
     return WholeRun(run.tasks, time.monotonic() - run.began)
 
@@ -120,25 +120,25 @@ class Run:
         return counts is not None and not counts.failed and not counts.unreachable
 
 
-def complete(room: Classroom) -> Run:
+def complete(classroom: Classroom) -> Run:
     """Run site.yml against all Pis."""
     began = time.monotonic()
-    done = room.playbook("site", timeout=3600)
+    done = classroom.playbook("site", timeout=3600)
     return Run(recap(done.stdout), time.monotonic() - began)
 
 
 HEAD = "  cut  what was cut   dpkg's state afterwards                   completed  after, s  then changed  moment"
 
 
-def cut_round(room: Classroom, first: int, cuts: list[Cut]) -> Iterator[tuple[str, bool]]:
+def cut_round(classroom: Classroom, first: int, cuts: list[Cut]) -> Iterator[tuple[str, bool]]:
     """Cut off a run on each of as many Pis, and complete them; yield a row of the table and whether all held."""
     names = [f"pi-{number:02}" for number in range(1, len(cuts) + 1)]
     powers = [(first + number) % 2 == 0 for number in range(len(cuts))]
     with ThreadPoolExecutor(3) as three:
-        list(three.map(cut_off, [room] * len(cuts), names, cuts, powers))
-    room.fleet.up(len(names))
-    states = [room.fleet.ssh(name, STATE).stdout.strip().replace("\n", ", ") for name in names]
-    then, again = complete(room), complete(room)
+        list(three.map(cut_off, [classroom] * len(cuts), names, cuts, powers))
+    classroom.fleet.up(len(names))
+    states = [classroom.fleet.ssh(name, STATE).stdout.strip().replace("\n", ", ") for name in names]
+    then, again = complete(classroom), complete(classroom)
     for number, (name, cut, power, state) in enumerate(zip(names, cuts, powers, states, strict=True), start=first):
         changed = again.hosts[name].changed if again.completed(name) else -1
         good = then.completed(name) and changed == 0
@@ -165,23 +165,23 @@ def main() -> None:
     say("\n".join(rows))
     (ROOT / "dist").mkdir(exist_ok=True)
     table = ROOT / "dist/cut-offs.txt"
-    room = Classroom(Fleet(ROOT / "build/cut-offs", address=options.address))
-    room.fleet.down()
+    classroom = Classroom(Fleet(ROOT / "build/cut-offs", address=options.address))
+    classroom.fleet.down()
     log = ROOT / "build/cut-offs.log"
     with log.open("w", encoding="utf-8", buffering=1) as file, redirect_stdout(file):  # what the playbooks say
-        room.fleet.up(1)
-        whole = measure(room)
+        classroom.fleet.up(1)
+        whole = measure(classroom)
         while made < options.runs:
-            room.fleet.down()
+            classroom.fleet.down()
             cuts = drawn(whole, min(options.fleet, options.runs - made), draw)
-            room.fleet.up(len(cuts))
-            for row, held in cut_round(room, made + 1, cuts):
+            classroom.fleet.up(len(cuts))
+            for row, held in cut_round(classroom, made + 1, cuts):
                 rows.append(row)
                 say(row)
                 good += held
             made += len(cuts)
             table.write_text("\n".join(rows) + "\n", encoding="utf-8")
-        room.fleet.down()
+        classroom.fleet.down()
     rows.append(f"{good} of {made} were completed by the next run, and the one after changed nothing.")
     print(rows[-1])
     table.write_text("\n".join(rows) + "\n", encoding="utf-8")

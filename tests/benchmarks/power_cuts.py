@@ -35,7 +35,7 @@ from tests.benchmarks.board_measure import time_to_page
 from tests.benchmarks.site import say
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import ROOT, BoardRoom, newest_image, recap, use_apt_sources
+from tests.support.classroom import ROOT, BoardClassroom, newest_image, recap, use_apt_sources
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Board, VirtualError
 from tests.virtual.pi import ssh_command
@@ -77,13 +77,13 @@ def notebook(version: int) -> dict[str, object]:
 class Student:
     """Somebody who saves one version of a notebook after the other, and remembers what the server said."""
 
-    def __init__(self, room: BoardRoom) -> None:
-        self.room, self.saved = room, Saved()
+    def __init__(self, classroom: BoardClassroom) -> None:
+        self.classroom, self.saved = classroom, Saved()
 
     def sign_in(self) -> NotebookServer:
         """Sign in, as after each boot."""
-        server = NotebookServer(url_of(self.room))
-        assert server.sign_in(self.room.password), "The password is refused."
+        server = NotebookServer(url_of(self.classroom))
+        assert server.sign_in(self.classroom.password), "The password is refused."
         return server
 
     def save(self, server: NotebookServer) -> bool:
@@ -114,7 +114,7 @@ class Student:
 
     def fault(self) -> str:
         """What is wrong with the notebook that is there now; empty: it is whole, and as new as was acknowledged."""
-        text = self.room.ssh(f"sudo cat /home/student/notebooks/{NOTEBOOK}").stdout
+        text = self.classroom.ssh(f"sudo cat /home/student/notebooks/{NOTEBOOK}").stdout
         with suppress(ValueError, KeyError, IndexError):
             # On the card, a cell's source is a list of its lines.
             content = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
@@ -135,18 +135,18 @@ def running(command: list[str]) -> Iterator[None]:
         run.kill()
 
 
-def deed(room: BoardRoom, student: Student, kind: str) -> AbstractContextManager[None]:
+def activity(classroom: BoardClassroom, student: Student, kind: str) -> AbstractContextManager[None]:
     """Return what the board does while its power is cut."""
     if kind == "saving":
         return student.saving()
     if kind == "site.yml":
-        return running(room.command("site"))
-    return running(ssh_command(room.board.state, room.address, TRAIN if kind == "training" else APT))
+        return running(classroom.command("site"))
+    return running(ssh_command(classroom.board.state, classroom.address, TRAIN if kind == "training" else APT))
 
 
-def cut(room: BoardRoom, image: Path, student: Student, kind: str, moment: float) -> None:
+def cut(classroom: BoardClassroom, image: Path, student: Student, kind: str, moment: float) -> None:
     """Let the board do something, and cut its power so many seconds after that began."""
-    board = room.board
+    board = classroom.board
     if kind == "first boot":
         board.down()
         board.insert(image)
@@ -156,25 +156,25 @@ def cut(room: BoardRoom, image: Path, student: Student, kind: str, moment: float
         student.saved = Saved()
         return
     assert student.save(student.sign_in()), "The notebook could not be saved."
-    with deed(room, student, kind):
+    with activity(classroom, student, kind):
         time.sleep(moment)
         board.kill()
 
 
-def come_back(room: BoardRoom, student: Student) -> Outcome:
+def come_back(classroom: BoardClassroom, student: Student) -> Outcome:
     """Switch the board on after a cut, touch nothing, and look at all that must hold. It is off afterwards."""
-    outcome = Outcome(to_page=time_to_page(room.board).wall)
-    said = room.asked("sudo dmesg")
-    outcome.recovered = "recovery complete" in said
-    outcome.faults += [line for line in said.splitlines() if "EXT4-fs error" in line or "EXT4-fs warning" in line]
+    outcome = Outcome(to_page=time_to_page(classroom.board).wall)
+    kernel_log = classroom.output_of("sudo dmesg")
+    outcome.recovered = "recovery complete" in kernel_log
+    outcome.faults += [line for line in kernel_log.splitlines() if "EXT4-fs error" in line or "EXT4-fs warning" in line]
     if student.saved.acknowledged:
         fault = student.fault()
         outcome.saved = f"{student.saved.acknowledged} of {student.saved.sent}"
         outcome.faults += [fault] if fault else []
-    use_apt_sources(room)
+    use_apt_sources(classroom)
     for run in ("first", "second"):
-        done = room.playbook("site")
-        counts = recap(done.stdout).get(room.host)
+        done = classroom.playbook("site")
+        counts = recap(done.stdout).get(classroom.host)
         if done.returncode or not counts or counts.failed:
             outcome.faults.append(f"the {run} site.yml failed: {done.stdout[-800:]}")
             break
@@ -182,8 +182,8 @@ def come_back(room: BoardRoom, student: Student) -> Outcome:
             outcome.changed = counts.changed
         elif counts.changed:
             outcome.faults.append(f"the second site.yml changed {counts.changed}")
-    room.board.stop()
-    found = room.board.card.faults()
+    classroom.board.stop()
+    found = classroom.board.card.faults()
     outcome.faults += [found] if found else []
     return outcome
 
@@ -225,8 +225,8 @@ def main() -> None:
     options = parser.parse_args()
     image = options.image or newest_image()
     board = Board(ROOT / "build/board-cuts", address="127.77.90.3")
-    room = BoardRoom(board)
-    student, done, bad = Student(room), 0, 0
+    classroom = BoardClassroom(board)
+    student, done, bad = Student(classroom), 0, 0
     rows = [f"{options.count} power cuts, seed {options.seed}, {image.name}", HEAD]
     say("\n".join(rows))
     board.down()
@@ -239,9 +239,9 @@ def main() -> None:
                 if kind != "first boot":
                     board.insert(image)
                     time_to_page(board)
-                    use_apt_sources(room)
-                cut(room, image, student, kind, moment)
-                outcome = come_back(room, student)
+                    use_apt_sources(classroom)
+                cut(classroom, image, student, kind, moment)
+                outcome = come_back(classroom, student)
             except (AssertionError, VirtualError, subprocess.TimeoutExpired) as error:
                 outcome = Outcome(faults=[str(error)])
             done += 1

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.cost import Cost, measured
-from tests.support.classroom import ROOT, Classroom, Room, recap
+from tests.support.classroom import ROOT, BaseClassroom, Classroom, recap
 from tests.virtual import Fleet
 
 STRATEGIES = {"stock": "linear", "mitogen": "classroom"}
@@ -61,12 +61,12 @@ def cache_bytes(cache: Path) -> int:
     return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
 
 
-def site(room: Room, strategy: str, cache: Path | None = None) -> Run:
+def site(classroom: BaseClassroom, strategy: str, cache: Path | None = None) -> Run:
     """Run site.yml, with an empty cache if one is given; a run that fails ends the benchmark."""
     env = {**os.environ, "ANSIBLE_STRATEGY": STRATEGIES[strategy]}
     if cache:
         env |= {"MYNN_CACHE": str(cache), "PIP_NO_CACHE_DIR": "1"}
-    cost = measured(room.command("site"), network=f"{room.address}/24", cwd=ROOT, env=env)
+    cost = measured(classroom.command("site"), network=f"{classroom.address}/24", cwd=ROOT, env=env)
     if cost.code:
         sys.exit(f"{cost.output[-5000:]}\nThe benchmark ended here: site.yml failed.")
     changed = sum(host.changed for host in recap(cost.output).values())

@@ -39,7 +39,7 @@ echo "deb [trusted=yes] copy:/srv/mynn-test ./" >/etc/apt/sources.list.d/mynn-te
 """
 REMOVE = f"apt-get purge -qy {PACKAGE}; rm -rf /srv/mynn-test {SOURCE} {CONFFILE}*; apt-get update -q"
 PORT = 8088
-WELL = "well"
+HEALTHY = "well"
 # The first part of a path is a repository of its own, as a suite of Debian's is; the one named "well" has no trouble.
 SERVER = r"""
 import hashlib, http.server, pathlib, time
@@ -91,15 +91,15 @@ mv /root/sources.list /root/sources.list.d /etc/apt
 """
 
 
-def have(classroom: Classroom, version: str) -> None:
+def install_edited(classroom: Classroom, version: str) -> None:
     """Have the package installed, in this version, and its settings changed by hand."""
     offer(classroom, version)
     root(classroom, f"dpkg --install /srv/mynn-test/new.deb && echo mine >>{CONFFILE}")
 
 
-def offer(classroom: Classroom, version: str, deed: str = "true") -> None:
+def offer(classroom: Classroom, version: str, postinst: str = "true") -> None:
     """Let apt find a version, whose installation does this deed."""
-    root(classroom, BUILD, version, deed)
+    root(classroom, BUILD, version, postinst)
 
 
 def version(classroom: Classroom) -> str:
@@ -114,7 +114,7 @@ def trouble(classroom: Classroom, kind: str) -> None:
     nothing; unknown: its name cannot be resolved; emptied: its lists are well, but it does not have the package.
     """
     host = "mirror.invalid" if kind == "unknown" else "127.0.0.1"
-    suites = {"main": host, "updates": host, "security": host, WELL: "127.0.0.1"}
+    suites = {"main": host, "updates": host, "security": host, HEALTHY: "127.0.0.1"}
     sources = "\n".join(f"deb [trusted=yes] http://{name}:{PORT}/{suite} ./" for suite, name in suites.items())
     root(classroom, f'echo "$1" >/srv/mynn-test/trouble; echo "$2" >{SOURCE}', kind, sources)
 
@@ -122,11 +122,11 @@ def trouble(classroom: Classroom, kind: str) -> None:
 @contextlib.contextmanager
 def own_mirror(classroom: Classroom) -> Iterator[None]:
     """Let it be the Pi's only mirror meanwhile: it offers version 2 of our package, and the Pi has version 1."""
-    have(classroom, "1")
+    install_edited(classroom, "1")
     offer(classroom, "2")
     root(classroom, START, SERVER)
     try:
-        trouble(classroom, WELL)
+        trouble(classroom, HEALTHY)
         root(classroom, "apt-get update -q")
         yield
     finally:

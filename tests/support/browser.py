@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.classroom import Room
+from tests.support.classroom import BaseClassroom
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -30,9 +30,9 @@ TURNING = "part3_mnist_data_set_with_rotations.ipynb"
 MINUTES = 60_000  # in Playwright's milliseconds
 
 
-def url_of(room: Room) -> str:
+def url_of(classroom: BaseClassroom) -> str:
     """The address that is browsed to."""
-    return f"http://{room.address}:8888"
+    return f"http://{classroom.address}:8888"
 
 
 @contextmanager
@@ -50,14 +50,14 @@ def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
 
 @contextmanager
 def copied_lessons(
-    room: Room, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
+    classroom: BaseClassroom, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
 ) -> Iterator[str]:
     """A folder with copies of the lessons: what is run in them stays out of the student's own.
 
     ``settings`` are what a student would change in their first cell, by name.
     """
-    server = NotebookServer(url_of(room))
-    assert server.sign_in(room.password)
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password)
     name = f"browser-{uuid.uuid4().hex[:8]}"
     server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
     try:
@@ -74,7 +74,7 @@ def copied_lessons(
         for session in server.get("/api/sessions"):
             if session["path"].startswith(f"{name}/"):
                 server.delete(f"/api/sessions/{session['id']}")
-        room.ssh(f"sudo rm -r /home/student/notebooks/{name}")
+        classroom.ssh(f"sudo rm -r /home/student/notebooks/{name}")
 
 
 def sign_in(page: Page, url: str, password: str) -> None:
@@ -84,7 +84,7 @@ def sign_in(page: Page, url: str, password: str) -> None:
     page.locator("button[type=submit]").click()
 
 
-def signed_in(browser: BrowserContext, room: Room) -> Page:
+def signed_in(browser: BrowserContext, classroom: BaseClassroom) -> Page:
     """The page of somebody who has signed in, and presses *Select* where it asks for a kernel.
 
     It does, with the answer filled in, when it is to run a cell and does not know yet which kernels there are.
@@ -92,7 +92,7 @@ def signed_in(browser: BrowserContext, room: Room) -> Page:
     page = browser.pages[0]
     select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
     page.add_locator_handler(select, lambda: select.click())
-    sign_in(page, url_of(room), room.password)
+    sign_in(page, url_of(classroom), classroom.password)
     expect(page).to_have_url(re.compile(r"/tree\b"))
     return page
 
@@ -134,12 +134,12 @@ def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     return cells
 
 
-def take_screenshot(page: Page, room: Room, name: str, shown: Locator | None = None) -> None:
+def take_screenshot(page: Page, classroom: BaseClassroom, name: str, shown: Locator | None = None) -> None:
     """Keep a picture for the README, with something in the middle of the window."""
     if shown:
         shown.evaluate("element => element.scrollIntoView({block: 'center'})")
     page.wait_for_timeout(500)  # what scrolls comes to rest
-    page.screenshot(path=room.root / "dist/screenshots" / f"{name}.png")
+    page.screenshot(path=classroom.root / "dist/screenshots" / f"{name}.png")
 
 
 def pictures(cells: Locator) -> list[str]:
@@ -147,11 +147,13 @@ def pictures(cells: Locator) -> list[str]:
     return [str(picture.get_attribute("src")) for picture in cells.locator(".jp-RenderedImage img").all()]
 
 
-def learn_to_read(page: Page, room: Room, folder: str, picture: str, patience: float = 10 * MINUTES) -> None:
+def learn_to_read(
+    page: Page, classroom: BaseClassroom, folder: str, picture: str, patience: float = 10 * MINUTES
+) -> None:
     """All cells of the lesson run, on the full MNIST, and nine digits in ten are recognised."""
-    cells = run_all(page, url_of(room), f"{folder}/{READING}", patience)
-    told = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
-    take_screenshot(page, room, picture, told)
-    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", told.inner_text())
-    assert accuracy and float(accuracy[1]) > 90, told.inner_text()
+    cells = run_all(page, url_of(classroom), f"{folder}/{READING}", patience)
+    result = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
+    take_screenshot(page, classroom, picture, result)
+    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", result.inner_text())
+    assert accuracy and float(accuracy[1]) > 90, result.inner_text()
     assert len(set(pictures(cells))) >= 5

@@ -35,7 +35,7 @@ def recap(output: str) -> dict[str, Recap]:
     return {name: Recap(*map(int, counts)) for name, *counts in line.findall(output)}
 
 
-class Room:
+class BaseClassroom:
     """An inventory, the playbooks that are run against it, and one Pi of it that is looked at: `host`."""
 
     host: str
@@ -87,7 +87,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Classroom(Room):
+class Classroom(BaseClassroom):
     """A fleet of containers."""
 
     fleet: Fleet
@@ -121,7 +121,7 @@ def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 30
     return done.stdout.strip()
 
 
-class BoardRoom(Room):
+class BoardClassroom(BaseClassroom):
     """A board. Before its first boot it has no name, and before site.yml no password of the control node's."""
 
     def __init__(self, board: Board) -> None:
@@ -145,8 +145,8 @@ class BoardRoom(Room):
     @property
     def password(self) -> str:
         """The password: until site.yml sets another, it is the one that the Pi made and wrote onto its card."""
-        said = self.board.facts()["password"]
-        return self.password_of(self.host) if said.startswith("was changed") else said
+        recorded = self.board.facts()["password"]
+        return self.password_of(self.host) if recorded.startswith("was changed") else recorded
 
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the board, as `pi`, who may sudo."""
@@ -157,7 +157,7 @@ class BoardRoom(Room):
         options.setdefault("env", os.environ | PATIENTLY)
         return super().playbook(name, *arguments, **options)
 
-    def asked(self, command: str, timeout: float = 300) -> str:
+    def output_of(self, command: str, timeout: float = 300) -> str:
         """Return what a command on the board prints; AssertionError: it failed."""
         done = self.ssh(command, timeout)
         assert done.returncode == 0, f"{command}: {done.stderr}"
@@ -172,13 +172,13 @@ def newest_image() -> Path:
     return images[-1]
 
 
-def use_apt_sources(room: BoardRoom) -> None:
+def use_apt_sources(classroom: BoardClassroom) -> None:
     """Let the board's apt ask where the image's did (IMAGE_APT_SOURCES), as in a school with a mirror of its own."""
     lines = os.environ.get("IMAGE_APT_SOURCES", "").replace("127.0.0.1", HOST_SEEN_FROM_BOARD).split("|")
     if not any(lines):
         return
     text = "\n".join(lines)
-    room.asked(
+    classroom.output_of(
         f"echo '{text}' | sudo tee /etc/apt/sources.list >/dev/null; "
         "for file in /etc/apt/sources.list.d/*.sources; do [ -e $file ] && sudo mv $file $file.off; done; true"
     )

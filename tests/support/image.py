@@ -34,8 +34,8 @@ class Image:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        said = subprocess.run(["sfdisk", "--json", path], check=True, stdout=subprocess.PIPE).stdout
-        self.table = json.loads(said)["partitiontable"]
+        output = subprocess.run(["sfdisk", "--json", path], check=True, stdout=subprocess.PIPE).stdout
+        self.table = json.loads(output)["partitiontable"]
         self.boot, self.root = (partition["start"] * SECTOR for partition in self.table["partitions"])
 
     @property
@@ -46,8 +46,8 @@ class Image:
     def boot_names(self) -> set[str]:
         """The paths of all files of the FAT partition."""
         argv = ["mdir", "-b", "-/", "-i", f"{self.path}@@{self.boot}", "::/"]
-        said = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
-        return {line.removeprefix("::/") for line in said.splitlines() if not line.endswith("/")}
+        output = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return {line.removeprefix("::/") for line in output.splitlines() if not line.endswith("/")}
 
     def boot_read(self, name: str) -> bytes:
         """The contents of a file of the FAT partition."""
@@ -73,11 +73,11 @@ class Image:
     def names(self, folder: str) -> dict[str, int]:
         """What is in a folder of the ext4 partition, with each mode; nothing where it is not there."""
         try:
-            said = self.debugfs(f'ls -p "/{folder}"').decode()
+            output = self.debugfs(f'ls -p "/{folder}"').decode()
         except FileNotFoundError:
             return {}
         found = {}
-        for line in said.splitlines():
+        for line in output.splitlines():
             _, _, mode, _, _, name, *_ = f"{line}//////".split("/")
             if name not in ("", ".", ".."):
                 found[name] = int(mode, 8)
@@ -181,8 +181,10 @@ def source_faults(image: Image) -> Iterator[str]:
     if not hosts or not (suites or raspbian):
         yield "apt's sources have no security updates"
     for path in image.files("etc/apt/apt.conf.d"):
-        for said in re.findall(r"^\s*Acquire\b.*(?:Proxy|Check-Valid-Until|AllowInsecure).*$", image.read(path), re.M):
-            yield f"{path} says {said.strip()}"
+        for output in re.findall(
+            r"^\s*Acquire\b.*(?:Proxy|Check-Valid-Until|AllowInsecure).*$", image.read(path), re.M
+        ):
+            yield f"{path} says {output.strip()}"
 
 
 def trace_faults(image: Image) -> Iterator[str]:
