@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE
 from tests.classroom.test_update import where
 from tests.support import apt_repository
-from tests.support.apt_repository import HEALTHY, PORT, own_mirror, trouble
+from tests.support.apt_repository import HEALTHY, PORT, own_mirror, set_fault
 from tests.support.classroom import ROOT, Classroom, recap, root
 from tests.support.playbook_run import PlaybookRun
 
@@ -54,7 +54,7 @@ def summary(output: str, title: str) -> str:
 
 @pytest.mark.parametrize("kind", ["gone", "misfit", "silent", pytest.param("unknown", marks=pytest.mark.long)])
 def test_a_pi_that_lacks_nothing_is_finished(pi: Classroom, kind: str) -> None:
-    trouble(pi, kind)
+    set_fault(pi, kind)
     root(pi, OLD)
     run = PlaybookRun(pi.command("site"), ROOT, dict(os.environ))
     assert run.wait() == 0
@@ -66,7 +66,7 @@ def test_a_pi_that_lacks_nothing_is_finished(pi: Classroom, kind: str) -> None:
 
 
 def test_update_fails_and_says_why(pi: Classroom, tmp_path: Path) -> None:
-    trouble(pi, "gone")
+    set_fault(pi, "gone")
     done = pi.playbook("update", *where(tmp_path))
     assert done.returncode != 0
     reason = f"serves its lessons as before: Failed to fetch http://127.0.0.1:{PORT}/main/"
@@ -75,7 +75,7 @@ def test_update_fails_and_says_why(pi: Classroom, tmp_path: Path) -> None:
 
 
 def test_a_pi_that_lacks_something_is_not_finished(lacking: Classroom) -> None:
-    trouble(lacking, "gone")
+    set_fault(lacking, "gone")
     root(lacking, OLD)
     done = lacking.playbook("site")
     assert done.returncode != 0
@@ -93,7 +93,7 @@ def test_the_next_run_tries_again(pi: Classroom) -> None:
         ("emptied", emptied, "ii 1"),
         (HEALTHY, "", "ii 2"),
     ):
-        trouble(pi, kind)
+        set_fault(pi, kind)
         done = pi.playbook("site")
         assert done.returncode == 0
         assert "TASK [system : Refresh apt's lists]" in done.stdout

@@ -101,7 +101,7 @@ class StudentPi:
         assert recap(done.stdout)["pi-01"].changed == (changed or 0)
         return re.sub(r"\n +", " ", done.stdout)
 
-    def student(self, script: str) -> str:
+    def as_student(self, script: str) -> str:
         """Run a Python script on the Pi as the student, and return its output."""
         command = ["sudo", "-u", "student", "python3", "-c", f"exec(bytes.fromhex('{script.encode().hex()}'))"]
         done = self.classroom.ssh(" ".join(f'"{word}"' for word in command))
@@ -110,7 +110,7 @@ class StudentPi:
 
     def files(self) -> dict[str, tuple[str, ...]]:
         """Return the checksum, mode and owner of each file in the student's folder, including hidden ones."""
-        found = self.student(f"""
+        found = self.as_student(f"""
 import hashlib, os, pathlib, urllib.parse
 for path in pathlib.Path({FOLDER!r}).rglob("*"):
     if not path.is_symlink() and path.is_file():
@@ -136,7 +136,7 @@ def sum_of(content: bytes) -> str:
 def pi(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudentPi]:
     """Return a Pi with a student's work on it, and reset it afterwards."""
     pi = StudentPi(classroom, tmp_path_factory.mktemp("work") / "collections")
-    pi.student(MAKE)
+    pi.as_student(MAKE)
     yield pi
     pi.run("reset", "-e", "reset_uncollected=true", changed=2)
 
@@ -177,7 +177,7 @@ def test_all_work_is_collected_and_nothing_else(pi: StudentPi, first: Path) -> N
 def test_only_what_changed_is_sent_again_and_a_pi_that_is_off_is_named(
     pi: StudentPi, first: Path, tmp_path: Path
 ) -> None:
-    pi.student(f"open({FOLDER!r} + '/empty', 'w').write('no more')")
+    pi.as_student(f"open({FOLDER!r} + '/empty', 'w').write('no more')")
     two = tmp_path / "two.ini"
     text = pi.classroom.inventory.read_text(encoding="utf-8")
     two.write_text(re.sub(r"^pi-01 .*$", r"\g<0>\npi-off ansible_host=127.77.5.99", text, flags=re.M), encoding="utf-8")
@@ -197,8 +197,8 @@ def test_only_what_changed_is_sent_again_and_a_pi_that_is_off_is_named(
 
 
 def test_a_reset_is_refused_if_work_was_not_collected(pi: StudentPi, first: Path) -> None:
-    pi.student(f"open({FOLDER!r} + '/new.txt', 'w').write('new')")
-    pi.student(f"open({FOLDER!r} + '/-rf', 'a').write('er')")
+    pi.as_student(f"open({FOLDER!r} + '/new.txt', 'w').write('new')")
+    pi.as_student(f"open({FOLDER!r} + '/-rf', 'a').write('er')")
     before, began = pi.files(), pi.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout
     output = pi.run("reset")
     assert re.search(
@@ -207,7 +207,7 @@ def test_a_reset_is_refused_if_work_was_not_collected(pi: StudentPi, first: Path
     assert pi.files() == before
     assert pi.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout == began
     for name in ("-rf", "new.txt"):
-        pi.student(f"import os; os.chdir({FOLDER!r}); os.remove({name!r})")
+        pi.as_student(f"import os; os.chdir({FOLDER!r}); os.remove({name!r})")
 
 
 def test_a_reset_restores_the_initial_state(pi: StudentPi, first: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_reset_restores_the_initial_state(pi: StudentPi, first: Path) -> None:
     lessons = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
     pictures = {f"my_own_images/{path.name}": path.read_bytes() for path in (ROOT / "notebooks").glob("*/*.png")}
     assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
-    left = set(pi.student("import os; print(*os.listdir('/home/student'))").split())
+    left = set(pi.as_student("import os; print(*os.listdir('/home/student'))").split())
     assert left == {"notebooks", ".bashrc", ".profile", ".bash_logout"}
     assert pi.classroom.ssh(server).stdout != pid, "the programs of the last class are still running"
     assert pi.classroom.ssh("systemctl is-active jupyter").stdout.strip() == "active"
@@ -230,7 +230,7 @@ def test_a_reset_restores_the_initial_state(pi: StudentPi, first: Path) -> None:
 
 
 def test_a_collection_is_restored_and_overwrites_nothing(pi: StudentPi, first: Path) -> None:
-    pi.student(f"open({FOLDER!r} + '/empty', 'w').write('another')")
+    pi.as_student(f"open({FOLDER!r} + '/empty', 'w').write('another')")
     look = pi.run("restore", "--check", "--diff", "-e", f"date={first.parent.name}", changed=1)
     done = pi.run("restore", "--diff", "-e", f"date={first.parent.name}", changed=1)
     lines = [re.findall(r"^[-+]/.*$", output, re.M) for output in (look, done)]
@@ -246,7 +246,7 @@ def test_a_collection_is_restored_and_overwrites_nothing(pi: StudentPi, first: P
     assert not [name for name in there if "(new)" in name and name != "empty (new)"], (
         "unchanged lessons were duplicated"
     )
-    assert pi.student(f"print(open('/home/student/{BESIDE}').read())").strip() == "beside"
+    assert pi.as_student(f"print(open('/home/student/{BESIDE}').read())").strip() == "beside"
     pi.run("restore", "-e", f"date={first.parent.name}", changed=0)
     assert "There is no collection of pi-77" in pi.run("restore", "-e", "student_work_from=pi-77")
 
@@ -256,7 +256,7 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, first: Pat
     sheets = {LESSON: b"a new lesson", "sheet ä.ipynb": b"a sheet", "pictures/cat.png": b"cat", OTHER: b"other"}
     for name, content in sheets.items():
         (tmp_path / "sheets" / name).write_bytes(content)
-    pi.student(f"import os; os.symlink('/tmp', {FOLDER!r} + '/pictures')")
+    pi.as_student(f"import os; os.symlink('/tmp', {FOLDER!r} + '/pictures')")
     before = pi.files()
     given = ["-e", f"from={tmp_path}/sheets"]
     look = pi.run("handout", "--check", "--diff", *given, changed=1)
@@ -280,16 +280,16 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, first: Pat
 def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Path) -> None:
     """What can be collected is collected, site.yml replaces the link by a folder, and a reset removes everything."""
     pi.run("reset", "-e", "reset_uncollected=true", changed=2)
-    pi.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")
-    pi.student(TROUBLE)
+    pi.as_student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")
+    pi.as_student(TROUBLE)
     code = f"exec(bytes.fromhex('{HOLD.encode().hex()}'))"
     pi.classroom.ssh(f'sudo -b -u student setsid python3 -c "{code}" </dev/null >/dev/null 2>&1')
     try:
         output = pi.run("collect")
-        newest_collection = pi.newest_collection()
-        size = sum(path.stat().st_blocks for path in newest_collection.rglob("*")) * 512
+        collection = pi.newest_collection()
+        size = sum(path.stat().st_blocks for path in collection.rglob("*")) * 512
         assert size < 10_000_000
-        assert (newest_collection / "student.home/elsewhere/own.txt").read_text() == "own"
+        assert (collection / "student.home/elsewhere/own.txt").read_text() == "own"
         for name, why in {
             "huge": "it is too large",
             "sparse-5": "it is beyond what is collected of one student",
@@ -299,12 +299,14 @@ def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Pat
         done = pi.classroom.playbook("site")
         assert done.returncode == 0
         assert recap(done.stdout)["pi-01"].changed >= 1
-        places = pi.student("import os; print(*os.listdir('/home/student'), os.path.islink('/home/student/notebooks'))")
+        places = pi.as_student(
+            "import os; print(*os.listdir('/home/student'), os.path.islink('/home/student/notebooks'))"
+        )
         assert {"notebooks", "(old)", "elsewhere", "False"} <= set(places.split())
     finally:
         pi.classroom.ssh("sudo kill -9 $(cat /tmp/holding); sudo rm /tmp/holding")
     pi.run("reset", "-e", "reset_uncollected=true", changed=2)
     assert {name for name in pi.files() if "/" not in name} == {path.name for path in LESSONS.glob("*.ipynb")}
-    home = set(pi.student("import os; print(*os.listdir('/home/student'))").split())
+    home = set(pi.as_student("import os; print(*os.listdir('/home/student'))").split())
     assert not {name for name in home if not name.startswith(".")} - {"notebooks"}
-    pi.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")  # for the fixture's reset
+    pi.as_student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")  # for the fixture's reset
