@@ -1,15 +1,15 @@
-"""`make board-bench`: what a Pi Zero takes for what it does, measured on a board that boots an image.
+"""`make board-bench`: boot times, memory, lessons and playbook runs, measured on a board that boots an image.
 
     python -m tests.benchmarks.board [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
 
-The parts are boots, rest, network, overnight, lessons, no-op and counted; without one, all of them.
+The parts are boots, rest, network, overnight, lessons, no-op and counted; the default is all of them.
 
-Two clocks: "host" seconds are this computer's, and grow with what else it does ("board": by the board's clock, which
-follows). "Counted" ones are the board's own while each instruction takes it a nanosecond (QEMU's -icount shift=0): the
-same on a busy computer as on an idle one, but no prediction of a real Pi's seconds, whose instructions wait for memory.
-Ratios can be trusted in both.
+There are two kinds of seconds. "Host" seconds are this computer's, and depend on its load; "board" seconds are by the
+board's clock, which follows the host's. "Counted" seconds are the board's while each instruction takes one nanosecond
+(QEMU's -icount shift=0): they do not depend on the load, but do not predict a real Pi's seconds, whose instructions
+wait for memory. Ratios are reliable in both.
 
-The table is also kept in dist/board-bench.txt; all of it takes some three hours.
+The table is also written to dist/board-bench.txt. A full run takes about three hours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tests.benchmarks.board_measure import (
     memory,
-    play_lesson,
+    run_lesson,
     settle,
     time_to_page,
     wait_for_page,
@@ -40,7 +40,7 @@ from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
 REAL, COMPILED = "the book's loop", "mynn, compiled"
-# How many hours a network of `make overnight` takes, from a tenth of an epoch.
+# Estimate the hours that a network of `make overnight` takes, from a tenth of an epoch.
 NIGHT = """
 import dataclasses, pathlib, tempfile, time
 from mynn import mnist_folder, read_csv
@@ -53,55 +53,55 @@ print((time.perf_counter() - began) / len(some) * all_of_it / 3600)
 
 
 class Table:
-    """The figures, each shown as soon as it is there."""
+    """The table of results, which prints each row as it is added."""
 
     def __init__(self) -> None:
         self.rows: list[str] = []
 
     def add(self, what: str, figure: str, wanted: str = "") -> None:
-        """Add a row; the computer's load when it was measured goes with it."""
+        """Add a row, with the host's load."""
         self.rows.append(f"{what:<66}  {figure:>18}  {wanted:<12}  load {os.getloadavg()[0]:.1f}")
         say(self.rows[-1])
 
 
 def as_student(classroom: BoardClassroom, command: str) -> str:
-    """Run a command as the student, and return what it printed."""
+    """Run a command as the student, and return its output."""
     return classroom.output_of(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
 
 
 def boots(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
-    """From power to a page: a card's first time, and a later one. The board is off, and its card new."""
+    """Measure the first and second boot of a fresh card, from power-on to the notebook page."""
     for which in ("first", "second"):
         classroom.board.stop()
         boot = time_to_page(classroom.board)
-        table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
+        table.add(f"power-on to notebook page, {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
 
 
 def at_rest(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
-    """What an idle board takes of its memory and its card."""
+    """Measure an idle board's memory use and writes to its card."""
     settle(classroom)
     found = memory(classroom)
-    table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
-    table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
+    table.add("RAM in use, server idle: MemTotal - MemAvailable, as in `free`", f"{found.used:.1f} MiB", "<= 90 MiB")
+    table.add("the same, as in older versions of `free`", f"{found.taken:.1f} MiB")
     hour = written_in_an_hour(classroom, options.idle_minutes)
     table.add(f"written to the card in an idle hour (from {options.idle_minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
 
 
 def lessons(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
-    """Every lesson from top to bottom as it is given out, beside what its first cell promises."""
+    """Run every lesson as distributed, and compare with the time that its first cell promises."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        with watched_memory(classroom) as watched:
-            played = play_lesson(classroom, path.name)
-        table.add(f"{path.stem}: host", f"{played.seconds / 60:.1f} min", played.promise)
-        table.add("  its kernel at most", f"{played.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
-        swap = f"swap {watched.swapped:.0f} MiB, swapped out {watched.swapped_out:.0f}"
-        table.add(f"  RAM in use at most meanwhile ({swap})", f"{watched.used:.0f} MiB")
+        with watched_memory(classroom) as peaks:
+            lesson = run_lesson(classroom, path.name)
+        table.add(f"{path.stem}: host", f"{lesson.seconds / 60:.1f} min", lesson.promise)
+        table.add("  peak of its kernel", f"{lesson.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
+        swap = f"swap {peaks.swapped:.0f} MiB, swapped out {peaks.swapped_out:.0f}"
+        table.add(f"  peak of RAM in use ({swap})", f"{peaks.used:.0f} MiB")
 
 
 def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
-    """A site.yml that changes nothing, under both strategies by turns."""
+    """Measure runs of site.yml that change nothing, alternating between both strategies."""
     use_apt_sources(classroom)
-    site(classroom, "mitogen")  # the first, which sets the password
+    site(classroom, "mitogen")  # the first run sets the password
     wait_for_page(classroom)
     runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
     for _ in range(options.no_ops):
@@ -109,7 +109,7 @@ def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> N
             done.append(site(classroom, strategy))
             say(f".. {strategy}: {done[-1].seconds:.0f} s")
     if any(run.changed for done in runs.values() for run in done):
-        sys.exit("The benchmark ended here: a second site.yml changed something.")
+        sys.exit("The benchmark was stopped: a second site.yml changed something.")
     stock, mitogen = (statistics.median(run.seconds for run in runs[strategy]) for strategy in ("stock", "mitogen"))
     of = f"median of {options.no_ops}"
     table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 90 s")
@@ -118,7 +118,7 @@ def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> N
 
 
 def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:
-    """The book's loop beside ours, then the whole job: its first run, once more, and with the CSV parsed."""
+    """Measure the book's loop and ours per example, then a whole training: first run, second run, CSV parsed."""
     result = json.loads(as_student(classroom, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
     times = {row["way"]: row["microseconds"] for row in result["rows"]}
     for way, microseconds in times.items():
@@ -128,8 +128,8 @@ def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: st
     parsed = "/srv/mynn/mnist/*.npy"
     for run, most, before, after in (
         ("first run", "< 60 s", "true", "true"),
-        ("once more", "< 40 s", "true", "true"),
-        ("the CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
+        ("second run", "< 40 s", "true", "true"),
+        ("CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
     ):
         classroom.output_of(before)
         command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
@@ -139,22 +139,22 @@ def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: st
         classroom.output_of(after)
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
         total = sum(facts["seconds"].values())
-        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", most)
-        table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
+        table.add(f"one epoch, 50 hidden, {run} ({parts}): {clock}", f"{total:.1f} s", most)
+        table.add(f"  host, including Python's start and SSH; accuracy {facts['accuracy']:.2%}", f"{host:.1f} s")
 
 
 def overnight(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
-    """What the rung takes that is for a night."""
+    """Estimate the duration of a network of `make overnight`."""
     hours = float(as_student(classroom, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
-    table.add("a network of `make overnight`, reckoned from 6,000 digits: board", f"{hours:.1f} h", "a night")
+    table.add("a network of `make overnight`, estimated from 6,000 digits: board", f"{hours:.1f} h", "a night")
 
 
 def counted(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
-    """A later boot and the network, while each instruction takes a nanosecond."""
+    """Measure a later boot and the network in counted seconds."""
     classroom.board.stop()
     boot = time_to_page(classroom.board, icount=True)
-    table.add("from power to a page, a later boot: counted", f"{boot.guest:.1f} s")
-    table.add("  of the host's clock", f"{boot.wall:.0f} s")
+    table.add("power-on to notebook page, later boot: counted", f"{boot.guest:.1f} s")
+    table.add("  host", f"{boot.wall:.0f} s")
     the_network(classroom, table, options, "counted")
 
 
@@ -170,15 +170,19 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure, print the table, and keep it."""
+    """Measure, and print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
-    parser.add_argument("--idle-minutes", type=float, default=10, help="how long it is watched (%(default)s)")
-    parser.add_argument("--no-ops", type=int, default=3, help="runs of site.yml under each strategy (%(default)s)")
+    parser.add_argument("--image", type=Path, default=None, help="the image to boot (default: the newest in dist)")
+    parser.add_argument(
+        "--idle-minutes", type=float, default=10, help="how long to measure an idle board (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-ops", type=int, default=3, help="runs of site.yml with each strategy (default: %(default)s)"
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
     os.environ.update(PATIENTLY)
     image, table = options.image or newest_image(), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
