@@ -20,7 +20,7 @@ from tests.virtual import Fleet
 from tests.virtual.machine import Machine
 
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
-NAMESPACE = f"mynn-find-{os.getpid()}"  # of the network
+NAMESPACE = f"mynn-find-{os.getpid()}"
 NETWORK = "192.168.77"
 AVAHI = (
     "sudo apt-get -qq -o DPkg::Lock::Timeout=60 update"

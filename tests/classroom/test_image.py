@@ -101,8 +101,8 @@ def test_the_role_mnist_accepts_its_files(image_build: ImageBuild) -> None:
     assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
-def test_an_update_will_report_no_file_of_the_images_as_edited(image_build: ImageBuild) -> None:
-    """It reports every file that dpkg left a .dpkg-dist for."""
+def test_an_update_will_report_no_edited_files(image_build: ImageBuild) -> None:
+    """It reports every file that has a .dpkg-dist beside it."""
     assert list((image_build.root / "etc").rglob("*.dpkg-dist")) == []
 
 

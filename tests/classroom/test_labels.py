@@ -117,7 +117,7 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
         assert f"{sheet}: 30 labels on 3 sheets" in one_line(done)
     keep_picture(school.sheet("A4"))
     assert "rqtw3" not in done.stdout
-    # To check the check of the margins, shift the labels by 3 mm.
+    # The check of the margins must fail if the labels are shifted by 3 mm.
     moved = pypdfium2.PdfDocument(school.sheet("A4"))
     moved[0].set_mediabox(3 * MM, 0, 213 * MM, 297 * MM)
     moved.save(school.folder / "moved.pdf")

@@ -118,7 +118,7 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
         print(*isolated.attempts[noticed:], sep="\n")
         assert isolated.attempts[noticed:] == []
 
-        # To check the check, let a Pi try to reach the Internet.
+        # An attempt to reach the Internet must be recorded.
         classroom.ssh("timeout 1 bash -c '</dev/tcp/198.51.100.7/80'")
         assert Attempt("tcp", "198.51.100.7", 80) in isolated.attempts[noticed:]
     finally:

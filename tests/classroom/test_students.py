@@ -22,7 +22,7 @@ STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]
 APT_CACHE = "3143"  # the port of the role apt_cache
 THREE = ["-e", json.dumps({"students": STUDENTS})]
-# A program takes what a virtual Pi's 512 MiB exceed a Pi Zero's memory by.
+# A program takes the difference between a virtual Pi's memory, 512 MiB, and a Pi Zero's.
 BALLAST = 512 - 427
 HOLD = f"import time; taken = bytearray(b'x' * ({BALLAST} << 20)); time.sleep(600)"
 WORK = """
@@ -60,7 +60,7 @@ def running(classroom: Classroom) -> set[str]:
 
 
 def ports(classroom: Classroom) -> set[str]:
-    """Return the ports that programs listen on on the Pi."""
+    """Return the TCP ports that are open on the Pi."""
     listening = root(classroom, "ss --listening --tcp --numeric --no-header | awk '{print $4}'")
     return {address.rpartition(":")[2] for address in listening.split()}
 
@@ -145,7 +145,7 @@ def test_three_servers_and_two_programs_fit_in_memory(three: Classroom) -> None:
                 output = stack.enter_context(servers[student].kernel()).run(WORK)
                 assert (output.text[-2:], output.error) == ("45", "")
                 assert output.pictures
-            print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs besides")
+            print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs as well")
             assert servers["ben"].get("/api/contents")["content"]
             # A kernel listens on one TCP port only, for its children's output. While a playbook's connection is open,
             # the tunnel to the control node's apt cache listens too.

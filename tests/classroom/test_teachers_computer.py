@@ -61,7 +61,7 @@ class Teacher:
 @pytest.fixture(scope="module")
 def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user: sudo pytest runs it")
+        pytest.skip("only root can become another user: run pytest as root")
     home = tmp_path_factory.mktemp("teacher")
     for parent in (home, *home.parents[:2]):  # pytest's folders are private
         parent.chmod(0o755)

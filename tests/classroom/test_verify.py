@@ -1,4 +1,4 @@
-"""Each fault made on purpose is found by the tests that are meant to find it, and by no other."""
+"""Every deliberate fault is found by the tests that are meant to find it, and by no others."""
 
 from __future__ import annotations
 

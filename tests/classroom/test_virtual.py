@@ -60,7 +60,7 @@ def wait_for_another_boot(fleet: Fleet, boot: str) -> None:
         if done.returncode == 0 and done.stdout.strip() != boot:
             return
         time.sleep(0.1)
-    pytest.fail("pi-01 did not come back within 30 s")
+    pytest.fail("pi-01 did not reboot within 30 s")
 
 
 def test_boots_without_failed_units(fleet: Fleet) -> None:

@@ -149,15 +149,15 @@ def firmware_faults(image: Image) -> Iterator[str]:
         return
     lines = image.boot_read(commands).decode().splitlines()
     if len(lines) != 1:
-        yield f"{commands} has {len(lines)} lines, and the kernel sees the first only"
+        yield f"{commands} has {len(lines)} lines, but the kernel reads only the first"
     words = dict(word.partition("=")[::2] for word in " ".join(lines).split())
     if words.get("root", "") != f"PARTUUID={image.partuuids[1]}":
-        yield f"{commands} names root={words.get('root')}, and the root is PARTUUID={image.partuuids[1]}"
+        yield f"{commands} has root={words.get('root')}, but the root is PARTUUID={image.partuuids[1]}"
     if "init" in words and not image.has(words["init"]):
-        yield f"{commands} names init={words['init']}, which is not there"
+        yield f"{commands} has init={words['init']}, which does not exist"
     for named in re.findall(r"^PARTUUID=(\S+)", image.read("etc/fstab"), re.MULTILINE):
         if named not in image.partuuids:
-            yield f"etc/fstab names PARTUUID={named}, and there are {', '.join(image.partuuids)}"
+            yield f"etc/fstab has PARTUUID={named}, but the partitions are {', '.join(image.partuuids)}"
 
 
 def source_faults(image: Image) -> Iterator[str]:
@@ -175,7 +175,7 @@ def source_faults(image: Image) -> Iterator[str]:
             yield f"apt's sources name {host}"
     for word in ("trusted", "file:", "copy:"):
         if word in sources.lower():
-            yield f"apt's sources say {word}"
+            yield f"apt's sources contain {word}"
     suites = re.findall(r"[\w-]+-security\b", sources)
     raspbian = "ID=raspbian" in image.read("etc/os-release")  # its security updates are in the main suite
     if not hosts or not (suites or raspbian):
@@ -206,7 +206,7 @@ def trace_faults(image: Image) -> Iterator[str]:
     secrets += [f"{home}/{name}" for home in homes for name in (".ssh/authorized_keys", ".bash_history", ".ansible")]
     for path in secrets:
         if image.has(path):
-            yield f"{path} is there"
+            yield f"{path} must not be in an image"
     for folder in ("var/log", "var/cache/apt", "var/lib/apt/lists", "tmp", "var/tmp", "run"):
         for path in image.files(folder):
             yield f"{path} is left from the build"
@@ -220,5 +220,5 @@ def faults(path: Path) -> list[str]:
 
 if __name__ == "__main__":
     found = faults(Path(sys.argv[1]))
-    print("\n".join(found) or "Nothing is wrong with it.")
+    print("\n".join(found) or "No faults were found.")
     sys.exit(bool(found))

@@ -71,6 +71,6 @@ def build() -> ImageBuild:
     began = time.monotonic()
     again = PlaybookRun([*UNPLUGGED, *COMMAND], ROOT, environment)
     assert again.wait(3600) == 0, again.output[-3000:]
-    print(f"The image took {time.monotonic() - began:.0f} s, from a first stage that was there.")
+    print(f"The build took {time.monotonic() - began:.0f} s with a cached first stage.")
     [packed] = (ROOT / "dist").glob("mynn-pi-zero-*.img.xz")
     return ImageBuild(packed, task, mounted, before, after)

@@ -84,7 +84,7 @@ class PlaybookRun:
                     if re.search(pattern, line):
                         return moment
                 if self._ended or not self._new.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s, or at all:\n{self.output}")
+                    raise TimeoutError(f"no line matched {pattern!r} within {patience:.0f} s:\n{self.output}")
 
     def wait(self, patience: float = 600) -> int:
         """Wait for the end, and return the exit code. On a timeout, kill it and raise subprocess.TimeoutExpired."""

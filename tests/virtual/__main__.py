@@ -123,7 +123,7 @@ def do_board(options: argparse.Namespace) -> None:
         getattr(board, options.action)()
     if options.action in ("up", "show") and board.status() == "running":
         password = board.facts().get("password", "not known yet")
-        say(f"{board.name}: browse to http://{board.address}:8888, password: {password}")
+        say(f"{board.name}: open http://{board.address}:8888, password: {password}")
     else:
         say(f"{board.name}: {board.status()}.")
 

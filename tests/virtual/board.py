@@ -80,9 +80,9 @@ class Board(Emulated):
 
         A running board is asked over SSH if possible, since the file on its card may be incomplete.
         """
-        asked = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
-        if asked and asked.returncode == 0:
-            text = asked.stdout
+        done = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
+        if done and done.returncode == 0:
+            text = done.stdout
         else:
             try:
                 text = self.card.read("this-pi.txt").decode()
@@ -142,10 +142,10 @@ class Board(Emulated):
     def meet(self) -> None:
         """Read the Pi's host key and host name, and write the inventory."""
         # The host key is generated at first boot, so the first login trusts it, as a teacher's does. Later ones verify.
-        asked = self.ssh("hostname")
-        if asked.returncode != 0:
-            raise VirtualError(f"The board at {self.address} did not return its name: {asked.stderr.strip()}")
-        self._save(replace(self.settings, name=asked.stdout.strip()))
+        done = self.ssh("hostname")
+        if done.returncode != 0:
+            raise VirtualError(f"The host name of the board at {self.address} cannot be read: {done.stderr.strip()}")
+        self._save(replace(self.settings, name=done.stdout.strip()))
         self.state.write_inventory({self.name: self.address})
 
     def stop(self, patience: float = 240) -> None:

@@ -115,5 +115,5 @@ class Fleet:
         if not quiet:
             print(done.stdout, end="")  # pytest shows it if the test fails
         if done.returncode != 0:
-            raise VirtualError(done.stderr.strip() or f"{arguments[0]} ended with {done.returncode}.")
+            raise VirtualError(done.stderr.strip() or f"{arguments[0]} exited with {done.returncode}.")
         return done.stdout

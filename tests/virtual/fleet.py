@@ -29,7 +29,7 @@ def locked(state: State, patience: float = 300) -> Iterator[None]:
     """Lock the fleet. The kernel releases the lock however this process ends."""
     state.folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
-    said = False
+    announced = False
     while True:
         lock = os.open(state.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -37,14 +37,14 @@ def locked(state: State, patience: float = 300) -> Iterator[None]:
             if _is_same(lock, state.folder):
                 break
         except BlockingIOError:
-            if not said:
+            if not announced:
                 say("Waiting for another command that is using this fleet.")
-                said = True
+                announced = True
         os.close(lock)
         if time.monotonic() > deadline:
             raise VirtualError(
                 f"Another command has been using the fleet in {state.folder} for more than "
-                f"{patience:.0f} s; end it, then try again."
+                f"{patience:.0f} s; stop it, then try again."
             )
         time.sleep(0.1)
         state.folder.mkdir(parents=True, exist_ok=True)  # `down` may have removed it
@@ -104,16 +104,17 @@ def _lower(state: State, wanted: Settings, cache: Path) -> Path:
         (state.group / "build").kill()  # a killed `up` may have left its mmdebstrap
     if state.exists():
         settings, lower = state.load()
-        for what, present, asked in (
+        for what, present, requested in (
             ("kind", settings.kind, wanted.kind),
             ("suite", settings.suite, wanted.suite),
             ("system", settings.os, wanted.os),
             ("address", settings.address, wanted.address),
             ("base", settings.base, wanted.base),
         ):
-            if present != asked:
+            if present != requested:
                 raise VirtualError(
-                    f"The fleet in {state.folder} has the {what} {present}, not {asked}; run `make demo-stop` first."
+                    f"The fleet in {state.folder} has the {what} {present}, not {requested}; "
+                    "run `make demo-stop` first."
                 )
         if state.numbers():
             return lower
@@ -203,7 +204,7 @@ def _remove_containers(state: State) -> None:
     state.group.remove()
     if mounts_below(state.folder):
         raise VirtualError(f"There are still mounts below {state.folder}; nothing there was deleted.")
-    say(f"{processes} processes ended, {mounts} mounts removed.")
+    say(f"{processes} processes killed, {mounts} mounts removed.")
 
 
 def members_of(state: State) -> list[Member]:
@@ -284,7 +285,7 @@ def save(state: State, name: str, folder: Path) -> None:
         member.clean_up()
         folder.mkdir(parents=True)
         member.save(folder)
-        say(f"{name}: disk saved in {folder}.")
+        say(f"{name}: disk saved to {folder}.")
 
 
 def _system(settings: Settings) -> str:

@@ -30,7 +30,7 @@ _PROGRAMS = {
         "ssh-keygen": "openssh-client",
     },
 }
-# Needed as well to make a root file system without root.
+# Also needed to make a root file system as an ordinary user.
 _UNPRIVILEGED = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 # The host's apt settings that its mirror may depend on.
 _APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")

@@ -28,7 +28,7 @@ def operate(pi: Emulated) -> None:
             for event, data in events(qemu):
                 if event == "SHUTDOWN":
                     reason = data["reason"]
-        say(f"QEMU ended with {qemu.returncode}, {reason}")
+        say(f"QEMU exited with {qemu.returncode}, {reason}")
         if reason != REBOOT:
             break
 

@@ -43,7 +43,7 @@ class Pi:
                 raise VirtualError(f"{self.name} stopped while booting: {self._last_log_line()}")
             time.sleep(0.1)
         raise VirtualError(
-            f"{self.name} accepts no SSH login at {self.address} port {SSH_PORT} "
+            f"{self.name} did not accept an SSH login at {self.address} port {SSH_PORT} "
             f"within {patience:.0f} s: {self._last_log_line()}"
         )
 

@@ -74,10 +74,10 @@ def run(
     except subprocess.TimeoutExpired:
         raise VirtualError(f"{doing} took more than {timeout:.0f} s and was stopped.") from None
     if done.returncode != 0:
-        said = (log.read_text(errors="replace") if log else output).strip().splitlines()
+        lines = (log.read_text(errors="replace") if log else output).strip().splitlines()
         where = f"; see {log}" if log else ""
-        last = said[-1] if said else "nothing"
-        raise VirtualError(f"{doing} failed: {words[0]} ended with {done.returncode} and said: {last}{where}.")
+        last = lines[-1] if lines else "no output"
+        raise VirtualError(f"{doing} failed: {words[0]} exited with {done.returncode}: {last}{where}.")
     return output
 
 

@@ -47,7 +47,7 @@ def supervise(machine: Machine) -> None:
         boot.make()
         nspawn = subprocess.Popen(boot.entering(nspawn_command(machine)), env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
-        say(f"systemd-nspawn ended with {code}")
+        say(f"systemd-nspawn exited with {code}")
         if code != REBOOT:
             break
 

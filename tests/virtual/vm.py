@@ -115,7 +115,7 @@ class Vm(Member, Emulated):
         settings = self.settings
         ports = {SSH_PORT: 22, **{port: port for port in settings.publish}}
         fast = settings.accel == "kvm" or (settings.accel == "auto" and kvm_works(self.lower / "kernel"))
-        say("with KVM" if fast else "by plain emulation")
+        say("with KVM" if fast else "with plain emulation")
         return [
             *[*_MACHINE, *_PROCESSOR, "-accel", "kvm" if fast else "tcg,thread=multi"],
             *["-smp", str(_PROCESSORS), "-m", str(MEMORY_MIB)],

@@ -179,7 +179,7 @@ def test_two_cards_share_nothing(tmp_path: Path) -> None:
     one, two = (card.files() for card in cards)
     assert one.keys() == two.keys()
     shared = {path for path in one if one[path][2] == two[path][2]}
-    # Files of the image, and the fingerprint of the settings, which both lack.
+    # Files from the image, and the fingerprint of their settings, of which they have none.
     from_image = {"boot/firmware/classroom.yml", "etc/passwd", "opt/mynn/boot/sshd.conf"}
     assert shared == {*from_image, "var/lib/mynn-pi/applied"}
     for label in ("Name", "Password", "Account password"):
