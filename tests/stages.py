@@ -1,7 +1,7 @@
-"""`make test` and `make test-all`: run the tests in stages, and show how long each took.
+"""`make test` and `make test-all`: run the tests in stages, and report how long each took.
 
-The stages run in lanes, one for each of two processors. The output of the first lane is shown at once, that of a stage
-in the second when the stage has ended.
+The stages run in lanes, one for each of two processors. The output of the first lane is shown as it comes; that of a
+stage in the second lane is shown when the stage has finished.
 
 python -m tests.stages quick|all
 """
@@ -20,15 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build/tests"
 SLOWEST = 20
-# The tests that make and boot an image, in one stage: two builds at once would get in each other's way.
+# The tests that build and boot an image, in one stage: two builds must not run at the same time.
 IMAGE = ["tests/classroom/test_image.py", "tests/classroom/test_board.py"]
-# The tests with virtual Pis of their own, which can run beside those that share some.
+# The tests that use virtual Pis of their own, and can run in parallel with those that share some.
 OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual")]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test: its name, its time with fixtures in seconds, and passed, failed or skipped."""
+    """One test: its name, its duration in seconds including fixtures, and passed, failed or skipped."""
 
     name: str
     seconds: float
@@ -37,7 +37,7 @@ class Case:
 
 @dataclass
 class Stage:
-    """A command. cases: after it has run, its tests, if it is pytest. beside: whether it runs beside other stages."""
+    """A command. ``beside``: it runs in the second lane. ``cases``: the tests that it ran, if it is pytest."""
 
     name: str
     title: str
@@ -80,7 +80,7 @@ def _case(element: ET.Element) -> Case:
 
 
 def pytest(*arguments: str) -> list[str]:
-    """Return pytest's command."""
+    """Return a pytest command line."""
     return [sys.executable, "-m", "pytest", *arguments]
 
 
@@ -103,13 +103,13 @@ TIERS = {"quick": [[LINT, QUICK_UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD,
 
 
 def run(stages: Sequence[Stage]) -> None:
-    """Run stages one after the other, even after a failure."""
+    """Run stages one after the other, and continue after a failure."""
     for stage in stages:
         stage.run()
 
 
 def report(done: Sequence[Stage], seconds: float) -> None:
-    """Print the slowest tests, the time of each stage and in total, and the number of tests."""
+    """Print the slowest tests, the duration of each stage and in total, and the number of tests."""
     cases = [case for stage in done for case in stage.cases]
     print(f"\n== The {SLOWEST} slowest tests")
     for case in sorted(cases, key=lambda case: -case.seconds)[:SLOWEST]:
@@ -123,7 +123,7 @@ def report(done: Sequence[Stage], seconds: float) -> None:
 
 
 def main() -> int:
-    """Run the stages of a tier. Returns the exit code."""
+    """Run the stages of a tier, and return the exit code."""
     if len(sys.argv) != 2 or sys.argv[1] not in TIERS:
         print("Usage: python -m tests.stages quick|all", file=sys.stderr)
         return 2

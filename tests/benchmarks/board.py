@@ -1,15 +1,15 @@
-"""`make board-bench`: what a Pi Zero takes for what it does, measured on a board that boots an image.
+"""`make board-bench`: boot times, memory, lessons and playbook runs, measured on a board that boots an image.
 
     python -m tests.benchmarks.board [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
 
-The parts are boots, rest, network, overnight, lessons, no-op and counted; without one, all of them.
+The parts are boots, rest, network, overnight, lessons, no-op and counted; the default is all of them.
 
-Two clocks: "host" seconds are this computer's, and grow with what else it does ("board": by the board's clock, which
-follows). "Counted" ones are the board's own while each instruction takes it a nanosecond (QEMU's -icount shift=0): the
-same on a busy computer as on an idle one, but no prediction of a real Pi's seconds, whose instructions wait for memory.
-Ratios can be trusted in both.
+There are two kinds of seconds. "Host" seconds are this computer's, and depend on its load; "board" seconds are by the
+board's clock, which follows the host's. "Counted" seconds are the board's while each instruction takes one nanosecond
+(QEMU's -icount shift=0): they do not depend on the load, but do not predict a real Pi's seconds, whose instructions
+wait for memory. Ratios are reliable in both.
 
-The table is also kept in dist/board-bench.txt; all of it takes some three hours.
+The table is also written to dist/board-bench.txt. A full run takes about three hours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tests.benchmarks.board_measure import (
     memory,
-    play_lesson,
+    run_lesson,
     settle,
     time_to_page,
     wait_for_page,
@@ -34,13 +34,13 @@ from tests.benchmarks.board_measure import (
     written_in_an_hour,
 )
 from tests.benchmarks.site import STRATEGIES, Run, say, site
-from tests.support.classroom import PATIENTLY, ROOT, BoardRoom, newest_image, use_apt_sources
+from tests.support.classroom import PATIENTLY, ROOT, BoardClassroom, newest_image, use_apt_sources
 from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
 REAL, COMPILED = "the book's loop", "mynn, compiled"
-# How many hours a network of `make overnight` takes, from a tenth of an epoch.
+# Estimate the hours that a network of `make overnight` takes, from a tenth of an epoch.
 NIGHT = """
 import dataclasses, pathlib, tempfile, time
 from mynn import mnist_folder, read_csv
@@ -53,63 +53,63 @@ print((time.perf_counter() - began) / len(some) * all_of_it / 3600)
 
 
 class Table:
-    """The figures, each shown as soon as it is there."""
+    """The table of results, which prints each row as it is added."""
 
     def __init__(self) -> None:
         self.rows: list[str] = []
 
     def add(self, what: str, figure: str, wanted: str = "") -> None:
-        """Add a row; the computer's load when it was measured goes with it."""
+        """Add a row, with the host's load."""
         self.rows.append(f"{what:<66}  {figure:>18}  {wanted:<12}  load {os.getloadavg()[0]:.1f}")
         say(self.rows[-1])
 
 
-def as_student(room: BoardRoom, command: str) -> str:
-    """Run a command as the student, and return what it printed."""
-    return room.asked(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
+def as_student(classroom: BoardClassroom, command: str) -> str:
+    """Run a command as the student, and return its output."""
+    return classroom.output_of(f"sudo -H -u student sh -c {shlex.quote(command)}", timeout=7200)
 
 
-def boots(room: BoardRoom, table: Table, _: Namespace) -> None:
-    """From power to a page: a card's first time, and a later one. The board is off, and its card new."""
+def boots(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
+    """Measure the first and second boot of a fresh card, from power-on to the notebook page."""
     for which in ("first", "second"):
-        room.board.stop()
-        boot = time_to_page(room.board)
-        table.add(f"from power to a page, the {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
+        classroom.board.stop()
+        boot = time_to_page(classroom.board)
+        table.add(f"power-on to notebook page, {which} boot: host", f"{boot.wall:.0f} s", "<= 75 s")
 
 
-def at_rest(room: BoardRoom, table: Table, options: Namespace) -> None:
-    """What an idle board takes of its memory and its card."""
-    settle(room)
-    found = memory(room)
-    table.add("RAM in use, server idle: MemTotal - MemAvailable, as `free` says", f"{found.used:.1f} MiB", "<= 90 MiB")
-    table.add("the same, as older versions of `free` said", f"{found.taken:.1f} MiB")
-    hour = written_in_an_hour(room, options.idle_minutes)
+def at_rest(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
+    """Measure an idle board's memory use and writes to its card."""
+    settle(classroom)
+    found = memory(classroom)
+    table.add("RAM in use, server idle: MemTotal - MemAvailable, as in `free`", f"{found.used:.1f} MiB", "<= 90 MiB")
+    table.add("the same, as in older versions of `free`", f"{found.taken:.1f} MiB")
+    hour = written_in_an_hour(classroom, options.idle_minutes)
     table.add(f"written to the card in an idle hour (from {options.idle_minutes:.0f} minutes)", f"{hour / 1e6:.2f} MB")
 
 
-def lessons(room: BoardRoom, table: Table, _: Namespace) -> None:
-    """Every lesson from top to bottom as it is given out, beside what its first cell promises."""
+def lessons(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
+    """Run every lesson as distributed, and compare with the time that its first cell promises."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        with watched_memory(room) as watched:
-            played = play_lesson(room, path.name)
-        table.add(f"{path.stem}: host", f"{played.seconds / 60:.1f} min", played.promise)
-        table.add("  its kernel at most", f"{played.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
-        swap = f"swap {watched.swapped:.0f} MiB, swapped out {watched.swapped_out:.0f}"
-        table.add(f"  RAM in use at most meanwhile ({swap})", f"{watched.used:.0f} MiB")
+        with watched_memory(classroom) as peaks:
+            lesson = run_lesson(classroom, path.name)
+        table.add(f"{path.stem}: host", f"{lesson.seconds / 60:.1f} min", lesson.promise)
+        table.add("  peak of its kernel", f"{lesson.peak:.0f} MiB", f"<= {MEMORY_MIB} MiB")
+        swap = f"swap {peaks.swapped:.0f} MiB, swapped out {peaks.swapped_out:.0f}"
+        table.add(f"  peak of RAM in use ({swap})", f"{peaks.used:.0f} MiB")
 
 
-def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
-    """A site.yml that changes nothing, under both strategies by turns."""
-    use_apt_sources(room)
-    site(room, "mitogen")  # the first, which sets the password
-    wait_for_page(room)
+def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
+    """Measure runs of site.yml that change nothing, alternating between both strategies."""
+    use_apt_sources(classroom)
+    site(classroom, "mitogen")  # the first run sets the password
+    wait_for_page(classroom)
     runs: dict[str, list[Run]] = {strategy: [] for strategy in STRATEGIES}
     for _ in range(options.no_ops):
         for strategy, done in runs.items():
-            done.append(site(room, strategy))
+            done.append(site(classroom, strategy))
             say(f".. {strategy}: {done[-1].seconds:.0f} s")
     if any(run.changed for done in runs.values() for run in done):
-        sys.exit("The benchmark ended here: a second site.yml changed something.")
+        sys.exit("The benchmark was stopped: a second site.yml changed something.")
     stock, mitogen = (statistics.median(run.seconds for run in runs[strategy]) for strategy in ("stock", "mitogen"))
     of = f"median of {options.no_ops}"
     table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 90 s")
@@ -117,10 +117,10 @@ def no_op_runs(room: BoardRoom, table: Table, options: Namespace) -> None:
     table.add("ratio", f"{stock / mitogen:.1f}", ">= 4")
 
 
-def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board") -> None:
-    """The book's loop beside ours, then the whole job: its first run, once more, and with the CSV parsed."""
-    said = json.loads(as_student(room, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
-    times = {row["way"]: row["microseconds"] for row in said["rows"]}
+def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:
+    """Measure the book's loop and ours per example, then a whole training: first run, second run, CSV parsed."""
+    result = json.loads(as_student(classroom, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
+    times = {row["way"]: row["microseconds"] for row in result["rows"]}
     for way, microseconds in times.items():
         ratio = f"{times[REAL] / microseconds:.0f} times"
         wanted = ">= 100 times" if way == COMPILED else ""
@@ -128,34 +128,34 @@ def the_network(room: BoardRoom, table: Table, _: Namespace, clock: str = "board
     parsed = "/srv/mynn/mnist/*.npy"
     for run, most, before, after in (
         ("first run", "< 60 s", "true", "true"),
-        ("once more", "< 40 s", "true", "true"),
-        ("the CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
+        ("second run", "< 40 s", "true", "true"),
+        ("CSV parsed", "", f"sudo mv {parsed} /srv/mynn", f"sudo mv /srv/mynn/*.npy {Path(parsed).parent}"),
     ):
-        room.asked(before)
+        classroom.output_of(before)
         command = f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"
         began = time.monotonic()
-        facts = json.loads(as_student(room, command))
+        facts = json.loads(as_student(classroom, command))
         host = time.monotonic() - began
-        room.asked(after)
+        classroom.output_of(after)
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
         total = sum(facts["seconds"].values())
-        table.add(f"the seed's job, {run} ({parts}): {clock}", f"{total:.1f} s", most)
-        table.add(f"  of the host's clock, Python's start and SSH included; {facts['accuracy']:.2%}", f"{host:.1f} s")
+        table.add(f"one epoch, 50 hidden, {run} ({parts}): {clock}", f"{total:.1f} s", most)
+        table.add(f"  host, including Python's start and SSH; accuracy {facts['accuracy']:.2%}", f"{host:.1f} s")
 
 
-def overnight(room: BoardRoom, table: Table, _: Namespace) -> None:
-    """What the rung takes that is for a night."""
-    hours = float(as_student(room, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
-    table.add("a network of `make overnight`, reckoned from 6,000 digits: board", f"{hours:.1f} h", "a night")
+def overnight(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
+    """Estimate the duration of a network of `make overnight`."""
+    hours = float(as_student(classroom, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
+    table.add("a network of `make overnight`, estimated from 6,000 digits: board", f"{hours:.1f} h", "a night")
 
 
-def counted(room: BoardRoom, table: Table, options: Namespace) -> None:
-    """A later boot and the network, while each instruction takes a nanosecond."""
-    room.board.stop()
-    boot = time_to_page(room.board, icount=True)
-    table.add("from power to a page, a later boot: counted", f"{boot.guest:.1f} s")
-    table.add("  of the host's clock", f"{boot.wall:.0f} s")
-    the_network(room, table, options, "counted")
+def counted(classroom: BoardClassroom, table: Table, options: Namespace) -> None:
+    """Measure a later boot and the network in counted seconds."""
+    classroom.board.stop()
+    boot = time_to_page(classroom.board, icount=True)
+    table.add("power-on to notebook page, later boot: counted", f"{boot.guest:.1f} s")
+    table.add("  host", f"{boot.wall:.0f} s")
+    the_network(classroom, table, options, "counted")
 
 
 PARTS = {
@@ -170,19 +170,23 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure, print the table, and keep it."""
+    """Measure, and print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
-    parser.add_argument("--idle-minutes", type=float, default=10, help="how long it is watched (%(default)s)")
-    parser.add_argument("--no-ops", type=int, default=3, help="runs of site.yml under each strategy (%(default)s)")
+    parser.add_argument("--image", type=Path, default=None, help="the image to boot (default: the newest in dist)")
+    parser.add_argument(
+        "--idle-minutes", type=float, default=10, help="how long to measure an idle board (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-ops", type=int, default=3, help="runs of site.yml with each strategy (default: %(default)s)"
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
     os.environ.update(PATIENTLY)
     image, table = options.image or newest_image(), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
-    room = BoardRoom(board)
+    classroom = BoardClassroom(board)
     board.down()
     try:
         board.insert(image)
@@ -190,7 +194,7 @@ def main() -> None:
             if name in (options.parts or PARTS):
                 if part is not boots and board.status() != "running":
                     time_to_page(board)
-                part(room, table, options)
+                part(classroom, table, options)
         board.stop()
     finally:
         board.down()

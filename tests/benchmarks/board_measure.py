@@ -1,4 +1,4 @@
-"""What can be measured of a board: how long it takes to a page, its memory, and what it writes to its card."""
+"""Measure a board: its boot time, its memory, what it writes to its card, and lessons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import BoardRoom
+from tests.support.classroom import BoardClassroom
 from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -23,13 +23,13 @@ from tests.virtual.pi import ssh_command
 MIB = 1024.0  # meminfo counts in KiB
 
 
-def wait_for_page(room: BoardRoom, patience: float = 900) -> NotebookServer:
-    """Return a stranger's view of the notebook server once its page for signing in is there.
+def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
+    """Wait for the login page, and return the notebook server, not signed in.
 
-    A new try begins every two seconds, beside those that still wait: QEMU's network takes a connection before the board
-    is in it, and then knocks there ever more seldom, so that a try from before tells up to twenty seconds too late.
+    A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
+    on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
-    server, deadline, there = NotebookServer(url_of(room)), time.monotonic() + patience, threading.Event()
+    server, deadline, there = NotebookServer(url_of(classroom)), time.monotonic() + patience, threading.Event()
 
     def ask() -> None:
         with suppress(requests.RequestException):
@@ -37,7 +37,7 @@ def wait_for_page(room: BoardRoom, patience: float = 900) -> NotebookServer:
                 there.set()
 
     while not there.is_set():
-        assert time.monotonic() < deadline, f"There is no page at {server.url} within {patience:.0f} s."
+        assert time.monotonic() < deadline, f"There was no page at {server.url} within {patience:.0f} s."
         threading.Thread(target=ask, daemon=True).start()
         there.wait(2)
     return server
@@ -45,25 +45,26 @@ def wait_for_page(room: BoardRoom, patience: float = 900) -> NotebookServer:
 
 @dataclass(frozen=True)
 class BootTime:
-    """How long it takes from power to a page: seconds of the host's clock, and of the board's since its kernel runs."""
+    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel."""
 
     wall: float
     guest: float
 
 
 def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
-    """Switch a board on that is off, and wait for the page. Nobody logs in before, which would slow it down."""
-    room, began = BoardRoom(board), time.monotonic()
+    """Switch a board on, and wait for the page. There is no login before, which would slow the boot down."""
+    classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on(icount=icount)
-    server = wait_for_page(room)
+    server = wait_for_page(classroom)
     wall = time.monotonic() - began
-    # The server writes a line for each request that it sends elsewhere; when that was by the board's clock, the journal
-    # knows.
+    # The server logs each redirected request, and the journal has its time by the board's clock.
     server.ask("GET", "/?mark")
     board.start(icount=icount)
-    line = room.asked("sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1")
+    line = classroom.output_of(
+        "sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1"
+    )
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
-    assert moment, f"The notebook server's log does not say when the page was asked for: {line}"
+    assert moment, f"The time of the request is not in the notebook server's log: {line}"
     return BootTime(wall, float(moment[1]))
 
 
@@ -71,8 +72,8 @@ def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
 class Memory:
     """The board's memory in MiB.
 
-    ``used`` is what programs and kernel could not give back at once, MemTotal - MemAvailable, which is also what
-    `free` calls used. ``taken`` is what older versions of `free` called so: all but free memory, buffers and caches.
+    ``used`` is MemTotal - MemAvailable, as in the column "used" of `free`. ``taken`` is that column in older versions
+    of `free`: all memory except free memory, buffers and caches.
     """
 
     total: float
@@ -81,13 +82,13 @@ class Memory:
     swapped: float
 
 
-def memory(room: BoardRoom) -> Memory:
-    """The board's memory now."""
-    return memory_of(room.asked("cat /proc/meminfo"))
+def memory(classroom: BoardClassroom) -> Memory:
+    """Return the board's current memory use."""
+    return memory_of(classroom.output_of("cat /proc/meminfo"))
 
 
 def memory_of(meminfo: str) -> Memory:
-    """What /proc/meminfo says."""
+    """Parse /proc/meminfo."""
     kib = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", meminfo, re.M)}
     free = kib["MemFree"] + kib["Buffers"] + kib["Cached"] + kib["SReclaimable"]
     return Memory(
@@ -98,27 +99,27 @@ def memory_of(meminfo: str) -> Memory:
     )
 
 
-def settle(room: BoardRoom, seconds: float = 60) -> None:
-    """Wait until the boot is over, and then so long that what it left behind is too."""
-    room.asked("systemctl is-system-running --wait || true", timeout=900)
+def settle(classroom: BoardClassroom, seconds: float = 60) -> None:
+    """Wait for the end of the boot, and some time more for background work to finish."""
+    classroom.output_of("systemctl is-system-running --wait || true", timeout=900)
     time.sleep(seconds)
 
 
-def written(room: BoardRoom) -> int:
-    """How many bytes the card was given to write since the boot."""
-    return int(room.asked("cat /sys/block/mmcblk0/stat").split()[6]) * 512
+def written(classroom: BoardClassroom) -> int:
+    """Return the bytes written to the card since the boot."""
+    return int(classroom.output_of("cat /sys/block/mmcblk0/stat").split()[6]) * 512
 
 
-def written_in_an_hour(room: BoardRoom, minutes: float) -> float:
-    """How many bytes an idle board would write in an hour, from so many minutes of watching it."""
-    before = written(room)
+def written_in_an_hour(classroom: BoardClassroom, minutes: float) -> float:
+    """Return the bytes that an idle board writes per hour, measured over some minutes."""
+    before = written(classroom)
     time.sleep(minutes * 60)
-    return (written(room) - before) * 60 / minutes
+    return (written(classroom) - before) * 60 / minutes
 
 
 @dataclass
-class Watched:
-    """The most memory and swap that were in use, in MiB, and how much went out to swap, while somebody watched."""
+class MemoryPeaks:
+    """Peaks of memory and swap in use, and the amount swapped out, in MiB."""
 
     used: float = 0
     swapped: float = 0
@@ -126,13 +127,13 @@ class Watched:
 
 
 @contextmanager
-def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
-    """Look at the board's memory every few seconds meanwhile."""
+def watched_memory(classroom: BoardClassroom, seconds: int = 5) -> Iterator[MemoryPeaks]:
+    """Sample the board's memory every few seconds."""
     pages = "awk '/^pswpout/ {print $2}' /proc/vmstat"
-    before, result = int(room.asked(pages)), Watched()
+    before, result = int(classroom.output_of(pages)), MemoryPeaks()
     look = f"while :; do cat /proc/meminfo; echo; sleep {seconds}; done"
     with subprocess.Popen(
-        ssh_command(room.board.state, room.address, look), stdout=subprocess.PIPE, text=True
+        ssh_command(classroom.board.state, classroom.address, look), stdout=subprocess.PIPE, text=True
     ) as watching:
         try:
             yield result
@@ -142,29 +143,29 @@ def watched_memory(room: BoardRoom, seconds: int = 5) -> Iterator[Watched]:
     seen = [memory_of(block) for block in said.split("\n\n") if "Hugepagesize" in block or "SwapFree" in block]
     result.used = max((one.used for one in seen), default=0)
     result.swapped = max((one.swapped for one in seen), default=0)
-    result.swapped_out = (int(room.asked(pages)) - before) * 4 / MIB
+    result.swapped_out = (int(classroom.output_of(pages)) - before) * 4 / MIB
 
 
 def promise(first_cell: str) -> str:
-    """What a lesson's first cell says that it takes a Pi Zero, such as "five minutes"."""
-    said = re.search(r"On a Raspberry Pi Zero allow\s+([^.,:(]*)", first_cell)
-    assert said, f"It does not say how long it takes a Pi Zero: {first_cell}"
-    return " ".join(said[1].split())
+    """Return the duration on a Pi Zero that a lesson's first cell promises, such as "five minutes"."""
+    found = re.search(r"On a Raspberry Pi Zero allow\s+([^.,:(]*)", first_cell)
+    assert found, f"The first cell does not say how long the lesson takes on a Pi Zero: {first_cell}"
+    return " ".join(found[1].split())
 
 
 @dataclass(frozen=True)
-class Played:
-    """A lesson that was run: seconds from asking for its kernel to its end, the kernel's peak in MiB, the promise."""
+class LessonRun:
+    """A lesson's run: its seconds from the start of its kernel, the kernel's peak in MiB, and the promised duration."""
 
     seconds: float
     peak: float
     promise: str
 
 
-def play_lesson(room: BoardRoom, name: str, patience: float = 7200) -> Played:
-    """Run all cells of a lesson where it lies, without a browser."""
-    server = NotebookServer(url_of(room))
-    assert server.sign_in(room.password), "The password is refused."
+def run_lesson(classroom: BoardClassroom, name: str, patience: float = 7200) -> LessonRun:
+    """Run all cells of a lesson in the student's folder, without a browser."""
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password), "The password was refused."
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
     began = time.monotonic()
     with server.kernel() as kernel:
@@ -174,4 +175,4 @@ def play_lesson(room: BoardRoom, name: str, patience: float = 7200) -> Played:
                 assert not output.error, f"{name}: {output.error}"
         seconds = time.monotonic() - began
         peak = json.loads(kernel.run(PROBE.replace("VALUES", "")).text)["peak"]
-    return Played(seconds, peak, promise(cells[0]["source"]))
+    return LessonRun(seconds, peak, promise(cells[0]["source"]))

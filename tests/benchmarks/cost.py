@@ -1,9 +1,9 @@
-"""What a command costs the computer that it runs on, with all the processes that it starts.
+"""Measure the time, memory and network traffic of a command and all processes that it starts.
 
     python -m tests.benchmarks.cost NETWORK COMMAND...
 
-runs the command and prints one line of JSON, a `Cost`. NETWORK, such as 127.77.30.0/24, is where the Pis are: what is
-sent there is counted connection by connection, from the kernel's own figures.
+runs the command and prints a `Cost` as one line of JSON. NETWORK is that of the Pis, such as 127.77.30.0/24: the bytes
+sent there are counted by connection, as reported by the kernel.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pathlib import Path
 
 from tests.support.playbook_run import descendants
 
-PERIOD = 0.5  # seconds between two looks; what comes and goes in between is not seen
+PERIOD = 0.5  # seconds between samples; shorter-lived processes and connections are missed
 PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one command: its exit code and output, seconds, seconds of CPU, peak of memory and bytes sent, by address."""
+    """A command's exit code, output, seconds, CPU seconds, peak memory, and bytes sent by address."""
 
     code: int
     output: str
@@ -43,25 +43,25 @@ class Cost:
 
 
 def measured(command: Sequence[str], *, network: str, cwd: Path, env: Mapping[str, str]) -> Cost:
-    """Run a command and return what it cost."""
-    # In a process of its own, so that nobody else's children are counted.
+    """Run a command and return its cost."""
+    # In a separate process, so that only the command's children are counted.
     argv = [sys.executable, "-m", "tests.benchmarks.cost", network, *command]
     done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
     return Cost(**json.loads(done.stdout))
 
 
 def memory(processes: Sequence[int]) -> int:
-    """Return the bytes that these processes take; what several share is counted once."""
+    """Return the memory of processes in bytes; shared memory is counted once."""
     kilobytes = 0
     for process in processes:
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has ended
             pss = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
             kilobytes += int(pss[1]) if pss else 0
     return kilobytes * 1024
 
 
 def sent_bytes(network: str) -> dict[tuple[str, str], int]:
-    """Return what each open connection to the network has sent so far, by its two ends."""
+    """Return the bytes that each open connection to the network has sent, by its two ends."""
     words = ["ss", "--tcp", "--info", "--numeric", "--no-header", "--oneline", "dst", network]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     ends = re.compile(r"^\S+\s+\d+\s+\d+\s+(\S+)\s+(\S+)\s.*\bbytes_sent:(\d+)")
@@ -69,7 +69,7 @@ def sent_bytes(network: str) -> dict[tuple[str, str], int]:
 
 
 def run(network: str, command: Sequence[str]) -> Cost:
-    """Run the command; this process takes in all whose parents end, so that none is missed."""
+    """Run the command. This process adopts orphaned descendants, so that all are counted."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     sent: dict[tuple[str, str], int] = {}
     peak = 0
@@ -92,20 +92,20 @@ def run(network: str, command: Sequence[str]) -> Cost:
         over.set()
         looking.join()
         output.seek(0)
-        said = output.read()
+        text = output.read()
     with suppress(ChildProcessError):
-        while True:  # connections that are kept open for a next command
+        while True:  # end SSH connections that are kept open
             for process in descendants(os.getpid())[1:]:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGTERM)
             os.wait()
-    # `ss` is among these too: some milliseconds a look.
+    # Includes `ss`: some milliseconds for each sample.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     to: dict[str, int] = {}
     for (_, there), count in sent.items():
         address = there.rpartition(":")[0]
         to[address] = to.get(address, 0) + count
-    return Cost(code, said, seconds, used.ru_utime + used.ru_stime, peak, to)
+    return Cost(code, text, seconds, used.ru_utime + used.ru_stime, peak, to)
 
 
 if __name__ == "__main__":

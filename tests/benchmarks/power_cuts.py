@@ -1,17 +1,17 @@
-"""A board's power is cut at random moments; each time it must come back by itself, with all that a student saved.
+"""Cut a board's power at random moments, and check that it recovers by itself and keeps what a student saved.
 
     python -m tests.benchmarks.power_cuts [--count 20] [--first 1] [--seed 2016] [--image IMAGE]
 
-The moments are drawn from what a Pi does in its life: its first boot, a training, the saving of a notebook, site.yml,
-and apt at work. After each cut the board is switched on again, and then, without a hand having touched it,
+The moments are drawn from typical activities: the first boot, a training, saving a notebook, site.yml, and apt. After
+each cut, the board is switched on again. Without any manual repair,
 
-- the page for signing in comes up, and SSH shows the host key that it had;
-- what the notebook server had acknowledged before the cut as saved is there, whole;
-- site.yml succeeds, and its next run changes nothing;
-- after an orderly shutdown e2fsck finds nothing wrong with the card.
+- the login page must appear, and SSH must have the same host key;
+- every version of the notebook that the server acknowledged as saved must be there, undamaged;
+- site.yml must succeed, and its next run must change nothing;
+- after a clean shutdown, e2fsck must find no errors on the card.
 
-What a cut is, and what it is not, tests/virtual/board.py says. The table is also kept in dist/power-cuts.txt, line by
-line, since twenty cuts take hours: --first 9 begins with the ninth of them. The card of a cut that did harm is kept in
+See tests/virtual/board.py for what a power cut means here. As 20 cuts take hours, the table is written to
+dist/power-cuts.txt after each row, and --first 9 starts with the ninth cut. If a cut did harm, its card is kept in
 build/board-cuts.
 """
 
@@ -35,22 +35,22 @@ from tests.benchmarks.board_measure import time_to_page
 from tests.benchmarks.site import say
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import ROOT, BoardRoom, newest_image, recap, use_apt_sources
+from tests.support.classroom import ROOT, BoardClassroom, newest_image, recap, use_apt_sources
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Board, VirtualError
 from tests.virtual.pi import ssh_command
 
-# What a cut falls into, and from how many of its seconds the moment is drawn.
+# The activities, and the seconds of each from which the moment is drawn.
 WINDOWS = {"first boot": 120.0, "training": 60.0, "saving": 30.0, "site.yml": 45.0, "apt": 90.0}
 NOTEBOOK = "cut-off.ipynb"
 TRAIN = "sudo -H -u student sh -c '/opt/mynn/venv/bin/mynn train --epochs 5 --save ~/cut-off.npz'"
-# Packages that are there already: they are unpacked and set up anew, as in an upgrade.
+# Reinstall packages: they are unpacked and configured, as in an upgrade.
 APT = "sudo DEBIAN_FRONTEND=noninteractive apt-get --yes --reinstall install python3-numpy python3-pil tzdata sudo"
 
 
 @dataclass
 class Saved:
-    """Versions of a student's notebook: the last that the server acknowledged, and the last that it was sent."""
+    """Versions of a student's notebook: the last one acknowledged by the server, and the last one sent."""
 
     acknowledged: int = 0
     sent: int = 0
@@ -58,7 +58,7 @@ class Saved:
 
 @dataclass
 class Outcome:
-    """What became of a cut: after how many seconds the page was there, and what did not hold."""
+    """The outcome of a cut: the seconds to the notebook page, and what went wrong."""
 
     to_page: float = 0
     recovered: bool = False
@@ -68,26 +68,26 @@ class Outcome:
 
 
 def notebook(version: int) -> dict[str, object]:
-    """A notebook of 200 kB, as one with pictures is, all of which says which version it is."""
+    """Return a notebook of 200 kB, as large as one with pictures, with its version in every line."""
     source = f"version {version}\n" * 220
     cells = [{"cell_type": "markdown", "id": f"cell-{n}", "metadata": {}, "source": source} for n in range(70)]
     return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
 class Student:
-    """Somebody who saves one version of a notebook after the other, and remembers what the server said."""
+    """A student who keeps saving new versions of a notebook, and records what the server acknowledged."""
 
-    def __init__(self, room: BoardRoom) -> None:
-        self.room, self.saved = room, Saved()
+    def __init__(self, classroom: BoardClassroom) -> None:
+        self.classroom, self.saved = classroom, Saved()
 
     def sign_in(self) -> NotebookServer:
-        """Sign in, as after each boot."""
-        server = NotebookServer(url_of(self.room))
-        assert server.sign_in(self.room.password), "The password is refused."
+        """Sign in, which is needed after each boot."""
+        server = NotebookServer(url_of(self.classroom))
+        assert server.sign_in(self.classroom.password), "The password was refused."
         return server
 
     def save(self, server: NotebookServer) -> bool:
-        """Save the next version as the browser does; whether the server acknowledged it."""
+        """Save the next version as a browser does, and return whether the server acknowledged it."""
         self.saved.sent += 1
         body = {"type": "notebook", "format": "json", "content": notebook(self.saved.sent)}
         with suppress(requests.RequestException):
@@ -98,7 +98,7 @@ class Student:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Save as fast as the server takes it, until it takes no more."""
+        """Keep saving as fast as the server accepts it, until it fails."""
         server = self.sign_in()
 
         def go() -> None:
@@ -113,21 +113,21 @@ class Student:
             saver.join()
 
     def fault(self) -> str:
-        """What is wrong with the notebook that is there now; empty: it is whole, and as new as was acknowledged."""
-        text = self.room.ssh(f"sudo cat /home/student/notebooks/{NOTEBOOK}").stdout
+        """Return what is wrong with the saved notebook; empty if it is complete and no older than acknowledged."""
+        text = self.classroom.ssh(f"sudo cat /home/student/notebooks/{NOTEBOOK}").stdout
         with suppress(ValueError, KeyError, IndexError):
-            # On the card, a cell's source is a list of its lines.
+            # In the file, a cell's source is a list of lines.
             content = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
             version = int(content["cells"][0]["source"].split()[1])
             if content != notebook(version):
-                return f"the notebook is a mixture, with {version} in it; {self.saved}"
+                return f"the notebook is a mixture of versions, with {version} among them; {self.saved}"
             return "" if version >= self.saved.acknowledged else f"the notebook is version {version}; {self.saved}"
         return f"the notebook is damaged: {len(text)} characters; {self.saved}"
 
 
 @contextmanager
 def running(command: list[str]) -> Iterator[None]:
-    """Have a command run meanwhile, and end it afterwards; AssertionError: it failed before."""
+    """Run a command in the background, and kill it afterwards."""
     run = PlaybookRun(command, ROOT)
     try:
         yield
@@ -135,18 +135,18 @@ def running(command: list[str]) -> Iterator[None]:
         run.kill()
 
 
-def deed(room: BoardRoom, student: Student, kind: str) -> AbstractContextManager[None]:
-    """Return what the board does while its power is cut."""
+def activity(classroom: BoardClassroom, student: Student, kind: str) -> AbstractContextManager[None]:
+    """Return the activity during which the board's power is cut."""
     if kind == "saving":
         return student.saving()
     if kind == "site.yml":
-        return running(room.command("site"))
-    return running(ssh_command(room.board.state, room.address, TRAIN if kind == "training" else APT))
+        return running(classroom.command("site"))
+    return running(ssh_command(classroom.board.state, classroom.address, TRAIN if kind == "training" else APT))
 
 
-def cut(room: BoardRoom, image: Path, student: Student, kind: str, moment: float) -> None:
-    """Let the board do something, and cut its power so many seconds after that began."""
-    board = room.board
+def cut(classroom: BoardClassroom, image: Path, student: Student, kind: str, moment: float) -> None:
+    """Start an activity, and cut the board's power after ``moment`` seconds."""
+    board = classroom.board
     if kind == "first boot":
         board.down()
         board.insert(image)
@@ -156,25 +156,25 @@ def cut(room: BoardRoom, image: Path, student: Student, kind: str, moment: float
         student.saved = Saved()
         return
     assert student.save(student.sign_in()), "The notebook could not be saved."
-    with deed(room, student, kind):
+    with activity(classroom, student, kind):
         time.sleep(moment)
         board.kill()
 
 
-def come_back(room: BoardRoom, student: Student) -> Outcome:
-    """Switch the board on after a cut, touch nothing, and look at all that must hold. It is off afterwards."""
-    outcome = Outcome(to_page=time_to_page(room.board).wall)
-    said = room.asked("sudo dmesg")
-    outcome.recovered = "recovery complete" in said
-    outcome.faults += [line for line in said.splitlines() if "EXT4-fs error" in line or "EXT4-fs warning" in line]
+def come_back(classroom: BoardClassroom, student: Student) -> Outcome:
+    """Switch the board on after a cut, run all checks, and shut it down."""
+    outcome = Outcome(to_page=time_to_page(classroom.board).wall)
+    kernel_log = classroom.output_of("sudo dmesg")
+    outcome.recovered = "recovery complete" in kernel_log
+    outcome.faults += [line for line in kernel_log.splitlines() if "EXT4-fs error" in line or "EXT4-fs warning" in line]
     if student.saved.acknowledged:
         fault = student.fault()
         outcome.saved = f"{student.saved.acknowledged} of {student.saved.sent}"
         outcome.faults += [fault] if fault else []
-    use_apt_sources(room)
+    use_apt_sources(classroom)
     for run in ("first", "second"):
-        done = room.playbook("site")
-        counts = recap(done.stdout).get(room.host)
+        done = classroom.playbook("site")
+        counts = recap(done.stdout).get(classroom.host)
         if done.returncode or not counts or counts.failed:
             outcome.faults.append(f"the {run} site.yml failed: {done.stdout[-800:]}")
             break
@@ -182,56 +182,54 @@ def come_back(room: BoardRoom, student: Student) -> Outcome:
             outcome.changed = counts.changed
         elif counts.changed:
             outcome.faults.append(f"the second site.yml changed {counts.changed}")
-    room.board.stop()
-    found = room.board.card.faults()
+    classroom.board.stop()
+    found = classroom.board.card.faults()
     outcome.faults += [found] if found else []
     return outcome
 
 
 def cuts(count: int, seed: int) -> Iterator[tuple[str, float]]:
-    """Draw what is cut off, each kind in its turn, and when."""
+    """Draw the cuts: each activity in turn, and a random moment in it."""
     draw, kinds = random.Random(seed), list(WINDOWS)
     for number in range(count):
         kind = kinds[number % len(kinds)]
         yield kind, round(draw.uniform(1, WINDOWS[kind]), 1)
 
 
-HEAD = (
-    "  cut  falls into    after, s  journal replayed  page after, s  saved (acknowledged)  changed  what does not hold"
-)
+HEAD = "  cut  activity      after, s  journal replayed  page after, s  saved (acknowledged)  changed  faults"
 
 
 def row(number: int, kind: str, moment: float, outcome: Outcome) -> str:
     """Return one line of the table."""
     return (
         f"{number:5}  {kind:12}  {moment:8.1f}  {'yes' if outcome.recovered else 'no':>16}  {outcome.to_page:13.0f}  "
-        f"{outcome.saved:>20}  {outcome.changed:7}  {'; '.join(outcome.faults) or 'nothing'}"
+        f"{outcome.saved:>20}  {outcome.changed:7}  {'; '.join(outcome.faults) or 'none'}"
     )
 
 
 def keep(rows: list[str]) -> None:
-    """Keep the table as far as it is known."""
+    """Save the rows so far."""
     (ROOT / "dist").mkdir(exist_ok=True)
     (ROOT / "dist/power-cuts.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Cut, and print the table."""
+    """Run the benchmark, and print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=20, help="how many cuts (%(default)s)")
-    parser.add_argument("--first", type=int, default=1, help="the number of the first of them (%(default)s)")
-    parser.add_argument("--seed", type=int, default=2016, help="of the moments (%(default)s)")
-    parser.add_argument("--image", type=Path, default=None, help="the image of the card (the newest in dist)")
+    parser.add_argument("--count", type=int, default=20, help="how many cuts (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=1, help="start with the cut of this number (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=2016, help="random seed (default: %(default)s)")
+    parser.add_argument("--image", type=Path, default=None, help="the image to boot (default: the newest in dist)")
     options = parser.parse_args()
     image = options.image or newest_image()
     board = Board(ROOT / "build/board-cuts", address="127.77.90.3")
-    room = BoardRoom(board)
-    student, done, bad = Student(room), 0, 0
+    classroom = BoardClassroom(board)
+    student, done, bad = Student(classroom), 0, 0
     rows = [f"{options.count} power cuts, seed {options.seed}, {image.name}", HEAD]
     say("\n".join(rows))
     board.down()
     log = ROOT / "build/power-cuts.log"
-    with log.open("w", encoding="utf-8", buffering=1) as file, redirect_stdout(file):  # what the playbooks say
+    with log.open("w", encoding="utf-8", buffering=1) as file, redirect_stdout(file):  # the playbooks' output
         for number, (kind, moment) in enumerate(cuts(options.count, options.seed), start=1):
             if number < options.first:
                 continue
@@ -239,16 +237,16 @@ def main() -> None:
                 if kind != "first boot":
                     board.insert(image)
                     time_to_page(board)
-                    use_apt_sources(room)
-                cut(room, image, student, kind, moment)
-                outcome = come_back(room, student)
+                    use_apt_sources(classroom)
+                cut(classroom, image, student, kind, moment)
+                outcome = come_back(classroom, student)
             except (AssertionError, VirtualError, subprocess.TimeoutExpired) as error:
                 outcome = Outcome(faults=[str(error)])
             done += 1
             rows.append(row(number, kind, moment, outcome))
             say(rows[-1])
             keep(rows)
-            if outcome.faults:  # the card is kept to be looked at, and the next cut has a fresh one
+            if outcome.faults:  # keep the card for inspection; the next cut gets a fresh one
                 bad += 1
                 board.kill()
                 board.card.path.rename(board.card.path.with_name(f"cut-{number}.img"))

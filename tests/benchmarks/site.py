@@ -1,17 +1,17 @@
-"""`make bench`: what site.yml costs, how that grows with the fleet, and what mitogen brings over stock Ansible.
+"""`make bench`: what site.yml costs, how that grows with the fleet, and how mitogen compares with stock Ansible.
 
     python -m tests.benchmarks.site [--fleets 1,3,10,30] [--no-ops 3] [--compare stock] [--delay-ms 50]
 
-All in one run, on one machine, so the ratios can be trusted where the seconds cannot. Cold runs start from fresh disks
-and an empty cache; of no-op runs the median is shown. The columns:
+All runs are on the same machine, so their ratios are reliable even if the seconds are not. Cold runs start from fresh
+disks and an empty cache; for no-op runs, the median is shown. The columns are:
 
-    s/Pi         seconds of the run, divided by the number of Pis
-    CPU, s       of the control node's processors, all of Ansible's processes together
-    peak, MB     of the control node's memory, all of them together
-    fetched, MB  what the control node's cache grew by: wheels, and MNIST as it is sent on (27 MB)
-    sent, MB     what went to one Pi over SSH, on average
-    apt, MB      what one Pi fetched itself, on average: Debian's packages and lists
-    stock/this   how often this run would fit into stock Ansible's (its strategy `linear`, with pipelining)
+    s/Pi         seconds, divided by the number of Pis
+    CPU, s       CPU seconds of all of Ansible's processes on the control node
+    peak, MB     peak memory of these processes together
+    fetched, MB  growth of the control node's cache: wheels, and MNIST as sent to the Pis (27 MB)
+    sent, MB     sent to each Pi over SSH, on average
+    apt, MB      fetched by each Pi itself, on average: Debian's packages and lists
+    stock/this   ratio of stock Ansible's seconds (its strategy `linear`, with pipelining) to this run's
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.cost import Cost, measured
-from tests.support.classroom import ROOT, Classroom, Room, recap
+from tests.support.classroom import ROOT, BaseClassroom, Classroom, recap
 from tests.virtual import Fleet
 
 STRATEGIES = {"stock": "linear", "mitogen": "classroom"}
@@ -38,7 +38,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run of site.yml: what it changed on all Pis, what it cost, and the bytes that it fetched and that apt did."""
+    """A run of site.yml: the changes on all Pis, its cost, and the bytes fetched by the control node and by apt."""
 
     changed: int
     cost: Cost
@@ -47,40 +47,40 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration of the run."""
         return self.cost.seconds
 
 
 def say(line: str) -> None:
-    """Show how it goes."""
+    """Print progress to the standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def cache_bytes(cache: Path) -> int:
-    """Return how much a cache holds."""
+    """Return the size of a cache in bytes."""
     return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
 
 
-def site(room: Room, strategy: str, cache: Path | None = None) -> Run:
-    """Run site.yml, with an empty cache if one is given; a run that fails ends the benchmark."""
+def site(classroom: BaseClassroom, strategy: str, cache: Path | None = None) -> Run:
+    """Run site.yml, with another cache if given. A failure stops the benchmark."""
     env = {**os.environ, "ANSIBLE_STRATEGY": STRATEGIES[strategy]}
     if cache:
         env |= {"MYNN_CACHE": str(cache), "PIP_NO_CACHE_DIR": "1"}
-    cost = measured(room.command("site"), network=f"{room.address}/24", cwd=ROOT, env=env)
+    cost = measured(classroom.command("site"), network=f"{classroom.address}/24", cwd=ROOT, env=env)
     if cost.code:
-        sys.exit(f"{cost.output[-5000:]}\nThe benchmark ended here: site.yml failed.")
+        sys.exit(f"{cost.output[-5000:]}\nThe benchmark was stopped: site.yml failed.")
     changed = sum(host.changed for host in recap(cost.output).values())
     return Run(changed, cost, cache_bytes(cache) if cache else 0)
 
 
 def received(classroom: Classroom, names: list[str]) -> int:
-    """Return what these Pis together have received since they booted, without SSH: pasta hands that to their `lo`."""
+    """Return the bytes that Pis have received since they booted, without SSH, which pasta delivers to their `lo`."""
     devices = [classroom.fleet.ssh(name, "cat /proc/net/dev").stdout for name in names]
     return sum(int(line.split()[1]) for text in devices for line in text.splitlines() if "eth0:" in line)
 
 
 class Bench:
-    """One bench of a fleet: its runs, and the table's rows."""
+    """A benchmark of a fleet, and the rows of its table."""
 
     def __init__(self, fleet: Fleet, strategies: list[str], no_ops: int) -> None:
         self.classroom, self.strategies, self.no_ops = Classroom(fleet), strategies, no_ops
@@ -88,7 +88,7 @@ class Bench:
         say(HEADER)
 
     def measure(self, size: int, delay_ms: float, cold: bool) -> None:
-        """Measure one size of fleet. Without `cold`, the Pis are provisioned already."""
+        """Measure one fleet size. Without ``cold``, the Pis must be provisioned already."""
         fleet = self.classroom.fleet
         names = [f"pi-{number:02}" for number in range(1, size + 1)]
         fleet.up(size, delay_ms=delay_ms)
@@ -102,23 +102,23 @@ class Bench:
         self.show(size, delay_ms, "cold", runs)
         runs = {}
         for number in range(self.no_ops):
-            for strategy in self.strategies:  # by turns: what else the machine does befalls both
+            for strategy in self.strategies:  # alternate, so that other load affects both
                 say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {self.no_ops}, {strategy}")
                 with tempfile.TemporaryDirectory() as cache:
                     run = self.run(names, strategy, Path(cache))
                 if run.changed:
-                    sys.exit("The benchmark ended here: a run over provisioned Pis changed something.")
+                    sys.exit("The benchmark was stopped: a run over provisioned Pis changed something.")
                 runs.setdefault(strategy, []).append(run)
         self.show(size, delay_ms, "no-op", runs)
 
     def run(self, names: list[str], strategy: str, cache: Path) -> Run:
-        """Run site.yml once, and count what came to the Pis."""
+        """Run site.yml once, and count the bytes that the Pis received."""
         before = received(self.classroom, names)
         run = site(self.classroom, strategy, cache)
         return Run(run.changed, run.cost, run.fetched, received(self.classroom, names) - before)
 
     def show(self, size: int, delay_ms: float, kind: str, runs: dict[str, list[Run]]) -> None:
-        """Add a row for each strategy: the run with the median of seconds."""
+        """Add a row for each strategy, with its run of median duration."""
         middle = {
             strategy: sorted(done, key=lambda run: run.seconds)[len(done) // 2] for strategy, done in runs.items()
         }
@@ -134,15 +134,17 @@ class Bench:
 
 
 def main() -> None:
-    """Measure, print the table, and keep it in dist/bench.txt."""
+    """Measure, print the table, and save it in dist/bench.txt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fleets", default="1,3,10", help="how many Pis, with commas between (default: %(default)s)")
+    parser.add_argument("--fleets", default="1,3,10", help="comma-separated fleet sizes (default: %(default)s)")
     parser.add_argument("--no-ops", type=int, default=3, help="runs over provisioned Pis (default: %(default)s)")
-    parser.add_argument("--compare", default="stock", help="beside mitogen: stock (the default), or '' for nothing")
     parser.add_argument(
-        "--delay-ms", type=float, default=50, help="added to each round trip, for the last rows; 0: none of these"
+        "--compare", default="stock", help="compare mitogen with: stock (the default), or '' for nothing"
     )
-    parser.add_argument("--address", default="127.77.30.0", help="the Pis' block of addresses")
+    parser.add_argument(
+        "--delay-ms", type=float, default=50, help="delay added to each round trip in the last rows; 0: no such rows"
+    )
+    parser.add_argument("--address", default="127.77.30.0", help="the fleet's address block")
     options = parser.parse_args()
     sizes = sorted(int(size) for size in options.fleets.split(","))
     fleet = Fleet(ROOT / "build/virtual-bench", address=options.address)

@@ -1,4 +1,4 @@
-"""The virtual Pis that several files share, handed out whole whatever the last test did to them; and the image."""
+"""The virtual Pis that several files share, repaired before each file uses them; and the SD card image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.image_build import ImageBuild, build
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet, VirtualError
 
-# What a provisioned Pi can be told by in a second. verify.yml asks far more, and takes a quarter of a minute.
-WHOLE = """
+# A check of a provisioned Pi that takes a second. verify.yml checks far more, and takes 15 seconds.
+CHECK = """
 set -e
 test "$(hostname)" = {name}
 test -z "$(sudo dpkg --audit)"
@@ -34,60 +34,62 @@ class Shared:
     fleet: Fleet
     size: int
     publish: tuple[int, ...] = (8888,)
-    like: Shared | None = None  # whose disk the Pis are copies of when they come provisioned
-    lost: str = field(default="", init=False)  # why it cannot be had; nobody waits for that twice
+    template: Shared | None = None  # the Pis start from a copy of its disk
+    error: str = field(default="", init=False)  # why provisioning failed; it is not tried again
 
     @property
     def classroom(self) -> Classroom:
-        """The fleet as it is."""
+        """The fleet in its current state."""
         return Classroom(self.fleet)
 
     def fresh(self) -> Classroom:
-        """Return the Pis as they are before the first run of site.yml."""
+        """Return fresh Pis, before the first run of site.yml."""
         self.fleet.down()
         self.fleet.up(self.size, publish=self.publish)
         return self.classroom
 
-    def whole(self) -> Classroom:
-        """Return the Pis, provisioned: as they are if nothing is wrong with them, else repaired, else made anew."""
-        if self.lost:
-            pytest.fail(self.lost, pytrace=False)
-        if self.is_whole():
+    def provisioned(self) -> Classroom:
+        """Return provisioned Pis: the existing ones if they are healthy, else repaired, else recreated."""
+        if self.error:
+            pytest.fail(self.error, pytrace=False)
+        if self.is_provisioned():
             return self.classroom
-        if not self._repair() and (self._begin().playbook("site").returncode != 0 or not self.is_whole()):
-            self.lost = f"{self.size} fresh virtual Pis could not be provisioned: the first test that failed shows why."
-            pytest.fail(self.lost, pytrace=False)
+        if not self._repair() and (self._recreate().playbook("site").returncode != 0 or not self.is_provisioned()):
+            self.error = (
+                f"{self.size} fresh virtual Pis could not be provisioned: the first test that failed shows why."
+            )
+            pytest.fail(self.error, pytrace=False)
         return self.classroom
 
     def _repair(self) -> bool:
-        """Repair Pis that are there. Return whether they are whole then."""
+        """Repair the existing Pis. Return whether that succeeded."""
         try:
             if not self.fleet.list():
                 return False
             self.fleet.up(self.size, publish=self.publish)
-            return self.classroom.playbook("site").returncode == 0 and self.is_whole()
+            return self.classroom.playbook("site").returncode == 0 and self.is_provisioned()
         except (VirtualError, subprocess.TimeoutExpired):
             return False
 
-    def _begin(self) -> Classroom:
-        """Return Pis that nobody has used: fresh ones, or copies of one that is provisioned, which saves minutes."""
-        if not self.like:
+    def _recreate(self) -> Classroom:
+        """Recreate the Pis: fresh, or as copies of a provisioned one, which saves minutes."""
+        if not self.template:
             return self.fresh()
         self.fleet.down()
         disk = self.fleet.state.pis / "saved"
-        self.like.save(disk)
+        self.template.save(disk)
         self.fleet.up(self.size, publish=self.publish, base=disk)
         return self.classroom
 
     def save(self, disk: Path) -> None:
-        """Save the disk of the first Pi, provisioned."""
-        self.whole()
+        """Save the disk of the first Pi, once provisioned."""
+        self.provisioned()
         self.fleet.stop("pi-01")
         self.fleet.save("pi-01", disk)
         self.fleet.start("pi-01")
 
-    def is_whole(self) -> bool:
-        """Whether every Pi runs and is provisioned, as far as that shows in a second."""
+    def is_provisioned(self) -> bool:
+        """Return whether every Pi is running and passes the quick check."""
         try:
             states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
         except VirtualError:
@@ -95,29 +97,29 @@ class Shared:
         if len(states) != self.size or set(states.values()) != {"running"}:
             return False
         with ThreadPoolExecutor(self.size) as pool:
-            return all(pool.map(self._is_whole, states))
+            return all(pool.map(self._is_provisioned, states))
 
-    def _is_whole(self, name: str) -> bool:
+    def _is_provisioned(self, name: str) -> bool:
         try:
-            return self.fleet.ssh(name, WHOLE.format(name=name), timeout=60).returncode == 0
+            return self.fleet.ssh(name, CHECK.format(name=name), timeout=60).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the runs said by which the Pi was provisioned."""
+    """The results of the runs that provisioned the Pi."""
 
     fresh: str
     check_fresh: subprocess.CompletedProcess[str]
     after_check: str
     first: subprocess.CompletedProcess[str]
-    tasks: list[tuple[float, str]]  # of the first run: after how many seconds each began
-    seconds: float  # that it took
+    tasks: list[tuple[float, str]]  # of the first run: when each began, in seconds, and its name
+    seconds: float  # how long the first run took
 
 
 def all_files(classroom: Classroom) -> str:
-    """Return what there is on a Pi, with owners, sizes and times, and its name; all but the account `pi`'s own."""
+    """Return a Pi's files, with owners, sizes and times, and its host name. The home of `pi` is left out."""
     places = "/etc /home /opt /srv /usr /var/lib/dpkg"
     find = f"sudo find {places} -path /home/pi -prune -o -printf '%p %m %u %s %C@\\n'"
     return classroom.ssh(f"{find} | sort; hostname").stdout
@@ -125,7 +127,7 @@ def all_files(classroom: Classroom) -> str:
 
 @pytest.fixture(scope="session")
 def one_pi() -> Iterator[Shared]:
-    """Share one Pi, at whose address three students have a port."""
+    """Share one Pi, with ports for three students."""
     one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890))
     yield one
     one.fleet.down()
@@ -134,14 +136,14 @@ def one_pi() -> Iterator[Shared]:
 @pytest.fixture(scope="session")
 def ten_pis(baseline: Baseline, one_pi: Shared) -> Iterator[Shared]:
     """Share ten Pis."""
-    ten = Shared(Fleet(ROOT / "build/virtual-ten", address="127.77.7.0"), 10, like=one_pi)
+    ten = Shared(Fleet(ROOT / "build/virtual-ten", address="127.77.7.0"), 10, template=one_pi)
     yield ten
     ten.fleet.down()
 
 
 @pytest.fixture(scope="session")
 def baseline(one_pi: Shared) -> Baseline:
-    """Provision a fresh Pi, after a look at what would be done."""
+    """Provision a fresh Pi, after a run in check mode."""
     classroom = one_pi.fresh()
     fresh = all_files(classroom)
     check = classroom.playbook("site", "--check", "--diff")
@@ -153,8 +155,8 @@ def baseline(one_pi: Shared) -> Baseline:
 
 @pytest.fixture(scope="module")
 def classroom(baseline: Baseline, one_pi: Shared) -> Classroom:
-    """Return a classroom of one provisioned Pi; a file leaves it as it found it."""
-    return one_pi.whole()
+    """Return a classroom of one provisioned Pi. A test file leaves it as it found it."""
+    return one_pi.provisioned()
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +167,11 @@ def ten_fresh(ten_pis: Shared) -> Classroom:
 
 @pytest.fixture(scope="module")
 def ten(ten_pis: Shared) -> Classroom:
-    """Return the ten, provisioned; a file leaves them as it found them."""
-    return ten_pis.whole()
+    """Return a classroom of ten provisioned Pis. A test file leaves them as it found them."""
+    return ten_pis.provisioned()
 
 
 @pytest.fixture(scope="session")
 def image_build() -> ImageBuild:
-    """Return a finished build of the image of an SD card."""
+    """Build the SD card image."""
     return build()

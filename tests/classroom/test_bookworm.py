@@ -1,4 +1,4 @@
-"""Debian 12 does as well as 13: its Python is older, and two compiled packages come as wheels."""
+"""Debian 12 works too: its Python is older, and two compiled packages come as wheels."""
 
 from __future__ import annotations
 

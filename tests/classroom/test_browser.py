@@ -1,4 +1,4 @@
-"""A class as a student meets it: in a real browser, with the password, from the first page to the last cell."""
+"""What a student does, in a real browser: sign in, and run lessons to the last cell."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_network_learns_to_read(page: Page, classroom: Classroom, folder: str) -
 
 
 def test_turned_digits_are_seen(page: Page, classroom: Classroom, url: str, folder: str) -> None:
-    """The lesson shows a digit turned each way: three pictures side by side, no two of which are the same."""
+    """The lesson shows a digit turned both ways: three different pictures side by side."""
     cells = run_all(page, url, f"{folder}/{TURNING}", patience=10 * MINUTES)
     turned = cells.filter(has_text="anticlockwise = rotate(inputs, degrees)").locator(".jp-RenderedImage img")
     expect(turned).to_be_visible()
@@ -93,13 +93,13 @@ def test_turned_digits_are_seen(page: Page, classroom: Classroom, url: str, fold
     assert len(set(pictures(cells))) >= 3
     left, middle, right = three_digits(str(turned.get_attribute("src")))
     for digit in (left, middle, right):
-        assert 0.02 < (digit < 0.5).mean() < 0.5, "There is no digit in a picture."
+        assert 0.02 < (digit < 0.5).mean() < 0.5, "A picture shows no digit."
     for one, other in ((left, middle), (middle, right), (left, right)):
         assert (abs(one - other) > 0.3).mean() > 0.02, "Two of the pictures look the same."
 
 
 def three_digits(source: str) -> list[Shades]:
-    """Cut the three squares with the digits out of a picture, as shades from 0 (ink) to 1 (paper), height × width."""
+    """Crop the three digits from a picture, as shades from 0 (black) to 1 (white), height × width."""
     picture = imread(BytesIO(b64decode(source.partition(",")[2])))[..., :3].mean(axis=2)
     height, width = picture.shape
     inside = picture[height // 4 : height * 9 // 10]

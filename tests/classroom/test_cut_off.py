@@ -1,4 +1,4 @@
-"""A run that was cut off at any moment is completed by the next."""
+"""A run that was interrupted at any moment is completed by the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = [f"pi-{number:02}" for number in range(1, 11)]
 
 @pytest.fixture(scope="module")
 def cuts(baseline: Baseline, ten_fresh: Classroom) -> list[Cut]:
-    """Cut off one run for each of ten fresh Pis; for every second one, pull the Pi's plug as well."""
+    """Interrupt a run on each of ten fresh Pis; for every second one, cut the Pi's power as well."""
     draw = random.Random(2016)
     drawn = WholeRun(baseline.tasks, baseline.seconds).spread(len(NAMES), draw)
     draw.shuffle(drawn)
@@ -27,8 +27,8 @@ def cuts(baseline: Baseline, ten_fresh: Classroom) -> list[Cut]:
 
 
 @pytest.mark.long
-def test_the_next_run_completes_what_was_cut_off(ten_fresh: Classroom, cuts: list[Cut]) -> None:
-    assert len({cut.task for cut in cuts}) >= 4  # they were cut off in many places, apt and pip among them
+def test_the_next_run_completes_an_interrupted_one(ten_fresh: Classroom, cuts: list[Cut]) -> None:
+    assert len({cut.task for cut in cuts}) >= 4  # interrupted in several tasks, apt and pip among them
     done = ten_fresh.playbook("site")
     assert done.returncode == 0
     counted = recap(done.stdout)

@@ -1,4 +1,4 @@
-"""One Pi of three dies: the others are finished, the summary names it, and nobody waits for ever."""
+"""If one Pi of three dies, the others are finished, the summary names it, and the run does not hang."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.virtual import Fleet
 ALIVE, DEAD = ("pi-01", "pi-03"), "pi-02"
 MIDWAY = r"TASK \[python : Look for the virtual environment"
 GIVEN_UP = rf"^fatal: \[{DEAD}\]: UNREACHABLE"
-PATIENCE = 30  # seconds from its death until it is given up
+PATIENCE = 30  # seconds until a dead Pi is given up
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def three(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet(ten: Classroom) -> Iterator[Fleet]:
-    """Give the fleet to a test that hurts it, and repair it afterwards."""
+    """Return a fleet that a test may damage, and repair it afterwards."""
     yield ten.fleet
     ten.fleet.up(10)
 
@@ -42,7 +42,7 @@ def site(inventory: Path, *arguments: str, strategy: str) -> PlaybookRun:
     return PlaybookRun(command, ROOT, {**os.environ, "ANSIBLE_STRATEGY": strategy})
 
 
-def assert_only_the_dead_one_is_missing(run: PlaybookRun, code: int) -> None:
+def assert_only_the_dead_pi_is_unfinished(run: PlaybookRun, code: int) -> None:
     counts = recap(run.output)
     assert set(counts) == {*ALIVE, DEAD}
     assert (counts[DEAD].unreachable, counts[DEAD].failed) == (1, 0)
@@ -53,9 +53,9 @@ def assert_only_the_dead_one_is_missing(run: PlaybookRun, code: int) -> None:
     assert code != 0
 
 
-# By mitogen's way, and by Ansible's own.
+# With mitogen, and with Ansible's own strategy.
 @pytest.mark.parametrize(
-    ("deed", "strategy"),
+    ("fault", "strategy"),
     [
         ("kill", "classroom"),
         ("freeze", "classroom"),
@@ -65,24 +65,24 @@ def assert_only_the_dead_one_is_missing(run: PlaybookRun, code: int) -> None:
         pytest.param("unplug", "linear", marks=pytest.mark.long),
     ],
 )
-def test_a_pi_that_dies_during_a_run_is_given_up(three: Path, fleet: Fleet, deed: str, strategy: str) -> None:
+def test_a_pi_that_dies_during_a_run_is_given_up(three: Path, fleet: Fleet, fault: str, strategy: str) -> None:
     run = site(three, strategy=strategy)
     run.when(MIDWAY)
-    getattr(fleet, deed)(DEAD)
+    getattr(fleet, fault)(DEAD)
     died = time.monotonic()
     given_up = run.when(GIVEN_UP) - died
     code = run.wait()
-    print(f"{deed} under {strategy}: given up after {given_up:.1f} s")
-    assert_only_the_dead_one_is_missing(run, code)
+    print(f"{fault} under {strategy}: given up after {given_up:.1f} s")
+    assert_only_the_dead_pi_is_unfinished(run, code)
     assert given_up < PATIENCE
 
 
 @pytest.mark.parametrize("strategy", ["classroom", pytest.param("linear", marks=pytest.mark.long)])
-def test_a_pi_that_is_dead_already_is_given_up(ten: Classroom, fleet: Fleet, strategy: str) -> None:
+def test_a_pi_that_was_dead_before_is_given_up(ten: Classroom, fleet: Fleet, strategy: str) -> None:
     fleet.freeze(DEAD)
     run = site(ten.inventory, f"--limit={DEAD},{','.join(ALIVE)}", strategy=strategy)
     given_up = run.when(GIVEN_UP) - run.began
     code = run.wait()
     print(f"frozen before a run under {strategy}: given up after {given_up:.1f} s")
-    assert_only_the_dead_one_is_missing(run, code)
+    assert_only_the_dead_pi_is_unfinished(run, code)
     assert given_up < PATIENCE

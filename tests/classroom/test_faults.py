@@ -1,4 +1,4 @@
-"""Ten Pis of which most have something wrong: the others are finished, and one table says what is the matter."""
+"""Ten Pis, most of them faulty: the others are finished, and one table says what is wrong with each."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GOOD, OFF, SLOW, FULL, CLOCK, CARD, SYSTEM, NEW, STRANGER, SMALL = (f"pi-{number
 NOBODY = "pi-11.invalid"
 SLOW_PORT = 2300
 FINISHED = (GOOD, SLOW, NEW)
-# A full file system where a task writes; what is there already stays beneath it.
+# Mount a full file system where a task writes.
 FOLDER = "/etc/systemd/journald.conf.d"
 FILL = f"sudo mount -t tmpfs -o size=4k tmpfs {FOLDER} && sudo dd if=/dev/zero of={FOLDER}/filler bs=4096 count=1"
-# A container has its host's clock. This library lets every program see another one, 400 days behind.
+# A container uses its host's clock. This library makes every program see it 400 days slow.
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 WRONG_CLOCK = (
     "sudo apt-get -qq -o DPkg::Lock::Timeout=60 update && sudo apt-get -qqy --no-install-recommends install libfaketime"
@@ -35,7 +35,7 @@ OTHER_SYSTEM = (
     "printf 'ID=ubuntu\\nVERSION_ID=24.04\\nPRETTY_NAME=Ubuntu-24.04\\n' > /tmp/os-release"
     " && sudo mount --bind /tmp/os-release /usr/lib/os-release"
 )
-# What the table must say of each: why, and what to do (HERE: its address).
+# What the table must say about each: why, and what to do. HERE stands for its address.
 ROWS = {
     OFF: ("It does not answer: it is off", "Switch it on"),
     FULL: ("Its card is full.", "Make room, or use a larger card."),
@@ -50,7 +50,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Faulty:
-    """The inventory, and what a Pi that is met for the first time is kept in."""
+    """The inventory, and the known_hosts file: where it is, and its initial content."""
 
     inventory: Path
     known_hosts: Path
@@ -58,7 +58,7 @@ class Faulty:
     addresses: dict[str, str]
 
     def site(self, strategy: str) -> subprocess.CompletedProcess[str]:
-        """Run site.yml; each time the Pis are met as the first time."""
+        """Run site.yml, with the initial known_hosts."""
         self.known_hosts.write_text(self.known, encoding="utf-8")
         done = subprocess.run(
             [str(ANSIBLE), "-i", str(self.inventory), str(ROOT / "playbooks/site.yml")],
@@ -74,7 +74,7 @@ class Faulty:
 
 
 def strange_known_hosts(text: str, good: str, card: str, new: str) -> str:
-    """Return known hosts in which one Pi (by its address) has another's key, and a third is not known."""
+    """Return known hosts in which the Pi ``card`` has the key of ``good``, and ``new`` is missing (all addresses)."""
     keys = dict(line.split(maxsplit=1) for line in text.splitlines())
     keys[f"[{card}]:{SSH_PORT}"] = keys[f"[{good}]:{SSH_PORT}"]
     del keys[f"[{new}]:{SSH_PORT}"]
@@ -128,7 +128,7 @@ def faulty(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def rows_of(output: str) -> dict[str, tuple[str, str]]:
-    """Return the table at the end of a run: why and what to do, by the Pi's name."""
+    """Return the table at the end of a run: why, and what to do, by Pi."""
     block = output[output.index("NOT FINISHED") :].split("\n\n")[0]
     header, *lines = block.splitlines()[1:]
     columns = [0, header.index("why"), header.index("what to do"), None]
@@ -142,9 +142,9 @@ def rows_of(output: str) -> dict[str, tuple[str, str]]:
     return rows
 
 
-# By mitogen's way, and by Ansible's own.
+# With mitogen, and with Ansible's own strategy.
 @pytest.mark.parametrize("strategy", ["classroom", pytest.param("linear", marks=pytest.mark.long)])
-def test_the_end_of_a_run_says_which_pi_was_not_finished_why_and_what_to_do(faulty: Faulty, strategy: str) -> None:
+def test_the_summary_says_which_pi_was_not_finished_why_and_what_to_do(faulty: Faulty, strategy: str) -> None:
     done = faulty.site(strategy)
     assert done.returncode != 0
     counts = recap(done.stdout)
@@ -160,4 +160,4 @@ def test_the_end_of_a_run_says_which_pi_was_not_finished_why_and_what_to_do(faul
     assert end == f"Not finished: {', '.join(ROWS)}. Finished: {len(FINISHED)} of 11."
     assert all(char.isprintable() or char == "\n" for char in done.stdout[done.stdout.index("NOT FINISHED") :])
     command = ["ssh-keygen", "-F", f"[{faulty.addresses[NEW]}]:{SSH_PORT}", "-f", str(faulty.known_hosts)]
-    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0  # it was met
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0  # its key was added

@@ -1,6 +1,6 @@
-"""`make find` in a network of Pis: a bridge between the test's own network namespace and those of virtual Pis.
+"""`make find` in a network of Pis: a bridge connects a network namespace for the test with those of virtual Pis.
 
-Real multicast DNS, between zeroconf here and avahi there.
+It uses real multicast DNS, with zeroconf on this side and Avahi on the Pis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.virtual import Fleet
 from tests.virtual.machine import Machine
 
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
-ROOM = f"mynn-find-{os.getpid()}"  # the namespace
+NAMESPACE = f"mynn-find-{os.getpid()}"
 NETWORK = "192.168.77"
 AVAHI = (
     "sudo apt-get -qq -o DPkg::Lock::Timeout=60 update"
@@ -34,38 +34,38 @@ def host(*words: str) -> None:
 
 
 def find(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in the room's network."""
+    """Run find.py in the test's namespace."""
     command = ["env", f"PYTHONPATH={ROOT}/collections", sys.executable, str(ROOT / "playbooks/find.py"), *arguments]
     done = subprocess.run(
-        [*SUDO, "ip", "netns", "exec", ROOM, *command], cwd=ROOT, capture_output=True, text=True, check=False
+        [*SUDO, "ip", "netns", "exec", NAMESPACE, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     print(done.stdout, done.stderr)
     return done
 
 
 @pytest.fixture(scope="module")
-def room() -> Iterator[None]:
-    """Have a network namespace with a bridge, and nobody there."""
-    host("ip", "netns", "add", ROOM)
-    host("ip", "-n", ROOM, "link", "set", "lo", "up")
-    host("ip", "-n", ROOM, "link", "add", "room", "type", "bridge")
-    host("ip", "-n", ROOM, "link", "set", "room", "up")
-    host("ip", "-n", ROOM, "address", "add", f"{NETWORK}.1/24", "dev", "room")
+def namespace() -> Iterator[None]:
+    """Create a network namespace with a bridge and no Pis."""
+    host("ip", "netns", "add", NAMESPACE)
+    host("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
+    host("ip", "-n", NAMESPACE, "link", "add", "bridge0", "type", "bridge")
+    host("ip", "-n", NAMESPACE, "link", "set", "bridge0", "up")
+    host("ip", "-n", NAMESPACE, "address", "add", f"{NETWORK}.1/24", "dev", "bridge0")
     yield
-    host("ip", "netns", "delete", ROOM)
+    host("ip", "netns", "delete", NAMESPACE)
 
 
-def enter(stack: ExitStack, fleet: Fleet, number: int, address: int) -> None:
-    """Let a Pi into the room, until the stack ends."""
+def connect(stack: ExitStack, fleet: Fleet, number: int, address: int) -> None:
+    """Connect a Pi to the bridge until the stack is closed."""
     settings, root = fleet.state.load()
     network = str(Machine(fleet.state, settings, root, number).network)
     cable = f"pi{address}"
-    host("ip", "-n", ROOM, "link", "add", cable, "type", "veth", "peer", "name", "room0", "netns", network)
-    stack.callback(host, "ip", "-n", ROOM, "link", "delete", cable)
-    host("ip", "-n", ROOM, "link", "set", cable, "master", "room", "up")
+    host("ip", "-n", NAMESPACE, "link", "add", cable, "type", "veth", "peer", "name", "lan0", "netns", network)
+    stack.callback(host, "ip", "-n", NAMESPACE, "link", "delete", cable)
+    host("ip", "-n", NAMESPACE, "link", "set", cable, "master", "bridge0", "up")
     inside = ("nsenter", f"--net={network}", "ip")
-    host(*inside, "address", "add", f"{NETWORK}.{address}/24", "dev", "room0")
-    host(*inside, "link", "set", "room0", "up")
+    host(*inside, "address", "add", f"{NETWORK}.{address}/24", "dev", "lan0")
+    host(*inside, "link", "set", "lan0", "up")
 
 
 def install(fleet: Fleet, number: int, command: str) -> None:
@@ -74,17 +74,17 @@ def install(fleet: Fleet, number: int, command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def pis(ten: Classroom, room: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have six there: two notebook servers, two as they were flashed, one with a name, and what need not be a Pi."""
+def pis(ten: Classroom, namespace: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Connect six hosts: two notebook servers, two freshly flashed Pis, one that was renamed, and a laptop."""
     fresh = Fleet(tmp_path_factory.mktemp("fresh") / "state", address="127.77.23.0")
     with ExitStack() as stack:
         stack.callback(fresh.down)
         fresh.up(4)
         for number, address in ((1, 11), (2, 12)):
-            enter(stack, ten.fleet, number, address)
+            connect(stack, ten.fleet, number, address)
         for number in range(1, 5):
-            enter(stack, fresh, number, 20 + number)
-        install(fresh, 1, AVAHI)  # before the others: it gets the name that two want
+            connect(stack, fresh, number, 20 + number)
+        install(fresh, 1, AVAHI)  # first, so that it gets the name that two of them want
         with ThreadPoolExecutor() as pool:
             installing = [
                 pool.submit(install, fresh, 2, AVAHI),
@@ -96,7 +96,7 @@ def pis(ten: Classroom, room: None, tmp_path_factory: pytest.TempPathFactory) ->
         yield
 
 
-def test_nobody_there_is_said_with_what_to_do(room: None) -> None:
+def test_an_empty_network_is_reported_with_what_to_do(namespace: None) -> None:
     done = find("--seconds", "1")
     assert done.returncode != 0
     assert done.stdout == ""
@@ -119,7 +119,7 @@ def test_lines_for_the_inventory_are_proposed(pis: None, tmp_path: Path) -> None
         "pi02 ansible_host=192.168.77.21 # 192.168.77.21: is called raspberrypi and gets this name",
         "pi03 ansible_host=192.168.77.22 # 192.168.77.22: is called raspberrypi-2 and gets this name",
     ]
-    # And Ansible takes them as they are.
+    # Ansible accepts these lines unchanged.
     inventory.write_text("[pis]\n" + done.stdout, encoding="utf-8")
     command = [str(Path(sys.executable).with_name("ansible")), "-i", str(inventory), "pis", "--list-hosts"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()

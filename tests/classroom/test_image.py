@@ -1,6 +1,6 @@
-"""An SD card's image, as `make image` makes it: what a real Pi Zero's firmware, its kernel and a teacher find on it.
+"""The SD card image that `make image` builds: what a Pi Zero's firmware, its kernel and a teacher find in it.
 
-The first build on a machine takes about a quarter of an hour; what takes long of it is kept in the cache.
+The first build on a machine takes about 15 minutes; the slow parts are cached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
 
 
 def test_a_killed_build_leaves_nothing_mounted(image_build: ImageBuild) -> None:
-    """It was killed while it wrote a file inside the image; the build that is tested here went on from there."""
+    """It was killed while writing a file inside the image. The build under test continued from there."""
     assert image_build.killed_in.startswith("mnist")
     assert image_build.left_mounted == []
     assert image_build.loops_after_kill == image_build.loops_before
@@ -35,12 +35,12 @@ def test_nothing_is_mounted_afterwards(image_build: ImageBuild) -> None:
     assert mounts_below(ROOT / "build/image") == []
 
 
-def test_the_firmware_finds_all_it_needs_and_no_card_has_a_secret(image_build: ImageBuild) -> None:
+def test_the_firmware_finds_its_files_and_there_are_no_secrets(image_build: ImageBuild) -> None:
     assert list(faults(image_build.disk)) == []
 
 
-def test_apts_sources_are_the_usual_ones(image_build: ImageBuild, tmp_path: Path) -> None:
-    """Those that mmdebstrap writes where it is given none."""
+def test_apt_has_the_default_sources(image_build: ImageBuild, tmp_path: Path) -> None:
+    """They are those that mmdebstrap writes by default."""
     argv = [
         "mmdebstrap",
         "--quiet",
@@ -50,9 +50,9 @@ def test_apts_sources_are_the_usual_ones(image_build: ImageBuild, tmp_path: Path
     ]
     argv += ["--components=main,non-free-firmware", "trixie", str(tmp_path / "root")]
     subprocess.run(argv, check=True)
-    usual = (tmp_path / "root/etc/apt/sources.list").read_text(encoding="utf-8")
-    assert len(usual.splitlines()) == 3
-    assert Image(image_build.disk).read("etc/apt/sources.list") == usual
+    default = (tmp_path / "root/etc/apt/sources.list").read_text(encoding="utf-8")
+    assert len(default.splitlines()) == 3
+    assert Image(image_build.disk).read("etc/apt/sources.list") == default
 
 
 def test_it_is_small(image_build: ImageBuild, record_property: Callable[[str, object], None]) -> None:
@@ -65,8 +65,7 @@ def test_it_is_small(image_build: ImageBuild, record_property: Callable[[str, ob
     assert used <= MOST_FILES
 
 
-def test_what_lies_beside_it_is_true(image_build: ImageBuild) -> None:
-    """The sum, the unpacked contents, and what Raspberry Pi Imager is told."""
+def test_its_checksum_and_imager_manifest_are_right(image_build: ImageBuild) -> None:
     sums = Path(f"{image_build.packed}.sha256").read_text(encoding="ascii").split()
     packed = hashlib.file_digest(image_build.packed.open("rb"), "sha256").hexdigest()
     assert sums == [packed, image_build.packed.name]
@@ -88,27 +87,27 @@ def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None
     assert len(wheel) == 1 and "linux_armv6l" in wheel[0], wheel
 
 
-def test_what_the_image_leaves_out_nothing_imports(image_build: ImageBuild) -> None:
-    """Asked as verify.yml asks, under emulation."""
+def test_nothing_imports_what_the_image_leaves_out(image_build: ImageBuild) -> None:
+    """The check of verify.yml, under emulation."""
     chroot = ROOT / "roles/image/files/chroot"
     python = ["env", "HOME=/tmp", "QEMU_CPU=arm1176", "/opt/mynn/venv/bin/python", "-B", "-c", SCIENCE]
     done = subprocess.run([chroot, image_build.root, *python], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_the_role_mnist_takes_its_files_for_whole(image_build: ImageBuild) -> None:
-    """And so pushes none to a Pi whose card was made from the image."""
+def test_the_role_mnist_accepts_its_files(image_build: ImageBuild) -> None:
+    """So it copies none to a Pi that was flashed with the image."""
     known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
     assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
-def test_no_update_will_tell_of_settings_that_are_the_images_own(image_build: ImageBuild) -> None:
-    """It names every file that somebody changed, by what dpkg put beside it."""
+def test_an_update_will_report_no_edited_files(image_build: ImageBuild) -> None:
+    """It reports every file that has a .dpkg-dist beside it."""
     assert list((image_build.root / "etc").rglob("*.dpkg-dist")) == []
 
 
-def test_all_is_compiled_once_and_no_time_is_later_than_the_commit(image_build: ImageBuild) -> None:
-    """Python then compiles nothing at a Pi's first start, for which it could not write anyway."""
+def test_everything_is_compiled_and_no_file_is_newer_than_the_commit(image_build: ImageBuild) -> None:
+    """Otherwise Python would compile at every start, as it may not write there."""
     site = image_build.root / "opt/mynn/venv/lib/python3.13/site-packages"
     for package in ("notebook", "jupyter_server", "mynn"):
         for source in (site / package).glob("*.py"):

@@ -1,4 +1,4 @@
-"""Settings that a teacher may change, as they show in a program of a student's (the usual ones: tests/provisioned)."""
+"""What a teacher's settings change for a student's program. tests/provisioned tests the defaults."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import Classroom
 
-IDLE = 15  # seconds after which a program that nobody uses is ended
+IDLE = 15  # seconds after which an idle program is shut down
 
 
 @pytest.fixture(scope="module")
 def settings(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """HTTPS and a short patience, put into effect; the usual ones come back afterwards."""
+    """Apply HTTPS and a short idle timeout, and restore the defaults afterwards."""
     folder = tmp_path_factory.mktemp("settings")
     changed = {"jupyter_https": True, "jupyter_cull_seconds": IDLE, "jupyter_ca": str(folder / "ca")}
     changed |= {"report_folder": str(folder / "report"), "verify_results": str(folder / "work")}
@@ -26,20 +26,20 @@ def settings(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> 
         assert classroom.playbook("site", *extra).returncode == 0
         yield extra
     finally:
-        usual = classroom.playbook("site")
-    assert usual.returncode == 0
+        restored = classroom.playbook("site")
+    assert restored.returncode == 0
 
 
 def test_https_is_verified(classroom: Classroom, settings: list[str]) -> None:
-    """All that holds over HTTP holds over HTTPS, with the classroom's own certificate authority."""
+    """verify.yml succeeds over HTTPS too, with the classroom's certificate authority."""
     done = classroom.playbook("verify", *settings)
     assert done.returncode == 0
     report = Path(json.loads(settings[1])["report_folder"])
     assert f"https://{classroom.address}:8888" in (report / "index.html").read_text(encoding="utf-8")
 
 
-def test_idle_program_is_ended(classroom: Classroom, settings: list[str]) -> None:
-    """A program that works is left alone however long it takes; once it is idle, it is ended."""
+def test_idle_program_is_shut_down(classroom: Classroom, settings: list[str]) -> None:
+    """A busy program keeps running however long it takes; once idle, it is shut down."""
     authority = str(Path(json.loads(settings[1])["jupyter_ca"], "classroom-ca.crt"))
     server = NotebookServer(f"https://{classroom.address}:8888", authority)
     assert server.sign_in(classroom.password)
@@ -48,5 +48,5 @@ def test_idle_program_is_ended(classroom: Classroom, settings: list[str]) -> Non
         assert (output.text, output.error) == ("done\n", "")
         end = time.monotonic() + 4 * IDLE
         while any(one["id"] == kernel.identity for one in server.get("/api/kernels")):
-            assert time.monotonic() < end, f"The idle program is still there, {4 * IDLE} s later."
+            assert time.monotonic() < end, f"The program is still running after {4 * IDLE} idle seconds."
             time.sleep(1)

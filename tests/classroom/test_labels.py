@@ -1,4 +1,4 @@
-"""labels.yml: the sheets are looked at as a printer would show them, and their QR codes are read."""
+"""labels.yml: the sheets are rendered as printed, and their QR codes are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.classroom import ANSIBLE, ROOT, Classroom, recap
 
 MM = 72 / 25.4  # points
 DPI = 200
-# What such sheets measure (mm): page, label, first label from the left and from the top, and from one to the next.
+# Dimensions of the label sheets in mm: page, label, left and top edge of the first label, horizontal pitch.
 PAPER = {
     "A4": ((210, 297), (99.1, 38.1), (4.7, 15.15), 101.6),
     "Letter": ((215.9, 279.4), (101.6, 33.87), (3.97, 21.17), 106.4),
@@ -25,7 +25,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class School:
-    """An inventory and passwords, of Pis that need not be there: no Pi is asked."""
+    """An inventory and passwords of Pis that do not exist: labels.yml connects to none."""
 
     folder: Path
 
@@ -52,31 +52,31 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path)
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a run said, as if a line had no end."""
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the output of a run in one line."""
     return " ".join(done.stdout.split())
 
 
 def codes(path: Path) -> list[list[str]]:
-    """Return what the QR codes of each page say, as a camera reads them off the paper."""
+    """Return the contents of the QR codes on each rendered page."""
     pages = pypdfium2.PdfDocument(path)
     return [[code.text for code in zxingcpp.read_barcodes(page.render(scale=DPI / 72).to_pil())] for page in pages]
 
 
 def texts(path: Path) -> str:
-    """Return what is written on all pages."""
+    """Return the text of all pages."""
     return "\n".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path))
 
 
 def keep_picture(sheet: Path) -> None:
-    """Keep the first page as people see it, beside the pictures of the browser."""
+    """Save the first page as a picture, with the browser's screenshots."""
     folder = ROOT / "dist/screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     pypdfium2.PdfDocument(sheet)[0].render(scale=1.5).to_pil().save(folder / "labels.png")
 
 
 def ink_in_margins(path: Path, paper: str, margin: float = 2.5) -> list[tuple[int, int]]:
-    """Return page and place of each label with ink so close to its edge, in mm; the edge's own line does not count."""
+    """Return the page and place of each label that is printed within a margin in mm, apart from its border."""
     size, (width, height), (left, top), pitch = PAPER[paper]
     line = 0.4
     found = []
@@ -96,7 +96,7 @@ def ink_in_margins(path: Path, paper: str, margin: float = 2.5) -> list[tuple[in
 
 
 def test_thirty_labels_on_both_papers(school: School) -> None:
-    """Fourteen a page, nothing cut, and each code leads to its page, also where names are as long as names can be."""
+    """There are 14 to a page, none is cropped, and each code has its Pi's URL, even with the longest host names."""
     long = "a-name-as-long-as-names-can-be-" * 2 + "x.local"
     names = [*(f"pi{number:02}.local" for number in range(1, 29)), long]
     hosts = [*names, "pi30 ansible_host=192.168.1.52"]
@@ -114,10 +114,10 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
         written = texts(sheet).split()
         for number, (name, url) in enumerate(zip([*names, "pi30"], wanted, strict=True)):
             assert {name, url, "student", f"k7m{number}rqtw3"} <= set(written)
-        assert f"{sheet}: 30 labels on 3 sheets" in said(done)
+        assert f"{sheet}: 30 labels on 3 sheets" in one_line(done)
     keep_picture(school.sheet("A4"))
     assert "rqtw3" not in done.stdout
-    # The look at the margins does see something there, where labels are moved by 3 mm.
+    # The check of the margins must fail if the labels are shifted by 3 mm.
     moved = pypdfium2.PdfDocument(school.sheet("A4"))
     moved[0].set_mediabox(3 * MM, 0, 213 * MM, 297 * MM)
     moved.save(school.folder / "moved.pdf")
@@ -125,7 +125,7 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
 
 
 def test_https_and_several_students(school: School) -> None:
-    """Each student has a label, with the address of that student's server."""
+    """Each student gets a label with the address of their own server."""
     school.add("pi01.local", **{"pi01.local-morning": "early7birds", "pi01.local-afternoon": "late8owls"})
     students = '{"jupyter_https": true, "students": ["morning", "afternoon"]}'
     assert school.labels("-e", students).returncode == 0
@@ -139,21 +139,21 @@ def test_a_missing_password_is_named_and_the_others_are_printed(school: School) 
     done = school.labels()
     assert done.returncode == 0
     passwords = school.folder / "passwords"
-    assert f"No label for student on pi02.local: {passwords}/pi02.local holds no password yet." in said(done)
+    assert f"No label for student on pi02.local: {passwords}/pi02.local holds no password yet." in one_line(done)
     assert codes(school.sheet("Letter")) == [["http://pi01.local:8888"]]
-    assert sorted(path.name for path in passwords.iterdir()) == ["pi01.local"]  # none was made in passing
+    assert sorted(path.name for path in passwords.iterdir()) == ["pi01.local"]  # none was generated
 
 
-def test_no_password_at_all_is_a_sentence(school: School) -> None:
+def test_no_password_at_all_is_an_error(school: School) -> None:
     school.add("pi01.local")
     done = school.labels()
     assert done.returncode != 0
-    assert "No label for student on pi01.local" in said(done)
+    assert "No label for student on pi01.local" in one_line(done)
     assert not school.sheet("A4").exists()
 
 
-def test_what_stands_on_a_label_lets_a_student_in(classroom: Classroom) -> None:
-    """From the printed sheet alone: the code leads to the page, and the password opens it."""
+def test_a_student_can_sign_in_with_a_label(classroom: Classroom) -> None:
+    """The printed QR code and password are enough."""
     done = classroom.playbook("labels")
     assert done.returncode == 0
     assert recap(done.stdout)[classroom.host].changed == 0

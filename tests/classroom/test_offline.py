@@ -1,4 +1,4 @@
-"""What apt downloads is kept on the control node: a Pi uses it where it is, and fetches for itself where it is not."""
+"""The control node caches what apt downloads. A Pi uses the cache if it can, and otherwise fetches for itself."""
 
 from __future__ import annotations
 
@@ -18,53 +18,55 @@ from tests.virtual import Fleet
 
 
 def served(folder: Path) -> tuple[int, int]:
-    """Return the bytes that apt-cacher-ng fetched and gave out, by its log (complete once it has ended)."""
+    """Return the bytes that apt-cacher-ng fetched and served, from its log, which is complete once it has exited."""
     lines = [line.split("|") for line in (folder / "log/apt-cacher.log").read_text(encoding="utf-8").splitlines()]
     fetched, given = (sum(int(line[2]) for line in lines if line[1] == way) for way in "IO")
     return fetched, given
 
 
 def settings(folder: Path, port: int, **others: str) -> list[str]:
-    """Return the words that set them on a playbook's command line; apt's lists are too old for it."""
+    """Return command-line options for the cache, which also make the playbook refresh apt's lists."""
     pairs = {"apt_cache_folder": folder, "apt_cache_port": port, "system_apt_cache_seconds": 0, **others}
     return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
 
 
-def test_a_pi_uses_what_the_control_node_keeps(classroom: Classroom, tmp_path: Path) -> None:
+def test_a_pi_uses_the_control_nodes_cache(classroom: Classroom, tmp_path: Path) -> None:
     port = free_port()
     done = classroom.playbook("site", *settings(tmp_path, port))
     assert done.returncode == 0
     assert recap(done.stdout)["pi-01"].changed == 0
     assert "fetches its own packages" not in done.stdout
     assert list(tmp_path.glob("kept/*/**/InRelease"))
-    assert "127.0.0.1" not in classroom.ssh("apt-config dump; cat /etc/environment").stdout  # nothing of it stays there
+    assert (
+        "127.0.0.1" not in classroom.ssh("apt-config dump; cat /etc/environment").stdout
+    )  # no trace of the cache stays on the Pi
     time.sleep(3)
-    with pytest.raises(ConnectionRefusedError):  # it ended with the playbook
+    with pytest.raises(ConnectionRefusedError):  # the cache exits with the playbook
         socket.create_connection(("127.0.0.1", port))
 
 
-def test_a_pi_fetches_for_itself_where_nothing_is_kept(classroom: Classroom, tmp_path: Path) -> None:
+def test_a_pi_fetches_for_itself_without_a_cache(classroom: Classroom, tmp_path: Path) -> None:
     lists = "/var/lib/apt/lists/*_InRelease"
     classroom.ssh(f"sudo rm {lists}")
-    with free_server() as other:  # something else has the port, and does not answer
+    with free_server() as other:  # it holds the port, and does not answer
         done = classroom.playbook("site", *settings(tmp_path, int(other.getsockname()[1])))
     assert done.returncode == 0
     assert "Each Pi fetches its own packages, because port" in " ".join(done.stdout.split())
     assert recap(done.stdout)["pi-01"].changed == 0
     assert not list(tmp_path.glob("kept/*/**/InRelease"))
-    assert classroom.ssh(f"ls {lists}").returncode == 0  # apt did ask a mirror
+    assert classroom.ssh(f"ls {lists}").returncode == 0  # apt has asked a mirror
 
 
 @pytest.fixture
 def isolated(tmp_path: Path) -> Iterator[Airgap]:
     if os.geteuid() != 0:
-        pytest.skip("needs root, who may close a network")
+        pytest.skip("only root can isolate a network")
     with airgap(tmp_path) as network:
         yield network
 
 
 def fetched(folder: Path, inventory: Path) -> None:
-    """Fill a folder as `make fetch` does, for Pis that it never saw."""
+    """Fill a cache as `make fetch` does, for Pis that it has never contacted."""
     kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"]}'
     command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/fetch.yml")]
     done = subprocess.run(
@@ -81,7 +83,7 @@ def fetched(folder: Path, inventory: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A control node that has seen no Pi yet fetches."""
+    """Return a cache that was filled with an empty inventory."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "inventory.ini").write_text("[pis]\n", encoding="utf-8")
     fetched(folder / "apt", folder / "inventory.ini")
@@ -90,7 +92,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path, isolated: Airgap) -> None:
-    """Two fresh Pis and their control node, from none of which anything leaves."""
+    """Two fresh Pis and their control node, in an isolated network."""
     bytes_before, given_before = served(kept)
     assert bytes_before > 50_000_000
     only_kept = settings(kept, free_port(), apt_cache_offline="true")
@@ -104,7 +106,7 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
         print(*isolated.attempts[noticed:], sep="\n")
         assert isolated.attempts[noticed:] == []
 
-        # An update: to apt, a package on the card is older than what is kept.
+        # An update: make apt believe that an installed package is older than the cached one.
         older = "sudo sed -i '/^Package: netbase$/,/^Version:/s/^Version: .*/Version: 1.0/' /var/lib/dpkg/status"
         assert classroom.ssh(older).returncode == 0
         update = classroom.playbook("site", *only_kept)
@@ -116,12 +118,12 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
         print(*isolated.attempts[noticed:], sep="\n")
         assert isolated.attempts[noticed:] == []
 
-        # What watches can see: a Pi that asks for something out there.
+        # An attempt to reach the Internet must be recorded.
         classroom.ssh("timeout 1 bash -c '</dev/tcp/198.51.100.7/80'")
         assert Attempt("tcp", "198.51.100.7", 80) in isolated.attempts[noticed:]
     finally:
         fleet.down()
-    time.sleep(3)  # apt-cacher-ng ends with the playbook, and then its log is whole
+    time.sleep(3)  # until apt-cacher-ng has exited and its log is complete
     bytes_after, given = served(kept)
-    assert bytes_after == bytes_before  # nothing more was fetched, and two Pis were given it
+    assert bytes_after == bytes_before  # nothing more was fetched
     assert given - given_before > 2 * 90_000_000

@@ -1,4 +1,4 @@
-"""Raspberry Pi OS as Raspberry Pi Imager makes it: sudo wants a password, and cloud-init would undo the Pi's name."""
+"""Raspberry Pi OS as Raspberry Pi Imager writes it: sudo asks for a password, and cloud-init would reset the name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ QUESTION = "Password (not shown): "
 WIFI = f"netplan-wlan0-{SSID}"
 
 
-class Eavesdropper:
-    """Somebody who reads, again and again, every process's arguments and environment: also the Pi's, a container."""
+class SecretWatcher:
+    """Repeatedly search the arguments and environment of all processes for a secret, including those in containers."""
 
     def __init__(self, secret: str) -> None:
         self.secret = secret.encode()
@@ -33,7 +33,7 @@ class Eavesdropper:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Eavesdropper:
+    def __enter__(self) -> SecretWatcher:
         self._thread.start()
         return self
 
@@ -52,23 +52,23 @@ class Eavesdropper:
 
 
 @dataclass(frozen=True)
-class Typed:
-    """What a command said to somebody at a terminal, how it ended, and who could read the password meanwhile."""
+class TerminalRun:
+    """A command run in a terminal: its output, its exit code, and where its password could be seen."""
 
     output: str
     code: int | None
-    overheard: Eavesdropper
+    watcher: SecretWatcher
 
 
 @dataclass(frozen=True)
 class Card:
-    """A Pi whose card Imager made, and its account's password."""
+    """A Pi that was flashed with Imager, and its account's password."""
 
     classroom: Classroom
     password: str
 
-    def make(self, target: str, *answers: str) -> Typed:
-        """Run a target of the Makefile at a terminal, and answer its questions for a password."""
+    def make(self, target: str, *answers: str) -> TerminalRun:
+        """Run a Makefile target in a terminal, and answer its password prompts."""
         command = pexpect.spawn(
             "make",
             [target, f"INVENTORY={self.classroom.inventory}"],
@@ -78,23 +78,23 @@ class Card:
             dimensions=(50, 150),
             env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
-        said = ""
-        with Eavesdropper(self.password) as overheard:
+        earlier = ""
+        with SecretWatcher(self.password) as watcher:
             for answer in answers:
                 command.expect_exact(QUESTION)
-                said += command.before + QUESTION
+                earlier += command.before + QUESTION
                 command.waitnoecho(10)
                 command.sendline(answer)
             command.expect(pexpect.EOF)
         command.close()
-        output = (said + command.before).replace("\r", "")
+        output = (earlier + command.before).replace("\r", "")
         print(output[-20000:])
-        return Typed(output, command.exitstatus, overheard)
+        return TerminalRun(output, command.exitstatus, watcher)
 
 
 @pytest.fixture(scope="module")
 def card() -> Iterator[Card]:
-    """Return a fresh Pi, whose password is nowhere that Ansible looks."""
+    """Return a fresh Pi, without storing its password for Ansible."""
     fleet = Fleet(ROOT / "build/virtual-raspios", address="127.77.8.0")
     fleet.down()
     fleet.up(1, system="raspios")
@@ -106,27 +106,27 @@ def card() -> Iterator[Card]:
 
 @dataclass(frozen=True)
 class FirstRun:
-    """The run that provisioned it."""
+    """The run that provisioned the Pi."""
 
     card: Card
-    typed: Typed
+    run: TerminalRun
 
 
 @pytest.fixture(scope="module")
 def first(card: Card) -> FirstRun:
-    """Provision the Pi as a teacher does, who knows of no option."""
+    """Provision the Pi as a teacher does, without options."""
     return FirstRun(card, card.make("site", card.password))
 
 
 @pytest.fixture(scope="module")
 def provisioned(first: FirstRun) -> Card:
-    assert first.typed.code == 0
+    assert first.run.code == 0
     return first.card
 
 
 @pytest.fixture
 def password_file(card: Card, tmp_path: Path) -> Path:
-    """Return a file with the password, as --become-password-file reads it."""
+    """Return a password file for --become-password-file."""
     path = tmp_path / "password"
     path.touch(0o600)
     path.write_text(card.password)
@@ -134,7 +134,7 @@ def password_file(card: Card, tmp_path: Path) -> Path:
 
 
 def readable_by_others(secret: str) -> list[Path]:
-    """Return the files with a secret that this project left, but for those that only their owner reads."""
+    """Return this project's output files that contain a secret and that others can read."""
     search = [
         "grep",
         "-rlF",
@@ -150,19 +150,19 @@ def readable_by_others(secret: str) -> list[Path]:
     return [path for path in paths if stat.S_IMODE(path.stat().st_mode) != 0o600]
 
 
-def test_it_is_as_imager_makes_it(card: Card) -> None:
-    """And so the tests below can fail: sudo refuses, cloud-init runs, NetworkManager knows the Wi-Fi."""
-    asked = card.classroom.ssh(
+def test_it_is_as_imager_writes_it(card: Card) -> None:
+    """The tests below rely on this: sudo asks for a password, cloud-init has run, NetworkManager knows the Wi-Fi."""
+    answer = card.classroom.ssh(
         "hostname; id -un; . /etc/os-release; echo $ID; nmcli -t -f NAME connection; cloud-init status"
     )
-    name, account, system, *others = asked.stdout.split("\n")
+    name, account, system, *others = answer.stdout.split("\n")
     assert (name, account, system) == (HOSTNAME, "teacher", "raspbian")
     assert WIFI in others
     assert "status: done" in others
     assert "password is required" in card.classroom.ssh("sudo -n true").stderr
 
 
-def test_without_a_terminal_one_sentence_says_what_to_do(card: Card) -> None:
+def test_without_a_terminal_the_summary_says_what_to_do(card: Card) -> None:
     done = card.classroom.playbook("site")
     assert done.returncode != 0
     summary = " ".join(done.stdout.partition("NOT FINISHED")[2].split())
@@ -170,24 +170,24 @@ def test_without_a_terminal_one_sentence_says_what_to_do(card: Card) -> None:
         assert words in summary
 
 
-def test_a_wrong_password_gives_one_clear_sentence(card: Card) -> None:
-    typed = card.make("site", "wrong", "wrong as well", "not this one")
-    assert typed.code != 0
-    assert typed.output.count("does not accept that password") == 2
-    summary = typed.output.partition("NOT FINISHED")[2]
+def test_a_wrong_password_is_reported_clearly(card: Card) -> None:
+    run = card.make("site", "wrong", "wrong as well", "not this one")
+    assert run.code != 0
+    assert run.output.count("does not accept that password") == 2
+    summary = run.output.partition("NOT FINISHED")[2]
     assert re.search(r"^pi-01 .*sudo on it does not accept the password that was", summary, re.M)
 
 
-def test_it_is_asked_for_once(first: FirstRun) -> None:
-    assert first.typed.code == 0
-    assert first.typed.output.count(QUESTION) == 1
-    assert "sudo on pi-01 wants the password of teacher" in first.typed.output
+def test_the_password_is_asked_for_once(first: FirstRun) -> None:
+    assert first.run.code == 0
+    assert first.run.output.count(QUESTION) == 1
+    assert "sudo on pi-01 wants the password of teacher" in first.run.output
 
 
-def test_the_password_is_nowhere_to_be_read(first: FirstRun) -> None:
-    assert first.card.password not in first.typed.output
-    assert first.typed.overheard.looks > 50
-    assert first.typed.overheard.found == set()
+def test_the_password_is_never_exposed(first: FirstRun) -> None:
+    assert first.card.password not in first.run.output
+    assert first.run.watcher.looks > 50
+    assert first.run.watcher.found == set()
     assert readable_by_others(first.card.password) == []
 
 
@@ -201,20 +201,20 @@ def test_a_second_run_changes_nothing(provisioned: Card, password_file: Path, st
 
 @pytest.mark.long
 def test_stock_ansible_asks_too(provisioned: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where mitogen is not installed."""
+    """Without mitogen installed."""
     (tmp_path / "ansible_mitogen.py").write_text("raise ImportError\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    typed = provisioned.make("report", "wrong", provisioned.password)
-    assert typed.code == 0
-    assert "does not accept that password" in typed.output
+    run = provisioned.make("report", "wrong", provisioned.password)
+    assert run.code == 0
+    assert "does not accept that password" in run.output
 
 
-def test_verify_asks_as_well(provisioned: Card) -> None:
-    """Its tests come over SSH by themselves."""
-    typed = provisioned.make("verify", provisioned.password)
-    assert typed.code == 0
-    assert typed.overheard.found == set()
-    assert provisioned.password not in typed.output
+def test_verify_asks_too(provisioned: Card) -> None:
+    """Its tests open their own SSH connections."""
+    run = provisioned.make("verify", provisioned.password)
+    assert run.code == 0
+    assert run.watcher.found == set()
+    assert provisioned.password not in run.output
     assert readable_by_others(provisioned.password) == []
     assert not (ROOT / "build/verify/settings.json").exists()
 
@@ -229,7 +229,7 @@ def test_verify_says_when_it_has_no_password(provisioned: Card) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["collect", "handout", "labels", "report", "reset", "restore"])
-def test_every_playbook_takes_it_from_a_file(provisioned: Card, password_file: Path, name: str) -> None:
+def test_every_playbook_accepts_a_password_file(provisioned: Card, password_file: Path, name: str) -> None:
     sheets = password_file.with_name("sheets")
     sheets.mkdir()
     options = [f"--become-password-file={password_file}", "-e", f"student_work_handout={sheets}"]
@@ -255,5 +255,4 @@ def test_after_a_reboot_the_name_stays_and_cloud_init_is_off(provisioned: Card) 
 
 @pytest.mark.long
 def test_update(provisioned: Card, password_file: Path) -> None:
-    """Packages, the roles, a verification."""
     assert provisioned.classroom.playbook("update", f"--become-password-file={password_file}").returncode == 0

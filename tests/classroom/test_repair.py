@@ -1,4 +1,4 @@
-"""site.yml repairs a Pi, waits for what holds a lock, and reboots a Pi that needs it."""
+"""site.yml repairs a Pi, waits for locks, and reboots if needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from tests.classroom.test_site import patient_page
+from tests.classroom.test_site import wait_for_login
 from tests.support.classroom import Classroom, recap
 
 VENV = "/opt/mynn/venv"
-# A package that nothing needs. dpkg is killed in mid-install, as a power cut would do it.
+# Kill dpkg in the middle of installing packages that nothing needs, as in a power cut.
 INTERRUPT = """
 cd /tmp && apt-get download -q sl hello && sh -c '
 dpkg --status-fd 3 --install sl_*.deb hello_*.deb 3>&1 >/dev/null | while read line; do
@@ -19,7 +19,7 @@ dpkg --status-fd 3 --install sl_*.deb hello_*.deb 3>&1 >/dev/null | while read l
 done'
 dpkg --audit | grep -E "^ (sl|hello) "
 """
-# dpkg is killed while it unpacks: one package that is there already, and one that is new.
+# Kill dpkg while it unpacks a package that is installed already, and a new one.
 UNPACK = r"""
 mkdir -p /tmp/cut && cd /tmp/cut
 cat > dpkg-deb <<"END"
@@ -34,7 +34,7 @@ apt-get download -q python3-distro-info hello
 for archive in *.deb; do PATH=/tmp/cut:$PATH dpkg --unpack $archive; done
 rm -r /tmp/cut
 """
-# A package's stanza in dpkg's status gets another state.
+# Change a package's state in dpkg's status file.
 STATE = r"sed -i '/^Package: {}$/,/^$/s/^Status: .*/Status: install ok {}/' /var/lib/dpkg/status"
 STATES = {
     "tar": "unpacked",
@@ -42,8 +42,8 @@ STATES = {
     "libc-bin": r"triggers-pending\nTriggers-Pending: ldconfig",
     "sed": r"triggers-awaited\nTriggers-Awaited: libc-bin",
 }
-# A list that ends early, one of zeros, an archive that has the right size but is damaged in the middle, and locks that
-# nobody holds. The archive is of a package that is then missing.
+# Make a truncated list, files of zeros, a missing package whose archive has the right size but is damaged, and stale
+# lock files.
 APT = r"""
 apt-get remove -y avahi-daemon
 apt-get install --download-only --no-install-recommends -y -o APT::Keep-Downloaded-Packages=true avahi-daemon
@@ -64,7 +64,7 @@ for file in info/bash.list diversions statoverride triggers/File triggers/Uninco
 done
 printf "Package: bash\nSta" > updates/0007
 """
-# The lock that apt and dpkg take. Python's lockf is the fcntl lock that they use.
+# Hold the lock of apt and dpkg: Python's lockf takes the same fcntl lock.
 HOLD = """
 import fcntl, time
 lock = open("/var/lib/dpkg/lock-frontend", "w")
@@ -75,28 +75,28 @@ time.sleep({seconds})
 
 
 def root(classroom: Classroom, script: str) -> str:
-    """Run a script as root on the Pi; what it printed."""
+    """Run a script as root on the Pi, and return its output."""
     quoted = script.replace("'", "'\\''")
     done = classroom.ssh(f"sudo sh -c '{quoted}'")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
 
-def assert_mended(classroom: Classroom) -> None:
-    """One run repairs it all; the next has nothing to do; the server answers."""
+def assert_repaired(classroom: Classroom) -> None:
+    """One run repairs everything, the next changes nothing, and the server answers."""
     done = classroom.playbook("site")
     assert done.returncode == 0
     assert recap(classroom.playbook("site").stdout)["pi-01"].changed == 0
-    assert patient_page(f"http://{classroom.address}:8888") == 200
+    assert wait_for_login(f"http://{classroom.address}:8888") == 200
 
 
-def test_one_run_mends_all_that_is_broken(classroom: Classroom) -> None:
+def test_one_run_repairs_everything(classroom: Classroom) -> None:
     sums = root(classroom, "cd /srv/mynn/mnist; sha256sum *.csv")
     interrupted = root(classroom, INTERRUPT)
     assert interrupted
     root(classroom, "truncate --size=50M /srv/mynn/mnist/mnist_train.csv; rm /srv/mynn/mnist/mnist_test_10.csv")
     root(classroom, f"rm {VENV}/bin/python3; systemctl disable --now jupyter")
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert root(classroom, "dpkg --audit") == ""
     assert root(classroom, "cd /srv/mynn/mnist; sha256sum *.csv") == sums
     assert root(classroom, "systemctl is-enabled jupyter; systemctl is-active jupyter").split() == ["enabled", "active"]
@@ -107,16 +107,16 @@ def test_one_run_mends_all_that_is_broken(classroom: Classroom) -> None:
 
 
 def audit(classroom: Classroom) -> str:
-    """What dpkg and apt say is wrong."""
+    """Return the problems that dpkg and apt report."""
     return root(classroom, "dpkg --audit 2>&1; python3 -c 'import apt; apt.Cache()' 2>&1 | tail -1; true")
 
 
 def packages(classroom: Classroom) -> str:
-    """Return which packages are installed."""
+    """Return the installed packages and their states."""
     return root(classroom, "dpkg-query --show --showformat '${binary:Package} ${db:Status-Abbrev}\n' | grep -v ' rc'")
 
 
-def test_packages_that_dpkg_left_in_any_state_are_finished(classroom: Classroom) -> None:
+def test_packages_in_any_unfinished_state_are_repaired(classroom: Classroom) -> None:
     root(classroom, UNPACK)
     for package, state in STATES.items():
         root(classroom, STATE.format(package, state))
@@ -126,16 +126,16 @@ def test_packages_that_dpkg_left_in_any_state_are_finished(classroom: Classroom)
     assert root(classroom, "dpkg --configure -a; apt-get --fix-broken install -y >/dev/null 2>&1; dpkg --audit")
     for package, state in STATES.items():
         root(classroom, STATE.format(package, state))
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert audit(classroom) == ""
     root(classroom, "apt-get remove --yes hello")
 
 
-def test_what_apt_keeps_is_fetched_again(classroom: Classroom) -> None:
+def test_damaged_apt_files_are_fetched_again(classroom: Classroom) -> None:
     before = packages(classroom)
     root(classroom, APT)
     assert "parse" in audit(classroom)
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert audit(classroom) == ""
     assert packages(classroom) == before
 
@@ -148,13 +148,13 @@ def test_dpkgs_database_is_restored(classroom: Classroom, status: str) -> None:
         assert "error" in audit(classroom)
     else:
         assert root(classroom, "dpkg-query --show | wc -l") == "0"
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert audit(classroom) == ""
     assert packages(classroom) == before
 
 
-def test_a_held_apt_lock_is_waited_for(classroom: Classroom) -> None:
-    root(classroom, "apt-get remove --yes avahi-daemon")  # so that the run has something to install
+def test_it_waits_for_a_held_apt_lock(classroom: Classroom) -> None:
+    root(classroom, "apt-get remove --yes avahi-daemon")  # so that there is something to install
     held = 20
     script = HOLD.format(seconds=held).replace("\n", "; ").strip("; ")
     began = time.monotonic()
@@ -165,16 +165,16 @@ def test_a_held_apt_lock_is_waited_for(classroom: Classroom) -> None:
     assert root(classroom, "systemctl is-active avahi-daemon") == "active"
 
 
-def test_a_pi_that_asks_for_a_reboot_is_rebooted(classroom: Classroom) -> None:
+def test_a_pi_that_needs_a_reboot_is_rebooted(classroom: Classroom) -> None:
     boot = root(classroom, "cat /proc/sys/kernel/random/boot_id")
     root(classroom, "touch /run/reboot-required")
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert root(classroom, "cat /proc/sys/kernel/random/boot_id") != boot
 
 
 @pytest.mark.long
 def test_a_new_python_gets_a_new_environment(classroom: Classroom) -> None:
-    """What a system's upgrade from the last minor version leaves behind."""
+    """Simulate an environment from before an upgrade to the next minor version."""
     python = root(classroom, f"cd {VENV}/lib; ls -d python3.*")
     older = f"python3.{int(python.removeprefix('python3.')) - 1}"
     number, old_number = python.removeprefix("python"), older.removeprefix("python")
@@ -184,7 +184,7 @@ def test_a_new_python_gets_a_new_environment(classroom: Classroom) -> None:
         f"for stamp in installed-*; do mv $stamp installed-{old_number}-${{stamp##*-}}; done; "
         f"systemctl stop jupyter",
     )
-    assert_mended(classroom)
+    assert_repaired(classroom)
     assert root(classroom, f"ls {VENV}/lib") == python
     assert root(
         classroom, f"cd /; {VENV}/bin/python -c 'import mynn, jupyterlab, numpy; print(mynn.__file__)'"

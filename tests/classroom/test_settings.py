@@ -1,4 +1,4 @@
-"""A wrong setting, a wrong system, a full card: a sentence that says so, and nothing is changed on the Pi."""
+"""A wrong setting, a wrong system or a full card is reported clearly, and nothing is changed on the Pi."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRONG = [
 
 @pytest.fixture
 def refused(classroom: Classroom) -> Iterator[Callable[..., str]]:
-    """Run site.yml with some arguments; it must fail before it changes anything. Returns what it said, in one line."""
+    """Run site.yml, which must fail before it changes anything. Returns its output in one line."""
     before = all_files(classroom)
 
     def run(*arguments: str) -> str:
@@ -46,7 +46,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(
 
 
 def specified(role: str) -> dict[str, dict[str, str]]:
-    """Return the settings that a role specifies."""
+    """Return a role's argument specification."""
     text = (ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8")
     options: dict[str, dict[str, str]] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
     return options
@@ -76,14 +76,14 @@ def test_what_several_roles_need_is_specified_once() -> None:
     ],
 )
 def test_another_system_is_refused(classroom: Classroom, refused: Callable[..., str], release: str, named: str) -> None:
-    """The Pi says that it is another system, where every system says it."""
+    """The Pi has another system's os-release."""
     lines = "\\n".join(release.split())
     classroom.ssh(f"printf '{lines}\\n' > /tmp/os-release; sudo mount --bind /tmp/os-release /usr/lib/os-release")
     try:
-        said = refused()
+        output = refused()
     finally:
         classroom.ssh("sudo umount /usr/lib/os-release")
-    assert f"pi-01 runs {named} on amd64, and nothing was changed on it: flash its card with" in said
+    assert f"pi-01 runs {named} on amd64, and nothing was changed on it: flash its card with" in output
 
 
 def test_a_full_card_is_refused(classroom: Classroom, refused: Callable[..., str]) -> None:

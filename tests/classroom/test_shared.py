@@ -1,4 +1,4 @@
-"""The Pis that several files share: whatever a test did to them, the next file gets them whole."""
+"""The shared Pis: whatever a test did to them, the next file gets them repaired."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from tests.support.classroom import Classroom
 
 
 @pytest.mark.parametrize("harm", ["systemctl disable --now jupyter", "hostname somebody-else"])
-def test_a_broken_pi_is_mended(classroom: Classroom, one_pi: Shared, harm: str) -> None:
-    assert one_pi.is_whole()
+def test_a_broken_pi_is_repaired(classroom: Classroom, one_pi: Shared, harm: str) -> None:
+    assert one_pi.is_provisioned()
     boot = classroom.ssh("cat /proc/sys/kernel/random/boot_id").stdout
     assert classroom.ssh(f"sudo {harm}").returncode == 0
-    assert not one_pi.is_whole()
-    assert one_pi.whole().ssh("cat /proc/sys/kernel/random/boot_id").stdout == boot  # repaired, and not made anew
-    assert one_pi.is_whole()
+    assert not one_pi.is_provisioned()
+    assert one_pi.provisioned().ssh("cat /proc/sys/kernel/random/boot_id").stdout == boot  # repaired, not recreated
+    assert one_pi.is_provisioned()
 
 
-def test_a_dead_pi_is_switched_on(one_pi: Shared) -> None:
-    one_pi.whole().fleet.kill("pi-01")
-    assert not one_pi.is_whole()
-    assert one_pi.whole().ssh("true").returncode == 0
+def test_a_stopped_pi_is_started(one_pi: Shared) -> None:
+    one_pi.provisioned().fleet.kill("pi-01")
+    assert not one_pi.is_provisioned()
+    assert one_pi.provisioned().ssh("true").returncode == 0
 
 
 @pytest.mark.long
-def test_a_pi_beyond_repair_is_made_anew(one_pi: Shared) -> None:
-    pi = one_pi.whole()
+def test_a_pi_beyond_repair_is_recreated(one_pi: Shared) -> None:
+    pi = one_pi.provisioned()
     pi.ssh("sudo rm -r /usr/lib/python3 /usr/lib/python3.13")
-    assert not one_pi.is_whole()
-    assert one_pi.whole().ssh("python3 -c 'import numpy'").returncode == 0
+    assert not one_pi.is_provisioned()
+    assert one_pi.provisioned().ssh("python3 -c 'import numpy'").returncode == 0

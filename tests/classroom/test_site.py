@@ -1,4 +1,4 @@
-"""site.yml: what a look ahead says, that a second run changes nothing, and what a run costs a Pi."""
+"""site.yml: check mode, idempotence, and what a run costs a Pi."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_TASKS = 45
 
 @dataclass(frozen=True)
 class Sent:
-    """What a run sent to the Pi: the tasks, and each module that it wrote into its log with the process it ran in."""
+    """What a run sent to the Pi: the tasks, and the modules in the Pi's log, each with its process id."""
 
     changed: int
     tasks: list[str]
@@ -37,12 +37,12 @@ class Sent:
 
     @property
     def processes(self) -> list[int]:
-        """The process of each module."""
+        """The process id of each module."""
         return [process for _, process in self.modules]
 
 
 def site_counted(classroom: Classroom, *python: str, extra: Sequence[str] = ()) -> Sent:
-    """Run site.yml, by another Python if one is given, with further arguments, and count."""
+    """Run site.yml, with another Python if given, and return what it sent."""
     cursor = classroom.ssh("sudo journalctl --lines=0 --show-cursor").stdout.partition("cursor: ")[2].strip()
     done = subprocess.run(
         [*python, *classroom.command("site", *extra)],
@@ -54,14 +54,14 @@ def site_counted(classroom: Classroom, *python: str, extra: Sequence[str] = ()) 
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
-    said = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     log = classroom.ssh(f"sudo journalctl --quiet --after-cursor='{cursor}' --grep='Invoked with'").stdout
     modules = [(name, int(number)) for name, number in re.findall(r" ansible-([\w.]+)\[(\d+)\]: Invoked", log)]
-    return Sent(said["stats"][classroom.host]["changed"], sent_tasks(said["plays"], classroom.host), modules)
+    return Sent(output["stats"][classroom.host]["changed"], sent_tasks(output["plays"], classroom.host), modules)
 
 
 def python_without_mitogen(folder: Path) -> Path:
-    """Return the Python of an environment that is like this one, but that nobody installed mitogen into."""
+    """Return the Python of an environment like this one, but without mitogen."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     for package in Path(pytest.__file__).parents[1].iterdir():
@@ -70,45 +70,45 @@ def python_without_mitogen(folder: Path) -> Path:
     return folder / "bin/python"
 
 
-def page(url: str, authority: Path | None = None) -> int:
-    """Return the status of the page for signing in; OSError: it is not trusted, or nothing is there."""
+def login_status(url: str, authority: Path | None = None) -> int:
+    """Return the HTTP status of the login page. Raises OSError if there is none or it is not trusted."""
     context = ssl.create_default_context(cafile=str(authority)) if authority else None
     with urllib.request.urlopen(f"{url}/login", timeout=20, context=context) as answer:
         return int(answer.status)
 
 
-def patient_page(url: str, authority: Path | None = None) -> int:
-    """As `page`, of a server that has just been started."""
+def wait_for_login(url: str, authority: Path | None = None) -> int:
+    """Return the HTTP status of the login page, once the server has started."""
     for _ in range(60):
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return page(url, authority)
+            return login_status(url, authority)
         time.sleep(0.5)
-    return page(url, authority)
+    return login_status(url, authority)
 
 
-def test_a_look_ahead_at_a_fresh_pi_says_what_would_be_done(baseline: Baseline) -> None:
+def test_check_mode_on_a_fresh_pi_says_what_would_be_done(baseline: Baseline) -> None:
     look = baseline.check_fresh
     assert look.returncode == 0
     assert recap(look.stdout)["pi-01"].changed >= 15
     would = re.findall(r"TASK \[(.*?)\] \**\n(?:(?!TASK).*\n)*?changed: ", look.stdout)
-    for said in (
+    for name in (
         "system : Set the host name",
         "python : Install Jupyter",
         "mnist : Unpack and check MNIST",
         "jupyter : Write the server's unit",
     ):
-        assert any(task.startswith(said) for task in would), said
+        assert any(task.startswith(name) for task in would), name
     assert "+    path: /home/student" in look.stdout or "+/home/student/notebooks" in look.stdout
     assert "+Description=Notebook server" in look.stdout
 
 
-def test_a_look_ahead_at_a_fresh_pi_changes_nothing(baseline: Baseline) -> None:
+def test_check_mode_on_a_fresh_pi_changes_nothing(baseline: Baseline) -> None:
     assert "/etc/hostname" in baseline.fresh
     assert baseline.after_check == baseline.fresh
 
 
 @pytest.mark.quick
-def test_the_first_run_fails_nothing(baseline: Baseline) -> None:
+def test_the_first_run_succeeds(baseline: Baseline) -> None:
     assert baseline.first.returncode == 0
     counts = recap(baseline.first.stdout)["pi-01"]
     assert (counts.failed, counts.unreachable) == (0, 0)
@@ -124,14 +124,14 @@ def test_a_second_run_changes_nothing_and_is_small(
     record_property("tasks", len(sent.tasks))
     assert sent.changed == 0
     assert 10 < len(sent.tasks) <= MOST_TASKS
-    # mitogen is at work: one Python does it all. (Stock Ansible starts one for each module.)
-    assert len(sent.processes) >= len(sent.tasks) - 1  # the log leaves out what is secret
-    # It forks for those whose code is shared with other modules.
+    # mitogen runs all modules in one Python process; stock Ansible starts one for each.
+    assert len(sent.processes) >= len(sent.tasks) - 1  # a task with secrets is not in the log
+    # It forks for modules that share code with others.
     assert {name for name, _ in sent.modules} > {"pi_facts", "lessons"}
     assert len({process for name, process in sent.modules if name not in ("pi_facts", "lessons")}) == 1
 
 
-def test_without_mitogen_it_works_as_well(classroom: Classroom, tmp_path: Path) -> None:
+def test_it_works_without_mitogen(classroom: Classroom, tmp_path: Path) -> None:
     python = python_without_mitogen(tmp_path / "venv")
     assert subprocess.run([python, "-c", "import mitogen"], stderr=subprocess.DEVNULL, check=False).returncode == 1
     sent = site_counted(classroom, str(python))
@@ -140,7 +140,7 @@ def test_without_mitogen_it_works_as_well(classroom: Classroom, tmp_path: Path) 
     assert len(sent.processes) == len(set(sent.processes)) >= len(sent.tasks) - 1
 
 
-def test_a_look_ahead_at_a_provisioned_pi_finds_nothing(classroom: Classroom) -> None:
+def test_check_mode_on_a_provisioned_pi_finds_nothing(classroom: Classroom) -> None:
     look = classroom.playbook("site", "--check", "--diff")
     assert look.returncode == 0
     assert recap(look.stdout)["pi-01"].changed == 0
@@ -148,8 +148,8 @@ def test_a_look_ahead_at_a_provisioned_pi_finds_nothing(classroom: Classroom) ->
 
 
 @pytest.mark.parametrize("path", ["/etc/jupyter/jupyter_server_config.py", "/opt/mynn/venv/mynn-*"])
-def test_a_server_that_is_older_than_its_files_is_restarted(classroom: Classroom, path: str) -> None:
-    """Once: a run was cut off between a change and the restart."""
+def test_a_server_that_is_older_than_its_files_is_restarted_once(classroom: Classroom, path: str) -> None:
+    """As after a run that was interrupted between a change and the restart."""
     ask = "systemctl show --property=MainPID --value jupyter"
     before = classroom.ssh(f"{ask}; sudo touch --no-dereference {path}").stdout
     done = classroom.playbook("site")
@@ -165,14 +165,14 @@ def test_a_server_that_is_older_than_its_files_is_restarted(classroom: Classroom
 def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> None:
     settings = ["-e", "jupyter_https=true", "-e", f"jupyter_ca={tmp_path / 'ca'}"]
     secure, plain = f"https://{classroom.address}:8888", f"http://{classroom.address}:8888"
-    assert patient_page(plain) == 200
+    assert wait_for_login(plain) == 200
     try:
         assert classroom.playbook("site", *settings).returncode == 0
-        assert patient_page(secure, tmp_path / "ca/classroom-ca.crt") == 200
+        assert wait_for_login(secure, tmp_path / "ca/classroom-ca.crt") == 200
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            page(secure)
+            login_status(secure)
         with pytest.raises((OSError, http.client.HTTPException)):
-            page(plain)
+            login_status(plain)
         again = classroom.playbook("site", *settings)
         assert recap(again.stdout)["pi-01"].changed == 0
         assert (tmp_path / "ca/classroom-ca.key").stat().st_mode & 0o077 == 0
@@ -182,12 +182,12 @@ def test_https_by_one_setting_and_back(classroom: Classroom, tmp_path: Path) -> 
     finally:
         back = classroom.playbook("site")
     assert back.returncode == 0
-    assert patient_page(plain) == 200
+    assert wait_for_login(plain) == 200
     assert recap(classroom.playbook("site").stdout)["pi-01"].changed == 0
 
 
-def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Path) -> None:
-    """Edited, added, renamed and deleted, then every lesson of ours gets a new version."""
+def test_no_run_loses_a_students_work(classroom: Classroom, tmp_path: Path) -> None:
+    """A student edits, adds, renames and deletes files; then every lesson gets a new version."""
     lessons = tmp_path / "notebooks"
     shutil.copytree(ROOT / "notebooks", lessons)
     edited, renamed = sorted(path.name for path in lessons.glob("*.ipynb"))[:2]
@@ -212,7 +212,7 @@ def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Pa
         listed = as_student(f"ls {folder}").splitlines()
         beside = edited.replace(".ipynb", " (new).ipynb")
         assert beside in listed
-        assert renamed in listed  # what was deleted comes back
+        assert renamed in listed  # a deleted lesson is restored
         ours = as_student(f'cd {folder}; sha256sum "{beside}" {renamed} | cut -d" " -f1').split()
         pristine = classroom.ssh(f"cd /opt/mynn/notebooks; sha256sum {edited} {renamed} | cut -d' ' -f1").stdout.split()
         assert ours == pristine
@@ -223,19 +223,19 @@ def test_no_run_takes_anything_from_a_student(classroom: Classroom, tmp_path: Pa
         classroom.playbook("site")
 
 
-def test_a_pi_that_lies_about_itself_is_named_and_left_alone(classroom: Classroom, tmp_path: Path) -> None:
-    """What it says becomes no path, no setting, and nothing but text at the terminal and in the report."""
+def test_a_pi_with_malicious_facts_is_named_and_not_changed(classroom: Classroom, tmp_path: Path) -> None:
+    """Its facts become no path and no setting, only escaped text in the terminal and the report."""
     release = 'ID=debian\\nVERSION_ID=13\\nVERSION_CODENAME=trixie/../../x\\nPRETTY_NAME="Deb\\033[2Jian"\\n'
     try:
         classroom.ssh(f"printf '{release}' > /tmp/lies && sudo mount --bind /tmp/lies /usr/lib/os-release")
         done = classroom.playbook("site", "-v")
-        told = classroom.playbook("report", "-e", f"report_folder={tmp_path}")
+        report = classroom.playbook("report", "-e", f"report_folder={tmp_path}")
     finally:
         classroom.ssh("sudo umount /usr/lib/os-release; rm /tmp/lies")
-    said = " ".join(done.stdout.split())
-    assert "reported facts that no Pi has (name), and nothing was changed on it" in said
-    assert r"Deb\x1b[2Jian" in said
+    output = " ".join(done.stdout.split())
+    assert "reported facts that no Pi has (name), and nothing was changed on it" in output
+    assert r"Deb\x1b[2Jian" in output
     assert recap(done.stdout)[classroom.host].changed == 0
-    assert told.returncode == 0
+    assert report.returncode == 0
     assert r"Deb\x1b[2Jian" in (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "\x1b" not in done.stdout + done.stderr + told.stdout + told.stderr
+    assert "\x1b" not in done.stdout + done.stderr + report.stdout + report.stderr

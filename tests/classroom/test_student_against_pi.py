@@ -1,4 +1,4 @@
-"""What a student's program leaves behind, or does while a playbook runs, opens nothing and stops nothing."""
+"""A malicious student's files and programs gain no access, and stop neither the server nor a playbook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.classroom.test_site import patient_page
+from tests.classroom.test_site import wait_for_login
 from tests.support.classroom import Classroom, recap, root
 from tests.support.ports import free_port
 from tests.virtual.pi import ssh_command
@@ -22,7 +22,7 @@ cp $site/usercustomize.py $site/tornado.py
 cp $site/usercustomize.py ~/.jupyter/jupyter_server_config.py
 """
 FORGET = "cd ~ && rm -rf .ssh .local/lib .jupyter"
-# Something that answers as the control node's cache does.
+# Answers like the control node's cache.
 ANSWER = """
 import http.server, sys
 class Cache(http.server.BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ print(connection.getresponse().status)
 
 @pytest.fixture
 def traps(classroom: Classroom) -> Iterator[None]:
-    """What a student's program may leave in the home; the key is the test's own, so it would open."""
+    """Leave traps in the student's home, among them an authorized key of the test's own."""
     key = classroom.fleet.state.key.with_suffix(".pub").read_text(encoding="utf-8")
     as_student(classroom, f"echo {shlex.quote(key.strip())} | (\n{LEAVE_A_KEY})")
     yield
@@ -49,11 +49,11 @@ def traps(classroom: Classroom) -> Iterator[None]:
 
 
 def as_student(classroom: Classroom, script: str) -> str:
-    """Run a script of the shell as the student, outside of the sandbox; return what it printed."""
+    """Run a shell script as the student, outside the sandbox, and return its output."""
     return root(classroom, f"runuser --login student --command {shlex.quote(script)}")
 
 
-def test_a_key_that_a_student_left_opens_nothing(classroom: Classroom, traps: None) -> None:
+def test_a_students_authorized_key_gives_no_access(classroom: Classroom, traps: None) -> None:
     state = classroom.fleet.state
     command = ssh_command(state, classroom.address, "id")
     command[-2] = command[-2].replace(f"{state.account}@", "student@")
@@ -61,17 +61,17 @@ def test_a_key_that_a_student_left_opens_nothing(classroom: Classroom, traps: No
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 255
         assert "Permission denied" in done.stderr
-    # Nor does what starts programs for accounts: each asks whether the account has expired.
+    # The account has expired, so cron and the like run nothing for it either.
     assert "expired" in classroom.ssh("sudo chage --list student").stdout.replace("Jan 02, 1970", "expired")
 
 
-def test_a_server_starts_whatever_a_student_left(classroom: Classroom, traps: None) -> None:
+def test_the_server_ignores_a_students_traps(classroom: Classroom, traps: None) -> None:
     root(classroom, "systemctl restart jupyter")
-    assert patient_page(f"http://{classroom.address}:8888") == 200
+    assert wait_for_login(f"http://{classroom.address}:8888") == 200
     assert root(classroom, "find / -xdev -name found -user student 2>/dev/null || true") == ""
 
 
-def test_a_server_that_does_not_start_is_noticed_at_once(classroom: Classroom) -> None:
+def test_a_server_that_fails_to_start_is_noticed_at_once(classroom: Classroom) -> None:
     place = "/run/systemd/system/jupyter.service.d"
     lines = "[Service]\\nExecStart=\\nExecStart=/bin/false\\n"
     root(classroom, f"mkdir -p {place}; printf '{lines}' >{place}/broken.conf; systemctl daemon-reload")
@@ -84,8 +84,8 @@ def test_a_server_that_does_not_start_is_noticed_at_once(classroom: Classroom) -
     assert time.monotonic() - began < 60
 
 
-def test_a_students_program_does_not_stand_in_for_the_cache(classroom: Classroom, tmp_path: object) -> None:
-    """Root's apt does not ask it; nor does a student's program reach the true one."""
+def test_a_students_program_cannot_impersonate_the_cache(classroom: Classroom, tmp_path: object) -> None:
+    """Root's apt does not use it, and a student's program cannot reach the real one."""
     port = free_port()
     settings = [
         "-e",
@@ -103,7 +103,7 @@ def test_a_students_program_does_not_stand_in_for_the_cache(classroom: Classroom
         assert (done.returncode, recap(done.stdout)[classroom.host].changed) == (0, 0)
         assert f"listens on port {port} of this Pi" in " ".join((done.stdout + done.stderr).split())
         root(classroom, "systemctl stop impostor")
-        assert classroom.playbook("site", *settings).returncode == 0  # the cache is asked, and the way to it closed
+        assert classroom.playbook("site", *settings).returncode == 0  # uses the cache, and closes its port to students
         root(classroom, start.replace("USER", "student"))
         time.sleep(1)
         assert "TimeoutError" in classroom.ssh(f"sudo {ask}").stderr
@@ -116,8 +116,8 @@ def test_a_students_program_does_not_stand_in_for_the_cache(classroom: Classroom
         classroom.ssh("sudo systemctl stop impostor; sudo nft delete table ip mynn_pi")
 
 
-def test_reset_ends_all_of_a_students_programs(classroom: Classroom, tmp_path: object) -> None:
-    """Also one that runs outside of the notebook server, from before that was closed."""
+def test_reset_kills_all_of_a_students_programs(classroom: Classroom, tmp_path: object) -> None:
+    """Even one that runs outside the notebook server."""
     stray = "systemd-run --quiet --unit=stray --property=User=student /usr/bin/sleep 600"
     root(classroom, f"{stray}; echo mine >/home/student/notebooks/mine.txt")
     done = classroom.playbook("reset", "-e", "reset_uncollected=true", "-e", f"student_work_collections={tmp_path}")

@@ -1,4 +1,4 @@
-"""What students made is collected, restored, handed out and given up, on a Pi; in the order of a school year."""
+"""Collect, reset, restore and hand out students' work on a Pi, in the order of a school year."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.classroom import ROOT, Classroom, recap
 FOLDER = "/home/student/notebooks"
 LESSONS = ROOT / "notebooks"
 LESSON, OTHER = "part2_mnist_data_set.ipynb", "part2_neural_network.ipynb"
-# As a student makes it; the large file takes three chunks. Then what is no work, and what leads elsewhere.
+# A student's files (the large one takes three chunks), then files that are not work, links and a pipe.
 MAKE = f"""
 import os, pathlib, random
 os.chdir({FOLDER!r})
@@ -43,8 +43,8 @@ BESIDE = "beside/deep/notes.txt"
 WORK = {"-rf", "mit Leerzeichen und ü.ipynb", "two\nlines.txt", "no text \udcff", "empty", "a folder/net.npz", LESSON}
 
 
-# What a student can do against the class: files that take no end to read, folders that no path reaches, a home that is
-# closed, something else in the folder's place. Then, without an end, to hold every lock and to stop every process.
+# A malicious student: huge sparse files, folders too deep for any path, an unreadable home, and a link in place of the
+# notebooks folder. HOLD then keeps taking locks and stopping processes.
 TROUBLE = f"""
 import os
 for number in range(6):
@@ -76,7 +76,7 @@ while True:
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text()
-            if "jupyter" not in command and "fromhex" not in command:  # the server, and this test's own
+            if "jupyter" not in command and "fromhex" not in command:  # not the server, and not this test's processes
                 os.kill(int(process.name), signal.SIGSTOP)
         except OSError:
             pass
@@ -84,30 +84,33 @@ while True:
 """
 
 
-class Hand:
-    """The teacher's hand: the four playbooks, with a folder of collections of this test's own."""
+class StudentPi:
+    """A Pi with a student's work, and the playbooks that manage it, with this test's own folder of collections."""
 
     def __init__(self, classroom: Classroom, collections: Path) -> None:
         self.classroom = classroom
         self.collections = collections
 
     def run(self, name: str, *arguments: str, changed: int | None = None) -> str:
-        """Run a playbook. Returns what it said, in one line. changed: as the recap must say; None: it must fail."""
+        """Run a playbook, and return its output without line wraps.
+
+        ``changed`` is the number of changes in the recap; None if the playbook must fail.
+        """
         done = self.classroom.playbook(name, "-e", f"student_work_collections={self.collections}", *arguments)
         assert (done.returncode == 0) == (changed is not None)
         assert recap(done.stdout)["pi-01"].changed == (changed or 0)
         return re.sub(r"\n +", " ", done.stdout)
 
-    def student(self, script: str) -> str:
-        """Run a Python script on the Pi as the student. Returns what it printed."""
+    def as_student(self, script: str) -> str:
+        """Run a Python script on the Pi as the student, and return its output."""
         command = ["sudo", "-u", "student", "python3", "-c", f"exec(bytes.fromhex('{script.encode().hex()}'))"]
         done = self.classroom.ssh(" ".join(f'"{word}"' for word in command))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def files(self) -> dict[str, tuple[str, ...]]:
-        """Return the sum, the mode and the owner of each file in the student's folder, hidden ones too."""
-        found = self.student(f"""
+        """Return the checksum, mode and owner of each file in the student's folder, including hidden ones."""
+        found = self.as_student(f"""
 import hashlib, os, pathlib, urllib.parse
 for path in pathlib.Path({FOLDER!r}).rglob("*"):
     if not path.is_symlink() and path.is_file():
@@ -120,7 +123,7 @@ for path in pathlib.Path({FOLDER!r}).rglob("*"):
             files[os.fsdecode(urllib.parse.unquote_to_bytes(word))] = tuple(about)
         return files
 
-    def newest(self) -> Path:
+    def newest_collection(self) -> Path:
         """Return the newest collection of the Pi."""
         return max(self.collections.glob("2*/pi-01"))
 
@@ -130,33 +133,33 @@ def sum_of(content: bytes) -> str:
 
 
 @pytest.fixture(scope="module")
-def hand(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hand]:
-    """Give a hand over a Pi with a student's work on it; afterwards the Pi is as at first."""
-    hand = Hand(classroom, tmp_path_factory.mktemp("work") / "collections")
-    hand.student(MAKE)
-    yield hand
-    hand.run("reset", "-e", "reset_uncollected=true", changed=2)
+def pi(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudentPi]:
+    """Return a Pi with a student's work on it, and reset it afterwards."""
+    pi = StudentPi(classroom, tmp_path_factory.mktemp("work") / "collections")
+    pi.as_student(MAKE)
+    yield pi
+    pi.run("reset", "-e", "reset_uncollected=true", changed=2)
 
 
 @pytest.fixture(scope="module")
-def first(hand: Hand) -> Path:
-    """Return the first collection, after a look at what it would be."""
-    look = hand.run("collect", "--check", "--diff", changed=1)
-    assert not hand.collections.exists()
+def first(pi: StudentPi) -> Path:
+    """Return the first collection, made after a run in check mode."""
+    look = pi.run("collect", "--check", "--diff", changed=1)
+    assert not pi.collections.exists()
     assert re.search(r"8 files would be in .*/pi-01, 8 of them would be sent now \(9\.00 MB\)", look)
-    said = hand.run("collect", "--diff", changed=1)
-    assert re.search(r"8 files in .*/pi-01, 8 of them sent now \(9\.00 MB\)", said)
-    assert without_dates(said) >= without_dates(look)
-    return hand.newest()
+    output = pi.run("collect", "--diff", changed=1)
+    assert re.search(r"8 files in .*/pi-01, 8 of them sent now \(9\.00 MB\)", output)
+    assert without_dates(output) >= without_dates(look)
+    return pi.newest_collection()
 
 
-def without_dates(said: str) -> set[str]:
-    """Return the lines of a difference."""
-    return {re.sub(r"/2\d{3}-[^/]*/", "/DATE/", line) for line in said.splitlines() if line.startswith("+/")}
+def without_dates(output: str) -> set[str]:
+    """Return the added lines of a diff, with dates replaced."""
+    return {re.sub(r"/2\d{3}-[^/]*/", "/DATE/", line) for line in output.splitlines() if line.startswith("+/")}
 
 
-def test_all_work_is_collected_and_nothing_else(hand: Hand, first: Path) -> None:
-    there = hand.files()
+def test_all_work_is_collected_and_nothing_else(pi: StudentPi, first: Path) -> None:
+    there = pi.files()
     student = first / "student"
     found = {str(path.relative_to(student)): path for path in student.rglob("*") if path.is_file()}
     assert set(found) == WORK
@@ -167,68 +170,72 @@ def test_all_work_is_collected_and_nothing_else(hand: Hand, first: Path) -> None
     assert subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=first, check=False).returncode == 0
     assert {path.stat().st_mode & 0o777 for path in found.values()} == {0o444, 0o555}
     assert found["empty"].stat().st_mtime == 1600000000
-    assert hand.collections.stat().st_mode & 0o077 == 0
-    assert not list(hand.collections.glob("*/.*"))
+    assert pi.collections.stat().st_mode & 0o077 == 0
+    assert not list(pi.collections.glob("*/.*"))
 
 
-def test_only_what_changed_is_sent_again_and_a_pi_that_is_off_is_named(hand: Hand, first: Path, tmp_path: Path) -> None:
-    hand.student(f"open({FOLDER!r} + '/empty', 'w').write('no more')")
+def test_only_what_changed_is_sent_again_and_a_pi_that_is_off_is_named(
+    pi: StudentPi, first: Path, tmp_path: Path
+) -> None:
+    pi.as_student(f"open({FOLDER!r} + '/empty', 'w').write('no more')")
     two = tmp_path / "two.ini"
-    text = hand.classroom.inventory.read_text(encoding="utf-8")
+    text = pi.classroom.inventory.read_text(encoding="utf-8")
     two.write_text(re.sub(r"^pi-01 .*$", r"\g<0>\npi-off ansible_host=127.77.5.99", text, flags=re.M), encoding="utf-8")
-    command = [*hand.classroom.command("collect", "-e", f"student_work_collections={hand.collections}")]
+    command = [*pi.classroom.command("collect", "-e", f"student_work_collections={pi.collections}")]
     command[command.index("-i") + 1] = str(two)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = re.sub(r"\n +", " ", done.stdout)
+    output = re.sub(r"\n +", " ", done.stdout)
     assert done.returncode != 0
-    assert re.search(r"8 files in .*/pi-01, 1 of them sent now \(0\.00 MB\)", said), said
-    assert re.search(r"^pi-off .*It does not answer", said, re.M)
-    second = hand.newest()
+    assert re.search(r"8 files in .*/pi-01, 1 of them sent now \(0\.00 MB\)", output), output
+    assert re.search(r"^pi-off .*It does not answer", output, re.M)
+    second = pi.newest_collection()
     assert second != first
     assert [path.name for path in second.parent.iterdir()] == ["pi-01"]
     same = {name: (first / "student" / name).samefile(second / "student" / name) for name in WORK}
     assert same == {name: name != "empty" for name in WORK}
-    assert (first / "student/empty").read_bytes() == b"", "a collection is never changed"
+    assert (first / "student/empty").read_bytes() == b"", "the earlier collection was changed"
 
 
-def test_a_reset_is_refused_for_what_was_not_collected(hand: Hand, first: Path) -> None:
-    hand.student(f"open({FOLDER!r} + '/new.txt', 'w').write('new')")
-    hand.student(f"open({FOLDER!r} + '/-rf', 'a').write('er')")
-    before, began = hand.files(), hand.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout
-    said = hand.run("reset")
-    assert re.search(r"pi-01 has work that is in no collection .* \(student/-rf, student/new\.txt\), and nothing", said)
-    assert hand.files() == before
-    assert hand.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout == began
+def test_a_reset_is_refused_if_work_was_not_collected(pi: StudentPi, first: Path) -> None:
+    pi.as_student(f"open({FOLDER!r} + '/new.txt', 'w').write('new')")
+    pi.as_student(f"open({FOLDER!r} + '/-rf', 'a').write('er')")
+    before, began = pi.files(), pi.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout
+    output = pi.run("reset")
+    assert re.search(
+        r"pi-01 has work that is in no collection .* \(student/-rf, student/new\.txt\), and nothing", output
+    )
+    assert pi.files() == before
+    assert pi.classroom.ssh("systemctl show -p ExecMainPID jupyter").stdout == began
     for name in ("-rf", "new.txt"):
-        hand.student(f"import os; os.chdir({FOLDER!r}); os.remove({name!r})")
+        pi.as_student(f"import os; os.chdir({FOLDER!r}); os.remove({name!r})")
 
 
-def test_once_collected_a_pi_is_as_at_first(hand: Hand, first: Path) -> None:
+def test_a_reset_restores_the_initial_state(pi: StudentPi, first: Path) -> None:
     server = "systemctl show -p ExecMainPID jupyter"
-    pid = hand.classroom.ssh(server).stdout
-    before, look = hand.files(), hand.run("reset", "--check", "--diff", changed=2)
-    assert hand.files() == before
-    done = hand.run("reset", "--diff", changed=2)
-    lines = [re.findall(r"^[-+]/.*$", said, re.M) for said in (look, done)]
+    pid = pi.classroom.ssh(server).stdout
+    before, look = pi.files(), pi.run("reset", "--check", "--diff", changed=2)
+    assert pi.files() == before
+    done = pi.run("reset", "--diff", changed=2)
+    lines = [re.findall(r"^[-+]/.*$", output, re.M) for output in (look, done)]
     assert lines[0] == lines[1]
     assert any("pipe there" in line for line in lines[0])
     lessons = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
     pictures = {f"my_own_images/{path.name}": path.read_bytes() for path in (ROOT / "notebooks").glob("*/*.png")}
-    assert hand.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
-    left = set(hand.student("import os; print(*os.listdir('/home/student'))").split())
+    assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
+    left = set(pi.as_student("import os; print(*os.listdir('/home/student'))").split())
     assert left == {"notebooks", ".bashrc", ".profile", ".bash_logout"}
-    assert hand.classroom.ssh(server).stdout != pid, "the programs of the last class were ended"
-    assert hand.classroom.ssh("systemctl is-active jupyter").stdout.strip() == "active"
-    hand.run("reset", changed=0)
+    assert pi.classroom.ssh(server).stdout != pid, "the programs of the last class are still running"
+    assert pi.classroom.ssh("systemctl is-active jupyter").stdout.strip() == "active"
+    pi.run("reset", changed=0)
 
 
-def test_a_collection_is_restored_and_overwrites_nothing(hand: Hand, first: Path) -> None:
-    hand.student(f"open({FOLDER!r} + '/empty', 'w').write('another')")
-    look = hand.run("restore", "--check", "--diff", "-e", f"date={first.parent.name}", changed=1)
-    done = hand.run("restore", "--diff", "-e", f"date={first.parent.name}", changed=1)
-    lines = [re.findall(r"^[-+]/.*$", said, re.M) for said in (look, done)]
+def test_a_collection_is_restored_and_overwrites_nothing(pi: StudentPi, first: Path) -> None:
+    pi.as_student(f"open({FOLDER!r} + '/empty', 'w').write('another')")
+    look = pi.run("restore", "--check", "--diff", "-e", f"date={first.parent.name}", changed=1)
+    done = pi.run("restore", "--diff", "-e", f"date={first.parent.name}", changed=1)
+    lines = [re.findall(r"^[-+]/.*$", output, re.M) for output in (look, done)]
     assert lines[0] == lines[1]
-    there = hand.files()
+    there = pi.files()
     collected = {name: (first / "student" / name).read_bytes() for name in WORK}
     for name, content in collected.items():
         mode = "0o755" if name == "-rf" else "0o644"
@@ -236,23 +243,25 @@ def test_a_collection_is_restored_and_overwrites_nothing(hand: Hand, first: Path
             assert there["empty"][0] == sum_of(b"another")
             name = "empty (new)"
         assert there[name] == (sum_of(content), mode, "student")
-    assert not [name for name in there if "(new)" in name and name != "empty (new)"], "untouched lessons gave way"
-    assert hand.student(f"print(open('/home/student/{BESIDE}').read())").strip() == "beside"
-    hand.run("restore", "-e", f"date={first.parent.name}", changed=0)
-    assert "There is no collection of pi-77" in hand.run("restore", "-e", "student_work_from=pi-77")
+    assert not [name for name in there if "(new)" in name and name != "empty (new)"], (
+        "unchanged lessons were duplicated"
+    )
+    assert pi.as_student(f"print(open('/home/student/{BESIDE}').read())").strip() == "beside"
+    pi.run("restore", "-e", f"date={first.parent.name}", changed=0)
+    assert "There is no collection of pi-77" in pi.run("restore", "-e", "student_work_from=pi-77")
 
 
-def test_a_folder_is_handed_out_and_overwrites_nothing(hand: Hand, first: Path, tmp_path: Path) -> None:
+def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, first: Path, tmp_path: Path) -> None:
     (tmp_path / "sheets/pictures").mkdir(parents=True)
     sheets = {LESSON: b"a new lesson", "sheet ä.ipynb": b"a sheet", "pictures/cat.png": b"cat", OTHER: b"other"}
     for name, content in sheets.items():
         (tmp_path / "sheets" / name).write_bytes(content)
-    hand.student(f"import os; os.symlink('/tmp', {FOLDER!r} + '/pictures')")
-    before = hand.files()
+    pi.as_student(f"import os; os.symlink('/tmp', {FOLDER!r} + '/pictures')")
+    before = pi.files()
     given = ["-e", f"from={tmp_path}/sheets"]
-    look = hand.run("handout", "--check", "--diff", *given, changed=1)
-    assert hand.files() == before
-    done = hand.run("handout", "--diff", *given, changed=1)
+    look = pi.run("handout", "--check", "--diff", *given, changed=1)
+    assert pi.files() == before
+    done = pi.run("handout", "--diff", *given, changed=1)
     assert re.findall(r"^[-+]/.*$", look, re.M) == re.findall(r"^[-+]/.*$", done, re.M)
     new = {
         name: (sum_of(content), "0o644", "student")
@@ -263,41 +272,41 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(hand: Hand, first: Path, 
             "pictures (new)/cat.png": sheets["pictures/cat.png"],
         }.items()
     }
-    assert hand.files() == before | new
-    hand.run("handout", *given, changed=0)
-    assert "There is no folder /nowhere, so nothing was handed out" in hand.run("handout", "-e", "from=/nowhere")
+    assert pi.files() == before | new
+    pi.run("handout", *given, changed=0)
+    assert "There is no folder /nowhere, so nothing was handed out" in pi.run("handout", "-e", "from=/nowhere")
 
 
-def test_what_a_student_does_is_one_line_and_not_the_class(hand: Hand, first: Path) -> None:
-    """Collected is all that can be, site.yml makes the student's folder a folder again, and a reset clears it all."""
-    hand.run("reset", "-e", "reset_uncollected=true", changed=2)
-    hand.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")
-    hand.student(TROUBLE)
+def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Path) -> None:
+    """What can be collected is collected, site.yml replaces the link by a folder, and a reset removes everything."""
+    pi.run("reset", "-e", "reset_uncollected=true", changed=2)
+    pi.as_student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")
+    pi.as_student(TROUBLE)
     code = f"exec(bytes.fromhex('{HOLD.encode().hex()}'))"
-    hand.classroom.ssh(f'sudo -b -u student setsid python3 -c "{code}" </dev/null >/dev/null 2>&1')
+    pi.classroom.ssh(f'sudo -b -u student setsid python3 -c "{code}" </dev/null >/dev/null 2>&1')
     try:
-        said = hand.run("collect")
-        newest = hand.newest()
-        size = sum(path.stat().st_blocks for path in newest.rglob("*")) * 512
+        output = pi.run("collect")
+        collection = pi.newest_collection()
+        size = sum(path.stat().st_blocks for path in collection.rglob("*")) * 512
         assert size < 10_000_000
-        assert (newest / "student.home/elsewhere/own.txt").read_text() == "own"
+        assert (collection / "student.home/elsewhere/own.txt").read_text() == "own"
         for name, why in {
             "huge": "it is too large",
             "sparse-5": "it is beyond what is collected of one student",
         }.items():
-            assert f"student.home/{name} ({why})" in said
-        assert re.search(r"student\.home/(deep)+[^ ]*… ?[deep/]+ \(its path is too long\)", said)
-        done = hand.classroom.playbook("site")
+            assert f"student.home/{name} ({why})" in output
+        assert re.search(r"student\.home/(deep)+[^ ]*… ?[deep/]+ \(its path is too long\)", output)
+        done = pi.classroom.playbook("site")
         assert done.returncode == 0
         assert recap(done.stdout)["pi-01"].changed >= 1
-        places = hand.student(
+        places = pi.as_student(
             "import os; print(*os.listdir('/home/student'), os.path.islink('/home/student/notebooks'))"
         )
         assert {"notebooks", "(old)", "elsewhere", "False"} <= set(places.split())
     finally:
-        hand.classroom.ssh("sudo kill -9 $(cat /tmp/holding); sudo rm /tmp/holding")
-    hand.run("reset", "-e", "reset_uncollected=true", changed=2)
-    assert {name for name in hand.files() if "/" not in name} == {path.name for path in LESSONS.glob("*.ipynb")}
-    home = set(hand.student("import os; print(*os.listdir('/home/student'))").split())
+        pi.classroom.ssh("sudo kill -9 $(cat /tmp/holding); sudo rm /tmp/holding")
+    pi.run("reset", "-e", "reset_uncollected=true", changed=2)
+    assert {name for name in pi.files() if "/" not in name} == {path.name for path in LESSONS.glob("*.ipynb")}
+    home = set(pi.as_student("import os; print(*os.listdir('/home/student'))").split())
     assert not {name for name in home if not name.startswith(".")} - {"notebooks"}
-    hand.student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")  # for the reset that comes last
+    pi.as_student(f"open({FOLDER!r} + '/own.txt', 'w').write('own')")  # for the fixture's reset

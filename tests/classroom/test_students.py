@@ -1,4 +1,4 @@
-"""Several students on one Pi: each with a folder, a password and a socket, which starts the server when it is used."""
+"""Several students on one Pi: each has a folder, a password, and a socket that starts the server on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.test_site import MOST_TASKS, patient_page, site_counted
+from tests.classroom.test_site import MOST_TASKS, site_counted, wait_for_login
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom, recap
 
@@ -22,7 +22,7 @@ STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]
 APT_CACHE = "3143"  # the port of the role apt_cache
 THREE = ["-e", json.dumps({"students": STUDENTS})]
-# What a Pi Zero leaves of the 512 MiB that a virtual Pi has: another program takes the rest.
+# A program takes the difference between a virtual Pi's memory, 512 MiB, and a Pi Zero's.
 BALLAST = 512 - 427
 HOLD = f"import time; taken = bytearray(b'x' * ({BALLAST} << 20)); time.sleep(600)"
 WORK = """
@@ -31,7 +31,7 @@ plt.plot(numpy.arange(10))
 plt.show()
 print(numpy.arange(10).sum(), end="")
 """
-# Of all processes but the ballast, in MiB; what several share is divided among them.
+# Memory of all processes but the ballast, in MiB (PSS: shared memory is divided among its users).
 IN_USE = """
 import pathlib
 total = 0
@@ -46,7 +46,7 @@ print(total >> 10)
 
 
 def root(classroom: Classroom, *command: str) -> str:
-    """Run a script of the shell, or another command, as root on the Pi; what it printed."""
+    """Run a shell script, or another command, as root on the Pi, and return its output."""
     command = command if len(command) > 1 else ("sh", "-c", *command)
     done = classroom.ssh(f"sudo {shlex.join(command)}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,19 +54,19 @@ def root(classroom: Classroom, *command: str) -> str:
 
 
 def running(classroom: Classroom) -> set[str]:
-    """The students whose servers run."""
+    """Return the students whose servers are running."""
     units = root(classroom, "systemctl list-units --plain --no-legend --state=active 'jupyter@*.service'")
     return {line.split(".")[0].partition("@")[2] for line in units.splitlines()}
 
 
 def ports(classroom: Classroom) -> set[str]:
-    """The ports at which something listens on the Pi."""
+    """Return the TCP ports that are open on the Pi."""
     listening = root(classroom, "ss --listening --tcp --numeric --no-header | awk '{print $4}'")
     return {address.rpartition(":")[2] for address in listening.split()}
 
 
 def server_of(classroom: Classroom, student: str, signed_in: bool = True) -> NotebookServer:
-    """A student's server, which is started by this where it does not run."""
+    """Connect to a student's server, which starts it if it is not running."""
     server = NotebookServer(f"http://{classroom.address}:{8888 + STUDENTS.index(student)}")
     if signed_in:
         assert server.sign_in(classroom.password_of(f"{classroom.host}-{student}"))
@@ -75,19 +75,19 @@ def server_of(classroom: Classroom, student: str, signed_in: bool = True) -> Not
 
 @pytest.fixture(scope="module")
 def three(classroom: Classroom) -> Iterator[Classroom]:
-    """The Pi with three students; afterwards it has one again, and nothing of the others."""
+    """Set up the Pi for three students; afterwards, remove all but the first."""
     try:
         assert classroom.playbook("site", *THREE).returncode == 0
         yield classroom
     finally:
-        was_back = classroom.ssh("ls /etc/systemd/system/jupyter.service").returncode == 0
+        was_single = classroom.ssh("ls /etc/systemd/system/jupyter.service").returncode == 0
         back = classroom.playbook("site")
         for student in NEW:
             classroom.ssh(f"sudo userdel --remove {student}")
             for name in (f"{classroom.host}-{student}", f".salt-{classroom.host}-{student}"):
                 (ROOT / "dist/passwords" / name).unlink(missing_ok=True)
     assert back.returncode == 0
-    assert recap(back.stdout)[classroom.host].changed == 0 or not was_back  # a second run
+    assert recap(back.stdout)[classroom.host].changed == 0 or not was_single  # idempotent
 
 
 def test_no_server_runs_before_a_page_is_opened(three: Classroom) -> None:
@@ -98,16 +98,16 @@ def test_no_server_runs_before_a_page_is_opened(three: Classroom) -> None:
     assert root(three, "systemctl is-active jupyter || true") == "inactive"
 
 
-def test_a_page_waits_until_the_server_is_there(three: Classroom) -> None:
+def test_a_page_waits_until_the_server_has_started(three: Classroom) -> None:
     server = server_of(three, "ada")
     assert running(three) == {"ada"}
     root(three, "systemctl stop jupyter@ada")
-    assert server.get("/api/contents")["content"]  # who was signed in still is
+    assert server.get("/api/contents")["content"]  # still signed in
     assert running(three) == {"ada"}
 
 
-def test_all_that_holds_for_one_holds_for_each(three: Classroom, tmp_path: Path) -> None:
-    """As verify.yml asks it, of the roles that this is about."""
+def test_each_students_server_is_verified(three: Classroom, tmp_path: Path) -> None:
+    """With the tests of verify.yml for the roles that set it up."""
     settings = tmp_path / "settings.json"
     known = three.playbook("verify", *THREE, "--tags=settings", "-e", f"verify_settings={settings}")
     assert known.returncode == 0
@@ -122,7 +122,7 @@ def test_all_that_holds_for_one_holds_for_each(three: Classroom, tmp_path: Path)
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "0")
 
 
-def test_a_second_run_changes_nothing_and_ends_no_server(three: Classroom) -> None:
+def test_a_second_run_changes_nothing_and_stops_no_server(three: Classroom) -> None:
     with server_of(three, "ben").kernel() as kernel:
         sent = site_counted(three, extra=THREE)
         assert sent.changed == 0
@@ -130,8 +130,8 @@ def test_a_second_run_changes_nothing_and_ends_no_server(three: Classroom) -> No
         assert kernel.run("print(1)").text == "1\n"
 
 
-def test_three_servers_and_two_programs_have_room(three: Classroom) -> None:
-    """In the memory of a Pi Zero, where two students' plots are drawn while the third looks at the lessons."""
+def test_three_servers_and_two_programs_fit_in_memory(three: Classroom) -> None:
+    """With the memory of a Pi Zero, while two students draw plots and the third looks at the lessons."""
     pids = "systemctl show --property=MainPID --value " + " ".join(f"jupyter@{student}" for student in STUDENTS)
     root(three, "systemd-run", "--quiet", "--unit=ballast", "/usr/bin/python3", "-c", HOLD)
     try:
@@ -145,10 +145,10 @@ def test_three_servers_and_two_programs_have_room(three: Classroom) -> None:
                 output = stack.enter_context(servers[student].kernel()).run(WORK)
                 assert (output.text[-2:], output.error) == ("45", "")
                 assert output.pictures
-            print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs besides")
+            print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs as well")
             assert servers["ben"].get("/api/contents")["content"]
-            # A program answers nobody but its own server. (At the one port that it has, its children hand in what they
-            # print.) While a playbook's connection is open, the way to the control machine's apt cache listens as well.
+            # A kernel listens on one TCP port only, for its children's output. While a playbook's connection is open,
+            # the tunnel to the control node's apt cache listens too.
             assert len(ports(three) - {"22", "8888", "8889", "8890", APT_CACHE}) <= 2
         assert root(three, pids) == before
         assert root(three, "systemctl is-active ballast") == "active"
@@ -157,7 +157,7 @@ def test_three_servers_and_two_programs_have_room(three: Classroom) -> None:
 
 
 @pytest.mark.long
-def test_a_new_password_ends_the_server_and_opens_the_next(three: Classroom) -> None:
+def test_a_new_password_stops_the_server_and_opens_the_next(three: Classroom) -> None:
     server_of(three, "ada")
     password = ROOT / "dist/passwords" / f"{three.host}-ada"
     password.write_text("another-word\n", encoding="utf-8")
@@ -167,16 +167,16 @@ def test_a_new_password_ends_the_server_and_opens_the_next(three: Classroom) -> 
 
 
 @pytest.mark.long
-def test_a_password_that_was_changed_by_hand_is_mended(three: Classroom) -> None:
-    """Also in the server that was started with it."""
+def test_a_password_that_was_changed_by_hand_is_reset(three: Classroom) -> None:
+    """Even in a server that was started with it."""
     root(three, "cp /etc/jupyter/password-ada /etc/jupyter/password-ben; systemctl stop jupyter@ben")
     assert server_of(three, "ben", signed_in=False).sign_in(three.password_of(f"{three.host}-ada"))
     assert three.playbook("site", *THREE).returncode == 0
     assert server_of(three, "ben").get("/api/contents")["content"]
 
 
-def test_only_servers_that_run_end_when_their_files_are_newer(three: Classroom) -> None:
-    """A run was cut off between a change and the restart. Idle servers are not started, nor is it done twice."""
+def test_only_running_servers_are_stopped_when_their_files_are_newer(three: Classroom) -> None:
+    """As after a run that was interrupted between a change and the restart. The next run changes nothing."""
     server_of(three, "ada")
     root(three, "systemctl stop jupyter@ben; touch /etc/systemd/system/jupyter@.service")
     done = three.playbook("site", *THREE)
@@ -187,7 +187,7 @@ def test_only_servers_that_run_end_when_their_files_are_newer(three: Classroom) 
     assert not [task for task in again.tasks if "outdated settings" in task]
 
 
-def test_sockets_move_to_other_ports_while_a_server_runs(three: Classroom) -> None:
+def test_sockets_move_to_other_ports_while_a_server_is_running(three: Classroom) -> None:
     server_of(three, "ada")
     moved = json.dumps({"students": STUDENTS, "jupyter_port": 8900})
     try:
@@ -201,8 +201,8 @@ def test_sockets_move_to_other_ports_while_a_server_runs(three: Classroom) -> No
     assert server_of(three, "ada").get("/api/contents")["content"]
 
 
-def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
-    """Also with a server running; the sockets are gone, and the only student's server runs all the time again."""
+def test_going_back_to_one_student_keeps_all_files(three: Classroom) -> None:
+    """Even with a server running. The sockets are removed, and the one student's server runs permanently."""
     files = f"sha256sum {' '.join(f'/home/{student}/notebooks/mine.txt' for student in STUDENTS)}"
     for student in STUDENTS:
         root(three, f"echo {student} > /home/{student}/notebooks/mine.txt")
@@ -211,7 +211,7 @@ def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
     try:
         assert three.playbook("site").returncode == 0
         assert root(three, files) == before
-        assert patient_page(f"http://{three.address}:8888") == 200
+        assert wait_for_login(f"http://{three.address}:8888") == 200
         assert root(three, "ls -d /etc/systemd/system/jupyter* /etc/jupyter/password*").split() == [
             "/etc/jupyter/password",
             "/etc/systemd/system/jupyter.service",
@@ -222,8 +222,8 @@ def test_back_to_one_student_all_files_stay(three: Classroom) -> None:
 
 
 @pytest.mark.long
-def test_a_server_that_nobody_uses_ends(three: Classroom) -> None:
-    """Once no program runs; the next request starts it again."""
+def test_an_idle_server_stops(three: Classroom) -> None:
+    """Once no program is running. The next request starts it again."""
     short = json.dumps({"students": STUDENTS, "jupyter_cull_seconds": 20})
     assert three.playbook("site", "-e", short).returncode == 0
     server = server_of(three, "ada")
@@ -232,6 +232,6 @@ def test_a_server_that_nobody_uses_ends(three: Classroom) -> None:
         assert running(three) == {"ada"}
     end = time.monotonic() + 180
     while running(three):
-        assert time.monotonic() < end, "Three minutes after its last use it still runs."
+        assert time.monotonic() < end, "The server is still running three minutes after its last use."
         time.sleep(2)
     assert server.get("/api/contents")["content"]

@@ -1,4 +1,4 @@
-"""The teacher's computer: any Linux, an ordinary user without sudo and apt, a folder whose name has a space."""
+"""The teacher's computer: any Linux, an ordinary user without sudo or apt, and a path with a space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.classroom import ROOT, Classroom, recap
 
 NOBODY = 65534
-# What only root may use, or only a Debian has.
+# Programs that only root may use, or that only Debian has.
 MISSING = (
     "sudo",
     "su",
@@ -31,7 +31,7 @@ MISSING = (
 
 
 class Teacher:
-    """An ordinary user with a copy of the project in a folder of their own."""
+    """An ordinary user with a copy of the project."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -39,7 +39,7 @@ class Teacher:
         self.inventory = home / "inventory.ini"
 
     def make(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run make as this user; its output and exit code are in what is returned."""
+        """Run make as this user."""
         environment = {"HOME": str(self.home), "PATH": str(self.home / "bin"), "LANG": "C.UTF-8"}
         done = subprocess.run(
             ["make", f"INVENTORY={self.inventory}", *words],
@@ -61,9 +61,9 @@ class Teacher:
 @pytest.fixture(scope="module")
 def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user: sudo pytest runs it")
+        pytest.skip("only root can become another user: run pytest as root")
     home = tmp_path_factory.mktemp("teacher")
-    for parent in (home, *home.parents[:2]):  # pytest's folders are for one user only
+    for parent in (home, *home.parents[:2]):  # pytest's folders are private
         parent.chmod(0o755)
     teacher = Teacher(home)
     teacher.project.mkdir(parents=True)
@@ -86,7 +86,7 @@ def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> I
     text = classroom.inventory.read_text(encoding="utf-8").replace(str(classroom.fleet.state.key), str(key))
     known_hosts = classroom.fleet.state.known_hosts
     teacher.inventory.write_text(text.replace(str(known_hosts), str(home / "known_hosts")), encoding="utf-8")
-    # The password that the Pi has is the other copy's.
+    # The Pi's password is that of the other copy.
     (teacher.project / "dist").mkdir()
     shutil.copytree(ROOT / "dist/passwords", teacher.project / "dist/passwords")
     for path in (home, *home.rglob("*")):
@@ -96,7 +96,7 @@ def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> I
     assert classroom.playbook("site").returncode == 0  # with the compiled kernel again
 
 
-def test_every_command_for_ones_pis_works(teacher: Teacher, classroom: Classroom) -> None:
+def test_every_command_for_real_pis_works(teacher: Teacher, classroom: Classroom) -> None:
     done = teacher.make("site")
     assert done.returncode == 0
     assert recap(done.stdout)["pi-01"].failed == 0
@@ -109,7 +109,7 @@ def test_every_command_for_ones_pis_works(teacher: Teacher, classroom: Classroom
 
 
 @pytest.mark.parametrize("command", ["demo", "image", "compilers"])
-def test_what_needs_a_debian_says_so_in_a_sentence(teacher: Teacher, command: str) -> None:
+def test_commands_that_need_debian_say_so(teacher: Teacher, command: str) -> None:
     done = teacher.make(command)
     assert done.returncode != 0
     [sentence] = [line for line in done.stderr.splitlines() if not line.startswith("make")]

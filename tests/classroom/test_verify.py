@@ -1,4 +1,4 @@
-"""A Pi that was broken on purpose is found out, by the test that is meant to, and by no other."""
+"""Every deliberate fault is found by the tests that are meant to find it, and by no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Verify = Callable[..., set[str]]
 
 @pytest.fixture
 def faults(classroom: Classroom, tmp_path: Path) -> Verify:
-    """Run the named files of tests/provisioned; return the names of the tests that fail."""
+    """Run files of tests/provisioned, and return the names of the tests that fail."""
 
     def run(*files: str) -> set[str]:
         xml = tmp_path / "junit.xml"
@@ -44,7 +44,7 @@ def faults(classroom: Classroom, tmp_path: Path) -> Verify:
 
 @contextmanager
 def broken(classroom: Classroom, how: str) -> Iterator[None]:
-    """Break the Pi, and repair it as the report tells a teacher to: by site.yml."""
+    """Break the Pi, and repair it with site.yml, as the report recommends."""
     done = classroom.ssh(f"sudo sh -c '{how}'")
     assert done.returncode == 0, f"The Pi could not be broken: {done.stderr}"
     try:
@@ -68,16 +68,16 @@ def test_truncated_csv_is_found(classroom: Classroom, faults: Verify) -> None:
 
 @pytest.mark.long
 def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
-    """A picture that belongs to a lesson: the student's is cut off, and the untouched copy is gone."""
+    """The student's copy of a lesson's picture is truncated, and the pristine copy is missing."""
     name = "my_own_images/gaps_3.png"
     folder = "/home/student/notebooks"
     with broken(classroom, f"truncate --size=100 {folder}/{name} && rm /opt/mynn/notebooks/{name}"):
         assert faults("test_lessons") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
-        classroom.ssh(f"sudo rm {folder}/{name}")  # what a student changed stays, but what is missing comes back
+        classroom.ssh(f"sudo rm {folder}/{name}")  # site.yml restores missing files, but never replaces a student's
     assert faults("test_lessons") == set()
 
 
-def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify) -> None:
+def test_link_instead_of_the_folder_is_found(classroom: Classroom, faults: Verify) -> None:
     """site.yml repairs it, and keeps the link."""
     home = "/home/student"
     how = f"cp -a {home}/notebooks {home}/mine && mv {home}/notebooks {home}/moved && ln -s mine {home}/notebooks"
@@ -92,7 +92,7 @@ def test_link_in_the_folders_place_is_found(classroom: Classroom, faults: Verify
 
 @pytest.mark.long
 def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -> None:
-    """By its mode, and by what a student's program now can do."""
+    """By its mode, and by a student's program that can now read it."""
     with broken(classroom, "chmod 0644 /etc/jupyter/password"):
         assert faults("test_jupyter") == {"test_password_is_kept_as_a_hash", "test_programs_are_sandboxed"}
     assert faults("test_jupyter") == set()
@@ -100,7 +100,7 @@ def test_readable_password_file_is_found(classroom: Classroom, faults: Verify) -
 
 @pytest.mark.long
 def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
-    """By what no longer works, and by pip, which misses what mynn needs."""
+    """By the libraries that no longer work, and by pip's check of mynn's dependencies."""
     with broken(classroom, "apt-get -q --yes remove python3-scipy"):
         assert faults("test_python") == {"test_science_works", "test_packages_fit_together"}
     assert faults("test_python") == set()
@@ -108,7 +108,7 @@ def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
 
 @pytest.mark.long
 def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify, tmp_path: Path) -> None:
-    """Where the compiled kernel breaks off, as one for another processor would, the Pi learns without, and says so."""
+    """If the compiled kernel crashes, as one for another processor would, training works without it and says so."""
     project = tmp_path / "project"
     shutil.copytree(classroom.root / "mynn", project / "mynn", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "LICENSE", "setup.py"):
@@ -130,7 +130,7 @@ def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify
 
 
 def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
-    """The report names the Pi, what does not hold and what to do; the password is in none of it."""
+    """The report names the Pi, the fault and what to do, and does not contain the password."""
     extra = ["-e", f"report_folder={tmp_path}/report", "-e", f"verify_results={tmp_path}/work"]
     with broken(classroom, "chmod 0600 /srv/mynn/mnist/mnist_test_10.csv"):
         done = classroom.playbook("verify", *extra)
@@ -146,8 +146,8 @@ def test_broken_pi_is_reported(classroom: Classroom, tmp_path: Path) -> None:
 
 
 @pytest.mark.quick
-def test_whole_pi_is_reported(classroom: Classroom) -> None:
-    """The Pi as site.yml leaves it: everything holds, and the report that a teacher finds says so."""
+def test_healthy_pi_is_reported(classroom: Classroom) -> None:
+    """After site.yml, every test passes, and the report says so."""
     done = classroom.playbook("verify")
     assert done.returncode == 0, done.stdout[-3000:]
     report = classroom.root / "dist/report"
@@ -158,12 +158,12 @@ def test_whole_pi_is_reported(classroom: Classroom) -> None:
     figures = {figure.get("name"): figure.get("value", "nan") for figure in suite.iter("property")}
     assert float(figures["smoke_accuracy"]) >= float(figures["smoke_bar"])
     assert float(figures["exposure"]) <= 1.6
-    assert figures["kernel"].startswith("compiled")  # `make test` brought a compiler
+    assert figures["kernel"].startswith("compiled")  # the test setup installs a compiler
 
 
 def test_dead_pi_does_not_hold_up_the_others(classroom: Classroom, tmp_path: Path) -> None:
-    """A Pi that gives no answer is named in the report, half a minute after it was asked; the other is verified."""
-    # An address of a network that is set aside for documentation: nothing is there, and nothing says so.
+    """A Pi that does not answer is named in the report within half a minute; the other is verified."""
+    # Reserved for documentation (RFC 5737): packets to it are lost.
     dead = "pi-dead ansible_host=192.0.2.1 jupyter_password=none"
     inventory = tmp_path / "inventory.ini"
     text = classroom.inventory.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The virtual Pis themselves: they boot, are capped, survive what befalls a Pi, and leave nothing behind.
+"""The virtual Pis themselves: they boot, have limited memory, survive faults, and leave nothing behind.
 
-What is left behind is looked for here in the kernel's own lists, without the fleet's code.
+Leftovers are looked up in the kernel's own lists, without the fleet's code.
 """
 
 import os
@@ -33,13 +33,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def own_fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Give a fleet to be broken, that is not up yet, beside the other."""
+    """Return another fleet, not started yet, for a test to break."""
     fleet = Fleet(tmp_path / "state", address="127.77.10.0")
     yield fleet
     fleet.down()
 
 
-def said(fleet: Fleet, command: str, name: str = "pi-01") -> str:
+def output_of(fleet: Fleet, command: str, name: str = "pi-01") -> str:
     done = fleet.ssh(name, command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
@@ -50,7 +50,7 @@ def take_memory(mebibytes: int) -> str:
 
 
 def boot_of(fleet: Fleet, name: str = "pi-01") -> str:
-    return said(fleet, "cat /proc/sys/kernel/random/boot_id", name)
+    return output_of(fleet, "cat /proc/sys/kernel/random/boot_id", name)
 
 
 def wait_for_another_boot(fleet: Fleet, boot: str) -> None:
@@ -60,43 +60,43 @@ def wait_for_another_boot(fleet: Fleet, boot: str) -> None:
         if done.returncode == 0 and done.stdout.strip() != boot:
             return
         time.sleep(0.1)
-    pytest.fail("pi-01 did not come back within 30 s")
+    pytest.fail("pi-01 did not reboot within 30 s")
 
 
-def test_boots_and_every_unit_is_happy(fleet: Fleet) -> None:
-    assert said(fleet, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
-    assert said(fleet, ". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
-    assert said(fleet, "hostname") == "raspberrypi"
+def test_boots_without_failed_units(fleet: Fleet) -> None:
+    assert output_of(fleet, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
+    assert output_of(fleet, ". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
+    assert output_of(fleet, "hostname") == "raspberrypi"
 
 
-def test_is_as_bare_as_a_fresh_pi(fleet: Fleet) -> None:
-    assert said(fleet, "sudo -n id -u") == "0"
+def test_is_as_minimal_as_a_fresh_pi(fleet: Fleet) -> None:
+    assert output_of(fleet, "sudo -n id -u") == "0"
     assert fleet.ssh("pi-01", "/usr/bin/python3 -c 'import apt'").returncode != 0
 
 
-def test_each_pi_is_itself(fleet: Fleet) -> None:
+def test_each_pi_has_its_own_identity(fleet: Fleet) -> None:
     for command in ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub", "ip -4 -o addr show eth0"):
-        assert said(fleet, command, "pi-01") != said(fleet, command, "pi-02")
+        assert output_of(fleet, command, "pi-01") != output_of(fleet, command, "pi-02")
 
 
-def test_reaches_the_outer_network_and_its_names(fleet: Fleet) -> None:
-    assert "Err:" not in said(fleet, "sudo apt-get -q --error-on=any update")
+def test_reaches_the_internet_and_resolves_names(fleet: Fleet) -> None:
+    assert "Err:" not in output_of(fleet, "sudo apt-get -q --error-on=any update")
 
 
-def test_memory_is_capped_and_the_pi_lives(fleet: Fleet) -> None:
+def test_memory_is_limited_and_the_pi_survives(fleet: Fleet) -> None:
     boot = boot_of(fleet)
-    assert said(fleet, take_memory(300)) == "0"
-    assert said(fleet, take_memory(600)) == str(128 + signal.SIGKILL)
+    assert output_of(fleet, take_memory(300)) == "0"
+    assert output_of(fleet, take_memory(600)) == str(128 + signal.SIGKILL)
     assert boot_of(fleet) == boot
 
 
-def test_a_published_port_is_reached_from_the_host(fleet: Fleet) -> None:
-    said(fleet, "sudo systemd-run --quiet --unit=page python3 -m http.server 8888")
-    said(fleet, "for i in $(seq 50); do ss -Hltn 'sport = 8888' | grep -q . && break; sleep 0.1; done")
+def test_a_published_port_is_reachable_from_the_host(fleet: Fleet) -> None:
+    output_of(fleet, "sudo systemd-run --quiet --unit=page python3 -m http.server 8888")
+    output_of(fleet, "for i in $(seq 50); do ss -Hltn 'sport = 8888' | grep -q . && break; sleep 0.1; done")
     with socket.create_connection(("127.77.9.1", 8888), timeout=5) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert connection.recv(9) == b"HTTP/1.0 "
-    said(fleet, "sudo systemctl stop page")
+    output_of(fleet, "sudo systemctl stop page")
 
 
 def test_a_sandboxed_service_runs(fleet: Fleet) -> None:
@@ -118,20 +118,20 @@ def test_a_sandboxed_service_runs(fleet: Fleet) -> None:
         "MemoryDenyWriteExecute=yes",
     )
     options = " ".join(f"-p {setting}" for setting in sandbox)
-    asks = "cat ${CREDENTIALS_DIRECTORY:-/nowhere}/name; id -u"  # in a form that systemd leaves to the shell
-    name, user = said(fleet, f"sudo systemd-run --quiet --wait --pipe {options} sh -c '{asks}'").split()
+    asks = "cat ${CREDENTIALS_DIRECTORY:-/nowhere}/name; id -u"  # a form that systemd does not expand itself
+    name, user = output_of(fleet, f"sudo systemd-run --quiet --wait --pipe {options} sh -c '{asks}'").split()
     assert name == "raspberrypi"
     assert user != "0"
 
 
 def test_reboots_with_its_disk_and_network(fleet: Fleet) -> None:
     boot = boot_of(fleet)
-    said(fleet, "touch kept")
+    output_of(fleet, "touch kept")
     fleet.ssh("pi-01", "sudo reboot")
     wait_for_another_boot(fleet, boot)
-    said(fleet, "test -e kept")
-    said(fleet, "sudo apt-get -q --error-on=any update")
-    assert said(fleet, take_memory(600)) == str(128 + signal.SIGKILL)
+    output_of(fleet, "test -e kept")
+    output_of(fleet, "sudo apt-get -q --error-on=any update")
+    assert output_of(fleet, take_memory(600)) == str(128 + signal.SIGKILL)
 
 
 def test_up_again_changes_nothing_and_is_quick(fleet: Fleet) -> None:
@@ -142,13 +142,13 @@ def test_up_again_changes_nothing_and_is_quick(fleet: Fleet) -> None:
     assert [boot_of(fleet, name) for name in ("pi-01", "pi-02")] == boots
 
 
-def test_a_smaller_fleet_keeps_what_is_there(fleet: Fleet) -> None:
+def test_up_with_a_smaller_size_keeps_all_pis(fleet: Fleet) -> None:
     fleet.up(1)
     assert [row["status"] for row in fleet.list()] == ["running", "running"]
 
 
-def test_poweroff_ends_it_and_up_starts_it_with_its_disk(fleet: Fleet) -> None:
-    said(fleet, "touch before-poweroff")
+def test_poweroff_stops_a_pi_and_up_starts_it_with_its_disk(fleet: Fleet) -> None:
+    output_of(fleet, "touch before-poweroff")
     fleet.ssh("pi-01", "sudo poweroff")
     deadline = time.monotonic() + 20
     while fleet.status("pi-01") != "stopped" and time.monotonic() < deadline:
@@ -156,40 +156,40 @@ def test_poweroff_ends_it_and_up_starts_it_with_its_disk(fleet: Fleet) -> None:
     assert fleet.status("pi-01") == "stopped"
     assert fleet.status("pi-02") == "running"
     fleet.up(2)
-    said(fleet, "test -e before-poweroff")
+    output_of(fleet, "test -e before-poweroff")
 
 
-def test_a_killed_pi_is_refused_at_once_and_keeps_its_disk(fleet: Fleet) -> None:
-    said(fleet, "touch before-kill; sync")
+def test_a_killed_pi_refuses_connections_and_keeps_its_disk(fleet: Fleet) -> None:
+    output_of(fleet, "touch before-kill; sync")
     fleet.kill("pi-01")
     assert fleet.ssh("pi-01", "true", timeout=5).returncode == 255
     assert "pi-01 ansible_host=127.77.9.1" in fleet.inventory.read_text()
     fleet.start("pi-01")
-    said(fleet, "test -e before-kill")
+    output_of(fleet, "test -e before-kill")
 
 
-def test_a_reset_pi_has_a_fresh_disk_and_is_known_still(fleet: Fleet) -> None:
-    said(fleet, "touch before-reset")
+def test_a_reset_pi_has_a_fresh_disk_and_the_same_host_key(fleet: Fleet) -> None:
+    output_of(fleet, "touch before-reset")
     fleet.reset("pi-01")
-    said(fleet, "test ! -e before-reset")
+    output_of(fleet, "test ! -e before-reset")
 
 
-@pytest.mark.parametrize(("hurt", "heal"), [("freeze", "thaw"), ("unplug", "plug")])
-def test_a_silent_pi_hangs_and_comes_back(fleet: Fleet, hurt: str, heal: str) -> None:
+@pytest.mark.parametrize(("fault", "repair"), [("freeze", "thaw"), ("unplug", "plug")])
+def test_an_unresponsive_pi_recovers(fleet: Fleet, fault: str, repair: str) -> None:
     boot = boot_of(fleet)
-    getattr(fleet, hurt)("pi-01")
+    getattr(fleet, fault)("pi-01")
     with pytest.raises(subprocess.TimeoutExpired):
         fleet.ssh("pi-01", "true", timeout=2)
-    getattr(fleet, heal)("pi-01")
+    getattr(fleet, repair)("pi-01")
     assert boot_of(fleet) == boot
 
 
-def test_another_suite_is_refused_with_a_sentence(fleet: Fleet) -> None:
+def test_another_suite_is_refused(fleet: Fleet) -> None:
     with pytest.raises(VirtualError, match="make demo-stop"):
         fleet.up(1, suite="bookworm")
 
 
-def test_a_taken_address_is_refused_with_a_sentence(fleet: Fleet, tmp_path: Path) -> None:
+def test_an_address_in_use_is_refused(fleet: Fleet, tmp_path: Path) -> None:
     other = Fleet(tmp_path / "state", address=ADDRESS)
     with pytest.raises(VirtualError, match="--address"):
         other.up(1)
@@ -212,7 +212,7 @@ def test_a_taken_address_is_refused_with_a_sentence(fleet: Fleet, tmp_path: Path
         [],
     ],
 )
-def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_line(arguments: list[str], tmp_path: Path) -> None:
     state = ["--state", str(tmp_path / "state")] if arguments and arguments != ["fly"] else []
     done = subprocess.run([*COMMAND, *arguments, *state], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -220,7 +220,7 @@ def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path) -> No
     assert not (tmp_path / "state").exists()
 
 
-def test_many_pis_get_as_many_inotify_instances_as_they_need(
+def test_the_inotify_limit_is_raised_for_many_pis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     allowed = tmp_path / "max_user_instances"
@@ -240,7 +240,7 @@ def test_many_pis_get_as_many_inotify_instances_as_they_need(
         ensure_watches(100, allowed)
 
 
-def test_the_delaying_proxy_adds_what_it_says_and_loses_nothing() -> None:
+def test_the_proxy_adds_the_given_delay_and_loses_nothing() -> None:
     with socket.create_server(("127.77.9.200", 7001)) as server:
 
         def echo() -> None:
@@ -261,7 +261,7 @@ def test_the_delaying_proxy_adds_what_it_says_and_loses_nothing() -> None:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
                 trips.append(time.monotonic() - start)
-            # The first also waited for the connection to be made on the far side.
+            # The first also waited for the proxy's connection to the target.
             assert 0.050 <= min(trips[1:]) <= sorted(trips[1:])[4] < 0.065
             sent = os.urandom(4_000_000)
 
@@ -288,7 +288,7 @@ def connect_patiently(address: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True)
 class Traces:
-    """Where a fleet can be seen in the kernel."""
+    """What the kernel knows about a fleet."""
 
     processes: set[int]
     networks: set[str]
@@ -297,7 +297,7 @@ class Traces:
 
 
 def traces(fleet: Fleet) -> Traces:
-    """Find a fleet's processes by the name of its state folder, and what these live in."""
+    """Find a fleet's processes by its state folder's name, and their namespaces, groups and mounts."""
     folder = str(fleet.state.folder)
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder in line]
     words = {folder, *(word for line in mounts for word in line.split() if word.startswith("mynn-"))}
@@ -313,7 +313,7 @@ def traces(fleet: Fleet) -> Traces:
             line = (process / "cmdline").read_text(errors="replace")
             group = (process / "cgroup").read_text()
             network = str((process / "ns/net").readlink())
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         if any(word in line for word in words) or any(Path(path).name in group for path in groups):
             processes.add(int(process.name))
@@ -345,7 +345,7 @@ def living_networks() -> set[str]:
     for path in Path("/proc").glob("[0-9]*/ns/net"):
         try:
             networks.add(str(path.readlink()))
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
     return networks
 
@@ -375,18 +375,18 @@ def test_down_after_a_crash_leaves_nothing(own_fleet: Fleet, victims: tuple[str,
     assert_gone(before, own_fleet)
 
 
-def test_up_after_a_crash_carries_on_with_the_disk(own_fleet: Fleet) -> None:
+def test_up_after_a_crash_keeps_the_disk(own_fleet: Fleet) -> None:
     own_fleet.up(1)
-    said(own_fleet, "touch kept; sync")
+    output_of(own_fleet, "touch kept; sync")
     for pid in traces(own_fleet).processes:
         if "tests.virtual.supervise" in program(pid):
             os.kill(pid, signal.SIGKILL)
     own_fleet.up(1)
-    said(own_fleet, "test -e kept")
+    output_of(own_fleet, "test -e kept")
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.25, 0.4, 0.8])
-def test_down_after_up_was_killed_leaves_nothing(own_fleet: Fleet, seconds: float) -> None:
+def test_down_after_a_killed_up_leaves_nothing(own_fleet: Fleet, seconds: float) -> None:
     up = subprocess.Popen(
         [*COMMAND, "up", "--fleet", "3", "--address", own_fleet.address, "--state", str(own_fleet.state.folder)],
         cwd=PROJECT,

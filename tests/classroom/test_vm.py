@@ -1,4 +1,4 @@
-"""A virtual machine: what containers cannot show, as they have no kernel, clock and swap of their own."""
+"""A virtual machine: tests that need a Pi with its own kernel, clock and swap, which containers lack."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 
-# Without KVM this takes both processors for twenty minutes.
+# Without KVM, this keeps both processors busy for 20 minutes.
 pytestmark = pytest.mark.long
-# No answer comes from there (RFC 5737), so nothing but a playbook sets the clock.
+# Reserved for documentation (RFC 5737) and never answers, so that only a playbook sets the clock.
 NO_NTP = "sudo mkdir -p /etc/systemd/timesyncd.conf.d && printf '[Time]\\nNTP=192.0.2.1\\n' | sudo tee {} >/dev/null"
 TIMESYNCD = "/etc/systemd/timesyncd.conf.d/none.conf"
-# Blocks that zram packs well: there have to be more of them than RAM and swap together.
+# Allocate blocks without end. zram compresses them well, so that takes more than RAM and swap together.
 TAKE_ALL_MEMORY = "blocks = []\nwhile True: blocks.append(bytes(range(256)) * (1 << 16))"
 TAKE_ALL_PROCESSES = """
 import os, signal
@@ -43,31 +43,31 @@ print(len(children))
 
 @dataclass(frozen=True)
 class FirstRun:
-    """The machine, how wrong its clock was (seconds), and what the run said by which it was provisioned."""
+    """The machine, how wrong its clock was in seconds, and the run that provisioned it."""
 
-    room: Classroom
+    classroom: Classroom
     clock_was_off: float
     done: subprocess.CompletedProcess[str]
 
 
-def asked(room: Classroom, command: str, timeout: float = 300) -> str:
-    """Return what a command on the machine prints; AssertionError: it failed."""
-    done = room.ssh(command, timeout=timeout)
+def output_of(classroom: Classroom, command: str, timeout: float = 300) -> str:
+    """Return the output of a command on the machine, which must succeed."""
+    done = classroom.ssh(command, timeout=timeout)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout.strip()
 
 
-def clock_off(room: Classroom) -> float:
-    return abs(float(asked(room, "date +%s")) - time.time())
+def clock_off(classroom: Classroom) -> float:
+    return abs(float(output_of(classroom, "date +%s")) - time.time())
 
 
-def boot_of(room: Classroom) -> str:
-    return asked(room, "cat /proc/sys/kernel/random/boot_id")
+def boot_of(classroom: Classroom) -> str:
+    return output_of(classroom, "cat /proc/sys/kernel/random/boot_id")
 
 
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[Classroom]:
-    """Switch on a machine whose clock is wrong, like that of a Pi."""
+    """Start a machine whose clock is wrong, like a Pi's."""
     fleet = Fleet(ROOT / "build/virtual-vm", address="127.77.12.0")
     fleet.down()
     fleet.up(1, kind="vm", clock="2020-01-01")
@@ -77,32 +77,32 @@ def fresh() -> Iterator[Classroom]:
 
 @pytest.fixture(scope="module")
 def first_run(fresh: Classroom) -> FirstRun:
-    """Provision it."""
-    asked(fresh, f"{NO_NTP.format(TIMESYNCD)}; sudo systemctl restart systemd-timesyncd")
+    """Provision the machine."""
+    output_of(fresh, f"{NO_NTP.format(TIMESYNCD)}; sudo systemctl restart systemd-timesyncd")
     was_off = clock_off(fresh)
     return FirstRun(fresh, was_off, fresh.playbook("site", timeout=3000))
 
 
 @pytest.fixture
-def room(first_run: FirstRun) -> Classroom:
-    """Return the machine, provisioned."""
+def classroom(first_run: FirstRun) -> Classroom:
+    """Return the provisioned machine."""
     assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
-    return first_run.room
+    return first_run.classroom
 
 
-# Before the others, so that there is one machine at a time.
-def test_it_keeps_its_disk_until_it_is_reset_and_down_leaves_nothing(tmp_path: Path) -> None:
+# First, so that only one machine runs at a time.
+def test_it_keeps_its_disk_until_reset_and_down_leaves_nothing(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "a state", address="127.77.13.0")
-    room = Classroom(fleet)
+    classroom = Classroom(fleet)
     fleet.up(1, kind="vm")
     try:
-        asked(room, "touch kept; sync")
-        fleet.kill(room.host)
-        assert fleet.status(room.host) == "stopped"
-        fleet.start(room.host)
-        asked(room, "test -e kept")
-        fleet.reset(room.host)
-        asked(room, "test ! -e kept")
+        output_of(classroom, "touch kept; sync")
+        fleet.kill(classroom.host)
+        assert fleet.status(classroom.host) == "stopped"
+        fleet.start(classroom.host)
+        output_of(classroom, "test -e kept")
+        fleet.reset(classroom.host)
+        output_of(classroom, "test ! -e kept")
         assert processes_with(str(fleet.state.folder))
     finally:
         fleet.down()
@@ -111,122 +111,122 @@ def test_it_keeps_its_disk_until_it_is_reset_and_down_leaves_nothing(tmp_path: P
 
 
 def processes_with(text: str) -> list[str]:
-    """Return the command lines that have a text in them."""
+    """Return the command lines that contain a text."""
     lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended
             lines.append(file.read_text(errors="replace"))
     return [line for line in lines if text in line]
 
 
-def test_it_boots_with_a_kernel_and_a_clock_of_its_own(fresh: Classroom) -> None:
-    assert asked(fresh, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
-    assert asked(fresh, "systemd-detect-virt") in ("kvm", "qemu")
-    assert asked(fresh, "date +%Y") == "2020"
+def test_it_boots_with_its_own_kernel_and_clock(fresh: Classroom) -> None:
+    assert output_of(fresh, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
+    assert output_of(fresh, "systemd-detect-virt") in ("kvm", "qemu")
+    assert output_of(fresh, "date +%Y") == "2020"
 
 
-def test_the_first_run_sets_the_clock_and_is_finished(first_run: FirstRun) -> None:
+def test_the_first_run_sets_the_clock_and_succeeds(first_run: FirstRun) -> None:
     assert first_run.clock_was_off > 86400
     assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
     assert recap(first_run.done.stdout)["pi-01"].failed == 0
-    assert clock_off(first_run.room) < 10
+    assert clock_off(first_run.classroom) < 10
 
 
-def test_after_a_reboot_a_run_changes_nothing(room: Classroom) -> None:
-    boot = boot_of(room)
-    room.fleet.up(1, kind="vm")  # the clock is right this time, as where NTP answers
-    assert boot_of(room) != boot
-    done = room.playbook("site")
+def test_after_a_reboot_a_run_changes_nothing(classroom: Classroom) -> None:
+    boot = boot_of(classroom)
+    classroom.fleet.up(1, kind="vm")  # with a correct clock, as if NTP answered
+    assert boot_of(classroom) != boot
+    done = classroom.playbook("site")
     assert done.returncode == 0
     assert recap(done.stdout)["pi-01"].changed == 0
 
 
-def test_it_is_verified(room: Classroom) -> None:
-    assert room.playbook("verify").returncode == 0
+def test_it_is_verified(classroom: Classroom) -> None:
+    assert classroom.playbook("verify").returncode == 0
 
 
-def test_it_swaps_into_compressed_ram(room: Classroom) -> None:
-    assert_swap_is_as_large_as_ram(room)
-    assert "[lz4]" in asked(room, "cat /sys/block/zram0/comp_algorithm")
+def test_it_swaps_into_compressed_ram(classroom: Classroom) -> None:
+    assert_swap_is_as_large_as_ram(classroom)
+    assert "[lz4]" in output_of(classroom, "cat /sys/block/zram0/comp_algorithm")
 
 
-def test_other_settings_of_the_swap_take_effect_at_once(room: Classroom) -> None:
+def test_changed_swap_settings_take_effect_at_once(classroom: Classroom) -> None:
     file = "/etc/systemd/zram-generator.conf"
-    asked(room, f"sudo sed -i 's/^zram-size.*/zram-size = 64/' {file}")
-    done = room.playbook("site")
+    output_of(classroom, f"sudo sed -i 's/^zram-size.*/zram-size = 64/' {file}")
+    done = classroom.playbook("site")
     assert done.returncode == 0
-    assert_swap_is_as_large_as_ram(room)
-    assert asked(room, "systemctl is-system-running; systemctl --failed --no-legend") == "running"
+    assert_swap_is_as_large_as_ram(classroom)
+    assert output_of(classroom, "systemctl is-system-running; systemctl --failed --no-legend") == "running"
 
 
-def assert_swap_is_as_large_as_ram(room: Classroom) -> None:
-    name, _, size, *_ = asked(room, "tail -n 1 /proc/swaps").split()
-    memory = int(asked(room, "sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
+def assert_swap_is_as_large_as_ram(classroom: Classroom) -> None:
+    name, _, size, *_ = output_of(classroom, "tail -n 1 /proc/swaps").split()
+    memory = int(output_of(classroom, "sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
     assert name == "/dev/zram0"
     assert int(size) == pytest.approx(memory, rel=0.02)
 
 
-def test_a_kernels_installation_asks_for_a_reboot_and_gets_it(room: Classroom) -> None:
-    boot = boot_of(room)
-    asked(room, "sudo dpkg-reconfigure linux-image-$(uname -r)", timeout=900)  # its hooks run as with a new one
-    asked(room, "test -e /run/reboot-required")
-    done = room.playbook("site")
+def test_installing_a_kernel_leads_to_a_reboot(classroom: Classroom) -> None:
+    boot = boot_of(classroom)
+    output_of(classroom, "sudo dpkg-reconfigure linux-image-$(uname -r)", timeout=900)  # runs the hooks of a new kernel
+    output_of(classroom, "test -e /run/reboot-required")
+    done = classroom.playbook("site")
     assert done.returncode == 0
-    assert boot_of(room) != boot
-    asked(room, "test ! -e /run/reboot-required")
+    assert boot_of(classroom) != boot
+    output_of(classroom, "test ! -e /run/reboot-required")
 
 
-def test_a_program_that_takes_all_memory_ends_and_the_pi_goes_on(room: Classroom) -> None:
-    main = asked(room, "systemctl show --property=MainPID --value jupyter")
-    boot = boot_of(room)
-    server = NotebookServer(f"http://{room.address}:8888")
-    assert server.sign_in(room.password)
+def test_a_program_that_takes_all_memory_is_killed(classroom: Classroom) -> None:
+    main = output_of(classroom, "systemctl show --property=MainPID --value jupyter")
+    boot = boot_of(classroom)
+    server = NotebookServer(f"http://{classroom.address}:8888")
+    assert server.sign_in(classroom.password)
     with server.kernel() as kernel:
         process = int(kernel.run("import os; print(os.getppid(), os.getpid())").text.split()[-1])
         kernel.socket.settimeout(5)
         with contextlib.suppress(TimeoutError):
             kernel.run(TAKE_ALL_MEMORY, seconds=20)
-        wait_for_the_killer(room)
-    assert asked(room, "systemctl show --property=MainPID --value jupyter") == main
-    assert boot_of(room) == boot
+        wait_for_oom_kill(classroom)
+    assert output_of(classroom, "systemctl show --property=MainPID --value jupyter") == main
+    assert boot_of(classroom) == boot
     with server.kernel() as kernel:
         assert int(kernel.run("import os; print(os.getpid())").text) != process
 
 
-def test_a_program_that_starts_others_without_end_leaves_the_pi_some(room: Classroom) -> None:
-    server = NotebookServer(f"http://{room.address}:8888")
-    assert server.sign_in(room.password)
+def test_a_fork_bomb_is_limited(classroom: Classroom) -> None:
+    server = NotebookServer(f"http://{classroom.address}:8888")
+    assert server.sign_in(classroom.password)
     with server.kernel() as kernel:
         started = int(kernel.run(TAKE_ALL_PROCESSES, seconds=120).text.split()[-1])
-    most = int(asked(room, "systemctl show --property=TasksMax --value jupyter"))
+    most = int(output_of(classroom, "systemctl show --property=TasksMax --value jupyter"))
     assert most / 2 < started < most
 
 
-def wait_for_the_killer(room: Classroom, patience: float = 300) -> None:
-    """Return when Linux has ended a program for want of memory; it has to be one of the student's."""
+def wait_for_oom_kill(classroom: Classroom, patience: float = 300) -> None:
+    """Wait until Linux has killed a program for lack of memory, which must be one of the student's."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            log = room.ssh("sudo journalctl -b -k", timeout=60).stdout
+            log = classroom.ssh("sudo journalctl -b -k", timeout=60).stdout
             killed = re.findall(r"oom-kill:constraint=(\w+),.*task_memcg=(\S+),task=", log)
             if killed:
-                # The service's own limit (MemoryMax) was reached before the machine's memory was used up.
+                # The service's limit (MemoryMax) was reached before the machine ran out of memory.
                 assert all(limit == "CONSTRAINT_MEMCG" for limit, _ in killed), killed
                 assert all(group.startswith("/system.slice/jupyter") for _, group in killed), killed
                 return
         time.sleep(1)
-    pytest.fail(f"Nothing was ended for want of memory within {patience:.0f} s.")
+    pytest.fail(f"No program was killed for lack of memory within {patience:.0f} s.")
 
 
-def test_it_is_brought_up_to_date(room: Classroom) -> None:
-    assert room.playbook("update", timeout=3000).returncode == 0
+def test_it_is_updated(classroom: Classroom) -> None:
+    assert classroom.playbook("update", timeout=3000).returncode == 0
 
 
-@pytest.mark.parametrize(("hurt", "heal"), [("freeze", "thaw"), ("unplug", "plug")])
-def test_a_silent_machine_hangs_and_comes_back(room: Classroom, hurt: str, heal: str) -> None:
-    boot = boot_of(room)
-    getattr(room.fleet, hurt)(room.host)
+@pytest.mark.parametrize(("fault", "repair"), [("freeze", "thaw"), ("unplug", "plug")])
+def test_an_unresponsive_machine_recovers(classroom: Classroom, fault: str, repair: str) -> None:
+    boot = boot_of(classroom)
+    getattr(classroom.fleet, fault)(classroom.host)
     with pytest.raises(subprocess.TimeoutExpired):
-        room.ssh("true", timeout=5)
-    getattr(room.fleet, heal)(room.host)
-    assert boot_of(room) == boot
+        classroom.ssh("true", timeout=5)
+    getattr(classroom.fleet, repair)(classroom.host)
+    assert boot_of(classroom) == boot

@@ -1,8 +1,7 @@
-"""A network that nothing leaves, for a classroom without the Internet: whatever tries to is noted.
+"""An isolated network, for a classroom without Internet, which records every attempt to leave it.
 
-It is a network namespace of its own. Its only way out, the default route, is a tunnel whose other end is read here, and
-so each packet that would leave this computer arrives at this program instead. What stays inside (the loopback, over
-which the control node reaches its Pis) works as ever.
+It is a network namespace whose default route is a tunnel. This program reads the other end, so it receives every packet
+that would leave this computer. The loopback, over which the control node reaches its Pis, works as usual.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 
 @dataclass(frozen=True, order=True)
 class Attempt:
-    """Something that wanted to leave: a protocol, an address, a port (0 where there are none), a name looked up."""
+    """An outgoing packet: protocol, address, port (0 if there is none), and the name that a DNS query asks for."""
 
     protocol: str
     address: str
@@ -36,17 +35,17 @@ class Attempt:
 
 
 def attempt(packet: bytes) -> Attempt | None:
-    """Return what an IPv4 packet tries; None for a later part of what was noted at its start, and for multicast."""
+    """Return the attempt that an IPv4 packet makes, or None for multicast, which never leaves the local network."""
     length, protocol = packet[0] & 15, PROTOCOLS.get(packet[9], str(packet[9]))
     address = socket.inet_ntoa(packet[16:20])
-    if packet[0] >> 4 != 4 or packet[16] >= 224:  # neighbours are spoken to like that, nobody farther away
+    if packet[0] >> 4 != 4 or packet[16] >= 224:
         return None
     port = struct.unpack_from("!H", packet, length * 4 + 2)[0] if protocol in ("tcp", "udp") else 0
     return Attempt(protocol, address, port, looked_up(packet[length * 4 + 20 :]) if port == 53 else "")
 
 
 def looked_up(question: bytes) -> str:
-    """Return the name that a question to a name server is about."""
+    """Return the name that a DNS query asks for."""
     labels = []
     while question and question[0]:
         labels.append(question[1 : question[0] + 1].decode("ascii", "replace"))
@@ -55,9 +54,9 @@ def looked_up(question: bytes) -> str:
 
 
 def read_tunnel(log: Path) -> None:
-    """Be the way out of the network namespace that this program runs in: write each attempt into `log`, a line each."""
+    """Create the tunnel in this process's network namespace, and write each attempt to a line of `log`."""
     tunnel = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"out0", 0x0001 | 0x1000))  # TUNSETIFF: packets, bare
+    fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"out0", 0x0001 | 0x1000))  # TUNSETIFF: IFF_TUN | IFF_NO_PI
     for words in (
         "link set lo up",
         f"address add {ADDRESS} dev out0",
@@ -74,21 +73,21 @@ def read_tunnel(log: Path) -> None:
 
 
 class Airgap:
-    """The namespace, and what tried to leave it."""
+    """The isolated network's log of attempts to leave it."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
 
     @property
     def attempts(self) -> list[Attempt]:
-        """All attempts so far, in their order."""
+        """All attempts so far, in order."""
         lines = [line.split(" ") for line in self.log.read_text(encoding="utf-8").splitlines()[1:]]
         return [Attempt(protocol, address, int(port), name) for protocol, address, port, name in lines]
 
 
 @contextlib.contextmanager
 def airgap(folder: Path) -> Iterator[Airgap]:
-    """Put this thread, and all programs that it starts meanwhile, into a network that nothing leaves. Needs root."""
+    """Move this thread, and the programs that it starts, into an isolated network. Needs root."""
     log = folder / "attempts"
     log.unlink(missing_ok=True)
     reader = subprocess.Popen(["unshare", "--net", sys.executable, "-m", __name__, str(log)])
@@ -96,7 +95,7 @@ def airgap(folder: Path) -> Iterator[Airgap]:
     try:
         deadline = time.monotonic() + 20
         while not (log.exists() and log.read_text(encoding="utf-8")) and reader.poll() is None:
-            assert time.monotonic() < deadline, "the airgapped network does not come up"
+            assert time.monotonic() < deadline, "the isolated network does not come up"
             time.sleep(0.05)
         inside = os.open(f"/proc/{reader.pid}/ns/net", os.O_RDONLY)
         enter(inside)
@@ -110,9 +109,9 @@ def airgap(folder: Path) -> Iterator[Airgap]:
 
 
 def enter(namespace: int) -> None:
-    """Put this thread into a network namespace, given as an open file."""
+    """Move this thread into a network namespace, given as an open file."""
     library = ctypes.CDLL(None, use_errno=True)
-    if library.setns(namespace, 0x40000000):  # CLONE_NEWNET; os.setns comes with Python 3.12
+    if library.setns(namespace, 0x40000000):  # CLONE_NEWNET; os.setns needs Python 3.12
         raise OSError(ctypes.get_errno(), "The network namespace cannot be entered")
 
 

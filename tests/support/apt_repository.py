@@ -1,6 +1,6 @@
-"""An apt repository of our own on the Pi, with one package in it: an update, or a mirror in trouble.
+"""A local apt repository on the Pi with one package, to test updates and faulty mirrors.
 
-The package lies in a folder that apt reads (`offer`); `own_mirror` serves that folder as the Pi's only mirror.
+`offer` puts the package into a folder that apt reads; `own_mirror` serves that folder as the Pi's only mirror.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.support.classroom import Classroom, root
 PACKAGE = "mynn-test"
 CONFFILE = "/etc/mynn-test.conf"
 SOURCE = "/etc/apt/sources.list.d/mynn-test.list"
-# Its settings change with each version; at its installation it does what $2 says.
+# Build version $1 of the package, whose conffile contains the version, with the post-installation script $2.
 BUILD = r"""
 set -eu
 mkdir -p /srv/mynn-test
@@ -39,8 +39,8 @@ echo "deb [trusted=yes] copy:/srv/mynn-test ./" >/etc/apt/sources.list.d/mynn-te
 """
 REMOVE = f"apt-get purge -qy {PACKAGE}; rm -rf /srv/mynn-test {SOURCE} {CONFFILE}*; apt-get update -q"
 PORT = 8088
-WELL = "well"
-# The first part of a path is a repository of its own, as a suite of Debian's is; the one named "well" has no trouble.
+HEALTHY = "well"
+# The first part of a path is the suite. The one named "well" has no fault, except when the repository is emptied.
 SERVER = r"""
 import hashlib, http.server, pathlib, time
 from email.utils import formatdate
@@ -91,42 +91,42 @@ mv /root/sources.list /root/sources.list.d /etc/apt
 """
 
 
-def have(classroom: Classroom, version: str) -> None:
-    """Have the package installed, in this version, and its settings changed by hand."""
+def install_edited(classroom: Classroom, version: str) -> None:
+    """Install a version of the package, and edit its conffile."""
     offer(classroom, version)
     root(classroom, f"dpkg --install /srv/mynn-test/new.deb && echo mine >>{CONFFILE}")
 
 
-def offer(classroom: Classroom, version: str, deed: str = "true") -> None:
-    """Let apt find a version, whose installation does this deed."""
-    root(classroom, BUILD, version, deed)
+def offer(classroom: Classroom, version: str, postinst: str = "true") -> None:
+    """Offer a version of the package to apt, with a post-installation script."""
+    root(classroom, BUILD, version, postinst)
 
 
 def version(classroom: Classroom) -> str:
-    """Return the version that is installed, and how whole it is: "ii 2"."""
+    """Return the package's dpkg status and version, such as "ii 2"."""
     return root(classroom, f"dpkg-query --show --showformat='${{db:Status-Abbrev}}${{Version}}' {PACKAGE}")
 
 
-def trouble(classroom: Classroom, kind: str) -> None:
-    """Let the mirror be in a trouble, or in none (WELL).
+def set_fault(classroom: Classroom, kind: str) -> None:
+    """Give the mirror a fault, or none (HEALTHY).
 
-    gone: it answers 404; misfit: its index is not what its Release file says; silent: it takes connections and answers
-    nothing; unknown: its name cannot be resolved; emptied: its lists are well, but it does not have the package.
+    gone: it answers 404; misfit: its index does not match its Release file; silent: it accepts connections, but does
+    not answer; unknown: its name cannot be resolved; emptied: its lists are fine, but the package is missing.
     """
     host = "mirror.invalid" if kind == "unknown" else "127.0.0.1"
-    suites = {"main": host, "updates": host, "security": host, WELL: "127.0.0.1"}
+    suites = {"main": host, "updates": host, "security": host, HEALTHY: "127.0.0.1"}
     sources = "\n".join(f"deb [trusted=yes] http://{name}:{PORT}/{suite} ./" for suite, name in suites.items())
     root(classroom, f'echo "$1" >/srv/mynn-test/trouble; echo "$2" >{SOURCE}', kind, sources)
 
 
 @contextlib.contextmanager
 def own_mirror(classroom: Classroom) -> Iterator[None]:
-    """Let it be the Pi's only mirror meanwhile: it offers version 2 of our package, and the Pi has version 1."""
-    have(classroom, "1")
+    """Make it the Pi's only mirror: it offers version 2 of the package, and version 1 is installed."""
+    install_edited(classroom, "1")
     offer(classroom, "2")
     root(classroom, START, SERVER)
     try:
-        trouble(classroom, WELL)
+        set_fault(classroom, HEALTHY)
         root(classroom, "apt-get update -q")
         yield
     finally:

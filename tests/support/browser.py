@@ -1,4 +1,4 @@
-"""A real browser that drives Debian's Chromium, and what a student does with it."""
+"""What a student does in a browser: drives Debian's Chromium with Playwright."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.classroom import Room
+from tests.support.classroom import BaseClassroom
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
-    "--no-sandbox",  # it refuses to run as root otherwise, and sees our own pages only
+    "--no-sandbox",  # needed to run as root; it opens our own pages only
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -27,17 +27,17 @@ ARGUMENTS = [
 ]
 READING = "part2_neural_network_mnist_data.ipynb"
 TURNING = "part3_mnist_data_set_with_rotations.ipynb"
-MINUTES = 60_000  # in Playwright's milliseconds
+MINUTES = 60_000  # milliseconds, for Playwright
 
 
-def url_of(room: Room) -> str:
-    """The address that is browsed to."""
-    return f"http://{room.address}:8888"
+def url_of(classroom: BaseClassroom) -> str:
+    """Return the URL of the notebook server."""
+    return f"http://{classroom.address}:8888"
 
 
 @contextmanager
 def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
-    """A browser that has never been here, and waits so many milliseconds for whatever it waits for."""
+    """Open a browser with a new profile. ``patience`` is its default timeout in milliseconds."""
     with tempfile.TemporaryDirectory(prefix="mynn-browser-") as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1280, "height": 800}
@@ -50,14 +50,14 @@ def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
 
 @contextmanager
 def copied_lessons(
-    room: Room, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
+    classroom: BaseClassroom, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
 ) -> Iterator[str]:
-    """A folder with copies of the lessons: what is run in them stays out of the student's own.
+    """Copy lessons into a new folder, so that the student's own are not changed, and remove it afterwards.
 
-    ``settings`` are what a student would change in their first cell, by name.
+    ``settings`` are variables to change in their first cells, by name.
     """
-    server = NotebookServer(url_of(room))
-    assert server.sign_in(room.password)
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password)
     name = f"browser-{uuid.uuid4().hex[:8]}"
     server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
     try:
@@ -74,33 +74,33 @@ def copied_lessons(
         for session in server.get("/api/sessions"):
             if session["path"].startswith(f"{name}/"):
                 server.delete(f"/api/sessions/{session['id']}")
-        room.ssh(f"sudo rm -r /home/student/notebooks/{name}")
+        classroom.ssh(f"sudo rm -r /home/student/notebooks/{name}")
 
 
 def sign_in(page: Page, url: str, password: str) -> None:
-    """Fill in the form, as far as it goes."""
+    """Submit the login form."""
     page.goto(url)
     page.locator("input[name=password]").fill(password)
     page.locator("button[type=submit]").click()
 
 
-def signed_in(browser: BrowserContext, room: Room) -> Page:
-    """The page of somebody who has signed in, and presses *Select* where it asks for a kernel.
+def signed_in(browser: BrowserContext, classroom: BaseClassroom) -> Page:
+    """Sign in, and return the page. It will accept the default whenever Jupyter asks for a kernel.
 
-    It does, with the answer filled in, when it is to run a cell and does not know yet which kernels there are.
+    Jupyter asks if it has to run a cell before it knows the available kernels.
     """
     page = browser.pages[0]
     select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
     page.add_locator_handler(select, lambda: select.click())
-    sign_in(page, url_of(room), room.password)
+    sign_in(page, url_of(classroom), classroom.password)
     expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
 
 
 def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float) -> None:
-    """Ask for cells to be run until something is there that comes of it.
+    """Ask the page to run cells, and wait for the result.
 
-    Asked before its kernel is there, a page may forget that it was, and no cell has a star: then it is asked again.
+    If its kernel is not connected yet, the page may forget the request. Then no cell has a star, and we ask again.
     """
     deadline = time.monotonic() + patience / 1000
     star = page.locator(".jp-InputPrompt", has_text="[*]")
@@ -115,11 +115,11 @@ def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: floa
 
 
 def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
-    """Open a notebook and run all its cells to the end; return its code cells."""
+    """Open a notebook, run all its cells to the end, and return its code cells."""
     page.goto(f"{url}/notebooks/{path}")
     cells = page.locator(".jp-CodeCell")
     expect(cells.first).to_be_visible(timeout=patience)
-    # A cell that has run has its number; one that waits has a star. After an error the others keep none.
+    # A cell that has run shows a number, a waiting one a star. After an error, the remaining cells show neither.
     ended = re.compile(r"\[\d+\]:")
     error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
 
@@ -134,24 +134,26 @@ def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     return cells
 
 
-def take_screenshot(page: Page, room: Room, name: str, shown: Locator | None = None) -> None:
-    """Keep a picture for the README, with something in the middle of the window."""
+def take_screenshot(page: Page, classroom: BaseClassroom, name: str, shown: Locator | None = None) -> None:
+    """Save a screenshot for the README, scrolled to an element if given."""
     if shown:
         shown.evaluate("element => element.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(500)  # what scrolls comes to rest
-    page.screenshot(path=room.root / "dist/screenshots" / f"{name}.png")
+    page.wait_for_timeout(500)  # until scrolling has stopped
+    page.screenshot(path=classroom.root / "dist/screenshots" / f"{name}.png")
 
 
 def pictures(cells: Locator) -> list[str]:
-    """What the cells show, as data."""
+    """Return the data URLs of the pictures in cells."""
     return [str(picture.get_attribute("src")) for picture in cells.locator(".jp-RenderedImage img").all()]
 
 
-def learn_to_read(page: Page, room: Room, folder: str, picture: str, patience: float = 10 * MINUTES) -> None:
-    """All cells of the lesson run, on the full MNIST, and nine digits in ten are recognised."""
-    cells = run_all(page, url_of(room), f"{folder}/{READING}", patience)
-    told = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
-    take_screenshot(page, room, picture, told)
-    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", told.inner_text())
-    assert accuracy and float(accuracy[1]) > 90, told.inner_text()
+def learn_to_read(
+    page: Page, classroom: BaseClassroom, folder: str, picture: str, patience: float = 10 * MINUTES
+) -> None:
+    """Run all cells of the lesson, on the full MNIST, and check that nine in ten digits are recognised."""
+    cells = run_all(page, url_of(classroom), f"{folder}/{READING}", patience)
+    result = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
+    take_screenshot(page, classroom, picture, result)
+    accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", result.inner_text())
+    assert accuracy and float(accuracy[1]) > 90, result.inner_text()
     assert len(set(pictures(cells))) >= 5

@@ -1,4 +1,4 @@
-"""What is in a card's image, read without mounting it, and what of that would be wrong on a Pi or on two cards.
+"""Read an SD card image without mounting it, and check that it boots and contains nothing private.
 
 python -m tests.support.image IMAGE.img
 """
@@ -15,47 +15,47 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECTOR = 512
-# How the firmware names the device trees of the Pis that an image is for, by the end of the name of Debian's kernel.
-# Raspberry Pi OS's are looked at for Zero, Zero W and Pi 1.
+# The device trees that the firmware needs, by the flavour of Debian's kernel.
 BOARDS = {
     "rpi": ["bcm2835-rpi-zero.dtb", "bcm2835-rpi-zero-w.dtb", "bcm2835-rpi-b.dtb", "bcm2835-rpi-b-plus.dtb"],
     "armmp": ["bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb", "bcm2711-rpi-4-b.dtb"],
     "arm64": ["bcm2837-rpi-3-b.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb"],
 }
-# The drivers that later Pis' kernels have as modules and reach their card with: a Pi 2's and 3's, and a Pi 4's.
+# Later Pis' SD card drivers, which are modules: for a Pi 2 and 3, and for a Pi 4.
 CARD_DRIVERS = ("bcm2835.ko", "sdhci-iproc.ko")
+# The device trees of Raspberry Pi OS, for Zero, Zero W and Pi 1.
 RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
-# The parts of config.txt that count on these Pis.
+# The sections of config.txt that apply to these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
 
 
 class Image:
-    """An image of two partitions, FAT and ext4, as roles/image makes it or Raspberry Pi OS has it."""
+    """An image with two partitions, FAT and ext4, from roles/image or of Raspberry Pi OS."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        said = subprocess.run(["sfdisk", "--json", path], check=True, stdout=subprocess.PIPE).stdout
-        self.table = json.loads(said)["partitiontable"]
+        output = subprocess.run(["sfdisk", "--json", path], check=True, stdout=subprocess.PIPE).stdout
+        self.table = json.loads(output)["partitiontable"]
         self.boot, self.root = (partition["start"] * SECTOR for partition in self.table["partitions"])
 
     @property
     def partuuids(self) -> list[str]:
-        """How a kernel may name the partitions."""
+        """The PARTUUIDs of the two partitions."""
         return [f"{self.table['id'].removeprefix('0x')}-{number:02}" for number in (1, 2)]
 
     def boot_names(self) -> set[str]:
-        """The paths of all files of the FAT partition."""
+        """Return the paths of all files in the FAT partition."""
         argv = ["mdir", "-b", "-/", "-i", f"{self.path}@@{self.boot}", "::/"]
-        said = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
-        return {line.removeprefix("::/") for line in said.splitlines() if not line.endswith("/")}
+        output = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return {line.removeprefix("::/") for line in output.splitlines() if not line.endswith("/")}
 
     def boot_read(self, name: str) -> bytes:
-        """The contents of a file of the FAT partition."""
+        """Return the contents of a file in the FAT partition."""
         argv = ["mtype", "-i", f"{self.path}@@{self.boot}", f"::/{name}"]
         return subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
 
     def debugfs(self, request: str) -> bytes:
-        """What debugfs answers on the ext4 partition; FileNotFoundError if it complains."""
+        """Run a debugfs request on the ext4 partition. Raises FileNotFoundError if it reports an error."""
         argv = ["debugfs", "-R", request, f"{self.path}?offset={self.root}"]
         done = subprocess.run(argv, check=True, capture_output=True)
         complaints = done.stderr.splitlines()[1:]  # the first line is its version
@@ -64,32 +64,32 @@ class Image:
         return done.stdout
 
     def read(self, path: str) -> str:
-        """A file of the ext4 partition; none where it is not there."""
+        """Return a file in the ext4 partition, or an empty string if there is none."""
         try:
             return self.debugfs(f'cat "/{path}"').decode()
         except FileNotFoundError:
             return ""
 
     def names(self, folder: str) -> dict[str, int]:
-        """What is in a folder of the ext4 partition, with each mode; nothing where it is not there."""
+        """Return the names in a folder of the ext4 partition, and their modes; empty if there is no such folder."""
         try:
-            said = self.debugfs(f'ls -p "/{folder}"').decode()
+            output = self.debugfs(f'ls -p "/{folder}"').decode()
         except FileNotFoundError:
             return {}
         found = {}
-        for line in said.splitlines():
+        for line in output.splitlines():
             _, _, mode, _, _, name, *_ = f"{line}//////".split("/")
             if name not in ("", ".", ".."):
                 found[name] = int(mode, 8)
         return found
 
     def has(self, path: str) -> bool:
-        """Whether the ext4 partition has it."""
+        """Return whether a path exists in the ext4 partition."""
         folder, _, name = path.strip("/").rpartition("/")
         return name in self.names(folder)
 
     def files(self, folder: str) -> Iterator[str]:
-        """The paths of all that is below a folder of the ext4 partition and is no folder."""
+        """Yield the paths of all files below a folder of the ext4 partition."""
         for name, mode in self.names(folder).items():
             path = f"{folder}/{name}"
             if stat.S_ISDIR(mode):
@@ -99,7 +99,7 @@ class Image:
 
 
 def config(image: Image, name: str = "config.txt") -> Iterator[tuple[str, str]]:
-    """The settings of config.txt that count on a Pi Zero or 1: key and value."""
+    """Yield the settings of config.txt that apply to a Pi Zero or 1, as key and value."""
     counts = True
     for line in image.boot_read(name).decode().splitlines():
         line = line.partition("#")[0].strip()
@@ -116,14 +116,14 @@ def config(image: Image, name: str = "config.txt") -> Iterator[tuple[str, str]]:
 
 
 def firmware_faults(image: Image) -> Iterator[str]:
-    """What the firmware of a Pi would miss, and then the kernel."""
+    """Yield what the firmware, and then the kernel, of a Pi would not find."""
     there = image.boot_names()
     if "config.txt" not in there:
         yield "config.txt is missing"
         return
     settings = dict(config(image))
     overlays = [value.partition(",")[0] for key, value in config(image) if key == "dtoverlay" and value]
-    smallest = "_cd" if settings.get("gpu_mem") == "16" else ""  # with so little memory it takes another firmware
+    smallest = "_cd" if settings.get("gpu_mem") == "16" else ""  # the cut-down firmware
     kernel = settings.get("kernel", "kernel.img")
     initramfs = settings.get("initramfs", "initramfs" if settings.get("auto_initramfs") == "1" else "(none named)")
     commands = settings.get("cmdline", "cmdline.txt")
@@ -141,7 +141,7 @@ def firmware_faults(image: Image) -> Iterator[str]:
         elif not image.boot_read(name).strip():
             yield f"{name} on the FAT partition is empty"
     if later and initramfs in there:
-        packed = image.boot_read(initramfs)  # modules are compressed one by one, so their names can be read
+        packed = image.boot_read(initramfs)  # modules are compressed one by one, so their names are readable
         for driver in CARD_DRIVERS:
             if f"/{driver}".encode() not in packed:
                 yield f"{initramfs} has no {driver}: the kernel would not find its card"
@@ -149,19 +149,19 @@ def firmware_faults(image: Image) -> Iterator[str]:
         return
     lines = image.boot_read(commands).decode().splitlines()
     if len(lines) != 1:
-        yield f"{commands} has {len(lines)} lines, and the kernel sees the first only"
+        yield f"{commands} has {len(lines)} lines, but the kernel reads only the first"
     words = dict(word.partition("=")[::2] for word in " ".join(lines).split())
     if words.get("root", "") != f"PARTUUID={image.partuuids[1]}":
-        yield f"{commands} names root={words.get('root')}, and the root is PARTUUID={image.partuuids[1]}"
+        yield f"{commands} has root={words.get('root')}, but the root is PARTUUID={image.partuuids[1]}"
     if "init" in words and not image.has(words["init"]):
-        yield f"{commands} names init={words['init']}, which is not there"
+        yield f"{commands} has init={words['init']}, which does not exist"
     for named in re.findall(r"^PARTUUID=(\S+)", image.read("etc/fstab"), re.MULTILINE):
         if named not in image.partuuids:
-            yield f"etc/fstab names PARTUUID={named}, and there are {', '.join(image.partuuids)}"
+            yield f"etc/fstab has PARTUUID={named}, but the partitions are {', '.join(image.partuuids)}"
 
 
 def source_faults(image: Image) -> Iterator[str]:
-    """What is unusual about where the image's apt fetches packages from."""
+    """Yield what is wrong with the image's apt sources."""
     paths = [
         "etc/apt/sources.list",
         *(f"etc/apt/sources.list.d/{name}" for name in image.names("etc/apt/sources.list.d")),
@@ -175,18 +175,20 @@ def source_faults(image: Image) -> Iterator[str]:
             yield f"apt's sources name {host}"
     for word in ("trusted", "file:", "copy:"):
         if word in sources.lower():
-            yield f"apt's sources say {word}"
+            yield f"apt's sources contain {word}"
     suites = re.findall(r"[\w-]+-security\b", sources)
-    raspbian = "ID=raspbian" in image.read("etc/os-release")  # it has its security updates in the suite itself
+    raspbian = "ID=raspbian" in image.read("etc/os-release")  # its security updates are in the main suite
     if not hosts or not (suites or raspbian):
         yield "apt's sources have no security updates"
     for path in image.files("etc/apt/apt.conf.d"):
-        for said in re.findall(r"^\s*Acquire\b.*(?:Proxy|Check-Valid-Until|AllowInsecure).*$", image.read(path), re.M):
-            yield f"{path} says {said.strip()}"
+        for output in re.findall(
+            r"^\s*Acquire\b.*(?:Proxy|Check-Valid-Until|AllowInsecure).*$", image.read(path), re.M
+        ):
+            yield f"{path} says {output.strip()}"
 
 
 def trace_faults(image: Image) -> Iterator[str]:
-    """What of a build, or of one Pi, would be on every card."""
+    """Yield leftovers of the build, and secrets and identifiers that every card would share."""
     for name in image.names("etc/ssh"):
         if name.startswith("ssh_host_"):
             yield f"etc/ssh/{name}: every card would have this key"
@@ -204,19 +206,19 @@ def trace_faults(image: Image) -> Iterator[str]:
     secrets += [f"{home}/{name}" for home in homes for name in (".ssh/authorized_keys", ".bash_history", ".ansible")]
     for path in secrets:
         if image.has(path):
-            yield f"{path} is there"
+            yield f"{path} must not be in an image"
     for folder in ("var/log", "var/cache/apt", "var/lib/apt/lists", "tmp", "var/tmp", "run"):
         for path in image.files(folder):
             yield f"{path} is left from the build"
 
 
 def faults(path: Path) -> list[str]:
-    """A sentence for each thing that is wrong with an image; none if all is well."""
+    """Return a description of each fault in an image."""
     image = Image(path)
     return [*firmware_faults(image), *source_faults(image), *trace_faults(image)]
 
 
 if __name__ == "__main__":
     found = faults(Path(sys.argv[1]))
-    print("\n".join(found) or "Nothing is wrong with it.")
+    print("\n".join(found) or "No faults were found.")
     sys.exit(bool(found))

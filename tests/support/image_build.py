@@ -1,4 +1,4 @@
-"""The build of an SD card's image, as the tests of it need it: killed once on the way, then finished."""
+"""The build of the SD card image for the tests: killed once on the way, then finished."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.virtual.mounts import mounts_below
 
 COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
 KILLED_AT = "mnist : Unpack and check MNIST"  # inside the image
-# A build whose first stage is there fetches nothing. (Only root can take the network away.)
+# Without network: a build with a cached first stage fetches nothing. Only root can disconnect it.
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
 
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """What a build left, and what one that was killed did."""
+    """The results of a build, and what a killed one left behind."""
 
     packed: Path
     killed_in: str
@@ -30,27 +30,27 @@ class ImageBuild:
 
     @property
     def stem(self) -> str:
-        """Name and version."""
+        """The name and version, such as mynn-pi-zero-0.1."""
         return self.packed.name.removesuffix(".img.xz")
 
     @property
     def root(self) -> Path:
-        """The folder that it was made of."""
+        """The root file system that the image was made from."""
         return ROOT / "build/image/root"
 
     @property
     def disk(self) -> Path:
-        """The image as it is on a card."""
+        """The uncompressed image."""
         return ROOT / f"build/image/{self.stem}.img"
 
 
 def loops() -> str:
-    """What loop devices there are."""
+    """Return the list of loop devices."""
     return subprocess.run(["losetup", "--list", "--noheadings"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
-    """Wait until the role is just unpacking a file there. TimeoutError: it did not."""
+    """Wait until the role is unpacking a file into a folder. Raises TimeoutError if it does not."""
     deadline = time.monotonic() + patience
     while not list(folder.glob(".*.new")):
         if time.monotonic() > deadline:
@@ -59,7 +59,7 @@ def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
 
 
 def build() -> ImageBuild:
-    """Build an image, without a network, having killed an earlier build of it that had one."""
+    """Kill a build of the image, then finish it without network."""
     before = loops()
     environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
     run = PlaybookRun(COMMAND, ROOT, environment)
@@ -71,6 +71,6 @@ def build() -> ImageBuild:
     began = time.monotonic()
     again = PlaybookRun([*UNPLUGGED, *COMMAND], ROOT, environment)
     assert again.wait(3600) == 0, again.output[-3000:]
-    print(f"The image took {time.monotonic() - began:.0f} s, from a first stage that was there.")
+    print(f"The build took {time.monotonic() - began:.0f} s with a cached first stage.")
     [packed] = (ROOT / "dist").glob("mynn-pi-zero-*.img.xz")
     return ImageBuild(packed, task, mounted, before, after)

@@ -1,4 +1,4 @@
-"""A playbook's run: watched as it goes, to hurt something at a chosen moment, and what it sent to the Pis."""
+"""Run a playbook and watch its output, to inject faults at a chosen moment; find what it sent to the Pis."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# What runs on the control node only, whatever host it is for.
+# Actions that run on the control node only.
 LOCAL_ACTIONS = ("assert", "debug", "fail", "include_tasks", "set_fact", "validate_argument_spec")
 
 
 def descendants(process: int) -> list[int]:
-    """Return a process and all that it started, whatever group they are in (mitogen's ssh is in one of its own)."""
+    """Return a process and its descendants, in any process group (mitogen's ssh is in its own)."""
     found = [process]
-    for parent in found:  # which grows meanwhile
+    for parent in found:  # grows during the loop
         for thread in Path(f"/proc/{parent}/task").glob("*/children"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found += map(int, thread.read_text(encoding="ascii").split())
@@ -28,7 +28,7 @@ def descendants(process: int) -> list[int]:
 
 
 class PlaybookRun:
-    """A command in a process group of its own, whose lines are kept with the time at which they came."""
+    """A command in its own process group, whose output lines are recorded with their times."""
 
     def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.began = time.monotonic()
@@ -65,14 +65,17 @@ class PlaybookRun:
 
     @property
     def tasks(self) -> list[tuple[float, str]]:
-        """The tasks that have begun, and after how many seconds (with ANSIBLE_DISPLAY_SKIPPED_HOSTS=true: at once)."""
+        """The tasks so far, each with the seconds after which it was printed.
+
+        With ANSIBLE_DISPLAY_SKIPPED_HOSTS=true, Ansible prints a task as it begins.
+        """
         found = ((moment, re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line)) for moment, line in self.lines)
         return [(moment - self.began, task[1]) for moment, task in found if task]
 
     def when(self, pattern: str, patience: float = 120) -> float:
-        """Wait for a line that the pattern matches; return when it came (time.monotonic).
+        """Wait for a line that matches a pattern, and return its time (time.monotonic).
 
-        TimeoutError: none came, or the run ended without.
+        Raises TimeoutError if there is none, or if the run ends without one.
         """
         deadline = time.monotonic() + patience
         with self._new:
@@ -81,21 +84,21 @@ class PlaybookRun:
                     if re.search(pattern, line):
                         return moment
                 if self._ended or not self._new.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no line like {pattern!r} within {patience:.0f} s, or at all:\n{self.output}")
+                    raise TimeoutError(f"no line matched {pattern!r} within {patience:.0f} s:\n{self.output}")
 
     def wait(self, patience: float = 600) -> int:
-        """Return its exit code. subprocess.TimeoutExpired: it is still running, which is then ended."""
+        """Wait for the end, and return the exit code. On a timeout, kill it and raise subprocess.TimeoutExpired."""
         try:
             code = self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
         self._reader.join(10)
-        print(self.output[-20000:])  # pytest shows it when the test fails
+        print(self.output[-20000:])  # pytest shows it if the test fails
         return code
 
     def kill(self) -> None:
-        """End it and all that it started at once, as a crash of the control node would."""
+        """Kill it and its descendants, as a crash of the control node would."""
         for process in descendants(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -103,7 +106,7 @@ class PlaybookRun:
 
 
 def sent_tasks(plays: list[dict[str, Any]], host: str) -> list[str]:
-    """Return the tasks of a run's JSON that something was sent to that Pi for."""
+    """Return the tasks in a run's JSON output that sent something to a Pi."""
     results = [(task["task"]["name"], task["hosts"].get(host)) for play in plays for task in play["tasks"]]
     return [
         name

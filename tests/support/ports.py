@@ -1,4 +1,4 @@
-"""Ports of the loopback that nobody has."""
+"""Free loopback ports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def free_server() -> socket.socket:
-    """Return a server at a port of the loopback that apt-cacher-ng can have too: it knows those below 32768."""
+    """Return a server at a free loopback port below 32768, the limit of apt-cacher-ng."""
     while True:
         try:
             return socket.create_server(("127.0.0.1", random.randrange(20000, 32768)))
@@ -16,6 +16,6 @@ def free_server() -> socket.socket:
 
 
 def free_port() -> int:
-    """Return such a port; nobody has it yet."""
+    """Return a free loopback port below 32768."""
     with free_server() as server:
         return int(server.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Programs of the roles, imported from where they lie."""
+"""Import programs of the roles by their paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(path: Path) -> Any:
-    """Import a program by its path."""
+    """Import a program and return its module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader

@@ -1,8 +1,8 @@
 """The virtual Pis: containers that boot systemd, virtual machines, and QEMU's Pi Zero board. All are reached over SSH.
 
-``python3 -m tests.virtual up`` starts a fleet of containers, ``up --kind vm`` one of virtual machines, where nothing is
-privileged; ``down`` removes it. ``board up`` and ``board down`` do so with a board. Nothing here knows what a playbook
-installs on them.
+``python3 -m tests.virtual up`` starts a fleet of containers, ``up --kind vm`` one of virtual machines, which need no
+root; ``down`` removes it. ``board up`` and ``board down`` start and remove a board. Nothing here depends on what a
+playbook installs.
 """
 
 from .board import Board

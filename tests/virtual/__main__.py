@@ -13,17 +13,17 @@ from .privileges import choose_kind
 from .shell import VirtualError, say, warn
 from .state import Settings, State
 
-DEEDS = {
+ACTIONS = {
     "start": "switch a Pi on, with the disk it has",
     "stop": "shut a Pi down cleanly",
-    "kill": "end a Pi at once, as if its plug were pulled; it stays in the inventory",
+    "kill": "cut a Pi's power; it stays in the inventory",
     "reset": "start a Pi with a fresh disk",
     "freeze": "make a Pi hang: it accepts connections, but does not answer",
     "thaw": "let a frozen Pi continue",
     "unplug": "unplug a Pi's network cable",
-    "plug": "plug it in again",
+    "plug": "plug it back in",
 }
-BOARD_DEEDS = {
+BOARD_ACTIONS = {
     "start": "switch it on, with the card it has",
     "stop": "shut it down cleanly",
     "kill": "cut its power",
@@ -33,7 +33,7 @@ BOARD_DEEDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
+    """A parser that reports an error in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         warn(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
@@ -41,10 +41,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     main = Parser(
         prog="python3 -m tests.virtual",
-        description="Run virtual Pis that are reached over SSH.",
+        description="Run virtual Pis and reach them over SSH.",
     )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     every = Parser(add_help=False)
@@ -55,30 +55,28 @@ def parser() -> Parser:
         metavar="FOLDER",
         help="where the fleet's disks and inventory are (default: build/virtual)",
     )
-    up = commands.add_parser("up", parents=[every], help="start a fleet, or continue with the present one")
+    up = commands.add_parser("up", parents=[every], help="start a fleet, or resume the existing one")
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
     up.add_argument(
         "--kind",
         default="container",
-        help="container (the default), vm (a virtual machine, without privileges), or auto: vm if containers are not "
-        "possible",
+        help="container (the default), vm (a virtual machine, which needs no root), or auto: vm where containers "
+        "cannot run",
     )
     up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
-    up.add_argument(
-        "--os", default="debian", help="debian (the default) or raspios, as on a card from Raspberry Pi Imager"
-    )
+    up.add_argument("--os", default="debian", help="debian (the default) or raspios, as Raspberry Pi Imager writes it")
     up.add_argument(
         "--publish",
         default="8888",
         metavar="PORTS",
-        help="ports of a Pi that are reached at its address, separated by commas (default: 8888)",
+        help="comma-separated ports to publish at each Pi's address (default: 8888)",
     )
-    up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="delay of each SSH round trip")
-    up.add_argument("--base", default="", metavar="FOLDER", help="of containers: a saved disk to start from")
-    up.add_argument("--accel", default="auto", help="of a vm: kvm, tcg (plain emulation), or auto (the default)")
-    up.add_argument("--clock", default="", metavar="DATE", help="a vm's clock when it is switched on")
+    up.add_argument("--delay-ms", type=float, default=0, metavar="MS", help="delay added to each SSH round trip")
+    up.add_argument("--base", default="", metavar="FOLDER", help="containers only: a saved disk to start from")
+    up.add_argument("--accel", default="auto", help="vm only: kvm, tcg (plain emulation), or auto (the default)")
+    up.add_argument("--clock", default="", metavar="DATE", help="vm only: what the clock shows at power-on")
     up.add_argument(
-        "--address", default="127.77.0.0", help="pi-01 is at the first address after this (default: 127.77.0.0)"
+        "--address", default="127.77.0.0", help="address block; pi-01 is at the next address (default: 127.77.0.0)"
     )
     up.add_argument(
         "--cache",
@@ -87,49 +85,45 @@ def parser() -> Parser:
         metavar="FOLDER",
         help="where root file systems are kept (default: virtual/ in MYNN_CACHE or ~/.cache/mynn-pi)",
     )
-    down = commands.add_parser("down", parents=[every], help="remove the fleet and its leftovers")
+    down = commands.add_parser("down", parents=[every], help="remove the fleet")
     down.add_argument("--wait", action="store_true", help="wait until its disks are deleted")
     listing = commands.add_parser("list", parents=[every], help="show each Pi's status")
     listing.add_argument("--json", action="store_true", help="as JSON")
-    for deed, text in DEEDS.items():
-        one = commands.add_parser(deed, parents=[every], help=text)
+    for action, text in ACTIONS.items():
+        one = commands.add_parser(action, parents=[every], help=text)
         one.add_argument("name", help="such as pi-01")
-    save = commands.add_parser(
-        "save", parents=[every], help="save the disk of a Pi that is off, for others to start from"
-    )
+    save = commands.add_parser("save", parents=[every], help="save the disk of a stopped Pi, for others to start from")
     save.add_argument("name", help="such as pi-01")
-    save.add_argument("folder", type=Path, help="the folder for it, which must not exist yet")
-    board = commands.add_parser("board", help="an emulated Pi Zero that boots an SD card's image")
-    _add_board(board.add_subparsers(dest="deed", required=True, metavar="DEED", parser_class=Parser))
+    save.add_argument("folder", type=Path, help="where to save it; must not exist yet")
+    board = commands.add_parser("board", help="an emulated Pi Zero that boots an SD card image")
+    _add_board(board.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser))
     return main
 
 
-def _add_board(deeds: "argparse._SubParsersAction[Parser]") -> None:
+def _add_board(actions: "argparse._SubParsersAction[Parser]") -> None:
     every = Parser(add_help=False)
     every.add_argument(
         "--state", type=Path, default=FOLDER, metavar="FOLDER", help="where its card is (default: build/board)"
     )
-    up = deeds.add_parser(
-        "up", parents=[every], help="boot a card made from an image, or continue with the present one"
-    )
-    up.add_argument("--image", type=Path, required=True, help="an .img or .img.xz, which is not changed")
+    up = actions.add_parser("up", parents=[every], help="boot a card made from an image, or resume the existing one")
+    up.add_argument("--image", type=Path, required=True, help="an .img or .img.xz; it is not modified")
     up.add_argument("--address", default=ADDRESS, help="where the host reaches it (default: %(default)s)")
-    for deed, text in BOARD_DEEDS.items():
-        deeds.add_parser(deed, parents=[every], help=text)
+    for action, text in BOARD_ACTIONS.items():
+        actions.add_parser(action, parents=[every], help=text)
 
 
 def do_board(options: argparse.Namespace) -> None:
-    """Do what the command line asks of a board; for that nobody needs to be root."""
+    """Run a ``board`` command. It needs no root."""
     board = Board(options.state, address=getattr(options, "address", ADDRESS))
-    if options.deed == "up":
+    if options.action == "up":
         board.up(options.image)
-    elif options.deed == "start":
+    elif options.action == "start":
         board.start()
-    elif options.deed in ("stop", "kill", "down"):
-        getattr(board, options.deed)()
-    if options.deed in ("up", "show") and board.status() == "running":
+    elif options.action in ("stop", "kill", "down"):
+        getattr(board, options.action)()
+    if options.action in ("up", "show") and board.status() == "running":
         password = board.facts().get("password", "not known yet")
-        say(f"{board.name}: browse to http://{board.address}:8888, password: {password}")
+        say(f"{board.name}: open http://{board.address}:8888, password: {password}")
     else:
         say(f"{board.name}: {board.status()}.")
 
@@ -143,7 +137,7 @@ def ports(text: str) -> tuple[int, ...]:
 
 
 def make_folders(*folders: Path) -> None:
-    """Make folders that belong to the person who calls, or raise a sentence."""
+    """Create folders as the calling user."""
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +146,7 @@ def make_folders(*folders: Path) -> None:
 
 
 def do(arguments: list[str]) -> None:
-    """Do what the command line asks for."""
+    """Run the command that the command line names."""
     options = parser().parse_args(arguments)
     if options.command == "board":
         do_board(options)
@@ -174,7 +168,7 @@ def do(arguments: list[str]) -> None:
 
 
 def do_up(options: argparse.Namespace, state: State, arguments: list[str]) -> None:
-    """Start a fleet; virtual machines need no root for that."""
+    """Start a fleet, as root unless it is one of virtual machines."""
     auto = options.kind == "auto"
     settings = Settings(
         suite=options.suite,
@@ -189,7 +183,7 @@ def do_up(options: argparse.Namespace, state: State, arguments: list[str]) -> No
     ).check()
     cache = (options.cache or cache_folder() / "virtual").resolve()
     fleet.check_size(options.fleet)
-    make_folders(state.folder, cache)  # by the caller: made by root, build/ would be closed to them
+    make_folders(state.folder, cache)  # before becoming root, or the caller could not write to build/
     kind = choose_kind(state) if auto else settings.kind
     if kind != "vm" or state.needs_root():
         become_root([*arguments, "--state", str(state.folder), "--cache", str(cache), "--kind", kind])

@@ -1,12 +1,11 @@
-"""A virtual Pi that is a board: QEMU's Raspberry Pi Zero (ARM1176, 512 MB), booting the image of an SD card.
+"""A board: QEMU's Raspberry Pi Zero (ARM1176, 512 MB), which boots an SD card image.
 
     python3 -m tests.virtual board up --image IMAGE
     python3 -m tests.virtual board start|stop|kill|show|down
 
-What a power cut is here: `kill` ends QEMU at once. What the board's Linux still had in its memory is lost; a write of
-several blocks that was under way ends at any of them. What the card had taken stays: a card of these has no cache that
-could be flushed (nor has QEMU's model of one), so Linux holds for written what the card has acknowledged, and QEMU has
-then handed it to the host's kernel, which goes on. Cards that lose what they acknowledged exist; this is none of them.
+`kill` is a power cut: it kills QEMU. Data in the board's memory is lost, and a multi-block write may stop after any
+block. Acknowledged writes survive: neither such cards nor QEMU's model have a write cache, and by then QEMU has handed
+the data to the host's kernel. Some real cards lose acknowledged writes; this one does not.
 """
 
 import ctypes
@@ -25,27 +24,26 @@ from .state import SSH_PORT, State
 FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
 NOTEBOOKS = 8888
-BOOTS = 600  # the seconds that a boot may take at most, the first one on a busy machine included
-# What only QEMU's board needs.
+BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
+# Kernel arguments that only QEMU's board needs.
 _ARGUMENTS = (
     "console=ttyAMA0,115200",
-    # It has no power domains.
+    # QEMU emulates no power domains.
     "initcall_blacklist=bcm2835_power_driver_init",
-    # Two drivers want its network adapter, and with this one it does not work.
+    # Two drivers claim its network adapter; it does not work with this one.
     "modprobe.blacklist=cdc_subset",
-    # Its card erases by writing, 512 bytes at a time, and all else waits meanwhile: minutes, whenever the clock jumps a
-    # week ahead. A card of one's own needs seconds.
+    # QEMU's card trims by writing 512 bytes at a time and blocks all other I/O for minutes whenever the clock jumps a
+    # week ahead. A real card needs seconds.
     "systemd.mask=fstrim.timer",
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a board was asked to be.
+    """The settings of a board.
 
-    ``image`` is what its card was made from; empty: there is no board yet. With ``icount`` its clock counts
-    instructions, a nanosecond each, instead of keeping near the host's. ``name`` is the host name that it was found to
-    have; empty until then.
+    ``image`` is the image its card was made from; empty if there is no board yet. With ``icount`` its clock advances by
+    one nanosecond per instruction instead of following the host's. ``name`` is its host name; empty until it is known.
     """
 
     image: str
@@ -55,7 +53,7 @@ class Settings:
 
 
 class Board(Emulated):
-    """A board, with its card, in a state folder; the host reaches its SSH at port 2222, its notebooks at 8888."""
+    """A board and its card, in a state folder. The host reaches SSH at port 2222 and the notebooks at port 8888."""
 
     kind = "board"
 
@@ -66,25 +64,25 @@ class Board(Emulated):
         self.card = Card(self.folder / "card.img")
         self.log = self.folder / "log"
         self.console = self.folder / "console"
-        # As the firmware writes it into the device tree; each board has its own.
+        # Unique to each board; the firmware writes it into the device tree.
         self.serial = self.state.prefix.removeprefix("mynn-").rjust(16, "0")
-        self._take(self._stored())
+        self._use(self._stored())
 
-    # -- what is there ---------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------
 
     @property
     def inventory(self) -> Path:
-        """Ansible's inventory of this board, with the group ``pis``."""
+        """The Ansible inventory of this board, with the group ``pis``."""
         return self.state.inventory
 
     def facts(self) -> dict[str, str]:
-        """Return what the Pi wrote onto the card for its teacher: this-pi.txt, by label in lower case.
+        """Return the contents of this-pi.txt, which the Pi writes for its teacher, by lower-case label.
 
-        A running board is asked, where it lets us in, since what it has written may be on its card in part only.
+        A running board is asked over SSH if possible, since the file on its card may be incomplete.
         """
-        asked = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
-        if asked and asked.returncode == 0:
-            text = asked.stdout
+        done = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
+        if done and done.returncode == 0:
+            text = done.stdout
         else:
             try:
                 text = self.card.read("this-pi.txt").decode()
@@ -93,18 +91,18 @@ class Board(Emulated):
         pairs = (line.partition(": ") for line in text.splitlines() if ": " in line)
         return {label.lower(): value.strip() for label, _, value in pairs}
 
-    # -- start and end ---------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------------
 
     def up(self, image: Path, lines: str = "") -> None:
-        """Have the board running and reached over SSH, with the card that it has or a fresh one of that image.
+        """Start the board, with its existing card or a new one made from the image, and wait for SSH.
 
-        ``lines`` are what a teacher writes into a fresh card's classroom.yml, besides an SSH key.
+        ``lines`` are added to a new card's classroom.yml, after the SSH key.
         """
         self.insert(image, lines)
         self.start()
 
     def insert(self, image: Path, lines: str = "") -> None:
-        """Have a card of that image in the board, which is not switched on."""
+        """Make the board's card from the image, unless it has one. The board stays off."""
         image = image.absolute()
         if not image.is_file():
             raise VirtualError(f"There is no image {image}; `make image` makes one.")
@@ -124,15 +122,15 @@ class Board(Emulated):
             self.card.write("classroom.yml", settings.encode())
             self._save(replace(self._fresh, image=str(image)))
 
-    def start(self, *, icount: bool = False, patience: float = BOOTS) -> None:
-        """Switch the board on, with the card that it has, and return when somebody can log in."""
+    def start(self, *, icount: bool = False, patience: float = BOOT_TIMEOUT) -> None:
+        """Switch the board on and wait for SSH."""
         self.switch_on(icount=icount)
         with stage(f"Waiting for SSH on the board at {self.address}"):
             self.wait_for_ssh(patience)
         self.meet()
 
     def switch_on(self, *, icount: bool = False) -> None:
-        """Start to boot, unless it runs already."""
+        """Start booting, unless it is running already."""
         with locked(self.state):
             if self.status() == "running":
                 return
@@ -142,20 +140,20 @@ class Board(Emulated):
             self.power_on()
 
     def meet(self) -> None:
-        """Learn the host key and the name that the Pi gave itself, and write the inventory."""
-        # Its key came to be at its first boot, so the first login believes it, as a teacher's does. Later ones do not.
-        asked = self.ssh("hostname")
-        if asked.returncode != 0:
-            raise VirtualError(f"The board at {self.address} did not return its name: {asked.stderr.strip()}")
-        self._save(replace(self.settings, name=asked.stdout.strip()))
+        """Read the Pi's host key and host name, and write the inventory."""
+        # The host key is generated at first boot, so the first login trusts it, as a teacher's does. Later ones verify.
+        done = self.ssh("hostname")
+        if done.returncode != 0:
+            raise VirtualError(f"The host name of the board at {self.address} cannot be read: {done.stderr.strip()}")
+        self._save(replace(self.settings, name=done.stdout.strip()))
         self.state.write_inventory({self.name: self.address})
 
     def stop(self, patience: float = 240) -> None:
-        """Shut the Pi down in order."""
+        """Shut the Pi down cleanly."""
         self.power_off(patience)
 
     def down(self) -> None:
-        """Leave nothing of the board: no process, no card, no key."""
+        """Remove the board: its processes, card, key and settings."""
         with locked(self.state):
             self.kill()
             state = self.state
@@ -165,7 +163,7 @@ class Board(Emulated):
                 file.unlink(missing_ok=True)
             if not any(state.folder.iterdir()):
                 state.folder.rmdir()
-            self._take(self._stored())
+            self._use(self._stored())
 
     # -- steps -----------------------------------------------------------------------------------------
 
@@ -177,21 +175,21 @@ class Board(Emulated):
         except (ValueError, TypeError):
             raise VirtualError(f"{self.settings_file} is damaged; run `down`, then `up`.") from None
 
-    def _take(self, settings: Settings) -> None:
+    def _use(self, settings: Settings) -> None:
         self.settings, self.name, self.address = settings, settings.name or "the board", settings.address
 
     def _save(self, settings: Settings) -> None:
         partial = self.settings_file.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
         partial.replace(self.settings_file)
-        self._take(settings)
+        self._use(settings)
 
     def _boot_files(self) -> tuple[Path, Path, Path]:
         folder = self.state.folder
         return folder / "kernel", folder / "initramfs", folder / "device-tree"
 
     def load(self) -> list[str]:
-        """Do what the firmware does at each start; return the words that run the board until it is switched off."""
+        """Load the kernel from the card as the firmware does, and return the QEMU command line."""
         boot, settings = self.card.boot(), self.settings
         kernel, initramfs, tree = self._boot_files()
         for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (boot.device_tree, tree)):
@@ -199,7 +197,7 @@ class Board(Emulated):
                 copy.write_bytes(self.card.read(name))
             except FileNotFoundError:
                 raise VirtualError(f"config.txt names {name}, which is not on the FAT partition.") from None
-        # The board's only network is on its USB, which a Zero's device tree leaves to the cable: it must be the host.
+        # The network adapter is on USB, so the port must be a host; a Zero's device tree lets the cable decide.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
         network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS})
@@ -208,23 +206,22 @@ class Board(Emulated):
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
             *["-append", " ".join([boot.arguments, *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],
-            # At the port itself, as a Zero's adapter is. The hub that QEMU puts there by itself interrupts the board
-            # 1,700 times a second, whether the network is up or not: 88 s from power to a page instead of 80 to 83.
+            # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
+            # network: 88 s from power-on to a notebook page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
             *["-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"],
-            # In both cases only instructions make time pass. Otherwise an alarm of a few microseconds is often set too
-            # late on a busy host, and to QEMU's timer that is one 71 minutes ahead: the board stands still.
+            # Either way, time advances only with instructions. Otherwise a busy host often sets a timer of a few
+            # microseconds too late; QEMU takes it for one 71 minutes ahead, and the board hangs.
             *["-icount", "shift=0" if settings.icount else "shift=auto"],
         ]
 
 
 def _aio() -> str:
-    """Return how QEMU shall read the card, which it does in chunks of 512 bytes.
+    """Return QEMU's I/O backend for the card: io_uring where the host allows it, else threads.
 
-    A thread of its own that is woken for each makes the card slow: 1.4 MB/s were seen, and 2.3 with io_uring, which not
-    every Linux lets a program use.
+    QEMU reads the card in chunks of 512 bytes and wakes a thread for each: 1.4 MB/s, or 2.3 MB/s with io_uring.
     """
-    ring = ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(120))  # io_uring_setup, its number everywhere
+    ring = ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(120))  # io_uring_setup, on any architecture
     if ring < 0:
         return "threads"
     os.close(ring)

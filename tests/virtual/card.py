@@ -1,7 +1,7 @@
-"""The SD card of a board: a disk image, its FAT partition, and what the firmware would read there.
+"""The SD card of a board: a disk image, its FAT partition, and the settings that the firmware reads there.
 
-The card is a file of its own, copied from an image so that what is empty takes no room, and made as large as a card is
-to be. It is kept raw, not as an overlay: mtools and e2fsck, which look at it from the outside, read nothing else.
+The card is a sparse copy of an image, enlarged to the size of a real card. It is a raw file, not an overlay, because
+mtools and e2fsck read nothing else.
 """
 
 import os
@@ -15,13 +15,13 @@ from .shell import VirtualError, run
 
 _SECTOR = 512
 _SMALLEST = 4 << 30
-# The sections of config.txt that hold for a Pi Zero.
-_ITS_SECTIONS = ("all", "pi0")
+# The sections of config.txt that apply to a Pi Zero.
+_SECTIONS = ("all", "pi0")
 
 
 @dataclass(frozen=True)
 class Boot:
-    """What the firmware takes from the card: kernel, initramfs and device tree by name, and the kernel's arguments."""
+    """What the firmware loads: the names of the kernel, initramfs and device tree, and the kernel's arguments."""
 
     kernel: str
     initramfs: str
@@ -30,13 +30,13 @@ class Boot:
 
 
 class Card:
-    """An SD card: MBR, a FAT partition to boot from, then the root."""
+    """An SD card: MBR, FAT boot partition, root partition."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write_image(self, image: Path) -> None:
-        """Flash the card, whole or not at all; the image (.img or .img.xz) stays as it is."""
+        """Write an image (.img or .img.xz) to the card, atomically."""
         partial = self.path.with_suffix(".partial")
         copy = {
             ".img": 'cp --sparse=always --reflink=auto "$1" "$2"',
@@ -45,13 +45,13 @@ class Card:
         if not copy:
             raise VirtualError(f"{image} is not a card's image; give one that ends in .img or .img.xz.")
         run(["sh", "-c", copy, "copy", image, partial], doing=f"Copying {image.name} onto the card")
-        # QEMU takes a power of two only, and the first boot is to find a card that it can grow onto.
+        # QEMU accepts only powers of two. There must be free space for the first boot to grow the root into.
         size = max(_SMALLEST, 1 << partial.stat().st_size.bit_length())
         os.truncate(partial, size)
         partial.rename(self.path)
 
     def partition(self, number: int) -> tuple[int, int]:
-        """Return where a partition starts and how long it is, in bytes; number counts from 1."""
+        """Return a partition's start and length in bytes; partitions count from 1."""
         with self.path.open("rb") as file:
             table = file.read(_SECTOR)
         first, count = struct.unpack_from("<II", table, 446 + 16 * (number - 1) + 8)
@@ -60,7 +60,7 @@ class Card:
         return first * _SECTOR, count * _SECTOR
 
     def read(self, name: str) -> bytes:
-        """Return a file of the FAT partition; FileNotFoundError: there is none."""
+        """Return a file from the FAT partition. Raises FileNotFoundError if there is none."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, "file")
             try:
@@ -72,7 +72,7 @@ class Card:
             return copy.read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the FAT partition, as a teacher's computer would. The board must be off."""
+        """Write a file to the FAT partition, as a teacher would. The board must be off."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, "file")
             copy.write_bytes(content)
@@ -98,7 +98,7 @@ class Card:
         )
 
     def faults(self) -> str:
-        """Return what e2fsck finds wrong with the root; empty: it is clean. The board must be off."""
+        """Return the errors that e2fsck finds in the root, or an empty string. The board must be off."""
         root = f"{self.path}?offset={self.partition(2)[0]}"
         try:
             run(["e2fsck", "-f", "-n", root], doing="Checking the card's root")
@@ -108,11 +108,11 @@ class Card:
 
 
 def read_config(text: str) -> Mapping[str, str]:
-    """Return the settings of a config.txt that hold for a Pi Zero."""
+    """Return the settings of a config.txt that apply to a Pi Zero."""
     settings, holds = {}, True
     for line in (line.partition("#")[0].strip() for line in text.splitlines()):
         if line.startswith("["):
-            holds = line.strip("[]") in _ITS_SECTIONS
+            holds = line.strip("[]") in _SECTIONS
         elif holds and line.startswith("initramfs "):
             settings["initramfs"] = line.split(maxsplit=1)[1]
         elif holds and "=" in line:

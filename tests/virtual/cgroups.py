@@ -1,9 +1,8 @@
-"""Control groups: who belongs to a fleet, how much memory a guest has, and an end to all of them.
+"""Control groups: list a fleet's processes, limit a guest's memory, and kill them all.
 
-A group exists under the same name in each hierarchy that matters: on a host with cgroup version 2 that is
-one; where version 1 is still mounted beside it, also version 1's memory (the cap) and systemd's own
-(systemd-nspawn needs it). A process cannot leave its group, so the group tells who belongs to a fleet even
-when every process that knew it has been killed.
+A group has the same name in every hierarchy that matters: cgroup version 2 and, where version 1 is mounted too, version
+1's memory (for the limit) and systemd's own (which systemd-nspawn needs). A process cannot leave its group, so a
+fleet's processes are found even after their supervisor was killed.
 """
 
 import os
@@ -19,7 +18,7 @@ from .shell import VirtualError
 
 @cache
 def unified() -> Path:
-    """Return where cgroup version 2 is mounted."""
+    """Return the mount point of cgroup version 2."""
     for mount in read_mounts():
         if mount.kind == "cgroup2" and mount.source_root == "/":
             return mount.point
@@ -31,13 +30,13 @@ def unified() -> Path:
 
 @cache
 def memory_v1() -> Path | None:
-    """Return where version 1's memory hierarchy is mounted, or None when version 2 rules memory."""
+    """Return the mount point of version 1's memory hierarchy, or None if version 2 controls memory."""
     return _version_1("memory")
 
 
 @cache
 def hierarchies() -> list[Path]:
-    """Return where each hierarchy that a group lives in is mounted, version 2 first."""
+    """Return the mount points of all hierarchies that a group is in, version 2 first."""
     others = [memory_v1(), _version_1("name=systemd")]
     return [unified(), *(path for path in others if path)]
 
@@ -50,7 +49,7 @@ def _version_1(option: str) -> Path | None:
 
 
 class Group:
-    """A control group, named by its path below each hierarchy, such as ``mynn-0a1b2c3d/pi-01/guest``."""
+    """A control group. Its name is its path in each hierarchy, such as ``mynn-0a1b2c3d/pi-01/guest``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -67,12 +66,12 @@ class Group:
         return unified() / self.name
 
     def make(self) -> None:
-        """Make the group, and those above it, in every hierarchy."""
+        """Create the group and its parents in every hierarchy."""
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
 
     def cap_memory(self, mebibytes: int) -> None:
-        """Let the group's processes have so much memory together, and no swap beyond it."""
+        """Limit the memory of all processes in the group, and allow no swap."""
         size = str(mebibytes * 1024 * 1024)
         v1 = memory_v1()
         if v1:
@@ -89,25 +88,25 @@ class Group:
             swap.write_text("0")
 
     def entering(self, argv: Sequence[str | Path]) -> list[str]:
-        """Return a command that enters the group first and then becomes ``argv``."""
+        """Return a command that enters the group, then executes ``argv``."""
         files = [str(folder / "cgroup.procs") for folder in self.folders]
         script = 'set -e; n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1"; shift; n=$((n-1)); done; exec "$@"'
         return ["/bin/sh", "-c", script, "enter", str(len(files)), *files, *(str(word) for word in argv)]
 
     def members(self) -> set[int]:
-        """Return the process ids in this group and the groups below it, in any hierarchy."""
+        """Return the ids of the processes in this group and its children, in any hierarchy."""
         pids: set[int] = set()
         for folder in self.folders:
             for inner, _, _ in os.walk(folder):
                 try:
                     pids.update(int(word) for word in Path(inner, "cgroup.procs").read_text().split())
-                except OSError:  # the group went away, or is a threaded one without processes
+                except OSError:  # the group is gone, or is a threaded one
                     continue
-        pids.discard(0)  # processes of another pid namespace than ours
+        pids.discard(0)  # stands for processes outside our pid namespace
         return pids
 
     def kill(self, patience: float = 20) -> None:
-        """End every process in the group at once, and wait until they are gone."""
+        """Kill every process in the group, and wait until they are gone."""
         deadline = time.monotonic() + patience
         while True:
             kill_file = self.v2 / "cgroup.kill"
@@ -123,22 +122,22 @@ class Group:
                     continue
             if time.monotonic() > deadline:
                 raise VirtualError(
-                    f"The processes {sorted(members)} of {self.name} do not end, even when killed; "
+                    f"The processes {sorted(members)} of {self.name} were killed, but are still there; "
                     "see the kernel's log (dmesg)."
                 )
             time.sleep(0.02)
 
     def freeze(self, frozen: bool) -> None:
-        """Stop the group's processes where they stand, or let them go on."""
+        """Freeze the group's processes, or thaw them."""
         (self.v2 / "cgroup.freeze").write_text("1" if frozen else "0")
 
     def is_frozen(self) -> bool:
-        """Tell whether the group is stopped where it stands."""
+        """Return whether the group is frozen."""
         file = self.v2 / "cgroup.freeze"
         return file.exists() and file.read_text().strip() == "1"
 
     def remove(self) -> bool:
-        """Remove the group and those below it, which must be empty; tell whether there was one."""
+        """Remove the group and its children, which must have no processes. Return whether there was one."""
         found = False
         for folder in self.folders:
             for inner, _, _ in os.walk(folder, topdown=False):
@@ -152,7 +151,7 @@ def _remove_group(folder: Path) -> bool:
             folder.rmdir()
         except FileNotFoundError:
             return False
-        except OSError:  # the last process was only just reaped
+        except OSError:  # the last process may not be reaped yet
             time.sleep(0.02)
         else:
             return True

@@ -1,4 +1,4 @@
-"""A fleet as a test sees it: each method is one of the commands, run as a person would run it."""
+"""A fleet for tests: each method runs one of the commands."""
 
 import json
 import subprocess
@@ -14,8 +14,8 @@ from .state import State, address_at
 class Fleet:
     """The virtual Pis of one state folder, at one block of loopback addresses.
 
-    Two fleets at once need two folders and two blocks. Without root, each method that needs it goes through
-    sudo. A method that fails raises VirtualError with the command's sentence.
+    Fleets that run at the same time need different folders and blocks. Methods that need root use sudo. A method that
+    fails raises VirtualError with the command's error message.
     """
 
     def __init__(self, state: Path = PROJECT / "build/virtual", *, address: str = "127.77.0.0") -> None:
@@ -24,7 +24,7 @@ class Fleet:
 
     @property
     def inventory(self) -> Path:
-        """Ansible's inventory of this fleet, with the group ``pis``."""
+        """The Ansible inventory of this fleet, with the group ``pis``."""
         return self.state.inventory
 
     def up(
@@ -40,7 +40,7 @@ class Fleet:
         accel: str = "auto",
         clock: str = "",
     ) -> None:
-        """Have so many Pis running, each of which has let somebody log in over SSH."""
+        """Start ``size`` Pis, and wait until each accepts an SSH login."""
         options = {
             "fleet": size,
             "suite": suite,
@@ -56,7 +56,7 @@ class Fleet:
         self._do("up", *(f"--{name}={value}" for name, value in options.items()))
 
     def down(self) -> None:
-        """Remove the fleet, its disks, and all that it may have left behind."""
+        """Remove the fleet and its disks."""
         self._do("down")
 
     def list(self) -> list[dict[str, object]]:
@@ -73,39 +73,39 @@ class Fleet:
         self._do("start", name)
 
     def stop(self, name: str) -> None:
-        """Shut a Pi down in order."""
+        """Shut a Pi down cleanly."""
         self._do("stop", name)
 
     def kill(self, name: str) -> None:
-        """End a Pi at once; it stays in the inventory, and its disk is kept."""
+        """Cut a Pi's power; it stays in the inventory, and its disk is kept."""
         self._do("kill", name)
 
     def reset(self, name: str) -> None:
-        """Start a Pi with a fresh disk; its SSH host key stays."""
+        """Start a Pi with a fresh disk and the same SSH host key."""
         self._do("reset", name)
 
     def save(self, name: str, folder: Path) -> None:
-        """Save the disk of a Pi that is off; fresh Pis of another fleet can begin with it (``base``)."""
+        """Save the disk of a stopped Pi, for another fleet to start from (``base``)."""
         self._do("save", name, str(folder))
 
     def freeze(self, name: str) -> None:
-        """Let a Pi hang: connections are taken, nothing is answered."""
+        """Make a Pi hang: it accepts connections, but does not answer."""
         self._do("freeze", name)
 
     def thaw(self, name: str) -> None:
-        """Let a frozen Pi go on."""
+        """Let a frozen Pi continue."""
         self._do("thaw", name)
 
     def unplug(self, name: str) -> None:
-        """Pull a Pi's network cable: it works on, but nothing arrives or leaves."""
+        """Unplug a Pi's network cable; the Pi keeps running."""
         self._do("unplug", name)
 
     def plug(self, name: str) -> None:
-        """Put the cable in again."""
+        """Plug the network cable back in."""
         self._do("plug", name)
 
     def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on a Pi, as the account that Ansible logs in with; return its output and exit code."""
+        """Run a command on a Pi over SSH, as Ansible's account."""
         argv = ssh_command(self.state, address_at(self.address, int(name.removeprefix("pi-"))), command)
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
 
@@ -113,7 +113,7 @@ class Fleet:
         argv = [PYTHON, "-m", "tests.virtual", *arguments, "--state", str(self.state.folder)]
         done = subprocess.run(argv, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if not quiet:
-            print(done.stdout, end="")  # pytest shows it when the test fails
+            print(done.stdout, end="")  # pytest shows it if the test fails
         if done.returncode != 0:
-            raise VirtualError(done.stderr.strip() or f"{arguments[0]} ended with {done.returncode}.")
+            raise VirtualError(done.stderr.strip() or f"{arguments[0]} exited with {done.returncode}.")
         return done.stdout

@@ -1,9 +1,8 @@
-"""A TCP proxy that makes a connection slower, as a long way would: the bytes arrive later, but none is lost.
+"""A TCP proxy that adds latency. No byte is lost.
 
-``python3 -m tests.virtual.delay ADDRESS PORT TARGET_PORT MS`` adds MS milliseconds to each round trip: half of
-them to what goes there, half to what comes back; however much is on its way at once, each byte is late by just
-that. Opening a connection costs what it costs on a real line: the target sees it one and a half round trips
-after the client asked (SYN, SYN-ACK, ACK).
+``python3 -m tests.virtual.delay ADDRESS PORT TARGET_PORT MS`` adds MS milliseconds to each round trip, half in each
+direction. The delay does not depend on how much data is in flight. As on a real network, the target sees a new
+connection one and a half round trips after the client opens it (SYN, SYN-ACK, ACK).
 """
 
 import asyncio
@@ -11,9 +10,9 @@ import sys
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
-    """Copy bytes, each ``delay`` seconds after it came, until the end of the stream, and that too."""
+    """Copy a stream, including its end, ``delay`` seconds late."""
     loop = asyncio.get_running_loop()
-    # Bounded, or a fast sender would fill the memory: it is slowed as by a full network buffer.
+    # Bounded, so that a fast sender is slowed down instead of filling the memory.
     late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
 
     async def receive() -> None:
@@ -37,7 +36,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay
         if writer.can_write_eof():
             writer.write_eof()
     except (ConnectionError, OSError):
-        writer.close()  # the other pump then sees its end
+        writer.close()  # ends the other direction too
     finally:
         receiver.cancel()
 

@@ -1,7 +1,7 @@
-"""What boards and virtual machines have in common: a Pi that QEMU runs, in a folder of its own.
+"""What boards and virtual machines have in common: QEMU runs them, each in its own folder.
 
-``tests.virtual.operate`` is there as long as the Pi is switched on. It and its QEMU are found by the folder in their
-command lines, so that one whose starter was killed is not forgotten.
+``tests.virtual.operate`` runs as long as the Pi is switched on. It and its QEMU are found by the folder in their
+command lines, even if the process that started them was killed.
 """
 
 import json
@@ -19,18 +19,18 @@ from .host import PROJECT, PYTHON
 from .pi import Pi
 from .shell import VirtualError, spawn
 
-REBOOT = "guest-reset"  # why QEMU ends when the guest asks for a reboot
-MONITOR = "monitor"  # QEMU's socket for commands, in the Pi's folder
+REBOOT = "guest-reset"  # QEMU's reason for exiting when the guest reboots
+MONITOR = "monitor"  # QEMU's command socket (QMP), in the Pi's folder
 
 
 class Emulated(Pi):
-    """A virtual Pi that QEMU runs."""
+    """A virtual Pi that runs in QEMU."""
 
-    kind: str  # as tests.virtual.operate is told
+    kind: str  # the first argument of tests.virtual.operate
     folder: Path
 
     def load(self) -> list[str]:
-        """Do what the firmware does at each start; return the words that run the Pi until it is switched off."""
+        """Prepare a start, as the firmware does, and return the QEMU command line."""
         raise NotImplementedError
 
     def status(self) -> str:
@@ -38,14 +38,14 @@ class Emulated(Pi):
         return "running" if self.processes() else "stopped"
 
     def power_on(self) -> None:
-        """Start to boot. The Pi must be off."""
+        """Start booting. The Pi must be off."""
         spawn([PYTHON, *self._operator()], log=self.log, cwd=PROJECT)
 
     def power_off(self, patience: float) -> None:
-        """Shut the Pi down in order. VirtualError: it does not."""
+        """Shut the Pi down cleanly. Raises VirtualError if it keeps running."""
         if not self.processes():
             return
-        with suppress(subprocess.TimeoutExpired):  # it may be off before it has answered
+        with suppress(subprocess.TimeoutExpired):  # it may be off before it answers
             self.ssh("sudo systemctl --no-block poweroff")
         deadline = time.monotonic() + patience
         while self.processes():
@@ -61,11 +61,11 @@ class Emulated(Pi):
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             if time.monotonic() > deadline:
-                raise VirtualError(f"The processes {processes} of {self.name} do not end, even when killed.")
+                raise VirtualError(f"The processes {processes} of {self.name} were killed, but are still there.")
             time.sleep(0.02)
 
     def processes(self) -> list[int]:
-        """Return what runs the Pi: the operator, and its QEMU. Empty: it is off."""
+        """Return the ids of the operator and its QEMU; empty if the Pi is off."""
         operator = self._operator()
         title = f"guest={self.folder}"
         return [pid for pid, words in _command_lines() if words[-len(operator) :] == operator or title in words]
@@ -74,8 +74,8 @@ class Emulated(Pi):
         return ["-m", "tests.virtual.operate", self.kind, str(self.folder)]
 
     def command(self, name: str, /, **arguments: Any) -> Any:
-        """Have QEMU do something, and return its answer."""
-        folder = os.open(self.folder, os.O_PATH)  # a socket's path may have 107 characters
+        """Run a QMP command, and return QEMU's answer."""
+        folder = os.open(self.folder, os.O_PATH)  # a socket's path is limited to 107 characters
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(10)
@@ -98,9 +98,9 @@ _ANSWERS = {"return", "error"}
 
 
 def events(qemu: "subprocess.Popen[str]") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what a QEMU with ``-qmp stdio`` tells until its end, such as SHUTDOWN with its reason."""
+    """Yield the events of a QEMU with ``-qmp stdio`` until it exits, such as SHUTDOWN with its reason."""
     assert qemu.stdin and qemu.stdout
-    with suppress(BrokenPipeError):  # it ended at once
+    with suppress(BrokenPipeError):  # QEMU has exited already
         qemu.stdin.write('{"execute": "qmp_capabilities"}\n')
         qemu.stdin.flush()
     for message in map(json.loads, qemu.stdout):
@@ -109,11 +109,11 @@ def events(qemu: "subprocess.Popen[str]") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def forwarding(address: str, ports: dict[int, int]) -> str:
-    """Return QEMU's options by which an address of the host leads to the Pi: outer port to inner port."""
+    """Return QEMU's options that forward ports of a host address to the Pi; ``ports`` maps outer to inner."""
     return "".join(f",hostfwd=tcp:{address}:{outer}-:{inner}" for outer, inner in ports.items())
 
 
 def _command_lines() -> Iterator[tuple[int, list[str]]]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has ended
             yield int(path.parent.name), os.fsdecode(path.read_bytes()).split("\0")[:-1]

@@ -1,4 +1,4 @@
-"""What can be done to a whole fleet: up, down, list, and the deeds to one Pi of it."""
+"""Commands on a fleet: up, down, list, and the actions on one of its Pis."""
 
 import fcntl
 import json
@@ -20,59 +20,59 @@ from .shell import VirtualError, say, spawn, stage
 from .state import LARGEST_FLEET, SSH_PORT, Settings, State, address_at, name_of
 from .vm import Vm
 
-_MARK = ".removed-"  # in the name of a folder that is being deleted
+_MARK = ".removed-"  # marks a folder that is being deleted
 _KINDS: dict[str, type[Member]] = {"container": Machine, "vm": Vm}
 
 
 @contextmanager
 def locked(state: State, patience: float = 300) -> Iterator[None]:
-    """Keep every other command off this fleet; the kernel lets go when this process ends, however it ends."""
+    """Lock the fleet. The kernel releases the lock however this process ends."""
     state.folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
-    said = False
+    announced = False
     while True:
         lock = os.open(state.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(lock, state.folder):
+            if _is_same(lock, state.folder):
                 break
         except BlockingIOError:
-            if not said:
+            if not announced:
                 say("Waiting for another command that is using this fleet.")
-                said = True
+                announced = True
         os.close(lock)
         if time.monotonic() > deadline:
             raise VirtualError(
                 f"Another command has been using the fleet in {state.folder} for more than "
-                f"{patience:.0f} s; end it, then try again."
+                f"{patience:.0f} s; stop it, then try again."
             )
         time.sleep(0.1)
-        state.folder.mkdir(parents=True, exist_ok=True)  # a `down` may have removed it meanwhile
+        state.folder.mkdir(parents=True, exist_ok=True)  # `down` may have removed it
     try:
         yield
     finally:
         os.close(lock)
 
 
-def _is(descriptor: int, folder: Path) -> bool:
+def _is_same(descriptor: int, folder: Path) -> bool:
     return folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
 
 
 def check_size(size: int) -> None:
-    """Raise a sentence when a fleet cannot have so many Pis."""
+    """Raise VirtualError if a fleet cannot have this size."""
     if not 1 <= size <= LARGEST_FLEET:
         raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
 
 
 def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
-    """Have ``size`` Pis running and reached over SSH; carry on from whatever is there."""
+    """Start a fleet of ``size`` Pis, or what is missing of it, and wait for SSH."""
     ensure_packages(wanted.kind)
     with locked(state):
         began = time.monotonic()
         own(state.folder)
         remove_leftovers(state.folder)
         if state.exists() and not wanted.base:
-            wanted = replace(wanted, base=state.load()[0].base)  # of the Pis that are there
+            wanted = replace(wanted, base=state.load()[0].base)  # as the existing Pis
         lower = _lower(state, wanted, cache)
         state.save(wanted, lower)
         state.ensure_key()
@@ -80,7 +80,7 @@ def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
         if wanted.kind == "container":
             ensure_watches(len(numbers))
         if len(numbers) > size:
-            say(f"{len(numbers)} Pis exist already, and are all kept (`down` removes them).")
+            say(f"{len(numbers)} Pis exist already; all of them are kept (`down` removes them).")
         members = [_KINDS[wanted.kind](state, wanted, lower, number) for number in numbers]
         started = _start(members)
         state.write_known_hosts(wanted, numbers)
@@ -95,29 +95,30 @@ def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
             f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
         )
         if state.group_vars.exists():
-            say(f"The password for sudo is in {state.group_vars}: without this file, Ansible asks for it.")
+            say(f"The sudo password is in {state.group_vars}; without that file, Ansible asks for it.")
 
 
 def _lower(state: State, wanted: Settings, cache: Path) -> Path:
-    """Return what the Pis' disks lie over: what those that are there do, or the newest."""
+    """Return the lower layer of the Pis' disks: that of the existing Pis, or the newest."""
     if wanted.kind == "container":
-        (state.group / "build").kill()  # an `up` that was killed may have left its mmdebstrap
+        (state.group / "build").kill()  # a killed `up` may have left its mmdebstrap
     if state.exists():
         settings, lower = state.load()
-        for what, there, asked in (
+        for what, present, requested in (
             ("kind", settings.kind, wanted.kind),
             ("suite", settings.suite, wanted.suite),
             ("system", settings.os, wanted.os),
             ("address", settings.address, wanted.address),
             ("base", settings.base, wanted.base),
         ):
-            if there != asked:
+            if present != requested:
                 raise VirtualError(
-                    f"The fleet in {state.folder} has the {what} {there}, not {asked}; run `make demo-stop` first."
+                    f"The fleet in {state.folder} has the {what} {present}, not {requested}; "
+                    "run `make demo-stop` first."
                 )
         if state.numbers():
             return lower
-    state.save(wanted, Path())  # whoever clears up after us knows by it what there may be
+    state.save(wanted, Path())  # so that `down` can clean up if we are killed
     recipe = recipe_of(wanted.suite, wanted.os)
     if wanted.kind == "vm":
         return ensure_disk(recipe, cache)
@@ -141,16 +142,16 @@ def _start(members: list[Member]) -> list[Member]:
         with stage(f"Starting {_names(todo)}, {MEMORY_MIB} MiB each"):
             for member in todo:
                 if member.status() == "running":
-                    member.stop()  # it has other settings now
+                    member.stop()  # its settings have changed
                 member.ensure_identity()
                 member.start()
     return todo
 
 
 def down(state: State, wait: bool = False) -> None:
-    """Leave nothing of the fleet: no process, mount, namespace, control group or disk. What is cached stays.
+    """Remove the fleet: its processes, mounts, namespaces, control groups and disks. The cache is kept.
 
-    Its disks are deleted behind the scenes, unless ``wait``.
+    The disks are deleted in the background, unless ``wait``.
     """
     with locked(state):
         with stage(f"Removing the fleet in {state.folder}"):
@@ -179,31 +180,31 @@ def down(state: State, wait: bool = False) -> None:
 
 
 def remove_later(folder: Path, beside: Path) -> None:
-    """Move a folder away, to beside ``beside``, where ``remove_leftovers`` finds it."""
+    """Move a folder next to ``beside``, where ``remove_leftovers`` finds it."""
     aside = tempfile.mkdtemp(prefix=f".{beside.name}{_MARK}", dir=beside.parent)
     folder.rename(Path(aside, folder.name))
 
 
 def remove_leftovers(beside: Path, wait: bool = False) -> None:
-    """Delete what was moved away, also by a command that ended before it was deleted; wait for it if told to."""
+    """Delete the folders that ``remove_later`` moved, now or earlier; in the background, unless ``wait``."""
     leftovers = [path for path in beside.parent.glob(f".{beside.name}{_MARK}*") if path.is_dir()]
     if wait:
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)  # another process may be deleting it too
     elif leftovers:
-        say("Its disks are being deleted in the background.")
+        say("The disks are being deleted in the background.")
         spawn(["nice", "-n", "19", "ionice", "-c", "3", "rm", "-rf", *leftovers], log=Path(os.devnull), cwd=PROJECT)
 
 
 def _remove_containers(state: State) -> None:
     processes = len(state.group.members())
-    # First the group: a process may be killed, but cannot leave it.
+    # Before unmounting, so that nothing uses the mounts.
     state.group.kill()
     mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
     state.group.remove()
     if mounts_below(state.folder):
-        raise VirtualError(f"Something is still mounted below {state.folder}; nothing there was deleted.")
-    say(f"{processes} processes ended, {mounts} mounts removed.")
+        raise VirtualError(f"There are still mounts below {state.folder}; nothing there was deleted.")
+    say(f"{processes} processes killed, {mounts} mounts removed.")
 
 
 def members_of(state: State) -> list[Member]:
@@ -213,17 +214,17 @@ def members_of(state: State) -> list[Member]:
 
 
 def member_named(state: State, name: str) -> Member:
-    """Return the Pi of that name, or raise a sentence that lists the names there are."""
+    """Return the Pi of that name. Raises VirtualError, with the existing names, if there is none."""
     members = members_of(state)
     for member in members:
         if member.name == name:
             return member
-    there = ", ".join(member.name for member in members) or "none"
-    raise VirtualError(f"There is no {name} in the fleet in {state.folder}, only: {there}.")
+    names = ", ".join(member.name for member in members) or "none"
+    raise VirtualError(f"There is no {name} in the fleet in {state.folder}, only: {names}.")
 
 
 def show(state: State, as_json: bool) -> None:
-    """Print each Pi, its address and how it is."""
+    """Print each Pi's name, status and address."""
     rows = [
         {
             "name": member.name,
@@ -248,43 +249,43 @@ def show(state: State, as_json: bool) -> None:
             say(f"{row['name']}  {row['status']:8}  {address}  {row['kind']}, {row['os']} {row['suite']}")
 
 
-def act(state: State, deed: str, name: str) -> None:
-    """Do one of the deeds to the Pi of that name: start, stop, kill, reset, freeze, thaw, unplug, plug."""
-    member_named(state, name)  # before the lock, which makes the folder
+def act(state: State, action: str, name: str) -> None:
+    """Start, stop, kill, reset, freeze, thaw, unplug or plug the Pi of that name."""
+    member_named(state, name)  # before locking, which creates the folder
     with locked(state):
         member = member_named(state, name)
         running = member.status() in ("running", "frozen")
-        if deed in ("freeze", "thaw", "unplug", "plug") and not running:
-            raise VirtualError(f"{name} is not running, so there is nothing to {deed}; `start {name}` starts it.")
-        if deed == "start":
+        if action in ("freeze", "thaw", "unplug", "plug") and not running:
+            raise VirtualError(f"{name} is not running, so there is nothing to {action}; `start {name}` starts it.")
+        if action == "start":
             if not running:
                 member.start()
             member.wait_for_ssh(member.patience)
-        elif deed == "stop":
+        elif action == "stop":
             member.stop()
-        elif deed == "kill":
+        elif action == "kill":
             member.clean_up()
-        elif deed == "reset":
+        elif action == "reset":
             member.reset()
             member.start()
             member.wait_for_ssh(member.patience)
-        elif deed in ("freeze", "thaw"):
-            member.freeze(deed == "freeze")
+        elif action in ("freeze", "thaw"):
+            member.freeze(action == "freeze")
         else:
-            member.plug(deed == "plug")
-        say(f"{name}: {deed}, {member.status()} now.")
+            member.plug(action == "plug")
+        say(f"{name}: {action} done, now {member.status()}.")
 
 
 def save(state: State, name: str, folder: Path) -> None:
-    """Save the disk of a container that is switched off; fresh Pis of another fleet can begin with it."""
+    """Save the disk of a stopped container, for another fleet to start from."""
     with locked(state):
         member = member_named(state, name)
         if not isinstance(member, Machine) or member.status() != "stopped":
-            raise VirtualError(f"Only the disk of a container that is switched off can be saved: `stop {name}` first.")
+            raise VirtualError(f"Only the disk of a stopped container can be saved: `stop {name}` first.")
         member.clean_up()
         folder.mkdir(parents=True)
         member.save(folder)
-        say(f"{name}: the disk was saved in {folder}.")
+        say(f"{name}: disk saved to {folder}.")
 
 
 def _system(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What the virtual Pis need from the machine that they run on: root, a few packages, its Debian mirror."""
+"""What the virtual Pis need from their host: root, a few packages, its Debian mirror."""
 
 import os
 import platform
@@ -9,9 +9,9 @@ from .shell import VirtualError, run, say, stage, warn
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
-INSTANCES = 16  # of inotify for each Pi: its systemd, what that starts, and a margin
+INSTANCES = 16  # inotify instances per Pi: systemd, its services, and a margin
 
-# By the kind of Pi, a program that is needed, and the Debian package that brings it.
+# The programs that each kind of Pi needs, and their Debian packages.
 _PROGRAMS = {
     "container": {
         "mmdebstrap": "mmdebstrap",
@@ -30,36 +30,36 @@ _PROGRAMS = {
         "ssh-keygen": "openssh-client",
     },
 }
-# What making a root takes for somebody who is not root.
+# Also needed to make a root file system as an ordinary user.
 _UNPRIVILEGED = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
-# Settings of the host's apt that decide whether and how its mirror can be reached.
+# The host's apt settings that its mirror may depend on.
 _APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")
 
 
 def become_root(arguments: list[str]) -> None:
-    """Go on as root; without rights to namespaces and mounts nothing here works."""
+    """Continue as root, through sudo if necessary: namespaces and mounts need it."""
     if os.geteuid() == 0:
         return
     if not shutil.which("sudo"):
         raise VirtualError("The virtual Pis need root, and this computer has no sudo: run this as root.")
     warn("The virtual Pis need root (namespaces, mounts, control groups): using sudo.")
-    # The state and the cache are the caller's, not root's: `arguments` name both in full.
+    # `arguments` give the full paths of the state and the cache, which are the caller's.
     os.chdir(PROJECT)
     os.execvp("sudo", ["sudo", "--", PYTHON, "-m", "tests.virtual", *arguments])
 
 
 def caller() -> tuple[int, int]:
-    """Return the user and group id of the person who called, also through sudo."""
+    """Return the user and group id of the caller, even under sudo."""
     return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
 
 
 def cache_folder() -> Path:
-    """Return the control node's cache, which outlives a clone."""
+    """Return the control node's cache folder, which is outside the repository."""
     return Path(os.environ.get("MYNN_CACHE") or Path.home() / ".cache" / "mynn-pi").resolve()
 
 
 def ensure_packages(kind: str) -> None:
-    """Install the Debian packages that are missing for a kind of Pi, and say so."""
+    """Install the Debian packages that a kind of Pi needs."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis need Debian 12 or 13 on x86-64, which this computer is not.")
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # missing in some root shells
@@ -83,25 +83,25 @@ def ensure_packages(kind: str) -> None:
 
 
 def ensure_watches(size: int, file: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> None:
-    """Let this host's Linux have as many inotify instances as so many Pis need; usual are 128."""
+    """Raise the host's limit of inotify instances, usually 128, to what ``size`` Pis need."""
     needed, allowed = INSTANCES * size, int(file.read_text())
     if allowed >= needed:
         return
-    wanted = max(needed, 1024)  # there may be other fleets
+    wanted = max(needed, 1024)  # other fleets may be running
     try:
         file.write_text(f"{wanted}\n")
     except OSError as error:
         raise VirtualError(
-            f"{size} Pis need {needed} inotify instances, this host allows {allowed}, and that cannot be changed here "
-            f"({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={wanted}`."
+            f"{size} Pis need {needed} inotify instances, but this host allows {allowed}, and the limit cannot be "
+            f"changed from here ({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={wanted}`."
         ) from None
-    say(f"This host now allows {wanted} inotify instances, instead of {allowed}, until its next boot.")
+    say(f"Until its next boot, this host allows {wanted} inotify instances instead of {allowed}.")
 
 
 def apt_sources(suite: str) -> list[str]:
-    """Return the source lines for ``suite`` on the mirrors that this host's own apt uses.
+    """Return apt source lines for ``suite``, from the mirrors that this host uses.
 
-    Empty when the host is not a Debian or names no mirror over HTTP: mmdebstrap then takes Debian's own.
+    Empty if the host is not Debian or uses no HTTP mirror: mmdebstrap then uses Debian's own.
     """
     release = platform.freedesktop_os_release()
     codename = release.get("VERSION_CODENAME", "")
@@ -123,15 +123,15 @@ def apt_sources(suite: str) -> list[str]:
 
 
 def apt_settings() -> list[str]:
-    """Return the lines of this host's apt configuration without which its mirror cannot be used."""
+    """Return the lines of this host's apt configuration that its mirror may depend on."""
     dump = run(["apt-config", "dump", *_APT_SETTINGS], doing="Reading this host's apt configuration")
     return [line for line in dump.splitlines() if line.split(" ")[0] in _APT_SETTINGS and '""' not in line]
 
 
 def name_servers() -> list[str]:
-    """Return the IPv4 name servers of this host that a guest can reach too: those that are not the host itself.
+    """Return the host's IPv4 name servers that a guest can reach, so none on the host itself.
 
-    Where systemd-resolved is the host's own name server, these are the ones that it asks.
+    If the host runs systemd-resolved, these are its upstream servers.
     """
     for file in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
         words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
@@ -143,7 +143,7 @@ def name_servers() -> list[str]:
 
 
 def own(*paths: Path) -> None:
-    """Give paths to the person who called, when root made them on their behalf."""
+    """Make the caller the owner of paths that root may have created."""
     user, group = caller()
     for path in paths:
         os.chown(path, user, group)

@@ -1,4 +1,4 @@
-"""A virtual Pi that is a container: its disk, its start and end, and what can befall it."""
+"""A virtual Pi in a container: its disk, start and stop, and faults to inject."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ from .pi import MEMORY_MIB, Member
 from .shell import VirtualError, run, spawn
 from .state import Settings, State
 
-# Debian's AppArmor profiles let pasta open a network namespace in a user's run folder and nowhere else. That of
-# nobody it is, for nobody logs in, and so nothing is ever mounted over it.
+# Debian's AppArmor profiles let pasta open network namespaces only in a user's runtime folder. We use that of `nobody`
+# (65534): `nobody` never logs in, so nothing is ever mounted over it.
 _NETWORKS = Path("/run/user/65534/netns")
-# What a machine has outside its state folder, under its name; after a kill -9 systemd-nspawn's stay behind too.
+# Where a machine leaves files outside its state folder; systemd-nspawn's remain after a kill -9.
 _OUTSIDE = (_NETWORKS, Path("/run/systemd/nspawn/unix-export"), Path("/run/systemd/nspawn/propagate"))
 
 
@@ -27,7 +27,7 @@ class Machine(Member):
 
     def __init__(self, state: State, settings: Settings, root: Path, number: int) -> None:
         super().__init__(state, settings, root, number)
-        # Inside, the Pi is 10.x.y.N: an address of its own, with a gateway in its network.
+        # Inside, the Pi's address is 10.x.y.N.
         _, x, y, _ = self.address.split(".")
         self.inner_address, self.gateway = f"10.{x}.{y}.{number}", f"10.{x}.{y}.254"
         self.root = self.folder / "root"
@@ -36,10 +36,10 @@ class Machine(Member):
         self.machine_name = f"{state.prefix}-{self.name}"
         self.network = _NETWORKS / self.machine_name
 
-    # -- what is there ---------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------
 
     def status(self) -> str:
-        """Return running, frozen, stopped, or broken (a part of what keeps it running was killed)."""
+        """Return running, frozen, stopped, or broken (a helper process was killed)."""
         members = self.group.members()
         if not members:
             return "stopped"
@@ -49,10 +49,10 @@ class Machine(Member):
             return "broken"
         return "frozen" if self.guest_group.is_frozen() else "running"
 
-    # -- start and end ---------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
+        """Switch the Pi on, with its existing disk or a fresh one. Does not wait for the boot."""
         self.clean_up()
         self.check_address()
         self._mount_disk()
@@ -65,7 +65,7 @@ class Machine(Member):
         spawn(self.host_group.entering(supervisor), log=self.log, cwd=PROJECT)
 
     def stop(self, patience: float = 30) -> None:
-        """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
+        """Shut the Pi down cleanly, or kill it after ``patience`` seconds."""
         if self.guest_group.is_frozen():
             self.guest_group.freeze(False)
         for pid in self.host_group.members():
@@ -83,24 +83,24 @@ class Machine(Member):
         self.group.remove()
 
     def reset(self) -> None:
-        """Throw the disk away; the next start has a fresh one. The Pi must not be running."""
+        """Delete the disk; the next start makes a fresh one. The Pi must not be running."""
         self.clean_up()
         for part in ("upper", "work"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
 
     def save(self, folder: Path) -> None:
-        """Copy the disk, as far as it differs from a fresh Debian. The Pi must not be running."""
+        """Copy the disk's differences from a fresh Debian. The Pi must not be running."""
         copy: list[str | Path] = ["cp", "--archive", "--reflink=auto", f"{self.folder / 'upper'}/.", folder]
         run(copy, doing=f"Saving the disk of {self.name}")
 
-    # -- what can befall it ----------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------------
 
     def freeze(self, frozen: bool) -> None:
-        """Let the Pi hang (connections are accepted, nothing answers), or go on."""
+        """Make the Pi hang (it accepts connections, but does not answer), or continue."""
         self.guest_group.freeze(frozen)
 
     def plug(self, plugged: bool) -> None:
-        """Put the network's cable in, or pull it: nothing is refused, nothing arrives, the Pi works on."""
+        """Plug in the network cable, or unplug it: packets are dropped, not rejected, and the Pi keeps running."""
         for pid in self.host_group.members():
             if _program(pid) == "pasta":
                 os.kill(pid, signal.SIGCONT if plugged else signal.SIGSTOP)
@@ -110,7 +110,7 @@ class Machine(Member):
     def _mount_disk(self) -> None:
         if not self.lower.is_dir():
             raise VirtualError(
-                f"The root {self.lower} under {self.name}'s disk is missing; "
+                f"The root {self.lower} that {self.name} is based on is missing; "
                 "run `make demo-stop` first, then start again."
             )
         for part in ("upper", "work", "root"):
@@ -123,11 +123,11 @@ class Machine(Member):
         )
 
     def _seed_disk(self) -> None:
-        """Write what makes this Pi itself; once for a disk, but for the name server."""
-        servers = name_servers() or [self.gateway]  # which pasta then maps to the host's own
+        """Write this Pi's identity, once per disk, and its name servers, at each start."""
+        servers = name_servers() or [self.gateway]  # pasta maps the gateway to the host
         (self.root / "etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
         identity = "etc/machine-id"
-        if (self.folder / "upper" / identity).exists():  # what lies below has another Pi's, or none
+        if (self.folder / "upper" / identity).exists():  # only in our own layer: a saved disk has another Pi's
             return
         for key in self.folder.glob("ssh_host_*"):
             shutil.copy(key, self.root / "etc/ssh" / key.name)
@@ -135,11 +135,11 @@ class Machine(Member):
             public_key = self.state.key.with_suffix(".pub").read_text()
             raspios.seed(self.root / "var/lib/cloud/seed/nocloud", public_key, self.state.ensure_password())
         else:
-            self._let_in()
-        (self.root / identity).write_text(uuid.uuid4().hex + "\n")  # at the end: with it, all is there
+            self._authorize_key()
+        (self.root / identity).write_text(uuid.uuid4().hex + "\n")  # last: it marks the disk as complete
 
-    def _let_in(self) -> None:
-        """Give the account its SSH key; in Raspberry Pi OS, cloud-init does that."""
+    def _authorize_key(self) -> None:
+        """Let the fleet's SSH key log in. In Raspberry Pi OS, cloud-init does this."""
         home = self.root / "home" / self.state.account
         ssh = home / ".ssh"
         ssh.mkdir(mode=0o700, exist_ok=True)
@@ -150,7 +150,7 @@ class Machine(Member):
 
 
 def remove_outside(names: str) -> int:
-    """Remove what machines have outside their state folder; ``names`` is a glob pattern. Return how many mounts."""
+    """Remove files outside the state folder whose names match a glob pattern. Return the number of mounts removed."""
     count = 0
     for left in [path for folder in _OUTSIDE for path in folder.glob(names)]:
         count += unmount_below(left)
@@ -159,13 +159,13 @@ def remove_outside(names: str) -> int:
         else:
             left.unlink()
     for folder in (_NETWORKS, _NETWORKS.parent):
-        with suppress(OSError):  # another fleet's are there, or it is gone
+        with suppress(OSError):  # used by another fleet, or gone
             folder.rmdir()
     return count
 
 
 def _program(pid: int) -> str:
-    """Return the program of a process that keeps a Pi running: supervise, delay, pasta, sleep, ..."""
+    """Return a helper process's program: supervise, delay, pasta, ..."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""What is mounted, from the kernel's own list, and taking it away again."""
+"""List mounts, as the kernel reports them, and unmount them."""
 
 import re
 import subprocess
@@ -16,11 +16,11 @@ class Mount:
     source_root: str
     point: Path
     kind: str
-    options: frozenset[str]  # the file system's own, such as lowerdir=... of an overlay
+    options: frozenset[str]  # of the file system, such as lowerdir=... of an overlay
 
 
 def read_mounts() -> list[Mount]:
-    """Return what is mounted, in the order in which it was."""
+    """Return all mounts, oldest first."""
     mounts = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, right = line.split(" - ", 1)
@@ -30,13 +30,13 @@ def read_mounts() -> list[Mount]:
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Return the mount points at or below a folder, the innermost first."""
+    """Return the mount points at or below a folder, innermost first."""
     points = [mount.point for mount in read_mounts() if mount.point.is_relative_to(folder)]
     return points[::-1]
 
 
 def unmount_below(folder: Path) -> int:
-    """Take away every mount at or below a folder; return how many there were."""
+    """Unmount everything at or below a folder. Return the number of mounts."""
     count = 0
     for point in mounts_below(folder):
         _unmount(point)
@@ -50,11 +50,11 @@ def _unmount(point: Path) -> None:
     for _ in range(25):
         if subprocess.run(["umount", point], stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return
-        time.sleep(0.1)  # the last process that had a file open there was only just killed
-    # Somebody stands in it: it vanishes from the tree now, and for good when they leave.
+        time.sleep(0.1)  # a process that was just killed may still have a file open
+    # Still in use: detach it now; the kernel removes it when its last user leaves.
     subprocess.run(["umount", "--lazy", point], stderr=subprocess.DEVNULL, check=False)
 
 
 def _plain(text: str) -> str:
-    r"""Undo the kernel's escapes, such as \040 for a blank."""
+    r"""Undo the kernel's escapes, such as \040 for a space."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,6 +1,6 @@
-"""What runs a board or a virtual machine: there until it powers off, or until its power is cut.
+"""Run a board or a virtual machine until it powers off.
 
-Started by ``Emulated.power_on`` as ``python3 -m tests.virtual.operate KIND FOLDER``. Whoever ends it cuts the power.
+Started by ``Emulated.power_on`` as ``python3 -m tests.virtual.operate KIND FOLDER``. Killing it cuts the power.
 """
 
 import subprocess
@@ -15,20 +15,20 @@ from .vm import vm_in
 
 
 def operate(pi: Emulated) -> None:
-    """Run the Pi until it powers off. A reboot is a start like any other, perhaps of another kernel."""
+    """Run the Pi until it powers off. A reboot starts QEMU again, since the kernel may have changed."""
     while True:
         say("starting")
-        # The title is how it is found.
+        # Emulated.processes finds QEMU by this name.
         words = ["setpriv", "--pdeathsig", "KILL", *pi.load(), "-name", f"guest={pi.folder}"]
         words += ["-qmp", "stdio", "-no-reboot"]
-        reason = "without a word"
+        reason = "no shutdown event"
         with subprocess.Popen(
             words, cwd=pi.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         ) as qemu:
             for event, data in events(qemu):
                 if event == "SHUTDOWN":
                     reason = data["reason"]
-        say(f"QEMU ended with {qemu.returncode}, {reason}")
+        say(f"QEMU exited with {qemu.returncode}, {reason}")
         if reason != REBOOT:
             break
 

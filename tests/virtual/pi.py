@@ -1,4 +1,4 @@
-"""What virtual Pis have in common: each is reached over SSH, and those of a fleet have a number and a folder."""
+"""What all virtual Pis have in common. Each is reached over SSH; those of a fleet have a number and a folder."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ MEMORY_MIB = 512
 
 
 class Pi:
-    """A virtual Pi with a name, at an address of the host's loopback, and a log of what it said."""
+    """A virtual Pi with a name, a loopback address and a log."""
 
     name: str
     state: State
@@ -23,28 +23,28 @@ class Pi:
     log: Path
 
     def status(self) -> str:
-        """Return running, stopped, or what else it can be."""
+        """Return running, stopped, or another status of its kind."""
         raise NotImplementedError
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on the Pi over SSH, as the account that Ansible logs in with."""
+        """Run a command on the Pi over SSH, as Ansible's account."""
         return subprocess.run(
             ssh_command(self.state, self.address, command), capture_output=True, text=True, timeout=timeout, check=False
         )
 
     def wait_for_ssh(self, patience: float = 90) -> None:
-        """Return when somebody has really logged in over SSH."""
+        """Wait until an SSH login succeeds."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             with suppress(subprocess.TimeoutExpired):
                 if self._answers() and self.ssh("true").returncode == 0:
                     return
             if self.status() == "stopped" and self._has_ended():
-                raise VirtualError(f"{self.name} ended while it was booting: {self._last_words()}")
+                raise VirtualError(f"{self.name} stopped while booting: {self._last_log_line()}")
             time.sleep(0.1)
         raise VirtualError(
-            f"{self.name} accepts no SSH login at {self.address} port {SSH_PORT} "
-            f"within {patience:.0f} s: {self._last_words()}"
+            f"{self.name} did not accept an SSH login at {self.address} port {SSH_PORT} "
+            f"within {patience:.0f} s: {self._last_log_line()}"
         )
 
     def _answers(self) -> bool:
@@ -55,19 +55,19 @@ class Pi:
             return False
 
     def _has_ended(self) -> bool:
-        time.sleep(0.3)  # what runs it may only just have been started
+        time.sleep(0.3)  # its process may have only just been spawned
         return self.status() == "stopped"
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        return f"{lines[-1] if lines else 'it said nothing'} (all of it is in {self.log})."
+        return f"{lines[-1] if lines else 'no output'} (see {self.log})."
 
 
 class Member(Pi):
-    """A virtual Pi of a fleet. Its disk lies over ``lower``, which the fleet shares."""
+    """A virtual Pi in a fleet. Its disk is an overlay on ``lower``, which the fleet shares."""
 
-    patience = 90.0  # the seconds that a boot may take
-    inventory_settings = ""  # of Ansible, on this Pi's line
+    patience = 90.0  # boot timeout in seconds
+    inventory_settings = ""  # more Ansible variables for this Pi's line
 
     def __init__(self, state: State, settings: Settings, lower: Path, number: int) -> None:
         self.state, self.settings, self.lower, self.number = state, settings, lower, number
@@ -76,33 +76,33 @@ class Member(Pi):
         self.folder = state.pis / self.name
         self.log = self.folder / "log"
 
-    # -- what each kind does in its own way ------------------------------------------------------------
+    # -- what each kind implements ---------------------------------------------------------------------
 
     def start(self) -> None:
-        """Switch the Pi on, with the disk it has or a fresh one. It may still be booting on return."""
+        """Switch the Pi on, with its existing disk or a fresh one. Does not wait for the boot."""
         raise NotImplementedError
 
     def stop(self, patience: float = 30) -> None:
-        """Shut the Pi down as its own poweroff would; kill it when it takes too long."""
+        """Shut the Pi down cleanly, or kill it after ``patience`` seconds."""
         raise NotImplementedError
 
     def clean_up(self) -> None:
-        """End all that belongs to this Pi, at once; keep its disk."""
+        """Kill all of this Pi's processes; keep its disk."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Throw the disk away; the next start has a fresh one."""
+        """Delete the disk; the next start makes a fresh one."""
         raise NotImplementedError
 
     def freeze(self, frozen: bool) -> None:
-        """Let the Pi hang (connections are accepted, nothing answers), or go on."""
+        """Make the Pi hang (it accepts connections, but does not answer), or continue."""
         raise NotImplementedError
 
     def plug(self, plugged: bool) -> None:
-        """Put the network's cable in, or pull it: nothing is refused, nothing arrives, the Pi works on."""
+        """Plug in the network cable, or unplug it: packets are dropped, not rejected, and the Pi keeps running."""
         raise NotImplementedError
 
-    # -- what is there ---------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------
 
     def was_started_with(self) -> dict[str, object]:
         """Return the settings of the last start."""
@@ -113,13 +113,13 @@ class Member(Pi):
         return dict(loaded)
 
     def settings_changed(self) -> bool:
-        """Tell whether the fleet's settings are others now than at this Pi's start."""
+        """Return whether the fleet's settings have changed since this Pi was started."""
         return bool(self.was_started_with() != json.loads(json.dumps(asdict(self.settings))))
 
     # -- steps of a start ------------------------------------------------------------------------------
 
     def ensure_identity(self) -> None:
-        """Have the folder and the SSH host key, which stay the Pi's when its disk is made anew."""
+        """Create the Pi's folder and SSH host key, which outlive its disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
         key = self.folder / "ssh_host_ed25519_key"
         if not key.with_suffix(".pub").exists():
@@ -130,11 +130,11 @@ class Member(Pi):
             )
 
     def remember_settings(self) -> None:
-        """Write down the settings of this start."""
+        """Record the settings of this start."""
         (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
 
     def check_address(self) -> None:
-        """Raise a sentence when something else listens at this Pi's address."""
+        """Raise VirtualError if something else listens at this Pi's address."""
         for port in (SSH_PORT, *self.settings.publish):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,13 +143,13 @@ class Member(Pi):
                 except OSError as error:
                     raise VirtualError(
                         f"{self.name} cannot use {self.address} port {port} ({error.strerror}); "
-                        "if another fleet uses it, give this one another block, "
+                        "if another fleet uses it, choose another block, "
                         "such as --address 127.77.1.0."
                     ) from None
 
 
 def ssh_command(state: State, address: str, command: str) -> list[str]:
-    """Return the words that run a command on the Pi at that address."""
+    """Return the ssh command line that runs a command on a Pi."""
     return [
         "ssh",
         "-n",

@@ -1,4 +1,4 @@
-"""Whether this host lets us run containers. What one needs is tried, since no list of rights tells it."""
+"""Find out whether containers can run on this host, by trying what they need."""
 
 import os
 import shutil
@@ -11,21 +11,21 @@ from .host import PYTHON
 from .shell import VirtualError, say
 from .state import State
 
-# A network card like the one that pasta makes: TUNSETIFF, with a name and IFF_TAP.
-_CARD = r'import fcntl; fcntl.ioctl(open("/dev/net/tun", "r+b", 0), 0x400454ca, b"try".ljust(16, b"\0") + b"\2\0")'
-# In namespaces of its own.
+# Create a tap device, as pasta does: TUNSETIFF, with a name and IFF_TAP.
+_TAP = r'import fcntl; fcntl.ioctl(open("/dev/net/tun", "r+b", 0), 0x400454ca, b"try".ljust(16, b"\0") + b"\2\0")'
+# Runs in new mount and network namespaces.
 _TRY = f"""
 cd "$1"
 mkdir lower upper work root
 mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay root
-{PYTHON} -c '{_CARD}'
+{PYTHON} -c '{_TAP}'
 """
 
 
 def choose_kind(state: State) -> str:
-    """Return container, or vm where this host allows no containers, after a sentence that says so.
+    """Return container, or vm if containers cannot run here, and print why.
 
-    A fleet that is there keeps its kind. With ``auto`` the answer needs root.
+    An existing fleet keeps its kind. Returns auto if only root can find out.
     """
     if state.kind:
         return state.kind
@@ -38,21 +38,21 @@ def choose_kind(state: State) -> str:
     if not reason:
         return "container"
     say(
-        f"Containers are not possible here ({reason}), so each Pi is a virtual machine: "
+        f"Containers cannot run here ({reason}), so each Pi is a virtual machine: "
         "the first start takes about 12 minutes, or 5 with KVM."
     )
     return "vm"
 
 
 def may_become_root() -> bool:
-    """Tell whether we are root, or may become root with sudo, which may ask for a password."""
+    """Return whether we are root or can use sudo, which may ask for a password."""
     if os.geteuid() == 0:
         return True
     return bool(shutil.which("sudo")) and subprocess.run(["sudo", "-v"], check=False).returncode == 0
 
 
 def _why_no_containers(folder: Path) -> str:
-    """Return what of a container does not work here, or nothing. ``folder`` is where disks are to be."""
+    """Return why containers cannot run here, or an empty string. ``folder`` is where the disks would be."""
     group = Group(f"mynn-try-{os.getpid()}")
     try:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -72,4 +72,4 @@ def _remove(group: Group) -> None:
     try:
         group.remove()
     except (OSError, VirtualError):
-        return  # where none can be made, none is there
+        return  # it could not be created either

@@ -1,7 +1,7 @@
-"""What is different on a card that Raspberry Pi Imager 2 made of Raspberry Pi OS (32-bit): packages, settings, seed.
+"""How a card that Raspberry Pi Imager 2 wrote with Raspberry Pi OS (32-bit) differs from Debian: packages and settings.
 
-At its first boot, cloud-init reads what Imager wrote and makes the account, whose password sudo wants. What Debian has
-not is left out: the vendor's kernel, and rpi-swap (instead: dphys-swapfile, as in Raspberry Pi OS 12).
+At first boot, cloud-init reads Imager's settings and creates the account; sudo asks for its password. What Debian lacks
+is left out: the vendor's kernel, and rpi-swap (replaced by dphys-swapfile, as in Raspberry Pi OS 12).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ HOSTNAME = "raspi-imager"
 SSID = "Classroom"
 PACKAGES = ("cloud-init", "dphys-swapfile", "netplan.io", "network-manager")
 
-# Run by mmdebstrap after the common part, with the new root as $1. The swap file has 16 MB: its size would go by
-# the host's memory. In a container there is none.
+# Run by mmdebstrap after the common part, with the new root as $1. The swap file has a fixed 16 MB, as its default size
+# depends on the host's memory; a container has none.
 CUSTOMIZE = """
 sed -i -e 's/Debian/Raspbian/' -e 's/^ID=.*/ID=raspbian\\nID_LIKE=debian/' "$1/usr/lib/os-release"
 echo 'CONF_SWAPSIZE=16' > "$1/etc/dphys-swapfile"
@@ -57,12 +57,12 @@ network:
 
 
 def new_password() -> str:
-    """Return a password for the account; it has a blank and quotes, as a teacher's may."""
+    """Return a password for the account, with a space and quotes, as a teacher's may have."""
     return f'{secrets.token_hex(8)} "it\'s"'
 
 
 def seed(folder: Path, key: str, password: str) -> None:
-    """Write into a folder what Imager writes onto a card for cloud-init: name, account, SSH key and Wi-Fi."""
+    """Write the cloud-init files that Imager writes to a card: host name, account, SSH key and Wi-Fi."""
     folder.mkdir(parents=True, exist_ok=True)
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True

@@ -1,7 +1,7 @@
-"""What every virtual Pi of a suite starts from, a root file system or a disk: made once, kept in the cache.
+"""The root file system or disk that all virtual Pis of a suite start from, made once and kept in the cache.
 
-It is as bare as Raspberry Pi OS Lite where that matters to a playbook: an account ``pi`` with sudo, SSH,
-Python, and no python3-apt. That of Raspberry Pi OS itself (see raspios.py) has no account yet.
+It is as minimal as Raspberry Pi OS Lite where a playbook would notice: an account ``pi`` with sudo, SSH, Python, and no
+python3-apt. With Raspberry Pi OS (see raspios.py) it has no account yet.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ from .shell import VirtualError, run, say, stage
 
 SUITES = ("trixie", "bookworm")
 ACCOUNT = "pi"
-# Each system's account that Ansible logs in with.
+# The account that Ansible logs in with, by system.
 ACCOUNTS = {"debian": ACCOUNT, "raspios": raspios.ACCOUNT}
 
 _PACKAGES = (
@@ -42,8 +42,8 @@ _PACKAGES = (
     "ca-certificates",
 )
 
-# Run by mmdebstrap at the end, with the new root as $1. Units that are masked cannot work in a container;
-# the .updated stamps spare each first boot work that was done here.
+# Run by mmdebstrap at the end, with the new root as $1. The masked units cannot work in a container. The .updated
+# stamps save each first boot work that is done here.
 _CUSTOMIZE = """set -e
 echo raspberrypi > "$1/etc/hostname"
 printf '%s\\t%s\\n' 127.0.0.1 localhost ::1 'localhost ip6-localhost' 127.0.1.1 raspberrypi > "$1/etc/hosts"
@@ -60,7 +60,7 @@ chroot "$1" useradd --create-home --shell /bin/bash {ACCOUNT}
 echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/010_pi-nopasswd"
 chmod 0440 "$1/etc/sudoers.d/010_pi-nopasswd"
 """
-# By system: the packages and what is done at the end.
+# Packages and customization script, by system.
 _SYSTEMS = {
     "debian": (_PACKAGES, _CUSTOMIZE + _MAKE_ACCOUNT),
     "raspios": (_PACKAGES + raspios.PACKAGES, _CUSTOMIZE + raspios.CUSTOMIZE),
@@ -69,9 +69,9 @@ _SYSTEMS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What mmdebstrap makes a root of."""
+    """What mmdebstrap makes a root file system from."""
 
-    kind: str  # the suite, with the system before it unless it is Debian: raspios-trixie
+    kind: str  # the suite, prefixed with the system unless that is Debian: raspios-trixie
     suite: str
     packages: tuple[str, ...]
     customize: str  # a shell script, with the new root as $1
@@ -80,12 +80,12 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The kind and a hash: another recipe has another name."""
+        """The kind and a hash of the recipe."""
         parts = [self.suite, list(self.packages), self.customize, self.sources, self.settings]
         return f"{self.kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 
     def command(self, target: Path, mode: str = "root") -> list[str | Path]:
-        """Return the words that make a root, as a folder or a tar."""
+        """Return the command line that makes the root, as a folder or a tar file."""
         words: list[str | Path] = ["mmdebstrap", f"--mode={mode}", "--variant=minbase"]
         words += [f"--include={','.join(self.packages)}"]
         words += [f"--aptopt={line}" for line in self.settings]
@@ -94,15 +94,15 @@ class Recipe:
 
 
 def recipe_of(suite: str, system: str) -> Recipe:
-    """Return the recipe of a system's suite, from the mirrors of this host."""
+    """Return the recipe of a system's suite, with this host's mirrors."""
     kind = suite if system == "debian" else f"{system}-{suite}"
     return Recipe(kind, suite, *_SYSTEMS[system], apt_sources(suite), apt_settings())
 
 
 def ensure_root(recipe: Recipe, cache: Path, group: Group) -> Path:
-    """Return the folder of a complete root, made if it is missing or its recipe has changed.
+    """Return the folder of a root, made first if it is missing or its recipe has changed.
 
-    What runs to make it belongs to ``group``, so that it can be found and ended.
+    The processes that make it run in ``group``, so that ``down`` can kill them.
     """
     root = cache / recipe.name
     with _missing(root, recipe.kind) as lock:
@@ -115,7 +115,7 @@ def ensure_root(recipe: Recipe, cache: Path, group: Group) -> Path:
 
 @contextmanager
 def _missing(folder: Path, kind: str) -> Iterator[int | None]:
-    """Give the lock under which to make a folder, or None: it is there."""
+    """Lock the making of a folder, and yield the lock; None if the folder exists."""
     if folder.is_dir():
         yield None
         return
@@ -127,7 +127,7 @@ def _missing(folder: Path, kind: str) -> Iterator[int | None]:
         except BlockingIOError:
             say(f"Waiting for another process that is making the root of {kind}.")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        # An orphaned mmdebstrap keeps the lock, so that nobody builds beside it.
+        # Inherited, so that an orphaned mmdebstrap keeps the lock.
         os.set_inheritable(lock, True)
         yield None if folder.is_dir() else lock
 
@@ -136,7 +136,7 @@ def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
     partial = root.with_name(root.name + ".partial")
     scratch = root.with_name(root.name + ".tmp")
     scratch.mkdir()
-    # In a mount namespace of its own, so that its mounts go with it when it is killed.
+    # In its own mount namespace, so that its mounts vanish if it is killed.
     argv = ["unshare", "--mount", *recipe.command(partial)]
     group.make()
     run(
@@ -151,7 +151,7 @@ def _make(recipe: Recipe, root: Path, group: Group, lock: int) -> None:
 
 
 def _remove_others(kind: str, cache: Path) -> None:
-    """Remove roots of this kind that were left half made, or were made by an older recipe and are not in use."""
+    """Remove unused roots of this kind that are incomplete or of an older recipe."""
     lowers = {
         lower
         for mount in read_mounts()
@@ -161,20 +161,19 @@ def _remove_others(kind: str, cache: Path) -> None:
     }
     for path in cache.glob(f"{kind}-*"):
         if path.is_dir() and str(path) not in lowers:
-            unmount_below(path)  # the lock is ours, so nobody is at work there
+            unmount_below(path)  # we hold the lock, so no other process is making it
             say(f"Removing {path}, which is outdated or incomplete.")
             shutil.rmtree(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The disk that every virtual machine's own lies over, with the kernel beside it. Nothing here needs a privilege:
-# mmdebstrap makes a tar (as an ordinary user in a user namespace, or with fakechroot), and mke2fs writes a file system
-# from a folder.
+# The base disk of all virtual machines, and its kernel. Nothing here needs root: mmdebstrap makes a tar file (as an
+# ordinary user in a user namespace, or with fakechroot), and mke2fs makes a file system from a folder.
 
-SIZE = "8G"  # of a usual card; what is empty takes no room
+SIZE = "8G"  # as a common card; the file is sparse
 _VM_PACKAGES = ("linux-image-cloud-amd64",)
 _PLATFORMS = Path(__file__).resolve().parents[2] / "playbooks/group_vars/all/platforms.yml"
-# Raspberry Pi OS has NetworkManager. The name server is QEMU's, which asks as the host does.
+# For Debian; Raspberry Pi OS has NetworkManager. The name server is QEMU's, which forwards to the host's.
 _VM_NETWORK = """
 printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=ipv4\\n' > "$1/etc/systemd/network/eth0.network"
 ln -s /usr/lib/systemd/system/systemd-networkd.service "$1/etc/systemd/system/multi-user.target.wants/"
@@ -183,7 +182,7 @@ echo nameserver 10.0.2.3 > "$1/etc/resolv.conf"
 _VM_CUSTOMIZE = """
 echo '/dev/nvme0n1 / ext4 defaults,discard 0 1' > "$1/etc/fstab"
 """
-# The new file holds zeros, so its inode tables need none.
+# The new file reads as zeros, so the inode tables need not be zeroed.
 _UNPACK = """
 tar --extract --file "$1" --directory "$2" --exclude='./dev/*'
 cp "$2"/boot/vmlinuz-* "$5"
@@ -192,7 +191,7 @@ mke2fs -q -t ext4 -E lazy_itable_init=1,assume_storage_prezeroed=1 -d "$2" "$3" 
 
 
 def ensure_disk(root: Recipe, cache: Path) -> Path:
-    """Return the folder of a disk with such a root, and its kernel, made if missing or if the recipe has changed."""
+    """Return the folder of a root's disk and kernel, made first if missing or if the recipe has changed."""
     network = _VM_NETWORK if root.kind == root.suite else ""
     packages = root.packages + _VM_PACKAGES + _scientific_packages(root.suite)
     recipe = replace(root, packages=packages, customize=root.customize + network + _VM_CUSTOMIZE)
@@ -205,7 +204,7 @@ def ensure_disk(root: Recipe, cache: Path) -> Path:
 
 
 def _scientific_packages(suite: str) -> tuple[str, ...]:
-    """Return what the role python installs with apt: an emulated processor would take half of a first run for it."""
+    """Return the apt packages of the role python; on an emulated processor they would take half of a first run."""
     settings = yaml.safe_load(_PLATFORMS.read_text())
     return (*settings["python_packages"], *settings["python_packages_by_suite"][suite])
 
@@ -216,8 +215,8 @@ def _make_disk(recipe: Recipe, folder: Path, lock: int) -> None:
     tar, root, log = partial / "root.tar", partial / "root", partial.with_suffix(".log")
     doing = f"Making the root of a virtual machine of {recipe.kind}"
     is_root = os.geteuid() == 0
-    fake = [] if is_root else ["fakeroot"]  # so that the files' owners are as in the tar
-    # Who mmdebstrap is in its user namespace cannot see into the caller's home.
+    fake = [] if is_root else ["fakeroot"]  # to keep the owners from the tar file
+    # In its user namespace, mmdebstrap cannot read the caller's home.
     environment = {**os.environ, **({"TMPDIR": str(partial)} if is_root else {})}
     with stage(f"{doing} with mmdebstrap in {folder} (once)"):
         words = ["setpriv", "--pdeathsig", "KILL", *recipe.command(tar, mode="auto")]
@@ -233,7 +232,7 @@ def _make_disk(recipe: Recipe, folder: Path, lock: int) -> None:
 
 @contextmanager
 def in_use(folder: Path) -> Iterator[None]:
-    """Keep a disk in the cache, while a Pi's own lies over it."""
+    """Keep a disk in the cache while a Pi uses it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -243,7 +242,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 
 def _remove_other_disks(kind: str, cache: Path) -> None:
-    """Remove disks of this kind that were left half made, or were made by an older recipe and are not in use."""
+    """Remove unused disks of this kind that are incomplete or of an older recipe."""
     for path in (path for path in cache.glob(f"vm-{kind}-*") if path.is_dir()):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -258,8 +257,6 @@ def _remove_other_disks(kind: str, cache: Path) -> None:
 
 
 def check_disk(folder: Path) -> None:
-    """Raise a sentence when a disk is no longer in the cache."""
+    """Raise VirtualError if a disk is no longer in the cache."""
     if not (folder / "disk").exists():
-        raise VirtualError(
-            f"The disk {folder} under the Pi's own is missing; run `make demo-stop` first, then start again."
-        )
+        raise VirtualError(f"The Pi's base disk {folder} is missing; run `make demo-stop` first, then start again.")

@@ -1,4 +1,4 @@
-"""Running other programs, saying what is being done and how long it took, and what goes wrong, as one sentence."""
+"""Run programs, print progress, and report errors in one sentence."""
 
 import os
 import subprocess
@@ -14,13 +14,13 @@ class VirtualError(Exception):
 
 
 def say(text: str) -> None:
-    """Print a line at once, even through a pipe."""
+    """Print a line and flush it."""
     print(text, flush=True)
 
 
 @contextmanager
 def stage(text: str) -> Iterator[None]:
-    """Say what is being done, and afterwards how many seconds it took."""
+    """Print what is being done, and then how many seconds it took."""
     say(f"{text} ...")
     start = time.monotonic()
     yield
@@ -36,10 +36,9 @@ def run(
     timeout: float | None = None,
     pass_fds: Sequence[int] = (),
 ) -> str:
-    """Run a program without input, and return what it printed.
+    """Run a program without input, and return its output.
 
-    ``doing`` names the step for the error's sentence. With ``log`` the output goes to the end of that
-    file instead, and nothing is returned.
+    ``doing`` names the step in error messages. With ``log``, the output is appended to that file instead.
     """
     words = [str(word) for word in argv]
     try:
@@ -73,18 +72,18 @@ def run(
     except FileNotFoundError:
         raise VirtualError(f"{doing} needs {words[0]}, which is not installed.") from None
     except subprocess.TimeoutExpired:
-        raise VirtualError(f"{doing} took more than {timeout:.0f} s and was ended.") from None
+        raise VirtualError(f"{doing} took more than {timeout:.0f} s and was stopped.") from None
     if done.returncode != 0:
-        said = (log.read_text(errors="replace") if log else output).strip().splitlines()
+        lines = (log.read_text(errors="replace") if log else output).strip().splitlines()
         where = f"; see {log}" if log else ""
-        last = said[-1] if said else "nothing"
-        raise VirtualError(f"{doing} failed: {words[0]} ended with {done.returncode} and said: {last}{where}.")
+        last = lines[-1] if lines else "no output"
+        raise VirtualError(f"{doing} failed: {words[0]} exited with {done.returncode}: {last}{where}.")
     return output
 
 
 def spawn(argv: Sequence[str | Path], *, log: Path, cwd: Path) -> int:
-    """Start a program that goes on without us, in a session of its own; return its process id."""
-    # Started by a shell that ends at once: so it is nobody's child here, and holds none of our pipes.
+    """Start a daemon in a new session, and return its process id."""
+    # Through a shell that exits at once, so that the daemon is not our child and holds none of our pipes.
     done = subprocess.run(
         ["/bin/sh", "-c", 'setsid "$@" </dev/null >>"$LOG" 2>&1 & echo $!', "daemon", *map(str, argv)],
         cwd=cwd,
@@ -98,5 +97,5 @@ def spawn(argv: Sequence[str | Path], *, log: Path, cwd: Path) -> int:
 
 
 def warn(text: str) -> None:
-    """Print a line for a person to the standard error."""
+    """Print a line to the standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""A fleet's state folder: its settings, its key, and the names that it has in the kernel.
+"""A fleet's state folder: its settings, its key, and the names that it uses on the host.
 
-Every name outside the folder (control group, nspawn machine) carries a hash of the folder's path, so that
-two fleets with two folders never touch each other.
+Every name outside the folder (control group, nspawn machine) includes a hash of the folder's path, so that fleets in
+different folders never collide.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a fleet was asked to be.
+    """The settings of a fleet.
 
-    ``address`` is the block's start, such as 127.77.0.0: Pi N is at its Nth address. ``publish`` are the
-    guest's ports that are reached there under the same number. ``delay_ms`` is added to SSH's round trip, of
-    containers only. ``os`` is debian or raspios. ``base`` is a folder with the saved disk that a container's fresh one
-    begins with; empty: a fresh Debian. A virtual machine has two settings of its own: ``accel`` (kvm, tcg:
-    plain emulation, or auto), and ``clock``, the date that its clock shows whenever it is switched on, such as
-    2020-01-01; empty: today's.
+    ``address`` is the start of its address block, such as 127.77.0.0; Pi N has the Nth address. ``publish`` lists the
+    guest's ports that are reachable there, under the same numbers. ``os`` is debian or raspios.
+
+    Containers only: ``delay_ms`` is added to each SSH round trip; ``base`` is the folder of a saved disk to start from
+    (empty: a fresh Debian). Virtual machines only: ``accel`` is kvm, tcg (plain emulation) or auto; ``clock`` is the
+    date that the clock shows at power-on, such as 2020-01-01 (empty: today).
     """
 
     suite: str = "trixie"
@@ -49,7 +49,7 @@ class Settings:
     clock: str = ""
 
     def check(self) -> "Settings":
-        """Return the settings, or raise a sentence about the first wrong one."""
+        """Return the settings. Raises VirtualError about the first invalid one."""
         if self.suite not in SUITES:
             raise VirtualError(f"There is no suite {self.suite!r}; choose one of {', '.join(SUITES)}.")
         if self.os not in ACCOUNTS:
@@ -82,7 +82,7 @@ class Settings:
         if self.clock and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", self.clock):
             raise VirtualError(f"{self.clock!r} is not a date; give one such as 2020-01-01.")
         if self.kind == "container" and (self.accel, self.clock) != ("auto", ""):
-            raise VirtualError("A container has its host's processor and clock; --accel and --clock need --kind vm.")
+            raise VirtualError("A container uses its host's processor and clock; --accel and --clock need --kind vm.")
         if self.kind == "vm" and (self.delay_ms or self.base):
             raise VirtualError("--delay-ms and --base need --kind container.")
 
@@ -94,7 +94,7 @@ class State:
         self.folder = folder.absolute().parent.resolve() / folder.name
         if not re.fullmatch(r"[\w ./+@=~-]+", str(self.folder)):
             raise VirtualError(
-                f"The path {str(self.folder)!r} has a special character, which mounts and SSH do not support: "
+                f"The path {str(self.folder)!r} contains a special character, which mounts and SSH do not support: "
                 "give the project's folder a name of letters, digits, spaces and hyphens."
             )
         self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
@@ -104,27 +104,27 @@ class State:
         self.key = self.folder / "key"
         self.known_hosts = self.folder / "known_hosts"
         self.pis = self.folder / "pis"
-        # Settings that Ansible reads beside the inventory: the password that sudo wants, where it wants one.
+        # Read by Ansible: the sudo password, on systems where sudo asks for one.
         self.group_vars = self.folder / "group_vars/pis.yml"
 
     @property
     def kind(self) -> str:
-        """The kind of the Pis that are here; empty: there is no fleet, or nobody knows."""
+        """The kind of the fleet's Pis; empty if there is no fleet or the kind is unknown."""
         try:
             return self.load()[0].kind
         except VirtualError:
             return ""
 
     def needs_root(self) -> bool:
-        """Tell whether there is a fleet here that was started by root, so that only root can do something to it."""
+        """Return whether there is a fleet that root started, so that only root can manage it."""
         return self.exists() and self.settings_file.stat().st_uid == 0
 
     def exists(self) -> bool:
-        """Tell whether a fleet was ever started here."""
+        """Return whether a fleet was ever started here."""
         return self.settings_file.exists()
 
     def load(self) -> tuple[Settings, Path]:
-        """Return the settings and the root that the Pis' disks lie over."""
+        """Return the settings, and the root that the Pis' disks are based on."""
         try:
             stored = json.loads(self.settings_file.read_text())
             root = Path(stored.pop("root"))
@@ -141,7 +141,7 @@ class State:
         return ACCOUNTS[self.load()[0].os] if self.exists() else ACCOUNT
 
     def ensure_password(self) -> str:
-        """Return the password of the account; made once, and kept where Ansible finds it."""
+        """Return the account's password, created once and stored where Ansible finds it."""
         if not self.group_vars.exists():
             self.group_vars.parent.mkdir(exist_ok=True)
             self.group_vars.touch(0o600)
@@ -150,19 +150,19 @@ class State:
         return str(json.loads(self.group_vars.read_text().partition(": ")[2]))
 
     def save(self, settings: Settings, root: Path) -> None:
-        """Write the settings, whole or not at all."""
+        """Write the settings atomically."""
         partial = self.settings_file.with_suffix(".partial")
         partial.write_text(json.dumps({**asdict(settings), "root": str(root)}, indent=2) + "\n")
         partial.replace(self.settings_file)
 
     def numbers(self) -> list[int]:
-        """Return the numbers of the Pis that have a disk here."""
+        """Return the numbers of the existing Pis."""
         if not self.pis.is_dir():
             return []
         return sorted(int(path.name.removeprefix("pi-")) for path in self.pis.glob("pi-[0-9]*"))
 
     def ensure_key(self) -> None:
-        """Have an SSH key for this fleet, which its caller may read."""
+        """Create the fleet's SSH key, owned by the caller."""
         if not self.key.exists():
             run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.prefix, "-f", self.key],
@@ -171,7 +171,7 @@ class State:
         own(self.key, self.key.with_suffix(".pub"))
 
     def write_known_hosts(self, settings: Settings, numbers: list[int]) -> None:
-        """Write the Pis' host keys, for ssh."""
+        """Write the Pis' SSH host keys."""
         known = []
         for number in numbers:
             key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
@@ -180,8 +180,8 @@ class State:
         own(self.known_hosts)
 
     def write_inventory(self, addresses: Mapping[str, str], settings: str = "") -> None:
-        """Write the inventory for Ansible, of each Pi's address by its name; ``settings`` are more of each line."""
-        lines = ["# Written by `python3 -m tests.virtual`; gone after `down`.", "[pis]"]
+        """Write the Ansible inventory. ``addresses`` are by name; ``settings`` are added to each line."""
+        lines = ["# Written by `python3 -m tests.virtual`; `down` removes it.", "[pis]"]
         lines += [f"{name} ansible_host={address} {settings}".rstrip() for name, address in addresses.items()]
         lines += [
             "",
@@ -201,12 +201,12 @@ def name_of(number: int) -> str:
 
 
 def address_at(block: str, number: int) -> str:
-    """Return the loopback address at which the host reaches a Pi of a block such as 127.77.0.0."""
+    """Return the loopback address of a Pi in a block such as 127.77.0.0."""
     return block.removesuffix("0") + str(number)
 
 
 def ssh_options(state: State) -> list[str]:
-    """Return ssh's options: a Pi's host key is believed once at most, and only the fleet's key is offered."""
+    """Return ssh's options: trust a host key on first use only, and offer only the fleet's key."""
     return [
         "-o",
         f'UserKnownHostsFile="{state.known_hosts}"',

@@ -1,7 +1,7 @@
-"""The supervisor of one virtual Pi: holds its network, runs it, and starts it again when it reboots.
+"""The supervisor of a container: sets up its network, runs it, and starts it again when it reboots.
 
-Started by ``Machine.start`` in the machine's control group, as ``python3 -m tests.virtual.supervise STATE PI``.
-When the guest powers off, or systemd-nspawn is killed, it takes everything of the machine with it.
+Started by ``Machine.start`` in the machine's control group, as ``python3 -m tests.virtual.supervise STATE PI``. When
+the guest powers off or systemd-nspawn is killed, it kills all of the machine's processes.
 """
 
 import os
@@ -16,10 +16,10 @@ from .machine import Machine
 from .shell import VirtualError, run, say
 from .state import SSH_PORT, State
 
-REBOOT = 133  # how systemd-nspawn ends when the guest asks for a reboot
+REBOOT = 133  # systemd-nspawn's exit code when the guest reboots
 NSPAWN_ENVIRONMENT = {
-    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",  # version 2 inside, also where the host mixes both
-    "SYSTEMD_NSPAWN_LOCK": "0",  # a killed nspawn would leave a lock file behind; we have our own
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",  # cgroup version 2 inside, even if the host uses both
+    "SYSTEMD_NSPAWN_LOCK": "0",  # a killed nspawn would leave its lock file; we have our own
 }
 
 
@@ -34,33 +34,33 @@ def supervise(machine: Machine) -> None:
         nonlocal stopping
         stopping = True
         if nspawn:
-            nspawn.terminate()  # systemd-nspawn then asks the guest to power off
+            nspawn.terminate()  # makes systemd-nspawn ask the guest to power off
 
     signal.signal(signal.SIGTERM, stop)
     while not stopping:
         say(f"starting {machine.name}")
-        # A fresh group for each boot: systemd-nspawn hands the guest's controllers on, and version 2 then lets no
-        # process into that group again. The cap is on the group above.
+        # A fresh group for each boot: systemd-nspawn delegates its controllers, after which cgroup version 2 lets no
+        # process enter it again. The memory limit is on its parent.
         boot = machine.guest_group / "boot"
         boot.kill()
         boot.remove()
         boot.make()
         nspawn = subprocess.Popen(boot.entering(nspawn_command(machine)), env={**os.environ, **NSPAWN_ENVIRONMENT})
         code = nspawn.wait()
-        say(f"systemd-nspawn ended with {code}")
+        say(f"systemd-nspawn exited with {code}")
         if code != REBOOT:
             break
 
 
 def make_network(path: Path) -> None:
-    """Make a network namespace that lasts over reboots, pinned at ``path``."""
+    """Create a network namespace pinned at ``path``, which persists across reboots."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     run(["unshare", f"--net={path}", "true"], doing="Making a network namespace")
 
 
 def connect(machine: Machine) -> None:
-    """Give the namespace the outer world, and the host the guest's ports, with pasta."""
+    """Connect the namespace to the host's network, and forward the guest's ports, with pasta."""
     settings = machine.settings
     ssh_port = SSH_PORT + 1 if settings.delay_ms else SSH_PORT
     forwards = [(ssh_port, 22), *((port, port) for port in settings.publish)]
@@ -79,7 +79,7 @@ def connect(machine: Machine) -> None:
         machine.gateway,
     ]
     if name_servers():
-        argv += ["--no-map-gw"]  # like a real Pi, it cannot reach what listens on the host's loopback only
+        argv += ["--no-map-gw"]  # like a real Pi, it cannot reach services on the host's loopback
     for outer, inner in forwards:
         argv += ["-t", f"{machine.address}/{outer}:{inner}"]
     argv += ["-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--netns", str(machine.network)]
@@ -101,7 +101,7 @@ def nspawn_command(machine: Machine) -> list[str]:
         "--settings=no",
         "--register=no",
         "--keep-unit",
-        "--capability=CAP_NET_ADMIN",  # root on a Pi may filter what programs send
+        "--capability=CAP_NET_ADMIN",  # root on a Pi may set up packet filters
         f"--network-namespace-path={machine.network}",
         "--console=pipe",
         "--link-journal=no",
@@ -119,7 +119,7 @@ def main() -> None:
         supervise(machine)
     except (VirtualError, OSError) as error:
         say(str(error))
-    (machine.group.v2 / "cgroup.kill").write_text("1")  # this process too
+    (machine.group.v2 / "cgroup.kill").write_text("1")  # kills this process too
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A virtual Pi that is a virtual machine: QEMU with user-mode networking, and KVM where it works.
+"""A virtual Pi in a virtual machine: QEMU with user-mode networking, and KVM where available.
 
-It needs no mounts, namespaces or control groups, so it also runs where a container cannot. It has a kernel, a clock and
-udev of its own, so it tells truths that containers hide. A reboot starts the kernel with which the disk was made.
+It needs no mounts, namespaces or control groups, so it runs where a container cannot. It has its own kernel, clock and
+udev, so it finds bugs that containers hide. A reboot always starts the kernel that the disk was made with.
 """
 
 import base64
@@ -20,16 +20,16 @@ from .shell import VirtualError, run, say
 from .state import SSH_PORT, Settings, State
 
 _MACHINE = ["qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-display", "none"]
-# KVM under another hypervisor may refuse the register that this feature needs.
+# Nested KVM may not allow the register that this feature needs.
 _PROCESSOR = ["-cpu", "max,arch-capabilities=off"]
 _PROCESSORS = min(2, os.cpu_count() or 1)
 
 
 class Vm(Member, Emulated):
-    """A virtual machine. Its disk is an overlay over the suite's."""
+    """A virtual machine. Its disk is an overlay on the suite's."""
 
     kind = "vm"
-    # Plain emulation on a busy host takes minutes to boot, and may be silent for longer than a Pi that lost its power.
+    # With plain emulation on a busy host, a boot takes minutes, and SSH may not answer for a long time.
     patience = 600.0
     inventory_settings = (
         "ansible_timeout=180 mitogen_ssh_keepalive_interval=60 ansible_ssh_args="
@@ -90,10 +90,10 @@ class Vm(Member, Emulated):
         self.command("set_link", name="cable", up=plugged)
 
     def _credential(self) -> str:
-        """Return what makes this Pi itself: systemd-tmpfiles writes these files at a first boot."""
+        """Return this Pi's identity: files that systemd-tmpfiles writes at first boot."""
         key = (self.folder / "ssh_host_ed25519_key").read_bytes()
         lines = [f"f~ /etc/ssh/ssh_host_ed25519_key 0600 root root - {_base64(key)}"]
-        if self.settings.os == "debian":  # in Raspberry Pi OS, cloud-init makes the account
+        if self.settings.os == "debian":  # in Raspberry Pi OS, cloud-init creates the account
             lines += [
                 f"d /home/{ACCOUNT}/.ssh 0700 {ACCOUNT} {ACCOUNT}",
                 f"f~ /home/{ACCOUNT}/.ssh/authorized_keys 0600 {ACCOUNT} {ACCOUNT} - {_base64(self._login())}",
@@ -101,11 +101,11 @@ class Vm(Member, Emulated):
         return f"io.systemd.credential.binary:tmpfiles.extra={_base64(os.linesep.join([*lines, '']).encode())}"
 
     def _login(self) -> bytes:
-        """Return the public key that may log in."""
+        """Return the public key to authorize."""
         return self.state.key.with_suffix(".pub").read_bytes()
 
     def _seed_drive(self) -> list[str]:
-        """Return what gives cloud-init a small FAT drive, as a card's boot partition is one."""
+        """Return the options of a small FAT drive for cloud-init, which stands for a card's boot partition."""
         if self.settings.os != "raspios":
             return []
         drive = f"driver=vvfat,node-name=seed,dir={self.seed.name},label=CIDATA,read-only=on"
@@ -115,16 +115,16 @@ class Vm(Member, Emulated):
         settings = self.settings
         ports = {SSH_PORT: 22, **{port: port for port in settings.publish}}
         fast = settings.accel == "kvm" or (settings.accel == "auto" and kvm_works(self.lower / "kernel"))
-        say("with KVM" if fast else "by plain emulation")
+        say("with KVM" if fast else "with plain emulation")
         return [
             *[*_MACHINE, *_PROCESSOR, "-accel", "kvm" if fast else "tcg,thread=multi"],
             *["-smp", str(_PROCESSORS), "-m", str(MEMORY_MIB)],
             *["-kernel", str(self.lower / "kernel")],
             *["-append", "console=ttyS0 root=/dev/nvme0n1 rw quiet net.ifnames=0"],
-            # Named from the folder that QEMU runs in, so no path needs quoting. What Linux holds for written, the host
-            # has; that it reaches the host's own disk is not waited for.
+            # Relative to QEMU's working directory, so that no path needs quoting. A write is acknowledged once the
+            # host's kernel has it, without waiting for the host's disk.
             *["-drive", f"file={self.disk.name},if=none,id=disk,cache=unsafe,discard=unmap"],
-            # The only disk that Debian's kernel knows without an initramfs.
+            # The only disk that Debian's kernel supports without an initramfs.
             *["-device", "nvme,drive=disk,serial=disk"],
             *self._seed_drive(),
             *["-netdev", f"user,id=user{forwarding(self.address, ports)}"],
@@ -139,16 +139,16 @@ class Vm(Member, Emulated):
 
 
 def vm_in(folder: Path) -> Vm:
-    """Return the virtual machine of that folder, which is below a fleet's."""
+    """Return the virtual machine of a folder inside a fleet's state folder."""
     state = State(folder.parents[1])
     return Vm(state, *state.load(), int(folder.name.removeprefix("pi-")))
 
 
 @cache
 def kvm_works(kernel: Path) -> bool:
-    """Tell whether a kernel runs with KVM; one that has no disk ends in a reboot, within a second.
+    """Return whether a kernel boots with KVM: without a disk, it panics and reboots within a second.
 
-    That there is a /dev/kvm does not say so: under another hypervisor it may be one that runs only some kernels.
+    A /dev/kvm alone proves nothing: nested KVM may run only some kernels.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False

@@ -1,4 +1,4 @@
-"""A small root file system, with all that a card's image must carry over or leave behind."""
+"""A small root file system, with everything that an image must keep or leave out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 DAY = 24 * 60 * 60
 EPOCH = 20_000 * DAY  # 4 October 2024
-# What ping may do, as setcap writes it: the net_raw capability, permitted and effective.
+# The attribute that setcap writes for ping: the net_raw capability, permitted and effective.
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
 
 OURS = {
@@ -82,9 +82,9 @@ LEFT_BEHIND = {
 
 
 def make_root(root: Path, now: float) -> Path:
-    """Make it, as if at a certain time after the epoch."""
+    """Create the file system, with files from a given time after the epoch."""
     if os.geteuid():
-        pytest.skip("only root can give files to others: sudo pytest runs it")
+        pytest.skip("only root can change the owner of files: run pytest as root")
     for name, content in {**OURS, **LEFT_BEHIND}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A card's image, made of a folder without mounts: roles/image/files/disk."""
+"""Make an SD card image from a folder, without mounts: roles/image/files/disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOOT, ROOM = 160, 12  # MiB
 MKE2FS = subprocess.run(["mke2fs", "-V"], capture_output=True, text=True, check=False).stderr
 reproducible = pytest.mark.skipif(
     [int(number) for number in re.findall(r"\d+", MKE2FS)[1:4]] < [1, 47, 1],
-    reason="mke2fs before 1.47.1 keeps the times of the build: Debian 13 runs it",
+    reason="mke2fs before 1.47.1 stores the time of the build; Debian 13 has a newer one",
 )
 
 
@@ -34,8 +34,8 @@ def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subpro
 
 
 @dataclass
-class Made:
-    """An image, the folder that it was made of, and its two partitions as files of their own."""
+class BuiltImage:
+    """An image, the folder it was made from, and copies of its two partitions."""
 
     root: Path
     image: Path
@@ -44,20 +44,20 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Made]:
+def built() -> Iterator[BuiltImage]:
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="a disk-", dir=build))  # not in /tmp, which may be a tmpfs
-    made = Made(make_root(folder / "root", EPOCH + DAY), folder / "a.img", folder / "boot", folder / "partition")
-    done = make_disk(made.root, made.image)
+    built = BuiltImage(make_root(folder / "root", EPOCH + DAY), folder / "a.img", folder / "boot", folder / "partition")
+    done = make_disk(built.root, built.image)
     assert done.returncode == 0, done.stderr
-    split(made.image, made.boot, made.partition)
-    yield made
+    split(built.image, built.boot, built.partition)
+    yield built
     shutil.rmtree(folder)
 
 
 def split(image: Path, boot: Path, partition: Path) -> None:
-    """Copy the image's partitions into files."""
+    """Copy an image's partitions to files."""
     found = Image(image)
     with image.open("rb") as file:
         file.seek(found.boot)
@@ -66,59 +66,61 @@ def split(image: Path, boot: Path, partition: Path) -> None:
 
 
 def check(boot: Path, partition: Path) -> None:
-    """Let the file systems' own programs look for damage."""
+    """Check both file systems with their fsck."""
     subprocess.run(["fsck.vfat", "-n", boot], check=True, stdout=subprocess.PIPE)
     subprocess.run(["e2fsck", "-f", "-n", partition], check=True, capture_output=True)
 
 
-def test_the_table_starts_each_partition_where_a_card_erases(made: Made) -> None:
-    image = Image(made.image)
+def test_partitions_are_aligned_to_a_cards_erase_blocks(built: BuiltImage) -> None:
+    image = Image(built.image)
     assert image.partuuids == ["6d796e6e-01", "6d796e6e-02"]
     assert [partition["type"] for partition in image.table["partitions"]] == ["c", "83"]
     assert (image.boot, image.root) == (4 * MIB, (4 + BOOT) * MIB)
-    assert made.image.stat().st_size % (4 * MIB) == 0
-    assert image.table["partitions"][1]["size"] * 512 + image.root == made.image.stat().st_size
+    assert built.image.stat().st_size % (4 * MIB) == 0
+    assert image.table["partitions"][1]["size"] * 512 + image.root == built.image.stat().st_size
 
 
-def test_the_file_systems_are_sound(made: Made) -> None:
-    check(made.boot, made.partition)
+def test_the_file_systems_are_sound(built: BuiltImage) -> None:
+    check(built.boot, built.partition)
 
 
-def test_nothing_is_wrong_with_it(made: Made) -> None:
-    assert faults(made.image) == []
+def test_it_has_no_faults(built: BuiltImage) -> None:
+    assert faults(built.image) == []
 
 
-def test_the_firmware_reads_what_the_folder_held(made: Made) -> None:
-    image = Image(made.image)
+def test_the_firmware_reads_the_files_of_the_folder(built: BuiltImage) -> None:
+    image = Image(built.image)
     expected = {name.removeprefix("boot/firmware/") for name in OURS if name.startswith("boot/firmware/")}
     assert image.boot_names() == expected
     for name in expected:
         assert image.boot_read(name) == OURS[f"boot/firmware/{name}"]
 
 
-def test_files_owners_modes_and_times_are_kept(made: Made, tmp_path: Path) -> None:
-    subprocess.run(["debugfs", "-R", f"rdump / {tmp_path}", made.partition], check=True, capture_output=True)
+def test_files_owners_modes_and_times_are_kept(built: BuiltImage, tmp_path: Path) -> None:
+    subprocess.run(["debugfs", "-R", f"rdump / {tmp_path}", built.partition], check=True, capture_output=True)
     there = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} - {Path("lost+found"), Path("srv/fifo")}
     left = ("boot/firmware", "dev", "proc", "run", "sys", "tmp", "var/tmp")
-    paths = {path.relative_to(made.root) for path in made.root.rglob("*")}
+    paths = {path.relative_to(built.root) for path in built.root.rglob("*")}
     expected = {path for path in paths if not any(Path(folder) in path.parents for folder in left)}
-    expected -= {Path("srv/fifo"), *map(Path, LEFT_BEHIND)}  # debugfs does not fetch pipes
+    expected -= {Path("srv/fifo"), *map(Path, LEFT_BEHIND)}  # debugfs does not extract pipes
     assert there == expected
-    image = Image(made.image)
+    image = Image(built.image)
     modes = {folder: image.names(str(folder)) for folder in {name.parent for name in there}}
     for name in there:
-        found, wanted = (tmp_path / name).lstat(), (made.root / name).lstat()
-        assert modes[name.parent][name.name] == wanted.st_mode, name  # debugfs fetches without set-user-id and such
+        found, wanted = (tmp_path / name).lstat(), (built.root / name).lstat()
+        assert modes[name.parent][name.name] == wanted.st_mode, (
+            name
+        )  # debugfs extracts files without the set-user-ID bit
         assert (found.st_uid, found.st_gid) == (wanted.st_uid, wanted.st_gid), name
         if stat.S_ISREG(wanted.st_mode):
-            assert (tmp_path / name).read_bytes() == (made.root / name).read_bytes(), name
+            assert (tmp_path / name).read_bytes() == (built.root / name).read_bytes(), name
             assert found.st_mtime == (EPOCH - 10 * DAY if str(name) == OLD else EPOCH), name
         elif stat.S_ISLNK(wanted.st_mode):
-            assert (tmp_path / name).readlink() == (made.root / name).readlink(), name
+            assert (tmp_path / name).readlink() == (built.root / name).readlink(), name
 
 
-def test_hard_links_pipes_and_attributes_are_kept(made: Made) -> None:
-    image = Image(made.image)
+def test_hard_links_pipes_and_attributes_are_kept(built: BuiltImage) -> None:
+    image = Image(built.image)
     inodes = {
         re.findall(r"^Inode: (\d+)", image.debugfs(f"stat /usr/bin/{name}").decode(), re.M)[0]
         for name in ("perl", "perl5.40")
@@ -126,7 +128,7 @@ def test_hard_links_pipes_and_attributes_are_kept(made: Made) -> None:
     assert len(inodes) == 1
     assert b"Links: 2" in image.debugfs("stat /usr/bin/perl")
     assert stat.S_ISFIFO(image.names("srv")["fifo"])
-    value = made.image.with_suffix(".value")
+    value = built.image.with_suffix(".value")
     for path, name, expected in (
         ("usr/bin/ping", "security.capability", CAPABILITY),
         ("srv", "user.note", b"for the class"),
@@ -136,43 +138,43 @@ def test_hard_links_pipes_and_attributes_are_kept(made: Made) -> None:
 
 
 @reproducible
-def test_no_time_is_that_of_the_build(made: Made) -> None:
-    image = Image(made.image)
+def test_no_timestamp_is_that_of_the_build(built: BuiltImage) -> None:
+    image = Image(built.image)
     for path in ("", "etc", "usr/bin/ping", "bin", "srv", "var/log/journal", "lost+found"):
-        said = image.debugfs(f'stat "/{path}"').decode()
-        times = {key: int(seconds, 16) for key, seconds in re.findall(r"(\w*time): 0x([0-9a-f]{8})", said)}
+        output = image.debugfs(f'stat "/{path}"').decode()
+        times = {key: int(seconds, 16) for key, seconds in re.findall(r"(\w*time): 0x([0-9a-f]{8})", output)}
         assert times["mtime"] == times["crtime"] == EPOCH, path
         assert {times["atime"], times["ctime"]} <= {0, EPOCH}, path
 
 
-def test_there_is_room_for_the_first_boot(made: Made) -> None:
-    said = subprocess.run(["dumpe2fs", "-h", made.partition], check=True, capture_output=True, text=True).stdout
-    fields = dict(re.findall(r"^([\w ]+): +(\S+)", said, re.M))
+def test_there_is_free_space_for_the_first_boot(built: BuiltImage) -> None:
+    output = subprocess.run(["dumpe2fs", "-h", built.partition], check=True, capture_output=True, text=True).stdout
+    fields = dict(re.findall(r"^([\w ]+): +(\S+)", output, re.M))
     free = (int(fields["Free blocks"]) - int(fields["Reserved block count"])) * int(fields["Block size"])
     assert ROOM * MIB <= free <= 2 * ROOM * MIB
     assert int(fields["Free inodes"]) > 4000
 
 
 @reproducible
-def test_two_folders_made_at_different_times_give_the_same_bytes(made: Made, tmp_path: Path) -> None:
+def test_the_image_is_reproducible(built: BuiltImage, tmp_path: Path) -> None:
     other = tmp_path / "root"
-    subprocess.run(["cp", "--archive", made.root, other], check=True)
+    subprocess.run(["cp", "--archive", built.root, other], check=True)
     for path in other.rglob("*"):
         if path.relative_to(other) != Path(OLD):
             os.utime(path, (EPOCH + 9 * DAY, EPOCH + 9 * DAY), follow_symlinks=False)
     (other / "var/log/another.log").write_text("another build's")
     image = tmp_path / "b.img"
     assert make_disk(other, image).returncode == 0
-    assert subprocess.run(["cmp", made.image, image], check=False).returncode == 0
+    assert subprocess.run(["cmp", built.image, image], check=False).returncode == 0
 
 
-def test_what_is_not_a_hole_is_all_that_a_used_card_needs(made: Made, tmp_path: Path) -> None:
+def test_a_used_card_needs_only_the_data_outside_holes(built: BuiltImage, tmp_path: Path) -> None:
     card = tmp_path / "card"
-    with card.open("wb") as file:  # it held something else before
-        for _ in range(made.image.stat().st_size // MIB):
+    with card.open("wb") as file:  # the card has old data
+        for _ in range(built.image.stat().st_size // MIB):
             file.write(b"\xa5" * MIB)
     written = 0
-    with made.image.open("rb") as source, card.open("r+b") as target:
+    with built.image.open("rb") as source, card.open("r+b") as target:
         end = 0
         while True:
             try:
@@ -183,12 +185,12 @@ def test_what_is_not_a_hole_is_all_that_a_used_card_needs(made: Made, tmp_path: 
             source.seek(start)
             target.seek(start)
             written += target.write(source.read(end - start))
-    assert written < made.image.stat().st_size / 3
+    assert written < built.image.stat().st_size / 3
     boot, partition = tmp_path / "boot", tmp_path / "partition"
     split(card, boot, partition)
     check(boot, partition)
     assert faults(card) == []
-    # A journal with another file system's blocks in it could be replayed after a power cut.
+    # Old blocks in the journal could be replayed after a power cut.
     journal = Image(card).debugfs("cat <8>")
     assert len(journal) == 16 * MIB
     assert b"\xa5" not in journal
@@ -196,9 +198,9 @@ def test_what_is_not_a_hole_is_all_that_a_used_card_needs(made: Made, tmp_path: 
     assert zeros == bytes(100_000)
 
 
-def test_a_pi_zero_would_miss_what_is_missing(made: Made, tmp_path: Path) -> None:
+def test_missing_and_wrong_files_are_reported(built: BuiltImage, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    subprocess.run(["cp", "--archive", made.root, root], check=True)
+    subprocess.run(["cp", "--archive", built.root, root], check=True)
     for name in ("start_cd.elf", "bcm2835-rpi-zero-w.dtb", "overlays/dwc2.dtbo", "initrd.img-6.12.107+deb13-rpi"):
         (root / "boot/firmware" / name).unlink()
     (root / "boot/firmware/vmlinuz-6.12.107+deb13-rpi").write_bytes(b"")
@@ -236,7 +238,7 @@ def test_a_pi_zero_would_miss_what_is_missing(made: Made, tmp_path: Path) -> Non
 
 
 def refused(root: Path, image: Path, path: str = os.environ["PATH"]) -> str:
-    """Return the one line that it says, and see that it left nothing."""
+    """Return the error message of a refused build, which must leave no files."""
     before = sorted(image.parent.iterdir())
     done = make_disk(root, image, path)
     assert done.returncode != 0
@@ -245,14 +247,14 @@ def refused(root: Path, image: Path, path: str = os.environ["PATH"]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> None:
+def test_bad_input_is_refused_with_a_message(built: BuiltImage, tmp_path: Path) -> None:
     image = tmp_path / "c.img"
     assert "is not a finished root" in refused(tmp_path, image)
     tools = tmp_path / "tools"
     tools.mkdir()
-    assert "apt install genimage mtools" in refused(made.root, image, path=str(tools))
+    assert "apt install genimage mtools" in refused(built.root, image, path=str(tools))
     root = tmp_path / "root"
-    subprocess.run(["cp", "--archive", made.root, root], check=True)
+    subprocess.run(["cp", "--archive", built.root, root], check=True)
     link = root / "boot/firmware/link"
     link.symlink_to("config.txt")
     assert "which FAT cannot store" in refused(root, image)
@@ -262,14 +264,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(made: Made, tmp_path: Path) -> 
     assert "Disk full" in refused(root, image)
 
 
-def test_a_failure_leaves_the_earlier_image(made: Made, tmp_path: Path) -> None:
+def test_a_failure_keeps_the_earlier_image(built: BuiltImage, tmp_path: Path) -> None:
     image = tmp_path / "d.img"
     image.write_text("the earlier one")
     parts = tmp_path / ".d.img.parts"  # as a killed run leaves it
     parts.mkdir()
     (parts / "root").write_text("half")
     root = tmp_path / "root"
-    shutil.copytree(made.root, root, symlinks=True, ignore=shutil.ignore_patterns("fifo"))
+    shutil.copytree(built.root, root, symlinks=True, ignore=shutil.ignore_patterns("fifo"))
     (root / "boot/firmware/link").symlink_to("config.txt")
     assert make_disk(root, image).returncode != 0
     assert image.read_text() == "the earlier one"

@@ -1,4 +1,4 @@
-"""The first boot, on folders that stand for cards: the real program, with ssh-keygen, chpasswd, yaml and argon2."""
+"""The first boot, with folders as cards: the real program, with ssh-keygen, chpasswd, yaml and argon2."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TREE = ROLE / "first_boot"
 PROGRAM = TREE / "opt/mynn/boot/first_boot.py"
 SYSTEM = ROOT / "roles/system"
 ZONES = Path("/usr/share/zoneinfo")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the account its keys: run pytest as root")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can install the account's keys: run pytest as root")
 
 
 first_boot = load(PROGRAM)
@@ -36,7 +36,7 @@ ANNOUNCE = PROGRAM.with_name("announce.sh")
 
 
 class Card:
-    """A card, as the image leaves it and systemd finds it: everything that the first boot reads or writes."""
+    """A card made from the image: all files that the first boot reads or writes."""
 
     def __init__(self, root: Path, serial: str = "") -> None:
         self.root = root
@@ -59,43 +59,43 @@ class Card:
         self.write("etc/shadow", "root:*:20000:0:99999:7:::\npi:!:20000:0:99999:7:::\n")
         self.write("etc/ssh/ssh_host_rsa_key", "the image's, so known to everybody")
         self.write("etc/ssh/ssh_host_ed25519_key", "the image's, so known to everybody")
-        self.write("opt/mynn/boot/sshd.conf", (SYSTEM / "files/sshd.conf").read_text())  # as the role puts it there
-        self.write("etc/machine-id", f"{os.urandom(16).hex()}\n")  # what systemd makes of an empty one
+        self.write("opt/mynn/boot/sshd.conf", (SYSTEM / "files/sshd.conf").read_text())  # as the role installs it
+        self.write("etc/machine-id", f"{os.urandom(16).hex()}\n")  # systemd fills an empty one
         self.write("boot/firmware/classroom.yml", (ROLE / "classroom.txt").read_text().replace("\n", "\r\n"))
 
     def write(self, path: str, content: str | bytes) -> None:
-        """Write a file on the card."""
+        """Write a file to the card."""
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_bytes(content.encode() if isinstance(content, str) else content)
 
     def read(self, path: str) -> str:
-        """Read a file on the card."""
+        """Read a file from the card."""
         return (self.root / path).read_bytes().decode()
 
     def boot(self, settings: str | bytes | None = None) -> None:
-        """Switch on, perhaps with another classroom.yml."""
+        """Run the first boot, with a new classroom.yml if given."""
         if settings is not None:
             self.write("boot/firmware/classroom.yml", settings)
         first_boot.main([str(self.root)])
 
     @property
     def error(self) -> str:
-        """What classroom-error.txt says, if it is there."""
+        """The contents of classroom-error.txt, or an empty string."""
         path = self.root / "boot/firmware/classroom-error.txt"
         return path.read_bytes().decode() if path.exists() else ""
 
-    def said(self, label: str) -> str:
-        """What this-pi.txt says."""
+    def fact(self, label: str) -> str:
+        """Return the value of a label in this-pi.txt."""
         found = re.search(f"^{label}: *(.*)\r$", self.read("boot/firmware/this-pi.txt"), re.M)
         assert found
         return found[1]
 
     def shadow(self) -> str:
-        """The account's hashed password."""
+        """Return the account's hashed password."""
         return self.read("etc/shadow").split("pi:")[1].split(":")[0]
 
     def files(self) -> dict[str, tuple[int, int, bytes]]:
-        """Every file's mode, time and content."""
+        """Return the mode, time and contents of every file."""
         paths = [path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink()]
         return {
             path.relative_to(self.root).as_posix(): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes())
@@ -110,7 +110,7 @@ def card(tmp_path: Path) -> Card:
 
 
 def crypt(password: str, hashed: str) -> str:
-    """What the system makes of a password."""
+    """Hash a password with the system's libcrypt."""
     library = ctypes.CDLL("libcrypt.so.1")
     library.crypt.restype = ctypes.c_char_p
     return str(library.crypt(password.encode(), hashed.encode()).decode())
@@ -130,7 +130,7 @@ def opens_account(card: Card, password: str) -> bool:
 
 
 def assert_complete(card: Card) -> None:
-    """The card is a Pi of its own, and all that says so agrees."""
+    """The Pi has its own identity, consistent in all files."""
     name = card.read("etc/hostname").strip()
     assert re.fullmatch("mynn-[0-9a-f]{6}", name)
     assert card.read("etc/hosts").splitlines()[1] == f"127.0.1.1\t{name}"
@@ -139,30 +139,30 @@ def assert_complete(card: Card) -> None:
     key = card.root / "etc/ssh/ssh_host_ed25519_key"
     public = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
     assert public.split()[:2] == card.read("etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
-    assert card.said("Name") == name
-    assert card.said("Notebooks") == f"http://{name}.local:8888"
+    assert card.fact("Name") == name
+    assert card.fact("Notebooks") == f"http://{name}.local:8888"
     for label, opens in (("Password", opens_notebooks), ("Account password", opens_account)):
-        password = card.said(label)
+        password = card.fact(label)
         assert re.fullmatch("[a-hjkmnp-z2-9]{10}", password)
         assert opens(card, password)
         assert not opens(card, "another")
-    assert card.said("Password") != card.said("Account password"), "who learns is not root"
+    assert card.fact("Password") != card.fact("Account password"), "the student's password must not give root"
     assert card.shadow().startswith("$y$")
     for secret in ("etc/ssh/ssh_host_ed25519_key", "etc/jupyter/password", "var/lib/mynn-pi/passwords"):
         assert (card.root / secret).stat().st_mode & 0o777 == 0o600
     assert not list(card.root.rglob("*.new"))
 
 
-def test_a_card_becomes_a_pi_of_its_own(card: Card) -> None:
+def test_a_card_gets_its_own_identity(card: Card) -> None:
     card.boot()
     assert_complete(card)
     assert card.error == ""
 
 
-def test_plain_passwords_stand_in_one_file_only(card: Card) -> None:
+def test_plain_passwords_are_in_one_file_only(card: Card) -> None:
     card.boot()
     for label in ("Password", "Account password"):
-        places = [path for path, (_, _, content) in card.files().items() if card.said(label).encode() in content]
+        places = [path for path, (_, _, content) in card.files().items() if card.fact(label).encode() in content]
         assert places == ["boot/firmware/this-pi.txt"]
 
 
@@ -179,11 +179,11 @@ def test_two_cards_share_nothing(tmp_path: Path) -> None:
     one, two = (card.files() for card in cards)
     assert one.keys() == two.keys()
     shared = {path for path in one if one[path][2] == two[path][2]}
-    # What the image brings, and the fingerprint of their settings, which are none.
-    brought = {"boot/firmware/classroom.yml", "etc/passwd", "opt/mynn/boot/sshd.conf"}
-    assert shared == {*brought, "var/lib/mynn-pi/applied"}
+    # Files from the image, and the fingerprint of their settings, of which they have none.
+    from_image = {"boot/firmware/classroom.yml", "etc/passwd", "opt/mynn/boot/sshd.conf"}
+    assert shared == {*from_image, "var/lib/mynn-pi/applied"}
     for label in ("Name", "Password", "Account password"):
-        assert cards[0].said(label) != cards[1].said(label)
+        assert cards[0].fact(label) != cards[1].fact(label)
 
 
 def test_a_second_boot_changes_nothing(card: Card) -> None:
@@ -193,23 +193,23 @@ def test_a_second_boot_changes_nothing(card: Card) -> None:
     assert card.files() == before
 
 
-def test_the_role_system_finds_the_name_as_it_would_write_it(card: Card) -> None:
+def test_the_role_system_would_not_change_the_hosts_file(card: Card) -> None:
     card.boot()
     name = card.read("etc/hostname").strip()
     tasks = yaml.safe_load((SYSTEM / "tasks/hostname.yml").read_text(encoding="utf-8"))
     (hosts,) = (task["ansible.builtin.lineinfile"] for task in tasks if "ansible.builtin.lineinfile" in task)
     hosts |= {"path": str(card.root / hosts["path"].lstrip("/"))}
-    asked = json.dumps(hosts).replace("{{ system_hostname }}", name)
+    arguments = json.dumps(hosts).replace("{{ system_hostname }}", name)
     ansible = [str(Path(sys.executable).with_name("ansible")), "localhost", "-m", "ansible.builtin.lineinfile"]
     local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
     environment = os.environ | {"ANSIBLE_STRATEGY": "linear"}
-    command = [*ansible, *local, "-a", asked]
+    command = [*ansible, *local, "-a", arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert "SUCCESS" in done.stdout, done.stdout + done.stderr
     assert "changed: false" in done.stdout
 
 
-def test_the_hash_costs_what_the_role_jupyters_costs(card: Card) -> None:
+def test_the_hash_has_the_parameters_of_the_role_jupyter(card: Card) -> None:
     passwords = load(ROOT / "plugins/filter/passwords.py")
     theirs = passwords.jupyter_hash("word", "a salt of some length")
     assert first_boot.jupyter_hash("word").split("$")[:4] == theirs.split("$")[:4]
@@ -220,9 +220,9 @@ def test_the_hash_costs_what_the_role_jupyters_costs(card: Card) -> None:
 
 
 def cut_boot(card: Card, steps: int) -> bool:
-    """Switch on, and cut the power after so many of the steps that a cut may separate. Returns whether all were done.
+    """Run the first boot, and cut the power after a number of steps. Return whether it finished before that.
 
-    The process ends there as only the power can end it. What was not yet brought onto the card is only half there.
+    The process exits without any clean-up, and a file that was being synced is truncated to half.
     """
     child = os.fork()
     if child == 0:
@@ -233,7 +233,7 @@ def cut_boot(card: Card, steps: int) -> bool:
                 nonlocal left
                 if left == 0:
                     if before is fsync and stat.S_ISREG(os.fstat(arguments[0]).st_mode):
-                        with suppress(OSError):  # opened to be read: it was there before
+                        with suppress(OSError):  # opened for reading only, so already on the card
                             os.ftruncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
                     os._exit(99)
                 left -= 1
@@ -259,8 +259,8 @@ def cut_boot(card: Card, steps: int) -> bool:
     return code == 0
 
 
-def wanted_at_boot(card: Card) -> bool:
-    """Whether mynn-first-boot.service would start the program: its ExecCondition, run against the card."""
+def starts_at_boot(card: Card) -> bool:
+    """Return whether mynn-first-boot.service would start the program, by running its ExecCondition on the card."""
     unit = (TREE / "etc/systemd/system/mynn-first-boot.service").read_text(encoding="utf-8")
     (condition,) = re.findall(r"^ExecCondition=/bin/sh -c '(.*)'$", unit, re.M)
     for folder in ("/boot", "/var"):
@@ -271,23 +271,23 @@ def wanted_at_boot(card: Card) -> bool:
 
 
 @pytest.mark.slow
-def test_a_power_cut_at_any_step_is_made_good_at_the_next_boot(tmp_path: Path) -> None:
+def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path) -> None:
     steps = 0
     while True:
         card = Card(tmp_path / str(steps))
         if cut_boot(card, steps):
             break
-        if wanted_at_boot(card):  # and only then: after the last step there is nothing left to do
+        if starts_at_boot(card):  # after the last step, nothing is left to do
             card.boot()
         assert_complete(card)
-        assert not wanted_at_boot(card)
+        assert not starts_at_boot(card)
         steps += 1
     assert steps > 20
 
 
 @pytest.mark.slow
 @as_root
-def test_a_power_cut_while_settings_are_applied_is_made_good(tmp_path: Path) -> None:
+def test_the_next_boot_recovers_from_a_power_cut_while_settings_are_applied(tmp_path: Path) -> None:
     before, steps = Card(tmp_path / "before"), 0
     before.boot('hostname: pi06\ntimezone: Europe/Paris\npassword: "sunflower6"\naccount_password: "sunflower5"\n')
     while True:
@@ -302,36 +302,36 @@ def test_a_power_cut_while_settings_are_applied_is_made_good(tmp_path: Path) -> 
         assert (card.root / "etc/localtime").readlink().name in ("Paris", "Berlin")
         assert opens_notebooks(card, "sunflower6") or opens_notebooks(card, "sunflower7")
         assert opens_account(card, "sunflower5") or opens_account(card, "it's only: mine #1")
-        assert card.said("Name") in ("pi06", "pi07")
-        if wanted_at_boot(card):
+        assert card.fact("Name") in ("pi06", "pi07")
+        if starts_at_boot(card):
             card.boot()
         assert_all_applied(card)
-        assert not wanted_at_boot(card)
+        assert not starts_at_boot(card)
         steps += 1
     assert steps > 15
 
 
-def test_a_lock_that_a_power_cut_left_is_in_nobodys_way(card: Card) -> None:
+def test_a_stale_lock_is_ignored(card: Card) -> None:
     card.write("etc/shadow.lock", f"{os.getpid()}\0")
     card.boot()
     assert_complete(card)
 
 
-def test_python_is_started_only_when_there_is_something_to_do(card: Card) -> None:
-    assert wanted_at_boot(card)
+def test_python_is_started_only_if_there_is_something_to_do(card: Card) -> None:
+    assert starts_at_boot(card)
     card.boot()
-    assert not wanted_at_boot(card)
+    assert not starts_at_boot(card)
     card.write("boot/firmware/classroom.yml", "hostname: pi07\n")
-    assert wanted_at_boot(card)
+    assert starts_at_boot(card)
     card.boot()
-    assert not wanted_at_boot(card)
+    assert not starts_at_boot(card)
     card.write("boot/firmware/classroom.yml", "hostname: Pi 07\n")
     card.boot()
-    assert not wanted_at_boot(card), "a bad file is not looked at again until it is another"
+    assert not starts_at_boot(card), "an invalid file must not be read again until it changes"
     (card.root / "boot/firmware/classroom.yml").unlink()
-    assert wanted_at_boot(card)
+    assert starts_at_boot(card)
     card.boot()
-    assert not wanted_at_boot(card)
+    assert not starts_at_boot(card)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_python_is_started_only_when_there_is_something_to_do(card: Card) -> Non
 
 
 def new_key(folder: Path) -> str:
-    """Make a real pair of keys; the public one."""
+    """Generate an SSH key pair, and return the public key."""
     folder.mkdir(exist_ok=True)
     key = folder / f"key{len(list(folder.iterdir()))}"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "you@desk", "-f", key], check=True)
@@ -372,12 +372,12 @@ def assert_all_applied(card: Card) -> None:
     assert str((card.root / "etc/localtime").readlink()) == "../usr/share/zoneinfo/Europe/Berlin"
     assert opens_notebooks(card, "sunflower7")
     assert opens_account(card, "it's only: mine #1")
-    assert card.said("Notebooks") == "http://pi07.local:8888"
-    assert card.said("Password") == card.said("Account password") == "the one in classroom.yml"
+    assert card.fact("Notebooks") == "http://pi07.local:8888"
+    assert card.fact("Password") == card.fact("Account password") == "the one in classroom.yml"
     wifi = card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
     assert (card.root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").stat().st_mode & 0o777 == 0o600
     assert "country=NO\n" in wifi, "NO is Norway"
-    # The test vector of IEEE 802.11i, annex H.4.
+    # Test vector from IEEE 802.11i, annex H.4.
     assert "\tpsk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in wifi
     ssid = 'Grün & "quoted"'.encode().hex()
     assert f"\tssid={ssid}\n\tkey_mgmt=NONE\n\tscan_ssid=1\n" in wifi
@@ -411,13 +411,13 @@ def test_all_settings_are_applied(card: Card, first: bool) -> None:
     ],
     ids=["Notepad", "Notepad, Unicode", "no last line end"],
 )
-def test_it_may_be_saved_by_any_editor(card: Card, save: Callable[[str], bytes]) -> None:
+def test_any_editor_may_save_the_file(card: Card, save: Callable[[str], bytes]) -> None:
     card.boot(save(ALL.format(key=PUBLIC)))
     assert_all_applied(card)
 
 
 @as_root
-def test_the_file_on_the_card_is_right_once_its_settings_are_uncommented(card: Card) -> None:
+def test_the_file_on_the_card_is_valid_with_its_settings_uncommented(card: Card) -> None:
     text = re.sub(r"^#(?! )|^#(?=  +\S+:|  +-)", "", card.read("boot/firmware/classroom.yml"), flags=re.M)
     example = re.compile(r"ssh-ed25519 .*Example.*")
     assert example.search(text)
@@ -429,7 +429,7 @@ def test_the_file_on_the_card_is_right_once_its_settings_are_uncommented(card: C
 
 
 @as_root
-def test_keys_are_added_to_those_that_are_there(card: Card, tmp_path: Path) -> None:
+def test_keys_are_added_to_existing_ones(card: Card, tmp_path: Path) -> None:
     there, new = new_key(tmp_path / "keys"), new_key(tmp_path / "keys")
     card.write("home/pi/.ssh/authorized_keys", f"# of old\n{there}\n")
     card.boot(f"ssh_keys:\n  - {new}\n  - {there.rsplit(' ', 1)[0]} another comment\n")
@@ -437,7 +437,7 @@ def test_keys_are_added_to_those_that_are_there(card: Card, tmp_path: Path) -> N
 
 
 @as_root
-def test_what_is_not_set_stays_as_it_is(card: Card) -> None:
+def test_settings_that_are_not_given_stay_unchanged(card: Card) -> None:
     card.boot(ALL.format(key=PUBLIC))
     card.write("etc/hostname", "named-by-site\n")
     card.boot("timezone: Europe/Paris\n")
@@ -509,22 +509,22 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
 
 
 @pytest.mark.parametrize(("text", "line", "sentence"), BAD.values(), ids=BAD)
-def test_a_mistake_gets_a_sentence_and_nothing_is_applied(
+def test_a_mistake_is_explained_and_nothing_is_applied(
     card: Card, text: str | bytes, line: int, sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     card.boot(text)
-    said = card.error.split("\r\n")
-    assert said[0] == "classroom.yml has 1 mistake, so none of it was applied.", card.error
-    assert said[2].startswith(f"Line {line}: ")
-    assert sentence in said[2]
+    lines = card.error.split("\r\n")
+    assert lines[0] == "classroom.yml has 1 mistake, so none of it was applied.", card.error
+    assert lines[2].startswith(f"Line {line}: ")
+    assert sentence in lines[2]
     assert "\n" not in card.error.replace("\r\n", "")
-    assert_complete(card)  # on defaults
-    assert "12345678" not in capfd.readouterr().err, "no password in the journal"
+    assert_complete(card)  # with defaults
+    assert "12345678" not in capfd.readouterr().err, "a password is in the journal"
     card.boot("timezone: Europe/London\n")
     assert card.error == ""
 
 
-def test_all_mistakes_are_named_at_once_and_a_later_bad_file_changes_nothing(card: Card) -> None:
+def test_all_mistakes_are_reported_at_once_and_nothing_is_changed(card: Card) -> None:
     card.boot('hostname: pi07\npassword: "sunflower7"\n')
     before = card.files()
     card.boot("hostname: Pi\ntimezone: Berlin\npassword: 12345678\nwifi:\n  country: UK\nssh_keys:\n  - nonsense\n")
@@ -532,7 +532,7 @@ def test_all_mistakes_are_named_at_once_and_a_later_bad_file_changes_nothing(car
         f"Line {number}" for number in (1, 2, 3, 5, 7)
     ]
     assert "Until then, the Pi stays as it was." in card.error
-    assert "12345678" not in card.error.replace('"12345678"', ""), "of the example only"
+    assert "12345678" not in card.error.replace('"12345678"', ""), "only the example may contain it"
     changed = {path for path, file in card.files().items() if file != before.get(path)}
     own = {"boot/firmware/classroom.yml", "boot/firmware/classroom-error.txt", "var/lib/mynn-pi/applied"}
     assert changed == own
@@ -547,76 +547,76 @@ def announce(card: Card) -> None:
     subprocess.run(["/bin/sh", ANNOUNCE], env=environment, check=True)
 
 
-def test_it_is_written_only_when_something_changed(card: Card) -> None:
+def test_it_is_written_only_if_something_changed(card: Card) -> None:
     card.boot()
     before = card.files()
     announce(card)
     assert card.files() == before
     card.write("etc/jupyter/jupyter_server_config.py", 'c.ServerApp.port = 8889\nc.ServerApp.certfile = "x"\n')
     announce(card)
-    assert card.said("Notebooks").startswith("https://mynn-")
-    assert card.said("Notebooks").endswith(".local:8889")
+    assert card.fact("Notebooks").startswith("https://mynn-")
+    assert card.fact("Notebooks").endswith(".local:8889")
     addresses = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
-    assert all(address in card.said("By address") for address in addresses)
+    assert all(address in card.fact("By address") for address in addresses)
 
 
-def test_of_several_students_the_first_ones_socket_is_named(card: Card) -> None:
-    """As the role jupyter makes them: the settings then name no port."""
+def test_with_several_students_it_has_the_first_ones_port(card: Card) -> None:
+    """The role jupyter then creates sockets, and the server's settings have no port."""
     card.boot()
     card.write("etc/jupyter/jupyter_server_config.py", "c.ServerApp.sock = x\n")
     for unit in ("jupyter-9002@ada", "jupyter-9001@student", "jupyter-10000@ben"):
         card.write(f"etc/systemd/system/{unit}.socket", "[Socket]\n")
     announce(card)
-    assert card.said("Notebooks").endswith(".local:9001")
+    assert card.fact("Notebooks").endswith(".local:9001")
 
 
-def test_the_host_key_is_said_in_the_file_and_on_the_screen(card: Card) -> None:
-    """So that whoever logs in for the first time can compare it."""
+def test_the_host_key_is_shown_in_the_file_and_on_the_screen(card: Card) -> None:
+    """It can then be compared at the first login."""
     card.boot()
     key = card.root / "etc/ssh/ssh_host_ed25519_key.pub"
     fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
-    assert card.said("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
+    assert card.fact("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
     assert card.read("etc/issue.d/mynn-pi-host-key.issue") == f"SSH host key: {fingerprint.split()[1]} (ED25519)\n"
 
 
-def test_a_password_is_said_until_it_is_changed(card: Card) -> None:
+def test_a_password_is_shown_until_it_is_changed(card: Card) -> None:
     card.boot()
-    account = card.said("Account password")
+    account = card.fact("Account password")
     card.write("etc/jupyter/password", "argon2:written by site.yml\n")
     announce(card)
-    assert card.said("Password").startswith("was changed later, by site.yml")
-    assert card.said("Account password") == account
+    assert card.fact("Password").startswith("was changed later, by site.yml")
+    assert card.fact("Account password") == account
     card.write("etc/shadow", card.read("etc/shadow").replace("pi:$", "pi:$$"))
     announce(card)
-    assert card.said("Account password").startswith("was changed later")
+    assert card.fact("Account password").startswith("was changed later")
     card.boot('password: "sunflower7"\n')
-    assert card.said("Password") == "the one in classroom.yml"
-    assert card.said("Account password").startswith("was changed later")
+    assert card.fact("Password") == "the one in classroom.yml"
+    assert card.fact("Account password").startswith("was changed later")
 
 
-def test_a_new_password_leaves_the_certificate(card: Card) -> None:
-    """Of a Pi that site.yml gave HTTPS."""
+def test_a_new_password_keeps_the_certificate(card: Card) -> None:
+    """On a Pi on which site.yml has set up HTTPS."""
     card.boot()
     card.write("etc/jupyter/password", "argon2:written by site.yml\n-----BEGIN PRIVATE KEY-----\nof the Pi\n")
     card.boot('password: "sunflower7"\n')
     first, rest = card.read("etc/jupyter/password").split("\n", 1)
     assert first.startswith("argon2:$argon2id$")
     assert rest == "-----BEGIN PRIVATE KEY-----\nof the Pi\n"
-    assert card.said("Password") == "the one in classroom.yml"
+    assert card.fact("Password") == "the one in classroom.yml"
 
 
-def test_a_file_that_was_thrown_away_comes_back_without_the_passwords(card: Card) -> None:
+def test_a_deleted_file_is_written_again_without_the_passwords(card: Card) -> None:
     card.boot()
     (card.root / "boot/firmware/this-pi.txt").unlink()
     announce(card)
-    assert card.said("Password").startswith("no longer known")
+    assert card.fact("Password").startswith("no longer known")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The other files
 
 
-def test_systemd_understands_the_units() -> None:
+def test_systemd_accepts_the_units() -> None:
     units = sorted((TREE / "etc/systemd/system").glob("mynn-*.service"))
     assert len(units) == 4
     environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{TREE / 'etc/systemd/system'}:/usr/lib/systemd/system"}
@@ -631,25 +631,25 @@ def test_systemd_understands_the_units() -> None:
     assert ours == [], done.stderr
 
 
-def test_udev_understands_the_rules() -> None:
+def test_udev_accepts_the_rules() -> None:
     if not shutil.which("udevadm"):
-        pytest.skip("there is no udev here: apt-get install udev")
-    asked = ["udevadm", "verify", str(TREE / "etc/udev/rules.d/80-mynn-pi.rules")]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        pytest.skip("udev is not installed: apt-get install udev")
+    command = ["udevadm", "verify", str(TREE / "etc/udev/rules.d/80-mynn-pi.rules")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "Unknown command verb" in done.stderr:
-        pytest.skip("this udev cannot check rules: Debian 13's can")
+        pytest.skip("this udev cannot verify rules; Debian 13's can")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("serial", ["00000000a1b2c3d4", ""])
-def test_the_gadgets_addresses_are_the_pis_own_and_stay(serial: str, tmp_path: Path) -> None:
-    # There is no such hardware here, so what would load the module says what it was asked.
+def test_the_gadgets_addresses_are_unique_and_stable(serial: str, tmp_path: Path) -> None:
+    # A fake modprobe that prints its arguments.
     (tmp_path / "bin").mkdir()
     modprobe = tmp_path / "bin/modprobe"
     modprobe.write_text('#!/bin/sh\necho "$*"\n')
     modprobe.chmod(0o755)
 
-    def asked(card: Card) -> str:
+    def modprobe_arguments(card: Card) -> str:
         environment = {"PATH": f"{modprobe.parent}:{os.environ['PATH']}", "MYNN_ROOT": str(card.root)}
         script = ["/bin/sh", str(PROGRAM.with_name("usb_gadget.sh"))]
         done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
@@ -657,10 +657,10 @@ def test_the_gadgets_addresses_are_the_pis_own_and_stay(serial: str, tmp_path: P
 
     card, other = Card(tmp_path / "card", serial), Card(tmp_path / "other")
     address = "b2:c3:d4" if serial else "(?:[0-9a-f]{2}:){2}[0-9a-f]{2}"
-    found = re.fullmatch(rf"g_ether dev_addr=02:6d:79:({address}) host_addr=06:6d:79:(.*)\n", asked(card))
+    found = re.fullmatch(rf"g_ether dev_addr=02:6d:79:({address}) host_addr=06:6d:79:(.*)\n", modprobe_arguments(card))
     assert found
     assert found[1] == found[2]
-    assert asked(card) == asked(card) != asked(other)
+    assert modprobe_arguments(card) == modprobe_arguments(card) != modprobe_arguments(other)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -668,7 +668,7 @@ def test_the_gadgets_addresses_are_the_pis_own_and_stay(serial: str, tmp_path: P
 
 
 class Disk:
-    """A card of 64 MiB whose second partition, with the root, has 20, as a loop device."""
+    """A card of 64 MiB, as a loop device; its second partition, the root, has 20 MiB."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self.root = folder / "card.img", folder / "root"
@@ -677,23 +677,23 @@ class Disk:
         os.truncate(self.file, 64 << 20)
         table = "label: dos\nlabel-id: 0x6d796e6e\nstart=2048,size=16384,type=c\nstart=18432,size=40960,type=83\n"
         subprocess.run(["sfdisk", "--quiet", self.file], input=table, text=True, check=True)
-        self.loop = self.ask("losetup", "--find", "--show", str(self.file))
+        self.loop = self.output_of("losetup", "--find", "--show", str(self.file))
         self.name = Path(self.loop).name
         self.partition = Path(f"{self.loop}p2")
-        self.made = False
+        self.made_node = False
         try:
             subprocess.run(["partx", "--add", self.loop], check=True, capture_output=True)
-            if not self.partition.exists():  # no udev here
+            if not self.partition.exists():  # without udev
                 major, minor = self.sys("dev").split(":")
                 os.mknod(self.partition, 0o60600, os.makedev(int(major), int(minor)))
-                self.made = True
+                self.made_node = True
             subprocess.run(["mkfs.ext4", "-q", self.partition], check=True)
             subprocess.run(["mount", self.partition, self.root], check=True)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, *command: str) -> str:
+    def output_of(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def sys(self, name: str) -> str:
@@ -707,40 +707,42 @@ class Disk:
         subprocess.run(["umount", self.root], check=False, capture_output=True)
         subprocess.run(["partx", "--delete", self.loop], check=False, capture_output=True)
         subprocess.run(["losetup", "--detach", self.loop], check=False)
-        if self.made:
+        if self.made_node:
             self.partition.unlink()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Any:
     if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
-        pytest.skip("needs loop devices, and root; the board's own test sees a card grow too")
-    made = Disk(tmp_path)
-    yield made
-    made.close()
+        pytest.skip("needs root and loop devices; tests/classroom/test_board.py covers it")
+    disk = Disk(tmp_path)
+    yield disk
+    disk.close()
 
 
-def may_resize() -> bool:
-    """Whether the kernel lets this process grow a mounted file system: CAP_SYS_RESOURCE, bit 24."""
+def can_resize() -> bool:
+    """Return whether this process may grow a mounted file system: CAP_SYS_RESOURCE, bit 24."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
     return bool(int(line.split()[1], 16) >> 24 & 1)
 
 
 @pytest.mark.parametrize("cut", ["never", "before the kernel knew"])
-def test_the_partition_reaches_the_cards_end(disk: Disk, cut: str) -> None:
+def test_the_partition_grows_to_the_cards_end(disk: Disk, cut: str) -> None:
     if cut != "never":
-        asked = ["sfdisk", "--quiet", "--force", "--no-reread", "--no-tell-kernel", "-N", "2", disk.loop]
-        subprocess.run(asked, input=", +", text=True, check=True)
-    disk.grow()  # whether the file system may follow is the next test's
-    table = disk.ask("sfdisk", "--dump", disk.loop)
+        command = ["sfdisk", "--quiet", "--force", "--no-reread", "--no-tell-kernel", "-N", "2", disk.loop]
+        subprocess.run(command, input=", +", text=True, check=True)
+    disk.grow()  # the next test covers the file system
+    table = disk.output_of("sfdisk", "--dump", disk.loop)
     assert "label-id: 0x6d796e6e" in table
     assert re.search(r"p1 : start= +2048, size= +16384, type=c", table)
     assert re.search(r"p2 : start= +18432, size= +112640, type=83", table)
     assert int(disk.sys("size")) == 112640
 
 
-@pytest.mark.skipif(not may_resize(), reason="a container may not grow a mounted file system: the board's test sees it")
-def test_the_file_system_follows_and_then_nothing_is_done(disk: Disk) -> None:
+@pytest.mark.skipif(
+    not can_resize(), reason="this container cannot grow a mounted file system; tests/classroom/test_board.py covers it"
+)
+def test_the_file_system_grows_once(disk: Disk) -> None:
     assert disk.grow().returncode == 0
     found = os.statvfs(disk.root)
     assert found.f_blocks * found.f_frsize > 45 << 20

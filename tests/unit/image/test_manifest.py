@@ -1,4 +1,4 @@
-"""The list of an image's packages: roles/image/files/manifest.py."""
+"""The software bill of materials of an image: roles/image/files/manifest.py."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
     return listed
 
 
-def test_it_lists_what_is_installed_and_nothing_else(root: Path, tmp_path: Path) -> None:
+def test_it_lists_exactly_the_installed_packages(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.cdx.json"
     done = make_manifest(root, out)
     assert (done.returncode, done.stderr) == (0, "")
@@ -59,7 +59,7 @@ def test_it_lists_what_is_installed_and_nothing_else(root: Path, tmp_path: Path)
     assert listed["metadata"]["timestamp"] == "2024-10-04T00:00:00+00:00"
 
 
-def test_it_follows_the_schema_of_cyclonedx(root: Path, tmp_path: Path) -> None:
+def test_it_follows_the_cyclonedx_schema(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.cdx.json"
     make_manifest(root, out)
     validator = JsonStrictValidator(SchemaVersion.V1_6)
@@ -81,7 +81,7 @@ def test_the_same_packages_give_the_same_bytes(root: Path, tmp_path: Path) -> No
     assert len({read(path)["serialNumber"] for path in (first, third, later)}) == 3
 
 
-def test_a_root_without_packages_is_refused_in_a_sentence(root: Path, tmp_path: Path) -> None:
+def test_a_root_without_packages_is_refused_with_a_message(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "a.cdx.json"
     out.parent.mkdir()
     (root / "opt/mynn/venv/lib").rename(root / "opt/mynn/venv/elsewhere")

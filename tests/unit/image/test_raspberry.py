@@ -1,4 +1,4 @@
-"""A root made of an image of Raspberry Pi OS: nothing of the vendor's makes a first boot of it. roles/image/tasks."""
+"""A root from an image of Raspberry Pi OS: the vendor's first-boot services are disabled. roles/image/tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.programs import ROOT
 from tests.unit.image.rootfs import DAY, EPOCH, make_root
 from tests.unit.image.test_disk import make_disk
 
-# What is enabled in Raspberry Pi OS Lite of 2026 and acts at a first boot, or at each as cloud-init does.
+# Units enabled in Raspberry Pi OS Lite of 2026 that act at first boot or, like cloud-init, at each boot.
 VENDOR = [
     "NetworkManager.service",
     "cloud-config.service",
@@ -53,19 +53,19 @@ def add_vendors(root: Path) -> None:
         (units / name).write_text(f"{kind}\n[Install]\nWantedBy=multi-user.target\n")
         (wants / name).symlink_to(f"/usr/lib/systemd/system/{name}")
     (root / "boot/firmware/cmdline.txt").write_text(CMDLINE)
-    # The role's way into a chroot was here already: this root in small cannot run anything.
+    # As if the role had prepared its chroot already: this small root cannot run programs.
     (root / "usr/sbin").mkdir(parents=True)
     (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root that the role makes of such an image."""
+    """Return the root that the role makes from such an image."""
     folder = tmp_path_factory.mktemp("raspberry")
     root = make_root(folder / "root", EPOCH + DAY)
     add_vendors(root)
-    made = make_disk(root, folder / "card.img")
-    assert made.returncode == 0, made.stderr
+    built = make_disk(root, folder / "card.img")
+    assert built.returncode == 0, built.stderr
     text = PLAYBOOK.replace("STAGE", str(folder / "stage")).replace("IMAGE", str(folder / "card.img"))
     (folder / "playbook.yml").write_text(text)
     command = [str(Path(sys.executable).with_name("ansible-playbook")), str(folder / "playbook.yml")]
@@ -75,16 +75,16 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_nothing_of_the_vendors_first_boot_is_left(unpacked: Path) -> None:
+def test_the_vendors_first_boot_is_disabled(unpacked: Path) -> None:
     def state(name: str) -> str:
-        asked = ["systemctl", f"--root={unpacked}", "is-enabled", name]
-        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+        command = ["systemctl", f"--root={unpacked}", "is-enabled", name]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     assert {name: state(name) for name in VENDOR} == dict.fromkeys(VENDOR, "masked")
     assert state("ssh.service") == "enabled"
 
 
-def test_it_starts_from_our_partition_and_by_systemd(unpacked: Path) -> None:
+def test_it_boots_our_partition_with_systemd(unpacked: Path) -> None:
     words = (unpacked / "boot/firmware/cmdline.txt").read_text().split()
     assert [word for word in words if word.startswith("root=")] == ["root=PARTUUID=6d796e6e-02"]
     assert not [word for word in words if word.startswith(("init=", "systemd.")) or word == "resize"]

@@ -1,4 +1,4 @@
-"""What a teacher carries away: roles/image/files/release.py."""
+"""The release files of an image: roles/image/files/release.py."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.unit.image.rootfs import EPOCH
 RELEASE = ROOT / "roles/image/files/release.py"
 STEM = "mynn-pi-zero-0.1"
 MIB = 1 << 20
-# The fields of an operating system's entry in a repository of Raspberry Pi Imager, after its published schema
-# (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json and doc/schema-notes.md), with what each must look like.
+# The fields of an operating system in a Raspberry Pi Imager repository, with a type and a pattern for each, from its
+# published schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json and doc/schema-notes.md).
 REQUIRED: dict[str, tuple[type, str]] = {
     "name": (str, r".+"),
     "description": (str, r".+"),
@@ -51,7 +51,7 @@ COMPONENTS = [
 
 
 def check_repository(text: str) -> dict[str, Any]:
-    """Return the only entry of a repository, once it is one that Imager takes."""
+    """Check a repository against Imager's schema, and return its only entry."""
     listing = json.loads(text)
     assert list(listing) == ["os_list"]
     [entry] = listing["os_list"]
@@ -73,7 +73,7 @@ def run(image: Path, dist: Path, *options: str, path: str = os.environ["PATH"]) 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three chunks with something in them, in 96 MiB of nothing."""
+    """Create a sparse file of 96 MiB with three chunks of data."""
     path = tmp_path_factory.mktemp("image") / "card.img"
     with path.open("wb") as file:
         for place in (0, 4, 40):
@@ -97,26 +97,26 @@ def dist(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_all_files_are_there_and_nothing_else(dist: Path) -> None:
+def test_exactly_these_files_are_written(dist: Path) -> None:
     ends = ["cdx.json", "img.bmap", "img.xz", "img.xz.sha256", "md", "rpi-imager-manifest", "svg"]
     assert sorted(path.name for path in dist.iterdir()) == [f"{STEM}.{end}" for end in ends]
 
 
-def test_the_image_unpacks_and_its_sum_is_right(image: Path, dist: Path) -> None:
+def test_the_image_unpacks_and_its_checksum_is_right(image: Path, dist: Path) -> None:
     assert lzma.decompress((dist / f"{STEM}.img.xz").read_bytes()) == image.read_bytes()
     subprocess.run(["sha256sum", "--check", f"{STEM}.img.xz.sha256"], cwd=dist, check=True, stdout=subprocess.PIPE)
 
 
-def test_no_filter_is_used_that_imager_does_not_know(dist: Path) -> None:
-    said = subprocess.run(
+def test_imager_supports_the_compression(dist: Path) -> None:
+    output = subprocess.run(
         ["xz", "--list", "--robot", "-vv", dist / f"{STEM}.img.xz"], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-    filters = {line.split("\t")[-1].split("=")[0] for line in said.splitlines() if line.startswith("block")}
+    filters = {line.split("\t")[-1].split("=")[0] for line in output.splitlines() if line.startswith("block")}
     assert filters == {"--lzma2"}
-    assert sum(line.startswith("block") for line in said.splitlines()) == 96 // 16
+    assert sum(line.startswith("block") for line in output.splitlines()) == 96 // 16
 
 
-def test_bmaptool_writes_a_card_from_it(image: Path, dist: Path, tmp_path: Path) -> None:
+def test_bmaptool_can_write_a_card(image: Path, dist: Path, tmp_path: Path) -> None:
     card = tmp_path / "card"
     command: list[str | Path] = ["bmaptool", "copy", "--bmap", dist / f"{STEM}.img.bmap", dist / f"{STEM}.img.xz", card]
     subprocess.run(command, check=True, capture_output=True)
@@ -124,7 +124,7 @@ def test_bmaptool_writes_a_card_from_it(image: Path, dist: Path, tmp_path: Path)
     assert f"<MappedBlocksCount> {3 * MIB // 4096} " in (dist / f"{STEM}.img.bmap").read_text()
 
 
-def test_imager_takes_the_repository(image: Path, dist: Path) -> None:
+def test_imager_accepts_the_repository(image: Path, dist: Path) -> None:
     entry = check_repository((dist / f"{STEM}.rpi-imager-manifest").read_text())
     packed = dist / f"{STEM}.img.xz"
     assert entry["url"] == packed.as_uri()
@@ -137,12 +137,12 @@ def test_imager_takes_the_repository(image: Path, dist: Path) -> None:
     assert entry["release_date"] == "2024-10-04"
 
 
-def test_the_icon_is_forty_pixels_wide_and_high(dist: Path) -> None:
+def test_the_icon_is_40_by_40_pixels(dist: Path) -> None:
     icon = ElementTree.parse(dist / f"{STEM}.svg").getroot()
     assert (icon.get("width"), icon.get("height")) == ("40", "40")
 
 
-def test_the_notes_say_what_it_is(dist: Path) -> None:
+def test_the_notes_describe_the_image(dist: Path) -> None:
     notes = (dist / f"{STEM}.md").read_text()
     for line in ("| Debian | 13.2 |", "| Linux | 6.12.107 |", "| numpy | 2.2.4 |", "| Notebook | 7.6.0 |"):
         assert line in notes.splitlines()
@@ -174,7 +174,7 @@ def test_it_can_be_published_for_other_pis(image: Path, tmp_path: Path) -> None:
     assert "never been started" in notes
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(image: Path, tmp_path: Path) -> None:
+def test_bad_input_is_refused_with_a_message(image: Path, tmp_path: Path) -> None:
     dist = new_dist(tmp_path / "dist")
     before = list(dist.iterdir())
     tools = tmp_path / "tools"

@@ -1,4 +1,4 @@
-"""An image of somebody else's, such as Raspberry Pi OS, becomes a folder: roles/image/files/unpack."""
+"""Unpack a vendor's image, such as Raspberry Pi OS, into a folder: roles/image/files/unpack."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ UNPACK = DISK.with_name("unpack")
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image of a folder in small."""
+    """Make an image from a small root."""
     folder = tmp_path_factory.mktemp("image")
-    made = make_disk(make_root(folder / "root", EPOCH + DAY), folder / "card.img")
-    assert made.returncode == 0, made.stderr
+    built = make_disk(make_root(folder / "root", EPOCH + DAY), folder / "card.img")
+    assert built.returncode == 0, built.stderr
     return folder / "card.img"
 
 
@@ -53,7 +53,7 @@ def test_both_partitions_become_one_folder(image: Path, tmp_path: Path, packed: 
         ("", None, "there is no image"),
     ],
 )
-def test_what_is_no_such_image_is_refused(tmp_path: Path, total: str, contents: bytes | None, sentence: str) -> None:
+def test_an_unsuitable_image_is_refused(tmp_path: Path, total: str, contents: bytes | None, sentence: str) -> None:
     if contents is not None:
         (tmp_path / "card.img").write_bytes(contents)
     done = unpack(tmp_path / "card.img", total, tmp_path / "root")
