@@ -18,16 +18,7 @@ from testinfra.host import Host
 
 from tests.provisioned.pi import Pi, Settings, project
 
-ROLES = [
-    "test_system",
-    "test_python",
-    "test_mnist",
-    "test_mynn",
-    "test_networks",
-    "test_lessons",
-    "test_jupyter",
-    "test_students",
-]
+ROLES = ["system", "python", "mnist", "mynn", "networks", "lessons", "jupyter", "students"]
 REASON = 3000  # characters of a reason, which may hold all that a program on a Pi said
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
