@@ -51,13 +51,18 @@ def mnist() -> Path:
     if all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
         return folder
     folder = PROJECT / "build/mnist"
-    ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
-    role = (*ansible, "-m", "include_role", "-a", "name=mnist")
-    folder.parent.mkdir(exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:  # pytest-xdist's workers come here side by side
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run([*role, "-e", json.dumps({"mnist_folder": str(folder)})], cwd=PROJECT, check=True)
+    _run_role("mnist", {"mnist_folder": str(folder)})
     return folder
+
+
+def _run_role(name: str, settings: dict[str, str]) -> None:
+    """Run a role on this computer."""
+    ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
+    role = (*ansible, "-m", "include_role", "-a", f"name={name}", "-e", json.dumps(settings))
+    (PROJECT / "build").mkdir(exist_ok=True)
+    with (PROJECT / f"build/{name}.lock").open("w") as lock:  # pytest-xdist's workers come here side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(role, cwd=PROJECT, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +75,7 @@ def networks(mnist: Path) -> Path:
     if not (folder / "digits.npz").is_file():
         folder = PROJECT / "build/networks"
         settings = {"networks_folder": str(folder), "networks_cache": str(PROJECT / "build/trained")}
-        role = (Path(sys.executable).with_name("ansible"), "localhost", "-m", "include_role", "-a", "name=networks")
-        with (PROJECT / "build/networks.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            subprocess.run([*role, "-e", json.dumps(settings)], cwd=PROJECT, check=True)
+        _run_role("networks", settings)
     os.environ["NETWORKS_DIR"] = str(folder)
     return folder
 
