@@ -149,7 +149,7 @@ function card(lesson, program, next) {
     make(
       "div",
       { class: "words" },
-      make("p", { class: "part" }, [lesson.lesson && `Lesson ${lesson.lesson}`, part].filter(Boolean).join(" · ")),
+      make("p", { class: "part" }, lesson.lesson ? `Lesson ${lesson.lesson}` : part),
       make("h3", {}, title),
       lesson.learn && make("p", {}, lesson.learn),
       lesson.minutes && make("p", { class: "minutes" }, `${lesson.minutes} minutes on this Pi`),
