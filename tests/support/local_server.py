@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-START = 60  # seconds
+START = 180  # seconds, with a busy computer
 
 
 @contextmanager

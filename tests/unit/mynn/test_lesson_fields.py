@@ -14,7 +14,8 @@ from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
 from tests.support.local_server import notebook_server
 from tests.unit.conftest import PROJECT
 
-PATIENCE = 60_000  # in milliseconds, with a busy computer
+pytestmark = pytest.mark.slow
+PATIENCE = 180_000  # in milliseconds, with a busy computer
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 QUESTION = "How many of 100 digits will it read?"
 PERCENT = "How many digits does it recognise?"

@@ -32,7 +32,7 @@ from tests.unit.conftest import PROJECT
 Strokes = list[list[tuple[float, float]]]
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-PATIENCE = 60_000  # in milliseconds, with a busy computer
+PATIENCE = 180_000  # in milliseconds, with a busy computer
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 # Digits as a mouse draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 ONE = [[(0.52, 0.15), (0.5, 0.5), (0.48, 0.85)]]
@@ -491,6 +491,7 @@ def test_the_cell_run_again_gives_an_empty_pad_that_works(page: Page, says: Loca
     expect(says).to_have_text("This is a 1.")
 
 
+@pytest.mark.slow
 def test_a_page_loaded_anew_has_the_drawing_still(page: Page, says: Locator) -> None:
     draw(page, SEVEN)
     expect(says).to_have_text("This is a 7.")
@@ -503,6 +504,7 @@ def test_a_page_loaded_anew_has_the_drawing_still(page: Page, says: Locator) -> 
     expect(says).to_have_text(EMPTY)
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_answer_is_said_to_be_busy(page: Page, says: Locator, work: Path) -> None:
     kernel = int((work / "pid").read_text())
     os.kill(kernel, signal.SIGSTOP)  # as while it runs another cell: some versions of ipykernel draw beside that
@@ -521,6 +523,7 @@ def gone(page: Page) -> Iterator[Locator]:
     run_the_cell(page)
 
 
+@pytest.mark.slow
 def test_a_pad_whose_program_was_started_anew_says_so_when_it_is_drawn_on(
     page: Page, says: Locator, gone: Locator, work: Path
 ) -> None:
@@ -537,6 +540,7 @@ def test_a_pad_whose_program_was_started_anew_says_so_when_it_is_drawn_on(
     expect(says).to_have_text(re.compile("No answer yet. .* if none is, run this cell again."))
 
 
+@pytest.mark.slow
 def test_a_page_that_is_opened_after_its_program_has_ended_says_so(page: Page, server: str, gone: Locator) -> None:
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "pad.ipynb" in answer.url):
         page.keyboard.press("Control+s")

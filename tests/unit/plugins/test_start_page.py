@@ -27,7 +27,7 @@ __all__ = ["venv"]  # pytest finds it here
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/start_page/files"
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 180_000  # milliseconds
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
@@ -385,6 +385,7 @@ def test_it_fits_on_a_phone(page: Page) -> None:
         page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: BrowserContext, failures: list[str]) -> None:
     """Its page has no button that opens JupyterLab."""
     before = len(failures)
@@ -431,6 +432,7 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
         lesson.close()
 
 
+@pytest.mark.slow
 def test_a_lesson_says_why_its_program_died(page: Page, browser: BrowserContext, one: Server) -> None:
     with browser.expect_page() as opened:
         page.get_by_role("link", name="Start: Ten thousand").click()
@@ -470,6 +472,7 @@ def test_files_are_uploaded_and_never_overwritten(page: Page, one: Server, tmp_p
     expect(page.locator("#files a", has_text=FIRST)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_file_and_a_new_notebook_are_opened(page: Page, browser: BrowserContext, one: Server) -> None:
     put(one, "notes 100%.txt", "what I wrote")
     page.reload()
