@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import BaseClassroom
@@ -28,6 +29,8 @@ ARGUMENTS = [
 READING = "part2_neural_network_mnist_data.ipynb"
 TURNING = "part3_mnist_data_set_with_rotations.ipynb"
 MINUTES = 60_000  # milliseconds, for Playwright
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
 def url_of(classroom: BaseClassroom) -> str:
@@ -36,11 +39,18 @@ def url_of(classroom: BaseClassroom) -> str:
 
 
 @contextmanager
-def open_browser(patience: float = MINUTES) -> Iterator[BrowserContext]:
-    """Open a browser with a new profile. ``patience`` is its default timeout in milliseconds."""
+def open_browser(
+    patience: float = MINUTES, *, viewport: ViewportSize = DESKTOP, offline: bool = False, **screen: Any
+) -> Iterator[BrowserContext]:
+    """Open a browser with a new profile.
+
+    ``patience`` is its default timeout in milliseconds. ``offline``: it reaches this computer only. ``screen``: more of
+    Playwright's options, such as ``has_touch``.
+    """
+    arguments = [*ARGUMENTS, OFFLINE] if offline else ARGUMENTS
     with tempfile.TemporaryDirectory(prefix="mynn-browser-") as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1280, "height": 800}
+            profile, executable_path=CHROMIUM, args=arguments, viewport=viewport, **screen
         )
         context.set_default_timeout(patience)
         expect.set_options(timeout=patience)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,8 +16,8 @@ START = 180  # seconds, with a busy computer
 
 
 @contextmanager
-def notebook_server(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve the notebooks of a folder; the URL wants a notebook's name and `?token=test` behind it."""
+def notebook_server(folder: Path) -> Iterator[str]:
+    """Serve the notebooks of a folder at this URL, with the token `test`; its own files go beside the folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -28,9 +28,7 @@ def notebook_server(folder: Path, environment: Mapping[str, str] | None = None) 
     ]
     log = folder.parent / "server.log"
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, env={**os.environ, **own, **(environment or {})}, stdout=file, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, env={**os.environ, **own}, stdout=file, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + START
         while True:
@@ -40,7 +38,7 @@ def notebook_server(folder: Path, environment: Mapping[str, str] | None = None) 
             except OSError:
                 assert process.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/notebooks/"
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         try:

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
 
-from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
+from tests.support.browser import CHROMIUM, open_browser, run_until
 from tests.support.local_server import notebook_server
 from tests.unit.conftest import PROJECT
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180_000  # in milliseconds, with a busy computer
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 QUESTION = "How many of 100 digits will it read?"
 PERCENT = "How many digits does it recognise?"
 
@@ -49,23 +48,13 @@ FOLDED = """
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def browser() -> Iterator[BrowserContext]:
     """A phone's screen, which takes touches; no internet."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            args=[*ARGUMENTS, OFFLINE],
-            viewport={"width": 390, "height": 844},
-            device_scale_factor=2,
-            has_touch=True,
-        )
-        context.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    phone: ViewportSize = {"width": 390, "height": 844}
+    with open_browser(PATIENCE, offline=True, viewport=phone, device_scale_factor=2, has_touch=True) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +68,7 @@ def page(browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> I
     nbformat.write(notebook, work / "guesses.ipynb")
     with notebook_server(work) as url:
         page = browser.pages[0]
-        page.goto(f"{url}guesses.ipynb?token=test")
+        page.goto(f"{url}/notebooks/guesses.ipynb?token=test")
         run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
         run(page, 2)
         expect(page.locator(".mynn-guess")).to_have_count(3)

@@ -8,32 +8,29 @@ import io
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from urllib.request import urlopen
 
 import matplotlib.image
 import nbformat
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect
 
 from mynn import DataError, NeuralNetwork, read_csv
 from mynn.drawings import my_digits
 from mynn.widget import EMPTY, FIRST, GONE, SIDE, Pad
-from tests.support.browser import ARGUMENTS, CHROMIUM, run_until
+from tests.support.browser import CHROMIUM, DESKTOP, open_browser, run_until
+from tests.support.local_server import notebook_server
 from tests.unit.conftest import PROJECT
 
 Strokes = list[list[tuple[float, float]]]
-DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PATIENCE = 180_000  # in milliseconds, with a busy computer
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 # Digits as a mouse draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 ONE = [[(0.52, 0.15), (0.5, 0.5), (0.48, 0.85)]]
 SEVEN = [[(0.25, 0.2), (0.72, 0.2), (0.6, 0.5), (0.48, 0.85)]]
@@ -190,7 +187,8 @@ def test_without_its_library_there_is_one_sentence() -> None:
 @pytest.fixture(scope="module")
 def work(network: NeuralNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one notebook, of one cell: the pad."""
-    work = tmp_path_factory.mktemp("work")
+    work = tmp_path_factory.mktemp("pad") / "work"
+    work.mkdir()
     network.save(work / "network.npz")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.strip())])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -199,55 +197,19 @@ def work(network: NeuralNetwork, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(work: Path) -> Iterator[str]:
     """A notebook server of our own in that folder: its URL."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    command = [
-        *(sys.executable, "-m", "notebook", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
-        *("--IdentityProvider.token=pad", f"--ServerApp.root_dir={work}", "--ServerApp.port_retries=0"),
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            try:
-                urlopen(f"http://127.0.0.1:{port}/api?token=pad").close()
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:  # ended while its page asks for something, it may wait for a thread for ever
-            process.kill()
-            process.wait()
+    with notebook_server(work) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def browser() -> Iterator[BrowserContext]:
     """A browser with a screen of many pixels that takes touches, and without internet."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            args=[*ARGUMENTS, OFFLINE],
-            viewport=DESKTOP,
-            device_scale_factor=2,
-            has_touch=True,
-        )
-        context.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    with open_browser(PATIENCE, offline=True, device_scale_factor=2, has_touch=True) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +224,7 @@ def asked(browser: BrowserContext) -> list[str]:
 def page(browser: BrowserContext, asked: list[str], server: str) -> Page:
     """The notebook, with its cell run and the pad under it."""
     page = browser.pages[0]
-    page.goto(f"{server}/notebooks/pad.ipynb?token=pad")
+    page.goto(f"{server}/notebooks/pad.ipynb?token=test")
     run_the_cell(page)
     return page
 
@@ -544,8 +506,8 @@ def test_a_pad_whose_program_was_started_anew_says_so_when_it_is_drawn_on(
 def test_a_page_that_is_opened_after_its_program_has_ended_says_so(page: Page, server: str, gone: Locator) -> None:
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "pad.ipynb" in answer.url):
         page.keyboard.press("Control+s")
-    for session in page.request.get(f"{server}/api/sessions?token=pad").json():
-        page.request.delete(f"{server}/api/sessions/{session['id']}?token=pad")
+    for session in page.request.get(f"{server}/api/sessions?token=test").json():
+        page.request.delete(f"{server}/api/sessions/{session['id']}?token=test")
     page.reload()
     expect(gone).to_be_visible()
     expect(gone).to_have_text(GONE)

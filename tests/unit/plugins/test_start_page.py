@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import start_page
-from playwright.sync_api import BrowserContext, Page, Response, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Response, expect
 
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.browser import ARGUMENTS, CHROMIUM
+from tests.support.browser import CHROMIUM, DESKTOP, open_browser
 from tests.unit.plugins.test_server_settings import PASSWORD, Server, server, venv
 
 __all__ = ["venv"]  # pytest finds it here
@@ -28,9 +28,7 @@ __all__ = ["venv"]  # pytest finds it here
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/start_page/files"
 PATIENCE = 180_000  # milliseconds
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"
 PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 800}
 LARGEST_PICTURE = 8_000  # bytes
 # A title and a name that would do something if they were not escaped.
 WICKED = "<img src=x onerror=document.title=1>"
@@ -317,21 +315,12 @@ def test_want_of_memory_is_told_from_other_deaths(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def browser() -> Iterator[BrowserContext]:
     """A browser without the Internet."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            args=[*ARGUMENTS, OFFLINE],
-            viewport=DESKTOP,  # type: ignore[arg-type]
-        )
-        context.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    with open_browser(PATIENCE, offline=True) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +371,7 @@ def test_it_fits_on_a_phone(page: Page) -> None:
             box = page.locator(kind).first.bounding_box()
             assert box and box["height"] >= 32, f"{kind} is too small for a finger"
     finally:
-        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        page.set_viewport_size(DESKTOP)
 
 
 @pytest.mark.slow
@@ -407,7 +396,7 @@ def test_a_lesson_is_opened_and_ended_and_leads_back(page: Page, browser: Browse
 
         lesson.set_viewport_size(PHONE)  # type: ignore[arg-type]
         expect(lesson.locator("#mynn-small-home")).to_be_in_viewport()
-        lesson.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        lesson.set_viewport_size(DESKTOP)
         expect(lesson.locator("#mynn-small-home")).to_be_hidden()
         back = lesson.locator("#mynn-home")
         pages = len(browser.pages)
