@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mynn.errors import NetworkFileError, check_place
+from mynn.errors import NetworkFileError
+from mynn.files import check_place, replacing
 
 FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
 VERSION = 2  # of what a saved file holds; raise it when that changes
@@ -19,24 +20,13 @@ Fields = dict[str, Any]
 
 
 def save(path: str | os.PathLike[str], network: Fields) -> None:
-    """Write a network's fields under exactly this name.
-
-    A power cut leaves the old file or the new one, never a half: what is written gets its name last. See `check`.
-    """
+    """Write a network's fields under exactly this name, whole or not at all; see `check`."""
     path = Path(path)
     _check_old(path)
-    unfinished = path.with_name(path.name + ".part")
     arrays: Fields = {name: np.asarray(value) for name, value in network.items() if name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
-    try:
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:  # Ctrl-C is one too
-        unfinished.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def check(path: str | os.PathLike[str]) -> None:

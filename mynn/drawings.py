@@ -15,6 +15,7 @@ import numpy as np
 
 from mynn.arrays import Bytes
 from mynn.errors import DataError, os_errors_as
+from mynn.files import replacing
 from mynn.mnist import LABELS, PIXELS, Examples
 
 NAME = "my_digits.csv"
@@ -88,14 +89,6 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _write(path: Path, lines: list[bytes]) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    with os_errors_as("{reason}, so the drawing is not kept; free some space, or ask your teacher", path=path):
-        try:
-            with unfinished.open("wb") as file:
-                file.writelines(line + b"\n" for line in lines)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
+    sentence = "{reason}, so the drawing is not kept; free some space, or ask your teacher"
+    with os_errors_as(sentence, path=path), replacing(path) as file:
+        file.writelines(line + b"\n" for line in lines)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from errno import EISDIR
-from pathlib import Path
+from contextlib import contextmanager
 
 
 class DataError(ValueError):
@@ -32,16 +29,3 @@ def os_errors_as(sentence: str, *, path: str | os.PathLike[str], kind: type[Valu
         raise  # nobody reads what is printed: no fault of the file
     except OSError as error:
         raise kind(f"{path}: {sentence.format(reason=reason(error))}") from error
-
-
-def check_place(path: Path, sentence: str, *, kind: type[ValueError] = DataError) -> None:
-    """Refuse a path at which no file can be written, before there is anything to write; see `os_errors_as`."""
-    with os_errors_as(sentence, path=path, kind=kind):
-        if path.is_dir():
-            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-        if not path.parent.is_dir():
-            raise kind(f"{path}: there is no such folder; create it, or name another")
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + ".part").lstat()  # the name that it is written under: it may be too long
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass

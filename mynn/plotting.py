@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from mynn.files import replacing
 from mynn.mnist import SIDE, targets_for
 from mynn.network import NeuralNetwork
 
@@ -99,13 +100,8 @@ def keep(figure: Figure, path: Path, **how: Any) -> None:
 
     A power cut, or a full disk, leaves the old picture or the new one, never a half.
     """
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        figure.savefig(unfinished, format="png", **how)
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        figure.savefig(file, format="png", **how)
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:

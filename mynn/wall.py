@@ -15,7 +15,6 @@ import base64
 import json
 import os
 import re
-import tempfile
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from mynn.arrays import Bytes
 from mynn.errors import DataError, os_errors_as
+from mynn.files import replacing
 from mynn.mnist import LABELS, PIXELS, Examples, targets_for
 from mynn.network import NeuralNetwork
 
@@ -236,18 +236,10 @@ def _is_there(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file: a power cut leaves the old one or the new one."""
+    """Write the file, whole or not at all."""
     _is_there(path)
-    with os_errors_as("{reason}; make room, and run this again", path=path):
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(unfinished).replace(path)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+    with os_errors_as("{reason}; make room, and run this again", path=path), replacing(path) as file:
+        file.write(text.encode())
 
 
 __all__ = ["show", "take_down"]

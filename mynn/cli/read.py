@@ -14,7 +14,8 @@ import numpy as np
 from mynn.arrays import Bytes, Floats
 from mynn.cli.arguments import data_option, json_option, network_option, picture_name, positive, whole
 from mynn.cli.train import load_network
-from mynn.errors import DataError, check_place, os_errors_as
+from mynn.errors import DataError, os_errors_as
+from mynn.files import check_place
 from mynn.mnist import LABELS, SIDE, read_csv, scale
 from mynn.progress import Bar
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mynn.files import replacing
 from mynn.lesson.notebook import show_markdown
 
 FILE = "my_progress.json"
@@ -80,19 +79,10 @@ def read(place: Path) -> Lessons | None:
 
 
 def write(place: Path, lessons: Lessons) -> None:
-    """Write such a file: after a power cut there is the old one or the new one, never a half."""
+    """Write such a file, whole or not at all."""
     text = json.dumps({"version": VERSION, "lessons": lessons}, indent=1, sort_keys=True) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=f".{place.name}.", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(place)
-        except BaseException:
-            with suppress(OSError):
-                Path(file.name).unlink()
-            raise
+    with replacing(place) as file:
+        file.write(text.encode())
 
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
