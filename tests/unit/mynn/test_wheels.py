@@ -160,7 +160,7 @@ def test_a_kernel_that_cannot_be_compiled_is_no_failure(project: Project) -> Non
 def test_what_a_wheel_is_made_of_makes_it_another(project: Project) -> None:
     compiler = compiler_for(HERE)
     seen = {build.digest(project.folder, compiler)}
-    compiled = ("setup.py", "mynn/kernel/kernel.c", "mynn/kernel/distort.c")
+    compiled = ("setup.py", *(f"mynn/kernel/{name}.c" for name in ("kernel", "blocks", "distort")))
     for name in (*compiled, "mynn/network.py", "pyproject.toml", "mynn/widget/new.js"):
         plain = build.digest(project.folder)
         project.append(name, "\n")
