@@ -41,8 +41,9 @@ static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
         memcpy(&four, pixels + i, FOUR);
         if (!four) continue;
         for (int pixel = i; pixel < i + FOUR; pixel++) { /* no branch asks for a single one, as in kernel.c */
-            *next = SPOT(pixel, pixels[pixel]);
-            next += pixels[pixel] != 0;
+            const unsigned value = pixels[pixel];
+            *next = SPOT(pixel, value);
+            next += value != 0;
         }
     }
     for (; i < inputs; i++) {
