@@ -93,6 +93,10 @@ except CompileError as error:
     print(f"mynn: built without its compiled kernel, so it is slower ({error})", file=sys.stderr)
     setup()
 else:
-    kernel = Extension("mynn.kernel._kernel", ["mynn/kernel/kernel.c"], depends=["setup.py"])
+    kernel = Extension(
+        "mynn.kernel._kernel",
+        ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
+        depends=["mynn/kernel/blocks.c", "setup.py"],
+    )
     kernel.optional = "CC" not in os.environ
     setup(ext_modules=[kernel], cmdclass={"build_ext": Kernel, "bdist_wheel": Wheel})

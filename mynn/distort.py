@@ -12,14 +12,19 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mynn.arrays import Bytes, Floats
+from mynn import kernel
+from mynn.arrays import Bytes, Floats, Integers
 from mynn.mnist import PIXELS, SIDE, Examples
 
 BACKGROUND = 0.01  # the input of a pixel without ink
-TOGETHER = 20  # digits that are distorted alike
+SHARED = 10  # digits for each field of pulls
 
+_PLACE, _SHARE = 1 << 16, 1 << 11  # what a pixel is divided into, for places and for shares
+_EDGE = 2
+_ROOM = SIDE + 2 * _EDGE
 _WHOLE = 1 << 16  # shares as whole numbers: a Pi Zero under Debian has quick arithmetic for nothing else
 _BLOCK = 500  # pictures at a time, to save memory
+_FEW = 50  # and where each has places of its own
 _MIDDLE = (SIDE - 1) / 2
 
 
@@ -69,35 +74,52 @@ class Distortion:
     alpha: float = 20.0
     sigma: float = 4.0
 
+    def __post_init__(self) -> None:
+        """Refuse what is far from any sense: a ValueError."""
+        for name, least, most in (("alpha", 0.0, 1000.0), ("sigma", 0.5, 1000.0)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from {least:g} to {most:g}, not {getattr(self, name):g}")
+
     def __call__(self, pixels: Bytes, random: np.random.Generator) -> Bytes:
         """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same.
 
-        Twenty digits that follow each other are distorted alike: it is twenty times as much work otherwise.
+        Each digit is distorted in its own way. Only the pulls, which are much work, are drawn for every tenth digit,
+        and each takes two of them: one for down, one for the right.
         """
-        distorted = np.empty_like(pixels)
-        for first in range(0, len(pixels), TOGETHER):
-            some = slice(first, first + TOGETHER)
-            distorted[some] = _resampled(pixels[some], self.where(random))
-        return distorted
+        matrices = self._matrices(len(pixels), random)  # (n, 2, 3)
+        fields = self._fields(max(2, len(pixels) // SHARED), random)  # (m, 784)
+        which = random.integers(0, len(fields), (len(pixels), 2), np.int32)  # (n, 2)
+        resample = kernel.resample if kernel.READY else _resample
+        return resample(pixels, matrices, fields, which)
 
-    def where(self, random: np.random.Generator) -> Floats:
-        """Draw a distortion: return where in the old picture each pixel of the new one comes from, shape (2, 784)."""
-        matrix = _rotation_matrix(random.uniform(-self.rotation, self.rotation))
-        matrix[1] += random.uniform(-self.shear, self.shear) * matrix[0]  # the higher, the farther to the side
-        matrix *= random.uniform(1 - self.scaling, 1 + self.scaling, (2, 1))
-        whole = _places(matrix) + random.uniform(-self.shift, self.shift, (2, 1))
+    def _matrices(self, count: int, random: np.random.Generator) -> Integers:
+        """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""
+        places = np.empty((count, 2, 3))
+        matrix, shift = places[:, :, :2], places[:, :, 2]  # (count, 2, 2), (count, 2)
+        matrix[:] = np.moveaxis(_rotation_matrix(random.uniform(-self.rotation, self.rotation, count)), 2, 0)
+        matrix[:, 1] += random.uniform(-self.shear, self.shear, (count, 1)) * matrix[:, 0]  # the higher, the farther
+        matrix *= random.uniform(1 - self.scaling, 1 + self.scaling, (count, 2, 1))
+        matrix /= 2  # of a pixel
+        shift[:] = _MIDDLE + random.uniform(-self.shift, self.shift, (count, 2))
+        whole: Integers = np.rint(places * _PLACE).astype(np.int32)
+        return whole
 
-        smooth = _smoothing(self.sigma)  # (28, 28)
-        pulls = smooth @ random.uniform(-1, 1, (2, SIDE, SIDE)).astype(np.float32) @ smooth.T
-        return np.asarray(whole + self.alpha * pulls.reshape(2, -1), np.float32)
+    def _fields(self, count: int, random: np.random.Generator) -> Integers:
+        """Draw by how much each pixel is pulled, in one direction: shape (count, 784), as `_resample` takes it."""
+        noise = random.integers(-127, 128, (count, PIXELS), np.int8)
+        strength = round(self.alpha * 4096 * 128 / 127)  # 1 at 127
+        return (kernel.smooth if kernel.READY else _smooth)(noise, _smoothing(self.sigma), strength)
 
 
 def _rotation(degrees: float) -> Floats:
     return _places(_rotation_matrix(degrees))
 
 
-def _rotation_matrix(degrees: float) -> Floats:
-    """Return what turns a pixel's place (down, right of the middle) back to where it comes from: (2, 2)."""
+def _rotation_matrix(degrees: float | Floats) -> Floats:
+    """Return what turns a pixel's place (down, right of the middle) back to where it comes from: (2, 2).
+
+    Of degrees of shape (n,), it is (2, 2, n).
+    """
     angle = np.deg2rad(degrees)
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
@@ -110,12 +132,62 @@ def _places(matrix: Floats) -> Floats:
 
 
 @lru_cache
-def _smoothing(sigma: float) -> Floats:
-    """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width."""
+def _smoothing(sigma: float) -> Integers:
+    """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width.
+
+    In 4096ths, so that sums of 28 stay below 2 to 24.
+    """
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     bell = np.exp(-0.5 * (apart / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-    smooth: Floats = bell.astype(np.float32)
+    smooth: Integers = np.rint(4096 * bell).astype(np.int32)
     return smooth
+
+
+# The next two are for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so
+# both give the same bytes on every computer.
+
+
+def _smooth(noise: Integers, smooth: Integers, strength: int) -> Integers:
+    """Return pictures of noise, (n, 784), smoothed in both directions, and as strong as asked."""
+    # BLAS knows no whole numbers, but as long as they are not too large a float64 is one.
+    exact = smooth.astype(np.float64)
+    half = (exact @ noise.reshape(-1, SIDE, SIDE)).astype(np.int32) + 64 >> 7
+    fields = (half @ exact).astype(np.int64) * strength >> 20
+    return fields.reshape(-1, PIXELS).astype(np.int32)
+
+
+def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Integers) -> Bytes:
+    """Return new pictures for these, shape (n, 784), one byte each.
+
+    matrices  where a digit's new pixels come from as a whole, down and right: shape (n, 2, 3), in 65,536ths of a pixel;
+              the first column is multiplied by how many halves of a pixel a new pixel is below the middle, the second
+              by how many it is to the right of it, and the third is added
+    fields    what may be added to that, shape (m, 784), in the same unit
+    which     the fields that are, down and right, shape (n, 2)
+    """
+    row, column = 2 * np.indices((SIDE, SIDE), np.int32).reshape(2, PIXELS) - (SIDE - 1)  # (784,)
+    new = np.empty((len(pixels), PIXELS), np.uint8)
+    for first in range(0, len(pixels), _FEW):
+        some = slice(first, first + _FEW)
+        down, right, middle = np.moveaxis(matrices[some, :, :, None], 2, 0)  # (block, 2, 1)
+        where = down * row + right * column + middle + fields[which[some]]  # (block, 2, 784)
+        new[some] = _between(pixels[some], where)
+    return new
+
+
+def _between(pixels: Bytes, where: Integers) -> Bytes:
+    """Return new pictures for these, (n, 784); `where`, (n, 2, 784), is in 65,536ths of a pixel."""
+    room = np.zeros((len(pixels), _ROOM, _ROOM), np.uint8)  # whatever lies farther out sees only background either
+    room[:, _EDGE:-_EDGE, _EDGE:-_EDGE] = pixels.reshape(-1, SIDE, SIDE)
+    flat, beginnings = room.reshape(-1), np.arange(len(pixels), dtype=np.int32)[:, None] * _ROOM**2
+    whole = np.clip(where // _PLACE, -_EDGE, SIDE) + _EDGE  # (n, 2, 784)
+    below, beside = np.moveaxis(where % _PLACE // (_PLACE // _SHARE), 1, 0)  # (n, 784)
+    at = beginnings + whole[:, 0] * _ROOM + whole[:, 1]
+    upper = flat[at] * (_SHARE - beside) + flat[at + 1] * beside
+    lower = flat[at + _ROOM] * (_SHARE - beside) + flat[at + _ROOM + 1] * beside
+    total = upper * (_SHARE - below) + lower * below
+    mixed: Bytes = ((total + _SHARE**2 // 2) // _SHARE**2).astype(np.uint8)
+    return mixed
 
 
 def _neighbours(where: Floats) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -154,4 +154,4 @@ def _stacked(pairs: list[Pair]) -> Block:
 
 
 def _inputs(row: NDArray[Any]) -> NDArray[Any]:
-    return scale(row) if row.dtype == np.uint8 else row
+    return _INPUTS[row] if row.dtype == np.uint8 else row

@@ -9,15 +9,18 @@ is one expression, and (as in the book) a line of the file becomes numbers only 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,12 +186,98 @@ def pytorch(work: Work) -> Iterator[Result]:
         yield seconds / len(examples) * work.count, None, None
 
 
+# The book's loop in C, as anybody would write it: each weight is visited, background or not.
+C_LOOP = """
+#include <math.h>
+void train(double *wih, double *who, int inputs, int hidden, int outputs, const unsigned char *pixels, long apart,
+           const unsigned char *labels, long count, double rate) {
+    double x[inputs], h[hidden], back[hidden];
+    for (long n = 0; n < count; n++) {
+        for (int i = 0; i < inputs; i++) x[i] = pixels[n * apart + i] / 255.0 * 0.99 + 0.01;
+        for (int j = 0; j < hidden; j++) {
+            double sum = 0;
+            for (int i = 0; i < inputs; i++) sum += wih[j * inputs + i] * x[i];
+            h[j] = 1 / (1 + exp(-sum));
+            back[j] = 0;
+        }
+        for (int k = 0; k < outputs; k++) {
+            double sum = 0, *row = who + k * hidden;
+            for (int j = 0; j < hidden; j++) sum += row[j] * h[j];
+            double output = 1 / (1 + exp(-sum)), error = (k == labels[n] ? 0.99 : 0.01) - output;
+            double step = rate * error * output * (1 - output);
+            for (int j = 0; j < hidden; j++) back[j] += row[j] * error;
+            for (int j = 0; j < hidden; j++) row[j] += step * h[j];
+        }
+        for (int j = 0; j < hidden; j++) {
+            double step = rate * back[j] * h[j] * (1 - h[j]);
+            for (int i = 0; i < inputs; i++) wih[j * inputs + i] += step * x[i];
+        }
+    }
+}
+"""
+
+
+def loop_in_c(work: Work) -> Iterator[Result]:
+    """Give the times of the book's loop in C, compiled here, for this very processor."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, "loop.so")
+        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-x", "c", "-o", str(library), "-", "-lm"]
+        subprocess.run(["cc", *flags], input=C_LOOP, text=True, check=True)
+        train = ctypes.CDLL(str(library)).train
+    examples, place = work.examples(), ctypes.c_void_p
+    pixels, labels = np.array(examples.pixels), np.array(examples.labels)
+    while True:
+        start = work.network()
+        before = time.process_time()
+        train(
+            *(place(start.wih.ctypes.data), place(start.who.ctypes.data), PIXELS, work.hidden_nodes, LABELS),
+            *(place(pixels.ctypes.data), ctypes.c_long(PIXELS), place(labels.ctypes.data)),
+            *(ctypes.c_long(len(labels)), ctypes.c_double(RATE)),
+        )
+        yield time.process_time() - before, start.wih, start.who
+
+
+def _libfann() -> ctypes.CDLL | None:
+    with suppress(OSError):
+        return ctypes.CDLL("libdoublefann.so.2")  # Debian's libfann2
+    return None
+
+
+def fann(work: Work) -> Iterator[Result]:
+    """Give the times of FANN, one example at a time; its layers have biases, so its weights are others."""
+    library = _libfann()
+    if not library:
+        raise SystemExit("there is no libdoublefann.so.2; install Debian's libfann2")
+    library.fann_create_standard_array.restype = ctypes.c_void_p
+    layers = (ctypes.c_uint * 3)(PIXELS, work.hidden_nodes, LABELS)
+    network = ctypes.c_void_p(library.fann_create_standard_array(3, layers))
+    sigmoid, one_by_one, squared = 3, 0, 0  # fann_data.h's numbers
+    library.fann_set_activation_function_hidden(network, sigmoid)
+    library.fann_set_activation_function_output(network, sigmoid)
+    library.fann_set_training_algorithm(network, one_by_one)
+    library.fann_set_train_error_function(network, squared)
+    library.fann_set_learning_rate(network, ctypes.c_float(RATE))
+    examples = work.examples()[:1000]
+    inputs = np.array([inputs for inputs, _ in examples])
+    targets = np.array([targets_for(label) for label in examples.labels])
+    pairs = [tuple(ctypes.c_void_p(row.ctypes.data) for row in pair) for pair in zip(inputs, targets, strict=True)]
+    while True:
+        before, done = time.process_time(), 0
+        while done < min(work.count, 5000):
+            for pair in pairs:
+                library.fann_train(network, *pair)
+            done += len(pairs)
+        yield (time.process_time() - before) / done * work.count, None, None
+
+
 WAYS: dict[str, Callable[[Work], Iterator[Result]]] = {
     "the book's loop": book_with_text,
     "the book's loop, inputs parsed": book_with_inputs,
     "mynn, numpy": mynn_with(),
     "mynn, compiled": mynn_with(),
     "mynn, compiled, float32": mynn_with(dtype=np.float32),
+    "a plain loop in C": loop_in_c,
+    "FANN, one by one": fann,
     "scikit-learn, batches of 1": scikit_learn,
     "PyTorch, one by one": pytorch,
 }
@@ -201,6 +290,8 @@ def ways() -> list[str]:
         "scikit": importlib.util.find_spec("sklearn") is None,
         "PyTorch": importlib.util.find_spec("torch") is None,
         "compiled": not kernel.READY,
+        "loop in C": shutil.which("cc") is None,
+        "FANN": _libfann() is None,
     }
     return [way for way in WAYS if not any(word in way for word, gone in missing.items() if gone)]
 

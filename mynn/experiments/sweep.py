@@ -30,6 +30,8 @@ AXES = {
     "angle": "digits rotated by so many degrees each way",
 }
 
+DTYPE = np.float32  # they read as well as in float64, and are trained in two thirds of the time
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -232,7 +234,10 @@ def _accuracies(run: Run, training: Examples, testing: Examples, go_on: Callable
     """Return the accuracy after each epoch."""
     setting = run.setting
     network = NeuralNetwork(
-        PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate, seed=run.seed, rule=setting.rule
+        *(PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate),
+        seed=run.seed,
+        rule=setting.rule,
+        dtype=DTYPE,
     )
     scores = []
     for _ in range(run.epochs):

@@ -1,7 +1,8 @@
-"""The way to the compiled kernel (kernel.c), where there is one; `STATE` says whether that is so, and why not.
+"""The way to the compiled kernel, where there is one; `STATE` says whether that is so, and why not.
 
-Its steps are those of network.py. After an epoch of MNIST the weights differ by about 1e-13, since sums are added up
-in another order, and the sigmoid is its own.
+kernel.c trains and answers, distort.c distorts digits. The steps of training are those of network.py. After an epoch
+of MNIST the weights differ by about 1e-13, since sums are added up in another order, and the sigmoid is its own.
+Distorted digits are the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mynn.arrays import Bytes
 
@@ -63,6 +64,37 @@ def answers(wih: Array, who: Array, rows: Array, table: Array) -> Bytes:
     found = np.empty(len(rows), np.uint8)
     _call("answer", wih, who, rows, table, found)
     return found
+
+
+def smooth(noise: Array, smoothing: Array, strength: int) -> Array:
+    """Return fields of pulls, shape (n, 784): see distort.py's `_smooth`."""
+    _fits_pictures(noise, np.int8)
+    if smoothing.shape != (28, 28) or smoothing.dtype != np.int32:
+        raise ValueError(f"the smoothing must be whole numbers, of shape (28, 28), not {smoothing.shape}")
+    noise, smoothing = np.ascontiguousarray(noise), np.ascontiguousarray(smoothing)
+    fields = np.empty(noise.shape, np.int32)
+    _library.mynn_smooth(_place(noise), _place(smoothing), strength, ctypes.c_long(len(noise)), _place(fields))
+    return fields
+
+
+def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Bytes:
+    """Return new pictures for these, shape (n, 784): see distort.py's `_resample`."""
+    _fits_pictures(pixels, np.uint8)
+    _fits_pictures(fields, np.int32)
+    for array, shape in ((matrices, (len(pixels), 2, 3)), (which, (len(pixels), 2))):
+        if array.shape != shape or array.dtype != np.int32:
+            raise ValueError(f"there must be whole numbers of shape {shape}, not {array.shape} of {array.dtype}")
+    if which.size and not 0 <= which.min() <= which.max() < len(fields):
+        raise ValueError(f"there are {len(fields)} fields, and not one of number {which.min()} or {which.max()}")
+    given = [np.ascontiguousarray(array) for array in (pixels, matrices, fields, which)]
+    new = np.empty(pixels.shape, np.uint8)
+    _library.mynn_resample(*map(_place, given), ctypes.c_long(len(pixels)), _place(new))
+    return new
+
+
+def _fits_pictures(array: Array, dtype: DTypeLike) -> None:
+    if array.ndim != 2 or array.shape[1] != 784 or array.dtype != dtype:
+        raise ValueError(f"there must be pictures of shape (n, 784), not {array.shape} of {array.dtype}")
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, labels: Bytes, *more: float) -> None:

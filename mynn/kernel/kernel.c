@@ -46,6 +46,11 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 #endif
 #define INLINE static inline __attribute__((always_inline)) /* or the three would share the least one's */
 
+/* A Pi Zero trains by blocks.c. (Its counts are for that one memory: a PC gains nothing from it.) */
+#ifdef __arm__
+#define BLOCKS
+#endif
+
 #define NAME(name) name##_double
 #define REAL double
 #define BITS int64_t /* how a double lies in memory: sign, exponent + 1023, 52 bits behind the point */
@@ -239,6 +244,10 @@ INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsig
     }
 }
 
+#ifdef BLOCKS
+#include "blocks.c"
+#endif
+
 /* Train on `count` examples, one after the other. Returns 0, or -1 where there is no memory.
 
    wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), their rows so many bytes
@@ -247,6 +256,10 @@ INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsig
 FOR_EACH_PROCESSOR int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       const unsigned char *labels, REAL rate, int rule) {
+#ifdef BLOCKS
+    if (NAME(blocks_serve)(pixels, inputs, table))
+        return NAME(train_blocks)(wih, who, inputs, hidden, outputs, pixels, apart, table, count, labels, rate, rule);
+#endif
     NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
     if (!w.v) return -1;
 #ifdef __x86_64__

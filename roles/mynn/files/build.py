@@ -44,7 +44,7 @@ def sources(project: Path, compiler: str) -> list[Path]:
         for path in package
         if path.suffix not in left_by_builds and not any(part.startswith(".") for part in path.parts)
     ]
-    kernel = [project / "setup.py", project / "mynn/kernel/kernel.c"] if compiler else []
+    kernel = [project / "setup.py", *sorted((project / "mynn/kernel").glob("*.c"))] if compiler else []
     return [project / "pyproject.toml", project / "LICENSE", *ours, *kernel]
 
 

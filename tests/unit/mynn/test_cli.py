@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,8 +314,27 @@ def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]
         quick = rows[bench.COMPILED]
         assert quick["difference"] < 1e-12
         assert quick["microseconds"] * 4 < parsed["microseconds"]  # 8 and more on a computer that is not busy
+    if shutil.which("cc"):
+        assert rows["a plain loop in C"]["difference"] < 1e-12  # they are the same steps
     rows_of_table = bench.table([bench.Row(**row) for row in rows.values()]).splitlines()[-len(rows) :]
     assert all(row.split()[0] == "30" for row in rows_of_table)
+
+
+def test_bench_leaves_out_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(bench, "_libfann", lambda: None)
+    fewer = bench.ways()
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/cc")
+    monkeypatch.setattr(bench, "_libfann", lambda: object())
+    assert set(bench.ways()) - set(fewer) == {"a plain loop in C", "FANN, one by one"}
+
+
+@pytest.mark.skipif(not bench._libfann(), reason="there is no libfann: Debian's libfann2 has it")
+def test_fann_is_asked_as_it_should_be(mnist: Path) -> None:
+    times = bench.fann(bench.Work(mnist / "mnist_train.csv", 1000, 10))
+    for _ in range(2):
+        seconds, wih, who = next(times)
+        assert (seconds > 0, wih, who) == (True, None, None)
 
 
 def drawn_on_a_terminal(*arguments: str) -> str:

@@ -30,6 +30,12 @@ class Told:
         self.calls.append((done, total))
 
 
+def single(setting: Setting, seed: int) -> NeuralNetwork:
+    """A run's network, untrained."""
+    sizes = (784, setting.hidden_nodes, 10)
+    return NeuralNetwork(*sizes, setting.learning_rate, seed=seed, rule=setting.rule, dtype=np.float32)
+
+
 SMALL = [Setting(5, 0.1), Setting(8, 0.2, rule="gradient")]
 
 
@@ -40,7 +46,7 @@ def test_a_run_is_training_and_scoring(training: Examples, testing: Examples, tm
         found = results.of(setting, 3)
         assert found.shape == (2, 3)
         for seed in range(2):
-            network = NeuralNetwork(784, setting.hidden_nodes, 10, setting.learning_rate, seed=seed, rule=setting.rule)
+            network = single(setting, seed)
             by_hand = []
             for _ in range(3):
                 network.fit(training)
@@ -55,7 +61,7 @@ def test_turned_digits_are_learnt_right_after_the_upright_one(
 ) -> None:
     results, setting = Results(tmp_path / "runs.csv", len(training)), Setting(10, 0.1, angle=10)
     sweep([Run(setting, 1, 3)], training, testing, results, Told())
-    network = NeuralNetwork(784, 10, 10, 0.1, seed=3)
+    network = single(setting, 3)
     left, right = rotated(training, 10), rotated(training, -10)
     for upright, *turned in zip(training, left, right, strict=True):
         network.fit([upright, *turned])

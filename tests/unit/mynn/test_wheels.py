@@ -160,10 +160,11 @@ def test_a_kernel_that_cannot_be_compiled_is_no_failure(project: Project) -> Non
 def test_what_a_wheel_is_made_of_makes_it_another(project: Project) -> None:
     compiler = compiler_for(HERE)
     seen = {build.digest(project.folder, compiler)}
-    for name in ("setup.py", "mynn/kernel/kernel.c", "mynn/network.py", "pyproject.toml", "mynn/widget/new.js"):
+    compiled = ("setup.py", *(f"mynn/kernel/{name}.c" for name in ("kernel", "blocks", "distort")))
+    for name in (*compiled, "mynn/network.py", "pyproject.toml", "mynn/widget/new.js"):
         plain = build.digest(project.folder)
         project.append(name, "\n")
-        assert (build.digest(project.folder) == plain) == (name in ("setup.py", "mynn/kernel/kernel.c")), name
+        assert (build.digest(project.folder) == plain) == (name in compiled), name
         kernel = build.digest(project.folder, compiler)
         assert kernel not in seen, name
         seen.add(kernel)

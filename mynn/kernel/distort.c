@@ -1,0 +1,76 @@
+/* Digits distorted: what distort.py's `_smoothed` and `_resampled` do with numpy, byte for byte.
+
+   All of it is whole numbers: places are in 65,536ths of a pixel, shares in 2,048ths. So the same bytes come of it on
+   every machine, whatever its compiler does with fractions, and a Pi Zero is as quick with them as it can be. */
+
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    SIDE = 28,
+    PIXELS = SIDE * SIDE,
+    EDGE = 2,        /* pixels of background on each side: whatever lies farther out sees nothing else either */
+    ROOM = SIDE + 2 * EDGE,
+    PLACE = 16,      /* bits behind the point of a place */
+    SHARE = 11       /* and of a share; the product of two, times a pixel, has just room in 32 bits */
+};
+
+/* to = one @ other, all of them (28, 28). */
+static void multiply(const int32_t *one, const int32_t *other, int32_t *to) {
+    memset(to, 0, PIXELS * sizeof *to);
+    for (int r = 0; r < SIDE; r++)
+        for (int k = 0; k < SIDE; k++)
+            for (int c = 0; c < SIDE; c++) to[r * SIDE + c] += one[r * SIDE + k] * other[k * SIDE + c];
+}
+
+/* noise (count, 784) to fields (count, 784): each picture smoothed in both directions by `smooth`, (28, 28), which is
+   symmetric, and made as strong as asked. */
+void mynn_smooth(const int8_t *noise, const int32_t *smooth, int32_t strength, long count, int32_t *fields) {
+    for (long n = 0; n < count; n++, noise += PIXELS, fields += PIXELS) {
+        int32_t all[PIXELS], half[PIXELS];
+        for (int i = 0; i < PIXELS; i++) all[i] = noise[i];
+        multiply(smooth, all, half);
+        for (int i = 0; i < PIXELS; i++) half[i] = (half[i] + 64) >> 7;
+        multiply(half, smooth, all);
+        for (int i = 0; i < PIXELS; i++) fields[i] = (int32_t)((int64_t)all[i] * strength >> 20);
+    }
+}
+
+/* The whole pixel at a place, counted from the first one of the edge. */
+static inline int whole(int32_t place) {
+    int pixel = place >> PLACE;
+    pixel = pixel < -EDGE ? -EDGE : pixel;
+    return (pixel > SIDE ? SIDE : pixel) + EDGE;
+}
+
+/* What is behind the point of a place, as a share. */
+static inline int part(int32_t place) { return place >> (PLACE - SHARE) & ((1 << SHARE) - 1); }
+
+/* New pixels for old ones, both (count, 784). matrices (count, 2, 3): where a digit's new pixels come from as a whole,
+   down and right. which (count, 2): the fields, (some, 784), that are added to these, down and right. */
+void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t *fields, const int32_t *which,
+                   long count, uint8_t *resampled) {
+    uint8_t room[ROOM * ROOM] = {0}; /* a digit, and the edge around it */
+    for (long n = 0; n < count; n++, pixels += PIXELS, resampled += PIXELS, matrices += 6, which += 2) {
+        const int32_t *down = fields + (size_t)which[0] * PIXELS, *right = fields + (size_t)which[1] * PIXELS;
+        for (int r = 0; r < SIDE; r++) memcpy(room + (r + EDGE) * ROOM + EDGE, pixels + r * SIDE, SIDE);
+        for (int r = 0; r < SIDE; r++) {
+            int at[SIDE], below[SIDE], beside[SIDE], row = 2 * r - (SIDE - 1); /* in halves of a pixel from the middle */
+            for (int c = 0; c < SIDE; c++) {
+                int i = r * SIDE + c, column = 2 * c - (SIDE - 1);
+                int32_t y = matrices[0] * row + matrices[1] * column + matrices[2] + down[i];
+                int32_t x = matrices[3] * row + matrices[4] * column + matrices[5] + right[i];
+                at[c] = whole(y) * ROOM + whole(x);
+                below[c] = part(y);
+                beside[c] = part(x);
+            }
+            for (int c = 0; c < SIDE; c++) {
+                const uint8_t *these = room + at[c];
+                int first = these[0] * ((1 << SHARE) - beside[c]) + these[1] * beside[c];
+                int second = these[ROOM] * ((1 << SHARE) - beside[c]) + these[ROOM + 1] * beside[c];
+                int total = first * ((1 << SHARE) - below[c]) + second * below[c];
+                resampled[r * SIDE + c] = (uint8_t)((total + (1 << (2 * SHARE - 1))) >> (2 * SHARE));
+            }
+        }
+    }
+}
