@@ -45,7 +45,6 @@ def state(content: bytes, mode: str) -> str:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """What Ansible calls."""
 
-    TRANSFERS_FILES = True
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
