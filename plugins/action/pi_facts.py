@@ -29,6 +29,8 @@ TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
 UNITS = {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@._-]{1,99}\Z"}}
 SECONDS = {"type": "number", "minimum": 0, "maximum": 1 << 37}
+HOST_NAME = {"type": "string", "pattern": r"^(?:[A-Za-z0-9][A-Za-z0-9.-]{0,63})?\Z"}
+FILE = {"type": "string", "pattern": r"^(?:[0-7]{4} (?:[0-9a-f]{40}|folder)|link|broken|other)\Z"}
 FACTS: dict[str, Any] = {
     "os": WORD,
     "name": {
@@ -55,8 +57,11 @@ FACTS: dict[str, Any] = {
     "reboot_required": YES_OR_NO,
     "account": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z"},
     "key_login": YES_OR_NO,
-    "files": {"type": "array", "items": {"type": "string", "pattern": r"^/[ -~]{1,255}\Z"}},
+    "host_names": {"type": "array", "items": HOST_NAME, "maxItems": 10},
+    "files": {"type": "object", "propertyNames": {"pattern": r"^/[ -~]{1,255}\Z"}, "additionalProperties": FILE},
     "running": UNITS,
+    "enabled": UNITS,
+    "masked": UNITS,
     "stale": UNITS,
     "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
     "nft": YES_OR_NO,

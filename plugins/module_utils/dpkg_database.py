@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+GZIP = zlib.MAX_WBITS | 16  # the form; gzip itself would be one more module to load
 # A line of a stanza begins a field or continues it. dpkg writes no NUL bytes and only UTF-8, but a file that had not
 # reached the card when the power failed may have its length and other contents.
 _LINE = r"[^\n\0\ud800-\udfff]*\n"
@@ -70,7 +70,7 @@ def read(path: Path) -> bytes:
     """Return a file's contents, unpacked; nothing if it is missing or damaged."""
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        return zlib.decompress(data, GZIP) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error):
         return b""
 

@@ -15,7 +15,8 @@ LARGEST = 1 << 20  # characters of an answer as JSON
 def misfit(answer: object, schema: dict[str, Any]) -> str:
     """Return where an answer does not match a JSON schema, such as `card free`; nothing if it matches.
 
-    The value itself is left out: it could imitate our messages.
+    What the Pi chose, the value itself and the keys that the schema does not name, is left out: it could imitate our
+    messages.
     """
     try:
         # Python reads NaN and infinity from JSON, and they pass any limit.
@@ -25,6 +26,7 @@ def misfit(answer: object, schema: dict[str, Any]) -> str:
         return "its form"
     for error in Draft202012Validator(schema).iter_errors(answer):
         lacking = error.validator_value if error.validator == "required" else ()
-        where = [*error.absolute_path, *(key for key in lacking if key not in error.instance)]
+        ours = [part for part in error.absolute_path if isinstance(part, int) or part in error.absolute_schema_path]
+        where = [*ours, *(key for key in lacking if key not in error.instance)]
         return printable(" ".join(map(str, where)), 60) or "its form"
     return ""

@@ -50,7 +50,8 @@ description:
   - Works in the student's folder with the student's powers only, so a link in it cannot lead elsewhere.
 options:
   lessons:
-    description: By file name, each lesson's contents in base64. The name may include a folder, as in C(a/b.png).
+    description: By file name, each lesson's contents in base64, or nothing if the untouched copy has them. The name may
+      include a folder, as in C(a/b.png).
     type: dict
     required: true
   links:
@@ -261,14 +262,18 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = module.params
-    lessons = {name: base64.b64decode(text) for name, text in asked["lessons"].items()}
-    parts = [name.split("/") for name in lessons]
-    if not lessons or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):
+    parts = [name.split("/") for name in asked["lessons"]]
+    if not parts or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):
         module.fail_json(msg="There are no lessons: lessons_source must name a folder with *.ipynb files in it.")
     students = {student: Path(folder) for student, folder in asked["students"].items()}
+    pristine = Path(asked["pristine"])
     try:
+        lessons = {
+            name: (pristine / name).read_bytes() if text is None else base64.b64decode(text)
+            for name, text in asked["lessons"].items()
+        }
         links = {name: str(Path(target)) for name, target in asked["links"].items()}
-        changes = run(lessons, students, Path(asked["pristine"]), module.check_mode, links)
+        changes = run(lessons, students, pristine, module.check_mode, links)
     except KeyError as error:
         module.fail_json(msg=f"There is no account {error.args[0]}: create it first.")
     except OSError as error:

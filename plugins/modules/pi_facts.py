@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import pwd
 import re
+import stat
 import subprocess
 import time
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, Package, look
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher, listeners
 
 DOCUMENTATION = r"""
@@ -35,9 +39,15 @@ options:
     default: []
   settings:
     description: By systemd unit, or pattern of units, the files that it is started with, or patterns of them; returned
-      are the files that exist, the units that run, and those that have not read their newest files.
+      are the files that exist, the units that run, those that start at boot, those that are masked, and those that have
+      not read their newest files.
     type: dict
     default: {}
+  files:
+    description: Further files, or patterns of them, to return if they exist.
+    type: list
+    elements: str
+    default: []
   proxy_port:
     description: Loopback port of the Pi at which the control node's apt-cacher-ng may be reached.
     type: int
@@ -61,23 +71,28 @@ RETURN = r"""
 pi:
   description: >-
     C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) in dpkg's terms
-    (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin empties it if the roles do
-    not support it), C(python) (C(3.13)), C(epoch) (its clock, in seconds), C(clock_set) (by NTP), C(lists_time) (when
-    apt's lists last changed, in seconds), C(package_count) (installed packages), C(booted) (systemd is PID 1; false in
-    an image that is being made), C(container), C(free_mb) on the card, C(installed) (of O(packages)), C(cloud_init) (it
-    runs at each boot), C(dpkg_faults) (what a power cut broke in dpkg and apt, in words), C(apt_archives) (apt has kept
-    packages that it fetched), C(reboot_required), C(account), C(key_login) (the account has an SSH key), C(files) and
-    C(running) (of O(settings)), C(stale) (of the units of O(settings), those that were neither started nor reloaded
-    since their files changed), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter
-    packets; tested if there are a proxy and nftables), C(apt_direct) (hosts that the proxy does not fetch from, for
-    C(no_proxy)).
+    (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin empties it if the roles
+    do not support it), C(python) (C(3.13)), C(epoch) (its clock, in seconds), C(clock_set) (by NTP), C(lists_time)
+    (when apt's lists last changed, in seconds), C(package_count) (installed packages), C(booted) (systemd is PID 1;
+    false in an image that is being made), C(container), C(free_mb) on the card, C(installed) (of O(packages)),
+    C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut broke in dpkg and apt, in words),
+    C(apt_archives) (apt has kept packages that it fetched), C(reboot_required), C(account), C(key_login) (the
+    account has an SSH key), C(host_names) (those that the kernel, /etc/hostname and /etc/hosts give it), C(files)
+    (of O(settings) and O(files): by path, the mode and the SHA1 of a file, such as C(0644 da39...), C(0755 folder),
+    or C(link) if it leads somewhere), C(running), C(enabled) and C(masked) (of the units of O(settings)), C(stale)
+    (of these units, those that were neither started nor reloaded since their files changed), C(apt_proxy) (its
+    address, or empty if nothing answers), C(nft) (the kernel can filter packets; tested if there are a proxy and
+    nftables), C(apt_direct) (hosts that the proxy does not fetch from, for C(no_proxy)).
   returned: always
   type: dict
 """
 
+ETC = Path("/etc")
+HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 MOST_FAULTS = 10  # an empty status file makes one of each package
 PROPERTIES = [
-    *("Id", "LoadState", "ActiveState", "CanReload", "StateChangeTimestamp", "StateChangeTimestampMonotonic"),
+    *("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload"),
+    *("StateChangeTimestamp", "StateChangeTimestampMonotonic"),
     *("ExecMainStartTimestamp", "ExecMainStartTimestampMonotonic"),
 ]
 
@@ -88,13 +103,13 @@ def processor(architecture: str) -> str:
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
 
 
-def installed(names: list[str]) -> list[str]:
-    """Return the packages that are installed."""
-    if not names:
-        return []  # dpkg-query would list them all
-    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
-    lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [line.split()[0] for line in lines if line.endswith(" installed")]
+def dpkg_architecture(packages: Iterable[Package]) -> str:
+    """Return the architecture of dpkg's own package, or what dpkg says if its database does not have it."""
+    for package in packages:
+        if package.name == "dpkg" and package.installed:
+            return package.field("Architecture")
+    dpkg = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
+    return dpkg.stdout.strip()
 
 
 def cloud_init() -> bool:
@@ -111,31 +126,65 @@ def has_key(account: str) -> bool:
     return any(line.strip() and not line.startswith("#") for line in keys.splitlines())
 
 
+def host_names() -> list[str]:
+    """Return the Pi's names: the kernel's, those in /etc/hostname and those that /etc/hosts has for it."""
+    found = {platform.node()}
+    for path, pattern in ((ETC / "hostname", r"^\s*([^#\s]\S*)"), (ETC / "hosts", r"^127\.0\.1\.1[ \t]+(.*\S)")):
+        try:
+            found.update(re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.M) or [""])
+        except OSError:
+            found.add("")
+    return sorted({name if HOST_NAME.fullmatch(name) else "" for name in found})[:10]
+
+
 def files(patterns: list[str]) -> list[str]:
     """Return the files that there are, other than those with names that nobody would choose."""
     found = {str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
     return sorted(path for path in found if path.isascii() and path.isprintable())
 
 
-def units(settings: dict[str, list[str]]) -> tuple[list[str], list[str]]:
-    """Return the units that run, and those that have not read their newest settings.
+def state(path: Path) -> str:
+    """Return what is at a path: the mode, and the SHA1 or `folder`; or `link`, `broken` (it leads nowhere), `other`."""
+    try:
+        found = path.lstat()
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        if stat.S_ISLNK(found.st_mode):
+            return "link" if path.exists() else "broken"
+        if stat.S_ISDIR(found.st_mode):
+            return f"{mode} folder"
+        if not stat.S_ISREG(found.st_mode):
+            return "other"
+        with path.open("rb", buffering=0) as file:
+            return f"{mode} {hashlib.file_digest(file, sha1).hexdigest()}"
+    except OSError:  # it is gone, or the card is damaged
+        return "other"
 
-    A run that was cut off before it restarted them leaves such units.
+
+def sha1() -> Any:
+    """Return a new SHA1, which `copy` compares files by."""
+    return hashlib.sha1(usedforsecurity=False)
+
+
+def units(settings: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the units that are running, enabled (they start at boot), masked, and stale, by the files of each.
+
+    Stale units have not read their newest settings: a run that was cut off before it restarted them leaves such units.
     """
     if not settings or not Path("/run/systemd/system").is_dir():
-        return [], []
+        return {"running": [], "enabled": [], "masked": [], "stale": []}
     written = {unit: changed(patterns) for unit, patterns in settings.items()}
     query = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *written]
     answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.strip().split("\n\n")]
-    states = {state["Id"]: state for state in blocks if state.get("LoadState") == "loaded"}
-    running = [unit for unit, state in states.items() if state["ActiveState"] not in ("inactive", "failed")]
-    stale = [
-        unit
-        for unit, state in states.items()
-        if is_older(started(state), max(then for names, then in written.items() if fnmatchcase(unit, names)))
-    ]
-    return sorted(running), sorted(stale)
+    states = {state["Id"]: state for state in blocks if state.get("LoadState") in ("loaded", "masked")}
+    loaded = {unit: state for unit, state in states.items() if state["LoadState"] == "loaded"}
+    newest = {unit: max(then for names, then in written.items() if fnmatchcase(unit, names)) for unit in loaded}
+    return {
+        "running": sorted(unit for unit, state in states.items() if state["ActiveState"] not in ("inactive", "failed")),
+        "enabled": sorted(unit for unit, state in loaded.items() if state.get("UnitFileState") == "enabled"),
+        "masked": sorted(states.keys() - loaded.keys()),
+        "stale": sorted(unit for unit, state in loaded.items() if is_older(started(state), newest[unit])),
+    }
 
 
 def changed(patterns: list[str]) -> float:
@@ -200,6 +249,7 @@ def main() -> None:
             "account": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "default": {}},
+            "files": {"type": "list", "elements": "str", "default": []},
             "proxy_port": {"type": "int"},
             "proxied": {"type": "list", "elements": "str", "default": []},
         },
@@ -208,12 +258,12 @@ def main() -> None:
     account = module.params["account"] or os.environ.get("SUDO_USER") or "root"
     release = platform.freedesktop_os_release()
     card = os.statvfs("/")
-    dpkg = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
-    is_debian = dpkg.returncode == 0
-    architecture = dpkg.stdout.strip() if is_debian else platform.machine()
-    suite = release.get("VERSION_CODENAME", "")
+    is_debian = Path("/usr/bin/dpkg").exists()
     database = Database()
     packages, faults = look(database) if is_debian else ([], [])
+    there = {package.name for package in packages if package.installed}
+    architecture = dpkg_architecture(packages) if is_debian else platform.machine()
+    suite = release.get("VERSION_CODENAME", "")
     port = module.params["proxy_port"]
     trusted = user_ids("root", account)  # sshd listens there as the account that logged in
     owners = listeners().get(port or 0, set())
@@ -223,7 +273,7 @@ def main() -> None:
             f"A program of user id {min(strangers)} listens on port {port} of this Pi, so apt does not use the control "
             "node's packages, but fetches its own. End the students' programs (make reset), or restart the Pi."
         )
-    packages_there = installed(module.params["packages"]) if is_debian else []
+    packages_there = [name for name in module.params["packages"] if name in there]
     filters = bool(proxy) and "nftables" in packages_there and nft()
     if proxy and "nftables" in packages_there and not filters:
         module.warn(
@@ -231,7 +281,7 @@ def main() -> None:
             " through. If the kernel was just updated, restart the Pi."
         )
     settings = module.params["settings"]
-    running, stale = units(settings)
+    patterns = [*module.params["files"], *(pattern for patterns in settings.values() for pattern in patterns)]
     pi = {
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
@@ -248,16 +298,16 @@ def main() -> None:
         "lists_time": Path("/var/lib/apt/lists").stat().st_mtime if is_debian else 0,
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": packages_there,
-        "package_count": sum(package.installed for package in packages),
+        "package_count": len(there),
         "cloud_init": cloud_init(),
         "dpkg_faults": faults[:MOST_FAULTS],
         "apt_archives": any(database.archives.glob("*.deb")),
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),
-        "files": files([pattern for patterns in settings.values() for pattern in patterns]),
-        "running": running,
-        "stale": stale,
+        "host_names": host_names(),
+        "files": {path: state(Path(path)) for path in files(patterns)},
+        **units(settings),
         "apt_proxy": proxy,
         "nft": filters,
         "apt_direct": apt_direct(module.params["proxied"]),

@@ -15,7 +15,7 @@ from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet
 
 ALIVE, DEAD = ("pi-01", "pi-03"), "pi-02"
-MIDWAY = r"TASK \[python : Look for the virtual environment"
+MIDWAY = r"TASK \[mnist : Find the MNIST files"
 GIVEN_UP = rf"^fatal: \[{DEAD}\]: UNREACHABLE"
 PATIENCE = 30  # seconds until a dead Pi is given up
 

@@ -115,4 +115,5 @@ def sent_tasks(plays: list[dict[str, Any]], host: str) -> list[str]:
         and not result.get("skipped")
         and result["action"].removeprefix("ansible.builtin.") not in LOCAL_ACTIONS
         and "_ansible_delegated_vars" not in result
+        and not all(item.get("known") for item in result.get("results") or [result])  # see the action pi_copy
     ]

@@ -19,10 +19,11 @@ from typing import Any
 import ansible_mitogen
 import pytest
 
+from ansible_collections.mynn.pi.plugins.filter.known import unless_known
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import LARGE
-from ansible_collections.mynn.pi.plugins.modules import lessons
+from ansible_collections.mynn.pi.plugins.modules import lessons, pi_facts
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 # As root, the module works in the folder with the powers of another account; there is one on every Debian.
@@ -614,6 +615,24 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     assert room.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
     assert "changed=0 " in play()
     assert "changed=0 " in play("--check", "--diff")
+    # What the Pi has is not sent again, but taken from there.
+    found = pi_facts.files([f"{room.pristine}/**/*"])
+    facts = ["-e", json.dumps({"__system_pi": {"files": {path: pi_facts.state(Path(path)) for path in found}}})]
+    assert "changed=0 " in play(*facts)
+    (room.folder / "b.ipynb").unlink()
+    assert "changed=1 " in play(*facts)
+    assert room.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
+
+
+def test_lessons_that_a_pi_has_are_left_out() -> None:
+    sums = {"/p/a.ipynb": "0644 a9993e364706816aba3e25717850c26c9cd0d89d", "/p/m/b.png": "0644 da39"}  # of abc
+    assert unless_known({"a.ipynb": "YWJj", "m/b.png": "YWJj", "c.ipynb": ""}, "/p", sums) == {
+        "a.ipynb": None,
+        "m/b.png": "YWJj",
+        "c.ipynb": "",
+    }
+    sums["/p/a.ipynb"] = sums["/p/a.ipynb"].replace("0644", "0600")
+    assert unless_known({"a.ipynb": "YWJj"}, "/p", sums) == {"a.ipynb": "YWJj"}
 
 
 @pytest.mark.slow

@@ -94,6 +94,13 @@ class Units:
         self, names: str, *states: Mapping[str, object], written: float = -100, uptime: int = 1000
     ) -> tuple[list[str], list[str]]:
         """Return the running and the stale units; the file was written that many seconds from now."""
+        found = self.facts(names, *states, written=written, uptime=uptime)
+        return found["running"], found["stale"]
+
+    def facts(
+        self, names: str, *states: Mapping[str, object], written: float = -100, uptime: int = 1000
+    ) -> dict[str, list[str]]:
+        """Return all that is told of units."""
         now = self.file.stat().st_ctime - written
         clock = SimpleNamespace(time=lambda: now, clock_gettime=lambda _: uptime, CLOCK_BOOTTIME=7)
         self.monkeypatch.setattr(pi_facts, "time", clock)
@@ -176,3 +183,63 @@ def test_files_are_found_by_patterns(tmp_path: Path) -> None:
     for name in ("b", "a b", "line\nbreak", "é"):
         (tmp_path / name).touch()
     assert pi_facts.files([f"{tmp_path}/*", f"{tmp_path}/b", "/nowhere/*"]) == [f"{tmp_path}/a b", f"{tmp_path}/b"]
+
+
+def test_units_that_start_at_boot_and_masked_ones_are_known(systemd: Units) -> None:
+    never = {"StateChangeTimestamp": (0, 0)}
+    found = systemd.facts(
+        "a@*.service",
+        {"Id": "a@1.service", "UnitFileState": "enabled", **never},
+        {"Id": "a@2.service", "UnitFileState": "disabled", "ActiveState": "failed", **never},
+        {"Id": "a@3.service", "UnitFileState": "masked", "LoadState": "masked", "ActiveState": "inactive", **never},
+        {"Id": "a@4.service", "UnitFileState": "masked", "LoadState": "masked", **never},
+    )
+    assert found["enabled"] == ["a@1.service"]
+    assert found["masked"] == ["a@3.service", "a@4.service"]
+    assert found["running"] == ["a@1.service", "a@4.service"]
+
+
+def test_what_is_at_a_path_is_told_in_a_word_or_two(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "broken").symlink_to("nothing")
+    (tmp_path / "folder").mkdir(mode=0o755)
+    os.mkfifo(tmp_path / "other")
+    assert {path.name: pi_facts.state(path) for path in tmp_path.iterdir()} == {
+        "file": "0640 a9993e364706816aba3e25717850c26c9cd0d89d",  # FIPS 180
+        "link": "link",
+        "broken": "broken",
+        "folder": "0755 folder",
+        "other": "other",
+    }
+    assert pi_facts.state(tmp_path / "nothing") == "other"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "hosts", "names"),
+    [
+        ("pi-01\n", "127.0.0.1 localhost\n127.0.1.1\tpi-01\n", ["pi-01"]),
+        ("pi-01\n", "127.0.0.1 localhost\n127.0.1.1 raspberrypi\n", ["pi-01", "raspberrypi"]),
+        ("raspberrypi\n", "127.0.1.1\tpi-01\n", ["pi-01", "raspberrypi"]),
+        ("pi-01\n", "127.0.0.1 localhost\n", ["", "pi-01"]),
+        ("pi-01\n", "127.0.1.1\tpi-01 # mine\n", ["", "pi-01"]),
+        ("$(id)\n", None, ["", "pi-01"]),
+        ("pi-01\n", "".join(f"127.0.1.1 pi-{number}\n" for number in range(99)), None),
+    ],
+)
+def test_a_pis_names_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostname: str, hosts: str | None, names: list[str] | None
+) -> None:
+    (tmp_path / "hostname").write_text(hostname)
+    if hosts is not None:
+        (tmp_path / "hosts").write_text(hosts)
+    monkeypatch.setattr(pi_facts.platform, "node", lambda: "pi-01")
+    monkeypatch.setattr(pi_facts, "ETC", tmp_path)
+    found = pi_facts.host_names()
+    assert found == names or (names is None and len(found) == 10)
+
+
+def test_dpkgs_architecture_is_that_of_its_own_package() -> None:
+    stanza = "Package: dpkg\nStatus: install ok installed\nArchitecture: armel\n"
+    assert pi_facts.dpkg_architecture([pi_facts.Package(stanza)]) == "armel"

@@ -49,8 +49,15 @@ FACTS: dict[str, Any] = {
     "reboot_required": False,
     "account": "pi",
     "key_login": True,
-    "files": ["/etc/jupyter/password-ada", "/opt/mynn/venv/installed-3.13-0a"],
+    "host_names": ["", "pi-01"],
+    "files": {
+        "/etc/jupyter": "0755 folder",
+        "/etc/jupyter/password-ada": "0600 da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "/opt/mynn/venv/installed-3.13-0a": "link",
+    },
     "running": ["jupyter@a_b-c.service"],
+    "enabled": ["jupyter-8888@ada.socket"],
+    "masked": ["unattended-upgrades.service"],
     "stale": ["dev-zram0.swap"],
     "apt_proxy": "http://127.0.0.1:3143",
     "nft": True,
@@ -98,8 +105,14 @@ FORGED: list[tuple[str, Any]] = [
     ("dpkg_faults", ["x"] * 11),
     ("account", "-oProxyCommand=id"),
     ("account", "root\n"),
-    ("files", ["etc/jupyter/password"]),
-    ("files", ["/etc/jupyter/password\n"]),
+    ("host_names", ["pi 01"]),
+    ("host_names", [""] * 11),
+    ("files", ["/etc/jupyter/password"]),
+    ("files", {"etc/jupyter/password": "link"}),
+    ("files", {"/etc/jupyter/password\n": "link"}),
+    ("files", {"/etc/jupyter/password": "0600 da39a3ee; id"}),
+    ("enabled", "jupyter.service"),
+    ("masked", ["a b"]),
     ("running", ["jupyter@$(id).service"]),
     ("stale", [["ssh"]]),
     ("apt_proxy", "http://192.168.1.66:3143"),
@@ -181,6 +194,8 @@ def test_a_schema_says_what_is_wrong() -> None:
     assert misfit({"a": [1], "b": 1}, schema) == ""
     assert misfit({"a": [1, "\x1b"], "b": 1}, schema) == "a 1"
     assert misfit({}, schema) == "b"
+    by_key = {"type": "object", "properties": {"a": {"additionalProperties": {"type": "integer"}}}}
+    assert misfit({"a": {"nothing was changed": "x"}}, by_key) == "a"
     assert misfit([], schema) == "its form"
     deep: list[Any] = []
     for _ in range(100_000):
