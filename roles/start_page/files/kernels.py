@@ -1,0 +1,233 @@
+"""Kernels that are there at once: forked from a process that has imported what lessons import (kernel_parent.py).
+
+The process is started when somebody opens a page, and ended when nobody has for a while. Without it, should it have
+died or not be there yet, kernels start in the ordinary way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
+
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from start_page import memory
+from traitlets.log import get_logger
+
+PR_SET_CHILD_SUBREAPER = 36
+AFTER_PAGE = 3  # seconds after a page was asked for, in which it comes first
+IDLE = 900  # seconds without a page or a kernel, after which the memory is given back
+LEAST_FREE = 90  # MB
+WARM_UP, ANSWER = 120, 20  # seconds to wait for the process, and for a kernel
+HEALTHY = 15  # seconds; a forked kernel that ends by itself sooner may have ended because it was forked
+FIRST_TO_DIE = 1000  # the process's oom_score_adj
+START = "import sys; sys.path[0] = sys.argv[1]; import kernel_parent; del sys.path[0]; kernel_parent.main(int(sys.argv[2]))"
+
+
+class Forked:
+    """A forked kernel, as subprocess.Popen shows a process."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.since = time.monotonic()
+        self.seconds = 0.0  # that it ran, when it has ended
+
+    def poll(self) -> int | None:
+        """Return the exit status, below 0 a signal; None while it runs."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Return the exit status when it has ended."""
+        return self._wait(0)
+
+    def _wait(self, options: int) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                self.seconds = time.monotonic() - self.since
+        return self.returncode
+
+    def is_suspicious(self) -> bool:
+        """Whether it soon ended by itself, and was neither killed nor has it finished: forking may be the reason."""
+        return self.returncode not in (None, 0, -signal.SIGTERM, -signal.SIGKILL) and self.seconds < HEALTHY
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Parent:
+    """The process that kernels are forked from, if it is there."""
+
+    def __init__(self) -> None:
+        self.kernels: WeakSet[Provisioner] = WeakSet()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._is_ready = False
+        self._turn = asyncio.Lock()
+        self._used = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect(self) -> None:
+        """Somebody opens a page, and may need a kernel soon."""
+        self._used = time.monotonic()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(AFTER_PAGE, self._look_after)
+
+    def _look_after(self) -> None:
+        """Start the process, or end it if nobody needs it; look again in a minute."""
+        self._timer = None
+        if self._has_kernels():
+            self._used = time.monotonic()
+        if not self._turn.locked():
+            if time.monotonic() - self._used > IDLE:
+                self.end()
+                return
+            self._start()
+        self._timer = asyncio.get_running_loop().call_later(60, self._look_after)
+
+    def _has_kernels(self) -> bool:
+        return any(kernel.has_process for kernel in self.kernels)
+
+    def _start(self) -> None:
+        """Start the process at low priority, unless there is one.
+
+        Not beside a student's program either: it could look into the process before that has closed itself, and if it
+        took the memory that the process had, the next one would have no better luck.
+        """
+        if self._process and self._process.poll() is None:
+            return
+        self.end()
+        if self._has_kernels() or memory()["free"] < LEAST_FREE:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # What is the student's is found by these.
+        hidden = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"HOME": "/", "JPY_PARENT_PID": str(os.getpid())}  # which ipykernel reads as it is imported
+        command = [sys.executable, "-s", "-c", START, os.path.dirname(__file__), str(theirs.fileno())]
+        choom = ["/usr/bin/choom", "--adjust", str(FIRST_TO_DIE), "--"]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*choom, *command],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._socket, self._is_ready = ours, False
+        if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # or it would stay slow, and each kernel with it
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
+
+    def end(self) -> None:
+        """End the process. Kernels stay."""
+        if self._socket:
+            self._socket.close()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._socket = None
+
+    async def fork(self, request: dict[str, Any]) -> Forked | None:
+        """Return a new kernel; None if there is no process to fork it from, or if it is broken."""
+        async with self._turn:
+            try:
+                self._start()
+                if self._socket:
+                    return await self._fork(self._socket, json.dumps(request).encode())
+            except (OSError, ValueError, TimeoutError) as error:
+                get_logger().warning("No kernel could be forked: %s", error)  # type: ignore[no-untyped-call]
+                self.end()
+        return None
+
+    async def _fork(self, ours: socket.socket, request: bytes) -> Forked:
+        loop = asyncio.get_running_loop()
+        if self._process:
+            with suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
+        if not self._is_ready:
+            if not await asyncio.wait_for(loop.sock_recv(ours, 100), WARM_UP):
+                raise ConnectionError("the process has ended")
+            self._is_ready = True
+        # While a kernel's first parent ends, this server becomes its parent.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        try:
+            await asyncio.wait_for(loop.sock_sendall(ours, request), ANSWER)
+            pid = int(await asyncio.wait_for(loop.sock_recv(ours, 100), ANSWER))
+        finally:
+            prctl(PR_SET_CHILD_SUBREAPER, 0)
+        if not pid:
+            raise OSError("there are too many processes, or too little memory")
+        kernel = Forked(pid)
+        kernel.poll()  # ChildProcessError: it is not ours
+        return kernel
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process."""
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl {option} is refused")
+
+
+parent = Parent()
+
+
+class Provisioner(LocalProvisioner):
+    """Forks kernels where it can, and else starts them."""
+
+    _last: Forked | None = None
+
+    async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+        """Return the connection information of a new kernel."""
+        parent.kernels.add(self)
+        kernel = self._last = await self._forked(cmd, **options)
+        if kernel is None:
+            return await super().launch_kernel(cmd, **options)
+        self.process, self.pid, self.pgid, self.cwd = kernel, kernel.pid, kernel.pid, options["cwd"]
+        return self.connection_info
+
+    async def _forked(self, cmd: list[str], env: dict[str, str], cwd: str = "", **others: Any) -> Forked | None:
+        """Return a forked kernel; None if this one must be started."""
+        if self._last and self._last.is_suspicious():
+            parent.end()
+            return None
+        match cmd:
+            case ["/usr/bin/choom", "--adjust", score, "--", sys.executable, "-s", "-m", "ipykernel_launcher", *arguments]:
+                if os.path.isdir(cwd):
+                    env = env | {"JPY_PARENT_PID": str(os.getpid())}
+                    return await parent.fork({"arguments": arguments, "cwd": cwd, "env": env, "oom_score_adj": score})
+        return None
+
+
+def use(c: Any) -> None:
+    """Let the server that these settings are for fork its kernels."""
+    name = "forking"
+    entry = EntryPoint(name, f"{__name__}:{Provisioner.__name__}", KernelProvisionerFactory.GROUP_NAME)
+    KernelProvisionerFactory.provisioners[name] = entry
+    c.KernelProvisionerFactory.default_provisioner_name = name

@@ -1,0 +1,282 @@
+"""Kernels that are forked, on a server with the settings that the role jupyter writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.provisioned.notebook_server import Kernel, NotebookServer
+from tests.unit.plugins.test_server_settings import CURIOUS, Server, server
+from tests.unit.plugins.test_server_settings import venv as plain_venv
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = {"Accept": "text/html"}  # as browsers ask for one
+# What a kernel knows of itself. A picture comes first, as a lesson has it.
+ABOUT = """
+import asyncio, gc, json, os, random, signal, sys, threading, numpy as np
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+print(json.dumps({
+    "pid": os.getpid(), "parent": os.getppid(), "command": open("/proc/self/cmdline").read(),
+    "files": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in os.listdir("/proc/self/fd")
+                    if os.path.exists(f"/proc/self/fd/{fd}")),
+    "threads": sorted(thread.name.split("-")[0] for thread in threading.enumerate()),
+    "folder": os.getcwd(), "environment": dict(os.environ), "path": sys.path, "arguments": sys.argv[:-1],
+    "signals": {name: status[name] for name in ("SigBlk", "SigIgn", "SigCgt")}, "session": os.getsid(0) == os.getpid(),
+    "group": os.getpgid(0) == os.getpid(), "nice": os.nice(0), "gc": gc.isenabled(), "flags": list(sys.flags),
+    "score": open("/proc/self/oom_score_adj").read(), "readable": os.access("/proc/self/mem", os.R_OK),
+    "random": [random.random(), float(np.random.random()), float(np.random.default_rng().random())],
+    "main": __name__, "frozen": gc.get_freeze_count() > 0,
+}))
+"""
+PLOT = """
+import matplotlib.pyplot as plt
+plt.plot([1, 2, 3]);
+"""
+
+
+@pytest.fixture(scope="module")
+def venv() -> Iterator[Path]:
+    """An environment like a Pi's, which has mynn."""
+    for folder in plain_venv.__wrapped__(None):
+        [packages] = folder.glob("lib/python*/site-packages")
+        shutil.copytree(ROOT / "mynn", packages / "mynn")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def archive(venv: Path) -> Path:
+    """The start page, with its part of the server, as the role packs it."""
+    build = [sys.executable, ROOT / "roles/start_page/files/build.py", ROOT]
+    done = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True)
+    copy = Path(shutil.copy(done.stdout, venv / "start.zip"))
+    copy.chmod(0o644)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def one(venv: Path, archive: Path) -> Iterator[Server]:
+    with server(venv, start_page_archive=archive) as running:
+        yield running
+
+
+def parents(one: Server) -> list[int]:
+    """The process ids of what the server's kernels are forked from."""
+    command = ["pgrep", "--parent", str(one.process.pid), "--full", "kernel_parent.main"]
+    found = [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
+    # Forked kernels have the same command line; they are led by themselves, as is the process, but it is first to die.
+    return [pid for pid in found if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
+
+
+def about(kernel: Kernel) -> dict[str, Any]:
+    """What a kernel knows of itself."""
+    output = kernel.run(ABOUT)
+    assert not output.error
+    return dict(json.loads(output.text))
+
+
+def is_forked(kernel: Kernel) -> bool:
+    """Whether it was."""
+    return bool(about(kernel)["frozen"])
+
+
+def restarted(student: NotebookServer, kernel: Kernel) -> Kernel:
+    """Restart a kernel, as the button does."""
+    student.ask("POST", f"/api/kernels/{kernel.identity}/restart").raise_for_status()
+    kernel.socket.close()
+    return Kernel(kernel.identity, student.connect(kernel.identity))
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait for something, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.2)
+    pytest.fail("It has not come.")
+
+
+def test_a_forked_kernel_is_like_one_that_was_started(one: Server, venv: Path) -> None:
+    """And is a child of the server, which so learns how it ended."""
+    with server(venv) as other, other.student().kernel() as kernel:
+        started = about(kernel)
+    with one.student().kernel() as kernel:
+        forked = about(kernel)
+    assert (forked["frozen"], started["frozen"]) == (True, False)
+    assert forked["parent"] == one.process.pid
+    assert forked["files"].count("socket") == started["files"].count("socket")
+    assert len(forked["files"]) == len(started["files"])
+    for name in ("session", "group", "nice", "score", "readable", "signals", "threads", "gc", "flags", "main", "path"):
+        assert (name, forked[name]) == (name, started[name])
+    assert forked["environment"].keys() == started["environment"].keys()
+    assert forked["environment"]["HOME"] == str(one.home)
+    assert forked["folder"] == str(one.home / "notebooks")
+    assert one.in_home() == one.left
+
+
+def test_a_forked_kernel_cannot_look_into_what_it_is_forked_from(one: Server) -> None:
+    """Nor into the server: it could change what later kernels are made of."""
+    with one.student().kernel() as kernel:
+        assert is_forked(kernel)
+        [parent] = parents(one)
+        for process in ("os.getppid()", str(parent)):
+            output = kernel.run(CURIOUS.replace("os.getppid()", process))
+            found = json.loads(output.text)
+            assert (found["read"], found["secrets"]) == ([], [])
+        assert "Permission" in kernel.run(f"open('/proc/{parent}/mem', 'r+b')").error
+
+
+def test_two_at_once_have_random_numbers_of_their_own(one: Server) -> None:
+    student = one.student()
+    with ThreadPoolExecutor(2) as both, ExitStack() as kernels:
+        two = list(both.map(lambda _: kernels.enter_context(student.kernel()), range(2)))
+        assert all(is_forked(kernel) for kernel in two)
+        first, second = (about(kernel) for kernel in two)
+    assert first["pid"] != second["pid"]
+    assert not set(first["random"]) & set(second["random"])
+
+
+def test_a_plot_and_mynn_are_there_at_once(one: Server) -> None:
+    """Nothing that a lesson draws with is still to be imported."""
+    with one.student().kernel() as kernel:
+        assert kernel.run("import sys; before = set(sys.modules)").error == ""
+        output = kernel.run(PLOT)
+        assert len(output.pictures) == 1
+        more = kernel.run("print(sorted(set(sys.modules) - before))").text
+        assert re.findall(r"'(numpy|PIL|matplotlib)[.']", more) == []
+        assert kernel.run("import mynn.plotting; print(plt.get_backend())").text.strip().endswith("inline")
+
+
+def test_settings_for_plots_beside_a_notebook_count(one: Server) -> None:
+    settings = one.home / "notebooks/matplotlibrc"
+    settings.write_text("lines.linewidth: 7.5\n", encoding="utf-8")
+    try:
+        with one.student().kernel() as kernel:
+            assert kernel.run("import matplotlib; print(matplotlib.rcParams['lines.linewidth'])").text == "7.5\n"
+    finally:
+        settings.unlink()
+
+
+def test_it_is_interrupted(one: Server) -> None:
+    student = one.student()
+    with student.kernel() as kernel, ThreadPoolExecutor(1) as other:
+        cell = other.submit(kernel.run, "import time\nprint('on', flush=True)\ntime.sleep(60)", 50)
+        time.sleep(2)
+        student.ask("POST", f"/api/kernels/{kernel.identity}/interrupt").raise_for_status()
+        assert cell.result().error.startswith("KeyboardInterrupt")
+        assert kernel.run("print(1)").text == "1\n"
+
+
+def test_it_is_restarted(one: Server) -> None:
+    """As another process, with nothing of the one before."""
+    student = one.student()
+    with student.kernel() as kernel:
+        before = about(kernel)["pid"]
+        kernel.run("kept = 1")
+        kernel = restarted(student, kernel)
+        assert about(kernel)["pid"] != before
+        assert kernel.run("kept").error.startswith("NameError")
+        assert is_forked(kernel)
+        assert not Path(f"/proc/{before}").exists()
+
+
+def test_one_that_was_killed_is_started_again_and_explained(one: Server) -> None:
+    """By signal 9, as by Linux for want of memory: the server has learnt of that."""
+    student = one.student()
+    with student.kernel() as kernel:
+        pid = about(kernel)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not lives(pid))
+        kernel = Kernel(kernel.identity, student.connect(kernel.identity))
+        assert about(kernel)["pid"] != pid
+        assert is_forked(kernel)
+    assert not list(zombies(one))
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def zombies(one: Server) -> Iterator[str]:
+    """The server's children that have ended, of which it has not taken note."""
+    done = subprocess.run(["ps", "--ppid", str(one.process.pid), "-o", "stat="], stdout=subprocess.PIPE, text=True)
+    return (state for state in done.stdout.split() if state.startswith("Z"))
+
+
+def test_ended_ones_leave_nothing(one: Server) -> None:
+    student = one.student()
+    with student.kernel() as kernel:
+        pid = about(kernel)["pid"]
+    until(lambda: not lives(pid))
+    assert student.get("/api/kernels") == []
+    assert not list(zombies(one))
+
+
+def test_without_the_process_kernels_start_in_the_ordinary_way(one: Server) -> None:
+    """A kernel that was forked before stays; a new process comes once no student's program runs."""
+    student = one.student()
+    with student.kernel() as first:
+        assert is_forked(first)
+        [parent] = parents(one)
+        os.kill(parent, signal.SIGKILL)
+        with student.kernel() as second:
+            assert not is_forked(second)
+        assert is_forked(first)
+        assert parents(one) == []
+    with student.kernel() as third:
+        assert is_forked(third)
+
+
+def test_a_kernel_that_ends_at_once_is_then_started_in_the_ordinary_way(one: Server) -> None:
+    """Forking may have been the reason."""
+    student = one.student()
+    with student.kernel() as kernel:
+        pid = about(kernel)["pid"]
+        os.kill(pid, signal.SIGSEGV)
+        until(lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not lives(pid))
+        kernel = Kernel(kernel.identity, student.connect(kernel.identity))
+        assert not is_forked(kernel)
+
+
+def test_the_process_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
+    """And ends with the server."""
+    with server(venv, start_page_archive=archive) as one:
+        time.sleep(5)  # longer than it waits after a page
+        assert parents(one) == []  # programs have asked so far
+        one.client().ask("GET", "/login", headers=PAGE)
+        [parent] = until(lambda: parents(one))
+    until(lambda: not lives(parent))
+
+
+def test_several_students_kernels_are_forked_too(venv: Path, archive: Path) -> None:
+    """They are reached over sockets in a folder, not over TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with server(venv, listening, start_page_archive=archive) as one, one.student().kernel() as kernel:
+            assert is_forked(kernel)
+            assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
+
+
+def test_broken_imports_leave_the_ordinary_way(venv: Path, archive: Path) -> None:
+    """A package of root's that is broken, or damaged on its card, breaks only what imports it."""
+    [mynn] = venv.glob("lib/python*/site-packages/mynn")
+    mynn.rename(mynn.with_name("gone"))
+    try:
+        with server(venv, start_page_archive=archive) as one, one.student().kernel() as kernel:
+            assert not is_forked(kernel)
+    finally:
+        mynn.with_name("gone").rename(mynn)
