@@ -35,5 +35,8 @@ for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-
         *) pip uninstall --quiet --yes "$name" ;;
     esac
 done
+# Which fonts there are: a program takes seconds to find out, so the one that kernels are forked from reads it here.
+rm -rf "$venv/share/matplotlib"
+MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -c 'import matplotlib.font_manager'
 ln -s bin/python "$venv/$stamp"
 rm -f "$archive"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -21,6 +22,12 @@ from typing import Any
 PR_SET_DUMPABLE = 4
 READY = b"ready"
 LARGEST = 1 << 17  # bytes of a request, most of which is a kernel's environment
+# What lessons import, and then what a kernel would import as it starts, whatever is in its notebook.
+IMPORTS = (
+    "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.lesson.fields", "mynn.plotting", "mynn.widget",
+    "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "faulthandler", "ipykernel.debugger", "sqlite3", "tornado.platform.asyncio",
+)  # fmt: skip
 
 
 def main(descriptor: int) -> None:
@@ -42,7 +49,7 @@ def main(descriptor: int) -> None:
     become(**request)
     from ipykernel.kernelapp import launch_new_instance
 
-    launch_new_instance()  # type: ignore[no-untyped-call]
+    launch_new_instance()
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -57,9 +64,11 @@ def import_all(folder: str) -> None:
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it
     for fonts in Path(sys.prefix, "share/matplotlib").glob("fontlist-*.json"):
         shutil.copy(fonts, folder)
-    import ipykernel.kernelapp
-    import matplotlib.pyplot
-    import mynn.plotting
+    for name in IMPORTS:
+        importlib.import_module(name)
+    import ipywidgets  # type: ignore[import-untyped]
+
+    ipywidgets.register_comm_target()  # which it does as it is imported, but in kernels only
 
 
 def draw() -> None:
@@ -107,8 +116,8 @@ def fork_twice() -> int | None:
         os.close(writing)
         return None
     os.close(writing)
-    with open(reading, "rb") as answer:
-        kernel = int(answer.read() or 0)
+    kernel = int(os.read(reading, 20) or 0)
+    os.close(reading)
     os.waitpid(between, 0)
     return kernel
 
@@ -129,5 +138,7 @@ def become(arguments: list[str], cwd: str, env: dict[str, str], oom_score_adj: s
     import numpy as np
 
     np.random.seed()  # other generators, and Python's, are seeded when they are made or forked
-    if own := [path for path in (Path("matplotlibrc"), Path.home() / ".config/matplotlib/matplotlibrc") if path.is_file()]:
+    if own := [
+        path for path in (Path("matplotlibrc"), Path.home() / ".config/matplotlib/matplotlibrc") if path.is_file()
+    ]:
         matplotlib.rc_file(own[0])

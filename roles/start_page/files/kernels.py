@@ -16,23 +16,28 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.metadata import EntryPoint
 from contextlib import suppress
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from start_page import memory
 from traitlets.log import get_logger
 
 PR_SET_CHILD_SUBREAPER = 36
 AFTER_PAGE = 3  # seconds after a page was asked for, in which it comes first
+EVERY = 60  # seconds
 IDLE = 900  # seconds without a page or a kernel, after which the memory is given back
 LEAST_FREE = 90  # MB
-WARM_UP, ANSWER = 120, 20  # seconds to wait for the process, and for a kernel
+WARM_UP, ANSWER = 120, 15  # seconds to wait for the process, and for a kernel
 HEALTHY = 15  # seconds; a forked kernel that ends by itself sooner may have ended because it was forked
 FIRST_TO_DIE = 1000  # the process's oom_score_adj
-START = "import sys; sys.path[0] = sys.argv[1]; import kernel_parent; del sys.path[0]; kernel_parent.main(int(sys.argv[2]))"
+START = (
+    "import sys; sys.path[0] = sys.argv[1]; import kernel_parent; del sys.path[0]; kernel_parent.main(int(sys.argv[2]))"
+)
 
 
 class Forked:
@@ -99,7 +104,7 @@ class Parent:
             self._timer = asyncio.get_running_loop().call_later(AFTER_PAGE, self._look_after)
 
     def _look_after(self) -> None:
-        """Start the process, or end it if nobody needs it; look again in a minute."""
+        """Start the process, or end it if nobody needs it; look again later."""
         self._timer = None
         if self._has_kernels():
             self._used = time.monotonic()
@@ -108,7 +113,7 @@ class Parent:
                 self.end()
                 return
             self._start()
-        self._timer = asyncio.get_running_loop().call_later(60, self._look_after)
+        self._timer = asyncio.get_running_loop().call_later(EVERY, self._look_after)
 
     def _has_kernels(self) -> bool:
         return any(kernel.has_process for kernel in self.kernels)
@@ -128,8 +133,9 @@ class Parent:
         # What is the student's is found by these.
         hidden = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        environment |= {"HOME": "/", "JPY_PARENT_PID": str(os.getpid())}  # which ipykernel reads as it is imported
-        command = [sys.executable, "-s", "-c", START, os.path.dirname(__file__), str(theirs.fileno())]
+        # ipykernel reads the first as it is imported; the debugger would tell how it could work better.
+        environment |= {"JPY_PARENT_PID": str(os.getpid()), "PYDEVD_DISABLE_FILE_VALIDATION": "1", "HOME": "/"}
+        command = [sys.executable, "-s", "-c", START, str(Path(__file__).parent), str(theirs.fileno())]
         choom = ["/usr/bin/choom", "--adjust", str(FIRST_TO_DIE), "--"]
         with theirs:
             self._process = subprocess.Popen(
@@ -162,7 +168,7 @@ class Parent:
                 if self._socket:
                     return await self._fork(self._socket, json.dumps(request).encode())
             except (OSError, ValueError, TimeoutError) as error:
-                get_logger().warning("No kernel could be forked: %s", error)  # type: ignore[no-untyped-call]
+                get_logger().warning("No kernel could be forked: %s", error)
                 self.end()
         return None
 
@@ -209,7 +215,8 @@ class Provisioner(LocalProvisioner):
         kernel = self._last = await self._forked(cmd, **options)
         if kernel is None:
             return await super().launch_kernel(cmd, **options)
-        self.process, self.pid, self.pgid, self.cwd = kernel, kernel.pid, kernel.pid, options["cwd"]
+        self.process = kernel  # type: ignore[assignment]
+        self.pid, self.pgid, self.cwd = kernel.pid, kernel.pid, options["cwd"]
         return self.connection_info
 
     async def _forked(self, cmd: list[str], env: dict[str, str], cwd: str = "", **others: Any) -> Forked | None:
@@ -217,12 +224,12 @@ class Provisioner(LocalProvisioner):
         if self._last and self._last.is_suspicious():
             parent.end()
             return None
-        match cmd:
-            case ["/usr/bin/choom", "--adjust", score, "--", sys.executable, "-s", "-m", "ipykernel_launcher", *arguments]:
-                if os.path.isdir(cwd):
-                    env = env | {"JPY_PARENT_PID": str(os.getpid())}
-                    return await parent.fork({"arguments": arguments, "cwd": cwd, "env": env, "oom_score_adj": score})
-        return None
+        choom, interpreter = ["/usr/bin/choom", "--adjust"], ["--", sys.executable, "-s", "-m", "ipykernel_launcher"]
+        # As the server's settings have it; another one's meaning is not known here.
+        if (cmd[:2], cmd[3:8]) != (choom, interpreter) or not Path(cwd).is_dir():
+            return None
+        env = env | {"JPY_PARENT_PID": str(os.getpid())}
+        return await parent.fork({"arguments": cmd[8:], "cwd": cwd, "env": env, "oom_score_adj": cmd[2]})
 
 
 def use(c: Any) -> None:
