@@ -24,7 +24,7 @@ READY = b"ready"
 LARGEST = 1 << 17  # bytes of a request, most of which is a kernel's environment
 # What lessons import, and then what a kernel would import as it starts, whatever is in its notebook.
 IMPORTS = (
-    "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.lesson.fields", "mynn.plotting", "mynn.widget",
+    "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.lesson.fields", "mynn.plotting",
     "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.oinspect", "IPython.extensions.storemagic",
     "faulthandler", "ipykernel.debugger", "sqlite3", "tornado.platform.asyncio",
 )  # fmt: skip
