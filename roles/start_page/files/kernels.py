@@ -92,42 +92,32 @@ class Parent:
         self.kernels: WeakSet[Provisioner] = WeakSet()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._is_ready = False
+        self._is_ready = self._is_broken = False
         self._turn = asyncio.Lock()
         self._used = 0.0
-        self._timer: asyncio.TimerHandle | None = None
 
     def expect(self) -> None:
         """Somebody opens a page, and may need a kernel soon."""
         self._used = time.monotonic()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(AFTER_PAGE, self._look_after)
+        if not self._runs():
+            asyncio.get_running_loop().call_later(AFTER_PAGE, self._start)
 
-    def _look_after(self) -> None:
-        """Start the process, or end it if nobody needs it; look again later."""
-        self._timer = None
-        if self._has_kernels():
-            self._used = time.monotonic()
-        if not self._turn.locked():
-            if time.monotonic() - self._used > IDLE:
-                self.end()
-                return
-            self._start()
-        self._timer = asyncio.get_running_loop().call_later(EVERY, self._look_after)
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _has_kernels(self) -> bool:
         return any(kernel.has_process for kernel in self.kernels)
 
     def _start(self) -> None:
-        """Start the process at low priority, unless there is one.
+        """Start the process at low priority, unless it runs.
 
         Not beside a student's program either: it could look into the process before that has closed itself, and if it
         took the memory that the process had, the next one would have no better luck.
         """
-        if self._process and self._process.poll() is None:
+        if self._runs() or self._turn.locked():
             return
         self.end()
-        if self._has_kernels() or memory()["free"] < LEAST_FREE:
+        if self._is_broken or self._has_kernels() or memory()["free"] < LEAST_FREE:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # What is the student's is found by these.
@@ -150,12 +140,25 @@ class Parent:
         self._socket, self._is_ready = ours, False
         if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # or it would stay slow, and each kernel with it
             os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
+        asyncio.get_running_loop().call_later(EVERY, self._look_after, self._process)
+
+    def _look_after(self, process: subprocess.Popen[bytes]) -> None:
+        """End the process if nobody needs it, or look again later."""
+        if process is not self._process:
+            return
+        if self._has_kernels():
+            self._used = time.monotonic()
+        if time.monotonic() - self._used > IDLE and not self._turn.locked():
+            self.end()
+        else:
+            asyncio.get_running_loop().call_later(EVERY, self._look_after, process)
 
     def end(self) -> None:
-        """End the process. Kernels stay."""
+        """End the process. Kernels stay. If it has ended by an error, as when a package is damaged, it stays so."""
         if self._socket:
             self._socket.close()
         if self._process:
+            self._is_broken = (self._process.poll() or 0) > 0
             self._process.kill()
             self._process.wait()
         self._process = self._socket = None
@@ -164,8 +167,7 @@ class Parent:
         """Return a new kernel; None if there is no process to fork it from, or if it is broken."""
         async with self._turn:
             try:
-                self._start()
-                if self._socket:
+                if self._socket and self._runs():
                     return await self._fork(self._socket, json.dumps(request).encode())
             except (OSError, ValueError, TimeoutError) as error:
                 get_logger().warning("No kernel could be forked: %s", error)

@@ -20,13 +20,13 @@ from typing import Any
 
 import kernels
 import pytest
+import start_page
 
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.unit.plugins.test_server_settings import CURIOUS, Server, server
 from tests.unit.plugins.test_server_settings import venv as plain_venv
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = {"Accept": "text/html"}  # as browsers ask for one
 # What a kernel knows of itself. A picture comes first, as a lesson has it.
 ABOUT = """
 import asyncio, gc, json, os, random, signal, sys, threading, numpy as np
@@ -71,8 +71,17 @@ def archive(venv: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def one(venv: Path, archive: Path) -> Iterator[Server]:
+    """A server whose page was opened."""
     with server(venv, start_page_archive=archive) as running:
+        open_page(running)
         yield running
+
+
+def open_page(one: Server) -> int:
+    """Open the page for signing in, as a browser does; return the process that kernels are then forked from."""
+    one.client().ask("GET", "/login", headers={"Accept": "text/html"})
+    until(lambda: parents(one))
+    return parents(one)[0]
 
 
 def parents(one: Server) -> list[int]:
@@ -211,16 +220,32 @@ def test_it_is_restarted(one: Server) -> None:
 
 
 def test_one_that_was_killed_is_started_again_and_explained(one: Server) -> None:
-    """By signal 9, as by Linux for want of memory: the server has learnt of that."""
     student = one.student()
-    with student.kernel() as kernel:
-        pid = about(kernel)["pid"]
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not lives(pid))
-        kernel = Kernel(kernel.identity, student.connect(kernel.identity))
-        assert about(kernel)["pid"] != pid
-        assert is_forked(kernel)
+    lesson = {"path": "lesson.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}}
+    session = student.ask("POST", "/api/sessions", json=lesson).json()
+    identity = session["kernel"]["id"]
+    pid = about(Kernel(identity, student.connect(identity)))["pid"]
+    os.kill(pid, signal.SIGKILL)
+    [running] = until(lambda: [one for one in student.get("/start/status")["running"] if one["died"]])
+    assert running["died"] == start_page.STOPPED  # Linux has killed nothing for want of memory
+    until(lambda: student.get(f"/api/kernels/{identity}")["execution_state"] == "idle" and not lives(pid))
+    kernel = Kernel(identity, student.connect(identity))
+    assert about(kernel)["pid"] != pid
+    assert is_forked(kernel)
+    student.delete(f"/api/sessions/{session['id']}")
     assert not list(zombies(one))
+
+
+def test_the_server_knows_how_a_kernel_ended() -> None:
+    """By signal 9, for one, from which the start page concludes that memory was short."""
+    with subprocess.Popen(["sleep", "60"]) as program:
+        kernel = kernels.Forked(program.pid)
+        assert kernel.poll() is None
+        kernel.kill()
+        assert (kernel.wait(), kernel.poll(), kernel.is_suspicious()) == (-9, -9, False)
+    with subprocess.Popen(["false"]) as program:
+        kernel = kernels.Forked(program.pid)
+        assert (kernel.wait(), kernel.is_suspicious()) == (1, True)
 
 
 def lives(pid: int) -> bool:
@@ -253,7 +278,10 @@ def test_without_the_process_kernels_start_in_the_ordinary_way(one: Server) -> N
         with student.kernel() as second:
             assert not is_forked(second)
         assert is_forked(first)
+        one.client().ask("GET", "/login", headers={"Accept": "text/html"})
+        time.sleep(5)  # longer than it waits after a page
         assert parents(one) == []
+    open_page(one)
     with student.kernel() as third:
         assert is_forked(third)
 
@@ -267,6 +295,7 @@ def test_a_kernel_that_ends_at_once_is_then_started_in_the_ordinary_way(one: Ser
         until(lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not lives(pid))
         kernel = Kernel(kernel.identity, student.connect(kernel.identity))
         assert not is_forked(kernel)
+    open_page(one)
 
 
 def test_a_process_that_hangs_is_ended(one: Server) -> None:
@@ -279,6 +308,7 @@ def test_a_process_that_hangs_is_ended(one: Server) -> None:
         with student.kernel() as second:
             assert not is_forked(second)
     assert not lives(parent)
+    open_page(one)
 
 
 def test_the_process_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
@@ -286,17 +316,18 @@ def test_the_process_is_started_when_a_page_is_opened(venv: Path, archive: Path)
     with server(venv, start_page_archive=archive) as one:
         time.sleep(5)  # longer than it waits after a page
         assert parents(one) == []  # programs have asked so far
-        one.client().ask("GET", "/login", headers=PAGE)
-        [parent] = until(lambda: parents(one))
+        parent = open_page(one)
     until(lambda: not lives(parent))
 
 
 def test_several_students_kernels_are_forked_too(venv: Path, archive: Path) -> None:
     """They are reached over sockets in a folder, not over TCP."""
     listening = socket.create_server(("127.0.0.1", 0))
-    with listening, server(venv, listening, start_page_archive=archive) as one, one.student().kernel() as kernel:
-        assert is_forked(kernel)
-        assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
+    with listening, server(venv, listening, start_page_archive=archive) as one:
+        open_page(one)
+        with one.student().kernel() as kernel:
+            assert is_forked(kernel)
+            assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
 
 
 def test_broken_imports_leave_the_ordinary_way(venv: Path, archive: Path) -> None:
@@ -304,8 +335,14 @@ def test_broken_imports_leave_the_ordinary_way(venv: Path, archive: Path) -> Non
     [mynn] = venv.glob("lib/python*/site-packages/mynn")
     mynn.rename(mynn.with_name("gone"))
     try:
-        with server(venv, start_page_archive=archive) as one, one.student().kernel() as kernel:
-            assert not is_forked(kernel)
+        with server(venv, start_page_archive=archive) as one:
+            parent = open_page(one)
+            with one.student().kernel() as kernel:
+                assert not is_forked(kernel)
+            until(lambda: not lives(parent))
+            one.client().ask("GET", "/login", headers={"Accept": "text/html"})
+            time.sleep(5)  # longer than it waits after a page
+            assert parents(one) == []
     finally:
         mynn.with_name("gone").rename(mynn)
 
