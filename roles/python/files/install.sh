@@ -36,7 +36,8 @@ for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-
     esac
 done
 # Which fonts there are: a program takes seconds to find out, so the one that kernels are forked from reads it here.
+# (Each image is to have the same list; and what is compiled, others see to.)
 rm -rf "$venv/share/matplotlib"
-MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -c 'import matplotlib.font_manager'
+PYTHONHASHSEED=0 MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -B -c 'import matplotlib.font_manager'
 ln -s bin/python "$venv/$stamp"
 rm -f "$archive"

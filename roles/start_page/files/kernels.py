@@ -35,9 +35,7 @@ LEAST_FREE = 90  # MB
 WARM_UP, ANSWER = 120, 15  # seconds to wait for the process, and for a kernel
 HEALTHY = 15  # seconds; a forked kernel that ends by itself sooner may have ended because it was forked
 FIRST_TO_DIE = 1000  # the process's oom_score_adj
-START = (
-    "import sys; sys.path[0] = sys.argv[1]; import kernel_parent; del sys.path[0]; kernel_parent.main(int(sys.argv[2]))"
-)
+START = "import sys; sys.path[0] = sys.argv[1]; import kernel_parent as it; del sys.path[0]; it.main(int(sys.argv[2]))"
 
 
 class Forked:
@@ -167,20 +165,29 @@ class Parent:
         """Return a new kernel; None if there is no process to fork it from, or if it is broken."""
         async with self._turn:
             try:
-                if self._socket and self._runs():
-                    return await self._fork(self._socket, json.dumps(request).encode())
+                if self._process and self._socket and self._runs():
+                    return await self._fork(self._process, self._socket, json.dumps(request).encode())
             except (OSError, ValueError, TimeoutError) as error:
                 get_logger().warning("No kernel could be forked: %s", error)
                 self.end()
+            except asyncio.CancelledError:
+                self.end()  # or its answer would be taken for the next one's
+                raise
         return None
 
-    async def _fork(self, ours: socket.socket, request: bytes) -> Forked:
+    async def distrust(self) -> None:
+        """End the process, as its kernels may be broken."""
+        async with self._turn:
+            self.end()
+
+    async def _fork(self, process: subprocess.Popen[bytes], ours: socket.socket, request: bytes) -> Forked:
         loop = asyncio.get_running_loop()
-        if self._process:
-            with suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, 0)
         if not self._is_ready:
             if not await asyncio.wait_for(loop.sock_recv(ours, 100), WARM_UP):
+                with suppress(subprocess.TimeoutExpired):
+                    await asyncio.to_thread(process.wait, ANSWER)
                 raise ConnectionError("the process has ended")
             self._is_ready = True
         # While a kernel's first parent ends, this server becomes its parent.
@@ -224,7 +231,7 @@ class Provisioner(LocalProvisioner):
     async def _forked(self, cmd: list[str], env: dict[str, str], cwd: str = "", **others: Any) -> Forked | None:
         """Return a forked kernel; None if this one must be started."""
         if self._last and self._last.is_suspicious():
-            parent.end()
+            await parent.distrust()
             return None
         choom, interpreter = ["/usr/bin/choom", "--adjust"], ["--", sys.executable, "-s", "-m", "ipykernel_launcher"]
         # As the server's settings have it; another one's meaning is not known here.

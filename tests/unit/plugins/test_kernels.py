@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -80,13 +81,12 @@ def one(venv: Path, archive: Path) -> Iterator[Server]:
 def open_page(one: Server) -> int:
     """Open the page for signing in, as a browser does; return the process that kernels are then forked from."""
     one.client().ask("GET", "/login", headers={"Accept": "text/html"})
-    until(lambda: parents(one))
-    return parents(one)[0]
+    return int(until(lambda: parents(one))[0])
 
 
 def parents(one: Server) -> list[int]:
     """The process ids of what the server's kernels are forked from."""
-    command = ["pgrep", "--parent", str(one.process.pid), "--full", "kernel_parent.main"]
+    command = ["pgrep", "--parent", str(one.process.pid), "--full", "import kernel_parent"]
     found = [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
     # Forked kernels have the same command line; they are led by themselves, as is the process, but it is first to die.
     return [pid for pid in found if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
@@ -359,7 +359,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[kernels.Parent]:
 
 def children() -> set[str]:
     """The process ids of this process's children."""
-    done = subprocess.run(["pgrep", "--parent", str(os.getpid()), "--full", "kernel_parent.main"], capture_output=True)
+    done = subprocess.run(
+        ["pgrep", "--parent", str(os.getpid()), "--full", "import kernel_parent"], capture_output=True
+    )
     return set(done.stdout.decode().split())
 
 
@@ -406,6 +408,35 @@ def test_it_is_not_started_when_memory_is_short(quick: kernels.Parent, monkeypat
         return len(children()), await quick.fork({})
 
     assert asyncio.run(visit()) == (0, None)
+
+
+def test_it_is_at_low_priority_until_a_kernel_is_wanted(
+    quick: kernels.Parent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the server's unit allows to take that back; it may not here."""
+    changes: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (20, 20))
+    monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: changes.append((pid, nice)))
+    request = {
+        "arguments": ["-f", str(tmp_path / "connection.json")],
+        "cwd": str(tmp_path),
+        "env": dict(os.environ) | {"IPYTHONDIR": str(tmp_path)},
+        "oom_score_adj": "1000",  # a lower one may not be allowed here
+    }
+
+    async def visit() -> int:
+        quick.expect()
+        await asyncio.sleep(0.5)
+        [process] = map(int, children())
+        assert changes == [(process, 19)]
+        kernel = await quick.fork(request)
+        assert kernel
+        kernel.kill()
+        kernel.wait()
+        return process
+
+    process = asyncio.run(visit())
+    assert changes == [(process, 19), (process, 0)]
 
 
 def test_the_list_of_fonts_is_taken_from_the_environment(tmp_path: Path) -> None:
