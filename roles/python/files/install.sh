@@ -35,5 +35,9 @@ for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-
         *) pip uninstall --quiet --yes "$name" ;;
     esac
 done
+# Which fonts there are: a program takes seconds to find out, so the one that kernels are forked from reads it here.
+# (Each image is to have the same list; and what is compiled, others see to.)
+rm -rf "$venv/share/matplotlib"
+PYTHONHASHSEED=0 MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -B -c 'import matplotlib.font_manager'
 ln -s bin/python "$venv/$stamp"
 rm -f "$archive"

@@ -23,7 +23,8 @@ def main() -> None:
     archive.parent.mkdir(exist_ok=True)
     new = archive.with_suffix(".new")
     with zipfile.ZipFile(new, "w") as packed:
-        packed.writestr(zipfile.ZipInfo("start_page.py", EPOCH), (HERE / "start_page.py").read_bytes())
+        for name in ("kernel_parent.py", "kernels.py", "start_page.py"):
+            packed.writestr(zipfile.ZipInfo(name, EPOCH), (HERE / name).read_bytes())
         for path in sorted(path for path in (HERE / "page").rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(path.relative_to(HERE / "page").as_posix(), EPOCH)
             packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
