@@ -682,7 +682,8 @@ class Disk:
         self.partition = Path(f"{self.loop}p2")
         self.made_node = False
         try:
-            subprocess.run(["partx", "--add", self.loop], check=True, capture_output=True)
+            # Not --add: that fails if somebody who used this loop device before has left partitions.
+            subprocess.run(["partx", "--update", self.loop], check=True, capture_output=True)
             if not self.partition.exists():  # without udev
                 major, minor = self.sys("dev").split(":")
                 os.mknod(self.partition, 0o60600, os.makedev(int(major), int(minor)))

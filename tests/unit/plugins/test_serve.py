@@ -183,7 +183,7 @@ def test_the_page_gives_way_to_the_server(venv: Path, tmp_path: Path) -> None:  
     notified = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(notified))
-        for folder in (tmp_path, *tmp_path.parents[:2]):
+        for folder in (tmp_path, *tmp_path.parents[:-2]):  # up to /tmp
             folder.chmod(0o755)
         notified.chmod(0o666)
         systemd.settimeout(60)
