@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -23,40 +24,54 @@ from tests.virtual.pi import ssh_command
 MIB = 1024.0  # meminfo counts in KiB
 
 
-def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
-    """Wait for the login page, and return the notebook server, not signed in.
+def first_answer(url: str, statuses: set[int], patience: float = 900, **headers: str) -> float:
+    """Wait for an answer with one of these statuses, and return when it came, by time.monotonic().
 
     A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
     on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
-    server, deadline, there = NotebookServer(url_of(classroom)), time.monotonic() + patience, threading.Event()
+    deadline, there, answered = time.monotonic() + patience, threading.Event(), []
 
     def ask() -> None:
         with suppress(requests.RequestException):
-            if requests.get(f"{server.url}/login", timeout=20).status_code == 200:
+            if requests.get(url, headers=headers, timeout=20).status_code in statuses:
+                answered.append(time.monotonic())
                 there.set()
 
     while not there.is_set():
-        assert time.monotonic() < deadline, f"There was no page at {server.url} within {patience:.0f} s."
+        assert time.monotonic() < deadline, f"There was no page at {url} within {patience:.0f} s."
         threading.Thread(target=ask, daemon=True).start()
         there.wait(2)
+    return min(answered)
+
+
+def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
+    """Wait for the login page, and return the notebook server, not signed in."""
+    server = NotebookServer(url_of(classroom))
+    first_answer(f"{server.url}/login", {200}, patience)
     return server
 
 
 @dataclass(frozen=True)
 class BootTime:
-    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel."""
+    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel.
+
+    splash: by the host's clock, to the page that says that the notebook server is starting.
+    """
 
     wall: float
     guest: float
+    splash: float
 
 
 def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     """Switch a board on, and wait for the page. There is no login before, which would slow the boot down."""
     classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on(icount=icount)
-    server = wait_for_page(classroom)
-    wall = time.monotonic() - began
+    with ThreadPoolExecutor() as pool:
+        splash = pool.submit(first_answer, f"{url_of(classroom)}/login", {200, 503}, Accept="text/html")
+        server = wait_for_page(classroom)
+        wall = time.monotonic() - began
     # The server logs each redirected request, and the journal has its time by the board's clock.
     server.ask("GET", "/?mark")
     board.start(icount=icount)
@@ -65,7 +80,7 @@ def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     )
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
     assert moment, f"The time of the request is not in the notebook server's log: {line}"
-    return BootTime(wall, float(moment[1]))
+    return BootTime(wall, float(moment[1]), splash.result() - began)
 
 
 @dataclass(frozen=True)
