@@ -29,6 +29,7 @@ from tests.benchmarks.board_measure import (
     run_lesson,
     settle,
     time_to_page,
+    time_to_splash,
     wait_for_page,
     watched_memory,
     written_in_an_hour,
@@ -73,12 +74,15 @@ def as_student(classroom: BoardClassroom, command: str) -> str:
 
 
 def boots(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
-    """Measure the first and second boot of a fresh card, from power-on to the notebook page."""
+    """Measure the first boots of a fresh card, from power-on to the notebook page, and to what is there before."""
     for which in ("first", "second"):
         classroom.board.stop()
         boot = time_to_page(classroom.board)
         table.add(f"power-on to notebook page, {which} boot: host", f"{boot.wall:.0f} s", "<= 60 s")
-        table.add("  to the page that says that it is starting", f"{boot.splash:.0f} s", "<= 30 s")
+    classroom.board.stop()
+    table.add("  to the page that says that it is starting", f"{time_to_splash(classroom.board):.0f} s", "<= 30 s")
+    wait_for_page(classroom)
+    classroom.board.stop()  # the next part's boot is without a browser
 
 
 def at_rest(classroom: BoardClassroom, table: Table, options: Namespace) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -54,24 +53,18 @@ def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookS
 
 @dataclass(frozen=True)
 class BootTime:
-    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel.
-
-    splash: by the host's clock, to the page that says that the notebook server is starting.
-    """
+    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel."""
 
     wall: float
     guest: float
-    splash: float
 
 
 def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     """Switch a board on, and wait for the page. There is no login before, which would slow the boot down."""
     classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on(icount=icount)
-    with ThreadPoolExecutor() as pool:
-        splash = pool.submit(first_answer, f"{url_of(classroom)}/login", {200, 503}, Accept="text/html")
-        server = wait_for_page(classroom)
-        wall = time.monotonic() - began
+    server = wait_for_page(classroom)
+    wall = time.monotonic() - began
     # The server logs each redirected request, and the journal has its time by the board's clock.
     server.ask("GET", "/?mark")
     board.start(icount=icount)
@@ -80,7 +73,17 @@ def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     )
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
     assert moment, f"The time of the request is not in the notebook server's log: {line}"
-    return BootTime(wall, float(moment[1]), splash.result() - began)
+    return BootTime(wall, float(moment[1]))
+
+
+def time_to_splash(board: Board) -> float:
+    """Switch a board on, and return the seconds by the host's clock until it says that its notebook server is starting.
+
+    Not in the same boot as time_to_page(): the server gets ready for a lesson once a browser has asked it for a page.
+    """
+    began = time.monotonic()
+    board.switch_on()
+    return first_answer(f"{url_of(BoardClassroom(board))}/login", {200, 503}, Accept="text/html") - began
 
 
 @dataclass(frozen=True)
