@@ -28,13 +28,13 @@ from tests.support.student import STUDENT, give_to_student
 
 ROLE = ROOT / "roles/jupyter"
 PASSWORD = "sunflower7"
-# Root may read the memory of every process, so only as a student can a server show what a student may not do.
+# Root may read the memory of every process, so a server that runs as root could not show what a student may not do.
 AS_STUDENT: dict[str, Any] = (
     {} if os.geteuid() else {"user": STUDENT.pw_uid, "group": STUDENT.pw_gid, "extra_groups": []}
 )
-# Code that a student might leave for the server to run: it leaves a trace, and ends the server.
+# Code that a student might leave for the server to run. It leaves a trace and ends the server.
 TRAP = "import pathlib, sys; pathlib.Path('{trace}').touch(); sys.exit('found')"
-# A student's program that tries to read from the process that it was started by. It prints what it could read.
+# A student's program that tries to read from the process that started it, and prints what it could read.
 SPY = """
 import os, json, pathlib
 read = []
@@ -61,10 +61,10 @@ class Server:
     process: subprocess.Popen[bytes]
     scheme: str = "http"
     authority: str = ""
-    home_at_start: frozenset[Path] = frozenset()  # what was in the home at the start, beside the folder of lessons
+    home_at_start: frozenset[Path] = frozenset()  # what was in the home at the start, outside the lessons' folder
 
     def in_home(self) -> set[Path]:
-        """Return what is in the home now, beside the folder of lessons."""
+        """Return what is in the home now, outside the lessons' folder."""
         return {path for path in self.home.rglob("*") if not path.is_relative_to(self.home / "notebooks")}
 
     @property

@@ -1,4 +1,4 @@
-"""A MNIST of 130 digits in the real formats, in place of the real one, and mirrors of it."""
+"""A small MNIST, 130 digits in the real formats, and mirrors that have it."""
 
 from __future__ import annotations
 

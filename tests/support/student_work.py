@@ -87,7 +87,7 @@ def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> dic
 
 
 def make_deep_folders(place: Path, name: str = "d" * 20) -> None:
-    """Make nested folders as a student can, each from within the last one; no path is long enough for the innermost."""
+    """Make nested folders as a student can, each from within the last; their paths soon exceed the kernel's limit."""
     folder = os.open(place, os.O_RDONLY)
     for _ in range(DEPTH):
         os.mkdir(name, dir_fd=folder)

@@ -1,14 +1,12 @@
-"""Students' work on the Pi: it is read and written with the student's powers only, and none of it is lost."""
+"""Students' work on the Pi: it is read and written only with the student's permissions, and none is lost."""
 
 import base64
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,8 @@ from tests.support.student_work import IN, LARGEST, LESSONS, LIMIT, Pi, chunk, m
 
 
 @pytest.fixture
-def pi() -> Iterator[Pi]:
-    root = Path(tempfile.mkdtemp(prefix="work-"))  # not tmp_path, which only this account can read
-    root.chmod(0o755)
-    yield Pi(root)
-    shutil.rmtree(root)
+def pi(open_folder: Path) -> Pi:
+    return Pi(open_folder)
 
 
 def test_unedited_lessons_are_not_work(pi: Pi) -> None:
@@ -333,7 +328,7 @@ def test_work_that_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.Monkey
     assert pi.list()["left"] == {".": "slow"}
 
 
-def test_reading_a_file_that_grows_meanwhile_comes_to_an_end(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_file_that_keeps_growing_ends(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pi.write("grows", b"x")
     stat = path.lstat()
     path.write_bytes(b"x" * (LARGEST + 1))
@@ -435,7 +430,7 @@ def test_a_student_who_saves_at_the_same_moment_loses_nothing(
         pi.do("write", chunks=given)
         assert (pi.folder / "sheet (new)").read_bytes() == b"theirs"
     else:
-        with pytest.raises(OSError, match="saved it at this very moment"):
+        with pytest.raises(OSError, match="saved it at the same moment"):
             pi.do("write", chunks=given, over_lessons=True)
     assert (pi.folder / name).read_bytes() == b"mine"
 
@@ -463,7 +458,7 @@ def fill(pi: Pi) -> None:
     os.mkfifo(pi.folder / "pipe")
 
 
-def test_after_a_reset_the_home_is_as_new(pi: Pi) -> None:
+def test_after_a_reset_the_home_is_like_a_new_one(pi: Pi) -> None:
     fill(pi)
     before = pi.files()
     predicted = pi.do("reset", files=None, dry=True)
