@@ -121,7 +121,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def test_a_forked_kernel_is_like_one_that_was_started(server: Server, venv: Path) -> None:
-    """And it is a child of the server, so that the server learns how it ended."""
+    """It is also a child of the server, so the server learns how it ended."""
     with run_server(venv) as other, other.student().kernel() as kernel:
         started = about(kernel)
     with server.student().kernel() as kernel:
@@ -141,7 +141,7 @@ def test_a_forked_kernel_is_like_one_that_was_started(server: Server, venv: Path
 
 
 def test_a_forked_kernel_cannot_read_its_parents_memory(server: Server) -> None:
-    """Nor the server's. If it could write there, it could change the kernels that come later."""
+    """Nor the server's. By writing there, it could change the kernels that come later."""
     with server.student().kernel() as kernel:
         assert is_forked(kernel)
         [parent] = parents(server)
@@ -313,7 +313,7 @@ def test_a_parent_that_hangs_is_killed(server: Server) -> None:
 
 
 def test_the_parent_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
-    """And it ends with the server."""
+    """It ends with the server."""
     with run_server(venv, start_page_archive=archive) as server:
         time.sleep(5)  # longer than the server waits after a page
         assert parents(server) == []  # so far no browser has asked for a page
@@ -367,7 +367,7 @@ def children() -> set[str]:
 
 
 def test_the_parent_is_ended_when_nobody_needs_it(quick: kernels.Parent) -> None:
-    """And the next page starts it again."""
+    """The next page starts it again."""
 
     async def visits() -> list[int]:
         counts = []

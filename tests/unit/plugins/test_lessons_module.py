@@ -434,7 +434,7 @@ def test_files_left_by_a_killed_run_are_removed_unless_they_hold_a_students_work
     assert [path.read_bytes() for path in pi.folder.glob(".*")] == [b"mine"]
 
 
-def test_a_student_who_saves_all_the_time_loses_nothing(pi: Pi) -> None:
+def test_a_student_who_keeps_saving_loses_nothing(pi: Pi) -> None:
     pi.hand_out(V1)
     path = pi.folder / "part2.ipynb"
 
@@ -452,8 +452,8 @@ def test_a_student_who_saves_all_the_time_loses_nothing(pi: Pi) -> None:
     assert path.read_bytes() == b"mine, 1999"
 
 
-def test_each_of_several_students_gets_what_that_student_has_not_had_yet(pi: Pi) -> None:
-    """Both students are the same account here; only their folders and what is recorded of them differ."""
+def test_handing_out_depends_on_each_students_own_record(pi: Pi) -> None:
+    """Both students are the same account here; only their folders and records differ."""
     other = pi.home / "other"
     pi.hand_out(V1)
     pi.write("part2.ipynb", b"mine")
@@ -462,7 +462,7 @@ def test_each_of_several_students_gets_what_that_student_has_not_had_yet(pi: Pi)
     store = pi.pristine / lessons.HANDED_OUT
     recorded = json.loads(store.read_bytes())
     assert list(recorded["students"]) == [STUDENT.pw_name]
-    # Nothing is recorded of the other student, and everything of the first.
+    # Nothing is recorded for the other student, and everything for the first.
     recorded["students"] = {"another": {}, **recorded["students"]}
     store.write_text(json.dumps(recorded))
     other.mkdir()
@@ -475,7 +475,7 @@ def test_each_of_several_students_gets_what_that_student_has_not_had_yet(pi: Pi)
 
 
 def test_a_record_from_before_there_could_be_several_students_is_used(pi: Pi) -> None:
-    """What it says of the only student then holds for each student now."""
+    """What it says about the only student now applies to each student."""
     pi.hand_out(V1)
     pi.write("part2.ipynb", b"mine")
     store = pi.pristine / lessons.HANDED_OUT

@@ -65,7 +65,7 @@ def server(venv: Path, archive: Path) -> Iterator[Server]:
         yield running
 
 
-def test_every_link_leads_somewhere(contents: dict[str, bytes]) -> None:
+def test_no_link_is_broken(contents: dict[str, bytes]) -> None:
     """Including the theme's links and those to headings. Links that leave the manual are not followed."""
     pages = {name: Links(content.decode()) for name, content in contents.items() if name.endswith(".html")}
     assert len(pages) > 30
@@ -96,7 +96,7 @@ def test_it_is_small_and_names_no_folder_of_this_computer(archive: Path, content
 
 
 def test_it_is_built_only_when_its_sources_have_changed(archive: Path, tmp_path: Path) -> None:
-    """And the same sources give the same bytes, or each Pi would be sent the archive again."""
+    """The same sources give the same bytes, so that the archive is not sent to each Pi again."""
     before = archive.stat()
     subprocess.run([sys.executable, BUILD, ROOT], stdout=subprocess.PIPE, check=True)
     assert archive.stat().st_mtime_ns == before.st_mtime_ns
@@ -164,7 +164,7 @@ def test_a_pi_has_the_worksheets_but_no_answers(contents: dict[str, bytes]) -> N
     assert b"0.01 each" not in b"".join(contents.values())  # words from an answer
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+def test_the_readme_is_short_and_has_no_broken_links() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     links = [urldefrag(link)[0] for link in re.findall(r"\]\(([^)]+)\)", text)]
@@ -189,7 +189,7 @@ def test_students_can_read_it(server: Server, contents: dict[str, bytes]) -> Non
     "path", ["nothing.html", "../etc/passwd", "..%2f..%2fetc/passwd", "%2fetc/passwd", "/etc/passwd", "_static/", "%00"]
 )
 def test_no_path_leads_out_of_it(server: Server, path: str) -> None:
-    """Nor to a listing of a folder."""
+    """No folder is listed either."""
     page = server.student().ask("GET", f"/manual/{path}")
     assert page.status_code in (302, 400, 404)
     assert "root:" not in page.text
@@ -206,7 +206,7 @@ def test_it_is_read_only_and_only_after_signing_in(server: Server, archive: Path
 
 
 def test_a_server_without_it_works(venv: Path) -> None:
-    """Or with a damaged archive, as after a power cut: the pages do not exist, and everything else works."""
+    """The same with a damaged archive, as after a power cut: its pages are missing, and everything else works."""
     place = venv / "damaged.zip"
     with run_server(venv, manual_archive=place) as running:
         student = running.student()

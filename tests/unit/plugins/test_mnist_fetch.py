@@ -99,7 +99,7 @@ def make(archive: Path, *mirrors: str) -> list[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["http", "folder", "file"])
-def test_each_kind_of_mirror_can_have_the_files_in_any_form(
+def test_files_in_any_form_are_fetched_from_every_kind_of_mirror(
     form: str, kind: str, archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     if kind == "http":
@@ -187,7 +187,9 @@ def test_after_a_broken_download_the_next_mirror_is_used(
     assert complaint.startswith(f"{mirror.address}: {IMAGES}.xz ")
 
 
-def test_a_file_that_is_too_long_is_not_read_whole(archive: Path, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
+def test_an_endless_file_is_not_downloaded_completely(
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
+) -> None:
     mirror = serve({f"{IMAGES}.gz": bytes(500_000_000)})
     (complaint,) = make(archive, mirror.address, make_mirror(tmp_path / "good"))
     assert f"({IDX[IMAGES]['size'] + 1} bytes)" in complaint
@@ -195,7 +197,7 @@ def test_a_file_that_is_too_long_is_not_read_whole(archive: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
-def test_a_compression_bomb_is_not_unpacked_whole(
+def test_a_compression_bomb_is_not_unpacked_completely(
     compress: Callable[[bytes], bytes], archive: Path, tmp_path: Path
 ) -> None:
     bomb = make_mirror(tmp_path / "bomb", {IMAGES: compress(bytes(50_000_000))})

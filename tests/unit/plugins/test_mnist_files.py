@@ -45,7 +45,7 @@ def is_whole(folder: Path) -> bool:
     return {path.name: path.read_bytes() for path in folder.iterdir()} == ON_A_PI and modes == {0o644}
 
 
-def test_complete_files_need_nothing(data: Path) -> None:
+def test_complete_files_are_left_alone(data: Path) -> None:
     assert mnist_files.wanted(data, FILES) == []
     assert mnist_files.repair(data, FILES, dry=False) == []
 
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_noticed_and_replaced(
     assert is_whole(data)
 
 
-def test_modes_are_repaired_and_leftovers_removed(data: Path) -> None:
+def test_modes_are_repaired_and_leftovers_are_removed(data: Path) -> None:
     (data / "mnist_train.csv").chmod(0o666)
     data.chmod(0o777)
     (data / ".mnist.tar.gz").write_bytes(b"half an archive")
@@ -128,7 +128,7 @@ def test_an_unpacked_file_with_a_wrong_checksum_never_replaces_a_file(data: Path
     assert is_whole(data)
 
 
-# As sitecustomize.py, it cuts off each Python that Ansible starts, except from Unix sockets, which mitogen uses.
+# A sitecustomize.py that denies the network to each Python that Ansible starts; mitogen's Unix sockets still work.
 NO_NETWORK = """
 import sys
 def refuse(event, values):
@@ -168,7 +168,7 @@ def pis(tmp_path: Path) -> Pis:
 
 
 @pytest.mark.slow
-def test_the_role_previews_makes_and_repairs_changes(pis: Pis) -> None:
+def test_check_mode_first_run_second_run_and_repair(pis: Pis) -> None:
     changes, printed = pis.run("--check", "--diff")
     assert changes == 3
     assert "mnist_train.csv unpacked" in printed

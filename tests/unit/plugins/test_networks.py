@@ -33,11 +33,11 @@ class Pis(LocalPis):
             network.parent.parent.mkdir()
 
     def run(self, *options: str, pi: str = NAMES[1]) -> tuple[int, str]:
-        """Run the role; count the second Pi's changes, as those on the control node are counted for the first."""
+        """Run the role; count the second Pi's changes, as the first one's include those on the control node."""
         return super().run(*options, pi=pi)
 
 
-def test_the_role_previews_makes_and_repairs_changes(tmp_path: Path) -> None:
+def test_check_mode_first_run_second_run_and_repair(tmp_path: Path) -> None:
     pis = Pis(tmp_path)
     assert pis.run("--check", "--diff")[0] == 1
     assert not any(network.parent.exists() for network in pis.networks)

@@ -177,7 +177,7 @@ def test_the_server_takes_over_from_the_page(venv: Path, tmp_path: Path) -> None
     notify_socket = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(notify_socket))
-        for folder in (tmp_path, *tmp_path.parents[:2]):
+        for folder in (tmp_path, *tmp_path.parents[:-2]):  # up to /tmp
             folder.chmod(0o755)
         notify_socket.chmod(0o666)
         systemd.settimeout(60)

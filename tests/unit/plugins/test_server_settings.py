@@ -69,7 +69,7 @@ def test_a_students_program_cannot_read_from_the_server(server: Server) -> None:
 
 
 def test_the_server_writes_nothing_into_the_home(server: Server) -> None:
-    """Or each reset would find something to remove. Nor does a program that only prints."""
+    """Otherwise each reset would find something to remove. A program that only prints writes nothing either."""
     student = server.student()
     student.get("/api/contents")
     with student.kernel() as kernel:
@@ -141,7 +141,7 @@ def sign_in_from(server: Server, source: str, password: str) -> float:
 
 
 def test_guessing_takes_time_and_locks_nobody_out(server: Server) -> None:
-    """Guesses that come at once are checked one after another; the right password has its turn."""
+    """Simultaneous guesses from one address are checked one after another; the right password waits its turn."""
     with ThreadPoolExecutor(4) as four:
         began = time.monotonic()
         guesses = [four.submit(sign_in_from, server, "127.0.0.2", f"guess{number}") for number in range(3)]
@@ -184,7 +184,7 @@ def make_certificate() -> bytes:
 
 
 def test_the_server_of_several_students_uses_the_socket_that_systemd_hands_it(venv: Path) -> None:
-    """And the certificate. After a restart, nobody has to sign in again."""
+    """It uses the certificate, too, and after a restart nobody has to sign in again."""
     certificate = make_certificate()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with run_server(venv, listening, certificate) as first:

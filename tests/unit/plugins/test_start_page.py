@@ -85,7 +85,7 @@ def write(server: Server, name: str, text: str) -> Path:
 
 
 def status(server: Server) -> Any:
-    """Return what the start page is told."""
+    """Return the data that the start page shows."""
     return server.student().get("/start/status")
 
 
@@ -120,7 +120,7 @@ def test_the_same_sources_give_the_same_archive(archive: Path) -> None:
 
 
 def test_it_is_shown_after_signing_in(server: Server) -> None:
-    """And nothing of it without signing in."""
+    """Without signing in, nothing of it can be seen."""
     client = server.client()
     for path in ("/start/", "/start/status", "/start/page.js"):
         assert client.ask("GET", path).headers["Location"].startswith("/login"), path
@@ -352,7 +352,7 @@ def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:
     titles = page.locator(".lesson h3")
     expect(titles).to_have_text(["Ten thousand", HOSTILE, "A network from nothing", "Part9 damaged"])
     expect(page.locator(".lesson").first).to_contain_text("Lesson 1")
-    expect(page.locator(".lesson").first).not_to_contain_text("Part 2")  # the number of the book's part
+    expect(page.locator(".lesson").first).not_to_contain_text("Part 2")  # the part of the book, not the lesson's number
     expect(page.locator(".lesson").first).to_contain_text("10 minutes on this Pi")
     expect(page.locator(".lesson.next h3")).to_have_text("Ten thousand")
     page.wait_for_load_state("networkidle")

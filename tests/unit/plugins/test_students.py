@@ -29,7 +29,7 @@ OTHERS = [
 ]
 
 
-def test_an_only_student_has_the_pis_only_server() -> None:
+def test_a_single_student_has_the_only_server() -> None:
     assert [
         {
             "name": "student",
