@@ -267,6 +267,7 @@ def test_a_kernel_that_is_shut_down_leaves_nothing_behind(server: Server) -> Non
     assert not list(zombies(server))
 
 
+@pytest.mark.slow
 def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server) -> None:
     """Kernels that were forked before keep running; a new parent is started once no kernel runs."""
     student = server.student()
@@ -285,6 +286,7 @@ def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server
         assert is_forked(third)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_crashes_at_once_is_restarted_in_the_ordinary_way(server: Server) -> None:
     """It may have crashed because it was forked."""
     student = server.student()
@@ -299,6 +301,7 @@ def test_a_kernel_that_crashes_at_once_is_restarted_in_the_ordinary_way(server: 
     open_page(server)
 
 
+@pytest.mark.slow
 def test_a_parent_that_hangs_is_killed(server: Server) -> None:
     """After a few seconds, and whoever waits for a kernel still gets one."""
     student = server.student()
@@ -312,6 +315,7 @@ def test_a_parent_that_hangs_is_killed(server: Server) -> None:
     open_page(server)
 
 
+@pytest.mark.slow
 def test_the_parent_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
     """It ends with the server."""
     with run_server(venv, start_page_archive=archive) as server:
@@ -331,6 +335,7 @@ def test_several_students_kernels_are_forked_too(venv: Path, archive: Path) -> N
             assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
 
 
+@pytest.mark.slow
 def test_with_a_broken_package_kernels_are_started_in_the_ordinary_way(venv: Path, archive: Path) -> None:
     """A package that is broken, or damaged on the card, breaks only the programs that import it."""
     [mynn] = venv.glob("lib/python*/site-packages/mynn")

@@ -95,6 +95,7 @@ def test_it_is_small_and_names_no_folder_of_this_computer(archive: Path, content
         assert str(ROOT).encode() not in content, name
 
 
+@pytest.mark.slow
 def test_it_is_built_only_when_its_sources_have_changed(archive: Path, tmp_path: Path) -> None:
     """The same sources give the same bytes, so that the archive is not sent to each Pi again."""
     before = archive.stat()

@@ -68,6 +68,7 @@ def test_a_file_is_copied_once(pi: Pi) -> None:
     assert (again["changed"], again["known"]) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -98,6 +99,7 @@ def test_check_mode_shows_what_would_be_written(pi: Pi) -> None:
     assert not list(pi.folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_is_known_if_each_of_its_files_is(pi: Pi) -> None:
     source = pi.folder.parent / "source"
     (source / "within").mkdir(parents=True)

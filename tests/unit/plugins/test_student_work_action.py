@@ -195,6 +195,7 @@ def test_files_beside_the_folder_are_collected_and_restored_to_their_places(cont
     }
 
 
+@pytest.mark.slow
 def test_zeros_and_duplicates_take_no_disk_space(control: ControlNode) -> None:
     contents = {"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19), "holes": bytes(1 << 19) + b"end"}
     contents |= {"equal": WORK["a folder/net.npz"] * 10, "../equal": WORK["a folder/net.npz"] * 10}
@@ -222,6 +223,7 @@ def test_copies_on_a_disk_without_hard_links_are_sparse_too(
         assert sum(path.stat().st_blocks for path in folder.glob("student/*")) * 512 < 1 << 17
 
 
+@pytest.mark.slow
 def test_the_total_for_each_student_is_limited(control: ControlNode) -> None:
     control.write({f"{number}": bytes([number]) * 900_000 for number in range(5)} | WORK)
     folder = control.collect()
