@@ -35,6 +35,15 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    """Skip a test where there is no browser."""
+    from tests.support.browser import CHROMIUM
+
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser {CHROMIUM}: `make test` installs it")
+
+
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator["Page"]:
     """A page in a browser."""

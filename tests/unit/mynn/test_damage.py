@@ -66,7 +66,7 @@ def test_at_least_one_node_must_be_left(nodes: int, network: NeuralNetwork) -> N
         damage(network, nodes)
 
 
-def test_accuracy_falls_slowly_at_first_and_far_in_the_end(mnist: Path) -> None:
+def test_accuracy_falls_slowly_at_first_and_steeply_in_the_end(mnist: Path) -> None:
     network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
     network.fit(read_csv(mnist / "mnist_train.csv", 4000))
     testing = read_csv(mnist / "mnist_test.csv", 300)

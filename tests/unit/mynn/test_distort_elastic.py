@@ -55,7 +55,7 @@ def random_arguments(
     return distortion._matrices(count, generator), fields, generator.integers(0, len(fields), (count, 2), np.int32)
 
 
-def test_a_seed_is_reproducible_and_each_digit_is_distorted_in_its_own_way(digits: Examples) -> None:
+def test_distortion_is_reproducible_and_differs_from_digit_to_digit(digits: Examples) -> None:
     distortion, pixels = Distortion(), digits.pixels
     first, again, other = (distortion(pixels, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.dtype == np.uint8 and first.shape == pixels.shape

@@ -27,7 +27,7 @@ def test_without_a_file_there_are_no_drawings(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_drawings_are_read_back_also_by_read_csv(folder: Path) -> None:
+def test_my_digits_and_read_csv_both_read_drawings_back(folder: Path) -> None:
     for seed, label in enumerate((4, 7, 4)):
         keep(label, drawing(seed))
     for found in (my_digits(), read_csv(NAME)):

@@ -204,12 +204,12 @@ def test_the_students_own_network_comes_first(card: None, capsys: Printed) -> No
     assert capsys.readouterr().out == "This is your own network, my_network.npz, with 7 hidden nodes.\n"
 
 
-def test_without_an_own_network_the_one_on_the_card_is_used(card: None, capsys: Printed) -> None:
+def test_students_without_a_network_get_the_one_on_the_card(card: None, capsys: Printed) -> None:
     assert len(my_network().wih) == 20
     assert "You have no my_network.npz yet, so this is the network on the card" in capsys.readouterr().out
 
 
-def test_an_unusable_own_network_is_reported_and_not_used(card: None, capsys: Printed, folder: Path) -> None:
+def test_a_students_unusable_network_is_reported_and_not_used(card: None, capsys: Printed, folder: Path) -> None:
     untrained_network(7, inputs=100).save("my_network.npz")
     assert len(my_network().wih) == 20
     assert "cannot be used here: it has 100 inputs and 10 outputs, not 784 and 10. So" in capsys.readouterr().out
@@ -218,7 +218,7 @@ def test_an_unusable_own_network_is_reported_and_not_used(card: None, capsys: Pr
     assert "cannot be used here: it is damaged, or not a network. So" in capsys.readouterr().out
 
 
-def test_an_untrained_own_network_is_not_used(
+def test_a_students_untrained_network_is_not_used(
     card: None, mnist: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MNIST_DIR", str(mnist))

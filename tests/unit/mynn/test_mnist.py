@@ -98,9 +98,9 @@ BAD: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("line", [1, 50, 51])
 def test_a_bad_line_is_reported_with_its_number_and_the_reason(tmp_path: Path, kind: str, line: int) -> None:
-    spoil, reason = BAD[kind]
+    change, reason = BAD[kind]
     path, rows = tmp_path / "digits.csv", random_rows(60)
-    rows[line - 1] = spoil(rows[line - 1])
+    rows[line - 1] = change(rows[line - 1])
     path.write_text(text_of(rows))
     with pytest.raises(DataError) as caught:
         read_csv(path)
@@ -160,7 +160,7 @@ def test_a_changed_character_is_refused_or_read_as_it_is(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path) -> None:
+def test_60000_digits_fit_into_a_pi_zeros_memory(mnist: Path, tmp_path: Path) -> None:
     """Peak memory beyond Python and numpy, including mynn's own code: first from the CSV, then from the .npy."""
     program = """if True:
         import sys, numpy
@@ -202,7 +202,7 @@ def test_inputs_and_targets_are_never_zero() -> None:
     assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
 
 
-def test_a_selection_of_examples_is_examples_too(tmp_path: Path) -> None:
+def test_indexing_examples_gives_examples(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", random_rows(9)
     path.write_text(text_of(rows))
     examples = read_csv(path)

@@ -106,7 +106,7 @@ def test_a_csv_that_changes_during_parsing_gets_no_npy(path: Path, monkeypatch: 
     assert not other_files(path)
 
 
-def test_a_damaged_npy_is_not_used_and_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_npy_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Truncated, extended, with a damaged header, or of another type: the digits are right, and it is written again."""
     first, random = read_csv(path), np.random.default_rng(3)
     (npy,) = other_files(path)
