@@ -72,7 +72,7 @@ def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
             raise _refused(path, "some of its weights are not numbers")
     rule = str(saved.get("rule"))
     if rule not in rules:
-        raise _refused(path, f"it was trained by the unknown rule {rule!r}, not {' or '.join(rules)}")
+        raise _refused(path, f"it was trained by the unknown rule {rule!r} (known: {', '.join(rules)})")
     return {"wih": wih, "who": who, "learning_rate": float(learning_rate), "rule": rule}
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.programs import ROOT
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PROJECT = Path(__file__).resolve().parents[2]
-
 # Programs that tests start, such as kernels, import mynn and our plugins from this tree.
-os.environ["PYTHONPATH"] = f"{PROJECT}:{PROJECT}/collections"
+os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/collections"
 
 # Our networks are too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -24,7 +24,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Build the compiled kernel, where there is a compiler, before anything imports it. The workers of pytest-xdist start
 # afterwards, and find it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=PROJECT, check=True)
+    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=ROOT, check=True)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def mnist() -> Path:
     folder = Path(os.environ.get("MNIST_DIR") or "nowhere")
     if all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
         return folder
-    folder = PROJECT / "build/mnist"
+    folder = ROOT / "build/mnist"
     _run_role("mnist", {"mnist_folder": str(folder)})
     return folder
 
@@ -68,10 +68,10 @@ def _run_role(name: str, settings: dict[str, str]) -> None:
     """Run a role on this computer."""
     ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
     role = (*ansible, "-m", "include_role", "-a", f"name={name}", "-e", json.dumps(settings))
-    (PROJECT / "build").mkdir(exist_ok=True)
-    with (PROJECT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
         fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run(role, cwd=PROJECT, check=True)
+        subprocess.run(role, cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +82,8 @@ def networks(mnist: Path) -> Path:
     """
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
     if not (folder / "digits.npz").is_file():
-        folder = PROJECT / "build/networks"
-        settings = {"networks_folder": str(folder), "networks_cache": str(PROJECT / "build/trained")}
+        folder = ROOT / "build/networks"
+        settings = {"networks_folder": str(folder), "networks_cache": str(ROOT / "build/trained")}
         _run_role("networks", settings)
     os.environ["NETWORKS_DIR"] = str(folder)
     return folder

@@ -16,7 +16,9 @@ import nbformat
 import numpy as np
 from nbclient import NotebookClient
 
-LESSONS = Path(__file__).resolve().parents[3] / "notebooks"
+from tests.support.programs import ROOT
+
+LESSONS = ROOT / "notebooks"
 MEMORY_MIB = 200  # of a Pi Zero's 427, for one lesson: kernel, numpy and pyplot included
 
 # Appended to a lesson: prints the requested values and its peak memory as JSON.

@@ -9,6 +9,7 @@ import pytest
 
 from mynn import NeuralNetwork, read_csv, scale, targets_for
 from mynn.book import neuralNetwork
+from tests.support.programs import ROOT
 
 INPUTS, OUTPUTS = 784, 10
 
@@ -91,7 +92,7 @@ def test_the_activation_function_can_be_replaced(mnist: Path) -> None:
 
 def test_the_programs_in_the_manual_run(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder like a student's."""
-    page = (Path(__file__).resolve().parents[3] / "docs/teach/book.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/teach/book.md").read_text(encoding="utf-8")
     programs = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "mnist_dataset").symlink_to(mnist)
     monkeypatch.chdir(tmp_path)

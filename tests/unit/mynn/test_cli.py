@@ -16,9 +16,8 @@ from mynn.cli import main
 from mynn.experiments import bench
 from mynn.experiments.smoke import BAR, EXAMPLES, TESTED
 from tests.support.digits import copy_digits
+from tests.support.programs import ROOT
 from tests.support.terminal import restore_ctrl_c, stderr_on_a_terminal
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, exp
 
 from tests.support.browser import open_browser, run_until, touch
 from tests.support.local_server import notebook_server, write_notebook
-from tests.unit.conftest import PROJECT
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180_000  # in milliseconds, for a busy computer
@@ -120,7 +120,7 @@ def test_a_number_is_guessed_with_enter_or_a_tap_and_shown_beside_the_result(pag
     expect(output(page, 1)).to_contain_text("You guessed 30. It is 21.")
     expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
     expect(output(page, 1).locator("img, svg")).to_have_count(2)
-    page.screenshot(path=PROJECT / "dist/screenshots/guess.png")
+    page.screenshot(path=ROOT / "dist/screenshots/guess.png")
 
 
 def test_a_curve_is_drawn_with_a_finger_and_nothing_scrolls(page: Page) -> None:
@@ -135,7 +135,7 @@ def test_a_curve_is_drawn_with_a_finger_and_nothing_scrolls(page: Page) -> None:
     heights = [float(text) for text in output(page, 3).inner_text().partition("[")[2].rstrip("] \n").split(",")]
     assert len(heights) == 6 and heights == sorted(heights)
     assert heights[0] < 0.15 and heights[-1] > 0.9
-    page.locator(".jp-CodeCell").nth(2).screenshot(path=PROJECT / "dist/screenshots/guess-curve.png")
+    page.locator(".jp-CodeCell").nth(2).screenshot(path=ROOT / "dist/screenshots/guess-curve.png")
 
 
 def test_arrow_keys_move_the_dots(page: Page) -> None:

@@ -114,7 +114,7 @@ def test_results_of_other_data_are_ignored(training: Examples, testing: Examples
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("a letter\n", "this file does not have the results of experiments"),
+        ("a letter\n", "this file does not contain results of experiments"),
         (",".join(Results.HEADER) + "\n400,5,0.1,0.0,book,0,1\n", "line 2: this is not a result; remove the line"),
         (",".join(Results.HEADER) + "\n400,five,0.1,0.0,book,0,1,0.5\n", "line 2"),
     ],

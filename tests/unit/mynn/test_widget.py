@@ -23,7 +23,7 @@ from mynn.drawings import my_digits
 from mynn.widget import EMPTY, FIRST, GONE, SIDE, Pad
 from tests.support.browser import DESKTOP, box_of, open_browser, run_until, touch
 from tests.support.local_server import notebook_server, write_notebook
-from tests.unit.conftest import PROJECT
+from tests.support.programs import ROOT
 
 Strokes = list[list[tuple[float, float]]]
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -286,7 +286,7 @@ def test_a_digit_drawn_with_the_mouse_is_recognised(strokes: Strokes, label: int
     best = page.locator(".mynn-pad-best")
     assert best.count() == 1
     assert float(re.sub("[^0-9.]", "", best.evaluate("bar => bar.style.width"))) > 50
-    screenshot = PROJECT / "dist/screenshots/pad.png"
+    screenshot = ROOT / "dist/screenshots/pad.png"
     if label == 4:
         page.screenshot(path=screenshot)
 
@@ -304,7 +304,7 @@ def test_on_a_phone_the_answer_is_above_the_paper_and_a_tap_keeps_the_drawing(
 ) -> None:
     touch(phone.locator(".mynn-pad-paper"), FOUR)
     expect(says).to_have_text("This is a 4.")
-    phone.screenshot(path=PROJECT / "dist/screenshots/pad-phone.png")
+    phone.screenshot(path=ROOT / "dist/screenshots/pad-phone.png")
     answer, paper = says.bounding_box(), phone.locator(".mynn-pad-paper").bounding_box()
     assert answer and paper and answer["y"] >= 0 and answer["y"] + answer["height"] <= paper["y"]
     assert paper["y"] + paper["height"] <= PHONE["height"], "the answer and the paper must fit on the screen"
