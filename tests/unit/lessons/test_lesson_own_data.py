@@ -38,7 +38,7 @@ def test_five_of_the_six_framed_pictures_are_recognised(lesson: Run) -> None:
 
 
 def test_the_lessons_network_is_typical(lesson: Run) -> None:
-    """Nine of ten networks recognise at least five of the unframed pictures; all ten, every framed one but noisy_6."""
+    """Nine of ten networks recognise at least five of the six unframed pictures; all ten recognise all framed ones."""
     assert [name for name in NAMES if lesson.values["first"][name] != int(name[-1])] == ["noisy_6"]
     assert "It is 5. (You have not guessed.)" in lesson.text("first-code")
 
