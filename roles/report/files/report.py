@@ -268,7 +268,8 @@ def main(folder: Path) -> None:
         entries = history.thinned(entries, now)
         history.write(path, entries)
         made = rows(entries, run["pis"], sums(Path(run["lessons"])), run["room"])
-        html = page(made, Path(run["inventory"]), now, outline(Path(run["lessons"])))
+        titles = {name: lesson.title for name, lesson in outline(Path(run["lessons"])).items()}
+        html = page(made, Path(run["inventory"]), now, titles)
         (folder / "index.html").write_text(html, encoding="utf-8")
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify

@@ -1,21 +1,18 @@
-# mypy: untyped-calls-exclude=nbformat
-# (nbformat says that it is typed, and a few of its functions are not.)
-"""The fields for guesses, as a student sees them: on a computer with a mouse, and on a phone."""
+"""The fields for guesses, on a phone's touch screen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
 
-from tests.support.browser import CHROMIUM, open_browser, run_until
-from tests.support.local_server import notebook_server
-from tests.unit.conftest import PROJECT
+from tests.support.browser import open_browser, run_until, touch
+from tests.support.local_server import notebook_server, write_notebook
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.slow
-PATIENCE = 180_000  # in milliseconds, with a busy computer
+PATIENCE = 180_000  # in milliseconds, for a busy computer
 QUESTION = "How many of 100 digits will it read?"
 PERCENT = "How many digits does it recognise?"
 
@@ -48,10 +45,8 @@ FOLDED = """
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[BrowserContext]:
-    """A phone's screen, which takes touches; no internet."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser {CHROMIUM}: `make test` brings it")
+def browser(chromium: None) -> Iterator[BrowserContext]:
+    """A browser on a phone, without the Internet."""
     phone: ViewportSize = {"width": 390, "height": 844}
     with open_browser(PATIENCE, offline=True, viewport=phone, device_scale_factor=2, has_touch=True) as context:
         yield context
@@ -59,13 +54,10 @@ def browser() -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="module")
 def page(browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The notebook, with the cells run that show fields."""
+    """The notebook, after the cells with fields have run."""
     work = tmp_path_factory.mktemp("server") / "work"
     work.mkdir()
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
-    notebook.cells.append(nbformat.v4.new_markdown_cell(FOLDED.strip()))
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, work / "guesses.ipynb")
+    write_notebook(work / "guesses.ipynb", CELLS, FOLDED)
     with notebook_server(work) as url:
         page = browser.pages[0]
         page.goto(f"{url}/notebooks/guesses.ipynb?token=test")
@@ -82,21 +74,21 @@ def run(page: Page, number: int) -> None:
 
 
 def output(page: Page, number: int) -> Locator:
-    """What stands under a cell."""
+    """Return the output of a cell."""
     return page.locator(".jp-CodeCell").nth(number).locator(".jp-OutputArea")
 
 
 def field(page: Page, question: str) -> Locator:
-    """A number's field."""
+    """Return the input field of a question."""
     return page.get_by_label(question)
 
 
-def said(page: Page, question: str) -> Locator:
-    """The sentence under a number's field."""
+def message(page: Page, question: str) -> Locator:
+    """Return the message below a question's field."""
     return page.locator(".mynn-guess", has_text=question).locator(".mynn-guess-says")
 
 
-def test_without_a_guess_the_next_cell_goes_on(page: Page) -> None:
+def test_without_a_guess_the_next_cell_works(page: Page) -> None:
     run(page, 1)
     expect(output(page, 1)).to_contain_text("It is 21. (You have not guessed.)")
     run(page, 3)
@@ -111,37 +103,31 @@ def test_fields_are_large_enough_for_a_finger(page: Page) -> None:
 
 
 @pytest.mark.parametrize("entered", ["", "many", "101", "-1", "1e400"])
-def test_what_is_no_number_in_the_range_is_said_to_be_so(entered: str, page: Page) -> None:
+def test_anything_but_a_number_in_the_range_is_refused(entered: str, page: Page) -> None:
     field(page, QUESTION).fill(entered)
     field(page, QUESTION).press("Enter")
-    expect(said(page, QUESTION)).to_have_text("That is no number from 0 to 100.")
+    expect(message(page, QUESTION)).to_have_text("Please enter a number from 0 to 100.")
 
 
-def test_a_number_is_guessed_by_enter_or_by_touch_and_shown_beside_the_result(page: Page) -> None:
+def test_a_number_is_guessed_with_enter_or_a_tap_and_shown_beside_the_result(page: Page) -> None:
     field(page, QUESTION).fill("30")
     field(page, QUESTION).press("Enter")
-    expect(said(page, QUESTION)).to_have_text("Your guess: 30. Now run the next cell.")
-    field(page, PERCENT).fill("93,8 %")  # with a comma, as some write it
+    expect(message(page, QUESTION)).to_have_text("Your guess: 30. Now run the next cell.")
+    field(page, PERCENT).fill("93,8 %")  # with a decimal comma
     page.locator(".mynn-guess", has_text=PERCENT).get_by_role("button", name="Guess").tap()
-    expect(said(page, PERCENT)).to_have_text("Your guess: 93.8 %. Now run the next cell.")
+    expect(message(page, PERCENT)).to_have_text("Your guess: 93.8 %. Now run the next cell.")
     run(page, 1)
     expect(output(page, 1)).to_contain_text("You guessed 30. It is 21.")
     expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
     expect(output(page, 1).locator("img, svg")).to_have_count(2)
-    page.screenshot(path=PROJECT / "dist/screenshots/guess.png")
+    page.screenshot(path=ROOT / "dist/screenshots/guess.png")
 
 
-def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
+def test_a_curve_is_drawn_with_a_finger_and_nothing_scrolls(page: Page) -> None:
     square = page.locator(".mynn-guess-square")
     square.scroll_into_view_if_needed()
     before = square.bounding_box()
-    assert before
-    touch = page.context.new_cdp_session(page)
-    corners = [(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)]
-    for index, (x, y) in enumerate([*corners, corners[-1]]):
-        kind = "touchStart" if index == 0 else "touchEnd" if index == len(corners) else "touchMove"
-        place = {"x": before["x"] + x * before["width"], "y": before["y"] + y * before["height"]}
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else [place]})
+    touch(square, [[(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)]])
     expect(page.locator(".mynn-guess", has=square)).to_contain_text("Now run the next cell.")
     assert square.bounding_box() == before
     run(page, 3)
@@ -149,7 +135,7 @@ def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
     heights = [float(text) for text in output(page, 3).inner_text().partition("[")[2].rstrip("] \n").split(",")]
     assert len(heights) == 6 and heights == sorted(heights)
     assert heights[0] < 0.15 and heights[-1] > 0.9
-    page.locator(".jp-CodeCell").nth(2).screenshot(path=PROJECT / "dist/screenshots/guess-curve.png")
+    page.locator(".jp-CodeCell").nth(2).screenshot(path=ROOT / "dist/screenshots/guess-curve.png")
 
 
 def test_arrow_keys_move_the_dots(page: Page) -> None:
@@ -161,8 +147,8 @@ def test_arrow_keys_move_the_dots(page: Page) -> None:
     expect(output(page, 3)).to_contain_text("heights [0.55, 0.45, 0.45, 0.45, 0.45, 0.45]")
 
 
-def test_an_answer_is_folded_away(page: Page) -> None:
-    """As the lessons have it, in Markdown: the answer is Markdown as well."""
+def test_an_answer_is_hidden_until_it_is_unfolded(page: Page) -> None:
+    """In a Markdown cell, as in the lessons; the answer is Markdown, too."""
     answer = page.locator("details code")
     expect(answer).to_be_hidden()
     page.locator("details summary").tap()
@@ -170,14 +156,14 @@ def test_an_answer_is_folded_away(page: Page) -> None:
     expect(answer).to_have_text("fours = counts[4]")
 
 
-def test_guesses_stay_when_the_cell_is_run_again_and_when_the_page_is_reloaded(page: Page) -> None:
+def test_guesses_are_kept_when_the_cell_is_run_again_and_when_the_page_is_reloaded(page: Page) -> None:
     field(page, QUESTION).fill("42")
     field(page, QUESTION).press("Enter")
     run(page, 0)
-    expect(said(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
+    expect(message(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
     assert field(page, QUESTION).input_value() == "42"
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "guesses.ipynb" in answer.url):
         page.keyboard.press("Control+s")
     page.reload()
-    expect(said(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
+    expect(message(page, QUESTION)).to_have_text("Your guess: 42. Now run the next cell.")
     expect(page.locator(".mynn-guess-square circle")).to_have_count(2)
