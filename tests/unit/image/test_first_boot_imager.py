@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.programs import load
 from tests.unit.image.test_first_boot import (
     ALL,
     PRIVATE,
@@ -540,6 +542,35 @@ def test_what_older_imagers_left_is_never_ignored(card: Card, file: str, content
     assert starts_at_boot(card)
     card.boot()
     assert card.error == ""
+
+
+def damaged(text: str, rng: random.Random) -> str:
+    """Return a text with a few lines or characters lost, doubled or replaced."""
+    for _ in range(rng.randint(1, 4)):
+        begin = rng.randrange(len(text))
+        end = min(len(text), begin + rng.choice([0, 1, 1, 5, 40]))
+        new = rng.choice(
+            ["", text[begin:end] * 2, *'"[]{}=:#\\\0\n', "- ", "null", "[[a]]", "&a [*a]", "\ud7ff", "0x1", "1e9"]
+        )
+        text = text[:begin] + new + text[end:]
+    return text
+
+
+@pytest.mark.parametrize("files", FILES.values(), ids=FILES)
+def test_no_damage_to_a_file_stops_the_first_boot(files: dict[str, str]) -> None:
+    rng, boot = random.Random(19), load(PROGRAM)
+    imager = load(PROGRAM.with_name("imager.py"))
+    boot.fingerprint = str  # it would start ssh-keygen for each
+
+    def check(content: bytes) -> Any:
+        return boot.Classroom(content, Path("/usr/share/zoneinfo"))
+
+    for _ in range(60):
+        texts = {name: damaged(text, rng) for name, text in files.items() if name not in ("cmdline.txt", "meta-data")}
+        contents = {name: text.encode() for name, text in texts.items()}
+        applied, lines = imager.add({}, imager.read(contents, "", boot.LARGEST), check, {"root"})
+        for name in contents:
+            assert name in applied or any(name in line for line in lines)
 
 
 def test_odd_characters_stay_in_the_networks_name(card: Card) -> None:
