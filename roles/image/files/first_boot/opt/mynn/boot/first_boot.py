@@ -30,7 +30,6 @@ LENGTH = 10
 LARGEST = 64 * 1024  # bytes of classroom.yml, which has a few dozen lines
 # Raspberry Pi Imager's own settings, which imager.py reads. They are applied once, and then removed: they have secrets.
 IMAGER = ("rpi-preseed.toml", "custom.toml", "firstrun.sh", "user-data", "network-config")
-KEY = "[0-9A-Fa-f]{64}"  # of a Wi-Fi network: what its password and name become
 
 Node = Any  # yaml's, which has no types
 Settings = dict[str, Any]
@@ -358,7 +357,7 @@ class Classroom:
         password, given = "", entries.get("password")
         if given and (given.value or not given.style):
             password = self.secret(given)
-            if password and not re.fullmatch(KEY, password) and not 8 <= len(password.encode()) <= 63:
+            if password and not is_key(password) and not 8 <= len(password.encode()) <= 63:
                 length = len(password.encode())
                 self.wrong(given, f"a Wi-Fi password has 8 to 63 characters; this one has {length}.")
         hidden = self.text(entries.get("hidden"), "hidden").lower()
@@ -367,12 +366,21 @@ class Classroom:
         return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
 
 
-def start_of(path: Path) -> bytes:
-    """Return a file, of which no more than is needed to see that it is too long; nothing if it is not there."""
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(LARGEST + 1)
+def is_key(password: str) -> bool:
+    """Return whether this is the key that WPA2 derives from a Wi-Fi password; no password is that long."""
+    return bool(re.fullmatch("[0-9a-f]{64}", password))
+
+
+def wifi_key(name: str, password: str) -> str:
+    """Return the key that WPA2 derives from a network's password, as wpa_passphrase does; nothing for an open network.
+
+    `make cards` writes it instead of the password.
+    """
+    import hashlib
+
+    if not password or is_key(password):
+        return password
+    return hashlib.pbkdf2_hmac("sha1", password.encode(), name.encode(), 4096, 32).hex()
 
 
 def is_zone(path: Path) -> bool:
@@ -386,6 +394,14 @@ def fingerprint(key: str) -> str:
     asked = ["ssh-keygen", "-l", "-f", "-"]
     done = subprocess.run(asked, input=f"{key}\n", capture_output=True, text=True, check=False)
     return done.stdout.split()[1] if done.returncode == 0 else ""
+
+
+def start_of(path: Path) -> bytes:
+    """Return a file, of which no more than is needed to see that it is too long; nothing if it is not there."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -569,17 +585,12 @@ class Pi:
 
     def wifi(self, wifi: Settings) -> None:
         """Write the Wi-Fi networks, with keys for each network instead of passwords."""
-        import hashlib
-
-        lines = ["# Written by mynn-pi, at its first boot.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
+        lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
         lines += [f"country={wifi['country']}"]
         for network in wifi["networks"]:
-            ssid, password = network["name"].encode(), network["password"].encode()
-            # As wpa_passphrase does. In hexadecimal, so that no character needs quoting.
-            key = hashlib.pbkdf2_hmac("sha1", password, ssid, 4096, 32).hex() if password else ""
-            if re.fullmatch(KEY, network["password"]):
-                key = network["password"].lower()
-            lines += ["network={", f"\tssid={ssid.hex()}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
+            # In hexadecimal, so that no character needs quoting.
+            ssid, key = network["name"].encode().hex(), wifi_key(network["name"], network["password"])
+            lines += ["network={", f"\tssid={ssid}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
             lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
         write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
 

@@ -233,7 +233,7 @@ class Toml(Found):
                 return
         if protection not in (None, "none", "wpa-psk"):
             self.wrong("[wlan] key_mgmt", "this card joins networks with WPA2, with WPA2 and WPA3, or open ones.")
-        elif hashed and not re.fullmatch("[0-9A-Fa-f]{64}", password):
+        elif hashed and not re.fullmatch("[0-9a-f]{64}", password):
             self.wrong("[wlan] password", "a Wi-Fi key has 64 hexadecimal digits. Let Imager make it again.")
         elif name is not None:
             self.wifi(country, [(name, password, hidden)], "[wlan]")
