@@ -354,13 +354,30 @@ class Classroom:
         password, given = "", entries.get("password")
         if given and (given.value or not given.style):
             password = self.secret(given)
-            if password and not 8 <= len(password.encode()) <= 63:
+            if password and not is_key(password) and not 8 <= len(password.encode()) <= 63:
                 length = len(password.encode())
                 self.wrong(given, f"a Wi-Fi password has 8 to 63 characters; this one has {length}.")
         hidden = self.text(entries.get("hidden"), "hidden").lower()
         if hidden not in ("yes", "true", "no", "false", ""):
             self.wrong(entries["hidden"], "hidden is yes or no.")
         return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+
+
+def is_key(password: str) -> bool:
+    """Return whether this is the key that WPA2 derives from a Wi-Fi password; no password is that long."""
+    return bool(re.fullmatch("[0-9a-f]{64}", password))
+
+
+def wifi_key(name: str, password: str) -> str:
+    """Return the key that WPA2 derives from a network's password, as wpa_passphrase does; nothing for an open network.
+
+    `make cards` writes it instead of the password.
+    """
+    import hashlib
+
+    if not password or is_key(password):
+        return password
+    return hashlib.pbkdf2_hmac("sha1", password.encode(), name.encode(), 4096, 32).hex()
 
 
 def is_zone(path: Path) -> bool:
@@ -475,15 +492,12 @@ class Pi:
 
     def wifi(self, wifi: Settings) -> None:
         """Write the Wi-Fi networks, with keys for each network instead of passwords."""
-        import hashlib
-
         lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
         lines += [f"country={wifi['country']}"]
         for network in wifi["networks"]:
-            ssid, password = network["name"].encode(), network["password"].encode()
-            # As wpa_passphrase does. In hexadecimal, so that no character needs quoting.
-            key = hashlib.pbkdf2_hmac("sha1", password, ssid, 4096, 32).hex() if password else ""
-            lines += ["network={", f"\tssid={ssid.hex()}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
+            # In hexadecimal, so that no character needs quoting.
+            ssid, key = network["name"].encode().hex(), wifi_key(network["name"], network["password"])
+            lines += ["network={", f"\tssid={ssid}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
             lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
         write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
 
