@@ -5,6 +5,7 @@ Cards are loop devices; a program in place of lsblk says that they are cards in 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -18,13 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import disks as disks_module
 import pexpect
 import pytest
 import release
 import yaml
 from card_settings import classroom_yml, mistakes, with_keys
-from disks import disks
+from disks import Disk, disks
 
 from tests.support.image import Image
 from tests.support.programs import ROOT
@@ -400,9 +400,9 @@ def test_only_a_card_is_taken(monkeypatch: pytest.MonkeyPatch, said: dict[str, A
     assert set(found.mounted) == expected
 
 
-def found_by(monkeypatch: pytest.MonkeyPatch, *said: dict[str, Any]) -> dict[str, disks_module.Disk]:
+def found_by(monkeypatch: pytest.MonkeyPatch, *said: dict[str, Any]) -> dict[str, Disk]:
     output = json.dumps({"blockdevices": said}).encode()
-    monkeypatch.setattr(disks_module.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, output))
+    monkeypatch.setattr("disks.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 0, output))
     return disks(15 * 10**8, 130 * 10**9)
 
 
@@ -671,11 +671,9 @@ def test_two_at_the_same_time_are_refused(school: School, holding: Callable[[Pat
 @pytest.fixture
 def holding() -> Iterator[Callable[[Path], None]]:
     """Hold a folder's lock, as another run does."""
-    held = []
+    held: list[int] = []
 
     def hold(folder: Path) -> None:
-        import fcntl
-
         held.append(os.open(folder, os.O_RDONLY))
         fcntl.flock(held[0], fcntl.LOCK_EX)
 
