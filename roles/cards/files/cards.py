@@ -266,36 +266,36 @@ def write_cards(bench: Bench, reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]
     """Write a card for each Pi, and yield those that are done."""
     written: dict[bytes, str] = {}
     for pi in pis:
-        path, bmap = bench.make(pi)
-        while not write_card(bench, reader, pi, path, bmap, written):
+        while not write_card(bench, reader, pi, written):
             pass
         written[pi.settings] = pi.host
         yield pi
-        bench.clear()
 
 
-def write_card(bench: Bench, reader: Reader, pi: Pi, path: Path, bmap: Path, written: dict[bytes, str]) -> bool:
+def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) -> bool:
     """Ask for a card and write it. Returns whether that went well; if not, the reason was printed."""
     disk = reader.card_for(pi)
+    reader.used(disk)
 
     def show(progress: str) -> None:
         if sys.stdout.isatty():
             print(f"\r{pi.host}: {progress:20}", end="", flush=True)
 
     try:
-        reader.used(disk)
         card = Card(disk, show)
         if whose := written.get(card.holds(bench.start)):
             print(f"This is {whose}'s card, which is done. Put in another one.")
             return False
         print(f"Writing {pi.host} onto {disk.path} ({disk.title})", flush=True)
-        card.write(path, bmap, bench.image.used)
+        # Not made before the question: a card that is changed meanwhile would not be noticed.
+        card.write(*bench.make(pi), bench.image.used)
+        bench.clear()
     except CardError as error:
         print(f"\r{pi.host}'s card was not written: {error}.")
         print("Try again, with another card if this one fails twice.")
         return False
     except KeyboardInterrupt:
-        print(f"\n{pi.host}'s card is not finished. No Pi starts with it.")
+        print(f"\n{pi.host}'s card is not finished.")
         raise
     return True
 

@@ -632,7 +632,7 @@ def test_ctrl_c_says_how_far_it_came_and_the_next_run_continues(school: School, 
     program.sendline()
     program.expect("pi02: writing [1-9]")
     program.sendintr()
-    program.expect_exact("pi02's card is not finished. No Pi starts with it.")
+    program.expect_exact("pi02's card is not finished.")
     program.expect_exact("Stopped. Done: pi01.")
     program.expect_exact("it continues with pi02.")
     program.expect(pexpect.EOF)
