@@ -19,7 +19,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 PLAYBOOK = ansible-playbook -i $(INVENTORY) playbooks/$@.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image and `make fetch` need any.
+# $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
 define install
 { \
     command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
@@ -46,7 +46,7 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset labels wall compilers \
+.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall compilers \
     image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder record overnight \
     mnist lock clean compiler card-tools image-tools board-tools apt-cache browser
 
@@ -82,7 +82,7 @@ verify: .venv/ready  ## Check that every Pi works as it should, and write dist/r
 report: .venv/ready  ## Report every Pi's state and history, without the checks: dist/report/index.html
 	$(PLAYBOOK)
 
-collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+cards collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
@@ -98,6 +98,13 @@ reset: .venv/ready  ## Clear the students' folders for the next class, if their 
 
 wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@PYTHONPATH=.:collections python roles/wall/files/wall_server.py dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
+
+# Virtual Pis have no cards.
+cards: DEMO := inventory.ini
+cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(DEVICE),-e '{"cards_device": "$(DEVICE)"}') \
+    $(if $(FILES),-e '{"cards_files": true}') $(if $(AGAIN),-e '{"cards_again": true}')
+cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; DEVICE=/dev/sdb; PI=pi07.local)
+	@PYTHONPATH=collections:roles/image/files/first_boot/opt/mynn/boot python -B roles/cards/files/cards.py $(PLAYBOOK)
 
 labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
 	$(PLAYBOOK)

@@ -388,6 +388,13 @@ def assert_all_applied(card: Card) -> None:
     assert card.read("etc/ssh/sshd_config.d/10-mynn-pi.conf") == (SYSTEM / "files/sshd.conf").read_text()
 
 
+def test_a_wifi_key_may_stand_for_the_password(card: Card) -> None:
+    key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
+    card.boot(ALL.partition("ssh_keys")[0].replace('"password"', f'"{key}"'))
+    assert card.error == ""
+    assert f"\tpsk={key}\n" in card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
+
+
 @as_root
 @pytest.mark.parametrize("first", [True, False], ids=["at the first boot", "later"])
 def test_all_settings_are_applied(card: Card, first: bool) -> None:
