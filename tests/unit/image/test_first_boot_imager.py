@@ -677,6 +677,7 @@ def test_the_pi_starts_as_usual_though_imager_1_asked_for_its_script(ours: bool)
         done = subprocess.run(
             [*nobody, MANAGER, "--test", "--system", "--unit=kernel-command-line.target"],
             env={"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": path},
+            cwd="/",  # nobody may be unable to look into the project's folder
             capture_output=True,
             text=True,
             check=False,
