@@ -48,7 +48,7 @@ export PYTHON_WANTED
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall compilers \
     image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder record overnight \
-    mnist lock clean compiler card-tools image-tools board-tools apt-cache browser
+    mnist lock clean compiler card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -146,7 +146,7 @@ mnist: .venv/ready
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
 	python -m tests.stages all
 
 test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)
@@ -220,3 +220,9 @@ apt-cache:
 
 browser:
 	$(call need,A browser for the tests,chromium,chromium fonts-dejavu-core)
+
+# The servers of a school's Wi-Fi, and a client. The tests start them themselves, so their services are masked.
+radius:
+	@for service in hostapd freeradius; do [ -x /usr/sbin/$$service ] || \
+	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/$$service.service 2>/dev/null || true; done
+	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd freeradius,eapoltest freeradius hostapd)

@@ -12,7 +12,6 @@ from first_boot import Classroom, wifi_key  # the Pi's own program
 
 Settings = dict[str, Any]
 
-ZONES = Path("/usr/share/zoneinfo")
 # The settings of a network that has a password and nothing else.
 PLAIN = {"name", "password", "hidden"}
 
@@ -45,7 +44,7 @@ def _with_key(network: Any, ask: Callable[[str], str]) -> Any:
 def classroom_yml(pi: str, settings: Settings) -> bytes:
     """Return the file for a Pi. Empty settings are left out."""
     given = {key: value for key, value in settings.items() if value not in ("", [], {}, None)}
-    text = (
+    text: str = (
         f"# Written by `make cards` for {pi}. You may change this file; the Pi applies it once, at its next start.\n"
         "# All settings are explained in the manual, on the page “The file classroom.yml”.\n"
         + yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=math.inf)
@@ -55,4 +54,4 @@ def classroom_yml(pi: str, settings: Settings) -> bytes:
 
 def mistakes(content: bytes) -> list[str]:
     """Return a sentence for each setting that the Pi would refuse. No sentence quotes a password."""
-    return list(Classroom(content, ZONES).mistakes.values())
+    return list(Classroom(content, Path("/")).mistakes.values())

@@ -21,6 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parent))  # (`python3 -I` leaves it out)
+import enterprise
+
 # Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
 
 UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image was made with another
@@ -95,7 +98,7 @@ def sync(path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # classroom.yml, checked
 
-NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no"}
+NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no", **enterprise.SETTINGS}
 WIFI = {"country": "GB", "networks": "(a list, as the example in the file shows)"}
 # Each setting, with an example.
 SETTINGS = {
@@ -111,11 +114,16 @@ QUOTES = "“”„‟‘’‚«»"
 
 
 class Classroom:
-    """The `settings` in classroom.yml, and the `mistakes` by line. With any mistake, no setting is applied."""
+    """The `settings` in classroom.yml, and the `mistakes` by line. With any mistake, no setting is applied.
 
-    def __init__(self, content: bytes, zoneinfo: Path) -> None:
-        self.zoneinfo = zoneinfo
+    A password in `read_once`, and a file in `files_read_once`, must leave the card's small partition once it is used.
+    """
+
+    def __init__(self, content: bytes, root: Path) -> None:
+        self.content, self.root, self.zoneinfo = content, root, root / "usr/share/zoneinfo"
         self.settings: Settings = {}
+        self.read_once: list[Node] = []
+        self.files_read_once: list[str] = []
         self.mistakes: dict[int, str] = {}
         self.lines: list[str] = []
         text = self.decode(content)
@@ -345,16 +353,16 @@ class Classroom:
         return {"country": country, "networks": [self.network(entry) for entry in listed]}
 
     def network(self, node: Node) -> Settings:
-        """Return name, password (empty: an open network) and whether the network is hidden."""
-        required = {
-            "name": f"this network has no name: {self.example('name')}",
-            "password": 'this network has no password. If it is open to everybody, write password: ""',
-        }
+        """Return name, password (empty: an open network) and whether it is hidden; or more, if it has a method."""
+        required = {"name": f"this network has no name: {self.example('name')}"}
+        asks_who = node.id == "mapping" and any(str(key.value) in enterprise.SETTINGS for key, _ in node.value)
+        if not asks_who:
+            required["password"] = 'this network has no password. If it is open to everybody, write password: ""'
         entries = self.mapping(node, NETWORK, "setting of a network", required)
         name = self.text(entries.get("name"), "name")
         if len(name.encode()) > 32:
             self.wrong(node, "the name of a Wi-Fi network can have at most 32 characters (an ä or é counts as two).")
-        password, given = "", entries.get("password")
+        password, given = "", None if asks_who else entries.get("password")
         if given and (given.value or not given.style):
             password = self.secret(given)
             if password and not is_key(password) and not 8 <= len(password.encode()) <= 63:
@@ -363,7 +371,22 @@ class Classroom:
         hidden = self.text(entries.get("hidden"), "hidden").lower()
         if hidden not in ("yes", "true", "no", "false", ""):
             self.wrong(entries["hidden"], "hidden is yes or no.")
-        return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+        found: Settings = {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+        return found | (enterprise.Network(self, node, entries, self.root).settings() if asks_who else {})
+
+
+def replace(content: bytes, nodes: list[Node], new: str) -> bytes:
+    """Return classroom.yml with these values replaced, and all else as its editor saved it."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
+    lines = content.decode(encoding).splitlines(keepends=True)
+    for node in sorted(nodes, key=lambda node: node.start_mark.index, reverse=True):
+        start, end = node.start_mark, node.end_mark
+        joined = lines[start.line][: start.column] + new + lines[end.line][end.column :]
+        lines[start.line : end.line + 1] = [joined]
+    return "".join(lines).encode(encoding)
 
 
 def is_key(password: str) -> bool:
@@ -464,21 +487,30 @@ class Pi:
             self.let_in(settings["ssh_keys"])
         self.set_passwords(settings, first)
         self.report(self.sentences(classroom.mistakes, first, applied) + remarks)
+        self.forget_secrets(classroom)
         # Last: each boot compares this, by sha256sum (see mynn-first-boot.service).
         left = [name for name in ("classroom.yml", *IMAGER) if name not in applied]
         write(self.state / "applied", f"{self.sum_of(left)}  -\n")
         for name in applied:
             remove(self.boot / name)
 
+    def forget_secrets(self, classroom: Classroom) -> None:
+        """Take what is now in the Pi from the partition that every computer can read."""
+        if classroom.mistakes or not classroom.read_once + classroom.files_read_once:
+            return
+        for name in classroom.files_read_once:  # first: without their password, they could not be read again
+            remove(self.boot / name)
+        classroom.content = replace(classroom.content, classroom.read_once, f'"{enterprise.KEPT}"')
+        write(self.boot / "classroom.yml", classroom.content)
+
     def classroom(self, content: bytes) -> Classroom:
         """Check a classroom.yml."""
-        return Classroom(content, self.path("/usr/share/zoneinfo"))
+        return Classroom(content, self.root)
 
     def ask_imager(self, settings: Settings) -> tuple[list[str], list[str]]:
         """Add what Raspberry Pi Imager's files say. Return those that were applied, and lines for the error file."""
         if not any((self.boot / name).is_file() for name in IMAGER):
             return [], []
-        sys.path.insert(0, str(Path(__file__).parent))  # python3 -I leaves it out
         import imager
 
         texts = {name: start_of(self.boot / name) for name in IMAGER if (self.boot / name).is_file()}
@@ -587,12 +619,22 @@ class Pi:
         """Write the Wi-Fi networks, with keys for each network instead of passwords."""
         lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
         lines += [f"country={wifi['country']}"]
+        folder, files = "/etc/wpa_supplicant", dict[str, str]()
         for network in wifi["networks"]:
+            if "method" in network:
+                lines += enterprise.lines(network, folder)
+                files |= enterprise.files(network)
+                continue
             # In hexadecimal, so that no character needs quoting.
             ssid, key = network["name"].encode().hex(), wifi_key(network["name"], network["password"])
             lines += ["network={", f"\tssid={ssid}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
             lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
-        write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
+        for name, content in files.items():
+            write(self.path(folder) / name, content, 0o600)
+        write(self.path(folder) / "wpa_supplicant-wlan0.conf", "\n".join([*lines, ""]), 0o600)
+        for old in self.path(folder).glob(enterprise.FILES):
+            if old.name not in files:
+                remove(old)
 
     def let_in(self, keys: list[str]) -> None:
         """Let these SSH keys log in, besides those that already may; from then on, SSH accepts keys only."""
