@@ -481,7 +481,7 @@ def test_a_program_that_does_not_answer_is_said_to_be_busy(page: Page, says: Loc
 @pytest.fixture
 def gone(page: Page) -> Iterator[Locator]:
     """The sentence for a pad without its program; afterwards there is one with a program again."""
-    yield page.locator(".mynn-pad-gone")
+    yield page.locator(".mynn-gone")
     run_the_cell(page)
 
 
@@ -499,7 +499,7 @@ def test_a_pad_whose_program_was_started_anew_says_so_when_it_is_drawn_on(
         assert time.monotonic() < deadline, "the kernel is still there"
         page.wait_for_timeout(100)
     draw(page, SEVEN)
-    expect(says).to_have_text(re.compile("No answer yet. .* if none is, run this cell again."))
+    expect(says).to_have_text(re.compile("No answer yet. .* if none is, run this lesson again from the top."))
 
 
 @pytest.mark.slow
@@ -510,7 +510,7 @@ def test_a_page_that_is_opened_after_its_program_has_ended_says_so(page: Page, s
         page.request.delete(f"{server}/api/sessions/{session['id']}?token=test")
     page.reload()
     expect(gone).to_be_visible()
-    expect(gone).to_have_text(GONE)
+    assert gone.evaluate("place => getComputedStyle(place, '::before').content") == f'"{GONE}"'
     assert "model not found" not in page.locator("body").inner_text()
 
 
