@@ -36,6 +36,5 @@ class Live(anywidget.AnyWidget):
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle
-        beside = HTML(_BESIDE.format(says=escape(self.gone())), metadata={})
-        display(beside)  # type: ignore[no-untyped-call]
+        display(HTML(_BESIDE.format(says=escape(self.gone())), metadata={}))  # type: ignore[no-untyped-call]
         display({**data, "text/plain": self.gone()}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
