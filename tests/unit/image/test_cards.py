@@ -59,7 +59,8 @@ def image() -> Iterator[Path]:
         (folder / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "root" / name).write_bytes(content)
     unpacked, packed = folder / "small.img", folder / "small.img.xz"
-    disk: list[str | Path] = [str(ROOT / "roles/image/files/disk"), folder / "root", unpacked, "1700000000", "12", "160"]
+    program = str(ROOT / "roles/image/files/disk")
+    disk: list[str | Path] = [program, folder / "root", unpacked, "1700000000", "12", "160"]
     subprocess.run(disk, check=True)
     release.pack(unpacked, packed, 0)
     release.make_bmap(unpacked, folder / "small.img.bmap")
