@@ -151,7 +151,7 @@ def test_the_port_is_never_shared(serve: Any) -> None:
     taken.close()
 
 
-def test_the_server_takes_over_from_the_page(venv: Path, tmp_path: Path) -> None:
+def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> None:
     """A browser that reloads reaches the server; a program that asked earlier gets the server's answer."""
     port, statuses, over = free_port(), [], threading.Event()
     early: list[int] = []
@@ -174,11 +174,9 @@ def test_the_server_takes_over_from_the_page(venv: Path, tmp_path: Path) -> None
     threads = [threading.Thread(target=work) for work in (reload, ask)]
     for thread in threads:
         thread.start()
-    notify_socket = tmp_path / "notify"
+    notify_socket = open_folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(notify_socket))
-        for folder in (tmp_path, *tmp_path.parents[:-2]):  # up to /tmp
-            folder.chmod(0o755)
         notify_socket.chmod(0o666)
         systemd.settimeout(60)
         try:

@@ -521,18 +521,16 @@ def test_handouts_are_never_written_through_our_link(pi: Pi, tmp_path: Path) -> 
     assert (pi.folder / "mnist_dataset (new)/mnist_test_10.csv").read_bytes() == b"7,0,0"
 
 
-def test_a_reset_does_not_follow_links(pi: Pi, tmp_path: Path) -> None:
+def test_a_reset_does_not_follow_links(pi: Pi, open_folder: Path) -> None:
     for name, content in {"kept": b"kept", "pen.png": b"pen"}.items():
-        (tmp_path / name).write_bytes(content)
-        os.chown(tmp_path / name, STUDENT.pw_uid, -1)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    os.chown(tmp_path, STUDENT.pw_uid, -1)
-    (pi.folder / "link").symlink_to(tmp_path)
+        (open_folder / name).write_bytes(content)
+        os.chown(open_folder / name, STUDENT.pw_uid, -1)
+    os.chown(open_folder, STUDENT.pw_uid, -1)
+    (pi.folder / "link").symlink_to(open_folder)
     shutil.rmtree(pi.folder / "pictures")
-    (pi.folder / "pictures").symlink_to(tmp_path)
+    (pi.folder / "pictures").symlink_to(open_folder)
     pi.do("reset", files=None)
-    assert (tmp_path / "kept").read_bytes() == b"kept"
+    assert (open_folder / "kept").read_bytes() == b"kept"
     check_baseline(pi)
 
 
