@@ -61,7 +61,7 @@ wifi() {
 }
 
 name=$(cat "$root/etc/hostname")
-port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
+port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
 # If several students share the Pi, each has a socket; the first student's has the lowest port.
 sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
