@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class Server:
     process: subprocess.Popen[bytes]
     scheme: str = "http"
     authority: str = ""
+    hashed: bytes = b""  # the password's hash
     left: frozenset[Path] = frozenset()  # what was in the home, beside the folder with the lessons, when it was started
 
     def in_home(self) -> set[Path]:
@@ -148,7 +150,7 @@ def server(
     port = listening.getsockname()[1] if listening else port or free_port()
     values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
     values |= {"manual_archive": "/nowhere/manual.zip", "start_page_archive": "/nowhere/start.zip"}
-    values |= {"lessons_pristine": "/nowhere"} | settings
+    values |= {"lessons_pristine": "/nowhere", "message_file": "/nowhere/message"} | settings
     values["__jupyter_several"] = listening is not None
     unit = rendered("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
@@ -161,7 +163,7 @@ def server(
         config = folder / "etc/jupyter"
         config.mkdir(parents=True)
         (config / "jupyter_server_config.py").write_text(rendered("jupyter_server_config.py", **values))
-        hashed = str(passwords.jupyter_hash(PASSWORD, "a salt of some length"))
+        hashed = str(passwords.jupyter_hash(PASSWORD, uuid.uuid4().hex[:22]))  # as no other server's
         (folder / "password").write_bytes(f"{hashed}\n".encode() + certificate)
         of_it = dict(pair.split("=", 1) for pair in of_unit(unit, "Environment"))
         of_it = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in of_it.items()}
@@ -191,6 +193,7 @@ def server(
             )
         try:
             one = Server(port, home, trace, process, "https" if certificate else "http")
+            one.hashed = hashed.encode()
             one.left = frozenset(one.in_home())
             if certificate:
                 one.authority = str(folder / "authority")

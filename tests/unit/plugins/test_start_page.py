@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,14 +12,16 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import start_page
+import watch_page
 from playwright.sync_api import BrowserContext, Page, Response, expect
 
+from ansible_collections.mynn.pi.plugins.modules import watch
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import CHROMIUM, DESKTOP, open_browser
 from tests.unit.plugins.test_server_settings import PASSWORD, Server, server, venv
@@ -71,7 +74,8 @@ def one(venv: Path, archive: Path, pristine: Path) -> Iterator[Server]:
     """A server with the start page, whose student has the lessons but one."""
     open_archive = Path(shutil.copy(archive, pristine / "start.zip"))
     open_archive.chmod(0o644)
-    with server(venv, start_page_archive=open_archive, lessons_pristine=pristine) as running:
+    settings = {"start_page_archive": open_archive, "lessons_pristine": pristine}
+    with server(venv, message_file=pristine / "message", **settings) as running:
         for name in (FIRST, SECOND, "part9_damaged.ipynb"):
             put(running, name, (pristine / name).read_text())
         yield running
@@ -226,6 +230,51 @@ def test_what_runs_and_its_memory_are_shown_until_it_is_ended(one: Server) -> No
         assert 5 <= running["memory"] <= 300
     student.delete(f"/api/sessions/{session['id']}")
     assert student.get("/start/status")["running"] == []
+
+
+def asked(one: Server, uid: int = 65534) -> str:
+    """Ask as the teacher's computer does."""
+    name = hashlib.sha256(b"teacher" + one.hashed).hexdigest()
+    return watch.ask({"ada": (uid if not os.geteuid() else os.geteuid(), name)}, 20.0)["ada"]
+
+
+def test_the_teacher_is_told_what_runs(one: Server) -> None:
+    """In the form that the page of `make watch` wants, and as little of it as possible."""
+    student = one.student()
+    nothing = json.loads(asked(one))
+    assert nothing["running"] == [] and nothing["free"] % 10 == 0
+    session = start(student, FIRST)
+    kernel = student.get("/start/status")["running"][0]["kernel"]
+    heard = watch_page.heard(asked(one))
+    assert heard and not heard.wrong
+    [program] = heard.running
+    assert (program["path"], program["quiet"], program["died"]) == (FIRST, 0, "")
+    student.ask("GET", f"/api/kernels/{kernel}")
+    kill(one)
+    end = time.monotonic() + 60
+    while json.loads(asked(one))["running"][0]["died"] != "stopped":
+        assert time.monotonic() < end, "The death of a program is not noticed."
+        time.sleep(0.3)
+    student.delete(f"/api/sessions/{session['id']}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_another_account_is_told_nothing(one: Server) -> None:
+    name = hashlib.sha256(b"teacher" + one.hashed).hexdigest()
+    ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\0{name}'); print(it.recv(1000))"
+    for account, answer in ((65534, "running"), (65533, "b''")):
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, user=account, timeout=60)
+        assert answer in done.stdout, done.stderr
+
+
+def test_what_the_teacher_says_is_part_of_the_answer(one: Server, pristine: Path) -> None:
+    told = pristine / "message"
+    assert status(one)["message"] is None
+    told.write_text(json.dumps({"text": "Five more minutes", "minutes": 45}))
+    try:
+        assert status(one)["message"] == {"text": "Five more minutes", "minutes": 0}
+    finally:
+        told.unlink()
 
 
 def test_a_lesson_is_put_back_but_nothing_is_overwritten(one: Server, pristine: Path) -> None:
@@ -439,6 +488,58 @@ def test_a_lesson_says_why_its_program_died(page: Page, browser: BrowserContext,
         expect(card.locator(".died")).to_have_count(0)
     finally:
         lesson.close()
+
+
+def test_what_the_teacher_says_is_shown_until_it_is_removed(page: Page, pristine: Path) -> None:
+    told = pristine / "message"
+    told.write_text(json.dumps({"text": "Five more <b>minutes</b>", "minutes": 45}))
+    os.utime(told, (time.time() - 200,) * 2)
+    page.reload()
+    expect(page.locator("#message-text")).to_have_text("Five more <b>minutes</b>")
+    expect(page.locator("#message-when")).to_have_text("Your teacher, 3 min ago")
+    told.unlink()
+    page.reload()
+    expect(page.locator(".lesson").first).to_be_visible()
+    expect(page.locator("#message")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_an_open_lesson_shows_it_and_is_saved(page: Page, browser: BrowserContext, one: Server, pristine: Path) -> None:
+    """The Pi may be switched off next. It is saved when another tab is looked at, too."""
+    told, path = pristine / "message", one.home / "notebooks" / SECOND
+    with browser.expect_page() as opened:
+        page.get_by_role("link", name="Start: A network from nothing").click()
+    lesson = opened.value
+    try:
+        expect(lesson.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        cell = lesson.locator(".jp-CodeCell .cm-content").first
+        cell.click()
+        lesson.keyboard.type("# mine")
+        told.write_text(json.dumps({"text": "Five more minutes", "minutes": 45}))
+        expect(lesson.locator("#mynn-message")).to_have_text("Five more minutes")
+        until(lambda: "# mine" in path.read_text(), 30)
+        lesson.locator("#mynn-message").click()
+        expect(lesson.locator("#mynn-message")).to_be_hidden()
+        cell.click()
+        lesson.keyboard.type("# ours")
+        lesson.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        until(lambda: "# ours" in path.read_text(), 30)
+    finally:
+        told.unlink(missing_ok=True)
+        lesson.close()
+    page.bring_to_front()
+    page.locator(".lesson", has_text="A network from nothing").get_by_role("button", name="End").click()
+
+
+def until(done: Callable[[], bool], patience: float) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def test_a_missing_lesson_is_put_back(page: Page, one: Server) -> None:

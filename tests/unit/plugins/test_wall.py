@@ -28,9 +28,10 @@ from ansible.errors import AnsibleConnectionFailure
 from PIL import Image
 from playwright.sync_api import Page, expect
 from wall_page import Card
-from wall_server import Server, Wall
+from wall_server import Wall
 
-from ansible_collections.mynn.pi.plugins.action import wall as action
+from ansible_collections.mynn.pi.plugins.action import keep_asking as action
+from ansible_collections.mynn.pi.plugins.module_utils.live_page import Server
 from ansible_collections.mynn.pi.plugins.modules import wall as module
 from mynn import Examples, NeuralNetwork, read_csv
 from mynn.wall import FILE, LARGEST, Shown, _pictures, _text
@@ -156,7 +157,7 @@ class Asked:
         monkeypatch.setattr(action.os, "getppid", lambda: runs.pop(0))
         monkeypatch.setattr(action.time, "sleep", self.slept.append)
         task: Any = object.__new__(action.ActionModule)
-        arguments = {"students": {"ada": {}, "bo": {}}, "answers": str(folder), "interval": 2}
+        arguments = {"module": "wall", "students": {"ada": {}, "bo": {}}, "answers": str(folder), "interval": 2}
         task._task = SimpleNamespace(args=arguments, async_val=0)
         task._connection = SimpleNamespace(close=self.close)
         answered = iter(answers)
@@ -345,7 +346,7 @@ def test_whom_the_teacher_took_off_stays_off(room: Room) -> None:
     room.answer("pi-01", text("Ada", digits=digits()), text("Bo"))
     digits_file = room.folder / "test_set/class_digits.csv"
     assert len(read_csv(digits_file)) == 10
-    assert room.ask("/take-off", "pi-01/ada", **{"X-Wall": "1"})[0] == 204
+    assert room.ask("/take-off", "pi-01/ada", **{"X-Button": "1"})[0] == 204
     assert room.names() == ["Bo"]
     assert not digits_file.exists()
     room.answer("pi-01", text("Somebody else"), text("Bo"))
@@ -354,7 +355,7 @@ def test_whom_the_teacher_took_off_stays_off(room: Room) -> None:
     room.server.server_close()
     room.begin()
     assert room.names() == ["Bo"]
-    assert room.ask("/put-back", "", **{"X-Wall": "1"})[0] == 204
+    assert room.ask("/put-back", "", **{"X-Button": "1"})[0] == 204
     assert room.names() == ["Bo", "Somebody else"]
 
 
@@ -362,9 +363,9 @@ def test_nobody_else_takes_anybody_off_or_looks(room: Room) -> None:
     """Not another site's page in the teacher's browser, and not another name for this computer."""
     room.answer("pi-01", text("Ada"))
     assert room.ask("/take-off", "pi-01/ada")[0] == 403
-    assert room.ask("/take-off", "pi-01/ada", **{"X-Wall": "1", "Host": "evil.example"})[0] == 403
+    assert room.ask("/take-off", "pi-01/ada", **{"X-Button": "1", "Host": "evil.example"})[0] == 403
     assert room.ask("/", Host="evil.example")[0] == 403
-    assert room.ask("/take-off", "pi-01/eve", **{"X-Wall": "1"})[0] == 404
+    assert room.ask("/take-off", "pi-01/eve", **{"X-Button": "1"})[0] == 404
     assert room.ask("/../taken_off.json")[0] == 404
     assert room.names() == ["Ada"]
     assert room.server.server_address[0] == "127.0.0.1"
@@ -491,7 +492,7 @@ PLAYBOOK = """
 import json, pathlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as Ansible does
 extra = json.loads(sys.argv[sys.argv.index("--extra-vars") + 1])
-answers = pathlib.Path(extra["__wall_answers"])
+answers = pathlib.Path(extra["__live_page_answers"])
 (answers / "pi-01.json").write_text(json.dumps({"shown": {"ada": sys.argv[1]}, "lost": ""}))
 try:
     time.sleep(60)
