@@ -188,22 +188,17 @@ def killed_for_memory() -> int:
 deaths = Deaths()
 
 
-def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[dict[str, Any]]:
-    """Yield what runs: for which notebook, whether it is busy, its memory, and whether it died lately."""
+def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield what runs: for which notebook, whether it is busy, and whether it died lately; and its manager."""
     for session in sessions:
-        kernel = session["kernel"]["id"]
+        identity = session["kernel"]["id"]
         try:
-            provisioner = kernel_manager.get_kernel(kernel).provisioner
+            kernel = kernel_manager.get_kernel(identity)
         except KeyError:  # it ended meanwhile
             continue
-        yield {
-            "path": session["path"],
-            "session": session["id"],
-            "kernel": kernel,
-            "busy": session["kernel"].get("execution_state") == "busy",
-            "memory": taken(getattr(provisioner, "pid", None)),
-            "died": deaths.why(kernel),
-        }
+        busy = session["kernel"].get("execution_state") == "busy"
+        about = {"path": session["path"], "session": session["id"], "kernel": identity}
+        yield {**about, "busy": busy, "died": deaths.why(identity)}, kernel
 
 
 class Status(JupyterHandler):
@@ -225,7 +220,10 @@ class Status(JupyterHandler):
             for lesson in self.lessons.all()
         ]
         sessions: Any = await ensure_async(self.session_manager.list_sessions())  # type: ignore[no-untyped-call]
-        programs = list(running(sessions, self.kernel_manager))
+        programs = [
+            {**program, "memory": taken(getattr(kernel.provisioner, "pid", None))}
+            for program, kernel in running(sessions, self.kernel_manager)
+        ]
         self.set_header("Cache-Control", "no-store")
         self.finish(
             {"lessons": lessons, "running": programs, "memory": memory(), "message": message(self.message_file)}
@@ -264,7 +262,8 @@ class Teacher:
     """Tells the teacher's computer what runs: root, at a Unix socket. Nothing is read from there.
 
     The socket's name is abstract: in a folder for it, the student's programs could fill the memory of /run. Memory is
-    told in steps of 10 MB, and times in steps of 5 minutes, since each change is sent.
+    told in steps of 10 MB, and times in steps of 5 minutes, since each change is sent. How much each program takes is
+    not told: Linux would have to go through all its pages.
     """
 
     _server: asyncio.Server
@@ -290,18 +289,17 @@ class Teacher:
     def state(self, sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
         """Return what is told, as roles/watch/files/watch_page.py knows it."""
         died = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
-        free = memory()
         programs = [
             {
                 "path": program["path"][:300],
                 "busy": program["busy"],
-                "quiet": quiet(kernel_manager.get_kernel(program["kernel"])),
-                "memory": program["memory"],
+                "quiet": quiet(kernel),
                 "died": died.get(program["died"], ""),
             }
-            for program in running(sessions, kernel_manager)
+            for program, kernel in running(sessions, kernel_manager)
         ]
-        return {"running": programs, "free": free["free"] // 10 * 10, "total": free["total"]}
+        left = memory()
+        return {"running": programs, "free": left["free"] // 10 * 10, "total": left["total"]}
 
 
 def quiet(kernel: Any) -> int:

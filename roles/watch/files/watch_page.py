@@ -22,7 +22,6 @@ PROGRAM = {
     "path": {"type": "string", "maxLength": 300},
     "busy": {"type": "boolean"},
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
-    "memory": {"anyOf": [MEGABYTES, {"type": "null"}]},
     "died": {"enum": ["", *DIED]},
 }
 # What a student's server says (roles/start_page/files/start_page.py, `Teacher`).
@@ -68,13 +67,13 @@ class Seat:
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of a seat. lines: by program, its lesson, whether that is ours, and its memory in MB."""
+    """What the page shows of a seat. lines: by program, its lesson, and whether that is ours."""
 
     name: str
     student: str
     state: str  # a class of the style sheet
     word: str
-    lines: Sequence[tuple[str, bool, int | None]] = ()
+    lines: Sequence[tuple[str, bool]] = ()
     faults: Sequence[str] = ()
     why: str = ""  # in the words of SSH or Ansible
     free: int = 0
@@ -125,10 +124,9 @@ def card(seat: Seat, lessons: Mapping[str, str]) -> Card:
         return Card(name, seat.student, "asked", "Not signed in" if seat.student else "No notebook server yet")
     if said.wrong:
         return Card(name, seat.student, "lost", "No answer", faults=[said.wrong])
-    several = len(said.running) > 1
-    lines = [(*titled(one["path"], lessons), one["memory"] if several else None) for one in said.running]
-    died = [(title, DIED[one["died"]]) for (title, *_), one in zip(lines, said.running, strict=True) if one["died"]]
-    faults = [f"{title if several else 'It'} {what}." for title, what in died]
+    lines = [titled(one["path"], lessons) for one in said.running]
+    died = [(title, DIED[one["died"]]) for (title, _), one in zip(lines, said.running, strict=True) if one["died"]]
+    faults = [f"{title if len(lines) > 1 else 'It'} {what}." for title, what in died]
     if said.free < SHORT:
         faults.append("Memory is short: let a lesson be ended.")
     state = "working" if any(one["busy"] for one in said.running) else "open" if lines else "none"
