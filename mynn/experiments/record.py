@@ -57,7 +57,7 @@ OVERNIGHT = Recipe(300, 40)
 def held_out(training: Examples) -> tuple[Examples, Examples]:
     """Return the training set without its last 5,000, and those."""
     if len(training) <= HELD_OUT:
-        raise DataError(f"{len(training)} digits are too few to hold {HELD_OUT} of them back; take the whole of MNIST")
+        raise DataError(f"{HELD_OUT} of {len(training)} digits cannot be held out; use the whole of MNIST")
     return training[:-HELD_OUT], training[-HELD_OUT:]
 
 
@@ -67,7 +67,7 @@ def claim(folder: Path, recipe: Recipe, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
     if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
-        raise DataError(f"{folder}: it holds networks of another recipe; name another folder, or remove this one")
+        raise DataError(f"{folder}: this folder has networks of another recipe; choose another, or remove this one")
     note.write_text(ours, encoding="utf-8")
 
 

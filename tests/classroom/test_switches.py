@@ -84,7 +84,8 @@ def test_off_lets_a_page_save_and_switches_off(classroom: Classroom, tmp_path: P
     """What is being written in a browser is there when the Pi is on again."""
     place = "/home/student/notebooks/switches.ipynb"
     notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "outputs": [], "execution_count": None}
+    cell: dict[str, Any] = {"cell_type": "code", "id": "a", "metadata": {}, "source": ""}
+    cell |= {"outputs": [], "execution_count": None}
     body = {"type": "notebook", "format": "json", "content": notebook | {"cells": [cell]}}
     signed_in(classroom).ask("PUT", "/api/contents/switches.ipynb", json=body).raise_for_status()
     try:

@@ -39,7 +39,7 @@ class Wall(LivePage):
 
     def greeting(self) -> str:
         """Say who is still taken off."""
-        return f"Still taken off, as you said: {printable(', '.join(self.taken_off))}." if self.taken_off else ""
+        return f"Still taken off, as you asked: {printable(', '.join(self.taken_off))}." if self.taken_off else ""
 
     def farewell(self) -> str:
         """Say where the page is."""
@@ -80,7 +80,7 @@ class Wall(LivePage):
                 self._cards[pi].append(Card(place, digest, wall.read(text)))
             except DataError as error:
                 if digest not in self._unreadable:
-                    print(f"{place} shows something that is left out. {printable(error)}", flush=True)
+                    print(f"{place} is left out. {printable(error)}", flush=True)
                 self._unreadable.add(digest)
 
     def draw(self) -> str:

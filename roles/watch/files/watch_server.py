@@ -53,5 +53,6 @@ class Watch(LivePage):
 
 
 if __name__ == "__main__":
-    titles = outline(Path(__file__).resolve().parents[3] / "notebooks")
+    lessons = outline(Path(__file__).resolve().parents[3] / "notebooks")
+    titles = {name: lesson.title for name, lesson in lessons.items()}
     sys.exit(keep(Path(sys.argv[1]), sys.argv[2:], lambda answers: Watch(answers, titles)))

@@ -257,7 +257,7 @@ def test_the_page_follows_by_itself(room: Room, browser_page: Page) -> None:
     expect(page.locator("article .word").first).to_have_text("Nothing open")
     room.server.shutdown()
     room.server.server_close()
-    expect(page.get_by_text("The watch has ended: this was shown last.")).to_be_visible()
+    expect(page.get_by_text("The watch has ended. This is what it last showed.")).to_be_visible()
 
 
 def a_class() -> list[Seat]:
@@ -282,7 +282,8 @@ def a_class() -> list[Seat]:
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
 def test_a_class_of_thirty_fits(size: Any, browser_page: Page, tmp_path: Path) -> None:
     """On a laptop without scrolling; on a phone without scrolling sideways."""
-    (tmp_path / "index.html").write_text(watch_page.page(a_class(), outline(ROOT / "notebooks")), encoding="utf-8")
+    titles = {name: lesson.title for name, lesson in outline(ROOT / "notebooks").items()}
+    (tmp_path / "index.html").write_text(watch_page.page(a_class(), titles), encoding="utf-8")
     browser_page.set_viewport_size(size)
     browser_page.goto(f"file://{tmp_path}/index.html")
     assert browser_page.locator("article").count() == 30
