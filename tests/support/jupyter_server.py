@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,7 +160,7 @@ def run_server(
         config = folder / "etc/jupyter"
         config.mkdir(parents=True)
         (config / "jupyter_server_config.py").write_text(render_template("jupyter_server_config.py", **values))
-        hashed = str(passwords.jupyter_hash(PASSWORD, uuid.uuid4().hex[:22]))  # no two servers have the same
+        hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
         (folder / "password").write_bytes(f"{hashed}\n".encode() + certificate)
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))
         variables = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in variables.items()}

@@ -15,7 +15,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 HERE = Path(__file__).resolve().parent
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
-QUIET = 10  # minutes without a cell that ran, after which it is told
+QUIET = 10  # minutes without a cell that ran, after which the page says so
 DIED = {"memory": "ran out of memory", "stopped": "stopped unexpectedly"}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
 PROGRAM = {
@@ -44,7 +44,7 @@ SCHEMA = {"type": "object", "properties": SAID, "required": list(SAID), "additio
 
 @dataclass(frozen=True)
 class Heard:
-    """What a student's server says. wrong: in words, why it says nothing that can be shown."""
+    """What a student's server says. wrong: in words, why there is nothing to show."""
 
     running: Sequence[Mapping[str, Any]] = ()
     free: int = 0
@@ -91,7 +91,7 @@ def heard(text: str | None) -> Heard | None:
     except (ValueError, RecursionError):
         said = None
     if misfit(said, SCHEMA):
-        return Heard(wrong="It says what no notebook server says.")
+        return Heard(wrong="Its answer is invalid.")
     return Heard(**said)
 
 

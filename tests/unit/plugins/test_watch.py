@@ -1,4 +1,4 @@
-"""What the teacher sees of a lesson: asked from the notebook servers with care, and shown as text."""
+"""The watch: what the notebook servers say is checked, and shown to the teacher as text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def seat(pi: str = "pi-01", text: str | None = None, student: str = "", lost: st
 
 
 @contextmanager
-def speaking(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
+def run_server(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
     """A server at an abstract socket, whose name it yields. answer: what it does with each connection."""
     name = uuid.uuid4().hex
     listening = socket.socket(socket.AF_UNIX)
@@ -74,7 +74,7 @@ def speaking(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
         thread.join(5)
 
 
-def tell(text: bytes) -> Callable[[socket.socket], None]:
+def reply(text: bytes) -> Callable[[socket.socket], None]:
     def answer(connection: socket.socket) -> None:
         with suppress(BrokenPipeError):  # whoever asked has hung up
             connection.sendall(text)
@@ -83,20 +83,20 @@ def tell(text: bytes) -> Callable[[socket.socket], None]:
     return answer
 
 
-OURS = os.geteuid()
+OUR_UID = os.geteuid()
 
 
 def test_a_silent_server_holds_up_no_other() -> None:
     began = time.monotonic()
-    with speaking(lambda _: None) as ada, speaking(tell(b"hello")) as bo:
-        servers = {"ada": (OURS, ada), "bo": (OURS, bo), "cy": (OURS, "nobody's"), "dee": (OURS, "")}
+    with run_server(lambda _: None) as ada, run_server(reply(b"hello")) as bo:
+        servers = {"ada": (OUR_UID, ada), "bo": (OUR_UID, bo), "cy": (OUR_UID, "nobody's"), "dee": (OUR_UID, "")}
         assert module.ask(servers, 0.5) == {"ada": "", "bo": "hello"}
     assert time.monotonic() - began < 5
 
 
-def test_what_another_account_says_in_its_place_is_not_heard() -> None:
-    with speaking(tell(b"imitated")) as name:
-        assert module.ask({"ada": (OURS + 1, name)}, 5.0) == {}
+def test_another_accounts_answer_is_ignored() -> None:
+    with run_server(reply(b"imitated")) as name:
+        assert module.ask({"ada": (OUR_UID + 1, name)}, 5.0) == {}
 
 
 def test_an_endless_answer_counts_as_none() -> None:
@@ -108,29 +108,29 @@ def test_an_endless_answer_counts_as_none() -> None:
         except OSError:
             pass
 
-    with speaking(endless) as name:
-        assert module.ask({"ada": (OURS, name)}, 5.0) == {"ada": ""}
+    with run_server(endless) as name:
+        assert module.ask({"ada": (OUR_UID, name)}, 5.0) == {"ada": ""}
 
 
-def test_it_answers_once_something_is_new() -> None:
-    words = [b"first", b"first", b"other", b"other"]
-    with speaking(lambda connection: tell(words.pop(0))(connection)) as name:
-        servers = {"ada": (OURS, name)}
+def test_it_answers_as_soon_as_something_changes() -> None:
+    answers = [b"first", b"first", b"other", b"other"]
+    with run_server(lambda connection: reply(answers.pop(0))(connection)) as name:
+        servers = {"ada": (OUR_UID, name)}
         began = time.monotonic()
         assert module.look(servers, {}, 0.0, 5.0) == {"ada": "first"}  # at once
         known = {"ada": sha256(b"first").hexdigest()}
         assert module.look(servers, known, 30.0, 0.1) == {"ada": "other"}
         assert 0.2 <= time.monotonic() - began < 5
-    assert words == [b"other"]
+    assert answers == [b"other"]
 
 
-def test_it_answers_when_patience_ends() -> None:
+def test_it_answers_when_its_time_is_up() -> None:
     began = time.monotonic()
-    assert module.look({"ada": (OURS, "nobody's")}, {}, 0.3, 0.1) == {}
+    assert module.look({"ada": (OUR_UID, "nobody's")}, {}, 0.3, 0.1) == {}
     assert 0.3 <= time.monotonic() - began < 5
 
 
-def test_a_socket_has_a_name_that_only_the_server_and_root_know(tmp_path: Path) -> None:
+def test_a_sockets_name_comes_from_the_passwords_hash(tmp_path: Path) -> None:
     (tmp_path / "password").write_bytes(b"argon2:x\ncertificate")
     assert module.name_of(tmp_path / "password") == sha256(b"teacherargon2:x").hexdigest()
     assert module.name_of(tmp_path / "missing") == ""
@@ -139,7 +139,7 @@ def test_a_socket_has_a_name_that_only_the_server_and_root_know(tmp_path: Path) 
 # The page
 
 
-def test_the_page_asks_nobody_for_anything_and_runs_only_our_script() -> None:
+def test_the_page_loads_nothing_and_runs_only_our_script() -> None:
     page = watch_page.page([seat(text=said(program()))], LESSONS)
     assert set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:)", page)) == {"data:"}
     [script] = re.findall(r"<script>(.*?)</script>", page, re.S)
@@ -149,14 +149,14 @@ def test_the_page_asks_nobody_for_anything_and_runs_only_our_script() -> None:
 
 
 def test_a_notebooks_name_is_text() -> None:
-    wicked = "<script>alert(1)</script>\u202e\x1b.ipynb"
-    page = watch_page.page([seat(text=said(program(wicked))), seat("pi-02", lost="<b>no route</b>")], LESSONS)
+    hostile = "<script>alert(1)</script>\u202e\x1b.ipynb"
+    page = watch_page.page([seat(text=said(program(hostile))), seat("pi-02", lost="<b>no route</b>")], LESSONS)
     assert "<script>alert" not in page and "<b>" not in page
     assert "\u202e" not in page and "\x1b" not in page
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "answer",
     [
         "[" * 30_000,
         "5",
@@ -172,10 +172,10 @@ def test_a_notebooks_name_is_text() -> None:
         said(program()).replace("200", "NaN"),
     ],
 )
-def test_a_server_that_lies_is_not_shown(lie: str) -> None:
-    answer = heard(lie)
-    assert answer and answer.wrong and not answer.running
-    assert "what no notebook server says" in watch_page.page([seat(text=lie)], LESSONS)
+def test_an_invalid_answer_is_not_shown(answer: str) -> None:
+    checked = heard(answer)
+    assert checked and checked.wrong and not checked.running
+    assert "Its answer is invalid." in watch_page.page([seat(text=answer)], LESSONS)
 
 
 def test_a_lesson_has_its_title_and_another_notebook_its_name() -> None:
@@ -187,7 +187,7 @@ def test_a_lesson_has_its_title_and_another_notebook_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "words", "faults"),
+    ("seat", "words", "faults"),
     [
         (seat(text=said()), "Nothing open", 0),
         (seat(text=said(program())), "Open", 0),
@@ -202,61 +202,64 @@ def test_a_lesson_has_its_title_and_another_notebook_its_name() -> None:
         (seat(text=said(program(quiet=15))), "Quiet for 15 min", 0),
     ],
 )
-def test_what_is_said_of_a_seat(one: Seat, words: str, faults: int) -> None:
-    page = watch_page.page([one], LESSONS)
+def test_a_card_says_how_a_seat_is(seat: Seat, words: str, faults: int) -> None:
+    page = watch_page.page([seat], LESSONS)
     assert words in page
     assert page.count("1</strong> to look at") == faults
 
 
-class Room:
-    """The page while it is served, and the Pis' answers."""
+class RunningWatch:
+    """The page of `make watch` while it is served, and the Pis' answers."""
 
     def __init__(self, answers: Path) -> None:
         self.answers = answers
-        self.watch = Watch(answers, LESSONS)
-        self.watch.look()
-        self.server = Server(self.watch, 0)
+        self.page = Watch(answers, LESSONS)
+        self.page.look()
+        self.server = Server(self.page, 0)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def begin(self, **pis: list[str]) -> None:
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def name_pis(self, **pis: list[str]) -> None:
+        """Write which Pis and students there are, as the playbook does."""
         (self.answers / ".pis").write_text(json.dumps({pi.replace("_", "-"): names for pi, names in pis.items()}))
-        self.watch.look()
+        self.page.look()
 
     def answer(self, pi: str, lost: str = "", **texts: str) -> None:
         path = self.answers / f"{pi}.json"
         path.write_text(json.dumps({"shown": texts, "lost": lost}))
         os.utime(path, ns=(time.time_ns(),) * 2)
-        self.watch.look()
+        self.page.look()
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    room = Room(tmp_path)
-    yield room
-    room.server.shutdown()
-    room.server.server_close()
+def watch(tmp_path: Path) -> Iterator[RunningWatch]:
+    watch = RunningWatch(tmp_path)
+    yield watch
+    watch.stop()
 
 
-def test_the_page_follows_by_itself(room: Room, browser_page: Page) -> None:
+def test_the_page_updates_itself(watch: RunningWatch, browser_page: Page) -> None:
     """Each Pi has its place from the beginning, in the inventory's order."""
     page = browser_page
-    page.goto(room.server.url)
+    page.goto(watch.server.url)
     expect(page.get_by_text("Asking the Pis …")).to_be_visible()
-    room.begin(pi_02=["student"], pi_01=["ada", "bo"])
+    watch.name_pis(pi_02=["student"], pi_01=["ada", "bo"])
     expect(page.locator("article h2 bdi")).to_have_text(["pi-02", "pi-01", "pi-01"])
-    room.answer("pi-01", ada=said(program(busy=True)))
+    watch.answer("pi-01", ada=said(program(busy=True)))
     expect(page.locator("article").nth(1)).to_contain_text("The MNIST data set")
     expect(page.locator("article .word")).to_have_text(["Asking …", "Working", "Not signed in"])
     expect(page.locator("header li")).to_have_text(
         ["1 of 2 Pis answer", "1 with a lesson open", "1 working now"], use_inner_text=True
     )
-    room.answer("pi-02", lost="no route")
+    watch.answer("pi-02", lost="no route")
     expect(page.locator("article").first).to_contain_text("Does not answer")
     expect(page.locator("header .faulty")).to_have_text("1 to look at")
-    room.answer("pi-02", student=said())
+    watch.answer("pi-02", student=said())
     expect(page.locator("article .word").first).to_have_text("Nothing open")
-    room.server.shutdown()
-    room.server.server_close()
+    watch.stop()
     expect(page.get_by_text("The watch has ended. This is what it last showed.")).to_be_visible()
 
 
