@@ -264,7 +264,7 @@ def test_the_teacher_is_told_what_runs(server: Server) -> None:
 @as_root
 def test_another_account_is_told_nothing(server: Server) -> None:
     name = socket_name(server)
-    ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\0{name}'); print(it.recv(1000))"
+    ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\x00{name}'); print(it.recv(1000))"
     for account, answer in ((STUDENT.pw_uid, "running"), (STUDENT.pw_uid - 1, "b''")):
         done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, user=account, timeout=60)
         assert answer in done.stdout, done.stderr
