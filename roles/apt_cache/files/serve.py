@@ -39,6 +39,8 @@ from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cache
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages never expire: a school's cache may sit unused for a year.
 # No reused connections and no pipelining: the proxy takes one request per connection.
+# Each file whose connection is lost is asked for again. The limit counts all files that one run of apt fetches: beyond
+# it, every further file fails.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -52,6 +54,7 @@ PassThroughPattern: ^$
 RedirMax: 5
 ReuseConnections: 0
 PipelineDepth: 1
+DlMaxRetries: 1000
 Proxy: http://127.0.0.1:{proxy}
 AllowUserPorts: {ports}
 {remaps}"""

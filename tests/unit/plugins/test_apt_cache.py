@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.client import HTTPConnection, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,17 @@ def test_another_version_that_uses_the_folder_is_reported(tmp_path: Path, port: 
 
 
 class Web(BaseHTTPRequestHandler):
-    """A web server that gives the same text for any path; /to/ADDRESS redirects to http://ADDRESS."""
+    """A web server that gives the same text for any path; /to/ADDRESS redirects to http://ADDRESS.
+
+    When /lost/... is first asked for, it closes the connection without an answer.
+    """
 
     def do_GET(self) -> None:
         server: Any = self.server
         server.seen.append(self.path)
+        if self.path.startswith("/lost/") and server.seen.count(self.path) == 1:
+            self.close_connection = True
+            return
         body = server.text.encode()
         _, redirected, target = unquote(self.path).partition("/to/")
         self.send_response(302 if redirected else 200)
@@ -210,6 +217,25 @@ def test_only_mirrors_can_be_reached_through_it(tmp_path: Path, port: int) -> No
             assert answer.endswith("\r\na mirror"), answer
             redirected = f"GET http://127.0.0.1:{mirror.server_port}/to/127.0.0.1:{mirror.server_port}/new/{FILE}"
             assert ask(port, redirected).endswith("\r\na mirror")
+        finally:
+            playbook.kill()
+
+
+def test_a_file_whose_connection_was_lost_is_asked_for_again(tmp_path: Path, port: int) -> None:
+    """However many are: apt asks for hundreds of packages over one connection."""
+    with web("a package") as mirror:
+        playbook = Playbook(tmp_path / "apt", port, f"127.0.0.1:{mirror.server_port}")
+        try:
+            with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+                for number in range(12):
+                    address = f"http://127.0.0.1:{mirror.server_port}/lost/pool/main/a/a/a_{number}.deb"
+                    client.request("GET", address)
+                    try:
+                        answer = client.getresponse()
+                    except RemoteDisconnected:  # the cache ends a connection now and then; like apt, we make another
+                        client.request("GET", address)
+                        answer = client.getresponse()
+                    assert (number, answer.status, answer.read()) == (number, 200, b"a package")
         finally:
             playbook.kill()
 
