@@ -122,7 +122,7 @@ def processes_with(text: str) -> list[str]:
 def test_it_boots_with_its_own_kernel_and_clock(fresh: Classroom) -> None:
     assert output_of(fresh, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
     assert output_of(fresh, "systemd-detect-virt") in ("kvm", "qemu")
-    assert output_of(fresh, "date +%Y") == "2020"
+    assert clock_off(fresh) > 86400  # not 2020: systemd sets a clock that is older than itself to its own date
 
 
 def test_the_first_run_sets_the_clock_and_succeeds(first_run: FirstRun) -> None:
