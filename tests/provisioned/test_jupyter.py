@@ -114,7 +114,7 @@ def results(pi: Pi) -> Results:
             "writable": f"runuser -u {pi.settings.student} -- {environment} {python}",
             "command": f"tr '\\0' ' ' </proc/{main}/cmdline",
             "score": f"cat /proc/{main}/oom_score_adj",
-            "limits": f"systemctl show {pi.settings.service} --property=TasksMax,MemoryMax,KillMode",
+            "limits": f"systemctl show {pi.settings.service} --property=TasksMax,MemoryMax,MemorySwapMax,KillMode",
             "enabled": f"systemctl is-enabled {pi.settings.enabled}",
             "active": f"systemctl is-active {pi.settings.enabled}",
             "user": f"ps -o user:32= -p $(systemctl show {pi.settings.service} --property=MainPID --value)",
@@ -340,7 +340,7 @@ def test_programs_have_limits(kernel: Kernel, results: Results) -> None:
     done = json.loads(output.text)
     assert not done, f"A student's program can {', '.join(done)}."
     limits = dict(line.split("=", 1) for line in results["limits"].lines)
-    without = [name for name in ("TasksMax", "MemoryMax") if limits[name] == "infinity"]
+    without = [name for name in ("TasksMax", "MemoryMax", "MemorySwapMax") if limits[name] == "infinity"]
     assert not without, f"The student's programs have no limit: {', '.join(without)}."
     assert limits["KillMode"] == "mixed", "If its server crashes, the student's programs can take its port."
     score = int(results["score"].text)
