@@ -23,7 +23,7 @@ SLOWEST = 20
 # The tests that build and boot an image, in one stage: two builds must not run at the same time.
 IMAGE = ["tests/classroom/test_image.py", "tests/classroom/test_board.py"]
 # The tests that use virtual Pis of their own, and can run in parallel with those that share some.
-OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual")]
+OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual", "vm")]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,10 @@ FLEET = Stage(
 )
 BUILD = Stage("image", "The SD-card image and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
 OTHERS = Stage(
-    "others", "Debian 12, Raspberry Pi OS, and the virtual Pis themselves", pytest(*OWN, "-m", "not long"), beside=True
+    "others",
+    "Debian 12, Raspberry Pi OS, a virtual machine, and the virtual Pis themselves",
+    pytest(*OWN, "-m", "not long"),
+    beside=True,
 )
 # The lanes of stages, by tier.
 TIERS = {"quick": [[LINT, QUICK_UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}

@@ -16,8 +16,6 @@ from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom, recap
 from tests.virtual import Fleet
 
-# Without KVM, this keeps both processors busy for 20 minutes.
-pytestmark = pytest.mark.long
 # Reserved for documentation (RFC 5737) and never answers, so that only a playbook sets the clock.
 NO_NTP = "sudo mkdir -p /etc/systemd/timesyncd.conf.d && printf '[Time]\\nNTP=192.0.2.1\\n' | sudo tee {} >/dev/null"
 TIMESYNCD = "/etc/systemd/timesyncd.conf.d/none.conf"
