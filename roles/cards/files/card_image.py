@@ -1,4 +1,4 @@
-"""One Pi's image: the common one with a classroom.yml in it, copied onto a card or kept as a file, and checked."""
+"""One Pi's image: the common one with its classroom.yml in it, copied onto a card or kept as a file, and checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob
@@ -21,7 +21,7 @@ from disks import Disk
 from ansible_collections.mynn.pi.plugins.module_utils.text import COLOUR, printable
 
 SECTOR = 512
-SETTINGS = "::classroom.yml"
+SETTINGS = "classroom.yml"
 # Seconds without progress after which a program is ended: a broken reader may answer never.
 STALL = 600
 # Debian's users do not look for programs there. mtools reads no settings of its own.
@@ -72,29 +72,30 @@ def unpack(image: Image, target: Path) -> int:
         raise CardError(f"{image.path} is damaged: {error}. Run `make image` again, or copy it anew") from None
     table = json.loads(run("sfdisk", "--json", target))["partitiontable"]
     start = int(table["partitions"][0]["start"]) * SECTOR
-    if not settings_on(target, start):
+    if not on_boot_partition(target, start, SETTINGS):
         raise CardError(f"{image.path} has no classroom.yml: only images that `make image` made can be used")
     return start
 
 
-def personalize(base: Path, start: int, target: Path, settings: bytes) -> Path:
-    """Copy the common image, with a Pi's settings. Returns its .bmap.
+def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]) -> Path:
+    """Copy the common image, with a Pi's files on its small partition. Returns its .bmap.
 
     A new copy for each Pi, since a file that is overwritten leaves its passwords on the disk.
     """
     run("cp", "--sparse=auto", "--reflink=auto", base, target)
-    run("mcopy", "-o", "-i", f"{target}@@{start}", "-", SETTINGS, text=settings)
+    for name, content in files.items():
+        run("mcopy", "-o", "-i", f"{target}@@{start}", "-", f"::{name}", text=content)
     bmap = target.with_name(f"{target.name}.bmap")
     run("bmaptool", "-q", "create", target, "-o", bmap)
-    if settings_on(target, start) != settings:
+    if any(on_boot_partition(target, start, name) != content for name, content in files.items()):
         raise CardError(f"{target} could not be written: check this computer's disk")
     return bmap
 
 
-def settings_on(disk: Path | str, start: int, *, before: Sequence[str] = ()) -> bytes:
-    """Return the classroom.yml on a disk; nothing if there is none. before: the command that makes it run as root."""
+def on_boot_partition(disk: Path | str, start: int, name: str, *, before: Sequence[str] = ()) -> bytes:
+    """Return a file on a disk's small partition; nothing if it is not there. before: what makes this run as root."""
     try:
-        return run(*before, "mtype", "-i", f"{disk}@@{start}", SETTINGS)
+        return run(*before, "mtype", "-i", f"{disk}@@{start}", f"::{name}")
     except CardError:
         return b""
 
@@ -117,7 +118,7 @@ class Card:
 
     def holds(self, start: int) -> bytes:
         """Return the classroom.yml that is on it now."""
-        return settings_on(self.disk.path, start, before=self.as_root)
+        return on_boot_partition(self.disk.path, start, SETTINGS, before=self.as_root)
 
     def write(self, image: Path, bmap: Path, used: int) -> None:
         """Copy an image and read it back. CardError: not written, or not as it should be; then no Pi starts with it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ Settings = dict[str, Any]
 
 # The settings of a network that has a password and nothing else.
 PLAIN = {"name", "password", "hidden"}
+# The settings that name a file beside classroom.yml, and what these files are called: like nothing that the Pi needs.
+CERTIFICATES = ("ca_certificate", "client_certificate", "client_key")
+CERTIFICATE = re.compile(r".+\.(pem|crt|cer|der|p12|pfx|key)", re.I)
 
 
 def with_keys(wifi: Settings, ask: Callable[[str], str]) -> Settings:
@@ -52,6 +57,28 @@ def classroom_yml(pi: str, settings: Settings) -> bytes:
     return text.replace("\n", "\r\n").encode()  # for Notepad
 
 
-def mistakes(content: bytes) -> list[str]:
-    """Return a sentence for each setting that the Pi would refuse. No sentence quotes a password."""
-    return list(Classroom(content, Path("/")).mistakes.values())
+def certificates(wifi: Settings) -> list[str]:
+    """Return the names of the files that Wi-Fi settings name."""
+    networks = wifi.get("networks")
+    networks = [one for one in networks if isinstance(one, dict)] if isinstance(networks, list) else []
+    names = {str(one[setting]) for one in networks for setting in CERTIFICATES if setting in one}
+    return sorted(name for name in names if name.lower() not in ("system", "unchecked"))
+
+
+def mistakes(content: bytes, names: Iterable[str], folder: Path) -> list[str]:
+    """Return a sentence for each setting that the Pi would refuse. No sentence quotes a password.
+
+    names, folder: the certificates that it names, and where they are.
+    """
+    for name in names:
+        if not CERTIFICATE.fullmatch(name):
+            return [f"{name} is not called like a certificate or key: .pem, .crt, .cer, .der, .p12, .pfx or .key."]
+        if not (folder / name).is_file():
+            return [f"there is no file {name} in {folder}: put it there, or set cards_certificates."]
+    with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:  # what the Pi will see
+        root = Path(private)
+        for place, here in (("usr/share/zoneinfo", Path("/usr/share/zoneinfo")), ("boot/firmware", folder)):
+            (root / place).parent.mkdir(parents=True)
+            (root / place).symlink_to(here)
+        (root / "run").mkdir()
+        return list(Classroom(content, root).mistakes.values())

@@ -19,15 +19,15 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from card_image import Card, CardError, Image, check_file, find_image, personalize, unpack
-from card_settings import classroom_yml, mistakes, with_keys
+from card_image import SETTINGS, Card, CardError, Image, check_file, find_image, personalize, unpack
+from card_settings import certificates, classroom_yml, mistakes, with_keys
 from disks import GB, Disk, disks
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
@@ -39,11 +39,11 @@ STOPPED = 130  # the exit code after Ctrl-C
 
 @dataclass(frozen=True)
 class Pi:
-    """A Pi: its name in the inventory, its name on the network, and its classroom.yml."""
+    """A Pi: its name in the inventory, its name on the network, and its files: classroom.yml, and certificates."""
 
     name: str
     host: str
-    settings: bytes
+    files: Mapping[str, bytes]
 
 
 class Record:
@@ -71,7 +71,7 @@ class Record:
             file.write(json.dumps(self.done, indent=2).encode())
 
     def _fingerprint(self, pi: Pi) -> str:
-        return sha256(self.image + pi.settings).hexdigest()
+        return sha256(b"".join([self.image, *pi.files.values()])).hexdigest()
 
 
 def gather(command: Sequence[str]) -> dict[str, Any]:
@@ -90,6 +90,7 @@ def gather(command: Sequence[str]) -> dict[str, Any]:
 
 def pis_of(job: dict[str, Any]) -> list[Pi]:
     """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
+    folder = Path(job["certificates"])
     passwords: dict[str, str] = {}
 
     def ask(network: str) -> str:
@@ -97,22 +98,24 @@ def pis_of(job: dict[str, Any]) -> list[Pi]:
             passwords[network] = ask_password(network)
         return passwords[network]
 
-    pis, wrong, names = [], dict[str, list[str]](), dict[str, str]()
+    pis, wrong, hosts = [], dict[str, list[str]](), dict[str, str]()
     for entry in job["pis"]:
         name, settings = entry["name"], entry["settings"]
         settings["wifi"] = with_keys(settings["wifi"], ask)
-        pi = Pi(name, settings["hostname"], classroom_yml(name, settings))
-        sentences = mistakes(pi.settings)
+        content, names = classroom_yml(name, settings), certificates(settings["wifi"])
+        sentences = mistakes(content, names, folder)
+        beside = {} if sentences else {file: (folder / file).read_bytes() for file in names}
+        pi = Pi(name, settings["hostname"], {SETTINGS: content, **beside})
         if not pi.host:
             sentences.append("an address is no name for a Pi. Write `NAME ansible_host=ADDRESS` into the inventory.")
-        elif pi.host in names:
-            sentences.append(f"{names[pi.host]} would be called {pi.host}, too: give each Pi a name of its own.")
-        names[pi.host] = name
+        elif pi.host in hosts:
+            sentences.append(f"{hosts[pi.host]} would be called {pi.host}, too: give each Pi a name of its own.")
+        hosts[pi.host] = name
         for sentence in sentences:
             wrong.setdefault(sentence, []).append(name)
         pis.append(pi)
     if wrong:
-        lines = [f"  {few(names)}: {printable(sentence)}" for sentence, names in wrong.items()]
+        lines = [f"  {few(whose)}: {printable(sentence)}" for sentence, whose in wrong.items()]
         raise CardError("\n".join(["these settings have mistakes, so nothing was written:", *lines]))
     return pis
 
@@ -186,7 +189,7 @@ class Bench:
     def make(self, pi: Pi) -> tuple[Path, Path]:
         """Make a Pi's image. Returns it and its .bmap."""
         path = self.parts / f"{pi.host}.img"
-        return path, personalize(self.base, self.start, path, pi.settings)
+        return path, personalize(self.base, self.start, path, pi.files)
 
     def clear(self) -> None:
         """Delete what was made."""
@@ -269,7 +272,7 @@ def write_cards(bench: Bench, reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]
     for pi in pis:
         while not write_card(bench, reader, pi, written):
             pass
-        written[pi.settings] = pi.host
+        written[pi.files[SETTINGS]] = pi.host
         yield pi
 
 

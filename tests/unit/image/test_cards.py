@@ -30,6 +30,7 @@ from disks import Disk, disks
 
 from tests.support.image import Image
 from tests.support.programs import ROOT
+from tests.unit.image.test_enterprise import Authority
 from tests.unit.image.test_first_boot import Card as FirstBoot
 
 PROGRAM = ROOT / "roles/cards/files/cards.py"
@@ -105,7 +106,8 @@ class School:
     def job(self, count: int = 3, wifi: dict[str, Any] | None = None, **more: Any) -> list[str]:
         """Return a command that hands over a job as the playbook does, for so many Pis."""
         job = {"image": str(self.image), "folder": str(self.cards), "files": False, "device": "", "largest_gb": 1}
-        job |= {"again": False, "pis": [entry(f"pi{number:02}", wifi) for number in range(1, count + 1)]} | more
+        job |= {"certificates": str(self.folder / "certificates"), "again": False}
+        job |= {"pis": [entry(f"pi{number:02}", wifi) for number in range(1, count + 1)]} | more
         return [sys.executable, "-c", HAND_OVER, str(self.write("job.json", json.dumps(job)))]
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -163,7 +165,7 @@ def school(tmp_path: Path, image: Path) -> Iterator[School]:
 def settings_of(disk: Path) -> dict[str, Any]:
     """Return the classroom.yml on an image's or a card's boot partition."""
     content = Image(disk).boot_read("classroom.yml")
-    assert mistakes(content) == []
+    assert mistakes(content, [], Path()) == []
     settings: dict[str, Any] = yaml.safe_load(content)
     return settings
 
@@ -294,6 +296,50 @@ def test_wrong_settings_are_named_before_anything_is_written(school: School) -> 
     assert not school.cards.exists()
 
 
+def enterprise(**files: str) -> dict[str, Any]:
+    """Return the settings of a Wi-Fi that asks for a certificate."""
+    network = {"name": "School", "method": "tls", "identity": "pi@school.example", "domain": "radius.school.example"}
+    return {"country": "GB", "networks": [network | {"password": "of the file"} | files]}
+
+
+def test_certificates_are_copied_beside_classroom_yml(school: School, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "certificates")
+    authority.issue("pi01")
+    packed = authority.p12("pi01", "of the file")
+    wifi = enterprise(ca_certificate="ca.pem", client_certificate="pi01.p12")
+    done = school.run(school.job(1, wifi, files=True))
+    assert done.returncode == 0
+    made = Image(school.cards / "pi01.img")
+    card = FirstBoot(tmp_path / "card")
+    for name, content in (("ca.pem", authority.pem.read_bytes()), ("pi01.p12", packed)):
+        assert made.boot_read(name) == content
+        card.write(f"boot/firmware/{name}", content)
+    assert not made.boot_names() & {"ca.key", "pi01.key"}
+    if os.geteuid() == 0:
+        card.boot(made.boot_read("classroom.yml"))
+        assert card.error == ""
+    # Another certificate makes another card.
+    authority.p12("pi01", "of the file")
+    assert "Done already" not in school.run(school.job(1, wifi, files=True)).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing.p12", "there is no file missing.p12 in "),
+        ("config.txt", "config.txt is not called like a certificate or key: .pem, .crt"),
+        ("ca.key", "ca.key"),  # a key without a certificate
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_named(school: School, tmp_path: Path, name: str, sentence: str) -> None:
+    authority = Authority(tmp_path, "certificates")
+    (authority.folder / "config.txt").write_text("gpu_mem=16\n")
+    done = school.run(school.job(1, enterprise(ca_certificate="ca.pem", client_certificate=name), files=True))
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert not school.cards.exists()
+
+
 def test_an_empty_inventory_is_named(school: School) -> None:
     done = school.run([sys.executable, "-c", ""])
     assert done.returncode == 1
@@ -332,7 +378,7 @@ def test_what_is_written_is_read_as_it_was_meant() -> None:
     odd = 'it\'s "only": mine # 1 {{ x }} ü'
     settings = {"hostname": "pi01", "timezone": "", "password": "12345678", "account_password": odd}
     content = classroom_yml("pi01.local", settings | {"wifi": WIFI | {"country": "NO"}, "ssh_keys": []})
-    assert mistakes(content) == []
+    assert mistakes(content, [], Path()) == []
     assert yaml.safe_load(content) == {
         "hostname": "pi01",
         "password": "12345678",
