@@ -7,10 +7,14 @@ and not asserted.
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.benchmarks.board_measure import memory, time_to_page, wait_for_page
 from tests.benchmarks.power_cuts import Student, come_back, cut
@@ -130,6 +134,32 @@ def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(classroom: BoardCla
     outcome = come_back(classroom, student)
     print(outcome)
     assert outcome.faults == []
+
+
+@pytest.mark.long
+def test_a_card_of_make_cards_has_its_name_key_and_password(image_build: ImageBuild, tmp_path: Path) -> None:
+    board = Board(ROOT / "build/board-cards", address="127.77.92.1")
+    board.down()
+    board.state.ensure_key()
+    settings = {
+        "cards_ssh_keys": [board.state.key.with_suffix(".pub").read_text().strip()],
+        "cards_folder": str(ROOT / "build/board-cards/cards"),
+        "jupyter_passwords": str(tmp_path / "passwords"),
+        "labels_folder": str(tmp_path / "labels"),
+    }
+    inventory = {"pis": {"hosts": {"pi07.local": None}, "vars": settings}}
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    arguments = [f"INVENTORY={tmp_path}/inventory.yml", f"IMAGE={image_build.packed}", "FILES=yes"]
+    try:
+        subprocess.run(["make", "cards", *arguments], cwd=ROOT, check=True)
+        board.insert(ROOT / "build/board-cards/cards/pi07.img")
+        board.start()  # waits until the key opens SSH
+        assert board.name == "pi07"
+        server = wait_for_page(BoardClassroom(board))
+        assert server.sign_in((tmp_path / "passwords/pi07.local").read_text().strip())
+    finally:
+        shutil.rmtree(ROOT / "build/board-cards/cards", ignore_errors=True)
+        board.down()
 
 
 @pytest.mark.long

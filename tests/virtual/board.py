@@ -118,8 +118,10 @@ class Board(Emulated):
                 self.card.write_image(image)
             self.state.ensure_key()
             key = self.state.key.with_suffix(".pub").read_text().strip()
-            settings = self.card.read("classroom.yml").decode() + f"\nssh_keys: [{key}]\n{lines}\n"
-            self.card.write("classroom.yml", settings.encode())
+            settings = self.card.read("classroom.yml").decode()
+            if "\nssh_keys:" not in settings:  # a card of `make cards` has its keys
+                settings += f"\nssh_keys: [{key}]\n"
+            self.card.write("classroom.yml", f"{settings}{lines}\n".encode())
             self._save(replace(self._fresh, image=str(image)))
 
     def start(self, *, icount: bool = False, patience: float = BOOT_TIMEOUT) -> None:
