@@ -55,6 +55,16 @@ def mnist() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a little of MNIST: 500 digits to train on, and 200 to test on."""
+    folder = tmp_path_factory.mktemp("small_mnist")
+    for name, count in (("mnist_train.csv", 500), ("mnist_test.csv", 200)):
+        with (mnist / name).open() as file:
+            (folder / name).write_text("".join(next(file) for _ in range(count)))
+    return folder
+
+
 def _run_role(name: str, settings: dict[str, str]) -> None:
     """Run a role on this computer."""
     ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")

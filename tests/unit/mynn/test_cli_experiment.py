@@ -13,22 +13,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from mynn import read_csv
 from mynn.arrays import Floats
 from mynn.cli import main
 from mynn.experiments import ladder, record
+from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting, plots
 from tests.unit.mynn.test_cli import heed_ctrl_c
 
 
-@pytest.fixture(scope="module")
-def data(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a little of MNIST."""
-    folder = tmp_path_factory.mktemp("data")
-    for name, count in (("mnist_train.csv", 500), ("mnist_test.csv", 200)):
-        with (mnist / name).open() as file:
-            (folder / name).write_text("".join(next(file) for _ in range(count)))
-    return folder
+@pytest.fixture
+def data(small_mnist: Path) -> Path:
+    return small_mnist
 
 
 def experiment(data: Path, out: Path, *arguments: str) -> int:
@@ -173,13 +168,11 @@ def test_the_overnight_recipe_is_scored_at_its_end(
 ) -> None:
     assert experiment(data, tmp_path, "overnight", "--seeds", "2", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    training, testing = (read_csv(data / f"mnist_{part}.csv") for part in ("train", "test"))
+    _, testing = Digits(data).read()
     again = tmp_path / "again"
     again.mkdir()
-    by_hand = [
-        record.train(record.OVERNIGHT, seed, training, again, lambda done, total: None).score(testing)
-        for seed in range(2)
-    ]
+    trained = record.train(record.OVERNIGHT, range(2), Digits(data), again, lambda done, total: None)
+    by_hand = [network.score(testing) for network, _ in trained.values()]
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
     assert experiment(data, tmp_path, "record") == 2
