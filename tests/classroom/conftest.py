@@ -17,6 +17,7 @@ from tests.support.image_build import ImageBuild, build
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet, VirtualError
 
+WORKER_PORT = 8785  # of the cluster
 # A check of a provisioned Pi that takes a second. verify.yml checks far more, and takes 15 seconds.
 CHECK = """
 set -e
@@ -33,7 +34,7 @@ class Shared:
 
     fleet: Fleet
     size: int
-    publish: tuple[int, ...] = (8888,)
+    publish: tuple[int, ...] = (8888, WORKER_PORT)
     template: Shared | None = None  # the Pis start from a copy of its disk
     error: str = field(default="", init=False)  # why provisioning failed; it is not tried again
 
@@ -128,7 +129,7 @@ def all_files(classroom: Classroom) -> str:
 @pytest.fixture(scope="session")
 def one_pi() -> Iterator[Shared]:
     """Share one Pi, with ports for three students."""
-    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890))
+    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890, WORKER_PORT))
     yield one
     one.fleet.down()
 
