@@ -7,6 +7,7 @@ Dask is imported here only, and only when it is wanted.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -30,13 +31,16 @@ def connected(where: str) -> Iterator[Executor]:
     """
     try:
         from distributed import Client, KilledWorker
-        from distributed.scheduler import NoValidWorkerError
+        from distributed.scheduler import NoValidWorkerError, NoWorkerError
+        from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise DataError(
             "Dask is not installed here; install the package distributed, or leave out --scheduler"
         ) from error
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is wrong is said here, in one sentence
+    # Names and numbers are all that travels, so another Python, or another numpy, is no matter.
+    warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     try:
         client = Client(**_place(where), timeout=_ANSWER, set_as_default=False)
     except OSError as error:  # TimeoutError is one, too
@@ -50,7 +54,7 @@ def connected(where: str) -> Iterator[Executor]:
             yield client.get_executor(pure=False)  # a job that is tried again is another one
         except KilledWorker as error:
             raise DataError(f"{where}: whichever worker took a job was lost; see whether it has the memory") from error
-        except NoValidWorkerError as error:
+        except (NoValidWorkerError, NoWorkerError) as error:
             raise DataError(f"{where}: no worker is left; turn on the Pis, then run this again to resume") from error
 
 

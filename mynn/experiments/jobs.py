@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +87,7 @@ def side_by_side(
     """
     if executor is None:
         return _here(work, jobs)
-    return _each(partial(executor.submit, _timed, work), jobs, TRIES)
+    return _each(lambda job: executor.submit(_timed, work, job), jobs, TRIES)
 
 
 class _Stopped(Exception):
@@ -115,7 +114,7 @@ def _go_on(*_: object) -> None:
     """Let a job on another computer end by itself."""
 
 
-def _timed(work: Work[Job, Result], job: Job, go_on: GoOn = _go_on) -> tuple[Result, float]:
+def _timed(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
     begun = time.monotonic()
     return work(job, go_on), time.monotonic() - begun
 

@@ -30,9 +30,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+PROJECT = Path(__file__).resolve().parents[3]
 SETTINGS = {
     "distributed.scheduler.worker-ttl": "60s",  # a Pi that is silent for so long has lost its job
-    "distributed.scheduler.no-workers-timeout": "15m",  # and so long without any Pi ends what is on its way
+    "distributed.scheduler.no-workers-timeout": "5m",  # without any Pi, a job fails; each is tried three times
     "distributed.scheduler.allowed-failures": 10,  # lessons may push a job off several Pis
     "distributed.scheduler.worker-saturation": 1.0,  # no job waits for one Pi while another is idle
     "distributed.comm.timeouts.tcp": "30s",
@@ -220,12 +221,19 @@ def run(folder: Path, port: str, dashboard: str) -> None:
         sys.exit("Another scheduler runs.")
     os.truncate(held, 0)
     os.write(held, str(os.getpid()).encode())
+    sys.path.append(str(PROJECT))  # jobs are functions of mynn, and pass through here
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may be closed
     origins = [f"{host}:{dashboard}" for host in ("127.0.0.1", "localhost")]  # no other site's page may read along
     with dask.config.set(
         {**SETTINGS, "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin": origins}
     ):
-        asyncio.run(serve(folder, int(port), int(dashboard)))
+        try:
+            asyncio.run(serve(folder, int(port), int(dashboard)))
+        except RuntimeError as error:  # Dask's, about another
+            why = error.__cause__
+            if isinstance(why, OSError):
+                sys.exit(f"Port {port} cannot be used ({os.strerror(why.errno or 0).lower()}): set cluster_port.")
+            raise
 
 
 def joined(folder: Path, seconds: str, *names: str) -> str:

@@ -79,7 +79,8 @@ def check() -> None:
     try:
         training, testing = Digits().read()
     except DataError as error:
-        sys.exit(f"This Pi cannot take part: {error}")
+        say(f"This Pi cannot take part: {error}")
+        sys.exit(1)
     network = NeuralNetwork(784, 5, 10, 0.1, seed=0)
     network.fit(training[:10])
     network.score(testing[:10])
