@@ -31,7 +31,7 @@ AXES = {
 
 DTYPE = np.float32  # they read as well as in float64, and are trained in two thirds of the time
 
-_BLOCK = 10_000  # digits rotated at a time, to save memory
+_BLOCK = 2000  # digits rotated at a time, to save memory
 
 
 @dataclass(frozen=True)

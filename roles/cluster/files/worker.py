@@ -92,7 +92,7 @@ async def serve(scheduler: str, contact: str, name: str, keys: Path, least: int)
 
     from distributed import Security, Worker
 
-    class ForMembersOnly(Worker):
+    class ForMembersOnly(Worker):  # type: ignore[misc]
         """A worker without Dask's page and its figures, which everybody could ask for."""
 
         def start_http_server(self, *_: object, **__: object) -> None:

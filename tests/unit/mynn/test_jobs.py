@@ -90,7 +90,12 @@ def test_a_worker_that_is_killed_and_one_that_is_frozen_cost_nothing_but_time(
     digits, wanted = Digits(mnist, 20_000), runs([Setting(200, 0.1)], 3, 9)
     here = accuracies(tmp_path / "here.csv", wanted, digits)
     killed, frozen, _ = processes(cluster)
-    harm = threading.Timer(1.0, lambda: (os.kill(killed, signal.SIGKILL), os.kill(frozen, signal.SIGSTOP)))
+
+    def do_harm() -> None:
+        os.kill(killed, signal.SIGKILL)
+        os.kill(frozen, signal.SIGSTOP)
+
+    harm = threading.Timer(1.0, do_harm)
     try:
         with connected(cluster.scheduler_address) as executor:
             harm.start()
