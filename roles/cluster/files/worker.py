@@ -32,10 +32,9 @@ def say(text: str, *, ready: bool = False) -> None:
     print(text, flush=True)
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
+        message = "\n".join([f"STATUS={text}", *["READY=1"] * ready])
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-            systemd.sendto(
-                f"STATUS={text}{chr(10) + 'READY=1' if ready else ''}".encode(), address.replace("@", "\0", 1)
-            )
+            systemd.sendto(message.encode(), address.replace("@", "\0", 1))
 
 
 def free_mb() -> int:
