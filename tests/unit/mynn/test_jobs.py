@@ -28,7 +28,7 @@ from tests.unit.mynn.test_cli import heed_ctrl_c
 SETTINGS = {
     "distributed.scheduler.worker-ttl": "10s",
     "distributed.scheduler.allowed-failures": 20,
-    "distributed.scheduler.no-workers-timeout": "8s",
+    "distributed.scheduler.no-workers-timeout": "4s",
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.admin.log-format": "",
 }
@@ -106,6 +106,7 @@ def test_a_worker_that_is_killed_and_one_that_is_frozen_cost_nothing_but_time(
             os.kill(frozen, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_no_worker_left_is_said(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
     left = pytest.raises(DataError, match="no worker is left; turn on the Pis, then run this again to resume")
     with left, connected(cluster.scheduler_address) as executor:
