@@ -19,7 +19,7 @@ VIRTUAL := $(PYTHON) -m tests.virtual
 PLAYBOOK = ansible-playbook -i $(INVENTORY) playbooks/$@.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image and `make fetch` need any.
+# $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
 define install
 { \
     command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
@@ -46,10 +46,10 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset labels wall cluster \
-    cluster-stop compilers \
+.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall \
+    cluster cluster-stop compilers \
     image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder record overnight \
-    mnist lock clean compiler card-tools image-tools board-tools apt-cache browser
+    mnist lock clean compiler card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -83,7 +83,7 @@ verify: .venv/ready  ## Check that every Pi works as it should, and write dist/r
 report: .venv/ready  ## Report every Pi's state and history, without the checks: dist/report/index.html
 	$(PLAYBOOK)
 
-collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+cards collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
@@ -105,6 +105,13 @@ cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and
 
 cluster-stop: .venv/ready  ## Stop that scheduler and its workers
 	ansible-playbook -i $(INVENTORY) playbooks/cluster_stop.yml
+
+# Virtual Pis have no cards.
+cards: DEMO := inventory.ini
+cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(DEVICE),-e '{"cards_device": "$(DEVICE)"}') \
+    $(if $(FILES),-e '{"cards_files": true}') $(if $(AGAIN),-e '{"cards_again": true}')
+cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; DEVICE=/dev/sdb; PI=pi07.local)
+	@PYTHONPATH=collections:roles/image/files/first_boot/opt/mynn/boot python -B roles/cards/files/cards.py $(PLAYBOOK)
 
 labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
 	$(PLAYBOOK)
@@ -146,7 +153,7 @@ mnist: .venv/ready
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
 	python -m tests.stages all
 
 test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)
@@ -228,3 +235,9 @@ apt-cache:
 
 browser:
 	$(call need,A browser for the tests,chromium,chromium fonts-dejavu-core)
+
+# The servers of a school's Wi-Fi, and a client. The tests start them themselves, so their services are masked.
+radius:
+	@for service in hostapd freeradius; do [ -x /usr/sbin/$$service ] || \
+	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/$$service.service 2>/dev/null || true; done
+	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd freeradius,eapoltest freeradius hostapd)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent), str(FOLDER.parent / "collections")]
 os.environ.pop("MNIST_DIR", None)  # the reference shows a Pi's defaults, not this computer's
 
 import sources  # noqa: E402

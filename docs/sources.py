@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import pkgutil
 import re
@@ -19,6 +18,8 @@ from typing import Any
 from unittest import mock
 
 import yaml
+
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
@@ -105,16 +106,11 @@ def make() -> str:
 
 def lessons() -> str:
     """Return a table of the lessons, in their order, with what each notebook says of itself."""
-    found = []
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        about = notebook["metadata"].get("mynn")
-        if about is None:
-            raise RuntimeError(f'{path.name}: its metadata has no "mynn" with lesson, minutes and learn')
-        title = re.findall(r"(?m)^# (.+)$", "".join(notebook["cells"][0]["source"]))[0]
-        row = (plain(title), f"{plain(about['learn'])}.<br>`{path.stem}`", f"{about['minutes']} min")
-        found.append((about["lesson"], path.stem, row))
-    rows = ["| " + " | ".join(row) + " |" for _, _, row in sorted(found)]
+    rows = []
+    for name, lesson in outline(ROOT / "notebooks").items():
+        if not lesson.learn:
+            raise RuntimeError(f'{name}.ipynb: its metadata has no "mynn" with lesson, minutes and learn')
+        rows.append(f"| {plain(lesson.title)} | {plain(lesson.learn)}.<br>`{name}` | {lesson.minutes} min |")
     return "\n".join(["| lesson | what is learnt, and the lesson's file | on a Pi Zero |", "|---|---|---|", *rows])
 
 

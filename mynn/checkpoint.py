@@ -32,7 +32,7 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
 def check(path: str | os.PathLike[str]) -> None:
     """Refuse, as a NetworkFileError, a path that `save` cannot write, or that has anything but a network in it."""
     path = Path(path)
-    check_place(path, "the network cannot be saved here ({reason}); name another file", kind=NetworkFileError)
+    check_place(path, "the network cannot be saved here ({reason}); choose another file", kind=NetworkFileError)
     _check_old(path)
 
 
@@ -46,7 +46,7 @@ def _check_old(path: Path) -> None:
     except Exception:  # whatever it is
         ours = False
     if not ours:
-        raise NetworkFileError(f"{path}: this file exists and is not a network; name another file, or remove it")
+        raise NetworkFileError(f"{path}: this file exists and is not a network; choose another file, or remove it")
 
 
 def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
@@ -57,13 +57,13 @@ def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
     except FileNotFoundError:
         raise NetworkFileError(f"{path}: there is no such file; save a network there first") from None
     except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error
-        raise _refused(path, "it is damaged, or no .npz file at all") from error
+        raise _refused(path, "it is damaged, or not an .npz file") from error
 
     if str(saved.get("format")) != FORMAT:
-        raise _refused(path, "it was written by something else")
+        raise _refused(path, "it was not written by mynn")
     version = str(saved.get("version"))
     if version != str(VERSION):
-        raise _refused(path, f"it has version {version} and this mynn reads version {VERSION}")
+        raise _refused(path, f"it has version {version}, but this mynn reads version {VERSION}")
     wih, who, learning_rate = (saved.get(name, np.empty(0)) for name in ("wih", "who", "learning_rate"))
     if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0] or learning_rate.ndim != 0:
         raise _refused(path, "its arrays do not fit together")
@@ -72,9 +72,9 @@ def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
             raise _refused(path, "some of its weights are not numbers")
     rule = str(saved.get("rule"))
     if rule not in rules:
-        raise _refused(path, f"it was trained by the rule {rule!r}, which is none of {', '.join(rules)}")
+        raise _refused(path, f"it was trained by the unknown rule {rule!r} (known: {', '.join(rules)})")
     return {"wih": wih, "who": who, "learning_rate": float(learning_rate), "rule": rule}
 
 
 def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:
-    return NetworkFileError(f"{path}: no network can be read from here, since {reason}; save it again")
+    return NetworkFileError(f"{path}: no network can be read from this file: {reason}; save it again")

@@ -19,7 +19,7 @@ def learning_rate(rate: float) -> float:
         raise TypeError(f"the learning rate must be a number, not {shown(rate)}")
     if not 0 < rate <= HIGHEST_RATE:  # nan is neither
         usual = f"above 0 and at most {HIGHEST_RATE:g}; 0.01 to 0.3 is usual"
-        raise ValueError(f"a learning rate of {rate:g} makes no sense: take one {usual}")
+        raise ValueError(f"a learning rate of {rate:g} makes no sense: choose one {usual}")
     return rate
 
 
@@ -47,7 +47,7 @@ def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArr
 
 def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
     if array.size == nodes:
-        return f"; make them so with .reshape({nodes})"
+        return f"; use .reshape({nodes})"
     return "; targets_for(label) makes them" if name == "targets" and not array.ndim else ""
 
 
@@ -61,7 +61,7 @@ def labels(array: NDArray[Any], nodes: int) -> None:
     """Refuse labels that the network has no output for: a ValueError."""
     if len(array) and not 0 <= array.min() <= array.max() < nodes:
         wrong = array.min() if array.min() < 0 else array.max()
-        raise ValueError(f"there is a label {wrong}, and this network has outputs for 0 to {nodes - 1}")
+        raise ValueError(f"there is a label {wrong}, but this network has outputs only for 0 to {nodes - 1}")
 
 
 def shown(value: object) -> str:

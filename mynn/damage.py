@@ -17,7 +17,7 @@ def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> Ne
     """
     hidden = len(network.wih)
     if not 0 <= nodes < hidden:
-        raise ValueError(f"{nodes} of {hidden} hidden nodes cannot be removed; take from 0 to {hidden - 1}")
+        raise ValueError(f"{nodes} of {hidden} hidden nodes cannot be removed; remove 0 to {hidden - 1}")
     order = np.random.default_rng(seed).permutation(hidden)
     kept = np.sort(order[nodes:])
     damaged = copy.copy(network)  # learning rate and rule too; its weights are replaced by the next two lines

@@ -59,7 +59,7 @@ def keep(label: int, pixels: Bytes, path: str | os.PathLike[str] = NAME) -> None
     line = _line(label, pixels)
     others = [other for other in _lines(Path(path)) if other[1:] != line[1:]]
     if len(others) >= MOST:
-        raise DataError(f"{path}: this holds {MOST:,} drawings, and no more fit; rename it, and a new one is begun")
+        raise DataError(f"{path}: this file is full, with {MOST:,} drawings; rename it to start a new one")
     _write(Path(path), [*others, line])
 
 
@@ -77,14 +77,14 @@ def _line(label: int, pixels: Bytes) -> bytes:
 
 def _lines(path: Path) -> list[bytes]:
     """Return the lines of the file, without their ends, damaged ones too; none where there is no file."""
-    with os_errors_as("{reason}; rename it, and a new one is begun", path=path):
+    with os_errors_as("{reason}; rename it to start a new one", path=path):
         try:
             with path.open("rb") as file:
                 content = file.read(_LARGEST + 1)
         except FileNotFoundError:
             return []
     if len(content) > _LARGEST:
-        raise DataError(f"{path}: this is too large to be drawings from the pad; rename it, and a new one is begun")
+        raise DataError(f"{path}: this file is too large to be drawings from the pad; rename it to start a new one")
     return [line for line in content.splitlines() if line]
 
 

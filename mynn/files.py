@@ -37,7 +37,7 @@ def check_place(path: Path, sentence: str, *, kind: type[ValueError] = DataError
         if path.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         if not path.parent.is_dir():
-            raise kind(f"{path}: there is no such folder; create it, or name another")
+            raise kind(f"{path}: there is no such folder; create it, or choose another")
         with suppress(FileNotFoundError):
             _unfinished(path).lstat()  # this name may be too long
         with tempfile.TemporaryFile(dir=path.parent):

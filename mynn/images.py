@@ -72,7 +72,7 @@ def frame(grey: ArrayLike) -> Bytes:
     """
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
-        raise DataError(f"a picture is an array of brightness, (height, width), not one of shape {brightness.shape}")
+        raise DataError(f"a picture must be an array of brightness values, (height, width), not {brightness.shape}")
     ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least

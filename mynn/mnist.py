@@ -173,7 +173,7 @@ def _parsed(path: Path, limit: int | None) -> tuple[Bytes, bool]:
             rows += row
         whole = not file.read(1)
     if not rows:
-        raise DataError(f"{path}: there is not one line in this file; fetch it again")
+        raise DataError(f"{path}: this file is empty; fetch it again")
     return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole
 
 

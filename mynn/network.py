@@ -57,7 +57,7 @@ class NeuralNetwork:
         by the layer that they come from. As np.float32 they keep 7 digits instead of 16, in half the memory.
         """
         if rule not in RULES:
-            raise ValueError(f"there is no rule {rule!r}; take one of {', '.join(RULES)}")
+            raise ValueError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
         for name, nodes in (("input", input_nodes), ("hidden", hidden_nodes), ("output", output_nodes)):
             checks.whole(f"the number of {name} nodes", nodes)
         random = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ class NeuralNetwork:
         """
         outputs = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
-            raise ValueError("no output ever is 0 or 1, or beyond: ask for 0.01 and 0.99 instead")
+            raise ValueError("targets must lie between 0 and 1, which no output reaches: use 0.01 and 0.99 instead")
         hidden = rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
         return rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
 

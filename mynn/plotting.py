@@ -122,7 +122,7 @@ def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("what the network says")
     ax.set_ylabel("what it is")
     total = int(counts.sum())
-    ax.set_title(f"{counts.trace() / total:.1%} of {total} recognised" if total else "nothing was read")
+    ax.set_title(f"{counts.trace() / total:.1%} of {total} recognised" if total else "no digits")
     return ax
 
 

@@ -147,7 +147,7 @@ def _stacked(pairs: list[Pair]) -> Block:
         rows = np.array([inputs for inputs, _ in pairs], np.float64)
         labels = np.array([label for _, label in pairs])
     except (TypeError, ValueError):
-        raise TypeError(f"{_EXPECTED}, all inputs of one length; one is {checks.shown(pairs[0])}") from None
+        raise TypeError(f"{_EXPECTED}, all inputs of the same length; the first is {checks.shown(pairs[0])}") from None
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise TypeError(f"a label must be a whole number, not {checks.shown(pairs[0][1])}")
     return rows, labels

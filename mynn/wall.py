@@ -92,7 +92,7 @@ def take_down() -> None:
         return
     with os_errors_as("{reason}; delete the file in the list of your files", path=path):
         path.unlink()
-    print("It is off the wall; the class no longer sees it after some seconds.")
+    print("It is off the wall; within seconds, the class no longer sees it.")
 
 
 def read(text: str | bytes) -> Shown:
@@ -205,7 +205,7 @@ def _first(digits: Any) -> Examples | None:
     if not isinstance(digits, Examples):
         raise DataError('the wall: digits are Examples, such as digits=read_csv("my_digits.csv")')
     if not len(digits):
-        raise DataError("the wall: there is not one digit in these; draw some first")
+        raise DataError("the wall: there are no digits in these; draw some first")
     return digits[:MOST]
 
 

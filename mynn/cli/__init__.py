@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
         return UNUSABLE
     except MemoryError:
-        print(f"mynn {options.verb}: there is too little memory for this; take fewer hidden nodes", file=sys.stderr)
+        print(f"mynn {options.verb}: there is not enough memory; use fewer hidden nodes", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         kept = "; run it again to resume" if options.verb == "experiment" else ""

@@ -122,7 +122,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    with os_errors_as("results cannot be kept here ({reason}); name another folder", path=options.out):
+    with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
         return run(options)  # where the data cannot be read, that is a DataError already
 
 
@@ -187,7 +187,7 @@ def _sweep(options: argparse.Namespace) -> int:
         last = some[:, -1]
         spread = f" ± {100 * last.std(ddof=1):.2f} of {len(last)}" if len(last) > 1 else ""
         print(f"{last.mean():.2%}{spread}: {one}")
-    print(f"drawn: {', '.join(map(str, pictures))}")
+    print(f"plots: {', '.join(map(str, pictures))}")
     return 0
 
 

@@ -23,7 +23,7 @@ def add(verbs: Any) -> None:
         parents=[data_option()],
         help="train for a minute and say whether that worked",
         description="Train for about a minute (on a Pi Zero) on real digits and test the network. "
-        "The exit code is 0 when its accuracy clears the bar, 1 when not, 2 when the data is missing or bad.",
+        "The exit code is 0 if its accuracy is high enough, 1 if not, 2 if the data is missing or bad.",
     )
     verb.add_argument("--seed", type=whole, default=0, help="seed of the first weights (%(default)s)")
     verb.set_defaults(run=_smoke)
@@ -39,10 +39,10 @@ def _smoke(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(result)))
     else:
-        verdict = "clears" if result.passed else "MISSES"
+        verdict = "passed" if result.passed else "FAILED"
         print(
-            f"{result.accuracy:.1%} of {result.tested} digits recognised after {result.examples} examples, "
-            f"which {verdict} the bar of {result.bar:.1%} ({result.seconds:.1f} s, {result.peak_mib:.0f} MiB)"
+            f"{result.accuracy:.1%} of {result.tested} digits recognised after {result.examples} examples: "
+            f"{verdict} ({result.bar:.1%} required; {result.seconds:.1f} s, {result.peak_mib:.0f} MiB)"
         )
     return 0 if result.passed else 1
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OK, UNUSABLE = 0, 2  # exit codes, as the command's
 
-NOT_HERE = "the picture cannot be saved here ({reason}); name another"
+NOT_HERE = "the picture cannot be saved here ({reason}); choose another file"
 SURE = 0.5  # an output above this is nearer to yes than to no
 SHADES = " .:-=+*#%@"  # from background to ink
 
@@ -164,7 +164,7 @@ def _plotting(path: Path) -> Any:
     check_place(path, NOT_HERE)
     with os_errors_as(NOT_HERE, path=path), suppress(FileNotFoundError), path.open("rb") as file:
         if file.read(8) != b"\x89PNG\r\n\x1a\n":
-            raise DataError(f"{path}: this file exists and is not a PNG picture; name another")
+            raise DataError(f"{path}: this file exists and is not a PNG picture; choose another file")
 
     import matplotlib  # only now: it takes a Pi Zero seconds
 

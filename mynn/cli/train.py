@@ -49,7 +49,7 @@ def load_network(path: Path) -> NeuralNetwork:
     """Return the network in a file; if there is none, or it does not read digits, it is a NetworkFileError."""
     if not path.exists():
         raise NetworkFileError(
-            f"{path}: there is no such file; train a network with `mynn train --save {path}`, or name the file of one"
+            f"{path}: there is no such file; train a network with `mynn train --save {path}`, or choose another file"
         )
     network = NeuralNetwork.load(path)
     if (network.wih.shape[1], network.who.shape[0]) != (PIXELS, LABELS):
@@ -69,7 +69,7 @@ def _train(options: argparse.Namespace) -> int:
     done, total = _fitted(network, training, options), options.epochs * len(training)
     trained = time.monotonic()
     if options.save and done:
-        wrong = "the network cannot be saved here ({reason}); name another file"
+        wrong = "the network cannot be saved here ({reason}); choose another file"
         with os_errors_as(wrong, path=options.save, kind=NetworkFileError):
             network.save(options.save)
     if done < total:
@@ -119,7 +119,7 @@ def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namesp
 
 
 def _say_where_it_stopped(done: int, total: int, path: Path | None) -> None:
-    kept = f"the network so far is in {path}" if path else "nothing is kept without --save"
+    kept = f"the network so far is in {path}" if path else "nothing is saved without --save"
     print(
         f"\nmynn train: stopped after {done} of {total} examples; {kept}. Testing it ...", file=sys.stderr, flush=True
     )

@@ -51,9 +51,7 @@ class Digits:
         if not self.held_out:
             return training, read_csv(folder / "mnist_test.csv")
         if len(training) <= HELD_OUT:
-            raise DataError(
-                f"{len(training)} digits are too few to hold {HELD_OUT} of them back; take the whole of MNIST"
-            )
+            raise DataError(f"{HELD_OUT} of {len(training)} digits cannot be held out; use the whole of MNIST")
         return training[:-HELD_OUT], training[-HELD_OUT:]
 
     def sizes(self, executor: Executor | None = None) -> tuple[int, int]:

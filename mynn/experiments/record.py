@@ -62,7 +62,7 @@ def claim(folder: Path, recipe: Recipe, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
     if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
-        raise DataError(f"{folder}: it holds networks of another recipe; name another folder, or remove this one")
+        raise DataError(f"{folder}: this folder has networks of another recipe; choose another, or remove this one")
     note.write_text(ours, encoding="utf-8")
 
 

@@ -105,7 +105,7 @@ class Results:
     def _take(self, text: str) -> None:
         lines = list(csv.reader(text.splitlines()))
         if lines and tuple(lines[0]) != self.HEADER:
-            raise DataError(f"{self.path}: this file has no results of experiments in it; name another folder")
+            raise DataError(f"{self.path}: this file does not contain results of experiments; choose another folder")
         for number, line in enumerate(lines[1:], 2):
             try:
                 examples, hidden, rate, angle, rule, seed, epoch, accuracy = line

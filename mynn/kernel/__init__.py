@@ -115,7 +115,7 @@ def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, labels: 
         *(real(number) if isinstance(number, float) else number for number in more),
     )
     if failed:
-        raise MemoryError("there is too little memory for a network of this size")
+        raise MemoryError("there is not enough memory for a network of this size")
 
 
 def _place(array: Array) -> ctypes.c_void_p:

@@ -49,10 +49,10 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
     """Return how the answer differs from the right one; None: it does not."""
     if isinstance(right, str):
         if not isinstance(answer, str):
-            return f'{_shown(answer)} is no text; a text stands "in quotes".'
+            return f'{_shown(answer)} is not text; write text "in quotes".'
         return None if answer.strip().casefold() == right.casefold() else f"it is not “{answer}”."
     if isinstance(answer, str):
-        return f"“{answer}” is a text; leave the quotes out."
+        return f"“{answer}” is text; leave out the quotes."
     if callable(answer):
         return "this is a function; call it, with brackets behind its name."
     if isinstance(right, bool | np.bool_):
@@ -61,7 +61,7 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
         return None if bool(answer) == bool(right) else f"it is not {answer}."
     found, wanted = np.asarray(answer), np.asarray(right)
     if found.dtype.kind not in "biuf":
-        return f"{_shown(answer)} is no number."
+        return f"{_shown(answer)} is not a number."
     if found.shape != wanted.shape:
         return f"the answer is {_shaped(wanted.shape)}, and this is {_shaped(found.shape)}."
     off = np.abs(found.astype(float) - wanted)

@@ -113,6 +113,8 @@ function render({ model, el }) {
     show();
   }
 
+  // Or a quick stroke flings the page, which does not move, and the next tap on a button would only stop it.
+  square.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   square.addEventListener("pointerdown", (event) => {
     if (!event.isPrimary || event.button !== 0) return;
     square.setPointerCapture(event.pointerId);

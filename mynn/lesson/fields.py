@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
+
+from mynn.live import Live
 
 _HERE = Path(__file__).parent
 
 
-class _Field(anywidget.AnyWidget):
+class _Field(Live):
     """A question with something to fill in."""
 
     _css = _HERE / "fields.css"
@@ -28,9 +29,9 @@ class _Field(anywidget.AnyWidget):
                 del earlier[key]
         self.observe(lambda change: earlier.__setitem__(key, change["new"]), self._entry)
 
-    def __repr__(self) -> str:
-        """Show the question where fields cannot be shown."""
-        return self.question
+    def gone(self) -> str:
+        """Return what is said once the program has ended."""
+        return f"{self.question} To guess here, run this lesson again from the top."
 
 
 class NumberField(_Field):

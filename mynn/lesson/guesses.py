@@ -26,7 +26,7 @@ class Guess:
 
     def __init__(self, question: str, low: float, high: float, unit: str) -> None:
         if not low < high:
-            raise ValueError(f"a guess needs a range, the lower end first: {low} to {high} is none")
+            raise ValueError(f"a guess needs a range with the lower end first, not {low} to {high}")
         self.question, self.low, self.high, self.unit = question, low, high, unit
         self._field = _field("NumberField", question, low=low, high=high, unit=unit)
 
@@ -64,9 +64,9 @@ class GuessedCurve:
         self.question, self.x = question, np.asarray(x, float)
         self.low, self.high = ylim
         if self.x.ndim != 1 or len(self.x) < 2 or not (np.diff(self.x) > 0).all():
-            raise ValueError("a curve needs two places x or more, from left to right")
+            raise ValueError("a curve needs two or more places x, from left to right")
         if not self.low < self.high:
-            raise ValueError(f"a curve needs a range, the lower end first: {self.low} to {self.high} is none")
+            raise ValueError(f"a curve needs a range with the lower end first, not {self.low} to {self.high}")
         self._field = _field("CurveField", question, **_axes(self.x, self.low, self.high, **axes))
 
     @property

@@ -32,7 +32,7 @@ def my_network() -> NeuralNetwork:
             print(f"This is your own network, {OWN}, with {_nodes(network)}.")
             return network
     except NetworkFileError:
-        why = "it is damaged, or no network at all" if Path(OWN).exists() else ""
+        why = "it is damaged, or not a network" if Path(OWN).exists() else ""
     place = networks_folder() / CARDS
     try:
         network = NeuralNetwork.load(place)

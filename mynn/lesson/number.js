@@ -41,7 +41,7 @@ function render({ model, el }) {
     const text = entry.value.trim().replace("%", "").trim().replace(",", ".");
     const number = text === "" ? NaN : Number(text);
     if (!Number.isFinite(number) || number < low || number > high) {
-      says.textContent = `That is no number from ${written(low)} to ${written(high)}.`;
+      says.textContent = `Please enter a number from ${written(low)} to ${written(high)}.`;
       entry.select();
       return;
     }

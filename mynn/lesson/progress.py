@@ -34,10 +34,10 @@ def finished(stem: str, score: float | None = None) -> None:
     `score` is a part recognised, 0 to 1; the best one is kept. An error in writing is said, and stops nothing.
     """
     if not STEM.fullmatch(stem):
-        raise ValueError(f"{stem!r} is no lesson: a lesson's name has the letters a to z, digits and _")
+        raise ValueError(f"{stem!r} is not the name of a lesson: it may have only the letters a to z, digits and _")
     best = None if score is None else float(score)
     if best is not None and not 0 <= best <= 1:
-        raise ValueError(f"a score is between 0 and 1, and {score} is not")
+        raise ValueError(f"a score must be between 0 and 1, not {score}")
     place = Path(FILE)
     try:
         lessons = read(place)

@@ -20,9 +20,9 @@ from mynn.mnist import LABELS, PIXELS, scale
 from mynn.network import NeuralNetwork
 
 try:
-    import anywidget
     import traitlets
-    from IPython.display import HTML, display
+
+    from mynn.live import Live
 except ImportError:
     raise ImportError(
         "the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it"
@@ -31,20 +31,10 @@ except ImportError:
 SIDE = 112  # of the square that comes from the browser, in pixels: as in pad.js
 EMPTY = "Draw a digit on the white square, with the mouse or a finger."
 FIRST = "Draw a digit, then press the button that says which it was."
-GONE = "The program of this pad has ended. Run this cell again."
-
-# This stands beside the pad, and is seen in a notebook that is opened after its program has ended: Jupyter then writes
-# "Error displaying widget: model not found" in the pad's place, as text that has no element in it.
-_BESIDE = f"""\
-<style>
-.jp-OutputArea .mynn-pad-gone {{ display: none }}
-.jp-OutputArea:has(.mynn-pad-gone) .jupyter-widgets:not(:has(*)) {{ display: none }}
-.jp-OutputArea:has(.jupyter-widgets):not(:has(.jupyter-widgets *)) .mynn-pad-gone {{ display: block }}
-</style>
-<p class="mynn-pad-gone">{GONE}</p>"""
+GONE = "To draw here, run this lesson again from the top."
 
 
-class Pad(anywidget.AnyWidget):
+class Pad(Live):
     """A white square to draw a digit on; beside it what the network sees, and how strongly it takes it for each digit.
 
     `network`  is asked with the weights that it has at that moment, so it can be trained further meanwhile
@@ -81,13 +71,9 @@ class Pad(anywidget.AnyWidget):
         self.on_msg(self._told)
         self._count("")
 
-    def _ipython_display_(self, **_how: Any) -> None:
-        """Show the pad, and beside it what stands there once its program has ended."""
-        bundle = self._repr_mimebundle_()
-        assert bundle
-        data, metadata = bundle
-        display(HTML(_BESIDE, metadata={}))  # type: ignore[no-untyped-call]
-        display({**data, "text/plain": GONE}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+    def gone(self) -> str:
+        """Return what is said once the program has ended."""
+        return GONE
 
     @property
     def pixels(self) -> Bytes:

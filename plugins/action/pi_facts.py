@@ -101,7 +101,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if wrong:
             return {
                 "failed": True,
-                "msg": f"{pi} reported facts that no Pi has ({wrong}), and nothing was changed on it: flash its card"
+                "msg": f"{pi} reported invalid facts ({wrong}), and nothing was changed on it: flash its card"
                 " again, since somebody with root access may have changed it.",
                 "said": printable(answer.get("pi"), 5000),
             }

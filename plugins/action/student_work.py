@@ -52,7 +52,7 @@ description:
     C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that have
     not changed since the Pi's last collection are hard links to it and are not sent again; so are large files that are
     equal. Holes in files take no room.
-  - A Pi's answers are not trusted; an answer that no Pi can give ends that Pi's part with a message.
+  - A Pi's answers are not trusted; an invalid answer ends that Pi's part with a message.
   - Files travel in chunks over Ansible's own connection, so a Pi needs no extra program and no room on its card.
 options:
   verb:
@@ -116,7 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             ) from error
         except (ValueError, RecursionError) as error:
             raise AnsibleActionFail(
-                f"{self.pi} sent an answer that no Pi sends ({printable(error, 200)}), and nothing was changed on it:"
+                f"{self.pi} sent an invalid answer ({printable(error, 200)}), and nothing was changed on it:"
                 " flash its card again."
             ) from error
 
@@ -335,7 +335,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if damaged:
             done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
         if strangers:
-            done["msg"] += f" Not restored, because students does not list them: {some(sorted(strangers))}."
+            done["msg"] += f" Not restored, because the setting students does not list them: {some(sorted(strangers))}."
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if "sudo" in lost and "password" in lost:
                 return answer
             if not lost and (wrong := misfit(answer["shown"], schema(list(self._task.args["students"])))):
-                lost = f"it shows what no Pi shows ({wrong}): flash its card again"
+                lost = f"its answer is invalid ({wrong}): flash its card again"
             shown = shown if lost else answer["shown"]
             last = printable(lost.strip().rpartition("\n")[2])
             with replacing(path) as file:

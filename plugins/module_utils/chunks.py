@@ -20,7 +20,7 @@ FOLDER = "notebooks/"  # where the lessons are in a home
 WHY = {
     "closed": "the student may not read it",
     "large": "it is too large",
-    "beyond": "it is beyond what is collected of one student",
+    "beyond": "it exceeds the limit for one student",
     "deep": "its path is too long",
     "many": f"there are more than {MOST} files",
     "slow": "it takes too long to read",

@@ -36,9 +36,7 @@ def local(quoted: str) -> str:
         name = unquote(quoted)
         if "\0" not in name and is_work(name) and re.fullmatch(r"[\w.~/%-]{1,7000}", quoted, re.ASCII):
             return name
-    raise OSError(
-        errno.EINVAL, "the Pi claims to have a file with this name, which no file can have", printable(quoted, 80)
-    )
+    raise OSError(errno.EINVAL, "the Pi reported a file with an invalid name", printable(quoted, 80))
 
 
 def name_of(student: str, quoted: str) -> str:

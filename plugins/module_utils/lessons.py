@@ -18,24 +18,38 @@ def lessons_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
-def outline(folder: Path) -> dict[str, str]:
-    """Return the title of each lesson in a folder by its name without `.ipynb`, in the order in which a class has them.
+@dataclass
+class Lesson:
+    """A notebook's description of itself: its first heading, and its metadata `mynn`."""
 
-    Both stand in the notebooks: the first heading, and the number `lesson` in the metadata `mynn`.
-    """
-    found = []
-    for name, content in lessons_in(folder).items():
-        if not name.endswith(".ipynb"):
-            continue
-        title, number = "", 1000
-        with suppress(ValueError, LookupError, TypeError, AttributeError):
-            notebook = json.loads(content)
-            text = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-            title = re.sub(r"[*`$]", "", heading[1]).strip() if (heading := re.search(r"^# +(.+)$", text, re.M)) else ""
-            number = int(notebook["metadata"]["mynn"]["lesson"])
-        stem = name.removesuffix(".ipynb")
-        found.append((number, stem, title or stem.replace("_", " ")))
-    return {stem: title for _, stem, title in sorted(found)}
+    title: str
+    number: int = 1000  # the lesson's place in the order; without metadata it is last
+    minutes: int = 0
+    learn: str = ""
+
+
+def outline(folder: Path) -> dict[str, Lesson]:
+    """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class has them."""
+    found = {
+        name.removesuffix(".ipynb"): _described(name.removesuffix(".ipynb"), content)
+        for name, content in lessons_in(folder).items()
+        if name.endswith(".ipynb")
+    }
+    return dict(sorted(found.items(), key=lambda item: (item[1].number, item[0])))
+
+
+def _described(stem: str, notebook_json: bytes) -> Lesson:
+    """Return a notebook's description of itself. Whatever is missing or damaged keeps its default."""
+    lesson = Lesson(stem.replace("_", " "))
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
+        notebook = json.loads(notebook_json)
+        text = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+        if heading := re.search(r"^# +(.+)$", text, re.M):
+            lesson.title = re.sub(r"[*`$]", "", heading[1]).strip() or lesson.title
+        about = notebook["metadata"]["mynn"]
+        lesson.number = int(about["lesson"])
+        lesson.minutes, lesson.learn = int(about["minutes"]), str(about["learn"])
+    return lesson
 
 
 def links_in(folder: Path) -> dict[str, str]:

@@ -21,12 +21,12 @@ def misfit(answer: object, schema: dict[str, Any]) -> str:
     try:
         # Python reads NaN and infinity from JSON, and they pass any limit.
         if len(json.dumps(answer, allow_nan=False)) > LARGEST:
-            return "its length"
+            return "too long"
     except (TypeError, ValueError, RecursionError):
-        return "its form"
+        return "malformed"
     for error in Draft202012Validator(schema).iter_errors(answer):
         lacking = error.validator_value if error.validator == "required" else ()
         ours = [part for part in error.absolute_path if isinstance(part, int) or part in error.absolute_schema_path]
         where = [*ours, *(key for key in lacking if key not in error.instance)]
-        return printable(" ".join(map(str, where)), 60) or "its form"
+        return printable(" ".join(map(str, where)), 60) or "malformed"
     return ""

@@ -253,7 +253,7 @@ def put_in_place(new: Path, path: Path, chunk: dict[str, Any], known: list[str])
             if move_in(new, place, known):
                 return
             if not new.exists():
-                raise OSError(errno.EAGAIN, "the student saved it at this very moment", str(path))
+                raise OSError(errno.EAGAIN, "the student saved it at the same moment", str(path))
     finally:
         new.unlink(missing_ok=True)
 

@@ -23,23 +23,31 @@ from tests.virtual.pi import ssh_command
 MIB = 1024.0  # meminfo counts in KiB
 
 
-def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
-    """Wait for the login page, and return the notebook server, not signed in.
+def first_answer(url: str, statuses: set[int], patience: float = 900, **headers: str) -> float:
+    """Wait for an answer with one of these statuses, and return when it came, by time.monotonic().
 
     A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
     on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
-    server, deadline, there = NotebookServer(url_of(classroom)), time.monotonic() + patience, threading.Event()
+    deadline, there, answered = time.monotonic() + patience, threading.Event(), []
 
     def ask() -> None:
         with suppress(requests.RequestException):
-            if requests.get(f"{server.url}/login", timeout=20).status_code == 200:
+            if requests.get(url, headers=headers, timeout=20).status_code in statuses:
+                answered.append(time.monotonic())
                 there.set()
 
     while not there.is_set():
-        assert time.monotonic() < deadline, f"There was no page at {server.url} within {patience:.0f} s."
+        assert time.monotonic() < deadline, f"There was no page at {url} within {patience:.0f} s."
         threading.Thread(target=ask, daemon=True).start()
         there.wait(2)
+    return min(answered)
+
+
+def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
+    """Wait for the login page, and return the notebook server, not signed in."""
+    server = NotebookServer(url_of(classroom))
+    first_answer(f"{server.url}/login", {200}, patience)
     return server
 
 
@@ -66,6 +74,16 @@ def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
     assert moment, f"The time of the request is not in the notebook server's log: {line}"
     return BootTime(wall, float(moment[1]))
+
+
+def time_to_splash(board: Board) -> float:
+    """Switch a board on, and return the seconds by the host's clock until it says that its notebook server is starting.
+
+    Not in the same boot as time_to_page(): the server gets ready for a lesson once a browser has asked it for a page.
+    """
+    began = time.monotonic()
+    board.switch_on()
+    return first_answer(f"{url_of(BoardClassroom(board))}/login", {200, 503}, Accept="text/html") - began
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 
 IMPORTS = "import numpy as np, matplotlib.pyplot as plt, mynn"
 PLOT = "plt.plot([1, 2, 3]);"
+CELLS = {"first answer": "1 + 1", "imported": IMPORTS, "first plot": PLOT, "next plot": PLOT}
 # Of a program: whether it was forked; what it alone has; and with its share of what it has in common with others.
 MEMORY = """
 import gc, re
@@ -36,25 +38,25 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=120, metavar="SECONDS")
     parser.add_argument("--authority", default="", metavar="FILE", help="certificate to trust, for https")
     options = parser.parse_args()
-    server = NotebookServer(options.url, options.authority)
-    say("at rest", server_memory(server, options.password))
+    for when, what in waits(NotebookServer(options.url, options.authority), options.password, options.warm_up):
+        print(f"{when:10} {what}", flush=True)
+
+
+def waits(server: NotebookServer, password: str, warm_up: float) -> Iterator[tuple[str, str]]:
+    """Start three kernels; yield what was measured, and when."""
+    yield "at rest", server_memory(server, password)
     server.ask("GET", "/start/", headers={"Accept": "text/html"})
-    time.sleep(options.warm_up)
-    say("ready", server_memory(server, options.password))
+    time.sleep(warm_up)
+    yield "ready", server_memory(server, password)
     with ExitStack() as kernels:
         for number in (1, 2, 3):
-            measure(number, server, kernels)
-            say(f"with {number}", server_memory(server, options.password))
-
-
-def measure(number: int, server: NotebookServer, kernels: ExitStack) -> None:
-    """Start a kernel, and show what it takes."""
-    began = time.monotonic()
-    kernel = kernels.enter_context(server.kernel())
-    for what, code in (("first answer", "1 + 1"), ("imported", IMPORTS), ("first plot", PLOT), ("next plot", PLOT)):
-        run(kernel, code)
-        say(f"kernel {number}", f"{what} after {time.monotonic() - began:.1f} s")
-    say(f"kernel {number}", run(kernel, MEMORY))
+            began = time.monotonic()
+            kernel = kernels.enter_context(server.kernel())
+            for what, code in CELLS.items():
+                run(kernel, code)
+                yield f"kernel {number}", f"{what} after {time.monotonic() - began:.1f} s"
+            yield f"kernel {number}", run(kernel, MEMORY)
+            yield f"with {number}", server_memory(server, password)
 
 
 def run(kernel: Kernel, code: str) -> str:
@@ -71,11 +73,6 @@ def server_memory(server: NotebookServer, password: str) -> str:
         raise SystemExit("The password is wrong.")
     memory = server.get("/start/status")["memory"]
     return f"{memory['free']} of {memory['total']} MiB are free"
-
-
-def say(when: str, what: str) -> None:
-    """Print a row."""
-    print(f"{when:10} {what}", flush=True)
 
 
 if __name__ == "__main__":

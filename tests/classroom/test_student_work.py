@@ -292,7 +292,7 @@ def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Pat
         assert (collection / "student.home/elsewhere/own.txt").read_text() == "own"
         for name, why in {
             "huge": "it is too large",
-            "sparse-5": "it is beyond what is collected of one student",
+            "sparse-5": "it exceeds the limit for one student",
         }.items():
             assert f"student.home/{name} ({why})" in output
         assert re.search(r"student\.home/(deep)+[^ ]*… ?[deep/]+ \(its path is too long\)", output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,12 +60,16 @@ class Teacher:
 
 
 @pytest.fixture(scope="module")
-def teacher(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
+def home() -> Iterator[Path]:
+    """A home folder; pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def teacher(classroom: Classroom, home: Path) -> Iterator[Teacher]:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user: run pytest as root")
-    home = tmp_path_factory.mktemp("teacher")
-    for parent in (home, *home.parents[:2]):  # pytest's folders are private
-        parent.chmod(0o755)
     teacher = Teacher(home)
     teacher.project.mkdir(parents=True)
     files = subprocess.run(

@@ -56,13 +56,13 @@ def broken(classroom: Classroom, how: str) -> Iterator[None]:
 
 def test_stopped_service_is_found(classroom: Classroom, faults: Verify) -> None:
     with broken(classroom, "systemctl stop jupyter"):
-        assert faults("test_jupyter") == {"test_page_for_signing_in", "test_service_runs"}
+        assert faults("test_jupyter") == {"test_sign_in_page_is_shown", "test_service_runs"}
     assert faults("test_jupyter") == set()
 
 
 def test_truncated_csv_is_found(classroom: Classroom, faults: Verify) -> None:
     with broken(classroom, "truncate --size=-1000 /srv/mynn/mnist/mnist_test.csv"):
-        assert faults("test_mnist") == {"test_digits_are_all_there"}
+        assert faults("test_mnist") == {"test_digits_are_complete"}
     assert faults("test_mnist") == set()
 
 
@@ -72,7 +72,7 @@ def test_damaged_picture_is_found(classroom: Classroom, faults: Verify) -> None:
     name = "my_own_images/gaps_3.png"
     folder = "/home/student/notebooks"
     with broken(classroom, f"truncate --size=100 {folder}/{name} && rm /opt/mynn/notebooks/{name}"):
-        assert faults("test_lessons") == {"test_lessons_are_there", "test_untouched_copies_are_there"}
+        assert faults("test_lessons") == {"test_lessons_are_complete", "test_untouched_copies_are_complete"}
         classroom.ssh(f"sudo rm {folder}/{name}")  # site.yml restores missing files, but never replaces a student's
     assert faults("test_lessons") == set()
 

@@ -1,1 +1,1 @@
-"""What a provisioned Pi must be: one file a role, asked of real and virtual Pis alike."""
+"""What a provisioned Pi must be: one file per role, for real and virtual Pis."""

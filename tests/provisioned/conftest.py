@@ -19,17 +19,17 @@ from testinfra.host import Host
 from tests.provisioned.pi import Pi, Settings, project
 
 ROLES = ["system", "python", "mnist", "mynn", "networks", "lessons", "jupyter", "students"]
-REASON = 3000  # characters of a reason, which may hold all that a program on a Pi said
+REASON = 3000  # characters of a reason, which may contain all the output of a program on a Pi
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
 RESULTS = pytest.StashKey[dict[str, PiResult]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Two options that playbooks/verify.yml uses; without them everything works as well."""
+    """Add two options, which playbooks/verify.yml uses and which can be left out."""
     group = parser.getgroup("mynn-pi")
-    group.addoption("--settings", type=Path, help="the Pis' settings, as verify.yml gives them (default: ask it)")
-    group.addoption("--results", type=Path, help="folder for the results, a file a Pi (default: none are written)")
+    group.addoption("--settings", type=Path, help="file with the Pis' settings (default: run verify.yml to get them)")
+    group.addoption("--results", type=Path, help="folder for the results, one file per Pi (default: none are written)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
-    # Without a path, the connection would not be shared, and each command would open a new one.
+    # Without a control path, each command would open a new connection.
     sockets = tempfile.TemporaryDirectory(prefix="mynn-ssh-")
     config.add_cleanup(sockets.cleanup)
     os.environ.setdefault("ANSIBLE_SSH_EXTRA_ARGS", f"-o ControlPath={sockets.name}/%C")
@@ -60,12 +60,12 @@ def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the tests of a Pi that does not answer, after the first one."""
+    """Let the first test of an unreachable Pi fail, and skip its others."""
     if pi := _pi_of(item):
         if pi.lost:
             pytest.skip(f"{pi.name} does not answer")
-        if not pi.greeted:
-            pi.greet()
+        if not pi.contacted:
+            pi.contact()
         if pi.lost:
             pytest.fail(pi.lost, pytrace=False)
 
@@ -79,7 +79,7 @@ def pytest_runtest_makereport(
     if pi := _pi_of(item):
         for password in pi.settings.secrets:
             _hide(password, report)
-        _note(_check(item, pi), report, call, pi)
+        _record(_check(item, pi), report, call, pi)
     return report
 
 
@@ -109,7 +109,7 @@ def _pi_of(item: pytest.Item) -> Pi | None:
 
 
 def _settings(config: pytest.Config) -> dict[str, Settings]:
-    """Return the settings that each Pi was provisioned with, from Ansible itself."""
+    """Return the settings that each Pi was provisioned with; verify.yml knows them."""
     path = config.getoption("--settings", default=None)
     if path:
         return _read_settings(path)
@@ -122,7 +122,7 @@ def _settings(config: pytest.Config) -> dict[str, Settings]:
             [*command, f"--extra-vars={json.dumps({'verify_settings': str(path)})}"], capture_output=True, text=True
         )
         if run.returncode:
-            raise pytest.UsageError(f"playbooks/verify.yml could not give the Pis' settings:\n{run.stdout}{run.stderr}")
+            raise pytest.UsageError(f"playbooks/verify.yml could not get the Pis' settings:\n{run.stdout}{run.stderr}")
         return _read_settings(path)
 
 
@@ -132,7 +132,7 @@ def _read_settings(path: Path) -> dict[str, Settings]:
 
 
 def _hide(password: str, report: pytest.TestReport) -> None:
-    """Hide a password in the output of a failed comparison."""
+    """Replace a password in a report, such as in the output of a failed comparison."""
     if report.longrepr and password in str(report.longrepr):
         report.longrepr = str(report.longrepr).replace(password, "(the password)")
     report.sections = [(name, text.replace(password, "(the password)")) for name, text in report.sections]
@@ -156,7 +156,7 @@ def _first_paragraph(thing: object) -> str:
     return " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
-def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], pi: Pi) -> None:
+def _record(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], pi: Pi) -> None:
     check.seconds = round(check.seconds + report.duration, 2)
     check.figures.update(report.user_properties)
     if report.failed:
@@ -168,7 +168,7 @@ def _note(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], 
 
 
 def _reason(call: pytest.CallInfo[None]) -> str:
-    """Return a test's own message for its failure, without pytest's additions."""
+    """Return the message of a failed test, without what pytest adds to it."""
     error = call.excinfo.value if call.excinfo else None
     text = re.split(r"\n *(?:assert|\+ )", str(error))[0].strip()[:REASON]
     expected = isinstance(error, (AssertionError, ConnectionError, pytest.fail.Exception, pytest.skip.Exception))

@@ -1,4 +1,4 @@
-"""A client of a notebook server: signing in, its REST interface, and cells run over a websocket."""
+"""A client of a notebook server: it signs in, uses the REST interface, and runs cells over a websocket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 import requests
 import websocket
 
-PATIENCE = 120  # seconds that a Pi Zero may take for an answer: a server may have to be started for it
+PATIENCE = 120  # seconds that a Pi Zero may take to respond: it may have to start the server first
 
 
 @dataclass
 class Output:
-    """What a cell printed, the pictures that it showed (PNG, base64), and its error in a line, if any."""
+    """The text that a cell printed, the pictures that it showed (PNG, base64), and its error in one line, if any."""
 
     text: str = ""
     pictures: list[str] = field(default_factory=list)
@@ -27,42 +27,42 @@ class Output:
 
 
 class NotebookServer:
-    """A notebook server at a URL, as one browser sees it; `authority` is the file with a certificate to trust."""
+    """A session with the notebook server at a URL; `authority` is the file with the certificate authority, if any."""
 
     def __init__(self, url: str, authority: str = "") -> None:
         self.url = url.rstrip("/")
         self.authority = authority
         self.session = requests.Session()
-        self.session.trust_env = False  # a school's proxy does not know the classroom
+        self.session.trust_env = False  # a school's proxy does not reach the Pis
         self.session.verify = authority or True
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request. Once a page was seen, it carries what the server wants against forgery."""
+        """Send a request, with the XSRF token if the server has set one."""
         headers = {"X-XSRFToken": self.session.cookies.get("_xsrf", ""), **options.pop("headers", {})}
         options = {"timeout": PATIENCE, "allow_redirects": False, **options}
         return self.session.request(method, self.url + path, headers=headers, **options)
 
     def sign_in(self, password: str) -> bool:
-        """Fill in the form; whether the server then lets us in."""
+        """Submit the sign-in form, and return whether the password was accepted."""
         self.ask("GET", "/login")
         form = {"password": password, "_xsrf": self.session.cookies.get("_xsrf", "")}
         return self.ask("POST", "/login", data=form).status_code == 302
 
     def get(self, path: str) -> Any:
-        """What the REST interface answers; an error status is an error of requests."""
+        """Return the JSON at a path of the REST interface. Raises requests.HTTPError for an error status."""
         answer = self.ask("GET", path)
         answer.raise_for_status()
         return answer.json()
 
     def delete(self, path: str) -> None:
-        """Delete something that may be gone already; any other error status is an error of requests."""
+        """Delete something that may not exist any more. Raises requests.HTTPError for other error statuses."""
         answer = self.ask("DELETE", path)
         if answer.status_code != 404:
             answer.raise_for_status()
 
     @contextmanager
     def kernel(self) -> Iterator[Kernel]:
-        """A kernel that is ended afterwards."""
+        """Start a kernel, and shut it down afterwards."""
         answer = self.ask("POST", "/api/kernels", json={"name": "python3"})
         answer.raise_for_status()
         identity = answer.json()["id"]
@@ -76,7 +76,7 @@ class NotebookServer:
             self.delete(f"/api/kernels/{identity}")
 
     def connect(self, kernel: str) -> websocket.WebSocket:
-        """Open the websocket of a kernel; being refused is a WebSocketBadStatusException."""
+        """Open the websocket of a kernel. Raises WebSocketBadStatusException if the server refuses."""
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.session.cookies)
         return websocket.create_connection(
             f"{self.url.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels",
@@ -87,6 +87,11 @@ class NotebookServer:
         )
 
 
+def reason(error: Exception) -> str:
+    """Return the reason at the end of an error message from requests, such as "Connection refused"."""
+    return str(error).rpartition(": ")[2].strip(" ()'\"")
+
+
 class Kernel:
     """A kernel that runs cells."""
 
@@ -95,7 +100,7 @@ class Kernel:
         self.socket = socket
 
     def run(self, code: str, seconds: float = 300) -> Output:
-        """Run a cell to its end, which must come within so many seconds, or it is a TimeoutError."""
+        """Run a cell to its end. Raises TimeoutError if it takes longer than `seconds`."""
         message = uuid.uuid4().hex
         header = {
             "msg_id": message,
@@ -114,7 +119,7 @@ class Kernel:
             if time.monotonic() > end:
                 raise TimeoutError(f"The cell was not done after {seconds:.0f} s.")
             try:
-                # The server's pings come through too: by themselves they would have us wait without end.
+                # Return for the server's pings, too: otherwise they would prolong this wait beyond the deadline.
                 kind, data = self.socket.recv_data(control_frame=True)
             except websocket.WebSocketTimeoutException:
                 continue
@@ -122,12 +127,12 @@ class Kernel:
                 continue
             answer = json.loads(data)
             if answer["parent_header"].get("msg_id") == message:
-                done |= _take(answer, output)
+                done |= _add(answer, output)
         return output
 
 
-def _take(answer: dict[str, Any], output: Output) -> set[str]:
-    """Take a message into the output; return what it says to be done."""
+def _add(answer: dict[str, Any], output: Output) -> set[str]:
+    """Add a message to the output; return which part of the execution it ends, if any."""
     content = answer["content"]
     match answer["msg_type"]:
         case "stream":

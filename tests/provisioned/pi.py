@@ -1,4 +1,4 @@
-"""A Pi under test: its settings, and many shell commands in one connection."""
+"""A Pi under test: its settings, and shell commands, many of them over one connection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-END_OF_FIELD, END_OF_ANSWER = "\x1f", "\x1e"
+END_OF_FIELD, END_OF_RECORD = "\x1f", "\x1e"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A Pi's settings from playbooks/verify.yml: those that site.yml provisioned it with."""
+    """The settings that site.yml provisioned a Pi with, from playbooks/verify.yml."""
 
     address: str
     user: str
@@ -32,11 +32,11 @@ class Settings:
     students: dict[str, dict[str, Any]]  # by name, as the filter classroom_students returns them
     authority: str  # the file with the certificate authority; empty for http
     passwords: dict[str, str] = field(repr=False)  # by student
-    sudo_password: str = field(default="", repr=False)  # of the account; empty if sudo wants none
+    sudo_password: str = field(default="", repr=False)  # of the account; empty if sudo asks for none
 
     @property
     def student(self) -> str:
-        """The first student, who represents all in most tests."""
+        """The first student, who stands for all in most tests."""
         return next(iter(self.students))
 
     @property
@@ -66,7 +66,7 @@ class Settings:
 
     @property
     def enabled(self) -> str:
-        """The unit that starts with the Pi: the server or, of several students, the first one's socket."""
+        """The unit that is started at boot: the server or, with several students, the first student's socket."""
         return str(self.students[self.student]["socket"] or self.service)
 
     @property
@@ -84,15 +84,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The exit status of a command on the Pi, and its output, including errors."""
+class Result:
+    """The exit status of a command on the Pi, and its output, including stderr."""
 
     status: int
     text: str
 
     @property
     def lines(self) -> list[str]:
-        """The lines of the text."""
+        """The lines of the output."""
         return self.text.splitlines()
 
     @property
@@ -101,7 +101,7 @@ class Answer:
         return {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (.+)$", self.text, re.M)}
 
 
-Answers = Mapping[str, Answer]
+Results = Mapping[str, Result]
 
 
 class Pi:
@@ -111,29 +111,29 @@ class Pi:
         self.name = name
         self.host = host
         self.settings = settings
-        self.greeted = False
+        self.contacted = False
         self.lost = ""  # why it cannot be reached
 
-    def greet(self) -> None:
-        """Find out whether this Pi can be reached; `lost` says why not."""
-        self.greeted = True
+    def contact(self) -> None:
+        """Check that this Pi can be reached, and that sudo works; if not, `lost` says why."""
+        self.contacted = True
         try:
-            answer = self._as_root("true")
+            result = self._as_root("true")
         except RuntimeError as error:
             self.lost = self._unreachable(error)
             return
-        if answer.rc != 0:
+        if result.rc != 0:
             self.lost = (
                 f"sudo on {self.name} wants the password of {self.settings.user or 'your account'}, and "
                 f"{'does not accept the one that was given' if self.settings.sudo_password else 'none was given'}. "
                 "See “When sudo wants a password” in the manual."
             )
 
-    def ask(self, questions: Mapping[str, str]) -> Answers:
-        """Run shell commands as root, all over one connection, and return their answers by name."""
+    def run(self, commands: Mapping[str, str]) -> Results:
+        """Run shell commands as root, all over one connection, and return their results by name."""
         script = "cd /\n" + "".join(
             f"printf '%s\\037' {shlex.quote(name)}\n( {command}\n) </dev/null 2>&1\nprintf '\\037%d\\036' $?\n"
-            for name, command in questions.items()
+            for name, command in commands.items()
         )
         try:
             result = self._as_root(f"/bin/sh -c {shlex.quote(script)}")
@@ -141,32 +141,32 @@ class Pi:
             self.lost = self._unreachable(error)
             raise ConnectionError(self.lost) from None
         fields = [
-            answer.split(END_OF_FIELD)
-            for answer in result.stdout_bytes.decode("utf-8", "replace").split(END_OF_ANSWER)
-            if answer
+            record.split(END_OF_FIELD)
+            for record in result.stdout_bytes.decode("utf-8", "replace").split(END_OF_RECORD)
+            if record
         ]
-        answers = {name: Answer(int(status), text.strip()) for name, text, status in fields}
-        if answers.keys() != questions.keys():
-            raise ConnectionError(f"{self.name} did not answer all questions: {result.stderr.strip()}")
-        return answers
+        results = {name: Result(int(status), text.strip()) for name, text, status in fields}
+        if results.keys() != commands.keys():
+            raise ConnectionError(f"{self.name} did not run all commands: {result.stderr.strip()}")
+        return results
 
     def as_student(self, command: str, student: str = "") -> str:
-        """Return a command for `ask` that runs another one as a student, by default the first."""
+        """Return a command for `run` that runs another one as a student, by default the first."""
         return f"runuser -u {shlex.quote(student or self.settings.student)} -- /bin/sh -c {shlex.quote(command)}"
 
     def as_student_python(self, code: str) -> str:
-        """Return a command for `ask` that runs Python code as the student, in the Pi's environment."""
+        """Return a command for `run` that runs Python code as the student, in the Pi's virtual environment."""
         return self.as_student(f"{self.settings.venv}/bin/python -c {shlex.quote(code)}")
 
     def _as_root(self, command: str) -> CommandResult:
-        """Run a command through sudo. The password is passed on stdin, since arguments show in the list of processes.
+        """Run a command with sudo. The password goes to stdin, since arguments show in the list of processes.
 
-        RuntimeError: the Pi is unreachable.
+        Raises RuntimeError if the Pi cannot be reached.
         """
         password = self.settings.sudo_password
         if not password:
             return self.host.run(f"sudo -n {command}")
-        # testinfra cannot pass input, but has the SSH command for this Pi.
+        # testinfra cannot pass stdin, but knows the SSH command for this Pi.
         ssh = self.host.backend.ansible_runner.get_host(self.name).backend
         words, arguments = ssh._build_ssh_command(f"sudo -S -p '' {command}")
         line = ssh.quote(" ".join(words), *arguments)
@@ -177,9 +177,9 @@ class Pi:
         return result
 
     def _unreachable(self, error: RuntimeError) -> str:
-        said = getattr(error.args[0], "stderr", "").strip().splitlines()
+        lines = getattr(error.args[0], "stderr", "").strip().splitlines() or ["no answer"]
         return (
-            f"{self.name} cannot be reached over SSH at {self.settings.address} ({said[-1] if said else 'no answer'}). "
+            f"{self.name} cannot be reached over SSH at {self.settings.address} ({lines[-1]}). "
             "Check that it is switched on and on the network."
         )
 

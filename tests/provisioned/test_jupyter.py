@@ -15,13 +15,13 @@ import pytest
 import requests
 import websocket
 
-from tests.provisioned.notebook_server import Kernel, NotebookServer
-from tests.provisioned.pi import Answers, Pi
+from tests.provisioned.notebook_server import Kernel, NotebookServer, reason
+from tests.provisioned.pi import Pi, Results
 
 EXPOSURE = 1.6  # the highest score of `systemd-analyze security`; 10 is a service without any sandbox
-PAUSE = 2  # seconds that a wrong password costs
+PAUSE = 2  # seconds until a wrong password is refused
 
-# What nobody may see without signing in.
+# Paths that need a password.
 LOCKED = [
     "/api/contents",
     "/api/kernels",
@@ -38,8 +38,8 @@ LOCKED = [
     "/manual/",
 ]
 
-# What a student's program might try. It prints what it managed to do.
-MISCHIEF = """
+# What a student's program might try to do. It prints what it could do.
+ESCAPE = """
 import glob, json, os, pathlib, subprocess
 done = []
 for path in "/etc/shadow", *glob.glob("/etc/jupyter/password*"), "/root":
@@ -62,8 +62,8 @@ for command in ["sudo", "-n", "true"], ["su", "-c", "true"], ["mount", "-t", "tm
 print(json.dumps(done))
 """
 
-# Folders of a server's packages, settings, data and templates that the user can write to or create.
-FOREIGN = """
+# Print the folders of the server's packages, settings, data and templates that the user could write to or create.
+WRITABLE = """
 import os, pathlib, sys
 import jupyter_core.paths as paths
 path = [*sys.path, *paths.jupyter_config_path(), *paths.jupyter_path()]
@@ -71,8 +71,8 @@ print(*{str(part) for part in path for place in [pathlib.Path(part), *pathlib.Pa
         if os.access(place, os.W_OK)}, sep=os.linesep)
 """
 
-# What a student's program might do to its own server and to the Pi's memory. It prints what it managed to do.
-GREED = """
+# What a student's program might try to do to its own server and to the Pi. It prints what it could do.
+ATTACK = """
 import glob, json, os, pathlib
 done, server = [], os.getppid()
 for name in "environ", "mem", "maps", "fd/0":
@@ -88,14 +88,14 @@ for folder in "/tmp", "/var/tmp", "/dev/shm", *glob.glob("/run/*/"), "/run":
     if os.access(folder, os.W_OK) and not os.path.islink(folder.rstrip("/")):
         place = os.statvfs(folder)
         if place.f_blocks * place.f_frsize > memory / 5:
-            done.append(f"fill the memory by way of {folder}")
+            done.append(f"fill the memory through {folder}")
         if folder.startswith("/run"):
             done.append(f"fill {folder}")
 for path in "/var/cache/debconf/config.dat", "/var/lib/apt/lists", "/var/lib/dpkg/lock":
     if os.access(path, os.R_OK):
-        done.append(f"hold up apt by a lock below {path}")
+        done.append(f"block apt with a lock on {path}")
 if os.access("/run/dbus/system_bus_socket", os.W_OK):
-    done.append("ask the system's services")
+    done.append("use the system's D-Bus services")
 score = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
 if score < 500:
     done.append("outlive its server when memory is short")
@@ -104,15 +104,14 @@ print(json.dumps(done))
 
 
 @pytest.fixture(scope="module")
-def answers(pi: Pi) -> Answers:
+def results(pi: Pi) -> Results:
     main = f"$(systemctl show {pi.settings.service} --property=MainPID --value)"
-    environment = f"$(systemctl show {pi.settings.service} --property=Environment --value)"
-    isolated = (
-        f"env HOME=/home/{pi.settings.student} {environment} {pi.settings.venv}/bin/python -I -c {shlex.quote(FOREIGN)}"
-    )
-    return pi.ask(
+    service = f"$(systemctl show {pi.settings.service} --property=Environment --value)"
+    environment = f"env HOME=/home/{pi.settings.student} {service}"
+    python = f"{pi.settings.venv}/bin/python -I -c {shlex.quote(WRITABLE)}"
+    return pi.run(
         {
-            "foreign": f"runuser -u {pi.settings.student} -- {isolated}",
+            "writable": f"runuser -u {pi.settings.student} -- {environment} {python}",
             "command": f"tr '\\0' ' ' </proc/{main}/cmdline",
             "score": f"cat /proc/{main}/oom_score_adj",
             "limits": f"systemctl show {pi.settings.service} --property=TasksMax,MemoryMax,KillMode",
@@ -132,7 +131,7 @@ def answers(pi: Pi) -> Answers:
 
 @pytest.fixture(scope="module")
 def server(pi: Pi) -> Pi:
-    """The Pi, if its server answers; otherwise only the test of its page fails."""
+    """The Pi, if its server answers; if it does not, only the test of the sign-in page fails."""
     try:
         NotebookServer(pi.settings.url, pi.settings.authority).ask("GET", "/login")
     except requests.RequestException:
@@ -157,42 +156,42 @@ def student(server: Pi) -> NotebookServer:
 
 @pytest.fixture(scope="module")
 def started(student: NotebookServer) -> Iterator[Kernel | str]:
-    """A program of the student's, or why there is none; shared, since a Pi Zero takes 20 s to start one."""
+    """A student's program, or the reason why none starts. It is shared, since a Pi Zero takes 20 s to start one."""
     with ExitStack() as stack:
         try:
             kernel = stack.enter_context(student.kernel())
             kernel.run("")
         except (requests.RequestException, websocket.WebSocketException, TimeoutError) as error:
-            yield _in_short(error)
+            yield reason(error)
         else:
             yield kernel
 
 
 @pytest.fixture
 def kernel(started: Kernel | str) -> Kernel:
-    """A program of the student's."""
+    """A student's program."""
     if isinstance(started, str):
         pytest.skip("No program can be started.")
     return started
 
 
-def test_page_for_signing_in(pi: Pi) -> None:
+def test_sign_in_page_is_shown(pi: Pi) -> None:
     """Its sign-in page can be reached from this computer."""
     try:
         page = NotebookServer(pi.settings.url, pi.settings.authority).ask("GET", "/login")
     except requests.RequestException as error:
-        pytest.fail(f"Its notebook server does not answer at {pi.settings.url} ({_in_short(error)}).", pytrace=False)
+        pytest.fail(f"Its notebook server does not answer at {pi.settings.url} ({reason(error)}).", pytrace=False)
     assert page.status_code == 200, f"Its sign-in page answers with status {page.status_code}."
     assert 'type="password"' in page.text, "Its sign-in page does not ask for a password."
 
 
-def test_service_runs(pi: Pi, answers: Answers) -> None:
+def test_service_runs(pi: Pi, results: Results) -> None:
     """It runs as the student, and starts when the Pi is switched on."""
     unit = pi.settings.enabled
-    assert answers["active"].text == "active", f"The unit {unit} is {answers['active'].text}."
-    assert answers["enabled"].text == "enabled", f"The unit {unit} is {answers['enabled'].text}, not enabled."
-    assert answers["user"].text == pi.settings.student, f"It runs as {answers['user'].text}, not as the student."
-    assert "not allowed" in answers["sudo"].text, f"The student can use sudo: {answers['sudo'].text}"
+    assert results["active"].text == "active", f"The unit {unit} is {results['active'].text}."
+    assert results["enabled"].text == "enabled", f"The unit {unit} is {results['enabled'].text}, not enabled."
+    assert results["user"].text == pi.settings.student, f"It runs as {results['user'].text}, not as the student."
+    assert "not allowed" in results["sudo"].text, f"The student can use sudo: {results['sudo'].text}"
 
 
 def test_wrong_password_is_refused(pi: Pi, stranger: NotebookServer) -> None:
@@ -202,8 +201,8 @@ def test_wrong_password_is_refused(pi: Pi, stranger: NotebookServer) -> None:
         assert stranger.ask("GET", "/api/contents").status_code == 403, "After a wrong password it shows the files."
 
 
-def test_guessing_takes_time(pi: Pi, stranger: NotebookServer) -> None:
-    """Guessing passwords is slow."""
+def test_guessing_passwords_is_slow(pi: Pi, stranger: NotebookServer) -> None:
+    """A wrong password takes time, so passwords cannot be guessed quickly."""
     began = time.monotonic()
     stranger.sign_in(f"not {pi.settings.password}")
     took = time.monotonic() - began
@@ -219,7 +218,7 @@ def test_strangers_cannot_fill_its_memory(stranger: NotebookServer) -> None:
     assert status in (400, 413), f"It accepts a megabyte from anybody on the network, and answers with status {status}."
 
 
-def test_right_password_opens(pi: Pi, stranger: NotebookServer) -> None:
+def test_right_password_is_accepted(pi: Pi, stranger: NotebookServer) -> None:
     """It accepts its password, and shows the lessons."""
     assert stranger.sign_in(pi.settings.password), "The password that this computer keeps for it is refused."
     names = [item["name"] for item in stranger.get("/api/contents")["content"]]
@@ -234,7 +233,7 @@ def test_manual_is_shown(student: NotebookServer) -> None:
 
 
 def test_start_page_is_shown(pi: Pi, student: NotebookServer) -> None:
-    """It opens with the start page, which has all lessons in their order, and the memory."""
+    """It opens with the start page, which shows all lessons in order, and the free memory."""
     first = student.ask("GET", "/").headers.get("Location", "").rstrip("?")
     assert first == "/start/", f"It opens with {first or 'no page'}, not with the start page: run site.yml."
     page = student.ask("GET", "/start/")
@@ -246,23 +245,23 @@ def test_start_page_is_shown(pi: Pi, student: NotebookServer) -> None:
     numbers = [lesson["lesson"] for lesson in status["lessons"] if lesson["lesson"]]
     assert numbers == sorted(numbers), f"On the start page, the lessons are in this order: {numbers}."
     memory = status["memory"]
-    assert 0 <= memory["free"] < memory["total"], f"The start page tells a memory that cannot be: {memory}."
+    assert 0 <= memory["free"] < memory["total"], f"The start page shows impossible figures for the memory: {memory}."
 
 
-def test_nothing_without_signing_in(stranger: NotebookServer) -> None:
+def test_nothing_is_shown_without_signing_in(stranger: NotebookServer) -> None:
     """Without the password, it shows nothing."""
     stranger.ask("GET", "/login")
     shown = [path for path in LOCKED if not _refused(stranger.ask("GET", path))]
-    assert not shown, f"Everybody on the network can see {', '.join(shown)}."
-    assert _refused(stranger.ask("POST", "/api/kernels")), "Everybody on the network can start programs."
+    assert not shown, f"Anybody on the network can see {', '.join(shown)}."
+    assert _refused(stranger.ask("POST", "/api/kernels")), "Anybody on the network can start programs."
 
 
-def test_no_token_opens(pi: Pi, stranger: NotebookServer) -> None:
+def test_tokens_are_refused(pi: Pi, stranger: NotebookServer) -> None:
     """It accepts no token, only the password."""
     for token in ("", "token", pi.settings.password):
-        in_address = stranger.ask("GET", "/api/contents", params={"token": token})
+        in_url = stranger.ask("GET", "/api/contents", params={"token": token})
         in_header = stranger.ask("GET", "/api/contents", headers={"Authorization": f"token {token}"})
-        assert _refused(in_address) and _refused(in_header), "It accepts a token instead of the password."
+        assert _refused(in_url) and _refused(in_header), "It accepts a token instead of the password."
 
 
 def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> None:
@@ -281,7 +280,7 @@ def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> No
         assert output.text.strip() == pi.settings.student, f"It runs as {output.text.strip()}, not as the student."
         saved = student.get(f"/api/contents/{name}")["content"]
         assert saved == "45", f"The file holds {saved!r}, not the sum 45."
-        owner = pi.ask({"owner": f"stat --format=%U {pi.settings.folder}/{name}"})["owner"].text
+        owner = pi.run({"owner": f"stat --format=%U {pi.settings.folder}/{name}"})["owner"].text
         assert owner == pi.settings.student, f"The file belongs to {owner}."
     finally:
         student.delete(f"/api/contents/{name}")
@@ -289,29 +288,29 @@ def test_cell_runs(pi: Pi, student: NotebookServer, started: Kernel | str) -> No
     assert gone == 404, "A file that was deleted is still there."
 
 
-def test_saving_is_whole(student: NotebookServer, kernel: Kernel) -> None:
-    """Files are saved safely: a power cut leaves the old version or the new one."""
+def test_files_are_saved_safely(student: NotebookServer, kernel: Kernel) -> None:
+    """A power cut while a file is saved leaves the old version or the new one."""
     name = f"verify-{uuid.uuid4().hex[:8]}.txt"
     files = []
     try:
         for content in ("before", "after"):
             body = {"type": "file", "format": "text", "content": content}
-            answer = student.ask("PUT", f"/api/contents/{name}", json=body)
-            assert answer.ok, f"A file cannot be saved: status {answer.status_code}."
-            said = kernel.run(
+            response = student.ask("PUT", f"/api/contents/{name}", json=body)
+            assert response.ok, f"A file cannot be saved: status {response.status_code}."
+            output = kernel.run(
                 f"import os; it = os.stat({name!r}); print(it.st_ino, oct(it.st_mode)); print(os.listdir())"
             )
-            files.append(said.text.splitlines()[0].split())
-            assert f".~{name}" not in said.text, "A temporary file was left behind by saving."
+            files.append(output.text.splitlines()[0].split())
+            assert f".~{name}" not in output.text, "A temporary file was left behind by saving."
         assert student.get(f"/api/contents/{name}")["content"] == "after", "A saved file still has its old contents."
     finally:
         student.delete(f"/api/contents/{name}")
-    (old, mode), (new, other) = files
+    (old, old_mode), (new, new_mode) = files
     assert old != new, "Saving writes into the old file: a power cut would damage it."
-    assert mode == other, "Saving a file changes its permissions."
+    assert old_mode == new_mode, "Saving a file changes its permissions."
 
 
-def test_strangers_cannot_talk_to_a_program(stranger: NotebookServer, kernel: Kernel) -> None:
+def test_strangers_cannot_connect_to_a_program(stranger: NotebookServer, kernel: Kernel) -> None:
     """Nobody can connect to a student's program without the password."""
     with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
         stranger.connect(kernel.identity).close()
@@ -320,88 +319,85 @@ def test_strangers_cannot_talk_to_a_program(stranger: NotebookServer, kernel: Ke
 
 def test_programs_are_sandboxed(kernel: Kernel) -> None:
     """A student's program cannot become root, read secrets, or write outside the student's folder."""
-    output = kernel.run(MISCHIEF)
+    output = kernel.run(ESCAPE)
     assert not output.error, f"The cell ends with {output.error}"
     done = json.loads(output.text)
     assert not done, f"A student's program can {', '.join(done)}."
 
 
-def test_nothing_of_the_students_is_part_of_it(server: Pi, answers: Answers) -> None:
+def test_students_cannot_change_its_server(server: Pi, results: Results) -> None:
     """Its server uses no package, setting or template that the student can change."""
-    command, foreign = answers["command"].text, answers["foreign"]
+    command, writable = results["command"].text, results["writable"]
     assert command.startswith(f"{server.settings.venv}/bin/python -I "), f"Its server is not isolated: {command}"
-    assert foreign.status == 0, f"The parts of its server are unknown: {foreign.text}"
-    assert not foreign.text, f"The student can change its server, in {', '.join(foreign.lines)}."
+    assert writable.status == 0, f"The folders of its server cannot be listed: {writable.text}"
+    assert not writable.text, f"The student can change its server in {', '.join(writable.lines)}."
 
 
-def test_programs_have_limits(kernel: Kernel, answers: Answers) -> None:
+def test_programs_have_limits(kernel: Kernel, results: Results) -> None:
     """A student's program cannot look into its server, or take all of the Pi's memory."""
-    output = kernel.run(GREED)
+    output = kernel.run(ATTACK)
     assert not output.error, f"The cell ends with {output.error}"
     done = json.loads(output.text)
     assert not done, f"A student's program can {', '.join(done)}."
-    limits = dict(line.split("=", 1) for line in answers["limits"].lines)
+    limits = dict(line.split("=", 1) for line in results["limits"].lines)
     without = [name for name in ("TasksMax", "MemoryMax") if limits[name] == "infinity"]
     assert not without, f"The student's programs have no limit: {', '.join(without)}."
     assert limits["KillMode"] == "mixed", "If its server crashes, the student's programs can take its port."
-    score = int(answers["score"].text)
-    assert score < 500, f"If memory is short, its server is killed as soon as a program (oom_score_adj {score})."
+    score = int(results["score"].text)
+    assert score < 500, (
+        f"If memory is short, its server is as likely to be killed as a program (oom_score_adj {score})."
+    )
 
 
-def test_sandbox(answers: Answers, record_property: Callable[[str, object], None]) -> None:
+def test_sandbox_is_tight(results: Results, record_property: Callable[[str, object], None]) -> None:
     """Its sandbox is tight by systemd's own rating."""
-    figure = re.search(r"([0-9.]+) [A-Z]+", answers["exposure"].text)
-    assert figure, f"systemd-analyze gives no score: {answers['exposure'].text}"
+    figure = re.search(r"([0-9.]+) [A-Z]+", results["exposure"].text)
+    assert figure, f"systemd-analyze gives no score: {results['exposure'].text}"
     record_property("exposure", float(figure[1]))
     assert float(figure[1]) <= EXPOSURE, f"Its sandbox scores {figure[1]}; at most {EXPOSURE} is allowed."
 
 
-def test_password_is_kept_as_a_hash(pi: Pi, answers: Answers) -> None:
+def test_password_is_kept_as_a_hash(pi: Pi, results: Results) -> None:
     """Only a hash of its password (argon2) is kept, which only root can read."""
-    assert answers["hash"].status == 0, f"The password's hash is missing: {answers['hash'].text}"
-    owner, beginning = answers["hash"].lines
+    assert results["hash"].status == 0, f"The password's hash is missing: {results['hash'].text}"
+    owner, beginning = results["hash"].lines
     assert owner == "root 600", f"{pi.settings.hash} is {owner}, not root 600: others can read it."
     assert beginning.startswith("argon2:$argon2"), f"{pi.settings.hash} holds no argon2 hash."
 
 
-def test_password_is_nowhere_in_clear(pi: Pi, answers: Answers) -> None:
-    """Its password is not readable anywhere: not in settings, logs or programs' arguments."""
+def test_password_is_not_stored_in_clear(pi: Pi, results: Results) -> None:
+    """Its password cannot be read anywhere on the Pi: not in settings, logs or arguments of programs."""
     # Searched on this computer, since a search on the Pi would leave it in sudo's log.
     passwords = pi.settings.passwords.values()
-    lines = answers["texts"].lines
+    lines = results["texts"].lines
     places = [line.partition("=")[0][:60] for line in lines if any(password in line for password in passwords)]
     assert not places, f"The password is readable on the Pi, in {len(places)} lines of settings, logs or arguments."
 
 
-def test_it_comes_back(
+def test_it_restarts_after_a_crash(
     pi: Pi, student: NotebookServer, kernel: Kernel, record_property: Callable[[str, object], None]
 ) -> None:
     """After a crash, it restarts by itself."""
-    # Last in this file, since all programs end with it: ours may, a student's must not.
-    if others := [one for one in student.get("/api/kernels") if one["id"] != kernel.identity]:
+    # Last in this file, since the crash ends all programs: ours may end, but no student's.
+    if others := [other for other in student.get("/api/kernels") if other["id"] != kernel.identity]:
         pytest.skip(f"{len(others)} of the student's programs would have ended.")
     main = f"systemctl show {pi.settings.service} --property=MainPID --value"
-    before = pi.ask({"pid": main, "kill": f"kill -9 $({main})"})
+    before = pi.run({"pid": main, "kill": f"kill -9 $({main})"})
     assert before["kill"].status == 0, f"The service {pi.settings.service} is not running: {before['kill'].text}"
     start = time.monotonic()
-    while not _answers(student) or pi.ask({"pid": main})["pid"].text in ("0", before["pid"].text):
+    while not _responds(student) or pi.run({"pid": main})["pid"].text in ("0", before["pid"].text):
         assert time.monotonic() - start < 120, "It has not restarted two minutes after a crash."
         time.sleep(1)
     record_property("back_seconds", round(time.monotonic() - start, 1))
 
 
-def _answers(server: NotebookServer) -> bool:
+def _responds(server: NotebookServer) -> bool:
     try:
         return server.ask("GET", "/login").status_code < 400
     except requests.RequestException:
         return False
 
 
-def _refused(answer: requests.Response) -> bool:
-    to_sign_in = answer.status_code == 302 and answer.headers["Location"].startswith("/login")
-    return to_sign_in or answer.status_code == 403
-
-
-def _in_short(error: Exception) -> str:
-    """Return the end of a message of requests, such as "Connection refused"."""
-    return str(error).rpartition(": ")[2].strip(" ()'\"")
+def _refused(response: requests.Response) -> bool:
+    to_sign_in = response.status_code == 302 and response.headers["Location"].startswith("/login")
+    return to_sign_in or response.status_code == 403

@@ -1,4 +1,4 @@
-"""The lessons, and the pictures that go with them."""
+"""The lessons and their pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from tests.provisioned.pi import Answers, Pi
+from tests.provisioned.pi import Pi, Results
 
 LOOK = """
 import json, os, pathlib, pwd, sys
@@ -36,8 +36,8 @@ def look(name):
         return f"cannot be opened ({type(error).__name__})"
 print(json.dumps({name: look(name) for name in sys.argv[2:]}))
 """
-# Type, owner and mode of the home and of the folder in it.
-OWN = "stat --format '%F %U %a' /home/{student} {folder}"
+# Print the type, owner and mode of the home and of the student's folder.
+STAT = "stat --format '%F %U %a' /home/{student} {folder}"
 
 
 def lessons(pi: Pi) -> dict[str, bytes]:
@@ -46,57 +46,57 @@ def lessons(pi: Pi) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def answers(pi: Pi) -> Answers:
+def results(pi: Pi) -> Results:
     names = " ".join(map(shlex.quote, lessons(pi)))
     look = f"{pi.settings.venv}/bin/python -c {shlex.quote(LOOK)}"
-    questions = {
-        f" home of {student}": OWN.format(student=student, folder=pi.settings.folder_of(student))
+    commands = {
+        f" home of {student}": STAT.format(student=student, folder=pi.settings.folder_of(student))
         for student in pi.settings.students
     } | {
         student: pi.as_student(f"cd {pi.settings.folder_of(student)} && {look} {student} {names}", student)
         for student in pi.settings.students
     }
-    questions |= {
+    commands |= {
         f" book of {student}": pi.as_student(f"ls {pi.settings.folder_of(student)}/mnist_dataset/ >/dev/null", student)
         for student in pi.settings.students
     }
     pristine = shlex.quote(pi.settings.pristine)
-    return pi.ask({**questions, " pristine": pi.as_student(f"cd {pristine} && sha256sum {names}")})
+    return pi.run({**commands, " pristine": pi.as_student(f"cd {pristine} && sha256sum {names}")})
 
 
-def test_lessons_are_there(pi: Pi, answers: Answers) -> None:
+def test_lessons_are_complete(pi: Pi, results: Results) -> None:
     """Every lesson and picture is in the student's folder, belongs to the student, and opens."""
     assert lessons(pi), f"There is no lesson in {pi.settings.lessons} on this computer."
     for student in pi.settings.students:
-        answer = answers[student]
-        assert answer.status == 0, f"The folder of {student} cannot be read: {answer.text}"
-        found: dict[str, Any] = json.loads(answer.lines[-1])
+        result = results[student]
+        assert result.status == 0, f"The folder of {student} cannot be read: {result.text}"
+        found: dict[str, Any] = json.loads(result.lines[-1])
         wrong = [f"{name} {what}" for name, what in found.items() if what]
         assert not wrong, f"In the folder of {student}, {'; '.join(wrong)}."
 
 
-def test_folders_are_the_students(pi: Pi, answers: Answers) -> None:
+def test_folders_are_the_students(pi: Pi, results: Results) -> None:
     """Each student's home and folder are the student's own, open to the student, and not links."""
     for student in pi.settings.students:
-        answer = answers[f" home of {student}"]
-        right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", answer.text)
+        result = results[f" home of {student}"]
+        right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", result.text)
         assert right, (
-            f"The home of {student}, or the folder in it, does not belong to {student}, or is closed to {student}: run"
-            f" site.yml, which repairs it and keeps what is in its place. ({answer.text})"
+            f"The home of {student}, or the folder in it, is a link, does not belong to {student}, or is closed to"
+            f" {student}: run site.yml, which repairs it without deleting anything. ({result.text})"
         )
 
 
-def test_mnist_is_where_the_book_has_it(pi: Pi, answers: Answers) -> None:
+def test_mnist_is_where_the_book_has_it(pi: Pi, results: Results) -> None:
     """MNIST is in each student's folder as mnist_dataset, where the book's notebooks look for it."""
     for student in pi.settings.students:
-        answer = answers[f" book of {student}"]
-        assert answer.status == 0, (
-            f"In the folder of {student}, mnist_dataset is missing: run site.yml. ({answer.text})"
+        result = results[f" book of {student}"]
+        assert result.status == 0, (
+            f"In the folder of {student}, mnist_dataset is missing: run site.yml. ({result.text})"
         )
 
 
-def test_untouched_copies_are_there(pi: Pi, answers: Answers) -> None:
+def test_untouched_copies_are_complete(pi: Pi, results: Results) -> None:
     """There is an untouched copy of every lesson and picture, to start again from."""
-    found = answers[" pristine"].sums
+    found = results[" pristine"].sums
     wrong = [name for name, content in lessons(pi).items() if found.get(name) != hashlib.sha256(content).hexdigest()]
     assert not wrong, f"In {pi.settings.pristine}, missing or different from this computer's: {', '.join(wrong)}."

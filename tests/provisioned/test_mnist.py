@@ -6,37 +6,37 @@ import shlex
 
 import pytest
 
-from tests.provisioned.pi import Answers, Pi
+from tests.provisioned.pi import Pi, Results
 
 
 @pytest.fixture(scope="module")
-def answers(pi: Pi) -> Answers:
-    """Return what the student can see and do in the data's folder."""
+def results(pi: Pi) -> Results:
+    """Return what the student can read and write in MNIST's folder."""
     folder = shlex.quote(pi.settings.mnist_folder)
     names = " ".join(map(shlex.quote, pi.settings.mnist_files))
-    return pi.ask(
+    return pi.run(
         {
             "sums": pi.as_student(f"cd {folder} && sha256sum {names}"),
             "writable": pi.as_student("find /srv/mynn -writable -print -quit"),
-            "others": f"cd {folder} && find {names} ! -perm -o=r",
+            "unreadable": f"cd {folder} && find {names} ! -perm -o=r",
         }
     )
 
 
-def test_digits_are_all_there(pi: Pi, answers: Answers) -> None:
-    """All 70,000 digits and the book's small files are there, byte for byte, also in mynn's fast format."""
-    found = answers["sums"].sums
+def test_digits_are_complete(pi: Pi, results: Results) -> None:
+    """All 70,000 digits and the book's small files are intact, also in mynn's fast format."""
+    found = results["sums"].sums
     wrong = [name for name, wanted in pi.settings.mnist_files.items() if found.get(name) != wanted["sha256"]]
     assert not wrong, f"Missing, unreadable for the student, or wrong: {', '.join(wrong)}."
 
 
-def test_everybody_can_read_them(answers: Answers) -> None:
+def test_everybody_can_read_them(results: Results) -> None:
     """Every account can read the digits."""
-    assert answers["others"].status == 0, answers["others"].text
-    assert answers["others"].text == "", f"Not everybody can read {', '.join(answers['others'].lines)}."
+    assert results["unreadable"].status == 0, results["unreadable"].text
+    assert results["unreadable"].text == "", f"Not everybody can read {', '.join(results['unreadable'].lines)}."
 
 
-def test_students_cannot_change_them(answers: Answers) -> None:
+def test_students_cannot_change_them(results: Results) -> None:
     """Students cannot change or delete the digits."""
-    assert answers["writable"].status == 0, f"The student cannot search /srv/mynn: {answers['writable'].text}"
-    assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."
+    assert results["writable"].status == 0, f"The student cannot search /srv/mynn: {results['writable'].text}"
+    assert results["writable"].text == "", f"The student can write to {results['writable'].text}."

@@ -1,4 +1,4 @@
-"""The network that lessons load where a student has none."""
+"""The network that lessons use if a student has none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.provisioned.pi import Answers, Pi
+from tests.provisioned.pi import Pi, Results
 
-BAND = (0.966, 0.985)  # of the first 1,000 test digits: ten seeds came to .976 ± .003, .972 to .980
+BAND = (0.966, 0.985)  # accuracy on the first 1,000 test digits; ten seeds: .976 ± .003, .972 to .980
 
 SCORE = """
 from mynn import NeuralNetwork, mnist_folder, read_csv
@@ -19,14 +19,16 @@ print(len(network.wih), network.score(read_csv(mnist_folder() / "mnist_test.csv"
 
 
 @pytest.fixture(scope="module")
-def answers(pi: Pi) -> Answers:
-    """Return what a student's program finds."""
-    return pi.ask({"score": pi.as_student_python(SCORE)})
+def results(pi: Pi) -> Results:
+    """Return the results of a student's program."""
+    return pi.run({"score": pi.as_student_python(SCORE)})
 
 
-def test_a_network_is_there_that_reads(answers: Answers, record_property: Callable[[str, object], None]) -> None:
-    """A trained network is there for the lessons, and it recognises as many digits as it should."""
-    score = answers["score"]
+def test_the_lessons_network_recognises_digits(
+    results: Results, record_property: Callable[[str, object], None]
+) -> None:
+    """The lessons have a trained network, which recognises as many digits as it should."""
+    score = results["score"]
     assert score.status == 0, f"The network for the lessons cannot be loaded: {score.text}"
     nodes, recognised = score.text.split()
     record_property("network_score", float(recognised))

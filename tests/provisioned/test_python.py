@@ -8,12 +8,12 @@ import tomllib
 import pytest
 from packaging.requirements import Requirement
 
-from tests.provisioned.pi import Answers, Pi, project
+from tests.provisioned.pi import Pi, Results, project
 
-# A small use of each package.
+# Use each package a little, and print those that fail.
 SCIENCE = """
 import io, logging
-logging.disable(logging.WARNING)  # on a Pi Zero, matplotlib warns that listing the fonts takes a moment
+logging.disable(logging.WARNING)  # on a Pi Zero, matplotlib warns that building its font cache takes a moment
 def numpy():
     import numpy
     assert numpy.allclose(numpy.linalg.solve([[2, 1], [1, 3]], [3, 5]), [0.8, 1.4])
@@ -49,17 +49,17 @@ print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:
 
 
 def floors() -> list[Requirement]:
-    """Return pyproject.toml's requirements for pip's packages on a Pi: earlier versions have known vulnerabilities."""
+    """Return the minimum versions in pyproject.toml for a Pi; earlier versions have known vulnerabilities."""
     content = tomllib.loads((project() / "pyproject.toml").read_text(encoding="utf-8"))
     requirements = map(Requirement, content["dependency-groups"]["pi"])
     return [need for need in requirements if any(bound.operator == ">=" for bound in need.specifier)]
 
 
 @pytest.fixture(scope="module")
-def answers(pi: Pi) -> Answers:
+def results(pi: Pi) -> Results:
     venv = pi.settings.venv
     names = " ".join(requirement.name for requirement in floors())
-    return pi.ask(
+    return pi.run(
         {
             "science": pi.as_student_python(SCIENCE),
             "versions": pi.as_student(f"{venv}/bin/python -c '{VERSIONS}' {names}"),
@@ -69,26 +69,26 @@ def answers(pi: Pi) -> Answers:
     )
 
 
-def test_science_works(answers: Answers) -> None:
+def test_science_works(results: Results) -> None:
     """numpy, scipy, matplotlib, Pillow, imageio and Notebook work."""
-    assert answers["science"].status == 0, f"The environment's Python does not start: {answers['science'].text}"
-    assert answers["science"].text == "", f"These do not work: {'; '.join(answers['science'].lines)}"
+    assert results["science"].status == 0, f"The environment's Python does not start: {results['science'].text}"
+    assert results["science"].text == "", f"These do not work: {'; '.join(results['science'].lines)}"
 
 
-def test_jupyter_has_no_known_holes(answers: Answers) -> None:
+def test_jupyter_has_no_known_vulnerabilities(results: Results) -> None:
     """Jupyter has no known vulnerabilities."""
-    assert answers["versions"].status == 0, f"Jupyter is incomplete: {answers['versions'].text}"
-    versions = json.loads(answers["versions"].text)
+    assert results["versions"].status == 0, f"Jupyter is incomplete: {results['versions'].text}"
+    versions = json.loads(results["versions"].text)
     old = [f"{need.name} {versions[need.name]}" for need in floors() if versions[need.name] not in need.specifier]
     assert not old, f"Too old and vulnerable: {', '.join(old)} (required: {', '.join(map(str, floors()))})."
 
 
-def test_packages_fit_together(answers: Answers) -> None:
+def test_packages_fit_together(results: Results) -> None:
     """All Python packages are compatible."""
-    assert answers["check"].status == 0, f"Python packages are incompatible: {'; '.join(answers['check'].lines)}"
+    assert results["check"].status == 0, f"Python packages are incompatible: {'; '.join(results['check'].lines)}"
 
 
-def test_students_cannot_change_it(answers: Answers) -> None:
+def test_students_cannot_change_it(results: Results) -> None:
     """Students cannot change the shared programs."""
-    assert answers["writable"].status == 0, f"The student cannot search /opt/mynn: {answers['writable'].text}"
-    assert answers["writable"].text == "", f"The student can write to {answers['writable'].text}."
+    assert results["writable"].status == 0, f"The student cannot search /opt/mynn: {results['writable'].text}"
+    assert results["writable"].text == "", f"The student can write to {results['writable'].text}."

@@ -7,17 +7,17 @@ import json
 import pytest
 import requests
 
-from tests.provisioned.notebook_server import NotebookServer
+from tests.provisioned.notebook_server import NotebookServer, reason
 from tests.provisioned.pi import Pi
 
-# What a student's program might try against another student. It prints what it managed to do.
+# What a student's program might try to do to another student. It prints what it could do.
 CURIOSITY = """
 import getpass, json, os, pathlib
 done = []
 for other, paths in OTHERS.items():
     for path in paths:
         if os.access(path, os.R_OK) or os.access(path, os.W_OK):
-            done.append("reach " + path)
+            done.append("access " + path)
     for number in filter(str.isdigit, os.listdir("/proc")):
         try:
             if pathlib.Path("/proc", number).owner() == other:
@@ -29,8 +29,8 @@ print(json.dumps([getpass.getuser(), os.getcwd(), sorted(set(done))]))
 
 
 @pytest.fixture(autouse=True)
-def several(pi: Pi) -> None:
-    """Skip a Pi with one student, which the tests of the notebook server cover."""
+def skip_one_student(pi: Pi) -> None:
+    """Skip a Pi with one student, who is covered by the tests of the notebook server."""
     if len(pi.settings.students) == 1:
         pytest.skip("It has one student.")
 
@@ -41,31 +41,30 @@ def sign_in(pi: Pi, student: str) -> NotebookServer:
     try:
         signed_in = server.sign_in(pi.settings.passwords[student])
     except requests.RequestException as error:
-        why = str(error).rpartition(": ")[2].strip(" ()'\"")
-        pytest.fail(f"The server of {student} does not answer at {server.url} ({why}).", pytrace=False)
+        pytest.fail(f"The server of {student} does not answer at {server.url} ({reason(error)}).", pytrace=False)
     assert signed_in, f"The password that this computer keeps for {student} is refused at {server.url}."
     return server
 
 
-def test_each_has_a_password(pi: Pi) -> None:
-    """Each student's own password opens the student's own server, and shows the lessons."""
+def test_each_password_opens_its_own_server(pi: Pi) -> None:
+    """Each student can sign in with the student's own password, and sees the lessons."""
     for student in pi.settings.students:
         names = [item["name"] for item in sign_in(pi, student).get("/api/contents")["content"]]
         assert any(name.endswith(".ipynb") for name in names), f"{student} sees no lesson, only: {', '.join(names)}"
 
 
-def test_no_other_password_opens(pi: Pi) -> None:
-    """No wrong password opens a student's server, nor does another student's."""
+def test_other_passwords_are_refused(pi: Pi) -> None:
+    """Each student's server refuses wrong passwords, and those of other students."""
     for student in pi.settings.students:
         stranger = NotebookServer(pi.settings.url_of(student), pi.settings.authority)
         others = {other: word for other, word in pi.settings.passwords.items() if other != student}
         for whose, word in {"nobody": "open sesame", **others}.items():
             assert not stranger.sign_in(word), f"The server of {student} accepts the password of {whose}."
-            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Everybody can see the files of {student}."
+            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Anybody can see the files of {student}."
 
 
-def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
-    """Each student's programs run as that student, and cannot reach anything of another's."""
+def test_programs_are_isolated_from_other_students(pi: Pi) -> None:
+    """Each student's programs run as that student, and have no access to other students' files and programs."""
     for student in pi.settings.students:
         others = {
             other: [f"/home/{other}", about["folder"], about["hash_file"]]
@@ -84,7 +83,7 @@ def test_each_has_programs_apart_from_the_others(pi: Pi) -> None:
 def test_homes_are_closed(pi: Pi) -> None:
     """No student can look into another's home, not even outside the sandbox of a notebook server."""
     look = "for home in /home/*; do ls $home >/dev/null 2>&1 && echo $home; done; true"
-    answers = pi.ask({student: pi.as_student(look, student) for student in pi.settings.students})
-    for student, answer in answers.items():
-        seen = set(answer.lines) & {f"/home/{other}" for other in pi.settings.students if other != student}
+    results = pi.run({student: pi.as_student(look, student) for student in pi.settings.students})
+    for student, result in results.items():
+        seen = set(result.lines) & {f"/home/{other}" for other in pi.settings.students if other != student}
         assert not seen, f"{student} can look into {', '.join(seen)}."

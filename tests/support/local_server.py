@@ -1,4 +1,6 @@
-"""A notebook server on this computer, for tests of what a browser shows."""
+# mypy: untyped-calls-exclude=nbformat
+# (nbformat says that it is typed, and a few of its functions are not.)
+"""A notebook server on this computer, and notebooks for it, for tests of what a browser shows."""
 
 from __future__ import annotations
 
@@ -7,12 +9,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import nbformat
+
 START = 180  # seconds, with a busy computer
+
+
+def write_notebook(path: Path, cells: Iterable[str], text: str = "") -> None:
+    """Write a notebook with these cells of code and, if there is a text, a Markdown cell at the end."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
+    if text:
+        notebook.cells.append(nbformat.v4.new_markdown_cell(text.strip()))
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
 
 
 @contextmanager

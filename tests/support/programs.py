@@ -1,4 +1,4 @@
-"""Import programs of the roles by their paths."""
+"""Where the programs under test are, and how to import those that the roles copy to a Pi."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 
 
 def load(path: Path) -> Any:

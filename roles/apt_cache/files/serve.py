@@ -154,7 +154,7 @@ def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> 
 def ensure_served(folder: Path, port: int) -> str:
     """Start apt-cacher-ng if it does not answer, and wait for it. Returns why it does not answer, or nothing."""
     if is_apt_cacher(port):
-        return "" if is_locked(folder / "supervisor") else f"port {port} serves another folder than {folder}"
+        return "" if is_locked(folder / "supervisor") else f"port {port} already serves another folder, not {folder}"
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:

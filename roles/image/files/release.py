@@ -9,8 +9,9 @@ DIST/NAME-VERSION.cdx.json must exist: manifest.py makes it. These files are wri
     .img.xz              the image, packed
     .img.xz.sha256       its sum, for `sha256sum -c`
     .img.bmap            which blocks are in use, for bmaptool
-    .rpi-imager-manifest for Raspberry Pi Imager: a repository of this one image, which Imager 2 opens with a double
-                         click (or App Options, Content Repository, Use custom file), older ones with --repo FILE
+    .rpi-imager-manifest for Raspberry Pi Imager: a repository of this image, which Imager 2 opens with a double click
+                         (or App Options, Content Repository, Use custom file), older ones with --repo FILE. It is in
+                         there twice, with Imager's settings and without
     .svg                 its icon there
     .md                  release notes
 
@@ -40,6 +41,12 @@ from packing import PackingError, add_image_arguments, exit_on_error, scratch_fo
 MIB = 1 << 20
 PACKAGES = {"bmaptool": "bmap-tools", "xz": "xz-utils"}
 HERE = Path(__file__).parent
+# How Imager passes on its settings, by the name that it shows. Since 2.0.2 it hides an entry with a format that it does
+# not know; rpi-preseed came with 2.0.11.
+FORMATS = {
+    "A classroom for neural networks": "rpi-preseed",
+    "The same, for Imager before 2.0.11, without its settings": "none",
+}
 # Blocks of a fixed size, so that the result does not depend on the number of cores.
 BLOCKS = "--block-size=16MiB"
 # The Pis behind Imager's names of devices, among those that images are made for.
@@ -116,8 +123,7 @@ def repository(
     stem: str, facts: dict[str, Any], address: str, devices: Sequence[str], date: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what Raspberry Pi Imager needs to know about the image, by its published schema."""
-    entry = {
-        "name": f"A classroom for neural networks ({stem})",
+    image = {
         "description": "Children train their own neural network, in a browser and without Internet: "
         "Debian, Jupyter, the lessons and all digits of MNIST",
         "icon": f"{address}{stem}.svg",
@@ -128,9 +134,8 @@ def repository(
         "image_download_sha256": facts["packed_sha256"],
         "release_date": date,
         "devices": list(devices),
-        "init_format": "none",
     }
-    return {"os_list": [entry]}
+    return {"os_list": [{"name": f"{name} ({stem})", **image, "init_format": kind} for name, kind in FORMATS.items()]}
 
 
 def release(

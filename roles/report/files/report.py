@@ -225,7 +225,7 @@ def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | Non
     verified = asdict(result) if result and not result.lost else {}
     state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
-        state, lost = {}, f"{name} reported a state that no Pi has ({wrong}). Flash its card again."
+        state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
     lost = (result.lost if result else "") or lost
     state = known(state, STATE)
     return Entry(name, now, lost, history.figures_of(state, verified), state, verified)
@@ -237,7 +237,7 @@ def result_from(name: str, folder: Path) -> PiResult:
         result = load(name, folder)
         wrong = misfit(asdict(result), VERIFIED)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        wrong = "its form"
+        wrong = "malformed"
     return PiResult(name, lost=f"The test results of {name} cannot be read ({wrong}).") if wrong else result
 
 
@@ -268,7 +268,8 @@ def main(folder: Path) -> None:
         entries = history.thinned(entries, now)
         history.write(path, entries)
         made = rows(entries, run["pis"], sums(Path(run["lessons"])), run["room"])
-        html = page(made, Path(run["inventory"]), now, outline(Path(run["lessons"])))
+        titles = {name: lesson.title for name, lesson in outline(Path(run["lessons"])).items()}
+        html = page(made, Path(run["inventory"]), now, titles)
         (folder / "index.html").write_text(html, encoding="utf-8")
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify

@@ -92,7 +92,7 @@ class Wall:
                 self._cards[pi].append(Card(place, digest, wall.read(text)))
             except DataError as error:
                 if digest not in self._unreadable:
-                    print(f"{place} shows something that is left out. {printable(error)}", flush=True)
+                    print(f"{place} is left out. {printable(error)}", flush=True)
                 self._unreadable.add(digest)
 
     def _show(self) -> None:

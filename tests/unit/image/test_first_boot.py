@@ -388,6 +388,13 @@ def assert_all_applied(card: Card) -> None:
     assert card.read("etc/ssh/sshd_config.d/10-mynn-pi.conf") == (SYSTEM / "files/sshd.conf").read_text()
 
 
+def test_a_wifi_key_may_stand_for_the_password(card: Card) -> None:
+    key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
+    card.boot(ALL.partition("ssh_keys")[0].replace('"password"', f'"{key}"'))
+    assert card.error == ""
+    assert f"\tpsk={key}\n" in card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
+
+
 @as_root
 @pytest.mark.parametrize("first", [True, False], ids=["at the first boot", "later"])
 def test_all_settings_are_applied(card: Card, first: bool) -> None:
@@ -421,11 +428,14 @@ def test_the_file_on_the_card_is_valid_with_its_settings_uncommented(card: Card)
     text = re.sub(r"^#(?! )|^#(?=  +\S+:|  +-)", "", card.read("boot/firmware/classroom.yml"), flags=re.M)
     example = re.compile(r"ssh-ed25519 .*Example.*")
     assert example.search(text)
+    new = ("req", "-x509", "-newkey", "ed25519", "-noenc", "-subj", "/CN=school", "-keyout", "/dev/null")
+    authority = subprocess.run(["openssl", *new], capture_output=True, check=True).stdout
+    card.write("boot/firmware/school-ca.pem", authority)
     card.boot(example.sub(PUBLIC, text))
     assert card.error == ""
     assert card.read("etc/hostname") == "pi07\n"
     assert opens_account(card, "a longer one for me")
-    assert card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf").count("ssid=4") == 2
+    assert card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf").count("ssid=4") == 4
 
 
 @as_root
@@ -579,6 +589,49 @@ def test_the_host_key_is_shown_in_the_file_and_on_the_screen(card: Card) -> None
     assert card.read("etc/issue.d/mynn-pi-host-key.issue") == f"SSH host key: {fingerprint.split()[1]} (ED25519)\n"
 
 
+CONNECTED = "wlan0: CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:00:01 completed\n"
+EAP_FAILED = "wlan0: CTRL-EVENT-EAP-FAILURE EAP authentication failed\n"
+CERT_ERROR = "wlan0: CTRL-EVENT-EAP-TLS-CERT-ERROR reason=1 depth=1 subject='/CN=a' err='self-signed certificate'\n"
+JOURNALS = {
+    "": "not connected: no network of classroom.yml is in reach",
+    "wlan0: Trying to associate with SSID 'School'\n": "not connected: the network is in reach, but does not let it in",
+    'wlan0: CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="School" auth_failures=1 duration=10 reason=WRONG_KEY\n': (
+        "not connected: the password is wrong"
+    ),
+    EAP_FAILED: "not connected: the school refused identity, password or certificate",
+    CERT_ERROR + EAP_FAILED: "not connected: the server's certificate is not from ca_certificate",
+    CERT_ERROR.replace("self-signed certificate", "Domain suffix mismatch") + EAP_FAILED: (
+        "not connected: the server's name does not end in domain"
+    ),
+    EAP_FAILED + CONNECTED: "connected, but the network gave it no address",
+    CONNECTED + EAP_FAILED: "not connected: the school refused identity, password or certificate",
+}
+
+
+@pytest.mark.parametrize(("journal", "state"), JOURNALS.items())
+def test_the_state_of_wifi_is_told(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str, state: str
+) -> None:
+    card.boot()
+    assert card.fact("Wi-Fi") == "this Pi has none, or it was not on yet"
+    card.write("sys/class/net/wlan0/address", "b8:27:eb:12:34:56\n")
+    announce(card)
+    assert card.fact("Wi-Fi") == "no network is set in classroom.yml (hardware address b8:27:eb:12:34:56)"
+    card.write("etc/wpa_supplicant/wpa_supplicant-wlan0.conf", "")
+    # Fake programs that print what is in a file.
+    (tmp_path / "bin").mkdir()
+    for program in ("journalctl", "ip"):
+        (tmp_path / program).write_text(journal if program == "journalctl" else "")
+        (tmp_path / "bin" / program).write_text(f"#!/bin/sh\ncat '{tmp_path / program}'\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    announce(card)
+    assert card.fact("Wi-Fi") == f"{state} (hardware address b8:27:eb:12:34:56)"
+    (tmp_path / "ip").write_text("3: wlan0    inet 192.168.1.52/24 scope global wlan0\n")
+    announce(card)
+    assert card.fact("Wi-Fi") == "connected (hardware address b8:27:eb:12:34:56)"
+
+
 def test_a_password_is_shown_until_it_is_changed(card: Card) -> None:
     card.boot()
     account = card.fact("Account password")
@@ -682,7 +735,8 @@ class Disk:
         self.partition = Path(f"{self.loop}p2")
         self.made_node = False
         try:
-            subprocess.run(["partx", "--add", self.loop], check=True, capture_output=True)
+            # Not --add: that fails if somebody who used this loop device before has left partitions.
+            subprocess.run(["partx", "--update", self.loop], check=True, capture_output=True)
             if not self.partition.exists():  # without udev
                 major, minor = self.sys("dev").split(":")
                 os.mknod(self.partition, 0o60600, os.makedev(int(major), int(minor)))

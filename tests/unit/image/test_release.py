@@ -24,8 +24,8 @@ from tests.unit.image.rootfs import EPOCH
 RELEASE = ROOT / "roles/image/files/release.py"
 STEM = "mynn-pi-zero-0.1"
 MIB = 1 << 20
-# The fields of an operating system in a Raspberry Pi Imager repository, with a type and a pattern for each, from its
-# published schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json and doc/schema-notes.md).
+# The fields of an operating system in a Raspberry Pi Imager repository, with a type and a pattern each: the facts of
+# its published schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
 REQUIRED: dict[str, tuple[type, str]] = {
     "name": (str, r".+"),
     "description": (str, r".+"),
@@ -39,7 +39,7 @@ REQUIRED: dict[str, tuple[type, str]] = {
 }
 OPTIONAL: dict[str, tuple[type, str]] = {
     "image_download_sha256": (str, r"[0-9a-f]{64}"),
-    "init_format": (str, r"none|systemd|cloudinit|cloudinit-rpi"),
+    "init_format": (str, r"none|systemd|cloudinit|cloudinit-rpi|rpi-preseed"),
     "website": (str, r"https?://.+"),
 }
 COMPONENTS = [
@@ -51,18 +51,23 @@ COMPONENTS = [
 
 
 def check_repository(text: str) -> dict[str, Any]:
-    """Check a repository against Imager's schema, and return its only entry."""
+    """Check a repository against Imager's schema, and return the entry with Imager's settings."""
     listing = json.loads(text)
     assert list(listing) == ["os_list"]
-    [entry] = listing["os_list"]
-    assert REQUIRED.keys() <= entry.keys()
-    assert entry.keys() <= REQUIRED.keys() | OPTIONAL.keys()
-    for key, value in entry.items():
-        kind, pattern = (REQUIRED | OPTIONAL)[key]
-        assert type(value) is kind, key
-        assert re.fullmatch(pattern, str(value)), key
-    date.fromisoformat(entry["release_date"])
-    return dict(entry)
+    for entry in listing["os_list"]:
+        assert REQUIRED.keys() <= entry.keys()
+        assert entry.keys() <= REQUIRED.keys() | OPTIONAL.keys()
+        for key, value in entry.items():
+            kind, pattern = (REQUIRED | OPTIONAL)[key]
+            assert type(value) is kind, key
+            assert re.fullmatch(pattern, str(value)), key
+        date.fromisoformat(entry["release_date"])
+    ours, older = listing["os_list"]
+    assert (ours["init_format"], older["init_format"]) == ("rpi-preseed", "none")
+    assert "2.0.11" in older["name"]
+    different = {key for key in ours if ours[key] != older[key]}
+    assert different == {"name", "init_format"}
+    return dict(ours)
 
 
 def run(image: Path, dist: Path, *options: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
@@ -133,8 +138,15 @@ def test_imager_accepts_the_repository(image: Path, dist: Path) -> None:
     assert entry["extract_sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
     assert entry["image_download_size"] == packed.stat().st_size
     assert entry["image_download_sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
-    assert (entry["devices"], entry["init_format"]) == (["pi1-32bit"], "none")
+    assert entry["devices"] == ["pi1-32bit"]
     assert entry["release_date"] == "2024-10-04"
+
+
+def test_older_imagers_list_the_image_too(dist: Path) -> None:
+    """From 2.0.2 to 2.0.10, Imager hides entries with other formats than these (src/oslistmodel.cpp)."""
+    entries = json.loads((dist / f"{STEM}.rpi-imager-manifest").read_text())["os_list"]
+    known = {"", "systemd", "cloudinit", "cloudinit-rpi", "none"}
+    assert [entry["name"] for entry in entries if entry["init_format"] in known] == [entries[1]["name"]]
 
 
 def test_the_icon_is_40_by_40_pixels(dist: Path) -> None:

@@ -1,6 +1,6 @@
 # mypy: untyped-calls-exclude=nbformat
 # (nbformat says that it is typed, and a few of its functions are not.)
-"""How the lessons' tests run a lesson, and how they see what it shows."""
+"""Run a lesson, and look at its outputs."""
 
 import base64
 import io
@@ -16,10 +16,12 @@ import nbformat
 import numpy as np
 from nbclient import NotebookClient
 
-LESSONS = Path(__file__).resolve().parents[3] / "notebooks"
+from tests.support.programs import ROOT
+
+LESSONS = ROOT / "notebooks"
 MEMORY_MIB = 200  # of a Pi Zero's 427, for one lesson: kernel, numpy and pyplot included
 
-# Put behind a lesson: the given values and the memory it took, as JSON.
+# Appended to a lesson: prints the requested values and its peak memory as JSON.
 PROBE = """
 import json, pathlib
 values = {VALUES}
@@ -29,7 +31,7 @@ print(json.dumps({"peak": peak, **values}, default=lambda array: array.tolist())
 
 
 def _try(cells: list[Any], exercise: str, answers: tuple[str, str]) -> None:
-    """Put copies of an exercise behind it that have an answer where its dots are."""
+    """Insert copies of an exercise after it, with answers in place of the dots."""
     (place,) = [index for index, cell in enumerate(cells) if cell.id == exercise]
     for name, answer in zip(("right", "wrong"), answers, strict=True):
         source = cells[place].source.replace("= ...", f"= {answer}", 1)
@@ -38,14 +40,14 @@ def _try(cells: list[Any], exercise: str, answers: tuple[str, str]) -> None:
 
 
 class Run:
-    """A lesson that has run: what its cells showed, by their ids, and values from its end."""
+    """A lesson that has run: the outputs of its cells by id, and values at its end."""
 
     def __init__(
         self, name: str, values: str, mnist: Path, folder: Path, tries: Mapping[str, tuple[str, str]] | None = None
     ) -> None:
-        """Run a lesson; `tries` are for each exercise, by its cell, a right answer and a wrong one.
+        """Run a lesson. `tries` has a right answer and a wrong one for each exercise, by the id of its cell.
 
-        What the check says to them is under the cells NAME-right and NAME-wrong.
+        The outputs of the checks are those of the cells ID-right and ID-wrong.
         """
         notebook = nbformat.read(LESSONS / name, as_version=4)
         for cell, answers in (tries or {}).items():
@@ -58,29 +60,30 @@ class Run:
         self.values: dict[str, Any] = json.loads(self.text("probe"))
 
     def text(self, cell: str) -> str:
+        """Return the text that a cell printed."""
         return "".join(output.text for output in self.outputs[cell] if output.output_type == "stream")
 
-    def answers_back(self, *exercises: str) -> None:
-        """Assert that these exercises say *not yet* and why to nothing and to a wrong answer, and know a right one."""
+    def assert_answers_are_checked(self, *exercises: str) -> None:
+        """Assert that these exercises accept a right answer, and explain what is wrong with none or a wrong one."""
         for exercise in exercises:
             assert self.text(exercise).startswith("Not yet: write your answer in place of the dots"), exercise
             assert self.text(f"{exercise}-right") == "Right.\n", (exercise, self.text(f"{exercise}-right"))
             wrong = self.text(f"{exercise}-wrong")
             assert re.fullmatch(r"Not yet: .{20,}\n", wrong), (exercise, wrong)
 
-    def has_finished(self, stem: str, score: float | None = None) -> None:
-        """Assert that the lesson is written down, with its score, and ends with a link to the next one."""
-        kept = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"][stem]["score"]
-        assert (kept is None) == (score is None) and abs((kept or 0) - (score or 0)) < 0.001, kept
-        (ended,) = [output.data["text/markdown"] for output in self.outputs["finish-code"] if "data" in output]
-        assert "Well done" in ended
+    def assert_is_finished(self, stem: str, score: float | None = None) -> None:
+        """Assert that the lesson's progress was saved with this score, and that the lesson ends with "Well done"."""
+        saved = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"][stem]["score"]
+        assert (saved is None) == (score is None) and abs((saved or 0) - (score or 0)) < 0.001, saved
+        (message,) = [output.data["text/markdown"] for output in self.outputs["finish-code"] if "data" in output]
+        assert "Well done" in message
 
     def picture(self, cell: str) -> np.ndarray:
-        """The one picture under a cell: shape (height, width, channels), 0 to 1."""
-        (shown,) = [output.data["image/png"] for output in self.outputs[cell] if "image/png" in output.get("data", {})]
-        picture: np.ndarray = matplotlib.image.imread(io.BytesIO(base64.b64decode(shown)))
+        """Return the only picture of a cell: shape (height, width, channels), 0 to 1."""
+        (data,) = [output.data["image/png"] for output in self.outputs[cell] if "image/png" in output.get("data", {})]
+        picture: np.ndarray = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)))
         return picture
 
     def ink(self, cell: str) -> float:
-        """How much of a cell's picture is dark, 0 to 1."""
+        """Return the fraction of a cell's picture that is dark, 0 to 1."""
         return float((self.picture(cell)[..., :3].mean(axis=2) < 0.5).mean())

@@ -1,8 +1,8 @@
-"""A hand that writes digits on the pad, each time a little otherwise, and what a network learns from it.
+"""One person's handwriting on the pad, with random variations, and what a network learns from it.
 
-MNIST_DIR=FOLDER python -m tests.unit.lessons.own_hand NETWORK.npz     the figures in the lesson on one's own test set
+MNIST_DIR=FOLDER python -m tests.unit.lessons.own_hand NETWORK.npz     the figures in the lesson on a student's test set
 
-Its 1 has a flag and a foot, its 7 a bar, its 4 is open, and its 9 hangs below like a g: MNIST has few of these.
+The 1 has a flag and a foot, the 7 a bar, the 4 is open, and the 9 has a tail like a g: MNIST has few of these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mynn import Examples, NeuralNetwork, mnist_folder, read_csv
 from mynn.arrays import Bytes
 from mynn.images import frame
 
-SIDE = 112  # of what the pad sends
+SIDE = 112  # pixels, of the pad's drawings
 # Strokes through points, x to the right and y down, 0 to 1 across the square.
 HAND = {
     0: ["50,15 32,25 25,50 32,76 50,86 68,76 75,50 68,25 50,15"],
@@ -34,7 +34,7 @@ HAND = {
 
 
 def drawing(digit: int, random: np.random.Generator) -> Bytes:
-    """Return a drawing as the pad sends it, brightness, shape (112, 112)."""
+    """Return a random drawing of a digit as the pad sends it: brightness, shape (112, 112)."""
     turn, lean = random.normal(0, 0.12), random.normal(0, 0.15)
     bend = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[1, lean], [0, 1]])
     bend *= random.uniform(0.75, 1.0, 2)[:, np.newaxis]
@@ -51,7 +51,7 @@ def drawing(digit: int, random: np.random.Generator) -> Bytes:
 
 
 def drawings(each: int, seed: int) -> Examples:
-    """Return so many drawings of each digit, framed, in rounds of ten."""
+    """Return framed drawings of the digits 0 to 9, this many of each, in rounds of ten."""
     random = np.random.default_rng(seed)
     labels = [digit for _ in range(each) for digit in HAND]
     pixels = np.array([frame(drawing(digit, random)) for digit in labels])
@@ -59,7 +59,7 @@ def drawings(each: int, seed: int) -> Examples:
 
 
 def main() -> None:
-    """Print what a network reads of this hand and of MNIST, before and after it learns from some drawings."""
+    """Print how much of this handwriting and of MNIST a network recognises, before and after learning from drawings."""
     network = NeuralNetwork.load(sys.argv[1])
     testing = read_csv(mnist_folder() / "mnist_test.csv")
     held_out = drawings(20, seed=0)

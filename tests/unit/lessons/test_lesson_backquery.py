@@ -1,7 +1,7 @@
-"""The two lessons that ask a network backwards, with the network on the card.
+"""The two lessons on backqueries, with the network on the card.
 
-Bands hold what ten networks like it came to, with seeds 1 to 10; what the text counts (*9 of 10*) is asserted where
-this network has it.
+The bands cover ten networks like it, with seeds 1 to 10. What a lesson says of some of these (such as *9 of 10*) is
+tested where it is true of the network on the card.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
 
 pytestmark = pytest.mark.slow
 
-Place = tuple[int, slice, slice]  # of a label's dream, which rows and columns
+Place = tuple[int, slice, slice]  # a label, and rows and columns of its dream (the picture from a backquery)
 
-# Where each dream is dark, and where it is light, as the lesson says it.
+# Where the dreams are dark, and where they are light, as the lesson says.
 DARK = {
     "the 0's ring, above": (0, slice(6, 9), slice(12, 18)),
     "the 0's ring, below": (0, slice(20, 23), slice(10, 16)),
@@ -78,20 +78,21 @@ def second(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
     return Run(name, values, mnist, tmp_path_factory.mktemp("backquery_2"), tries)
 
 
-def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How much each of ten pictures is like each of ten others: correlations, shape (10, 10)."""
+def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the correlation of each of ten pictures with each of ten others: shape (10, 10)."""
     table: np.ndarray = np.corrcoef(first, second)[:10, 10:]
     return table
 
 
 def test_the_dreams_are_those_of_the_network_on_the_card(lesson: Run) -> None:
-    """Ten networks read .9724 to .9747."""
+    """Ten networks recognised .9724 to .9747."""
     assert lesson.values["score"] == pytest.approx(0.973, abs=0.003)
     assert "the network on the card" in lesson.text("read")
     assert f"It reads {lesson.values['score']:.1%} of the test set." in lesson.text("read")
 
 
 def wish(lesson: Run, where: Place) -> float:
+    """Return how much ink the network wants at a place; less than 0 if it wants none."""
     label, rows, columns = where
     return float(np.array(lesson.values["wishes"][label]).reshape(28, 28)[rows, columns].mean())
 
@@ -106,24 +107,24 @@ def test_no_ink_is_wanted_where_the_lesson_says_light(lesson: Run, where: Place)
     assert wish(lesson, where) < -0.04
 
 
-def test_a_dream_is_no_average(lesson: Run) -> None:
-    """Seeds 1 to 10: five to nine of ten dreams were most like the average of their own label."""
-    table = likeness(np.array(lesson.values["dreams"]), np.array(lesson.values["averages"]))
+def test_dreams_are_not_averages(lesson: Run) -> None:
+    """Seeds 1 to 10: five to nine of ten dreams were most similar to the average of their own label."""
+    table = similarity(np.array(lesson.values["dreams"]), np.array(lesson.values["averages"]))
     assert 5 <= (table.argmax(axis=1) == range(10)).sum() <= 9
     assert 0.2 < table.diagonal().mean() < 0.55
 
 
-def test_the_dreams_are_shown_large(lesson: Run) -> None:
+def test_the_dreams_are_shown_in_large_pictures(lesson: Run) -> None:
     for cell in ("quiz-code", "dreams-code", "average-code", "blots-code"):
         assert lesson.picture(cell).std() > 0.05, cell
     for cell, pictures in (("zero-eight", 2), ("one-seven", 2), ("two-three-five", 3), ("four-six-nine", 3)):
         picture = lesson.picture(f"{cell}-code")
         assert picture.shape[0] > pictures * 250 and picture.shape[1] > 500, cell
-        assert np.ptp(picture[..., :3], axis=2).mean() > 0.03, f"{cell} in colour"
+        assert np.ptp(picture[..., :3], axis=2).mean() > 0.03, f"{cell} is not in colour"
 
 
-def test_blots_do_what_the_dream_foretells(lesson: Run) -> None:
-    """Seeds 1 to 10: .989 to .995 without a blot or with one in the corner or on the ring, .59 to .77 in the hole."""
+def test_blots_have_the_effects_that_the_dream_predicts(lesson: Run) -> None:
+    """Seeds 1 to 10: .59 to .77 with a blot in the hole, otherwise .989 to .995."""
     read = lesson.values["still_read"]
     assert read["no blot"] == pytest.approx(0.991, abs=0.005)
     assert read["corner"] == pytest.approx(read["no blot"], abs=0.004)
@@ -142,22 +143,22 @@ def test_blots_do_what_the_dream_foretells(lesson: Run) -> None:
         ("second", "wish-code", "Two of the ten are 0.5."),
     ],
 )
-def test_the_exercises_are_checked(run: str, cell: str, why: str, request: pytest.FixtureRequest) -> None:
-    answered: Run = request.getfixturevalue(run)
-    answered.answers_back(cell)
-    assert why in answered.text(f"{cell}-wrong")
+def test_exercises_are_checked(run: str, cell: str, why: str, request: pytest.FixtureRequest) -> None:
+    finished: Run = request.getfixturevalue(run)
+    finished.assert_answers_are_checked(cell)
+    assert why in finished.text(f"{cell}-wrong")
 
 
-def test_each_step_back_is_shown(second: Run) -> None:
+def test_each_step_of_a_backquery_is_shown(second: Run) -> None:
     assert second.values["difference"] < 1e-12
     for cell in ("undo-code", "steps-code", "grow-code", "others-code", "stranger-code", "own-code", "fog-code"):
         assert second.picture(cell).std() > 0.05, cell
 
 
-def test_dreams_are_read_by_others_once_the_fog_is_cleared(second: Run) -> None:
-    """Seeds 1 to 10 read one to five of their own dreams with the fog, and eight or nine without.
+def test_other_networks_recognise_dreams_without_their_grey_fog(second: Run) -> None:
+    """Seeds 1 to 10 recognised one to five of their own ten dreams with the fog, and eight or nine without.
 
-    Another network read five to nine of these, and none to two of those of a network that has learnt nothing.
+    Another network recognised five to nine of these, and none to two of the dreams of an untrained network.
     """
     assert 1 <= second.values["right"] <= 5
     assert second.values["clear_right"] >= 8
@@ -169,32 +170,32 @@ def test_dreams_are_read_by_others_once_the_fog_is_cleared(second: Run) -> None:
     assert f"{second.values['right']} of its own 10 dreams" in second.text("own-code")
 
 
-def test_half_a_three_and_half_an_eight(second: Run) -> None:
-    """Seeds 1 to 10: nine said 3 first of all, and the tenth had the 8 among its first three."""
+def test_a_dream_of_two_labels_is_recognised_as_one_of_them(second: Run) -> None:
+    """Seeds 1 to 10: for nine, the highest output was the 3; for the tenth, the 8 was among the highest three."""
     says = second.values["says"]
     assert set(np.argsort(says)[-3:]) & {3, 8}
     assert second.picture("half-code").std() > 0.05
 
 
-def test_a_mind_forms(second: Run) -> None:
+def test_dreams_get_clearer_with_training(second: Run) -> None:
     fresh, hundred, thousand, trained = second.values["scores"]
     assert fresh < 0.25 < 0.5 < hundred < thousand < trained
     assert trained == pytest.approx(0.92, abs=0.012)
     family = np.array(second.values["family"])
     assert family.shape == (4, 10, 784)
     averages = np.array(second.values["averages"])
-    for dreams in family:  # for each of ten seeds all ten dreams were most like the average of their own label
-        assert (likeness(dreams, averages).argmax(axis=1) == range(10)).all()
-    alone = np.mean([likeness(dreams, averages).diagonal().mean() for dreams in family])
+    for dreams in family:  # true of all ten dreams with each of ten seeds
+        assert (similarity(dreams, averages).argmax(axis=1) == range(10)).all()
+    alone = np.mean([similarity(dreams, averages).diagonal().mean() for dreams in family])
     assert alone == pytest.approx(0.46, abs=0.12)
-    assert likeness(family.mean(axis=0), averages).diagonal().mean() > alone + 0.02  # the specks cancel out
+    assert similarity(family.mean(axis=0), averages).diagonal().mean() > alone + 0.02  # the noise cancels out
 
 
-def test_the_lessons_are_finished(lesson: Run, second: Run) -> None:
-    lesson.has_finished("part3_neural_network_mnist_backquery", score=lesson.values["score"])
-    second.has_finished("part3_neural_network_mnist_backquery_2", score=lesson.values["score"])
+def test_progress_is_saved(lesson: Run, second: Run) -> None:
+    lesson.assert_is_finished("part3_neural_network_mnist_backquery", score=lesson.values["score"])
+    second.assert_is_finished("part3_neural_network_mnist_backquery_2", score=lesson.values["score"])
 
 
 @pytest.mark.parametrize("run", ["lesson", "second"])
-def test_the_lessons_fit_a_pi_zero(run: str, request: pytest.FixtureRequest) -> None:
+def test_the_lessons_fit_into_a_pi_zeros_memory(run: str, request: pytest.FixtureRequest) -> None:
     assert request.getfixturevalue(run).values["peak"] < MEMORY_MIB

@@ -1,6 +1,6 @@
 """The lesson on damage, with the network on the card.
 
-Bands hold what ten networks like it, with seeds 1 to 10, came to with five orders each.
+The bands cover ten networks like it, with seeds 1 to 10, each damaged in five random orders.
 """
 
 from pathlib import Path
@@ -27,8 +27,8 @@ def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
     return Run("part3_neural_network_mnist_damage.ipynb", values, mnist, folder, tries)
 
 
-def test_a_program_breaks_and_a_network_hardly_notices(lesson: Run) -> None:
-    """Ten networks read .9645 to .970 when they were whole, and .004 less at worst."""
+def test_damage_breaks_a_program_but_hardly_a_network(lesson: Run) -> None:
+    """Ten networks recognised .9645 to .970 before, and at worst .004 less without one node."""
     assert lesson.values["survived"] == 0
     assert "whole program works: True" in lesson.text("program-code")
     assert "0 of 7 damaged programs still work" in lesson.text("program-code")
@@ -51,12 +51,12 @@ def test_the_decline_is_graceful(lesson: Run) -> None:
     assert mean[5] == pytest.approx(0.795, abs=0.06)
     assert mean[9] == pytest.approx(0.33, abs=0.09)
     assert mean[10] < 0.2
-    assert scores[:, 6].std() > 2 * scores[:, 1].std()  # luck shows in the middle
+    assert scores[:, 6].std() > 2 * scores[:, 1].std()  # chance matters most in the middle
     assert "100 of 200 nodes removed" in lesson.text("curve-code")
     assert mean[3] == pytest.approx(0.88, abs=0.01) and mean[5] == pytest.approx(0.76, abs=0.01)  # as the text says
 
 
-def test_which_digit_suffers_is_luck(lesson: Run) -> None:
+def test_which_digit_suffers_most_depends_on_chance(lesson: Run) -> None:
     halves, whole = np.array(lesson.values["halves"]), np.array(lesson.values["of_each"])
     assert halves.shape == (5, 10)
     assert len(set(halves.argmin(axis=1))) >= 2
@@ -64,7 +64,7 @@ def test_which_digit_suffers_is_luck(lesson: Run) -> None:
     assert f"the {halves[0].argmin()} suffers most" in lesson.text("labels-code")
 
 
-def test_no_error_bar_says_more_than_all(lesson: Run) -> None:
+def test_error_bars_stay_below_100_percent(lesson: Run) -> None:
     down, up = np.array(lesson.values["error_bars"])
     mean = np.array(lesson.values["halves"]).mean(axis=0)
     assert (down > 0).all() and (mean + up <= 1).all()
@@ -77,39 +77,40 @@ def test_the_reddest_column_is_the_one_that_the_text_names(lesson: Run) -> None:
     assert f"It said 2 to {mistakes[2]} digits that were another one." in lesson.text("columns-code")
 
 
-def test_it_answers_back(lesson: Run) -> None:
+def test_exercises_are_checked_and_progress_is_saved(lesson: Run) -> None:
     for cell, why in (("links-code", "784 is too small"), ("reddest-code", "the column with the most mistakes")):
-        lesson.answers_back(cell)
+        lesson.assert_answers_are_checked(cell)
         assert why in lesson.text(f"{cell}-wrong")
-    lesson.has_finished("part3_neural_network_mnist_damage", score=lesson.values["whole"])
+    lesson.assert_is_finished("part3_neural_network_mnist_damage", score=lesson.values["whole"])
 
 
-def test_a_larger_network_bears_more(lesson: Run) -> None:
+def test_larger_networks_tolerate_more_damage(lesson: Run) -> None:
     at_half = [scores[5] for scores in lesson.values["sizes"].values()]
     assert list(lesson.values["sizes"]) == ["20 hidden nodes", "100 hidden nodes", "300 hidden nodes"]
     assert at_half[0] + 0.08 < at_half[1] < at_half[2]
     assert at_half[0] == pytest.approx(0.51, abs=0.12)
 
 
-def test_practice_heals(lesson: Run) -> None:
-    """Ten networks: patients from .54-.64 by .73-.82, after a hundred digits, to .91-.92."""
+def test_further_training_repairs_a_damaged_network(lesson: Run) -> None:
+    """Ten networks: .54 to .64 after the damage, .73 to .82 after a hundred digits, and .91 to .92 at the end."""
     patients, beginners = np.array(lesson.values["healing"]), np.array(lesson.values["learning"])
     assert patients.shape == beginners.shape == (5, 7)
     assert patients[:, 0].mean() == pytest.approx(0.59, abs=0.08)
     assert patients[:, -1].mean() == pytest.approx(0.917, abs=0.015)
-    assert patients[:, 3].mean() - patients[:, 0].mean() > 0.1  # by a hundred digits
+    assert patients[:, 3].mean() - patients[:, 0].mean() > 0.1  # after a hundred digits
     assert (patients.mean(axis=0) > beginners.mean(axis=0)).all()
-    assert beginners[:, 5].mean() < patients[:, 3].mean() < beginners[:, -1].mean()  # more than a thousand digits
+    # A hundred digits do more for a patient than a thousand for a beginner.
+    assert beginners[:, 5].mean() < patients[:, 3].mean() < beginners[:, -1].mean()
     assert beginners[:, -1].mean() > 0.8
     hundred = round(100 * patients[:, 3].mean(), 1)
     assert f"with a hundred digits? It is {written(hundred, '%')}." in lesson.text("heal-code")
 
 
-def test_the_lesson_has_its_pictures(lesson: Run) -> None:
+def test_plots_are_drawn(lesson: Run) -> None:
     for cell in ("node-code", "curve-code", "labels-code", "confused-code", "sizes-code", "heal-code"):
         assert lesson.picture(cell).std() > 0.05, cell
     assert np.ptp(lesson.picture("weights-code")[..., :3], axis=2).mean() > 0.05  # in colour
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_the_lesson_fits_into_a_pi_zeros_memory(lesson: Run) -> None:
     assert lesson.values["peak"] < MEMORY_MIB

@@ -1,4 +1,4 @@
-"""The lesson about the data set, run from top to bottom, and what it shows."""
+"""The lesson on the data set."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_line_becomes_a_picture(lesson: Run, training: Examples) -> None:
     assert 0.05 < lesson.ink("picture-code") < 0.2
 
 
-def test_the_averages_are_those_of_the_examples(lesson: Run, training: Examples) -> None:
+def test_the_averages_are_right(lesson: Run, training: Examples) -> None:
     assert lesson.values["counts"] == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
     sevens = [
         pixels.astype(float) for pixels, label in zip(training.pixels, training.labels, strict=True) if label == 7
@@ -48,50 +48,50 @@ def test_the_averages_are_those_of_the_examples(lesson: Run, training: Examples)
     assert lesson.values["distances"] == sorted(lesson.values["distances"])
 
 
-def test_digits_are_seen_side_by_side(lesson: Run) -> None:
-    """Each has a place of its own in the picture, and ink in it."""
+def test_digits_are_shown_side_by_side(lesson: Run) -> None:
+    """Each of the ten parts of the picture has ink in it."""
     picture = lesson.picture("average-code")[..., 0]
-    places = [place for place in np.array_split(picture, 10, axis=1) if (place < 0.5).mean() > 0.01]
-    assert len(places) == 10
+    for part in np.array_split(picture, 10, axis=1):
+        assert (part < 0.5).mean() > 0.01
     for cell in ("many-code", "people-code"):
         assert 0.05 < lesson.ink(cell) < 0.3, cell
 
 
-def test_learning_by_heart_is_not_learning(lesson: Run) -> None:
-    """Of the 10,000 test digits 1,135 are a 1, which is what the parrot says."""
+def test_the_parrot_knows_only_the_training_digits(lesson: Run) -> None:
+    """To unknown digits the parrot answers 1, and 1,135 of the 10,000 test digits are a 1."""
     assert lesson.values["parrot"] == [1.0, 0.1135]
     assert "test digits: 11.3% right" in lesson.text("sets-code")
 
 
-def test_the_first_reader_reads_as_many_digits_as_it_says(lesson: Run, mnist: Path) -> None:
-    """There is no chance in it, so this is a figure and not a band."""
+def test_the_first_reader_recognises_as_many_digits_as_it_says(lesson: Run, mnist: Path) -> None:
+    """It involves no chance, so there is a figure and no band."""
     labels = read_csv(mnist / "mnist_test.csv").labels
     answers = np.array(lesson.values["answers"])
     assert np.mean(answers == labels) == pytest.approx(0.8104, abs=0.0003)
     assert "81.0% of 10000 digits recognised" in lesson.text("test-code")
     wrong = np.flatnonzero(answers != labels)[:40]
     assert lesson.values["wrong"] == wrong.tolist()
-    said = [words.split()[-20:] for words in lesson.text("wrong-code").splitlines()]
-    assert said[0] + said[2] == [str(label) for label in labels[wrong]]
-    assert said[1] + said[3] == [str(answer) for answer in answers[wrong]]
+    printed = [words.split()[-20:] for words in lesson.text("wrong-code").splitlines()]
+    assert printed[0] + printed[2] == [str(label) for label in labels[wrong]]
+    assert printed[1] + printed[3] == [str(answer) for answer in answers[wrong]]
 
 
-def test_the_bars_of_the_reader_are_drawn(lesson: Run) -> None:
+def test_the_readers_answers_are_plotted(lesson: Run) -> None:
     assert "The nearest is 7 and the label is 7" in lesson.text("reader-code")
     for cell in ("count-code", "reader-code", "which-code"):
         assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.05, cell  # in colour
 
 
-def test_it_answers_back(lesson: Run) -> None:
-    """The sharpest and the most blurred are those that one sees: the 1 and the 0 or 2."""
-    lesson.answers_back("fours-code", "grey-code")
+def test_exercises_are_checked_and_progress_is_saved(lesson: Run) -> None:
+    """The sharpest average is that of the 1."""
+    lesson.assert_answers_are_checked("fours-code", "grey-code")
     assert np.argmin(lesson.values["blur"]) == 1
     assert "be the sharpest? It is 1. (You have not guessed.)" in lesson.text("average-code")
     assert "will the parrot get right? It is 100 %. (You have not guessed.)" in lesson.text("sets-code")
     assert "And how many of the test digits? It is 11.3 %. (You have not guessed.)" in lesson.text("sets-code")
     assert "It is 81 %. (You have not guessed.)" in lesson.text("test-code")
-    lesson.has_finished("part2_mnist_data_set", score=0.8104)
+    lesson.assert_is_finished("part2_mnist_data_set", score=0.8104)
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_the_lesson_fits_into_a_pi_zeros_memory(lesson: Run) -> None:
     assert lesson.values["peak"] < MEMORY_MIB

@@ -1,6 +1,6 @@
-"""The lesson that improves the network, run from top to bottom, and what it shows.
+"""The lesson that improves the network.
 
-The bands are about three standard deviations of twenty seeds, each with the lesson's own digits.
+The bands are about three standard deviations wide, from twenty seeds, each with the lesson's own digits.
 """
 
 from pathlib import Path
@@ -28,19 +28,19 @@ def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
     return Run("part2_neural_network_mnist_improved.ipynb", values, mnist, folder, tries)
 
 
-def test_fit_takes_the_same_steps(lesson: Run) -> None:
+def test_fit_takes_the_same_steps_as_train(lesson: Run) -> None:
     assert lesson.values["apart"] < 1e-12
     assert "5000 digits to learn from, 2000 to try on" in lesson.text("heaps-code")
 
 
-def test_luck_is_seen(lesson: Run) -> None:
+def test_scores_vary_with_the_seed(lesson: Run) -> None:
     ten = np.array(lesson.values["ten"])
     assert ten.mean() == pytest.approx(0.898, abs=0.005)
     assert 0.001 < ten.std(ddof=1) < 0.01
     assert f"mean {ten.mean():.2%}, spread {ten.std(ddof=1):.2%}" in lesson.text("luck-code")
 
 
-def test_the_learning_rate_has_a_best_one(lesson: Run) -> None:
+def test_a_medium_learning_rate_is_best(lesson: Run) -> None:
     means = dict(zip(lesson.values["rates"], np.mean(lesson.values["by_rate"], axis=1), strict=True))
     assert np.shape(lesson.values["by_rate"]) == (7, 3)
     for rate, mean, band in [(0.01, 0.828, 0.03), (0.1, 0.898, 0.01), (0.2, 0.905, 0.01), (1.0, 0.811, 0.07)]:
@@ -49,7 +49,7 @@ def test_the_learning_rate_has_a_best_one(lesson: Run) -> None:
     assert f"learning rate  0.1: mean {means[0.1]:.1%}" in lesson.text("rate-code")
 
 
-def test_epochs_help_the_small_steps_most(lesson: Run) -> None:
+def test_more_epochs_help_small_learning_rates_most(lesson: Run) -> None:
     means = {rate: np.mean(scores, axis=0) for rate, scores in lesson.values["by_epoch"].items()}
     gains = {rate: mean[-1] - mean[0] for rate, mean in means.items()}
     assert means["0.1"][-1] == pytest.approx(0.923, abs=0.012)
@@ -57,7 +57,7 @@ def test_epochs_help_the_small_steps_most(lesson: Run) -> None:
     assert means["0.6"][-1] < min(means["0.03"][-1], means["0.1"][-1])
 
 
-def test_hidden_nodes_help_less_and_less(lesson: Run) -> None:
+def test_more_hidden_nodes_help_less_and_less(lesson: Run) -> None:
     scores = np.array(lesson.values["by_nodes"])
     means = dict(zip(lesson.values["nodes"], scores.mean(axis=1), strict=True))
     assert means[5] == pytest.approx(0.51, abs=0.2)
@@ -68,14 +68,14 @@ def test_hidden_nodes_help_less_and_less(lesson: Run) -> None:
     assert scores[0].std(ddof=1) > scores[-1].std(ddof=1)
 
 
-def test_the_test_set_confirms_it(lesson: Run) -> None:
+def test_the_test_set_confirms_the_improvement(lesson: Run) -> None:
     before, after = lesson.values["before"], lesson.values["after"]
     assert before == pytest.approx(0.895, abs=0.01)
     assert after == pytest.approx(0.9405, abs=0.006)
     assert f"50 nodes, 1 epoch: {before:.1%}    200 nodes, 6 epochs: {after:.1%}" in lesson.text("top-code")
 
 
-def test_the_full_figures_are_shown_beside_the_blogs(lesson: Run) -> None:
+def test_full_figures_are_shown_beside_the_blogs(lesson: Run) -> None:
     lines = lesson.text("full-code").splitlines()[1:]
     assert len(lines) == len(lesson.values["ladder"])
     for line, (nodes, _, _, mean, _, blog) in zip(lines, lesson.values["ladder"], strict=True):
@@ -83,21 +83,21 @@ def test_the_full_figures_are_shown_beside_the_blogs(lesson: Run) -> None:
         assert all(f"{score:.1%}" in line for score in blog)
 
 
-def test_it_is_all_drawn(lesson: Run) -> None:
+def test_everything_is_plotted(lesson: Run) -> None:
     for cell in ("luck-code", "rate-code", "epochs-code", "nodes-code", "full-code"):
         assert np.ptp(lesson.picture(cell)[..., :3], axis=2).mean() > 0.003, cell  # in colour
 
 
-def test_it_answers_back(lesson: Run) -> None:
-    lesson.answers_back("choose-code", "gone-code")
+def test_exercises_are_checked_and_progress_is_saved(lesson: Run) -> None:
+    lesson.assert_answers_are_checked("choose-code", "gone-code")
     assert "with 0.01 they read 8" in lesson.text("choose-code-wrong")
     for cell in ("luck-code", "nodes-code"):
         assert "(You have not guessed.)" in lesson.text(cell)
     assert "(You have not drawn a guess.)" in lesson.text("rate-code")
     assert "so this is the network on the card, with 200 hidden nodes" in lesson.text("mine-code")
     assert "It recognises 97." in lesson.text("mine-code")
-    lesson.has_finished("part2_neural_network_mnist_improved", score=lesson.values["after"])
+    lesson.assert_is_finished("part2_neural_network_mnist_improved", score=lesson.values["after"])
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_the_lesson_fits_into_a_pi_zeros_memory(lesson: Run) -> None:
     assert lesson.values["peak"] < MEMORY_MIB

@@ -1,4 +1,4 @@
-"""The two lessons that build a network from nothing, run from top to bottom, and what they show."""
+"""The two lessons that build a network from scratch."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.networks import book_step, squash
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
-from tests.unit.mynn.test_network import book_step, squash
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +39,8 @@ def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run("part2_neural_network_2.ipynb", values, mnist, tmp_path_factory.mktemp("network"), tries)
 
 
-def ask(wih: list[list[float]], who: list[list[float]], inputs: list[float]) -> list[list[float]]:
-    """What leaves the hidden nodes and the outputs, with nothing but loops."""
+def query(wih: list[list[float]], who: list[list[float]], inputs: list[float]) -> list[list[float]]:
+    """Return the signals of the hidden and of the output nodes, calculated with only loops."""
     signals = [inputs]
     for weights in (wih, who):
         signals.append([squash(sum(w * x for w, x in zip(row, signals[-1], strict=True))) for row in weights])
@@ -48,13 +48,13 @@ def ask(wih: list[list[float]], who: list[list[float]], inputs: list[float]) -> 
 
 
 def after_one_step(values: dict[str, Any]) -> tuple[list[list[float]], list[list[float]]]:
-    """The weights after one step, by the book's rule in loops."""
+    """Return the weights after one step of the book's rule, calculated with only loops."""
     wih, who = ([list(row) for row in values[name]] for name in ("wih", "who"))
     book_step(wih, who, values["rate"], values["inputs"], values["targets"])
     return wih, who
 
 
-def test_a_node_adds_up_and_squashes(by_hand: Run) -> None:
+def test_a_node_sums_and_squashes(by_hand: Run) -> None:
     assert "0.9 × 1.5 + 0.2 × -2.0 = 0.95" in by_hand.text("node-code")
     assert f"its answer is {squash(0.95):.3f}" in by_hand.text("squash-code")
     for rows, (one, two) in zip(by_hand.values["maps"], [(1.5, -2.0), (15, -20), (-10, 30)], strict=True):
@@ -62,8 +62,8 @@ def test_a_node_adds_up_and_squashes(by_hand: Run) -> None:
         assert corners == pytest.approx([0.5, squash(one), squash(two), squash(one + two)])
 
 
-def test_signals_run_from_left_to_right(by_hand: Run) -> None:
-    hidden, outputs = ask(by_hand.values["wih"], by_hand.values["who"], by_hand.values["inputs"])
+def test_signals_are_calculated_correctly(by_hand: Run) -> None:
+    hidden, outputs = query(by_hand.values["wih"], by_hand.values["who"], by_hand.values["inputs"])
     assert by_hand.values["hidden"] == pytest.approx(hidden)
     assert by_hand.values["outputs"] == pytest.approx(outputs)
     for node, answer in enumerate(hidden):
@@ -72,17 +72,17 @@ def test_signals_run_from_left_to_right(by_hand: Run) -> None:
     assert "inputs (3,) -> hidden (4,) -> outputs (2,)" in by_hand.text("matrices-code")
 
 
-def test_one_step_makes_the_answers_better(by_hand: Run) -> None:
+def test_one_step_improves_the_outputs(by_hand: Run) -> None:
     values = by_hand.values
     wih, who = after_one_step(values)
-    _, outputs = ask(wih, who, values["inputs"])
+    _, outputs = query(wih, who, values["inputs"])
     assert values["new_outputs"] == pytest.approx(outputs)
     assert values["outputs"][0] < outputs[0] < 0.99 and values["outputs"][1] > outputs[1] > 0.01
     errors = [float(line.split()[-1]) for line in by_hand.text("all-weights-code").splitlines()[1:]]
     assert errors[0] == 0.0 and errors[1] > errors[2] > 0.0
 
 
-def test_the_class_takes_the_same_step(by_hand: Run, lesson: Run) -> None:
+def test_the_class_takes_the_same_step_as_the_calculation_by_hand(by_hand: Run, lesson: Run) -> None:
     for name in ("wih", "who", "inputs", "targets", "rate"):
         assert lesson.values[name] == by_hand.values[name], name
     wih, who = after_one_step(lesson.values)
@@ -90,14 +90,14 @@ def test_the_class_takes_the_same_step(by_hand: Run, lesson: Run) -> None:
     np.testing.assert_allclose(lesson.values["new_who"], who, rtol=0, atol=1e-13)
 
 
-def test_three_hundred_steps_come_close(by_hand: Run) -> None:
+def test_300_steps_come_close_to_the_targets(by_hand: Run) -> None:
     story = np.array(by_hand.values["story"])
     assert (np.diff(story[:, 0]) > 0).all() and (np.diff(story[:, 1]) < 0).all()
     assert story[-1] == pytest.approx([0.99, 0.01], abs=0.06)
 
 
-def test_the_students_network_learns_the_hundred(lesson: Run) -> None:
-    """Ten seeds: .76 to .81 after one epoch, .99 to 1 after five; of the ten new ones .5 to .8."""
+def test_the_students_network_learns_100_digits(lesson: Run) -> None:
+    """Ten seeds: .76 to .81 after one epoch, .99 to 1 after five; .5 to .8 of the ten new digits."""
     known, new = lesson.values["known"], lesson.values["new"]
     assert len(known) == len(new) == 6
     assert known[0] < 0.3
@@ -107,13 +107,13 @@ def test_the_students_network_learns_the_hundred(lesson: Run) -> None:
     assert len(lesson.values["answers"]) == 10
 
 
-def test_the_students_network_is_ours(lesson: Run) -> None:
+def test_the_students_network_equals_mynns(lesson: Run) -> None:
     assert lesson.values["moved"] > 0.1
     assert lesson.values["apart"] < 1e-13
     assert "The class does what we did by hand." in lesson.text("check-code")
 
 
-def test_it_is_all_drawn(by_hand: Run, lesson: Run) -> None:
+def test_everything_is_drawn(by_hand: Run, lesson: Run) -> None:
     for run, names in (
         (by_hand, ("squash", "decide", "layers", "matrices", "back", "slope", "again")),
         (lesson, ("class", "learn")),
@@ -121,21 +121,21 @@ def test_it_is_all_drawn(by_hand: Run, lesson: Run) -> None:
         for name in names:
             assert np.ptp(run.picture(f"{name}-code")[..., :3], axis=2).mean() > 0.005, name  # in colour
     pictures = [by_hand.picture(f"{name}-code") for name in ("layers", "matrices", "back")]
-    for one, other in ((0, 1), (1, 2)):  # the same network with other numbers in it
+    for one, other in ((0, 1), (1, 2)):  # the same network with other numbers
         assert 0 < np.abs(pictures[one] - pictures[other]).mean() < 0.05
     assert 0.02 < lesson.ink("ten-code") < 0.3
 
 
-def test_they_answer_back(by_hand: Run, lesson: Run) -> None:
-    by_hand.answers_back("other-code", "weights-code")
-    lesson.answers_back("altogether-code", "says-code")
+def test_exercises_are_checked_and_progress_is_saved(by_hand: Run, lesson: Run) -> None:
+    by_hand.assert_answers_are_checked("other-code", "weights-code")
+    lesson.assert_answers_are_checked("altogether-code", "says-code")
     assert "It is 0.5. (You have not guessed.)" in by_hand.text("squash-code")
     assert "(You have not drawn a guess.)" in by_hand.text("again-code")
     assert lesson.text("learn-code").count("(You have not guessed.)") == 2
-    by_hand.has_finished("part2_neural_network")
-    lesson.has_finished("part2_neural_network_2")
+    by_hand.assert_is_finished("part2_neural_network")
+    lesson.assert_is_finished("part2_neural_network_2")
 
 
-def test_they_fit_a_pi_zero(by_hand: Run, lesson: Run) -> None:
+def test_the_lessons_fit_into_a_pi_zeros_memory(by_hand: Run, lesson: Run) -> None:
     assert by_hand.values["peak"] < MEMORY_MIB
     assert lesson.values["peak"] < MEMORY_MIB

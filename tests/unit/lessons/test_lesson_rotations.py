@@ -1,4 +1,4 @@
-"""The lesson on learning from turned digits. Bands hold what eleven networks came to, with seeds 1 to 11."""
+"""The lesson on learning from rotated digits. The bands cover eleven networks, with seeds 1 to 11."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(name, values, mnist, tmp_path_factory.mktemp("rotations"), tries)
 
 
-def test_the_real_test_set_is_read_by_both(lesson: Run) -> None:
-    """516 to 559 mistakes as written, 466 to 543 with digits turned by ten degrees; it won in ten of eleven."""
+def test_rotated_training_digits_reduce_the_mistakes(lesson: Run) -> None:
+    """516 to 559 mistakes without rotations, 466 to 543 with rotations by ten degrees; fewer in ten of eleven runs."""
     labels, before, after = (np.array(lesson.values[name]) for name in ("labels", "before", "after"))
     mistakes_before, mistakes_after = (before != labels).sum(), (after != labels).sum()
     assert len(labels) == 10_000
@@ -32,11 +32,11 @@ def test_the_real_test_set_is_read_by_both(lesson: Run) -> None:
     assert f"as written: {mistakes_before} mistakes" in lesson.text("first-code")
     assert f"It is {mistakes_after}. (You have not guessed.)" in lesson.text("two-code")
     assert len(lesson.values["won"]) - len(lesson.values["lost"]) == mistakes_before - mistakes_after
-    assert 80 < len(lesson.values["lost"]) < 200  # learning is hardly ever all gain
+    assert 80 < len(lesson.values["lost"]) < 200  # some digits get worse, too
 
 
-def test_the_angles_make_a_hill(lesson: Run) -> None:
-    """Means of ten: .946, .948, .950, .948 and, for 25 degrees, .939; their sd .001 to .005."""
+def test_medium_angles_are_best(lesson: Run) -> None:
+    """Means of ten networks: .946, .948, .950, .948 and, for 25 degrees, .939; sd .001 to .005."""
     scores = np.array(lesson.values["scores"])
     assert lesson.values["angles"] == [0, 5, 10, 15, 25]
     assert scores.shape == (2, 5)
@@ -47,10 +47,10 @@ def test_the_angles_make_a_hill(lesson: Run) -> None:
     assert f"25° each way: {scores[1, 4]:.2%}" in lesson.text("sweep-code")
 
 
-def test_the_lesson_turns_and_shows_digits(lesson: Run) -> None:
+def test_the_lesson_rotates_and_shows_digits(lesson: Run) -> None:
     rows, digits = np.array(lesson.values["rows"]), lesson.values["digits"]
     assert rows.shape == (7, 3, 784)
-    assert (rows[3] == digits).all()  # in the middle, as it was
+    assert (rows[3] == digits).all()  # the one in the middle is not rotated
     assert (np.abs(rows[0] - rows[6]).mean(axis=1) > 20).all()
     for cell in ("ways-code", "which-code", "lost-code"):
         assert 0.02 < lesson.ink(cell) < 0.5, cell
@@ -58,12 +58,12 @@ def test_the_lesson_turns_and_shows_digits(lesson: Run) -> None:
         assert lesson.picture(cell).std() > 0.05, cell
 
 
-def test_it_answers_back(lesson: Run) -> None:
-    lesson.answers_back("steps-code")
+def test_exercises_are_checked_and_progress_is_saved(lesson: Run) -> None:
+    lesson.assert_answers_are_checked("steps-code")
     assert lesson.text("steps-code-wrong").startswith("Not yet: 10000 is too small. Each digit comes as three pictures")
     best = np.array(lesson.values["scores"]).mean(axis=0).max()
-    lesson.has_finished("part3_neural_network_mnist_data_with_rotations", score=best)
+    lesson.assert_is_finished("part3_neural_network_mnist_data_with_rotations", score=best)
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_the_lesson_fits_into_a_pi_zeros_memory(lesson: Run) -> None:
     assert lesson.values["peak"] < MEMORY_MIB

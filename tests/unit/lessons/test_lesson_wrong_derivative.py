@@ -1,6 +1,6 @@
-"""The lesson about the book's derivative, run from top to bottom, and what it shows.
+"""The lesson on the book's derivative.
 
-The bands are about three standard deviations of ten seeds or twenty, each with the lesson's own digits.
+The bands are about three standard deviations wide, from ten or twenty seeds, each with the lesson's own digits.
 """
 
 import math
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.networks import squash
 from tests.unit.lessons.lesson_run import MEMORY_MIB, Run
-from tests.unit.mynn.test_network import squash
 
 pytestmark = pytest.mark.slow
 
-# Rule, learning rate, mean accuracy, how far from it three seeds' mean may be.
+# Rule, learning rate, mean accuracy, and the tolerance for the mean of three seeds.
 BANDS = [
     ("book", 0.02, 0.822, 0.02),
     ("book", 0.1, 0.869, 0.011),
@@ -50,28 +50,28 @@ def lesson(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def slopes(values: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """What the lesson measures, by calculus and with nothing but loops."""
+    """Return the slopes that the lesson measures, calculated with only loops."""
     wih, who, inputs, targets = (values[name] for name in ("wih", "who", "inputs", "targets"))
     hidden = [squash(sum(w * x for w, x in zip(row, inputs, strict=True))) for row in wih]
     outputs = [squash(sum(w * h for w, h in zip(row, hidden, strict=True))) for row in who]
-    pushes = {
+    output_slopes = {
         "downhill": [(t - o) * o * (1 - o) for t, o in zip(targets, outputs, strict=True)],
         "surprise": [t - o for t, o in zip(targets, outputs, strict=True)],
     }
     found = {}
-    for hill, push in pushes.items():
-        found[f"who_{hill}"] = np.array([[push[k] * h for h in hidden] for k in range(2)])
-        blame = [sum(who[k][j] * push[k] for k in range(2)) * h * (1 - h) for j, h in enumerate(hidden)]
-        found[f"wih_{hill}"] = np.array([[one * x for x in inputs] for one in blame])
+    for name, slope in output_slopes.items():
+        found[f"who_{name}"] = np.array([[slope[k] * h for h in hidden] for k in range(2)])
+        hidden_slopes = [sum(who[k][j] * slope[k] for k in range(2)) * h * (1 - h) for j, h in enumerate(hidden)]
+        found[f"wih_{name}"] = np.array([[hidden_slope * x for x in inputs] for hidden_slope in hidden_slopes])
     return found
 
 
-def test_the_instrument_measures_slopes(lesson: Run) -> None:
+def test_slopes_are_measured_correctly(lesson: Run) -> None:
     for name, expected in slopes(lesson.values).items():
         np.testing.assert_allclose(lesson.values[name], expected, rtol=0, atol=1e-8)
 
 
-def test_the_fault_is_found(lesson: Run) -> None:
+def test_the_missing_factor_is_found(lesson: Run) -> None:
     values = {name: np.array(value) for name, value in lesson.values.items() if name.startswith(("wih_", "who_"))}
     steps = {name: np.array(lesson.values[name]) for name in ("book_who", "book_wih", "gradient_who", "gradient_wih")}
     np.testing.assert_allclose(steps["book_who"], values["who_downhill"], rtol=0, atol=1e-8)
@@ -82,22 +82,19 @@ def test_the_fault_is_found(lesson: Run) -> None:
     lines = lesson.text("measure-code").splitlines()
     assert len(lines) == 5
     for node, line in enumerate(lines[:4]):
-        assert (
-            f"hidden node {node}: " in line
-            and f"{times[node, 0]:.1f} times the slope" in line
-            and "1.000 times" in line
-        )
+        assert f"hidden node {node}: " in line
+        assert f"{times[node, 0]:.1f} times the slope" in line and "1.000 times" in line
     assert f"It is {(times < 0).sum()} weights." in lesson.text("measure-code")
     assert "With the slope put in, the rule is what was measured." in lesson.text("missing-code")
 
 
-def test_the_books_rule_is_right_on_another_hill(lesson: Run) -> None:
+def test_in_the_hidden_layer_the_books_rule_follows_the_gradient_of_cross_entropy(lesson: Run) -> None:
     np.testing.assert_allclose(lesson.values["book_wih"], lesson.values["wih_surprise"], rtol=0, atol=1e-8)
     assert lesson.text("other-hill-code").count("1.000 times the slope") == 4
     assert np.abs(np.subtract(lesson.values["book_who"], lesson.values["who_surprise"])).max() > 0.1
 
 
-def test_what_the_rules_do_to_accuracy(lesson: Run) -> None:
+def test_the_accuracy_of_each_rule_is_as_expected(lesson: Run) -> None:
     means = {
         rule: dict(zip(lesson.values["rates"], np.mean(rows, axis=0), strict=True))
         for rule, rows in lesson.values["scores"].items()
@@ -112,8 +109,8 @@ def test_what_the_rules_do_to_accuracy(lesson: Run) -> None:
         assert f"{rule}: best at {rate}, {means[rule][rate]:.1%}" in lesson.text("third-code")
 
 
-def test_what_is_surely_wrong_is_unlearnt_sooner_by_the_books_rule(lesson: Run) -> None:
-    """Seeds 0 to 2: after 6 to 8 times by the book's rule, 13 to 18 by the gradient."""
+def test_the_books_rule_corrects_a_confident_mistake_sooner(lesson: Run) -> None:
+    """Seeds 0 to 2: after 6 to 8 repetitions by the book's rule, and 13 to 18 by the gradient."""
     wins = {}
     for rule, story in lesson.values["stories"].items():
         three, five = np.transpose(story)
@@ -125,15 +122,15 @@ def test_what_is_surely_wrong_is_unlearnt_sooner_by_the_books_rule(lesson: Run) 
         assert f"It is {count} times." in lesson.text("stuck-code")
 
 
-def test_it_answers_back(lesson: Run) -> None:
+def test_exercises_are_checked_and_progress_is_saved(lesson: Run) -> None:
     for cell, why in (("instrument-try-code", "0.012 is too small"), ("sure-code", "0.99 is too large")):
-        lesson.answers_back(cell)
+        lesson.assert_answers_are_checked(cell)
         assert why in lesson.text(f"{cell}-wrong")
     best = max(max(np.mean(rows, axis=0)) for rows in lesson.values["scores"].values())
-    lesson.has_finished("part3_wrong_derivative", score=best)
+    lesson.assert_is_finished("part3_wrong_derivative", score=best)
 
 
-def test_the_valley_is_drawn_where_it_is(lesson: Run) -> None:
+def test_the_plots_are_drawn(lesson: Run) -> None:
     heights = lesson.values["heights"]
     assert len(heights) == 100 and min(heights) > 0 and math.isfinite(max(heights))
     for name in ("hill", "measure", "harm", "surprise", "other-hill", "third", "why", "stuck"):
@@ -142,5 +139,5 @@ def test_the_valley_is_drawn_where_it_is(lesson: Run) -> None:
     assert first.shape != second.shape or np.abs(first - second).mean() > 0.005
 
 
-def test_the_lesson_fits_a_pi_zero(lesson: Run) -> None:
+def test_the_lesson_fits_into_a_pi_zeros_memory(lesson: Run) -> None:
     assert lesson.values["peak"] < MEMORY_MIB

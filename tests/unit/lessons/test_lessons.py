@@ -1,6 +1,6 @@
 # mypy: untyped-calls-exclude=nbformat
 # (nbformat says that it is typed, and a few of its functions are not.)
-"""Each lesson, run from top to bottom just as a student finds it, and what it shows."""
+"""The first lesson on MNIST, the first on rotations, and what every lesson has in common."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from tests.unit.lessons.lesson_run import LESSONS, MEMORY_MIB, Run
+
+LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,8 @@ def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"), tries)
 
 
-def test_part2_reads_as_many_digits_as_it_says(part2: Run) -> None:
-    """All the data, 50 hidden nodes, one epoch: the band is that of the network's own test."""
+def test_part2_recognises_as_many_digits_as_it_says(part2: Run) -> None:
+    """All of MNIST, 50 hidden nodes, one epoch; the same band as in test_network.py."""
     assert part2.values["accuracy"] == pytest.approx(0.938, abs=0.016)
     assert f"{part2.values['accuracy']:.2%} of 10000 digits recognised" in part2.text("score-code")
     assert part2.values["seen"] == list(range(0, 61_000, 1000))
@@ -45,7 +47,7 @@ def test_part2_reads_as_many_digits_as_it_says(part2: Run) -> None:
     assert "60000 of 60000 digits seen" in part2.text("training-code")
 
 
-def test_part2_shows_digits_and_what_the_network_says(part2: Run) -> None:
+def test_part2_shows_digits_and_answers(part2: Run) -> None:
     for cell in ("look-code", "numbers-code", "before-code", "after-code", "wrong-code"):
         assert 0.01 < part2.ink(cell) < 0.5, cell
     assert part2.picture("curve-code").std() > 0.05
@@ -55,51 +57,51 @@ def test_part2_shows_digits_and_what_the_network_says(part2: Run) -> None:
     assert all(label != answer for _, label, answer in part2.values["wrong"])
 
 
-def test_part2_keeps_the_network(part2: Run) -> None:
+def test_part2_saves_the_network(part2: Run) -> None:
     assert part2.values["kept"] == part2.values["accuracy"]
     assert part2.values["same"]
     assert "Kept in my_network.npz" in part2.text("save-code")
 
 
-def test_part2_answers_back(part2: Run) -> None:
-    part2.answers_back("eight-code", "mistakes-code")
+def test_part2_checks_exercises_and_saves_progress(part2: Run) -> None:
+    part2.assert_answers_are_checked("eight-code", "mistakes-code")
     for cell in ("before-code", "score-code"):
         assert "(You have not guessed.)" in part2.text(cell)
     assert "(You have not drawn a guess.)" in part2.text("curve-code")
-    part2.has_finished("part2_neural_network_mnist_data", score=part2.values["accuracy"])
+    part2.assert_is_finished("part2_neural_network_mnist_data", score=part2.values["accuracy"])
 
 
-def test_part2_promises_no_more_by_its_curve_than_it_keeps(part2: Run) -> None:
+def test_part2_ends_its_curve_near_the_final_accuracy(part2: Run) -> None:
     assert part2.values["accuracy"] - 0.01 < part2.values["progress"][-1] < part2.values["accuracy"] + 0.002
 
 
 def slant(inputs: list[float]) -> float:
-    """The direction in which a digit is longest, in degrees anticlockwise, from the moments of its ink."""
+    """Return the direction of a digit's longest axis, in degrees anticlockwise, from the moments of its ink."""
     ink = np.array(inputs).reshape(28, 28) - 0.01
     up, right = np.mgrid[13.5:-14.5:-1, -13.5:14.5]
     up, right = up - np.average(up, weights=ink), right - np.average(right, weights=ink)
     return float(np.rad2deg(0.5 * np.arctan2(2 * (ink * up * right).sum(), (ink * (right**2 - up**2)).sum())))
 
 
-def test_part3_shows_a_digit_turned_ten_degrees_each_way(part3: Run) -> None:
+def test_part3_rotates_a_digit_ten_degrees_each_way(part3: Run) -> None:
     digit, left, right = (slant(part3.values[name]) for name in ("digit", "left", "right"))
     assert left - digit == pytest.approx(-10, abs=0.7)
     assert right - digit == pytest.approx(10, abs=0.7)
     left_third, middle, right_third = np.array_split(part3.picture("turn-code")[..., 0], 3, axis=1)
-    for third in (left_third, middle, right_third):  # a digit in each, and no two alike
+    for third in (left_third, middle, right_third):  # a digit in each
         assert 0.02 < (third < 0.5).mean() < 0.3
     assert np.ptp(part3.picture("see-code")[..., :3], axis=2).mean() > 0.05  # in colour
 
 
-def test_part3_answers_back(part3: Run) -> None:
-    part3.answers_back("quarter-code", "label-code")
-    part3.has_finished("part3_mnist_data_set_with_rotations", score=part3.values["turned"]["0"])
+def test_part3_checks_exercises_and_saves_progress(part3: Run) -> None:
+    part3.assert_answers_are_checked("quarter-code", "label-code")
+    part3.assert_is_finished("part3_mnist_data_set_with_rotations", score=part3.values["turned"]["0"])
     assert f"It is {part3.values['changed']}. (You have not guessed.)" in part3.text("see-code")
     assert 0.01 < part3.ink("upside-down-code") < 0.3
 
 
-def test_part3_shows_that_turned_digits_teach(part3: Run) -> None:
-    """On digits turned by 20 degrees the lead was .049 and .087 over twelve seeds, with an sd of .008 and .014."""
+def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
+    """On digits rotated by 20 degrees each way, twelve seeds gained .049 and .087, with an sd of .008 and .014."""
     upright, turned = part3.values["upright"], part3.values["turned"]
     assert list(upright) == [str(angle) for angle in range(-40, 50, 10)]
     assert upright["0"] == pytest.approx(0.902, abs=0.02)
@@ -112,35 +114,34 @@ def test_part3_shows_that_turned_digits_teach(part3: Run) -> None:
 
 
 @pytest.mark.parametrize("part", ["part2", "part3"])
-def test_a_lesson_fits_a_pi_zero(part: str, request: pytest.FixtureRequest) -> None:
+def test_a_lesson_fits_into_a_pi_zeros_memory(part: str, request: pytest.FixtureRequest) -> None:
     assert request.getfixturevalue(part).values["peak"] < MEMORY_MIB
 
 
-@pytest.mark.parametrize("path", sorted(LESSONS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_lesson_is_kept_without_its_results(path: Path) -> None:
+@pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
+def test_a_lesson_is_stored_without_outputs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
         assert not cell.get("outputs") and cell.get("execution_count") is None
         assert not cell.metadata
-        assert cell.id.replace("-", "").isalpha(), "an id in words, so that it stays when a lesson is edited"
+        assert cell.id.replace("-", "").isalpha(), (
+            "a cell's id must be words, so that it stays the same when the lesson is edited"
+        )
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
 
 
 def cells_of(path: Path) -> tuple[str, str]:
-    """The text of a lesson, and its code."""
+    """Return the text of a lesson, and its code."""
     cells = nbformat.read(path, as_version=4).cells
     text, code = ("\n\n".join(cell.source for cell in cells if cell.cell_type == kind) for kind in ("markdown", "code"))
     return text, code
 
 
-FRAMED = [path for path in sorted(LESSONS.glob("*.ipynb")) if "mynn" in nbformat.read(path, as_version=4).metadata]
-
-
 def test_lessons_are_numbered_in_the_order_of_their_links() -> None:
-    orders = {path.name: nbformat.read(path, as_version=4).metadata.mynn.lesson for path in FRAMED}
+    orders = {path.name: nbformat.read(path, as_version=4).metadata.mynn.lesson for path in LESSON_PATHS}
     assert sorted(orders.values()) == list(range(1, len(orders) + 1))
     for name, order in orders.items():
         link = re.search(r"\*\*The next lesson:\*\* \[`\w+`\]\((\w+\.ipynb)\)", cells_of(LESSONS / name)[0])
@@ -149,8 +150,8 @@ def test_lessons_are_numbered_in_the_order_of_their_links() -> None:
             assert orders.get(link[1]) == order + 1, name
 
 
-@pytest.mark.parametrize("path", FRAMED, ids=lambda path: path.stem)
-def test_a_lesson_says_how_to_run_it_and_answers_back(path: Path) -> None:
+@pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
+def test_a_lesson_has_instructions_guesses_and_exercises(path: Path) -> None:
     text, code = cells_of(path)
     notebook = nbformat.read(path, as_version=4)
     mynn = notebook.metadata.mynn
@@ -165,4 +166,6 @@ def test_a_lesson_says_how_to_run_it_and_answers_back(path: Path) -> None:
         f'finished("{path.stem}"'
     )
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
-        assert summary.startswith("<summary>") and "</summary>\n\n" in summary, "Markdown in it needs a blank line"
+        assert summary.startswith("<summary>") and "</summary>\n\n" in summary, (
+            "Markdown inside <details> needs a blank line before it"
+        )

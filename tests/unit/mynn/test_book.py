@@ -1,4 +1,4 @@
-"""A program in the book's way runs, and does what mynn's network does."""
+"""A program written as in the book runs, and gives the same results as mynn's network."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,13 @@ import pytest
 
 from mynn import NeuralNetwork, read_csv, scale, targets_for
 from mynn.book import neuralNetwork
+from tests.support.programs import ROOT
 
 INPUTS, OUTPUTS = 784, 10
 
 
-def twins(hidden: int, rate: float, seed: int) -> tuple[neuralNetwork, NeuralNetwork]:
-    """The book's network and ours, with the same weights."""
+def equal_networks(hidden: int, rate: float, seed: int) -> tuple[neuralNetwork, NeuralNetwork]:
+    """Return the book's network and ours, with the same weights."""
     books, ours = neuralNetwork(INPUTS, hidden, OUTPUTS, rate), NeuralNetwork(INPUTS, hidden, OUTPUTS, rate, seed=seed)
     books.wih, books.who = ours.wih.copy(), ours.who.copy()
     return books, ours
@@ -25,9 +26,9 @@ def lines(path: Path) -> list[str]:
         return file.readlines()
 
 
-def test_a_program_in_the_books_way_equals_ours_weight_by_weight(mnist: Path) -> None:
-    """The file is read and taken apart by hand, as whoever follows the book does it."""
-    books, ours = twins(100, 0.2, seed=1)
+def test_the_books_program_reaches_the_same_weights(mnist: Path) -> None:
+    """The file is read and parsed by hand, as in the book."""
+    books, ours = equal_networks(100, 0.2, seed=1)
     for _ in range(3):
         for line in lines(mnist / "mnist_train_100.csv"):
             label, *pixels = line.split(",")
@@ -48,7 +49,7 @@ def test_a_program_in_the_books_way_equals_ours_weight_by_weight(mnist: Path) ->
     assert right / 10 == ours.score(read_csv(mnist / "mnist_test_10.csv")) >= 0.5
 
 
-def test_its_attributes_are_the_books() -> None:
+def test_it_has_the_books_attributes() -> None:
     network = neuralNetwork(3, 4, 2, 0.3)
     assert (network.inodes, network.hnodes, network.onodes, network.lr) == (3, 4, 2, 0.3)
     assert (network.wih.shape, network.who.shape) == ((4, 3), (2, 4))
@@ -56,13 +57,13 @@ def test_its_attributes_are_the_books() -> None:
     assert network.inverse_activation_function(network.activation_function(np.full(3, 2.0))) == pytest.approx([2.0] * 3)
 
 
-def test_lists_are_taken_as_the_book_gives_them() -> None:
+def test_inputs_and_targets_may_be_lists() -> None:
     network = neuralNetwork(3, 3, 3, 0.3)
     assert network.query([1.0, 0.5, -1.5]).shape == (3, 1)
     network.train([1.0, 0.5, -1.5], [0.01, 0.99, 0.01])
 
 
-def test_it_starts_as_ours_does_by_numpys_seed() -> None:
+def test_numpys_seed_decides_its_first_weights() -> None:
     np.random.seed(5)
     one = neuralNetwork(INPUTS, 100, OUTPUTS, 0.2)
     np.random.seed(5)
@@ -72,8 +73,8 @@ def test_it_starts_as_ours_does_by_numpys_seed() -> None:
     assert one.who.std() == pytest.approx(10**-0.5, rel=0.1)
 
 
-def test_backwards_it_gives_what_ours_gives(mnist: Path) -> None:
-    books, ours = twins(50, 0.1, seed=2)
+def test_its_backquery_equals_ours(mnist: Path) -> None:
+    books, ours = equal_networks(50, 0.1, seed=2)
     targets = targets_for(7)
     wanted = ours.backquery(targets)
     found = books.backquery(targets)
@@ -81,17 +82,17 @@ def test_backwards_it_gives_what_ours_gives(mnist: Path) -> None:
     np.testing.assert_allclose(found[:, 0], wanted, rtol=0, atol=1e-12)
 
 
-def test_another_activation_function_is_used(mnist: Path) -> None:
-    books, _ = twins(20, 0.1, seed=3)
+def test_the_activation_function_can_be_replaced(mnist: Path) -> None:
+    books, _ = equal_networks(20, 0.1, seed=3)
     inputs = scale(read_csv(mnist / "mnist_test_10.csv").pixels[0])
     before = books.query(inputs)
     books.activation_function = lambda sums: np.full_like(sums, 0.25)
     assert (books.query(inputs) == 0.25).all() and (before != 0.25).all()
 
 
-def test_the_programs_of_the_manuals_page_run(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder as a student's is."""
-    page = (Path(__file__).resolve().parents[3] / "docs/teach/book.md").read_text(encoding="utf-8")
+def test_the_programs_in_the_manual_run(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder like a student's."""
+    page = (ROOT / "docs/teach/book.md").read_text(encoding="utf-8")
     programs = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "mnist_dataset").symlink_to(mnist)
     monkeypatch.chdir(tmp_path)

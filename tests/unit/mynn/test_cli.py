@@ -1,3 +1,5 @@
+"""The command `mynn`: smoke, info, train, test and bench."""
+
 import json
 import os
 import pty
@@ -13,29 +15,18 @@ from mynn import NeuralNetwork, __version__, kernel, read_csv
 from mynn.cli import main
 from mynn.experiments import bench
 from mynn.experiments.smoke import BAR, EXAMPLES, TESTED
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def head(path: Path, count: int) -> list[str]:
-    with path.open() as file:
-        return [next(file) for _ in range(count)]
-
-
-def heed_ctrl_c() -> None:
-    """What a shell starts in the background, such as a whole run of tests, is deaf to Ctrl-C; so are its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from tests.support.digits import copy_digits
+from tests.support.programs import ROOT
+from tests.support.terminal import restore_ctrl_c, stderr_on_a_terminal
 
 
 @pytest.fixture
 def data(mnist: Path, tmp_path: Path) -> Path:
-    """A folder with as much of MNIST as the smoke training reads, to be spoilt."""
-    for name, count in (("mnist_train.csv", EXAMPLES), ("mnist_test.csv", TESTED)):
-        (tmp_path / name).write_text("".join(head(mnist / name, count)))
-    return tmp_path
+    """The digits that the smoke training reads, in a folder where tests may change them."""
+    return copy_digits(mnist, tmp_path, training=EXAMPLES, testing=TESTED)
 
 
-def test_smoke_clears_its_bar_and_says_so(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_smoke_reaches_the_required_accuracy(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smoke", "--data", str(mnist), "--json"]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
@@ -47,7 +38,7 @@ def test_smoke_clears_its_bar_and_says_so(mnist: Path, capsys: pytest.CaptureFix
     assert f"trained on {EXAMPLES} of {EXAMPLES}" in printed.err
 
 
-def test_smoke_repeats_itself_and_a_seed_changes_it(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_smoke_is_reproducible_and_depends_on_the_seed(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accuracies = []
     for seed in ("0", "0", "1"):
         main(["smoke", "--data", str(mnist), "--json", "--seed", seed])
@@ -55,16 +46,16 @@ def test_smoke_repeats_itself_and_a_seed_changes_it(mnist: Path, capsys: pytest.
     assert accuracies[0] == accuracies[1] != accuracies[2]
 
 
-def test_smoke_fails_when_nothing_is_learnt(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_smoke_fails_when_nothing_can_be_learnt(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = data / "mnist_train.csv"
     lines = path.read_text().splitlines()
     path.write_text("".join(f"{number % 10}{line[1:]}\n" for number, line in enumerate(lines)))  # wrong labels
     assert main(["smoke", "--data", str(data)]) == 1
-    assert "MISSES the bar" in capsys.readouterr().out
+    assert "FAILED (78.0% required; " in capsys.readouterr().out
 
 
-def test_smoke_names_data_that_it_cannot_use(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def complaint() -> str:
+def test_smoke_reports_missing_and_bad_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error_message() -> str:
         assert main(["smoke", "--data", str(data), "--json"]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
@@ -75,14 +66,14 @@ def test_smoke_names_data_that_it_cannot_use(data: Path, capsys: pytest.CaptureF
     train, test = data / "mnist_train.csv", data / "mnist_test.csv"
     lines = test.read_text().splitlines(keepends=True)
     test.write_text("".join(lines[:600]))
-    assert f"{test}: it has 600 digits and {TESTED} are needed" in complaint()
+    assert f"{test}: it has 600 digits and {TESTED} are needed" in error_message()
     test.write_text("".join(lines)[:-700])
-    assert f"{test}, line {TESTED}: the line is too short" in complaint()
+    assert f"{test}, line {TESTED}: the line is too short" in error_message()
     train.unlink()
-    assert f"{train}: no such file" in complaint()
+    assert f"{train}: no such file" in error_message()
 
 
-def test_info_tells_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_lists_versions_and_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--data", str(data), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["mynn"] == __version__
@@ -93,83 +84,83 @@ def test_info_tells_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]
     assert "mnist_train.csv, mnist_test.csv" in capsys.readouterr().out
 
 
-def test_the_first_evenings_job(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All training digits, 50 hidden nodes, one epoch, all test digits: and the network that is kept is that one."""
-    kept = tmp_path / "network.npz"
-    assert main(["train", "--data", str(mnist), "--json", "--save", str(kept)]) == 0
+def test_train_and_test_with_the_defaults(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """50 hidden nodes, one epoch, all of MNIST; `mynn test` confirms the accuracy of the saved network."""
+    saved = tmp_path / "network.npz"
+    assert main(["train", "--data", str(mnist), "--json", "--save", str(saved)]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     assert result["accuracy"] == pytest.approx(0.938, abs=0.016)
     assert (result["examples"], result["tested"], result["hidden"], result["epochs"]) == (60_000, 10_000, 50, 1)
-    assert (result["kernel"], result["saved"]) == (kernel.STATE, str(kept))
+    assert (result["kernel"], result["saved"]) == (kernel.STATE, str(saved))
     assert sorted(result["seconds"]) == ["reading", "testing", "training"]
-    assert printed.err == ""  # no bar where there is no terminal
+    assert printed.err == ""  # no progress bar without a terminal
 
-    assert main(["test", str(kept), "--data", str(mnist), "--json"]) == 0
+    assert main(["test", str(saved), "--data", str(mnist), "--json"]) == 0
     tested = json.loads(capsys.readouterr().out)
     assert tested["accuracy"] == result["accuracy"]
     assert sum(row[label] for label, row in enumerate(tested["confusion"])) == tested["accuracy"] * 10_000
-    assert [sum(row) for row in tested["confusion"]][:2] == [980, 1135]  # as many zeros and ones as there are
-    assert main(["test", str(kept), "--data", str(mnist)]) == 0
+    assert [sum(row) for row in tested["confusion"]][:2] == [980, 1135]  # the numbers of zeros and ones in the test set
+    assert main(["test", str(saved), "--data", str(mnist)]) == 0
     assert f"{result['accuracy']:.2%} of 10000 digits recognised" in capsys.readouterr().out
 
 
-def test_train_does_what_its_options_say(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kept = tmp_path / "network.npz"
+def test_train_follows_its_options(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "network.npz"
     options = {"hidden": 20, "rate": 0.2, "epochs": 3, "rule": "gradient", "seed": 5, "examples": 700}
     command = ["--shuffle", *(f"--{name}={value}" for name, value in options.items())]
-    assert main(["train", "--data", str(mnist), "--save", str(kept), *command]) == 0
+    assert main(["train", "--data", str(mnist), "--save", str(saved), *command]) == 0
     assert "after 3 x 700 examples" in capsys.readouterr().out
     network = NeuralNetwork(784, 20, 10, 0.2, seed=5, rule="gradient")
     network.fit(read_csv(mnist / "mnist_train.csv", 700), epochs=3, shuffle=True, seed=5)
-    loaded = NeuralNetwork.load(kept)
+    loaded = NeuralNetwork.load(saved)
     assert (loaded.wih == network.wih).all() and (loaded.rule, loaded.learning_rate) == ("gradient", 0.2)
 
 
-def test_what_cannot_be_done_is_one_sentence(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def complaint(*command: str) -> str:
+def test_errors_are_one_line(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error_message(*command: str) -> str:
         assert main([*command, "--data", str(mnist)]) == 2
         printed = capsys.readouterr()
         assert printed.out == "" and printed.err.count("\n") == 1
         return printed.err
 
     path = tmp_path / "network.npz"
-    assert "no such file" in complaint("test", str(path))
+    assert "no such file" in error_message("test", str(path))
     path.write_text("no network")
-    assert f"mynn test: {path}: no network can be read" in complaint("test", str(path))
+    assert f"mynn test: {path}: no network can be read" in error_message("test", str(path))
     path.unlink()
     NeuralNetwork(4, 3, 2, 0.1).save(path)
-    assert "does not read digits" in complaint("test", str(path))
+    assert "does not read digits" in error_message("test", str(path))
     for wrong in (["train", "--epochs", "0"], ["train", "--rule", "books"], ["bench", "--hidden", "many"]):
         with pytest.raises(SystemExit, match="2"):
             main(wrong)
 
 
-def test_a_network_that_cannot_be_saved_is_not_trained(
+def test_train_checks_first_that_the_network_can_be_saved(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def complaint(path: Path) -> str:
+    def error_message(path: Path) -> str:
         assert main(["train", "--data", str(data), "--save", str(path)]) == 2
         printed = capsys.readouterr()
         assert printed.out == "" and printed.err.count("\n") == 1
         return printed.err
 
-    monkeypatch.setattr(NeuralNetwork, "fit", lambda *_, **__: pytest.fail("it was trained first"))
+    monkeypatch.setattr(NeuralNetwork, "fit", lambda *_, **__: pytest.fail("it trained before checking"))
     lesson = data / "lesson.ipynb"
     lesson.write_text("{}")
     nowhere = data / "nowhere/network.npz"
-    assert f"{nowhere}: there is no such folder" in complaint(nowhere)
-    assert f"{data}: the network cannot be saved here (is a directory)" in complaint(data)
-    assert "cannot be saved here (file name too long)" in complaint(data / ("x" * 254))
-    assert "/proc/network.npz: the network cannot be saved here (" in complaint(Path("/proc/network.npz"))
-    assert f"{lesson}: this file exists and is not a network" in complaint(lesson)
+    assert f"{nowhere}: there is no such folder" in error_message(nowhere)
+    assert f"{data}: the network cannot be saved here (is a directory)" in error_message(data)
+    assert "cannot be saved here (file name too long)" in error_message(data / ("x" * 254))
+    assert "/proc/network.npz: the network cannot be saved here (" in error_message(Path("/proc/network.npz"))
+    assert f"{lesson}: this file exists and is not a network" in error_message(lesson)
     assert lesson.read_text() == "{}"
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C after the second block of examples."""
+def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise KeyboardInterrupt in the training, after its second block of examples."""
 
-    class Interrupted:
+    class InterruptingBar:
         def __init__(self, what: str) -> None:
             self.calls = 0
 
@@ -178,52 +169,52 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
             if self.calls == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("mynn.cli.train.Bar", Interrupted)
+    monkeypatch.setattr("mynn.cli.train.Bar", InterruptingBar)
 
 
-def test_ctrl_c_keeps_the_network_so_far(
-    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+def test_ctrl_c_saves_the_network_so_far(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, implementation: str
 ) -> None:
-    interrupted(monkeypatch)
-    kept, block = data / "network.npz", 100 if way == "numpy" else EXAMPLES
+    press_ctrl_c(monkeypatch)
+    saved, block = data / "network.npz", 100 if implementation == "numpy" else EXAMPLES
     command = ["train", "--data", str(data), "--epochs", "9"]
-    assert main([*command, "--save", str(kept)]) == 130
+    assert main([*command, "--save", str(saved)]) == 130
     printed = capsys.readouterr()
-    said = f"stopped after {2 * block} of {9 * EXAMPLES} examples; the network so far is in {kept}. Testing it"
-    assert f"\nmynn train: {said}" in printed.err
+    message = f"stopped after {2 * block} of {9 * EXAMPLES} examples; the network so far is in {saved}. Testing it"
+    assert f"\nmynn train: {message}" in printed.err
     assert f"of {TESTED} digits recognised after {2 * block} examples" in printed.out
     network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
-    if way == "numpy":
+    if implementation == "numpy":
         network.fit(read_csv(data / "mnist_train.csv", 2 * block))
     else:
         network.fit(read_csv(data / "mnist_train.csv"), epochs=2)
-    assert (NeuralNetwork.load(kept).wih == network.wih).all()
+    assert (NeuralNetwork.load(saved).wih == network.wih).all()
 
     assert main(command) == 130
-    assert "nothing is kept without --save" in capsys.readouterr().err
+    assert "nothing is saved without --save" in capsys.readouterr().err
 
 
-def test_a_second_ctrl_c_ends_the_testing_and_leaves_the_network(
+def test_a_second_ctrl_c_ends_the_test_and_keeps_the_saved_network(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score(*_: object) -> float:
         raise KeyboardInterrupt
 
-    interrupted(monkeypatch)
+    press_ctrl_c(monkeypatch)
     monkeypatch.setattr(NeuralNetwork, "score", score)
-    kept = data / "network.npz"
-    assert main(["train", "--data", str(data), "--epochs", "9", "--save", str(kept)]) == 130
+    saved = data / "network.npz"
+    assert main(["train", "--data", str(data), "--epochs", "9", "--save", str(saved)]) == 130
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.endswith("\nmynn train: stopped\n")
-    assert NeuralNetwork.load(kept).wih.shape == (50, 784)
+    assert NeuralNetwork.load(saved).wih.shape == (50, 784)
 
 
 @pytest.mark.slow
 def test_ctrl_c_at_a_terminal(data: Path) -> None:
-    kept = data / "network.npz"
-    command = [sys.executable, "-m", "mynn", "train", "--data", str(data), "--epochs", "99999", "--save", str(kept)]
+    saved = data / "network.npz"
+    command = [sys.executable, "-m", "mynn", "train", "--data", str(data), "--epochs", "99999", "--save", str(saved)]
     primary, secondary = pty.openpty()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=secondary, preexec_fn=heed_ctrl_c)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=secondary, preexec_fn=restore_ctrl_c)
     os.close(secondary)
     while b"training [" not in os.read(primary, 10_000):
         assert process.poll() is None
@@ -232,20 +223,23 @@ def test_ctrl_c_at_a_terminal(data: Path) -> None:
     os.close(primary)
     assert process.returncode == 130
     assert b"digits recognised after" in printed
-    assert NeuralNetwork.load(kept).wih.shape == (50, 784)
+    assert NeuralNetwork.load(saved).wih.shape == (50, 784)
 
 
 @pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf", "1e10", "much"])
 @pytest.mark.parametrize("verb", [["train"], ["experiment", "sweep"]])
-def test_rates_that_make_no_sense_are_refused(verb: list[str], rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreasonable_learning_rates_are_refused(
+    verb: list[str], rate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*verb, f"--rate={rate}"])
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "0.01 to 0.3 is usual" in said if rate in ("-1", "0", "1e10") else f"{rate!r} is not a number" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    expected = "0.01 to 0.3 is usual" if rate in ("-1", "0", "1e10") else f"{rate!r} is not a number"
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    "wrong, why",
+    "arguments, message",
     [
         (["train", "--seed", "-1"], "-1 is less than 0"),
         (["train", "--hidden", "1000000000"], "1000000000 is more than 100000"),
@@ -260,13 +254,15 @@ def test_rates_that_make_no_sense_are_refused(verb: list[str], rate: str, capsys
         (["backquery", "--label", "12"], "invalid choice: '12'"),
     ],
 )
-def test_what_is_wrong_with_a_command_line(wrong: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_on_the_command_line_are_explained(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(wrong)
-    assert why in capsys.readouterr().err.splitlines()[-1]
+        main(arguments)
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr()
     assert "usage: mynn" in printed.out and "train a network and test it" in printed.out and printed.err == ""
@@ -274,7 +270,7 @@ def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
     assert "usage: mynn experiment" in capsys.readouterr().out
 
 
-def test_too_little_memory_is_one_sentence(
+def test_running_out_of_memory_is_reported_in_one_line(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fit(*_: object, **__: object) -> None:
@@ -282,26 +278,26 @@ def test_too_little_memory_is_one_sentence(
 
     monkeypatch.setattr(NeuralNetwork, "fit", fit)
     assert main(["train", "--data", str(data)]) == 2
-    assert capsys.readouterr().err == "mynn train: there is too little memory for this; take fewer hidden nodes\n"
+    assert capsys.readouterr().err == "mynn train: there is not enough memory; use fewer hidden nodes\n"
 
 
-@pytest.mark.parametrize("asked", [["--help"], ["test", "network.npz"], ["experiment", "sweep", "--seeds", "1"]])
-def test_a_closed_pipe_is_no_traceback(asked: list[str], data: Path) -> None:
-    """As with `mynn test ... | head -1`, when the reader has what it wants."""
+@pytest.mark.parametrize("arguments", [["--help"], ["test", "network.npz"], ["experiment", "sweep", "--seeds", "1"]])
+def test_a_closed_pipe_causes_no_traceback(arguments: list[str], data: Path) -> None:
+    """As with `mynn test ... | head -1`, when `head` has ended."""
     NeuralNetwork(784, 3, 10, 0.1).save(data / "network.npz")
     reader, writer = os.pipe()
     os.close(reader)
-    options = [] if asked == ["--help"] else ["--data", str(data)]
-    command = [sys.executable, "-m", "mynn", *asked, *options]
+    options = [] if arguments == ["--help"] else ["--data", str(data)]
+    command = [sys.executable, "-m", "mynn", *arguments, *options]
     run = subprocess.run(
         command, cwd=data, stdout=writer, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     os.close(writer)
     assert run.stderr == ""
-    assert run.returncode == 141 or asked == ["--help"]  # which argparse prints, whether it is read or not
+    assert run.returncode == 141 or arguments == ["--help"]  # argparse ignores a closed pipe
 
 
-def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_compares_all_implementations(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", "--data", str(mnist), "--examples", "1000", "--hidden", "30"]
     assert main([*command, "--json"]) == 0
     rows = {row["way"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
@@ -313,14 +309,14 @@ def test_bench_compares_the_ways(mnist: Path, capsys: pytest.CaptureFixture[str]
     if kernel.READY:
         quick = rows[bench.COMPILED]
         assert quick["difference"] < 1e-12
-        assert quick["microseconds"] * 4 < parsed["microseconds"]  # 8 and more on a computer that is not busy
+        assert quick["microseconds"] * 4 < parsed["microseconds"]  # at least 8 times on an idle computer
     if shutil.which("cc"):
-        assert rows["a plain loop in C"]["difference"] < 1e-12  # they are the same steps
+        assert rows["a plain loop in C"]["difference"] < 1e-12  # it takes the same steps
     rows_of_table = bench.table([bench.Row(**row) for row in rows.values()]).splitlines()[-len(rows) :]
     assert all(row.split()[0] == "30" for row in rows_of_table)
 
 
-def test_bench_leaves_out_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_leaves_out_programs_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(bench, "_libfann", lambda: None)
     fewer = bench.ways()
@@ -329,36 +325,28 @@ def test_bench_leaves_out_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> 
     assert set(bench.ways()) - set(fewer) == {"a plain loop in C", "FANN, one by one"}
 
 
-@pytest.mark.skipif(not bench._libfann(), reason="there is no libfann: Debian's libfann2 has it")
-def test_fann_is_asked_as_it_should_be(mnist: Path) -> None:
+@pytest.mark.skipif(not bench._libfann(), reason="libfann is missing: install Debian's libfann2")
+def test_fann_accepts_the_calls_of_bench(mnist: Path) -> None:
     times = bench.fann(bench.Work(mnist / "mnist_train.csv", 1000, 10))
     for _ in range(2):
         seconds, wih, who = next(times)
         assert (seconds > 0, wih, who) == (True, None, None)
 
 
-def drawn_on_a_terminal(*arguments: str) -> str:
-    """What the command writes to the error stream where that is a terminal."""
-    primary, secondary = pty.openpty()
-    command = [sys.executable, "-m", "mynn", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=secondary)
-    os.close(secondary)
-    drawn = os.read(primary, 10_000).decode()
-    os.close(primary)
-    return drawn
+def test_train_shows_a_progress_bar_on_a_terminal(mnist: Path) -> None:
+    output = stderr_on_a_terminal("train", "--data", str(mnist), "--examples", "3000")
+    assert output.startswith("\rtraining [#") and "100 %" in output and output.endswith("\n")
 
 
-def test_the_bar_is_drawn_on_a_terminal(mnist: Path) -> None:
-    drawn = drawn_on_a_terminal("train", "--data", str(mnist), "--examples", "3000")
-    assert drawn.startswith("\rtraining [#") and "100 %" in drawn and drawn.endswith("\n")
+# The optional modules that each verb needs.
+NEEDED = {"smoke": {"mynn.experiments", "mynn.experiments.smoke"}, "damage": {"mynn.damage"}}
 
 
-USED = {"smoke": {"mynn.experiments", "mynn.experiments.smoke"}, "damage": {"mynn.damage"}}
-
-
-@pytest.mark.parametrize("asked", [["smoke"], ["info"], ["train", "--examples", "99"], ["damage", "--examples", "99"]])
-def test_nothing_is_loaded_without_need(asked: list[str], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of these libraries costs a Pi Zero seconds, and what a verb does not use stays away too."""
+@pytest.mark.parametrize(
+    "arguments", [["smoke"], ["info"], ["train", "--examples", "99"], ["damage", "--examples", "99"]]
+)
+def test_a_verb_imports_only_what_it_needs(arguments: list[str], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the slow libraries takes a Pi Zero seconds to import."""
     monkeypatch.chdir(data)
     NeuralNetwork(784, 3, 10, 0.1).save("my_network.npz")
     program = """if True:
@@ -367,17 +355,17 @@ def test_nothing_is_loaded_without_need(asked: list[str], data: Path, monkeypatc
         from mynn.cli import main
         code = main(sys.argv[1:])
         loaded = {"scipy", "matplotlib", "PIL"} & set(sys.modules)
-        assert not loaded, f"slow libraries were loaded: {loaded}"
+        assert not loaded, f"slow libraries were imported: {loaded}"
         print("\\n".join(sys.modules))
         sys.exit(code)
     """
-    command = [sys.executable, "-c", program, *asked, "--data", str(data)]
+    command = [sys.executable, "-c", program, *arguments, "--data", str(data)]
     loaded = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")
-    apart = ("mynn.damage", "mynn.distort", "mynn.experiments", "mynn.images", "mynn.plotting", "mynn.widget")
-    assert {name for name in loaded if name.startswith(apart)} == USED.get(asked[0], set())
+    optional = ("mynn.damage", "mynn.distort", "mynn.experiments", "mynn.images", "mynn.plotting", "mynn.widget")
+    assert {name for name in loaded if name.startswith(optional)} == NEEDED.get(arguments[0], set())
 
 
-def test_python_m_mynn_is_the_command(data: Path) -> None:
+def test_python_m_mynn_runs_the_command(data: Path) -> None:
     command = [sys.executable, "-m", "mynn", "smoke", "--data", str(data / "nowhere")]
     run = subprocess.run(command, capture_output=True)
     assert run.returncode == 2

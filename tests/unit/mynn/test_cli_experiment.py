@@ -1,4 +1,4 @@
-"""`mynn experiment`, as it is typed."""
+"""The command `mynn experiment`."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from mynn.cli import main
 from mynn.experiments import ladder, record
 from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting, plots
-from tests.unit.mynn.test_cli import heed_ctrl_c
+from tests.support.terminal import restore_ctrl_c
 
 
 @pytest.fixture
@@ -48,16 +48,16 @@ def test_a_sweep_tries_every_combination(data: Path, tmp_path: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     last = np.array(printed["5 hidden nodes, learning rate 0.1"])[:, -1]
     assert f"{last.mean():.2%} ± {100 * last.std(ddof=1):.2f} of 2: 5 hidden nodes, learning rate 0.1" in lines
-    assert lines[-1].startswith("drawn: ") and f"{tmp_path / 'learning_rate.png'}, " in lines[-1]
+    assert lines[-1].startswith("plots: ") and f"{tmp_path / 'learning_rate.png'}, " in lines[-1]
 
 
-Drawn = dict[str, tuple[str, dict[str, tuple[list[float], list[list[float]]]]]]
+Plots = dict[str, tuple[str, dict[str, tuple[list[float], list[list[float]]]]]]
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """What is drawn: the picture's name, and its x axis and lines, {name: (where, runs)}."""
-    found: Drawn = {}
+def plotted(monkeypatch: pytest.MonkeyPatch) -> Plots:
+    """The plots by file name: the label of the x axis, and the lines, {name: (x, runs)}."""
+    found: Plots = {}
 
     def curves_to(path: Path, lines: dict[str, tuple[list[float], Floats]], *, x: str, y: str) -> Path:
         found[path.name] = (
@@ -70,65 +70,63 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     return found
 
 
-def test_a_sweep_is_plotted_over_what_was_swept(drawn: Drawn) -> None:
-    """Each accuracy says which setting, seed and epoch it is of: nodes + rate + a tenth of the seed + epoch / 100."""
+def test_a_sweep_is_plotted_against_each_swept_setting(plotted: Plots) -> None:
+    """Each accuracy encodes its setting, seed and epoch: nodes + rate + seed / 10 + epoch / 100."""
 
     def scores(nodes: int, rate: float, epochs: int = 2) -> Floats:
         return np.array([[nodes + rate + seed / 10 + epoch / 100 for epoch in range(epochs)] for seed in range(3)])
 
     plots({Setting(nodes, 0.5): scores(nodes, 0.5, epochs=1) for nodes in (20, 10)}, Path())
-    x, lines = drawn.pop("hidden_nodes.png")
-    assert (x, drawn) == ("hidden nodes (learning rate 0.5, 1 epoch)", {})
+    x, lines = plotted.pop("hidden_nodes.png")
+    assert (x, plotted) == ("hidden nodes (learning rate 0.5, 1 epoch)", {})
     ((where, runs),) = lines.values()
     assert where == [10, 20]
     np.testing.assert_allclose(runs, [[10.5, 20.5], [10.6, 20.6], [10.7, 20.7]])
 
     plots({Setting(nodes, rate): scores(nodes, rate) for nodes in (10, 20) for rate in (0.1, 0.3, 0.2)}, Path())
-    x, lines = drawn["learning_rate.png"]
+    x, lines = plotted["learning_rate.png"]
     assert (x, list(lines)) == ("learning rate (2 epochs)", ["10 hidden nodes", "20 hidden nodes"])
     where, runs = lines["20 hidden nodes"]
     assert where == [0.1, 0.2, 0.3]
     np.testing.assert_allclose(runs[1], [20.21, 20.31, 20.41])  # the second seed, after the last epoch
-    assert list(drawn["hidden_nodes.png"][1]) == ["learning rate 0.1", "learning rate 0.3", "learning rate 0.2"]
-    assert len(drawn["epochs.png"][1]) == 6
+    assert list(plotted["hidden_nodes.png"][1]) == ["learning rate 0.1", "learning rate 0.3", "learning rate 0.2"]
+    assert len(plotted["epochs.png"][1]) == 6
 
-    drawn.clear()
+    plotted.clear()
     plots({Setting(10, 0.1): scores(10, 0.1, epochs=1)}, Path())  # nothing was swept
-    assert list(drawn) == ["epochs.png"]
+    assert list(plotted) == ["epochs.png"]
 
 
 @pytest.mark.parametrize("wrong", [["sweep", "--hidden", "0"], ["sweep", "--epochs", "-1"], ["record", "--seeds", "0"]])
-def test_numbers_that_make_no_sense_are_refused(data: Path, tmp_path: Path, wrong: list[str]) -> None:
+def test_unreasonable_numbers_are_refused(data: Path, tmp_path: Path, wrong: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         experiment(data, tmp_path, *wrong)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["sweep", "ladder", "overnight"])
-def test_a_folder_that_cannot_be_is_refused(
+def test_a_folder_that_cannot_be_created_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     file = tmp_path / "file"
     file.touch()
     assert experiment(data, file, kind) == 2
-    assert f"{file}: results cannot be kept here (" in capsys.readouterr().err
+    assert f"{file}: results cannot be saved here (" in capsys.readouterr().err
 
 
-def test_a_plot_that_finds_no_room_leaves_the_old_one(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_on_a_full_disk_the_old_plot_is_kept(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["sweep", "--hidden", "5", "--seeds", "1", "--examples", "100"]
     assert experiment(data, tmp_path, *options) == 0
     old = (tmp_path / "epochs.png").read_bytes()
     (tmp_path / "epochs.png.part").symlink_to("/dev/full")
     assert experiment(data, tmp_path, *options, "--epochs", "2") == 2
-    assert f"{tmp_path}: results cannot be kept here (no space left on device)" in capsys.readouterr().err
+    assert f"{tmp_path}: results cannot be saved here (no space left on device)" in capsys.readouterr().err
     assert (tmp_path / "epochs.png").read_bytes() == old
     assert not list(tmp_path.glob("*.part"))
 
 
-def fill(folder: Path, examples: int) -> None:
-    """Let all of the ladder's runs be done but one: 500 hidden nodes reach 0.97 + a hundredth of the seed."""
+def write_results(folder: Path, examples: int) -> None:
+    """Write results for all runs of the ladder but one. With 500 hidden nodes they are 0.97 + seed / 100."""
     results = Results(folder / "runs.csv", examples)
     for run in ladder.ladder():
         if run != Run(Setting(5, 0.1), 5, 4):
@@ -136,10 +134,10 @@ def fill(folder: Path, examples: int) -> None:
             results.add(run, [base + run.seed / 100] * run.epochs)
 
 
-def test_the_ladder_stands_beside_the_blogs_figures(
+def test_the_ladder_is_compared_with_the_blogs_figures(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fill(tmp_path, 500)
+    write_results(tmp_path, 500)
     assert experiment(data, tmp_path, "ladder") == 0
     printed = capsys.readouterr().out
     (line,) = [line for line in printed.splitlines() if line.startswith("500 hidden nodes")]
@@ -153,17 +151,17 @@ def test_the_ladder_stands_beside_the_blogs_figures(
     for name in ("learning_rate", "epochs", "hidden_nodes", "angle"):
         assert matplotlib.image.imread(tmp_path / f"{name}.png").std() > 0.05
     done = Results(tmp_path / "runs.csv", 500).of(Setting(5, 0.1), 5)
-    assert done.shape == (10, 5)  # the one that was missing has been made
+    assert done.shape == (10, 5)  # including the run that was missing
 
 
-def test_the_ladder_has_each_of_the_blogs_figures() -> None:
+def test_the_ladder_has_all_of_the_blogs_figures() -> None:
     assert sorted({rung.blog for rung in ladder.RUNGS}) == [
         0.70, 0.947, 0.953, 0.958, 0.963, 0.967, 0.969, 0.975, 0.976, 0.979,
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_the_overnight_recipe_is_scored_at_its_end(
+def test_the_overnight_recipe_is_scored_at_the_end(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert experiment(data, tmp_path, "overnight", "--seeds", "2", "--json") == 0
@@ -176,27 +174,27 @@ def test_the_overnight_recipe_is_scored_at_its_end(
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
     assert experiment(data, tmp_path, "record") == 2
-    assert "whole: it holds networks of another recipe; name another folder" in capsys.readouterr().err
+    assert "whole: this folder has networks of another recipe; choose another" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
-    assert "500 digits are too few to hold 5000 of them back" in capsys.readouterr().err
+    assert "5000 of 500 digits cannot be held out" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(mnist: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep_at_once_and_says_how_to_resume(mnist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--data", str(mnist), "--out", str(tmp_path)]
     process = subprocess.Popen(
         [*command, "--hidden", "10", "400", "--epochs", "40", "--seeds", "1"],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=restore_ctrl_c,
     )
     while len((tmp_path / "runs.csv").read_text().splitlines() if (tmp_path / "runs.csv").exists() else "") < 2:
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
-    _, said = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 10  # 40 epochs of 400 nodes take a minute
+    sent = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 10  # 40 epochs with 400 hidden nodes take a minute
     assert process.returncode == 130
-    assert said == "\nmynn experiment: stopped; run it again to resume\n"
+    assert errors == "\nmynn experiment: stopped; run it again to resume\n"

@@ -1,4 +1,4 @@
-"""The verbs that ask a saved network: read, backquery (once called dream) and damage."""
+"""The verbs that use a saved network: read, backquery (formerly dream) and damage."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from mynn import NeuralNetwork, read_csv, scale, targets_for
 from mynn.cli import main
 from mynn.damage import damage
 from mynn.images import read_image
-from tests.unit.mynn.test_cli import drawn_on_a_terminal
+from tests.support.terminal import stderr_on_a_terminal
 
 DIGITS = range(8)  # of the test set
 
-Complaint = Callable[..., str]
+ErrorMessage = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,10 @@ def trained(mnist: Path) -> NeuralNetwork:
 
 
 @pytest.fixture
-def folder(trained: NeuralNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A student's folder: a network under the name that the lessons give it."""
-    monkeypatch.chdir(tmp_path)
+def folder(trained: NeuralNetwork, folder: Path) -> Path:
+    """A student's folder, with a network under the name that the lessons use."""
     trained.save("my_network.npz")
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
@@ -46,42 +45,43 @@ def pictures(folder: Path, mnist: Path) -> list[str]:
 
 
 @pytest.fixture
-def complaint(capsys: pytest.CaptureFixture[str]) -> Complaint:
-    def said(*command: str) -> str:
-        """What is said of a command that cannot be done: one sentence."""
+def error_message(capsys: pytest.CaptureFixture[str]) -> ErrorMessage:
+    """A function that runs a command that must fail, and returns the one line of its error message."""
+
+    def run(*command: str) -> str:
         assert main(command) == 2
         printed = capsys.readouterr()
         assert printed.out == "" and printed.err.count("\n") == 1
         return printed.err
 
-    return said
+    return run
 
 
-def test_read_says_what_the_network_says(
+def test_read_gives_the_answers_of_the_network(
     pictures: list[str], trained: NeuralNetwork, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["read", *pictures, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["network"] == "my_network.npz"
-    assert [one["picture"] for one in found["pictures"]] == pictures
-    for one in found["pictures"]:
-        outputs = trained.query(scale(read_image(one["picture"])))
-        np.testing.assert_allclose(one["outputs"], outputs, atol=1e-4)
-        assert one["answer"] == outputs.argmax()
+    assert [result["picture"] for result in found["pictures"]] == pictures
+    for result in found["pictures"]:
+        outputs = trained.query(scale(read_image(result["picture"])))
+        np.testing.assert_allclose(result["outputs"], outputs, atol=1e-4)
+        assert result["answer"] == outputs.argmax()
     labels = [7, 2, 1, 0, 4, 1, 4, 9]  # the first eight of the test set
-    assert sum(one["answer"] == label for one, label in zip(found["pictures"], labels, strict=True)) >= 6
+    assert sum(result["answer"] == label for result, label in zip(found["pictures"], labels, strict=True)) >= 6
 
 
-def test_read_says_how_sure_it_is(pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_tells_how_sure_the_network_is(pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     network = NeuralNetwork(784, 3, 10, 0.1, seed=0)
     network.who[:] = -9.0
-    for three, eight, said in ((9.0, -2.0, "a 3"), (-1.0, -2.0, "perhaps a 3")):
-        network.wih[:] = 0.0  # so each hidden node says 0.5
+    for three, eight, answer in ((9.0, -2.0, "a 3"), (-1.0, -2.0, "perhaps a 3")):
+        network.wih[:] = 0.0  # so each hidden node's output is 0.5
         network.who[3], network.who[8] = three / 1.5, eight / 1.5
         network.save("other.npz")
         assert main(["read", pictures[0], "--network", "other.npz"]) == 0
-        one, other = (1 / (1 + np.exp(-output)) for output in (three, eight))
-        expected = f"0.png: {said} (output {one:.2f}; the next is 8 with {other:.2f})\n"
+        first, second = (1 / (1 + np.exp(-output)) for output in (three, eight))
+        expected = f"0.png: {answer} (output {first:.2f}; the next is 8 with {second:.2f})\n"
         assert capsys.readouterr().out == expected
 
 
@@ -97,23 +97,25 @@ def test_read_shows_what_the_network_sees(pictures: list[str], capsys: pytest.Ca
 
 
 def test_one_bad_picture_does_not_hide_the_others(pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    Path("text.png").write_text("no picture")
+    Path("text.png").write_text("not a picture")
     assert main(["read", pictures[0], "text.png", "missing.png", pictures[1], "--json"]) == 2
     printed = capsys.readouterr()
-    assert [one["picture"] for one in json.loads(printed.out)["pictures"]] == pictures[:2]
+    assert [result["picture"] for result in json.loads(printed.out)["pictures"]] == pictures[:2]
     first, second = printed.err.splitlines()
     assert first.startswith("mynn read: text.png: this is not a PNG or JPEG picture")
     assert second.startswith("mynn read: missing.png: no such file")
 
 
-def test_without_a_network_each_verb_says_how_to_come_by_one(folder: Path, mnist: Path, complaint: Complaint) -> None:
+def test_without_a_network_each_verb_says_how_to_train_one(
+    folder: Path, mnist: Path, error_message: ErrorMessage
+) -> None:
     Path("my_network.npz").unlink()
     for verb, *rest in (["read", "0.png"], ["backquery", "--save", "dream.png"], ["damage", "--data", str(mnist)]):
-        said = complaint(verb, *rest)
-        assert said.startswith(f"mynn {verb}: my_network.npz: there is no such file")
-        assert "`mynn train --save my_network.npz`" in said
+        message = error_message(verb, *rest)
+        assert message.startswith(f"mynn {verb}: my_network.npz: there is no such file")
+        assert "`mynn train --save my_network.npz`" in message
     NeuralNetwork(9, 5, 2, 0.1).save("small.npz")
-    assert "small.npz: this network does not read digits" in complaint("read", "0.png", "--network", "small.npz")
+    assert "small.npz: this network does not read digits" in error_message("read", "0.png", "--network", "small.npz")
     assert not Path("dream.png").exists()
 
 
@@ -129,14 +131,14 @@ def test_backquery_draws_ten_digits_or_one(
         assert ten.width > 4 * one.width and ten.height > 1.5 * one.height
         drawn = np.asarray(one.convert("L"), float)
     side = one.width // 40
-    rows, columns = (np.flatnonzero((drawn < 250).mean(axis=axis) > 0.5) for axis in (1, 0))  # where the picture is
-    dream = 1 - trained.backquery(targets_for(3)).reshape(28, 28)
+    rows, columns = (np.flatnonzero((drawn < 250).mean(axis=axis) > 0.5) for axis in (1, 0))  # inside the axes
+    expected = 1 - trained.backquery(targets_for(3)).reshape(28, 28)
     lines = np.linspace(rows[0], rows[-1], 57)[1::2].round().astype(int)
     places = np.linspace(columns[0], columns[-1], 57)[1::2].round().astype(int)
-    assert side > 0 and np.corrcoef(drawn[np.ix_(lines, places)].reshape(-1), dream.reshape(-1))[0, 1] > 0.95
+    assert side > 0 and np.corrcoef(drawn[np.ix_(lines, places)].reshape(-1), expected.reshape(-1))[0, 1] > 0.95
 
 
-def test_damage_tests_what_is_left(
+def test_damage_scores_the_damaged_network(
     folder: Path, mnist: Path, trained: NeuralNetwork, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["damage", "--data", str(mnist), "--examples", "200", "--remove", "15", "0", "5", "--seeds", "3"]
@@ -158,32 +160,32 @@ def test_damage_tests_what_is_left(
     assert lines[-2].split() == ["5", f"{result['rows'][1]['mean']:.2%}", f"{result['rows'][1]['sd']:.2%}"]
 
 
-def test_damage_without_numbers_goes_from_none_to_nine_tenths(
+def test_damage_removes_up_to_nine_tenths_of_the_nodes_by_default(
     folder: Path, mnist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["damage", "--data", str(mnist), "--examples", "50", "--seeds", "1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["removed"] for row in rows] == list(range(0, 20, 2))
-    assert {row["sd"] for row in rows} == {0.0}  # of one choice there is no spread
+    assert {row["sd"] for row in rows} == {0.0}  # one choice has no spread
 
 
-def test_damage_that_cannot_be_is_one_sentence(folder: Path, mnist: Path, complaint: Complaint) -> None:
-    said = complaint("damage", "--data", str(mnist), "--remove", "3", "20")
-    assert "my_network.npz: it has 20 hidden nodes; remove at most 19 of them" in said
-    assert "no such file" in complaint("damage", "--data", str(folder))
+def test_impossible_damage_is_refused(folder: Path, mnist: Path, error_message: ErrorMessage) -> None:
+    message = error_message("damage", "--data", str(mnist), "--remove", "3", "20")
+    assert "my_network.npz: it has 20 hidden nodes; remove at most 19 of them" in message
+    assert "no such file" in error_message("damage", "--data", str(folder))
     for wrong in ("-1", "many"):
         with pytest.raises(SystemExit, match="2"):
             main(["damage", "--remove", wrong])
 
 
-def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path, complaint: Complaint) -> None:
+def test_saving_a_picture_overwrites_only_pictures(folder: Path, mnist: Path, error_message: ErrorMessage) -> None:
     letter = Path("letter.png")
     letter.write_text("a letter under a wrong name")
     for verb in (["backquery"], ["damage", "--data", str(mnist)]):
-        assert "letter.png: this file exists and is not a PNG picture" in complaint(*verb, "--save", "letter.png")
-        assert "there is no such folder" in complaint(*verb, "--save", "nowhere/a.png")
+        assert "letter.png: this file exists and is not a PNG picture" in error_message(*verb, "--save", "letter.png")
+        assert "there is no such folder" in error_message(*verb, "--save", "nowhere/a.png")
         Path("folder.png").mkdir(exist_ok=True)
-        assert "folder.png: the picture cannot be saved here (is a directory)" in complaint(
+        assert "folder.png: the picture cannot be saved here (is a directory)" in error_message(
             *verb, "--save", "folder.png"
         )
     for name in ("backquery", "damage"):
@@ -198,17 +200,17 @@ def test_a_picture_replaces_a_picture_and_nothing_else(folder: Path, mnist: Path
     assert not list(Path().glob("*.part"))
 
 
-def test_a_disk_without_room_leaves_the_old_picture(folder: Path, complaint: Complaint) -> None:
+def test_on_a_full_disk_the_old_picture_is_kept(folder: Path, error_message: ErrorMessage) -> None:
     Image.new("L", (5, 5)).save("old.png")
     old = Path("old.png").read_bytes()
     Path("old.png.part").symlink_to("/dev/full")
-    assert "old.png: the picture cannot be saved here (no space left on device)" in complaint(
+    assert "old.png: the picture cannot be saved here (no space left on device)" in error_message(
         "backquery", "--save", "old.png"
     )
     assert Path("old.png").read_bytes() == old
     assert not os.path.lexists("old.png.part")
 
 
-def test_damage_shows_how_far_it_is(folder: Path, mnist: Path) -> None:
-    drawn = drawn_on_a_terminal("damage", "--data", str(mnist), "--examples", "50")
-    assert drawn.startswith("\rtesting [") and "100 %" in drawn and drawn.endswith("\n")
+def test_damage_shows_a_progress_bar_on_a_terminal(folder: Path, mnist: Path) -> None:
+    output = stderr_on_a_terminal("damage", "--data", str(mnist), "--examples", "50")
+    assert output.startswith("\rtesting [") and "100 %" in output and output.endswith("\n")

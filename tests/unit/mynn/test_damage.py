@@ -1,3 +1,5 @@
+"""Removing hidden nodes from a network."""
+
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,12 @@ def network() -> NeuralNetwork:
 
 
 def columns(network: NeuralNetwork) -> list[tuple[float, ...]]:
-    """What belongs to each hidden node: the weights that lead to it, and those that lead from it."""
+    """Return the weights of each hidden node: those that lead to it, then those that lead from it."""
     return [(*into, *out) for into, out in zip(network.wih.tolist(), network.who.T.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("nodes", range(6))
-def test_so_many_nodes_are_gone_and_the_others_are_whole(nodes: int, network: NeuralNetwork) -> None:
+def test_the_given_number_of_nodes_is_removed_and_the_others_are_unchanged(nodes: int, network: NeuralNetwork) -> None:
     damaged = damage(network, nodes, seed=4)
     assert damaged.wih.shape == (6 - nodes, 7) and damaged.who.shape == (3, 6 - nodes)
     left = columns(damaged)
@@ -27,7 +29,7 @@ def test_so_many_nodes_are_gone_and_the_others_are_whole(nodes: int, network: Ne
     assert (damaged.rule, damaged.learning_rate) == ("gradient", 0.25)
 
 
-def test_the_old_network_stays_as_it_is(network: NeuralNetwork) -> None:
+def test_the_original_network_is_unchanged(network: NeuralNetwork) -> None:
     wih, who = network.wih.copy(), network.who.copy()
     for nodes in (0, 2):
         damaged = damage(network, nodes, seed=0)
@@ -36,7 +38,7 @@ def test_the_old_network_stays_as_it_is(network: NeuralNetwork) -> None:
     assert (network.wih == wih).all() and (network.who == who).all() and network.learning_rate == 0.25
 
 
-def test_a_removed_node_is_one_that_no_longer_says_anything(network: NeuralNetwork) -> None:
+def test_removing_a_node_equals_setting_its_outgoing_weights_to_zero(network: NeuralNetwork) -> None:
     damaged = damage(network, 2, seed=3)
     left = columns(damaged)
     for node, weights in enumerate(columns(network)):
@@ -47,7 +49,7 @@ def test_a_removed_node_is_one_that_no_longer_says_anything(network: NeuralNetwo
     np.testing.assert_allclose(damaged.query(inputs), network.query(inputs), rtol=1e-6)
 
 
-def test_the_seed_says_which_and_more_damage_adds_to_it(network: NeuralNetwork) -> None:
+def test_the_seed_decides_which_nodes_go_and_more_damage_removes_further_ones(network: NeuralNetwork) -> None:
     def left(nodes: int, seed: int) -> set[tuple[float, ...]]:
         return set(columns(damage(network, nodes, seed=seed)))
 
@@ -55,16 +57,16 @@ def test_the_seed_says_which_and_more_damage_adds_to_it(network: NeuralNetwork) 
     assert left(5, 1) < left(3, 1) < left(1, 1)
     assert len({frozenset(left(3, seed)) for seed in range(20)}) > 5
     last = [min(left(5, seed)) for seed in range(60)]
-    assert set(last) == set(columns(network))  # every node may be the one that is left
+    assert set(last) == set(columns(network))  # any node can be the last one left
 
 
 @pytest.mark.parametrize("nodes", [-1, 6, 100])
-def test_one_node_must_be_left(nodes: int, network: NeuralNetwork) -> None:
-    with pytest.raises(ValueError, match=rf"^{nodes} of 6 hidden nodes cannot be removed; take from 0 to 5$"):
+def test_at_least_one_node_must_be_left(nodes: int, network: NeuralNetwork) -> None:
+    with pytest.raises(ValueError, match=rf"^{nodes} of 6 hidden nodes cannot be removed; remove 0 to 5$"):
         damage(network, nodes)
 
 
-def test_a_network_loses_little_at_first_and_all_in_the_end(mnist: Path) -> None:
+def test_accuracy_falls_slowly_at_first_and_steeply_in_the_end(mnist: Path) -> None:
     network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
     network.fit(read_csv(mnist / "mnist_train.csv", 4000))
     testing = read_csv(mnist / "mnist_test.csv", 300)

@@ -1,3 +1,5 @@
+"""Rotating digits: one, and many at once."""
+
 import tracemalloc
 
 import numpy as np
@@ -9,7 +11,7 @@ from mynn.mnist import Examples, scale
 
 
 def bar(degrees: float) -> np.ndarray:
-    """A picture of a bar through the middle, at so many degrees anticlockwise from lying flat."""
+    """Return a picture of a bar through the centre, rotated anticlockwise from horizontal."""
     rows, columns = np.mgrid[13.5:-14.5:-1, -13.5:14.5]  # up and right are positive
     slope = np.deg2rad(degrees)
     along = columns * np.cos(slope) + rows * np.sin(slope)
@@ -20,52 +22,52 @@ def bar(degrees: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degrees", [10, -10, 25, 70])
-def test_a_digit_is_turned_anticlockwise_by_what_is_said(degrees: float) -> None:
+def test_a_positive_angle_rotates_anticlockwise(degrees: float) -> None:
     turned = rotate(bar(30), degrees)
     assert turned.shape == (784,) and turned.dtype == np.float64
     assert np.abs(turned - bar(30 + degrees)).mean() < 0.02
     assert np.abs(turned - bar(30 - degrees)).mean() > 0.05
 
 
-def test_a_turned_digit_is_still_fit_for_the_network() -> None:
+def test_a_rotated_digit_is_still_a_valid_input() -> None:
     inputs = np.full(784, 1.0)
-    kept = inputs.copy()
+    before = inputs.copy()
     turned = rotate(inputs, 45)
     assert turned.min() == BACKGROUND  # the corners
     assert turned.max() == pytest.approx(1.0)
-    assert (inputs == kept).all()
+    assert (inputs == before).all()
     assert np.abs(rotate(bar(30), 0) - bar(30)).max() < 1e-12
 
 
 def digits(count: int) -> Examples:
-    """Pictures of noise, with paper all round as MNIST's have it."""
+    """Return pictures of noise with an empty margin, as MNIST's digits have."""
     random = np.random.default_rng(count)
     pixels = np.pad(random.integers(0, 256, (count, 20, 20), np.uint8), ((0, 0), (4, 4), (4, 4)))
     return Examples(random.integers(0, 10, count, np.uint8), pixels.reshape(count, 784))
 
 
 @pytest.mark.parametrize("degrees", [10, -25, 90, 137.5])
-def test_a_digit_is_turned_as_scipy_turns_it(degrees: float) -> None:
+def test_the_result_equals_scipys(degrees: float) -> None:
     (inputs, _) = digits(1)[0]
     scipys = ndimage.rotate(inputs.reshape(28, 28), degrees, reshape=False, order=1, cval=BACKGROUND)
-    # scipy leaves out what is less than a pixel outside of the picture: only paper here.
+    # scipy ignores what is less than a pixel outside the picture, so the edges are left out.
     assert np.abs(rotate(inputs, degrees).reshape(28, 28) - scipys)[1:-1, 1:-1].max() < 1e-12
 
 
 @pytest.mark.parametrize("degrees", [0, 10, -10, 25, 137.5])
-def test_many_digits_are_turned_as_one_is(degrees: float) -> None:
+def test_many_digits_are_rotated_like_single_ones(degrees: float) -> None:
     examples = digits(1234)
-    kept = examples.pixels.copy()
+    before = examples.pixels.copy()
     turned = rotated(examples, degrees)
     assert turned.pixels.dtype == np.uint8 and (turned.labels == examples.labels).all()
     one_by_one = np.array([rotate(inputs, degrees) for inputs, _ in examples])
-    assert np.abs(scale(turned.pixels) - one_by_one).max() < 0.501 / 255  # rounded to whole numbers
-    assert (examples.pixels == kept).all()
+    assert np.abs(scale(turned.pixels) - one_by_one).max() < 0.501 / 255  # rounded to whole pixel values
+    assert (examples.pixels == before).all()
     if degrees == 0:
-        assert (turned.pixels == kept).all()
+        assert (turned.pixels == before).all()
 
 
-def test_turning_many_digits_takes_little_memory_beside_the_results() -> None:
+def test_rotating_many_digits_needs_little_memory_beyond_the_result() -> None:
     examples = digits(10_000)
     tracemalloc.start()
     rotated(examples, 10)
@@ -74,5 +76,5 @@ def test_turning_many_digits_takes_little_memory_beside_the_results() -> None:
     assert peak < examples.pixels.nbytes + 10e6
 
 
-def test_no_digits_turned_are_no_digits() -> None:
+def test_rotating_no_digits_gives_none() -> None:
     assert len(rotated(digits(0), 10)) == 0

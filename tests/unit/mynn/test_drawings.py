@@ -1,7 +1,8 @@
-"""The drawings that a student keeps: what is in the file, whatever happens to it."""
+"""The file of a student's own drawings, my_digits.csv."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,75 +12,72 @@ from mynn import DataError, drawings, read_csv
 from mynn.arrays import Bytes
 from mynn.drawings import NAME, count, keep, my_digits, take_back
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The notebook's folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-def drawn(seed: int) -> Bytes:
-    """Pixels of which no two seeds have the same."""
+def drawing(seed: int) -> Bytes:
+    """Return pixels that differ from those of any other seed."""
     return np.random.default_rng(seed).integers(0, 256, 784, np.uint8)
 
 
-def test_none_are_kept_before_the_first(folder: Path) -> None:
+def test_without_a_file_there_are_no_drawings(folder: Path) -> None:
     assert len(my_digits()) == 0
     assert my_digits().pixels.shape == (0, 784)
     assert count() == [0] * 10
     assert not list(folder.iterdir())
 
 
-def test_what_is_kept_is_read_back_also_as_mnist_is(folder: Path) -> None:
+def test_my_digits_and_read_csv_both_read_drawings_back(folder: Path) -> None:
     for seed, label in enumerate((4, 7, 4)):
-        keep(label, drawn(seed))
+        keep(label, drawing(seed))
     for found in (my_digits(), read_csv(NAME)):
         assert found.labels.tolist() == [4, 7, 4]
-        assert (found.pixels == [drawn(seed) for seed in range(3)]).all()
+        assert (found.pixels == [drawing(seed) for seed in range(3)]).all()
     assert count() == [0, 0, 0, 0, 2, 0, 0, 1, 0, 0]
     assert [path.name for path in folder.iterdir()] == [NAME]
 
 
-def test_one_drawing_is_one_line_and_its_last_label_counts() -> None:
+def test_a_drawing_is_kept_once_with_its_last_label() -> None:
     for label in (4, 4, 9):
-        keep(label, drawn(1))
-    keep(4, drawn(2))
+        keep(label, drawing(1))
+    keep(4, drawing(2))
     assert my_digits().labels.tolist() == [9, 4]
 
 
-def test_the_one_that_is_taken_back_is_gone_and_no_other() -> None:
+def test_only_the_given_drawing_is_taken_back() -> None:
     for seed in range(3):
-        keep(seed, drawn(seed))
-    take_back(1, drawn(1))
-    take_back(2, drawn(0))  # a 0, kept as another
+        keep(seed, drawing(seed))
+    take_back(1, drawing(1))
+    take_back(2, drawing(0))  # this drawing is kept as a 0, not as a 2
     assert my_digits().labels.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(
     "damage",
     [b"5,1,2,3", b"nonsense", b"\0" * 500, b"11" + b",0" * 784, b"3" + b",256" * 784, b"3" + b",-1" * 784, b"\xff\xfe"],
-    ids=["cut off", "no numbers", "a power cut's zeros", "label 11", "too bright", "negative", "not ASCII"],
+    ids=["cut off", "not numbers", "zeros after a power cut", "label 11", "too bright", "negative", "not ASCII"],
 )
-def test_a_damaged_line_loses_no_other(damage: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keep(1, drawn(1))
-    keep(2, drawn(2))
+def test_a_damaged_line_does_not_affect_the_others(
+    damage: bytes, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(1, drawing(1))
+    keep(2, drawing(2))
     lines = (folder / NAME).read_bytes().splitlines()
-    (folder / NAME).write_bytes(b"\n".join([lines[0], damage, lines[1]]))  # and its last line has no end
-    keep(3, drawn(3))
-    take_back(1, drawn(1))
+    (folder / NAME).write_bytes(b"\n".join([lines[0], damage, lines[1]]))  # without a newline at the end
+    keep(3, drawing(3))
+    take_back(1, drawing(1))
     assert my_digits().labels.tolist() == [2, 3]
     assert capsys.readouterr().out == f"{NAME}: 1 of its 3 lines cannot be read; the others can.\n"
-    assert damage in (folder / NAME).read_bytes(), "what it was can still be looked at"
+    assert damage in (folder / NAME).read_bytes(), "the damaged line must stay in the file"
 
 
-def test_there_is_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_drawings_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawings, "MOST", 3)
     for seed in range(3):
-        keep(seed, drawn(seed))
-    with pytest.raises(DataError, match=r"my_digits.csv: this holds 3 drawings, and no more fit; rename it, and a new"):
-        keep(3, drawn(3))
-    keep(5, drawn(2))  # another label for one that is there needs no room
+        keep(seed, drawing(seed))
+    with pytest.raises(DataError, match=r"my_digits.csv: this file is full, with 3 drawings; rename it to start"):
+        keep(3, drawing(3))
+    keep(5, drawing(2))  # relabelling a drawing needs no space
     assert my_digits().labels.tolist() == [0, 1, 5]
 
 
@@ -90,29 +88,27 @@ def test_2000_of_the_darkest_drawings_fit() -> None:
     assert sum(count()) == len(my_digits()) == drawings.MOST == 2000
 
 
-def test_what_is_far_too_large_is_not_read() -> None:
+def test_a_huge_file_is_not_read() -> None:
     with Path(NAME).open("wb") as file:
         file.truncate(10**9)
-    for use in (my_digits, count, lambda: keep(1, drawn(1))):
-        with pytest.raises(DataError, match=r"my_digits.csv: this is too large to be drawings from the pad; rename it"):
+    for use in (my_digits, count, lambda: keep(1, drawing(1))):
+        with pytest.raises(
+            DataError, match=r"my_digits.csv: this file is too large to be drawings from the pad; rename it"
+        ):
             use()
     assert Path(NAME).stat().st_size == 10**9
 
 
-def test_a_folder_of_that_name_is_one_sentence(folder: Path) -> None:
+def test_a_folder_of_that_name_is_reported(folder: Path) -> None:
     (folder / NAME).mkdir()
-    with pytest.raises(DataError, match=r"my_digits.csv: is a directory; rename it, and a new one is begun"):
-        keep(1, drawn(1))
+    with pytest.raises(DataError, match=r"my_digits.csv: is a directory; rename it to start a new one"):
+        keep(1, drawing(1))
 
 
-def test_a_full_disk_leaves_what_was_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(1, drawn(1))
-
-    def full(_file: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
+def test_on_a_full_disk_the_old_drawings_are_kept(folder: Path, fill_disk: Callable[[], None]) -> None:
+    keep(1, drawing(1))
+    fill_disk()
     with pytest.raises(DataError, match=r"my_digits.csv: no space left on device, so the drawing is not kept; free"):
-        keep(2, drawn(2))
+        keep(2, drawing(2))
     assert my_digits().labels.tolist() == [1]
     assert [path.name for path in folder.iterdir()] == [NAME]

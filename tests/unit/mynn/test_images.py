@@ -1,4 +1,4 @@
-"""Pictures as people make them: MNIST's own digits drawn on pages, photographed, turned inside out, come back."""
+"""Reading pictures of digits: MNIST's own digits as scans, photos, chalk and pencil, and pictures that are refused."""
 
 import struct
 import zlib
@@ -21,8 +21,8 @@ Page = NDArray[np.float64]  # brightness 0..255, (height, width)
 
 COUNT = 100
 
-# So much less of the pictures is read, at most. With three times as many digits and four networks the difference
-# was between .04 less and .02 more, in each of the ways in which they are drawn below.
+# How much lower the score on pictures may be than on MNIST. With three times as many digits and four networks the
+# difference was between .04 lower and .02 higher for each kind of picture below.
 BAND = 0.06
 
 
@@ -33,20 +33,20 @@ def digits(mnist: Path) -> Examples:
 
 @pytest.fixture(scope="module")
 def network(mnist: Path) -> NeuralNetwork:
-    """One that reads about 94 % of these digits as MNIST has them."""
+    """A network that recognises about 94 % of MNIST's digits."""
     trained = NeuralNetwork(784, 50, 10, 0.1, seed=0)
     trained.fit(read_csv(mnist / "mnist_train.csv"))
     return trained
 
 
 def ink(pixels: Bytes, scale: int) -> Page:
-    """A digit so many times as large, smoothly: 0 (paper) to 1."""
+    """Return a smoothly enlarged digit: 0 (paper) to 1 (ink)."""
     picture = Image.fromarray(pixels.reshape(28, 28)).resize((28 * scale, 28 * scale), Image.Resampling.BICUBIC)
     return np.asarray(picture) / 255
 
 
 def page(pixels: Bytes, scale: int, shape: tuple[int, int], random: np.random.Generator) -> Page:
-    """A digit somewhere on a page of this shape: 0 (paper) to 1 (ink)."""
+    """Return a page of a given shape with a digit at a random place: 0 (paper) to 1 (ink)."""
     drawn = np.zeros(shape)
     down, across = (random.integers(0, side - 28 * scale + 1) for side in shape)
     drawn[down : down + 28 * scale, across : across + 28 * scale] = ink(pixels, scale)
@@ -70,7 +70,7 @@ def filling(pixels: Bytes, random: np.random.Generator) -> Page:
 
 
 def photo(pixels: Bytes, random: np.random.Generator) -> Page:
-    """Dark ink under a lamp at one side, with the soft shadow of a hand across the page, and grain."""
+    """Return a photo of dark ink, lit from one side, with the soft shadow of a hand and with noise."""
     drawn = page(pixels, 6, (300, 400), random)
     down, across = np.mgrid[-1:1:300j, -1:1:400j]
     light = 1 + 0.25 * across * random.choice([-1, 1]) - 0.1 * (across**2 + down**2)
@@ -80,16 +80,16 @@ def photo(pixels: Bytes, random: np.random.Generator) -> Page:
 
 
 def pencil(pixels: Bytes, random: np.random.Generator) -> Page:
-    """Pale strokes on paper with grain, in even light."""
+    """Return a photo of pale strokes, evenly lit, with noise."""
     drawn = page(pixels, 6, (300, 400), random)
     return np.clip(200 - 50 * drawn + random.normal(0, 12, drawn.shape), 0, 255)
 
 
-MAKERS = [scan, chalk, small, filling, photo, pencil]
+KINDS = [scan, chalk, small, filling, photo, pencil]
 
 
-@pytest.mark.parametrize("make", MAKERS)
-def test_a_network_reads_pictures_as_well_as_mnist_itself(
+@pytest.mark.parametrize("make", KINDS)
+def test_pictures_are_recognised_nearly_as_well_as_mnist(
     make: Callable[[Bytes, np.random.Generator], Page], digits: Examples, network: NeuralNetwork
 ) -> None:
     random = np.random.default_rng(1)
@@ -98,53 +98,53 @@ def test_a_network_reads_pictures_as_well_as_mnist_itself(
 
 
 @pytest.mark.parametrize("inside_out", [False, True])
-def test_a_digit_of_mnist_comes_back_as_it_was(inside_out: bool, digits: Examples) -> None:
+def test_framing_a_digit_of_mnist_hardly_changes_it(inside_out: bool, digits: Examples) -> None:
     differences = []
     for pixels in digits.pixels:
         framed = frame((255 - pixels if inside_out else pixels).reshape(28, 28))
         assert framed.shape == (784,) and framed.dtype == np.uint8
         difference = np.abs(framed.astype(int) - pixels).mean()
         differences.append(difference)
-    assert np.quantile(differences, 0.9) < 4  # a pixel to the side would be 20
+    assert np.quantile(differences, 0.9) < 4  # a shift by one pixel would give 20
 
 
-def placed(ink: Page) -> tuple[Page, Page]:
-    """Framed ink, 0 to 1, (28, 28), and its centre of mass."""
+def framed_ink(ink: Page) -> tuple[Page, Page]:
+    """Return ink, 0 to 1, framed: (28, 28), and its centre of mass."""
     framed = frame(np.pad(255 - 255 * ink, 60, constant_values=255)).reshape(28, 28) / 255
     return framed, np.array(ndimage.center_of_mass(framed))
 
 
-def test_the_ink_is_put_where_mnist_has_it() -> None:
+def test_the_digit_is_scaled_and_centred_as_in_mnist() -> None:
     down, across = np.mgrid[-30:30:61j, -30:30:61j]
-    bend = (np.abs(down) + 2 * np.abs(across) <= 30).astype(float)  # 61 high and 31 wide, with pointed ends
-    framed, centre = placed(bend)
+    diamond = (np.abs(down) + 2 * np.abs(across) <= 30).astype(float)  # a diamond, 61 high and 31 wide
+    framed, centre = framed_ink(diamond)
     rows, columns = np.nonzero(framed > 0.1)
-    assert 19 <= np.ptp(rows) + 1 <= 21 and 9 <= np.ptp(columns) + 1 <= 11  # its edge is smoothed
+    assert 19 <= np.ptp(rows) + 1 <= 21 and 9 <= np.ptp(columns) + 1 <= 11  # its edges are smoothed
     assert centre == pytest.approx([14, 14], abs=0.05)
 
-    bend[55:, 30:60] = 1  # with a foot to the right
-    framed, centre = placed(bend)
+    diamond[55:, 30:60] = 1  # now with a foot to the right
+    framed, centre = framed_ink(diamond)
     assert centre == pytest.approx([14, 14], abs=0.05)
 
 
-def test_what_ends_in_bars_stays_a_little_smaller() -> None:
-    framed, centre = placed(np.ones((60, 30)))
+def test_a_digit_with_straight_ends_is_scaled_a_little_smaller() -> None:
+    framed, centre = framed_ink(np.ones((60, 30)))
     assert framed.sum() == pytest.approx(18 * 9, rel=0.02)
     assert centre == pytest.approx([14, 14], abs=0.05)
 
 
-def test_a_lopsided_digit_stays_inside() -> None:
+def test_a_lopsided_digit_is_not_cut_off() -> None:
     lopsided = np.zeros((100, 100))
     lopsided[:, :50] = 1
     lopsided[:12] = 1
-    framed, centre = placed(lopsided)
+    framed, centre = framed_ink(lopsided)
     assert framed[:, 26].max() > 0.1 and centre[1] > 8
-    assert framed.sum() == pytest.approx(lopsided.sum() * 0.18**2, rel=0.03)  # nothing is cut off
+    assert framed.sum() == pytest.approx(lopsided.sum() * 0.18**2, rel=0.03)  # all its ink is there
 
 
 @pytest.mark.parametrize("inside_out", [False, True])
-def test_what_is_framed_already_stays_as_it_is(inside_out: bool, digits: Examples) -> None:
-    """Most of MNIST's own digits, but for their faintest edges: no pixel is moved."""
+def test_a_picture_that_is_framed_already_is_not_moved(inside_out: bool, digits: Examples) -> None:
+    """For most of MNIST's digits, all pixels but the faintest stay the same."""
     same = 0
     for pixels in digits.pixels:
         framed = frame((255 - pixels if inside_out else pixels).reshape(28, 28)).astype(int)
@@ -153,20 +153,19 @@ def test_what_is_framed_already_stays_as_it_is(inside_out: bool, digits: Example
 
 
 def thickness(framed: Bytes) -> float:
-    """How thick the strokes are, in pixels: ink, by the length of what is left of it when it is thinned."""
+    """Return the thickness of a vertical stroke in pixels: its ink divided by its height."""
     return float(framed.sum() / 255 / np.count_nonzero(framed.reshape(28, 28).max(axis=1)))
 
 
-def test_a_thin_pen_becomes_as_thick_as_mnists() -> None:
-    """One line, of a hundredth and of a tenth of its height."""
+def test_thin_and_thick_strokes_become_as_thick_as_mnists() -> None:
+    """A vertical line, with a width of 1 % and of 10 % of its height."""
     for width in (2, 20):
         drawn = np.full((260, 260), 255.0)
         drawn[30:230, 130 : 130 + width] = 0
         assert thickness(frame(drawn)) == pytest.approx(1.75, abs=0.35)
 
 
-def test_print_is_read_better_framed_than_as_it_is(mnist: Path) -> None:
-    """Where its bars lay at the edge of 20 x 20, it was not."""
+def test_framing_improves_the_score_on_printed_digits(mnist: Path) -> None:
     network = NeuralNetwork(784, 100, 10, 0.2, seed=0)
     network.fit(read_csv(mnist / "mnist_train.csv", 20_000))
     font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
@@ -174,17 +173,16 @@ def test_print_is_read_better_framed_than_as_it_is(mnist: Path) -> None:
     labels = np.repeat(np.arange(10, dtype=np.uint8), 5)
     for number, label in enumerate(labels):
         picture = Image.new("L", (28, 28), 255)
-        write = ImageDraw.Draw(picture)
-        write.text((14, 14), str(label), font=ImageFont.truetype(font, 20 + number % 5), anchor="mm", fill=0)
+        draw = ImageDraw.Draw(picture)
+        draw.text((14, 14), str(label), font=ImageFont.truetype(font, 20 + number % 5), anchor="mm", fill=0)
         framed.append(frame(np.asarray(picture)))
         plain.append(255 - np.asarray(picture).reshape(784))
-    assert (
-        network.score(Examples(labels, np.array(framed))) >= 0.8
-    )  # with ten networks .82 to .92, and .64 to .78 before
-    assert network.score(Examples(labels, np.array(framed))) > network.score(Examples(labels, np.array(plain)))
+    score = network.score(Examples(labels, np.array(framed)))
+    assert score >= 0.8  # ten networks: .82 to .92, but .64 to .78 if bars reach the edge of 20 x 20 pixels
+    assert score > network.score(Examples(labels, np.array(plain)))
 
 
-def test_specks_are_no_part_of_the_digit(digits: Examples) -> None:
+def test_specks_are_ignored(digits: Examples) -> None:
     drawn = 255 - 255 * ink(digits.pixels[0], 8)
     dirty = drawn.copy()
     dirty[3:6, 200:203] = 0
@@ -192,8 +190,8 @@ def test_specks_are_no_part_of_the_digit(digits: Examples) -> None:
     assert (frame(dirty) == frame(drawn)).all()
 
 
-def save(path: Path, brightness: Page, mode: str = "L", **how: Any) -> Path:
-    Image.fromarray(brightness.round().astype(np.uint8)).convert(mode).save(path, **how)
+def save(path: Path, brightness: Page, mode: str = "L", **options: Any) -> Path:
+    Image.fromarray(brightness.round().astype(np.uint8)).convert(mode).save(path, **options)
     return path
 
 
@@ -220,7 +218,7 @@ def near(one: Bytes, other: Bytes) -> bool:
         ("a name without a dot", "L"),
     ],
 )
-def test_every_kind_of_picture_is_read(name: str, mode: str, drawn: Page, tmp_path: Path) -> None:
+def test_pngs_and_jpegs_of_all_modes_are_read(name: str, mode: str, drawn: Page, tmp_path: Path) -> None:
     kind = "JPEG" if ".jp" in name else "PNG"
     assert near(read_image(save(tmp_path / name, drawn, mode, format=kind)), frame(drawn))
 
@@ -231,7 +229,7 @@ def test_a_black_and_white_picture_is_read(drawn: Page, tmp_path: Path) -> None:
     assert near(read_image(path), frame(np.where(drawn < 128, 255, 0)))
 
 
-def test_sixteen_bits_are_read(drawn: Page, tmp_path: Path) -> None:
+def test_a_picture_with_16_bits_is_read(drawn: Page, tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     Image.fromarray((drawn * 257).astype(np.uint16)).save(path)
     assert Image.open(path).mode.startswith("I")
@@ -239,7 +237,7 @@ def test_sixteen_bits_are_read(drawn: Page, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
-def test_what_is_transparent_is_paper(pen: tuple[int, int, int], drawn: Page, tmp_path: Path) -> None:
+def test_transparent_pixels_are_paper(pen: tuple[int, int, int], drawn: Page, tmp_path: Path) -> None:
     alpha = np.clip((235 - drawn) / 205 * 255, 0, 255)
     picture = np.dstack([np.broadcast_to(pen, (*alpha.shape, 3)), alpha]).astype(np.uint8)
     path = tmp_path / "pen.png"
@@ -248,7 +246,7 @@ def test_what_is_transparent_is_paper(pen: tuple[int, int, int], drawn: Page, tm
 
 
 @pytest.mark.parametrize("light_on_dark", [False, True])
-def test_paper_with_transparent_edges_is_paper(light_on_dark: bool, drawn: Page, tmp_path: Path) -> None:
+def test_transparent_edges_are_paper(light_on_dark: bool, drawn: Page, tmp_path: Path) -> None:
     if light_on_dark:
         drawn = 255 - drawn
     opaque = np.full(drawn.shape, 255)
@@ -261,63 +259,63 @@ def test_paper_with_transparent_edges_is_paper(light_on_dark: bool, drawn: Page,
 def test_a_transparent_colour_of_a_palette_is_paper(drawn: Page, tmp_path: Path) -> None:
     path = tmp_path / "palette.png"
     picture = Image.fromarray((drawn < 128).astype(np.uint8)).convert("P")
-    picture.putpalette([0, 0, 0, 10, 10, 10])  # paper would be as dark as ink, were it not transparent
+    picture.putpalette([0, 0, 0, 10, 10, 10])  # without transparency, paper would be as dark as ink
     picture.save(path, transparency=0)
     assert near(read_image(path), frame(np.where(drawn < 128, 0, 255)))
 
 
-@pytest.mark.parametrize(("turn", "quarters"), [(1, 0), (3, 2), (6, 1), (8, 3)])
-def test_a_phones_photo_is_turned_upright(turn: int, quarters: int, drawn: Page, tmp_path: Path) -> None:
-    """A phone stores what its sensor sees, and beside it how it was held: 6 is to be turned a quarter clockwise."""
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_a_phones_photo_is_turned_upright(orientation: int, quarters: int, drawn: Page, tmp_path: Path) -> None:
+    """A phone stores what its sensor sees, and the orientation in EXIF: 6 needs a quarter turn clockwise."""
     exif = Image.Exif()
-    exif[0x0112] = turn
+    exif[0x0112] = orientation
     path = save(tmp_path / "photo.jpg", np.rot90(drawn, quarters), exif=exif, quality=95)
     assert near(read_image(path), frame(drawn))
     path = save(tmp_path / "photo.png", np.rot90(drawn, quarters), "RGBA", exif=exif)
     assert near(read_image(path), frame(drawn))
 
 
-def test_a_large_photo_is_read_at_a_smaller_size(digits: Examples, tmp_path: Path) -> None:
+def test_a_large_photo_is_scaled_down_when_it_is_read(digits: Examples, tmp_path: Path) -> None:
     large = np.full((4000, 6000), 220.0)
     large[1000:2400, 2000:3400] -= 180 * ink(digits.pixels[0], 50)
     path = save(tmp_path / "large.jpg", large)
     assert large.size > MOST_PIXELS
     difference = read_image(path).astype(int) - frame(large.reshape(400, 10, 600, 10).mean(axis=(1, 3)))
-    assert np.abs(difference).mean() < 10  # on the way it is made smaller in other steps
+    assert np.abs(difference).mean() < 10  # it is scaled down in other steps
 
 
-def nothing() -> dict[str, Page]:
+def pictures_without_a_digit() -> dict[str, Page]:
     random = np.random.default_rng(3)
     across = np.linspace(0, 1, 300) * np.ones((200, 1))
     return {
         "white": np.full((50, 60), 255.0),
         "black": np.zeros((28, 28)),
         "one pixel": np.zeros((1, 1)),
-        "lamp at one side": 120 + 100 * across,
-        "grain": random.normal(128, 20, (300, 200)),
-        "grain, small": random.normal(128, 20, (28, 28)),
-        "strong grain": random.uniform(0, 255, (100, 100)),
+        "light from one side": 120 + 100 * across,
+        "noise": random.normal(128, 20, (300, 200)),
+        "noise, small": random.normal(128, 20, (28, 28)),
+        "strong noise": random.uniform(0, 255, (100, 100)),
         "specks": np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),
-        "grain under a lamp": 120 + 100 * across + random.normal(0, 8, across.shape),
+        "noise and light from one side": 120 + 100 * across + random.normal(0, 8, across.shape),
     }
 
 
-@pytest.mark.parametrize("what", nothing())
-def test_nothing_in_the_picture_is_said(what: str, tmp_path: Path) -> None:
-    path = save(tmp_path / "empty.png", np.clip(nothing()[what], 0, 255))
+@pytest.mark.parametrize("name", pictures_without_a_digit())
+def test_a_picture_without_a_digit_is_refused(name: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "empty.png", np.clip(pictures_without_a_digit()[name], 0, 255))
     with pytest.raises(DataError) as caught:
         read_image(path)
     assert str(caught.value).startswith(f"{path}: no digit can be seen")
 
 
-def test_wholly_transparent_is_nothing_too(tmp_path: Path) -> None:
+def test_a_fully_transparent_picture_is_refused(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(tmp_path / "empty.png")
     with pytest.raises(DataError, match=r"empty\.png: no digit can be seen"):
         read_image(tmp_path / "empty.png")
 
 
-def bomb(path: Path, side: int) -> None:
-    """A PNG of a few bytes that promises so many pixels a side."""
+def write_bomb(path: Path, side: int) -> None:
+    """Write a small PNG that claims to have a given number of pixels a side (a decompression bomb)."""
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     parts = [
@@ -326,33 +324,33 @@ def bomb(path: Path, side: int) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
-def test_what_cannot_be_read_is_one_sentence(drawn: Page, tmp_path: Path) -> None:
-    def complaint(path: Path) -> str:
+def test_unreadable_files_are_refused_in_one_sentence(drawn: Page, tmp_path: Path) -> None:
+    def error_message(path: Path) -> str:
         with pytest.raises(DataError) as caught:
             read_image(path)
-        said = str(caught.value)
-        assert said.startswith(f"{path}: ") and "\n" not in said and ";" in said
-        return said.removeprefix(f"{path}: ")
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ") and "\n" not in message and ";" in message
+        return message.removeprefix(f"{path}: ")
 
     path = tmp_path / "picture"
-    assert complaint(path).startswith("no such file")
-    assert complaint(tmp_path).startswith("is a directory")
+    assert error_message(path).startswith("no such file")
+    assert error_message(tmp_path).startswith("is a directory")
     for content in (b"", b"a text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"):
         path.write_bytes(content)
-        assert complaint(path).startswith(("this is not a PNG or JPEG picture", "this picture is damaged"))
+        assert error_message(path).startswith(("this is not a PNG or JPEG picture", "this picture is damaged"))
     Image.fromarray(drawn.astype(np.uint8)).save(path, format="GIF")
-    assert complaint(path).startswith("this is not a PNG or JPEG picture")
+    assert error_message(path).startswith("this is not a PNG or JPEG picture")
     for kind in ("PNG", "JPEG"):
         whole = save(path, drawn, format=kind).read_bytes()
         for part in (0.3, 0.6, 0.9):
             path.write_bytes(whole[: int(part * len(whole))])
-            assert complaint(path).startswith("this picture is damaged")
-    for side in (5_000, 12_000, 60_000):  # too large for a Pi, for Pillow's taste, for any computer
-        bomb(path, side)
-        assert complaint(path).startswith("this picture is too large")
+            assert error_message(path).startswith("this picture is damaged")
+    for side in (5_000, 12_000, 60_000):  # too large for a Pi, for Pillow, for any computer
+        write_bomb(path, side)
+        assert error_message(path).startswith("this picture is too large")
 
 
-def test_frame_says_what_it_needs() -> None:
+def test_frame_refuses_arrays_that_are_not_pictures() -> None:
     for wrong in (np.zeros(784), np.zeros((28, 28, 3)), np.zeros((0, 5)), np.full((28, 28), np.nan)):
-        with pytest.raises(DataError, match="a picture is an array of brightness"):
+        with pytest.raises(DataError, match="a picture must be an array of brightness values"):
             frame(wrong)

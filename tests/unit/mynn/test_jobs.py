@@ -1,4 +1,4 @@
-"""Jobs give the same results wherever they are done, and whatever happens to what does them."""
+"""Jobs give the same results wherever they run, and whatever happens to the workers."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ from mynn.experiments import jobs, record
 from mynn.experiments.cluster import connected, workers
 from mynn.experiments.jobs import Digits, GoOn, side_by_side
 from mynn.experiments.sweep import Results, Run, Setting, runs, sweep
-from tests.unit.mynn.test_cli import heed_ctrl_c
+from tests.support.terminal import restore_ctrl_c
 
 SETTINGS = {
     "distributed.scheduler.worker-ttl": "10s",
@@ -49,8 +49,8 @@ def processes(cluster: LocalCluster) -> list[int]:
     return [nanny.process.pid for nanny in cluster.workers.values()]
 
 
-def told(done: int, total: int) -> None:
-    """Show nothing."""
+def no_progress(_done: int, _total: int) -> None:
+    """Show no progress."""
 
 
 SMALL = runs([Setting(5, 0.1), Setting(8, 0.2, 10, "gradient"), Setting(200, 0.05)], 2, 3)
@@ -59,11 +59,11 @@ SMALL = runs([Setting(5, 0.1), Setting(8, 0.2, 10, "gradient"), Setting(200, 0.0
 def accuracies(path: Path, wanted: list[Run], digits: Digits, executor: Executor | None = None) -> dict[str, Any]:
     """Return a sweep's accuracies, by setting."""
     results = Results(path, digits.sizes(executor)[0])
-    sweep(wanted, digits, results, told, executor)
+    sweep(wanted, digits, results, no_progress, executor)
     return {str(run.setting): results.of(run.setting, run.epochs).tolist() for run in wanted}
 
 
-def test_workers_give_what_threads_give(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
+def test_workers_give_the_results_of_threads(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
     digits = Digits(small_mnist, 400)
     here = accuracies(tmp_path / "here.csv", SMALL, digits)
     with connected(cluster.scheduler_address) as executor:
@@ -72,8 +72,8 @@ def test_workers_give_what_threads_give(small_mnist: Path, cluster: LocalCluster
         recipe, ours, theirs = record.Recipe(60, 3), tmp_path / "ours", tmp_path / "theirs"
         for folder in (ours, theirs):
             folder.mkdir()
-        trained = record.train(recipe, range(4), digits, ours, told)
-        sent = record.train(recipe, range(4), digits, theirs, told, executor)
+        trained = record.train(recipe, range(4), digits, ours, no_progress)
+        sent = record.train(recipe, range(4), digits, theirs, no_progress, executor)
     assert here == there
     assert sorted((tmp_path / "here.csv").read_text()) == sorted((tmp_path / "there.csv").read_text())
     for seed in range(4):
@@ -84,30 +84,28 @@ def test_workers_give_what_threads_give(small_mnist: Path, cluster: LocalCluster
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_and_one_that_is_frozen_cost_nothing_but_time(
-    mnist: Path, cluster: LocalCluster, tmp_path: Path
-) -> None:
+def test_a_killed_and_a_frozen_worker_cost_only_time(mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
     digits, wanted = Digits(mnist, 20_000), runs([Setting(200, 0.1)], 3, 9)
     here = accuracies(tmp_path / "here.csv", wanted, digits)
     killed, frozen, _ = processes(cluster)
 
-    def do_harm() -> None:
+    def disturb() -> None:
         os.kill(killed, signal.SIGKILL)
         os.kill(frozen, signal.SIGSTOP)
 
-    harm = threading.Timer(1.0, do_harm)
+    timer = threading.Timer(1.0, disturb)
     try:
         with connected(cluster.scheduler_address) as executor:
-            harm.start()
+            timer.start()
             assert accuracies(tmp_path / "there.csv", wanted, digits, executor) == here
-            harm.join()
+            timer.join()
     finally:
         with suppress(ProcessLookupError):  # Dask has given it up, and started another
             os.kill(frozen, signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_no_worker_left_is_said(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
+def test_without_workers_a_sweep_ends_with_an_error(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
     left = pytest.raises(DataError, match="no worker is left; turn on the Pis, then run this again to resume")
     with left, connected(cluster.scheduler_address) as executor:
         cluster.scale(0)
@@ -115,10 +113,10 @@ def test_no_worker_left_is_said(small_mnist: Path, cluster: LocalCluster, tmp_pa
         while workers(executor):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        sweep(SMALL, Digits(small_mnist), Results(tmp_path / "runs.csv", 500), told, executor)
+        sweep(SMALL, Digits(small_mnist), Results(tmp_path / "runs.csv", 500), no_progress, executor)
 
 
-def test_a_place_without_a_scheduler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_scheduler_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mynn.experiments.cluster._ANSWER", 1)
     nobody = pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no scheduler answers there; start it with make cl")
     with nobody, connected("tcp://127.0.0.1:9"):
@@ -128,7 +126,7 @@ def test_a_place_without_a_scheduler_is_said(tmp_path: Path, monkeypatch: pytest
         pass
 
 
-def test_without_dask_there_is_a_sentence(small_mnist: Path, tmp_path: Path) -> None:
+def test_without_dask_the_error_names_the_package(small_mnist: Path, tmp_path: Path) -> None:
     code = f"""
         import sys
         sys.modules["distributed"] = None
@@ -149,7 +147,7 @@ def test_dask_is_imported_only_for_a_scheduler() -> None:
     assert not {"dask", "distributed", "tornado", "msgpack"} & {name.partition(".")[0] for name in loaded}
 
 
-def test_what_is_sent_is_names_only(small_mnist: Path) -> None:
+def test_only_names_and_numbers_are_sent(small_mnist: Path) -> None:
     """So that no Python's own code travels, and workers may have another Python: plain pickle can name things only."""
     from mynn.experiments.sweep import _accuracies
 
@@ -190,7 +188,7 @@ class Misbehaving(Executor):
         return future
 
 
-def test_a_job_that_fails_is_tried_again_and_at_last_given_up() -> None:
+def test_a_job_that_fails_is_tried_three_times() -> None:
     executor = Misbehaving("fails", 2)
     assert [result for _, result in side_by_side(slowly, [0.01], executor)] == [0.01]
     assert executor.submitted == jobs.TRIES == 3
@@ -198,7 +196,7 @@ def test_a_job_that_fails_is_tried_again_and_at_last_given_up() -> None:
         list(side_by_side(slowly, [0.01], Misbehaving("fails", 3)))
 
 
-def test_a_job_that_is_late_is_tried_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_job_is_tried_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_SOONEST", 0.3)
     executor = Misbehaving("hangs", 1)
     begun = time.monotonic()
@@ -208,12 +206,12 @@ def test_a_job_that_is_late_is_tried_elsewhere(monkeypatch: pytest.MonkeyPatch) 
     assert all(future.cancelled() for future in executor.hanging)
 
 
-def test_lost_workers_are_said() -> None:
+def test_lost_workers_are_an_error() -> None:
     with pytest.raises(DataError, match="the workers were lost before all jobs were done; run this again to resume"):
         list(side_by_side(slowly, [0.01], Misbehaving("is cancelled", 9)))
 
 
-def test_jobs_may_be_added_by_results() -> None:
+def test_jobs_may_be_added_meanwhile() -> None:
     wanted, seen = [0.03, 0.01], []
     for job, _ in side_by_side(slowly, wanted):
         seen.append(job)
@@ -222,7 +220,7 @@ def test_jobs_may_be_added_by_results() -> None:
     assert sorted(seen) == [0.01, 0.02, 0.03]
 
 
-def test_what_is_on_its_way_is_cancelled_when_the_user_gives_up() -> None:
+def test_running_jobs_are_cancelled_when_the_user_gives_up() -> None:
     executor = Misbehaving("hangs", 2)
     results = side_by_side(slowly, [1.0, 2.0, 0.01], executor)
     with closing(results):  # type: ignore[type-var]
@@ -230,13 +228,13 @@ def test_what_is_on_its_way_is_cancelled_when_the_user_gives_up() -> None:
     assert all(future.cancelled() for future in executor.hanging)
 
 
-def test_where_no_worker_answers_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_do_not_answer_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_ANSWER", 0.1)
     with pytest.raises(DataError, match="no worker answered within 0 s"):
         Digits().sizes(Misbehaving("hangs", 1))
 
 
-# --- as it is typed
+# --- the command
 
 
 def test_a_sweep_on_a_scheduler_reads_the_workers_own_mnist(
@@ -258,22 +256,22 @@ def test_a_sweep_on_a_scheduler_reads_the_workers_own_mnist(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_on_a_scheduler_and_the_next_run_goes_on(
+def test_ctrl_c_ends_a_sweep_on_a_scheduler_and_the_next_run_resumes(
     mnist: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--out", str(tmp_path), "--examples", "20000"]
     command += ["--scheduler", cluster.scheduler_address, "--hidden", "10", "400", "--epochs", "10", "--seeds", "3"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restore_ctrl_c)
     deadline = time.monotonic() + 60
     while len((tmp_path / "runs.csv").read_text().splitlines() if (tmp_path / "runs.csv").exists() else "") < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert time.monotonic() - asked < 10
     assert process.returncode == 130
-    assert said == "\nmynn experiment: stopped; run it again to resume\n"
+    assert output == "\nmynn experiment: stopped; run it again to resume\n"
     kept = (tmp_path / "runs.csv").read_text()
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     assert (tmp_path / "runs.csv").read_text().startswith(kept)

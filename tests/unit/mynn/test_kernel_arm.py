@@ -1,4 +1,4 @@
-"""What is compiled for a Pi Zero only: its training by blocks of eight examples (blocks.c), and its very own code."""
+"""The kernel for a Pi Zero: training by blocks of eight examples (blocks.c), and the compiled code under QEMU."""
 
 import ctypes
 import shutil
@@ -13,6 +13,7 @@ import pytest
 
 from mynn import Examples, NeuralNetwork, kernel, read_csv, targets_for
 from mynn.distort import Distortion
+from tests.support.networks import difference
 
 SOURCES = Path(kernel.__file__).parent
 FLAGS = ["-O3", "-fno-trapping-math"]
@@ -20,7 +21,7 @@ COMPILER, RUNNER = "arm-linux-gnueabi-gcc", "qemu-arm"
 
 pytestmark = pytest.mark.skipif(not kernel.READY, reason=f"no compiled kernel: {kernel.STATE}")
 
-# Does with standard input what the first word says, and writes the result: with the weights as one Pi Zero would.
+# Train on the digits on stdin, or distort them, and write the result to stdout. Arguments: train or distort, two sizes.
 PROGRAM = """
 #include <stdint.h>
 #include <stdio.h>
@@ -64,7 +65,7 @@ def digits(mnist: Path) -> Examples:
 
 @pytest.fixture(scope="module")
 def by_blocks(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The kernel, compiled for this computer to train as a Pi Zero does."""
+    """The kernel, compiled for this computer, but training by blocks as on a Pi Zero."""
     library = tmp_path_factory.mktemp("blocks") / "_kernel.so"
     command = ["cc", *FLAGS, "-DBLOCKS", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([*command, "-o", library, SOURCES / "kernel.c", SOURCES / "distort.c"], check=True)
@@ -78,26 +79,22 @@ def blocks(by_blocks: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
-def difference(network: NeuralNetwork, other: NeuralNetwork) -> float:
-    return max(float(np.abs(getattr(network, name) - getattr(other, name)).max()) for name in ("wih", "who"))
-
-
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("rule, rate", [("book", 0.1), ("gradient", 0.1), ("cross-entropy", 0.02)])
 @pytest.mark.parametrize("hidden_nodes", [50, 7])
-def test_after_many_examples_the_weights_are_those_of_network_py(
+def test_many_examples_give_the_weights_of_network_py(
     digits: Examples, hidden_nodes: int, rule: str, rate: float
 ) -> None:
-    quick, plain = (NeuralNetwork(784, hidden_nodes, 10, rate, seed=1, rule=rule) for _ in range(2))
-    quick.fit(digits)
+    fast, plain = (NeuralNetwork(784, hidden_nodes, 10, rate, seed=1, rule=rule) for _ in range(2))
+    fast.fit(digits)
     for inputs, label in digits:
         plain.train(inputs, targets_for(label))
-    assert 0 < difference(quick, plain) < 1e-12
-    assert quick.score(digits) > 0.5
+    assert 0 < difference(fast, plain) < 1e-12
+    assert fast.score(digits) > 0.5
 
 
-def test_it_is_another_way_to_the_same_weights(digits: Examples, by_blocks: ctypes.CDLL) -> None:
-    """Else the tests here would test kernel.c once more."""
+def test_blocks_round_differently_from_the_ordinary_kernel(digits: Examples, by_blocks: ctypes.CDLL) -> None:
+    """So these tests do not run the ordinary code of kernel.c by mistake."""
     one, other = (NeuralNetwork(784, 50, 10, 0.1, seed=1) for _ in range(2))
     one.fit(digits)
     with pytest.MonkeyPatch.context() as patch:
@@ -107,31 +104,31 @@ def test_it_is_another_way_to_the_same_weights(digits: Examples, by_blocks: ctyp
 
 
 @pytest.mark.usefixtures("blocks")
-@pytest.mark.parametrize("dtype, most", [(np.float64, 1e-14), (np.float32, 1e-5)])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-14), (np.float32, 1e-5)])
 @pytest.mark.parametrize("sizes", [(784, 50, 10), (9, 1, 1), (1, 3, 2), (17, 9, 256), (8, 4, 4), (2040, 5, 3)])
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 40])
-@pytest.mark.parametrize("most_are_paper", [True, False])
+@pytest.mark.parametrize("sparse", [True, False])
 def test_networks_of_any_size_and_any_number_of_digits(
-    sizes: tuple[int, int, int], count: int, most_are_paper: bool, dtype: Any, most: float
+    sizes: tuple[int, int, int], count: int, sparse: bool, dtype: Any, tolerance: float
 ) -> None:
     random = np.random.default_rng(3)
     pixels = random.integers(0, 256, (count, sizes[0] + 1)).astype(np.uint8)
-    if most_are_paper:
+    if sparse:
         pixels[random.random(pixels.shape) < 0.8] = 0
     else:
         pixels[0] = 255
     examples = Examples(random.integers(0, sizes[2], count).astype(np.uint8), pixels[:, 1:])  # as in an .npy
-    quick, plain = (NeuralNetwork(*sizes, 0.02, seed=2, dtype=dtype) for _ in range(2))
-    quick.fit(examples)
+    fast, plain = (NeuralNetwork(*sizes, 0.02, seed=2, dtype=dtype) for _ in range(2))
+    fast.fit(examples)
     for inputs, label in examples:
         plain.train(inputs, targets_for(label, sizes[2]))
-    assert difference(quick, plain) < most
+    assert difference(fast, plain) < tolerance
 
 
 @pytest.mark.parametrize(
     "table, inputs", [(np.linspace(0.01, 1, 256) ** 2, 784), (np.linspace(0.01, 1, 256), 2041)], ids=["uneven", "many"]
 )
-def test_what_cannot_be_taken_by_blocks_is_not(table: Any, inputs: int, by_blocks: ctypes.CDLL) -> None:
+def test_inputs_that_do_not_suit_blocks_are_trained_one_by_one(table: Any, inputs: int, by_blocks: ctypes.CDLL) -> None:
     random = np.random.default_rng(4)
     pixels, labels = random.integers(0, 256, (30, inputs), np.uint8), random.integers(0, 10, 30, np.uint8)
     one, other = (NeuralNetwork(inputs, 6, 10, 0.1, seed=1) for _ in range(2))
@@ -148,10 +145,10 @@ def test_what_cannot_be_taken_by_blocks_is_not(table: Any, inputs: int, by_block
 
 @pytest.fixture(scope="module")
 def pi_zero(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command of PROGRAM, compiled for a Pi Zero as setup.py does it."""
+    """The command that runs PROGRAM, compiled for a Pi Zero with the flags of setup.py."""
     for program in (COMPILER, RUNNER):
         if not shutil.which(program):
-            pytest.skip(f"there is no {program}")
+            pytest.skip(f"{program} is missing")
     folder = tmp_path_factory.mktemp("arm")
     (folder / "program.c").write_text(PROGRAM, encoding="utf-8")
     setup = "import setuptools; setuptools.setup = lambda **_: None; import setup; print(*setup.flags())"
@@ -171,19 +168,19 @@ def pi_zero(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def run(command: list[str], *arrays: Any) -> bytes:
-    given = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-    return subprocess.run(command, input=given, check=True, capture_output=True, timeout=120).stdout
+    data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return subprocess.run(command, input=data, check=True, capture_output=True, timeout=120).stdout
 
 
-def test_a_pi_zero_comes_to_the_same_weights(digits: Examples, pi_zero: list[str]) -> None:
-    some, network = digits[:500], NeuralNetwork(784, 50, 10, 0.1, seed=1)
+def test_a_pi_zero_reaches_the_same_weights(digits: Examples, pi_zero: list[str]) -> None:
+    few, network = digits[:500], NeuralNetwork(784, 50, 10, 0.1, seed=1)
     table = np.arange(256) / 255.0 * 0.99 + 0.01
     weights = np.frombuffer(
-        run([*pi_zero, "train", "500", "50"], network.wih, network.who, table, some.pixels, some.labels)
+        run([*pi_zero, "train", "500", "50"], network.wih, network.who, table, few.pixels, few.labels)
     )
-    network.fit(some)
-    ours = np.concatenate([network.wih.ravel(), network.who.ravel()])
-    assert 0 < np.abs(weights - ours).max() < 1e-13
+    network.fit(few)
+    expected = np.concatenate([network.wih.ravel(), network.who.ravel()])
+    assert 0 < np.abs(weights - expected).max() < 1e-13
 
 
 def test_a_pi_zero_distorts_digits_to_the_same_bytes(digits: Examples, pi_zero: list[str]) -> None:
@@ -193,5 +190,5 @@ def test_a_pi_zero_distorts_digits_to_the_same_bytes(digits: Examples, pi_zero: 
     noise, smoothing = random.integers(-127, 128, (20, 784), np.int8), distort._smoothing(4.0)
     matrices = Distortion()._matrices(200, random)
     which = random.integers(0, 20, (200, 2), np.int32)
-    ours = distort._resample(pixels, matrices, distort._smooth(noise, smoothing, 82565), which)
-    assert run([*pi_zero, "distort", "200", "20"], noise, smoothing, matrices, which, pixels) == ours.tobytes()
+    expected = distort._resample(pixels, matrices, distort._smooth(noise, smoothing, 82565), which)
+    assert run([*pi_zero, "distort", "200", "20"], noise, smoothing, matrices, which, pixels) == expected.tobytes()

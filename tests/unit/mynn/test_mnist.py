@@ -1,3 +1,5 @@
+"""Reading the CSV of digits: what it accepts, what it refuses, and the examples that it gives."""
+
 import csv
 import shutil
 import subprocess
@@ -12,8 +14,8 @@ import pytest
 from mynn import DataError, Examples, read_csv, scale, targets_for
 
 
-def some_rows(count: int) -> list[list[str]]:
-    """Rows of a label and 784 pixels; numbers of one, two and three digits."""
+def random_rows(count: int) -> list[list[str]]:
+    """Return rows of a label and 784 pixels, with numbers of one, two and three digits."""
     random = np.random.default_rng(7)
     pixels = random.integers(0, 256, (count, 784)) // random.choice([1, 10, 100], (count, 784))
     labels = random.integers(0, 10, count)
@@ -24,7 +26,7 @@ def text_of(rows: list[list[str]], end: str = "\n") -> str:
     return "".join(",".join(row) + end for row in rows)
 
 
-def holds(examples: Examples, rows: list[list[str]]) -> bool:
+def has(examples: Examples, rows: list[list[str]]) -> bool:
     wanted = np.array([[int(field) for field in row] for row in rows])
     return bool(
         examples.labels.dtype == examples.pixels.dtype == np.uint8
@@ -39,33 +41,33 @@ def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path) -> N
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 10_000
-    assert holds(read_csv(path), rows)
+    assert has(read_csv(path), rows)
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 100, 103])
 def test_any_number_of_lines_is_read(tmp_path: Path, count: int) -> None:
-    path, rows = tmp_path / "digits.csv", some_rows(count)
+    path, rows = tmp_path / "digits.csv", random_rows(count)
     path.write_text(text_of(rows))
-    assert holds(read_csv(path), rows)
+    assert has(read_csv(path), rows)
 
 
-def test_harmless_differences_are_read_all_the_same(tmp_path: Path) -> None:
-    path, rows = tmp_path / "digits.csv", some_rows(53)
+def test_harmless_variations_are_accepted(tmp_path: Path) -> None:
+    path, rows = tmp_path / "digits.csv", random_rows(53)
     for text in (
-        text_of(rows).removesuffix("\n"),  # an editor without a last newline
-        text_of(rows, end="\r\n"),  # Windows
+        text_of(rows).removesuffix("\n"),  # no newline at the end, as some editors save it
+        text_of(rows, end="\r\n"),  # from Windows
         text_of(rows).replace(",", ", "),
         text_of([[field.zfill(5) for field in row] for row in rows]),
     ):
         path.write_text(text, newline="")
-        assert holds(read_csv(path), rows)
+        assert has(read_csv(path), rows)
 
 
-def test_a_limit_reads_no_further(tmp_path: Path) -> None:
-    path, rows = tmp_path / "digits.csv", some_rows(60)
-    path.write_text(text_of(rows) + "a line that is bad\n")
+def test_lines_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
+    path, rows = tmp_path / "digits.csv", random_rows(60)
+    path.write_text(text_of(rows) + "a bad line\n")
     for limit in (1, 50, 60):
-        assert holds(read_csv(path, limit=limit), rows[:limit])
+        assert has(read_csv(path, limit=limit), rows[:limit])
     with pytest.raises(DataError, match="line 61:"):
         read_csv(path, limit=61)
 
@@ -88,17 +90,17 @@ BAD: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "label below": (lambda row: ["-1", *row[1:]], "the label is '-1', outside 0 to 9"),
     "header": (lambda row: ["label", *row[1:]], "the label is 'label', which is not a whole number"),
     "another separator": (lambda row: [";".join(row)], "too short: 1 numbers"),
-    "another alphabet": (lambda row: ["٣", *row[1:]], "which is not a whole number"),
+    "Arabic digit": (lambda row: ["٣", *row[1:]], "which is not a whole number"),
     "not text": (lambda row: [*row[:9], "\0\x7f", *row[10:]], "pixel 9 is "),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("line", [1, 50, 51])
-def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: int) -> None:
-    spoil, reason = BAD[kind]
-    path, rows = tmp_path / "digits.csv", some_rows(60)
-    rows[line - 1] = spoil(rows[line - 1])
+def test_a_bad_line_is_reported_with_its_number_and_the_reason(tmp_path: Path, kind: str, line: int) -> None:
+    change, reason = BAD[kind]
+    path, rows = tmp_path / "digits.csv", random_rows(60)
+    rows[line - 1] = change(rows[line - 1])
     path.write_text(text_of(rows))
     with pytest.raises(DataError) as caught:
         read_csv(path)
@@ -106,22 +108,22 @@ def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, kind: str, line: in
     assert message.startswith(f"{path}, line {line}: ") and reason in message and "\n" not in message
 
 
-def test_a_file_with_nothing_to_read_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "digits.csv"
     with pytest.raises(DataError, match=r"digits\.csv: no such file.*MNIST_DIR"):
         read_csv(path)
     with pytest.raises(DataError, match="is a directory"):
         read_csv(tmp_path)
     path.touch()
-    with pytest.raises(DataError, match="not one line"):
+    with pytest.raises(DataError, match="this file is empty"):
         read_csv(path)
-    path.write_text("0," * 3_000_000)  # one line, longer than all that is read at once
+    path.write_text("0," * 3_000_000)  # a line longer than the reader's buffer
     with pytest.raises(DataError, match=r"line 1: the line is too long"):
         read_csv(path)
 
 
-def plainly(text: bytes) -> list[list[int]] | None:
-    """What a text says, read in the simplest way; None where it must be refused."""
+def simply_parsed(text: bytes) -> list[list[int]] | None:
+    """Parse a text in the simplest way; return None if it must be refused."""
     rows = []
     for line in text.removesuffix(b"\n").split(b"\n"):
         fields = [field.strip() for field in line.split(b",")]
@@ -134,32 +136,32 @@ def plainly(text: bytes) -> list[list[int]] | None:
     return rows
 
 
-def test_no_spoilt_character_gets_past_the_reader(tmp_path: Path) -> None:
-    """The quick way and the careful way together accept just what the simplest way does."""
+def test_a_changed_character_is_refused_or_read_as_it_is(tmp_path: Path) -> None:
+    """The fast parser and the careful one together accept exactly what the simplest parser accepts."""
     path, random = tmp_path / "digits.csv", np.random.default_rng(8)
-    whole = text_of(some_rows(4)).encode()
+    whole = text_of(random_rows(4)).encode()
     intruders = [b"", b"0", b"9", b",", b"\n", b" ", b"-", b"/", b":", b"\r", b"\xff"]
-    verdicts = []
+    refused = 0
     for _ in range(500):
         text = bytearray(whole)
         at = int(random.integers(len(text)))
-        spoilt = intruders[int(random.integers(len(intruders)))]
-        text[at : at + int(random.integers(2))] = spoilt
+        intruder = intruders[int(random.integers(len(intruders)))]
+        text[at : at + int(random.integers(2))] = intruder
         path.write_bytes(text)
-        wanted = plainly(bytes(text))
-        verdicts.append(wanted is None)
+        wanted = simply_parsed(bytes(text))
         if wanted is None:
+            refused += 1
             with pytest.raises(DataError):
                 read_csv(path)
         else:
             examples = read_csv(path)
             assert np.column_stack([examples.labels, examples.pixels]).tolist() == wanted
-    assert 100 < sum(verdicts) < 400
+    assert 100 < refused < 400
 
 
 @pytest.mark.slow
-def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path) -> None:
-    """Less than 60 MiB above Python and numpy, at the peak, the network's code included; then from the .npy."""
+def test_60000_digits_fit_into_a_pi_zeros_memory(mnist: Path, tmp_path: Path) -> None:
+    """Peak memory beyond Python and numpy, including mynn's own code: first from the CSV, then from the .npy."""
     program = """if True:
         import sys, numpy
         from pathlib import Path
@@ -179,12 +181,12 @@ def test_sixty_thousand_digits_fit_a_pi_zero(mnist: Path, tmp_path: Path) -> Non
         assert int(count) == 60_000
         return float(mib)
 
-    assert 44 < peak() < 60  # 45 of them are the digits
-    assert peak() < 12  # these are nowhere in the process yet: only in what Linux keeps of files
+    assert 44 < peak() < 60  # of these, 45 are the digits
+    assert peak() < 12  # the digits stay in the page cache, outside the process
 
 
-def test_examples_come_one_by_one_ready_for_the_network(tmp_path: Path) -> None:
-    path, rows = tmp_path / "digits.csv", some_rows(3)
+def test_iterating_gives_inputs_for_the_network_and_labels(tmp_path: Path) -> None:
+    path, rows = tmp_path / "digits.csv", random_rows(3)
     path.write_text(text_of(rows))
     examples = read_csv(path)
     pairs = list(examples)
@@ -195,17 +197,17 @@ def test_examples_come_one_by_one_ready_for_the_network(tmp_path: Path) -> None:
         np.testing.assert_allclose(inputs, [int(pixel) / 255 * 0.99 + 0.01 for pixel in row[1:]], rtol=1e-15)
 
 
-def test_inputs_and_targets_stay_off_zero() -> None:
+def test_inputs_and_targets_are_never_zero() -> None:
     assert scale(np.array([0, 255], np.uint8)).tolist() == [0.01, 1.0]
     assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
 
 
-def test_some_of_the_examples_are_examples_too(tmp_path: Path) -> None:
-    path, rows = tmp_path / "digits.csv", some_rows(9)
+def test_indexing_examples_gives_examples(tmp_path: Path) -> None:
+    path, rows = tmp_path / "digits.csv", random_rows(9)
     path.write_text(text_of(rows))
     examples = read_csv(path)
-    assert holds(examples[2:5], rows[2:5])
-    assert holds(examples[np.array([7, 0])], [rows[7], rows[0]])
+    assert has(examples[2:5], rows[2:5])
+    assert has(examples[np.array([7, 0])], [rows[7], rows[0]])
     inputs, label = examples[np.intp(8)]
     assert label == int(rows[8][0]) and (inputs == scale(examples.pixels[8])).all()
 
@@ -214,7 +216,7 @@ LABELS, ROWS = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
 
 
 @pytest.mark.parametrize(
-    "labels, pixels, kind, said",
+    "labels, pixels, error, message",
     [
         ([0, 1], ROWS, TypeError, r"labels must be an array of bytes \(numpy's uint8\), not list \[0, 1\]"),
         (LABELS.astype(float), ROWS, TypeError, "labels must be an array of bytes .*, not an array of float64"),
@@ -223,12 +225,14 @@ LABELS, ROWS = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
         (LABELS[:1], ROWS, ValueError, r"not \(1,\) and \(2, 784\)"),
     ],
 )
-def test_examples_are_labels_and_pixels(labels: Any, pixels: Any, kind: type[Exception], said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_labels_and_pixels_of_a_wrong_type_or_shape_are_refused(
+    labels: Any, pixels: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         Examples(labels, pixels)
 
 
-def test_read_csv_says_what_it_needs(mnist: Path) -> None:
+def test_wrong_arguments_of_read_csv_are_refused(mnist: Path) -> None:
     path = mnist / "mnist_test.csv"
     with pytest.raises(TypeError, match="read_csv needs the path of a CSV, not int 7"):
         read_csv(7)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What lies beside a CSV as .npy: believed only while it is whole and the CSV is the same."""
+"""The .npy beside a CSV: used only if it is intact and the CSV has not changed."""
 
 import os
 import resource
@@ -29,16 +29,16 @@ def write(path: Path, seed: int, count: int = COUNT) -> None:
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows.tolist()))
 
 
-def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Note each time that a CSV is parsed, rather than mapped."""
+def record_parsing(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list to which each CSV is added that is parsed and not mapped."""
     calls: list[Path] = []
     parse = mnist._parsed
 
-    def noted(path: Path, limit: int | None) -> tuple[Bytes, bool]:
+    def recorded(path: Path, limit: int | None) -> tuple[Bytes, bool]:
         calls.append(path)
         return parse(path, limit)
 
-    monkeypatch.setattr(mnist, "_parsed", noted)
+    monkeypatch.setattr(mnist, "_parsed", recorded)
     return calls
 
 
@@ -46,38 +46,38 @@ def same(one: Examples, other: Examples) -> bool:
     return np.array_equal(one.labels, other.labels) and np.array_equal(one.pixels, other.pixels)
 
 
-def beside(path: Path) -> list[Path]:
-    """All files of the CSV's folder but the CSV."""
+def other_files(path: Path) -> list[Path]:
+    """Return all files in the CSV's folder except the CSV."""
     return [other for other in path.parent.iterdir() if other != path]
 
 
-def test_a_csv_is_parsed_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = parsed(monkeypatch)
+def test_a_csv_is_parsed_only_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = record_parsing(monkeypatch)
     path.chmod(0o640)
     first, again = read_csv(path), read_csv(path)
-    (npy,) = beside(path)
+    (npy,) = other_files(path)
     assert npy.name == "digits.csv.npy" and npy.stat().st_mode & 0o777 == 0o640
     monkeypatch.chdir(path.parent)
     assert same(first, again) and same(first, read_csv("digits.csv"))
     assert len(calls) == 1
-    assert not again.pixels.flags.writeable  # it is the file itself
+    assert not again.pixels.flags.writeable  # the file is mapped
     for limit in (1, 999, 1000, 1001, COUNT, COUNT + 1):
         assert same(read_csv(path, limit), first[:limit])
     assert len(calls) == 1
-    rows = np.load(npy, mmap_mode="r")  # as anybody would
+    rows = np.load(npy, mmap_mode="r")  # as other programs would load it
     assert (rows[:, 0] == first.labels).all() and (rows[:, 1:] == first.pixels).all()
 
 
-def test_a_limit_keeps_nothing_unless_it_is_the_whole_file(path: Path) -> None:
+def test_a_limit_below_the_size_of_the_file_writes_no_npy(path: Path) -> None:
     read_csv(path, limit=COUNT - 1)
-    assert not beside(path)
+    assert not other_files(path)
     read_csv(path, limit=COUNT)
-    assert beside(path)
+    assert other_files(path)
 
 
-def test_a_csv_that_has_changed_is_parsed_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when its size is what it was, and when its time of change lies in the past, as on a Pi without a clock."""
-    calls, old = parsed(monkeypatch), read_csv(path)
+def test_a_changed_csv_is_parsed_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if its size is the same and its modification time is older, as on a Pi without a clock."""
+    calls, old = record_parsing(monkeypatch), read_csv(path)
     text = path.read_text()
     at = text.rindex(",1") + 1
     path.write_text(f"{text[:at]}2{text[at + 1 :]}")
@@ -87,33 +87,33 @@ def test_a_csv_that_has_changed_is_parsed_anew(path: Path, monkeypatch: pytest.M
     write(path, seed=2, count=1200)
     assert len(read_csv(path)) == 1200
     assert same(read_csv(path), read_csv(path)) and len(calls) == 3
-    assert len(beside(path)) == 1
+    assert len(other_files(path)) == 1
     path.unlink()
     with pytest.raises(DataError, match="no such file"):
         read_csv(path)
 
 
-def test_a_csv_that_changes_while_it_is_parsed_is_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_csv_that_changes_during_parsing_gets_no_npy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parse = mnist._parsed
 
-    def and_touched(path: Path, limit: int | None) -> tuple[Bytes, bool]:
+    def touched(path: Path, limit: int | None) -> tuple[Bytes, bool]:
         rows = parse(path, limit)
         path.touch()
         return rows
 
-    monkeypatch.setattr(mnist, "_parsed", and_touched)
+    monkeypatch.setattr(mnist, "_parsed", touched)
     assert len(read_csv(path)) == COUNT
-    assert not beside(path)
+    assert not other_files(path)
 
 
-def test_no_file_that_is_cut_off_or_of_another_kind_is_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a power cut, another program or a spoilt head leaves: the digits are right, and it is made anew."""
+def test_a_damaged_npy_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truncated, extended, with a damaged header, or of another type: the digits are right, and it is written again."""
     first, random = read_csv(path), np.random.default_rng(3)
-    (npy,) = beside(path)
+    (npy,) = other_files(path)
     whole, time = npy.read_bytes(), path.stat().st_mtime_ns
-    head = len(whole) - 785 * COUNT
+    header = len(whole) - 785 * COUNT
 
-    def put(content: bytes | bytearray) -> None:
+    def write_npy(content: bytes | bytearray) -> None:
         npy.write_bytes(content)
         os.utime(npy, ns=(time, time))
 
@@ -124,37 +124,37 @@ def test_no_file_that_is_cut_off_or_of_another_kind_is_believed(path: Path, monk
         elif trial % 3 == 1:
             damaged += bytes(int(random.integers(1, 10_000)))
         else:
-            damaged[int(random.integers(head))] ^= 1 << int(random.integers(8))
-        put(damaged)
+            damaged[int(random.integers(header))] ^= 1 << int(random.integers(8))
+        write_npy(damaged)
         found = mnist.load(path)
-        assert found is None or (trial % 3 == 2 and np.array_equal(found[:, 1:], first.pixels))  # a space in the head
-    for kind in (np.int8, np.uint16, object):
-        np.save(npy, np.zeros((COUNT, 785), kind))
-        put(npy.read_bytes())
+        assert found is None or (trial % 3 == 2 and np.array_equal(found[:, 1:], first.pixels))  # a space in the header
+    for dtype in (np.int8, np.uint16, object):
+        np.save(npy, np.zeros((COUNT, 785), dtype))
+        write_npy(npy.read_bytes())
         assert mnist.load(path) is None
     for shape in ((COUNT, 784), (785,), (COUNT, 785, 1)):
         np.save(npy, np.zeros(shape, np.uint8))
-        put(npy.read_bytes())
+        write_npy(npy.read_bytes())
         assert mnist.load(path) is None
     np.save(npy, np.asfortranarray(np.zeros((COUNT, 785), np.uint8)))
-    put(npy.read_bytes())
+    write_npy(npy.read_bytes())
     assert mnist.load(path) is None
     with npy.open("wb") as file:
         np.savez(file, np.zeros((COUNT, 785), np.uint8))
-    put(npy.read_bytes())
+    write_npy(npy.read_bytes())
     assert mnist.load(path) is None
     for content in (b"", b"\0" * len(whole), b"{}"):
-        put(content)
+        write_npy(content)
         assert mnist.load(path) is None
     assert same(read_csv(path), first)
-    assert npy.read_bytes() == whole  # made anew
+    assert npy.read_bytes() == whole
 
 
-def test_without_a_place_for_it_all_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = parsed(monkeypatch)
+def test_if_the_npy_cannot_be_written_the_csv_is_read_anyway(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = record_parsing(monkeypatch)
     path.with_name("digits.csv.npy").mkdir()
     assert same(read_csv(path), read_csv(path)) and len(calls) == 2
-    assert len(beside(path)) == 1
+    assert len(other_files(path)) == 1
 
 
 def test_a_full_disk_leaves_nothing_behind(path: Path) -> None:
@@ -166,17 +166,17 @@ def test_a_full_disk_leaves_nothing_behind(path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert beside(path) == []
+    assert other_files(path) == []
 
 
-def test_few_digits_are_not_worth_a_file(path: Path) -> None:
+def test_a_small_csv_gets_no_npy(path: Path) -> None:
     write(path, seed=1, count=999)
     assert len(read_csv(path)) == 999
-    assert not beside(path)
+    assert not other_files(path)
 
 
-def test_a_copy_that_keeps_its_times_is_believed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copied_npy_with_its_timestamps_is_used(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read_csv(path)
     shutil.copytree(path.parent, tmp_path / "copy")
-    calls = parsed(monkeypatch)
+    calls = record_parsing(monkeypatch)
     assert same(read_csv(tmp_path / "copy/digits.csv"), first) and calls == []

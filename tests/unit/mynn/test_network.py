@@ -1,3 +1,5 @@
+"""The network: its rules, training on many examples, files, and the messages about wrong arguments."""
+
 import math
 import zipfile
 from collections.abc import Callable
@@ -10,8 +12,9 @@ from scipy.special import expit
 from mynn import NetworkFileError, NeuralNetwork, read_csv, targets_for
 from mynn.arrays import Floats
 from mynn.network import RULES, sigmoid
+from tests.support.networks import book_step, difference
 
-SIZES = (7, 5, 3)  # inputs, hidden nodes, outputs: all different, so that no two can be mixed up
+SIZES = (7, 5, 3)  # inputs, hidden nodes, outputs: all different, so that a mix-up shows
 
 
 def small_network(learning_rate: float = 0.3, rule: str = "book") -> NeuralNetwork:
@@ -26,33 +29,13 @@ def small_examples(count: int) -> list[tuple[list[float], list[float]]]:
     ]
 
 
-def squash(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x))
-
-
-def book_step(
-    wih: list[list[float]], who: list[list[float]], rate: float, inputs: list[float], targets: list[float]
-) -> None:
-    """The book's rule with nothing but loops, to compare with: changes the two lists in place."""
-    hidden = [squash(sum(w * x for w, x in zip(row, inputs, strict=True))) for row in wih]
-    outputs = [squash(sum(w * h for w, h in zip(row, hidden, strict=True))) for row in who]
-    errors = [t - o for t, o in zip(targets, outputs, strict=True)]
-    blame = [sum(who[k][j] * errors[k] for k in range(len(errors))) for j in range(len(hidden))]
-    for k, row in enumerate(who):
-        for j in range(len(row)):
-            row[j] += rate * errors[k] * outputs[k] * (1 - outputs[k]) * hidden[j]
-    for j, row in enumerate(wih):
-        for i in range(len(row)):
-            row[i] += rate * blame[j] * hidden[j] * (1 - hidden[j]) * inputs[i]
-
-
 def test_training_follows_the_books_rule() -> None:
     network = small_network()
     wih, who = network.wih.tolist(), network.who.tolist()
     for inputs, targets in small_examples(40):
         network.train(inputs, targets)
         book_step(wih, who, 0.3, inputs, targets)
-    assert np.abs(network.wih - small_network().wih).max() > 0.1  # it has gone somewhere
+    assert np.abs(network.wih - small_network().wih).max() > 0.1  # the weights have changed
     np.testing.assert_allclose(network.wih, wih, rtol=0, atol=1e-13)
     np.testing.assert_allclose(network.who, who, rtol=0, atol=1e-13)
 
@@ -65,32 +48,30 @@ def cross_entropy(outputs: Floats, targets: Floats) -> float:
     return -float(np.sum(targets * np.log(outputs) + (1 - targets) * np.log(1 - outputs)))
 
 
-Measure = Callable[[Floats, Floats], float]
+Loss = Callable[[Floats, Floats], float]
 
 
 def numeric_gradient(
-    network: NeuralNetwork, weights: Floats, inputs: list[float], targets: list[float], measure: Measure
+    network: NeuralNetwork, weights: Floats, inputs: list[float], targets: list[float], loss: Loss
 ) -> Floats:
-    """The slope of a measure of what is wrong at each weight, by moving each a little both ways."""
-    little = 1e-6
-    slopes: Floats = np.empty_like(weights)
-    for at in np.ndindex(*weights.shape):
-        kept, both = weights[at], []
-        for moved in (kept + little, kept - little):
-            weights[at] = moved
-            both.append(measure(network.query(inputs), np.asarray(targets)))
-        weights[at] = kept
-        slopes[at] = (both[0] - both[1]) / (2 * little)
-    return slopes
+    """Return the gradient of the loss with respect to the weights, by central differences."""
+    step = 1e-6
+    gradient: Floats = np.empty_like(weights)
+    for index in np.ndindex(*weights.shape):
+        weight, losses = weights[index], []
+        for moved in (weight + step, weight - step):
+            weights[index] = moved
+            losses.append(loss(network.query(inputs), np.asarray(targets)))
+        weights[index] = weight
+        gradient[index] = (losses[0] - losses[1]) / (2 * step)
+    return gradient
 
 
-def steps_and_gradients(rule: str, measure: Measure = half_squared_error) -> list[tuple[Floats, Floats]]:
-    """What one example moves, and the slope downhill there, for who and for wih."""
+def steps_and_gradients(rule: str, loss: Loss = half_squared_error) -> list[tuple[Floats, Floats]]:
+    """Return the step that one example causes and the negative gradient, for who and for wih."""
     ((inputs, targets),) = small_examples(1)
     before, network = small_network(), small_network(learning_rate=1.0, rule=rule)
-    gradients = [
-        -numeric_gradient(network, weights, inputs, targets, measure) for weights in (network.who, network.wih)
-    ]
+    gradients = [-numeric_gradient(network, weights, inputs, targets, loss) for weights in (network.who, network.wih)]
     network.train(inputs, targets)
     return list(zip((network.who - before.who, network.wih - before.wih), gradients, strict=True))
 
@@ -100,38 +81,38 @@ def test_the_gradient_rule_follows_the_gradient() -> None:
         np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-9)
 
 
-def test_the_cross_entropy_rule_follows_the_gradient_of_that() -> None:
+def test_the_cross_entropy_rule_follows_the_gradient_of_cross_entropy() -> None:
     for step, gradient in steps_and_gradients("cross-entropy", cross_entropy):
         np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-9)
 
 
-def test_the_books_rule_is_the_cross_entropys_in_the_hidden_layer() -> None:
+def test_in_the_hidden_layer_the_books_rule_follows_the_gradient_of_cross_entropy() -> None:
     (who_step, who_gradient), (wih_step, wih_gradient) = steps_and_gradients("book", cross_entropy)
     np.testing.assert_allclose(wih_step, wih_gradient, rtol=0, atol=1e-9)
     assert np.abs(who_step - who_gradient).max() > 1e-2
 
 
-def test_the_books_rule_follows_the_gradient_in_the_last_layer_only() -> None:
-    """As the docstring says: for the hidden layer it leaves a factor out."""
+def test_in_the_output_layer_only_the_books_rule_follows_the_gradient() -> None:
+    """As its docstring says, it leaves out a factor for the hidden layer."""
     (who_step, who_gradient), (wih_step, wih_gradient) = steps_and_gradients("book")
     np.testing.assert_allclose(who_step, who_gradient, rtol=0, atol=1e-9)
     assert np.abs(wih_step - wih_gradient).max() > 1e-2
     assert np.sum(wih_step * wih_gradient) > 0  # though it points the same way
 
 
-def test_a_rule_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rule 'books'; take one of book, gradient, cross-entropy"):
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match="no rule 'books'; choose one of book, gradient, cross-entropy"):
         small_network(rule="books")
 
 
-def test_a_backquery_undoes_each_layer() -> None:
-    """Written anew, one number at a time."""
+def test_a_backquery_inverts_each_layer() -> None:
+    """Compared with a version that uses only loops."""
     network, targets = small_network(), [0.01, 0.99, 0.3]
 
     def back(weights: Floats, signals: list[float]) -> list[float]:
         sums = [math.log(signal) - math.log(1 - signal) for signal in signals]
         sent = [sum(row[j] * total for row, total in zip(weights, sums, strict=True)) for j in range(weights.shape[1])]
-        return [0.01 + 0.98 * (one - min(sent)) / (max(sent) - min(sent)) for one in sent]
+        return [0.01 + 0.98 * (signal - min(sent)) / (max(sent) - min(sent)) for signal in sent]
 
     inputs = network.backquery(targets)
     np.testing.assert_allclose(inputs, back(network.wih, back(network.who, targets)), rtol=0, atol=1e-13)
@@ -140,9 +121,9 @@ def test_a_backquery_undoes_each_layer() -> None:
 
 def test_a_backquery_needs_targets_that_an_output_can_have() -> None:
     for impossible in (0.0, 1.0, 1.5, -0.1, math.nan):
-        with pytest.raises(ValueError, match="no output ever is 0 or 1"):
+        with pytest.raises(ValueError, match="targets must lie between 0 and 1, which no output reaches"):
             small_network().backquery([0.5, impossible, 0.5])
-    assert (small_network().backquery([0.5, 0.5, 0.5]) == 0.5).all()  # nothing is asked: nothing comes
+    assert (small_network().backquery([0.5, 0.5, 0.5]) == 0.5).all()  # all sums are 0, so all inputs are equal
 
 
 def test_the_weights_start_as_in_the_book() -> None:
@@ -154,40 +135,40 @@ def test_the_weights_start_as_in_the_book() -> None:
     assert abs(network.wih.mean()) < 0.002
 
 
-def test_a_seed_decides_the_weights_and_nothing_else_does() -> None:
+def test_only_the_seed_decides_the_first_weights() -> None:
     np.random.seed(0)
     first = NeuralNetwork(*SIZES, 0.1, seed=4)
     np.random.seed(1)
     again = NeuralNetwork(*SIZES, 0.1, seed=4)
-    other, unseeded, unseeded_too = (NeuralNetwork(*SIZES, 0.1, seed=seed) for seed in (5, None, None))
+    other, unseeded, also_unseeded = (NeuralNetwork(*SIZES, 0.1, seed=seed) for seed in (5, None, None))
     assert (first.wih == again.wih).all() and (first.who == again.who).all()
     assert (first.wih != other.wih).any()
-    assert (unseeded.wih != unseeded_too.wih).any()
+    assert (unseeded.wih != also_unseeded.wih).any()
 
 
-def test_a_query_gives_one_output_a_node_and_changes_nothing() -> None:
+def test_a_query_returns_one_output_per_node_and_changes_nothing() -> None:
     network = small_network()
     inputs = np.linspace(0.01, 1.0, SIZES[0])
-    kept = inputs.copy()
+    before = inputs.copy()
     outputs = network.query(inputs)
     assert outputs.shape == (SIZES[2],)
     assert ((outputs > 0) & (outputs < 1)).all()
     assert (network.query(inputs.tolist()) == outputs).all()
     network.train(inputs, targets=[0.01, 0.99, 0.01])
-    assert (inputs == kept).all()
+    assert (inputs == before).all()
     assert (network.query(inputs) != outputs).all()
 
 
-def test_the_sigmoid_holds_for_sums_of_any_size() -> None:
+def test_the_sigmoid_is_accurate_for_sums_of_any_size() -> None:
     sums = np.concatenate([np.linspace(-40, 40, 4001), [-1e308, -800, 800, 1e308, -np.inf, np.inf]])
     with np.errstate(all="raise"):
         np.testing.assert_allclose(sigmoid(sums), expit(sums), rtol=0, atol=4e-16)
 
 
-def test_the_score_is_the_fraction_read_rightly() -> None:
+def test_the_score_is_the_fraction_recognised() -> None:
     network = small_network()
     inputs = [inputs for inputs, _ in small_examples(8)]
-    answers = [int(np.argmax(network.query(one))) for one in inputs]
+    answers = [int(np.argmax(network.query(signals))) for signals in inputs]
     labels = answers[:6] + [(answer + 1) % SIZES[2] for answer in answers[6:]]
     assert network.score(zip(inputs, answers, strict=True)) == 1.0
     assert network.score(zip(inputs, labels, strict=True)) == 0.75
@@ -195,7 +176,7 @@ def test_the_score_is_the_fraction_read_rightly() -> None:
         network.score([])
 
 
-def test_predictions_and_confusion_say_what_the_queries_say() -> None:
+def test_predictions_and_confusion_agree_with_the_queries() -> None:
     network = small_network()
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2100))]
     answers = [int(np.argmax(network.query(inputs))) for inputs, _ in examples]
@@ -216,22 +197,21 @@ def trained_one_by_one(examples: list[tuple[list[float], int]], rule: str = "boo
 
 
 def same(network: NeuralNetwork, other: NeuralNetwork) -> bool:
-    pairs = ((network.wih, other.wih), (network.who, other.who))
-    return all(np.abs(one - another).max() < 1e-12 for one, another in pairs)
+    return difference(network, other) < 1e-12
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_fitting_is_training_on_each_example_in_turn(rule: str, way: str) -> None:
+def test_fitting_trains_on_each_example_in_turn(rule: str, implementation: str) -> None:
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2100))]
     network, seen = small_network(rule=rule), []
     network.fit(examples, epochs=2, progress=lambda done, total: seen.append((done, total)))
     assert same(network, trained_one_by_one(examples * 2, rule))
-    size = 2000 if way == "kernel" else 100
+    size = 2000 if implementation == "kernel" else 100
     ends = [*range(size, 2100, size), 2100]
     assert seen == [(done + epoch * 2100, 4200) for epoch in (0, 1) for done in ends]
 
 
-def test_shuffling_makes_another_order_each_epoch_that_its_seed_decides(way: str) -> None:
+def test_each_epoch_is_shuffled_in_an_order_that_the_seed_decides(implementation: str) -> None:
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(60))]
     random = np.random.default_rng(5)
     shuffled = [examples[index] for _ in range(2) for index in random.permutation(60)]
@@ -243,17 +223,17 @@ def test_shuffling_makes_another_order_each_epoch_that_its_seed_decides(way: str
     assert not same(network, other) and not same(network, unshuffled)
 
 
-def test_progress_may_ask_the_network_as_it_is_by_then(way: str) -> None:
+def test_progress_can_query_the_network_as_trained_so_far(implementation: str) -> None:
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2500))]
     network, outputs = small_network(), []
     network.fit(examples, progress=lambda *_: outputs.append(network.query(examples[0][0])))
-    size = 2000 if way == "kernel" else 100
+    size = 2000 if implementation == "kernel" else 100
     expected = [trained_one_by_one(examples[:done]).query(examples[0][0]) for done in [*range(size, 2500, size), 2500]]
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
 
 
-def test_a_network_that_trains_in_its_own_way_is_fitted_in_its_own_way() -> None:
-    """A student's change to `train` is not passed over because a quicker way is there."""
+def test_fitting_calls_an_overridden_train_method() -> None:
+    """A student's own `train` must not be bypassed by the faster kernel."""
 
     class Lazy(NeuralNetwork):
         def train(self, inputs: object, targets: object) -> None:
@@ -264,7 +244,7 @@ def test_a_network_that_trains_in_its_own_way_is_fitted_in_its_own_way() -> None
     assert same(network, small_network())
 
 
-def test_single_precision_is_as_near_as_its_digits(way: str) -> None:
+def test_single_precision_agrees_with_double_precision(implementation: str) -> None:
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(300))]
     network = NeuralNetwork(*SIZES, 0.3, seed=1, dtype=np.float32)
     network.fit(examples)
@@ -273,16 +253,16 @@ def test_single_precision_is_as_near_as_its_digits(way: str) -> None:
     np.testing.assert_allclose(network.wih, trained_one_by_one(examples).wih, rtol=0, atol=1e-4)
 
 
-def test_a_label_without_an_output_is_refused(way: str) -> None:
+def test_a_label_without_an_output_is_refused(implementation: str) -> None:
     with pytest.raises((ValueError, IndexError)):
         small_network().fit([(inputs, 3) for inputs, _ in small_examples(1)])
     with pytest.raises(ValueError):
         small_network().fit([(inputs[1:], 1) for inputs, _ in small_examples(1)])
 
 
-def test_a_saved_network_comes_back_and_goes_on_learning(tmp_path: Path) -> None:
+def test_a_loaded_network_trains_like_the_original(tmp_path: Path) -> None:
     network, path = small_network(rule="gradient"), tmp_path / "no suffix"
-    small_network().save(path)  # which is replaced
+    small_network().save(path)  # replaced by the next
     network.save(str(path))
     assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
     loaded = NeuralNetwork.load(path)
@@ -293,7 +273,7 @@ def test_a_saved_network_comes_back_and_goes_on_learning(tmp_path: Path) -> None
     assert (loaded.wih == network.wih).all() and (loaded.who == network.who).all()
 
 
-def test_a_damaged_file_is_refused_and_never_half_believed(tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_or_loads_the_right_network(tmp_path: Path) -> None:
     network, path = small_network(), tmp_path / "network.npz"
     network.save(path)
     whole, random = path.read_bytes(), np.random.default_rng(6)
@@ -310,7 +290,7 @@ def test_a_damaged_file_is_refused_and_never_half_believed(tmp_path: Path) -> No
         except NetworkFileError as error:
             refused += 1
             assert str(path) in str(error)
-        else:  # a bit that nobody reads, such as a date inside the zip
+        else:  # a bit that is never read, such as in a date inside the zip
             assert (loaded.wih == network.wih).all() and (loaded.who == network.who).all()
             assert loaded.learning_rate == network.learning_rate
     assert refused > 200
@@ -331,7 +311,7 @@ def test_a_saved_network_keeps_its_precision(tmp_path: Path) -> None:
     assert NeuralNetwork.load(tmp_path / "network.npz").wih.dtype == np.float32
 
 
-def test_a_foreign_file_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused_with_a_reason(tmp_path: Path) -> None:
     def reason(path: Path) -> str:
         with pytest.raises(NetworkFileError) as caught:
             NeuralNetwork.load(path)
@@ -342,18 +322,18 @@ def test_a_foreign_file_is_refused_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "network.npz"
     assert "no such file" in reason(path)
     path.write_text("label,pixel1\n")
-    assert "damaged, or no .npz" in reason(path)
+    assert "damaged, or not an .npz" in reason(path)
     with path.open("wb") as file:
         np.save(file, np.zeros((3, 4)))
-    assert "damaged, or no .npz" in reason(path)
+    assert "damaged, or not an .npz" in reason(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "not an array")
-    assert "written by something else" in reason(path)
+    assert "it was not written by mynn" in reason(path)
     np.savez(path, wih=np.zeros((5, 7)), who=np.zeros((3, 5)))
-    assert "written by something else" in reason(path)
+    assert "it was not written by mynn" in reason(path)
     path.unlink()
     assert "version 1" in reason(saved_with(path, version=1))
-    assert "the rule 'books'" in reason(saved_with(path, rule="books"))
+    assert "the unknown rule 'books'" in reason(saved_with(path, rule="books"))
     assert "fit together" in reason(saved_with(path, who=np.zeros((3, 6))))
     assert "fit together" in reason(saved_with(path, wih=np.zeros(5)))
     assert "not numbers" in reason(saved_with(path, wih=np.full((5, 7), np.nan)))
@@ -361,14 +341,14 @@ def test_a_foreign_file_is_refused_with_its_reason(tmp_path: Path) -> None:
     assert "damaged" in reason(saved_with(path, wih=np.array([["anything"]], object)))
 
 
-def test_only_a_network_is_overwritten(tmp_path: Path) -> None:
-    """Not a lesson, a picture or another program's arrays; an empty file, or a network of another version, may go."""
+def test_saving_overwrites_only_networks(tmp_path: Path) -> None:
+    """Lessons, pictures and other arrays are kept; an empty file and a network of another version are replaced."""
     network, path = small_network(), tmp_path / "network.npz"
-    for others in (b"{}", b"PK\3\4"):
-        path.write_bytes(others)
-        with pytest.raises(NetworkFileError, match="this file exists and is not a network; name another"):
+    for content in (b"{}", b"PK\3\4"):
+        path.write_bytes(content)
+        with pytest.raises(NetworkFileError, match="this file exists and is not a network; choose another"):
             network.save(path)
-        assert path.read_bytes() == others
+        assert path.read_bytes() == content
     np.savez(path, wih=np.zeros((5, 7)))
     with pytest.raises(NetworkFileError, match="is not a network"):
         network.save(path)
@@ -379,9 +359,7 @@ def test_only_a_network_is_overwritten(tmp_path: Path) -> None:
     assert (NeuralNetwork.load(path).wih == network.wih).all()
 
 
-def test_saving_that_is_interrupted_leaves_the_old_network_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_an_interrupted_save_the_old_network_is_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -395,12 +373,12 @@ def test_saving_that_is_interrupted_leaves_the_old_network_alone(
 
 
 @pytest.mark.parametrize("rate", [-1, 0, math.nan, math.inf, 1e10])
-def test_learning_rates_that_make_no_sense_are_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match=r"makes no sense: take one above 0 and at most 10; 0.01 to 0.3 is usual"):
+def test_unreasonable_learning_rates_are_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"makes no sense: choose one above 0 and at most 10; 0.01 to 0.3 is usual"):
         small_network(learning_rate=rate)
 
 
-def test_what_a_network_is_made_of_is_checked() -> None:
+def test_the_arguments_of_the_constructor_are_checked() -> None:
     with pytest.raises(TypeError, match=r"^the learning rate must be a number, not str '0.1'$"):
         NeuralNetwork(7, 5, 3, "0.1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^the number of hidden nodes must be 1 or more, not 0$"):
@@ -414,10 +392,10 @@ INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
 
 
 @pytest.mark.parametrize(
-    "asked, kind, said",
+    "call, error, message",
     [
         (lambda n: n.query([0.5] * 6), ValueError, r"inputs must have shape \(7,\), not \(6,\)"),
-        (lambda n: n.query(np.zeros((7, 1))), ValueError, r"not \(7, 1\); make them so with .reshape\(7\)"),
+        (lambda n: n.query(np.zeros((7, 1))), ValueError, r"not \(7, 1\); use .reshape\(7\)"),
         (lambda n: n.query("seven"), TypeError, "inputs must be 7 numbers, not str 'seven'"),
         (lambda n: n.query([[1, 2], 3]), TypeError, r"inputs must be 7 numbers, not list \[\[1, 2\], 3\]"),
         (lambda n: n.train(INPUTS, [0.5] * 4), ValueError, r"targets must have shape \(3,\), not \(4,\)"),
@@ -431,10 +409,14 @@ INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
             r"examples must be Examples, or a list of pairs \(inputs, label\), not None",
         ),
         (lambda n: n.fit(pair for pair in [(INPUTS, 1)]), TypeError, "examples must be .*, not generator"),
-        (lambda n: n.fit([INPUTS, INPUTS]), TypeError, r"a list of pairs .*; one is list \[0.5, "),
-        (lambda n: n.fit([(INPUTS, 1), (INPUTS[1:], 1)]), TypeError, "all inputs of one length"),
+        (lambda n: n.fit([INPUTS, INPUTS]), TypeError, r"a list of pairs .*; the first is list \[0.5, "),
+        (lambda n: n.fit([(INPUTS, 1), (INPUTS[1:], 1)]), TypeError, "all inputs of the same length"),
         (lambda n: n.fit([(TARGETS, 1)]), ValueError, r"inputs of each example must have shape \(7,\), not \(3,\)"),
-        (lambda n: n.fit([(INPUTS, 3)]), ValueError, "there is a label 3, and this network has outputs for 0 to 2"),
+        (
+            lambda n: n.fit([(INPUTS, 3)]),
+            ValueError,
+            "there is a label 3, but this network has outputs only for 0 to 2",
+        ),
         (lambda n: n.fit([(INPUTS, -1)]), ValueError, "there is a label -1"),
         (lambda n: n.fit([(INPUTS, 1.5)]), TypeError, "a label must be a whole number, not float 1.5"),
         (lambda n: n.fit([(INPUTS, "1")]), TypeError, "a label must be a whole number, not str '1'"),
@@ -446,31 +428,31 @@ INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
         (lambda n: n.confusion([(INPUTS, 3)]), ValueError, "there is a label 3"),
     ],
 )
-def test_wrong_shapes_and_kinds_say_what_was_expected(
-    asked: Callable[[NeuralNetwork], object], kind: type[Exception], said: str, way: str
+def test_errors_say_which_shapes_and_types_are_expected(
+    call: Callable[[NeuralNetwork], object], error: type[Exception], message: str, implementation: str
 ) -> None:
     network = small_network()
-    with pytest.raises(kind, match=said) as caught:
-        asked(network)
+    with pytest.raises(error, match=message) as caught:
+        call(network)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 160
     assert same(network, small_network())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_fifty_hidden_nodes_reach_their_band_on_the_full_data(mnist: Path, seed: int) -> None:
-    """One epoch at 0.1; ten seeds gave .938, sd .004: the band is four sd wide on either side."""
+def test_fifty_hidden_nodes_reach_the_expected_accuracy_on_all_of_mnist(mnist: Path, seed: int) -> None:
+    """One epoch at a rate of 0.1. Ten seeds gave .938 with an sd of .004; the band is ± 4 sd."""
     network = NeuralNetwork(784, 50, 10, 0.1, seed=seed)
     network.fit(read_csv(mnist / "mnist_train.csv"))
     assert network.score(read_csv(mnist / "mnist_test.csv")) == pytest.approx(0.938, abs=0.016)
 
 
 @pytest.mark.parametrize("rule, least", [("book", 0.5), ("gradient", 0.75)])
-def test_trained_networks_know_what_they_dream_of(mnist: Path, rule: str, least: float) -> None:
-    """Of ten dreams, networks of ten seeds knew .74 on average under the book's rule, and .88 under the gradient."""
+def test_networks_recognise_their_own_backqueries(mnist: Path, rule: str, least: float) -> None:
+    """Of their ten backqueries, networks of ten seeds recognised .74 by the book's rule and .88 by the gradient."""
     training, scores = read_csv(mnist / "mnist_train.csv"), []
     for seed in range(3):
         network = NeuralNetwork(784, 50, 10, 0.1, seed=seed, rule=rule)
         network.fit(training)
-        dreams = [network.backquery(targets_for(label)) for label in range(10)]
-        scores.append(network.score([(dream, label) for label, dream in enumerate(dreams)]))
+        backqueries = [(network.backquery(targets_for(label)), label) for label in range(10)]
+        scores.append(network.score(backqueries))
     assert np.mean(scores) > least

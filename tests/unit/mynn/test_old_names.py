@@ -1,4 +1,4 @@
-"""A student's own copy of a lesson, from before files were renamed, still runs."""
+"""The old names of modules still work, so that students' copies of old lessons still run."""
 
 import mynn.distort
 import mynn.images
@@ -10,7 +10,7 @@ from mynn.pictures import read_picture
 from mynn.rotation import rotate, rotated
 
 
-def test_the_old_names_mean_the_same() -> None:
+def test_old_names_are_aliases() -> None:
     assert (rotate, rotated) == (mynn.distort.rotate, mynn.distort.rotated)
     assert read_picture is mynn.images.read_image
     assert Pad is mynn.widget.Pad

@@ -1,4 +1,4 @@
-"""What is drawn: the numbers in the pictures and lines, and the words beside them."""
+"""The plots: their pixels, lines, titles and labels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +20,11 @@ from mynn import plotting
 
 
 @pytest.fixture(autouse=True)
-def no_figure_stays() -> Iterator[None]:
+def close_figures() -> Iterator[None]:
+    """Check that each figure can be rendered, then close it."""
     yield
     for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()  # whatever was drawn can be drawn
+        plt.figure(number).canvas.draw()
     plt.close("all")
 
 
@@ -42,15 +43,15 @@ def shown(ax: Axes) -> NDArray[np.float64]:
 
 
 def colours(ax: Axes) -> NDArray[np.float64]:
-    """Red, green and blue of each pixel, 0..1."""
+    """Return red, green and blue of each pixel, 0..1."""
     (image,) = ax.images
     return np.asarray(image.to_rgba(image.get_array())[..., :3], np.float64)  # type: ignore[arg-type]
 
 
 def darkness(ax: Axes) -> NDArray[np.float64]:
-    """How dark each pixel is drawn: 0 (white) to 1 (black)."""
-    dark: NDArray[np.float64] = 1 - colours(ax).mean(axis=2)
-    return dark
+    """Return the darkness of each pixel: 0 (white) to 1 (black)."""
+    darkness: NDArray[np.float64] = 1 - colours(ax).mean(axis=2)
+    return darkness
 
 
 def titles(figure: Figure) -> list[str]:
@@ -75,7 +76,7 @@ def test_a_pale_digit_is_drawn_pale_and_weights_fill_the_range() -> None:
     assert dark[0, 0] == 0 and dark[27, 27] == 1
 
 
-def test_digits_stand_in_their_order() -> None:
+def test_digits_are_in_order() -> None:
     rows = np.arange(7 * 784).reshape(7, 784) % 251
     figure = plotting.digits(rows.astype(np.uint8), [f"no. {number}" for number in range(7)], columns=3)
     assert titles(figure) == [f"no. {number}" for number in range(7)] + ["", ""]
@@ -87,7 +88,7 @@ def test_digits_stand_in_their_order() -> None:
     assert left[0] == left[3] == left[6] < left[1] == left[4] < left[2]
 
 
-def test_digits_of_a_wrong_shape_are_refused() -> None:
+def test_digits_of_the_wrong_shape_are_refused() -> None:
     for wrong in (np.zeros(784), np.zeros((0, 784))):
         with pytest.raises(ValueError, match=r"need an array of shape \(n, 784\)"):
             plotting.digits(wrong)
@@ -95,9 +96,9 @@ def test_digits_of_a_wrong_shape_are_refused() -> None:
         plotting.digits(np.zeros((3, 784)), "ab")
 
 
-def test_curves_are_the_mean_of_runs_in_a_band_of_their_spread() -> None:
+def test_curves_show_the_mean_of_runs_and_a_band_of_their_spread() -> None:
     runs = np.array([[0.5, 0.7], [0.6, 0.9], [0.7, 1.1]])
-    ax = plotting.curves({"many": ([1, 5], runs), "one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="read rightly")
+    ax = plotting.curves({"many": ([1, 5], runs), "one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="recognised")
     assert all(tick == round(tick) for tick in ax.get_xticks())  # there is no epoch 2.5
     many, one = ax.lines
     np.testing.assert_allclose(points(many), [[1, 0.6], [5, 0.9]])
@@ -106,12 +107,12 @@ def test_curves_are_the_mean_of_runs_in_a_band_of_their_spread() -> None:
     corners = np.asarray(band.get_paths()[0].vertices)
     np.testing.assert_allclose(sorted({float(y) for x, y in corners if x == 1}), [0.5, 0.7])
     np.testing.assert_allclose(sorted({float(y) for x, y in corners if x == 5}), [0.7, 1.1])
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epochs", "read rightly")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epochs", "recognised")
     legend = ax.get_legend()
     assert legend and [text.get_text() for text in legend.get_texts()] == ["many", "one"]
 
 
-def test_confusion_shows_numbers_and_reddens_mistakes() -> None:
+def test_confusion_shows_counts_and_highlights_mistakes() -> None:
     counts = np.diag([90, 80, 70])
     counts[2, 0] = 10
     ax = plotting.confusion(counts)
@@ -121,7 +122,7 @@ def test_confusion_shows_numbers_and_reddens_mistakes() -> None:
     assert dark.argmax() == 2 * 3 + 0 and dark[0, 0] == dark[1, 2] < dark[2, 0]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("what it is", "what the network says")
     assert ax.get_title() == "96.0% of 250 recognised"
-    assert plotting.confusion(np.zeros((10, 10), int)).get_title() == "nothing was read"
+    assert plotting.confusion(np.zeros((10, 10), int)).get_title() == "no digits"
 
 
 def test_weights_are_red_above_zero_and_blue_below(network: NeuralNetwork) -> None:
@@ -134,7 +135,7 @@ def test_weights_are_red_above_zero_and_blue_below(network: NeuralNetwork) -> No
     assert ax.get_title() == "hidden node 4"
 
 
-def test_dreams_are_what_the_network_says_backwards(network: NeuralNetwork) -> None:
+def test_backqueries_are_those_of_the_network(network: NeuralNetwork) -> None:
     figure = plotting.backqueries(network)
     assert titles(figure) == list("0123456789")
     for label, ax in enumerate(figure.axes):
@@ -143,7 +144,7 @@ def test_dreams_are_what_the_network_says_backwards(network: NeuralNetwork) -> N
     assert titles(plotting.backqueries(network, [3])) == ["3"]
 
 
-def test_the_damage_curve_falls_to_guessing() -> None:
+def test_the_damage_curve_shows_the_mean_and_the_level_of_guessing() -> None:
     ax = plotting.damage_curve([0, 10, 20], [[0.9, 0.8, 0.3], [0.9, 0.6, 0.1]])
     np.testing.assert_allclose(points(ax.lines[0]), [[0, 0.9], [10, 0.7], [20, 0.2]])
     np.testing.assert_allclose(points(ax.lines[1])[:, 1], 0.1)
@@ -151,7 +152,7 @@ def test_the_damage_curve_falls_to_guessing() -> None:
     assert ax.yaxis.get_major_formatter()(0.5, 0) == "50%"
 
 
-def test_each_draws_where_it_is_told(network: NeuralNetwork) -> None:
+def test_each_plot_can_be_drawn_into_given_axes(network: NeuralNetwork) -> None:
     figure, places = plt.subplots(1, 5)
     assert plotting.digit(np.zeros(784), ax=places[0]) is places[0]
     assert plotting.curves({"a": ([1], [1])}, x="", y="", ax=places[1]) is places[1]

@@ -1,4 +1,4 @@
-"""Experiments give what training by hand gives, keep what is done, and go on where they were."""
+"""Sweeps: they equal training by hand, save each run, and resume after an interruption."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def testing(digits: Digits) -> Examples:
     return digits.read()[1]
 
 
-class Told:
-    """What progress is told."""
+class Progress:
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int]] = []
@@ -36,8 +36,8 @@ class Told:
         self.calls.append((done, total))
 
 
-def single(setting: Setting, seed: int) -> NeuralNetwork:
-    """A run's network, untrained."""
+def untrained(setting: Setting, seed: int) -> NeuralNetwork:
+    """Return a run's network before training."""
     sizes = (784, setting.hidden_nodes, 10)
     return NeuralNetwork(*sizes, setting.learning_rate, seed=seed, rule=setting.rule, dtype=np.float32)
 
@@ -45,66 +45,68 @@ def single(setting: Setting, seed: int) -> NeuralNetwork:
 SMALL = [Setting(5, 0.1), Setting(8, 0.2, rule="gradient")]
 
 
-def test_a_run_is_training_and_scoring(digits: Digits, training: Examples, testing: Examples, tmp_path: Path) -> None:
-    results, told = Results(tmp_path / "new" / "runs.csv", 400), Told()
-    sweep(runs(SMALL, 3, 2), digits, results, told)
+def test_a_run_equals_training_and_scoring_by_hand(
+    digits: Digits, training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    results, progress = Results(tmp_path / "new" / "runs.csv", 400), Progress()
+    sweep(runs(SMALL, 3, 2), digits, results, progress)
     for setting in SMALL:
         found = results.of(setting, 3)
         assert found.shape == (2, 3)
         for seed in range(2):
-            network = single(setting, seed)
+            network = untrained(setting, seed)
             by_hand = []
             for _ in range(3):
                 network.fit(training)
                 by_hand.append(network.score(testing))
             assert by_hand in found.tolist()
-    assert len(told.calls) == 4
-    assert told.calls[-1][0] == told.calls[-1][1] == sum(run.cost() for run in runs(SMALL, 3, 2))
+    assert len(progress.calls) == 4
+    assert progress.calls[-1][0] == progress.calls[-1][1] == sum(run.cost() for run in runs(SMALL, 3, 2))
 
 
-def test_turned_digits_are_learnt_right_after_the_upright_one(
+def test_rotated_digits_follow_the_upright_one(
     digits: Digits, training: Examples, testing: Examples, tmp_path: Path
 ) -> None:
     results, setting = Results(tmp_path / "runs.csv", 400), Setting(10, 0.1, angle=10)
-    sweep([Run(setting, 1, 3)], digits, results, Told())
-    network = single(setting, 3)
+    sweep([Run(setting, 1, 3)], digits, results, Progress())
+    network = untrained(setting, 3)
     left, right = rotated(training, 10), rotated(training, -10)
-    for upright, *turned in zip(training, left, right, strict=True):
-        network.fit([upright, *turned])
+    for upright, *rotations in zip(training, left, right, strict=True):
+        network.fit([upright, *rotations])
     assert results.of(setting, 1).tolist() == [[network.score(testing)]]
 
 
-def test_an_experiment_that_was_cut_off_goes_on_where_it_was(digits: Digits, tmp_path: Path) -> None:
+def test_an_interrupted_sweep_is_resumed(digits: Digits, tmp_path: Path) -> None:
     wanted, whole, cut = runs(SMALL, 2, 3), tmp_path / "whole.csv", tmp_path / "cut.csv"
-    sweep(wanted, digits, Results(whole, 400), Told())
+    sweep(wanted, digits, Results(whole, 400), Progress())
 
-    def pull_the_plug(done: int, _total: int) -> None:
+    def interrupt(done: int, _total: int) -> None:
         if done > 60:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(wanted, digits, Results(cut, 400), pull_the_plug)
+        sweep(wanted, digits, Results(cut, 400), interrupt)
     kept = cut.read_text()
     assert 1 < len(kept.splitlines()) < len(whole.read_text().splitlines())
-    cut.write_text(kept + "400,8,0.2,0.0,grad")  # and this is what the power cut left
+    cut.write_text(kept + "400,8,0.2,0.0,grad")  # as after a power cut
 
-    results, told = Results(cut, 400), Told()
+    results, progress = Results(cut, 400), Progress()
     done = [run for run in wanted if results.has(run)]
     assert done
-    sweep(wanted, digits, results, told)
-    assert len(told.calls) == len(wanted) - len(done)
+    sweep(wanted, digits, results, progress)
+    assert len(progress.calls) == len(wanted) - len(done)
     assert cut.read_text().startswith(kept)
     assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
-    sweep(wanted, digits, Results(cut, 400), Told())  # nothing is left to do
+    sweep(wanted, digits, Results(cut, 400), Progress())  # there is nothing left to do
     assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
 
-def test_a_longer_run_serves_for_a_shorter_one_and_takes_its_place(digits: Digits, tmp_path: Path) -> None:
+def test_a_longer_run_replaces_a_shorter_one(digits: Digits, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     setting = SMALL[0]
     for epochs in (1, 3, 2):
-        sweep([Run(setting, epochs, 0)], digits, Results(path, 400), Told())
+        sweep([Run(setting, epochs, 0)], digits, Results(path, 400), Progress())
     results = Results(path, 400)
     assert len(path.read_text().splitlines()) == 1 + 1 + 3
     assert results.of(setting, 3).shape == (1, 3)
@@ -112,9 +114,9 @@ def test_a_longer_run_serves_for_a_shorter_one_and_takes_its_place(digits: Digit
     assert results.of(setting, 4).shape == (0, 4)
 
 
-def test_results_of_other_data_are_left_aside(digits: Digits, tmp_path: Path) -> None:
+def test_results_of_other_data_are_ignored(digits: Digits, tmp_path: Path) -> None:
     path, run = tmp_path / "runs.csv", Run(SMALL[0], 1, 0)
-    sweep([run], digits, Results(path, 400), Told())
+    sweep([run], digits, Results(path, 400), Progress())
     assert Results(path, 400).has(run)
     assert not Results(path, 400 + 1).has(run)
 
@@ -122,12 +124,12 @@ def test_results_of_other_data_are_left_aside(digits: Digits, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("a letter\n", "no results of experiments"),
+        ("a letter\n", "this file does not contain results of experiments"),
         (",".join(Results.HEADER) + "\n400,5,0.1,0.0,book,0,1\n", "line 2: this is not a result; remove the line"),
         (",".join(Results.HEADER) + "\n400,five,0.1,0.0,book,0,1,0.5\n", "line 2"),
     ],
 )
-def test_another_file_is_refused_and_not_touched(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_file_of_another_format_is_refused_and_unchanged(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=reason):
@@ -135,7 +137,7 @@ def test_another_file_is_refused_and_not_touched(tmp_path: Path, text: str, reas
     assert path.read_text() == text
 
 
-def test_a_setting_is_said_in_words() -> None:
+def test_a_setting_is_described_in_words() -> None:
     assert str(Setting(100, 0.1)) == "100 hidden nodes, learning rate 0.1"
     assert str(Setting(5, 0.01, 10, "gradient")) == (
         "5 hidden nodes, learning rate 0.01, rotated by ±10°, rule gradient"

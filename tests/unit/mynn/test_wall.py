@@ -1,9 +1,10 @@
-"""What a pupil shows: what was chosen and nothing else, and no pupil's file is lost for it."""
+"""Showing results on the wall: only what was chosen is shown, and no student's file is lost."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,10 @@ import pytest
 
 from mynn import DataError, Examples, NeuralNetwork, targets_for, wall
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The notebook's folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-def drawn(count: int) -> Examples:
+def random_digits(count: int) -> Examples:
     random = np.random.default_rng(1)
     return Examples(
         random.integers(0, 10, count, dtype=np.uint8), random.integers(0, 256, (count, 784), dtype=np.uint8)
@@ -28,7 +24,7 @@ def drawn(count: int) -> Examples:
 
 
 def names() -> list[str]:
-    """Return the names of all files, hidden ones too."""
+    """Return the names of all files, including hidden ones."""
     return [path.name for path in Path().iterdir()]
 
 
@@ -36,18 +32,18 @@ def on_the_wall() -> wall.Shown:
     return wall.read(Path(wall.FILE).read_bytes())
 
 
-def test_what_is_chosen_is_shown_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_was_chosen_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     wall.show(name="Ada", score=0.953)
     assert json.loads(Path(wall.FILE).read_text()) == {"version": 1, "name": "Ada", "score": 0.953}
-    said = capsys.readouterr().out
-    assert said.startswith("On the wall: Ada and the score 95.3 %. Nothing else of yours is shown.\n")
-    assert "wall.take_down()" in said
+    output = capsys.readouterr().out
+    assert output.startswith("On the wall: Ada and the score 95.3 %. Nothing else of yours is shown.\n")
+    assert "wall.take_down()" in output
     assert names() == [wall.FILE]
 
 
-def test_a_lesson_that_is_run_to_its_end_shows_nothing_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its cell has no name in it until the pupil writes one."""
-    wall.show(name="", score=0.9, digits=drawn(0))
+def test_without_a_name_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A lesson has no name in its cell until the student writes one, so running all cells shows nothing."""
+    wall.show(name="", score=0.9, digits=random_digits(0))
     assert "Nothing new is shown." in capsys.readouterr().out
     assert names() == []
     wall.show("Ada", score=0.5)
@@ -55,9 +51,9 @@ def test_a_lesson_that_is_run_to_its_end_shows_nothing_by_itself(capsys: pytest.
     assert on_the_wall() == wall.Shown("Ada", 0.5)
 
 
-def test_all_that_can_be_shown_comes_back_as_it_was() -> None:
+def test_everything_shown_is_read_back_unchanged() -> None:
     network = NeuralNetwork(784, 20, 10, 0.1, seed=1)
-    digits = drawn(34)
+    digits = random_digits(34)
     score: Any = np.float32(0.5)
     wall.show("Zoë Marie-Lou", score=score, backquery=network, digits=digits)
     assert Path(wall.FILE).stat().st_size <= wall.LARGEST
@@ -70,23 +66,23 @@ def test_all_that_can_be_shown_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(shown.digits.labels, digits.labels[:10])
 
 
-def test_pictures_can_be_shown_as_they_are() -> None:
-    pictures = drawn(10).pixels
+def test_backqueries_can_be_given_as_pictures() -> None:
+    pictures = random_digits(10).pixels
     wall.show("Bo", backquery=pictures)
     np.testing.assert_array_equal(on_the_wall().backquery, pictures)
     wall.show("Bo", backquery=list(pictures / 255.0))
     np.testing.assert_array_equal(on_the_wall().backquery, pictures)
 
 
-def test_the_first_ten_of_many_digits_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
-    wall.show("Bo", score=1, digits=drawn(34))
+def test_the_message_says_how_many_digits_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    wall.show("Bo", score=1, digits=random_digits(34))
     assert "Bo, the score 100.0 % and the first 10 of your 34 digits." in capsys.readouterr().out
-    wall.show("Bo", digits=drawn(3))
+    wall.show("Bo", digits=random_digits(3))
     assert "Bo and 3 of your digits." in capsys.readouterr().out
 
 
-def test_what_is_shown_next_takes_the_place_of_all_before() -> None:
-    wall.show("Ada", score=0.9, digits=drawn(3))
+def test_showing_again_replaces_everything_shown_before() -> None:
+    wall.show("Ada", score=0.9, digits=random_digits(3))
     wall.show("Lovelace", score=0.8)
     assert on_the_wall() == wall.Shown("Lovelace", 0.8)
 
@@ -109,13 +105,13 @@ def test_what_is_shown_next_takes_the_place_of_all_before() -> None:
         " Bo ",
     ],
 )
-def test_a_name_in_any_script(name: str) -> None:
+def test_names_in_any_script_are_accepted(name: str) -> None:
     wall.show(name, score=0.5)
     assert 1 <= len(on_the_wall().name) <= 20
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (5, "in quotes"),
         (None, "in quotes"),
@@ -135,18 +131,18 @@ def test_a_name_in_any_script(name: str) -> None:
         ("x" * 10**6, "up to 20 characters"),
     ],
 )
-def test_what_is_no_name_is_refused(name: Any, said: str | None) -> None:
-    if said is None:
+def test_invalid_names_are_refused(name: Any, message: str | None) -> None:
+    if message is None:
         wall.show(name, score=0.5)
         assert on_the_wall().name == "Ada"
         return
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         wall.show(name, score=0.5)
     assert not Path(wall.FILE).exists()
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
         ({}, "choose what to show"),
         ({"score": 95.3}, "between 0 and 1; 95.3 % is 0.953"),
@@ -161,17 +157,17 @@ def test_what_is_no_name_is_refused(name: Any, said: str | None) -> None:
         ({"backquery": np.full((10, 784), 2.0)}, "between 0 and 1, or bytes"),
         ({"backquery": np.full((10, 784), np.nan)}, "between 0 and 1, or bytes"),
         ({"digits": np.zeros((3, 784))}, "are Examples"),
-        ({"digits": drawn(1)[:0]}, "not one digit"),
+        ({"digits": random_digits(1)[:0]}, "no digits in these"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(given: dict[str, Any], said: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     wall.show("Ada", score=0.5)
-    with pytest.raises(DataError, match=said):
-        wall.show("Ada", **given)
+    with pytest.raises(DataError, match=message):
+        wall.show("Ada", **arguments)
     assert on_the_wall() == wall.Shown("Ada", 0.5)
 
 
-def test_it_is_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_can_be_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
     wall.take_down()
     assert "Nothing of yours is on the wall." in capsys.readouterr().out
     wall.show("Ada", score=0.5)
@@ -180,82 +176,78 @@ def test_it_is_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
     assert "It is off the wall" in capsys.readouterr().out
 
 
-def test_no_file_of_the_pupils_is_lost(folder: Path) -> None:
-    """Somebody's own file of that name, or a link or a folder, stays as it is."""
+def test_no_file_of_the_student_is_lost() -> None:
+    """A file of that name that mynn did not write, a link, a folder or a pipe is left unchanged."""
     path, own = Path(wall.FILE), Path("own.txt")
     own.write_text("own")
-    made: list[Any] = [
+    creations: list[Any] = [
         lambda: path.write_text("own"),
         lambda: path.symlink_to(own),
         path.mkdir,
         lambda: os.mkfifo(path),
     ]
-    tries: list[Any] = [lambda: wall.show("Ada", score=0.5), wall.take_down]
-    for make in made:
-        make()
+    calls: list[Any] = [lambda: wall.show("Ada", score=0.5), wall.take_down]
+    for create in creations:
+        create()
         before = path.lstat()
-        for what in tries:
+        for call in calls:
             with pytest.raises(DataError, match="rename that file or delete it"):
-                what()
+                call()
         assert path.lstat().st_ino == before.st_ino
         path.rmdir() if path.is_dir() else path.unlink()
     assert own.read_text() == "own"
     assert names() == ["own.txt"]
 
 
-def test_a_full_card_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_the_old_results_are_kept(fill_disk: Callable[[], None]) -> None:
     wall.show("Ada", score=0.5)
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk()
     with pytest.raises(DataError, match=r"on_the_wall\.json: no space left on device; make room"):
         wall.show("Bo", score=0.6)
     assert on_the_wall() == wall.Shown("Ada", 0.5)
     assert names() == [wall.FILE]
 
 
-RIGHT: dict[str, Any] = {"version": 1, "name": "Ada", "score": 0.5}
+VALID: dict[str, Any] = {"version": 1, "name": "Ada", "score": 0.5}
 PICTURE = "A" * 1046 + "=="  # 784 bytes
-LIES: list[Any] = [
+FORGERIES: list[Any] = [
     {},
     [],
     5,
     None,
     "Ada",
-    RIGHT | {"version": 2},
-    RIGHT | {"password": "x"},
+    VALID | {"version": 2},
+    VALID | {"password": "x"},
     {"version": 1},
-    RIGHT | {"name": "<script>"},
-    RIGHT | {"name": ["Ada"]},
-    RIGHT | {"score": "0.5"},
-    RIGHT | {"score": 2},
-    RIGHT | {"score": float("nan")},
-    RIGHT | {"score": float("inf")},
-    RIGHT | {"score": 10**400},
-    RIGHT | {"score": {}},
-    RIGHT | {"backquery": []},
-    RIGHT | {"backquery": [PICTURE] * 9},
-    RIGHT | {"backquery": [PICTURE[:-4]] * 10},
-    RIGHT | {"backquery": ["ü" * 1048] * 10},
-    RIGHT | {"backquery": [5] * 10},
-    RIGHT | {"backquery": PICTURE},
-    RIGHT | {"digits": []},
-    RIGHT | {"digits": {"labels": [], "pixels": []}},
-    RIGHT | {"digits": {"labels": [1], "pixels": []}},
-    RIGHT | {"digits": {"labels": [10], "pixels": [PICTURE]}},
-    RIGHT | {"digits": {"labels": [True], "pixels": [PICTURE]}},
-    RIGHT | {"digits": {"labels": "1", "pixels": [PICTURE]}},
-    RIGHT | {"digits": {"labels": [1] * 11, "pixels": [PICTURE] * 11}},
-    RIGHT | {"digits": {"labels": [1], "pixels": [PICTURE], "name": "x"}},
+    VALID | {"name": "<script>"},
+    VALID | {"name": ["Ada"]},
+    VALID | {"score": "0.5"},
+    VALID | {"score": 2},
+    VALID | {"score": float("nan")},
+    VALID | {"score": float("inf")},
+    VALID | {"score": 10**400},
+    VALID | {"score": {}},
+    VALID | {"backquery": []},
+    VALID | {"backquery": [PICTURE] * 9},
+    VALID | {"backquery": [PICTURE[:-4]] * 10},
+    VALID | {"backquery": ["ü" * 1048] * 10},
+    VALID | {"backquery": [5] * 10},
+    VALID | {"backquery": PICTURE},
+    VALID | {"digits": []},
+    VALID | {"digits": {"labels": [], "pixels": []}},
+    VALID | {"digits": {"labels": [1], "pixels": []}},
+    VALID | {"digits": {"labels": [10], "pixels": [PICTURE]}},
+    VALID | {"digits": {"labels": [True], "pixels": [PICTURE]}},
+    VALID | {"digits": {"labels": "1", "pixels": [PICTURE]}},
+    VALID | {"digits": {"labels": [1] * 11, "pixels": [PICTURE] * 11}},
+    VALID | {"digits": {"labels": [1], "pixels": [PICTURE], "name": "x"}},
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
-def test_a_forged_file_is_refused(lie: Any) -> None:
+@pytest.mark.parametrize("content", FORGERIES, ids=range(len(FORGERIES)))
+def test_a_forged_file_is_refused(content: Any) -> None:
     with pytest.raises(DataError):
-        wall.read(json.dumps(lie))
+        wall.read(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -266,8 +258,8 @@ def test_a_damaged_file_is_refused(text: str | bytes) -> None:
         wall.read(text)
 
 
-def test_what_is_right_is_read() -> None:
+def test_a_valid_file_is_read() -> None:
     digits = {"labels": [9], "pixels": [PICTURE]}
-    shown = wall.read(json.dumps(RIGHT | {"backquery": [PICTURE] * 10, "digits": digits}))
+    shown = wall.read(json.dumps(VALID | {"backquery": [PICTURE] * 10, "digits": digits}))
     assert shown.digits is not None and shown.digits.labels.tolist() == [9]
-    assert wall.read(json.dumps(RIGHT)) == wall.Shown("Ada", 0.5)
+    assert wall.read(json.dumps(VALID)) == wall.Shown("Ada", 0.5)

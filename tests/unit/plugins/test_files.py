@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and a dead process's lock is none."""
+"""Atomic writes, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def held(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     holder.wait()
 
 
-def test_a_held_lock_is_waited_for(held: tuple[Path, subprocess.Popen[str]]) -> None:
+def test_waiting_for_a_lock_has_a_deadline(held: tuple[Path, subprocess.Popen[str]]) -> None:
     with pytest.raises(TimeoutError, match="lock"), locked(held[0], 0, fcntl.lockf):
         pass
 
 
-def test_a_lock_left_behind_is_none(held: tuple[Path, subprocess.Popen[str]]) -> None:
+def test_a_dead_process_holds_no_lock(held: tuple[Path, subprocess.Popen[str]]) -> None:
     path, holder = held
     holder.kill()
     holder.wait()
@@ -48,7 +48,7 @@ def test_a_lock_left_behind_is_none(held: tuple[Path, subprocess.Popen[str]]) ->
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path, mode: int) -> None:
+def test_a_file_is_replaced_when_the_new_one_is_complete(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with replacing(path, mode) as file:
@@ -59,7 +59,7 @@ def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path, mode: int) -> None:
     assert path.stat().st_mode & 0o777 == mode
 
 
-def test_an_error_changes_nothing(tmp_path: Path) -> None:
+def test_an_error_while_writing_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(ZeroDivisionError), replacing(path) as file:

@@ -1,4 +1,4 @@
-"""Kernels that are forked, on a server with the settings that the role jupyter writes."""
+"""Kernels that are forked from a process with the libraries loaded, on a server with the role jupyter's settings."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ import pytest
 import start_page
 
 from tests.provisioned.notebook_server import Kernel, NotebookServer
-from tests.unit.plugins.test_server_settings import CURIOUS, Server, server
-from tests.unit.plugins.test_server_settings import venv as plain_venv
+from tests.support.jupyter_server import SPY, Server, pi_venv, run_server
+from tests.support.programs import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
-# What a kernel knows of itself. A picture comes first, as a lesson has it.
+# Prints what a kernel can find out about itself.
 ABOUT = """
 import asyncio, gc, json, os, random, signal, sys, threading, numpy as np
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
@@ -53,8 +52,8 @@ plt.plot([1, 2, 3]);
 
 @pytest.fixture(scope="module")
 def venv() -> Iterator[Path]:
-    """An environment like a Pi's, which has mynn."""
-    for folder in plain_venv.__wrapped__(None):  # type: ignore[attr-defined]
+    """A virtual environment like a Pi's, with mynn."""
+    with pi_venv() as folder:
         [packages] = folder.glob("lib/python*/site-packages")
         shutil.copytree(ROOT / "mynn", packages / "mynn")
         yield folder
@@ -62,7 +61,7 @@ def venv() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def archive(venv: Path) -> Path:
-    """The start page, with its part of the server, as the role packs it."""
+    """The archive that the role start_page builds: the page, and the server extension that forks kernels."""
     build = [sys.executable, str(ROOT / "roles/start_page/files/build.py"), str(ROOT)]
     done = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True)
     copy = Path(shutil.copy(done.stdout, venv / "start.zip"))
@@ -71,101 +70,101 @@ def archive(venv: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one(venv: Path, archive: Path) -> Iterator[Server]:
-    """A server whose page was opened."""
-    with server(venv, start_page_archive=archive) as running:
+def server(venv: Path, archive: Path) -> Iterator[Server]:
+    """A server whose sign-in page has been opened."""
+    with run_server(venv, start_page_archive=archive) as running:
         open_page(running)
         yield running
 
 
-def open_page(one: Server) -> int:
-    """Open the page for signing in, as a browser does; return the process that kernels are then forked from."""
-    one.client().ask("GET", "/login", headers={"Accept": "text/html"})
-    return int(until(lambda: parents(one))[0])
+def open_page(server: Server) -> int:
+    """Open the sign-in page, as a browser does; return the parent, the process that kernels are then forked from."""
+    server.client().ask("GET", "/login", headers={"Accept": "text/html"})
+    return int(wait_until(lambda: parents(server))[0])
 
 
-def parents(one: Server) -> list[int]:
-    """The process ids of what the server's kernels are forked from."""
-    command = ["pgrep", "--parent", str(one.process.pid), "--full", "import kernel_parent"]
+def parents(server: Server) -> list[int]:
+    """Return the process ids of the parents that the server has: none or one."""
+    command = ["pgrep", "--parent", str(server.process.pid), "--full", "import kernel_parent"]
     found = [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
-    # Forked kernels have the same command line; they are led by themselves, as is the process, but it is first to die.
+    # Forked kernels have the same command line, but only the parent asks to be killed first when memory runs out.
     return [pid for pid in found if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
 
 
 def about(kernel: Kernel) -> dict[str, Any]:
-    """What a kernel knows of itself."""
+    """Return what a kernel finds out about itself."""
     output = kernel.run(ABOUT)
     assert not output.error
     return dict(json.loads(output.text))
 
 
 def is_forked(kernel: Kernel) -> bool:
-    """Whether it was."""
+    """Whether a kernel was forked: only then does it have frozen objects."""
     return bool(about(kernel)["frozen"])
 
 
-def restarted(student: NotebookServer, kernel: Kernel) -> Kernel:
-    """Restart a kernel, as the button does."""
+def restart(student: NotebookServer, kernel: Kernel) -> Kernel:
+    """Restart a kernel, as the button does; return a connection to the new one."""
     student.ask("POST", f"/api/kernels/{kernel.identity}/restart").raise_for_status()
     kernel.socket.close()
     return Kernel(kernel.identity, student.connect(kernel.identity))
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Wait for something, and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until a condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.2)
-    pytest.fail("It has not come.")
+    pytest.fail(f"The condition was still not met after {seconds} seconds.")
 
 
-def test_a_forked_kernel_is_like_one_that_was_started(one: Server, venv: Path) -> None:
-    """And is a child of the server, which so learns how it ended."""
-    with server(venv) as other, other.student().kernel() as kernel:
+def test_a_forked_kernel_is_like_one_that_was_started(server: Server, venv: Path) -> None:
+    """It is also a child of the server, so the server learns how it ended."""
+    with run_server(venv) as other, other.student().kernel() as kernel:
         started = about(kernel)
-    with one.student().kernel() as kernel:
+    with server.student().kernel() as kernel:
         forked = about(kernel)
     assert (forked["frozen"], started["frozen"]) == (True, False)
-    assert forked["parent"] == one.process.pid
-    names = [sorted({Path(file).name for file in one["files"]} - {"null", "pipe"}) for one in (forked, started)]
+    assert forked["parent"] == server.process.pid
+    names = [sorted({Path(file).name for file in kernel["files"]} - {"null", "pipe"}) for kernel in (forked, started)]
     assert names[0] == names[1]
     assert len(forked["files"]) <= len(started["files"]) + 1
     for name in ("session", "group", "nice", "score", "readable", "signals", "threads", "gc", "flags", "main", "path"):
         assert (name, forked[name]) == (name, started[name])
-    only = forked["environment"].keys() ^ started["environment"].keys()
-    assert only <= {"PYDEVD_USE_FRAME_EVAL"}  # for the debugger while it is imported
-    assert forked["environment"]["HOME"] == str(one.home)
-    assert forked["folder"] == str(one.home / "notebooks")
-    assert one.in_home() == one.left
+    difference = forked["environment"].keys() ^ started["environment"].keys()
+    assert difference <= {"PYDEVD_USE_FRAME_EVAL"}  # set while the debugger is imported
+    assert forked["environment"]["HOME"] == str(server.home)
+    assert forked["folder"] == str(server.home / "notebooks")
+    assert server.in_home() == server.home_at_start
 
 
-def test_a_forked_kernel_cannot_look_into_what_it_is_forked_from(one: Server) -> None:
-    """Nor into the server: it could change what later kernels are made of."""
-    with one.student().kernel() as kernel:
+def test_a_forked_kernel_cannot_read_its_parents_memory(server: Server) -> None:
+    """Nor the server's. By writing there, it could change the kernels that come later."""
+    with server.student().kernel() as kernel:
         assert is_forked(kernel)
-        [parent] = parents(one)
+        [parent] = parents(server)
         for process in ("os.getppid()", str(parent)):
-            output = kernel.run(CURIOUS.replace("os.getppid()", process))
+            output = kernel.run(SPY.replace("os.getppid()", process))
             found = json.loads(output.text)
             assert (found["read"], found["secrets"]) == ([], [])
         assert "Permission" in kernel.run(f"open('/proc/{parent}/mem', 'r+b')").error
 
 
-def test_two_at_once_have_random_numbers_of_their_own(one: Server) -> None:
-    student = one.student()
+def test_two_kernels_started_at_once_have_different_random_numbers(server: Server) -> None:
+    student = server.student()
     with ThreadPoolExecutor(2) as both, ExitStack() as kernels:
-        two = list(both.map(lambda _: kernels.enter_context(student.kernel()), range(2)))
-        assert all(is_forked(kernel) for kernel in two)
-        first, second = (about(kernel) for kernel in two)
+        started = list(both.map(lambda _: kernels.enter_context(student.kernel()), range(2)))
+        assert all(is_forked(kernel) for kernel in started)
+        first, second = (about(kernel) for kernel in started)
     assert first["pid"] != second["pid"]
     assert not set(first["random"]) & set(second["random"])
 
 
-def test_a_plot_and_mynn_are_there_at_once(one: Server) -> None:
-    """Nothing that a lesson draws with is still to be imported."""
-    with one.student().kernel() as kernel:
+def test_plotting_and_mynn_are_already_imported(server: Server) -> None:
+    """A lesson's first picture does not wait for libraries to load."""
+    with server.student().kernel() as kernel:
         assert kernel.run("import sys; before = set(sys.modules)").error == ""
         output = kernel.run(PLOT)
         assert len(output.pictures) == 1
@@ -174,9 +173,9 @@ def test_a_plot_and_mynn_are_there_at_once(one: Server) -> None:
         assert kernel.run("import mynn.plotting; print(plt.get_backend())").text.strip().endswith("inline")
 
 
-def test_fields_and_the_pad_reach_the_page(one: Server) -> None:
-    """Although the libraries for them were imported where no kernel was."""
-    with one.student().kernel() as kernel:
+def test_widgets_work(server: Server) -> None:
+    """Input fields and the drawing pad, although their libraries were imported before there was a kernel."""
+    with server.student().kernel() as kernel:
         code = (
             "import ipywidgets; field = ipywidgets.IntText(); print(len(ipywidgets.Widget._active_widgets or {}) > 0)"
         )
@@ -186,18 +185,18 @@ def test_fields_and_the_pad_reach_the_page(one: Server) -> None:
         assert kernel.run("print(field.comm.kernel is get_ipython().kernel)").text == "True\n"
 
 
-def test_settings_for_plots_beside_a_notebook_count(one: Server) -> None:
-    settings = one.home / "notebooks/matplotlibrc"
+def test_a_matplotlibrc_beside_a_notebook_is_used(server: Server) -> None:
+    settings = server.home / "notebooks/matplotlibrc"
     settings.write_text("lines.linewidth: 7.5\n", encoding="utf-8")
     try:
-        with one.student().kernel() as kernel:
+        with server.student().kernel() as kernel:
             assert kernel.run("import matplotlib; print(matplotlib.rcParams['lines.linewidth'])").text == "7.5\n"
     finally:
         settings.unlink()
 
 
-def test_it_is_interrupted(one: Server) -> None:
-    student = one.student()
+def test_a_forked_kernel_can_be_interrupted(server: Server) -> None:
+    student = server.student()
     with student.kernel() as kernel, ThreadPoolExecutor(1) as other:
         cell = other.submit(kernel.run, "import time\nprint('on', flush=True)\ntime.sleep(60)", 50)
         time.sleep(2)
@@ -206,38 +205,38 @@ def test_it_is_interrupted(one: Server) -> None:
         assert kernel.run("print(1)").text == "1\n"
 
 
-def test_it_is_restarted(one: Server) -> None:
-    """As another process, with nothing of the one before."""
-    student = one.student()
+def test_a_forked_kernel_can_be_restarted(server: Server) -> None:
+    """As a new process, without the old one's variables."""
+    student = server.student()
     with student.kernel() as kernel:
         before = about(kernel)["pid"]
         kernel.run("kept = 1")
-        kernel = restarted(student, kernel)
+        kernel = restart(student, kernel)
         assert about(kernel)["pid"] != before
         assert kernel.run("kept").error.startswith("NameError")
         assert is_forked(kernel)
         assert not Path(f"/proc/{before}").exists()
 
 
-def test_one_that_was_killed_is_started_again_and_explained(one: Server) -> None:
-    student = one.student()
+def test_a_killed_kernel_is_restarted_and_the_page_says_why(server: Server) -> None:
+    student = server.student()
     lesson = {"path": "lesson.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}}
     session = student.ask("POST", "/api/sessions", json=lesson).json()
     identity = session["kernel"]["id"]
     pid = about(Kernel(identity, student.connect(identity)))["pid"]
     os.kill(pid, signal.SIGKILL)
-    [running] = until(lambda: [one for one in student.get("/start/status")["running"] if one["died"]])
-    assert running["died"] == start_page.STOPPED  # Linux has killed nothing for want of memory
-    until(lambda: student.get(f"/api/kernels/{identity}")["execution_state"] == "idle" and not lives(pid))
+    [running] = wait_until(lambda: [lesson for lesson in student.get("/start/status")["running"] if lesson["died"]])
+    assert running["died"] == start_page.STOPPED  # Linux did not kill it for lack of memory
+    wait_until(lambda: student.get(f"/api/kernels/{identity}")["execution_state"] == "idle" and not is_alive(pid))
     kernel = Kernel(identity, student.connect(identity))
     assert about(kernel)["pid"] != pid
     assert is_forked(kernel)
     student.delete(f"/api/sessions/{session['id']}")
-    assert not list(zombies(one))
+    assert not list(zombies(server))
 
 
 def test_the_server_knows_how_a_kernel_ended() -> None:
-    """By signal 9, for one, from which the start page concludes that memory was short."""
+    """By signal 9, for example, from which the start page concludes that memory ran out."""
     with subprocess.Popen(["sleep", "60"]) as program:
         kernel = kernels.Forked(program.pid)
         assert kernel.poll() is None
@@ -248,108 +247,115 @@ def test_the_server_knows_how_a_kernel_ended() -> None:
         assert (kernel.wait(), kernel.is_suspicious()) == (1, True)
 
 
-def lives(pid: int) -> bool:
-    """Whether there is such a process."""
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
     return Path(f"/proc/{pid}").exists()
 
 
-def zombies(one: Server) -> Iterator[str]:
-    """The server's children that have ended, of which it has not taken note."""
-    done = subprocess.run(["ps", "--ppid", str(one.process.pid), "-o", "stat="], stdout=subprocess.PIPE, text=True)
+def zombies(server: Server) -> Iterator[str]:
+    """Return the states of the server's children that have ended and that it has not reaped."""
+    done = subprocess.run(["ps", "--ppid", str(server.process.pid), "-o", "stat="], stdout=subprocess.PIPE, text=True)
     return (state for state in done.stdout.split() if state.startswith("Z"))
 
 
-def test_ended_ones_leave_nothing(one: Server) -> None:
-    student = one.student()
+def test_a_kernel_that_is_shut_down_leaves_nothing_behind(server: Server) -> None:
+    student = server.student()
     with student.kernel() as kernel:
         pid = about(kernel)["pid"]
-    until(lambda: not lives(pid))
+    wait_until(lambda: not is_alive(pid))
     assert student.get("/api/kernels") == []
-    assert not list(zombies(one))
+    assert not list(zombies(server))
 
 
-def test_without_the_process_kernels_start_in_the_ordinary_way(one: Server) -> None:
-    """A kernel that was forked before stays; a new process comes once no student's program runs."""
-    student = one.student()
+@pytest.mark.slow
+def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server) -> None:
+    """Kernels that were forked before keep running; a new parent is started once no kernel runs."""
+    student = server.student()
     with student.kernel() as first:
         assert is_forked(first)
-        [parent] = parents(one)
+        [parent] = parents(server)
         os.kill(parent, signal.SIGKILL)
         with student.kernel() as second:
             assert not is_forked(second)
         assert is_forked(first)
-        one.client().ask("GET", "/login", headers={"Accept": "text/html"})
-        time.sleep(5)  # longer than it waits after a page
-        assert parents(one) == []
-    open_page(one)
+        server.client().ask("GET", "/login", headers={"Accept": "text/html"})
+        time.sleep(5)  # longer than the server waits after a page
+        assert parents(server) == []
+    open_page(server)
     with student.kernel() as third:
         assert is_forked(third)
 
 
-def test_a_kernel_that_ends_at_once_is_then_started_in_the_ordinary_way(one: Server) -> None:
-    """Forking may have been the reason."""
-    student = one.student()
+@pytest.mark.slow
+def test_a_kernel_that_crashes_at_once_is_restarted_in_the_ordinary_way(server: Server) -> None:
+    """It may have crashed because it was forked."""
+    student = server.student()
     with student.kernel() as kernel:
         pid = about(kernel)["pid"]
         os.kill(pid, signal.SIGSEGV)
-        until(lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not lives(pid))
+        wait_until(
+            lambda: student.get(f"/api/kernels/{kernel.identity}")["execution_state"] == "idle" and not is_alive(pid)
+        )
         kernel = Kernel(kernel.identity, student.connect(kernel.identity))
         assert not is_forked(kernel)
-    open_page(one)
+    open_page(server)
 
 
-def test_a_process_that_hangs_is_ended(one: Server) -> None:
-    """After some seconds: whoever waits for a kernel gets one all the same."""
-    student = one.student()
+@pytest.mark.slow
+def test_a_parent_that_hangs_is_killed(server: Server) -> None:
+    """After a few seconds, and whoever waits for a kernel still gets one."""
+    student = server.student()
     with student.kernel() as first:
         assert is_forked(first)
-        [parent] = parents(one)
+        [parent] = parents(server)
         os.kill(parent, signal.SIGSTOP)
         with student.kernel() as second:
             assert not is_forked(second)
-    assert not lives(parent)
-    open_page(one)
+    assert not is_alive(parent)
+    open_page(server)
 
 
-def test_the_process_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
-    """And ends with the server."""
-    with server(venv, start_page_archive=archive) as one:
-        time.sleep(5)  # longer than it waits after a page
-        assert parents(one) == []  # programs have asked so far
-        parent = open_page(one)
-    until(lambda: not lives(parent))
+@pytest.mark.slow
+def test_the_parent_is_started_when_a_page_is_opened(venv: Path, archive: Path) -> None:
+    """It ends with the server."""
+    with run_server(venv, start_page_archive=archive) as server:
+        time.sleep(5)  # longer than the server waits after a page
+        assert parents(server) == []  # so far no browser has asked for a page
+        parent = open_page(server)
+    wait_until(lambda: not is_alive(parent))
 
 
 def test_several_students_kernels_are_forked_too(venv: Path, archive: Path) -> None:
-    """They are reached over sockets in a folder, not over TCP."""
+    """The server reaches these over Unix sockets, not over TCP."""
     listening = socket.create_server(("127.0.0.1", 0))
-    with listening, server(venv, listening, start_page_archive=archive) as one:
-        open_page(one)
-        with one.student().kernel() as kernel:
+    with listening, run_server(venv, listening, start_page_archive=archive) as server:
+        open_page(server)
+        with server.student().kernel() as kernel:
             assert is_forked(kernel)
             assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
 
 
-def test_broken_imports_leave_the_ordinary_way(venv: Path, archive: Path) -> None:
-    """A package of root's that is broken, or damaged on its card, breaks only what imports it."""
+@pytest.mark.slow
+def test_with_a_broken_package_kernels_are_started_in_the_ordinary_way(venv: Path, archive: Path) -> None:
+    """A package that is broken, or damaged on the card, breaks only the programs that import it."""
     [mynn] = venv.glob("lib/python*/site-packages/mynn")
     mynn.rename(mynn.with_name("gone"))
     try:
-        with server(venv, start_page_archive=archive) as one:
-            parent = open_page(one)
-            with one.student().kernel() as kernel:
+        with run_server(venv, start_page_archive=archive) as server:
+            parent = open_page(server)
+            with server.student().kernel() as kernel:
                 assert not is_forked(kernel)
-            until(lambda: not lives(parent))
-            one.client().ask("GET", "/login", headers={"Accept": "text/html"})
-            time.sleep(5)  # longer than it waits after a page
-            assert parents(one) == []
+            wait_until(lambda: not is_alive(parent))
+            server.client().ask("GET", "/login", headers={"Accept": "text/html"})
+            time.sleep(5)  # longer than the server waits after a page
+            assert parents(server) == []
     finally:
         mynn.with_name("gone").rename(mynn)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[kernels.Parent]:
-    """In this process: what looks after the other one, in a hurry."""
+    """The object that starts and ends the parent, in this process, with short waits."""
     for name, seconds in {"AFTER_PAGE": 0, "EVERY": 0.1, "IDLE": 1}.items():
         monkeypatch.setattr(kernels, name, seconds)
     parent = kernels.Parent()
@@ -358,30 +364,30 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[kernels.Parent]:
 
 
 def children() -> set[str]:
-    """The process ids of this process's children."""
+    """Return the process ids of the parents that this process has started."""
     done = subprocess.run(
         ["pgrep", "--parent", str(os.getpid()), "--full", "import kernel_parent"], capture_output=True
     )
     return set(done.stdout.decode().split())
 
 
-def test_the_process_is_ended_when_nobody_needs_it(quick: kernels.Parent) -> None:
-    """And started again by the next page."""
+def test_the_parent_is_ended_when_nobody_needs_it(quick: kernels.Parent) -> None:
+    """The next page starts it again."""
 
     async def visits() -> list[int]:
-        there = []
+        counts = []
         for _ in range(2):
             quick.expect()
             await asyncio.sleep(0.5)
-            there.append(len(children()))
+            counts.append(len(children()))
             await asyncio.sleep(1.5)
-            there.append(len(children()))
-        return there
+            counts.append(len(children()))
+        return counts
 
     assert asyncio.run(visits()) == [1, 0, 1, 0]
 
 
-def test_it_stays_beside_kernels_and_is_not_started_beside_them(quick: kernels.Parent) -> None:
+def test_while_a_kernel_runs_the_parent_is_neither_ended_nor_started(quick: kernels.Parent) -> None:
     class Running:
         has_process = True
 
@@ -390,16 +396,16 @@ def test_it_stays_beside_kernels_and_is_not_started_beside_them(quick: kernels.P
         await asyncio.sleep(0.5)
         quick.kernels.add(kernel)  # type: ignore[arg-type]
         await asyncio.sleep(1.5)
-        there = [len(children())]
+        counts = [len(children())]
         os.kill(int(children().pop()), signal.SIGKILL)
         await asyncio.sleep(0.5)
-        return [*there, len(children())]
+        return [*counts, len(children())]
 
     kernel = Running()
     assert asyncio.run(with_kernel()) == [1, 0]
 
 
-def test_it_is_not_started_when_memory_is_short(quick: kernels.Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parent_is_not_started_when_memory_is_short(quick: kernels.Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "memory", lambda: {"free": kernels.LEAST_FREE - 1})
 
     async def visit() -> tuple[int, kernels.Forked | None]:
@@ -410,10 +416,10 @@ def test_it_is_not_started_when_memory_is_short(quick: kernels.Parent, monkeypat
     assert asyncio.run(visit()) == (0, None)
 
 
-def test_it_is_at_low_priority_until_a_kernel_is_wanted(
+def test_the_parent_has_low_priority_until_a_kernel_is_wanted(
     quick: kernels.Parent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where the server's unit allows to take that back; it may not here."""
+    """Where the server's unit allows it to raise the priority again; here, a stand-in for the system allows it."""
     changes: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (20, 20))
     monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: changes.append((pid, nice)))
@@ -421,7 +427,7 @@ def test_it_is_at_low_priority_until_a_kernel_is_wanted(
         "arguments": ["-f", str(tmp_path / "connection.json")],
         "cwd": str(tmp_path),
         "env": dict(os.environ) | {"IPYTHONDIR": str(tmp_path)},
-        "oom_score_adj": "1000",  # a lower one may not be allowed here
+        "oom_score_adj": "1000",  # lower values may not be allowed here
     }
 
     async def visit() -> int:
@@ -439,8 +445,8 @@ def test_it_is_at_low_priority_until_a_kernel_is_wanted(
     assert changes == [(process, 19), (process, 0)]
 
 
-def test_the_list_of_fonts_is_taken_from_the_environment(tmp_path: Path) -> None:
-    """Where install.sh has made one: making it takes a Pi Zero seconds."""
+def test_the_font_list_is_taken_from_the_virtual_environment(tmp_path: Path) -> None:
+    """If install.sh made one there: building it takes a Pi Zero several seconds."""
     make = [sys.executable, "-c", "import matplotlib.font_manager"]
     subprocess.run(make, env=os.environ | {"MPLCONFIGDIR": str(tmp_path / "share/matplotlib")}, check=True)
     [made] = tmp_path.glob("share/matplotlib/fontlist-*.json")

@@ -1,4 +1,4 @@
-"""Lessons in a student's folder: whatever the student does, nothing of the student's is lost."""
+"""Lessons in a student's folder: whatever the student does, none of the student's work is lost."""
 
 import fcntl
 import json
@@ -10,7 +10,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,10 +23,9 @@ from ansible_collections.mynn.pi.plugins.module_utils import students_folder
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import LARGE
 from ansible_collections.mynn.pi.plugins.modules import lessons, pi_facts
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.student import STUDENT, account, as_root, give_to_student, read_files
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
-# As root, the module works in the folder with the powers of another account; there is one on every Debian.
-STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 Lessons = dict[str, bytes]
 V1: Lessons = {"part2.ipynb": b"two, first", "part3.ipynb": b"three, first"}
 V2: Lessons = V1 | {"part2.ipynb": b"two, second"}
@@ -35,34 +33,36 @@ V3: Lessons = V1 | {"part2.ipynb": b"two, third"}
 PICTURES: Lessons = V1 | {"pictures/pen_4.png": b"four, first", "pictures/pen_5.png": b"five, first"}
 
 
-class Classroom:
-    """A student's folder, and the untouched copies."""
+class Pi:
+    """A student's folder, and the pristine copies of the lessons."""
 
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
         self.folder = self.home / "notebooks"
         self.pristine = root / "opt" / "notebooks"
         self.home.mkdir()
-        os.chown(self.home, STUDENT.pw_uid, STUDENT.pw_gid)
+        give_to_student(self.home)
 
     def run(self, given: Lessons, dry: bool = False) -> list[Any]:
-        """Hand the lessons out. Returns what changed."""
+        """Run the module. Return what changed."""
         changes: list[Any] = lessons.run(given, {STUDENT.pw_name: self.folder}, self.pristine, dry)
         return changes
 
-    def settle(self, given: Lessons) -> None:
-        """Hand the lessons out, and see that check mode tells the truth and a second run does nothing."""
-        before, would = self.files(), self.run(given, dry=True)
+    def hand_out(self, given: Lessons) -> None:
+        """Hand out lessons. Check that check mode predicts the changes and that a second run changes nothing."""
+        before, predicted = self.files(), self.run(given, dry=True)
         assert self.files() == before, "check mode changes nothing"
-        assert self.run(given) == would, "check mode says what will be"
+        assert self.run(given) == predicted, "check mode predicts the changes"
         assert self.run(given) == []
         assert self.run(given, dry=True) == []
-        assert files(self.pristine) == given | {lessons.HANDED_OUT: (self.pristine / lessons.HANDED_OUT).read_bytes()}
+        assert read_files(self.pristine) == given | {
+            lessons.HANDED_OUT: (self.pristine / lessons.HANDED_OUT).read_bytes()
+        }
         for path in self.pristine.rglob("*"):
             assert path.stat().st_mode & 0o7777 == (0o755 if path.is_dir() else 0o644)
 
     def write(self, name: str, content: bytes) -> None:
-        """Do as Jupyter does: write in place."""
+        """Write a file as Jupyter does: in place."""
         if not (self.folder / name).parent.is_dir():
             (self.folder / name).parent.mkdir()
             self.own((self.folder / name).parent.name)
@@ -70,201 +70,194 @@ class Classroom:
         self.own(name)
 
     def own(self, name: str) -> None:
-        """Make what the test made the student's."""
-        os.chown(self.folder / name, STUDENT.pw_uid, STUDENT.pw_gid, follow_symlinks=False)
+        """Make the student the owner of what the test created."""
+        give_to_student(self.folder / name)
 
     def files(self) -> Lessons:
-        """Return each file in the student's folder, by its name."""
-        return files(self.folder)
-
-
-def files(folder: Path) -> Lessons:
-    """Return each file in a folder and its folders, by its name."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        """Return the contents of each file in the student's folder, by its path."""
+        return read_files(self.folder)
 
 
 @pytest.fixture
-def room(open_folder: Path) -> Classroom:
-    return Classroom(open_folder)
+def pi(open_folder: Path) -> Pi:
+    return Pi(open_folder)
 
 
-def test_lessons_come_belong_to_the_student_and_are_updated(room: Classroom) -> None:
-    room.settle(V1)
-    assert room.files() == V1
-    for path in (room.folder, *room.folder.iterdir()):
+def test_lessons_are_copied_updated_and_owned_by_the_student(pi: Pi) -> None:
+    pi.hand_out(V1)
+    assert pi.files() == V1
+    for path in (pi.folder, *pi.folder.iterdir()):
         assert path.stat().st_uid == STUDENT.pw_uid
-    assert (room.folder / "part2.ipynb").stat().st_mode & 0o7777 == 0o644
-    room.settle(V2)
-    assert room.files() == V2
+    assert (pi.folder / "part2.ipynb").stat().st_mode & 0o7777 == 0o644
+    pi.hand_out(V2)
+    assert pi.files() == V2
 
 
-def test_a_touched_lesson_is_left_alone_and_the_new_one_put_beside_it_once(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
-    room.settle(V1)
-    assert room.files() == V1 | {"part2.ipynb": b"mine"}, "nothing is new: nothing comes"
-    room.settle(V2)
-    assert room.files() == V2 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, second"}
-    (room.folder / "part2 (new).ipynb").unlink()
-    room.settle(V2)
-    assert room.files() == V2 | {"part2.ipynb": b"mine"}, "what the student threw away does not come back"
-    room.settle(V3)
-    assert room.files() == V3 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, third"}
+def test_an_edited_lesson_is_kept_and_the_new_version_is_put_beside_it_once(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
+    pi.hand_out(V1)
+    assert pi.files() == V1 | {"part2.ipynb": b"mine"}, "there is no new version, so nothing is put beside it"
+    pi.hand_out(V2)
+    assert pi.files() == V2 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, second"}
+    (pi.folder / "part2 (new).ipynb").unlink()
+    pi.hand_out(V2)
+    assert pi.files() == V2 | {"part2.ipynb": b"mine"}, "a new version that the student deleted does not come back"
+    pi.hand_out(V3)
+    assert pi.files() == V3 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, third"}
 
 
-def test_an_untouched_new_one_is_updated_and_a_touched_one_left_alone(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
-    room.settle(V2)
-    room.settle(V3)
-    assert room.files() == V3 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, third"}
-    room.write("part2 (new).ipynb", b"mine too")
-    room.settle(V1)
+def test_an_unedited_new_version_is_updated_and_an_edited_one_is_kept(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
+    pi.hand_out(V2)
+    pi.hand_out(V3)
+    assert pi.files() == V3 | {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, third"}
+    pi.write("part2 (new).ipynb", b"mine too")
+    pi.hand_out(V1)
     expected = {"part2.ipynb": b"mine", "part2 (new).ipynb": b"mine too", "part2 (new 2).ipynb": b"two, first"}
-    assert room.files() == V1 | expected
+    assert pi.files() == V1 | expected
 
 
-def test_a_lesson_that_was_changed_back_is_untouched(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
-    room.settle(V2)
-    room.write("part2.ipynb", b"two, first")
-    room.settle(V3)
-    assert room.files()["part2.ipynb"] == b"two, third"
+def test_a_lesson_that_was_changed_back_counts_as_unedited(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
+    pi.hand_out(V2)
+    pi.write("part2.ipynb", b"two, first")
+    pi.hand_out(V3)
+    assert pi.files()["part2.ipynb"] == b"two, third"
 
 
-def test_deleted_and_renamed_lessons_come_back_and_added_files_stay(room: Classroom) -> None:
-    room.settle(V1)
-    (room.folder / "part2.ipynb").rename(room.folder / "my part2.ipynb")
-    (room.folder / "part3.ipynb").unlink()
-    room.write("own.ipynb", b"own")
-    (room.folder / "pictures").mkdir()
-    room.settle(V2)
-    assert room.files() == V2 | {"my part2.ipynb": b"two, first", "own.ipynb": b"own"}
-    assert (room.folder / "pictures").is_dir()
+def test_deleted_and_renamed_lessons_come_back_and_the_students_files_stay(pi: Pi) -> None:
+    pi.hand_out(V1)
+    (pi.folder / "part2.ipynb").rename(pi.folder / "my part2.ipynb")
+    (pi.folder / "part3.ipynb").unlink()
+    pi.write("own.ipynb", b"own")
+    (pi.folder / "pictures").mkdir()
+    pi.hand_out(V2)
+    assert pi.files() == V2 | {"my part2.ipynb": b"two, first", "own.ipynb": b"own"}
+    assert (pi.folder / "pictures").is_dir()
 
 
-def test_pictures_come_into_a_folder_of_their_own_and_are_treated_as_lessons(room: Classroom) -> None:
-    room.settle(PICTURES)
-    assert room.files() == PICTURES
-    for path in (room.folder / "pictures").rglob("*"):
+def test_pictures_go_into_a_folder_of_their_own_and_are_treated_like_lessons(pi: Pi) -> None:
+    pi.hand_out(PICTURES)
+    assert pi.files() == PICTURES
+    for path in (pi.folder / "pictures").rglob("*"):
         assert path.stat().st_uid == STUDENT.pw_uid
-    room.write("pictures/pen_4.png", b"mine")
-    room.write("pictures/photo_7.jpg", b"mine too")
-    (room.folder / "pictures/pen_5.png").unlink()
+    pi.write("pictures/pen_4.png", b"mine")
+    pi.write("pictures/photo_7.jpg", b"mine too")
+    (pi.folder / "pictures/pen_5.png").unlink()
     mine = {"pictures/pen_4.png": b"mine", "pictures/photo_7.jpg": b"mine too"}
-    room.settle(PICTURES)
-    assert room.files() == PICTURES | mine
+    pi.hand_out(PICTURES)
+    assert pi.files() == PICTURES | mine
     new = {"pictures/pen_4.png": b"four, second", "pictures/pen_5.png": b"five, second"}
-    room.settle(PICTURES | new)
-    assert room.files() == PICTURES | new | mine | {"pictures/pen_4 (new).png": b"four, second"}
-    shutil.rmtree(room.folder / "pictures")
-    room.settle(PICTURES | new)
-    assert room.files() == PICTURES | new
-    room.settle(V1)
-    assert room.files() == PICTURES | new, "what is taught no more stays with the student"
+    pi.hand_out(PICTURES | new)
+    assert pi.files() == PICTURES | new | mine | {"pictures/pen_4 (new).png": b"four, second"}
+    shutil.rmtree(pi.folder / "pictures")
+    pi.hand_out(PICTURES | new)
+    assert pi.files() == PICTURES | new
+    pi.hand_out(V1)
+    assert pi.files() == PICTURES | new, "files that are no longer handed out stay with the student"
 
 
-@pytest.mark.parametrize("what", ["a file", "a link", "a link to a folder", "another's", "closed"])
-def test_whatever_is_in_place_of_the_pictures_folder_is_left_alone(what: str, room: Classroom, tmp_path: Path) -> None:
-    room.settle(V1)
-    place = room.folder / "pictures"
+@pytest.mark.parametrize("what", ["a file", "a link", "a link to a folder", "another's", "unreadable"])
+def test_anything_else_named_pictures_is_left_alone(what: str, pi: Pi, tmp_path: Path) -> None:
+    pi.hand_out(V1)
+    place = pi.folder / "pictures"
     if what == "a file":
         place.write_bytes(b"mine")
     elif what.startswith("a link"):
         place.symlink_to(tmp_path if what == "a link to a folder" else tmp_path / "nothing")
     else:
-        place.mkdir(0 if what == "closed" else 0o755)
+        place.mkdir(0 if what == "unreadable" else 0o755)
     if what != "another's":
-        room.own("pictures")
+        pi.own("pictures")
     elif os.geteuid() != 0:
-        pytest.skip("only root can make another's folder")
-    room.run(PICTURES)
-    if what == "closed":
-        assert room.files() == PICTURES, "the student's own folder is opened, as the one it is in"
+        pytest.skip("only root can create another account's folder")
+    pi.run(PICTURES)
+    if what == "unreadable":
+        assert pi.files() == PICTURES, "the student's own folder is made readable again, like the one it is in"
     else:
-        assert room.files() == V1 | ({"pictures": b"mine"} if what == "a file" else {})
+        assert pi.files() == V1 | ({"pictures": b"mine"} if what == "a file" else {})
         assert list(tmp_path.iterdir()) == []
-        assert room.run(PICTURES) == room.run(PICTURES, dry=True) == []
+        assert pi.run(PICTURES) == pi.run(PICTURES, dry=True) == []
         place.unlink() if what != "another's" else place.rmdir()
-        room.settle(PICTURES)
-        assert room.files() == PICTURES
+        pi.hand_out(PICTURES)
+        assert pi.files() == PICTURES
 
 
-def test_a_killed_runs_rests_go_from_the_pictures_folder_too(room: Classroom) -> None:
-    room.settle(PICTURES)
-    room.write(f"pictures/{students_folder.OURS}x.new", b"four, fir")
-    room.settle(PICTURES)
-    assert room.files() == PICTURES
+def test_files_left_by_a_killed_run_are_removed_from_the_pictures_folder_too(pi: Pi) -> None:
+    pi.hand_out(PICTURES)
+    pi.write(f"pictures/{students_folder.OURS}x.new", b"four, fir")
+    pi.hand_out(PICTURES)
+    assert pi.files() == PICTURES
 
 
-def test_a_lesson_that_is_taught_no_more_stays_with_the_student(room: Classroom) -> None:
-    room.settle(V1)
-    room.settle({"part3.ipynb": V1["part3.ipynb"]})
-    assert room.files() == V1
-    room.settle(V2)
-    assert room.files() == V2, "taught again, it is still known as ours"
+def test_a_lesson_that_is_no_longer_handed_out_stays_with_the_student(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.hand_out({"part3.ipynb": V1["part3.ipynb"]})
+    assert pi.files() == V1
+    pi.hand_out(V2)
+    assert pi.files() == V2, "handed out again, the old copy is still known to be ours"
 
 
 @pytest.mark.parametrize(
     "damage", [None, b"", b"{", b"[]", b'{"known": 1, "given": 2}', b'{"known": {"a": 1}}', b"\xff"]
 )
-def test_without_a_memory_nothing_is_lost(damage: bytes | None, room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part3.ipynb", b"mine")
-    store = room.pristine / lessons.HANDED_OUT
+def test_without_the_record_of_earlier_runs_nothing_is_lost(damage: bytes | None, pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part3.ipynb", b"mine")
+    store = pi.pristine / lessons.HANDED_OUT
     store.unlink() if damage is None else store.write_bytes(damage)
-    room.settle(V2)
-    assert set(room.files().values()) == {b"two, first", b"two, second", b"three, first", b"mine"}
+    pi.hand_out(V2)
+    assert set(pi.files().values()) == {b"two, first", b"two, second", b"three, first", b"mine"}
 
 
-def test_links_lead_nowhere(room: Classroom, tmp_path: Path) -> None:
+def test_links_in_place_of_lessons_are_not_followed(pi: Pi, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"root's")
     secret.chmod(0o600)
-    room.settle(V1)
-    (room.folder / "part2.ipynb").unlink()
-    (room.folder / "part2.ipynb").symlink_to(secret)
-    (room.folder / "part2 (new).ipynb").symlink_to(tmp_path / "made by a run")
-    (room.folder / "part3.ipynb").unlink()
-    os.mkfifo(room.folder / "part3.ipynb")
+    pi.hand_out(V1)
+    (pi.folder / "part2.ipynb").unlink()
+    (pi.folder / "part2.ipynb").symlink_to(secret)
+    (pi.folder / "part2 (new).ipynb").symlink_to(tmp_path / "made by a run")
+    (pi.folder / "part3.ipynb").unlink()
+    os.mkfifo(pi.folder / "part3.ipynb")
     for name in ("part2.ipynb", "part2 (new).ipynb", "part3.ipynb"):
-        room.own(name)
-    room.settle(V2 | {"part3.ipynb": b"three, second"})
+        pi.own(name)
+    pi.hand_out(V2 | {"part3.ipynb": b"three, second"})
     assert secret.read_bytes() == b"root's"
     assert not (tmp_path / "made by a run").exists()
-    assert (room.folder / "part2 (new 2).ipynb").read_bytes() == b"two, second"
-    assert (room.folder / "part3 (new).ipynb").read_bytes() == b"three, second"
+    assert (pi.folder / "part2 (new 2).ipynb").read_bytes() == b"two, second"
+    assert (pi.folder / "part3 (new).ipynb").read_bytes() == b"three, second"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root could do harm")
-def test_a_folder_that_is_a_link_gives_no_powers(room: Classroom, tmp_path: Path) -> None:
-    roots = tmp_path / "roots"
+@as_root
+def test_a_link_in_place_of_the_folder_cannot_make_root_write_elsewhere(pi: Pi, open_folder: Path) -> None:
+    roots = open_folder / "roots"
     roots.mkdir(mode=0o755)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    room.folder.symlink_to(roots)
-    room.run(V1)
+    pi.folder.symlink_to(roots)
+    pi.run(V1)
     assert list(roots.iterdir()) == []
-    assert room.files() == V1
+    assert pi.files() == V1
 
 
-def test_a_link_comes_where_nothing_is_and_replaces_nothing(room: Classroom, tmp_path: Path) -> None:
+def test_a_link_to_mnist_is_created_and_replaces_nothing(pi: Pi, tmp_path: Path) -> None:
     def run(dry: bool = False, target: Path = tmp_path) -> Any:
-        return lessons.run(V1, {STUDENT.pw_name: room.folder}, room.pristine, dry, links={"mnist_dataset": str(target)})
+        return lessons.run(V1, {STUDENT.pw_name: pi.folder}, pi.pristine, dry, links={"mnist_dataset": str(target)})
 
-    link = room.folder / "mnist_dataset"
-    would = run(dry=True)
+    link = pi.folder / "mnist_dataset"
+    predicted = run(dry=True)
     assert not link.exists()
-    assert run() == would and run() == run(dry=True) == []
-    for place in (link, room.pristine / "mnist_dataset"):
+    assert run() == predicted and run() == run(dry=True) == []
+    for place in (link, pi.pristine / "mnist_dataset"):
         assert str(place.readlink()) == str(tmp_path)
     assert link.lstat().st_uid == STUDENT.pw_uid
 
     link.unlink()
-    assert len(run(dry=True)) == len(run()) == 1, "as a lesson that was deleted, it comes back"
+    assert len(run(dry=True)) == len(run()) == 1, "like a deleted lesson, it comes back"
     link.unlink()
-    room.write("mnist_dataset/mnist_test_10.csv", b"the student's own")
+    pi.write("mnist_dataset/mnist_test_10.csv", b"the student's own")
     assert run() == [] and not link.is_symlink()
     (link / "mnist_test_10.csv").unlink()
     link.rmdir()
@@ -272,67 +265,65 @@ def test_a_link_comes_where_nothing_is_and_replaces_nothing(room: Classroom, tmp
     assert run() == [] and str(link.readlink()) == "nowhere"
 
     assert len(run(dry=True, target=tmp_path / "new")) == len(run(target=tmp_path / "new")) == 2
-    assert str((room.pristine / "mnist_dataset").readlink()) == str(tmp_path / "new")
-    assert lessons.run(V1, {STUDENT.pw_name: room.folder}, room.pristine) != []
-    assert not (room.pristine / "mnist_dataset").is_symlink()
+    assert str((pi.pristine / "mnist_dataset").readlink()) == str(tmp_path / "new")
+    assert lessons.run(V1, {STUDENT.pw_name: pi.folder}, pi.pristine) != []
+    assert not (pi.pristine / "mnist_dataset").is_symlink()
 
 
 @pytest.mark.parametrize("what", ["a link", "a broken link", "a file", "a pipe", "another's folder"])
-def test_what_is_in_the_folders_place_is_kept_beside_it(what: str, room: Classroom) -> None:
-    room.run(V1)
-    room.write("own", b"mine")
-    room.folder.rename(room.home / "elsewhere")
-    (room.home / "notebooks (old)").write_bytes(b"taken")
+def test_anything_in_place_of_the_folder_is_moved_aside_and_kept(what: str, pi: Pi) -> None:
+    pi.run(V1)
+    pi.write("own", b"mine")
+    pi.folder.rename(pi.home / "elsewhere")
+    (pi.home / "notebooks (old)").write_bytes(b"taken")
     if what.endswith("link"):
-        room.folder.symlink_to(room.home / "elsewhere" if what == "a link" else "nowhere")
+        pi.folder.symlink_to(pi.home / "elsewhere" if what == "a link" else "nowhere")
     elif what == "a file":
-        room.folder.write_bytes(b"mine")
+        pi.folder.write_bytes(b"mine")
     elif what == "a pipe":
-        os.mkfifo(room.folder)
+        os.mkfifo(pi.folder)
     elif os.geteuid() == 0:
-        room.folder.mkdir()
+        pi.folder.mkdir()
     else:
-        pytest.skip("only root can make another's folder")
+        pytest.skip("only root can create another account's folder")
     if what != "another's folder":
-        os.chown(room.folder, STUDENT.pw_uid, STUDENT.pw_gid, follow_symlinks=False)
-    kind = stat.S_IFMT(room.folder.lstat().st_mode)
-    assert room.run(PICTURES, dry=True) == room.run(PICTURES)
-    assert room.files() == PICTURES
-    assert room.run(PICTURES) == []
-    assert files(room.home / "elsewhere") == V1 | {"own": b"mine"}
-    assert (room.home / "notebooks (old)").read_bytes() == b"taken"
-    kept = room.home / "notebooks (old 2)"
+        give_to_student(pi.folder)
+    kind = stat.S_IFMT(pi.folder.lstat().st_mode)
+    assert pi.run(PICTURES, dry=True) == pi.run(PICTURES)
+    assert pi.files() == PICTURES
+    assert pi.run(PICTURES) == []
+    assert read_files(pi.home / "elsewhere") == V1 | {"own": b"mine"}
+    assert (pi.home / "notebooks (old)").read_bytes() == b"taken"
+    kept = pi.home / "notebooks (old 2)"
     assert stat.S_IFMT(kept.lstat().st_mode) == kind
     assert what != "a file" or kept.read_bytes() == b"mine"
 
 
-def test_a_home_that_is_closed_to_the_student_is_opened(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(room.home), ""))
-    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
-    room.run(V1)
-    room.write("own", b"mine")
-    room.folder.chmod(0)
-    room.home.chmod(0)
-    look = room.run(V2, dry=True)
-    assert room.home.stat().st_mode & 0o777 == 0, "a look changes nothing"
-    assert room.run(V2) == look
-    assert room.home.stat().st_mode & 0o777 == room.folder.stat().st_mode & 0o777 == 0o700
-    assert room.files() == V2 | {"own": b"mine"}
-    assert room.run(V2) == []
+def test_a_home_that_the_student_cannot_enter_is_opened(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account(pi.home))
+    pi.run(V1)
+    pi.write("own", b"mine")
+    pi.folder.chmod(0)
+    pi.home.chmod(0)
+    predicted = pi.run(V2, dry=True)
+    assert pi.home.stat().st_mode & 0o777 == 0, "check mode changes nothing"
+    assert pi.run(V2) == predicted
+    assert pi.home.stat().st_mode & 0o777 == pi.folder.stat().st_mode & 0o777 == 0o700
+    assert pi.files() == V2 | {"own": b"mine"}
+    assert pi.run(V2) == []
 
 
-def test_a_lock_of_a_students_stops_nobody(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A student may lock whatever a student can open, for as long as the student likes."""
+@as_root
+def test_a_lock_that_a_student_holds_stops_nobody(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students can lock any file that they can open, for as long as they like."""
     monkeypatch.setattr(lessons, "QUEUE", 1)
-    room.run(V1)
-    if os.geteuid() != 0:
-        pytest.skip("only root can become a student who holds locks")
-    ready = room.home / "ready"
+    pi.run(V1)
+    ready = pi.home / "ready"
     student = os.fork()
     if student == 0:
         os.setresuid(STUDENT.pw_uid, STUDENT.pw_uid, STUDENT.pw_uid)
         held = []
-        for path in (room.pristine.parent, *room.pristine.parent.rglob("*")):
+        for path in (pi.pristine.parent, *pi.pristine.parent.rglob("*")):
             with suppress(PermissionError):
                 held.append(os.open(path, os.O_RDONLY))
                 fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,80 +333,78 @@ def test_a_lock_of_a_students_stops_nobody(room: Classroom, monkeypatch: pytest.
     try:
         while not ready.exists() or not ready.read_text():
             time.sleep(0.01)
-        assert int(ready.read_text()) > len(V1), "the student does hold the folders and the files in them"
-        room.run(V2)
-        assert room.files() == V2
+        assert int(ready.read_text()) > len(V1), "the student holds locks on the folders and on the files in them"
+        pi.run(V2)
+        assert pi.files() == V2
     finally:
         os.kill(student, signal.SIGKILL)
         os.waitpid(student, 0)
 
 
-def test_another_run_is_waited_for_and_not_for_ever(room: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_waits_for_another_one_but_not_for_ever(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lessons, "QUEUE", 0.3)
-    room.run(V1)
-    lock = room.pristine.with_name(f".{room.pristine.name}.lock")
-    assert lock.stat().st_mode & 0o777 == 0o600, "whoever can open it can hold it for ever"
+    pi.run(V1)
+    lock = pi.pristine.with_name(f".{pi.pristine.name}.lock")
+    assert lock.stat().st_mode & 0o777 == 0o600, "anybody who can open it could hold it for ever"
     with locked(lock), pytest.raises(TimeoutError, match="another run is still using this"):
-        room.run(V2)
-    assert room.files() == V1
+        pi.run(V2)
+    assert pi.files() == V1
 
 
-def test_a_lesson_for_which_every_name_is_taken_does_not_come_and_the_rest_does(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
+def test_a_lesson_is_skipped_if_every_name_for_it_is_taken(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
     for number in range(1, students_folder.BESIDE):
-        room.write(f"part2 (new{f' {number}' if number > 1 else ''}).ipynb", b"mine")
+        pi.write(f"part2 (new{f' {number}' if number > 1 else ''}).ipynb", b"mine")
     given = {name: content + b", now" for name, content in V1.items()}
-    room.settle(given)
-    assert room.files()["part3.ipynb"] == given["part3.ipynb"]
+    pi.hand_out(given)
+    assert pi.files()["part3.ipynb"] == given["part3.ipynb"]
 
 
-def test_what_only_has_the_name_of_a_rest_stays(room: Classroom) -> None:
-    room.settle(V1)
-    (room.folder / f"{students_folder.OURS}a.new").mkdir()
-    (room.folder / f"{students_folder.OURS}b.new").symlink_to("nowhere")
-    room.settle(V2)
-    assert len(list(room.folder.glob(f"{students_folder.OURS}*"))) == 2
+def test_only_regular_files_are_removed_as_leftovers_of_a_killed_run(pi: Pi) -> None:
+    pi.hand_out(V1)
+    (pi.folder / f"{students_folder.OURS}a.new").mkdir()
+    (pi.folder / f"{students_folder.OURS}b.new").symlink_to("nowhere")
+    pi.hand_out(V2)
+    assert len(list(pi.folder.glob(f"{students_folder.OURS}*"))) == 2
 
 
-def test_folders_and_others_files_in_a_lessons_place_are_left_alone(room: Classroom) -> None:
-    room.settle(V1)
-    (room.folder / "part2.ipynb").unlink()
-    (room.folder / "part2.ipynb").mkdir()
-    (room.folder / "part3.ipynb").chmod(0)
-    with (room.folder / "part2 (new).ipynb").open("wb") as file:
+def test_anything_but_our_lesson_in_its_place_is_left_alone(pi: Pi) -> None:
+    pi.hand_out(V1)
+    (pi.folder / "part2.ipynb").unlink()
+    (pi.folder / "part2.ipynb").mkdir()
+    (pi.folder / "part3.ipynb").chmod(0)
+    with (pi.folder / "part2 (new).ipynb").open("wb") as file:
         file.truncate(LARGE + 1)
     for name in ("part2.ipynb", "part2 (new).ipynb"):
-        room.own(name)
-    room.settle({"part2.ipynb": b"two, second", "part3.ipynb": b"three, second"})
-    assert (room.folder / "part2.ipynb").is_dir()
-    assert (room.folder / "part2 (new).ipynb").stat().st_size == LARGE + 1
-    assert (room.folder / "part2 (new 2).ipynb").read_bytes() == b"two, second"
-    assert (room.folder / "part3.ipynb").stat().st_mode & 0o777 == 0
-    assert (room.folder / "part3 (new).ipynb").read_bytes() == b"three, second"
+        pi.own(name)
+    pi.hand_out({"part2.ipynb": b"two, second", "part3.ipynb": b"three, second"})
+    assert (pi.folder / "part2.ipynb").is_dir()
+    assert (pi.folder / "part2 (new).ipynb").stat().st_size == LARGE + 1
+    assert (pi.folder / "part2 (new 2).ipynb").read_bytes() == b"two, second"
+    assert (pi.folder / "part3.ipynb").stat().st_mode & 0o777 == 0
+    assert (pi.folder / "part3 (new).ipynb").read_bytes() == b"three, second"
 
 
-def test_a_closed_folder_is_opened_and_a_missing_one_made(room: Classroom) -> None:
-    room.settle(V1)
-    room.folder.chmod(0)
-    room.run(V2)
-    assert room.files() == V2
-    shutil.rmtree(room.folder)
-    room.settle(V2)
-    assert room.files() == V2
+def test_an_unreadable_folder_is_opened_and_a_missing_one_is_created(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.folder.chmod(0)
+    pi.run(V2)
+    assert pi.files() == V2
+    shutil.rmtree(pi.folder)
+    pi.hand_out(V2)
+    assert pi.files() == V2
 
 
 @pytest.mark.parametrize("save", ["in place", "by renaming", "never, but delete", "after deleting"])
-def test_a_student_who_saves_at_the_same_moment_loses_nothing(
-    save: str, room: Classroom, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room.settle(V1)
-    place, link, moments = room.folder / "part2.ipynb", os.link, ["this one"]
+def test_a_student_who_saves_during_the_run_loses_nothing(save: str, pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi.hand_out(V1)
+    place, link, moments = pi.folder / "part2.ipynb", os.link, ["this one"]
     if save == "after deleting":
         place.unlink()
 
     def link_at_that_moment(source: Path, target: Path) -> None:
-        # The run has just seen that the lesson is untouched or absent, and is about to put the new one there.
+        # The run has just seen that the lesson is unedited or absent, and is about to put the new version there.
         if moments and save != "in place":
             moments.clear()
             place.unlink(missing_ok=True)
@@ -427,25 +416,25 @@ def test_a_student_who_saves_at_the_same_moment_loses_nothing(
             place.write_bytes(b"mine")
 
     monkeypatch.setattr(os, "link", link_at_that_moment)
-    room.run(V2)
+    pi.run(V2)
     monkeypatch.undo()
     mine = {"part2.ipynb": b"mine", "part2 (new).ipynb": b"two, second"}
-    assert room.files() == V2 | ({} if save == "never, but delete" else mine)
-    room.settle(V2)
+    assert pi.files() == V2 | ({} if save == "never, but delete" else mine)
+    pi.hand_out(V2)
 
 
-def test_what_a_killed_run_left_goes_but_never_a_students_bytes(room: Classroom) -> None:
-    room.settle(V1)
-    rests = {".new": b"two, fir", ".old": b"two, first", "x.old": b"mine"}
-    for suffix, content in rests.items():
-        room.write(f"{students_folder.OURS}{suffix}", content)
-    room.settle(V1)
-    assert [path.read_bytes() for path in room.folder.glob(".*")] == [b"mine"]
+def test_files_left_by_a_killed_run_are_removed_unless_they_hold_a_students_work(pi: Pi) -> None:
+    pi.hand_out(V1)
+    leftovers = {".new": b"two, fir", ".old": b"two, first", "x.old": b"mine"}
+    for suffix, content in leftovers.items():
+        pi.write(f"{students_folder.OURS}{suffix}", content)
+    pi.hand_out(V1)
+    assert [path.read_bytes() for path in pi.folder.glob(".*")] == [b"mine"]
 
 
-def test_a_student_who_saves_all_the_time_loses_nothing(room: Classroom) -> None:
-    room.settle(V1)
-    path = room.folder / "part2.ipynb"
+def test_a_student_who_keeps_saving_loses_nothing(pi: Pi) -> None:
+    pi.hand_out(V1)
+    path = pi.folder / "part2.ipynb"
 
     saving = os.fork()
     if saving == 0:
@@ -456,124 +445,124 @@ def test_a_student_who_saves_all_the_time_loses_nothing(room: Classroom) -> None
     version = 0
     while os.waitpid(saving, os.WNOHANG) == (0, 0):
         version += 1
-        room.run(V1 | {"part2.ipynb": b"version %d" % version})
+        pi.run(V1 | {"part2.ipynb": b"version %d" % version})
     assert version > 3
     assert path.read_bytes() == b"mine, 1999"
 
 
-def test_each_of_several_students_is_given_what_he_has_not_had(room: Classroom) -> None:
-    """Both by the same account here: only the folders and the memory are apart."""
-    other = room.home / "other"
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
-    room.settle(V2)
-    (room.folder / "part2 (new).ipynb").unlink()
-    store = room.pristine / lessons.HANDED_OUT
-    remembered = json.loads(store.read_bytes())
-    assert list(remembered["students"]) == [STUDENT.pw_name]
-    # Another student, of whom nothing is remembered; and the first, of whom all is.
-    remembered["students"] = {"another": {}, **remembered["students"]}
-    store.write_text(json.dumps(remembered))
+def test_handing_out_depends_on_each_students_own_record(pi: Pi) -> None:
+    """Both students are the same account here; only their folders and records differ."""
+    other = pi.home / "other"
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
+    pi.hand_out(V2)
+    (pi.folder / "part2 (new).ipynb").unlink()
+    store = pi.pristine / lessons.HANDED_OUT
+    recorded = json.loads(store.read_bytes())
+    assert list(recorded["students"]) == [STUDENT.pw_name]
+    # Nothing is recorded for the other student, and everything for the first.
+    recorded["students"] = {"another": {}, **recorded["students"]}
+    store.write_text(json.dumps(recorded))
     other.mkdir()
     os.chown(other, STUDENT.pw_uid, STUDENT.pw_gid)
-    memory = lessons.Memory.read(room.pristine)
+    memory = lessons.Memory.read(pi.pristine)
     lessons.as_student(STUDENT, lambda: lessons.hand_out(other, V2, {}, memory, memory.given["another"], False))
-    room.run(V2)
-    assert files(other) == V2
-    assert room.files() == V2 | {"part2.ipynb": b"mine"}
+    pi.run(V2)
+    assert read_files(other) == V2
+    assert pi.files() == V2 | {"part2.ipynb": b"mine"}
 
 
-def test_what_was_remembered_of_the_only_student_holds_for_each(room: Classroom) -> None:
-    """As Pis remember it that were made when there could be one only."""
-    room.settle(V1)
-    room.write("part2.ipynb", b"mine")
-    store = room.pristine / lessons.HANDED_OUT
-    remembered = json.loads(store.read_bytes())
-    [given] = remembered.pop("students").values()
-    store.write_text(json.dumps(remembered | {"given": given}))
-    room.run(V1)
-    assert room.files() == V1 | {"part2.ipynb": b"mine"}
-    room.settle(V1)
+def test_a_record_from_before_there_could_be_several_students_is_used(pi: Pi) -> None:
+    """What it says about the only student now applies to each student."""
+    pi.hand_out(V1)
+    pi.write("part2.ipynb", b"mine")
+    store = pi.pristine / lessons.HANDED_OUT
+    recorded = json.loads(store.read_bytes())
+    [given] = recorded.pop("students").values()
+    store.write_text(json.dumps(recorded | {"given": given}))
+    pi.run(V1)
+    assert pi.files() == V1 | {"part2.ipynb": b"mine"}
+    pi.hand_out(V1)
 
 
-def test_an_account_that_is_missing_is_named(room: Classroom) -> None:
+def test_a_missing_account_is_named(pi: Pi) -> None:
     with pytest.raises(KeyError, match="nobody-at-all"):
-        lessons.run(V1, {"nobody-at-all": room.folder}, room.pristine)
+        lessons.run(V1, {"nobody-at-all": pi.folder}, pi.pristine)
 
 
-def test_a_full_card_loses_nothing_and_the_next_run_completes(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part3.ipynb", b"mine")
-    (room.folder / "part2.ipynb").unlink()
+def test_when_the_card_is_full_nothing_is_lost_and_the_next_run_completes(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part3.ipynb", b"mine")
+    (pi.folder / "part2.ipynb").unlink()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            room.run(V1)
+            pi.run(V1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [path.name for path in room.folder.iterdir()] == ["part3.ipynb"], "nothing half-written is left"
-    room.settle(V1)
-    assert room.files() == V1 | {"part3.ipynb": b"mine"}
+    assert [path.name for path in pi.folder.iterdir()] == ["part3.ipynb"], "nothing half-written is left"
+    pi.hand_out(V1)
+    assert pi.files() == V1 | {"part3.ipynb": b"mine"}
 
 
-def act(room: Classroom, chance: random.Random, number: int) -> None:
-    """Do something that a student may do."""
-    names = sorted(str(path.relative_to(room.folder)) for path in room.folder.rglob("*"))
+def act(pi: Pi, chance: random.Random, number: int) -> None:
+    """Do something at random that a student might do."""
+    names = sorted(str(path.relative_to(pi.folder)) for path in pi.folder.rglob("*"))
     ours = ["part2.ipynb", "part2 (new).ipynb", "part3.ipynb", "pictures/4.png", "pictures/4 (new).png"]
     name = chance.choice([*names, *ours, "own.ipynb", "pictures/own.png"])
-    path, other = room.folder / name, room.folder / chance.choice([*names, f"other {number}.ipynb"])
+    path, other = pi.folder / name, pi.folder / chance.choice([*names, f"other {number}.ipynb"])
     what = chance.choice(["edit", "delete", "rename", "copy", "link", "folder", "move a folder"])
     if path.parent.is_file() or (what == "link" and not path.parent.is_dir()):
         return
     if what == "edit" and not path.is_dir():
-        room.write(name, b"student's %d" % number)
+        pi.write(name, b"student's %d" % number)
     elif what == "delete" and path.is_file():
         path.unlink()
     elif what == "rename" and path.is_file() and not other.is_dir():
         path.rename(other)
     elif what == "copy" and path.is_file() and not other.is_dir():
-        room.write(other.name, path.read_bytes())
+        pi.write(other.name, path.read_bytes())
     elif what == "link" and path.is_file() and not other.exists():
         os.link(path, other)
     elif what == "folder" and not path.exists():
         path.mkdir(parents=True)
         for made in {name, str(Path(name).parent)}:
-            room.own(made)
+            pi.own(made)
     elif what == "move a folder" and path.is_dir() and not other.exists():
-        path.rename(room.folder / f"folder {number}")
+        path.rename(pi.folder / f"folder {number}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forgetful", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, room: Classroom) -> None:
+def test_whatever_a_student_does_nothing_is_lost(seed: int, forgetful: bool, pi: Pi) -> None:
     chance = random.Random(seed)
     ours = {name: {V1.get(name, b"")} for name in ("part2.ipynb", "part3.ipynb", "pictures/4.png")}
-    room.settle(V1)
+    pi.hand_out(V1)
     for number in range(20):
-        taught = [name for name in ours if chance.random() < 0.9] or ["part2.ipynb"]
-        given = {name: b"%s %d" % (name.encode(), chance.randrange(4)) for name in taught}
+        names = [name for name in ours if chance.random() < 0.9] or ["part2.ipynb"]
+        given = {name: b"%s %d" % (name.encode(), chance.randrange(4)) for name in names}
         for _ in range(chance.randrange(5)):
-            act(room, chance, number)
+            act(pi, chance, number)
         if forgetful and chance.random() < 0.2:
-            (room.pristine / lessons.HANDED_OUT).unlink()
-        before = room.files()
-        room.settle(given)
-        after = room.files()
+            (pi.pristine / lessons.HANDED_OUT).unlink()
+        before = pi.files()
+        pi.hand_out(given)
+        after = pi.files()
         for name, content in before.items():
             is_ours = any(content in versions for versions in ours.values())
-            assert after.get(name) == content or is_ours, f"{name} was {content!r}, the student's"
+            assert after.get(name) == content or is_ours, f"{name} had the student's {content!r}"
         for name, content in given.items():
-            untouched = name not in before or (before[name] in ours[name] and not forgetful)
-            taken = (room.folder / name).is_dir() or not lessons.may_be_folder((room.folder / name).parent)
-            assert after.get(name) == content or not untouched or taken
+            unedited = name not in before or (before[name] in ours[name] and not forgetful)
+            taken = (pi.folder / name).is_dir() or not lessons.may_be_folder((pi.folder / name).parent)
+            assert after.get(name) == content or not unedited or taken
             ours[name].add(content)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["linear", "mitogen_linear"])
-def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_path: Path) -> None:
+def test_ansible_hands_out_exact_copies(strategy: str, pi: Pi, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     cells = [{"cell_type": "code", "source": ["print('{{ not.a.template }}', '{% raw %}', 'é', [1], {})\n"]}]
@@ -581,21 +570,21 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
     (source / "b.ipynb").write_bytes(b"\r\n\r\n[17, None] \t")
     (source / "pictures").mkdir()
     (source / "pictures/a_4.png").write_bytes(bytes(range(256)))
-    given = files(source)
-    (source / "pictures/make.py").write_text("stays here")
+    given = read_files(source)
+    (source / "pictures/make.py").write_text("not handed out")
     settings = {
-        "classroom_folders": {STUDENT.pw_name: str(room.folder)},
-        "lessons_pristine": str(room.pristine),
+        "classroom_folders": {STUDENT.pw_name: str(pi.folder)},
+        "lessons_pristine": str(pi.pristine),
         "lessons_source": str(source),
         "mnist_folder": f"{tmp_path}/mnist/",
     }
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [lessons]}\n")
     command = [
-        *(str(Path(sys.executable).with_name("ansible-playbook")), f"{tmp_path}/play.yml"),
+        *(ANSIBLE_PLAYBOOK, f"{tmp_path}/play.yml"),
         *("-i", "pi-01,", "-c", "local", "-e", json.dumps(settings)),
     ]
     plugins = Path(ansible_mitogen.__file__).parent / "plugins" / "strategy"
-    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ROLES), "ANSIBLE_STRATEGY": strategy}
+    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_STRATEGY": strategy}
     environment["ANSIBLE_STRATEGY_PLUGINS"] = str(plugins)
 
     def play(*options: str) -> str:
@@ -605,23 +594,23 @@ def test_ansible_hands_out_the_very_bytes(strategy: str, room: Classroom, tmp_pa
 
     printed = play("--check", "--diff")
     assert "changed=1 " in printed
-    assert f"+{room.folder}/a.ipynb" in printed
-    assert not room.folder.exists()
+    assert f"+{pi.folder}/a.ipynb" in printed
+    assert not pi.folder.exists()
     assert "changed=1 " in play()
-    assert room.files() == given
-    room.write("a.ipynb", b"mine")
+    assert pi.files() == given
+    pi.write("a.ipynb", b"mine")
     (source / "a.ipynb").write_bytes(b"new")
     assert "changed=1 " in play()
-    assert room.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
+    assert pi.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
     assert "changed=0 " in play()
     assert "changed=0 " in play("--check", "--diff")
-    # What the Pi has is not sent again, but taken from there.
-    found = pi_facts.files([f"{room.pristine}/**/*"])
+    # Lessons that the Pi has are not sent again: they are copied from its pristine folder.
+    found = pi_facts.files([f"{pi.pristine}/**/*"])
     facts = ["-e", json.dumps({"__system_pi": {"files": {path: pi_facts.state(Path(path)) for path in found}}})]
     assert "changed=0 " in play(*facts)
-    (room.folder / "b.ipynb").unlink()
+    (pi.folder / "b.ipynb").unlink()
     assert "changed=1 " in play(*facts)
-    assert room.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
+    assert pi.files() == given | {"a.ipynb": b"mine", "a (new).ipynb": b"new"}
 
 
 def test_lessons_that_a_pi_has_are_left_out() -> None:
@@ -636,25 +625,25 @@ def test_lessons_that_a_pi_has_are_left_out() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_is_completed_by_the_next(room: Classroom) -> None:
-    room.settle(V1)
-    room.write("part3.ipynb", b"mine")
+def test_the_next_run_completes_one_that_was_killed_at_any_moment(pi: Pi) -> None:
+    pi.hand_out(V1)
+    pi.write("part3.ipynb", b"mine")
     began = time.monotonic()
-    room.run(V2)
+    pi.run(V2)
     took = time.monotonic() - began
     for turn in range(40):
         given = {"part2.ipynb": b"two %d" % turn, "part3.ipynb": b"three %d" % turn}
         child = os.fork()
         if child == 0:
-            room.run(given)
+            pi.run(given)
             os._exit(0)
         time.sleep(took * turn / 30)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        room.run(given)
-        files = room.files()
-        assert files["part3.ipynb"] == b"mine"
-        assert files["part2.ipynb"] == given["part2.ipynb"]
-        assert files["part3 (new).ipynb"] == given["part3.ipynb"]
-        assert list(room.folder.glob(f"{students_folder.OURS}*")) == []
-        room.settle(given)
+        pi.run(given)
+        found = pi.files()
+        assert found["part3.ipynb"] == b"mine"
+        assert found["part2.ipynb"] == given["part2.ipynb"]
+        assert found["part3 (new).ipynb"] == given["part3.ipynb"]
+        assert list(pi.folder.glob(f"{students_folder.OURS}*")) == []
+        pi.hand_out(given)

@@ -1,4 +1,4 @@
-"""The manual: what its pages say of the sources, its archive, and the notebook server that shows it."""
+"""The manual: its pages agree with the sources, its archive, and the notebook server that shows it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from urllib.parse import urldefrag, urljoin
 
 import pytest
 
-from tests.unit.plugins.test_server_settings import Server, server, venv
+from tests.support.jupyter_server import Server, run_server
+from tests.support.programs import ROOT
 
-__all__ = ["venv"]  # pytest finds it here
-
-ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "roles/manual/files/build.py"
-FOREIGN = r"""(?:src=["']?|url\(["']?|@import ["']|<link[^>]*href=["'])(?:https?:)?//[^"')]+"""
-LARGEST = 2_000_000  # bytes that a card and a class's Wi-Fi can spare
+EXTERNAL = r"""(?:src=["']?|url\(["']?|@import ["']|<link[^>]*href=["'])(?:https?:)?//[^"')]+"""
+LARGEST = 2_000_000  # bytes: small enough for a card and for a class's Wi-Fi
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 class Links(HTMLParser):
-    """What a page refers to, and the names in it that can be referred to."""
+    """The links of a page, and the names in it that links can point to."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -58,17 +56,17 @@ def contents(archive: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def running(venv: Path, archive: Path) -> Iterator[Server]:
-    """A notebook server that has the manual, read by an account that sees nothing of this project."""
+def server(venv: Path, archive: Path) -> Iterator[Server]:
+    """A notebook server with the manual, run by an account that cannot read this repository."""
     place = venv / "manual.zip"
     shutil.copy(archive, place)
     place.chmod(0o644)
-    with server(venv, manual_archive=place) as one:
-        yield one
+    with run_server(venv, manual_archive=place) as running:
+        yield running
 
 
-def test_every_link_leads_somewhere(contents: dict[str, bytes]) -> None:
-    """Also those of the theme, and those to headings; only text links lead out of the manual."""
+def test_no_link_is_broken(contents: dict[str, bytes]) -> None:
+    """Including the theme's links and those to headings. Links that leave the manual are not followed."""
     pages = {name: Links(content.decode()) for name, content in contents.items() if name.endswith(".html")}
     assert len(pages) > 30
     dead = []
@@ -84,21 +82,22 @@ def test_every_link_leads_somewhere(contents: dict[str, bytes]) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(contents: dict[str, bytes]) -> None:
-    """Neither fonts nor scripts: a Pi has no Internet."""
+    """Neither fonts nor scripts: a Pi has no Internet connection."""
     for name, content in contents.items():
         if name.endswith((".html", ".css")):
             text = content.decode()
-            assert re.findall(FOREIGN, text) == [], name
+            assert re.findall(EXTERNAL, text) == [], name
 
 
-def test_it_is_small_and_says_nothing_of_this_computer(archive: Path, contents: dict[str, bytes]) -> None:
+def test_it_is_small_and_names_no_folder_of_this_computer(archive: Path, contents: dict[str, bytes]) -> None:
     assert archive.stat().st_size < LARGEST
     for name, content in contents.items():
         assert str(ROOT).encode() not in content, name
 
 
+@pytest.mark.slow
 def test_it_is_built_only_when_its_sources_have_changed(archive: Path, tmp_path: Path) -> None:
-    """And again in the same bytes, or every Pi would be sent it anew."""
+    """The same sources give the same bytes, so that the archive is not sent to each Pi again."""
     before = archive.stat()
     subprocess.run([sys.executable, BUILD, ROOT], stdout=subprocess.PIPE, check=True)
     assert archive.stat().st_mtime_ns == before.st_mtime_ns
@@ -106,19 +105,18 @@ def test_it_is_built_only_when_its_sources_have_changed(archive: Path, tmp_path:
     copy = tmp_path / "a copy"
     ignored = shutil.ignore_patterns(".git", ".venv", "build", "dist", "tests", "files", "__pycache__")
     shutil.copytree(ROOT, copy, ignore=ignored)
-    there = copy / "build/manual.zip"
+    rebuilt = copy / "build/manual.zip"
     subprocess.run([sys.executable, BUILD, copy], stdout=subprocess.PIPE, check=True)
-    assert there.read_bytes() == archive.read_bytes()
+    assert rebuilt.read_bytes() == archive.read_bytes()
 
     page = copy / "docs/teach/lessons.md"
     page.write_text(f"{page.read_text(encoding='utf-8')}\nOne more sentence.\n", encoding="utf-8")
     subprocess.run([sys.executable, BUILD, copy], stdout=subprocess.PIPE, check=True)
-    with zipfile.ZipFile(there) as opened:
+    with zipfile.ZipFile(rebuilt) as opened:
         assert b"One more sentence." in opened.read("teach/lessons.html")
 
 
-def test_reference_has_every_setting_command_and_module(contents: dict[str, bytes]) -> None:
-    """As the sources have them now."""
+def test_the_reference_has_the_settings_commands_and_classes_of_the_sources(contents: dict[str, bytes]) -> None:
     settings = Links(contents["reference/settings.html"].decode()).names
     for specs in ROOT.glob("roles/*/meta/argument_specs.yml"):
         for name in re.findall(r"(?m)^      (\w+):$", specs.read_text(encoding="utf-8")):
@@ -132,7 +130,7 @@ def test_reference_has_every_setting_command_and_module(contents: dict[str, byte
     assert "mynn.network.NeuralNetwork.backquery" in names
 
 
-def test_commands_and_lessons_on_the_pages_exist() -> None:
+def test_commands_and_lessons_named_on_the_pages_exist() -> None:
     commands = set(re.findall(r"(?m)^([a-z-]+(?: [a-z-]+)*):", (ROOT / "Makefile").read_text(encoding="utf-8")))
     known = {name for names in commands for name in names.split()}
     for page in PAGES:
@@ -146,7 +144,7 @@ def test_commands_and_lessons_on_the_pages_exist() -> None:
 
 
 def test_lessons_are_listed_in_their_order(contents: dict[str, bytes]) -> None:
-    """With what each notebook says of itself."""
+    """With what each notebook says about itself."""
     notebooks = {}
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebooks[path.stem] = json.loads(path.read_text(encoding="utf-8"))["metadata"]["mynn"]
@@ -159,24 +157,24 @@ def test_lessons_are_listed_in_their_order(contents: dict[str, bytes]) -> None:
         assert html.escape(about["learn"], quote=False) in table and f"<p>{about['minutes']} min</p>" in table
 
 
-def test_pupils_find_worksheets_on_their_pi_and_no_answers(contents: dict[str, bytes]) -> None:
+def test_a_pi_has_the_worksheets_but_no_answers(contents: dict[str, bytes]) -> None:
     assert {f"teach/worksheet-{number}.html" for number in range(1, 9)} <= contents.keys()
     for name in ("answers", "task-answers", "test", "plan", "marking"):
         assert (ROOT / f"docs/teach/{name}.md").exists()
         assert f"teach/{name}.html" not in contents
-    assert b"0.01 each" not in b"".join(contents.values())  # an answer
+    assert b"0.01 each" not in b"".join(contents.values())  # words from an answer
 
 
-def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+def test_the_readme_is_short_and_has_no_broken_links() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     links = [urldefrag(link)[0] for link in re.findall(r"\]\(([^)]+)\)", text)]
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
-def test_students_read_it(running: Server, contents: dict[str, bytes]) -> None:
-    """Each page of the archive, its pictures and its search, with the right type."""
-    student = running.student()
+def test_students_can_read_it(server: Server, contents: dict[str, bytes]) -> None:
+    """Each file in the archive, pictures and search included, has the right type."""
+    student = server.student()
     assert student.ask("GET", "/manual").headers["Location"].endswith("/manual/")
     first = student.ask("GET", "/manual/")
     assert (first.status_code, first.content) == (200, contents["index.html"])
@@ -191,28 +189,28 @@ def test_students_read_it(running: Server, contents: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     "path", ["nothing.html", "../etc/passwd", "..%2f..%2fetc/passwd", "%2fetc/passwd", "/etc/passwd", "_static/", "%00"]
 )
-def test_no_path_leads_out_of_it(running: Server, path: str) -> None:
-    """Nor to a folder's list."""
-    page = running.student().ask("GET", f"/manual/{path}")
+def test_no_path_leads_out_of_it(server: Server, path: str) -> None:
+    """No folder is listed either."""
+    page = server.student().ask("GET", f"/manual/{path}")
     assert page.status_code in (302, 400, 404)
     assert "root:" not in page.text
 
 
-def test_strangers_do_not_read_it_and_nobody_changes_it(running: Server, archive: Path) -> None:
+def test_it_is_read_only_and_only_after_signing_in(server: Server, archive: Path) -> None:
     for path in ("/manual", "/manual/", "/manual/index.html", "/manual/_static/styles/furo.css"):
-        page = running.client().ask("GET", path)
+        page = server.client().ask("GET", path)
         assert (page.status_code, "/login?next=" in page.headers["Location"]) == (302, True)
-    student = running.student()
+    student = server.student()
     student.ask("GET", "/tree")
     for method in ("PUT", "POST", "DELETE", "PATCH"):
         assert student.ask(method, "/manual/index.html", data="changed").status_code == 405
 
 
 def test_a_server_without_it_works(venv: Path) -> None:
-    """As on a Pi whose archive a power cut damaged: there is no such page, and that is all."""
+    """The same with a damaged archive, as after a power cut: its pages are missing, and everything else works."""
     place = venv / "damaged.zip"
-    with server(venv, manual_archive=place) as one:
-        student = one.student()
+    with run_server(venv, manual_archive=place) as running:
+        student = running.student()
         assert student.ask("GET", "/manual/").status_code == 404
         place.write_bytes(b"half of it")
         place.chmod(0o644)

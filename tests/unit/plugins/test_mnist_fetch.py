@@ -1,9 +1,8 @@
-"""The control node's side of MNIST: mirrors of all kinds, good and bad, against a MNIST of 130 digits."""
+"""MNIST on the control node: mirrors of every kind, good and bad, with the small MNIST."""
 
 import gzip
 import hashlib
 import lzma
-import random
 import re
 import signal
 import subprocess
@@ -23,53 +22,19 @@ import yaml
 
 from ansible_collections.mynn.pi.plugins.modules import mnist_fetch
 from tests.support.programs import ROOT
+from tests.support.small_mnist import ARCHIVES, FILES, FORMS, IDX, IMAGES, ON_A_PI, make_mirror
 
 ROLE = ROOT / "roles/mnist"
 
 
-def make_mnist() -> dict[str, bytes]:
-    """A small MNIST in the real formats: 110 digits to train with, 20 to test; mostly background, as the real one."""
-    chance = random.Random(7)
-    files: dict[str, bytes] = {}
-    for part, csv, count in (("train", "mnist_train", 110), ("t10k", "mnist_test", 20)):
-        labels = [chance.randrange(10) for _ in range(count)]
-        images = [[chance.choice((0, 0, 0, chance.randrange(256))) for _ in range(784)] for _ in range(count)]
-        sides = (28).to_bytes(4) * 2
-        pixels = b"".join(map(bytes, images))
-        files[f"{part}-images-idx3-ubyte"] = b"\0\0\x08\x03" + count.to_bytes(4) + sides + pixels
-        files[f"{part}-labels-idx1-ubyte"] = b"\0\0\x08\x01" + count.to_bytes(4) + bytes(labels)
-        lines = [",".join(map(str, [label, *image])) for label, image in zip(labels, images, strict=True)]
-        small = 100 if part == "train" else 10
-        files[f"{csv}.csv"] = ("\n".join(lines) + "\n").encode()
-        files[f"{csv}_{small}.csv"] = ("\n".join(lines[:small]) + "\n").encode()
-    return files
-
-
-MNIST = make_mnist()
-MNIST |= {name: content for name, content in mnist_fetch.made_from(MNIST) if name.endswith(".npy")}
-CONTENTS: dict[str, dict[str, Any]] = {
-    name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in MNIST.items()
-}
-IDX = {name: content for name, content in CONTENTS.items() if name.endswith("-ubyte")}
-ON_A_PI = {name: content for name, content in MNIST.items() if name not in IDX}
-FILES = {name: CONTENTS[name] for name in ON_A_PI}
-FORMS: dict[str, dict[str, bytes]] = {
-    "gz": {f"{name}.gz": gzip.compress(MNIST[name]) for name in IDX},
-    "xz": {f"{name}.xz": lzma.compress(MNIST[name]) for name in IDX},
-    "plain": {name: MNIST[name] for name in IDX},
-}
-ARCHIVES = FORMS["xz"]
-IMAGES = "train-images-idx3-ubyte"
-
-
 @dataclass
 class Mirror:
-    """A web server on this machine. It counts what it was asked for and what it sent."""
+    """A web server on this computer. It records which files it was asked for and how much it sent."""
 
     files: dict[str, bytes]
-    missing: int = 404  # what it answers where it has no file
-    break_after: int | None = None  # bytes of an answer, after which the connection breaks
-    pause: float = 0  # seconds before every 4 kB
+    missing: int = 404  # the status for a file that it does not have
+    break_after: int | None = None  # how many bytes of each answer it sends before it drops the connection
+    pause: float = 0  # seconds before each 4 kB
     asked: list[str] = field(default_factory=list)
     sent: int = 0
     address: str = ""
@@ -91,15 +56,15 @@ class Mirror:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Mirror]]:
-    """Start a mirror with these files and habits."""
+    """A function that starts a mirror with these files and options."""
     servers = []
 
-    def start(files: dict[str, bytes], **habits: Any) -> Mirror:
-        mirror = Mirror(files, **habits)
+    def start(files: dict[str, bytes], **options: Any) -> Mirror:
+        mirror = Mirror(files, **options)
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                with suppress(ConnectionError):  # the client has had enough
+                with suppress(ConnectionError):  # the client gave up
                     mirror.answer(self)
 
             def log_message(self, *words: object) -> None:
@@ -117,21 +82,13 @@ def serve() -> Iterator[Callable[..., Mirror]]:
         server.server_close()
 
 
-def put(files: dict[str, bytes], folder: Path) -> str:
-    """Make a mirror that is a folder."""
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return str(folder)
-
-
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "mnist" / "mnist.tar.gz"
 
 
 def make(archive: Path, *mirrors: str) -> list[str]:
-    """Make the archive and see that it is right. Returns the complaints."""
+    """Make the archive and check it. Return the complaints about the mirrors."""
     complaints: list[str] = mnist_fetch.ensure_archive(archive, list(mirrors), IDX, FILES)
     with tarfile.open(archive) as tar:
         files = {member.name: tar.extractfile(member) for member in tar}
@@ -142,22 +99,22 @@ def make(archive: Path, *mirrors: str) -> list[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["http", "folder", "file"])
-def test_every_form_is_taken_from_every_kind_of_mirror(
+def test_files_in_any_form_are_fetched_from_every_kind_of_mirror(
     form: str, kind: str, archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     if kind == "http":
         mirror = serve(FORMS[form]).address + "/"
     else:
-        mirror = ("file://" if kind == "file" else "") + put(FORMS[form], tmp_path / "a mirror")
+        mirror = ("file://" if kind == "file" else "") + make_mirror(tmp_path / "a mirror", FORMS[form])
     assert make(archive, mirror) == []
     assert make(archive) == [], "a good archive needs no mirror"
 
 
-def test_a_bad_file_is_named_with_both_sums_and_the_next_mirror_is_used(
+def test_a_wrong_file_is_named_with_both_checksums_and_the_next_mirror_is_used(
     archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     other = b"other contents"
-    bad = put(ARCHIVES | {f"{IMAGES}.xz": lzma.compress(other)}, tmp_path / "bad")
+    bad = make_mirror(tmp_path / "bad", ARCHIVES | {f"{IMAGES}.xz": lzma.compress(other)})
     good = serve(ARCHIVES)
     (complaint,) = make(archive, bad, good.address)
     assert complaint.startswith(f"{bad}: {IMAGES}.xz ")
@@ -166,25 +123,28 @@ def test_a_bad_file_is_named_with_both_sums_and_the_next_mirror_is_used(
     assert f"{IMAGES}.xz" in good.asked
 
 
-def flipped(content: bytes) -> bytes:
-    """Return it with one bit in its middle changed."""
+def flip(content: bytes) -> bytes:
+    """Flip one bit in the middle."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-@pytest.mark.parametrize("damage", [flipped, lambda content: content[:-20_000], lambda content: b""])
+@pytest.mark.parametrize("damage", [flip, lambda content: content[:-20_000], lambda content: b""])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_damaged_file_is_named_and_the_next_mirror_is_used(
     form: str, damage: Callable[[bytes], bytes], archive: Path, tmp_path: Path
 ) -> None:
     (name,) = (name for name in FORMS[form] if name.startswith(IMAGES))
-    bad = put(FORMS[form] | {name: damage(FORMS[form][name])}, tmp_path / "bad")
-    (complaint,) = make(archive, bad, put(ARCHIVES, tmp_path / "good"))
+    bad = make_mirror(tmp_path / "bad", FORMS[form] | {name: damage(FORMS[form][name])})
+    (complaint,) = make(archive, bad, make_mirror(tmp_path / "good"))
     assert re.match(f"{bad}: {name} (cannot be read|has other contents)", complaint)
 
 
-def test_what_one_mirror_lacks_comes_from_the_next(archive: Path, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
-    first = put({name: content for name, content in ARCHIVES.items() if "t10k" not in name}, tmp_path / "first")
+def test_files_that_a_mirror_lacks_come_from_the_next(
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
+) -> None:
+    files = {name: content for name, content in ARCHIVES.items() if "t10k" not in name}
+    first = make_mirror(tmp_path / "first", files)
     second = serve(ARCHIVES)
     (complaint,) = make(archive, first, second.address)
     assert complaint.startswith(f"{first}: it has no t10k-images-idx3-ubyte,")
@@ -199,7 +159,7 @@ def test_when_no_mirror_works_each_is_listed_with_its_reason(
     mirrors: dict[str, str] = {
         "http://127.0.0.1:1/m": "Connection refused",
         str(tmp_path / "nothing"): "nor the absolute path of a readable folder",
-        put({}, tmp_path / "empty"): "it has no",
+        make_mirror(tmp_path / "empty", {}): "it has no",
         "a/relative/folder": "neither an address",
         "ftp://example.org/mnist": "neither an address",
         "http://127.0.0.1/with spaces": "URL can't contain control characters",
@@ -219,49 +179,53 @@ def test_when_no_mirror_works_each_is_listed_with_its_reason(
     assert not archive.exists()
 
 
-def test_a_broken_download_leads_to_the_next_mirror(
+def test_after_a_broken_download_the_next_mirror_is_used(
     archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
 ) -> None:
     mirror = serve(ARCHIVES, break_after=10_000)
-    (complaint,) = make(archive, mirror.address, put(ARCHIVES, tmp_path / "good"))
+    (complaint,) = make(archive, mirror.address, make_mirror(tmp_path / "good"))
     assert complaint.startswith(f"{mirror.address}: {IMAGES}.xz ")
 
 
-def test_an_endless_file_is_not_read_to_its_end(archive: Path, tmp_path: Path, serve: Callable[..., Mirror]) -> None:
+def test_an_endless_file_is_not_downloaded_completely(
+    archive: Path, tmp_path: Path, serve: Callable[..., Mirror]
+) -> None:
     mirror = serve({f"{IMAGES}.gz": bytes(500_000_000)})
-    (complaint,) = make(archive, mirror.address, put(ARCHIVES, tmp_path / "good"))
+    (complaint,) = make(archive, mirror.address, make_mirror(tmp_path / "good"))
     assert f"({IDX[IMAGES]['size'] + 1} bytes)" in complaint
     assert mirror.sent < 50_000_000
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
-def test_a_bomb_is_not_unpacked_to_its_end(compress: Callable[[bytes], bytes], archive: Path, tmp_path: Path) -> None:
-    bomb = put({IMAGES: compress(bytes(50_000_000))}, tmp_path / "bomb")
-    (complaint,) = make(archive, bomb, put(ARCHIVES, tmp_path / "good"))
+def test_a_compression_bomb_is_not_unpacked_completely(
+    compress: Callable[[bytes], bytes], archive: Path, tmp_path: Path
+) -> None:
+    bomb = make_mirror(tmp_path / "bomb", {IMAGES: compress(bytes(50_000_000))})
+    (complaint,) = make(archive, bomb, make_mirror(tmp_path / "good"))
     assert f"({IDX[IMAGES]['size'] + 1} bytes)" in complaint
 
 
-def test_a_file_that_takes_too_much_memory_to_unpack_is_refused(
+def test_a_file_that_needs_too_much_memory_to_unpack_is_refused(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist_fetch, "MEMORY", 1 << 20)
-    (complaint,) = make(archive, put(ARCHIVES, tmp_path / "xz"), put(FORMS["gz"], tmp_path / "gz"))
+    (complaint,) = make(archive, make_mirror(tmp_path / "xz"), make_mirror(tmp_path / "gz", FORMS["gz"]))
     assert "Memory usage limit exceeded" in complaint
 
 
-def test_the_archive_is_the_same_whenever_it_is_made(archive: Path, tmp_path: Path) -> None:
-    good = put(ARCHIVES, tmp_path / "good")
+def test_the_archive_does_not_depend_on_when_it_is_made(archive: Path, tmp_path: Path) -> None:
+    good = make_mirror(tmp_path / "good")
     make(archive, good)
     first = archive.read_bytes()
-    time.sleep(1.1)  # gzip and tar would count whole seconds
+    time.sleep(1.1)  # gzip and tar store times in whole seconds
     archive.unlink()
     make(archive, good)
     assert archive.read_bytes() == first
 
 
-@pytest.mark.parametrize("damage", [flipped, lambda content: content[:-9], lambda content: b""])
-def test_a_damaged_archive_is_made_anew(damage: Callable[[bytes], bytes], archive: Path, tmp_path: Path) -> None:
-    good = put(ARCHIVES, tmp_path / "good")
+@pytest.mark.parametrize("damage", [flip, lambda content: content[:-9], lambda content: b""])
+def test_a_damaged_archive_is_made_again(damage: Callable[[bytes], bytes], archive: Path, tmp_path: Path) -> None:
+    good = make_mirror(tmp_path / "good")
     make(archive, good)
     archive.write_bytes(damage(archive.read_bytes()))
     assert not mnist_fetch.is_good(archive, FILES)
@@ -277,12 +241,12 @@ mnist_fetch.ensure_archive(Path({archive!r}), [{mirror!r}], {idx!r}, {files!r})
 
 
 def start_run(archive: Path, mirror: Mirror) -> "subprocess.Popen[bytes]":
-    """Start another process that makes the archive."""
+    """Start a process that makes the archive."""
     values = {"collections": str(ROOT / "collections"), "archive": str(archive), "idx": IDX, "files": FILES}
     return subprocess.Popen([sys.executable, "-c", RUN.format(mirror=mirror.address, **values)])
 
 
-def test_two_runs_at_once_fetch_once(archive: Path, serve: Callable[..., Mirror]) -> None:
+def test_two_runs_at_the_same_time_fetch_each_file_once(archive: Path, serve: Callable[..., Mirror]) -> None:
     mirror = serve(ARCHIVES, pause=0.01)
     runs = [start_run(archive, mirror) for _ in range(2)]
     assert [run.wait(timeout=60) for run in runs] == [0, 0]
@@ -290,7 +254,7 @@ def test_two_runs_at_once_fetch_once(archive: Path, serve: Callable[..., Mirror]
     assert mnist_fetch.is_good(archive, FILES)
 
 
-def test_a_killed_run_is_completed_by_the_next(archive: Path, serve: Callable[..., Mirror]) -> None:
+def test_the_next_run_completes_a_killed_one(archive: Path, serve: Callable[..., Mirror]) -> None:
     mirror = serve(ARCHIVES, pause=0.05)
     run = start_run(archive, mirror)
     while mirror.sent < 12_000:
@@ -302,7 +266,7 @@ def test_a_killed_run_is_completed_by_the_next(archive: Path, serve: Callable[..
     assert make(archive, mirror.address) == []
 
 
-def test_the_shipped_files_become_the_real_mnist() -> None:
+def test_the_files_in_the_repository_give_the_real_mnist() -> None:
     known = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
     idx, complaints = mnist_fetch.fetch_all([str(ROLE / "files")], known["__mnist_idx"])
     assert complaints == []

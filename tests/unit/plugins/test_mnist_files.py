@@ -1,4 +1,4 @@
-"""A Pi's side of MNIST, and the whole role as Ansible runs it, on this machine with the small MNIST."""
+"""MNIST on a Pi, and the whole role as Ansible runs it, on this computer with the small MNIST."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +15,9 @@ import pytest
 
 from ansible_collections.mynn.pi.plugins.modules import mnist_fetch, mnist_files
 from mynn import Examples, mnist, read_csv
-from tests.unit.plugins.test_mnist_fetch import ARCHIVES, FILES, IDX, IMAGES, ON_A_PI, ROLE
-from tests.unit.plugins.test_mnist_fetch import put as put_mirror
+from tests.support.local_pis import NAMES, LocalPis
+from tests.support.programs import ROOT
+from tests.support.small_mnist import FILES, IDX, IMAGES, ON_A_PI, make_mirror
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive as the control node makes it."""
     folder = tmp_path_factory.mktemp("control")
     archive = folder / "mnist.tar.gz"
-    mnist_fetch.ensure_archive(archive, [put_mirror(ARCHIVES, folder / "mirror")], IDX, FILES)
+    mnist_fetch.ensure_archive(archive, [make_mirror(folder / "mirror")], IDX, FILES)
     return archive
 
 
 @pytest.fixture
 def data(tmp_path: Path, archive: Path) -> Path:
-    """The data folder of a Pi that has the files."""
+    """The data folder of a Pi, with the files in it."""
     folder = tmp_path / "srv" / "mnist"
     mnist_files.repair(folder, FILES, dry=False)
     mnist_files.unpack(archive, folder, FILES, list(FILES))
@@ -40,18 +40,18 @@ def data(tmp_path: Path, archive: Path) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder has the six files and nothing else, as everybody may read them."""
+    """Whether a folder has the six files, readable by everybody, and nothing else."""
     modes = {path.stat().st_mode & 0o7777 for path in folder.iterdir()}
     return {path.name: path.read_bytes() for path in folder.iterdir()} == ON_A_PI and modes == {0o644}
 
 
-def test_nothing_is_wanted_and_nothing_repaired_when_all_is_there(data: Path) -> None:
+def test_complete_files_are_left_alone(data: Path) -> None:
     assert mnist_files.wanted(data, FILES) == []
     assert mnist_files.repair(data, FILES, dry=False) == []
 
 
-def test_mynn_need_not_parse_them(data: Path) -> None:
-    """It believes the .npy files, which are right; and no longer once their CSV has changed."""
+def test_mynn_reads_the_npy_files_instead_of_parsing_csv(data: Path) -> None:
+    """They agree with the CSV files, and are no longer used once their CSV file has changed."""
     for name in ("mnist_train.csv", "mnist_test.csv"):
         rows = mnist.load(data / name)
         assert rows is not None
@@ -68,7 +68,7 @@ def test_mynn_need_not_parse_them(data: Path) -> None:
 
 
 def digits(examples: Examples) -> Iterator[tuple[int, list[int]]]:
-    """Give each label and its pixels."""
+    """Return each label with its pixels."""
     return zip(examples.labels.tolist(), examples.pixels.tolist(), strict=True)
 
 
@@ -81,28 +81,28 @@ def overwrite(path: Path) -> None:
         file.write(b"9")
 
 
-def replace_by_link(path: Path) -> None:
+def replace_with_link(path: Path) -> None:
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, truncate, overwrite, replace_by_link])
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, overwrite, replace_with_link])
 @pytest.mark.parametrize("name", FILES)
-def test_a_harmed_file_is_wanted_and_comes_back(
-    harm: Callable[[Path], None], name: str, data: Path, archive: Path
+def test_a_damaged_file_is_noticed_and_replaced(
+    damage: Callable[[Path], None], name: str, data: Path, archive: Path
 ) -> None:
-    harm(data / name)
+    damage(data / name)
     (data / "elsewhere").unlink(missing_ok=True)
     assert mnist_files.wanted(data, FILES) == [name]
     mnist_files.unpack(archive, data, FILES, [name])
     assert is_whole(data)
 
 
-def test_modes_are_repaired_and_left_overs_removed(data: Path) -> None:
+def test_modes_are_repaired_and_leftovers_are_removed(data: Path) -> None:
     (data / "mnist_train.csv").chmod(0o666)
     data.chmod(0o777)
     (data / ".mnist.tar.gz").write_bytes(b"half an archive")
-    (data / "mnist_train.csv.cache").write_bytes(b"of an earlier release")
+    (data / "mnist_train.csv.cache").write_bytes(b"from an earlier release")
     before = mnist_files.repair(data, FILES, dry=True)
     assert len(before) == 4
     assert mnist_files.repair(data, FILES, dry=False) == before
@@ -111,7 +111,7 @@ def test_modes_are_repaired_and_left_overs_removed(data: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [100, 20_000])
-def test_a_damaged_archive_never_takes_a_files_place(cut: int, data: Path, archive: Path, tmp_path: Path) -> None:
+def test_a_damaged_archive_never_replaces_a_file(cut: int, data: Path, archive: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.tar.gz").write_bytes(archive.read_bytes()[:cut])
     (data / "mnist_test_10.csv").unlink()
     with pytest.raises(mnist_files.UnpackError, match=r"cut\.tar\.gz is damaged"):
@@ -120,7 +120,7 @@ def test_a_damaged_archive_never_takes_a_files_place(cut: int, data: Path, archi
         assert path.read_bytes() == ON_A_PI[path.name]
 
 
-def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: Path) -> None:
+def test_an_unpacked_file_with_a_wrong_checksum_never_replaces_a_file(data: Path, archive: Path) -> None:
     wrong = FILES | {"mnist_test.csv": FILES["mnist_test.csv"] | {"sha256": "0" * 64}}
     with pytest.raises(mnist_files.UnpackError, match=f"{FILES['mnist_test.csv']['sha256']}, expected {'0' * 64}"):
         mnist_files.unpack(archive, data, wrong, ["mnist_test.csv"])
@@ -128,14 +128,7 @@ def test_a_file_with_a_wrong_sum_never_takes_a_files_place(data: Path, archive: 
     assert is_whole(data)
 
 
-PLAY = """
-- hosts: all
-  gather_facts: false
-  roles: [mnist]
-"""
-
-
-# Loaded by every Python that Ansible starts. Unix sockets, which mitogen uses, stay.
+# A sitecustomize.py that denies the network to each Python that Ansible starts; mitogen's Unix sockets still work.
 NO_NETWORK = """
 import sys
 def refuse(event, values):
@@ -146,46 +139,24 @@ sys.addaudithook(refuse)
 """
 
 
-class Pis:
-    """Two Pis that are folders of this machine; Ansible runs the role on them as on any others.
-
-    The role is a copy, which ships the small MNIST. There is no network and no setting of a mirror.
-    """
+class Pis(LocalPis):
+    """Two Pis, and a copy of the role that ships the small MNIST. There is no network, and no mirror is set."""
 
     def __init__(self, folder: Path) -> None:
-        self.data = [folder / name / "srv" / "mynn" / "mnist" for name in ("pi-01", "pi-02")]
+        self.data = [folder / name / "srv" / "mynn" / "mnist" for name in NAMES]
         self.cache = folder / "cache"
         self.role = folder / "some roles" / "mnist"
-        shutil.copytree(ROLE, self.role, ignore=shutil.ignore_patterns("files"))
-        put_mirror(ARCHIVES, self.role / "files")
-        (folder / "sitecustomize.py").write_text(NO_NETWORK)
-        (folder / "play.yml").write_text(PLAY)
+        shutil.copytree(ROOT / "roles/mnist", self.role, ignore=shutil.ignore_patterns("files"))
+        make_mirror(self.role / "files")
         settings = {
             "mnist_folder": f"{folder}/{{{{ inventory_hostname }}}}/srv/mynn/mnist",
             "mnist_cache": str(self.cache),
             "__mnist_files": FILES,
             "__mnist_idx": IDX,
         }
-        (folder / "settings.json").write_text(json.dumps(settings))
-        self.command = [
-            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{folder}/play.yml"),
-            *("-i", "pi-01,pi-02,", "-c", "local", "-e", f"@{folder}/settings.json"),
-        ]
-        self.environment = {name: text for name, text in os.environ.items() if name != "MNIST_MIRRORS"}
-        self.environment |= {"ANSIBLE_ROLES_PATH": str(self.role.parent), "PYTHONPATH": str(folder), "COLUMNS": "9999"}
-
-    def run(self, *options: str) -> tuple[int, str]:
-        """Run the role. Returns how many changes it reports for the first Pi, and all that it prints."""
-        code, printed = self.attempt(*options)
-        assert code == 0, printed
-        recap = re.search(r"pi-01 .*changed=(\d+)", printed)
-        assert recap
-        return int(recap[1]), printed
-
-    def attempt(self, *options: str) -> tuple[int, str]:
-        """Run the role. Returns the exit code, and all that it prints."""
-        run = subprocess.run([*self.command, *options], env=self.environment, capture_output=True, text=True)
-        return run.returncode, run.stdout + run.stderr
+        super().__init__(folder, "mnist", settings, self.role.parent)
+        (folder / "sitecustomize.py").write_text(NO_NETWORK)
+        self.environment["PYTHONPATH"] = str(folder)
 
     def are_whole(self) -> bool:
         return all(map(is_whole, self.data))
@@ -197,7 +168,7 @@ def pis(tmp_path: Path) -> Pis:
 
 
 @pytest.mark.slow
-def test_the_role_tells_does_and_rests(pis: Pis) -> None:
+def test_check_mode_first_run_second_run_and_repair(pis: Pis) -> None:
     changes, printed = pis.run("--check", "--diff")
     assert changes == 3
     assert "mnist_train.csv unpacked" in printed
@@ -207,36 +178,36 @@ def test_the_role_tells_does_and_rests(pis: Pis) -> None:
     assert pis.run()[0] == 4
     assert pis.are_whole()
 
-    # Now nothing is needed any more: neither a mirror nor the cache, and one question to each Pi.
+    # Now neither a mirror nor the cache is needed, and one task runs on each Pi.
     changes, printed = pis.run("-e", '{"mnist_mirrors": [], "mnist_cache": "/nowhere"}')
     assert changes == 0
-    assert len(re.findall(r"ok: \[pi-01", printed)) == 2, "the settings are checked here, and one task goes to the Pi"
+    assert len(re.findall(r"ok: \[pi-01", printed)) == 2, "one task checks the settings here, and one runs on the Pi"
     assert pis.run("--check", "--diff")[0] == 0
 
     truncate(pis.data[0] / "mnist_train.csv")
     assert pis.run("--check", "--diff")[0] == 1
-    assert pis.run()[0] == 2, "pushed and unpacked, but not fetched again"
+    assert pis.run()[0] == 2, "copied and unpacked, but not fetched again"
     assert pis.are_whole()
 
 
-def damage_shipped(pis: Pis) -> None:
-    """Damage one file of the project's own copy."""
+def damage_own_copy(pis: Pis) -> None:
+    """Damage one file of the repository's copy of MNIST."""
     overwrite(pis.role / "files" / f"{IMAGES}.xz")
 
 
 @pytest.mark.slow
 def test_a_damaged_copy_is_named_and_the_next_mirror_is_used(pis: Pis, tmp_path: Path) -> None:
-    damage_shipped(pis)
-    good = put_mirror(ARCHIVES, tmp_path / "good")
+    damage_own_copy(pis)
+    good = make_mirror(tmp_path / "good")
     printed = pis.run("-e", json.dumps({"mnist_mirrors": ["{{ role_path }}/files", good]}))[1]
     assert f"MNIST mirror passed over: {pis.role}/files: {IMAGES}.xz has other contents" in printed
     assert pis.are_whole()
 
 
 @pytest.mark.slow
-def test_a_school_s_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
-    damage_shipped(pis)
-    pis.environment["MNIST_MIRRORS"] = f"{tmp_path}/none " + put_mirror(ARCHIVES, tmp_path / "school")
+def test_a_schools_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
+    damage_own_copy(pis)
+    pis.environment["MNIST_MIRRORS"] = f"{tmp_path}/none " + make_mirror(tmp_path / "school")
     printed = pis.run()[1]
     assert f"MNIST mirror passed over: {tmp_path}/none: " in printed
     assert f"{pis.role}/files" not in printed, "it was not needed"
@@ -244,8 +215,8 @@ def test_a_school_s_own_mirror_comes_first(pis: Pis, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_any_good_mirror_all_are_named(pis: Pis) -> None:
-    damage_shipped(pis)
+def test_if_no_mirror_is_good_each_is_named(pis: Pis) -> None:
+    damage_own_copy(pis)
     code, printed = pis.attempt()
     assert code == 2
     assert f"- {pis.role}/files: {IMAGES}.xz has other contents" in printed
@@ -255,7 +226,7 @@ def test_without_any_good_mirror_all_are_named(pis: Pis) -> None:
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written_is_one_sentence(pis: Pis, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported_in_one_sentence(pis: Pis, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, printed = pis.attempt("-e", f"mnist_cache={tmp_path}/file/mnist")
     assert code == 2
@@ -264,7 +235,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(pis: Pis, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_role_killed_at_any_moment_is_completed_by_the_next_run(pis: Pis) -> None:
+def test_the_next_run_completes_one_that_was_killed_at_any_moment(pis: Pis) -> None:
     for seconds in (0.6, 0.9, 1.2, 1.5):
         run = subprocess.Popen(pis.command, env=pis.environment, stdout=subprocess.DEVNULL, start_new_session=True)
         time.sleep(seconds)

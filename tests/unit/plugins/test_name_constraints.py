@@ -1,11 +1,10 @@
-"""The classroom's certificate authority is believed for the classroom's names only."""
+"""The classroom's certificate authority is trusted only for the classroom's names."""
 
 from __future__ import annotations
 
 import os
 import ssl
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ansible_collections.mynn.pi.plugins.filter.name_constraints import outside_constraints
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 USUAL = yaml.safe_load((ROOT / "roles/jupyter/defaults/main.yml").read_text())["jupyter_ca_permitted"]
 PLAY = """
 - hosts: all
@@ -35,14 +34,14 @@ PLAY = """
 
 
 @pytest.mark.parametrize("name", ["DNS:pi01.local", "DNS:LOCAL", "IP:192.168.1.52", "IP:10.1.2.3", "IP:fd00::7"])
-def test_a_classrooms_names_are_permitted(name: str) -> None:
+def test_the_classrooms_names_are_permitted(name: str) -> None:
     assert outside_constraints([name], USUAL) == []
 
 
 @pytest.mark.parametrize(
     "name", ["DNS:bank.example", "DNS:notlocal", "DNS:local.example", "IP:8.8.8.8", "IP:2001:db8::1"]
 )
-def test_others_are_not(name: str) -> None:
+def test_other_names_are_not_permitted(name: str) -> None:
     assert outside_constraints([name], USUAL) == [name]
 
 
@@ -55,15 +54,7 @@ def make_certificate(folder: Path, host: str, *, address: str = "") -> subproces
     (folder / "group_vars").symlink_to(ROOT / "playbooks/group_vars")
     (folder / "play.yml").write_text(PLAY)
     (folder / "inventory.ini").write_text(f"{host} {f'ansible_host={address}' if address else ''}\n")
-    command = [
-        sys.executable,
-        "-m",
-        "ansible",
-        "playbook",
-        "-i",
-        str(folder / "inventory.ini"),
-        str(folder / "play.yml"),
-    ]
+    command = [ANSIBLE_PLAYBOOK, "-i", str(folder / "inventory.ini"), str(folder / "play.yml")]
     environment = {**os.environ, "ANSIBLE_STRATEGY": "linear"}
     return subprocess.run(
         [*command, "-e", f"jupyter_ca={folder / 'ca'}"],
@@ -78,7 +69,7 @@ def make_certificate(folder: Path, host: str, *, address: str = "") -> subproces
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the authority and the certificate of pi01."""
+    """A folder with the authority and a certificate for pi01."""
     folder = tmp_path_factory.mktemp("authority")
     done = make_certificate(folder, "pi01.local", address="192.168.1.52")
     assert done.returncode == 0, done.stdout
@@ -86,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def connect(folder: Path, certificate: Path, name: str) -> None:
-    """Shake hands over TLS as a browser would that trusts the classroom's authority only; SSLError: it does not."""
+    """Do a TLS handshake as a browser that trusts only the classroom's authority. SSLError: the browser refuses."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, certificate.with_suffix(".key"))
     browser = ssl.create_default_context(cafile=str(folder / "ca/classroom-ca.crt"))
@@ -106,13 +97,13 @@ def connect(folder: Path, certificate: Path, name: str) -> None:
 
 
 def forge(folder: Path, name: x509.GeneralName) -> Path:
-    """Make a certificate for another name, as whoever has stolen the authority's key would."""
+    """Make a certificate for another name, as somebody who stole the authority's key could."""
     authority = x509.load_pem_x509_certificate((folder / "ca/classroom-ca.crt").read_bytes())
-    stolen = load_pem_private_key((folder / "ca/classroom-ca.key").read_bytes(), None)
-    assert isinstance(stolen, ec.EllipticCurvePrivateKey)
+    stolen_key = load_pem_private_key((folder / "ca/classroom-ca.key").read_bytes(), None)
+    assert isinstance(stolen_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([]))
         .issuer_name(authority.subject)
@@ -121,11 +112,11 @@ def forge(folder: Path, name: x509.GeneralName) -> Path:
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([name]), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(stolen.public_key()), critical=False)
-        .sign(stolen, SHA256())
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(stolen_key.public_key()), critical=False)
+        .sign(stolen_key, SHA256())
     )
     path = folder / "forged.crt"
-    path.write_bytes(made.public_bytes(Encoding.PEM))
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
     path.with_suffix(".key").write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
@@ -133,11 +124,11 @@ def forge(folder: Path, name: x509.GeneralName) -> Path:
 
 
 @pytest.mark.parametrize("name", ["pi01.local", "192.168.1.52"])
-def test_the_pi_is_trusted(folder: Path, name: str) -> None:
+def test_the_pis_certificate_is_trusted(folder: Path, name: str) -> None:
     connect(folder, folder / "ca/pi01.local.crt", name)
 
 
-def test_with_the_stolen_key_a_pi_can_be_forged_and_a_bank_cannot(folder: Path) -> None:
+def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(folder: Path) -> None:
     connect(folder, forge(folder, x509.DNSName("pi99.local")), "pi99.local")
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
         connect(folder, forge(folder, x509.DNSName("bank.example")), "bank.example")
@@ -145,9 +136,9 @@ def test_with_the_stolen_key_a_pi_can_be_forged_and_a_bank_cannot(folder: Path) 
         connect(folder, forge(folder, x509.IPAddress(ip_address("8.8.8.8"))), "8.8.8.8")
 
 
-def test_a_pi_outside_is_refused_with_what_to_set(tmp_path: Path) -> None:
+def test_a_pi_outside_the_constraints_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     done = make_certificate(tmp_path, "pi01", address="pi01.school.example")
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "may not vouch for DNS:pi01.school.example. Add the domain or network to jupyter_ca_permitted" in said
+    output = " ".join(done.stdout.split())
+    assert "may not vouch for DNS:pi01.school.example. Add the domain or network to jupyter_ca_permitted" in output
     assert not (tmp_path / "ca").exists()

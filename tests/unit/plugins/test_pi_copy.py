@@ -1,10 +1,9 @@
-"""A file that a Pi has already is not sent, and nothing is asked; any other is copied as Ansible copies it."""
+"""A file that the Pi is known to have is not sent; any other is copied as Ansible's copy module does."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +12,34 @@ from typing import Any
 import pytest
 
 from ansible_collections.mynn.pi.plugins.modules import pi_facts
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
-PROJECT = Path(__file__).resolve().parents[3]
 TEXT = "# Written by mynn-pi's playbook: ü\n"
 
 
 @dataclass
 class Pi:
-    """A folder as a Pi, with the facts that were gathered of it."""
+    """A folder that serves as a Pi."""
 
     folder: Path
     strategy: str
 
     def facts(self) -> dict[str, str]:
-        """Return what the Pi would say about its files."""
+        """Return the facts about the files that the Pi would report."""
         return {path: pi_facts.state(Path(path)) for path in pi_facts.files([f"{self.folder}/**/*"])}
 
     def copy(self, facts: dict[str, str], *options: str, **arguments: str) -> dict[str, Any]:
-        """Run the task, and return its result."""
+        """Run the task with these facts; return its result."""
         (self.folder.parent / "vars.json").write_text(json.dumps({"__system_pi": {"files": facts}}))
         task = {"pi_copy": arguments, "register": "done"}
         play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
         (self.folder.parent / "play.yml").write_text(json.dumps([play]))
         done = subprocess.run(
             [
-                *(str(Path(sys.executable).with_name("ansible-playbook")), f"{self.folder.parent}/play.yml"),
+                *(ANSIBLE_PLAYBOOK, f"{self.folder.parent}/play.yml"),
                 *("-e", f"@{self.folder.parent}/vars.json", "-c", "local", "-i", "localhost,", *options),
             ],
-            cwd=PROJECT,
+            cwd=ROOT,
             env={
                 **{"PATH": "/usr/bin:/bin", "HOME": str(self.folder.parent), "ANSIBLE_STRATEGY": self.strategy},
                 **{"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
@@ -54,9 +53,9 @@ class Pi:
         return result
 
 
-@pytest.fixture(params=["classroom", "linear"])  # mitogen's strategy, and stock Ansible's
+@pytest.fixture(params=["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
 def pi(request: pytest.FixtureRequest, tmp_path: Path) -> Pi:
-    """A Pi without files."""
+    """A Pi with an empty folder."""
     (tmp_path / "root").mkdir()
     return Pi(tmp_path / "root", request.param)
 
@@ -69,8 +68,9 @@ def test_a_file_is_copied_once(pi: Pi) -> None:
     assert (again["changed"], again["known"]) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "spoil",
+    "change",
     [
         lambda place: place.write_text("another"),
         lambda place: place.chmod(0o666),
@@ -78,43 +78,44 @@ def test_a_file_is_copied_once(pi: Pi) -> None:
         lambda place: place.rename(place.with_name("b")) and place.symlink_to("b"),
     ],
 )
-def test_what_is_not_as_it_should_be_is_repaired(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+def test_a_file_that_was_changed_on_the_pi_is_repaired(tmp_path: Path, change: Callable[[Path], object]) -> None:
     pi = Pi(tmp_path / "root", "classroom")
     pi.folder.mkdir()
     place = pi.folder / "settings"
     place.write_text(TEXT, "utf-8")
     place.chmod(0o644)
-    spoil(place)
-    look = pi.copy(pi.facts(), "--check", "--diff", content=TEXT, dest=str(place), mode="0644")
-    assert "known" not in look
+    change(place)
+    predicted = pi.copy(pi.facts(), "--check", "--diff", content=TEXT, dest=str(place), mode="0644")
+    assert "known" not in predicted
     done = pi.copy(pi.facts(), content=TEXT, dest=str(place), mode="0644")
-    assert done["changed"] == look["changed"]
+    assert done["changed"] == predicted["changed"]
     assert (place.read_text("utf-8"), place.stat().st_mode & 0o777) == (TEXT, 0o644)
 
 
-def test_a_look_ahead_says_what_would_be_written(pi: Pi) -> None:
-    look = pi.copy(pi.facts(), "--check", "--diff", content=TEXT, dest=f"{pi.folder}/settings", mode="0644")
-    assert look["changed"]
-    assert look["diff"][0]["after"] == TEXT
+def test_check_mode_shows_what_would_be_written(pi: Pi) -> None:
+    predicted = pi.copy(pi.facts(), "--check", "--diff", content=TEXT, dest=f"{pi.folder}/settings", mode="0644")
+    assert predicted["changed"]
+    assert predicted["diff"][0]["after"] == TEXT
     assert not list(pi.folder.iterdir())
 
 
-def test_a_folder_is_known_by_all_its_files(pi: Pi) -> None:
+@pytest.mark.slow
+def test_a_folder_is_known_if_each_of_its_files_is(pi: Pi) -> None:
     source = pi.folder.parent / "source"
     (source / "within").mkdir(parents=True)
     for name in ("a", "within/b"):
         (source / name).write_text(name)
-    task = {"src": f"{source}/", "dest": f"{pi.folder}/there/", "mode": "0644", "directory_mode": "0755"}
+    task = {"src": f"{source}/", "dest": f"{pi.folder}/copy/", "mode": "0644", "directory_mode": "0755"}
     assert pi.copy(pi.facts(), **task)["changed"]
-    assert (pi.folder / "there/within/b").read_text() == "within/b"
+    assert (pi.folder / "copy/within/b").read_text() == "within/b"
     assert pi.copy(pi.facts(), **task).get("known")
     facts = pi.facts()
-    del facts[f"{pi.folder}/there/within/b"]
+    del facts[f"{pi.folder}/copy/within/b"]
     again = pi.copy(facts, **task)
     assert (again["changed"], again.get("known")) == (False, None)
 
 
-def test_without_facts_it_is_asked(pi: Pi) -> None:
+def test_without_facts_the_pi_is_asked(pi: Pi) -> None:
     source, place = pi.folder.parent / "settings", pi.folder / "settings"
     source.write_text(TEXT, "utf-8")
     assert pi.copy({}, src=str(source), dest=f"{pi.folder}/", mode="0644")["changed"]

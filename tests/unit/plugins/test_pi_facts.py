@@ -1,4 +1,4 @@
-"""Who listens where apt would ask the control node for packages: a student's program is not asked."""
+"""A Pi's facts: which programs listen, which units run, which settings are not in effect yet, and its names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.mynn.pi.plugins.modules import pi_facts
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of something that answers as apt-cacher-ng does."""
+    """The port of a server that answers as apt-cacher-ng does."""
     family = socket.AF_INET6 if request.param == "::" else socket.AF_INET
     with socket.create_server((request.param, 0), family=family, dualstack_ipv6=request.param == "::") as server:
 
@@ -37,26 +37,26 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_only_who_is_trusted_is_asked_for_packages(port: int) -> None:
+def test_apt_uses_a_proxy_only_if_a_trusted_account_runs_it(port: int) -> None:
     me = os.geteuid()
     assert listeners()[port] == {me}
     assert pi_facts.apt_proxy(port, {me}, {me, 4711}) == f"http://127.0.0.1:{port}"
     assert pi_facts.apt_proxy(port, {me}, {4711}) == ""
 
 
-def test_nobody_listens() -> None:
+def test_without_a_listener_there_is_no_proxy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert port not in listeners()
     assert pi_facts.apt_proxy(port, set(), {0}) == pi_facts.apt_proxy(None, set(), {0}) == ""
 
 
-def test_the_account_that_logged_in_is_trusted() -> None:
+def test_the_account_that_ansible_logged_in_as_is_trusted() -> None:
     assert pi_facts.user_ids("root", "nobody-of-this-name") == {0}
 
 
 @pytest.mark.parametrize("answer", [0, 1])
-def test_a_kernel_that_cannot_filter_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
+def test_a_missing_packet_filter_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
     nft = tmp_path / "nft"
     nft.write_text(f'#!/bin/sh\n[ "$*" = "list tables" ] || exit 2\nexit {answer}\n', encoding="utf-8")
     nft.chmod(0o755)
@@ -64,8 +64,8 @@ def test_a_kernel_that_cannot_filter_is_noticed(tmp_path: Path, monkeypatch: pyt
     assert pi_facts.nft() is (answer == 0)
 
 
-def test_a_port_is_open_without_a_connection(tmp_path: Path) -> None:
-    """Of Linux's table, the ports where somebody listens, not those where somebody is connected."""
+def test_listening_ports_are_read_from_linuxs_table(tmp_path: Path) -> None:
+    """Connections, which are in the same table, are left out."""
     table = tmp_path / "net"
     table.mkdir(parents=True)
     head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
@@ -79,7 +79,7 @@ def test_a_port_is_open_without_a_connection(tmp_path: Path) -> None:
 
 @dataclass
 class Units:
-    """What systemd says about units, and how they compare with a file of theirs that changes now."""
+    """A stand-in for systemd, and the file with the units' settings."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -93,69 +93,69 @@ class Units:
     def ask(
         self, names: str, *states: Mapping[str, object], written: float = -100, uptime: int = 1000
     ) -> tuple[list[str], list[str]]:
-        """Return the running and the stale units; the file was written that many seconds from now."""
+        """Return the running and the stale units. written: when the file was, in seconds from now."""
         found = self.facts(names, *states, written=written, uptime=uptime)
         return found["running"], found["stale"]
 
     def facts(
         self, names: str, *states: Mapping[str, object], written: float = -100, uptime: int = 1000
     ) -> dict[str, list[str]]:
-        """Return all that is told of units."""
+        """Return all facts about units."""
         now = self.file.stat().st_ctime - written
         clock = SimpleNamespace(time=lambda: now, clock_gettime=lambda _: uptime, CLOCK_BOOTTIME=7)
         self.monkeypatch.setattr(pi_facts, "time", clock)
         (self.folder / "systemctl").write_text("#!/bin/sh\ncat <<E\n" + "\n\n".join(
-            "\n".join(f"{key}={value}" for key, value in self.said(state, now, uptime)) for state in states
+            "\n".join(f"{key}={value}" for key, value in self.properties(state, now, uptime)) for state in states
         ) + "\nE\n")  # fmt: skip
         (self.folder / "systemctl").chmod(0o755)
         return pi_facts.units({"other.service": [], names: [str(self.file), f"{self.folder}/none-*"]})
 
-    def said(self, state: Mapping[str, object], now: float, uptime: int) -> Iterator[tuple[str, object]]:
-        """Return a unit's properties; of events, the noted time (from now), and how long ago it was (a pair)."""
+    def properties(self, state: Mapping[str, object], now: float, uptime: int) -> Iterator[tuple[str, object]]:
+        """Yield a unit's properties; a pair is an event's recorded time, from now, and how long ago it was."""
         yield from {"LoadState": "loaded", "ActiveState": "active", "CanReload": "no"}.items()
         for key, value in state.items():
             if not isinstance(value, tuple):
                 yield key, value
                 continue
-            noted, ago = value
-            yield key, "" if noted is None else f"@{now + noted:.0f}"
-            yield f"{key}Monotonic", 0 if noted is None else (uptime - ago) * 1_000_000
+            recorded, ago = value
+            yield key, "" if recorded is None else f"@{now + recorded:.0f}"
+            yield f"{key}Monotonic", 0 if recorded is None else (uptime - ago) * 1_000_000
 
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Units:
-    """Stand in for systemd."""
+    """The stand-in for systemd."""
     return Units(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("written", "noted", "ago", "is_stale"),
+    ("written", "recorded", "ago", "is_stale"),
     [
-        (-100, -200, 200, True),  # a run was cut off between the change and the restart
+        (-100, -200, 200, True),  # a run was interrupted between the change and the restart
         (-100, -50, 50, False),
-        (-100, -100_000, 50, False),  # at this boot, the clock was in the past until it was set
-        (+100_000, -200, 200, False),  # and it is so still
-        (-100, -95, 110, False),  # the clock was set back since
+        (-100, -100_000, 50, False),  # after booting, the clock was in the past until it was set
+        (+100_000, -200, 200, False),  # and it still is
+        (-100, -95, 110, False),  # the clock has been set back since
         (-100, None, 0, True),  # it never ran
     ],
 )
-def test_settings_that_are_not_in_effect_are_known(
-    systemd: Units, written: int, noted: int | None, ago: int, is_stale: bool
+def test_units_with_settings_that_are_not_in_effect_yet_are_found(
+    systemd: Units, written: int, recorded: int | None, ago: int, is_stale: bool
 ) -> None:
-    state: dict[str, object] = {"Id": "dev-a.swap", "StateChangeTimestamp": (noted, ago)}
+    state: dict[str, object] = {"Id": "dev-a.swap", "StateChangeTimestamp": (recorded, ago)}
     found = systemd.ask("dev-a.swap", state, written=written)
     assert found == (["dev-a.swap"], ["dev-a.swap"] if is_stale else [])
 
 
 @pytest.mark.parametrize(("can_reload", "is_stale"), [("yes", False), ("no", True)])
-def test_a_program_reads_its_settings_as_it_starts_or_reloads(systemd: Units, can_reload: str, is_stale: bool) -> None:
-    """A notebook server takes a minute from its start until its page answers."""
+def test_settings_are_read_when_the_program_starts_or_reloads(systemd: Units, can_reload: str, is_stale: bool) -> None:
+    """A notebook server answers only a minute after it starts."""
     times = {"ExecMainStartTimestamp": (-130, 130), "StateChangeTimestamp": (-70, 70)}
     found = systemd.ask("a.service", {"Id": "a.service", "CanReload": can_reload, **times})
     assert found[1] == (["a.service"] if is_stale else [])
 
 
-def test_a_pattern_stands_for_the_units_that_systemd_knows(systemd: Units) -> None:
+def test_a_pattern_stands_for_each_matching_unit_that_systemd_knows(systemd: Units) -> None:
     at = {
         number: {"ExecMainStartTimestamp": (number, -number), "StateChangeTimestamp": (0, 0)} for number in (-9, -300)
     }
@@ -166,13 +166,13 @@ def test_a_pattern_stands_for_the_units_that_systemd_knows(systemd: Units) -> No
     assert systemd.ask("a@*.service", written=-9) == ([], [])
 
 
-def test_no_unit_runs_in_an_image_that_is_being_made(systemd: Units, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_unit_runs_while_an_image_is_built(systemd: Units, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pi_facts.Path, "is_dir", lambda _: False)
     assert systemd.ask("a.service", {"Id": "a.service"}) == ([], [])
 
 
-def test_a_link_is_as_old_as_itself(systemd: Units) -> None:
-    """An environment's stamp is a link to the interpreter, which each of Debian's updates replaces."""
+def test_a_link_has_its_own_age_and_not_its_targets(systemd: Units) -> None:
+    """A virtual environment's stamp is a link to the interpreter, which Debian's updates replace."""
     link = systemd.folder / "none-1"
     link.symlink_to("/proc/self/stat")
     assert pi_facts.changed([str(link)]) == link.lstat().st_ctime
@@ -185,7 +185,7 @@ def test_files_are_found_by_patterns(tmp_path: Path) -> None:
     assert pi_facts.files([f"{tmp_path}/*", f"{tmp_path}/b", "/nowhere/*"]) == [f"{tmp_path}/a b", f"{tmp_path}/b"]
 
 
-def test_units_that_start_at_boot_and_masked_ones_are_known(systemd: Units) -> None:
+def test_enabled_and_masked_units_are_found(systemd: Units) -> None:
     never = {"StateChangeTimestamp": (0, 0)}
     found = systemd.facts(
         "a@*.service",
@@ -199,7 +199,7 @@ def test_units_that_start_at_boot_and_masked_ones_are_known(systemd: Units) -> N
     assert found["running"] == ["a@1.service", "a@4.service"]
 
 
-def test_what_is_at_a_path_is_told_in_a_word_or_two(tmp_path: Path) -> None:
+def test_a_path_is_described_in_a_word_or_two(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     (tmp_path / "file").chmod(0o640)
     (tmp_path / "link").symlink_to("file")
@@ -228,7 +228,7 @@ def test_what_is_at_a_path_is_told_in_a_word_or_two(tmp_path: Path) -> None:
         ("pi-01\n", "".join(f"127.0.1.1 pi-{number}\n" for number in range(99)), None),
     ],
 )
-def test_a_pis_names_are_known(
+def test_a_pis_host_names_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostname: str, hosts: str | None, names: list[str] | None
 ) -> None:
     (tmp_path / "hostname").write_text(hostname)
@@ -240,6 +240,6 @@ def test_a_pis_names_are_known(
     assert found == names or (names is None and len(found) == 10)
 
 
-def test_dpkgs_architecture_is_that_of_its_own_package() -> None:
+def test_dpkgs_architecture_is_that_of_the_package_dpkg() -> None:
     stanza = "Package: dpkg\nStatus: install ok installed\nArchitecture: armel\n"
     assert pi_facts.dpkg_architecture([pi_facts.Package(stanza)]) == "armel"

@@ -1,4 +1,4 @@
-"""repair_dpkg restores whatever dpkg and apt stop at: shown with a real dpkg, below a folder of the test's."""
+"""repair_dpkg repairs damage that stops dpkg or apt, here with the real dpkg in a temporary root folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ import pytest
 from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
 from ansible_collections.mynn.pi.plugins.modules import repair_dpkg
 
-PROJECT = Path(__file__).resolve().parents[3]
 NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
-# Name, and what its control file says besides: one of them may be installed for several architectures.
+# By name, further lines of the control file. One of the packages may be installed for several architectures.
 PACKAGES = {
     "aa": "Architecture: all",
     "bb": f"Architecture: {NATIVE}\nMulti-Arch: same",
@@ -32,13 +31,13 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs package
 
 
 def dpkg(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run dpkg on a root folder of its own."""
+    """Run dpkg on this root folder."""
     command = ["dpkg", f"--root={root}", "--force-script-chrootless", "--log=/dev/null", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def installed(root: Path) -> dict[str, str]:
-    """What dpkg itself says of each package."""
+    """Return version and status of each package, as dpkg reports them; it must find no fault."""
     shown = dpkg(root, "--audit")
     assert (shown.returncode, shown.stdout) == (0, "")
     query = [
@@ -53,7 +52,7 @@ def installed(root: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root folder in which dpkg has installed four packages, one by one, and their archives beside it."""
+    """A folder with four packages' archives, and a root folder in which dpkg has installed them one by one."""
     folder = tmp_path_factory.mktemp("dpkg")
     root = folder / "root"
     for name in ("dpkg/info", "dpkg/updates", "dpkg/triggers", "apt/lists"):
@@ -78,7 +77,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(["dpkg-deb", "--build", tree, folder / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
         assert dpkg(root, "--install", f"{folder}/{name}.deb").returncode == 0
     admin = f"--admindir={root}/var/lib/dpkg"
-    for place in ("one", "two"):  # the first of them stands in the -old file as well
+    for place in ("one", "two"):  # the -old file has only the first of them
         subprocess.run(
             ["dpkg-divert", admin, "--no-rename", "--divert", f"/{place}.x", "--add", f"/{place}"],
             check=True,
@@ -91,18 +90,18 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(pristine: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be damaged."""
+    """A copy of the root folder, to be damaged."""
     shutil.copytree(pristine / "root", tmp_path / "root", symlinks=True)
     return tmp_path / "root"
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """All files of dpkg's and apt's."""
+    """Return the contents of all files of dpkg and apt."""
     return {str(path): path.read_bytes() for path in sorted(root.glob("var/**/*")) if path.is_file()}
 
 
 def repair(root: Path, pristine: Path) -> list[str]:
-    """Repair it, and reinstall what is to be; the names of that."""
+    """Repair the root folder and reinstall packages where needed. Return the names of these."""
     database = Database(root)
     todo = repair_dpkg.plan(database)
     repair_dpkg.apply(todo, database)
@@ -124,36 +123,36 @@ def test_a_removed_package_that_left_a_script_is_not_damaged(root: Path) -> None
 
 
 def write(name: str, data: bytes) -> Callable[[Path], object]:
-    """A damage: a file has these contents."""
+    """Return a function that overwrites a file in a folder."""
     return lambda folder: (folder / name).write_bytes(data)
 
 
 def cut(name: str, size: int) -> Callable[[Path], None]:
-    """A damage: a file ends early, or so many bytes before its end."""
+    """Return a function that cuts a file to this size or, if it is negative, by this many bytes."""
     return lambda folder: os.truncate(folder / name, size if size >= 0 else (folder / name).stat().st_size + size)
 
 
-def gone(name: str) -> Callable[[Path], None]:
-    """A damage: a file is missing."""
+def delete(name: str) -> Callable[[Path], None]:
+    """Return a function that deletes a file."""
     return lambda folder: (folder / name).unlink()
 
 
-def spliced(folder: Path) -> None:
-    """A damage: in the middle of the file is a part of another."""
+def splice(folder: Path) -> None:
+    """Damage `status`: put part of another file into the middle of it."""
     text = (folder / "status").read_text(encoding="utf-8")
     (folder / "status").write_text(text.replace("Package: bb\n", "PATH=/usr/bin\nexport PATH\n"), encoding="utf-8")
 
 
-# By what is damaged: how, and what must then be reinstalled.
+# By description, what does the damage, and the packages that must then be reinstalled.
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    "status missing": (gone("status"), ["dd"]),
+    "status missing": (delete("status"), ["dd"]),
     "status empty": (write("status", b""), ["dd"]),
     "status cut in a field": (cut("status", -5), ["dd"]),
     "status cut after a line": (cut("status", -1), ["dd"]),
     "status cut early": (cut("status", 60), ["dd"]),
     "status zeros": (write("status", ZEROS), ["dd"]),
-    "status spliced": (spliced, []),
-    "list missing": (gone("info/aa.list"), ["aa"]),
+    "status spliced": (splice, []),
+    "list missing": (delete("info/aa.list"), ["aa"]),
     "list empty": (write(f"info/bb:{NATIVE}.list", b""), [f"bb:{NATIVE}"]),
     "list cut": (cut("info/cc.list", -3), ["cc"]),
     "list zeros": (write("info/cc.list", ZEROS), ["cc"]),
@@ -171,7 +170,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_what_is_damaged_is_restored(root: Path, pristine: Path, what: str) -> None:
+def test_damage_is_repaired(root: Path, pristine: Path, what: str) -> None:
     before = installed(root)
     damage, expected = DAMAGE[what]
     damage(root / "var/lib/dpkg")
@@ -181,17 +180,17 @@ def test_what_is_damaged_is_restored(root: Path, pristine: Path, what: str) -> N
     assert before.keys() == PACKAGES.keys()
 
 
-# These three dpkg accepts: two as an empty database, which is another test's; one is whole but for a blank line.
+# dpkg accepts three of them: two look like an empty database (see the next test), and one lacks only a blank line.
 @pytest.mark.parametrize("what", sorted(DAMAGE.keys() - {"status missing", "status empty", "status cut after a line"}))
-def test_dpkg_itself_does_not_restore_it(root: Path, pristine: Path, what: str) -> None:
-    """That each damage is one: dpkg stops at it, or leaves a package that must be reinstalled."""
+def test_dpkg_does_not_repair_the_damage_by_itself(root: Path, pristine: Path, what: str) -> None:
+    """It stops, or leaves a package that must be reinstalled."""
     DAMAGE[what][0](root / "var/lib/dpkg")
     done = dpkg(root, "--install", f"{pristine}/dd.deb")
     assert done.returncode or look(Database(root))[1]
 
 
-def test_dpkg_takes_an_empty_status_for_no_packages(root: Path, pristine: Path) -> None:
-    """And writes that down: only Debian's daily copy knows the packages then."""
+def test_packages_that_dpkg_forgot_come_back_from_the_daily_copy(root: Path, pristine: Path) -> None:
+    """To dpkg, an empty status means that no packages are installed, and it overwrites its own copy with that."""
     (root / "var/backups/dpkg.status.0").write_bytes(ZEROS)
     whole = (root / "var/lib/dpkg/status").read_bytes()
     (root / "var/backups/dpkg.status.1.gz").write_bytes(gzip.compress(whole))
@@ -202,7 +201,7 @@ def test_dpkg_takes_an_empty_status_for_no_packages(root: Path, pristine: Path) 
     assert installed(root).keys() == PACKAGES.keys()
 
 
-def test_a_database_without_any_copy_is_lost(root: Path) -> None:
+def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> None:
     for name in ("status", "status-old"):
         (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
     with pytest.raises(repair_dpkg.LostError, match="lost"):
@@ -210,14 +209,12 @@ def test_a_database_without_any_copy_is_lost(root: Path) -> None:
 
 
 def test_a_package_newer_than_the_copy_is_reinstalled(root: Path, pristine: Path) -> None:
-    """Its new version is unpacked, but the copy of `status` tells of the old one."""
+    """Its new version is unpacked, but the copy of `status` describes the old one."""
     (root / "var/lib/dpkg/status").write_bytes(b"")
     os.utime(root / "var/lib/dpkg/info/aa.list")
     database = Database(root)
     repair_dpkg.apply(repair_dpkg.plan(database), database)
-    assert (
-        "aa must be reinstalled" in look(database)[1]
-    )  # which says that it must be reinstalled, also after another cut
+    assert "aa must be reinstalled" in look(database)[1]  # the database says so, even if the power is cut again now
     assert repair(root, pristine) == ["aa", "dd"]
 
 
@@ -236,7 +233,7 @@ def test_a_package_newer_than_the_copy_is_reinstalled(root: Path, pristine: Path
         ("install ok triggers-awaited\nTriggers-Awaited: cc", []),
     ],
 )
-def test_what_is_half_installed_is_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
+def test_half_installed_packages_are_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
     path = root / "var/lib/dpkg/status"
     path.write_text(re.sub("Status: .*", f"Status: {status}", path.read_text("utf-8"), count=1), encoding="utf-8")
     assert dpkg(root, "--audit").stdout
@@ -245,7 +242,7 @@ def test_what_is_half_installed_is_reinstalled(root: Path, status: str, reinstal
     assert (todo.reinstall, todo.fetch_lists, todo.files) == (reinstall, bool(reinstall), {})
 
 
-def test_what_is_whole_is_left_alone(root: Path) -> None:
+def test_an_undamaged_database_is_left_alone(root: Path) -> None:
     database = Database(root)
     assert look(database)[1] == []
     todo = repair_dpkg.plan(database)
@@ -253,7 +250,7 @@ def test_what_is_whole_is_left_alone(root: Path) -> None:
 
 
 def test_a_plan_changes_nothing(root: Path) -> None:
-    """Check mode makes a plan only."""
+    """In check mode, a plan is all that is made."""
     for what in ("status cut early", "list zeros", "update cut", "diversions cut", "triggers zeros"):
         DAMAGE[what][0](root / "var/lib/dpkg")
     before = contents(root)
@@ -261,7 +258,7 @@ def test_a_plan_changes_nothing(root: Path) -> None:
     assert contents(root) == before
 
 
-def test_diversions_and_overrides_come_from_their_copies(root: Path, pristine: Path) -> None:
+def test_diversions_and_overrides_are_restored_from_their_copies(root: Path, pristine: Path) -> None:
     for name in ("diversions", "statoverride"):
         (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
     repair(root, pristine)
@@ -270,7 +267,7 @@ def test_diversions_and_overrides_come_from_their_copies(root: Path, pristine: P
         assert (folder / name).read_bytes() == (folder / f"{name}-old").read_bytes() != b""
 
 
-def test_triggers_are_what_the_packages_want(root: Path, pristine: Path) -> None:
+def test_triggers_are_restored_from_the_packages(root: Path, pristine: Path) -> None:
     folder = root / "var/lib/dpkg/triggers"
     before = {name: (folder / name).read_bytes() for name in ("File", "named")}
     assert all(before.values())
@@ -280,7 +277,7 @@ def test_triggers_are_what_the_packages_want(root: Path, pristine: Path) -> None
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
-def test_foreign_architectures_are_kept(root: Path, pristine: Path) -> None:
+def test_architectures_are_restored_from_the_installed_packages(root: Path, pristine: Path) -> None:
     status = root / "var/lib/dpkg/status"
     status.write_text(status.read_text("utf-8").replace(f"Architecture: {NATIVE}", "Architecture: armhf"), "utf-8")
     (root / f"var/lib/dpkg/info/bb:{NATIVE}.list").rename(root / "var/lib/dpkg/info/bb:armhf.list")
@@ -295,7 +292,7 @@ RELEASE = "mirror_debian_dists_trixie_InRelease"
 
 @pytest.fixture
 def lists(root: Path) -> Path:
-    """The folder of apt's lists, with one index and the release file that vouches for its size."""
+    """The folder of apt's lists, with an index and the release file that has its size and checksum."""
     folder = root / "var/lib/apt/lists"
     archive = b"an archive of ours"
     index = f"Package: ee\nVersion: 1:2.0\nSHA256: {hashlib.sha256(archive).hexdigest()}\n\n".encode()
@@ -326,19 +323,19 @@ def test_damaged_lists_are_deleted(lists: Path, root: Path, name: str, damage: C
     assert todo.fetch_lists
     repair_dpkg.apply(todo, database)
     assert not (lists / name).exists()
-    assert lists.stat().st_mtime == 0  # so that whoever asks whether they are old fetches them
+    assert lists.stat().st_mtime == 0  # so that the lists count as old and are fetched
     assert look(database)[1] == []
 
 
-def test_lists_of_zeros_are_deleted(lists: Path, root: Path) -> None:
+def test_a_list_of_zeros_counts_as_damaged(lists: Path, root: Path) -> None:
     size = (lists / INDEX).stat().st_size
     (lists / INDEX).write_bytes(bytes(size))
     assert look(Database(root))[1] == [f"apt's list {INDEX} is damaged"]
 
 
 @pytest.mark.usefixtures("lists")
-def test_archives_that_no_list_vouches_for_are_deleted(root: Path) -> None:
-    """One of the right size would be used by apt."""
+def test_archives_that_match_no_list_are_deleted(root: Path) -> None:
+    """If its size were right, apt would use a damaged one."""
     archives = root / "var/cache/apt/archives"
     good, bad = archives / "ee_1%3a2.0_armhf.deb", archives / "ff_1.0_all.deb"
     bad.write_bytes(bytes(good.stat().st_size))
@@ -348,7 +345,7 @@ def test_archives_that_no_list_vouches_for_are_deleted(root: Path) -> None:
     assert list(archives.iterdir()) == [good]
 
 
-def test_apts_notes_come_from_their_copy(root: Path) -> None:
+def test_apts_extended_states_are_restored_from_their_copy(root: Path) -> None:
     marks, copy = root / "var/lib/apt/extended_states", root / "var/backups/apt.extended_states.0"
     marks.write_bytes(ZEROS)
     copy.write_text("Package: aa\nArchitecture: all\nAuto-Installed: 1\n\n", encoding="ascii")

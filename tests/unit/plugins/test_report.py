@@ -1,18 +1,14 @@
-"""The report: what is remembered, what counts as wrong, what a card tells of its wear, and the page."""
+"""The report: its history, the faults that it finds, what Pis report about themselves and their cards, and the page."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import pwd
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -29,15 +25,16 @@ from schemas import STATE, misfit
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
+from tests.support.programs import ROOT
+from tests.support.student import STUDENT, account, as_root
 
-ROOT = Path(__file__).resolve().parents[3]
 NOW = time.time()
 HOUR, DAY = 3600, 86400
 NAMED = ["name", "kernel", "machine", "model"]
 
 
 def state(**changes: Any) -> dict[str, Any]:
-    """Return what a Pi says of itself with which nothing is wrong."""
+    """Return the state that a Pi without faults reports, with these changes."""
     return {
         "epoch": NOW,
         "uptime": 7200,
@@ -57,20 +54,21 @@ def state(**changes: Any) -> dict[str, Any]:
     }
 
 
-def told(**changes: Any) -> dict[str, Any]:
+def answer(**changes: Any) -> dict[str, Any]:
+    """Return a Pi's answer: its state, with these changes."""
     return {"state": state(**{"epoch": time.time(), **changes}), "lost": ""}
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the program as the playbook does; return the page."""
+    """A function that runs the program as the playbook does, with these answers, and returns the page."""
 
-    def run(students: tuple[str, ...] = ("student",), **asked: Any) -> str:
+    def run(students: tuple[str, ...] = ("student",), **answers: Any) -> str:
         lessons = tmp_path / "lessons"
         lessons.mkdir(exist_ok=True)
         content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(lessons), "verified": []}
         content["pis"] = {"pi01": classroom_students([*students], "pi01", "pi01.local", 8888, False, "passwords")}
-        given = json.dumps({**content, "results": "", "asked": asked, "room": 250})
+        given = json.dumps({**content, "results": "", "asked": answers, "room": 250})
         monkeypatch.setattr("sys.stdin", io.StringIO(given))
         report.main(tmp_path)
         return (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -80,12 +78,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def pi_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, for which the folder is all there is."""
+    """The module, with a temporary folder in place of the root folder."""
     monkeypatch.setattr(pi_state_, "ROOT", tmp_path)
     return pi_state_
 
 
-def test_a_damaged_line_is_skipped_with_a_word(tmp_path: Path) -> None:
+def test_a_damaged_line_of_the_history_is_skipped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     history.write(path, [Entry("pi01", 1.0), Entry("pi02", 2.0)])
     whole = path.read_bytes()
@@ -97,13 +95,13 @@ def test_a_damaged_line_is_skipped_with_a_word(tmp_path: Path) -> None:
         b'{"pi": "a", "when": 1, "b": 2}\n',
     ):
         path.write_bytes(whole.replace(b"\n", b"\n" + damage.rstrip() + b"\n", 1))
-        entries, words = history.read(path)
+        entries, warnings = history.read(path)
         assert [entry.pi for entry in entries] == ["pi01", "pi02"]
-        assert words == [f"Line 2 of {path} is damaged and was skipped."]
+        assert warnings == [f"Line 2 of {path} is damaged and was skipped."]
 
 
-def test_a_school_year_of_thirty_pis_is_small() -> None:
-    """Asked three times on each of 400 days: a megabyte or two, and of each Pi the newest state is whole."""
+def test_the_history_of_thirty_pis_over_a_school_year_is_small() -> None:
+    """Asked three times a day for 400 days, it is a few megabytes, with the complete newest state of each Pi."""
     entries: list[Entry] = []
     figures = {"accuracy": 0.8312, "available": 290.0, "free": 4900.0, "temperature": 44.0}
     for day in range(400, -1, -1):
@@ -118,8 +116,8 @@ def test_a_school_year_of_thirty_pis_is_small() -> None:
     assert len(entries) < 30 * (400 + 8 * 3)
 
 
-def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
-    assert "The Pi is ready" in run(pi01=told())
+def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any) -> None:
+    assert "The Pi is ready" in run(pi01=answer())
     lost = "Task failed: last 100 lines received:\nssh: connect to host pi01 port 22: No route to host"
     page = run(pi01={"state": {}, "lost": lost})
     assert "The Pi is not ready" in page
@@ -128,13 +126,13 @@ def test_a_pi_that_is_off_keeps_its_last_state(run: Any) -> None:
     assert "of 447 MB" in page
 
 
-def test_a_pi_that_wants_a_password_for_sudo_says_so(run: Any) -> None:
+def test_a_pi_whose_sudo_wants_a_password_is_named(run: Any) -> None:
     page = run(pi01={"state": {}, "lost": "Task failed: Missing sudo password"})
     assert "sudo on pi01 wants a password" in page
 
 
 def test_each_student_has_an_address(run: Any) -> None:
-    page = run(("am", "pm"), pi01=told(servers={"am": True, "pm": True}))
+    page = run(("am", "pm"), pi01=answer(servers={"am": True, "pm": True}))
     assert 'am: <a href="http://pi01.local:8888">' in page
     assert 'pm: <a href="http://pi01.local:8889">' in page
 
@@ -144,7 +142,7 @@ TITLES = ["Ten thousand digits", "A network <from> nothing", "The curious"]
 
 @pytest.fixture
 def lessons(tmp_path: Path) -> None:
-    """Three lessons on this computer, whose order is not that of their names; and one that says nothing of itself."""
+    """Three lessons on this computer, whose order is not that of their names, and one without metadata."""
     (tmp_path / "lessons").mkdir()
     for number, (stem, title) in enumerate(zip(("c", "a", "b"), TITLES, strict=True), 1):
         cells = [{"cell_type": "code", "source": ["# no title\n"]}, {"cell_type": "markdown", "source": f"# *{title}*"}]
@@ -160,27 +158,27 @@ DONE = {
 
 
 def test_each_students_progress_is_a_row(run: Any, lessons: None, browser_page: Page, tmp_path: Path) -> None:
-    run(("ada", "bo", "cy"), pi01=told(progress=DONE | {"cy": {}, "gone": {}}))
+    run(("ada", "bo", "cy"), pi01=answer(progress=DONE | {"cy": {}, "gone": {}}))
     browser_page.goto(f"file://{tmp_path}/index.html")
     assert browser_page.locator(".progress ol li").all_inner_texts() == [*TITLES, "some more"]
     rows = browser_page.locator(".progress tr").all()
-    said = [row.locator("th, td").all_inner_texts() for row in rows]
-    assert said == [
+    cells = [row.locator("th, td").all_inner_texts() for row in rows]
+    assert cells == [
         ["Student", "1", "2", "3", "4"],
         ["pi01 ada", "✔ 26 Nov\n95.3 %", "✔ 27 Nov", "", ""],
         ["pi01 bo", "", "", "✔\n100.0 %", ""],
         ["pi01 cy", "", "", "", ""],
         ["3 students", "1", "1", "1", "–"],
     ]
-    run(("ada", "bo", "cy"), pi01={"state": {}, "lost": "no answer"})  # it stays when the Pi is off
+    run(("ada", "bo", "cy"), pi01={"state": {}, "lost": "no answer"})  # the rows stay when the Pi is off
     browser_page.set_viewport_size({"width": 390, "height": 844})
     browser_page.goto(f"file://{tmp_path}/index.html")
     assert browser_page.locator(".progress tr").count() == 5
     assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: Path, monkeypatch: Any) -> None:
-    """For the manual, with this project's own lessons."""
+def test_picture_of_three_pis_with_eight_students_each(browser_page: Page, tmp_path: Path, monkeypatch: Any) -> None:
+    """For the manual, with the project's own lessons."""
     students = ["ada", "bo", "cleo", "dina", "emil", "finn", "grace", "hugo"]
     stems = list(outline(ROOT / "notebooks"))
     content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(ROOT / "notebooks"), "verified": []}
@@ -195,7 +193,7 @@ def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: 
         lessons: dict[str, Any] = {name: {"missing": [], "damaged": [], "changed": []} for name in students}
         pristine = {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(ROOT / "notebooks").items()}
         servers = dict.fromkeys(students, True)
-        content["asked"][pi] = told(progress=progress, lessons=lessons, servers=servers, pristine=pristine)
+        content["asked"][pi] = answer(progress=progress, lessons=lessons, servers=servers, pristine=pristine)
         content["pis"][pi] = classroom_students(students, pi, pi, 8888, False, "passwords")
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
     report.main(tmp_path)
@@ -208,30 +206,30 @@ def test_three_pis_of_eight_students_are_pictured(browser_page: Page, tmp_path: 
     assert table.locator("tbody tr").count() == 24
 
 
-def test_without_progress_there_is_no_table_of_it(run: Any, lessons: None) -> None:
-    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=told(progress={"student": {}})), flags=re.S)
-    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=told()), flags=re.S)
+def test_without_progress_there_is_no_table_of_progress(run: Any, lessons: None) -> None:
+    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=answer(progress={"student": {}})), flags=re.S)
+    assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=answer()), flags=re.S)
 
 
-def test_a_pi_that_was_not_asked_stands_there_too(run: Any) -> None:
+def test_a_pi_that_was_never_asked_is_listed_too(run: Any) -> None:
     assert "not checked yet" in run()
 
 
-def test_the_page_asks_nobody_for_anything(run: Any) -> None:
-    """No address stands in it but the Pis', and what a Pi says is text."""
+def test_the_page_loads_nothing_from_elsewhere(run: Any) -> None:
+    """The only addresses in it are the Pis', and text from a Pi is escaped."""
     name = "<script>alert(1)</script>"
-    run(pi01=told())
-    page = run(pi01=told(system={"name": name, "kernel": "6.12", "machine": "armv6l", "model": ""}))
+    run(pi01=answer())
+    page = run(pi01=answer(system={"name": name, "kernel": "6.12", "machine": "armv6l", "model": ""}))
     assert name not in page
     assert "&lt;script&gt;" in page
     assert page.count("<svg") == 3  # accuracy was never measured
-    wants = set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:[^\"') ]*)", page))
-    assert wants == {"http://pi01.local:8888", "data:,"}
+    addresses = set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:[^\"') ]*)", page))
+    assert addresses == {"http://pi01.local:8888", "data:,"}
 
 
 TIMES: list[Any] = ["now", float("inf"), 1e300, True]
 AMOUNTS: list[Any] = ["much", None, float("nan"), 10**400, [290]]
-LIES: list[Any] = [
+INVALID: list[Any] = [
     *(state(memory={"total": 447, "available": value}) for value in AMOUNTS),
     *(state(epoch=value) for value in TIMES),
     state(card=[]),
@@ -267,28 +265,28 @@ LIES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES[:-5] + LIES[-4:])
-def test_a_pi_that_lies_is_named_and_nothing_of_it_is_remembered(run: Any, tmp_path: Path, lie: Any) -> None:
-    page = run(pi01=told(), pi02={"state": lie, "lost": ""})
+@pytest.mark.parametrize("invalid", INVALID[:-5] + INVALID[-4:])
+def test_an_invalid_state_is_reported_and_not_stored(run: Any, tmp_path: Path, invalid: Any) -> None:
+    page = run(pi01=answer(), pi02={"state": invalid, "lost": ""})
     assert "of 447 MB" in page
-    entries, words = history.read(tmp_path / "history.jsonl")
+    entries, warnings = history.read(tmp_path / "history.jsonl")
     assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
-    assert words == []
-    assert entries[1].lost.startswith("pi02 reported a state that no Pi has (")
+    assert warnings == []
+    assert entries[1].lost.startswith("pi02 reported an invalid state (")
     assert len(entries[1].lost) < 300
 
 
-def test_why_a_pi_is_lost_may_be_anything(run: Any, tmp_path: Path) -> None:
+def test_the_reason_why_a_pi_did_not_answer_may_be_anything(run: Any, tmp_path: Path) -> None:
     for lost in (5, ["x"], "x" * 10**6, "no\x1b[2J \udcff\nway", {"a": "b"}):
         assert "No answer from pi01" in run(pi01={"state": {}, "lost": lost})
     assert history.read(tmp_path / "history.jsonl")[1] == []
 
 
-def test_what_was_stored_badly_is_named_and_skipped(run: Any, tmp_path: Path, capsys: Any) -> None:
-    """An earlier version stored what a Pi said before it looked at it."""
+def test_invalid_states_in_the_history_are_skipped_and_reported_once(run: Any, tmp_path: Path, capsys: Any) -> None:
+    """An earlier version stored states without checking them."""
     path = tmp_path / "history.jsonl"
     whole = json.dumps({"pi": "pi01", "when": NOW - 60, "state": state()})
-    bad = [{"pi": "pi01", "when": NOW, "state": lie} for lie in LIES if lie]
+    bad = [{"pi": "pi01", "when": NOW, "state": invalid} for invalid in INVALID if invalid]
     bad += [{"pi": "pi01", "when": NOW, "figures": {"free": "much"}}, {"pi": "pi01", "when": "now"}, {"when": NOW}]
     bad.append({"pi": "pi01", "when": NOW, "verified": {"pi": "pi01", "checks": [{"role": "x", "figures": 5}]}})
     path.write_text("".join(f"{line}\n" for line in [*map(json.dumps, bad), "[" * 10**5, whole]))
@@ -299,8 +297,8 @@ def test_what_was_stored_badly_is_named_and_skipped(run: Any, tmp_path: Path, ca
     assert "damaged" not in capsys.readouterr().out
 
 
-def test_text_of_a_pi_is_printable(run: Any, capsys: Any) -> None:
-    page = run(pi01=told(failed=["a\x1b[2J\u202e<b>.service"], system=dict.fromkeys(NAMED, "Deb\x9b\udcff\x00ian")))
+def test_text_from_a_pi_is_made_printable(run: Any, capsys: Any) -> None:
+    page = run(pi01=answer(failed=["a\x1b[2J\u202e<b>.service"], system=dict.fromkeys(NAMED, "Deb\x9b\udcff\x00ian")))
     assert "Deb\\x9b\\udcff\\x00ian" in page
     assert "a\\x1b[2J\\u202e&lt;b&gt;.service" in page
     assert "failed: a\\x1b[2J\\u202e<b>.service." in capsys.readouterr().out
@@ -318,7 +316,7 @@ def test_text_of_a_pi_is_printable(run: Any, capsys: Any) -> None:
         {"seconds": "long"},
     ],
 )
-def test_a_verification_that_makes_no_sense_is_named(
+def test_test_results_that_make_no_sense_are_reported(
     change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = {
@@ -330,9 +328,9 @@ def test_a_verification_that_makes_no_sense_is_named(
     }
     for name, made in (("pi01", check), ("pi02", check | change)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"pi": name, "checks": [made]}))
-    asked = {name: told() for name in ("pi01", "pi02")}
-    given: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(tmp_path), "asked": asked}
-    given["pis"] = {name: classroom_students(["student"], name, name, 8888, False, "passwords") for name in asked}
+    answers = {name: answer() for name in ("pi01", "pi02")}
+    given: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(tmp_path), "asked": answers}
+    given["pis"] = {name: classroom_students(["student"], name, name, 8888, False, "passwords") for name in answers}
     given |= {"verified": ["pi01", "pi02"], "results": str(tmp_path), "room": 250}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
     report.main(tmp_path)
@@ -343,7 +341,7 @@ def test_a_verification_that_makes_no_sense_is_named(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "sentence"),
     [
         ({"versions": {}}, "It is not a notebook server yet."),
         ({"servers": {"student": False}}, "The notebook server is not running"),
@@ -367,29 +365,29 @@ def test_a_verification_that_makes_no_sense_is_named(
         ({"failed": ["avahi-daemon.service"]}, "System services failed: avahi-daemon.service."),
     ],
 )
-def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
+def test_each_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
     found = list(faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250))
     grave = [fault for fault in found if fault.grave]
-    assert any(fault.what.startswith(said) for fault in grave), found
+    assert any(fault.what.startswith(sentence) for fault in grave), found
     assert all(fault.cure for fault in found)
 
 
 @pytest.mark.parametrize("changes", [{"updated": NOW - 40 * DAY}, {"reboot_required": True}, {"throttled": 0x10000}])
-def test_what_can_wait_is_said_too(changes: dict[str, Any]) -> None:
+def test_faults_that_can_wait_are_not_grave(changes: dict[str, Any]) -> None:
     [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
     assert not found.grave
 
 
-def test_nothing_is_wrong_with_a_pi_that_says_little() -> None:
-    """No thermometer, no sensor, no card of its own: a container."""
+def test_missing_readings_are_not_faults() -> None:
+    """A container has no thermometer, no voltage sensor and no card of its own."""
     little = state(card={"total": 7600, "free": 4900, "read_only": False})
     for name in ("temperature", "throttled", "uptime", "updated"):
         del little[name]
     assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW, 250)) == []
 
 
-def test_wear_of_a_card(pi_state: ModuleType, tmp_path: Path) -> None:
-    """As Linux's MMC driver and ext4 give it."""
+def test_a_cards_wear_is_read(pi_state: ModuleType, tmp_path: Path) -> None:
+    """From the files of Linux's MMC driver and of ext4."""
     disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
     (disk / "device").mkdir(parents=True)
     ext4.mkdir(parents=True)
@@ -410,7 +408,7 @@ def test_wear_of_a_card(pi_state: ModuleType, tmp_path: Path) -> None:
     }
 
 
-def test_temperature_and_power(pi_state: ModuleType, tmp_path: Path) -> None:
+def test_temperature_and_supply_voltage_are_read(pi_state: ModuleType, tmp_path: Path) -> None:
     assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
     zone = tmp_path / "sys/class/thermal/thermal_zone0"
     firmware = tmp_path / "sys/devices/platform/soc/soc:firmware"
@@ -430,8 +428,8 @@ PRISTINE = ["a.ipynb", "b.ipynb", "pictures/c.png"]
 WHEN = "2026-11-27T10:00:00"
 
 
-def test_progress_is_what_the_students_lessons_wrote(pi_state: ModuleType, tmp_path: Path) -> None:
-    """As mynn.lesson.finished writes it; other lessons than ours are left out."""
+def test_progress_is_read_from_the_students_file(pi_state: ModuleType, tmp_path: Path) -> None:
+    """As mynn.lesson.finished writes it; entries for lessons that are not ours are left out."""
     entries = {
         "a": {"finished": WHEN, "score": 0.9},
         "b": {"finished": WHEN, "score": None},
@@ -458,24 +456,20 @@ FORGED = [
 
 
 @pytest.mark.parametrize("content", FORGED, ids=range(len(FORGED)))
-def test_a_forged_record_of_progress_costs_only_itself(pi_state: ModuleType, tmp_path: Path, content: bytes) -> None:
+def test_a_forged_progress_file_is_ignored(pi_state: ModuleType, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "my_progress.json").write_bytes(content)
     assert pi_state.progress(tmp_path, PRISTINE) in ({}, {"a": {"finished": WHEN}})
     assert misfit(state(progress={"student": pi_state.progress(tmp_path, PRISTINE)}), STATE) == ""
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
-def test_a_record_of_progress_that_is_no_file_is_none(pi_state: ModuleType, tmp_path: Path, make: Any) -> None:
+def test_a_progress_file_that_is_not_a_regular_file_is_ignored(pi_state: ModuleType, tmp_path: Path, make: Any) -> None:
     make(tmp_path / "my_progress.json")
     assert pi_state.progress(tmp_path, PRISTINE) == {}
 
 
-STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the student, and limits that process alone")
-
-
-# Looks at two lessons in a home; prints what it found, and in KiB what it had before, the child's most, and the limit.
-LOOK = """
+# Examines two lessons in a home. Prints the result and, in KiB, its own memory before, its child's peak, and the limit.
+EXAMINE = """
 import json, pathlib, pwd, resource, sys
 sys.path.insert(0, "collections")
 from ansible_collections.mynn.pi.plugins.modules import pi_state
@@ -488,16 +482,13 @@ print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_m
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A student's home, which the student gets at."""
-    home = Path(tempfile.mkdtemp(prefix="report-"))  # not tmp_path: pytest lets no other account look into it
-    home.chmod(0o755)
-    (home / "notebooks").mkdir()
-    yield home
-    shutil.rmtree(home)
+def home(open_folder: Path) -> Path:
+    """A home that the student can enter."""
+    (open_folder / "notebooks").mkdir()
+    return open_folder
 
 
-@ROOT_ONLY
+@as_root
 @pytest.mark.parametrize(
     "content",
     [
@@ -508,50 +499,48 @@ def home(tmp_path: Path) -> Iterator[Path]:
     ],
     ids=["brackets", "closed brackets", "many lists", "16 MB"],
 )
-def test_no_lesson_takes_the_pis_memory_or_its_answer(home: Path, content: bytes) -> None:
+def test_no_lesson_can_use_up_the_memory_or_prevent_the_answer(home: Path, content: bytes) -> None:
     (home / "notebooks/a.ipynb").write_bytes(content)
     (home / "notebooks/b.ipynb").write_text('{"cells": []}')
-    # In a process of its own, as on a Pi: what this one had and gave back would be the child's beside its limit.
+    # In a process of its own, as on a Pi: memory that this process has freed would count as the child's.
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, str(home), str(STUDENT.pw_uid), str(STUDENT.pw_gid)],
+        [sys.executable, "-c", EXAMINE, str(home), str(STUDENT.pw_uid), str(STUDENT.pw_gid)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    found, mine, childs, limit = json.loads(done.stdout)
+    found, before, peak, limit = json.loads(done.stdout)
     assert found == {"missing": [], "damaged": ["a.ipynb"], "changed": ["b.ipynb"]}
-    assert childs <= mine + limit
+    assert peak <= before + limit
 
 
-@ROOT_ONLY
-def test_lessons_are_looked_at_as_the_student(pi_state: ModuleType, home: Path) -> None:
+@as_root
+def test_lessons_are_examined_with_the_students_permissions(pi_state: ModuleType, home: Path) -> None:
     (home / "notebooks/a.ipynb").write_text('{"cells": []}')
-    (home / "notebooks/a.ipynb").chmod(0o600)  # root's
-    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
-    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    (home / "notebooks/a.ipynb").chmod(0o600)  # it belongs to root
+    assert pi_state.lessons_of(account(home), home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
-@ROOT_ONLY
-def test_progress_is_read_as_the_student(pi_state: ModuleType, home: Path) -> None:
+@as_root
+def test_progress_is_read_with_the_students_permissions(pi_state: ModuleType, home: Path) -> None:
     place = home / "notebooks/my_progress.json"
     place.write_text(json.dumps({"lessons": {"a": {"finished": WHEN}}}))
-    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
-    assert pi_state.progress_of(account, home / "notebooks", PRISTINE) == {"a": {"finished": WHEN}}
-    place.chmod(0o600)  # root's
-    assert pi_state.progress_of(account, home / "notebooks", PRISTINE) == {}
+    assert pi_state.progress_of(account(home), home / "notebooks", PRISTINE) == {"a": {"finished": WHEN}}
+    place.chmod(0o600)  # it belongs to root
+    assert pi_state.progress_of(account(home), home / "notebooks", PRISTINE) == {}
 
 
-@ROOT_ONLY
-def test_a_look_that_never_ends_is_given_up(pi_state: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(home), ""))
+@as_root
+def test_an_examination_that_takes_too_long_is_given_up(
+    pi_state: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pi_state, "PATIENCE", 1)
     monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
-    assert pi_state.lessons_of(account, home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
+    assert pi_state.lessons_of(account(home), home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
 
 
-def test_a_students_file_is_looked_at_with_care(pi_state: ModuleType, tmp_path: Path) -> None:
-    """A pipe does not make it wait, and a link is not followed."""
+def test_pipes_and_links_count_as_damaged_lessons(pi_state: ModuleType, tmp_path: Path) -> None:
     pristine = dict.fromkeys(["pipe.ipynb", "link.ipynb", "gone.ipynb", "mine.ipynb", "cut.ipynb"], "5e1f")
     os.mkfifo(tmp_path / "pipe.ipynb")
     (tmp_path / "mine.ipynb").write_text('{"cells": []}')

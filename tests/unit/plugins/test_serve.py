@@ -1,8 +1,7 @@
-"""Until the notebook server answers, its port does: with a page that says so, and reloads."""
+"""While the notebook server is loading, its port answers with a page that says so and reloads itself."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import socket
@@ -12,46 +11,42 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import requests
 
+from tests.support.jupyter_server import ROLE, render_template, run_server, unit_setting
 from tests.support.ports import free_port
-from tests.unit.plugins.test_server_settings import ROLE, of_unit, rendered, server, venv  # noqa: F401 - a fixture
+from tests.support.programs import load
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture(scope="module")
-def serve() -> ModuleType:
+def serve() -> Any:
     """The program, as a module."""
-    spec = importlib.util.spec_from_file_location("serve", ROLE / "files/serve.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROLE / "files/serve.py")
 
 
 @pytest.fixture
-def starting(serve: ModuleType) -> Iterator[Any]:
-    """What answers while the server is loaded."""
-    one = serve.Starting(serve.listen(0))
-    yield one
-    one.end().close()
+def starting(serve: Any) -> Iterator[Any]:
+    """The part of the program that answers while the server is loading."""
+    starting = serve.Starting(serve.listen(0))
+    yield starting
+    starting.end().close()
 
 
 def connect(starting: Any) -> socket.socket:
-    """Return a connection to it, which waits for a second at most."""
+    """Connect to it, with a timeout of one second."""
     return socket.create_connection(("127.0.0.1", starting.listening.getsockname()[1]), timeout=1)
 
 
-def wait_until_known(starting: Any, number: int) -> None:
-    """Wait until so many connections wait for the server."""
-    end = time.monotonic() + 5
+def wait_for_connections(starting: Any, number: int) -> None:
+    """Wait until this number of connections are waiting for the server."""
+    deadline = time.monotonic() + 5
     while len(starting.waiting) != number:
-        assert time.monotonic() < end, starting.waiting
+        assert time.monotonic() < deadline, starting.waiting
         time.sleep(0.01)
 
 
@@ -67,7 +62,7 @@ def test_a_browser_gets_a_page_that_reloads_itself(starting: Any) -> None:
     assert starting.waiting == {}
 
 
-def test_both_kinds_of_addresses_are_answered(starting: Any) -> None:
+def test_it_answers_over_ipv4_and_ipv6(starting: Any) -> None:
     port = starting.listening.getsockname()[1]
     hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
     for host in hosts:
@@ -79,15 +74,15 @@ def test_both_kinds_of_addresses_are_answered(starting: Any) -> None:
     [
         b"GET /api/status HTTP/1.1\r\nHost: pi\r\nAccept: */*\r\n\r\n",
         b"POST /login HTTP/1.1\r\nHost: pi\r\nAccept: text/html\r\nContent-Length: 3\r\n\r\na=b",
-        b"GET / HTTP/1.1\r\nHost: pi\r\nAccept: text/html\r\nCookie: ",  # the rest is under way
+        b"GET / HTTP/1.1\r\nHost: pi\r\nAccept: text/html\r\nCookie: ",  # the rest has not arrived yet
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"\0" * 100_000,
     ],
 )
-def test_any_other_request_waits_unread(starting: Any, request_: bytes) -> None:
+def test_any_other_request_is_left_for_the_server(starting: Any, request_: bytes) -> None:
     with connect(starting) as client:
         client.sendall(request_)
-        wait_until_known(starting, 1)
+        wait_for_connections(starting, 1)
         with pytest.raises(TimeoutError):
             client.recv(1)
         starting.thread.join(0)
@@ -95,13 +90,13 @@ def test_any_other_request_waits_unread(starting: Any, request_: bytes) -> None:
         assert connection.recv(11) == request_[:11]
 
 
-def test_who_goes_or_says_nothing_disturbs_nobody(starting: Any, serve: ModuleType) -> None:
+def test_clients_that_disconnect_or_send_nothing_disturb_nobody(starting: Any, serve: Any) -> None:
     idle = [connect(starting) for _ in range(serve.MOST_WAITING - 2)]
-    wait_until_known(starting, len(idle))
+    wait_for_connections(starting, len(idle))
     with connect(starting):
         pass
     gone = connect(starting)
-    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # with a reset
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing it sends a reset
     gone.close()
     answer = requests.get(f"http://127.0.0.1:{starting.listening.getsockname()[1]}/", headers=BROWSER, timeout=5)
     assert answer.status_code == 503
@@ -109,9 +104,7 @@ def test_who_goes_or_says_nothing_disturbs_nobody(starting: Any, serve: ModuleTy
         client.close()
 
 
-def test_the_estimate_falls_as_modules_are_loaded(
-    starting: Any, serve: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_estimate_falls_as_modules_are_loaded(starting: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = []
     for share, elapsed in ((0.1, 6), (0.5, 30), (0.95, 50), (3, 70)):
         monkeypatch.setattr(serve, "MODULES", len(sys.modules) / share)
@@ -122,21 +115,21 @@ def test_the_estimate_falls_as_modules_are_loaded(
     assert seconds == [55, 30, 5, 5]
 
 
-def test_a_start_that_failed_is_noticed_at_once(tmp_path: Path) -> None:
-    """The unit waits until the server says that it answers. One that ends before, systemd starts again."""
-    assert of_unit(rendered("jupyter.service"), "Type") == ["notify"]
+def test_a_failed_start_is_noticed_at_once(tmp_path: Path) -> None:
+    """The server tells systemd when it answers; if it ends before that, systemd starts it again."""
+    assert unit_setting(render_template("jupyter.service"), "Type") == ["notify"]
     (tmp_path / "jupyter_server.py").write_text("raise SystemExit(7)")
     program = """
 import runpy, sys
 sys.path.insert(0, sys.argv.pop(1))
 runpy.run_path(sys.argv.pop(1), None, "__main__")
 """
-    notified = str(tmp_path / "notify")
+    notify_socket = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(notified)
+        systemd.bind(notify_socket)
         done = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path), str(ROLE / "files/serve.py"), "0"],
-            env={"NOTIFY_SOCKET": notified},
+            env={"NOTIFY_SOCKET": notify_socket},
             timeout=20,
             check=False,
         )
@@ -146,8 +139,8 @@ runpy.run_path(sys.argv.pop(1), None, "__main__")
     assert done.returncode == 7
 
 
-def test_a_port_that_is_taken_is_not_shared(serve: ModuleType) -> None:
-    """Not even with a program that allows it: it would get a share of the students' passwords."""
+def test_the_port_is_never_shared(serve: Any) -> None:
+    """Not even with a program that sets SO_REUSEPORT: it would receive some of the students' passwords."""
     taken = serve.listen(0)
     with pytest.raises(OSError, match="in use"):
         serve.listen(taken.getsockname()[1])
@@ -158,17 +151,18 @@ def test_a_port_that_is_taken_is_not_shared(serve: ModuleType) -> None:
     taken.close()
 
 
-def test_the_page_gives_way_to_the_server(venv: Path, tmp_path: Path) -> None:  # noqa: F811
-    """A browser that reloads arrives at the server; a program that asked early gets the server's answer."""
-    port, said, over = free_port(), [], threading.Event()
+def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> None:
+    """A browser that reloads reaches the server; a program that asked earlier gets the server's answer."""
+    port, statuses, over = free_port(), [], threading.Event()
     early: list[int] = []
 
     def reload() -> None:
         while not over.wait(0.05):
             try:
-                said.append(requests.get(f"http://127.0.0.1:{port}/login", headers=BROWSER, timeout=60).status_code)
+                page = requests.get(f"http://127.0.0.1:{port}/login", headers=BROWSER, timeout=60)
+                statuses.append(page.status_code)
             except requests.ConnectionError:
-                said.append(0)
+                statuses.append(0)
 
     def ask() -> None:
         while not early:
@@ -180,18 +174,16 @@ def test_the_page_gives_way_to_the_server(venv: Path, tmp_path: Path) -> None:  
     threads = [threading.Thread(target=work) for work in (reload, ask)]
     for thread in threads:
         thread.start()
-    notified = tmp_path / "notify"
+    notify_socket = open_folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(notified))
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        notified.chmod(0o666)
+        systemd.bind(str(notify_socket))
+        notify_socket.chmod(0o666)
         systemd.settimeout(60)
         try:
-            with server(venv, port=port, environment={"NOTIFY_SOCKET": str(notified)}) as one:
+            with run_server(venv, port=port, environment={"NOTIFY_SOCKET": str(notify_socket)}) as server:
                 assert systemd.recv(99) == b"READY=1"
-                assert one.student().get("/api/contents")["type"] == "directory"
-                with one.student().kernel() as kernel:
+                assert server.student().get("/api/contents")["type"] == "directory"
+                with server.student().kernel() as kernel:
                     inherited = "[name for name in os.environ if 'NOTIFY' in name or 'LISTEN' in name]"
                     assert kernel.run(f"import os; print({inherited})").text == "[]\n"
                 time.sleep(0.2)
@@ -199,12 +191,12 @@ def test_the_page_gives_way_to_the_server(venv: Path, tmp_path: Path) -> None:  
             over.set()
             for thread in threads:
                 thread.join()
-    order = [status for number, status in enumerate(said) if status != said[number - 1] or not number]
-    assert [status for status in order if status][:2] == [503, 200]
+    changes = [status for number, status in enumerate(statuses) if status != statuses[number - 1] or not number]
+    assert [status for status in changes if status][:2] == [503, 200]
     assert early == [403]
 
 
-HASTE = """
+LAZY_IMPORTS = """
 import gc, json, os, runpy, sys
 serve = runpy.run_path(sys.argv[1])
 restore = serve["hasten"]()
@@ -219,9 +211,9 @@ print(json.dumps(found))
 """
 
 
-def test_what_a_pi_does_not_use_is_loaded_when_it_is_used() -> None:
+def test_modules_that_a_pi_seldom_needs_are_imported_on_first_use() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HASTE, str(ROLE / "files/serve.py")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LAZY_IMPORTS, str(ROLE / "files/serve.py")], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == {
         "loaded": [],

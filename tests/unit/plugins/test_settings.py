@@ -1,17 +1,16 @@
-"""Where a teacher may write settings, and what becomes of those by their old names."""
+"""Settings in a teacher's inventory, and settings with their old names."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.callback.renamed_settings import RENAMED
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
-PROJECT = Path(__file__).resolve().parents[3]
 PLAY = """
 - hosts: pis
   gather_facts: false
@@ -30,16 +29,18 @@ jupyter_port=9999
 
 
 @pytest.mark.parametrize("strategy", ["classroom", "linear"])
-def test_old_names_still_work_and_the_inventory_wins(tmp_path: Path, strategy: str) -> None:
+def test_old_names_still_work_and_the_inventory_has_precedence(tmp_path: Path, strategy: str) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "mine/host_vars").mkdir(parents=True)
     (tmp_path / "mine/inventory.ini").write_text(INVENTORY)
     (tmp_path / "mine/host_vars/pi-01.yml").write_text('notebooks_students: [ada, "{{ other }}"]\nother: eve\n')
-    (tmp_path / "group_vars").symlink_to(PROJECT / "playbooks/group_vars")
-    playbook = str(Path(sys.executable).with_name("ansible-playbook"))
+    (tmp_path / "group_vars").symlink_to(ROOT / "playbooks/group_vars")
     done = subprocess.run(
-        [playbook, "-i", f"{tmp_path}/mine/inventory.ini", f"{tmp_path}/play.yml", "-e", "notebooks_pristine=/old"],
-        cwd=PROJECT,
+        [
+            *(ANSIBLE_PLAYBOOK, "-i", f"{tmp_path}/mine/inventory.ini", f"{tmp_path}/play.yml"),
+            *("-e", "notebooks_pristine=/old"),
+        ],
+        cwd=ROOT,
         env=os.environ | {"ANSIBLE_STRATEGY": strategy, "COLUMNS": "999"},
         capture_output=True,
         text=True,
@@ -50,5 +51,5 @@ def test_old_names_still_work_and_the_inventory_wins(tmp_path: Path, strategy: s
     assert done.stderr.count("The setting notebooks_pristine is now called lessons_pristine") == 1
 
 
-def test_no_new_name_is_an_old_one() -> None:
+def test_no_setting_is_renamed_twice() -> None:
     assert not set(RENAMED) & set(RENAMED.values())

@@ -1,16 +1,12 @@
-"""What students made, on the Pi's side: it is read with the student's powers, and nothing of the student's is lost."""
+"""Students' work on the Pi: it is read and written only with the student's permissions, and none is lost."""
 
 import base64
-import hashlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,97 +15,21 @@ import pytest
 from ansible_collections.mynn.pi.plugins.module_utils import baseline
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import BESIDE
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
-from tests.unit.plugins.test_lessons_module import STUDENT
-
-LARGEST = 1000
-LIMIT = 5000
-IN = "notebooks/"  # names are those in the home
-LESSONS = {"part2.ipynb": b"two", "pictures/pen.png": b"pen"}
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root could do harm")
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-class Pi:
-    """A Pi with a student, a home, the lessons and a skeleton of a home."""
-
-    def __init__(self, root: Path) -> None:
-        self.home = root / "home"
-        self.folder = self.home / "notebooks"
-        self.pristine = root / "pristine"
-        self.skel = root / "skel"
-        for folder in (self.home, self.skel):
-            folder.mkdir()
-        (self.skel / ".profile").write_bytes(b"# first day")
-        os.chown(self.home, STUDENT.pw_uid, STUDENT.pw_gid)
-        lessons.run(LESSONS, {STUDENT.pw_name: self.folder}, self.pristine)
-
-    def write(self, name: str, content: bytes, owner: int = STUDENT.pw_uid) -> Path:
-        """Make a file as the student does. Returns its path."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        for made in (path, *path.parents[: len(Path(name).parts) - 1]):
-            os.chown(made, owner, -1)
-        return path
-
-    def do(self, verb: str, *, dry: bool = False, **given: Any) -> Any:
-        """Do as the module does."""
-        account = pwd.struct_passwd((STUDENT.pw_name, "x", STUDENT.pw_uid, STUDENT.pw_gid, "", str(self.home), ""))
-        if verb in ("list", "reset"):
-            given = {"largest": LARGEST, "limit": LIMIT, **given}
-        return student_work.do(verb, self.folder, self.pristine, account, given, dry, self.skel)
-
-    def list(self) -> Any:
-        return self.do("list")
-
-    def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
-        """Send files in chunks, as planned; see that the plan is what comes, and that then nothing is needed."""
-        given = {student_work.quote(IN + name): content for name, content in files.items()}
-        sums = {word: (sha256(content), len(content)) for word, content in given.items()}
-        before = self.files()
-        look = self.do("plan", files=sums, over_lessons=over_lessons, dry=True)
-        assert self.files() == before
-        plan = self.do("plan", files=sums, over_lessons=over_lessons)
-        assert plan == look
-        for word in plan["needed"]:
-            for begin in range(0, max(1, len(given[word])), size):
-                self.do("write", chunks=[chunk(word, given[word], begin, size)], over_lessons=over_lessons)
-        assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": [], "left": {}}
-        came = {word for _, after in plan["changes"] if len(word := after.rpartition(" ")[2]) == 64}
-        assert came == {sums[word][0] for word in plan["needed"]}
-        assert came <= set(map(sha256, self.files().values()))
-        return plan["needed"]
-
-    def files(self) -> dict[str, bytes]:
-        """Return each file in the student's folder by its name."""
-        paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-        return {str(path.relative_to(self.folder)): path.open("rb").read(1 << 24) for path in paths}
-
-
-def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
-    data = base64.b64encode(content[begin : begin + size]).decode()
-    end = begin + size >= len(content)
-    about = {"name": word, "size": len(content), "sum": sha256(content), "time": 1600000000, "executable": False}
-    return {**about, "begin": begin, "data": data, "end": end, **other}
+from tests.support.student import STUDENT, as_root, give_to_student
+from tests.support.student_work import IN, LARGEST, LESSONS, LIMIT, Pi, chunk, make_deep_folders, sha256
 
 
 @pytest.fixture
-def pi() -> Iterator[Pi]:
-    root = Path(tempfile.mkdtemp(prefix="work-"))  # not tmp_path: pytest lets no other account look into it
-    root.chmod(0o755)
-    yield Pi(root)
-    shutil.rmtree(root)
+def pi(open_folder: Path) -> Pi:
+    return Pi(open_folder)
 
 
-def test_untouched_lessons_are_no_work(pi: Pi) -> None:
+def test_unedited_lessons_are_not_work(pi: Pi) -> None:
     found = pi.list()
     assert found["files"] == found["left"] == {}
 
 
-def test_work_is_told_with_size_sum_time_and_whether_it_is_a_program(pi: Pi) -> None:
+def test_work_is_listed_with_size_checksum_time_and_whether_it_is_executable(pi: Pi) -> None:
     path = pi.write("a/deep/run.py", b"print()")
     path.chmod(0o755)
     os.utime(path, (1600000000, 1600000000))
@@ -120,7 +40,7 @@ def test_work_is_told_with_size_sum_time_and_whether_it_is_a_program(pi: Pi) -> 
     assert len(found) == 2
 
 
-def test_a_copy_of_a_lesson_is_work_and_a_new_version_beside_it_is_not(pi: Pi) -> None:
+def test_a_copy_of_a_lesson_is_work_but_our_new_version_beside_it_is_not(pi: Pi) -> None:
     pi.write("my part2.ipynb", b"two")
     pi.write("part2 (new 3).ipynb", b"two")
     pi.write("part2 (new).ipynb", b"mine")
@@ -128,7 +48,7 @@ def test_a_copy_of_a_lesson_is_work_and_a_new_version_beside_it_is_not(pi: Pi) -
 
 
 @pytest.mark.parametrize("name", ["-rf", "two\nlines", "ü", " blank ", "a\\b", "%41", "no text \udcff", "x" * 255])
-def test_any_name_comes_and_goes(pi: Pi, name: str) -> None:
+def test_any_file_name_can_be_collected_and_restored(pi: Pi, name: str) -> None:
     pi.write(name, b"mine")
     [word] = pi.list()["files"]
     assert word.isascii()
@@ -139,14 +59,14 @@ def test_any_name_comes_and_goes(pi: Pi, name: str) -> None:
     assert (pi.folder / name).read_bytes() == b"mine"
 
 
-def test_what_is_beside_the_folder_and_hidden_is_work_too(pi: Pi) -> None:
+def test_files_beside_the_folder_and_hidden_ones_are_work_too(pi: Pi) -> None:
     names = ["../beside", "../.hidden/x", "a/.b/c", "a/.cache/d", "../other/.local/e"]
     for name in names:
         pi.write(name, b"work")
     assert {os.path.normpath(f"notebooks/{name}") for name in names} == set(pi.list()["files"])
 
 
-def test_what_programs_keep_for_themselves_is_no_work(pi: Pi) -> None:
+def test_caches_and_settings_of_programs_are_not_work(pi: Pi) -> None:
     for name in (
         ".ipynb_checkpoints/x.ipynb",
         "a/__pycache__/b.pyc",
@@ -154,13 +74,13 @@ def test_what_programs_keep_for_themselves_is_no_work(pi: Pi) -> None:
         f"{student_work.OURS}x.new",
         "my.csv.npy",
     ):
-        pi.write(name, b"no work")
+        pi.write(name, b"not work")
     for name in ("cache", "config", "ipython", "jupyter", "local", "ssh"):
-        pi.write(f"../.{name}/inner", b"no work")
+        pi.write(f"../.{name}/inner", b"not work")
     assert pi.list()["files"] == pi.list()["left"] == {}
 
 
-def test_links_and_pipes_are_not_followed_nor_waited_for(pi: Pi) -> None:
+def test_links_are_not_followed_and_pipes_are_not_waited_for(pi: Pi) -> None:
     for name, target in (("secret", "/etc/shadow"), ("public", "/etc/passwd"), ("folder", "/etc"), ("broken", "gone")):
         (pi.folder / name).symlink_to(target)
     os.mkfifo(pi.folder / "pipe")
@@ -172,21 +92,21 @@ def test_links_and_pipes_are_not_followed_nor_waited_for(pi: Pi) -> None:
     assert pi.do("read", wanted=[[name, 0, 99] for name in names]) == [None] * len(names)
 
 
-@ROOT_ONLY
-def test_what_the_student_may_not_read_is_not_read_for_the_student(pi: Pi) -> None:
+@as_root
+def test_files_that_the_student_cannot_read_are_not_read_for_the_student(pi: Pi) -> None:
     pi.write("roots", b"secret", owner=0).chmod(0o600)
     pi.write("closed/inner", b"mine").parent.chmod(0)
     secret = pi.home.parent / "roots"
     secret.mkdir(mode=0o700)
     (secret / "file").write_bytes(b"secret")
-    (pi.folder / "way").symlink_to(secret)
-    assert pi.list()["left"] == {IN + "roots": "closed", IN + "closed": "closed", IN + "way": "a link"}
-    assert pi.do("read", wanted=[[IN + "roots", 0, 9], [IN + "way/file", 0, 9]]) == [None, None]
+    (pi.folder / "link").symlink_to(secret)
+    assert pi.list()["left"] == {IN + "roots": "closed", IN + "closed": "closed", IN + "link": "a link"}
+    assert pi.do("read", wanted=[[IN + "roots", 0, 9], [IN + "link/file", 0, 9]]) == [None, None]
 
 
 @pytest.mark.parametrize("verb", ["hand out", "reset"])
 @pytest.mark.parametrize("what", ["a link", "a file", "a pipe", "another's folder"])
-def test_what_is_in_the_folders_place_is_kept_and_healed(pi: Pi, what: str, verb: str) -> None:
+def test_anything_in_place_of_the_folder_is_kept_and_the_folder_is_restored(pi: Pi, what: str, verb: str) -> None:
     elsewhere = pi.home / "elsewhere"
     pi.folder.rename(elsewhere)
     block(pi.folder, what, elsewhere)
@@ -195,7 +115,7 @@ def test_what_is_in_the_folders_place_is_kept_and_healed(pi: Pi, what: str, verb
     assert {"elsewhere/part2.ipynb", "elsewhere/pictures/pen.png"} <= set(found["files"])
     if verb == "reset":
         assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
-        at_baseline(pi)
+        check_baseline(pi)
         return
     pi.send({"a/sheet": b"theirs"})
     assert pi.files() == {"a/sheet": b"theirs"}
@@ -206,7 +126,7 @@ def test_what_is_in_the_folders_place_is_kept_and_healed(pi: Pi, what: str, verb
 
 
 def block(place: Path, what: str, elsewhere: Path) -> None:
-    """Let a student, or root, put something in a folder's place."""
+    """Put something in place of a folder, as a student could, or root."""
     if what == "a link":
         place.symlink_to(elsewhere)
     elif what == "a file":
@@ -217,46 +137,28 @@ def block(place: Path, what: str, elsewhere: Path) -> None:
         place.mkdir()
         return
     else:
-        pytest.skip("only root can make another's folder")
-    os.chown(place, STUDENT.pw_uid, STUDENT.pw_gid, follow_symlinks=False)
+        pytest.skip("only root can create another account's folder")
+    give_to_student(place)
 
 
 @pytest.mark.parametrize("place", ["home", "folder"])
-def test_a_home_that_is_closed_to_the_student_is_read_and_healed(pi: Pi, place: str) -> None:
+def test_a_home_or_folder_that_the_student_cannot_enter_is_read_and_opened(pi: Pi, place: str) -> None:
     pi.write("own", b"mine")
     closed: Path = getattr(pi, place)
     mode = closed.stat().st_mode
     closed.chmod(0)
     assert set(pi.list()["files"]) == {"notebooks/own"}
     assert pi.do("read", wanted=[["notebooks/own", 0, 9]]) == [base64.b64encode(b"mine").decode()]
-    look = pi.do("reset", files={"notebooks/own": sha256(b"mine")}, dry=True)
-    assert closed.stat().st_mode & 0o777 == 0, "a look changes nothing"
-    assert pi.do("reset", files={"notebooks/own": sha256(b"mine")}) == look
+    predicted = pi.do("reset", files={"notebooks/own": sha256(b"mine")}, dry=True)
+    assert closed.stat().st_mode & 0o777 == 0, "check mode changes nothing"
+    assert pi.do("reset", files={"notebooks/own": sha256(b"mine")}) == predicted
     assert closed.stat().st_mode & 0o700 == mode & 0o700
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-DEEP = 3000  # folders within each other
-
-
-def dig(place: Path, name: str = "d" * 20) -> None:
-    """Make folders within each other as a student can, each from within the last; no path reaches the innermost."""
-    folder = os.open(place, os.O_RDONLY)
-    for _ in range(DEEP):
-        os.mkdir(name, dir_fd=folder)
-        os.chown(name, STUDENT.pw_uid, STUDENT.pw_gid, dir_fd=folder)
-        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
-        os.close(folder)
-        folder = inner
-    file = os.open("innermost", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
-    os.fchown(file, STUDENT.pw_uid, STUDENT.pw_gid)
-    os.close(file)
-    os.close(folder)
-
-
-def test_folders_without_an_end_are_one_named_line_and_go(pi: Pi) -> None:
-    dig(pi.folder)
-    dig(pi.folder, "e" * 250)
+def test_deeply_nested_folders_are_reported_in_one_line_and_removed_by_a_reset(pi: Pi) -> None:
+    make_deep_folders(pi.folder)
+    make_deep_folders(pi.folder, "e" * 250)
     pi.write("own", b"mine")
     found = pi.list()
     assert set(found["files"]) == {"notebooks/own"}
@@ -264,10 +166,10 @@ def test_folders_without_an_end_are_one_named_line_and_go(pi: Pi) -> None:
     assert set(found["left"].values()) == {"deep"}
     assert len(pi.do("reset", files={"notebooks/own": sha256(b"mine")})["lost"]) == 2
     pi.do("reset", files=None)
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-def test_a_path_of_almost_all_that_the_kernel_takes_is_named(pi: Pi) -> None:
+def test_a_path_almost_as_long_as_the_kernel_allows_is_named(pi: Pi) -> None:
     place = pi.folder
     while len(os.fsencode(place)) < 3850:
         place = place / ("p" * 99)
@@ -280,7 +182,7 @@ def test_a_path_of_almost_all_that_the_kernel_takes_is_named(pi: Pi) -> None:
     assert all(len(word) < 2300 for word in found["left"])
 
 
-def test_too_many_files_are_named(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_are_reported(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(student_work, "MOST", 10)
     for number in range(20):
         pi.write(f"a/{number}", b"x")
@@ -290,30 +192,30 @@ def test_too_many_files_are_named(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> No
     assert pi.do("reset", files={})["lost"][0] == "."
 
 
-def test_folders_full_of_folders_are_looked_at_to_an_end(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_through_folders_full_of_folders_is_limited(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(student_work, "MOST", 50)
     for number in range(100):
         (pi.folder / f"{number}/inner/most").mkdir(parents=True)
     assert pi.list() == {"files": {}, "left": {".": "many"}}
 
 
-def test_a_folder_with_more_names_than_memory_is_reset(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_more_names_than_fit_into_memory_is_reset(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "ENTRIES", 30)
     for number in range(100):
         pi.write(f"{number}", b"x")
         pi.write(f"../{number}", b"x")
     pi.do("reset", files=None)
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-def test_of_one_student_only_so_much_is_read_and_the_smallest_first(pi: Pi) -> None:
+def test_the_total_for_each_student_is_limited_and_the_smallest_files_come_first(pi: Pi) -> None:
     for number in range(8):
         pi.write(f"{number}", bytes([number]) * (800 + number))
     pi.write("zz", b"small")
     found = pi.list()
     assert sum(size for size, *_ in found["files"].values()) <= LIMIT
     assert found["left"] == {"notebooks/6": "beyond", "notebooks/7": "beyond"}
-    assert not {IN + name for name in LESSONS} & set(found["files"]), "these are none of it"
+    assert not {IN + name for name in LESSONS} & set(found["files"]), "the lessons do not count"
     assert pi.do("reset", files={word: sum_ for word, (_, sum_, *_) in found["files"].items()})["lost"] == [
         "notebooks/6",
         "notebooks/7",
@@ -329,7 +231,7 @@ def test_a_huge_file_is_named_and_not_read(pi: Pi) -> None:
     assert pi.do("reset", files={"notebooks/largest": sha256(b"x" * LARGEST)})["lost"] == ["notebooks/huge"]
 
 
-def test_a_huge_file_in_a_handouts_place_is_not_read(pi: Pi) -> None:
+def test_a_huge_file_in_place_of_a_handout_is_not_read(pi: Pi) -> None:
     for name in ("sheet", "part2.ipynb"):
         with pi.write(name, b"").open("wb") as file:
             file.truncate(1 << 43)
@@ -340,7 +242,7 @@ def test_a_huge_file_in_a_handouts_place_is_not_read(pi: Pi) -> None:
     assert (pi.folder / "part2 (new).ipynb").read_bytes() == b"restored"
 
 
-def test_what_has_no_place_is_named_and_the_rest_comes(pi: Pi) -> None:
+def test_a_file_for_which_every_name_is_taken_is_named_and_the_rest_is_written(pi: Pi) -> None:
     pi.write("sheet", b"mine")
     for number in range(1, BESIDE):
         pi.write(f"sheet (new{f' {number}' if number > 1 else ''})", b"mine")
@@ -351,25 +253,25 @@ def test_what_has_no_place_is_named_and_the_rest_comes(pi: Pi) -> None:
     assert set(plan["left"]) == {"notebooks/sheet", f"notebooks/{'x' * 255}"}
 
 
-def test_what_only_has_the_name_of_a_rest_stays(pi: Pi) -> None:
+def test_only_regular_files_are_removed_as_leftovers_of_a_killed_run(pi: Pi) -> None:
     (pi.folder / f"{student_work.OURS}a.new").mkdir()
     os.mkfifo(pi.folder / f"{student_work.OURS}b.new")
     pi.send({"sheet": b"theirs"})
     assert len(list(pi.folder.glob(f"{student_work.OURS}*"))) == 2
 
 
-def test_holes_stay_holes(pi: Pi) -> None:
+def test_sparse_files_stay_sparse(pi: Pi) -> None:
     content = bytes(3 << 20) + b"end"
     pi.send({"sparse": content}, size=1 << 20)
     assert (pi.folder / "sparse").read_bytes() == content
     assert (pi.folder / "sparse").stat().st_blocks * 512 < 1 << 18
 
 
-@ROOT_ONLY
-def test_no_student_can_stop_what_has_become_the_student(pi: Pi) -> None:
-    """Another process of the student's tries; the kernel goes by the real and the saved user id."""
+@as_root
+def test_no_student_can_stop_a_process_that_works_as_the_student(pi: Pi) -> None:
+    """Another of the student's processes tries to; the kernel checks the real and the saved user id."""
     marker = pi.home / "pid"
-    try_it = f"""
+    attack = f"""
 import os, pathlib, signal, sys, time
 while not (pid := pathlib.Path({str(marker)!r}).exists() and pathlib.Path({str(marker)!r}).read_text()):
     time.sleep(0.01)
@@ -379,7 +281,7 @@ except PermissionError:
     sys.exit(7)
 """
 
-    def helper() -> list[int]:
+    def work() -> list[int]:
         marker.with_name("new").write_text(str(os.getpid()))
         marker.with_name("new").rename(marker)
         time.sleep(2)
@@ -387,15 +289,14 @@ except PermissionError:
 
     python = shutil.which("python3", path="/usr/bin")
     assert python
-    student = subprocess.Popen([python, "-c", try_it], user=STUDENT.pw_uid, group=STUDENT.pw_gid, extra_groups=[])
-    ids = student_work.as_student(STUDENT, helper, 30)
+    student = subprocess.Popen([python, "-c", attack], user=STUDENT.pw_uid, group=STUDENT.pw_gid, extra_groups=[])
+    ids = student_work.as_student(STUDENT, work, 30)
     assert student.wait(10) == 7
     assert {STUDENT.pw_uid, STUDENT.pw_gid} == set(ids)
 
 
-@ROOT_ONLY
-def test_what_a_killed_run_left_at_work_ends_too(pi: Pi) -> None:
-
+@as_root
+def test_when_a_run_is_killed_its_process_for_the_student_ends_too(pi: Pi) -> None:
     def slow() -> None:
         (pi.home / "pid").write_text(str(os.getpid()))
         time.sleep(60)
@@ -409,15 +310,15 @@ def test_what_a_killed_run_left_at_work_ends_too(pi: Pi) -> None:
     os.kill(run, signal.SIGKILL)
     os.waitpid(run, 0)
     stat = Path("/proc", (pi.home / "pid").read_text(), "stat")
-    end = time.monotonic() + 10
+    deadline = time.monotonic() + 10
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-@ROOT_ONLY
-def test_what_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where something does stop it: here, it stops itself."""
+@as_root
+def test_work_that_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if something does stop the process, as it does itself here."""
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="took too long"):
         student_work.as_student(STUDENT, lambda: os.kill(os.getpid(), signal.SIGSTOP), 0.5)
@@ -427,7 +328,7 @@ def test_what_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch
     assert pi.list()["left"] == {".": "slow"}
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_to_an_end(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_file_that_keeps_growing_ends(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pi.write("grows", b"x")
     stat = path.lstat()
     path.write_bytes(b"x" * (LARGEST + 1))
@@ -435,17 +336,17 @@ def test_a_file_that_grows_while_it_is_read_is_read_to_an_end(pi: Pi, monkeypatc
     assert student_work.look_at(path, LARGEST) == "large"
 
 
-def test_a_missing_folder_and_a_missing_account(pi: Pi) -> None:
+def test_a_missing_folder_holds_no_work(pi: Pi) -> None:
     shutil.rmtree(pi.folder)
     assert pi.list() == {"files": {}, "left": {}}
 
 
-def test_without_a_memory_lessons_count_as_work(pi: Pi) -> None:
+def test_without_the_record_of_handed_out_lessons_they_count_as_work(pi: Pi) -> None:
     (pi.pristine / ".handed_out.json").write_bytes(b"[]")
     assert set(pi.list()["files"]) == {IN + "part2.ipynb", IN + "pictures/pen.png"}
 
 
-def test_files_come_as_the_students_with_time_and_mode(pi: Pi) -> None:
+def test_written_files_belong_to_the_student_and_have_their_time_and_mode(pi: Pi) -> None:
     pi.send({"a/b/c.txt": b"a text in four pieces", "empty": b""})
     for path in (pi.folder / "a", pi.folder / "a/b", pi.folder / "a/b/c.txt", pi.folder / "empty"):
         assert path.stat().st_uid == STUDENT.pw_uid
@@ -465,19 +366,19 @@ def test_nothing_is_overwritten(pi: Pi) -> None:
     assert pi.files() == mine | new | {"pictures/pen.png": b"pen"}
 
 
-def test_what_is_there_already_is_not_sent(pi: Pi) -> None:
+def test_a_file_that_the_pi_has_is_not_sent(pi: Pi) -> None:
     pi.write("same", b"x" * 3000)
     assert pi.send({"same": b"x" * 3000}) == []
 
 
-def test_an_untouched_lesson_gives_way_to_what_is_restored_and_a_touched_one_does_not(pi: Pi) -> None:
-    pi.write("pictures/pen.png", b"touched")
+def test_a_restored_file_replaces_an_unedited_lesson_but_not_an_edited_one(pi: Pi) -> None:
+    pi.write("pictures/pen.png", b"edited")
     pi.send({"part2.ipynb": b"restored", "pictures/pen.png": b"restored"}, over_lessons=True)
-    there = {"part2.ipynb": b"restored", "pictures/pen.png": b"touched", "pictures/pen (new).png": b"restored"}
-    assert pi.files() == there
+    expected = {"part2.ipynb": b"restored", "pictures/pen.png": b"edited", "pictures/pen (new).png": b"restored"}
+    assert pi.files() == expected
 
 
-def test_a_folder_that_is_a_link_gets_a_folder_beside_it(pi: Pi) -> None:
+def test_where_a_link_is_in_the_way_the_folder_gets_another_name(pi: Pi) -> None:
     (pi.folder / "plan").symlink_to(pi.home)
     pi.send({"plan/a": b"a"})
     assert (pi.folder / "plan (new)/a").read_bytes() == b"a"
@@ -490,13 +391,13 @@ def test_no_name_leads_out_of_the_folder(pi: Pi, word: str) -> None:
         pi.do("plan", files={word: (sha256(b"a"), 1)})
 
 
-def test_a_file_that_did_not_come_as_it_was_sent_takes_no_place(pi: Pi) -> None:
+def test_a_file_that_was_damaged_on_the_way_is_not_put_in_place(pi: Pi) -> None:
     with pytest.raises(OSError, match="damaged on the way"):
         pi.do("write", chunks=[chunk(IN + "a", b"right", 0, 9, sum=sha256(b"wrong"))])
     assert pi.files() == LESSONS
 
 
-def test_a_run_that_was_killed_between_two_chunks_leaves_nothing_and_is_completed(pi: Pi) -> None:
+def test_the_next_run_completes_one_that_was_killed_between_two_chunks(pi: Pi) -> None:
     pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 0, 4)])
     assert "a" not in pi.files()
     assert len(list(pi.folder.glob(".mynn*"))) == 1
@@ -507,8 +408,8 @@ def test_a_run_that_was_killed_between_two_chunks_leaves_nothing_and_is_complete
     assert pi.files() == LESSONS | {"a": b"in pieces"}
 
 
-@pytest.mark.parametrize("moment", ["before it takes its place", "as it takes a lesson's"])
-def test_a_student_who_saves_at_that_very_moment_loses_nothing(
+@pytest.mark.parametrize("moment", ["before the file is put in place", "as it replaces a lesson"])
+def test_a_student_who_saves_at_the_same_moment_loses_nothing(
     pi: Pi, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link, moments = os.link, ["this one"]
@@ -529,20 +430,22 @@ def test_a_student_who_saves_at_that_very_moment_loses_nothing(
         pi.do("write", chunks=given)
         assert (pi.folder / "sheet (new)").read_bytes() == b"theirs"
     else:
-        with pytest.raises(OSError, match="saved it at this very moment"):
+        with pytest.raises(OSError, match="saved it at the same moment"):
             pi.do("write", chunks=given, over_lessons=True)
     assert (pi.folder / name).read_bytes() == b"mine"
 
 
-def at_baseline(pi: Pi) -> None:
+def check_baseline(pi: Pi) -> None:
+    """Check that the home is as it was when it was new."""
     assert pi.files() == LESSONS
     assert {path.name for path in pi.home.iterdir()} <= {"notebooks", ".profile"}
-    assert (pi.home / ".profile").read_bytes() == b"# first day"
+    assert (pi.home / ".profile").read_bytes() == b"# as new"
     for path in pi.home.rglob("*"):
         assert path.stat().st_uid == STUDENT.pw_uid
 
 
 def fill(pi: Pi) -> None:
+    """Leave in the home what a class might leave there."""
     pi.write("part2.ipynb", b"mine")
     pi.write("a/b/own", b"mine")
     pi.write("a/.hidden", b"")
@@ -555,26 +458,26 @@ def fill(pi: Pi) -> None:
     os.mkfifo(pi.folder / "pipe")
 
 
-def test_a_reset_pi_is_as_at_first(pi: Pi) -> None:
+def test_after_a_reset_the_home_is_like_a_new_one(pi: Pi) -> None:
     fill(pi)
     before = pi.files()
-    look = pi.do("reset", files=None, dry=True)
+    predicted = pi.do("reset", files=None, dry=True)
     assert pi.files() == before
-    assert pi.do("reset", files=None) == look
-    assert any(after.endswith(sha256(b"two")) for _, after in look["changes"])
-    at_baseline(pi)
+    assert pi.do("reset", files=None) == predicted
+    assert any(after.endswith(sha256(b"two")) for _, after in predicted["changes"])
+    check_baseline(pi)
     assert pi.do("reset", files=None) == {"lost": [], "changes": []}
 
 
-def test_what_programs_keep_for_themselves_goes_too(pi: Pi) -> None:
-    """Packages and settings of the student's are no work, but the next class shall not run them."""
+def test_a_reset_removes_caches_and_settings_of_programs_too(pi: Pi) -> None:
+    """Packages and settings that a student installed are not work, but the next class must not run them."""
     pi.do("reset", files=None)
     pi.write("../.local/lib/usercustomize.py", b"")
     assert len(pi.do("reset", files={})["changes"]) == 1
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-def test_what_is_not_known_to_be_kept_is_not_given_up(pi: Pi) -> None:
+def test_a_reset_deletes_only_files_that_are_known_to_be_kept(pi: Pi) -> None:
     for name in ("kept", "changed", "new"):
         pi.write(name, name.encode())
     pi.write("../beside", b"beside")
@@ -584,33 +487,33 @@ def test_what_is_not_known_to_be_kept_is_not_given_up(pi: Pi) -> None:
     assert pi.files() == before
     now = {IN + name: sha256(content) for name, content in before.items()}
     pi.do("reset", files=now | {"beside": sha256(b"beside")})
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-@ROOT_ONLY
-def test_what_cannot_be_read_is_not_given_up(pi: Pi) -> None:
+@as_root
+def test_a_reset_does_not_delete_what_cannot_be_read(pi: Pi) -> None:
     pi.write("roots", b"", owner=0).chmod(0)
     pi.write("closed/own", b"").parent.chmod(0)
     assert pi.do("reset", files={})["lost"] == [IN + "closed", IN + "roots"]
 
 
-def test_our_link_is_no_work_and_a_reset_keeps_or_restores_it(pi: Pi, tmp_path: Path) -> None:
+def test_our_link_is_not_work_and_a_reset_keeps_or_restores_it(pi: Pi, tmp_path: Path) -> None:
     (tmp_path / "mnist_train.csv").write_bytes(b"5,0,0")
     lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
     link = pi.folder / "mnist_dataset"
     assert pi.list()["files"] == {} and pi.list()["left"] == {IN + "mnist_dataset": "a link"}
-    assert "mnist_dataset" not in str(pi.do("reset", files={})), "it is there already"
+    assert "mnist_dataset" not in str(pi.do("reset", files={})), "the link is as it should be"
     for spoil in (lambda: None, lambda: link.symlink_to("/etc"), lambda: pi.write("mnist_dataset/own", b"mine")):
         link.unlink()
         spoil()
-        look = pi.do("reset", files=None, dry=True)
-        assert pi.do("reset", files=None) == look
+        predicted = pi.do("reset", files=None, dry=True)
+        assert pi.do("reset", files=None) == predicted
         assert str(link.readlink()) == str(tmp_path) and link.lstat().st_uid == STUDENT.pw_uid
         assert pi.do("reset", files=None) == {"lost": [], "changes": []}
     assert (tmp_path / "mnist_train.csv").read_bytes() == b"5,0,0"
 
 
-def test_what_is_handed_out_is_never_written_through_our_link(pi: Pi, tmp_path: Path) -> None:
+def test_handouts_are_never_written_through_our_link(pi: Pi, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
     pi.send({"mnist_dataset/mnist_test_10.csv": b"7,0,0"})
@@ -618,31 +521,29 @@ def test_what_is_handed_out_is_never_written_through_our_link(pi: Pi, tmp_path: 
     assert (pi.folder / "mnist_dataset (new)/mnist_test_10.csv").read_bytes() == b"7,0,0"
 
 
-def test_a_link_in_the_folder_leads_no_reset_elsewhere(pi: Pi, tmp_path: Path) -> None:
+def test_a_reset_does_not_follow_links(pi: Pi, open_folder: Path) -> None:
     for name, content in {"kept": b"kept", "pen.png": b"pen"}.items():
-        (tmp_path / name).write_bytes(content)
-        os.chown(tmp_path / name, STUDENT.pw_uid, -1)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    os.chown(tmp_path, STUDENT.pw_uid, -1)
-    (pi.folder / "link").symlink_to(tmp_path)
+        (open_folder / name).write_bytes(content)
+        os.chown(open_folder / name, STUDENT.pw_uid, -1)
+    os.chown(open_folder, STUDENT.pw_uid, -1)
+    (pi.folder / "link").symlink_to(open_folder)
     shutil.rmtree(pi.folder / "pictures")
-    (pi.folder / "pictures").symlink_to(tmp_path)
+    (pi.folder / "pictures").symlink_to(open_folder)
     pi.do("reset", files=None)
-    assert (tmp_path / "kept").read_bytes() == b"kept"
-    at_baseline(pi)
+    assert (open_folder / "kept").read_bytes() == b"kept"
+    check_baseline(pi)
 
 
-def test_a_lessons_folder_that_was_closed_is_made_anew(pi: Pi) -> None:
+def test_a_folder_of_lessons_that_the_student_cannot_enter_is_restored(pi: Pi) -> None:
     (pi.folder / "pictures").chmod(0)
     assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
-    at_baseline(pi)
+    check_baseline(pi)
 
 
-def test_packed_is_unpacked() -> None:
+def test_packed_data_can_be_unpacked_and_malformed_data_is_refused() -> None:
     data = {"a": [1, None, "ü\udcff"]}
     assert student_work.unpack(student_work.pack(data)) == data
     bomb = base64.b64encode(zlib.compress(b'"' + bytes(65 << 20) + b'"')).decode()
-    for lie in (bomb, "eAGr", base64.b64encode(b"no zlib").decode(), "\0"):
+    for malformed in (bomb, "eAGr", base64.b64encode(b"no zlib").decode(), "\0"):
         with pytest.raises(ValueError, match=r"answer|base64|padding"):
-            student_work.unpack(lie)
+            student_work.unpack(malformed)

@@ -1,4 +1,4 @@
-"""What belongs to each student of a Pi, and what a Pi's notebook servers lack."""
+"""The names, files and units of each student on a Pi, and the files and units that are no longer needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES_OF_TWO = [
     f"{HASH}-student",
     f"{HASH}-ada",
 ]
-# What else is found by these patterns.
+# Other files that the same patterns find.
 OTHERS = [
     "/opt/mynn/venv/installed-1",
     "/opt/mynn/venv/bin/jupyter",
@@ -29,7 +29,7 @@ OTHERS = [
 ]
 
 
-def test_an_only_student_has_the_server_of_the_pi() -> None:
+def test_a_single_student_has_the_only_server() -> None:
     assert [
         {
             "name": "student",
@@ -48,7 +48,7 @@ def test_an_only_student_has_the_server_of_the_pi() -> None:
     ] == ONE
 
 
-def test_each_of_several_has_a_port_a_server_and_a_password() -> None:
+def test_each_of_several_students_has_a_port_a_server_and_a_password() -> None:
     assert TWO[1] == {
         "name": "ada",
         "folder": "/home/ada/notebooks",
@@ -73,25 +73,25 @@ def test_each_of_several_has_a_port_a_server_and_a_password() -> None:
         ("fe80::1", True, "https://[fe80::1]:9000"),
     ],
 )
-def test_a_url_is_a_url_for_any_address(address: str, https: bool, url: str) -> None:
+def test_urls_are_valid_for_each_kind_of_address(address: str, https: bool, url: str) -> None:
     [student] = classroom_students(["student"], "pi01", address, "9000", https, "")
     assert student["url"] == url
 
 
 @pytest.mark.parametrize(("students", "files"), [(ONE, FILES_OF_ONE), (TWO, FILES_OF_TWO)])
-def test_what_is_needed_is_not_surplus(students: list[dict[str, str]], files: list[str]) -> None:
+def test_needed_files_and_units_are_kept(students: list[dict[str, str]], files: list[str]) -> None:
     nothing: dict[str, list[str]] = {"surplus": [], "unneeded": []}
     running = ["ssh.service", "jupyter.service", *(student["unit"] for student in students)]
     assert notebook_servers([*files, *OTHERS], running, students) == nothing
     assert notebook_servers([], [], students) == nothing
 
 
-def test_from_one_student_to_several() -> None:
+def test_a_second_student_makes_the_only_server_surplus() -> None:
     found = notebook_servers([*FILES_OF_ONE, *OTHERS], ["jupyter.service"], TWO)
     assert found == {"surplus": sorted(FILES_OF_ONE), "unneeded": ["jupyter.service"]}
 
 
-def test_from_several_students_to_one() -> None:
+def test_with_one_student_left_the_servers_of_several_are_surplus() -> None:
     """A server may have been started since the facts were gathered."""
     units = [f"jupyter-{number}@{name}.socket" for number, name in ((8888, "student"), (8889, "ada"))]
     units += ["jupyter@ada.service", "jupyter@student.service"]
@@ -99,20 +99,20 @@ def test_from_several_students_to_one() -> None:
     assert found == {"surplus": sorted(FILES_OF_TWO), "unneeded": units}
 
 
-def test_what_still_runs_is_stopped_although_its_files_are_gone() -> None:
-    """A run was cut off. What does not run cannot be stopped: systemd does not know it any more."""
+def test_units_that_still_run_without_their_files_are_stopped() -> None:
+    """An earlier run was interrupted. A unit that does not run cannot be stopped, as systemd no longer knows it."""
     running, socket = ["jupyter@ada.service", "ssh.service"], f"{UNITS}/jupyter-8888@student.socket"
     assert notebook_servers([], running, ONE)["unneeded"] == ["jupyter@ada.service"]
     assert notebook_servers([socket], [], ONE)["unneeded"] == ["jupyter-8888@student.socket"]
 
 
-def test_a_student_who_is_no_longer_listed_loses_the_server_only() -> None:
+def test_a_student_who_is_no_longer_listed_loses_only_the_server() -> None:
     bens = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
     found = notebook_servers([*FILES_OF_TWO, *bens], ["jupyter@ben.service", "jupyter@ada.service"], TWO)
     assert found == {"surplus": sorted(bens), "unneeded": ["jupyter-8890@ben.socket", "jupyter@ben.service"]}
 
 
-def test_another_port_is_another_socket() -> None:
+def test_after_a_change_of_port_the_old_sockets_are_unneeded() -> None:
     moved = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
     assert notebook_servers(FILES_OF_TWO, ["jupyter@ada.service"], moved)["unneeded"] == [
         "jupyter-8888@student.socket",
@@ -120,7 +120,7 @@ def test_another_port_is_another_socket() -> None:
     ]
 
 
-def test_what_an_earlier_version_made_goes() -> None:
+def test_files_of_an_earlier_version_are_surplus() -> None:
     old = [f"{UNITS}/jupyter-door-8888@student.socket", f"{UNITS}/jupyter-door@.socket", "/etc/jupyter/certificate.pem"]
     found = notebook_servers([*FILES_OF_TWO, *old], [], TWO)
     assert found == {"surplus": sorted(old), "unneeded": ["jupyter-door-8888@student.socket"]}

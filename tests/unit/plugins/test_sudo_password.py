@@ -1,4 +1,4 @@
-"""Where sudo wants a password: when it is asked for, how often, and on which Pis it is tried."""
+"""The sudo password: when the teacher is asked for it, how often, and on which Pis it is tried."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ INCORRECT = {
     "mitogen": "Task failed: error occurred on host raspberrypi: sudo password is incorrect",
     "stock Ansible": "Task failed: Incorrect sudo password",
 }
-WAYS = pytest.mark.parametrize("way", MISSING)
+both_connections = pytest.mark.parametrize("connection", MISSING)
 
 
 class Strategy(classroom.StrategyModule):
-    """One whose Pis are asked in the same thread: each has a password, or none."""
+    """The strategy, whose tasks run at once in this thread. Each Pi has a password; the teacher gives the answers."""
 
-    def __init__(self, pis: dict[str, str], answers: list[str], way: str) -> None:
-        self.pis, self.answers, self.way = pis, answers, way
+    def __init__(self, pis: dict[str, str], answers: list[str], connection: str) -> None:
+        self.pis, self.answers, self.connection = pis, answers, connection
         Strategy.typed, Strategy.tried, Strategy.asked = [], Counter(), Counter()
         self.known: dict[str, str] = {}
         self.shown: list[str] = []
@@ -43,17 +43,17 @@ class Strategy(classroom.StrategyModule):
         pass
 
     def _queue_task(self, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
-        """Do the task at once; what it says waits to be processed."""
+        """Run the task at once, and queue its result."""
         key = (host.name, task._uuid)
         self._queued_task_cache[key] = {"host": host, "task": task, "task_vars": task_vars, "play_context": None}
         given = task_vars.get("ansible_become_password", "")
-        taken = given == self.pis[host.name]
-        message = "" if taken else (INCORRECT if given else MISSING)[self.way]
+        accepted = given == self.pis[host.name]
+        message = "" if accepted else (INCORRECT if given else MISSING)[self.connection]
         self._results.append(SimpleNamespace(host=host, task=task, utr=SimpleNamespace(msg=message, loop_results=None)))
         self._pending_results += 1
 
     def task(self, **given: str) -> None:
-        """Do a task on each Pi as Ansible's linear strategy does; `given` are passwords of the inventory."""
+        """Run a task on each Pi as Ansible's linear strategy does. given: passwords in the inventory, by Pi."""
         task = SimpleNamespace(_uuid="task", action="ping", delegate_to=None)
         for name in self.pis:
             password = self.known.get(name) or given.get(name)
@@ -65,7 +65,7 @@ class Strategy(classroom.StrategyModule):
 
 @pytest.fixture(autouse=True)
 def base(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ansible's own part: takes the next result for good."""
+    """Replace Ansible's own part by one that takes the next result as final."""
 
     def process(self: Strategy, iterator: Any, one_pass: bool = False, max_passes: int | None = None) -> list[Any]:
         result = self._results.popleft()
@@ -79,18 +79,18 @@ def base(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """Tell whether somebody sits at a terminal: at first, somebody does."""
+    """A function that sets whether the program runs in a terminal; at first, it does."""
 
-    def there_is(one: bool) -> None:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: one))
+    def set_terminal(is_terminal: bool) -> None:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: is_terminal))
 
-    there_is(True)
-    return there_is
+    set_terminal(True)
+    return set_terminal
 
 
-@WAYS
-def test_asked_once_for_all(way: str) -> None:
-    strategy = Strategy(dict.fromkeys(("pi-01", "pi-02", "pi-03"), "right"), ["right"], way)
+@both_connections
+def test_the_teacher_is_asked_once_for_all_pis(connection: str) -> None:
+    strategy = Strategy(dict.fromkeys(("pi-01", "pi-02", "pi-03"), "right"), ["right"], connection)
     strategy.task()
     strategy.task()
     assert not strategy.failed
@@ -98,48 +98,48 @@ def test_asked_once_for_all(way: str) -> None:
     assert "sudo on pi-01 wants the password of teacher" in strategy.shown[0]
 
 
-@WAYS
-def test_a_pi_with_another_password_is_asked_for_by_name(way: str) -> None:
-    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right", "other"], way)
+@both_connections
+def test_for_a_pi_with_another_password_the_teacher_is_asked_again(connection: str) -> None:
+    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right", "other"], connection)
     strategy.task()
     strategy.task()
     assert not strategy.failed
     assert [text.strip() for text in strategy.shown[1:]] == ["sudo on pi-02 does not accept that password."]
 
 
-@WAYS
-def test_three_tries(way: str) -> None:
-    strategy = Strategy({"pi-01": "right"}, ["a", "b", "c", "right"], way)
+@both_connections
+def test_after_three_wrong_passwords_the_pi_fails(connection: str) -> None:
+    strategy = Strategy({"pi-01": "right"}, ["a", "b", "c", "right"], connection)
     strategy.task()
-    assert strategy.failed == {"pi-01": INCORRECT[way]}
+    assert strategy.failed == {"pi-01": INCORRECT[connection]}
     assert strategy.answers == ["right"]
 
 
-@WAYS
-def test_nothing_typed_gives_up(way: str) -> None:
-    strategy = Strategy({"pi-01": "right"}, [""], way)
+@both_connections
+def test_an_empty_answer_gives_up(connection: str) -> None:
+    strategy = Strategy({"pi-01": "right"}, [""], connection)
     strategy.task()
-    assert strategy.failed == {"pi-01": MISSING[way]}
+    assert strategy.failed == {"pi-01": MISSING[connection]}
 
 
-@WAYS
-def test_nobody_is_asked_without_a_terminal(way: str, terminal: Callable[[bool], None]) -> None:
+@both_connections
+def test_nobody_is_asked_without_a_terminal(connection: str, terminal: Callable[[bool], None]) -> None:
     terminal(False)
-    strategy = Strategy({"pi-01": "right"}, ["right"], way)
+    strategy = Strategy({"pi-01": "right"}, ["right"], connection)
     strategy.task()
-    assert strategy.failed == {"pi-01": MISSING[way]}
+    assert strategy.failed == {"pi-01": MISSING[connection]}
     assert not strategy.shown
 
 
-@WAYS
-def test_a_wrong_one_in_the_inventory_is_not_asked_for(way: str) -> None:
-    """It is wrong at the next run too: the summary says so."""
-    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right"], way)
+@both_connections
+def test_a_wrong_password_in_the_inventory_is_not_asked_for(connection: str) -> None:
+    """It would be wrong in the next run too; the summary says so."""
+    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right"], connection)
     strategy.task(**{"pi-01": "wrong", "pi-02": "other"})
-    assert strategy.failed == {"pi-01": INCORRECT[way]}
+    assert strategy.failed == {"pi-01": INCORRECT[connection]}
     assert not strategy.shown
 
 
-def test_what_else_fails_is_nothing_to_ask_about() -> None:
+def test_other_failures_do_not_count_as_a_missing_password() -> None:
     for message in ("", "apt said: sudo password is required for this\nand more", "Missing sudo password file"):
         assert not classroom.MISSING.search(message)

@@ -1,11 +1,10 @@
-"""What a hostile Pi says: it replaces no setting, steers no terminal, and what is used of it was checked."""
+"""Answers of a hostile Pi: they are checked before use, replace no setting and cannot control the terminal."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +15,10 @@ import yaml
 from ansible_collections.mynn.pi.plugins.action import pi_facts as action
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
-PROJECT = Path(__file__).resolve().parents[3]
-PLATFORMS = yaml.safe_load((PROJECT / "playbooks/group_vars/all/platforms.yml").read_text("utf-8"))["platforms"]
-LIES = """#!/usr/bin/python3
+PLATFORMS = yaml.safe_load((ROOT / "playbooks/group_vars/all/platforms.yml").read_text("utf-8"))["platforms"]
+FORGER = """#!/usr/bin/python3
 import sys
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule({"answer": {"type": "str"}})
@@ -120,7 +119,7 @@ FORGED: list[tuple[str, Any]] = [
 ]
 
 
-def test_printable_is_one_line_of_text() -> None:
+def test_printable_text_is_one_line() -> None:
     assert printable("Zoë’s ✔ 数字.ipynb") == "Zoë’s ✔ 数字.ipynb"
     assert printable("\x1b]0;t\x07\x9b2J\r\n\t\u2028\u202e\u2066\u200b\udcff\x00") == (
         r"\x1b]0;t\x07\x9b2J\r\n\t\u2028\u202e\u2066\u200b\udcff\x00"
@@ -130,25 +129,25 @@ def test_printable_is_one_line_of_text() -> None:
     assert printable(None) == "None"
 
 
-def test_printable_lines_keep_lines_only() -> None:
+def test_printable_lines_keep_only_line_breaks() -> None:
     assert printable_lines("a\r\n\tb\x1b[31mc\x1b[0m\rd\u2029e\x1b[2J\n") == "a\n\tbc" + r"\rd\u2029e\x1b[2J" + "\n"
 
 
-def test_a_pis_honest_answer_is_taken() -> None:
+def test_valid_facts_are_accepted() -> None:
     assert action.checked(FACTS, PLATFORMS) == (FACTS, "")
     assert action.checked({**FACTS, "ansible_port": 22, "other": []}, PLATFORMS) == (FACTS, "")
 
 
 @pytest.mark.parametrize(("key", "value"), FORGED)
-def test_a_forged_answer_is_refused(key: str, value: Any) -> None:
+def test_forged_facts_are_refused(key: str, value: Any) -> None:
     facts, wrong = action.checked({**FACTS, key: value}, PLATFORMS)
     assert facts == {}
     assert wrong
-    assert wrong in (key, f"{key} 0", "its form", "its length")
+    assert wrong in (key, f"{key} 0", "malformed", "too long")
 
 
 @pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "platform"}])
-def test_half_an_answer_is_refused(answer: Any) -> None:
+def test_incomplete_facts_are_refused(answer: Any) -> None:
     assert action.checked(answer, PLATFORMS)[0] == {}
 
 
@@ -156,16 +155,16 @@ def test_half_an_answer_is_refused(answer: Any) -> None:
     "platform",
     ["noble-amd64-x86_64", "bookworm-armel-armv6l", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."],
 )
-def test_another_platform_is_empty(platform: str) -> None:
+def test_an_unknown_platform_becomes_empty(platform: str) -> None:
     assert action.checked({**FACTS, "platform": platform}, PLATFORMS)[0]["platform"] == ""
 
 
-def test_what_is_printed_of_a_pi_is_printable() -> None:
+def test_text_from_a_pi_is_made_printable() -> None:
     assert action.checked({**FACTS, "dpkg_faults": ["\u202e"]}, PLATFORMS)[0]["dpkg_faults"] == [r"\u202e"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "result"),
     [
         ({"changed": True, "pi": FACTS, "msg": "x", "ansible_facts": {"a": 1}}, {"changed": False, **FACTS}),
         (
@@ -174,41 +173,41 @@ def test_what_is_printed_of_a_pi_is_printable() -> None:
         ),
     ],
 )
-def test_the_task_returns_known_keys_only(answer: dict[str, Any], said: dict[str, Any]) -> None:
+def test_the_task_returns_only_known_keys(answer: dict[str, Any], result: dict[str, Any]) -> None:
     task = object.__new__(action.ActionModule)
     task._task = SimpleNamespace(args={"platforms": PLATFORMS}, async_val=0, check_mode=False, diff=False)
     task._execute_module = lambda *_, **__: answer
     action.ActionBase.run, kept = lambda *_: {}, action.ActionBase.run
     try:
-        assert task.run(None, {"inventory_hostname": "pi-01"}) == said
+        assert task.run(None, {"inventory_hostname": "pi-01"}) == result
         answer.update({"failed": False, "pi": {**FACTS, "suite": OUTSIDE}})
         refused = task.run(None, {"inventory_hostname": "pi-01"})
     finally:
         action.ActionBase.run = kept
     assert refused["failed"]
-    assert refused["msg"].startswith("pi-01 reported facts that no Pi has (suite), and nothing was changed on it: ")
+    assert refused["msg"].startswith("pi-01 reported invalid facts (suite), and nothing was changed on it: ")
 
 
-def test_a_schema_says_what_is_wrong() -> None:
+def test_an_answer_that_does_not_match_the_schema_is_explained() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}, "required": ["b"]}
     assert misfit({"a": [1], "b": 1}, schema) == ""
     assert misfit({"a": [1, "\x1b"], "b": 1}, schema) == "a 1"
     assert misfit({}, schema) == "b"
     by_key = {"type": "object", "properties": {"a": {"additionalProperties": {"type": "integer"}}}}
     assert misfit({"a": {"nothing was changed": "x"}}, by_key) == "a"
-    assert misfit([], schema) == "its form"
+    assert misfit([], schema) == "malformed"
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert misfit({"b": deep}, schema) == "its form"
+    assert misfit({"b": deep}, schema) == "malformed"
 
 
-@pytest.fixture(scope="module", params=["classroom", "linear"])  # mitogen's strategy, and stock Ansible's
-def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What is printed, colours and all, where one of two Pis forges its answers; under this project's ansible.cfg."""
+@pytest.fixture(scope="module", params=["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
+def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The output, in colour, of a run with the project's ansible.cfg in which one of two Pis forges its answers."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "library").mkdir()
-    (folder / "library/lies.py").write_text(LIES)
+    (folder / "library/forge.py").write_text(FORGER)
     settings = "{{ " + " ~ ".join(f"{name} | default('-') | string" for name in SETTINGS) + " }}"
     answers = [
         {"changed": False, "ansible_facts": SETTINGS, **SETTINGS, "ansible_stats": {"data": SETTINGS}},
@@ -218,16 +217,16 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         },
     ]
     tasks: list[dict[str, Any]] = [
-        {"lies": {"answer": json.dumps(answer)}, "when": "inventory_hostname == 'pi-01'"} for answer in answers
+        {"forge": {"answer": json.dumps(answer)}, "when": "inventory_hostname == 'pi-01'"} for answer in answers
     ]
     tasks.insert(1, {"debug": {"msg": f"as set: {settings}"}})
     (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
     done = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{folder}/play.yml"),
+            *(ANSIBLE_PLAYBOOK, f"{folder}/play.yml"),
             *("-i", "pi-01,pi-02,", "-c", "local", "--diff"),
         ],
-        cwd=PROJECT,
+        cwd=ROOT,
         env=os.environ
         | {"ANSIBLE_STRATEGY": str(request.param), "ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"},
         capture_output=True,
@@ -236,22 +235,22 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return done.stdout + done.stderr
 
 
-def test_no_answer_replaces_a_setting(printed: str) -> None:
-    assert printed.count("as set: ") == 2
-    assert "/forged" not in printed.partition("CUSTOM STATS")[0]
+def test_a_forged_answer_replaces_no_setting(output: str) -> None:
+    assert output.count("as set: ") == 2
+    assert "/forged" not in output.partition("CUSTOM STATS")[0]
 
 
-def test_no_answer_stands_among_the_statistics(printed: str, request: pytest.FixtureRequest) -> None:
-    if request.node.callspec.params["printed"] == "classroom":
-        assert "CUSTOM STATS" not in printed
+def test_a_forged_answer_does_not_appear_in_the_statistics(output: str, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["output"] == "classroom":
+        assert "CUSTOM STATS" not in output
 
 
-def test_no_answer_steers_the_terminal(printed: str) -> None:
-    assert r"a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf" in printed
-    ours = printed.replace("\x1b[0m", "")
+def test_a_forged_answer_cannot_control_the_terminal(output: str) -> None:
+    assert r"a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf" in output
+    rest = output.replace("\x1b[0m", "")
     for colour in ("0;31", "0;32", "0;33", "0;35", "0;36", "1;31", "1;35"):
-        ours = ours.replace(f"\x1b[{colour}m", "")
-    assert not {letter for letter in ours if not letter.isprintable()} - {"\n", "\t"}
+        rest = rest.replace(f"\x1b[{colour}m", "")
+    assert not {letter for letter in rest if not letter.isprintable()} - {"\n", "\t"}
 
 
 MNIST_FILES = """#!/usr/bin/python3
@@ -261,20 +260,20 @@ module.exit_json(**({} if module.params["folder"] == "pi-01" else {"wanted": []}
 """
 
 
-def test_a_pi_that_does_not_answer_fails_alone(tmp_path: Path) -> None:
-    """What is done once for all, after all were asked, goes on without it."""
+def test_a_pi_with_an_incomplete_answer_fails_alone(tmp_path: Path) -> None:
+    """The tasks that then run once for all Pis go on without it."""
     role = tmp_path / "roles/mnist"
     (role / "library").mkdir(parents=True)
     (role / "library/mnist_files.py").write_text(MNIST_FILES)
     for name in ("defaults", "meta", "tasks", "vars", "library/mnist_fetch.py"):
-        (role / name).symlink_to(PROJECT / "roles/mnist" / name)
+        (role / name).symlink_to(ROOT / "roles/mnist" / name)
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [mnist]}\n")
     done = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("ansible-playbook")), f"{tmp_path}/play.yml", "-c", "local"),
+            *(ANSIBLE_PLAYBOOK, f"{tmp_path}/play.yml", "-c", "local"),
             *("-i", "pi-01,pi-02,", "-e", f"mnist_folder={{{{inventory_hostname}}}} mnist_cache={tmp_path}"),
         ],
-        cwd=PROJECT,
+        cwd=ROOT,
         env=os.environ | {"ANSIBLE_ROLES_PATH": f"{tmp_path}/roles"},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""An interrupted `make verify` leaves no file with the passwords."""
+"""An interrupted `make verify` leaves no file with a password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.playbook_run import PlaybookRun
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
-PROJECT = Path(__file__).resolve().parents[3]
 PASSWORD = "nobody-may-read-this-8d1f"
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short name: SSH makes a socket in it."""
+    """A folder with a short path, as SSH makes a socket in it."""
     with tempfile.TemporaryDirectory(prefix="mynn-") as name:
         yield Path(name)
 
@@ -29,18 +28,16 @@ def folder() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["classroom", "linear"])
 def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: str) -> None:
-    """It is interrupted when the tests, which know the password by then, wait for a Pi that does not answer."""
-    changed = {"verify_results": f"{folder}/work", "report_folder": f"{folder}/report", "jupyter_password": PASSWORD}
+    """It is interrupted while the tests, which have the password by then, wait for a Pi that does not answer."""
+    settings = {"verify_results": f"{folder}/work", "report_folder": f"{folder}/report", "jupyter_password": PASSWORD}
     environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder), "ANSIBLE_STRATEGY": strategy}
-    environment |= {"ANSIBLE_REMOTE_TEMP": f"{folder}/there", "ANSIBLE_LOCAL_TEMP": f"{folder}/here"}
-    environment["ANSIBLE_DISPLAY_SKIPPED_HOSTS"] = "true"  # a task's name is printed when it begins
+    environment |= {"ANSIBLE_REMOTE_TEMP": f"{folder}/remote", "ANSIBLE_LOCAL_TEMP": f"{folder}/local"}
+    environment["ANSIBLE_DISPLAY_SKIPPED_HOSTS"] = "true"  # prints a task's name when it begins
     with socket.create_server(("127.0.0.1", 0)) as silent:
         inventory = folder / "inventory.ini"
         inventory.write_text(f"[pis]\npi-01 ansible_host=127.0.0.1 ansible_port={silent.getsockname()[1]}\n", "ascii")
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), "-c", "local"]
-        run = PlaybookRun(
-            [*command, "-e", json.dumps(changed), str(PROJECT / "playbooks/verify.yml")], PROJECT, environment
-        )
+        command = [ANSIBLE_PLAYBOOK, "-i", str(inventory), "-c", "local"]
+        run = PlaybookRun([*command, "-e", json.dumps(settings), str(ROOT / "playbooks/verify.yml")], ROOT, environment)
         silent.settimeout(60)
         try:
             silent.accept()[0].close()
@@ -49,4 +46,4 @@ def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: 
     assert run.output.splitlines()[-1].startswith("TASK [verify : Test each Pi"), run.output
     search = ["grep", "--recursive", "--files-with-matches", PASSWORD, str(folder)]
     assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""
-    assert list(folder.rglob("AnsiballZ*")) == []  # packed, and so not found by its words
+    assert list(folder.rglob("AnsiballZ*")) == []  # these are packed, so grep does not find the password in them

@@ -1,4 +1,4 @@
-"""What students show: fetched from a Pi with care, asked for without an end, and shown until it is taken off."""
+"""The wall: what students show is read on the Pi, fetched again and again, and shown until it is taken off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import pwd
 import re
 import signal
 import subprocess
@@ -34,22 +33,24 @@ from ansible_collections.mynn.pi.plugins.action import wall as action
 from ansible_collections.mynn.pi.plugins.modules import wall as module
 from mynn import Examples, NeuralNetwork, read_csv
 from mynn.wall import FILE, LARGEST, Shown, _pictures, _text
-
-ROOT = Path(__file__).resolve().parents[3]
-STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+from tests.support.programs import ROOT
+from tests.support.student import STUDENT, as_root, give_to_student
 
 
 def digits(count: int = 10, seed: int = 1) -> Examples:
+    """Return pictures of noise, labelled from the highest label to 0."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.uint8)[::-1].copy()
     return Examples(labels, random.integers(0, 256, (count, 784), dtype=np.uint8))
 
 
 def text(name: str = "Ada", **more: Any) -> str:
+    """Return the text of a student's file for the wall."""
     return _text(Shown(name, **({"score": 0.953} | more)))
 
 
 def card(name: str = "Ada", place: str = "pi-01/student", **more: Any) -> Card:
+    """Return a student's card on the wall."""
     shown = Shown(name, **({"score": 0.953} | more))
     return Card(place, sha256(_text(shown).encode()).hexdigest(), shown)
 
@@ -60,21 +61,21 @@ def card(name: str = "Ada", place: str = "pi-01/student", **more: Any) -> Card:
 @pytest.fixture
 def home(open_folder: Path) -> Path:
     """A student's folder."""
-    os.chown(open_folder, STUDENT.pw_uid, STUDENT.pw_gid)
+    give_to_student(open_folder)
     return open_folder
 
 
 def look(home: Path, known: str | None = None, patience: float = 0.0) -> dict[str, str]:
-    """Look as the module does. known: a text."""
+    """Look for files as the module does. known: the text that the control node has."""
     sums = {} if known is None else {"ada": sha256(known.encode()).hexdigest()}
     return module.look({"ada": (STUDENT, home / FILE)}, sums, patience, 0.02)
 
 
-def test_the_module_has_the_packages_name_and_limit() -> None:
+def test_the_module_and_the_package_agree_on_file_name_and_limit() -> None:
     assert (module.FILE, module.LARGEST, action.LARGEST) == (FILE, LARGEST, LARGEST)
 
 
-def test_it_answers_as_soon_as_something_else_is_shown(home: Path) -> None:
+def test_it_answers_as_soon_as_a_student_shows_something_else(home: Path) -> None:
     steps: list[tuple[Callable[[], Any], dict[str, str]]] = [
         (lambda: (home / FILE).write_text("first"), {"ada": "first"}),
         (lambda: (home / FILE).write_text("other"), {"ada": "other"}),
@@ -90,14 +91,14 @@ def test_it_answers_as_soon_as_something_else_is_shown(home: Path) -> None:
         known = shown.get("ada")
 
 
-def test_it_answers_when_patience_ends(home: Path) -> None:
+def test_it_answers_after_a_while_even_without_a_change(home: Path) -> None:
     (home / FILE).write_text("first")
     began = time.monotonic()
     assert look(home, "first", patience=0.3) == {"ada": "first"}
     assert 0.3 < time.monotonic() - began < 5
 
 
-def test_a_file_that_is_only_touched_is_no_news(home: Path) -> None:
+def test_a_new_modification_time_alone_is_not_a_change(home: Path) -> None:
     (home / FILE).write_text("first")
     threading.Timer(0.1, lambda: os.utime(home / FILE, (1, 1))).start()
     began = time.monotonic()
@@ -105,8 +106,8 @@ def test_a_file_that_is_only_touched_is_no_news(home: Path) -> None:
     assert time.monotonic() - began > 0.4
 
 
-@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "large", "sparse", "bytes", "closed", "loop"])
-def test_what_is_no_file_of_ours_is_not_shown(home: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "large", "sparse", "bytes", "unreadable", "loop"])
+def test_only_a_small_readable_text_file_is_shown(home: Path, kind: str) -> None:
     path, secret = home / FILE, home / "secret"
     secret.write_text("secret")
     if kind == "link":
@@ -122,19 +123,19 @@ def test_what_is_no_file_of_ours_is_not_shown(home: Path, kind: str) -> None:
             file.truncate(1 << 40)
     elif kind == "bytes":
         path.write_bytes(b"\xff\xfe")
-    elif kind == "closed":
+    elif kind == "unreadable":
         if os.geteuid() != 0:
-            pytest.skip("only root has files that a student cannot read")
+            pytest.skip("only root can have a file that the student cannot read")
         path.write_text("secret")
-        path.chmod(0o600)  # it is root's
+        path.chmod(0o600)  # it belongs to root
     else:
         path.symlink_to(path)
     assert look(home) == {}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the student")
-def test_a_folder_that_leads_elsewhere_leads_only_where_the_student_can_read(home: Path) -> None:
-    """The student's folder may be a link to root's."""
+@as_root
+def test_a_link_in_place_of_the_folder_cannot_show_files_of_root(home: Path) -> None:
+    """The student's folder may be a link to a folder of root's."""
     roots = home / "roots"
     roots.mkdir(mode=0o700)
     (roots / FILE).write_text("secret")
@@ -145,15 +146,15 @@ def test_a_folder_that_leads_elsewhere_leads_only_where_the_student_can_read(hom
 # On the control node, for each Pi
 
 
-class Asked:
-    """A Pi that answers as told, one answer after another; then the run ends."""
+class ActionRun:
+    """A run of the action against a Pi that gives these answers, one after another. After the last, the run ends."""
 
     def __init__(self, answers: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.given: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.slept: list[float] = []
         self.closed = 0
-        runs = [1] + [1] * len(answers) + [2]  # the process of the run, until it is another
-        monkeypatch.setattr(action.os, "getppid", lambda: runs.pop(0))
+        parents = [1] + [1] * len(answers) + [2]  # the parent process changes when the run has ended
+        monkeypatch.setattr(action.os, "getppid", lambda: parents.pop(0))
         monkeypatch.setattr(action.time, "sleep", self.slept.append)
         task: Any = object.__new__(action.ActionModule)
         arguments = {"students": {"ada": {}, "bo": {}}, "answers": str(folder), "interval": 2}
@@ -163,7 +164,7 @@ class Asked:
 
         def execute(name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
             assert name == "wall"
-            self.given.append(module_args)
+            self.requests.append(module_args)
             answer = next(answered)
             if isinstance(answer, Exception):
                 raise answer
@@ -171,18 +172,18 @@ class Asked:
 
         task._execute_module = execute
         monkeypatch.setattr(action.ActionBase, "run", lambda *_: {})
-        self.done = task.run(None, {"inventory_hostname": "pi-01"})
-        self.wrote = json.loads(path.read_text()) if (path := folder / "pi-01.json").exists() else None
+        self.result = task.run(None, {"inventory_hostname": "pi-01"})
+        self.written = json.loads(path.read_text()) if (path := folder / "pi-01.json").exists() else None
 
     def close(self) -> None:
         self.closed += 1
 
 
-def test_each_answer_is_what_the_next_question_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Asked([{"shown": {"ada": "first"}}, {"shown": {"bo": "x"}}], tmp_path, monkeypatch)
-    assert [given["known"] for given in asked.given] == [{}, {"ada": sha256(b"first").hexdigest()}]
-    assert asked.wrote == {"shown": {"bo": "x"}, "lost": ""}
-    assert (asked.closed, asked.slept) == (0, [])
+def test_each_request_says_what_is_known_from_the_last_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": {"bo": "x"}}], tmp_path, monkeypatch)
+    assert [request["known"] for request in run.requests] == [{}, {"ada": sha256(b"first").hexdigest()}]
+    assert run.written == {"shown": {"bo": "x"}, "lost": ""}
+    assert (run.closed, run.slept) == (0, [])
     assert [path.name for path in tmp_path.iterdir()] == ["pi-01.json"]
 
 
@@ -194,43 +195,40 @@ def test_each_answer_is_what_the_next_question_knows(tmp_path: Path, monkeypatch
         {"unreachable": True, "msg": "no route\x1b[2J"},
     ],
 )
-def test_a_pi_that_is_off_keeps_its_place_and_is_asked_again(
+def test_the_cards_of_a_pi_that_is_off_stay_and_it_is_asked_again(
     failure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Asked([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
-    assert asked.wrote == {"shown": {"ada": "first"}, "lost": r"no route\x1b[2J"}
-    assert (asked.closed, asked.slept) == (1, [action.PAUSE])
-    asked = Asked([failure, {"shown": {}}, {"shown": {}}], tmp_path, monkeypatch)
-    assert [given["patience"] for given in asked.given] == [0, 0, action.PATIENCE]
-    assert asked.wrote == {"shown": {}, "lost": ""}
+    run = ActionRun([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
+    assert run.written == {"shown": {"ada": "first"}, "lost": r"no route\x1b[2J"}
+    assert (run.closed, run.slept) == (1, [action.PAUSE])
+    run = ActionRun([failure, {"shown": {}}, {"shown": {}}], tmp_path, monkeypatch)
+    assert [request["patience"] for request in run.requests] == [0, 0, action.PATIENCE]
+    assert run.written == {"shown": {}, "lost": ""}
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "shown",
     [[], "x", None, {"eve": "x"}, {"../ada": "x"}, {"ada": 5}, {"ada": "x" * (LARGEST + 1)}, {"ada": {"x": "y"}}],
 )
-def test_a_pi_that_lies_is_not_shown(lie: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Asked([{"shown": {"ada": "first"}}, {"shown": lie}], tmp_path, monkeypatch)
-    assert asked.wrote and asked.wrote["shown"] == {"ada": "first"}
-    assert asked.wrote["lost"].startswith("it shows what no Pi shows")
+def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": shown}], tmp_path, monkeypatch)
+    assert run.written and run.written["shown"] == {"ada": "first"}
+    assert run.written["lost"].startswith("its answer is invalid")
 
 
 @pytest.mark.parametrize("as_error", [True, False])
-def test_sudos_question_for_a_password_is_passed_on(
-    as_error: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = "sudo password is required"
-    asked = Asked(
-        [AnsibleConnectionFailure(said) if as_error else {"failed": True, "msg": said}], tmp_path, monkeypatch
-    )
-    assert asked.done["failed"] and asked.done["msg"] == said
-    assert asked.wrote is None
+def test_a_missing_sudo_password_ends_the_task(as_error: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "sudo password is required"
+    answer = AnsibleConnectionFailure(message) if as_error else {"failed": True, "msg": message}
+    run = ActionRun([answer], tmp_path, monkeypatch)
+    assert run.result["failed"] and run.result["msg"] == message
+    assert run.written is None
 
 
 # The page
 
 
-def test_pictures_are_drawn_anew_and_dark_where_there_is_ink() -> None:
+def test_pictures_are_encoded_as_dark_on_white_png() -> None:
     pixels = digits(1).pixels[0]
     address = wall_page.picture(pixels)
     image = Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))
@@ -238,7 +236,7 @@ def test_pictures_are_drawn_anew_and_dark_where_there_is_ink() -> None:
     np.testing.assert_array_equal(255 - np.asarray(image).ravel(), pixels)
 
 
-def test_the_page_asks_nobody_for_anything_and_runs_only_our_script() -> None:
+def test_the_page_loads_nothing_and_runs_only_our_script() -> None:
     page = wall_page.page([card(backquery=digits().pixels, digits=digits())], lost=["<pi>"])
     assert set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:)", page)) == {"data:"}
     [script] = re.findall(r"<script>(.*?)</script>", page, re.S)
@@ -247,20 +245,20 @@ def test_the_page_asks_nobody_for_anything_and_runs_only_our_script() -> None:
     assert "default-src 'none'" in page
 
 
-def test_names_are_text() -> None:
-    """Whatever `read` should ever let through."""
+def test_names_are_escaped() -> None:
+    """Whatever names the check on reading might let through one day."""
     page = wall_page.page([card("<script>alert(1)</script>", place='"><b>/x')])
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
     assert '"><b>' not in page
 
 
-def test_the_best_score_and_whose_it_is() -> None:
+def test_the_best_score_and_all_who_reached_it_are_found() -> None:
     assert wall_page.best([card(score=None, digits=digits())]) is None
     cards = [card("Ada", score=0.9), card("Bo", score=0.95), card("Cy", score=0.95)]
     assert wall_page.best(cards) == (["Bo", "Cy"], 0.95)
 
 
-def test_the_classes_own_test_set_is_read_as_mnist_is(tmp_path: Path) -> None:
+def test_the_test_set_that_the_class_drew_has_mnists_format(tmp_path: Path) -> None:
     tiles = wall_page.mosaic([card("Ada", digits=digits(3)), card("Bo"), card("Cy", digits=digits(4, seed=2))])
     (tmp_path / "class.csv").write_text(wall_page.test_set(tiles))
     read = read_csv(tmp_path / "class.csv")
@@ -271,32 +269,36 @@ def test_the_classes_own_test_set_is_read_as_mnist_is(tmp_path: Path) -> None:
 # The server
 
 
-class Room:
-    """The wall, served, and the Pis' answers."""
+class RunningWall:
+    """The wall's server, and the Pis' answers that it shows."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.folder, self.answers = tmp_path / "wall", tmp_path / "answers"
         for made in (self.folder, self.answers):
             made.mkdir()
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
-        """Begin, or begin again."""
-        self.wall = Wall(self.folder, self.answers)
-        self.wall.look()
-        self.server = Server(self.wall, 0)
+    def start(self) -> None:
+        """Start the server, or start it again after it was stopped."""
+        self.state = Wall(self.folder, self.answers)
+        self.state.look()
+        self.server = Server(self.state, 0)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
     def answer(self, pi: str, *shown: str, lost: str = "") -> None:
-        """Let a Pi answer with what its students show, in order: ada, bo."""
+        """Write a Pi's answer: what its students ada and bo show, in this order."""
         path = self.answers / f"{pi}.json"
         path.write_text(json.dumps({"shown": dict(zip(("ada", "bo"), shown, strict=False)), "lost": lost}))
         os.utime(path, ns=(time.time_ns(),) * 2)
-        self.wall.look()
+        self.state.look()
 
-    def ask(self, path: str, what: str | None = None, **headers: str) -> tuple[int, str]:
-        """Ask the server. what: to be sent by POST."""
-        data = None if what is None else what.encode()
+    def ask(self, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:
+        """Send a request, by POST if it has a body. Return the status and the page."""
+        data = None if body is None else body.encode()
         request = urllib.request.Request(self.server.url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -305,89 +307,89 @@ class Room:
             return error.code, ""
 
     def names(self) -> list[str]:
-        """Return whose cards are on the page, as it is in the folder and as it is served."""
+        """Return the names on the cards. Check that the page in the folder is the one that is served."""
         page = (self.folder / "index.html").read_text(encoding="utf-8")
         assert self.ask("/") == (200, page)
         return re.findall(r"<h2><bdi>(.*?)</bdi>", page)
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    room = Room(tmp_path)
-    yield room
-    room.server.shutdown()
-    room.server.server_close()
+def wall(tmp_path: Path) -> Iterator[RunningWall]:
+    wall = RunningWall(tmp_path)
+    yield wall
+    wall.stop()
 
 
-def test_everyones_latest_is_shown(room: Room) -> None:
-    assert room.names() == []
-    assert "The wall is empty" in room.ask("/")[1]
-    room.answer("pi-01", text("Ada"), text("Bo"))
-    room.answer("pi-02", text("Zoë"))
-    assert room.names() == ["Ada", "Bo", "Zoë"]
-    room.answer("pi-01", text("Lovelace"))
-    assert room.names() == ["Lovelace", "Zoë"]
-    room.answer("pi-02", text("Zoë"), lost="no route")
-    assert room.names() == ["Lovelace", "Zoë"]
-    assert "1 of 2 Pis answer" in room.ask("/")[1]
+def test_each_students_latest_card_is_shown(wall: RunningWall) -> None:
+    assert wall.names() == []
+    assert "The wall is empty" in wall.ask("/")[1]
+    wall.answer("pi-01", text("Ada"), text("Bo"))
+    wall.answer("pi-02", text("Zoë"))
+    assert wall.names() == ["Ada", "Bo", "Zoë"]
+    wall.answer("pi-01", text("Lovelace"))
+    assert wall.names() == ["Lovelace", "Zoë"]
+    wall.answer("pi-02", text("Zoë"), lost="no route")
+    assert wall.names() == ["Lovelace", "Zoë"]
+    assert "1 of 2 Pis answer" in wall.ask("/")[1]
 
 
-def test_what_cannot_be_read_costs_only_itself(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_card_is_left_out_and_the_others_are_shown(
+    wall: RunningWall, capsys: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(2):
-        room.answer("pi-01", "[" * 30_000, text("Bo"))
-        room.answer("pi-01", "{}", text("Bo"))
-    assert room.names() == ["Bo"]
-    assert capsys.readouterr().out.count("pi-01/ada shows something that is left out.") == 2
+        wall.answer("pi-01", "[" * 30_000, text("Bo"))
+        wall.answer("pi-01", "{}", text("Bo"))
+    assert wall.names() == ["Bo"]
+    assert capsys.readouterr().out.count("pi-01/ada is left out.") == 2
 
 
-def test_whom_the_teacher_took_off_stays_off(room: Room) -> None:
-    """Whatever is shown next, under any name, and when the wall is begun again; until it is put back."""
-    room.answer("pi-01", text("Ada", digits=digits()), text("Bo"))
-    digits_file = room.folder / "test_set/class_digits.csv"
+def test_a_student_who_was_taken_off_stays_off(wall: RunningWall) -> None:
+    """Whatever the student shows next, under any name, and after a restart, until the teacher puts it back."""
+    wall.answer("pi-01", text("Ada", digits=digits()), text("Bo"))
+    digits_file = wall.folder / "test_set/class_digits.csv"
     assert len(read_csv(digits_file)) == 10
-    assert room.ask("/take-off", "pi-01/ada", **{"X-Wall": "1"})[0] == 204
-    assert room.names() == ["Bo"]
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Wall": "1"})[0] == 204
+    assert wall.names() == ["Bo"]
     assert not digits_file.exists()
-    room.answer("pi-01", text("Somebody else"), text("Bo"))
-    assert room.names() == ["Bo"]
-    room.server.shutdown()
-    room.server.server_close()
-    room.begin()
-    assert room.names() == ["Bo"]
-    assert room.ask("/put-back", "", **{"X-Wall": "1"})[0] == 204
-    assert room.names() == ["Bo", "Somebody else"]
+    wall.answer("pi-01", text("Somebody else"), text("Bo"))
+    assert wall.names() == ["Bo"]
+    wall.stop()
+    wall.start()
+    assert wall.names() == ["Bo"]
+    assert wall.ask("/put-back", "", **{"X-Wall": "1"})[0] == 204
+    assert wall.names() == ["Bo", "Somebody else"]
 
 
-def test_nobody_else_takes_anybody_off_or_looks(room: Room) -> None:
-    """Not another site's page in the teacher's browser, and not another name for this computer."""
-    room.answer("pi-01", text("Ada"))
-    assert room.ask("/take-off", "pi-01/ada")[0] == 403
-    assert room.ask("/take-off", "pi-01/ada", **{"X-Wall": "1", "Host": "evil.example"})[0] == 403
-    assert room.ask("/", Host="evil.example")[0] == 403
-    assert room.ask("/take-off", "pi-01/eve", **{"X-Wall": "1"})[0] == 404
-    assert room.ask("/../taken_off.json")[0] == 404
-    assert room.names() == ["Ada"]
-    assert room.server.server_address[0] == "127.0.0.1"
+def test_only_the_teachers_own_page_can_use_the_server(wall: RunningWall) -> None:
+    """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
+    wall.answer("pi-01", text("Ada"))
+    assert wall.ask("/take-off", "pi-01/ada")[0] == 403
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Wall": "1", "Host": "evil.example"})[0] == 403
+    assert wall.ask("/", Host="evil.example")[0] == 403
+    assert wall.ask("/take-off", "pi-01/eve", **{"X-Wall": "1"})[0] == 404
+    assert wall.ask("/../taken_off.json")[0] == 404
+    assert wall.names() == ["Ada"]
+    assert wall.server.server_address[0] == "127.0.0.1"
 
 
-def test_a_damaged_memory_of_whom_was_taken_off_is_forgotten(room: Room) -> None:
+def test_a_damaged_list_of_students_taken_off_is_ignored(wall: RunningWall) -> None:
     for damaged in ("{", "5", "[5]", '{"a": 1}'):
-        (room.folder / "taken_off.json").write_text(damaged)
-        assert Wall(room.folder, room.answers).taken_off == []
+        (wall.folder / "taken_off.json").write_text(damaged)
+        assert Wall(wall.folder, wall.answers).taken_off == []
 
 
-def test_the_page_follows_by_itself_and_one_click_takes_off(room: Room, browser_page: Page) -> None:
+def test_the_page_updates_itself_and_one_click_takes_a_card_off(wall: RunningWall, browser_page: Page) -> None:
     page = browser_page
-    page.goto(room.server.url)
+    page.goto(wall.server.url)
     expect(page.locator("h1")).to_have_text("The wall is empty")
-    room.answer("pi-01", text("Ada", backquery=digits().pixels, digits=digits()), text("Bo"))
+    wall.answer("pi-01", text("Ada", backquery=digits().pixels, digits=digits()), text("Bo"))
     expect(page.locator("article")).to_have_count(2)
     expect(page.locator("article.new")).to_have_count(2)
     expect(page.locator(".tiles img")).to_have_count(10)
     expect(page.locator(".best")).to_contain_text("95.3")
     page.locator("article", has_text="Ada").click()
     expect(page.locator("article.large bdi")).to_have_text("Ada")
-    room.answer("pi-02", text("Zoë"))
+    wall.answer("pi-02", text("Zoë"))
     expect(page.locator("article")).to_have_count(3)
     expect(page.locator("article.large bdi")).to_have_text("Ada")
     page.keyboard.press("Escape")
@@ -397,23 +399,22 @@ def test_the_page_follows_by_itself_and_one_click_takes_off(room: Room, browser_
     expect(page.locator(".tiles")).to_have_count(0)
     page.get_by_role("button", name="put the last one back").click()
     expect(page.locator("article bdi")).to_have_text(["Ada", "Bo", "Zoë"])
-    room.server.shutdown()
-    room.server.server_close()
-    expect(page.get_by_text("The wall has ended: this was shown last.")).to_be_visible()
+    wall.stop()
+    expect(page.get_by_text("The wall has ended. This is what it last showed.")).to_be_visible()
     expect(page.locator(".take-off").first).to_be_hidden()
 
 
-def test_the_page_is_the_same_as_a_file_but_for_the_buttons(room: Room, browser_page: Page) -> None:
-    room.answer("pi-01", text("Ada"))
-    browser_page.goto(f"file://{room.folder}/index.html")
+def test_the_page_works_as_a_file_too_without_the_buttons(wall: RunningWall, browser_page: Page) -> None:
+    wall.answer("pi-01", text("Ada"))
+    browser_page.goto(f"file://{wall.folder}/index.html")
     expect(browser_page.locator("article bdi")).to_have_text("Ada")
     expect(browser_page.locator(".take-off")).to_be_hidden()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 6, 8, 15, 24, 30])
-def test_all_fits_a_projectors_screen(count: int, browser_page: Page, tmp_path: Path) -> None:
-    """With everything that everybody can show, and names of usual lengths."""
+def test_all_cards_fit_on_a_projectors_screen(count: int, browser_page: Page, tmp_path: Path) -> None:
+    """With everything that a card can show, and names of ordinary length."""
     names = ["Ada", "Grace", "Emmy", "Sofia", "Alexander", "Kwame", "Anne-Marie"]
     full = {"backquery": digits().pixels, "digits": digits()}
     cards = [card(names[number % 7], f"pi-{number}/student", **full) for number in range(count)]
@@ -459,8 +460,8 @@ NAMES = [
 ]
 
 
-def test_a_class_of_thirty_is_pictured(mnist: Path, browser_page: Page, tmp_path: Path) -> None:
-    """For the manual: with digits of MNIST, as if the class had drawn them, and what three networks take for digits."""
+def test_picture_of_a_class_of_thirty(mnist: Path, browser_page: Page, tmp_path: Path) -> None:
+    """For the manual: digits from MNIST, as if the class had drawn them, and the backqueries of three networks."""
     examples = read_csv(mnist / "mnist_test.csv", 5000)
     networks = [NeuralNetwork(784, 60, 10, 0.1, seed=seed) for seed in range(3)]
     for network in networks:
@@ -468,12 +469,12 @@ def test_a_class_of_thirty_is_pictured(mnist: Path, browser_page: Page, tmp_path
     random = np.random.default_rng(7)
     cards = []
     for number, name in enumerate(NAMES):
-        of_each = [random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)]
+        one_of_each = [random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)]
         chosen: dict[str, Any] = {"score": round(random.uniform(0.9, 0.975), 3) if number % 7 else None}
         if number % 5:
             chosen["backquery"] = _pictures(networks[number % 3])
         if number % 4 or not number % 5:
-            chosen["digits"] = examples[np.array(of_each)]
+            chosen["digits"] = examples[np.array(one_of_each)]
         cards.append(card(name, f"pi-{number}/student", **chosen))
     (tmp_path / "index.html").write_text(wall_page.page(cards, answering=30), encoding="utf-8")
     browser_page.set_viewport_size({"width": 1920, "height": 1080})
@@ -484,7 +485,7 @@ def test_a_class_of_thirty_is_pictured(mnist: Path, browser_page: Page, tmp_path
     expect(browser_page.locator("article.large .strip.backquery img")).to_have_count(10)
 
 
-# The whole: a playbook that only answers, and Ctrl-C
+# The whole program, with a playbook that only writes an answer, and Ctrl-C
 
 
 PLAYBOOK = """
@@ -504,12 +505,12 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_cleanly(number: int, tmp_path: Path) -> None:
-    """Ctrl-C reaches all processes in the terminal; the others only ours, which ends the playbook."""
+    """Ctrl-C reaches each process in the terminal; other signals only reach ours, which then ends the playbook."""
     command = [sys.executable, str(ROOT / "roles/wall/files/wall_server.py"), str(tmp_path / "wall")]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}"}
-    asked = [*command, sys.executable, "-c", PLAYBOOK, text("Ada")]
+    command += [sys.executable, "-c", PLAYBOOK, text("Ada")]
     process = subprocess.Popen(
-        asked, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
         deadline = time.monotonic() + 30
@@ -517,20 +518,20 @@ def test_it_ends_cleanly(number: int, tmp_path: Path) -> None:
         while not (page.exists() and "<bdi>Ada</bdi>" in page.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        second = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=30)
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
         assert second.returncode == 1 and "already on, in another terminal" in second.stderr
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
         time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGINT)  # somebody is impatient
-        said, _ = process.communicate(timeout=20)
+        os.killpg(process.pid, signal.SIGINT)  # an impatient teacher presses Ctrl-C again
+        output, _ = process.communicate(timeout=20)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, said
-    assert said.count("interrupted") == 1
-    assert re.search(r"^The wall: http://127\.0\.0\.1:\d+ ", said, re.M)
-    assert "The wall has ended." in said
+    assert process.returncode == 0, output
+    assert output.count("interrupted") == 1
+    assert re.search(r"^The wall: http://127\.0\.0\.1:\d+ ", output, re.M)
+    assert "The wall has ended." in output
     assert "<bdi>Ada</bdi>" in page.read_text()

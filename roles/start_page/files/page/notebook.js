@@ -1,12 +1,15 @@
 "use strict";
-// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; and why a lesson's
-// program died, in words. A “prebuilt extension” of JupyterLab's, written by hand: a container with one module.
+// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; why a lesson's
+// program died, in words; and printed lines that break between words. A “prebuilt extension” of JupyterLab's, written by
+// hand: a container with one module.
 (() => {
   const EVERY = 30_000; // milliseconds
   const PATIENCE = 60_000;
   const SHORT = 60; // MB that are too few for what a lesson does
   const HOUSE = "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5";
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
+  // Jupyter breaks what is printed in the middle of a word, which on a phone is every line.
+  const STYLE = "body .jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere }";
   let shared = {};
 
   /** One of the libraries that the page has loaded anyway. */
@@ -86,6 +89,7 @@
     id: "mynn-start-page:notebook",
     autoStart: true,
     activate: async (app) => {
+      document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
       const { Widget } = await library("@lumino/widgets");
       const add = (id, node, area, rank) => {
         const widget = new Widget({ node });

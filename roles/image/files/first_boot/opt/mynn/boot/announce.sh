@@ -1,8 +1,9 @@
 #!/bin/sh
 # Write into this-pi.txt, on the partition that every computer can read, how to reach this Pi and how to recognise it
-# (also shown on its screen). Run when the network has an address, when a password was changed (mynn-announce.service),
-# and by first_boot.py, which passes the text for the two passwords in MYNN_notebooks and MYNN_account. Otherwise that
-# text is taken over from this-pi.txt, the only file that has the passwords in plain text.
+# (also shown on its screen). Run when the network has an address, some minutes after the start (mynn-announce.timer),
+# when a password was changed (mynn-announce.path), and by first_boot.py, which passes the text for the two passwords in
+# MYNN_notebooks and MYNN_account. Otherwise that text is taken over from this-pi.txt, the only file that has the
+# passwords in plain text.
 set -eu
 
 root=${MYNN_ROOT:-}
@@ -32,6 +33,33 @@ summary() {
     echo "${kept:-"no longer known; set a new one in classroom.yml"}"
 }
 
+# wifi: whether it is connected, or why not by what wpa_supplicant said since it last was; and the hardware address, for
+# which a school may ask. The sentences are our own: others choose what networks and servers are called.
+wifi() {
+    if ! address=$(cat "$root/sys/class/net/wlan0/address" 2>/dev/null); then
+        echo "this Pi has none, or it was not on yet"
+        return
+    fi
+    said=$(journalctl -b -o cat -u wpa_supplicant@wlan0 2>/dev/null | sed -n 'H; /CTRL-EVENT-CONNECTED/h; ${x; p;}')
+    refused="not connected:"
+    if [ ! -e "$root/etc/wpa_supplicant/wpa_supplicant-wlan0.conf" ]; then
+        state="no network is set in classroom.yml"
+    elif ip -o address show dev wlan0 scope global 2>/dev/null | grep -q inet; then
+        state="connected"
+    else
+        case $said in
+        *EAP-TLS-CERT-ERROR*"Domain suffix mismatch"*) state="$refused the server's name does not end in domain" ;;
+        *EAP-TLS-CERT-ERROR*) state="$refused the server's certificate is not from ca_certificate" ;;
+        *reason=WRONG_KEY*) state="$refused the password is wrong" ;;
+        *CTRL-EVENT-EAP-FAILURE*) state="$refused the school refused identity, password or certificate" ;;
+        *CTRL-EVENT-CONNECTED*) state="connected, but the network gave it no address" ;;
+        *"Trying to "*) state="$refused the network is in reach, but does not let it in" ;;
+        *) state="$refused no network of classroom.yml is in reach" ;;
+        esac
+    fi
+    echo "$state (hardware address $address)"
+}
+
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
 # If several students share the Pi, each has a socket; the first student's has the lowest port.
@@ -58,6 +86,7 @@ host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' 
 text="Name:              $name
 Notebooks:         $scheme://$name.local:${port:-8888}
 By address:        ${addresses:-not known yet; it is written here once the Pi is on a network}
+Wi-Fi:             $(wifi)
 Password:          $notebooks
 
 Account:           $account

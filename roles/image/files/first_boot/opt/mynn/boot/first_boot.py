@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Give a card's copy of the image its own identity, and apply classroom.yml.
+"""Give a card's copy of the image its own identity, and apply classroom.yml and what Raspberry Pi Imager wrote.
 
 mynn-first-boot.service runs it before the network is up, and only when there is something to do: at the first boot, at
-the next one if that was cut off, and when classroom.yml has changed. A power cut at any moment leaves each file old or
-new, and the stamps are written last, so the next boot does the rest.
+the next one if that was cut off, and when one of the files has changed. A power cut at any moment leaves each file old
+or new, and the stamps are written last, so the next boot does the rest.
 
 Keys and passwords come from the kernel's random numbers. os.urandom, ssh-keygen and chpasswd (getrandom(2)) all wait
 until the kernel has enough entropy. That is soon: /etc/modules-load.d loads the driver of the Pi's hardware generator,
@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))  # (`python3 -I` leaves it out)
+import enterprise
 
 # Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
 
@@ -27,6 +31,8 @@ UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 10
 LARGEST = 64 * 1024  # bytes of classroom.yml, which has a few dozen lines
+# Raspberry Pi Imager's own settings, which imager.py reads. They are applied once, and then removed: they have secrets.
+IMAGER = ("rpi-preseed.toml", "custom.toml", "firstrun.sh", "user-data", "network-config")
 
 Node = Any  # yaml's, which has no types
 Settings = dict[str, Any]
@@ -92,7 +98,7 @@ def sync(path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # classroom.yml, checked
 
-NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no"}
+NETWORK = {"name": "Our School", "password": '"at least 8 characters"', "hidden": "no", **enterprise.SETTINGS}
 WIFI = {"country": "GB", "networks": "(a list, as the example in the file shows)"}
 # Each setting, with an example.
 SETTINGS = {
@@ -108,11 +114,16 @@ QUOTES = "“”„‟‘’‚«»"
 
 
 class Classroom:
-    """The `settings` in classroom.yml, and the `mistakes` by line. With any mistake, no setting is applied."""
+    """The `settings` in classroom.yml, and the `mistakes` by line. With any mistake, no setting is applied.
 
-    def __init__(self, content: bytes, zoneinfo: Path) -> None:
-        self.zoneinfo = zoneinfo
+    A password in `read_once`, and a file in `files_read_once`, must leave the card's small partition once it is used.
+    """
+
+    def __init__(self, content: bytes, root: Path) -> None:
+        self.content, self.root, self.zoneinfo = content, root, root / "usr/share/zoneinfo"
         self.settings: Settings = {}
+        self.read_once: list[Node] = []
+        self.files_read_once: list[str] = []
         self.mistakes: dict[int, str] = {}
         self.lines: list[str] = []
         text = self.decode(content)
@@ -168,7 +179,7 @@ class Classroom:
 
         try:
             node = yaml.compose(text.replace("\t", "  "), Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             if not self.mistakes:
                 line, sentence = self.explain(error, text)
                 self.wrong(line, sentence)
@@ -342,25 +353,57 @@ class Classroom:
         return {"country": country, "networks": [self.network(entry) for entry in listed]}
 
     def network(self, node: Node) -> Settings:
-        """Return name, password (empty: an open network) and whether the network is hidden."""
-        required = {
-            "name": f"this network has no name: {self.example('name')}",
-            "password": 'this network has no password. If it is open to everybody, write password: ""',
-        }
+        """Return name, password (empty: an open network) and whether it is hidden; or more, if it has a method."""
+        required = {"name": f"this network has no name: {self.example('name')}"}
+        asks_who = node.id == "mapping" and any(str(key.value) in enterprise.SETTINGS for key, _ in node.value)
+        if not asks_who:
+            required["password"] = 'this network has no password. If it is open to everybody, write password: ""'
         entries = self.mapping(node, NETWORK, "setting of a network", required)
         name = self.text(entries.get("name"), "name")
         if len(name.encode()) > 32:
             self.wrong(node, "the name of a Wi-Fi network can have at most 32 characters (an ä or é counts as two).")
-        password, given = "", entries.get("password")
+        password, given = "", None if asks_who else entries.get("password")
         if given and (given.value or not given.style):
             password = self.secret(given)
-            if password and not 8 <= len(password.encode()) <= 63:
+            if password and not is_key(password) and not 8 <= len(password.encode()) <= 63:
                 length = len(password.encode())
                 self.wrong(given, f"a Wi-Fi password has 8 to 63 characters; this one has {length}.")
         hidden = self.text(entries.get("hidden"), "hidden").lower()
         if hidden not in ("yes", "true", "no", "false", ""):
             self.wrong(entries["hidden"], "hidden is yes or no.")
-        return {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+        found: Settings = {"name": name, "password": password, "hidden": hidden in ("yes", "true")}
+        return found | (enterprise.Network(self, node, entries, self.root).settings() if asks_who else {})
+
+
+def replace(content: bytes, nodes: list[Node], new: str) -> bytes:
+    """Return classroom.yml with these values replaced, and all else as its editor saved it."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
+    lines = content.decode(encoding).splitlines(keepends=True)
+    for node in sorted(nodes, key=lambda node: node.start_mark.index, reverse=True):
+        start, end = node.start_mark, node.end_mark
+        joined = lines[start.line][: start.column] + new + lines[end.line][end.column :]
+        lines[start.line : end.line + 1] = [joined]
+    return "".join(lines).encode(encoding)
+
+
+def is_key(password: str) -> bool:
+    """Return whether this is the key that WPA2 derives from a Wi-Fi password; no password is that long."""
+    return bool(re.fullmatch("[0-9a-f]{64}", password))
+
+
+def wifi_key(name: str, password: str) -> str:
+    """Return the key that WPA2 derives from a network's password, as wpa_passphrase does; nothing for an open network.
+
+    `make cards` writes it instead of the password.
+    """
+    import hashlib
+
+    if not password or is_key(password):
+        return password
+    return hashlib.pbkdf2_hmac("sha1", password.encode(), name.encode(), 4096, 32).hex()
 
 
 def is_zone(path: Path) -> bool:
@@ -374,6 +417,14 @@ def fingerprint(key: str) -> str:
     asked = ["ssh-keygen", "-l", "-f", "-"]
     done = subprocess.run(asked, input=f"{key}\n", capture_output=True, text=True, check=False)
     return done.stdout.split()[1] if done.returncode == 0 else ""
+
+
+def start_of(path: Path) -> bytes:
+    """Return a file, of which no more than is needed to see that it is too long; nothing if it is not there."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -399,33 +450,84 @@ class Pi:
         accounts = self.path("/etc/passwd").read_text(encoding="utf-8").splitlines()
         return next(fields for fields in (line.split(":") for line in accounts) if fields[2] == UID)
 
+    def taken(self) -> set[str]:
+        """Return the names of all other accounts and groups."""
+        group = self.account()[3]
+        names = set()
+        for file, own in (("/etc/passwd", UID), ("/etc/group", group)):
+            lines = self.path(file).read_text(encoding="utf-8").splitlines() if self.path(file).exists() else []
+            names |= {fields[0] for fields in (line.split(":") for line in lines) if fields[2:3] != [own]}
+        return names
+
     def run(self, *command: str, text: str = "", **environment: str) -> None:
         """Run a command. text: its input, which does not show in the list of processes."""
         subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
 
     def boot_up(self) -> None:
         """Do what this boot requires."""
-        wanted = self.boot / "classroom.yml"
-        content = wanted.read_bytes() if wanted.is_file() else b""
-        classroom = Classroom(content, self.path("/usr/share/zoneinfo"))
-        settings = {} if classroom.mistakes else classroom.settings
+        classroom = self.classroom(start_of(self.boot / "classroom.yml"))
+        settings = {} if classroom.mistakes else dict(classroom.settings)
+        applied, remarks = self.ask_imager(settings)
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         first = not self.passwords.exists()
         self.keep_machine_id()
+        if "account" in settings:
+            self.rename_account(settings["account"])
         if first or "hostname" in settings:
             self.name(settings.get("hostname") or self.usual_name())
         if first:
             self.make_host_key()
         if "timezone" in settings:
             link(self.path("/etc/localtime"), f"../usr/share/zoneinfo/{settings['timezone']}")
+        if "keyboard" in settings:
+            self.keyboard(settings["keyboard"])
         if "wifi" in settings:
             self.wifi(settings["wifi"])
         if "ssh_keys" in settings:
             self.let_in(settings["ssh_keys"])
-        self.set_passwords({"notebooks": settings.get("password"), "account": settings.get("account_password")}, first)
-        self.report(classroom.mistakes, first)
+        self.set_passwords(settings, first)
+        self.report(self.sentences(classroom.mistakes, first, applied) + remarks)
+        self.forget_secrets(classroom)
         # Last: each boot compares this, by sha256sum (see mynn-first-boot.service).
-        write(self.state / "applied", f"{sha256(content)}  -\n")
+        left = [name for name in ("classroom.yml", *IMAGER) if name not in applied]
+        write(self.state / "applied", f"{self.sum_of(left)}  -\n")
+        for name in applied:
+            remove(self.boot / name)
+
+    def forget_secrets(self, classroom: Classroom) -> None:
+        """Take what is now in the Pi from the partition that every computer can read."""
+        if classroom.mistakes or not classroom.read_once + classroom.files_read_once:
+            return
+        for name in classroom.files_read_once:  # first: without their password, they could not be read again
+            remove(self.boot / name)
+        classroom.content = replace(classroom.content, classroom.read_once, f'"{enterprise.KEPT}"')
+        write(self.boot / "classroom.yml", classroom.content)
+
+    def classroom(self, content: bytes) -> Classroom:
+        """Check a classroom.yml."""
+        return Classroom(content, self.root)
+
+    def ask_imager(self, settings: Settings) -> tuple[list[str], list[str]]:
+        """Add what Raspberry Pi Imager's files say. Return those that were applied, and lines for the error file."""
+        if not any((self.boot / name).is_file() for name in IMAGER):
+            return [], []
+        import imager
+
+        texts = {name: start_of(self.boot / name) for name in IMAGER if (self.boot / name).is_file()}
+        cmdline = start_of(self.boot / "cmdline.txt").decode("ascii", "replace")
+        return imager.add(settings, imager.read(texts, cmdline, LARGEST), self.classroom, self.taken())
+
+    def sum_of(self, names: list[str]) -> str:
+        """Return the fingerprint of these files of the boot partition, one after the other."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        for name in names:
+            if (self.boot / name).is_file():
+                with (self.boot / name).open("rb") as file:
+                    while part := file.read(LARGEST):
+                        digest.update(part)
+        return digest.hexdigest()
 
     def keep_machine_id(self) -> None:
         """Write the machine id to the card. systemd made it, because it found /etc/machine-id empty."""
@@ -459,6 +561,46 @@ class Pi:
 
             socket.sethostname(name)
 
+    def rename_account(self, new: str) -> None:
+        """Rename the account. /etc/passwd comes last: until then, the next boot knows the old name and goes on."""
+        old, _, _, _, _, home, _ = self.account()
+        if new == old:
+            return
+        for table in ("group", "gshadow", "shadow", "subuid", "subgid"):
+            self.rename_in(self.path(f"/etc/{table}"), old, new)
+        sudoers = self.path("/etc/sudoers.d")
+        rule = sudoers / f"010_{old}-nopasswd"  # the image's
+        if rule.exists():
+            text = rule.read_text(encoding="utf-8")
+            write(sudoers / f"010_{new}-nopasswd", re.sub(f"^{re.escape(old)} ", f"{new} ", text, flags=re.M), 0o440)
+            remove(rule)
+        there, to = self.path(home), self.path(home).with_name(new)
+        if there.is_dir() and not to.exists():
+            there.rename(to)
+            sync(to.parent)
+        folder = f"{home.rpartition('/')[0]}/{new}" if to.is_dir() else home
+        self.rename_in(self.path("/etc/passwd"), old, new, {home: folder})
+
+    def rename_in(self, file: Path, old: str, new: str, others: dict[str, str] | None = None) -> None:
+        """Rename an account in a table of accounts or groups, also where it is a member. others: other fields."""
+        if not file.exists():
+            return
+        entries = [line.split(":") for line in file.read_text(encoding="utf-8").splitlines()]
+        names = {old: new}
+        for entry in entries:
+            entry[0] = names.get(entry[0], entry[0])
+            entry[1:] = [(others or {}).get(field, field) for field in entry[1:]]
+            if file.name in ("group", "gshadow"):
+                entry[-1] = ",".join(names.get(member, member) for member in entry[-1].split(","))
+        about = file.stat()
+        text = "".join(f"{':'.join(entry)}\n" for entry in entries)
+        write(file, text, stat.S_IMODE(about.st_mode), (about.st_uid, about.st_gid))
+
+    def keyboard(self, layout: str) -> None:
+        """Set the layout of the Pi's own keyboard, where Debian's keyboard-configuration keeps it."""
+        model = {"XKBMODEL": "pc105", "XKBLAYOUT": layout, "XKBVARIANT": "", "XKBOPTIONS": "", "BACKSPACE": "guess"}
+        write(self.path("/etc/default/keyboard"), "".join(f'{name}="{value}"\n' for name, value in model.items()))
+
     def make_host_key(self) -> None:
         """Make SSH's host key, of the type that a Pi Zero makes quickly. Remove any that the image had."""
         from tempfile import TemporaryDirectory
@@ -475,17 +617,24 @@ class Pi:
 
     def wifi(self, wifi: Settings) -> None:
         """Write the Wi-Fi networks, with keys for each network instead of passwords."""
-        import hashlib
-
         lines = ["# Written by mynn-pi, from classroom.yml.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
         lines += [f"country={wifi['country']}"]
+        folder, files = "/etc/wpa_supplicant", dict[str, str]()
         for network in wifi["networks"]:
-            ssid, password = network["name"].encode(), network["password"].encode()
-            # As wpa_passphrase does. In hexadecimal, so that no character needs quoting.
-            key = hashlib.pbkdf2_hmac("sha1", password, ssid, 4096, 32).hex() if password else ""
-            lines += ["network={", f"\tssid={ssid.hex()}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
+            if "method" in network:
+                lines += enterprise.lines(network, folder)
+                files |= enterprise.files(network)
+                continue
+            # In hexadecimal, so that no character needs quoting.
+            ssid, key = network["name"].encode().hex(), wifi_key(network["name"], network["password"])
+            lines += ["network={", f"\tssid={ssid}", f"\tpsk={key}" if key else "\tkey_mgmt=NONE"]
             lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
-        write(self.path("/etc/wpa_supplicant/wpa_supplicant-wlan0.conf"), "\n".join([*lines, ""]), 0o600)
+        for name, content in files.items():
+            write(self.path(folder) / name, content, 0o600)
+        write(self.path(folder) / "wpa_supplicant-wlan0.conf", "\n".join([*lines, ""]), 0o600)
+        for old in self.path(folder).glob(enterprise.FILES):
+            if old.name not in files:
+                remove(old)
 
     def let_in(self, keys: list[str]) -> None:
         """Let these SSH keys log in, besides those that already may; from then on, SSH accepts keys only."""
@@ -503,18 +652,23 @@ class Pi:
         ours = self.path("/opt/mynn/boot/sshd.conf")  # the role system's
         write(self.path("/etc/ssh/sshd_config.d/10-mynn-pi.conf"), ours.read_bytes())
 
-    def set_passwords(self, given: dict[str, str | None], first: bool) -> None:
-        """Set the passwords in classroom.yml; at the first boot, make those that are missing there.
+    def set_passwords(self, settings: Settings, first: bool) -> None:
+        """Set the passwords that are given; at the first boot, make those that are missing.
 
         There are two, so that a child who can open the notebooks cannot do anything with the Pi. A generated password
-        is written to this-pi.txt before it is set; a given one is in classroom.yml.
+        is written to this-pi.txt before it is set; the teacher knows a given one, or finds it in classroom.yml.
         """
-        passwords = {whose: word or (new_password() if first else None) for whose, word in given.items()}
-        shown = {
-            f"MYNN_{whose}": "the one in classroom.yml" if given[whose] else word
-            for whose, word in passwords.items()
-            if word
+        ours, theirs = "the one in classroom.yml", "the one that was chosen in Raspberry Pi Imager"
+        hashed = settings.get("imager_hash")
+        passwords = {
+            "notebooks": settings.get("password"),
+            "account": settings.get("account_password") or settings.get("imager_password") or hashed,
         }
+        shown = {"notebooks": ours, "account": ours if "account_password" in settings else theirs}
+        for whose in passwords:
+            if first and not passwords[whose]:
+                passwords[whose] = shown[whose] = new_password()
+        shown = {f"MYNN_{whose}": text for whose, text in shown.items() if passwords[whose]}
         self.run("sh", str(Path(__file__).with_name("announce.sh")), MYNN_ROOT=str(self.root).rstrip("/"), **shown)
         if not shown:
             return
@@ -525,7 +679,8 @@ class Pi:
             for lock in ("passwd.lock", "shadow.lock"):  # left by a power cut; nothing else changes accounts this early
                 self.path(f"/etc/{lock}").unlink(missing_ok=True)
             place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
-            self.run("chpasswd", "--crypt-method", "YESCRYPT", *place, text=f"{account}:{passwords['account']}\n")
+            method = ["--encrypted"] if passwords["account"] == hashed else ["--crypt-method", "YESCRYPT"]
+            self.run("chpasswd", *method, *place, text=f"{account}:{passwords['account']}\n")
             shadow = self.path("/etc/shadow").read_text(encoding="utf-8").splitlines()
             entry = next(line for line in shadow if line.startswith(f"{account}:"))
             stamps["account"] = sha256(f"{entry.split(':')[1]}\n".encode())
@@ -539,24 +694,30 @@ class Pi:
             stamps["notebooks"] = sha256(hashed.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
-    def report(self, mistakes: dict[int, str], first: bool) -> None:
-        """Write the mistakes in classroom.yml into a file beside it, or remove that file if there are none."""
-        file = self.boot / "classroom-error.txt"
+    def sentences(self, mistakes: dict[int, str], first: bool, applied: list[str]) -> list[str]:
+        """Return lines for the error file about the mistakes in classroom.yml."""
         if not mistakes:
-            remove(file)
-            return
+            return []
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        lines = [
+        now = "has its default settings" if first else "stays as it was"
+        return [
             f"classroom.yml has {count}, so none of it was applied.",
             "",
             *(f"Line {line}: {sentence}" for line, sentence in sorted(mistakes.items())),
             "",
             "Correct the file on this card, put the card back into the Pi and switch it on. Then this file disappears.",
-            "Until then, the Pi has its default settings." if first else "Until then, the Pi stays as it was.",
+            f"Until then, the Pi {'has the settings from Raspberry Pi Imager' if applied else now}.",
             "",
         ]
+
+    def report(self, lines: list[str]) -> None:
+        """Write what was not applied into a file beside classroom.yml, or remove that file if all was."""
+        file = self.boot / "classroom-error.txt"
+        if not lines:
+            remove(file)
+            return
         write(file, "\r\n".join(lines))
-        print(f"classroom.yml has {count}: see classroom-error.txt beside it.", file=sys.stderr)
+        print("Some settings were not applied: see classroom-error.txt on the boot partition.", file=sys.stderr)
 
 
 def new_password() -> str:

@@ -1,0 +1,40 @@
+"""A widget in a notebook, and the sentence that stands in its place once its program has ended.
+
+A page that is opened after that knows nothing of the widget. Where it trusts the notebook, Jupyter writes "Error
+displaying widget: model not found"; elsewhere, as after a restart of the Pi, it shows the widget as plain text.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import anywidget
+from IPython.display import HTML, display
+
+# Jupyter's sentence is text in the widget's place, which has no element in it. Ours is written by the style: where the
+# notebook is not trusted, Jupyter takes that out, and an empty paragraph is left.
+_BESIDE = """\
+<style>
+.jp-OutputArea-child:has(.mynn-gone) + * .jupyter-widgets:not(:has(*)) {{ display: none }}
+.mynn-gone {{ display: none; margin: 4px 0; padding: 10px 12px; border-left: 4px solid #888 }}
+.mynn-gone::before {{ content: attr(data-says) }}
+.jp-OutputArea-child:has(+ * .jupyter-widgets):not(:has(+ * .jupyter-widgets *)) .mynn-gone {{ display: block }}
+</style>
+<p class="mynn-gone" data-says="{says}"></p>"""
+
+
+class Live(anywidget.AnyWidget):
+    """A widget that needs its program."""
+
+    def gone(self) -> str:
+        """Return what is said once the program has ended."""
+        raise NotImplementedError
+
+    def _ipython_display_(self, **_how: Any) -> None:
+        """Show the widget, and beside it, hidden, what is said later."""
+        bundle = self._repr_mimebundle_()
+        assert bundle
+        data, metadata = bundle
+        display(HTML(_BESIDE.format(says=escape(self.gone())), metadata={}))  # type: ignore[no-untyped-call]
+        display({**data, "text/plain": self.gone()}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]

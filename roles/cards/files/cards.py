@@ -1,0 +1,386 @@
+"""`make cards`: gather what each Pi's card needs, and write the cards, one after the other.
+
+cards.py COMMAND...
+
+COMMAND runs playbooks/cards.yml, which hands over the job (roles/cards/tasks/main.yml). With `cards_files`, each Pi
+gets an image file instead. What is done is remembered in done.json, so that the next run continues.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from card_image import Card, CardError, Image, check_file, find_image, personalize, unpack
+from card_settings import classroom_yml, mistakes, with_keys
+from disks import GB, Disk, disks
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+
+APPEARS = 10  # seconds that a reader may take to see a card
+STOPPED = 130  # the exit code after Ctrl-C
+
+
+@dataclass(frozen=True)
+class Pi:
+    """A Pi: its name in the inventory, its name on the network, and its classroom.yml."""
+
+    name: str
+    host: str
+    settings: bytes
+
+
+class Record:
+    """What is done, by Pi: the fingerprint of the image and settings that were written."""
+
+    def __init__(self, path: Path, kind: str, image: Image) -> None:
+        self.path = path
+        self.kind = kind  # cards or files
+        self.image = image.bmap.read_bytes()
+        self.done: dict[str, dict[str, str]] = {"cards": {}, "files": {}}
+        try:
+            read = json.loads(path.read_bytes())
+            self.done |= {kind: dict(read[kind]) for kind in self.done}
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # the first run
+
+    def has(self, pi: Pi) -> bool:
+        """Return whether this Pi's card was written, with this image and these settings."""
+        return self.done[self.kind].get(pi.name) == self._fingerprint(pi)
+
+    def add(self, pi: Pi) -> None:
+        """Remember that a Pi's card is done."""
+        self.done[self.kind][pi.name] = self._fingerprint(pi)
+        with replacing(self.path, mode=0o600) as file:
+            file.write(json.dumps(self.done, indent=2).encode())
+
+    def _fingerprint(self, pi: Pi) -> str:
+        return sha256(self.image + pi.settings).hexdigest()
+
+
+def gather(command: Sequence[str]) -> dict[str, Any]:
+    """Run the playbook and return the job. SystemExit: the playbook failed."""
+    with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:
+        answer = Path(private, "job.json")
+        extra = json.dumps({"__cards_answer": str(answer)})
+        code = subprocess.run([*command, "--extra-vars", extra], check=False).returncode
+        if code:
+            sys.exit(code)
+        if not answer.exists():
+            raise CardError("there is no Pi below [pis] in the inventory: write one line for each card into it")
+        job: dict[str, Any] = json.loads(answer.read_bytes())
+        return job
+
+
+def pis_of(job: dict[str, Any]) -> list[Pi]:
+    """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
+    passwords: dict[str, str] = {}
+
+    def ask(network: str) -> str:
+        if network not in passwords:
+            passwords[network] = ask_password(network)
+        return passwords[network]
+
+    pis, wrong, names = [], dict[str, list[str]](), dict[str, str]()
+    for entry in job["pis"]:
+        name, settings = entry["name"], entry["settings"]
+        settings["wifi"] = with_keys(settings["wifi"], ask)
+        pi = Pi(name, settings["hostname"], classroom_yml(name, settings))
+        sentences = mistakes(pi.settings)
+        if not pi.host:
+            sentences.append("an address is no name for a Pi. Write `NAME ansible_host=ADDRESS` into the inventory.")
+        elif pi.host in names:
+            sentences.append(f"{names[pi.host]} would be called {pi.host}, too: give each Pi a name of its own.")
+        names[pi.host] = name
+        for sentence in sentences:
+            wrong.setdefault(sentence, []).append(name)
+        pis.append(pi)
+    if wrong:
+        lines = [f"  {few(names)}: {printable(sentence)}" for sentence, names in wrong.items()]
+        raise CardError("\n".join(["these settings have mistakes, so nothing was written:", *lines]))
+    return pis
+
+
+def ask_password(network: str) -> str:
+    """Ask for a Wi-Fi password, twice, since a typing error would be on all cards."""
+    if not sys.stdin.isatty():
+        raise CardError(
+            f"the Wi-Fi {printable(network)} has no password: give it one in the setting cards_wifi, "
+            "or run this in a terminal, which asks for it"
+        )
+    for _ in range(3):
+        first = getpass.getpass(f"\nPassword of the Wi-Fi {printable(network)} (not shown): ")
+        if first == getpass.getpass("The same again: "):
+            return first
+        print("They differ.")
+    raise CardError("the two passwords differed three times: run this again")
+
+
+def show_job(job: dict[str, Any], image: Image, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
+    """Print what the cards will have."""
+    settings = [entry["settings"] for entry in job["pis"]]
+    networks = [network["name"] for one in settings for network in one["wifi"].get("networks", [])]
+    keys = [key.split(maxsplit=2)[-1] for one in settings for key in one["ssh_keys"]]
+    lines = {
+        "Image": [image.path.name],
+        "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
+        "Done already": [f"{len(ready)}: {few([pi.host for pi in ready])}"] if ready else [],
+        "Wi-Fi": networks or ["none; see the setting cards_wifi"],
+        "SSH keys": keys or ["none: SSH accepts the account's password. `ssh-keygen` makes a key"],
+        "Time zone": [one["timezone"] or "the image's" for one in settings],
+    }
+    print()
+    for title, values in lines.items():
+        if values:
+            print(f"{title + ':':14}{printable(', '.join(dict.fromkeys(values)))}")
+    print(flush=True)
+
+
+def few(names: Sequence[str]) -> str:
+    """Return names on one line."""
+    return printable(", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}")
+
+
+@contextmanager
+def workshop(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder for unfinished files, which holds passwords and is deleted afterwards."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    parts = folder / ".parts"
+    with locked(folder, 0):
+        shutil.rmtree(parts, ignore_errors=True)  # a killed run left it
+        parts.mkdir()
+        try:
+            yield parts
+        finally:
+            shutil.rmtree(parts)
+
+
+class Bench:
+    """The common image, unpacked, and what is made of it for one Pi after the other."""
+
+    def __init__(self, image: Image, parts: Path) -> None:
+        self.image = image
+        self.parts = parts
+        self.base = parts / "base.img"
+        print(f"Unpacking {image.path.name} and checking it", flush=True)
+        self.start = unpack(image, self.base)
+
+    def make(self, pi: Pi) -> tuple[Path, Path]:
+        """Make a Pi's image. Returns it and its .bmap."""
+        path = self.parts / f"{pi.host}.img"
+        return path, personalize(self.base, self.start, path, pi.settings)
+
+    def clear(self) -> None:
+        """Delete what was made."""
+        for path in self.parts.iterdir():
+            if path != self.base:
+                path.unlink()
+
+
+def write_files(bench: Bench, folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
+    """Write an image file for each Pi, and yield those that are done."""
+    for pi in pis:
+        path, bmap = bench.make(pi)
+        check_file(path, bmap)
+        for made in (bmap, path):
+            made.replace(folder / made.name)
+        yield pi
+
+
+class Reader:
+    """The card reader. A card that was in it before may not be written to until it has been taken out."""
+
+    def __init__(self, device: str, smallest: int, largest: int) -> None:
+        self.device = device and os.path.realpath(device)
+        self.limits = smallest, largest
+        # If the reader is named, a card may be in it already.
+        self.seen = set() if device else set(self._disks())
+
+    def card_for(self, pi: Pi) -> Disk:
+        """Ask for a card until there is one that may be written to."""
+        while True:
+            ask_for_enter(f"Put in the card for {pi.host}, then press Enter. ", self._look)
+            found = self._new()
+            good = [disk for disk in found if not disk.problem]
+            for disk in found:
+                if disk.problem:
+                    print(f"{disk.path} ({disk.title}) is not used: {disk.problem}.")
+            if len(good) == 1:
+                return good[0]
+            if len(good) > 1:
+                print(f"Several cards are new: {', '.join(f'{disk.path} ({disk.title})' for disk in good)}. Leave one.")
+            elif not found:
+                where = f" at {self.device}" if self.device else ""
+                print(f"No new card has appeared{where}. Take it out, wait two seconds, and put it in again.")
+
+    def used(self, disk: Disk) -> None:
+        """Do not take this card for the next one."""
+        self.seen.add(disk.path)
+
+    def _disks(self) -> dict[str, Disk]:
+        return disks(*self.limits)
+
+    def _look(self) -> None:
+        """Notice what has been taken out."""
+        self.seen &= set(self._disks())
+
+    def _new(self) -> list[Disk]:
+        """Return the disks that are new, as soon as there is one."""
+        latest = time.monotonic() + APPEARS
+        while True:
+            new = [disk for path, disk in self._disks().items() if path not in self.seen]
+            new = [disk for disk in new if self.device in ("", disk.path)]
+            if new or time.monotonic() > latest:
+                return new
+            time.sleep(0.5)
+
+
+def ask_for_enter(question: str, look: Callable[[], None]) -> None:
+    """Ask, and look twice a second until Enter is pressed. EOFError: there is no more input."""
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was pressed before is no answer
+    print(question, end="", flush=True)
+    while not select.select([sys.stdin], [], [], 0.5)[0]:
+        look()
+    if not sys.stdin.readline():
+        raise EOFError
+
+
+def write_cards(bench: Bench, reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
+    """Write a card for each Pi, and yield those that are done."""
+    written: dict[bytes, str] = {}
+    for pi in pis:
+        while not write_card(bench, reader, pi, written):
+            pass
+        written[pi.settings] = pi.host
+        yield pi
+
+
+def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) -> bool:
+    """Ask for a card and write it. Returns whether that went well; if not, the reason was printed."""
+    disk = reader.card_for(pi)
+    reader.used(disk)
+
+    def show(progress: str) -> None:
+        if sys.stdout.isatty():
+            print(f"\r{pi.host}: {progress:20}", end="", flush=True)
+
+    try:
+        card = Card(disk, show)
+        if whose := written.get(card.holds(bench.start)):
+            print(f"This is {whose}'s card, which is done. Put in another one.")
+            return False
+        print(f"Writing {pi.host} onto {disk.path} ({disk.title})", flush=True)
+        # Not made before the question: a card that is changed meanwhile would not be noticed.
+        card.write(*bench.make(pi), bench.image.used)
+        bench.clear()
+    except CardError as error:
+        print(f"\r{pi.host}'s card was not written: {error}.")
+        print("Try again, with another card if this one fails twice.")
+        return False
+    except KeyboardInterrupt:
+        print(f"\n{pi.host}'s card is not finished.")
+        raise
+    return True
+
+
+def make(job: dict[str, Any]) -> int:
+    """Write what the job asks for. Returns the exit code."""
+    image = find_image(job["image"])
+    folder = Path(job["folder"])
+    everyone = pis_of(job)
+    with workshop(folder) as parts:
+        record = Record(folder / "done.json", "files" if job["files"] else "cards", image)
+        ready = [] if job["again"] else [pi for pi in everyone if is_ready(pi, record, folder)]
+        pis = [pi for pi in everyone if pi not in ready]
+        show_job(job, image, pis, ready)
+        if not pis:
+            print(f"All are done. To write one again: make cards PI={ready[0].name} AGAIN=yes")
+            return 0
+        check_room(image, folder, len(pis) if job["files"] else 1)
+        if not job["files"]:
+            check_terminal()
+        bench = Bench(image, parts)
+        reader = None if job["files"] else Reader(job["device"], image.size, job["largest_gb"] * GB)
+        if reader:
+            print("Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n")
+        return finish(pis, record, write_cards(bench, reader, pis) if reader else write_files(bench, folder, pis))
+
+
+def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
+    """Write to the end, or to Ctrl-C, and say how far it came. Returns the exit code."""
+    left = list(pis)
+    code = 0
+    try:
+        for pi in writing:
+            record.add(pi)  # first: Ctrl-C may follow at any moment
+            left.remove(pi)
+            news = f"{pi.host} is done ({len(pis) - len(left)} of {len(pis)})."
+            print(news if record.kind == "files" else f"\r{news} Take its card out.", flush=True)
+    except (KeyboardInterrupt, EOFError):
+        code = STOPPED
+    except CardError as error:
+        print(f"{left[0].host} was not written: {error}.", file=sys.stderr)
+        code = 1
+    if left:
+        done = [pi.host for pi in pis if pi not in left]
+        print(f"\nStopped. Done: {printable(', '.join(done)) or 'none'}.")
+        print(f"Run the same command again: it continues with {left[0].host}.")
+    else:
+        print("\nAll are done." + (f" The files are in {record.path.parent}." if record.kind == "files" else ""))
+    return code
+
+
+def is_ready(pi: Pi, record: Record, folder: Path) -> bool:
+    """Return whether there is nothing to do for a Pi."""
+    return record.has(pi) and (record.kind == "cards" or (folder / f"{pi.host}.img").exists())
+
+
+def check_room(image: Image, folder: Path, count: int) -> None:
+    """Raise CardError if so many images do not fit beside the unpacked one."""
+    needed, free = image.used * (count + 1), shutil.disk_usage(folder).free
+    if needed > free:
+        raise CardError(f"{folder} needs {needed / GB:.1f} GB, and {free / GB:.1f} GB are free: make room there")
+
+
+def check_terminal() -> None:
+    """Raise CardError if nobody can be asked for cards."""
+    if not sys.stdin.isatty():
+        raise CardError("cards are asked for one after the other: run this in a terminal (FILES=yes needs none)")
+
+
+def main(command: Sequence[str]) -> int:
+    """Do it, and return the exit code."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: nothing half-done is left
+    try:
+        job = gather(command)
+        os.umask(0o077)  # passwords are in all that is written from here on
+        return make(job)
+    except CardError as error:
+        print(f"make cards: {str(error).rstrip('.')}.", file=sys.stderr)
+    except TimeoutError:
+        print("make cards: it is running already, in another terminal.", file=sys.stderr)
+    except KeyboardInterrupt:
+        return STOPPED
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

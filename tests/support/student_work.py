@@ -1,0 +1,101 @@
+"""A Pi with one student, for the tests of both sides of collecting, handing out, restoring and resetting work."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
+from tests.support.student import STUDENT, account, give_to_student
+
+LARGEST = 1000
+LIMIT = 5000
+IN = "notebooks/"  # file names are relative to the home
+LESSONS = {"part2.ipynb": b"two", "pictures/pen.png": b"pen"}
+DEPTH = 3000  # of nested folders
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Pi:
+    """A Pi with a student's home, the lessons, and the skeleton from which homes are created."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.folder = self.home / "notebooks"
+        self.pristine = root / "pristine"
+        self.skel = root / "skel"
+        for folder in (self.home, self.skel):
+            folder.mkdir()
+        (self.skel / ".profile").write_bytes(b"# as new")
+        give_to_student(self.home)
+        lessons.run(LESSONS, {STUDENT.pw_name: self.folder}, self.pristine)
+
+    def write(self, name: str, content: bytes, owner: int = STUDENT.pw_uid) -> Path:
+        """Write a file as the student would. Return its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        for made in (path, *path.parents[: len(Path(name).parts) - 1]):
+            os.chown(made, owner, -1)
+        return path
+
+    def do(self, verb: str, *, dry: bool = False, **given: Any) -> Any:
+        """Do what the module does. Return its answer."""
+        if verb in ("list", "reset"):
+            given = {"largest": LARGEST, "limit": LIMIT, **given}
+        return student_work.do(verb, self.folder, self.pristine, account(self.home), given, dry, self.skel)
+
+    def list(self) -> Any:
+        return self.do("list")
+
+    def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
+        """Send files in chunks. Check that the plan predicts the changes and that then nothing more is needed."""
+        given = {student_work.quote(IN + name): content for name, content in files.items()}
+        sums = {word: (sha256(content), len(content)) for word, content in given.items()}
+        before = self.files()
+        predicted = self.do("plan", files=sums, over_lessons=over_lessons, dry=True)
+        assert self.files() == before
+        plan = self.do("plan", files=sums, over_lessons=over_lessons)
+        assert plan == predicted
+        for word in plan["needed"]:
+            for begin in range(0, max(1, len(given[word])), size):
+                self.do("write", chunks=[chunk(word, given[word], begin, size)], over_lessons=over_lessons)
+        assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": [], "left": {}}
+        came = {word for _, after in plan["changes"] if len(word := after.rpartition(" ")[2]) == 64}
+        assert came == {sums[word][0] for word in plan["needed"]}
+        assert came <= set(map(sha256, self.files().values()))
+        return plan["needed"]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the contents of each regular file in the student's folder, by its path; 16 MiB of it at most."""
+        paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        return {str(path.relative_to(self.folder)): path.open("rb").read(1 << 24) for path in paths}
+
+
+def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
+    """Return part of a file, as the control node sends it. word: the file's quoted name."""
+    data = base64.b64encode(content[begin : begin + size]).decode()
+    end = begin + size >= len(content)
+    about = {"name": word, "size": len(content), "sum": sha256(content), "time": 1600000000, "executable": False}
+    return {**about, "begin": begin, "data": data, "end": end, **other}
+
+
+def make_deep_folders(place: Path, name: str = "d" * 20) -> None:
+    """Make nested folders as a student can, each from within the last; their paths soon exceed the kernel's limit."""
+    folder = os.open(place, os.O_RDONLY)
+    for _ in range(DEPTH):
+        os.mkdir(name, dir_fd=folder)
+        os.chown(name, STUDENT.pw_uid, STUDENT.pw_gid, dir_fd=folder)
+        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    file = os.open("innermost", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
+    os.fchown(file, STUDENT.pw_uid, STUDENT.pw_gid)
+    os.close(file)
+    os.close(folder)

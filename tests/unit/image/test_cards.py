@@ -1,0 +1,683 @@
+"""`make cards`: an image or a card for each Pi, from a small image with a card's real layout.
+
+Cards are loop devices; a program in place of lsblk says that they are cards in a reader, and when they are put in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+import release
+import yaml
+from card_settings import classroom_yml, mistakes, with_keys
+from disks import Disk, disks
+
+from tests.support.image import Image
+from tests.support.programs import ROOT
+from tests.unit.image.test_first_boot import Card as FirstBoot
+
+PROGRAM = ROOT / "roles/cards/files/cards.py"
+ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
+PATHS = "collections:roles/image/files/first_boot/opt/mynn/boot"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICtg8TFATI7pOSSUNkxV9rVHo5+/hRTpd1Z12tmU8XpW teacher@laptop"
+MIB = 1 << 20
+# What the Wi-Fi of the tests makes of "password" (the vector of IEEE 802.11i, annex H.4).
+IEEE = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
+WIFI = {"country": "GB", "networks": [{"name": "IEEE", "password": "password"}]}
+# Hands the job over in place of Ansible and the playbook, which take some seconds.
+HAND_OVER = "import json, shutil, sys; shutil.copy(sys.argv[1], json.loads(sys.argv[3])['__cards_answer'])"
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Path]:
+    """An image as `make image` leaves it, packed and with its .bmap; the unpacked one is beside it."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="cards-", dir=ROOT / "build"))  # a tmpfs may have no holes
+    contents = {
+        "etc/fstab": b"PARTUUID=6d796e6e-02 / ext4 noatime 0 1\n",
+        "boot/firmware/config.txt": b"gpu_mem=16\n",
+        "boot/firmware/classroom.yml": b"# nothing is set\r\n",
+        "srv/noise": os.urandom(2 * MIB),
+        "srv/zeros": bytes(MIB),
+    }
+    for name, content in contents.items():
+        (folder / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "root" / name).write_bytes(content)
+    unpacked, packed = folder / "small.img", folder / "small.img.xz"
+    program = str(ROOT / "roles/image/files/disk")
+    disk: list[str | Path] = [program, folder / "root", unpacked, "1700000000", "12", "160"]
+    subprocess.run(disk, check=True)
+    release.pack(unpacked, packed, 0)
+    release.make_bmap(unpacked, folder / "small.img.bmap")
+    yield packed
+    shutil.rmtree(folder)
+
+
+class School:
+    """A teacher's computer: an inventory, settings, and what `make cards` leaves."""
+
+    def __init__(self, folder: Path, image: Path) -> None:
+        self.folder = folder
+        self.image = image
+        self.cards = image.parent / f"of-{folder.name}"  # not on a tmpfs
+        self.programs: list[pexpect.spawn] = []
+        self.environment = os.environ | {"PYTHONPATH": PATHS, "HOME": str(folder), "COLUMNS": "999"}
+        (folder / "bin").mkdir()
+        (folder / ".ssh").mkdir()
+        (folder / ".ssh/id_ed25519.pub").write_text(KEY + "\n")
+        self.environment["PATH"] = f"{folder}/bin:{ANSIBLE.parent}:{os.environ['PATH']}:/usr/sbin"
+
+    def write(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+
+    def instead_of(self, program: str, script: str) -> None:
+        """Put a shell script in a program's place; $REAL is the program."""
+        real = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+        self.write(f"bin/{program}", f"#!/bin/sh\nREAL={real}\n{script}\n").chmod(0o755)
+
+    def playbook(self, **settings: Any) -> list[str]:
+        """Return the command that runs the real playbook."""
+        settings |= {"cards_image": str(self.image), "cards_folder": str(self.cards)}
+        settings |= {"jupyter_passwords": f"{self.folder}/passwords", "labels_folder": f"{self.folder}/labels"}
+        command = [ANSIBLE, "-i", self.folder / "inventory.ini", "playbooks/cards.yml", "-e", json.dumps(settings)]
+        return [*map(str, command)]
+
+    def job(self, count: int = 3, wifi: dict[str, Any] | None = None, **more: Any) -> list[str]:
+        """Return a command that hands over a job as the playbook does, for so many Pis."""
+        job = {"image": str(self.image), "folder": str(self.cards), "files": False, "device": "", "largest_gb": 1}
+        job |= {"again": False, "pis": [entry(f"pi{number:02}", wifi) for number in range(1, count + 1)]} | more
+        return [sys.executable, "-c", HAND_OVER, str(self.write("job.json", json.dumps(job)))]
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-B", PROGRAM, *command],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=5 * SECONDS,
+            check=False,
+        )
+        print(done.stdout[-5000:], done.stderr[-3000:])
+        return done
+
+    def terminal(self, command: Sequence[str]) -> pexpect.spawn:
+        """Run it at a terminal."""
+        arguments = ["-B", str(PROGRAM), *command]
+        program = pexpect.spawn(
+            sys.executable, arguments, cwd=ROOT, env=self.environment, encoding="utf-8", timeout=SECONDS
+        )
+        program.logfile_read = sys.stdout
+        self.programs.append(program)
+        return program
+
+    def done(self, kind: str) -> set[str]:
+        path = self.cards / "done.json"
+        return set(json.loads(path.read_bytes())[kind]) if path.exists() else set()
+
+    def left(self) -> set[str]:
+        return {path.name for path in self.cards.iterdir()}
+
+
+def entry(name: str, wifi: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+    """Return a Pi of a job."""
+    usual = {"hostname": name, "timezone": "Europe/London", "password": f"secret-of-{name}", "account_password": ""}
+    return {"name": f"{name}.local", "settings": usual | {"wifi": wifi or {}, "ssh_keys": [KEY]} | settings}
+
+
+@pytest.fixture
+def school(tmp_path: Path, image: Path) -> Iterator[School]:
+    school = School(tmp_path, image)
+    yield school
+    shutil.rmtree(school.cards, ignore_errors=True)
+
+
+def settings_of(disk: Path) -> dict[str, Any]:
+    """Return the classroom.yml on an image's or a card's boot partition."""
+    content = Image(disk).boot_read("classroom.yml")
+    assert mistakes(content) == []
+    settings: dict[str, Any] = yaml.safe_load(content)
+    return settings
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Image files
+
+
+@pytest.mark.slow
+def test_three_pis_from_the_inventory_to_the_first_boot(school: School, image: Path, tmp_path: Path) -> None:
+    """The whole way: inventory, settings, playbook, images, labels. No secret is said or shown."""
+    school.write("inventory.ini", "[pis]\npi[01:02].local\npi03 ansible_host=192.168.1.52\n")
+    school.write("group_vars/pis.yml", yaml.safe_dump({"cards_wifi": WIFI, "cards_account_password": "teachers only"}))
+    school.write("host_vars/pi03.yml", "cards_timezone: Asia/Tokyo\n")
+    for program in ("bmaptool", "cp", "mcopy", "mtype"):
+        school.instead_of(program, f'echo "{program} $*" >>"{tmp_path}/commands"; exec $REAL "$@"')
+    command = school.playbook(cards_files=True, cards_timezone="Europe/London")
+    done = school.run(command)
+    assert done.returncode == 0
+
+    passwords = {path.name: path.read_text().strip() for path in (tmp_path / "passwords").iterdir()}
+    assert set(passwords) == {"pi01.local", "pi02.local", "pi03"}
+    for name, password in passwords.items():
+        host = name.removesuffix(".local")
+        made = school.cards / f"{host}.img"
+        assert settings_of(made) == {
+            "hostname": host,
+            "timezone": "Europe/London",
+            "password": password,
+            "account_password": "teachers only",
+            "wifi": {"country": "GB", "networks": [{"name": "IEEE", "password": IEEE}]},
+            "ssh_keys": [KEY],
+        }
+        assert stat.S_IMODE(made.stat().st_mode) == 0o600
+        # Nothing else differs, not even what is a hole, and no other Pi's password is left on it.
+        start = Image(made).root
+        with made.open("rb") as one, image.with_suffix("").open("rb") as other:
+            one.seek(start), other.seek(start)
+            assert one.read() == other.read()
+        subprocess.run(["bmaptool", "-q", "copy", "--bmap", f"{made}.bmap", made, "/dev/null"], check=True)
+        content = made.read_bytes()
+        assert [other for other in passwords.values() if other.encode() in content] == [password]
+    assert stat.S_IMODE(school.cards.stat().st_mode) == 0o700
+    assert school.left() == {"done.json", *(f"pi0{n}.img{end}" for n in (1, 2, 3) for end in ("", ".bmap"))}
+    assert (tmp_path / "labels/labels-A4.pdf").exists()
+
+    said = done.stdout + done.stderr + (tmp_path / "commands").read_text()
+    for secret in (*passwords.values(), IEEE, "teachers only", "'password'", '"password"'):
+        assert secret not in said
+    assert "Wi-Fi:        IEEE" in done.stdout
+    assert "SSH keys:     teacher@laptop" in done.stdout
+
+    # The Pi takes it at its first boot.
+    if os.geteuid() == 0:
+        card = FirstBoot(tmp_path / "card")
+        card.boot(Image(school.cards / "pi03.img").boot_read("classroom.yml"))
+        assert card.error == ""
+        assert card.read("etc/hostname") == "pi03\n"
+        assert f"\tpsk={IEEE}\n" in card.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
+
+    # A second run has nothing to do; after a change it writes the one that it concerns.
+    before = {name: (school.cards / name).stat().st_mtime_ns for name in school.left()}
+    (tmp_path / "passwords/pi02.local").write_text("sunflower7\n")
+    done = school.run(command)
+    assert done.returncode == 0
+    after = {name: (school.cards / name).stat().st_mtime_ns for name in school.left()}
+    assert {name for name in after if after[name] != before[name]} == {"pi02.img", "pi02.img.bmap", "done.json"}
+    assert settings_of(school.cards / "pi02.img")["password"] == "sunflower7"
+
+
+def test_a_failure_in_the_middle_keeps_what_is_done_and_the_next_run_continues(school: School) -> None:
+    school.instead_of(
+        "cp", 'case "$*" in *pi02*) echo "cp: No space left on device" >&2; exit 1;; esac; exec $REAL "$@"'
+    )
+    done = school.run(school.job(files=True))
+    assert done.returncode == 1
+    assert "pi02 was not written: cp: No space left on device." in done.stderr
+    assert "Stopped. Done: pi01." in done.stdout
+    assert "it continues with pi02" in done.stdout
+    assert school.left() == {"done.json", "pi01.img", "pi01.img.bmap"}
+    (school.folder / "bin/cp").unlink()
+    done = school.run(school.job(files=True))
+    assert done.returncode == 0
+    assert "Done already: 1: pi01" in done.stdout
+    assert "pi01 is done" not in done.stdout
+    assert school.done("files") == {"pi01.local", "pi02.local", "pi03.local"}
+    assert "All are done." in school.run(school.job(files=True)).stdout
+    assert "pi01 is done (1 of 1)" in school.run(school.job(1, files=True, again=True)).stdout
+
+
+def test_a_damaged_image_is_refused(school: School, image: Path) -> None:
+    """Whether the bytes are damaged, or the checksums are another image's."""
+    school.image = school.folder / "small.img.xz"
+    content = bytearray(image.read_bytes())
+    content[len(content) // 2] ^= 1
+    school.image.write_bytes(content)
+    done = school.run(school.job(files=True))
+    assert (done.returncode, done.stdout.count("is done")) == (1, 0)
+    bmap = image.with_suffix(".bmap").read_text()
+    assert f"{school.image.with_suffix('.bmap')} is missing" in done.stderr
+    school.write("small.img.bmap", bmap)
+    done = school.run(school.job(files=True))
+    assert (done.returncode, done.stdout.count("is done")) == (1, 0)
+    assert f"{school.image} is damaged" in done.stderr
+    shutil.copyfile(image, school.image)
+    school.write("small.img.bmap", re.sub('(chksum=")[0-9a-f]{8}', r"\g<1>01234567", bmap, count=1))
+    done = school.run(school.job(files=True))
+    assert (done.returncode, done.stdout.count("is done")) == (1, 0)
+    assert "checksum mismatch" in done.stderr
+    assert school.left() == set()
+
+
+def test_wrong_settings_are_named_before_anything_is_written(school: School) -> None:
+    short = {"country": "UK", "networks": [{"name": "School", "password": "short"}]}
+    pis = [entry("pi_01"), entry("pi02", short), entry("pi03", short), entry("pi03")]
+    pis += [entry("pi05", password=12345678), {**entry("", None), "name": "10.0.0.7"}]
+    done = school.run(school.job(files=True, pis=pis))
+    assert done.returncode == 1
+    for sentence in (
+        "pi_01.local: hostname: a name cannot have underscores; use a hyphen: -",
+        "pi02.local, pi03.local: 'UK' is not a country code. Use two capitals, such as GB.",
+        "pi02.local, pi03.local: a Wi-Fi password has 8 to 63 characters; this one has 5.",
+        "pi03.local: pi03.local would be called pi03, too: give each Pi a name of its own.",
+        "pi05.local: put a password of digits, or a word such as yes or no, between quotation marks",
+        "10.0.0.7: an address is no name for a Pi.",
+    ):
+        assert sentence in done.stderr
+    assert not school.cards.exists()
+
+
+def test_an_empty_inventory_is_named(school: School) -> None:
+    done = school.run([sys.executable, "-c", ""])
+    assert done.returncode == 1
+    assert "there is no Pi below [pis] in the inventory" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Settings
+
+
+def test_wifi_passwords_become_keys_and_other_settings_pass() -> None:
+    networks: list[dict[str, Any]] = [
+        {"name": "IEEE", "password": "password", "hidden": True},
+        {"name": "open", "password": ""},
+        {"name": "asked"},
+        {"name": "staff", "password": "password", "user": "teacher"},
+        {"name": "IEEE", "password": IEEE},
+    ]
+    asked: list[str] = []
+
+    def ask(network: str) -> str:
+        asked.append(network)
+        return "typed by hand"
+
+    changed = with_keys({"country": "GB", "networks": networks}, ask)["networks"]
+    assert asked == ["asked"]
+    assert changed[0] == {"name": "IEEE", "password": IEEE, "hidden": True}
+    assert changed[1] == networks[1]
+    assert re.fullmatch("[0-9a-f]{64}", changed[2]["password"])
+    assert changed[3:] == networks[3:]
+    for odd in ({}, {"networks": "School"}, {"networks": ["School", {"name": 7}]}):
+        assert with_keys(odd, ask) == odd
+
+
+def test_what_is_written_is_read_as_it_was_meant() -> None:
+    odd = 'it\'s "only": mine # 1 {{ x }} ü'
+    settings = {"hostname": "pi01", "timezone": "", "password": "12345678", "account_password": odd}
+    content = classroom_yml("pi01.local", settings | {"wifi": WIFI | {"country": "NO"}, "ssh_keys": []})
+    assert mistakes(content) == []
+    assert yaml.safe_load(content) == {
+        "hostname": "pi01",
+        "password": "12345678",
+        "account_password": odd,
+        "wifi": WIFI | {"country": "NO"},
+    }
+    assert content.count(b"\n") == content.count(b"\r\n")
+
+
+def test_a_wifi_password_is_asked_for_once_and_typed_twice(school: School) -> None:
+    wifi = {"country": "GB", "networks": [{"name": "IEEE"}]}
+    program = school.terminal(school.job(files=True, wifi=wifi))
+    for typed in ("passwort", "password", "password", "password"):
+        program.expect_exact("(not shown): " if typed in ("passwort",) else ": ")
+        program.sendline(typed)
+    program.expect_exact("All are done.")
+    program.expect(pexpect.EOF)
+    for number in (1, 2, 3):
+        assert settings_of(school.cards / f"pi0{number}.img")["wifi"]["networks"] == [
+            {"name": "IEEE", "password": IEEE}
+        ]
+
+
+def test_without_a_terminal_nothing_is_asked(school: School) -> None:
+    done = school.run(school.job(wifi={"country": "GB", "networks": [{"name": "IEEE"}]}))
+    assert (done.returncode, "the Wi-Fi IEEE has no password" in done.stderr) == (1, True)
+    done = school.run(school.job())
+    assert (done.returncode, "run this in a terminal" in done.stderr) == (1, True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Disks
+
+
+def block(path: str, **more: Any) -> dict[str, Any]:
+    """Return lsblk's entry of a card of 32 GB in a USB reader."""
+    card = {"path": path, "type": "disk", "size": 32 * 10**9, "ro": False, "rm": True, "tran": "usb"}
+    return card | {"vendor": "Generic ", "model": "SD/MMC", "mountpoints": [None]} | more
+
+
+def part(path: str, *mounts: str | None, **more: Any) -> dict[str, Any]:
+    return block(path, type="part", mountpoints=list(mounts), **more)
+
+
+# What lsblk says of a disk, and why it is refused; nothing if it is a card.
+DISKS: dict[str, tuple[dict[str, Any], str]] = {
+    "a card": (block("/dev/sdb"), ""),
+    "a slot of a laptop": (block("/dev/mmcblk0", rm=False, tran="mmc"), ""),
+    "an older lsblk": (block("/dev/mmcblk0", rm=False, tran=None), ""),
+    "a card that the desktop shows": (block("/dev/sdb", children=[part("/dev/sdb1", "/media/eve/MYNN-PI")]), ""),
+    "Fedora's desktop": (block("/dev/sdb", children=[part("/dev/sdb1", "/run/media/eve/x"), part("/dev/sdb2")]), ""),
+    "the system": (block("/dev/sda", children=[part("/dev/sda1", "/boot"), part("/dev/sda2", "/")]), "uses it: /"),
+    "a Pi's own card": (block("/dev/mmcblk0", tran="mmc", children=[part("/dev/mmcblk0p2", "/")]), "uses it: /"),
+    "swap": (block("/dev/sdb", children=[part("/dev/sdb1", "[SWAP]")]), "uses it: [SWAP]"),
+    "a volume group": (
+        block("/dev/sdb", children=[part("/dev/sdb1", children=[block("/dev/mapper/x", type="lvm")])]),
+        "this computer uses it",
+    ),
+    "an internal disk": (block("/dev/sda", rm=False, tran="sata"), "hard disk"),
+    "NVMe": (block("/dev/nvme0n1", rm=False, tran="nvme"), "hard disk"),
+    "a hard disk at USB": (block("/dev/sdb", rm=False), "hard disk"),
+    "a large one": (block("/dev/sdb", size=10**12), "larger than 130 GB"),
+    "a tiny one": (block("/dev/sdb", size=10**9), "too small: the image needs 1.5 GB"),
+    "the switch": (block("/dev/sdb", ro=True), "write-protected"),
+}
+
+
+@pytest.mark.parametrize(("said", "problem"), DISKS.values(), ids=DISKS)
+def test_only_a_card_is_taken(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], problem: str) -> None:
+    found = found_by(monkeypatch, said)[said["path"]]
+    assert problem in found.problem
+    assert bool(problem) == bool(found.problem)
+    assert found.title.startswith("Generic SD/MMC ")
+    expected = {child["path"] for child in said.get("children", []) if any(child["mountpoints"])}
+    assert set(found.mounted) == expected
+
+
+def found_by(monkeypatch: pytest.MonkeyPatch, *said: dict[str, Any]) -> dict[str, Disk]:
+    output = json.dumps({"blockdevices": said}).encode()
+    monkeypatch.setattr("disks.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 0, output))
+    return disks(15 * 10**8, 130 * 10**9)
+
+
+def test_soldered_memory_and_empty_readers_are_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    soldered = [block(f"/dev/mmcblk0{end}", tran="mmc", rm=False) for end in ("", "boot0", "boot1")]
+    found = found_by(monkeypatch, *soldered, block("/dev/sdb", size=0), block("/dev/sr0", type="rom"))
+    assert "built into this computer" in found["/dev/mmcblk0"].problem
+    assert not {"/dev/sdb", "/dev/sr0"} & set(found)
+
+
+def test_this_computer_has_no_card_that_is_in_use() -> None:
+    """The real lsblk answers in the form that is read here, and names no disk with the system on it."""
+    root = subprocess.run(["findmnt", "-no", "SOURCE", "/"], capture_output=True, text=True, check=False).stdout.strip()
+    for path, disk in disks(0, 10**15).items():
+        assert disk.problem or not root.startswith(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cards
+
+
+class CardReader:
+    """A reader. What is put in are loop devices, and lsblk says that they are cards."""
+
+    def __init__(self, school: School) -> None:
+        self.school = school
+        self.loops: dict[Path, str] = {}
+        self.out()
+        school.instead_of("lsblk", f'cat "{school.folder}/blocks.json"')
+
+    def blank_card(self, name: str, mib: int = 256) -> Path:
+        """Make a card that is full of old data."""
+        path = self.school.image.parent / f"{self.school.folder.name}-{name}"
+        path.write_bytes(b"\xa5" * mib * MIB)
+        command = ["losetup", "--find", "--show", str(path)]
+        done = subprocess.run(command, env=self.school.environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            path.unlink()
+            pytest.skip(f"no loop devices here ({done.stderr.strip()}): run pytest as root, with /dev/loop-control")
+        self.loops[path] = done.stdout.strip()
+        return path
+
+    def put_in(self, *cards: Path, **more: Any) -> None:
+        entries = [block(self.loops[card], size=card.stat().st_size, **more) for card in cards]
+        new = self.school.write("blocks.new", json.dumps({"blockdevices": entries}))
+        new.replace(self.school.folder / "blocks.json")
+
+    def out(self) -> None:
+        self.put_in()
+
+    def close(self) -> None:
+        for program in self.school.programs:
+            program.close(force=True)
+        for path, loop in self.loops.items():
+            subprocess.run(["losetup", "--detach", loop], check=False)
+            path.unlink()
+
+
+@pytest.fixture
+def reader(school: School) -> Iterator[CardReader]:
+    reader = CardReader(school)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.slow
+def test_three_cards_one_after_the_other(school: School, reader: CardReader) -> None:
+    """A card from before, one that is left in, and one that is done are not written to."""
+    cards = [reader.blank_card(name) for name in ("one", "two", "three")]
+    other = reader.blank_card("other")
+    reader.put_in(other)
+    program = school.terminal(school.job(wifi=WIFI))
+    program.expect_exact("Everything on each card will be erased.")
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    program.sendline()
+    program.expect_exact("No new card has appeared.")
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(other, cards[0])
+    program.sendline()
+    program.expect_exact("Writing pi01 onto /dev/loop")
+    program.expect_exact("pi01 is done (1 of 3). Take its card out.")
+    program.expect_exact("Put in the card for pi02, then press Enter.")
+    program.sendline()  # without taking the card out
+    program.expect_exact("No new card has appeared.")
+    program.expect_exact("Put in the card for pi02, then press Enter.")
+    reader.put_in(other)
+    time.sleep(2)
+    reader.put_in(other, cards[0])
+    program.sendline()
+    program.expect_exact("This is pi01's card, which is done. Put in another one.")
+    program.expect_exact("Put in the card for pi02, then press Enter.")
+    reader.put_in(other, cards[1], cards[2])
+    program.sendline()
+    program.expect_exact("Several cards are new: ")
+    for name, card in (("pi02", cards[1]), ("pi03", cards[2])):
+        program.expect_exact(f"Put in the card for {name}, then press Enter.")
+        reader.put_in(other, card)
+        program.sendline()
+        program.expect_exact(f"{name} is done (")
+    program.expect_exact("All are done.")
+    program.expect(pexpect.EOF)
+    program.close()
+    assert program.exitstatus == 0
+    for number, card in enumerate(cards, 1):
+        written = settings_of(card)
+        assert (written["hostname"], written["password"]) == (f"pi0{number}", f"secret-of-pi0{number}")
+        assert written["wifi"]["networks"][0]["password"] == IEEE
+        assert_sound(card)
+    assert set(other.read_bytes()) == {0xA5}
+    assert school.left() == {"done.json"}
+    assert school.done("cards") == {"pi01.local", "pi02.local", "pi03.local"}
+    assert "All are done." in school.run(school.job(wifi=WIFI)).stdout
+
+
+def assert_sound(card: Path) -> None:
+    """Check a card's file systems, and that old data does not shine through."""
+    image = Image(card)
+    assert image.boot_names() == {"config.txt", "classroom.yml"}
+    assert image.debugfs("cat /srv/zeros") == bytes(MIB)
+    assert b"\xa5" * 512 not in image.debugfs("cat <8>")  # the journal
+    whole = card.read_bytes()
+    for begin, end, check in ((image.boot, image.root, "fsck.vfat -n"), (image.root, None, "e2fsck -f -n")):
+        partition = card.with_suffix(".part")
+        partition.write_bytes(whole[begin:end])
+        done = subprocess.run([*check.split(), partition], capture_output=True, text=True, check=False)
+        partition.unlink()
+        assert done.returncode == 0, done.stdout
+
+
+UNLOCKED = 'flock --nonblock "$LOOP" true && touch "$HOME/unlocked"'
+
+
+def test_a_named_reader_may_have_the_first_card_in_it(school: School, reader: CardReader) -> None:
+    card, other = reader.blank_card("one"), reader.blank_card("other")
+    reader.put_in(card, other)
+    with_bmaptool(school, reader, card, f'case "$*" in *"$LOOP"*) {UNLOCKED} ;; esac; exec $REAL "$@"')
+    program = school.terminal(school.job(1, device=reader.loops[card]))
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    program.sendline()
+    program.expect_exact("pi01 is done (1 of 1).")
+    program.expect(pexpect.EOF)
+    assert settings_of(card)["hostname"] == "pi01"
+    assert set(other.read_bytes()) == {0xA5}
+    assert not (school.folder / "unlocked").exists()  # so no desktop mounted it meanwhile
+
+
+def test_a_disk_that_is_no_card_is_left_alone(school: School, reader: CardReader) -> None:
+    disk = reader.blank_card("disk")
+    program = school.terminal(school.job())
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(disk, rm=False)
+    program.sendline()
+    program.expect_exact(f"{reader.loops[disk]} (Generic SD/MMC 0 GB) is not used: it is a hard disk")
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(disk, children=[part("/dev/x1", "/")])
+    program.sendline()
+    program.expect_exact("is not used: this computer uses it: /.")
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    program.sendintr()
+    program.expect_exact("Stopped. Done: none.")
+    program.expect(pexpect.EOF)
+    assert set(disk.read_bytes()) == {0xA5}
+
+
+# Programs in the place of bmaptool, the card's device being $6.
+FAILS = """
+case "$*" in
+*"$LOOP") dd if="$5" of="$6" bs=1M count=8 conv=notrunc status=none
+    printf '\\033[91mERROR: error while writing blocks 9-99: Input/output error\\n' >&2; exit 1 ;;
+esac
+exec $REAL "$@"
+"""
+LIES = """
+$REAL "$@" || exit
+case "$*" in *"$LOOP") printf x | dd of="$6" bs=1 seek=4194400 conv=notrunc status=none ;; esac
+"""
+HANGS = """
+case "$*" in
+*"$LOOP") dd if="$5" of="$6" bs=1M count=8 conv=notrunc,fsync status=none; exec sleep 600 ;;
+esac
+exec $REAL "$@"
+"""
+
+
+def with_bmaptool(school: School, reader: CardReader, card: Path, script: str) -> None:
+    school.instead_of("bmaptool", f"LOOP={reader.loops[card]}\n{script}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [(FAILS, "blocks 9-99: Input/output error"), (LIES, "is not what was written to it (checksum mismatch")],
+    ids=["a write that fails in the middle", "a card that keeps something else"],
+)
+def test_a_bad_card_is_noticed_and_another_asked_for(
+    school: School, reader: CardReader, script: str, sentence: str
+) -> None:
+    bad, good = reader.blank_card("bad"), reader.blank_card("good")
+    with_bmaptool(school, reader, bad, script)
+    program = school.terminal(school.job(1))
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(bad)
+    program.sendline()
+    program.expect_exact("pi01's card was not written: ")
+    program.expect_exact(sentence)
+    program.expect_exact("Try again, with another card if this one fails twice.")
+    assert bad.read_bytes()[:4096] == bytes(4096)  # no Pi starts with it
+    assert school.done("cards") == set()
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(good)
+    program.sendline()
+    program.expect_exact("pi01 is done (1 of 1).")
+    program.expect(pexpect.EOF)
+    assert_sound(good)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_far_it_came_and_the_next_run_continues(school: School, reader: CardReader) -> None:
+    first, half = reader.blank_card("first"), reader.blank_card("half")
+    with_bmaptool(school, reader, half, HANGS)
+    program = school.terminal(school.job())
+    program.expect_exact("Put in the card for pi01, then press Enter.")
+    reader.put_in(first)
+    program.sendline()
+    program.expect_exact("Put in the card for pi02, then press Enter.")
+    reader.put_in(half)
+    program.sendline()
+    program.expect("pi02: writing [1-9]")
+    program.sendintr()
+    program.expect_exact("pi02's card is not finished.")
+    program.expect_exact("Stopped. Done: pi01.")
+    program.expect_exact("it continues with pi02.")
+    program.expect(pexpect.EOF)
+    program.close()
+    assert program.exitstatus == 130
+    assert half.read_bytes()[:4096] == bytes(4096)
+    assert school.left() == {"done.json"}
+    reader.out()
+    (school.folder / "bin/bmaptool").unlink()
+    program = school.terminal(school.job())
+    program.expect_exact("Done already: 1: pi01")
+    program.expect_exact("Put in the card for pi02, then press Enter.")
+    reader.put_in(half)
+    program.sendline()
+    program.expect_exact("pi02 is done (1 of 2).")
+    program.sendintr()
+    program.expect_exact("Stopped. Done: pi02.")
+    program.expect(pexpect.EOF)
+    assert_sound(half)
+
+
+def test_what_a_killed_run_left_is_removed(school: School) -> None:
+    (school.cards / ".parts").mkdir(parents=True)
+    (school.cards / ".parts/pi01.img").write_text("half, with a password")
+    assert school.run(school.job(1, files=True)).returncode == 0
+    assert school.left() == {"done.json", "pi01.img", "pi01.img.bmap"}
+
+
+def test_two_at_the_same_time_are_refused(school: School, holding: Callable[[Path], None]) -> None:
+    school.cards.mkdir()
+    holding(school.cards)
+    done = school.run(school.job(1, files=True))
+    assert (done.returncode, "it is running already" in done.stderr) == (1, True)
+
+
+@pytest.fixture
+def holding() -> Iterator[Callable[[Path], None]]:
+    """Hold a folder's lock, as another run does."""
+    held: list[int] = []
+
+    def hold(folder: Path) -> None:
+        held.append(os.open(folder, os.O_RDONLY))
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+
+    yield hold
+    for descriptor in held:
+        os.close(descriptor)
