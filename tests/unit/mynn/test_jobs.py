@@ -35,8 +35,9 @@ SETTINGS = {
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    """Three workers, each in a process of its own, of one thread."""
+def cluster(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """Three workers with the whole of MNIST, each in a process of its own, of one thread."""
+    monkeypatch.setenv("MNIST_DIR", str(mnist))
     with (
         dask.config.set(SETTINGS),
         LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
@@ -256,9 +257,7 @@ def test_a_sweep_on_a_scheduler_reads_the_workers_own_mnist(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_on_a_scheduler_and_the_next_run_resumes(
-    mnist: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_ends_a_sweep_on_a_scheduler_and_the_next_run_resumes(cluster: LocalCluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn", "experiment", "sweep", "--out", str(tmp_path), "--examples", "20000"]
     command += ["--scheduler", cluster.scheduler_address, "--hidden", "10", "400", "--epochs", "10", "--seeds", "3"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restore_ctrl_c)
