@@ -109,7 +109,7 @@ def test_a_student_reaches_neither_the_keys_nor_the_worker(running: Running) -> 
     for path in ("/run/mynn-cluster", "/run/mynn-cluster/worker.key", "/run/mynn-cluster/ca.crt"):
         assert root(pi, f"sudo -u student cat {path} 2>&1 || true").endswith("Permission denied")
     assert root(pi, "stat -c '%U %G %a' /run/mynn-cluster/worker.key") == "root mynn-cluster 640"
-    script = "echo | timeout 10 openssl s_client -connect 127.0.0.1:8785 2>&1 || true"
+    script = "timeout 10 openssl s_client -ign_eof -connect 127.0.0.1:8785 2>&1 </dev/null || true"
     if root(pi, "command -v openssl || true"):
         assert "certificate required" in root(pi, f"sudo -u student sh -c '{script}'")
     kill = "kill $(systemctl show --property=MainPID --value mynn-cluster)"
