@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
 define install
 { \
-    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
+    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, watch, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
     echo "== $(1): $(2)"; \
     $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
@@ -46,10 +46,10 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall \
-    cluster cluster-stop compilers \
-    image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder record overnight \
-    mnist lock clean compiler card-tools image-tools board-tools apt-cache browser radius
+.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
+    message off cluster cluster-stop compilers image board board-stop test test-all test-long lint bench board-bench \
+    power-cuts cut-offs ladder record overnight mnist lock clean compiler card-tools image-tools board-tools apt-cache \
+    browser radius
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -83,7 +83,7 @@ verify: .venv/ready  ## Check that every Pi works as it should, and write dist/r
 report: .venv/ready  ## Report every Pi's state and history, without the checks: dist/report/index.html
 	$(PLAYBOOK)
 
-cards collect handout restore reset wall: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+cards collect handout restore reset wall watch message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
@@ -99,6 +99,18 @@ reset: .venv/ready  ## Clear the students' folders for the next class, if their 
 
 wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@PYTHONPATH=.:collections python roles/wall/files/wall_server.py dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
+
+watch: .venv/ready  ## Keep a page for you of who has which lesson open, and what is wrong, until Ctrl-C (PI=pi07.local)
+	@PYTHONPATH=collections python roles/watch/files/watch_server.py build/watch $(PLAYBOOK)
+
+message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
+	$(if $(filter command,$(origin TEXT)),,$(error Say what to show, as in: make message TEXT='Five more minutes'. TEXT= removes it))
+	$(PLAYBOOK)
+# As it was typed: make would take a $ for one of its own.
+message: export MESSAGE = $(value TEXT)
+
+off: .venv/ready  ## Let students' pages save, and switch every Pi off (PI=pi07.local)
+	$(PLAYBOOK)
 
 cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and a worker on each Pi
 	$(PLAYBOOK)

@@ -17,7 +17,7 @@ DOCUMENTATION = r"""
 module: wall
 short_description: Wait until a student shows something else on the wall
 description:
-  - Tasks call the action plugin of the same name, which runs on the control node and documents the task.
+  - The action C(keep_asking) calls it.
   - Answers once a student's C(on_the_wall.json) differs from what is known, or after C(patience) seconds. Meanwhile it
     only asks for the files' times, which costs a Pi Zero nothing. They are read with the student's powers.
   - Nothing is parsed here; the control node checks what it gets.

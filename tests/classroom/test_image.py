@@ -73,11 +73,13 @@ def test_its_checksum_and_imager_manifest_are_right(image_build: ImageBuild) -> 
         unpacked = hashlib.file_digest(file, "sha256").hexdigest()
     assert unpacked == hashlib.file_digest(image_build.disk.open("rb"), "sha256").hexdigest()
     [manifest] = image_build.packed.parent.glob(f"{image_build.stem}*.rpi-imager-manifest")
-    [entry] = json.loads(manifest.read_text(encoding="utf-8"))["os_list"]
-    assert entry["extract_sha256"] == unpacked
-    assert entry["extract_size"] == image_build.disk.stat().st_size
-    assert entry["image_download_size"] == image_build.packed.stat().st_size
-    assert entry["devices"] == ["pi1-32bit"]
+    entries = json.loads(manifest.read_text(encoding="utf-8"))["os_list"]
+    assert [entry["init_format"] for entry in entries] == ["rpi-preseed", "none"]
+    for entry in entries:
+        assert entry["extract_sha256"] == unpacked
+        assert entry["extract_size"] == image_build.disk.stat().st_size
+        assert entry["image_download_size"] == image_build.packed.stat().st_size
+        assert entry["devices"] == ["pi1-32bit"]
 
 
 def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,8 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.support.browser import open_browser
-from tests.support.classroom import ROOT, Classroom
+from tests.support.classroom import Classroom
+from tests.support.live_page import LOAD, kept
 from tests.support.playbook_run import descendants
 
 FOLDER = "/home/student/notebooks"
@@ -29,17 +28,6 @@ wall.show(name="{name}", score=0.953, backquery=NeuralNetwork(784, 20, 10, 0.1, 
 TAKE_DOWN = "from mynn import wall; wall.take_down()"
 BEGIN = 60  # seconds until the first answers are there
 FOLLOW = 15  # seconds until what a student does is seen
-# The Python processes that a run has on a Pi: how many, their processor time in seconds, and their own memory in MiB.
-LOAD = r"""
-sudo sh -c '
-count=0; ticks=0; kib=0
-for process in $(pgrep -f "[p]ython3.mitogen"); do
-    count=$((count + 1))
-    ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
-    kib=$((kib + $(sed -n "s/^Pss: *\([0-9]*\).*/\1/p" /proc/$process/smaps_rollup)))
-done
-echo $count $ticks $kib'
-"""
 
 
 @dataclass
@@ -66,39 +54,8 @@ class Screen:
 @contextmanager
 def turned_on(classroom: Classroom, folder: Path) -> Iterator[Screen]:
     """The wall, until Ctrl-C."""
-    program = [sys.executable, str(ROOT / "roles/wall/files/wall_server.py"), str(folder)]
-    process = subprocess.Popen(
-        [*program, *classroom.command("wall")],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/collections"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout
-        url = re.match(r"The wall: (http://127\.0\.0\.1:\d+) ", process.stdout.readline())
-        assert url
-        yield Screen(url[1], folder / "index.html", process)
-        started = descendants(process.pid)
-        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-        said, _ = process.communicate(timeout=30)
-        assert process.returncode == 0, said
-        assert "The wall has ended." in said
-        left = [one for one in started if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
-        assert left == []
-    finally:
-        for one in descendants(process.pid) if process.poll() is None else []:
-            os.kill(one, signal.SIGKILL)
-
-
-def status(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    except OSError:
-        return "Z ("
+    with kept(classroom, "wall", folder) as (url, process):
+        yield Screen(url, folder / "index.html", process)
 
 
 def student(classroom: Classroom, script: str, name: str = "pi-01") -> None:

@@ -61,6 +61,7 @@ class Server:
     process: subprocess.Popen[bytes]
     scheme: str = "http"
     authority: str = ""
+    hashed: bytes = b""  # the password's hash
     home_at_start: frozenset[Path] = frozenset()  # what was in the home at the start, outside the lessons' folder
 
     def in_home(self) -> set[Path]:
@@ -146,7 +147,7 @@ def run_server(
     port = listening.getsockname()[1] if listening else port or free_port()
     values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
     values |= {"manual_archive": "/nowhere/manual.zip", "start_page_archive": "/nowhere/start.zip"}
-    values |= {"lessons_pristine": "/nowhere"} | settings
+    values |= {"lessons_pristine": "/nowhere", "message_file": "/nowhere/message"} | settings
     values["__jupyter_several"] = listening is not None
     unit = render_template("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
@@ -159,7 +160,7 @@ def run_server(
         config = folder / "etc/jupyter"
         config.mkdir(parents=True)
         (config / "jupyter_server_config.py").write_text(render_template("jupyter_server_config.py", **values))
-        hashed = str(passwords.jupyter_hash(PASSWORD, "a salt of some length"))
+        hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
         (folder / "password").write_bytes(f"{hashed}\n".encode() + certificate)
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))
         variables = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in variables.items()}
@@ -188,7 +189,7 @@ def run_server(
                 **AS_STUDENT,
             )
         try:
-            server = Server(port, home, trace, process, "https" if certificate else "http")
+            server = Server(port, home, trace, process, "https" if certificate else "http", hashed=hashed.encode())
             server.home_at_start = frozenset(server.in_home())
             if certificate:
                 server.authority = str(folder / "authority")

@@ -164,7 +164,8 @@ def workshop(folder: Path) -> Iterator[Path]:
     folder.chmod(0o700)
     parts = folder / ".parts"
     with locked(folder, 0):
-        shutil.rmtree(parts, ignore_errors=True)  # a killed run left it
+        if parts.exists():  # a killed run left it
+            shutil.rmtree(parts)
         parts.mkdir()
         try:
             yield parts

@@ -1,28 +1,35 @@
 """The start page, which a student sees after signing in: the lessons, what runs, the memory, and the student's files.
 
 The notebook server imports this from the page's archive. Everything that the page shows of a Pi comes in one answer,
-`start/status`; to end a program, and for the student's files, the page uses Jupyter's own REST interface.
+`start/status`; to end a program, and for the student's files, the page uses Jupyter's own REST interface. The teacher's
+computer is told what runs, too, at a socket (`make watch`), and what it says (`make message`) is part of the answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
 import re
+import socket
 import stat
+import struct
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.serverapp import ServerApp
 from tornado.web import HTTPError, authenticated
 
 EXTENSION = "mynn-start-page"
 LOGO = "@jupyter-notebook/application-extension:logo"
 LARGEST_PROGRESS = 64_000  # bytes
+LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
 TOLD = 600  # seconds for which a program's death is told
 OUT_OF_MEMORY = (
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
@@ -77,19 +84,37 @@ def described(path: Path) -> dict[str, Any]:
     }
 
 
+def content(path: Path, largest: int) -> bytes:
+    """Return a file's bytes; none if it is larger. OSError: it is missing, a link, or no file."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.read(file, largest + 1) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    finally:
+        os.close(file)
+    return found if len(found) <= largest else b""
+
+
 def progress(path: Path) -> dict[str, dict[str, Any]]:
     """Return which lessons a student has finished, by stem. The file is the student's: anything may be in its place."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            content = os.read(file, LARGEST_PROGRESS + 1) if stat.S_ISREG(os.fstat(file).st_mode) else b""
-        finally:
-            os.close(file)
-        stored = json.loads(content) if len(content) <= LARGEST_PROGRESS else {}
+        stored = json.loads(content(path, LARGEST_PROGRESS))
         lessons = stored["lessons"] if stored["version"] == 1 else {}
         return {stem: {"score": score(one.get("score"))} for stem, one in lessons.items() if one.get("finished")}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def message(path: Path) -> dict[str, Any] | None:
+    """Return what the teacher tells the class, and how many minutes ago that was; None when its time is over.
+
+    Only root can write the file (the role message).
+    """
+    try:
+        told = json.loads(content(path, LARGEST_MESSAGE))
+        minutes = max(0, int((time.time() - path.stat().st_mtime) / 60))
+        return {"text": str(told["text"]), "minutes": minutes} if minutes < told["minutes"] else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def score(value: object) -> float | None:
@@ -163,17 +188,31 @@ def killed_for_memory() -> int:
 deaths = Deaths()
 
 
+def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield what runs: for which notebook, whether it is busy, and whether it died lately; and its manager."""
+    for session in sessions:
+        identity = session["kernel"]["id"]
+        try:
+            kernel = kernel_manager.get_kernel(identity)
+        except KeyError:  # it ended meanwhile
+            continue
+        busy = session["kernel"].get("execution_state") == "busy"
+        about = {"path": session["path"], "session": session["id"], "kernel": identity}
+        yield {**about, "busy": busy, "died": deaths.why(identity)}, kernel
+
+
 class Status(JupyterHandler):
     """Answers with all that the page shows of this Pi. Asking does not keep a server awake that nobody uses."""
 
-    def initialize(self, lessons: Lessons) -> None:
-        """Take the lessons."""
+    def initialize(self, lessons: Lessons, message_file: Path) -> None:
+        """Take the lessons, and where the teacher's message is."""
         self.lessons = lessons
+        self.message_file = message_file
         self.folder = Path(str(self.contents_manager.root_dir))
 
     @authenticated
     async def get(self) -> None:
-        """Answer with the lessons in order, what runs, and the memory."""
+        """Answer with the lessons in order, what runs, the memory, and the teacher's message."""
         self.xsrf_token  # noqa: B018 - sets the cookie that the page's script needs
         finished = progress(self.folder / "my_progress.json")
         lessons = [
@@ -181,25 +220,14 @@ class Status(JupyterHandler):
             for lesson in self.lessons.all()
         ]
         sessions: Any = await ensure_async(self.session_manager.list_sessions())  # type: ignore[no-untyped-call]
+        programs = [
+            {**program, "memory": taken(getattr(kernel.provisioner, "pid", None))}
+            for program, kernel in running(sessions, self.kernel_manager)
+        ]
         self.set_header("Cache-Control", "no-store")
-        self.finish({"lessons": lessons, "running": list(self._running(sessions)), "memory": memory()})
-
-    def _running(self, sessions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield what runs: for which notebook, whether it is busy, its memory, and whether it died lately."""
-        for session in sessions:
-            kernel = session["kernel"]["id"]
-            try:
-                provisioner = self.kernel_manager.get_kernel(kernel).provisioner
-            except KeyError:  # it ended meanwhile
-                continue
-            yield {
-                "path": session["path"],
-                "session": session["id"],
-                "kernel": kernel,
-                "busy": session["kernel"].get("execution_state") == "busy",
-                "memory": taken(getattr(provisioner, "pid", None)),
-                "died": deaths.why(kernel),
-            }
+        self.finish(
+            {"lessons": lessons, "running": programs, "memory": memory(), "message": message(self.message_file)}
+        )
 
 
 class Lesson(Status):
@@ -221,10 +249,66 @@ class Lesson(Status):
         self.set_status(204)
 
 
-def handlers(folder: str) -> list[tuple[Any, ...]]:
-    """Return the handlers, beside the one of the page's files; the folder is that of the untouched lessons."""
-    lessons = Lessons(folder)
-    return [(r"/start/status", Status, {"lessons": lessons}), (r"/start/lesson", Lesson, {"lessons": lessons})]
+def handlers(folder: str, message_file: str) -> list[tuple[Any, ...]]:
+    """Return the handlers, beside the one of the page's files.
+
+    folder: of the untouched lessons. message_file: of root's, with the teacher's message.
+    """
+    shared = {"lessons": Lessons(folder), "message_file": Path(message_file)}
+    return [(r"/start/status", Status, shared), (r"/start/lesson", Lesson, shared)]
+
+
+class Teacher:
+    """Tells the teacher's computer what runs: root, at a Unix socket. Nothing is read from there.
+
+    The socket's name is abstract: in a folder for it, the student's programs could fill the memory of /run. Memory is
+    told in steps of 10 MB, and times in steps of 5 minutes, since each change is sent. How much each program takes is
+    not told: Linux would have to go through all its pages.
+    """
+
+    _server: asyncio.Server
+
+    async def listen(self, name: str) -> None:
+        """Begin."""
+        try:
+            self._server = await asyncio.start_unix_server(self._answer, f"\0{name}")
+        except OSError as error:  # another program has taken the name
+            ServerApp.instance().log.warning("The teacher does not see what runs: %s", error)
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        app = ServerApp.instance()
+        try:
+            peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if struct.unpack("3i", peer)[1] not in (0, os.getuid()):  # process, user, group
+                return
+            sessions: Any = await ensure_async(app.session_manager.list_sessions())
+            writer.write(json.dumps(self.state(sessions, app.kernel_manager), sort_keys=True).encode())
+        finally:
+            writer.close()
+
+    def state(self, sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
+        """Return what is told, as roles/watch/files/watch_page.py knows it."""
+        died = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
+        programs = [
+            {
+                "path": program["path"][:300],
+                "busy": program["busy"],
+                "quiet": quiet(kernel),
+                "died": died.get(program["died"], ""),
+            }
+            for program, kernel in running(sessions, kernel_manager)
+        ]
+        left = memory()
+        return {"running": programs, "free": left["free"] // 10 * 10, "total": left["total"]}
+
+
+def quiet(kernel: Any) -> int:
+    """Return for how many minutes a program has done nothing."""
+    seconds = (datetime.now(UTC) - getattr(kernel, "last_activity", datetime.now(UTC))).total_seconds()
+    return max(0, int(seconds / 300)) * 5
+
+
+teacher = Teacher()
 
 
 def extended(page: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
+from ansible_collections.mynn.pi.plugins.module_utils.live_page import render
 from mynn.arrays import Bytes
 from mynn.mnist import SIDE
 from mynn.wall import Shown
@@ -52,11 +50,6 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, lost:
 
     taken_off: how many students the teacher took off. answering, lost: how many Pis answer, and which do not.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"picture": picture, "percent": lambda score: f"{score:.1%}".replace("%", "\u202f%")}
-    script = (HERE / "wall.js").read_text(encoding="utf-8")
     by_name = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
     tiles = mosaic(by_name)
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
@@ -71,12 +64,9 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, lost:
         "taken_off": taken_off,
         "answering": answering,
         "lost": lost,
-        "script": Markup(script),  # our own
-        "script_sum": base64.b64encode(sha256(script.encode()).digest()).decode(),
-        "style": Markup((HERE / "wall.css").read_text(encoding="utf-8")),
     }
-    version = sha256(repr((parts["lost"], answering, taken_off, [card.digest for card in by_name])).encode())
-    return environment.get_template("wall.html.j2").render(parts, version=version.hexdigest()[:16])
+    filters = {"picture": picture, "percent": lambda score: f"{score:.1%}".replace("%", "\u202f%")}
+    return render(HERE / "wall.html.j2", parts, filters)
 
 
 def without_marks(name: str) -> str:

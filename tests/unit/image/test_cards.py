@@ -10,12 +10,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,14 @@ class School:
         """Run it at a terminal."""
         arguments = ["-B", str(PROGRAM), *command]
         program = pexpect.spawn(
-            sys.executable, arguments, cwd=ROOT, env=self.environment, encoding="utf-8", timeout=SECONDS
+            sys.executable,
+            arguments,
+            cwd=ROOT,
+            env=self.environment,
+            encoding="utf-8",
+            timeout=SECONDS,
+            # Whoever runs the tests in the background has a shell that ignores Ctrl-C.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         program.logfile_read = sys.stdout
         self.programs.append(program)

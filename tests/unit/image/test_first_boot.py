@@ -21,6 +21,7 @@ import argon2
 import pytest
 import yaml
 
+from tests.support.jupyter_server import render_template
 from tests.support.programs import ROOT, load
 
 ROLE = ROOT / "roles/image/files"
@@ -562,7 +563,9 @@ def test_it_is_written_only_if_something_changed(card: Card) -> None:
     before = card.files()
     announce(card)
     assert card.files() == before
-    card.write("etc/jupyter/jupyter_server_config.py", 'c.ServerApp.port = 8889\nc.ServerApp.certfile = "x"\n')
+    settings = {"python_venv": "/opt/mynn/venv", "jupyter_port": 8889, "jupyter_https": True}
+    card.write("etc/systemd/system/jupyter.service", render_template("jupyter.service", **settings))
+    card.write("etc/jupyter/jupyter_server_config.py", render_template("jupyter_server_config.py", **settings))
     announce(card)
     assert card.fact("Notebooks").startswith("https://mynn-")
     assert card.fact("Notebooks").endswith(".local:8889")
@@ -571,9 +574,8 @@ def test_it_is_written_only_if_something_changed(card: Card) -> None:
 
 
 def test_with_several_students_it_has_the_first_ones_port(card: Card) -> None:
-    """The role jupyter then creates sockets, and the server's settings have no port."""
+    """The role jupyter then creates sockets, and removes the only student's unit."""
     card.boot()
-    card.write("etc/jupyter/jupyter_server_config.py", "c.ServerApp.sock = x\n")
     for unit in ("jupyter-9002@ada", "jupyter-9001@student", "jupyter-10000@ben"):
         card.write(f"etc/systemd/system/{unit}.socket", "[Socket]\n")
     announce(card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,19 +12,21 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import start_page
+import watch_page
 from playwright.sync_api import BrowserContext, Page, Response, expect
 
+from ansible_collections.mynn.pi.plugins.modules import watch
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import CHROMIUM, DESKTOP, open_browser
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.programs import ROOT
-from tests.support.student import give_to_student
+from tests.support.student import STUDENT, as_root, give_to_student
 
 ROLE = ROOT / "roles/start_page/files"
 PATIENCE = 180_000  # milliseconds
@@ -70,7 +73,8 @@ def server(venv: Path, archive: Path, pristine: Path) -> Iterator[Server]:
     """A server with the start page, whose student has all lessons but one."""
     readable_archive = Path(shutil.copy(archive, pristine / "start.zip"))
     readable_archive.chmod(0o644)
-    with run_server(venv, start_page_archive=readable_archive, lessons_pristine=pristine) as running:
+    settings: dict[str, Any] = {"start_page_archive": readable_archive, "lessons_pristine": pristine}
+    with run_server(venv, message_file=pristine / "message", **settings) as running:
         for name in (FIRST, SECOND, "part9_damaged.ipynb"):
             write(running, name, (pristine / name).read_text())
         yield running
@@ -225,6 +229,55 @@ def test_a_running_notebook_and_its_memory_are_shown_until_it_is_ended(server: S
         assert 5 <= running["memory"] <= 300
     student.delete(f"/api/sessions/{session['id']}")
     assert student.get("/start/status")["running"] == []
+
+
+def socket_name(server: Server) -> str:
+    """Return the name of the abstract socket at which a server answers the teacher's computer."""
+    return hashlib.sha256(b"teacher" + server.hashed).hexdigest()
+
+
+def ask_as_teacher(server: Server) -> str:
+    """Ask a server what runs, as `make watch` does."""
+    return watch.ask({"ada": (STUDENT.pw_uid, socket_name(server))}, 20.0)["ada"]
+
+
+def test_the_teacher_is_told_what_runs(server: Server) -> None:
+    """The answer has the form that the page of `make watch` wants."""
+    student = server.student()
+    nothing = json.loads(ask_as_teacher(server))
+    assert nothing["running"] == [] and nothing["free"] % 10 == 0
+    session = start_session(student, FIRST)
+    kernel = student.get("/start/status")["running"][0]["kernel"]
+    heard = watch_page.heard(ask_as_teacher(server))
+    assert heard and not heard.wrong
+    [program] = heard.running
+    assert (program["path"], program["quiet"], program["died"]) == (FIRST, 0, "")
+    student.ask("GET", f"/api/kernels/{kernel}")
+    kill(server)
+    end = time.monotonic() + 60
+    while json.loads(ask_as_teacher(server))["running"][0]["died"] != "stopped":
+        assert time.monotonic() < end, "The death of a program is not noticed."
+        time.sleep(0.3)
+    student.delete(f"/api/sessions/{session['id']}")
+
+
+@as_root
+def test_another_account_is_told_nothing(server: Server) -> None:
+    name = socket_name(server)
+    ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\x00{name}'); print(it.recv(1000))"
+    for account, answer in ((STUDENT.pw_uid, "running"), (STUDENT.pw_uid - 1, "b''")):
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, user=account, timeout=60)
+        assert answer in done.stdout, done.stderr
+
+
+def test_the_teachers_message_is_part_of_the_answer(server: Server, pristine: Path) -> None:
+    message = pristine / "message"
+    assert status(server)["message"] is None
+    message.write_text(json.dumps({"text": "Five more minutes", "minutes": 45}))
+    try:
+        assert status(server)["message"] == {"text": "Five more minutes", "minutes": 0}
+    finally:
+        message.unlink()
 
 
 def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Server, pristine: Path) -> None:
@@ -438,6 +491,60 @@ def test_a_lesson_says_that_its_kernel_stopped(page: Page, browser: BrowserConte
         expect(card.locator(".died")).to_have_count(0)
     finally:
         lesson.close()
+
+
+def test_the_teachers_message_is_shown_until_it_is_removed(page: Page, pristine: Path) -> None:
+    message = pristine / "message"
+    message.write_text(json.dumps({"text": "Five more <b>minutes</b>", "minutes": 45}))
+    os.utime(message, (time.time() - 200,) * 2)
+    page.reload()
+    expect(page.locator("#message-text")).to_have_text("Five more <b>minutes</b>")
+    expect(page.locator("#message-when")).to_have_text("Your teacher, 3 min ago")
+    message.unlink()
+    page.reload()
+    expect(page.locator(".lesson").first).to_be_visible()
+    expect(page.locator("#message")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_an_open_lesson_shows_the_message_and_is_saved(
+    page: Page, browser: BrowserContext, server: Server, pristine: Path
+) -> None:
+    """The Pi may be switched off next. The lesson is also saved when the student changes to another tab."""
+    message, path = pristine / "message", server.home / "notebooks" / SECOND
+    with browser.expect_page() as opened:
+        page.get_by_role("link", name="Start: A network from nothing").click()
+    lesson = opened.value
+    try:
+        expect(lesson.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        cell = lesson.locator(".jp-CodeCell .cm-content").first
+        cell.click()
+        lesson.keyboard.type("# mine")
+        message.write_text(json.dumps({"text": "Five more minutes", "minutes": 45}))
+        expect(lesson.locator("#mynn-message")).to_have_text("Five more minutes")
+        wait_until(lambda: "# mine" in path.read_text(), 30)
+        lesson.locator("#mynn-message").click()
+        expect(lesson.locator("#mynn-message")).to_be_hidden()
+        cell.click()
+        lesson.keyboard.type("# ours")
+        lesson.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        wait_until(lambda: "# ours" in path.read_text(), 30)
+    finally:
+        message.unlink(missing_ok=True)
+        lesson.close()
+    page.bring_to_front()
+    page.locator(".lesson", has_text="A network from nothing").get_by_role("button", name="End").click()
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_one_click_puts_a_missing_lesson_back(page: Page, server: Server) -> None:

@@ -27,9 +27,10 @@ from ansible.errors import AnsibleConnectionFailure
 from PIL import Image
 from playwright.sync_api import Page, expect
 from wall_page import Card
-from wall_server import Server, Wall
+from wall_server import Wall
 
-from ansible_collections.mynn.pi.plugins.action import wall as action
+from ansible_collections.mynn.pi.plugins.action import keep_asking as action
+from ansible_collections.mynn.pi.plugins.module_utils.live_page import Server
 from ansible_collections.mynn.pi.plugins.modules import wall as module
 from mynn import Examples, NeuralNetwork, read_csv
 from mynn.wall import FILE, LARGEST, Shown, _pictures, _text
@@ -157,7 +158,7 @@ class ActionRun:
         monkeypatch.setattr(action.os, "getppid", lambda: parents.pop(0))
         monkeypatch.setattr(action.time, "sleep", self.slept.append)
         task: Any = object.__new__(action.ActionModule)
-        arguments = {"students": {"ada": {}, "bo": {}}, "answers": str(folder), "interval": 2}
+        arguments = {"module": "wall", "students": {"ada": {}, "bo": {}}, "answers": str(folder), "interval": 2}
         task._task = SimpleNamespace(args=arguments, async_val=0)
         task._connection = SimpleNamespace(close=self.close)
         answered = iter(answers)
@@ -348,7 +349,7 @@ def test_a_student_who_was_taken_off_stays_off(wall: RunningWall) -> None:
     wall.answer("pi-01", text("Ada", digits=digits()), text("Bo"))
     digits_file = wall.folder / "test_set/class_digits.csv"
     assert len(read_csv(digits_file)) == 10
-    assert wall.ask("/take-off", "pi-01/ada", **{"X-Wall": "1"})[0] == 204
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Button": "1"})[0] == 204
     assert wall.names() == ["Bo"]
     assert not digits_file.exists()
     wall.answer("pi-01", text("Somebody else"), text("Bo"))
@@ -356,7 +357,7 @@ def test_a_student_who_was_taken_off_stays_off(wall: RunningWall) -> None:
     wall.stop()
     wall.start()
     assert wall.names() == ["Bo"]
-    assert wall.ask("/put-back", "", **{"X-Wall": "1"})[0] == 204
+    assert wall.ask("/put-back", "", **{"X-Button": "1"})[0] == 204
     assert wall.names() == ["Bo", "Somebody else"]
 
 
@@ -364,9 +365,9 @@ def test_only_the_teachers_own_page_can_use_the_server(wall: RunningWall) -> Non
     """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
     wall.answer("pi-01", text("Ada"))
     assert wall.ask("/take-off", "pi-01/ada")[0] == 403
-    assert wall.ask("/take-off", "pi-01/ada", **{"X-Wall": "1", "Host": "evil.example"})[0] == 403
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Button": "1", "Host": "evil.example"})[0] == 403
     assert wall.ask("/", Host="evil.example")[0] == 403
-    assert wall.ask("/take-off", "pi-01/eve", **{"X-Wall": "1"})[0] == 404
+    assert wall.ask("/take-off", "pi-01/eve", **{"X-Button": "1"})[0] == 404
     assert wall.ask("/../taken_off.json")[0] == 404
     assert wall.names() == ["Ada"]
     assert wall.server.server_address[0] == "127.0.0.1"
@@ -492,7 +493,7 @@ PLAYBOOK = """
 import json, pathlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as Ansible does
 extra = json.loads(sys.argv[sys.argv.index("--extra-vars") + 1])
-answers = pathlib.Path(extra["__wall_answers"])
+answers = pathlib.Path(extra["__live_page_answers"])
 (answers / "pi-01.json").write_text(json.dumps({"shown": {"ada": sys.argv[1]}, "lost": ""}))
 try:
     time.sleep(60)

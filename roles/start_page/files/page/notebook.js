@@ -1,7 +1,8 @@
 "use strict";
-// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; why a lesson's
-// program died, in words; and printed lines that break between words. A “prebuilt extension” of JupyterLab's, written by
-// hand: a container with one module.
+// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; the teacher's
+// message; why a lesson's program died, in words; and printed lines that break between words. A notebook is saved when its
+// page is left, and when a message comes, since the Pi may be switched off next. A “prebuilt extension” of JupyterLab's,
+// written by hand: a container with one module.
 (() => {
   const EVERY = 30_000; // milliseconds
   const PATIENCE = 60_000;
@@ -61,18 +62,68 @@
       whiteSpace: "nowrap",
       font: "13px var(--jp-ui-font-family)",
     });
-    async function refresh() {
-      const memory = document.hidden ? null : (await asked())?.memory;
-      if (memory) {
-        const short = memory.free < SHORT;
-        place.textContent = `${memory.free} MB free`;
-        place.title = short ? "Memory is short. End other lessons on the start page." : "Memory that is left on this Pi";
-        place.style.color = short ? "var(--jp-error-color1)" : "var(--jp-ui-font-color2)";
-      }
-      setTimeout(refresh, EVERY);
-    }
-    refresh();
     return place;
+  }
+
+  function showMemory(place, memory) {
+    const short = memory.free < SHORT;
+    place.textContent = `${memory.free} MB free`;
+    place.title = short ? "Memory is short. End other lessons on the start page." : "Memory that is left on this Pi";
+    place.style.color = short ? "var(--jp-error-color1)" : "var(--jp-ui-font-color2)";
+  }
+
+  /** A line at the bottom of the page, which a click puts away. */
+  function note() {
+    const place = document.createElement("div");
+    place.id = "mynn-message";
+    place.setAttribute("role", "status");
+    place.hidden = true;
+    Object.assign(place.style, {
+      position: "fixed",
+      zIndex: 10000,
+      left: "50%",
+      bottom: "16px",
+      transform: "translateX(-50%)",
+      boxSizing: "border-box",
+      width: "max-content",
+      maxWidth: "calc(100% - 32px)",
+      padding: "10px 16px",
+      borderRadius: "12px",
+      cursor: "pointer",
+      background: "var(--jp-inverse-layout-color1, #222)",
+      color: "var(--jp-ui-inverse-font-color0, #fff)",
+      boxShadow: "0 2px 12px #0006",
+      font: "600 17px/1.35 var(--jp-ui-font-family)",
+      overflowWrap: "anywhere",
+    });
+    place.title = "From your teacher. Click to put it away.";
+    place.addEventListener("click", () => (place.hidden = true));
+    document.body.append(place);
+    return place;
+  }
+
+  /** Show a message that is new; return whether it is. */
+  function showMessage(place, message) {
+    const isNew = Boolean(message) && place.textContent !== message.text;
+    if (isNew) place.textContent = message.text;
+    if (isNew || !message) place.hidden = !message;
+    if (!message) place.textContent = "";
+    return isNew;
+  }
+
+  /** Ask, every half minute while the page can be seen. */
+  async function keepLooking(app, memory, message) {
+    const status = document.hidden ? null : await asked();
+    if (status) {
+      showMemory(memory, status.memory);
+      if (showMessage(message, status.message)) save(app);
+    }
+    setTimeout(() => keepLooking(app, memory, message), EVERY);
+  }
+
+  function save(app) {
+    const context = app.shell.currentWidget?.context;
+    if (context?.model?.dirty && !context.model.readOnly) context.save().catch(() => {}); // Jupyter says what is wrong
   }
 
   /** Write into Jupyter's dialog, which says that the kernel has died, why that was. */
@@ -98,7 +149,10 @@
         return widget;
       };
       add("mynn-home", home("Lessons"), "top", 0);
-      add("mynn-memory", gauge(), "top", 900);
+      const memory = gauge();
+      add("mynn-memory", memory, "top", 900);
+      keepLooking(app, memory, note());
+      document.addEventListener("visibilitychange", () => document.hidden && save(app));
       // On a phone, Jupyter hides the top.
       const small = add("mynn-small-home", home(""), "menu", 0);
       small.node.style.alignSelf = "flex-start"; // as the menus

@@ -103,6 +103,17 @@ function showMemory({ free, total }) {
   $("memory").hidden = false;
 }
 
+/** Show what the teacher tells the class, until it is removed or its time is over. */
+function showMessage(message) {
+  if (message) {
+    const { text, minutes } = message;
+    // Only what changes: it is read aloud.
+    if ($("message-text").textContent !== text) $("message-text").textContent = text;
+    $("message-when").textContent = `Your teacher, ${minutes ? `${minutes} min ago` : "just now"}`;
+  }
+  $("message").hidden = !message;
+}
+
 /** What runs for a notebook: how much it takes, a button to end it, and a sentence if it has died. */
 function running(program) {
   if (!program) return [];
@@ -173,6 +184,7 @@ const cards = new Map(); // by the lesson's name: what the card shows, as text, 
 
 function show(status) {
   showMemory(status.memory);
+  showMessage(status.message);
   programs = new Map(status.running.map((program) => [program.path, program]));
   lessons = new Set(status.lessons.map((lesson) => lesson.name));
   const next = status.lessons.find((lesson) => lesson.there && !lesson.finished);

@@ -40,13 +40,13 @@ wifi() {
         echo "this Pi has none, or it was not on yet"
         return
     fi
-    said=$(journalctl -b -o cat -u wpa_supplicant@wlan0 2>/dev/null | sed -n 'H; /CTRL-EVENT-CONNECTED/h; ${x; p;}')
     refused="not connected:"
     if [ ! -e "$root/etc/wpa_supplicant/wpa_supplicant-wlan0.conf" ]; then
         state="no network is set in classroom.yml"
     elif ip -o address show dev wlan0 scope global 2>/dev/null | grep -q inet; then
         state="connected"
     else
+        said=$(journalctl -b -o cat -u wpa_supplicant@wlan0 2>/dev/null | sed -n 'H; /CTRL-EVENT-CONNECTED/h; ${x; p;}')
         case $said in
         *EAP-TLS-CERT-ERROR*"Domain suffix mismatch"*) state="$refused the server's name does not end in domain" ;;
         *EAP-TLS-CERT-ERROR*) state="$refused the server's certificate is not from ca_certificate" ;;
@@ -61,7 +61,7 @@ wifi() {
 }
 
 name=$(cat "$root/etc/hostname")
-port=$(sed -n 's/^c\.ServerApp\.port = //p' "$jupyter/jupyter_server_config.py" 2>/dev/null) || port=
+port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
 # If several students share the Pi, each has a socket; the first student's has the lowest port.
 sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}

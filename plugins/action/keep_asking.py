@@ -1,4 +1,4 @@
-"""Ansible action: keep asking a Pi what its students show on the wall, until the run is ended."""
+"""Ansible action: keep asking a Pi for what a live page shows of its students, until the run is ended."""
 
 from __future__ import annotations
 
@@ -17,29 +17,35 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 DOCUMENTATION = r"""
-name: wall
+name: keep_asking
 author: The mynn-pi authors
-short_description: Keep asking a Pi what its students show on the wall
+short_description: Keep asking a Pi for what a live page shows of its students
 description:
-  - Writes each of the Pi's answers into a file, PI.json, as C(shown) (by account, the text of the student's file, which
-    nobody has parsed yet) and C(lost) (why the Pi did not answer, if so). Ends only with the run.
+  - Writes each of the Pi's answers into a file, PI.json, as C(shown) (by account, a text that nobody has parsed yet)
+    and C(lost) (why the Pi did not answer, if so). Ends only with the run. module_utils/live_page.py makes the page.
   - Each Pi is asked in a process of its own, so one that is off or slow holds up no other. There must be as many forks
     as Pis.
 options:
+  module:
+    description:
+      - The module that is asked, C(wall) or C(watch). It is given C(students), C(known) (by account, the SHA256 sum of
+        what it said last), C(patience) and C(interval), and answers with C(shown) once that is something else, or when
+        patience ends.
+    required: true
   students:
-    description: For each account, the student's folder.
+    description: For each account, what belongs to it (module_utils/students.py).
     required: true
   answers:
     description: The folder of the answers, on the control node.
     required: true
   interval:
-    description: How often the Pi looks at its students' files, in seconds.
+    description: How often the module looks for something else, in seconds.
     required: true
 """
 
 PATIENCE = 50.0  # seconds until a Pi answers that nothing has changed
 PAUSE = 5.0  # seconds until a Pi that did not answer is asked again
-LARGEST = 32 * 1024  # as in mynn/wall.py
+LARGEST = 32 * 1024  # bytes that one student's text may have, as in mynn/wall.py
 
 
 def schema(students: list[str]) -> dict[str, Any]:
@@ -86,7 +92,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "interval": self._task.args["interval"],
         }
         try:
-            answer: dict[str, Any] = self._execute_module("wall", module_args=arguments, task_vars=task_vars)
+            module = self._task.args["module"]
+            answer: dict[str, Any] = self._execute_module(module, module_args=arguments, task_vars=task_vars)
         except AnsibleError as error:
             return {"failed": True, "msg": str(error)}
         return answer

@@ -1,0 +1,68 @@
+"""A live page of a teacher's, such as that of `make wall`, while its command runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.classroom import ROOT, BaseClassroom
+from tests.support.playbook_run import descendants
+
+
+@contextmanager
+def kept(classroom: BaseClassroom, name: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run `make NAME` until Ctrl-C, after which nothing of it is left; yield the page's address and the process."""
+    program = [sys.executable, str(ROOT / f"roles/{name}/files/{name}_server.py"), str(folder)]
+    process = subprocess.Popen(
+        [*program, *classroom.command(name)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/collections"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout
+        url = re.match(r"The \w+: (http://127\.0\.0\.1:\d+) ", process.stdout.readline())
+        assert url
+        yield url[1], process
+        started = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
+        said, _ = process.communicate(timeout=30)
+        print(said)
+        assert process.returncode == 0, said
+        assert f"The {name} has ended." in said
+        left = [one for one in started if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
+        assert left == []
+    finally:
+        for one in descendants(process.pid) if process.poll() is None else []:
+            os.kill(one, signal.SIGKILL)
+
+
+def status(process: int) -> str:
+    """Return a process's status in words; a zombie's if it has gone."""
+    try:
+        return Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return "Z ("
+
+
+# The Python processes that a run has on a Pi: how many, their processor time in seconds, and their own memory in MiB.
+LOAD = r"""
+sudo sh -c '
+count=0; ticks=0; kib=0
+for process in $(pgrep -f "[p]ython3.mitogen"); do
+    count=$((count + 1))
+    ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
+    kib=$((kib + $(sed -n "s/^Pss: *\([0-9]*\).*/\1/p" /proc/$process/smaps_rollup)))
+done
+echo $count $ticks $kib'
+"""
