@@ -74,8 +74,8 @@ site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)
 	$(PLAYBOOK) -e update_to=$(TO)
 
-fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet
-	$(PLAYBOOK)
+fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
+	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
 verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html
 	$(PLAYBOOK)
