@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.classroom import ROOT, Classroom
+from tests.support.cluster import WORKER_PORT
 from tests.support.image_build import ImageBuild, build
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet, VirtualError
 
-WORKER_PORT = 8785  # of the cluster
 # A check of a provisioned Pi that takes a second. verify.yml checks far more, and takes 15 seconds.
 CHECK = """
 set -e
