@@ -27,7 +27,7 @@ from tests.support.classroom import ROOT, Classroom, on, root
 from tests.support.cluster import WORKER_PORT, ClassCluster, mnist_here, sweep
 from tests.virtual import Fleet
 
-JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "3")  # 64
+JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "2")  # 64
 JOIN = 300.0  # seconds in which workers join, or leave
 
 

@@ -13,6 +13,12 @@ from tests.support.classroom import Classroom, on, recap, root
 from tests.support.cluster import ClassCluster, mnist_here, sweep
 
 NAMES = [f"pi-{number:02}" for number in range(1, 5)]
+# Connect to the worker without a certificate, and wait for its greeting.
+KNOCK = """
+import socket, ssl
+context = ssl._create_unverified_context()
+context.wrap_socket(socket.create_connection(("127.0.0.1", 8785), 10)).recv(1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,6 @@ def running(ten: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         assert root(on(ten, name), left) == "inactive"
     again = running.playbook("cluster_stop")
     assert {counts.changed for counts in recap(again.stdout).values()} == {0}
-    ten.fleet.up(10)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +49,9 @@ def here() -> str:
 
 
 def test_a_second_run_changes_nothing(running: ClassCluster) -> None:
-    for arguments in ((), ("--check", "--diff")):
-        again = running.playbook("cluster", *arguments)
-        assert again.returncode == 0
-        assert {name: counts.changed for name, counts in recap(again.stdout).items()} == dict.fromkeys(NAMES, 0)
+    again = running.playbook("cluster")
+    assert again.returncode == 0
+    assert {name: counts.changed for name, counts in recap(again.stdout).items()} == dict.fromkeys(NAMES, 0)
 
 
 def test_a_sweep_has_the_results_of_one_computer(running: ClassCluster, here: str) -> None:
@@ -56,6 +60,7 @@ def test_a_sweep_has_the_results_of_one_computer(running: ClassCluster, here: st
     assert there == here
 
 
+@pytest.mark.long
 def test_one_killed_one_frozen_and_one_unplugged_cost_only_time(running: ClassCluster, here: str) -> None:
     timer = Timer(5, running.disturb)
     timer.start()
@@ -75,9 +80,7 @@ def test_a_student_reaches_neither_the_keys_nor_the_worker(running: ClassCluster
     for path in ("/run/mynn-cluster", "/run/mynn-cluster/worker.key", "/run/mynn-cluster/ca.crt"):
         assert root(pi, f"sudo -u student cat {path} 2>&1 || true").endswith("Permission denied")
     assert root(pi, "stat -c '%U %G %a' /run/mynn-cluster/worker.key") == "root mynn-cluster 640"
-    script = "timeout 10 openssl s_client -ign_eof -connect 127.0.0.1:8785 2>&1 </dev/null || true"
-    if root(pi, "command -v openssl || true"):
-        assert "certificate required" in root(pi, f"sudo -u student sh -c '{script}'")
+    assert "alert certificate required" in root(pi, f"sudo -u student python3 -c '{KNOCK}' 2>&1 || true")
     kill = "kill $(systemctl show --property=MainPID --value mynn-cluster)"
     assert "not permitted" in root(pi, f'sudo -u student sh -c "{kill}" 2>&1 || true')
 
@@ -89,6 +92,7 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(1)
 
 
+@pytest.mark.long
 def test_a_worker_waits_for_memory_and_says_so(running: ClassCluster) -> None:
     pi = on(running.classroom, "pi-01")
     short = json.loads(running.settings) | {"cluster_start_mb": 10_000_000, "cluster_join_seconds": 30}
@@ -99,6 +103,7 @@ def test_a_worker_waits_for_memory_and_says_so(running: ClassCluster) -> None:
     until(lambda: "At work" in root(pi, "systemctl show --property=StatusText --value mynn-cluster"))
 
 
+@pytest.mark.long
 def test_a_restarted_pi_has_neither_a_worker_nor_a_key(running: ClassCluster) -> None:
     pi = on(running.classroom, "pi-01")
     running.classroom.fleet.stop("pi-01")
