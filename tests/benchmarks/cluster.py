@@ -23,22 +23,22 @@ from pathlib import Path
 
 from mynn.experiments.cluster import connected, workers
 from tests.benchmarks.site import say
+from tests.classroom.conftest import Shared
 from tests.support.classroom import ROOT, Classroom, on, root
-from tests.support.cluster import WORKER_PORT, ClassCluster, mnist_here, sweep
+from tests.support.cluster import ClassCluster, mnist_here, sweep
 from tests.virtual import Fleet
 
 JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "2")  # 64
 JOIN = 300.0  # seconds in which workers join, or leave
 
 
-def ready(cluster: ClassCluster, share: float) -> None:
-    """Start the Pis and their cluster; then each has so much of a processor."""
+def ready(cluster: ClassCluster, one: Shared, share: float) -> None:
+    """Start the Pis, as copies of one, and their cluster; then each has so much of a processor."""
     fleet = cluster.classroom.fleet
-    fleet.down()
-    fleet.up(len(cluster.names), publish=(8888, WORKER_PORT))
-    for name in ("site", "cluster"):
-        if cluster.playbook(name).returncode:
-            sys.exit(f"The benchmark was stopped: {name}.yml failed.")
+    Shared(fleet, len(cluster.names), template=one).provisioned()
+    one.fleet.down()
+    if cluster.playbook("cluster").returncode:
+        sys.exit("The benchmark was stopped: cluster.yml failed.")
     for name in cluster.names:
         (fleet.state.group / name / "guest").cap_processor(share)
 
@@ -92,7 +92,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", default="8,4,2,1", help="how many, comma-separated (default: %(default)s)")
     parser.add_argument("--share", type=float, default=0.1, help="of a processor, for each Pi (default: %(default)s)")
-    parser.add_argument("--address", default="127.77.20.0", help="the fleet's address block")
     options = parser.parse_args()
     counts = sorted(map(int, options.workers.split(",")), reverse=True)
     rows: list[str] = []
@@ -101,16 +100,18 @@ def main() -> None:
         rows.append(line)
         say(line)
 
-    fleet = Fleet(ROOT / "build/virtual-cluster", address=options.address)
+    one = Shared(Fleet(ROOT / "build/virtual-cluster-one", address="127.77.22.0"), 1)
+    fleet = Fleet(ROOT / "build/virtual-cluster", address="127.77.20.0")
     names = [f"pi-{number:02}" for number in range(1, counts[0] + 1)]
     with tempfile.TemporaryDirectory() as folder:
         cluster = ClassCluster(Classroom(fleet), names, Path(folder, "cluster"))
         try:
-            ready(cluster, options.share)
+            ready(cluster, one, options.share)
             measure(cluster, counts, options.share, show)
         finally:
             cluster.classroom.playbook("cluster_stop", "--limit", "localhost", "-e", cluster.settings)
             fleet.down()
+            one.fleet.down()
     (ROOT / "dist").mkdir(exist_ok=True)
     (ROOT / "dist/cluster.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
