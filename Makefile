@@ -47,14 +47,15 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
-    message off compilers image board board-stop test test-all test-long lint bench board-bench power-cuts cut-offs ladder \
-    record overnight mnist lock clean compiler card-tools image-tools board-tools apt-cache browser radius
+    message off cluster cluster-stop compilers image board board-stop test test-all test-long lint bench board-bench \
+    power-cuts cut-offs ladder record overnight mnist lock clean compiler card-tools image-tools board-tools apt-cache \
+    browser radius
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-# For up to ten students per Pi.
-PORTS = $(shell seq -s , 8888 8897)
+# For up to ten students per Pi, and for the cluster's worker.
+PORTS = $(shell seq -s , 8888 8897),8785
 demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLEET=3, SUITE=bookworm, KIND=vm, OS=raspios)
 	$(call stage,Start virtual Pis,$(VIRTUAL) up --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS) --publish $(PORTS))
 	$(call stage,Run playbooks/site.yml,ansible-playbook -i $(DEMO) playbooks/site.yml)
@@ -73,8 +74,8 @@ site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)
 	$(PLAYBOOK) -e update_to=$(TO)
 
-fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet
-	$(PLAYBOOK)
+fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
+	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
 verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html
 	$(PLAYBOOK)
@@ -110,6 +111,12 @@ message: export MESSAGE = $(value TEXT)
 
 off: .venv/ready  ## Let students' pages save, and switch every Pi off (PI=pi07.local)
 	$(PLAYBOOK)
+
+cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and a worker on each Pi
+	$(PLAYBOOK)
+
+cluster-stop: .venv/ready  ## Stop that scheduler and its workers
+	ansible-playbook -i $(INVENTORY) playbooks/cluster_stop.yml
 
 # Virtual Pis have no cards.
 cards: DEMO := inventory.ini
@@ -191,6 +198,14 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt) \
 	        --custom-compile-command "make lock" \
 	        --output-file roles/python/files/requirements-$${suite%:*}.txt || exit; \
+	    here="--constraints $$apt --constraints roles/python/files/requirements-$${suite%:*}.txt \
+	        --constraints roles/cluster/files/apt.txt"; \
+	    uv pip compile --quiet --upgrade --python-version $${suite#*:} --python-platform linux --no-annotate \
+	        --generate-hashes --group cluster $$here \
+	        --constraints <(sed -n 's/^\(cloudpickle\|dask\|distributed\)==[^ ]*/&/p' requirements.txt | tr -d '\\') \
+	        $$(cat $${here//--constraints/} | sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p') \
+	        --custom-compile-command "make lock" \
+	        --output-file roles/cluster/files/requirements-$${suite%:*}.txt || exit; \
 	done
 
 clean:  ## Delete all that was built, except dist/

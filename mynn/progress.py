@@ -30,7 +30,8 @@ class Bar:
             return
         self.drawn, passed = now, now - self.start
         filled = _WIDTH * done // total
-        rest = f"{passed * (total - done) / done:.0f} s left" if done < total else f"{passed:.1f} s"
+        left = f"{passed * (total - done) / done:.0f} s left" if done else "just begun"
+        rest = left if done < total else f"{passed:.1f} s"
         line = f"{self.what} [{'#' * filled}{'-' * (_WIDTH - filled)}] {100 * done // total:3} %, {rest}"
         print(f"\r{line:<78}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 

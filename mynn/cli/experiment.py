@@ -6,21 +6,25 @@ import argparse
 import csv
 import json
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mynn import kernel
 from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
 from mynn.errors import os_errors_as
-from mynn.mnist import Examples, read_csv
 from mynn.network import RULES
 from mynn.progress import Bar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from mynn.experiments.jobs import Digits
 
 
 def add(verbs: Any) -> None:
@@ -43,6 +47,12 @@ def add(verbs: Any) -> None:
             metavar="FOLDER",
             default=Path("experiments", name),
             help="where results go (%(default)s)",
+        )
+        one.add_argument(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="train on the workers of this Dask scheduler, with their own MNIST: its address, or the folder that "
+            "`make cluster` wrote, dist/cluster",
         )
         one.set_defaults(run=lambda options: _with_a_folder(run, options))
         return one
@@ -116,17 +126,33 @@ def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.N
         return run(options)  # where the data cannot be read, that is a DataError already
 
 
-def _data(options: argparse.Namespace, count: int | None = None) -> tuple[Examples, Examples]:
-    return read_csv(options.data / "mnist_train.csv", count), read_csv(options.data / "mnist_test.csv")
+@contextmanager
+def _where(options: argparse.Namespace) -> Iterator[tuple[Executor | None, Bar]]:
+    """Give what does the jobs (None: this computer), and a bar for their progress."""
+    if options.scheduler is None:
+        yield None, Bar(options.kind)
+        return
+    from mynn.experiments.cluster import connected, workers
+
+    with connected(options.scheduler) as executor:
+        many = workers(executor)
+        yield executor, Bar(f"{options.kind}, {many} worker{'s' * (many > 1)}")
+
+
+def _digits(options: argparse.Namespace, count: int | None = None, *, held_out: bool = False) -> Digits:
+    from mynn.experiments.jobs import Digits
+
+    return Digits(None if options.scheduler else options.data, count, held_out)
 
 
 def _ladder(options: argparse.Namespace) -> int:
     from mynn.experiments import ladder
     from mynn.experiments.sweep import Results, sweep
 
-    training, testing = _data(options)
-    results = Results(options.out / "runs.csv", len(training))
-    sweep(ladder.ladder(), training, testing, results, Bar("ladder"))
+    digits = _digits(options)
+    with _where(options) as (executor, bar):
+        results = Results(options.out / "runs.csv", digits.sizes(executor)[0])
+        sweep(ladder.ladder(), digits, results, bar, executor)
     (options.out / "table.txt").write_text(ladder.table(results) + "\n", encoding="utf-8")
     rows = ladder.rows(results)
     with (options.out / "table.csv").open("w", encoding="utf-8", newline="") as file:
@@ -141,7 +167,7 @@ def _ladder(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from mynn.experiments.sweep import Results, Setting, plots, runs, sweep
 
-    training, testing = _data(options, options.examples)
+    digits = _digits(options, options.examples)
     settings = [
         Setting(hidden, rate, angle, rule)
         for hidden in options.hidden
@@ -149,8 +175,9 @@ def _sweep(options: argparse.Namespace) -> int:
         for angle in options.angle
         for rule in options.rule
     ]
-    results = Results(options.out / "runs.csv", len(training))
-    sweep(runs(settings, options.epochs, options.seeds), training, testing, results, Bar("sweep"))
+    with _where(options) as (executor, bar):
+        results = Results(options.out / "runs.csv", digits.sizes(executor)[0])
+        sweep(runs(settings, options.epochs, options.seeds), digits, results, bar, executor)
     scores = {one: results.of(one, options.epochs) for one in settings}
     pictures = plots(scores, options.out)
     if options.json:
@@ -166,28 +193,17 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace) -> int:
     from mynn.experiments import record
-    from mynn.experiments.sweep import side_by_side
 
     recipe = record.RECORD if options.kind == "record" else record.OVERNIGHT
-    training, testing = _data(options)
-    if options.held_out:
-        training, testing = record.held_out(training)
+    digits = _digits(options, held_out=options.held_out)
     folder = options.out / ("held-out" if options.held_out else "whole")
-    record.claim(folder, recipe, len(training))
-    bar, lock, done = Bar(options.kind), threading.Lock(), [0] * options.seeds
-
-    def work(seed: int, go_on: Callable[..., None]) -> float:
-        def progress(count: int, total: int) -> None:
-            go_on()
-            with lock:
-                done[seed] = count
-                bar(sum(done), options.seeds * total)
-
-        return record.train(recipe, seed, training, folder, progress).score(testing)
-
-    scores = np.array([score for _, score in sorted(side_by_side(work, range(options.seeds)))])
+    with _where(options) as (executor, bar):
+        count, tested = digits.sizes(executor)
+        record.claim(folder, recipe, count)
+        trained = record.train(recipe, range(options.seeds), digits, folder, bar, executor)
+    scores = np.array([accuracy for _, accuracy in trained.values()])
     if options.json:
-        print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": len(testing)}))
+        print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": tested}))
     else:
-        print(f"{scores.mean():.2%} of {len(testing)} digits on average: " + ", ".join(f"{one:.2%}" for one in scores))
+        print(f"{scores.mean():.2%} of {tested} digits on average: " + ", ".join(f"{one:.2%}" for one in scores))
     return 0

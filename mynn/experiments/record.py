@@ -6,13 +6,15 @@
 - First weights of one size, however many hidden nodes there are. The book's become smaller with every node, and each
   of two thousand hears so little at first that all of them send on about 0.5.
 
-All choices were made on the last 5,000 of the training digits, which were kept back for that (`held_out`); the test
-set was asked when they had been made.
+All choices were made on the last 5,000 of the training digits, which were kept back for that (`Digits.held_out`); the
+test set was asked when they had been made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +22,10 @@ import numpy as np
 
 from mynn.distort import Distortion
 from mynn.errors import DataError
+from mynn.experiments.jobs import Digits, GoOn, side_by_side
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
 
-HELD_OUT = 5000
 _BLOCK = 1000  # digits distorted at a time
 
 
@@ -54,13 +56,6 @@ RECORD = Recipe(2000, 120)
 OVERNIGHT = Recipe(300, 40)
 
 
-def held_out(training: Examples) -> tuple[Examples, Examples]:
-    """Return the training set without its last 5,000, and those."""
-    if len(training) <= HELD_OUT:
-        raise DataError(f"{HELD_OUT} of {len(training)} digits cannot be held out; use the whole of MNIST")
-    return training[:-HELD_OUT], training[-HELD_OUT:]
-
-
 def claim(folder: Path, recipe: Recipe, count: int) -> None:
     """Make a folder for the networks of this recipe and so many digits; if it has others in it, it is a DataError."""
     ours, note = f"{recipe}, {count} digits\n", folder / "recipe.txt"
@@ -71,36 +66,81 @@ def claim(folder: Path, recipe: Recipe, count: int) -> None:
     note.write_text(ours, encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """A job: train a network for one epoch (0 is the first). Its network is none before the first."""
+
+    recipe: Recipe
+    seed: int
+    number: int
+    network: NeuralNetwork | None
+    digits: Digits
+
+
+Trained = tuple[NeuralNetwork, float]  # the network, and its accuracy (0..1); nan if that was not asked
+
+
 def train(
-    recipe: Recipe, seed: int, training: Examples, folder: Path, progress: Callable[[int, int], object]
-) -> NeuralNetwork:
-    """Return the network that the recipe makes.
+    recipe: Recipe,
+    seeds: Sequence[int],
+    digits: Digits,
+    folder: Path,
+    progress: Callable[[int, int], object],
+    executor: Executor | None = None,
+) -> dict[int, Trained]:
+    """Return by seed the network that the recipe makes, and its accuracy.
 
-    It is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is
-    called now and then with how many examples are done, and how many there will be.
+    Each is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is called with
+    how many epochs are done, and how many there will be. An executor trains them elsewhere, such as on a class of Pis
+    (cluster.py): each epoch is a job, so whatever computer is lost, an epoch is all that is lost.
     """
+    jobs = [_next(recipe, seed, digits, folder) for seed in seeds]
+    done, total = sum(job.number for job in jobs), len(seeds) * recipe.epochs
+    trained: dict[int, Trained] = {}
+    progress(done, total)
+    for job, (network, accuracy) in side_by_side(_epoch, jobs, executor):
+        if job.number < recipe.epochs:
+            network.save(folder / _name(job.seed, job.number + 1))
+            (folder / _name(job.seed, job.number)).unlink(missing_ok=True)
+            done += 1
+            progress(done, total)
+        if job.number + 1 < recipe.epochs:
+            jobs.append(Epoch(recipe, job.seed, job.number + 1, network, digits))
+        else:
+            trained[job.seed] = network, accuracy
+    return {seed: trained[seed] for seed in seeds}
 
-    def kept(epochs: int | str) -> str:
-        return f"seed-{seed}-epoch-{epochs}.npz"
 
-    count, total = len(training), recipe.epochs * len(training)
-    begun = max((int(path.stem.rpartition("-")[2]) for path in folder.glob(kept("*"))), default=0)
-    if begun:
-        network = NeuralNetwork.load(folder / kept(begun))
-    else:
-        sizes = (PIXELS, recipe.hidden_nodes, LABELS)
-        network = NeuralNetwork(*sizes, recipe.first_rate, seed=seed, rule="cross-entropy", dtype=np.float32)
-        network.wih *= np.float32(recipe.spread * recipe.hidden_nodes**0.5)
-    progress(begun * count, total)
-    for epoch in range(begun, recipe.epochs):
-        random = np.random.default_rng([seed, epoch])  # of this epoch alone: nothing else need be kept
-        network.learning_rate = recipe.rate(epoch)
-        order = random.permutation(count)
-        for first in range(0, count, _BLOCK):
-            progress(epoch * count + first, total)
+def _name(seed: int, epochs: int | str) -> str:
+    return f"seed-{seed}-epoch-{epochs}.npz"
+
+
+def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
+    """Return the first job that is not done; if all are, one that only asks for the accuracy."""
+    epochs = max((int(path.stem.rpartition("-")[2]) for path in folder.glob(_name(seed, "*"))), default=0)
+    network = NeuralNetwork.load(folder / _name(seed, epochs)) if epochs else None
+    return Epoch(recipe, seed, epochs, network, digits)
+
+
+def _epoch(job: Epoch, go_on: GoOn) -> Trained:
+    """Do a job."""
+    recipe = job.recipe
+    training, testing = job.digits.read()
+    network = deepcopy(job.network) or _untrained(recipe, job.seed)  # the job itself may be done once more
+    if job.number < recipe.epochs:
+        random = np.random.default_rng([job.seed, job.number])  # of this epoch alone: nothing else need be kept
+        network.learning_rate = recipe.rate(job.number)
+        order = random.permutation(len(training))
+        for first in range(0, len(training), _BLOCK):
+            go_on()
             some = training[order[first : first + _BLOCK]]
             network.fit(Examples(some.labels, recipe.distortion(some.pixels, random)))
-        network.save(folder / kept(epoch + 1))
-        (folder / kept(epoch)).unlink(missing_ok=True)
-        progress((epoch + 1) * count, total)
+    is_last = job.number + 1 >= recipe.epochs
+    return network, network.score(testing) if is_last else float("nan")
+
+
+def _untrained(recipe: Recipe, seed: int) -> NeuralNetwork:
+    sizes = (PIXELS, recipe.hidden_nodes, LABELS)
+    network = NeuralNetwork(*sizes, recipe.first_rate, seed=seed, rule="cross-entropy", dtype=np.float32)
+    network.wih *= np.float32(recipe.spread * recipe.hidden_nodes**0.5)
     return network

@@ -9,18 +9,17 @@ from __future__ import annotations
 import csv
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import astuple, dataclass, fields, replace
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from mynn.arrays import Floats
 from mynn.errors import DataError
+from mynn.experiments.jobs import Digits, GoOn, side_by_side
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import RULES, NeuralNetwork
 
@@ -32,8 +31,7 @@ AXES = {
 
 DTYPE = np.float32  # they read as well as in float64, and are trained in two thirds of the time
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+_BLOCK = 2000  # digits rotated at a time, to save memory
 
 
 @dataclass(frozen=True)
@@ -133,23 +131,26 @@ class Results:
             file.write(lines)
 
     def of(self, setting: Setting, epochs: int) -> Floats:
-        """Return the accuracies of the runs of at least so many epochs: shape (seeds, epochs)."""
+        """Return the accuracies of the runs of at least so many epochs, by seed: shape (seeds, epochs)."""
         found = [
-            scores[:epochs] for (one, _), scores in self._scores.items() if one == setting and len(scores) >= epochs
+            scores[:epochs]
+            for (one, _), scores in sorted(self._scores.items(), key=lambda item: item[0][1])  # not as they came in
+            if one == setting and len(scores) >= epochs
         ]
         return np.array(found, np.float64).reshape(-1, epochs)
 
 
 def sweep(
     wanted: Iterable[Run],
-    training: Examples,
-    testing: Examples,
+    digits: Digits,
     results: Results,
     progress: Callable[[int, int], object],
+    executor: Executor | None = None,
 ) -> None:
     """Make the runs that `results` has not, on all processors; `progress` is told how much is done, and the total.
 
-    Ctrl-C ends it; unfinished runs are lost, finished ones are kept.
+    executor: makes them elsewhere, such as on a class of Pis (cluster.py). Ctrl-C ends it; unfinished runs are lost,
+    finished ones are kept.
     """
     longest: dict[tuple[Setting, int], Run] = {}
     for run in wanted:
@@ -158,16 +159,7 @@ def sweep(
             longest[key] = run
     left = sorted(longest.values(), key=lambda run: (run.setting.angle, run.cost()), reverse=True)
     total, done = sum(run.cost() for run in left), 0
-
-    rotated = lru_cache(maxsize=2)(lambda angle: _rotated(training, angle))  # two: one set goes, another comes
-    one_at_a_time = threading.Lock()
-
-    def work(run: Run, go_on: Callable[..., None]) -> list[float]:
-        with one_at_a_time:
-            examples = rotated(run.setting.angle)
-        return _accuracies(run, examples, testing, go_on)
-
-    for run, scores in side_by_side(work, left):
+    for (run, _), scores in side_by_side(_accuracies, [(run, digits) for run in left], executor):
         results.add(run, scores)
         done += run.cost()
         progress(done, total)
@@ -201,38 +193,11 @@ def plots(scores: Mapping[Setting, Floats], folder: Path) -> list[Path]:
     return pictures
 
 
-class _Stopped(Exception):
-    """The work is to end: thrown into the jobs that are on their way."""
-
-
-def side_by_side(
-    work: Callable[[Job, Callable[..., None]], Result], jobs: Sequence[Job]
-) -> Iterator[tuple[Job, Result]]:
-    """Do the work on all processors, and give each job with its result as soon as it is done.
-
-    `work` gets the job, and a function to call now and then, with anything: when the user gives up, or one of the
-    jobs fails, that ends the others.
-    """
-    stop = threading.Event()
-
-    def go_on(*_: object) -> None:
-        if stop.is_set():
-            raise _Stopped
-
-    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = {pool.submit(work, job, go_on): job for job in jobs}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _accuracies(run: Run, training: Examples, testing: Examples, go_on: Callable[..., None]) -> list[float]:
+def _accuracies(job: tuple[Run, Digits], go_on: GoOn) -> list[float]:
     """Return the accuracy after each epoch."""
+    run, digits = job
     setting = run.setting
+    training, testing = _read(digits, setting.angle)
     network = NeuralNetwork(
         *(PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate),
         seed=run.seed,
@@ -246,12 +211,29 @@ def _accuracies(run: Run, training: Examples, testing: Examples, go_on: Callable
     return scores
 
 
+_last_read: dict[tuple[Digits, float], tuple[Examples, Examples]] = {}  # one set only: they are large
+_one_at_a_time = threading.Lock()
+
+
+def _read(digits: Digits, angle: float) -> tuple[Examples, Examples]:
+    """Return the digits to train on, rotated too, and those to test on."""
+    with _one_at_a_time:
+        if (digits, angle) not in _last_read:
+            _last_read.clear()
+            training, testing = digits.read()
+            _last_read[digits, angle] = _rotated(training, angle), testing
+        return _last_read[digits, angle]
+
+
 def _rotated(examples: Examples, angle: float) -> Examples:
     """Return each digit as it was written, then rotated anticlockwise, then clockwise; or only as it was written."""
     if not angle:
         return examples
     from mynn.distort import rotated
 
-    three = [examples, rotated(examples, angle), rotated(examples, -angle)]
-    pixels = np.stack([one.pixels for one in three], axis=1)  # (n, 3, 784)
+    pixels = np.empty((len(examples), 3, PIXELS), np.uint8)
+    for first in range(0, len(examples), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        for place, degrees in enumerate((0, angle, -angle)):
+            pixels[block, place] = rotated(examples[block], degrees).pixels
     return Examples(np.repeat(examples.labels, 3), pixels.reshape(-1, PIXELS))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.classroom import ROOT, Classroom
+from tests.support.cluster import WORKER_PORT
 from tests.support.image_build import ImageBuild, build
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Fleet, VirtualError
@@ -33,7 +34,7 @@ class Shared:
 
     fleet: Fleet
     size: int
-    publish: tuple[int, ...] = (8888,)
+    publish: tuple[int, ...] = (8888, WORKER_PORT)
     template: Shared | None = None  # the Pis start from a copy of its disk
     error: str = field(default="", init=False)  # why provisioning failed; it is not tried again
 
@@ -128,7 +129,7 @@ def all_files(classroom: Classroom) -> str:
 @pytest.fixture(scope="session")
 def one_pi() -> Iterator[Shared]:
     """Share one Pi, with ports for three students."""
-    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890))
+    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890, WORKER_PORT))
     yield one
     one.fleet.down()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -68,7 +69,7 @@ def isolated(tmp_path: Path) -> Iterator[Airgap]:
 
 def fetched(folder: Path, inventory: Path) -> None:
     """Fill a cache as `make fetch` does, for Pis that it has never contacted."""
-    kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"]}'
+    kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"], "fetch_cluster": true}'
     command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/fetch.yml")]
     done = subprocess.run(
         [*command, "-e", kinds, *settings(folder, free_port())],
@@ -92,7 +93,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path, isolated: Airgap) -> None:
+def test_a_classroom_without_the_internet_is_provisioned_and_updated(
+    kept: Path, isolated: Airgap, tmp_path: Path
+) -> None:
     """Two fresh Pis and their control node, in an isolated network."""
     bytes_before, given_before = served(kept)
     assert bytes_before > 50_000_000
@@ -100,7 +103,7 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
     fleet = Fleet(ROOT / "build/virtual-offline", address="127.77.24.0")
     fleet.down()
     try:
-        fleet.up(2)
+        fleet.up(2, publish=(8888, 8785))
         classroom = Classroom(fleet)
         noticed = len(isolated.attempts)
         assert classroom.playbook("site", *only_kept).returncode == 0
@@ -116,6 +119,12 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
         assert classroom.ssh("dpkg-query --show --showformat='${Version}' netbase").stdout != "1.0"
         again = classroom.playbook("site", *only_kept)
         assert {counts.changed for counts in recap(again.stdout).values()} == {0}
+
+        its_own = ["-e", json.dumps({"cluster_folder": str(tmp_path / "cluster")})]
+        try:
+            assert "2 of 2 Pis work together" in classroom.playbook("cluster", *only_kept, *its_own).stdout
+        finally:
+            assert classroom.playbook("cluster_stop", *its_own).returncode == 0
         print(*isolated.attempts[noticed:], sep="\n")
         assert isolated.attempts[noticed:] == []
 

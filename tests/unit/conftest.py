@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.digits import copy_digits
 from tests.support.programs import ROOT
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ def mnist() -> Path:
     folder = ROOT / "build/mnist"
     _run_role("mnist", {"mnist_folder": str(folder)})
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small part of MNIST: 500 digits to train on, and 200 to test on."""
+    return copy_digits(mnist, tmp_path_factory.mktemp("small_mnist"), training=500, testing=200)
 
 
 def _run_role(name: str, settings: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def unified() -> Path:
 def memory_v1() -> Path | None:
     """Return the mount point of version 1's memory hierarchy, or None if version 2 controls memory."""
     return _version_1("memory")
+
+
+@cache
+def cpu_v1() -> Path | None:
+    """Return the mount point of version 1's cpu hierarchy, or None if version 2 controls processors."""
+    return _version_1("cpu")
 
 
 @cache
@@ -80,12 +87,31 @@ class Group:
             if swap.exists():  # only where the kernel counts swap
                 swap.write_text(size)
             return
-        for parent in reversed(self.v2.relative_to(unified()).parents):
-            (unified() / parent / "cgroup.subtree_control").write_text("+memory")
+        self._delegate("memory")
         (self.v2 / "memory.max").write_text(size)
         swap = self.v2 / "memory.swap.max"
         if swap.exists():
             swap.write_text("0")
+
+    def cap_processor(self, share: float) -> None:
+        """Limit the processor time of the processes in the group, and of what they start: 0.5 is half a processor."""
+        period = 100_000  # microseconds
+        v1 = cpu_v1()
+        if v1:
+            folder = v1 / self.name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "cpu.cfs_period_us").write_text(str(period))
+            (folder / "cpu.cfs_quota_us").write_text(str(int(share * period)))
+            for pid in self.members():
+                with suppress(ProcessLookupError):  # it has ended
+                    (folder / "cgroup.procs").write_text(str(pid))
+            return
+        self._delegate("cpu")
+        (self.v2 / "cpu.max").write_text(f"{int(share * period)} {period}")
+
+    def _delegate(self, controller: str) -> None:
+        for parent in reversed(self.v2.relative_to(unified()).parents):
+            (unified() / parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
     def entering(self, argv: Sequence[str | Path]) -> list[str]:
         """Return a command that enters the group, then executes ``argv``."""
@@ -139,7 +165,8 @@ class Group:
     def remove(self) -> bool:
         """Remove the group and its children, which must have no processes. Return whether there was one."""
         found = False
-        for folder in self.folders:
+        v1 = cpu_v1()
+        for folder in [*self.folders, *([v1 / self.name] if v1 else [])]:  # the last is there if a processor was capped
             for inner, _, _ in os.walk(folder, topdown=False):
                 found = _remove_group(Path(inner)) or found
         return found

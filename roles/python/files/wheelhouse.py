@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Download the wheels for Pis of one platform, and pack them.
 
-    wheelhouse.py bookworm-armhf-armv7l FILE.tar [--piwheels ADDRESS]
+    wheelhouse.py bookworm-armhf-armv7l FILE.tar [--locks FOLDER] [--piwheels ADDRESS]
 
-The platform is suite, Debian's architecture and processor. The archive holds the wheels and the `requirements.txt` that
-pip on the Pi checks them against. It appears whole or not at all.
+The platform is suite, Debian's architecture and processor. FOLDER has the lock files, requirements-SUITE.txt (by
+default, the folder of this program). The archive holds the wheels and the `requirements.txt` that pip on the Pi checks
+them against. It appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("platform", help="suite-architecture-processor of the Pis, such as trixie-armel-armv6l")
     parser.add_argument("archive", type=Path, help="the tar file to make")
+    parser.add_argument("--locks", type=Path, default=Path(__file__).parent, help="the folder of the lock files")
     parser.add_argument("--piwheels", default="", help="address of piwheels' index")
     arguments = parser.parse_args()
     suite, _, processor = arguments.platform.partition("-")
     python, platforms = PYTHONS[suite], PLATFORMS[processor]
-    lock = entries(Path(__file__).with_name(f"requirements-{suite}.txt").read_text(encoding="utf-8"))
+    lock = entries((arguments.locks / f"requirements-{suite}.txt").read_text(encoding="utf-8"))
     compiled = [entry for entry in lock if COMPILED[suite] and entry.startswith(f"{COMPILED[suite]}==")]
     if compiled and not platforms:
         sys.exit(f"wheelhouse.py: there is no {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")

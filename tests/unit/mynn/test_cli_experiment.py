@@ -13,19 +13,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from mynn import read_csv
 from mynn.arrays import Floats
 from mynn.cli import main
 from mynn.experiments import ladder, record
+from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting, plots
-from tests.support.digits import copy_digits
 from tests.support.terminal import restore_ctrl_c
 
 
-@pytest.fixture(scope="module")
-def data(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small part of MNIST."""
-    return copy_digits(mnist, tmp_path_factory.mktemp("data"), training=500, testing=200)
+@pytest.fixture
+def data(small_mnist: Path) -> Path:
+    return small_mnist
 
 
 def experiment(data: Path, out: Path, *arguments: str) -> int:
@@ -168,13 +166,11 @@ def test_the_overnight_recipe_is_scored_at_the_end(
 ) -> None:
     assert experiment(data, tmp_path, "overnight", "--seeds", "2", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    training, testing = (read_csv(data / f"mnist_{part}.csv") for part in ("train", "test"))
+    _, testing = Digits(data).read()
     again = tmp_path / "again"
     again.mkdir()
-    by_hand = [
-        record.train(record.OVERNIGHT, seed, training, again, lambda done, total: None).score(testing)
-        for seed in range(2)
-    ]
+    trained = record.train(record.OVERNIGHT, range(2), Digits(data), again, lambda done, total: None)
+    by_hand = [network.score(testing) for network, _ in trained.values()]
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
     assert experiment(data, tmp_path, "record") == 2

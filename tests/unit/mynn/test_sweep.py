@@ -5,19 +5,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mynn import DataError, Examples, NeuralNetwork, read_csv
+from mynn import DataError, Examples, NeuralNetwork
 from mynn.distort import rotated
+from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting, runs, sweep
 
 
 @pytest.fixture(scope="module")
-def training(mnist: Path) -> Examples:
-    return read_csv(mnist / "mnist_train.csv", limit=400)
+def digits(small_mnist: Path) -> Digits:
+    return Digits(small_mnist, 400)
 
 
 @pytest.fixture(scope="module")
-def testing(mnist: Path) -> Examples:
-    return read_csv(mnist / "mnist_test.csv", limit=200)
+def training(digits: Digits) -> Examples:
+    return digits.read()[0]
+
+
+@pytest.fixture(scope="module")
+def testing(digits: Digits) -> Examples:
+    return digits.read()[1]
 
 
 class Progress:
@@ -39,9 +45,11 @@ def untrained(setting: Setting, seed: int) -> NeuralNetwork:
 SMALL = [Setting(5, 0.1), Setting(8, 0.2, rule="gradient")]
 
 
-def test_a_run_equals_training_and_scoring_by_hand(training: Examples, testing: Examples, tmp_path: Path) -> None:
-    results, progress = Results(tmp_path / "new" / "runs.csv", len(training)), Progress()
-    sweep(runs(SMALL, 3, 2), training, testing, results, progress)
+def test_a_run_equals_training_and_scoring_by_hand(
+    digits: Digits, training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    results, progress = Results(tmp_path / "new" / "runs.csv", 400), Progress()
+    sweep(runs(SMALL, 3, 2), digits, results, progress)
     for setting in SMALL:
         found = results.of(setting, 3)
         assert found.shape == (2, 3)
@@ -56,9 +64,11 @@ def test_a_run_equals_training_and_scoring_by_hand(training: Examples, testing: 
     assert progress.calls[-1][0] == progress.calls[-1][1] == sum(run.cost() for run in runs(SMALL, 3, 2))
 
 
-def test_rotated_digits_follow_the_upright_one(training: Examples, testing: Examples, tmp_path: Path) -> None:
-    results, setting = Results(tmp_path / "runs.csv", len(training)), Setting(10, 0.1, angle=10)
-    sweep([Run(setting, 1, 3)], training, testing, results, Progress())
+def test_rotated_digits_follow_the_upright_one(
+    digits: Digits, training: Examples, testing: Examples, tmp_path: Path
+) -> None:
+    results, setting = Results(tmp_path / "runs.csv", 400), Setting(10, 0.1, angle=10)
+    sweep([Run(setting, 1, 3)], digits, results, Progress())
     network = untrained(setting, 3)
     left, right = rotated(training, 10), rotated(training, -10)
     for upright, *rotations in zip(training, left, right, strict=True):
@@ -66,49 +76,49 @@ def test_rotated_digits_follow_the_upright_one(training: Examples, testing: Exam
     assert results.of(setting, 1).tolist() == [[network.score(testing)]]
 
 
-def test_an_interrupted_sweep_is_resumed(training: Examples, testing: Examples, tmp_path: Path) -> None:
+def test_an_interrupted_sweep_is_resumed(digits: Digits, tmp_path: Path) -> None:
     wanted, whole, cut = runs(SMALL, 2, 3), tmp_path / "whole.csv", tmp_path / "cut.csv"
-    sweep(wanted, training, testing, Results(whole, len(training)), Progress())
+    sweep(wanted, digits, Results(whole, 400), Progress())
 
     def interrupt(done: int, _total: int) -> None:
         if done > 60:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(wanted, training, testing, Results(cut, len(training)), interrupt)
+        sweep(wanted, digits, Results(cut, 400), interrupt)
     kept = cut.read_text()
     assert 1 < len(kept.splitlines()) < len(whole.read_text().splitlines())
     cut.write_text(kept + "400,8,0.2,0.0,grad")  # as after a power cut
 
-    results, progress = Results(cut, len(training)), Progress()
+    results, progress = Results(cut, 400), Progress()
     done = [run for run in wanted if results.has(run)]
     assert done
-    sweep(wanted, training, testing, results, progress)
+    sweep(wanted, digits, results, progress)
     assert len(progress.calls) == len(wanted) - len(done)
     assert cut.read_text().startswith(kept)
     assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
-    sweep(wanted, training, testing, Results(cut, len(training)), Progress())  # there is nothing left to do
+    sweep(wanted, digits, Results(cut, 400), Progress())  # there is nothing left to do
     assert sorted(cut.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
 
-def test_a_longer_run_replaces_a_shorter_one(training: Examples, testing: Examples, tmp_path: Path) -> None:
+def test_a_longer_run_replaces_a_shorter_one(digits: Digits, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     setting = SMALL[0]
     for epochs in (1, 3, 2):
-        sweep([Run(setting, epochs, 0)], training, testing, Results(path, len(training)), Progress())
-    results = Results(path, len(training))
+        sweep([Run(setting, epochs, 0)], digits, Results(path, 400), Progress())
+    results = Results(path, 400)
     assert len(path.read_text().splitlines()) == 1 + 1 + 3
     assert results.of(setting, 3).shape == (1, 3)
     assert results.of(setting, 2).tolist() == [results.of(setting, 3)[0, :2].tolist()]
     assert results.of(setting, 4).shape == (0, 4)
 
 
-def test_results_of_other_data_are_ignored(training: Examples, testing: Examples, tmp_path: Path) -> None:
+def test_results_of_other_data_are_ignored(digits: Digits, tmp_path: Path) -> None:
     path, run = tmp_path / "runs.csv", Run(SMALL[0], 1, 0)
-    sweep([run], training, testing, Results(path, len(training)), Progress())
-    assert Results(path, len(training)).has(run)
-    assert not Results(path, len(training) + 1).has(run)
+    sweep([run], digits, Results(path, 400), Progress())
+    assert Results(path, 400).has(run)
+    assert not Results(path, 400 + 1).has(run)
 
 
 @pytest.mark.parametrize(

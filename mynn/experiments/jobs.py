@@ -1,0 +1,160 @@
+"""Jobs side by side: on this computer's processors, or on any executor, such as a class of Pis (cluster.py).
+
+A job is pure: it says in names and numbers what is to be trained, on which digits, and its result depends on nothing
+else. So it can be done on any computer that has mynn and MNIST, and done again elsewhere if that one is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mynn.errors import DataError
+from mynn.mnist import Examples, mnist_folder, read_csv
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+GoOn = Callable[..., None]
+Work = Callable[[Job, GoOn], Result]
+
+HELD_OUT = 5000  # of the training digits: kept back, to choose settings by
+TRIES = 3  # of a job, altogether
+_LATE = 3  # times the longest job so far: if nothing is done for that long, what is on its way is tried elsewhere, too
+_SOONEST = 60.0  # seconds that this is at least
+_ANSWER = 120.0  # seconds in which another computer tells how many digits it has
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Names the digits of an experiment; each computer that does a job of it reads its own copy.
+
+    `folder`    the folder of MNIST's CSVs; None for that of the computer where the job is done
+    `count`     train on the first so many only; None for all
+    `held_out`  test on the last 5,000 of the training digits, and train without them
+    """
+
+    folder: Path | None = None
+    count: int | None = None
+    held_out: bool = False
+
+    def read(self) -> tuple[Examples, Examples]:
+        """Return the digits to train on, and those to test on. Data that is missing or bad is a DataError."""
+        folder = self.folder or mnist_folder()
+        training = read_csv(folder / "mnist_train.csv", self.count)
+        if not self.held_out:
+            return training, read_csv(folder / "mnist_test.csv")
+        if len(training) <= HELD_OUT:
+            raise DataError(f"{HELD_OUT} of {len(training)} digits cannot be held out; use the whole of MNIST")
+        return training[:-HELD_OUT], training[-HELD_OUT:]
+
+    def sizes(self, executor: Executor | None = None) -> tuple[int, int]:
+        """Return how many digits there are to train on, and to test on, where the executor's jobs are done."""
+        if executor is None:
+            return _sizes(self)
+        asked = executor.submit(_sizes, self)
+        try:
+            return asked.result(_ANSWER)
+        except (TimeoutError, CancelledError) as error:
+            asked.cancel()
+            raise DataError(f"no worker answered within {_ANSWER:.0f} s; see whether any is there") from error
+
+
+def _sizes(digits: Digits) -> tuple[int, int]:
+    training, testing = digits.read()
+    return len(training), len(testing)
+
+
+def side_by_side(
+    work: Work[Job, Result], jobs: list[Job], executor: Executor | None = None
+) -> Iterator[tuple[Job, Result]]:
+    """Do the work for each job, and give the job with its result as soon as it is done.
+
+    jobs      may grow meanwhile: after each result, what was added is begun
+    work      gets a job, and a function to call now and then, with anything: when the user gives up, or one of the
+              jobs fails, that ends the others
+    executor  None for this computer's processors. For another one, the work and the jobs must be what pickle can
+              name: a function of a module, and dataclasses. A job that fails there, or takes far longer than others
+              did, is tried again, TRIES times altogether; the first result counts.
+    """
+    if executor is None:
+        return _here(work, jobs)
+    return _each(lambda job: executor.submit(_timed, work, job), jobs, TRIES)
+
+
+class _Stopped(Exception):
+    """The work is to end: thrown into the jobs that are on their way."""
+
+
+def _here(work: Work[Job, Result], jobs: list[Job]) -> Iterator[tuple[Job, Result]]:
+    stop = threading.Event()
+
+    def go_on(*_: object) -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            yield from _each(lambda job: pool.submit(_timed, work, job, go_on), jobs, 1)
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _go_on(*_: object) -> None:
+    """Let a job on another computer end by itself."""
+
+
+def _timed(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
+    begun = time.monotonic()
+    return work(job, go_on), time.monotonic() - begun
+
+
+def _each(submit: Callable[[Job], Future[Any]], jobs: list[Job], tries: int) -> Iterator[tuple[Job, Any]]:
+    """Submit the jobs, a late or failed one up to so many times, and give each with its result."""
+    waiting: dict[Future[Any], int] = {}  # the number of each one's job
+    tried: Counter[int] = Counter()
+    longest = 0.0
+
+    def submit_if_allowed(number: int) -> None:
+        if tried[number] < tries:
+            tried[number] += 1
+            waiting[submit(jobs[number])] = number
+
+    try:
+        while True:
+            for number in range(len(tried), len(jobs)):
+                submit_if_allowed(number)
+            if not waiting:
+                return
+            # Before anything is done, nobody knows how long a job takes. (Dask itself gives up on workers that are
+            # silent, and on jobs when no worker is left.)
+            done, _ = wait(waiting, max(_SOONEST, _LATE * longest) if longest else None, FIRST_COMPLETED)
+            for number in set() if done else set(waiting.values()):
+                submit_if_allowed(number)
+            for future in done:
+                number = waiting.pop(future, -1)
+                if number < 0:
+                    continue  # another try of this job was quicker
+                if not future.cancelled() and future.exception():
+                    submit_if_allowed(number)
+                    if number in waiting.values():
+                        continue
+                result, seconds = future.result()
+                longest = max(longest, seconds)
+                for other in [other for other, its in waiting.items() if its == number]:
+                    other.cancel()
+                    del waiting[other]
+                yield jobs[number], result
+    except CancelledError as error:
+        raise DataError("the workers were lost before all jobs were done; run this again to resume") from error
+    finally:
+        for future in waiting:
+            future.cancel()

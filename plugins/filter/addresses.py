@@ -1,0 +1,43 @@
+"""Ansible filters: addresses of this computer and of Pis."""
+
+from __future__ import annotations
+
+import socket
+
+from ansible.errors import AnsibleFilterError
+
+SOMEWHERE = "192.0.2.1"  # an address in nobody's network, beyond the router
+
+
+def address_towards(host: str) -> str:
+    """Return the address from which this computer reaches a host. Nothing is sent.
+
+    For a virtual Pi on this computer, it is the one on its network. AnsibleFilterError: the name is not known.
+    """
+    try:
+        found = _source(host)
+        return _source(SOMEWHERE) if found.startswith("127.") or found == "::1" else found
+    except OSError as error:
+        raise AnsibleFilterError(
+            f"This computer does not know how to reach {host} ({error.strerror or error}): set cluster_address."
+        ) from error
+
+
+def _source(host: str) -> str:
+    family, kind, *_, place = min(socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM), key=lambda found: found[0])
+    with socket.socket(family, kind) as probe:
+        probe.connect(place)
+        return str(probe.getsockname()[0]).partition("%")[0]
+
+
+def url_host(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
+        return {"address_towards": address_towards, "url_host": url_host}

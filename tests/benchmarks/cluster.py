@@ -1,0 +1,120 @@
+"""How much faster a sweep is on more Pis: 64 jobs on 8, 4, 2 and 1 virtual Pis, and on 8 of which three are disturbed.
+
+    python -m tests.benchmarks.cluster [--workers 8,4,2,1] [--share 0.1]
+
+It needs root. Each virtual Pi has 512 MB. They share this computer's processors, so each gets only so much of one
+(--share): like this, eight can be eight times as fast as one. Every sweep must give the results of this computer's
+threads, or the benchmark fails. On the way of the disturbed one, a worker is killed, a Pi frozen and another unplugged.
+
+    seconds      of the whole command
+    efficiency   the seconds of one Pi, divided by the number of Pis and by these seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mynn.experiments.cluster import connected, workers
+from tests.benchmarks.site import say
+from tests.classroom.conftest import Shared
+from tests.support.classroom import ROOT, Classroom, on, root
+from tests.support.cluster import ClassCluster, mnist_here, sweep
+from tests.virtual import Fleet
+
+JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "2")  # 64
+JOIN = 300.0  # seconds in which workers join, or leave
+
+
+def ready(cluster: ClassCluster, one: Shared, share: float) -> None:
+    """Start the Pis, as copies of one, and their cluster; then each has so much of a processor."""
+    fleet = cluster.classroom.fleet
+    Shared(fleet, len(cluster.names), template=one).provisioned()
+    one.fleet.down()
+    if cluster.playbook("cluster").returncode:
+        sys.exit("The benchmark was stopped: cluster.yml failed.")
+    for name in cluster.names:
+        (fleet.state.group / name / "guest").cap_processor(share)
+
+
+def limit(cluster: ClassCluster, count: int) -> None:
+    """Leave only the first so many workers, and wait until they are there and the others are gone."""
+    for name in cluster.names[count:]:
+        root(on(cluster.classroom, name), "systemctl stop mynn-cluster")
+    deadline = time.monotonic() + JOIN
+    with connected(str(cluster.folder)) as executor:
+        while workers(executor) != count:
+            if time.monotonic() > deadline:
+                sys.exit(f"The benchmark was stopped: there are {workers(executor)} workers, not {count}.")
+            time.sleep(1)
+
+
+def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callable[[str], None]) -> None:
+    """Measure each number of workers, the largest first, and then the disturbed cluster."""
+    mnist = mnist_here()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    expected, _ = sweep("--data", str(mnist), jobs=JOBS)
+    job = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before) / 64
+    show(f"A job takes {job:.2f} s of a processor, which is {job / share:.1f} s on one of these Pis.")
+
+    def seconds_of_a_sweep() -> float:
+        results, seconds = cluster.sweep(jobs=JOBS)
+        if results != expected:
+            sys.exit("The benchmark was stopped: the cluster's results are not those of threads.")
+        return seconds
+
+    timer = threading.Timer(64 * job / share / len(cluster.names) / 3, cluster.disturb)
+    timer.start()
+    try:
+        disturbed = seconds_of_a_sweep()
+    finally:
+        timer.join()
+        cluster.recover()
+    seconds = {}
+    for count in counts:
+        limit(cluster, count)
+        seconds[count] = seconds_of_a_sweep()
+        say(f"{count}: {seconds[count]:.0f} s")
+    show("workers  seconds  efficiency")
+    for count, taken in sorted(seconds.items()):
+        show(f"{count:7}  {taken:7.0f}  {min(seconds) * seconds[min(seconds)] / count / taken:10.0%}")
+    show(f"{len(cluster.names):7}  {disturbed:7.0f}  (with one killed, one frozen and one unplugged)")
+
+
+def main() -> None:
+    """Measure, print the table, and save it in dist/cluster.txt."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", default="8,4,2,1", help="how many, comma-separated (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=0.1, help="of a processor, for each Pi (default: %(default)s)")
+    options = parser.parse_args()
+    counts = sorted(map(int, options.workers.split(",")), reverse=True)
+    rows: list[str] = []
+
+    def show(line: str) -> None:
+        rows.append(line)
+        say(line)
+
+    one = Shared(Fleet(ROOT / "build/virtual-cluster-one", address="127.77.22.0"), 1)
+    fleet = Fleet(ROOT / "build/virtual-cluster", address="127.77.20.0")
+    names = [f"pi-{number:02}" for number in range(1, counts[0] + 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = ClassCluster(Classroom(fleet), names, Path(folder, "cluster"))
+        try:
+            ready(cluster, one, options.share)
+            measure(cluster, counts, options.share, show)
+        finally:
+            cluster.classroom.playbook("cluster_stop", "--limit", "localhost", "-e", cluster.settings)
+            fleet.down()
+            one.fleet.down()
+    (ROOT / "dist").mkdir(exist_ok=True)
+    (ROOT / "dist/cluster.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,323 @@
+"""The cluster's scheduler and workers: real ones, on loopback, with real certificates."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.mynn.pi.plugins.filter.addresses import address_towards, url_host
+from mynn import DataError
+from mynn.experiments import cluster
+from mynn.experiments.jobs import Digits
+from mynn.experiments.sweep import Results, Setting, runs, sweep
+from tests.support.ports import free_port
+from tests.support.programs import ROOT, load
+
+ROLES = ROOT / "roles"
+SCHEDULER, WORKER = (ROLES / f"cluster/files/{name}.py" for name in ("scheduler", "worker"))
+
+
+def scheduler(*arguments: object) -> str:
+    """Run the scheduler's program as the role does; return what it prints."""
+    command = [sys.executable, str(SCHEDULER), *map(str, arguments)]
+    as_ansible = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=as_ansible, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+class Cluster:
+    """A scheduler, and the ports of it and of its workers."""
+
+    def __init__(self, folder: Path, mnist: Path) -> None:
+        self.folder, self.mnist = folder, mnist
+        self.port, self.dashboard = free_port(), free_port()
+        self.workers: dict[int, subprocess.Popen[str]] = {}
+
+    def start(self) -> str:
+        return scheduler("start", self.folder, self.port, self.dashboard)
+
+    def worker(self, name: str, *, start_mb: int = 1, free_mb: int = 1, keys: Path | None = None) -> int:
+        """Start a worker; return its port."""
+        port = free_port()
+        addresses = [f"tls://127.0.0.1:{self.port}", f"tls://127.0.0.1:{port}"]
+        self.workers[port] = subprocess.Popen(
+            [
+                sys.executable,
+                str(WORKER),
+                *addresses,
+                name,
+                "/nowhere",
+                str(keys or self.folder),
+                str(start_mb),
+                str(free_mb),
+            ],
+            env=os.environ | {"MNIST_DIR": str(self.mnist)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return port
+
+    def stop(self) -> None:
+        for process in self.workers.values():
+            process.kill()
+            process.communicate()
+        scheduler("stop", self.folder)
+
+
+@pytest.fixture(scope="module")
+def running(small_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A scheduler with two workers."""
+    running = Cluster(tmp_path_factory.mktemp("cluster"), small_mnist)
+    assert running.start() == "Started."
+    try:
+        for name in ("pi01", "pi02"):
+            running.worker(name)
+        assert scheduler("joined", running.folder, 60, "pi01", "pi02") == ""
+        yield running
+    finally:
+        running.stop()
+
+
+def line_of(process: subprocess.Popen[str], text: str) -> str:
+    """Return the first line of a program's output with a text in it; the program must print one within a minute."""
+    deadline = time.monotonic() + 60
+    assert process.stdout
+    for line in process.stdout:
+        if text in line:
+            return line.strip()
+        assert time.monotonic() < deadline
+    pytest.fail(f"It never said {text!r}.")
+
+
+def test_a_sweep_on_the_cluster_gives_the_results_of_threads(running: Cluster, tmp_path: Path) -> None:
+    wanted = runs([Setting(5, 0.1), Setting(20, 0.2)], 2, 3)
+
+    def accuracies(digits: Digits, name: str, executor: object = None) -> list[object]:
+        results = Results(tmp_path / name, 400)
+        sweep(wanted, digits, results, lambda done, total: None, executor)  # type: ignore[arg-type]
+        return [results.of(run.setting, 2).tolist() for run in wanted]
+
+    with cluster.connected(str(running.folder)) as executor:
+        assert cluster.workers(executor) == 2
+        there = accuracies(Digits(None, 400), "there.csv", executor)
+    assert there == accuracies(Digits(running.mnist, 400), "here.csv")
+
+
+def test_missing_workers_are_named(running: Cluster) -> None:
+    assert scheduler("joined", running.folder, 0, "pi01", "pi03", "pi02", "pi04") == "pi03\npi04"
+
+
+# --- members only
+
+
+def listening(process: int) -> set[tuple[str, int]]:
+    """Return the addresses and ports at which a process listens."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        found = re.match(r"socket:\[(\d+)\]", str(descriptor.readlink()))
+        inodes |= {found[1]} if found else set()
+    places = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                host, port = fields[1].split(":")
+                words = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
+                places.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+    return places
+
+
+def test_only_known_ports_are_open(running: Cluster) -> None:
+    """The scheduler's port, for all; its dashboard, for this computer only; and of a worker nothing but its port."""
+    process = int((running.folder / "scheduler.pid").read_text())
+    assert listening(process) == {
+        ("0.0.0.0", running.port),
+        ("::", running.port),
+        ("127.0.0.1", running.dashboard),
+    }
+    for port, worker in running.workers.items():
+        if worker.poll() is None:
+            assert listening(worker.pid) == {("0.0.0.0", port)}
+
+
+def let_in(port: int, keys: Path | None) -> bool:
+    """Return whether a port lets somebody in with these keys, or with none: whether it answers after the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if keys:
+        context.load_cert_chain(keys / "worker.crt", keys / "worker.key")
+    try:
+        with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as sock:
+            return bool(sock.recv(1))  # Dask greets at once
+    except OSError:  # an SSLError, or the connection is reset
+        return False
+
+
+@pytest.mark.parametrize("who", ["scheduler", "worker"])
+def test_only_the_clusters_own_certificates_are_accepted(running: Cluster, tmp_path: Path, who: str) -> None:
+    port = running.port if who == "scheduler" else next(iter(running.workers))
+    load(SCHEDULER).write_certificates(tmp_path)  # another cluster's
+    assert let_in(port, running.folder)
+    assert not let_in(port, tmp_path)
+    assert not let_in(port, None)
+    with socket.create_connection(("127.0.0.1", port), 10) as plain:  # without TLS
+        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert b"HTTP" not in plain.recv(1000)
+
+
+def test_a_client_of_another_cluster_is_refused(
+    running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_ANSWER", 2)
+    load(SCHEDULER).write_certificates(tmp_path)
+    (tmp_path / "address").write_text(f"tls://127.0.0.1:{running.port}\n")
+    for place in (str(tmp_path), f"tcp://127.0.0.1:{running.port}"):
+        refused = pytest.raises(DataError, match="no scheduler answers there; start it with make cluster")
+        with refused, cluster.connected(place):
+            pass
+
+
+def test_a_worker_of_another_cluster_does_not_join(running: Cluster, tmp_path: Path) -> None:
+    load(SCHEDULER).write_certificates(tmp_path)
+    port = running.worker("stranger", keys=tmp_path)
+    line_of(running.workers[port], "Waiting to connect to")
+    assert scheduler("joined", running.folder, 5, "stranger") == "stranger"
+
+
+def test_only_their_owner_can_read_the_keys(running: Cluster) -> None:
+    assert running.folder.stat().st_mode & 0o777 == 0o700
+    for path in running.folder.glob("*.key"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+# --- starting and stopping
+
+
+def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tmp_path: Path) -> None:
+    one = Cluster(tmp_path / "cluster", small_mnist)
+    assert scheduler("start", one.folder, one.port, one.dashboard, "--check") == "It would be started."
+    assert not one.folder.exists()
+    assert one.start() == "Started."
+    try:
+        keys = {path.name: path.read_bytes() for path in one.folder.glob("*.*t")}
+        assert set(keys) == {"ca.crt", "client.crt", "worker.crt"}
+        assert one.start() == "It runs already."
+        assert {path.name: path.read_bytes() for path in one.folder.glob("*.*t")} == keys
+        assert scheduler("stop", one.folder, "--check") == "It would be stopped."
+    finally:
+        assert scheduler("stop", one.folder) == "Stopped."
+    assert list(one.folder.iterdir()) == []
+    assert scheduler("stop", one.folder) == "It did not run."
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", one.port)) != 0
+
+
+def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
+    command = [sys.executable, str(SCHEDULER), "start", str(tmp_path), str(running.port), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"The scheduler did not start. Port {running.port} cannot be used (address already in use): set cluster_port.\n"
+    )
+
+
+# --- lessons come first
+
+
+def test_a_worker_waits_for_memory_before_it_imports_anything(running: Cluster) -> None:
+    port = running.worker("waiting", start_mb=10_000_000)
+    process = running.workers[port]
+    line = line_of(process, "Waiting")
+    assert re.fullmatch(r"Waiting until 10000000 MB of memory are free, for lessons come first \(\d+ MB are\)\.", line)
+    assert "numpy" not in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def test_a_worker_steps_aside_where_memory_is_short(running: Cluster) -> None:
+    port = running.worker("aside", free_mb=10_000_000)
+    line_of(running.workers[port], "At work for")
+    assert line_of(running.workers[port], "Stepping") == "Stepping aside: memory is short."
+    assert running.workers[port].wait(30) == 0
+
+
+def test_a_pi_without_mnist_does_not_take_part(running: Cluster, tmp_path: Path) -> None:
+    there = running.mnist
+    running.mnist = tmp_path
+    try:
+        port = running.worker("broken")
+    finally:
+        running.mnist = there
+    line = line_of(running.workers[port], "cannot take part")
+    assert line.startswith(f"This Pi cannot take part: {tmp_path}/mnist_train.csv: no such file or directory")
+    assert running.workers[port].wait(30) == 1
+
+
+def test_systemd_shows_what_a_worker_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        load(WORKER).say("At work.", ready=True)
+        assert systemd.recv(1000) == b"STATUS=At work.\nREADY=1"
+
+
+# --- the sandbox
+
+
+def directives(template: str) -> dict[str, list[str]]:
+    """Return a unit's settings, each with its values."""
+    text = (ROLES / template).read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^(\w+)=(.*)$", text, re.M):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_sandbox_is_as_strict_as_the_notebook_servers() -> None:
+    notebook = directives("jupyter/templates/jupyter.service.j2")
+    worker = directives("cluster/templates/mynn-cluster.service.j2")
+    of_the_server = {
+        *("Description", "StartLimitIntervalSec", "Type", "User", "WorkingDirectory", "Environment", "ExecStart"),
+        *("StandardInput", "StandardOutput", "TimeoutStartSec", "KillMode", "TimeoutStopSec", "Restart", "RestartSec"),
+        *("StartupCPUWeight", "OOMPolicy", "MemoryMax", "TasksMax", "LimitNICE", "BindPaths", "WantedBy"),
+    }
+    sandbox = {key: values for key, values in notebook.items() if key not in of_the_server}
+    assert {"ProtectSystem", "PrivateUsers", "SystemCallFilter", "CapabilityBoundingSet"} < set(sandbox)
+    # These differ, and are stricter.
+    [hidden] = sandbox.pop("InaccessiblePaths")
+    assert worker["InaccessiblePaths"] == [f"{hidden} -/etc/jupyter"]
+    places = [[value.partition("size=")[0] for value in unit.pop("TemporaryFileSystem")] for unit in (sandbox, worker)]
+    assert places[0] == places[1]
+    assert {key: worker.get(key) for key in sandbox} == sandbox
+    assert "BindPaths" not in worker  # it has no folder of its own
+    assert "WantedBy" not in worker  # and does not start at boot
+    assert worker["OOMScoreAdjust"] == ["1000"] and worker["CPUWeight"] == worker["IOWeight"] == ["1"]
+
+
+# --- addresses
+
+
+def test_the_control_nodes_address_is_that_on_the_way_to_the_pi() -> None:
+    here = address_towards("127.0.0.1")  # a virtual Pi
+    assert not here.startswith("127.")
+    assert address_towards(here) == here
+    with pytest.raises(
+        AnsibleFilterError, match=r"does not know how to reach no\.such\.pi\.invalid .*set cluster_addr"
+    ):
+        address_towards("no.such.pi.invalid")
+
+
+def test_an_ipv6_address_has_brackets() -> None:
+    assert [url_host(host) for host in ("pi01.local", "10.0.0.1", "fe80::1")] == ["pi01.local", "10.0.0.1", "[fe80::1]"]
