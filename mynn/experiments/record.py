@@ -71,8 +71,8 @@ RECORD = Recipe(2000, 120)
 OVERNIGHT = Recipe(300, 40)
 
 
-def claim(folder: Path, recipe: Recipe, count: int) -> None:
-    """Make a folder for the networks of this recipe and so many digits; if it has others in it, it is a DataError."""
+def claim(folder: Path, recipe: object, count: int) -> None:
+    """Make a folder for networks of this recipe and so many digits; if it has others in it, it is a DataError."""
     ours, note = f"{recipe}, {count} digits\n", folder / "recipe.txt"
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
