@@ -25,8 +25,9 @@ from mynn.mnist import LABELS
 from mynn.network import NeuralNetwork
 from mynn.normalise import Normalisation
 
-UPRIGHT = tuple(Normalisation(1.0, width) for width in (None, 14.0, 16.0, 18.0, 20.0, 22.0))
-LEANING = tuple(Normalisation(0.0, width) for width in (None, 16.0, 18.0, 20.0))
+# Widths and heights of upright digits, in pixels; None for as they are.
+SIZES = ((None, None), (18.0, None), (20.0, None), (23.0, None), (18.0, 25.0), (20.0, 22.0))
+UPRIGHT = tuple(Normalisation(1.0, width, height) for width, height in SIZES)
 
 _BLOCK = 1000  # digits asked at a time
 
@@ -44,8 +45,8 @@ class Committee:
         return {seed: replace(self.recipe, normalisation=one) for seed, one in enumerate(self.normalisations, first)}
 
 
-NIGHT = Committee(Recipe(600, 60), UPRIGHT + LEANING)
-LARGE = Committee(RECORD, 2 * (UPRIGHT + LEANING))
+NIGHT = Committee(Recipe(600, 40), UPRIGHT)
+LARGE = Committee(RECORD, 3 * UPRIGHT)
 COMMITTEES = {"night": NIGHT, "large": LARGE}
 
 
