@@ -48,8 +48,8 @@ export PYTHON_WANTED
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
     message off cluster cluster-stop compilers image board board-stop test test-all test-long lint bench board-bench \
-    power-cuts cut-offs ladder record overnight mnist lock clean compiler card-tools image-tools board-tools apt-cache \
-    browser radius
+    power-cuts cut-offs ladder record overnight committee mnist lock clean compiler card-tools image-tools board-tools \
+    apt-cache browser radius
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -154,7 +154,8 @@ cut-offs: .venv/ready compiler  ## Kill fifty runs at random moments and complet
 ladder:  ## Train the blog's networks, ten of each (a quarter of an hour): dist/ladder
 record:  ## Train the most accurate networks (a quarter of an hour): dist/record
 overnight:  ## Train what a Pi Zero reaches in a night (minutes here): dist/overnight
-ladder record overnight: .venv/ready compiler mnist
+committee:  ## Train networks that vote (a quarter of an hour): dist/committee
+ladder record overnight committee: .venv/ready compiler mnist
 	python setup.py --quiet build_ext --inplace
 	python -m mynn experiment $@ --data build/mnist --out dist/$@
 

@@ -80,35 +80,57 @@ class Distortion:
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from {least:g} to {most:g}, not {getattr(self, name):g}")
 
-    def __call__(self, pixels: Bytes, random: np.random.Generator) -> Bytes:
+    def __call__(self, pixels: Bytes, random: np.random.Generator, frames: Floats | None = None) -> Bytes:
         """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same.
 
         Each digit is distorted in its own way. Only the pulls, which are much work, are drawn for every tenth digit,
         and each takes two of them: one for down, one for the right.
+
+        frames  which part of its picture each digit is: distort what `in_frames` would make of them
         """
-        matrices = self._matrices(len(pixels), random)  # (n, 2, 3)
+        matrices = self._matrices(len(pixels), random, frames)  # (n, 2, 3)
         fields = self._fields(max(2, len(pixels) // SHARED), random)  # (m, 784)
         which = random.integers(0, len(fields), (len(pixels), 2), np.int32)  # (n, 2)
-        resample = kernel.resample if kernel.READY else _resample
-        return resample(pixels, matrices, fields, which)
+        return (kernel.resample if kernel.READY else _resample)(pixels, matrices, fields, which)
 
-    def _matrices(self, count: int, random: np.random.Generator) -> Integers:
+    def _matrices(self, count: int, random: np.random.Generator, frames: Floats | None = None) -> Integers:
         """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""
         places = np.empty((count, 2, 3))
         matrix, shift = places[:, :, :2], places[:, :, 2]  # (count, 2, 2), (count, 2)
         matrix[:] = np.moveaxis(_rotation_matrix(random.uniform(-self.rotation, self.rotation, count)), 2, 0)
         matrix[:, 1] += random.uniform(-self.shear, self.shear, (count, 1)) * matrix[:, 0]  # the higher, the farther
         matrix *= random.uniform(1 - self.scaling, 1 + self.scaling, (count, 2, 1))
-        matrix /= 2  # of a pixel
-        shift[:] = _MIDDLE + random.uniform(-self.shift, self.shift, (count, 2))
-        whole: Integers = np.rint(places * _PLACE).astype(np.int32)
-        return whole
+        shift[:] = random.uniform(-self.shift, self.shift, (count, 2))
+        if frames is None:
+            shift += _MIDDLE
+        else:
+            places = frames[:, :, :2] @ places
+            places[:, :, 2] += frames[:, :, 2]
+        return _whole(places)
 
     def _fields(self, count: int, random: np.random.Generator) -> Integers:
         """Draw by how much each pixel is pulled, in one direction: shape (count, 784), as `_resample` takes it."""
         noise = random.integers(-127, 128, (count, PIXELS), np.int8)
         strength = round(self.alpha * 4096 * 128 / 127)  # 1 at 127
         return (kernel.smooth if kernel.READY else _smooth)(noise, _smoothing(self.sigma), strength)
+
+
+def in_frames(pixels: Bytes, frames: Floats) -> Bytes:
+    """Return new pixels for these, shape (n, 784), one byte each: each digit as it looks in its frame.
+
+    frames  where the new picture comes from in the old one, shape (n, 2, 3): down and right of its top left pixel. The
+            first column is multiplied by how many pixels a new pixel is below the middle, the second by how many it is
+            to the right of it, and the third is added
+    """
+    fields, which = np.zeros((1, PIXELS), np.int32), np.zeros((len(pixels), 2), np.int32)
+    return (kernel.resample if kernel.READY else _resample)(pixels, _whole(frames), fields, which)
+
+
+def _whole(frames: Floats) -> Integers:
+    """Return frames as `_resample` takes them."""
+    halves = frames * (0.5, 0.5, 1.0)
+    whole: Integers = np.rint(halves * _PLACE).astype(np.int32)
+    return whole
 
 
 def _rotation(degrees: float) -> Floats:

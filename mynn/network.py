@@ -111,6 +111,7 @@ class NeuralNetwork:
 
     # For many examples: training.py.
     fit = training.fit
+    outputs = training.outputs
     predict = training.predict
     score = training.score
     confusion = training.confusion

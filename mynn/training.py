@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mynn import checks, kernel
-from mynn.arrays import Integers
+from mynn.arrays import Floats, Integers
 from mynn.mnist import Examples, scale, targets_for
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ def fit(
                 progress(done, epochs * count)
 
 
+def outputs(network: NeuralNetwork, examples: Iterable[Pair]) -> Floats:
+    """Return what `query` returns for each of the examples: shape (n, output_nodes), each 0..1."""
+    none = np.empty((0, len(network.who)), network.who.dtype)
+    return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(examples))])
+
+
 def predict(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
     """Return the answer to each example, shape (n,): the number of its strongest output."""
     return np.concatenate([np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(examples))])
@@ -104,12 +110,17 @@ def _learn(network: NeuralNetwork, rows: NDArray[Any], labels: Integers) -> None
         network.train(_inputs(row), targets_for(label, len(network.who)))
 
 
-def _answers(network: NeuralNetwork, rows: NDArray[Any]) -> Integers:
-    """Return the number of the strongest output for each of the rows: see `_learn`."""
+def _outputs(network: NeuralNetwork, rows: NDArray[Any]) -> Floats:
+    """Return the outputs for each of the rows, (n, output_nodes): see `_learn`."""
     checks.rows(rows, network.wih.shape[1])
     if _kernel_serves(network):
-        return kernel.answers(network.wih, network.who, rows, _INPUTS)
-    return np.array([np.argmax(network.query(_inputs(row))) for row in rows], np.intp)
+        return kernel.query(network.wih, network.who, rows, _INPUTS)
+    return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # the book's is a column
+
+
+def _answers(network: NeuralNetwork, rows: NDArray[Any]) -> Integers:
+    """Return the number of the strongest output for each of the rows: see `_learn`."""
+    return _outputs(network, rows).argmax(axis=1)
 
 
 def _in_order(examples: Examples | Sequence[Pair], order: range | Integers, size: int) -> Iterator[Block]:

@@ -83,11 +83,26 @@ def add(verbs: Any) -> None:
     ):
         one = kind(name, _record, text)
         one.add_argument("--seeds", type=positive, default=3, metavar="N", help="networks (%(default)s)")
-        one.add_argument(
-            "--held-out",
-            action="store_true",
-            help="train without the last 5,000 training digits and test on those: for choosing settings",
-        )
+        _add_held_out(one)
+
+    one = kind("committee", _committee, "Networks that see digits in ways of their own, and vote.")
+    one.add_argument(
+        "--size",
+        choices=("night", "large"),
+        default="night",
+        help="six networks, each less than a night's work for a Pi Zero; or eighteen large ones, two hours' work for a "
+        "PC (%(default)s)",
+    )
+    one.add_argument("--seeds", type=positive, default=1, metavar="N", help="committees (%(default)s)")
+    _add_held_out(one)
+
+
+def _add_held_out(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--held-out",
+        action="store_true",
+        help="train without the last 5,000 training digits and test on those: for choosing settings",
+    )
 
 
 def _add_bench(verbs: Any) -> None:
@@ -206,4 +221,26 @@ def _record(options: argparse.Namespace) -> int:
         print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": tested}))
     else:
         print(f"{scores.mean():.2%} of {tested} digits on average: " + ", ".join(f"{one:.2%}" for one in scores))
+    return 0
+
+
+def _committee(options: argparse.Namespace) -> int:
+    from mynn.experiments import committee, record
+
+    chosen = committee.COMMITTEES[options.size]
+    digits = _digits(options, held_out=options.held_out)
+    folder = options.out / options.size / ("held-out" if options.held_out else "whole")
+    with _where(options) as (executor, bar):
+        count, tested = digits.sizes(executor)
+        record.claim(folder, chosen, count)
+        results = committee.convene(chosen, range(options.seeds), digits, folder, bar, executor)
+    together = [one.together() for one in results]
+    if options.json:
+        rows = [{"together": one.together(), "members": one.accuracies()} for one in results]
+        print(json.dumps({"committees": rows, "mean": np.mean(together), "tested": tested}))
+        return 0
+    for one in results:
+        singles = one.accuracies()
+        print(f"{one.together():.2%} together, {np.mean(singles):.2%} alone ({min(singles):.2%} to {max(singles):.2%})")
+    print(f"{np.mean(together):.2%} of {tested} digits on average, {len(chosen.normalisations)} networks each")
     return 0

@@ -12,7 +12,7 @@ test set was asked when they had been made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from mynn.errors import DataError
 from mynn.experiments.jobs import Digits, GoOn, side_by_side
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
+from mynn.normalise import Normalisation
 
 _BLOCK = 1000  # digits distorted at a time
 
@@ -37,6 +38,8 @@ class Recipe:
     `spread`                   the standard deviation of the first weights between inputs and hidden nodes. A digit's
                                inputs have a length of about 9 (the root of the sum of their squares), so with 0.11
                                what first reaches a hidden node is about 1, either way: there the sigmoid bends
+    `distortion`               how digits are distorted, afresh in each epoch
+    `normalisation`            what digits are brought to before that; the network then reads only such digits
     """
 
     hidden_nodes: int
@@ -45,19 +48,31 @@ class Recipe:
     last_rate: float = 0.001
     spread: float = 0.11
     distortion: Distortion = field(default_factory=Distortion)
+    normalisation: Normalisation | None = field(default=None, repr=False)
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch (0 is the first)."""
         part = epoch / max(1, self.epochs - 1)
         return float(self.first_rate * (self.last_rate / self.first_rate) ** part)
 
+    def normalised(self, examples: Examples) -> Examples:
+        """Return the examples as the network reads them."""
+        if self.normalisation is None:
+            return examples
+        return Examples(examples.labels, self.normalisation(examples.pixels))
+
+    def distorted(self, examples: Examples, random: np.random.Generator) -> Examples:
+        """Return the examples as the network learns from them: distorted afresh each time."""
+        frames = None if self.normalisation is None else self.normalisation.frames(examples.pixels)
+        return Examples(examples.labels, self.distortion(examples.pixels, random, frames))
+
 
 RECORD = Recipe(2000, 120)
 OVERNIGHT = Recipe(300, 40)
 
 
-def claim(folder: Path, recipe: Recipe, count: int) -> None:
-    """Make a folder for the networks of this recipe and so many digits; if it has others in it, it is a DataError."""
+def claim(folder: Path, recipe: object, count: int) -> None:
+    """Make a folder for networks of this recipe and so many digits; if it has others in it, it is a DataError."""
     ours, note = f"{recipe}, {count} digits\n", folder / "recipe.txt"
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
@@ -94,21 +109,32 @@ def train(
     how many epochs are done, and how many there will be. An executor trains them elsewhere, such as on a class of Pis
     (cluster.py): each epoch is a job, so whatever computer is lost, an epoch is all that is lost.
     """
-    jobs = [_next(recipe, seed, digits, folder) for seed in seeds]
-    done, total = sum(job.number for job in jobs), len(seeds) * recipe.epochs
+    return train_each(dict.fromkeys(seeds, recipe), digits, folder, progress, executor)
+
+
+def train_each(
+    recipes: Mapping[int, Recipe],
+    digits: Digits,
+    folder: Path,
+    progress: Callable[[int, int], object],
+    executor: Executor | None = None,
+) -> dict[int, Trained]:
+    """Return what `train` does, of seeds that have a recipe each."""
+    jobs = [_next(recipe, seed, digits, folder) for seed, recipe in recipes.items()]
+    done, total = sum(job.number for job in jobs), sum(recipe.epochs for recipe in recipes.values())
     trained: dict[int, Trained] = {}
     progress(done, total)
     for job, (network, accuracy) in side_by_side(_epoch, jobs, executor):
-        if job.number < recipe.epochs:
+        if job.number < job.recipe.epochs:
             network.save(folder / _name(job.seed, job.number + 1))
             (folder / _name(job.seed, job.number)).unlink(missing_ok=True)
             done += 1
             progress(done, total)
-        if job.number + 1 < recipe.epochs:
-            jobs.append(Epoch(recipe, job.seed, job.number + 1, network, digits))
+        if job.number + 1 < job.recipe.epochs:
+            jobs.append(Epoch(job.recipe, job.seed, job.number + 1, network, digits))
         else:
             trained[job.seed] = network, accuracy
-    return {seed: trained[seed] for seed in seeds}
+    return {seed: trained[seed] for seed in recipes}
 
 
 def _name(seed: int, epochs: int | str) -> str:
@@ -133,10 +159,10 @@ def _epoch(job: Epoch, go_on: GoOn) -> Trained:
         order = random.permutation(len(training))
         for first in range(0, len(training), _BLOCK):
             go_on()
-            some = training[order[first : first + _BLOCK]]
-            network.fit(Examples(some.labels, recipe.distortion(some.pixels, random)))
-    is_last = job.number + 1 >= recipe.epochs
-    return network, network.score(testing) if is_last else float("nan")
+            network.fit(recipe.distorted(training[order[first : first + _BLOCK]], random))
+    if job.number + 1 < recipe.epochs:
+        return network, float("nan")
+    return network, network.score(recipe.normalised(testing))
 
 
 def _untrained(recipe: Recipe, seed: int) -> NeuralNetwork:

@@ -1,6 +1,6 @@
 """The way to the compiled kernel, where there is one; `STATE` says whether that is so, and why not.
 
-kernel.c trains and answers, distort.c distorts digits. The steps of training are those of network.py. After an epoch
+kernel.c trains and queries, distort.c distorts digits. The steps of training are those of network.py. After an epoch
 of MNIST the weights differ by about 1e-13, since sums are added up in another order, and the sigmoid is its own.
 Distorted digits are the same, byte for byte.
 """
@@ -59,10 +59,10 @@ def train(wih: Array, who: Array, rate: float, rule: int, rows: Array, labels: A
     _call("train", wih, who, rows, table, np.ascontiguousarray(labels, np.uint8), float(rate), rule)
 
 
-def answers(wih: Array, who: Array, rows: Array, table: Array) -> Bytes:
-    """Return the number of the strongest output for each of the rows, shape (n,); for the rest see `train`."""
-    found = np.empty(len(rows), np.uint8)
-    _call("answer", wih, who, rows, table, found)
+def query(wih: Array, who: Array, rows: Array, table: Array) -> Array:
+    """Return the outputs for each of the rows, shape (n, outputs); for the rest see `train`."""
+    found = np.empty((len(rows), len(who)), wih.dtype)
+    _call("query", wih, who, rows, table, found)
     return found
 
 
@@ -97,7 +97,7 @@ def _fits_pictures(array: Array, dtype: DTypeLike) -> None:
         raise ValueError(f"there must be pictures of shape (n, 784), not {array.shape} of {array.dtype}")
 
 
-def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, labels: Bytes, *more: float) -> None:
+def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:
     """Call one of kernel.c's functions, with what it needs to know of the arrays; nothing of them is copied."""
     if not fits(wih, who) or rows.ndim != 2 or rows.shape[1] != wih.shape[1] or table.shape != (256,):
         raise ValueError(f"rows of shape {rows.shape} do not fit a network of {wih.shape[-1]} inputs")
@@ -111,7 +111,7 @@ def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, labels: 
         pixels, apart, inputs = None, 0, _place(rows)
     failed = getattr(_library, f"mynn_{verb}_{name}")(
         *(_place(wih), _place(who), wih.shape[1], wih.shape[0], who.shape[0]),
-        *(pixels, ctypes.c_long(apart), inputs, _place(table), ctypes.c_long(len(rows)), _place(labels)),
+        *(pixels, ctypes.c_long(apart), inputs, _place(table), ctypes.c_long(len(rows)), _place(each)),
         *(real(number) if isinstance(number, float) else number for number in more),
     )
     if failed:

@@ -276,21 +276,17 @@ FOR_EACH_PROCESSOR int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hi
     return 0;
 }
 
-/* The answers to `count` examples: which output is the strongest (the first of them, where some are equal).
-   What it takes and returns is as for training; answers (count,). */
-FOR_EACH_PROCESSOR int NAME(mynn_answer)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
-                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
-                       unsigned char *answers) {
+/* What the network says of `count` examples. It takes and returns what training does; results (count, outputs). */
+FOR_EACH_PROCESSOR int NAME(mynn_query)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
+                      const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
+                      REAL *results) {
     NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
     if (!w.v) return -1;
     for (long n = 0; n < count; n++) {
         REAL sum;
-        int best = 0;
         int inked = NAME(take)(&w, pixels ? pixels + n * apart : 0, pixels ? 0 : signals + n * inputs, table, &sum);
         NAME(ask)(&w, inked, *table, sum);
-        for (int k = 1; k < outputs; k++)
-            if (w.results[k] > w.results[best]) best = k;
-        answers[n] = (unsigned char)best;
+        memcpy(results + n * outputs, w.results, outputs * sizeof(REAL));
     }
     free(w.v);
     return 0;

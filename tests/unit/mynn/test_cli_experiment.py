@@ -16,8 +16,10 @@ import pytest
 from mynn.arrays import Floats
 from mynn.cli import main
 from mynn.experiments import ladder, record
+from mynn.experiments.committee import COMMITTEES, Committee, convene
 from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting, plots
+from mynn.normalise import Normalisation
 from tests.support.terminal import restore_ctrl_c
 
 
@@ -177,6 +179,30 @@ def test_the_overnight_recipe_is_scored_at_the_end(
     assert "whole: this folder has networks of another recipe; choose another" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
     assert "5000 of 500 digits cannot be held out" in capsys.readouterr().err
+
+
+def test_committees_vote_and_are_kept(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Committee(record.Recipe(8, 2), (Normalisation(), Normalisation(1.0, 18.0)))
+    monkeypatch.setitem(COMMITTEES, "night", small)
+    assert experiment(data, tmp_path, "committee", "--seeds", "2", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    kept = tmp_path / "night/whole"
+    assert sorted(path.name for path in kept.glob("*.npz")) == [f"seed-{seed}-epoch-2.npz" for seed in range(4)]
+    results = convene(small, range(2), Digits(data), kept, lambda done, total: None)
+    rows = [{"together": one.together(), "members": one.accuracies()} for one in results]
+    assert printed == {
+        "committees": rows, "mean": pytest.approx(np.mean([one.together() for one in results])), "tested": 200,
+    }  # fmt: skip
+
+    assert experiment(data, tmp_path, "committee") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{results[0].together():.2%} together, {np.mean(results[0].accuracies()):.2%} alone (")
+    assert lines[1:] == [f"{results[0].together():.2%} of 200 digits on average, 2 networks each"]
+    monkeypatch.setitem(COMMITTEES, "night", Committee(record.Recipe(9, 2), small.normalisations))
+    assert experiment(data, tmp_path, "committee") == 2
+    assert "night/whole: this folder has networks of another recipe; choose another" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -59,8 +59,9 @@ def test_networks_of_any_size_and_all_kinds_of_examples(sizes: tuple[int, int, i
     for signals, label in zip(inputs, labels, strict=True):
         plain.train(signals, targets_for(label, sizes[2]))
     assert difference(fast, plain) < 1e-13
-    answers = [plain.query(signals).argmax() for signals in inputs]
-    assert fast.predict(zip(inputs, labels, strict=True)).tolist() == answers
+    outputs = np.array([plain.query(signals) for signals in inputs])
+    assert np.abs(fast.outputs(zip(inputs, labels, strict=True)) - outputs).max() < 1e-13
+    assert fast.predict(zip(inputs, labels, strict=True)).tolist() == outputs.argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("rows", [np.s_[:, 1:], np.s_[::-1, 1:], np.s_[:, :0:-1], np.s_[::2, 1::3]])

@@ -1,0 +1,76 @@
+"""Digits brought to one slant and one width: people write differently, and much of that says nothing of the digit.
+
+Both are told by the moments of the ink, as statistics calls them: where its middle is, how far it spreads down and
+across, and how both go together. (R. G. Casey, "Moment normalization of handprinted characters", 1970.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mynn.arrays import Bytes, Floats
+from mynn.distort import in_frames
+from mynn.mnist import SIDE
+
+MOST_SHEAR = 1.2  # pixels to the side for each pixel up
+MOST_STRETCH = 2.0  # times as wide, or as narrow
+_LEAST = 0.25  # variance, in pixels squared: of a dot
+_BLOCK = 1000  # digits at a time, to save memory
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What digits are brought to.
+
+    `upright`  how much of its slant is taken from each digit, 0 to 1: with 1, its ink leans neither way
+    `width`    pixels that its ink is then wide (four standard deviations, since ends count little); None for as it is
+    `height`   pixels that its ink is high, likewise
+    """
+
+    upright: float = 0.0
+    width: float | None = None
+    height: float | None = None
+
+    def __call__(self, pixels: Bytes) -> Bytes:
+        """Return the digits brought to that, shape (n, 784), one byte each."""
+        return in_frames(pixels, self.frames(pixels))
+
+    def frames(self, pixels: Bytes) -> Floats:
+        """Return where the pictures so normalised come from, shape (n, 2, 3): see `distort.in_frames`."""
+        parts = [self._frames(pixels[first : first + _BLOCK]) for first in range(0, len(pixels), _BLOCK)]
+        return np.concatenate([np.empty((0, 2, 3)), *parts])
+
+    def _frames(self, pixels: Bytes) -> Floats:
+        middle, spread = _moments(pixels)  # (n, 2), (n, 2, 2)
+        shear = np.clip(self.upright * spread[:, 0, 1] / spread[:, 0, 0], -MOST_SHEAR, MOST_SHEAR)  # (n,)
+        across = spread[:, 1, 1] - 2 * shear * spread[:, 0, 1] + shear**2 * spread[:, 0, 0]  # without the shear
+        frames = np.zeros((len(pixels), 2, 3))
+        frames[:, 0, 0] = 1 / _stretch(self.height, spread[:, 0, 0])
+        frames[:, 1, 0] = shear * frames[:, 0, 0]
+        frames[:, 1, 1] = 1 / _stretch(self.width, across)
+        frames[:, :, 2] = middle
+        return frames
+
+
+def _stretch(wanted: float | None, variance: Floats) -> Floats:
+    """Return how many times as wide each digit becomes, shape (n,), whose ink across has this variance."""
+    if wanted is None:
+        return np.ones_like(variance)
+    return np.clip(wanted / np.sqrt(16 * variance), 1 / MOST_STRETCH, MOST_STRETCH)
+
+
+def _moments(pixels: Bytes) -> tuple[Floats, Floats]:
+    """Return the middle of each digit's ink, (n, 2), and its variances and covariance, (n, 2, 2), down and right.
+
+    All sums are of whole numbers, so they are the same on every computer.
+    """
+    powers = np.arange(SIDE)[:, None] ** np.arange(3.0)  # (28, 3)
+    sums = powers.T @ (pixels.reshape(-1, SIDE, SIDE) @ powers)  # (3, 28) @ (n, 28, 28) @ (28, 3) -> (n, 3, 3)
+    means = sums / np.maximum(sums[:, :1, :1], 1)  # of an empty picture, too
+    middle = np.stack([means[:, 1, 0], means[:, 0, 1]], axis=1)
+    products = np.moveaxis(np.array([[means[:, 2, 0], means[:, 1, 1]], [means[:, 1, 1], means[:, 0, 2]]]), 2, 0)
+    spread = products - middle[:, :, None] * middle[:, None, :]
+    spread[:, [0, 1], [0, 1]] = np.maximum(spread[:, [0, 1], [0, 1]], _LEAST)
+    return middle, spread
