@@ -10,6 +10,8 @@ SUITE ?= trixie
 OS = debian
 # Their kind: container, vm (a virtual machine), or auto: vm if containers are not possible.
 KIND ?= auto
+# The Pi that an image is for.
+BOARD ?= zero
 # The Pis of `make site`, `make verify` and the like: the demo's, or INVENTORY=inventory.ini for your own.
 DEMO := build/virtual/inventory.ini
 INVENTORY ?= $(DEMO)
@@ -133,13 +135,13 @@ compilers:  ## Install C compilers, so that the Pis train far faster (about 200 
 	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
 	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
 
-image: .venv/ready compiler compilers image-tools  ## Make an SD-card image for the Pi Zero: dist/ (15 minutes; 3 for later ones)
-	ansible-playbook playbooks/image.yml
+image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; 3 for later ones; BOARD=zero, 2, 3, zero2w, 4 or 5)
+	ansible-playbook playbooks/image.yml -e image_board=$(BOARD)
 
-board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi Zero (IMAGE=...)
+board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
 
-board-stop:  ## Remove the emulated Pi Zero
+board-stop:  ## Remove the emulated Pi
 	@$(PYTHON) -m tests.virtual board down
 
 board-bench: .venv/ready board-tools  ## Measure an emulated Pi Zero (three hours): dist/board-bench.txt
@@ -236,9 +238,9 @@ image-tools: card-tools
 	$(call need,The tools that make an image,arch-test mmdebstrap /usr/lib/binfmt.d/qemu-arm.conf,\
 	    arch-test mmdebstrap $(QEMU_USER))
 
-# An emulator of the whole Pi Zero, and tools to adapt its device tree.
+# An emulator of whole Pis, and tools to adapt their device trees.
 board-tools:
-	$(call need,An emulator of the Pi Zero,qemu-system-arm fdtput mcopy xz,\
+	$(call need,An emulator of Pis,qemu-system-arm qemu-system-aarch64 fdtput mcopy xz,\
 	    qemu-system-arm device-tree-compiler mtools xz-utils)
 
 # It caches the packages that apt on the Pis downloads. Playbooks start it themselves, so its service is masked.

@@ -13,6 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+# The images and their boards.
+TABLE: list[dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).resolve().parents[2] / "roles/image/vars/main.yml").read_text(encoding="utf-8")
+)["__image_table"]
 
 SECTOR = 512
 # The device trees that the firmware needs, by the flavour of Debian's kernel.

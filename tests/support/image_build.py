@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.classroom import ANSIBLE, ROOT
+from tests.support.image import TABLE
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual.mounts import mounts_below
 
@@ -56,6 +57,17 @@ def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing was unpacked in {folder} within {patience:.0f} s")
         time.sleep(0.02)
+
+
+def build_for(board: str) -> Path:
+    """Build the image for a board, and return it uncompressed."""
+    began = time.monotonic()
+    run = PlaybookRun([*COMMAND, "-e", f"image_board={board}"], ROOT, dict(os.environ))
+    assert run.wait(3600) == 0, run.output[-3000:]
+    print(f"The build for {board} took {time.monotonic() - began:.0f} s.")
+    [boards] = [row["boards"] for row in TABLE if board in row["boards"]]
+    packed = max((ROOT / "dist").glob(f"mynn-pi-{'-'.join(boards)}-*.img.xz"), key=lambda path: path.stat().st_mtime)
+    return ROOT / "build/image" / packed.name.removesuffix(".xz")
 
 
 def build() -> ImageBuild:

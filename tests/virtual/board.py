@@ -1,4 +1,6 @@
-"""A board: QEMU's Raspberry Pi Zero (ARM1176, 512 MB), which boots an SD card image.
+"""A board: QEMU's Raspberry Pi Zero, 2 or 3, which boots an SD card image.
+
+The kernel on the card decides which. For all others than Debian's it is a Zero.
 
     python3 -m tests.virtual board up --image IMAGE
     python3 -m tests.virtual board start|stop|kill|show|down
@@ -25,9 +27,8 @@ FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
 NOTEBOOKS = 8888
 BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
-# Kernel arguments that only QEMU's board needs.
+# Kernel arguments that only QEMU's boards need.
 _ARGUMENTS = (
-    "console=ttyAMA0,115200",
     # QEMU emulates no power domains.
     "initcall_blacklist=bcm2835_power_driver_init",
     # Two drivers claim its network adapter; it does not work with this one.
@@ -36,6 +37,37 @@ _ARGUMENTS = (
     # week ahead. A real card needs seconds.
     "systemd.mask=fstrim.timer",
 )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A Pi of QEMU's: its program and name there, its device tree, and its serial port for the console.
+
+    With ``instructions`` its clock always counts instructions.
+    """
+
+    program: str
+    name: str
+    tree: str
+    serial: str = "ttyAMA0"
+    instructions: bool = False
+
+    @property
+    def serial_ports(self) -> list[str]:
+        """QEMU's options for the serial ports: the first is ttyAMA0, the second ttyS1."""
+        console = ["-serial", "chardev:console"]
+        return console if self.serial == "ttyAMA0" else ["-serial", "null", *console]
+
+
+# By the last word in the name of Debian's kernel.
+MACHINES = {
+    # Time must advance with instructions only. Otherwise a busy host often sets a timer of a few microseconds too late;
+    # QEMU takes it for one 71 minutes ahead, and the board hangs. Later Pis have another timer.
+    "rpi": Machine("qemu-system-arm", "raspi0", "bcm2835-rpi-zero.dtb", instructions=True),
+    "armmp": Machine("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb"),
+    # Its ttyAMA0 is for Bluetooth.
+    "arm64": Machine("qemu-system-aarch64", "raspi3b", "bcm2837-rpi-3-b.dtb", serial="ttyS1"),
+}
 
 
 @dataclass(frozen=True)
@@ -193,28 +225,30 @@ class Board(Emulated):
     def load(self) -> list[str]:
         """Load the kernel from the card as the firmware does, and return the QEMU command line."""
         boot, settings = self.card.boot(), self.settings
+        machine = MACHINES.get(boot.kernel.rpartition("-")[2], MACHINES["rpi"])
+        tree_name = boot.device_tree or (machine.tree if boot.upstream else "bcm2708-rpi-zero.dtb")
         kernel, initramfs, tree = self._boot_files()
-        for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (boot.device_tree, tree)):
+        for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (tree_name, tree)):
             try:
                 copy.write_bytes(self.card.read(name))
             except FileNotFoundError:
-                raise VirtualError(f"config.txt names {name}, which is not on the FAT partition.") from None
+                raise VirtualError(f"The firmware needs {name}, which is not on the FAT partition.") from None
         # The network adapter is on USB, so the port must be a host; a Zero's device tree lets the cable decide.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
         network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS})
+        counts = settings.icount or machine.instructions
+        clock = ["-icount", "shift=0" if settings.icount else "shift=auto"] if counts else []
         return [
-            *["qemu-system-arm", "-machine", "raspi0", "-nodefaults", "-display", "none"],
+            *[machine.program, "-machine", machine.name, "-nodefaults", "-display", "none"],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
-            *["-append", " ".join([boot.arguments, *_ARGUMENTS])],
+            *["-append", " ".join([boot.arguments, f"console={machine.serial},115200", *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],
             # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
             # network: 88 s from power-on to a notebook page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
-            *["-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"],
-            # Either way, time advances only with instructions. Otherwise a busy host often sets a timer of a few
-            # microseconds too late; QEMU takes it for one 71 minutes ahead, and the board hangs.
-            *["-icount", "shift=0" if settings.icount else "shift=auto"],
+            *["-chardev", f"file,id=console,path={self.console},append=on", *machine.serial_ports],
+            *clock,
         ]
 
 

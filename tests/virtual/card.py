@@ -21,11 +21,16 @@ _SECTIONS = ("all", "pi0")
 
 @dataclass(frozen=True)
 class Boot:
-    """What the firmware loads: the names of the kernel, initramfs and device tree, and the kernel's arguments."""
+    """What the firmware loads: the names of the kernel and initramfs, and the kernel's arguments.
+
+    ``device_tree`` is the name of the device tree, if config.txt gives one. Otherwise the firmware takes its
+    board's, by Linux's name for it if ``upstream``, else by Raspberry Pi OS's.
+    """
 
     kernel: str
     initramfs: str
     device_tree: str
+    upstream: bool
     arguments: str
 
 
@@ -83,17 +88,17 @@ class Card:
         run([program, "-i", at, *arguments], doing=f"Reading or writing the FAT partition of {self.path}")
 
     def boot(self) -> Boot:
-        """Read config.txt and cmdline.txt as the firmware of a Pi Zero does."""
+        """Read config.txt and cmdline.txt as the firmware does; sections of config.txt as that of a Pi Zero."""
         try:
             settings = read_config(self.read("config.txt").decode())
             arguments = self.read(settings.get("cmdline", "cmdline.txt")).decode()
         except FileNotFoundError as error:
             raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi can boot from it.") from None
-        tree = "bcm2835-rpi-zero.dtb" if settings.get("upstream_kernel") == "1" else "bcm2708-rpi-zero.dtb"
         return Boot(
             kernel=settings.get("kernel", "kernel.img"),
             initramfs=settings.get("initramfs", "").split(" ")[0],
-            device_tree=settings.get("device_tree", tree),
+            device_tree=settings.get("device_tree", ""),
+            upstream=settings.get("upstream_kernel") == "1",
             arguments=" ".join(arguments.split("\n")[0].split()),
         )
 

@@ -5,7 +5,8 @@
 
 Apt's packages are those that dpkg lists as installed; pip's are those of the virtual environment. Each has its package
 URL (such as pkg:deb/debian/python3-numpy@1:2.2.4+ds-1?arch=armel&distro=debian-13), by which vulnerability scanners
-find it.
+find it. Debian's security tracker knows source packages only. So these are there too (?arch=source), and each of apt's
+packages depends on those that it was built from, which is the form that debsbom's sec-scan reads.
 
 The same packages, name, version and epoch (seconds since 1970) give the same bytes. OUT appears whole or not at all.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import distributions
@@ -26,7 +28,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packing import PackingError, add_image_arguments, exit_on_error, scratch_folder
 
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import parse
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Package, parse
 
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
 
@@ -37,12 +39,17 @@ def os_release(root: Path) -> dict[str, str]:
     return {key: value.strip('"') for key, found, value in (line.partition("=") for line in lines) if found}
 
 
-def debs(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield name, version and architecture of each package that is installed."""
+def debs(root: Path) -> Iterator[Package]:
+    """Yield each package that is installed."""
     packages, _ = parse((root / "var/lib/dpkg/status").read_bytes())
-    for package in packages.values():
-        if package.installed:
-            yield package.name, package.field("Version"), package.field("Architecture")
+    yield from (package for package in packages.values() if package.installed)
+
+
+def sources(package: Package) -> Iterator[tuple[str, str]]:
+    """Yield name and version of the source packages that a package was built from. A signed kernel has two."""
+    name, _, version = package.field("Source").partition(" ")
+    yield name or package.name, version.strip("()") or package.field("Version")
+    yield from re.findall(r"(\S+) \(= ([^)]+)\)", package.field("Built-Using"))
 
 
 def library(url: PackageURL) -> Component:
@@ -51,33 +58,43 @@ def library(url: PackageURL) -> Component:
     return Component(type=ComponentType.LIBRARY, name=url.name, version=url.version, purl=url, bom_ref=name)
 
 
-def components(root: Path, venv: Path) -> list[Component]:
-    """Return the list's entries: the system, apt's packages, pip's packages."""
+def components(root: Path, venv: Path) -> tuple[list[Component], dict[Component, list[Component]]]:
+    """Return the list's entries, and the source packages of apt's.
+
+    The entries are the system, apt's packages, pip's packages, and source packages.
+    """
     system = os_release(root)
     name, version = system["ID"], system["VERSION_ID"]
     # The point release, such as 13.2: os-release has only 13.
     point = (root / "etc/debian_version").read_text(encoding="utf-8").strip()
     found = [Component(type=ComponentType.OPERATING_SYSTEM, name=name, version=point, bom_ref="os")]
-    for package, of, architecture in debs(root):
-        qualifiers = {"arch": architecture, "distro": f"{name}-{version}"}
-        found.append(library(PackageURL("deb", name, package, of, qualifiers)))
+    built_from: dict[Component, list[Component]] = {}
+    source_packages: dict[tuple[str, str], Component] = {}
+    for package in debs(root):
+        qualifiers = {"arch": package.field("Architecture"), "distro": f"{name}-{version}"}
+        binary = library(PackageURL("deb", name, package.name, package.field("Version"), qualifiers))
+        found.append(binary)
+        built_from[binary] = [
+            source_packages.setdefault(source, library(PackageURL("deb", name, *source, {"arch": "source"})))
+            for source in sources(package)
+        ]
     folders = sorted((root / venv).glob("lib/python3*/site-packages"))
     if not folders:
         raise PackingError(f"{root / venv} is not a virtual environment: give its path with --venv")
-    for package, of in sorted(
-        {(item.name, item.version) for item in distributions(path=[str(path) for path in folders])}
-    ):
-        found.append(library(PackageURL("pypi", None, package, of)))
-    return found
+    for item, of in sorted({(each.name, each.version) for each in distributions(path=[str(path) for path in folders])}):
+        found.append(library(PackageURL("pypi", None, item, of)))
+    return [*found, *source_packages.values()], built_from
 
 
 def manifest(root: Path, venv: Path, name: str, version: str, epoch: int) -> str:
     """Return the list as JSON."""
-    found = components(root, venv)
+    found, built_from = components(root, venv)
     image = Component(type=ComponentType.OPERATING_SYSTEM, name=name, version=version, bom_ref="image")
     date = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
     bom = Bom(components=found, metadata=BomMetaData(component=image, timestamp=date))
     bom.register_dependency(image, found)
+    for binary, packages in built_from.items():
+        bom.register_dependency(binary, packages)
     contents = json.dumps([name, version, epoch, sorted(f"{item.bom_ref.value} {item.version}" for item in found)])
     bom.serial_number = uuid.uuid5(SPACE, contents)
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"

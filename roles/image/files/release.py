@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make a release of a card's image: the files that a teacher needs.
 
-    release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS
-               [--url ADDRESS] [--device pi1-32bit]... [--preset 1]
+    release.py IMAGE.img DIST --name mynn-pi-zero --version 0.1 --epoch SECONDS --pis "Raspberry Pi Zero, Zero W or 1"
+               --device pi1-32bit [--device ...] --tried "Pi Zero" [--url ADDRESS] [--preset 1]
 
 DIST/NAME-VERSION.cdx.json must exist: manifest.py makes it. These files are written beside it, all named NAME-VERSION:
 
@@ -49,18 +49,6 @@ FORMATS = {
 }
 # Blocks of a fixed size, so that the result does not depend on the number of cores.
 BLOCKS = "--block-size=16MiB"
-# The Pis behind Imager's names of devices, among those that images are made for.
-DEVICES = {
-    "pi1-32bit": "Raspberry Pi Zero, Zero W or 1",
-    "pi2-32bit": "Raspberry Pi 2",
-    "pi3-32bit": "Raspberry Pi 3 or Zero 2 W",
-    "pi3-64bit": "Raspberry Pi 3 or Zero 2 W",
-    "pi4-32bit": "Raspberry Pi 4",
-    "pi4-64bit": "Raspberry Pi 4",
-}
-# How an image was tested, by the Pis that it is for.
-TRIED = "It has been started on an emulated Pi Zero, which has no Wi-Fi, USB network or HDMI: these are untested."
-NOT_TRIED = "It has never been started: the tests have only a Pi Zero. Try one card before you flash the others."
 # The packages whose versions the release notes show.
 SHOWN = {
     "Debian": r"debian|raspbian",
@@ -139,7 +127,17 @@ def repository(
 
 
 def release(
-    image: Path, dist: Path, name: str, version: str, epoch: int, url: str, devices: Sequence[str], preset: int
+    image: Path,
+    dist: Path,
+    name: str,
+    version: str,
+    epoch: int,
+    *,
+    pis: str,
+    devices: Sequence[str],
+    tried: str,
+    url: str,
+    preset: int,
 ) -> str:
     """Make all files. Returns a sentence about them."""
     missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
@@ -150,6 +148,7 @@ def release(
     if not listed.is_file():
         raise PackingError(f"{listed} is missing: let manifest.py make it first")
     components = json.loads(listed.read_text(encoding="utf-8"))["components"]
+    components = [component for component in components if "arch=source" not in component.get("purl", "")]
     with scratch_folder(dist / stem) as parts:
         packed = parts / f"{stem}.img.xz"
         pack(image, packed, preset)
@@ -171,8 +170,8 @@ def release(
             name=name,
             version=version,
             date=date,
-            device=", ".join(dict.fromkeys(DEVICES[device] for device in devices)),
-            tried=TRIED if "pi1-32bit" in devices else NOT_TRIED,
+            pis=pis,
+            tried=tried,
             versions="\n".join(f"| {title} | {of} |" for title, of in versions(components).items()),
             packages=len(components) - 1,  # the system itself is in the list too
             manifest=listed.name,
@@ -197,9 +196,9 @@ def main() -> None:
     parser.add_argument("dist", type=Path, help="the folder for all files")
     add_image_arguments(parser)
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
-    parser.add_argument(
-        "--device", action="append", choices=DEVICES, help="Imager's name of a supported Pi (pi1-32bit)"
-    )
+    parser.add_argument("--pis", required=True, help="the Pis that it is for, in words")
+    parser.add_argument("--device", action="append", required=True, help="Imager's name of such Pis (pi1-32bit)")
+    parser.add_argument("--tried", required=True, help="the Pi that it was tried on, in words")
     parser.add_argument("--preset", type=int, default=1, choices=range(10), help="xz's: 0 is fastest, 9 smallest (1)")
     arguments = parser.parse_args()
     with exit_on_error("release.py"):
@@ -210,9 +209,11 @@ def main() -> None:
                 arguments.name,
                 arguments.version,
                 arguments.epoch,
-                arguments.url,
-                arguments.device or ["pi1-32bit"],
-                arguments.preset,
+                pis=arguments.pis,
+                devices=arguments.device,
+                tried=arguments.tried,
+                url=arguments.url,
+                preset=arguments.preset,
             )
         )
 

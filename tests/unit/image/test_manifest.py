@@ -45,7 +45,8 @@ def test_it_lists_exactly_the_installed_packages(root: Path, tmp_path: Path) -> 
     done = make_manifest(root, out)
     assert (done.returncode, done.stderr) == (0, "")
     listed = read(out)
-    assert {component["name"]: component["version"] for component in listed["components"]} == {
+    installed = [component for component in listed["components"] if "arch=source" not in component.get("purl", "")]
+    assert {component["name"]: component["version"] for component in installed} == {
         "debian": "13.2",
         "linux-image-6.12.107+deb13-rpi": "6.12.107-1",
         "python3-numpy": "1:2.2.4+ds-1",
@@ -57,6 +58,43 @@ def test_it_lists_exactly_the_installed_packages(root: Path, tmp_path: Path) -> 
     assert "pkg:pypi/notebook@7.6.0" in addresses
     assert listed["metadata"]["component"]["name"] == "mynn-pi-zero"
     assert listed["metadata"]["timestamp"] == "2024-10-04T00:00:00+00:00"
+
+
+def test_each_package_depends_on_its_source_packages(root: Path, tmp_path: Path) -> None:
+    """Debian's security tracker knows only these, and a kernel by that of the unsigned one."""
+    status = root / "var/lib/dpkg/status"
+    kernel = "Version: 6.12.107-1\nSource: linux-signed-armel (6.12.107+1)\nBuilt-Using: linux (= 6.12.107-1)\n"
+    text = status.read_text().replace("Version: 6.12.107-1\n", kernel)
+    status.write_text(
+        text.replace("Version: 1:2.2.4+ds-1\n", "Version: 1:2.2.4+ds-1+b2\nSource: numpy (1:2.2.4+ds-1)\n")
+    )
+    out = tmp_path / "a.cdx.json"
+    done = make_manifest(root, out)
+    assert (done.returncode, done.stderr) == (0, "")
+    sources = {entry["ref"]: entry.get("dependsOn", []) for entry in read(out)["dependencies"]}
+    assert sources["pkg:deb/debian/linux-image-6.12.107%2Bdeb13-rpi@6.12.107-1?arch=armel&distro=debian-13"] == [
+        "pkg:deb/debian/linux-signed-armel@6.12.107%2B1?arch=source",
+        "pkg:deb/debian/linux@6.12.107-1?arch=source",
+    ]
+    [numpy] = [packages for name, packages in sources.items() if "/python3-numpy@" in name]
+    assert numpy == ["pkg:deb/debian/numpy@1:2.2.4%2Bds-1?arch=source"]
+
+
+def test_debsbom_finds_the_holes_that_debians_tracker_knows(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.cdx.json"
+    make_manifest(root, out)
+    fixed = {"status": "resolved", "fixed_version": "1:2.2.3", "urgency": "high"}
+    later = {"status": "resolved", "fixed_version": "1:2.2.5", "urgency": "high"}
+    still = {"status": "open", "urgency": "low"}
+    holes = {
+        f"CVE-2026-{number}": {"releases": {"trixie": state}} for number, state in enumerate((fixed, later, still))
+    }
+    tracker = tmp_path / "tracker.json"
+    tracker.write_text(json.dumps({"python3-numpy": holes, "elsewhere": holes}))
+    scan = [Path(sys.executable).with_name("debsbom"), "sec-scan", "--sbom-type=cdx", "--distro=trixie"]
+    done = subprocess.run([*scan, f"--db={tracker}", out], capture_output=True, text=True, check=True)
+    found = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert found == [["python3-numpy@1:2.2.4+ds-1", "CVE-2026-1"], ["python3-numpy@1:2.2.4+ds-1", "CVE-2026-2"]]
 
 
 def test_it_follows_the_cyclonedx_schema(root: Path, tmp_path: Path) -> None:

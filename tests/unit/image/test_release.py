@@ -23,6 +23,7 @@ from tests.unit.image.rootfs import EPOCH
 
 RELEASE = ROOT / "roles/image/files/release.py"
 STEM = "mynn-pi-zero-0.1"
+ZERO = ("--pis=Raspberry Pi Zero, Zero W or 1", "--device=pi1-32bit", "--tried=Pi Zero")
 MIB = 1 << 20
 # The fields of an operating system in a Raspberry Pi Imager repository, with a type and a pattern each: the facts of
 # its published schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
@@ -71,7 +72,7 @@ def check_repository(text: str) -> dict[str, Any]:
 
 
 def run(image: Path, dist: Path, *options: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
-    wanted = ["--name=mynn-pi-zero", "--version=0.1", f"--epoch={EPOCH}", "--preset=0", *options]
+    wanted = ["--name=mynn-pi-zero", "--version=0.1", f"--epoch={EPOCH}", "--preset=0", *(options or ZERO)]
     command = [sys.executable, str(RELEASE), str(image), str(dist), *wanted]
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
 
@@ -169,21 +170,21 @@ def test_the_same_image_gives_the_same_bytes(image: Path, dist: Path, tmp_path: 
     other = new_dist(tmp_path / "dist")
     copy = tmp_path / "copy.img"
     subprocess.run(["cp", "--sparse=auto", image, copy], check=True)
-    assert run(copy, other, f"--url={dist.as_uri()}").returncode == 0
+    assert run(copy, other, *ZERO, f"--url={dist.as_uri()}").returncode == 0
     for path in dist.iterdir():
         assert path.read_bytes() == (other / path.name).read_bytes(), path.name
 
 
 def test_it_can_be_published_for_other_pis(image: Path, tmp_path: Path) -> None:
     dist = new_dist(tmp_path / "dist")
-    options = ["--url=https://example.org/cards", "--device=pi3-64bit", "--device=pi4-64bit"]
-    assert run(image, dist, *options).returncode == 0
+    options = ["--pis=Raspberry Pi 3, 4 or Zero 2 W", "--device=pi3-64bit", "--device=pi4-64bit", "--tried=Pi 3"]
+    assert run(image, dist, *options, "--url=https://example.org/cards").returncode == 0
     entry = check_repository((dist / f"{STEM}.rpi-imager-manifest").read_text())
     assert entry["url"] == f"https://example.org/cards/{STEM}.img.xz"
     assert entry["devices"] == ["pi3-64bit", "pi4-64bit"]
     notes = (dist / f"{STEM}.md").read_text()
-    assert "Raspberry Pi 3 or Zero 2 W, Raspberry Pi 4" in notes
-    assert "never been started" in notes
+    assert "It turns a Raspberry Pi 3, 4 or Zero 2 W\n" in notes
+    assert "started on an emulated Pi 3, " in notes
 
 
 def test_bad_input_is_refused_with_a_message(image: Path, tmp_path: Path) -> None:
