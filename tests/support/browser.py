@@ -6,12 +6,12 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import BaseClassroom
@@ -105,6 +105,27 @@ def signed_in(browser: BrowserContext, classroom: BaseClassroom) -> Page:
     sign_in(page, url_of(classroom), classroom.password)
     expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
+
+
+def box_of(element: Locator) -> FloatRect:
+    """Scroll to an element, and return where it is in the window."""
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
+    assert box
+    return box
+
+
+def touch(element: Locator, strokes: Iterable[Sequence[tuple[float, float]]]) -> None:
+    """Draw strokes on an element with a quick finger. The points go from 0 to 1 across the element."""
+    box = box_of(element)
+    session = element.page.context.new_cdp_session(element.page)
+    for stroke in strokes:
+        for index, (x, y) in enumerate([*stroke, stroke[-1]]):
+            kind = "touchStart" if index == 0 else "touchEnd" if index == len(stroke) else "touchMove"
+            point = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+            points = [] if kind == "touchEnd" else [point]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.detach()
 
 
 def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float) -> None:

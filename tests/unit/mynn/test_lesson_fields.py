@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
 
-from tests.support.browser import CHROMIUM, open_browser, run_until
+from tests.support.browser import CHROMIUM, open_browser, run_until, touch
 from tests.support.local_server import notebook_server
 from tests.unit.conftest import PROJECT
 
@@ -61,21 +60,15 @@ def browser() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebook's folder."""
+def page(browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The notebook, with the cells run that show fields."""
     work = tmp_path_factory.mktemp("server") / "work"
     work.mkdir()
-    return work
-
-
-@pytest.fixture(scope="module")
-def page(browser: BrowserContext, folder: Path) -> Iterator[Page]:
-    """The notebook, with the cells run that show fields."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
     notebook.cells.append(nbformat.v4.new_markdown_cell(FOLDED.strip()))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "guesses.ipynb")
-    with notebook_server(folder) as url:
+    nbformat.write(notebook, work / "guesses.ipynb")
+    with notebook_server(work) as url:
         page = browser.pages[0]
         page.goto(f"{url}/notebooks/guesses.ipynb?token=test")
         run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
@@ -140,23 +133,11 @@ def test_a_number_is_guessed_by_enter_or_by_touch_and_shown_beside_the_result(pa
     page.screenshot(path=PROJECT / "dist/screenshots/guess.png")
 
 
-def touch(page: Page, square: Locator, corners: list[tuple[float, float]]) -> None:
-    """Draw with a finger that is quick, and leaves the square in full swing."""
-    box = square.bounding_box()
-    assert box
-    session = page.context.new_cdp_session(page)
-    for index, (x, y) in enumerate([*corners, corners[-1]]):
-        kind = "touchStart" if index == 0 else "touchEnd" if index == len(corners) else "touchMove"
-        place = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else [place]})
-    session.detach()
-
-
 def test_a_curve_is_drawn_by_a_finger_and_nothing_scrolls(page: Page) -> None:
     square = page.locator(".mynn-guess-square")
     square.scroll_into_view_if_needed()
     before = square.bounding_box()
-    touch(page, square, [(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)])
+    touch(square, [[(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)]])
     expect(page.locator(".mynn-guess", has=square)).to_contain_text("Now run the next cell.")
     assert square.bounding_box() == before
     run(page, 3)
@@ -174,7 +155,7 @@ def test_a_tap_right_after_a_quick_stroke_is_no_part_of_it(page: Page) -> None:
     for way in (1, -1):
         clear.scroll_into_view_if_needed()
         before = square.bounding_box()
-        touch(page, square, [(0.5, 0.5 - 0.4 * way), (0.55, 0.5), (0.6, 0.5 + 0.4 * way)])
+        touch(square, [[(0.5, 0.5 - 0.4 * way), (0.55, 0.5), (0.6, 0.5 + 0.4 * way)]])
         expect(page.locator(".mynn-guess-square circle")).not_to_have_count(0)
         assert square.bounding_box() == before
         clear.tap()
@@ -222,30 +203,31 @@ def said_gone(page: Page) -> list[str]:
     ]
 
 
-def end_the_kernel(page: Page) -> None:
-    """Save the notebook, and end its kernel."""
+def end_the_kernel(page: Page, *, trusted: bool) -> None:
+    """Save the notebook, end its kernel, and take Jupyter's trust away if there is to be none."""
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "guesses.ipynb" in answer.url):
         page.keyboard.press("Control+s")
     url = page.url.partition("/notebooks/")[0]
     for session in page.request.get(f"{url}/api/sessions?token=test").json():
         page.request.delete(f"{url}/api/sessions/{session['id']}?token=test")
+    if not trusted:
+        address = f"{url}/api/contents/guesses.ipynb?token=test"
+        content = page.request.get(address).json()["content"]
+        for cell in content["cells"]:
+            cell["metadata"].pop("trusted", None)
+        content["cells"][-1]["source"] += " "
+        page.request.put(address, data={"type": "notebook", "content": content})
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
-def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(
-    trusted: bool, page: Page, folder: Path
-) -> None:
+def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(trusted: bool, page: Page) -> None:
     """In a notebook that Jupyter trusts, and in one that it does not, as after a restart of the Pi."""
     run(page, 0)
     run(page, 2)
     expect(page.locator(".mynn-guess")).to_have_count(3)
     expect(page.locator(".mynn-gone")).to_have_count(3)
     assert said_gone(page) == []
-    end_the_kernel(page)
-    if not trusted:
-        notebook = nbformat.read(folder / "guesses.ipynb", 4)
-        notebook.cells.append(nbformat.v4.new_markdown_cell("This was not signed."))
-        nbformat.write(notebook, folder / "guesses.ipynb")
+    end_the_kernel(page, trusted=trusted)
     page.reload()
     expected = [f"{question} {AGAIN}" for question in (QUESTION, PERCENT, CURVE)]
     if trusted:
