@@ -9,8 +9,19 @@
   const SHORT = 60; // MB that are too few for what a lesson does
   const HOUSE = "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5";
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
-  // Jupyter breaks what is printed in the middle of a word, which on a phone is every line.
-  const STYLE = "body .jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere }";
+  // Jupyter breaks what is printed in the middle of a word, which on a phone is every line; it breaks what is drawn with
+  // letters, too, and cuts formulas off. What is too wide can be swiped.
+  const PAGE = "body .jp-ThemedContainer";
+  const STYLE = `
+    ${PAGE} .jp-OutputArea-output pre { word-break: normal; overflow-wrap: normal }
+    ${PAGE} .jp-RenderedMarkdown pre, ${PAGE} .jp-RenderedMarkdown pre code { white-space: pre; overflow-x: auto }
+    ${PAGE} .jp-RenderedMarkdown details { margin-bottom: 1em }
+    ${PAGE} mjx-container[display="true"] { overflow: auto hidden }
+    @media (max-width: 500px) {
+      ${PAGE} .jp-OutputArea-output pre, ${PAGE} .jp-RenderedMarkdown pre { margin-inline: 0; font-size: 11px }
+      .jp-NotebookTrustedStatus { display: none } /* it hides two menus */
+    }
+  `;
   let shared = {};
 
   /** One of the libraries that the page has loaded anyway. */
