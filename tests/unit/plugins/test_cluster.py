@@ -291,7 +291,16 @@ def test_the_sandbox_is_as_strict_as_the_notebook_servers() -> None:
     of_the_server = {
         *("Description", "StartLimitIntervalSec", "Type", "User", "WorkingDirectory", "Environment", "ExecStart"),
         *("StandardInput", "StandardOutput", "TimeoutStartSec", "KillMode", "TimeoutStopSec", "Restart", "RestartSec"),
-        *("StartupCPUWeight", "OOMPolicy", "MemoryMax", "TasksMax", "LimitNICE", "BindPaths", "WantedBy"),
+        *(
+            "StartupCPUWeight",
+            "OOMPolicy",
+            "MemoryMax",
+            "MemorySwapMax",
+            "TasksMax",
+            "LimitNICE",
+            "BindPaths",
+            "WantedBy",
+        ),
     }
     sandbox = {key: values for key, values in notebook.items() if key not in of_the_server}
     assert {"ProtectSystem", "PrivateUsers", "SystemCallFilter", "CapabilityBoundingSet"} < set(sandbox)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import start_page
 import watch_page
-from playwright.sync_api import BrowserContext, Page, Response, expect
+from playwright.sync_api import APIResponse, BrowserContext, Page, Response, Route, expect
 
 from ansible_collections.mynn.pi.plugins.modules import watch
 from tests.provisioned.notebook_server import NotebookServer
@@ -565,6 +565,31 @@ def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tm
     assert (server.home / "notebooks" / name).read_text() == "the first"
     assert (server.home / "notebooks" / name.replace(".png", " (2).png")).read_bytes() == bytes(range(256))
     expect(page.locator("#files a", has_text=FIRST)).to_have_count(0)
+
+
+def test_a_late_answer_does_not_hide_an_upload(page: Page, tmp_path: Path) -> None:
+    """A Pi is slow, and its answers to two questions may come in any order."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/api/contents?content=1", hold_the_first)
+    for name in ("early.txt", "late.txt"):
+        (tmp_path / name).write_text(name)
+        page.locator("#upload").set_input_files(tmp_path / name)
+        expect(page.locator("#told")).to_contain_text(f"{name} is here.")
+    expect(page.locator("#files a", has_text="late.txt")).to_be_visible()
+    [(route, answer)] = held
+    assert "late.txt" not in answer.text()
+    with page.expect_response("**/api/contents?content=1"):
+        route.fulfill(response=answer)
+    page.unroute("**/api/contents?content=1")
+    page.wait_for_timeout(500)
+    expect(page.locator("#files a", has_text="late.txt")).to_be_visible()
 
 
 @pytest.mark.slow

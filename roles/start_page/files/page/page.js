@@ -229,8 +229,14 @@ function entry({ name, path, type, size }) {
   );
 }
 
+let looks = 0; // at the files, so far
+
 async function lookAtFiles() {
-  files = (await asked("../api/contents?content=1")).content;
+  looks += 1;
+  const look = looks;
+  const found = (await asked("../api/contents?content=1")).content;
+  if (look !== looks) return; // an answer that came late would hide what a later one shows
+  files = found;
   showFiles();
 }
 
