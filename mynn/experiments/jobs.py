@@ -85,7 +85,7 @@ def side_by_side(
     """
     if executor is None:
         return _here(work, jobs)
-    return _each(lambda job: executor.submit(_timed, work, job), jobs, TRIES)
+    return _each(lambda job: executor.submit(_job, work, job), jobs, TRIES)
 
 
 class _Stopped(Exception):
@@ -102,7 +102,7 @@ def _here(work: Work[Job, Result], jobs: list[Job]) -> Iterator[tuple[Job, Resul
     # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            yield from _each(lambda job: pool.submit(_timed, work, job, go_on), jobs, 1)
+            yield from _each(lambda job: pool.submit(_job, work, job, go_on), jobs, 1)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -112,7 +112,8 @@ def _go_on(*_: object) -> None:
     """Let a job on another computer end by itself."""
 
 
-def _timed(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
+def _job(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
+    """Return a job's result, and its seconds. (Dask's dashboard shows this function's name.)"""
     begun = time.monotonic()
     return work(job, go_on), time.monotonic() - begun
 
