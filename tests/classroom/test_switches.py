@@ -83,7 +83,8 @@ def test_a_message_is_shown_and_removed(classroom: Classroom) -> None:
 def test_off_lets_a_page_save_and_switches_off(classroom: Classroom, tmp_path: Path) -> None:
     """What is being written in a browser is there when the Pi is on again."""
     place = "/home/student/notebooks/switches.ipynb"
-    notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # or a dialog asks for one
+    notebook = {"metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     cell: dict[str, Any] = {"cell_type": "code", "id": "a", "metadata": {}, "source": ""}
     cell |= {"outputs": [], "execution_count": None}
     body = {"type": "notebook", "format": "json", "content": notebook | {"cells": [cell]}}
