@@ -113,7 +113,7 @@ def _go_on(*_: object) -> None:
 
 
 def _job(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
-    """Return a job's result, and its seconds. (Dask's dashboard shows this function's name.)"""
+    """Return a job's result, and its seconds. Dask's dashboard shows this function's name."""
     begun = time.monotonic()
     return work(job, go_on), time.monotonic() - begun
 
