@@ -1,10 +1,9 @@
 """A committee: networks that read each digit together. Their outputs are averaged, and the strongest is the answer.
 
 Networks that differ only in their first weights err on the same digits, so thirty know hardly more than five. Here
-each member sees the digits in a way of its own: brought upright or left as they lean, and to one width or another
-(normalise.py). Otherwise it is trained as `record` is. (D. C. Ciresan, U. Meier, L. M. Gambardella, J. Schmidhuber,
-"Handwritten digit recognition with a committee of deep neural nets on GPUs", 2011; U. Meier and others, "Better
-digit recognition with a committee of simple neural nets", 2011.)
+each member sees the digits in a way of its own: brought upright, and then to a width and a height (normalise.py).
+Otherwise it is trained as `record` is. (U. Meier, D. C. Ciresan, L. M. Gambardella, J. Schmidhuber, "Better digit
+recognition with a committee of simple neural nets", 2011.)
 
 All choices were made on the last 10,000 of the training digits; docs/develop/measurements.md has what was tried.
 """
