@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
 from tests.support.classroom import ROOT, BoardClassroom, recap, use_apt_sources
 from tests.support.image import TABLE, faults
-from tests.support.image_build import ImageBuild, build_for
+from tests.support.image_build import build_for
 from tests.virtual import Board, VirtualError
 
 # MiB in use after a boot, with the notebook server idle, by the image's architecture.
@@ -54,13 +55,18 @@ def image(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def classroom(image: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[BoardClassroom]:
-    """Boot a board with a fresh card, up to its notebook page."""
+def disk(image: dict[str, Any], request: pytest.FixtureRequest) -> Path:
+    """Build the image, and return it uncompressed."""
     if "zero" in image["boards"]:
-        disk = request.getfixturevalue("image_build").disk
-    else:
-        disk = build_for(image["boards"][0])
-        assert faults(disk) == []
+        return Path(request.getfixturevalue("image_build").disk)
+    disk = build_for(image["boards"][0])
+    assert faults(disk) == []
+    return disk
+
+
+@pytest.fixture(scope="module")
+def classroom(disk: Path) -> Iterator[BoardClassroom]:
+    """Boot a board with a fresh card, up to its notebook page."""
     board = Board(ROOT / "build/board-tests", address="127.77.91.1")
     board.down()
     board.insert(disk)
@@ -157,12 +163,12 @@ def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(classroom: BoardCla
 
 
 @pytest.mark.long
-def test_a_second_card_shares_nothing_and_boots_with_defaults(image_build: ImageBuild, identity: list[str]) -> None:
+def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identity: list[str]) -> None:
     """Its classroom.yml has a mistake, and the power is cut in its first boot, once its passwords are written."""
     board = Board(ROOT / "build/board-second", address="127.77.92.1")
     board.down()
     try:
-        board.insert(image_build.disk, "hostname: Pi 07")
+        board.insert(disk, "hostname: Pi 07")
         board.switch_on()
         deadline = time.monotonic() + 600
         while not read_from_card(board, "this-pi.txt"):
