@@ -135,8 +135,9 @@ compilers:  ## Install C compilers, so that the Pis train far faster (about 200 
 	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
 	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
 
-image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; 3 for later ones; BOARD=zero, 2, 3, zero2w, 4 or 5)
-	ansible-playbook playbooks/image.yml -e image_board=$(BOARD)
+image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; FROM=FILE: from Raspberry Pi OS Lite; BOARD=zero, 2, 3, zero2w, 4 or 5)
+	ansible-playbook playbooks/image.yml -e image_board=$(BOARD) \
+	    $(if $(FROM),-e '{"image_from": "$(abspath $(FROM))"}') $(if $(SHA256),-e image_from_sha256=$(SHA256))
 
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))

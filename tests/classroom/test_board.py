@@ -26,7 +26,7 @@ from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
 from tests.support.classroom import ROOT, BoardClassroom, recap, use_apt_sources
 from tests.support.image import TABLE, faults
-from tests.support.image_build import ImageBuild, build_for
+from tests.support.image_build import build_for
 from tests.virtual import Board, VirtualError
 
 # MiB in use after a boot, with the notebook server idle, by the image's architecture.
@@ -58,13 +58,18 @@ def image(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def classroom(image: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[BoardClassroom]:
-    """Boot a board with a fresh card, up to its notebook page."""
+def disk(image: dict[str, Any], request: pytest.FixtureRequest) -> Path:
+    """Build the image, and return it uncompressed."""
     if "zero" in image["boards"]:
-        disk = request.getfixturevalue("image_build").disk
-    else:
-        disk = build_for(image["boards"][0])
-        assert faults(disk) == []
+        return Path(request.getfixturevalue("image_build").disk)
+    disk = build_for(image["boards"][0])
+    assert faults(disk) == []
+    return disk
+
+
+@pytest.fixture(scope="module")
+def classroom(disk: Path) -> Iterator[BoardClassroom]:
+    """Boot a board with a fresh card, up to its notebook page."""
     board = Board(ROOT / "build/board-tests", address="127.77.91.1")
     board.down()
     board.insert(disk)
@@ -187,12 +192,12 @@ def test_a_card_of_make_cards_has_its_name_key_and_password(image_build: ImageBu
 
 
 @pytest.mark.long
-def test_a_second_card_shares_nothing_and_boots_with_defaults(image_build: ImageBuild, identity: list[str]) -> None:
+def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identity: list[str]) -> None:
     """Its classroom.yml has a mistake, and the power is cut in its first boot, once its passwords are written."""
     board = Board(ROOT / "build/board-second", address="127.77.92.1")
     board.down()
     try:
-        board.insert(image_build.disk, "hostname: Pi 07")
+        board.insert(disk, "hostname: Pi 07")
         board.switch_on()
         deadline = time.monotonic() + 600
         while not read_from_card(board, "this-pi.txt"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,22 @@ def test_what_it_is_made_of_is_there(row: dict[str, Any]) -> None:
     assert row["kernel"].rpartition("-")[2] in MACHINES, "make board would not know which Pi to emulate"
     program = MACHINES[row["kernel"].rpartition("-")[2]].program
     assert program == {"arm": "qemu-system-arm", "aarch64": "qemu-system-aarch64"}[row["emulator"]]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_passes_on_what_the_image_is_made_from() -> None:
+    options = ["--old-file=.venv/ready", "--silent", "BOARD=5", "FROM=lite.img.xz", "SHA256=abc"]
+    words = ["compiler", "compilers", "image-tools"]
+    command = ["make", "--dry-run", *options, *(f"--old-file={word}" for word in words), "image"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    printed = shlex.split(done.stdout.replace("\\\n", " "))
+    assert printed[printed.index("ansible-playbook") :] == [
+        "ansible-playbook",
+        "playbooks/image.yml",
+        *["-e", "image_board=5"],
+        *["-e", json.dumps({"image_from": str(ROOT / "lite.img.xz")})],
+        *["-e", "image_from_sha256=abc"],
+    ]
 
 
 def test_backports_come_from_where_the_suite_comes(tmp_path: Path) -> None:

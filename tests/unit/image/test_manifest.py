@@ -91,7 +91,7 @@ def test_debsbom_finds_the_holes_that_debians_tracker_knows(root: Path, tmp_path
     }
     tracker = tmp_path / "tracker.json"
     tracker.write_text(json.dumps({"python3-numpy": holes, "elsewhere": holes}))
-    scan = [Path(sys.executable).with_name("debsbom"), "sec-scan", "--sbom-type=cdx", "--distro=trixie"]
+    scan = [str(Path(sys.executable).with_name("debsbom")), "sec-scan", "--sbom-type=cdx", "--distro=trixie"]
     done = subprocess.run([*scan, f"--db={tracker}", out], capture_output=True, text=True, check=True)
     found = [line.split()[:2] for line in done.stdout.splitlines()]
     assert found == [["python3-numpy@1:2.2.4+ds-1", "CVE-2026-1"], ["python3-numpy@1:2.2.4+ds-1", "CVE-2026-2"]]
