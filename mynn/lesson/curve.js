@@ -76,7 +76,8 @@ function render({ model, el }) {
     drawn.forEach(([cx, cy]) => draw(dots, "circle", { cx, cy, r: size }));
     if (document.activeElement === square && square.matches(":focus-visible") && heights[chosen] !== null)
       draw(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
-    says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw a line with the mouse or a finger.";
+    // Beside the button on a phone, too: if the field's height changed, the square would jump as the finger is lifted.
+    says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw with mouse or finger.";
   }
 
   function send() {
