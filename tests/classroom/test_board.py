@@ -26,7 +26,7 @@ from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.browser import TURNING, copied_lessons, open_browser, run_all, signed_in, take_screenshot, url_of
 from tests.support.classroom import ROOT, BoardClassroom, recap, use_apt_sources
 from tests.support.image import TABLE, faults
-from tests.support.image_build import build_for
+from tests.support.image_build import ImageBuild, build_for
 from tests.virtual import Board, VirtualError
 
 # MiB in use after a boot, with the notebook server idle, by the image's architecture.
