@@ -126,6 +126,7 @@ def test_packages_in_any_unfinished_state_are_repaired(classroom: Classroom) -> 
     assert root(classroom, "dpkg --configure -a; apt-get --fix-broken install -y >/dev/null 2>&1; dpkg --audit")
     for package, state in STATES.items():
         root(classroom, STATE.format(package, state))
+    root(classroom, "cd /var/cache/apt/archives; apt-get download -q tar")  # as apt leaves it when the power fails
     assert_repaired(classroom)
     assert audit(classroom) == ""
     root(classroom, "apt-get remove --yes hello")
@@ -170,6 +171,13 @@ def test_a_pi_that_needs_a_reboot_is_rebooted(classroom: Classroom) -> None:
     root(classroom, "touch /run/reboot-required")
     assert_repaired(classroom)
     assert root(classroom, "cat /proc/sys/kernel/random/boot_id") != boot
+
+
+def test_an_environment_whose_making_was_cut_off_is_made_anew(classroom: Classroom) -> None:
+    """Its pip works, but it does not see apt's packages yet."""
+    setting = "include-system-site-packages"
+    root(classroom, f"sed -i 's/^{setting} = true/{setting} = false/' {VENV}/pyvenv.cfg; rm {VENV}/installed-*")
+    assert_repaired(classroom)
 
 
 @pytest.mark.long

@@ -16,10 +16,12 @@ wheels=$(mktemp -d /var/cache/mynn-wheels.XXXXXX)
 trap 'rm -rf "$wheels"' EXIT
 tar -xf "$archive" -C "$wheels"
 
-# An environment belongs to one minor version of Python: a system upgrade requires a new one.
+# An environment belongs to one minor version of Python: a system upgrade requires a new one. One whose making was cut off
+# may work, but not see apt's packages: venv writes that last.
 now=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 is_now='import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])'
-if ! [ -d "$venv/lib/python$now" ] || ! "$venv/bin/python" -c "$is_now" "$now" 2>/dev/null; then
+if ! [ -d "$venv/lib/python$now" ] || ! grep -qx 'include-system-site-packages = true' "$venv/pyvenv.cfg" ||
+    ! "$venv/bin/python" -c "$is_now" "$now" 2>/dev/null; then
     /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
 fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
