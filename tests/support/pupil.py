@@ -1,4 +1,4 @@
-"""A pupil in a browser: opens lessons by their cards, runs them cell by cell, guesses, answers and draws."""
+"""A pupil in a browser: opens lessons by their cards, runs them cell by cell, guesses, answers, draws and shows."""
 
 from __future__ import annotations
 
@@ -8,34 +8,71 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
+from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect
 
+from mynn.mnist import read_csv
+from mynn.wall import FILE, read
 from tests.support.browser import DESKTOP, MINUTES, box_of, run_until, touch
+from tests.support.programs import ROOT
 
-LESSONS = Path(__file__).resolve().parents[2] / "notebooks"
+LESSONS = ROOT / "notebooks"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 Strokes = list[list[tuple[float, float]]]
-# Digits as a finger draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
+# Digits as a hand draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 DIGITS: dict[int, Strokes] = {
     1: [[(0.52, 0.15), (0.5, 0.5), (0.48, 0.85)]],
     7: [[(0.25, 0.2), (0.72, 0.2), (0.6, 0.5), (0.48, 0.85)]],
     4: [[(0.35, 0.12), (0.22, 0.55), (0.75, 0.55)], [(0.62, 0.3), (0.56, 0.88)]],
 }
 CURVE: Strokes = [[(0.14, 0.75), (0.4, 0.4), (0.95, 0.1)]]
+ERROR = "[data-mime-type='application/vnd.jupyter.error']"
+DOTS = "Not yet: write your answer in place of the dots"
+
+NAME = "Ada"  # on the wall
+FIRST, SECOND, THIRD = "part2_mnist_data_set", "part2_neural_network", "part2_neural_network_2"
+TRAINING = "part2_neural_network_mnist_data"
+PAD = "part3_neural_network_mnist_and_own_data_2"
+# What the pupil writes in place of a line, by how that line begins: wrong answers first, and then the right one.
+CHANGES: Mapping[str, Mapping[str, list[str]]] = {
+    FIRST: {
+        "fours = ": ["fours = counts[5]", "fours = counts[4]"],
+        "grey = ": ["grey = 128 / 255", "grey = 128 / 255 * 0.99 + 0.01"],
+    },
+    SECOND: {
+        "other_total = ": [
+            "other_total = first_weight + second_weight",
+            "other_total = 0.5 * first_weight + 0.5 * second_weight",
+        ],
+        "weights = ": ["weights = 5 * 7", "weights = 5 * 7 + 7 * 3"],
+    },
+    THIRD: {
+        "altogether = ": ["altogether = 784 * hidden_nodes", "altogether = 784 * hidden_nodes + hidden_nodes * 10"],
+        "says = ": ["says = 8", "says = ten_outputs.argmax()"],
+    },
+    TRAINING: {
+        "by_hand = ": ["by_hand = 1_000"],
+        "eight_in_ten = ": [
+            "eight_in_ten = 0",
+            "eight_in_ten = next(digits for digits, part in zip(seen, progress) if part >= 0.8)",
+        ],
+        "mistakes = ": ["mistakes = 1 - accuracy", "mistakes = (1 - accuracy) * len(testing)"],
+        "wall.show(": [f'wall.show(name="{NAME}", score=accuracy)'],
+    },
+    PAD: {
+        "percent = ": ["percent = 1", "percent = 5"],
+        "number = ": ["number = 12", "number = 13"],
+        "wall.show(": [f'wall.show(name="{NAME}", digits=mine[-10:])'],
+    },
+}
 
 
 @dataclass
 class Lesson:
-    """A lesson that is open in a tab.
-
-    `changes`    what the pupil writes in place of a line, by how that line begins
-    `on_a_phone` whether all is done with a finger, on a screen as narrow as a phone's
-    """
+    """A lesson that is open in a tab; `on_a_phone`: all is done with a finger, on a narrow screen."""
 
     name: str
     page: Page
-    changes: Mapping[str, str]
-    on_a_phone: bool
+    on_a_phone: bool = False
 
     def play(self) -> None:
         """Run every cell, as the lesson asks for it, and look at what it says."""
@@ -46,6 +83,12 @@ class Lesson:
         for cell, source in zip(cells.all(), sources, strict=True):
             self._play(cell, source)
         expect(self.end).to_be_visible()
+        self._assert_no_error()
+        if self.on_a_phone:
+            scroller = self.page.locator(".jp-WindowedPanel-outer")
+            assert scroller.evaluate("one => one.scrollWidth <= one.clientWidth"), "The lesson is wider than the phone."
+            for drawing in self.page.locator(".jp-RenderedMarkdown pre").all():
+                expect(drawing).to_have_css("white-space", "pre")  # or its lines would be broken
 
     @property
     def end(self) -> Locator:
@@ -54,27 +97,44 @@ class Lesson:
             ".jp-OutputArea-output", has_text="Well done: you have reached the end of this lesson."
         )
 
+    def output(self, said: str) -> Locator:
+        """Return the output that has these words."""
+        return self.page.locator(".jp-OutputArea-output", has_text=said)
+
     def _play(self, cell: Locator, source: str) -> None:
         output = cell.locator(".jp-OutputArea")
-        for begin, line in self.changes.items():
-            if f"\n{begin}" in f"\n{source}":
-                if f"{begin} = ..." in source:
-                    self._run(cell)
-                    expect(output).to_contain_text("Not yet: ")
+        for begin, (*wrong, right) in CHANGES[self.name].items():
+            if f"\n{begin}" not in f"\n{source}":
+                continue
+            if wrong:
+                self._run(cell)
+                expect(output).to_contain_text(DOTS)
+            for line in wrong:
                 self._write(cell, begin, line)
+                self._run(cell)
+                expect(output).to_have_text(re.compile(r"^Not yet: .{20,}"))
+                expect(output).not_to_contain_text(DOTS)
+            self._write(cell, begin, right)
         self._run(cell)
-        assert cell.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0, output.inner_text()
-        if "check(" in source and "import check" not in source:
+        self._assert_no_error()
+        if "\ncheck(" in source:
             expect(output).to_have_text("Right.")
         self._guess(cell, source)
         results = source.count(".beside(")
+        if results:
+            expect(output).to_contain_text("You guessed")
+            expect(output).not_to_contain_text("You have not guessed")
         expect(output.locator("img[src^='data:image/svg']")).to_have_count(results)
-        assert output.inner_text().count("You guessed") == results
         if ".plot(axes)" in source:
             expect(output.locator("img[src^='data:image/png']")).to_have_count(1)
             expect(output).not_to_contain_text("You have not drawn a guess.")
-        if cell.locator(".mynn-pad").count():
-            self._keep(cell)
+        if "Pad(" in source:
+            self.keep_digits()
+
+    def _assert_no_error(self) -> None:
+        """Assert that no cell has stopped with an error. The page shows the last one's a moment after its number."""
+        errors = self.page.locator(ERROR)
+        assert errors.count() == 0, errors.first.inner_text()
 
     def _run(self, cell: Locator) -> None:
         """Run a cell: by Shift and Enter, or with the button above the lesson."""
@@ -113,17 +173,24 @@ class Lesson:
                 self._draw(square, CURVE)
                 expect(one).to_contain_text("Now run the next cell.")
                 continue
-            one.locator(".mynn-guess-entry").fill("1")
+            says = one.locator(".mynn-guess-says")
+            lowest = re.match(r"A number from (\S+) to ", says.inner_text())
+            assert lowest, says.inner_text()
+            one.locator(".mynn-guess-entry").fill(lowest[1])
             self._press(one.get_by_role("button", name="Guess"))
-            expect(one).to_contain_text(re.compile("Your guess: 1( %)?. Now run the next cell."))
+            expect(says).to_have_text(re.compile(rf"^Your guess: {lowest[1]}( \S+)*\. Now run the next cell\.$"))
 
-    def _keep(self, cell: Locator) -> None:
+    def keep_digits(self) -> None:
         """Draw digits on the pad, and keep each with its label."""
-        for number, (digit, strokes) in enumerate(DIGITS.items(), 1):
-            self._draw(cell.locator(".mynn-pad-paper"), strokes)
-            expect(cell.locator(".mynn-pad-says")).to_have_text(f"This is a {digit}.")
-            self._press(cell.get_by_title(f"Keep this drawing as a {digit}"))
-            expect(cell.locator(".mynn-pad-kept")).to_contain_text(f"Kept as a {digit}. {number} drawing")
+        pad = self.page.locator(".mynn-pad")
+        for digit, strokes in DIGITS.items():
+            self._draw(pad.locator(".mynn-pad-paper"), strokes)
+            expect(pad.locator(".mynn-pad-says")).to_have_text(f"This is a {digit}.")
+            button = pad.get_by_title(f"Keep this drawing as a {digit}")
+            kept = int(button.locator("small").inner_text() or 0)
+            self._press(button)
+            expect(pad.locator(".mynn-pad-kept")).to_contain_text(f"Kept as a {digit}. ")
+            expect(button.locator("small")).to_have_text(str(kept + 1))
 
     def _press(self, place: Locator) -> None:
         if self.on_a_phone:
@@ -132,12 +199,23 @@ class Lesson:
             place.click()
 
     def _draw(self, square: Locator, strokes: Strokes) -> None:
-        before = box_of(square)
+        before = box_at_rest(square)
         if self.on_a_phone:
             touch(square, strokes)
         else:
             drag(square, strokes)
-        assert square.bounding_box() == before, "The page has scrolled."
+        after = square.bounding_box()
+        assert after == before, f"The page has scrolled: the square was at {before}, and is at {after}."
+
+
+def box_at_rest(element: Locator) -> FloatRect:
+    """Return where an element is, once the page no longer scrolls to the cell after the one that has run."""
+    for _ in range(100):
+        before = box_of(element)
+        element.page.wait_for_timeout(300)
+        if element.bounding_box() == before:
+            return before
+    raise AssertionError("The page does not come to rest.")
 
 
 def drag(square: Locator, strokes: Strokes) -> None:
@@ -163,29 +241,29 @@ class StartPage:
         link = self.page.locator(f"a[href$='/{name}.ipynb']")
         return self.page.locator(".lesson").filter(has=link)
 
-    def open(self, name: str, changes: Mapping[str, str], *, on_a_phone: bool = False) -> Lesson:
+    def open(self, name: str, *, on_a_phone: bool = False) -> Lesson:
         """Open a lesson by its card."""
         self.page.bring_to_front()
         self.page.set_viewport_size(PHONE if on_a_phone else DESKTOP)
         link = self.card(name).locator("a.open")
-        tab = self._opened(link.tap if on_a_phone else link.click)
-        tab.set_viewport_size(PHONE if on_a_phone else DESKTOP)
-        return Lesson(name, tab, changes, on_a_phone)
+        return self._opened(link.tap if on_a_phone else link.click, name, on_a_phone)
 
-    def go_on(self, lesson: Lesson, name: str, changes: Mapping[str, str], *, on_a_phone: bool = False) -> Lesson:
-        """Open the next lesson by the link at the end of this one."""
+    def go_on(self, lesson: Lesson, name: str, *, on_a_phone: bool = False) -> Lesson:
+        """Open the next lesson by the link at the end of this one, and end this one's program."""
         link = lesson.end.locator(f"a[href*='{name}.ipynb']")
-        tab = self._opened(link.tap if lesson.on_a_phone else link.click)
-        tab.set_viewport_size(PHONE if on_a_phone else DESKTOP)
-        return Lesson(name, tab, changes, on_a_phone)
+        opened = self._opened(link.tap if lesson.on_a_phone else link.click, name, on_a_phone)
+        self.end(lesson)
+        opened.page.bring_to_front()
+        return opened
 
-    def _opened(self, act: Callable[[], None]) -> Page:
+    def _opened(self, act: Callable[[], None], name: str, on_a_phone: bool) -> Lesson:
         with self.browser.expect_page() as opened:
             act()
         page = opened.value
+        page.set_viewport_size(PHONE if on_a_phone else DESKTOP)
         select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
         page.add_locator_handler(select, lambda: select.click())
-        return page
+        return Lesson(name, page, on_a_phone)
 
     def end(self, lesson: Lesson) -> None:
         """Save a lesson that is done, close its tab, and end its program on the start page."""
@@ -198,3 +276,41 @@ class StartPage:
         card.get_by_role("button", name="End").click()
         expect(card.get_by_role("button", name="End")).to_have_count(0)
         expect(card.locator("a.open")).to_have_text("Open again")
+
+
+def play_to_the_wall(start: StartPage, file: Callable[[str], bytes], folder: Path) -> None:
+    """Play lessons 1 to 4, on a laptop and on a phone, and then draw digits for the network of lesson 4, and show them.
+
+    `file` returns one of the pupil's files; `folder` is for copies of some.
+    """
+    start.page.set_viewport_size(PHONE)
+    expect(start.card(FIRST).locator("a.open")).to_be_in_viewport()
+    assert start.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    first = start.open(FIRST)
+    first.play()
+    second = start.go_on(first, SECOND, on_a_phone=True)
+    second.play()
+    third = start.go_on(second, THIRD, on_a_phone=True)
+    third.play()
+    training = start.go_on(third, TRAINING)
+    training.play()
+    expect(training.output("Kept in my_network.npz: a network with 50 hidden nodes")).to_be_visible()
+    shown = read(file(FILE))
+    assert (shown.name, shown.backquery, shown.digits) == (NAME, None, None)
+    assert shown.score and 0.9 < shown.score < 1
+    start.end(training)
+
+    pad = start.open(PAD, on_a_phone=True)
+    pad.play()
+    expect(pad.output("This is your own network, my_network.npz, with 50 hidden nodes.")).to_be_visible()
+    expect(pad.output(f"The network recognises 100% of your {len(DIGITS)} drawings.")).to_be_visible()
+    shown = read(file(FILE))
+    assert (shown.name, shown.score, shown.backquery) == (NAME, None, None)
+    assert shown.digits and shown.digits.labels.tolist() == list(DIGITS)
+    pad.on_a_phone = False
+    pad.page.set_viewport_size(DESKTOP)
+    pad.keep_digits()
+    start.end(pad)
+    (folder / "my_digits.csv").write_bytes(file("my_digits.csv"))
+    assert read_csv(folder / "my_digits.csv").labels.tolist() == [*DIGITS, *DIGITS]
+    expect(start.page.locator(".done")).to_have_count(5)
