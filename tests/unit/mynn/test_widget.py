@@ -438,7 +438,7 @@ def test_a_kernel_that_does_not_answer_is_reported(page: Page, says: Locator, wo
     os.kill(kernel, signal.SIGSTOP)  # as if it ran another cell, during which some versions of ipykernel answer
     try:
         draw(page, SEVEN)
-        expect(says).to_have_text("No answer yet. Wait, or run this lesson again from the top.")
+        expect(says).to_have_text("No answer yet. Wait, or run this lesson again.")
     finally:
         os.kill(kernel, signal.SIGCONT)
     expect(says).to_have_text("This is a 7.")
@@ -463,7 +463,7 @@ def test_a_pad_whose_kernel_was_restarted_says_what_to_do(page: Page, says: Loca
         assert time.monotonic() < deadline, "the kernel is still there"
         page.wait_for_timeout(100)
     draw(page, SEVEN)
-    expect(says).to_have_text("No answer yet. Wait, or run this lesson again from the top.")
+    expect(says).to_have_text("No answer yet. Wait, or run this lesson again.")
 
 
 @pytest.mark.slow
