@@ -109,7 +109,7 @@ def main() -> None:
             ready(cluster, one, options.share)
             measure(cluster, counts, options.share, show)
         finally:
-            cluster.classroom.playbook("cluster_stop", "--limit", "localhost", "-e", cluster.settings)
+            cluster.playbook("cluster_stop")
             fleet.down()
             one.fleet.down()
     (ROOT / "dist").mkdir(exist_ok=True)
