@@ -29,7 +29,7 @@ except ImportError:
     ) from None
 
 SIDE = 112  # of the square that comes from the browser, in pixels: as in pad.js
-EMPTY = "Draw a digit on the white square, with the mouse or a finger."
+EMPTY = "Draw a digit on the white square."  # two lines on a phone, as all that is said
 FIRST = "Draw a digit, then press the button that says which it was."
 GONE = "To draw here, run this lesson again from the top."
 

@@ -129,7 +129,7 @@ def test_run_all_works_without_drawings(empty: Run) -> None:
     (beside, shown) = [output for output in empty.outputs["pad-code"] if "data" in output]
     assert "application/vnd.jupyter.widget-view+json" in shown["data"]
     assert shown["data"]["text/plain"] in beside["data"]["text/html"]
-    assert empty.values["drawn"] == [1, "Draw a digit on the white square, with the mouse or a finger."]
+    assert empty.values["drawn"] == [1, "Draw a digit on the white square."]
     assert "There is nothing on the pad." in empty.text("keep-code")
     assert "0 drawings of your own\nDraw some on the pad" in empty.text("mine-code")
     assert empty.text("score-code") == ""
