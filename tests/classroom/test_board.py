@@ -30,7 +30,7 @@ from tests.support.image_build import ImageBuild, build_for
 from tests.virtual import Board, VirtualError
 
 # MiB in use after a boot, with the notebook server idle, by the image's architecture.
-MOST_MEMORY = {"armel": 90, "armhf": 150, "arm64": 250}
+MOST_MEMORY = {"armel": 90, "armhf": 150, "arm64": 220}
 # The tasks of the first site.yml that may change a Pi booted from the image, to set the control node's password.
 FIRST_RUN = {
     # A Pi has no battery-backed clock, and without Internet only the control node knows the time.
