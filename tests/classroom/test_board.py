@@ -169,6 +169,7 @@ def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(classroom: BoardCla
 def test_a_card_of_make_cards_has_its_name_key_and_password(image_build: ImageBuild, tmp_path: Path) -> None:
     board = Board(ROOT / "build/board-cards", address="127.77.92.1")
     board.down()
+    board.folder.mkdir(parents=True, exist_ok=True)
     board.state.ensure_key()
     settings = {
         "cards_ssh_keys": [board.state.key.with_suffix(".pub").read_text().strip()],
