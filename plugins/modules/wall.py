@@ -7,10 +7,8 @@ import pwd
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ansible_collections.mynn.pi.plugins.module_utils.asked import answer
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
 
 DOCUMENTATION = r"""
@@ -91,24 +89,7 @@ def look(
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        {
-            "students": {"type": "dict", "required": True},
-            "known": {"type": "dict", "default": {}},
-            "patience": {"type": "float", "required": True},
-            "interval": {"type": "float", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    asked: dict[str, Any] = module.params
-    accounts = {account.pw_name: account for account in pwd.getpwall()}
-    places = {
-        name: (accounts[name], Path(student["folder"]) / FILE)
-        for name, student in asked["students"].items()
-        if name in accounts
-    }
-    shown = look(places, asked["known"], asked["patience"], asked["interval"])
-    module.exit_json(changed=False, shown=shown)
+    answer(look, lambda account, student: (account, Path(student["folder"]) / FILE))
 
 
 if __name__ == "__main__":

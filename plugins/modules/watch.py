@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import pwd
 import select
 import socket
 import struct
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mynn.pi.plugins.module_utils.asked import answer
 
 DOCUMENTATION = r"""
 module: watch
@@ -109,21 +107,7 @@ def look(
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        {
-            "students": {"type": "dict", "required": True},
-            "known": {"type": "dict", "default": {}},
-            "patience": {"type": "float", "required": True},
-            "interval": {"type": "float", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    asked: dict[str, Any] = module.params
-    accounts = {account.pw_name: account.pw_uid for account in pwd.getpwall()}
-    students = {name: student for name, student in asked["students"].items() if name in accounts}
-    servers = {name: (accounts[name], name_of(Path(student["hash_file"]))) for name, student in students.items()}
-    shown = look(servers, asked["known"], asked["patience"], asked["interval"])
-    module.exit_json(changed=False, shown=shown)
+    answer(look, lambda account, student: (account.pw_uid, name_of(Path(student["hash_file"]))))
 
 
 if __name__ == "__main__":
