@@ -28,14 +28,6 @@ def signed_in(classroom: Classroom) -> NotebookServer:
     return server
 
 
-def opened(server: NotebookServer, path: str) -> Any:
-    """Open a notebook as its page does; return its session."""
-    body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
-    answer = server.ask("POST", "/api/sessions", json=body)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def ticks(classroom: Classroom) -> tuple[int, int]:
     """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
     fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
@@ -50,7 +42,7 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
         card = page.locator("article")
         expect(card).to_contain_text("Nothing open", timeout=FOLLOW)
         expect(card.locator(".memory")).to_contain_text(re.compile(r"\d+ MB free"))
-        session = opened(server, LESSON)
+        session = server.open_notebook(LESSON)
         expect(card.locator(".lesson")).to_contain_text(TITLE, timeout=FOLLOW)
         began, before = time.monotonic(), ticks(classroom)
         time.sleep(60)

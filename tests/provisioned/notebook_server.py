@@ -60,6 +60,13 @@ class NotebookServer:
         if answer.status_code != 404:
             answer.raise_for_status()
 
+    def open_notebook(self, path: str) -> Any:
+        """Open a notebook with a kernel, as its page does; return the session."""
+        body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        answer = self.ask("POST", "/api/sessions", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
     @contextmanager
     def kernel(self) -> Iterator[Kernel]:
         """Start a kernel, and shut it down afterwards."""

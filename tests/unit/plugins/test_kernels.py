@@ -225,8 +225,7 @@ def test_a_forked_kernel_can_be_restarted(server: Server) -> None:
 
 def test_a_killed_kernel_is_restarted_and_the_page_says_why(server: Server) -> None:
     student = server.student()
-    lesson = {"path": "lesson.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}}
-    session = student.ask("POST", "/api/sessions", json=lesson).json()
+    session = student.open_notebook("lesson.ipynb")
     identity = session["kernel"]["id"]
     pid = about(Kernel(identity, student.connect(identity)))["pid"]
     before = children_of(server)

@@ -22,7 +22,6 @@ import watch_page
 from playwright.sync_api import APIResponse, BrowserContext, Page, Response, Route, expect
 
 from ansible_collections.mynn.pi.plugins.modules import watch
-from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import CHROMIUM, DESKTOP, open_browser
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.programs import ROOT
@@ -96,14 +95,6 @@ def status(server: Server) -> Any:
 def find_lesson(answer: Any, name: str) -> Any:
     [lesson] = [lesson for lesson in answer["lessons"] if lesson["name"] == name]
     return lesson
-
-
-def start_session(student: NotebookServer, path: str) -> Any:
-    """Open a notebook, as its page does; return the session."""
-    body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
-    answer = student.ask("POST", "/api/sessions", json=body)
-    answer.raise_for_status()
-    return answer.json()
 
 
 def test_every_lesson_has_a_small_picture(archive: Path) -> None:
@@ -222,7 +213,7 @@ def test_a_running_notebook_and_its_memory_are_shown_until_it_is_ended(server: S
     before = student.get("/start/status")
     assert before["running"] == []
     assert 0 < before["memory"]["free"] <= before["memory"]["total"]
-    session = start_session(student, FIRST)
+    session = student.open_notebook(FIRST)
     [running] = student.get("/start/status")["running"]
     assert (running["path"], running["session"], running["died"]) == (FIRST, session["id"], "")
     if not os.geteuid():  # the server runs as the student, so it may read the memory of the student's kernels
@@ -246,7 +237,7 @@ def test_the_teacher_is_told_what_runs(server: Server) -> None:
     student = server.student()
     nothing = json.loads(ask_as_teacher(server))
     assert nothing["running"] == [] and nothing["free"] % 10 == 0
-    session = start_session(student, FIRST)
+    session = student.open_notebook(FIRST)
     kernel = student.get("/start/status")["running"][0]["kernel"]
     heard = watch_page.heard(ask_as_teacher(server))
     assert heard and not heard.wrong
@@ -302,7 +293,7 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
 def test_the_page_says_that_a_kernel_stopped_unexpectedly(server: Server) -> None:
     """Linux did not kill it for lack of memory, so it must have been something else."""
     student = server.student()
-    session = start_session(student, FIRST)
+    session = student.open_notebook(FIRST)
     [running] = student.get("/start/status")["running"]
     student.ask("GET", f"/api/kernels/{running['kernel']}")
     kill(server)
