@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.board [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
 
-The parts are boots, rest, network, overnight, programs, lessons, no-op and counted; the default is all of them.
+The parts are boots, rest, network, overnight, programs, watch, lessons, no-op, cluster and counted; the default is all
+of them.
 
 There are two kinds of seconds. "Host" seconds are this computer's, and depend on its load; "board" seconds are by the
 board's clock, which follows the host's. "Counted" seconds are the board's while each instruction takes one nanosecond
@@ -20,12 +21,15 @@ import os
 import shlex
 import statistics
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
 
 from tests.benchmarks.board_measure import (
+    MIB,
     memory,
+    processor_seconds,
     run_lesson,
     settle,
     time_to_page,
@@ -38,11 +42,21 @@ from tests.benchmarks.kernels import waits
 from tests.benchmarks.site import STRATEGIES, Run, say, site
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import PATIENTLY, ROOT, BoardClassroom, newest_image, use_apt_sources
+from tests.support.classroom import (
+    HOST_SEEN_FROM_BOARD,
+    PATIENTLY,
+    ROOT,
+    BoardClassroom,
+    newest_image,
+    use_apt_sources,
+)
+from tests.support.cluster import ClassCluster
+from tests.support.live_page import kept
 from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
+WATCHED = 120  # seconds
 REAL, COMPILED = "the book's loop", "mynn, compiled"
 # Estimate the hours that a network of `make overnight` takes, from a tenth of an epoch.
 NIGHT = """
@@ -101,6 +115,21 @@ def programs(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
         table.add(f"{when}: host", what)
 
 
+def watched(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
+    """Measure what `make watch` costs a board with a lesson open, in processor time."""
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password), "The password was refused."
+    session = server.open_notebook("part2_neural_network.ipynb")
+    with tempfile.TemporaryDirectory() as folder, kept(classroom, "watch", Path(folder)):
+        time.sleep(90)  # until it has connected
+        before, began = processor_seconds(classroom), time.monotonic()
+        time.sleep(WATCHED)
+        after, seconds = processor_seconds(classroom), time.monotonic() - began
+    server.delete(f"/api/sessions/{session['id']}")
+    for what, then, now in zip(("what asks", "the notebook server"), before, after, strict=True):
+        table.add(f"processor time for `make watch`, {what}", f"{(now - then) / seconds:.2%}", "<= 1 %")
+
+
 def lessons(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
     """Run every lesson as distributed, and compare with the time that its first cell promises."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
@@ -129,6 +158,30 @@ def no_op_runs(classroom: BoardClassroom, table: Table, options: Namespace) -> N
     table.add(f"site.yml that changes nothing ({of}): host", f"{mitogen:.0f} s", "<= 50 s")
     table.add("the same under stock Ansible: host", f"{stock:.0f} s", "<= 200 s")
     table.add("ratio", f"{stock / mitogen:.1f}")
+
+
+def cluster(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
+    """Measure how a board takes part in a cluster: seconds to join, memory, and a job's time."""
+    use_apt_sources(classroom)
+    with tempfile.TemporaryDirectory() as folder:
+        of_one = ClassCluster(classroom, [classroom.host], Path(folder) / "cluster")  # type: ignore[arg-type]
+        for which in "first time, with Dask's installation", "again", "after a stop":
+            if which == "after a stop":
+                classroom.output_of("sudo systemctl stop mynn-cluster")
+            began = time.monotonic()
+            done = of_one.playbook("cluster", "-e", f"cluster_address={HOST_SEEN_FROM_BOARD} cluster_join_seconds=900")
+            assert done.returncode == 0, done.stdout[-2000:]
+            table.add(f"make cluster, {which}: host", f"{time.monotonic() - began:.0f} s")
+        time.sleep(30)
+        taken = int(classroom.output_of("systemctl show --value --property MemoryCurrent mynn-cluster")) / MIB / 1024
+        table.add("  memory of the idle worker", f"{taken:.0f} MiB")
+        began = time.monotonic()
+        said, seconds = of_one.sweep(jobs=("--hidden", "50", "--rate", "0.1", "--seeds", "3", "--epochs", "1"))
+        table.add("a sweep of three jobs, 60,000 digits and 50 hidden nodes each: host", f"{seconds:.0f} s")
+        say(said)
+        peak = int(classroom.output_of("systemctl show --value --property MemoryPeak mynn-cluster")) / MIB / 1024
+        table.add("  most memory of the worker", f"{peak:.0f} MiB", "<= 220 MB")
+        assert of_one.playbook("cluster_stop").returncode == 0
 
 
 def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:
@@ -178,8 +231,10 @@ PARTS = {
     "network": the_network,
     "overnight": overnight,
     "programs": programs,
+    "watch": watched,
     "lessons": lessons,
     "no-op": no_op_runs,
+    "cluster": cluster,
     "counted": counted,
 }
 

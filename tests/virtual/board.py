@@ -25,7 +25,7 @@ from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
-NOTEBOOKS = 8888
+NOTEBOOKS, WORKER = 8888, 8785
 BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
 # Kernel arguments that only QEMU's boards need.
 _ARGUMENTS = (
@@ -85,7 +85,10 @@ class Settings:
 
 
 class Board(Emulated):
-    """A board and its card, in a state folder. The host reaches SSH at port 2222 and the notebooks at port 8888."""
+    """A board and its card, in a state folder.
+
+    The host reaches SSH at port 2222, the notebooks at port 8888, and the cluster's worker at port 8785.
+    """
 
     kind = "board"
 
@@ -236,7 +239,7 @@ class Board(Emulated):
         # The network adapter is on USB, so the port must be a host; a Zero's device tree lets the cable decide.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
-        network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS})
+        network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS, WORKER: WORKER})
         counts = settings.icount or machine.instructions
         clock = ["-icount", "shift=0" if settings.icount else "shift=auto"] if counts else []
         return [
