@@ -103,7 +103,14 @@ def ask(listed: Path, data: bytes | str, suite: str = "trixie", size: int = 0) -
         os.truncate(tracker, size)
     day = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))
     os.utime(tracker, (day, day))
-    command = [sys.executable, PROGRAM, listed, tracker, listed.with_name("a.holes.txt"), f"--suite={suite}"]
+    command: list[str | Path] = [
+        sys.executable,
+        PROGRAM,
+        listed,
+        tracker,
+        listed.with_name("a.holes.txt"),
+        f"--suite={suite}",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
