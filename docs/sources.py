@@ -54,7 +54,7 @@ def setting(name: str, option: dict[str, Any], value: str, comment: str) -> str:
     kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
     parts = [f"### {name}\n", f"{plain(described(option['description']))} (`{kind}`)\n"]
     if "choices" in option:
-        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option['choices'])}.\n")
+        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option['choices'] if choice)}.\n")
     if comment:
         parts.append(f"{plain(comment)}\n")
     if "\n" in value:

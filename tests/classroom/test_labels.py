@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,11 @@ def texts(path: Path) -> str:
     return "\n".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path))
 
 
-def keep_picture(sheet: Path) -> None:
+def keep_picture(sheet: Path, name: str = "labels") -> None:
     """Save the first page as a picture, with the browser's screenshots."""
     folder = ROOT / "dist/screenshots"
     folder.mkdir(parents=True, exist_ok=True)
-    pypdfium2.PdfDocument(sheet)[0].render(scale=1.5).to_pil().save(folder / "labels.png")
+    pypdfium2.PdfDocument(sheet)[0].render(scale=1.5).to_pil().save(folder / f"{name}.png")
 
 
 def ink_in_margins(path: Path, paper: str, margin: float = 2.5) -> list[tuple[int, int]]:
@@ -122,6 +123,23 @@ def test_thirty_labels_on_both_papers(school: School) -> None:
     moved[0].set_mediabox(3 * MM, 0, 213 * MM, 297 * MM)
     moved.save(school.folder / "moved.pdf")
     assert (0, 0) in ink_in_margins(school.folder / "moved.pdf", "A4")
+
+
+def test_a_label_says_which_kind_of_pi_it_is_for(school: School) -> None:
+    """If the inventory says so; it takes no room from names otherwise."""
+    long = "a-name-as-long-as-names-can-be-" * 2 + "x.local"
+    pis = [*(f"pi{number:02}.local" for number in range(1, 14)), long]
+    boards = ["board=zero"] * 5 + ["board=zero2w"] * 4 + ["board=4"] * 3 + ["", "board=5"]
+    school.add(*map(" ".join, zip(pis, boards, strict=True)), **dict.fromkeys(pis, "k7mrqtw3"))
+    assert school.labels().returncode == 0
+    for paper in PAPER:
+        sheet = school.sheet(paper)
+        written = texts(sheet)
+        counts = [len(re.findall(rf"{model}\s", written)) for model in ("Pi Zero", "Pi Zero 2 W", "Pi 4", "Pi 5")]
+        assert counts == [5 + 4, 4, 3, 1]
+        assert len(codes(sheet)[0]) == 14
+        assert ink_in_margins(sheet, paper) == []
+    keep_picture(school.sheet("A4"), "labels-kinds")
 
 
 def test_https_and_several_students(school: School) -> None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from shutil import which
 
@@ -44,12 +43,8 @@ class Image:
     used: int
 
 
-def find_image(pattern: str) -> Image:
-    """Return the newest image of a pattern. CardError: there is none, or its .bmap is missing."""
-    paths = sorted(map(Path, glob(os.path.expanduser(pattern))), key=lambda path: path.stat().st_mtime)  # noqa: PTH111, PTH207
-    if not paths:
-        raise CardError(f"there is no image {pattern}: run `make image`, or name one (IMAGE=...)")
-    path = paths[-1]
+def image_at(path: Path) -> Image:
+    """Return the image in a file. CardError: its .bmap is missing or damaged."""
     bmap = path.with_name(f"{path.name.removesuffix('.xz')}.bmap")
     if not bmap.is_file():
         raise CardError(f"{bmap} is missing, with which cards are checked: `make image` writes it beside the image")

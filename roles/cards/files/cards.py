@@ -26,9 +26,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from card_image import SETTINGS, Card, CardError, Image, check_file, find_image, personalize, unpack
+from card_image import SETTINGS, Card, CardError, Image, check_file, image_at, personalize, unpack
 from card_settings import certificates, classroom_yml, mistakes, with_keys
 from disks import GB, Disk, disks
+from images import Images
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
@@ -39,20 +40,25 @@ STOPPED = 130  # the exit code after Ctrl-C
 
 @dataclass(frozen=True)
 class Pi:
-    """A Pi: its name in the inventory, its name on the network, and its files: classroom.yml, and certificates."""
+    """A Pi whose card is to be written.
+
+    name: in the inventory. host: its name on the network. model: such as "Pi 4"; empty if that is not known. files:
+    what its card has besides the image: classroom.yml, and certificates.
+    """
 
     name: str
     host: str
+    model: str
+    image: Image
     files: Mapping[str, bytes]
 
 
 class Record:
     """What is done, by Pi: the fingerprint of the image and settings that were written."""
 
-    def __init__(self, path: Path, kind: str, image: Image) -> None:
+    def __init__(self, path: Path, kind: str) -> None:
         self.path = path
         self.kind = kind  # cards or files
-        self.image = image.bmap.read_bytes()
         self.done: dict[str, dict[str, str]] = {"cards": {}, "files": {}}
         try:
             read = json.loads(path.read_bytes())
@@ -71,7 +77,7 @@ class Record:
             file.write(json.dumps(self.done, indent=2).encode())
 
     def _fingerprint(self, pi: Pi) -> str:
-        return sha256(b"".join([self.image, *pi.files.values()])).hexdigest()
+        return sha256(b"".join([pi.image.bmap.read_bytes(), *pi.files.values()])).hexdigest()
 
 
 def gather(command: Sequence[str]) -> dict[str, Any]:
@@ -88,7 +94,29 @@ def gather(command: Sequence[str]) -> dict[str, Any]:
         return job
 
 
-def pis_of(job: dict[str, Any]) -> list[Pi]:
+def images_of(job: dict[str, Any]) -> dict[str, Image]:
+    """Return each Pi's image, by the Pi's name. CardError: some have none, with a sentence for each reason."""
+    images = Images(job["image"], job["boards"])
+    found, lacking, read = dict[str, Image](), dict[str, list[str]](), dict[Path, Image]()
+    for entry in job["pis"]:
+        try:
+            path = images.newest_for(entry["board"])
+        except CardError as error:
+            lacking.setdefault(str(error), []).append(entry["name"])
+            continue
+        found[entry["name"]] = read[path] = read.get(path) or image_at(path)
+    if lacking:
+        raise CardError(with_names("there is not an image for each Pi, so nothing was written", lacking))
+    return found
+
+
+def with_names(title: str, sentences: Mapping[str, Sequence[str]]) -> str:
+    """Return a message with each sentence behind the names of the Pis that it is about."""
+    lines = [f"  {few(whose)}: {printable(sentence, 1000)}" for sentence, whose in sentences.items()]
+    return "\n".join([f"{title}:", *lines])
+
+
+def pis_of(job: dict[str, Any], images: Mapping[str, Image]) -> list[Pi]:
     """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
     folder = Path(job["certificates"])
     passwords: dict[str, str] = {}
@@ -105,7 +133,8 @@ def pis_of(job: dict[str, Any]) -> list[Pi]:
         content, names = classroom_yml(name, settings), certificates(settings["wifi"])
         sentences = mistakes(content, names, folder)
         beside = {} if sentences else {file: (folder / file).read_bytes() for file in names}
-        pi = Pi(name, settings["hostname"], {SETTINGS: content, **beside})
+        model = job["boards"].get(entry["board"], "")
+        pi = Pi(name, settings["hostname"], model, images[name], {SETTINGS: content, **beside})
         if not pi.host:
             sentences.append("an address is no name for a Pi. Write `NAME ansible_host=ADDRESS` into the inventory.")
         elif pi.host in hosts:
@@ -115,8 +144,7 @@ def pis_of(job: dict[str, Any]) -> list[Pi]:
             wrong.setdefault(sentence, []).append(name)
         pis.append(pi)
     if wrong:
-        lines = [f"  {few(whose)}: {printable(sentence)}" for sentence, whose in wrong.items()]
-        raise CardError("\n".join(["these settings have mistakes, so nothing was written:", *lines]))
+        raise CardError(with_names("these settings have mistakes, so nothing was written", wrong))
     return pis
 
 
@@ -135,13 +163,16 @@ def ask_password(network: str) -> str:
     raise CardError("the two passwords differed three times: run this again")
 
 
-def show_job(job: dict[str, Any], image: Image, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
+def show_job(job: dict[str, Any], pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
     """Print what the cards will have."""
+    hosts: dict[str, list[str]] = {}
+    for pi in [*pis, *ready]:
+        hosts.setdefault(pi.image.path.name, []).append(pi.host)
     settings = [entry["settings"] for entry in job["pis"]]
     networks = [network["name"] for one in settings for network in one["wifi"].get("networks", [])]
     keys = [key.split(maxsplit=2)[-1] for one in settings for key in one["ssh_keys"]]
+    images = list(hosts) if len(hosts) == 1 else [f"{image} for {few(whose)}" for image, whose in hosts.items()]
     lines = {
-        "Image": [image.path.name],
         "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
         "Done already": [f"{len(ready)}: {few([pi.host for pi in ready])}"] if ready else [],
         "Wi-Fi": networks or ["none; see the setting cards_wifi"],
@@ -149,6 +180,8 @@ def show_job(job: dict[str, Any], image: Image, pis: Sequence[Pi], ready: Sequen
         "Time zone": [one["timezone"] or "the image's" for one in settings],
     }
     print()
+    for number, image in enumerate(images):
+        print(f"{'' if number else 'Image:':14}{printable(image)}")
     for title, values in lines.items():
         if values:
             print(f"{title + ':':14}{printable(', '.join(dict.fromkeys(values)))}")
@@ -177,12 +210,12 @@ def workshop(folder: Path) -> Iterator[Path]:
 
 
 class Bench:
-    """The common image, unpacked, and what is made of it for one Pi after the other."""
+    """An image, unpacked, and what is made of it for one Pi after the other."""
 
     def __init__(self, image: Image, parts: Path) -> None:
-        self.image = image
+        parts.mkdir()
         self.parts = parts
-        self.base = parts / "base.img"
+        self.base = parts / "common"
         print(f"Unpacking {image.path.name} and checking it", flush=True)
         self.start = unpack(image, self.base)
 
@@ -198,10 +231,16 @@ class Bench:
                 path.unlink()
 
 
-def write_files(bench: Bench, folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
+def unpacked(pis: Iterable[Pi], parts: Path) -> dict[Image, Bench]:
+    """Unpack each image that these Pis need. CardError: one is damaged."""
+    images = dict.fromkeys(pi.image for pi in pis)
+    return {image: Bench(image, parts / str(number)) for number, image in enumerate(images)}
+
+
+def write_files(benches: Mapping[Image, Bench], folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
     """Write an image file for each Pi, and yield those that are done."""
     for pi in pis:
-        path, bmap = bench.make(pi)
+        path, bmap = benches[pi.image].make(pi)
         check_file(path, bmap)
         for made in (bmap, path):
             made.replace(folder / made.name)
@@ -211,17 +250,18 @@ def write_files(bench: Bench, folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
 class Reader:
     """The card reader. A card that was in it before may not be written to until it has been taken out."""
 
-    def __init__(self, device: str, smallest: int, largest: int) -> None:
+    def __init__(self, device: str, largest: int) -> None:
         self.device = device and os.path.realpath(device)
-        self.limits = smallest, largest
+        self.largest = largest
         # If the reader is named, a card may be in it already.
         self.seen = set() if device else set(self._disks())
 
     def card_for(self, pi: Pi) -> Disk:
         """Ask for a card until there is one that may be written to."""
         while True:
-            ask_for_enter(f"Put in the card for {pi.host}, then press Enter. ", self._look)
-            found = self._new()
+            whose = f"{pi.host}, a {pi.model}" if pi.model else pi.host
+            ask_for_enter(f"Put in the card for {whose}, then press Enter. ", self._look)
+            found = self._new(pi.image.size)
             good = [disk for disk in found if not disk.problem]
             for disk in found:
                 if disk.problem:
@@ -238,18 +278,18 @@ class Reader:
         """Do not take this card for the next one."""
         self.seen.add(disk.path)
 
-    def _disks(self) -> dict[str, Disk]:
-        return disks(*self.limits)
+    def _disks(self, smallest: int = 0) -> dict[str, Disk]:
+        return disks(smallest, self.largest)
 
     def _look(self) -> None:
         """Notice what has been taken out."""
         self.seen &= set(self._disks())
 
-    def _new(self) -> list[Disk]:
+    def _new(self, smallest: int) -> list[Disk]:
         """Return the disks that are new, as soon as there is one."""
         latest = time.monotonic() + APPEARS
         while True:
-            new = [disk for path, disk in self._disks().items() if path not in self.seen]
+            new = [disk for path, disk in self._disks(smallest).items() if path not in self.seen]
             new = [disk for disk in new if self.device in ("", disk.path)]
             if new or time.monotonic() > latest:
                 return new
@@ -266,11 +306,11 @@ def ask_for_enter(question: str, look: Callable[[], None]) -> None:
         raise EOFError
 
 
-def write_cards(bench: Bench, reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
+def write_cards(benches: Mapping[Image, Bench], reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
     """Write a card for each Pi, and yield those that are done."""
     written: dict[bytes, str] = {}
     for pi in pis:
-        while not write_card(bench, reader, pi, written):
+        while not write_card(benches[pi.image], reader, pi, written):
             pass
         written[pi.files[SETTINGS]] = pi.host
         yield pi
@@ -292,7 +332,7 @@ def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) 
             return False
         print(f"Writing {pi.host} onto {disk.path} ({disk.title})", flush=True)
         # Not made before the question: a card that is changed meanwhile would not be noticed.
-        card.write(*bench.make(pi), bench.image.used)
+        card.write(*bench.make(pi), pi.image.used)
         bench.clear()
     except CardError as error:
         print(f"\r{pi.host}'s card was not written: {error}.")
@@ -306,25 +346,25 @@ def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) 
 
 def make(job: dict[str, Any]) -> int:
     """Write what the job asks for. Returns the exit code."""
-    image = find_image(job["image"])
+    images = images_of(job)  # first: nobody is asked for anything while one is missing
     folder = Path(job["folder"])
-    everyone = pis_of(job)
+    everyone = pis_of(job, images)
     with workshop(folder) as parts:
-        record = Record(folder / "done.json", "files" if job["files"] else "cards", image)
+        record = Record(folder / "done.json", "files" if job["files"] else "cards")
         ready = [] if job["again"] else [pi for pi in everyone if is_ready(pi, record, folder)]
         pis = [pi for pi in everyone if pi not in ready]
-        show_job(job, image, pis, ready)
+        show_job(job, pis, ready)
         if not pis:
             print(f"All are done. To write one again: make cards PI={ready[0].name} AGAIN=yes")
             return 0
-        check_room(image, folder, len(pis) if job["files"] else 1)
+        check_room(folder, pis, files=job["files"])
         if not job["files"]:
             check_terminal()
-        bench = Bench(image, parts)
-        reader = None if job["files"] else Reader(job["device"], image.size, job["largest_gb"] * GB)
+        benches = unpacked(pis, parts)
+        reader = None if job["files"] else Reader(job["device"], job["largest_gb"] * GB)
         if reader:
             print("Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n")
-        return finish(pis, record, write_cards(bench, reader, pis) if reader else write_files(bench, folder, pis))
+        return finish(pis, record, write_cards(benches, reader, pis) if reader else write_files(benches, folder, pis))
 
 
 def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
@@ -356,9 +396,11 @@ def is_ready(pi: Pi, record: Record, folder: Path) -> bool:
     return record.has(pi) and (record.kind == "cards" or (folder / f"{pi.host}.img").exists())
 
 
-def check_room(image: Image, folder: Path, count: int) -> None:
-    """Raise CardError if so many images do not fit beside the unpacked one."""
-    needed, free = image.used * (count + 1), shutil.disk_usage(folder).free
+def check_room(folder: Path, pis: Sequence[Pi], *, files: bool) -> None:
+    """Raise CardError if the unpacked images do not fit, and beside them all files, or one Pi's at a time."""
+    unpacked_ones = sum(image.used for image in {pi.image for pi in pis})
+    made = [pi.image.used for pi in pis]
+    needed, free = unpacked_ones + (sum(made) if files else max(made)), shutil.disk_usage(folder).free
     if needed > free:
         raise CardError(f"{folder} needs {needed / GB:.1f} GB, and {free / GB:.1f} GB are free: make room there")
 

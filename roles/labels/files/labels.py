@@ -2,9 +2,10 @@
 
 labels.py FOLDER < PIS.json
 
-PIS.json is a list of objects: `name`, `students` (as the filter classroom_students returns them), `password` (empty: it
-is in the student's password file). The labels have the size of those on shops' sheets of fourteen (99.1 by 38.1 mm on
-A4; 4 by 1⅓ inches on Letter); they can also be printed on paper and cut.
+PIS.json is a list of objects: `name`, `model` (such as Pi 4; empty if it is not known), `students` (as the filter
+classroom_students returns them), `password` (empty: it is in the student's password file). The labels have the size of
+those on shops' sheets of fourteen (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter); they can also be printed on paper
+and cut.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Label:
     """The text of one label."""
 
     pi: str
+    model: str
     url: str
     student: str
     password: str
@@ -67,7 +69,7 @@ def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
         for student in pi["students"]:
             path = student["password_file"]
             if password := pi["password"] or password_in(Path(path)):
-                labels.append(Label(pi["name"], student["url"], student["name"], password))
+                labels.append(Label(pi["name"], pi["model"], student["url"], student["name"], password))
             else:
                 lacking.append(
                     f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
@@ -128,7 +130,11 @@ def _label(canvas: Canvas, label: Label, width: float, height: float) -> None:
     _code(canvas, label.url, edge, edge, side)
     x = edge + side + 2 * mm
     room = width - edge - x
-    _text(canvas, BOLD, 15, INK, label.pi, x, 0.77 * height, room)
+    model = pdfmetrics.stringWidth(label.model, PLAIN, 9)
+    canvas.setFillGray(SOFT)
+    canvas.setFont(PLAIN, 9)
+    canvas.drawRightString(x + room, 0.77 * height, label.model)
+    _text(canvas, BOLD, 15, INK, label.pi, x, 0.77 * height, room - model - (2 * mm if model else 0))
     _text(canvas, PLAIN, 9, INK, label.url, x, 0.62 * height, room)
     names = 17 * mm
     for name, font, size, value, y in [

@@ -99,7 +99,7 @@ def _card(card: dict[str, Any], room: float) -> Iterator[Fault]:
 
 def _warmth_and_power(state: dict[str, Any]) -> Iterator[Fault]:
     bits = state.get("throttled", 0)
-    power = "Use a better power supply (5 V, 2.5 A) and a shorter cable."
+    power = "Use the power supply that is made for this Pi, and a shorter cable."
     if bits & 1:
         yield Fault("Its supply voltage is too low.", power)
     elif bits & 1 << 16:

@@ -43,6 +43,7 @@ MEASURES = {
     "free": ("Card free (GB)", "{:.1f}", 0.2),
     "temperature": ("Temperature (°C)", "{:.0f}", 6),
 }
+PROCESSORS = {"armv6l": "32-bit ARM", "armv7l": "32-bit ARM", "aarch64": "64-bit ARM", "x86_64": "64-bit x86"}
 
 
 @dataclass
@@ -167,6 +168,8 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) 
         "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
         "date": date,
         "size": size,
+        "model": model,
+        "processor": processor,
         "marked": marked,
         "svg": Markup,  # our own
     }
@@ -213,6 +216,17 @@ def date(when: str) -> str:
 def size(megabytes: float) -> str:
     """Return a size in MB or GB."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
+def model(said: str) -> tuple[str, str]:
+    """Return a Pi's model as people call it, and its revision, from what its device tree says."""
+    name, found, revision = said.removeprefix("Raspberry ").rpartition(" Rev ")
+    return (name, f"revision {revision}") if found else (revision, "")
+
+
+def processor(machine: str) -> str:
+    """Return in words what `uname -m` says."""
+    return f"{PROCESSORS[machine]} ({machine})" if machine in PROCESSORS else machine
 
 
 def marked(text: str) -> Markup:

@@ -25,8 +25,10 @@ import pexpect
 import pytest
 import release
 import yaml
+from card_image import CardError
 from card_settings import classroom_yml, mistakes, with_keys
 from disks import Disk, disks
+from images import Images, boards_of
 
 from tests.support.image import Image
 from tests.support.programs import ROOT
@@ -44,6 +46,7 @@ WIFI = {"country": "GB", "networks": [{"name": "IEEE", "password": "password"}]}
 # Hands the job over in place of Ansible and the playbook, which take some seconds.
 HAND_OVER = "import json, shutil, sys; shutil.copy(sys.argv[1], json.loads(sys.argv[3])['__cards_answer'])"
 SECONDS = 300
+BOARDS: dict[str, str] = yaml.safe_load((ROOT / "playbooks/group_vars/all/boards.yml").read_text("utf-8"))["boards"]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ class School:
     def job(self, count: int = 3, wifi: dict[str, Any] | None = None, **more: Any) -> list[str]:
         """Return a command that hands over a job as the playbook does, for so many Pis."""
         job = {"image": str(self.image), "folder": str(self.cards), "files": False, "device": "", "largest_gb": 1}
-        job |= {"certificates": str(self.folder / "certificates"), "again": False}
+        job |= {"certificates": str(self.folder / "certificates"), "again": False, "boards": BOARDS}
         job |= {"pis": [entry(f"pi{number:02}", wifi) for number in range(1, count + 1)]} | more
         return [sys.executable, "-c", HAND_OVER, str(self.write("job.json", json.dumps(job)))]
 
@@ -149,10 +152,11 @@ class School:
         return {path.name for path in self.cards.iterdir()}
 
 
-def entry(name: str, wifi: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+def entry(name: str, wifi: dict[str, Any] | None = None, board: str = "", **settings: Any) -> dict[str, Any]:
     """Return a Pi of a job."""
     usual = {"hostname": name, "timezone": "Europe/London", "password": f"secret-of-{name}", "account_password": ""}
-    return {"name": f"{name}.local", "settings": usual | {"wifi": wifi or {}, "ssh_keys": [KEY]} | settings}
+    settings = usual | {"wifi": wifi or {}, "ssh_keys": [KEY]} | settings
+    return {"name": f"{name}.local", "board": board, "settings": settings}
 
 
 @pytest.fixture
@@ -344,6 +348,150 @@ def test_an_empty_inventory_is_named(school: School) -> None:
     done = school.run([sys.executable, "-c", ""])
     assert done.returncode == 1
     assert "there is no Pi below [pis] in the inventory" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pis of several kinds
+
+
+@pytest.fixture(scope="module")
+def shelf(image: Path) -> Path:
+    """A folder with images for several boards, the newest last. Each has its name as the card's config.txt."""
+    folder = image.parent / "dist"
+    folder.mkdir()
+    for number, name in enumerate(("mynn-pi-3-zero2w-4-0.1", "mynn-pi-3-zero2w-4-0.2", "mynn-pi-zero-0.2")):
+        unpacked = folder / f"{name}.img"
+        subprocess.run(["cp", "--sparse=auto", image.with_suffix(""), unpacked], check=True)
+        place = f"{unpacked}@@{Image(unpacked).boot}"
+        subprocess.run(["mcopy", "-o", "-i", place, "-", "::config.txt"], input=name.encode(), check=True)
+        release.pack(unpacked, folder / f"{name}.img.xz", 0)
+        release.make_bmap(unpacked, folder / f"{name}.img.bmap")
+        unpacked.unlink()
+        os.utime(folder / f"{name}.img.xz", (number, number))
+    return folder
+
+
+def three_kinds() -> list[dict[str, Any]]:
+    return [entry("pi01", board="zero"), entry("pi02", board="4"), entry("pi03", board="zero2w")]
+
+
+def test_each_pi_gets_the_newest_image_of_its_board(school: School, shelf: Path) -> None:
+    newest: dict[str, Any] = {"files": True, "image": f"{shelf}/*.img.xz", "pis": three_kinds()}
+    done = school.run(school.job(**newest))
+    assert done.returncode == 0
+    assert "Image:        mynn-pi-zero-0.2.img.xz for pi01\n" in done.stdout
+    assert "              mynn-pi-3-zero2w-4-0.2.img.xz for pi02, pi03\n" in done.stdout
+    made = {
+        host: Image(school.cards / f"{host}.img").boot_read("config.txt").decode() for host in ("pi01", "pi02", "pi03")
+    }
+    later = "mynn-pi-3-zero2w-4-0.2"
+    assert made == {"pi01": "mynn-pi-zero-0.2", "pi02": later, "pi03": later}
+    assert school.left() == {"done.json", *(f"pi0{n}.img{end}" for n in (1, 2, 3) for end in ("", ".bmap"))}
+    # Another image for one board concerns its Pis alone.
+    older = f"{shelf}/mynn-pi-3-zero2w-4-0.1.img.xz"
+    done = school.run(school.job(files=True, image=older, pis=three_kinds()[1:]))
+    assert "pi03 is done (2 of 2)" in done.stdout
+    done = school.run(school.job(**newest))
+    assert "Done already: 1: pi01" in done.stdout
+    assert "pi03 is done (2 of 2)" in done.stdout
+
+
+def test_missing_images_are_named_before_anything_is_asked(school: School, shelf: Path) -> None:
+    wifi = {"country": "GB", "networks": [{"name": "IEEE"}]}
+    pis = [entry("pi01", wifi, "zero"), entry("pi02", wifi, "5"), entry("pi03", wifi, "5"), entry("pi04", wifi, "2")]
+    done = school.run(school.job(image=f"{shelf}/*.img.xz", pis=pis))
+    assert done.returncode == 1
+    where = f"no name at {shelf}/*.img.xz is that of an image for a"
+    assert f"  pi02.local, pi03.local: {where} Pi 5: run `make image BOARD=5`" in done.stderr
+    assert f"  pi04.local: {where} Pi 2: run `make image BOARD=2`" in done.stderr
+    assert "pi01" not in done.stderr
+    assert "Wi-Fi" not in done.stdout + done.stderr
+    assert not school.cards.exists()
+
+
+ZERO, THREE = "mynn-pi-zero-0.1.img.xz", "mynn-pi-3-zero2w-4-0.1.img.xz"
+# The files, from old to new; cards_image; a Pi's board; and the file that it gets, or what is said.
+CHOICES: dict[str, tuple[list[str], str, str, str]] = {
+    "its board's": ([THREE, ZERO], "*.img.xz", "4", THREE),
+    "the only kind": ([THREE, "mynn-pi-3-zero2w-4-0.2.img.xz"], "*.img.xz", "", "mynn-pi-3-zero2w-4-0.2.img.xz"),
+    "a name that tells nothing": (["school.img.xz"], "*.img.xz", "", "school.img.xz"),
+    "the newest of these": (["b.img.xz", "a.img.xz"], "*.img.xz", "", "a.img.xz"),
+    "nothing is guessed": (
+        ["school.img.xz"],
+        "*.img.xz",
+        "4",
+        "an image for a Pi 4: run `make image BOARD=4`, or name one",
+    ),
+    "several kinds": (
+        [ZERO, THREE],
+        "*.img.xz",
+        "",
+        f"several kinds of Pi ({ZERO}, {THREE}). Say in the inventory which",
+    ),
+    "one of unknown kind": ([ZERO, "school.img.xz"], "*.img.xz", "", f"several kinds of Pi ({ZERO}, school.img.xz)."),
+    "IMAGE for any Pi": ([THREE, ZERO], THREE, "", THREE),
+    "IMAGE for its board": ([THREE, ZERO], THREE, "3", THREE),
+    "IMAGE that tells nothing": (["school.img.xz"], "school.img.xz", "5", "school.img.xz"),
+    "IMAGE for another board": ([THREE, ZERO], ZERO, "4", f"{ZERO} is not for a Pi 4. Without IMAGE"),
+    "no image": ([], "*.img.xz", "", "there is no image *.img.xz: run `make image`, or name one"),
+    "no image for its board": ([], "*.img.xz", "zero", "an image for a Pi Zero: run `make image BOARD=zero`"),
+}
+
+
+@pytest.mark.parametrize(("files", "pattern", "board", "expected"), CHOICES.values(), ids=CHOICES)
+def test_the_image_is_that_of_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], pattern: str, board: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(files):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (number, number))
+    try:
+        said = str(Images(pattern, BOARDS).newest_for(board))
+    except CardError as error:
+        said = str(error)
+        assert expected in said
+    else:
+        assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "boards"),
+    [
+        ("mynn-pi-zero-0.1.img.xz", ("zero",)),
+        ("mynn-pi-3-zero2w-4-0.1.img.xz", ("3", "zero2w", "4")),
+        ("mynn-pi-zero-5.img.xz", ("zero",)),  # version 5
+        ("mynn-pi-zero-0.1-rc1.img", ("zero",)),
+        ("mynn-pi-0.1.img.xz", ()),
+        ("zero.img.xz", ()),
+    ],
+)
+def test_the_boards_are_in_an_images_name(name: str, boards: tuple[str, ...]) -> None:
+    assert boards_of(name, BOARDS) == boards
+
+
+def test_the_inventory_says_which_kind_each_pi_is(school: School, tmp_path: Path) -> None:
+    school.write("inventory.ini", "[pis]\npi[01:02].local\npi03.local board=4\n[pis:vars]\nboard=zero\n")
+    command = school.playbook(__cards_answer=f"{tmp_path}/job.json")
+    assert gathered(school, command).returncode == 0
+    job = json.loads((tmp_path / "job.json").read_bytes())
+    assert {pi["name"]: pi["board"] for pi in job["pis"]} == {
+        "pi01.local": "zero",
+        "pi02.local": "zero",
+        "pi03.local": "4",
+    }
+    assert job["boards"] == BOARDS
+    school.write("inventory.ini", "[pis]\npi01.local board=7\n")
+    done = gathered(school, command)
+    assert done.returncode != 0
+    assert "value of board must be one of: , zero, 2, 3, zero2w, 4, 5, got: 7" in " ".join(done.stdout.split())
+
+
+def gathered(school: School, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run the playbook alone."""
+    done = subprocess.run(command, cwd=ROOT, env=school.environment, capture_output=True, text=True, check=False)
+    print(done.stdout[-3000:], done.stderr[-3000:])
+    return done
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -571,6 +719,19 @@ def test_three_cards_one_after_the_other(school: School, reader: CardReader) -> 
     assert school.left() == {"done.json"}
     assert school.done("cards") == {"pi01.local", "pi02.local", "pi03.local"}
     assert "All are done." in school.run(school.job(wifi=WIFI)).stdout
+
+
+def test_the_question_says_which_pi_the_card_is_for(school: School, reader: CardReader, shelf: Path) -> None:
+    cards = [reader.blank_card(name) for name in ("one", "two")]
+    program = school.terminal(school.job(image=f"{shelf}/*.img.xz", pis=three_kinds()[:2]))
+    for whose, card in zip(("pi01, a Pi Zero", "pi02, a Pi 4"), cards, strict=True):
+        program.expect_exact(f"Put in the card for {whose}, then press Enter.")
+        reader.put_in(card)
+        program.sendline()
+    program.expect_exact("All are done.")
+    program.expect(pexpect.EOF)
+    names = [Image(card).boot_read("config.txt").decode() for card in cards]
+    assert names == ["mynn-pi-zero-0.2", "mynn-pi-3-zero2w-4-0.2"]
 
 
 def assert_sound(card: Path) -> None:

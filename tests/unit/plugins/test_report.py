@@ -206,6 +206,80 @@ def test_picture_of_three_pis_with_eight_students_each(browser_page: Page, tmp_p
     assert table.locator("tbody tr").count() == 24
 
 
+def of_kind(model: str, kernel: str, machine: str, memory: tuple[int, int], card: int, **others: Any) -> dict[str, Any]:
+    """Return the answer of a Pi of some model, as pi_state gives it; memory: in total and available."""
+    system = {"name": "Debian GNU/Linux 13 (trixie)", "kernel": kernel, "machine": machine, "model": model}
+    wear = {"read_only": False, "disk": "mmcblk0", "name": "SU32G", "written": 212, "written_ever": 18233, "errors": 0}
+    changes: dict[str, Any] = {"system": system, "memory": dict(zip(("total", "available"), memory, strict=True))}
+    return answer(**changes, card={"total": card, "free": card - 2700, **wear}, **others)
+
+
+def kinds() -> dict[str, dict[str, Any]]:
+    """Return answers of Pis of several models, as their kernels' device trees name them."""
+    old, new = "6.12.57+deb13-rpi", "6.12.57+deb13-arm64"
+    zero, zero2w = "Raspberry Pi Zero W Rev 1.1", "Raspberry Pi Zero 2 W Rev 1.0"
+    three, five = "Raspberry Pi 3 Model B Plus Rev 1.3", "Raspberry Pi 5 Model B Rev 1.0"
+    return {
+        "pi01.local": of_kind(zero, old, "armv6l", (448, 291), 7600),
+        "pi02.local": of_kind(zero, old, "armv6l", (448, 24), 7600, throttled=0x50005),
+        "pi03.local": of_kind(three, new, "aarch64", (949, 702), 15500, temperature=51.0),
+        "pi04.local": of_kind(zero2w, new, "aarch64", (432, 230), 31000),
+        "pi05.local": of_kind(five, "6.16.3+deb13-arm64", "aarch64", (8455, 7902), 62500, temperature=47.0),
+    }
+
+
+def test_pis_of_several_kinds_are_told_apart(browser_page: Page, tmp_path: Path, monkeypatch: Any) -> None:
+    """Each Pi's model, processor and memory can be read, on a desktop and on a phone; pictures are kept."""
+    content: dict[str, Any] = {"inventory": "inventory.ini", "lessons": str(tmp_path / "none"), "verified": []}
+    (tmp_path / "none").mkdir()
+    answers = kinds()
+    names = [*answers, "pi06.local"]
+    content["pis"] = {pi: classroom_students(["student"], pi, pi, 8888, False, "passwords") for pi in names}
+    lost = {"state": {}, "lost": "ssh: connect to host pi06.local port 22: No route to host"}
+    content |= {"results": "", "room": 250, "asked": answers | {"pi06.local": lost}}
+    earlier = [{"available": 280.0, "free": 4950.0, "temperature": 42.0}, {"available": 285.0, "free": 4950.0}]
+    figures = zip([NOW - 3 * DAY, NOW - DAY], earlier, strict=True)
+    history.write(tmp_path / "history.jsonl", [Entry("pi01.local", when, "", some) for when, some in figures])
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
+    report.main(tmp_path)
+    for width, name in ((390, "report-kinds-phone"), (1280, "report-kinds")):
+        browser_page.set_viewport_size({"width": width, "height": 900})
+        browser_page.goto(f"file://{tmp_path}/index.html")
+        assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+        browser_page.screenshot(path=ROOT / f"dist/screenshots/{name}.png", full_page=True, timeout=60_000)
+    cells = browser_page.locator("tbody tr td:first-child").all_inner_texts()
+    assert [" ".join(cell.split()) for cell in cells] == [
+        "pi01.local Pi Zero W",
+        "pi02.local Pi Zero W",
+        "pi03.local Pi 3 Model B Plus",
+        "pi04.local Pi Zero 2 W",
+        "pi05.local Pi 5 Model B",
+        "pi06.local",
+    ]
+    said = browser_page.locator(r"#pi05\.local dl > div").all_inner_texts()
+    for fact in (
+        "Model\nPi 5 Model B\nrevision 1.0",
+        "System\nDebian GNU/Linux 13 (trixie)\n64-bit ARM (aarch64), Linux 6.16.3+deb13-arm64",
+        "Memory\n7.9 GB free\nof 8.5 GB",
+    ):
+        assert fact in said
+    assert "32-bit ARM (armv6l)" in browser_page.locator(r"#pi01\.local").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "model", "revision"),
+    [
+        ("Raspberry Pi 4 Model B Rev 1.5", "Pi 4 Model B", "revision 1.5"),
+        ("Raspberry Pi 500 Rev 1.0", "Pi 500", "revision 1.0"),
+        ("Raspberry Pi Zero", "Pi Zero", ""),
+        ("Some other board", "Some other board", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_model_is_what_people_call_it(said: str, model: str, revision: str) -> None:
+    assert report.model(said) == (model, revision)
+
+
 def test_without_progress_there_is_no_table_of_progress(run: Any, lessons: None) -> None:
     assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=answer(progress={"student": {}})), flags=re.S)
     assert "progress" not in re.sub("<style>.*?</style>", "", run(pi01=answer()), flags=re.S)
