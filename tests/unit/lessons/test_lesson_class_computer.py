@@ -1,3 +1,5 @@
+# mypy: untyped-calls-exclude=nbformat
+# (nbformat says that it is typed, and a few of its functions are not.)
 """The lesson on the class as one computer.
 
 The bands of the votes cover ten committees of each kind, with other dice.
