@@ -158,7 +158,7 @@ def test_lessons_are_listed_in_their_order(contents: dict[str, bytes]) -> None:
 
 
 def test_a_pi_has_the_worksheets_but_no_answers(contents: dict[str, bytes]) -> None:
-    assert {f"teach/worksheet-{number}.html" for number in range(1, 9)} <= contents.keys()
+    assert {f"teach/worksheet-{number}.html" for number in range(1, 10)} <= contents.keys()
     for name in ("answers", "task-answers", "test", "plan", "marking"):
         assert (ROOT / f"docs/teach/{name}.md").exists()
         assert f"teach/{name}.html" not in contents
