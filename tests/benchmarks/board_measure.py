@@ -125,6 +125,14 @@ def processor_seconds(classroom: BoardClassroom) -> tuple[float, float]:
     return asking / 100, (int(server[11]) + int(server[12])) / 100
 
 
+def processor_shares(classroom: BoardClassroom, seconds: float) -> tuple[float, float]:
+    """Return what share of the processor each of these takes, over so many seconds."""
+    before, began = processor_seconds(classroom), time.monotonic()
+    time.sleep(seconds)
+    after, passed = processor_seconds(classroom), time.monotonic() - began
+    return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed
+
+
 def settle(classroom: BoardClassroom, seconds: float = 60) -> None:
     """Wait for the end of the boot, and some time more for background work to finish."""
     classroom.output_of("systemctl is-system-running --wait || true", timeout=900)
