@@ -28,6 +28,10 @@ def test_each_board_has_one_image_and_can_be_chosen() -> None:
     options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text("utf-8"))["argument_specs"]["main"]["options"]
     assert options["image_board"]["choices"] == BOARDS
     assert len(set(BOARDS)) == len(BOARDS)
+    cards = yaml.safe_load((ROOT / "roles/cards/meta/argument_specs.yml").read_text("utf-8"))["argument_specs"]["main"]
+    assert cards["options"]["board"]["choices"] == ["", *BOARDS]
+    named = yaml.safe_load((ROOT / "playbooks/group_vars/all/boards.yml").read_text("utf-8"))["boards"]
+    assert list(named) == BOARDS
     [comment] = re.findall(r"^image: .*BOARD=(.*)\)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
     assert re.split(", | or ", comment) == BOARDS
 
