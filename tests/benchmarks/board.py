@@ -27,9 +27,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from tests.benchmarks.board_measure import (
-    MIB,
     memory,
-    processor_shares,
     run_lesson,
     settle,
     time_to_page,
@@ -51,7 +49,7 @@ from tests.support.classroom import (
     use_apt_sources,
 )
 from tests.support.cluster import ClassCluster
-from tests.support.live_page import kept
+from tests.support.live_page import kept, processor_shares
 from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
@@ -174,15 +172,18 @@ def cluster(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
             assert done.returncode == 0, done.stdout[-2000:]
             table.add(f"make cluster, {which}: host", f"{time.monotonic() - began:.0f} s")
         time.sleep(30)
-        taken = int(classroom.output_of("systemctl show --value --property MemoryCurrent mynn-cluster")) / MIB / 1024
-        table.add("  memory of the idle worker", f"{taken:.0f} MiB")
+        table.add("  memory of the idle worker", f"{of_worker(classroom, 'MemoryCurrent'):.0f} MiB")
         began = time.monotonic()
         said, seconds = of_one.sweep(jobs=("--hidden", "50", "--rate", "0.1", "--seeds", "3", "--epochs", "1"))
         table.add("a sweep of three jobs, 60,000 digits and 50 hidden nodes each: host", f"{seconds:.0f} s")
         say(said)
-        peak = int(classroom.output_of("systemctl show --value --property MemoryPeak mynn-cluster")) / MIB / 1024
-        table.add("  most memory of the worker", f"{peak:.0f} MiB", "<= 220 MB")
+        table.add("  most memory of the worker", f"{of_worker(classroom, 'MemoryPeak'):.0f} MiB", "<= 220 MB")
         assert of_one.playbook("cluster_stop").returncode == 0
+
+
+def of_worker(classroom: BoardClassroom, what: str) -> float:
+    """Return what systemd says of the worker's memory, in MiB."""
+    return int(classroom.output_of(f"systemctl show --value --property {what} mynn-cluster")) / 2**20
 
 
 def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:

@@ -16,7 +16,6 @@ import requests
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
 from tests.support.classroom import BoardClassroom
-from tests.support.live_page import LOAD
 from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -116,21 +115,6 @@ def memory_of(meminfo: str) -> Memory:
         taken=(kib["MemTotal"] - free) / MIB,
         swapped=(kib["SwapTotal"] - kib["SwapFree"]) / MIB,
     )
-
-
-def processor_seconds(classroom: BoardClassroom) -> tuple[float, float]:
-    """Return the processor time of a live page's processes on the board, and of the notebook server's, in seconds."""
-    server = classroom.output_of("cat /proc/$(pgrep -of '[s]erve.py 8888')/stat").rpartition(")")[2].split()
-    asking = int(classroom.output_of(LOAD).split()[1])
-    return asking / 100, (int(server[11]) + int(server[12])) / 100
-
-
-def processor_shares(classroom: BoardClassroom, seconds: float) -> tuple[float, float]:
-    """Return what share of the processor each of these takes, over so many seconds."""
-    before, began = processor_seconds(classroom), time.monotonic()
-    time.sleep(seconds)
-    after, passed = processor_seconds(classroom), time.monotonic() - began
-    return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed
 
 
 def settle(classroom: BoardClassroom, seconds: float = 60) -> None:

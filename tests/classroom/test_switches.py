@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from playwright.sync_api import expect
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import open_browser, url_of
 from tests.support.classroom import Classroom
-from tests.support.live_page import LOAD, kept
+from tests.support.live_page import kept, processor_shares
 
 LESSON = "part2_neural_network.ipynb"
 TITLE = "A network from nothing"
-SERVER = "pgrep -of '[s]erve.py 8888'"
 FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 
 
@@ -26,12 +24,6 @@ def signed_in(classroom: Classroom) -> NotebookServer:
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password)
     return server
-
-
-def ticks(classroom: Classroom) -> tuple[int, int]:
-    """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
-    fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
-    return int(classroom.ssh(LOAD).stdout.split()[1]), int(fields[11]) + int(fields[12])
 
 
 def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, tmp_path: Path) -> None:
@@ -44,10 +36,7 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
         expect(card.locator(".memory")).to_contain_text(re.compile(r"\d+ MB free"))
         session = server.open_notebook(LESSON)
         expect(card.locator(".lesson")).to_contain_text(TITLE, timeout=FOLLOW)
-        began, before = time.monotonic(), ticks(classroom)
-        time.sleep(60)
-        seconds, after = time.monotonic() - began, ticks(classroom)
-        shares = [(then - now) / seconds for now, then in zip(before, after, strict=True)]
+        shares = [100 * share for share in processor_shares(classroom, 60)]
         print(f"of a processor, in percent: what asks {shares[0]:.2f}, the notebook server {shares[1]:.2f}")
         assert sum(shares) < 1, "It costs this computer what a Pi Zero cannot give."
         classroom.ssh(

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,9 @@ def status(process: int) -> str:
         return "Z ("
 
 
-# The Python processes that a run has on a Pi: how many, their processor time in seconds, and their own memory in MiB.
+SERVER = "pgrep -of '[s]erve.py 8888'"
+# The Python processes that a run has on a Pi: how many, their processor time in ticks of 10 ms, and their own memory in
+# KiB.
 LOAD = r"""
 sudo sh -c '
 count=0; ticks=0; kib=0
@@ -66,3 +69,17 @@ for process in $(pgrep -f "[p]ython3.mitogen"); do
 done
 echo $count $ticks $kib'
 """
+
+
+def processor_shares(classroom: BaseClassroom, seconds: float) -> tuple[float, float]:
+    """Return what share of the Pi's processor a run takes, and the notebook server, over so many seconds."""
+    before, began = _ticks(classroom), time.monotonic()
+    time.sleep(seconds)
+    after, passed = _ticks(classroom), (time.monotonic() - began) * 100
+    return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed
+
+
+def _ticks(classroom: BaseClassroom) -> tuple[int, int]:
+    """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
+    fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
+    return int(classroom.ssh(LOAD).stdout.split()[1]), int(fields[11]) + int(fields[12])

@@ -108,22 +108,6 @@ def is_forked(kernel: Kernel) -> bool:
     return bool(about(kernel)["frozen"])
 
 
-def test_a_forked_kernel_has_nothing_left_to_import(server: Server, venv: Path) -> None:
-    """Not even as it starts: on a Pi Zero, each import takes its time."""
-    parent = (
-        "import tempfile, sys, kernel_parent as it; it.import_all(tempfile.mkdtemp()); it.draw(); print(*sys.modules)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "roles/start_page/files")}
-    imported = subprocess.run([venv / "bin/python", "-c", parent], env=environment, capture_output=True, check=True)
-    with server.student().kernel() as kernel:
-        assert is_forked(kernel)
-    with server.student().kernel() as kernel:
-        modules = kernel.run("import numpy as np, matplotlib.pyplot as plt, mynn, sys; print(*sys.modules)").text
-    late = set(modules.split()) - set(imported.stdout.decode().split())
-    # A Pi has no argcomplete, and its ipykernel imports psutil at once.
-    assert {name for name in late if "argcomplete" not in name and not name.startswith("psutil")} == set()
-
-
 def restart(student: NotebookServer, kernel: Kernel) -> Kernel:
     """Restart a kernel, as the button does; return a connection to the new one."""
     student.ask("POST", f"/api/kernels/{kernel.identity}/restart").raise_for_status()
@@ -159,6 +143,22 @@ def test_a_forked_kernel_is_like_one_that_was_started(server: Server, venv: Path
     assert forked["environment"]["HOME"] == str(server.home)
     assert forked["folder"] == str(server.home / "notebooks")
     assert server.in_home() == server.home_at_start
+
+
+def test_a_forked_kernel_has_nothing_left_to_import(server: Server, venv: Path) -> None:
+    """Not even as it starts: on a Pi Zero, each import takes its time."""
+    parent = (
+        "import tempfile, sys, kernel_parent as it; it.import_all(tempfile.mkdtemp()); it.draw(); print(*sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "roles/start_page/files")}
+    imported = subprocess.run([venv / "bin/python", "-c", parent], env=environment, capture_output=True, check=True)
+    with server.student().kernel() as kernel:
+        assert is_forked(kernel)
+    with server.student().kernel() as kernel:
+        modules = kernel.run("import numpy as np, matplotlib.pyplot as plt, mynn, sys; print(*sys.modules)").text
+    late = set(modules.split()) - set(imported.stdout.decode().split())
+    # A Pi has no argcomplete, and its ipykernel imports psutil at once.
+    assert {name for name in late if "argcomplete" not in name and not name.startswith("psutil")} == set()
 
 
 def test_a_forked_kernel_cannot_read_its_parents_memory(server: Server) -> None:
