@@ -209,11 +209,15 @@ class Lesson:
 
 
 def box_at_rest(element: Locator) -> FloatRect:
-    """Return where an element is, once the page no longer scrolls to the cell after the one that has run."""
+    """Scroll to an element, and return where it is once the page no longer moves it.
+
+    The page scrolls to the cell after one that has run. After a change of the window's size it measures each cell only
+    when that comes into view, so that what was scrolled to can be out of view again.
+    """
     for _ in range(100):
         before = box_of(element)
         element.page.wait_for_timeout(300)
-        if element.bounding_box() == before:
+        if box_of(element) == before:
             return before
     raise AssertionError("The page does not come to rest.")
 
