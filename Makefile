@@ -154,7 +154,7 @@ power-cuts: .venv/ready board-tools  ## Cut the power of an emulated Pi Zero at 
 cut-offs: .venv/ready compiler  ## Kill fifty runs at random moments and complete them (an hour and a half): dist/cut-offs.txt
 	python -m tests.benchmarks.cut_offs
 
-ladder:  ## Train the blog's networks, ten of each (a quarter of an hour): dist/ladder
+ladder:  ## Train the blog's networks, ten of each (three minutes): dist/ladder
 record:  ## Train the most accurate networks (a quarter of an hour): dist/record
 overnight:  ## Train what a Pi Zero reaches in a night (minutes here): dist/overnight
 committee:  ## Train networks that vote (minutes): dist/committee

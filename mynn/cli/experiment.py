@@ -57,7 +57,7 @@ def add(verbs: Any) -> None:
         one.set_defaults(run=lambda options: _with_a_folder(run, options))
         return one
 
-    kind("ladder", _ladder, "Each figure of the blog, and ours beside it (a quarter of an hour on a PC).")
+    kind("ladder", _ladder, "Each figure of the blog, and ours beside it (three minutes on a PC).")
 
     one = kind("sweep", _sweep, "Every combination of the settings that you name, each with several seeds.")
     one.add_argument("--hidden", type=hidden, nargs="+", default=[100], metavar="N", help="hidden nodes (100)")
