@@ -5,7 +5,7 @@ each member sees the digits in a way of its own: brought upright, and then to a 
 Otherwise it is trained as `record` is. (U. Meier, D. C. Ciresan, L. M. Gambardella, J. Schmidhuber, "Better digit
 recognition with a committee of simple neural nets", 2011.)
 
-All choices were made on the last 10,000 of the training digits; docs/develop/measurements.md has what was tried.
+All choices were made on the last of the training digits, held out; docs/develop/measurements.md has what was tried.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Committee:
         return {seed: replace(self.recipe, normalisation=one) for seed, one in enumerate(self.normalisations, first)}
 
 
-NIGHT = Committee(Recipe(600, 40), UPRIGHT)
+NIGHT = Committee(Recipe(600, 120), UPRIGHT)
 LARGE = Committee(RECORD, 3 * UPRIGHT)
 COMMITTEES = {"night": NIGHT, "large": LARGE}
 
