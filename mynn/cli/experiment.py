@@ -90,7 +90,7 @@ def add(verbs: Any) -> None:
         "--size",
         choices=("night", "large"),
         default="night",
-        help="six networks, each less than a night's work for a Pi Zero; or eighteen large ones, about two hours' "
+        help="six networks, each a night's work for a Pi Zero; or eighteen large ones, about two hours' "
         "work for a PC (%(default)s)",
     )
     one.add_argument("--seeds", type=positive, default=1, metavar="N", help="committees (%(default)s)")
