@@ -4,7 +4,8 @@ A board is slow (a first boot takes minutes), so these tests share one card. Dur
 and not asserted.
 
 The images for later Pis pass the same tests on QEMU's Pi 2 and 3, with `make test-long ONLY=board`; those for a Pi 3
-alone with `pytest -m long tests/classroom/test_board.py -k 3-zero2w-4`.
+alone with `pytest -m long tests/classroom/test_board.py -k 3-zero2w-4`. So does one made from a card of Raspberry Pi OS
+(`-k raspios`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.support.browser import TURNING, copied_lessons, open_browser, run_all
 from tests.support.classroom import ROOT, BoardClassroom, recap, use_apt_sources
 from tests.support.image import TABLE, faults
 from tests.support.image_build import ImageBuild, build_for
+from tests.support.raspberry_card import raspberry_card
 from tests.virtual import Board, VirtualError
 
 # MiB in use after a boot, with the notebook server idle, by the image's architecture.
@@ -49,6 +51,8 @@ def images() -> Iterator[ParameterSet]:
     """Yield the rows of the table of images; the long tests run with all of them."""
     for row in TABLE:
         yield pytest.param(row, id="-".join(row["boards"]), marks=[] if "zero" in row["boards"] else pytest.mark.long)
+        if "2" in row["boards"]:
+            yield pytest.param(row | {"raspios": True}, id="raspios", marks=pytest.mark.long)
 
 
 @pytest.fixture(scope="module", params=images())
@@ -62,7 +66,7 @@ def disk(image: dict[str, Any], request: pytest.FixtureRequest) -> Path:
     """Build the image, and return it uncompressed."""
     if "zero" in image["boards"]:
         return Path(request.getfixturevalue("image_build").disk)
-    disk = build_for(image["boards"][0])
+    disk = build_for(image["boards"][0], raspberry_card() if "raspios" in image else None)
     assert faults(disk) == []
     return disk
 

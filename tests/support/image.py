@@ -31,8 +31,11 @@ BOARDS = {
 }
 # Later Pis' SD card drivers, which are modules: for a Pi 2 and 3, and for a Pi 4.
 CARD_DRIVERS = ("bcm2835.ko", "sdhci-iproc.ko")
-# The device trees of Raspberry Pi OS, for Zero, Zero W and Pi 1.
-RASPBERRY = ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"]
+# The device trees of Raspberry Pi OS, by its kernel: for Zero, Zero W and Pi 1, and for a Pi 2.
+RASPBERRY = {
+    "kernel.img": ["bcm2708-rpi-zero.dtb", "bcm2708-rpi-zero-w.dtb", "bcm2708-rpi-b.dtb", "bcm2708-rpi-b-plus.dtb"],
+    "kernel7.img": ["bcm2709-rpi-2-b.dtb"],
+}
 # The sections of config.txt that apply to these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
 
@@ -132,12 +135,13 @@ def firmware_faults(image: Image) -> Iterator[str]:
     settings = dict(config(image))
     overlays = [value.partition(",")[0] for key, value in config(image) if key == "dtoverlay" and value]
     smallest = "_cd" if settings.get("gpu_mem") == "16" else ""  # the cut-down firmware
-    kernel = settings.get("kernel", "kernel.img")
-    initramfs = settings.get("initramfs", "initramfs" if settings.get("auto_initramfs") == "1" else "(none named)")
+    kernel = settings.get("kernel") or ("kernel.img" if "kernel.img" in there else "kernel7.img")
+    named = kernel.replace("kernel", "initramfs").removesuffix(".img")
+    initramfs = settings.get("initramfs", named if settings.get("auto_initramfs") == "1" else "(none named)")
     commands = settings.get("cmdline", "cmdline.txt")
     needed = ["bootcode.bin", f"start{smallest}.elf", f"fixup{smallest}.dat", "start.elf", "fixup.dat"]
     debian = BOARDS.get(kernel.rpartition("-")[2], BOARDS["rpi"])
-    trees = debian if settings.get("upstream_kernel") == "1" else RASPBERRY
+    trees = debian if settings.get("upstream_kernel") == "1" else RASPBERRY.get(kernel, RASPBERRY["kernel.img"])
     later = "bcm2711-rpi-4-b.dtb" in trees
     if later:
         needed += [f"start4{smallest.strip('_')}.elf", f"fixup4{smallest.strip('_')}.dat"]

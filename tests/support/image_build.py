@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -59,10 +60,11 @@ def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
         time.sleep(0.02)
 
 
-def build_for(board: str) -> Path:
-    """Build the image for a board, and return it uncompressed."""
+def build_for(board: str, image_from: Path | None = None) -> Path:
+    """Build the image for a board, from Debian or from a card's image, and return it uncompressed."""
     began = time.monotonic()
-    run = PlaybookRun([*COMMAND, "-e", f"image_board={board}"], ROOT, dict(os.environ))
+    chosen = {"image_board": board} | ({"image_from": str(image_from)} if image_from else {})
+    run = PlaybookRun([*COMMAND, "-e", json.dumps(chosen)], ROOT, dict(os.environ))
     assert run.wait(3600) == 0, run.output[-3000:]
     print(f"The build for {board} took {time.monotonic() - began:.0f} s.")
     [boards] = [row["boards"] for row in TABLE if board in row["boards"]]

@@ -1,6 +1,6 @@
 """A board: QEMU's Raspberry Pi Zero, 2 or 3, which boots an SD card image.
 
-The kernel on the card decides which. For all others than Debian's it is a Zero.
+The kernel on the card decides which.
 
     python3 -m tests.virtual board up --image IMAGE
     python3 -m tests.virtual board start|stop|kill|show|down
@@ -43,14 +43,17 @@ _ARGUMENTS = (
 class Machine:
     """A Pi of QEMU's: its program and name there, its device tree, and its serial port for the console.
 
-    With ``instructions`` its clock always counts instructions.
+    ``vendor_tree`` is what Raspberry Pi OS calls the device tree. With ``instructions`` its clock always counts
+    instructions; with ``one_thread`` QEMU runs all of its processors in one.
     """
 
     program: str
     name: str
     tree: str
+    vendor_tree: str
     serial: str = "ttyAMA0"
     instructions: bool = False
+    one_thread: bool = False
 
     @property
     def serial_ports(self) -> list[str]:
@@ -59,14 +62,24 @@ class Machine:
         return console if self.serial == "ttyAMA0" else ["-serial", "null", *console]
 
 
-# By the last word in the name of Debian's kernel.
+_PI_2 = Machine("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb", "bcm2709-rpi-2-b.dtb")
+# By the last word in the name of Debian's kernel, or the name of Raspberry Pi OS's.
 MACHINES = {
     # Time must advance with instructions only. Otherwise a busy host often sets a timer of a few microseconds too late;
     # QEMU takes it for one 71 minutes ahead, and the board hangs. Later Pis have another timer.
-    "rpi": Machine("qemu-system-arm", "raspi0", "bcm2835-rpi-zero.dtb", instructions=True),
-    "armmp": Machine("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb"),
-    # Its ttyAMA0 is for Bluetooth.
-    "arm64": Machine("qemu-system-aarch64", "raspi3b", "bcm2837-rpi-3-b.dtb", serial="ttyS1"),
+    "rpi": Machine("qemu-system-arm", "raspi0", "bcm2835-rpi-zero.dtb", "bcm2708-rpi-zero.dtb", instructions=True),
+    "armmp": _PI_2,
+    "kernel7.img": _PI_2,
+    # Its ttyAMA0 is for Bluetooth. With a thread for each processor, on a busy host, it once stopped for good. (With
+    # one thread, a Pi 2's kernel does not start.)
+    "arm64": Machine(
+        "qemu-system-aarch64",
+        "raspi3b",
+        "bcm2837-rpi-3-b.dtb",
+        "bcm2710-rpi-3-b.dtb",
+        serial="ttyS1",
+        one_thread=True,
+    ),
 }
 
 
@@ -229,7 +242,7 @@ class Board(Emulated):
         """Load the kernel from the card as the firmware does, and return the QEMU command line."""
         boot, settings = self.card.boot(), self.settings
         machine = MACHINES.get(boot.kernel.rpartition("-")[2], MACHINES["rpi"])
-        tree_name = boot.device_tree or (machine.tree if boot.upstream else "bcm2708-rpi-zero.dtb")
+        tree_name = boot.device_tree or (machine.tree if boot.upstream else machine.vendor_tree)
         kernel, initramfs, tree = self._boot_files()
         for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (tree_name, tree)):
             try:
@@ -244,6 +257,7 @@ class Board(Emulated):
         clock = ["-icount", "shift=0" if settings.icount else "shift=auto"] if counts else []
         return [
             *[machine.program, "-machine", machine.name, "-nodefaults", "-display", "none"],
+            *["-accel", "tcg,thread=single" if machine.one_thread else "tcg"],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
             *["-append", " ".join([boot.arguments, f"console={machine.serial},115200", *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],

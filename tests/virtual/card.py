@@ -8,6 +8,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,13 +95,24 @@ class Card:
             arguments = self.read(settings.get("cmdline", "cmdline.txt")).decode()
         except FileNotFoundError as error:
             raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi can boot from it.") from None
+        kernel = settings.get("kernel") or self._kernel()
+        initramfs = settings.get("initramfs", "").split(" ")[0]
+        if not initramfs and settings.get("auto_initramfs") == "1":
+            initramfs = kernel.replace("kernel", "initramfs").removesuffix(".img")
         return Boot(
-            kernel=settings.get("kernel", "kernel.img"),
-            initramfs=settings.get("initramfs", "").split(" ")[0],
+            kernel=kernel,
+            initramfs=initramfs,
             device_tree=settings.get("device_tree", ""),
             upstream=settings.get("upstream_kernel") == "1",
             arguments=" ".join(arguments.split("\n")[0].split()),
         )
+
+    def _kernel(self) -> str:
+        """Return which of Raspberry Pi OS's kernels is there: a Pi Zero's, or a Pi 2's."""
+        with suppress(FileNotFoundError):
+            self.read("kernel.img")
+            return "kernel.img"
+        return "kernel7.img"
 
     def faults(self) -> str:
         """Return the errors that e2fsck finds in the root, or an empty string. The board must be off."""
