@@ -189,7 +189,7 @@ def source_faults(image: Image) -> Iterator[str]:
         if word in sources.lower():
             yield f"apt's sources contain {word}"
     suites = re.findall(r"[\w-]+-security\b", sources)
-    raspbian = "ID=raspbian" in image.read("etc/os-release")  # its security updates are in the main suite
+    raspbian = "ID=raspbian" in image.read("usr/lib/os-release")  # its security updates are in the main suite
     if not hosts or not (suites or raspbian):
         yield "apt's sources have no security updates"
     for path in image.files("etc/apt/apt.conf.d"):
