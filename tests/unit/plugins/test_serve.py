@@ -165,7 +165,7 @@ def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> N
                 statuses.append(0)
 
     def ask() -> None:
-        while not early:
+        while not (early or over.is_set()):
             try:
                 early.append(requests.get(f"http://127.0.0.1:{port}/api/contents", timeout=60).status_code)
             except requests.ConnectionError:
