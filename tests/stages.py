@@ -133,14 +133,15 @@ def open_the_way() -> str:
 
     A temporary folder is opened, as `mktemp -d` makes one that is closed to others; of any other, return what to do.
     """
-    closed = [] if os.geteuid() else [folder for folder in ROOT.parents if not folder.stat().st_mode & stat.S_IXOTH]
+    needed = stat.S_IXGRP | stat.S_IXOTH
+    closed = [] if os.geteuid() else [folder for folder in ROOT.parents if ~folder.stat().st_mode & needed]
     for folder in closed:
         if folder == Path(tempfile.gettempdir()) or not folder.is_relative_to(tempfile.gettempdir()):
             return (
                 f"Some tests work as another account, which cannot enter {folder}: move this folder elsewhere, run the "
-                f"tests as an ordinary user, or allow it: chmod o+x {folder}"
+                f"tests as an ordinary user, or allow it: chmod go+x {folder}"
             )
-        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+        folder.chmod(folder.stat().st_mode | needed)
     return ""
 
 
