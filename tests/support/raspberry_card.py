@@ -1,13 +1,12 @@
 """A card's image like that of Raspberry Pi OS Lite (32-bit), made from Debian's armhf.
 
-The real one cannot be fetched by a test, and no Pi of QEMU's runs both its kernels and Debian's packages. What `make
-image FROM=` meets is as pi-gen leaves it: the vendor's first boot on the kernel's command line, its names of kernel and
-device tree, cloud-init, netplan and NetworkManager, a swap file, its own partition table, and a compiler.
+A test cannot fetch the real one, and no Pi of QEMU's runs its ARMv6. What `make image FROM=` meets is as pi-gen leaves
+it: the vendor's first boot and a root of its own on the kernel's command line, its names of kernel and device tree,
+cloud-init, netplan and NetworkManager, a swap file, and a compiler.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 from tests.support.classroom import ROOT
 from tests.virtual import raspios
 from tests.virtual.host import apt_settings, apt_sources, cache_folder
+from tests.virtual.root import Recipe
 
-SUITE = "trixie"
 PACKAGES = """
 alsa-utils apt-listchanges avahi-daemon bash-completion build-essential ca-certificates console-setup dbus
 debconf-utils e2fsprogs ed fdisk file firmware-brcm80211 gdb initramfs-tools iproute2 iw keyboard-configuration
@@ -50,22 +49,23 @@ echo 'console=serial0,115200 console=tty1 root=PARTUUID=3d1e6f2a-02 rootfstype=e
 
 def raspberry_card() -> Path:
     """Return such an image; the first time on a computer, it takes some minutes to make."""
-    # As in Raspberry Pi OS, there is no suite of security updates.
-    sources = [f"{line} non-free-firmware" for line in apt_sources(SUITE)[:1]]
-    packages = ",".join([*PACKAGES.split(), *raspios.PACKAGES])
-    customize = CUSTOMIZE + raspios.CUSTOMIZE
-    recipe = hashlib.sha256(repr((packages, sources, ESSENTIAL, customize)).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"raspberry-card-{recipe}"
-    card = folder / "raspios-lite.img"
+    recipe = Recipe(
+        "raspberry-card",
+        "trixie",
+        (*PACKAGES.split(), *raspios.PACKAGES),
+        CUSTOMIZE + raspios.CUSTOMIZE,
+        # As in Raspberry Pi OS, there is no suite of security updates.
+        [f"{line} non-free-firmware" for line in apt_sources("trixie")[:1]],
+        apt_settings(),
+        ("--architectures=armhf", "--components=main,non-free-firmware", f"--essential-hook={ESSENTIAL}"),
+    )
+    folder = cache_folder() / recipe.name
+    card, root = folder / "raspios-lite.img", folder / "root"
     if not card.exists():
-        root = folder / "root"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(root, ignore_errors=True)
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=armhf"]
-        command += ["--components=main,non-free-firmware", f"--include={packages}"]
-        command += [f"--aptopt={line}" for line in apt_settings()]
-        command += [f"--essential-hook={ESSENTIAL}", f"--customize-hook={customize}", SUITE, str(root), *sources]
-        subprocess.run(["unshare", "--mount", *command], check=True)
+        for old in cache_folder().glob(f"{recipe.kind}-*"):
+            shutil.rmtree(old)
+        folder.mkdir(parents=True)
+        subprocess.run(["unshare", "--mount", *recipe.command(root)], check=True)
         subprocess.run([ROOT / "roles/image/files/disk", root, card, "1764547200", "300"], check=True)
         shutil.rmtree(root)
     return card

@@ -77,17 +77,18 @@ class Recipe:
     customize: str  # a shell script, with the new root as $1
     sources: list[str]
     settings: list[str]
+    options: tuple[str, ...] = ()  # mmdebstrap's, besides
 
     @property
     def name(self) -> str:
         """The kind and a hash of the recipe."""
-        parts = [self.suite, list(self.packages), self.customize, self.sources, self.settings]
+        parts = [self.suite, list(self.packages), self.customize, self.sources, self.settings, *self.options]
         return f"{self.kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 
     def command(self, target: Path, mode: str = "root") -> list[str | Path]:
         """Return the command line that makes the root, as a folder or a tar file."""
         words: list[str | Path] = ["mmdebstrap", f"--mode={mode}", "--variant=minbase"]
-        words += [f"--include={','.join(self.packages)}"]
+        words += [f"--include={','.join(self.packages)}", *self.options]
         words += [f"--aptopt={line}" for line in self.settings]
         words += [f"--customize-hook={self.customize}", self.suite, target, *self.sources]
         return words
