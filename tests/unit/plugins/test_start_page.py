@@ -583,6 +583,14 @@ def test_a_late_answer_does_not_hide_an_upload(page: Page, tmp_path: Path) -> No
     expect(page.locator("#files a", has_text="late.txt")).to_be_visible()
 
 
+def test_files_are_asked_for_again_if_the_pi_did_not_answer(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "unanswered.txt").write_text("it is on the Pi")
+    page.route("**/api/contents?content=1", lambda route: route.abort(), times=1)
+    page.locator("#upload").set_input_files(tmp_path / "unanswered.txt")
+    expect(page.locator("#told")).to_contain_text("unanswered.txt is here.")
+    expect(page.locator("#files a", has_text="unanswered.txt")).to_be_visible(timeout=60_000)
+
+
 @pytest.mark.slow
 def test_a_file_and_a_new_notebook_can_be_opened(page: Page, browser: BrowserContext, server: Server) -> None:
     write(server, "notes 100%.txt", "what I wrote")

@@ -230,6 +230,7 @@ function entry({ name, path, type, size }) {
 }
 
 let looks = 0; // at the files, so far
+let seen = 0; // the last of them that was answered, and is shown
 
 async function lookAtFiles() {
   looks += 1;
@@ -237,6 +238,7 @@ async function lookAtFiles() {
   const found = (await asked("../api/contents?content=1")).content;
   if (look !== looks) return; // an answer that came late would hide what a later one shows
   files = found;
+  seen = look;
   showFiles();
 }
 
@@ -299,14 +301,14 @@ $("new").addEventListener("click", async () => {
 let timer = 0;
 let looking = false;
 
-/** Look now, and every ten seconds while the page can be seen. */
+/** Look now, and every ten seconds while the page can be seen: at the files, too, if the last look at them failed. */
 async function watch(filesToo) {
   if (looking || document.hidden) return;
   looking = true;
   clearTimeout(timer);
   try {
     await look();
-    if (filesToo) await lookAtFiles();
+    if (filesToo || seen !== looks) await lookAtFiles();
   } catch (error) {
     trouble(error.message);
   }
