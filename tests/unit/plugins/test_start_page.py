@@ -546,8 +546,13 @@ def test_one_click_puts_a_missing_lesson_back(page: Page, server: Server) -> Non
 
 
 def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tmp_path: Path) -> None:
+    """Also into a folder that nobody has changed for a month: a browser would like to keep such a folder's list."""
     name = "<b>&\" 'photo'#1.png"
     write(server, name, "the first")
+    a_month_ago = time.time() - 30 * 24 * 3600
+    os.utime(server.home / "notebooks", (a_month_ago, a_month_ago))
+    page.reload()
+    expect(page.locator("#files a", has_text=name)).to_be_visible()
     upload = tmp_path / name
     upload.write_bytes(bytes(range(256)))
     page.locator("#upload").set_input_files(upload)
@@ -589,6 +594,15 @@ def test_files_are_asked_for_again_if_the_pi_did_not_answer(page: Page, tmp_path
     page.locator("#upload").set_input_files(tmp_path / "unanswered.txt")
     expect(page.locator("#told")).to_contain_text("unanswered.txt is here.")
     expect(page.locator("#files a", has_text="unanswered.txt")).to_be_visible(timeout=60_000)
+
+
+def test_files_are_shown_even_if_the_first_question_of_the_page_fails(page: Page, server: Server) -> None:
+    write(server, "found later.txt", "it is on the Pi")
+    page.route("**/start/status", lambda route: route.abort(), times=1)
+    page.reload()
+    expect(page.locator("#trouble")).to_contain_text("The Pi does not answer.")
+    expect(page.locator("#files a", has_text="found later.txt")).to_be_visible(timeout=60_000)
+    expect(page.locator("#trouble")).to_be_hidden()
 
 
 @pytest.mark.slow

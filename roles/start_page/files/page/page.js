@@ -26,6 +26,8 @@ async function ask(address, method = "GET", body = undefined) {
   try {
     answer = await fetch(address, {
       method,
+      // Jupyter dates a folder's list by the folder, so a browser keeps the list of an old folder for hours.
+      cache: "no-store",
       body: body && JSON.stringify(body),
       headers: against ? { "X-XSRFToken": against[1] } : {},
       signal: AbortSignal.timeout(PATIENCE),
@@ -229,14 +231,14 @@ function entry({ name, path, type, size }) {
   );
 }
 
-let looks = 0; // at the files, so far
-let seen = 0; // the last of them that was answered, and is shown
+let wanted = 0; // looks at the files, so far
+let seen = 0; // the last of them that is shown
 
 async function lookAtFiles() {
-  looks += 1;
-  const look = looks;
+  wanted += 1;
+  const look = wanted;
   const found = (await asked("../api/contents?content=1")).content;
-  if (look !== looks) return; // an answer that came late would hide what a later one shows
+  if (look < seen) return; // an answer that came late would hide what a later one showed
   files = found;
   seen = look;
   showFiles();
@@ -301,14 +303,15 @@ $("new").addEventListener("click", async () => {
 let timer = 0;
 let looking = false;
 
-/** Look now, and every ten seconds while the page can be seen: at the files, too, if the last look at them failed. */
-async function watch(filesToo) {
+/** Look now, and every ten seconds while the page can be seen: at the files, too, until they have been shown. */
+async function watch(filesToo = false) {
+  if (filesToo) wanted += 1;
   if (looking || document.hidden) return;
   looking = true;
   clearTimeout(timer);
   try {
     await look();
-    if (filesToo || seen !== looks) await lookAtFiles();
+    if (seen < wanted) await lookAtFiles();
   } catch (error) {
     trouble(error.message);
   }
