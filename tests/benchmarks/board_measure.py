@@ -15,7 +15,7 @@ import requests
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import BoardClassroom
+from tests.support.classroom import BaseClassroom, BoardClassroom
 from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -180,7 +180,7 @@ class LessonRun:
     promise: str
 
 
-def run_lesson(classroom: BoardClassroom, name: str, patience: float = 7200) -> LessonRun:
+def run_lesson(classroom: BaseClassroom, name: str, patience: float = 7200) -> LessonRun:
     """Run all cells of a lesson in the student's folder, without a browser."""
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password), "The password was refused."

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
 
 import pytest
 
+from tests.benchmarks.board_measure import run_lesson
 from tests.support.classroom import Classroom, on, recap, root
 from tests.support.cluster import ClassCluster, mnist_here, sweep
 
@@ -57,6 +59,17 @@ def test_a_second_run_changes_nothing(running: ClassCluster) -> None:
 def test_a_sweep_has_the_results_of_one_computer(running: ClassCluster, here: str) -> None:
     there, seconds = running.sweep()
     print(f"64 jobs on four virtual Pis of this computer: {seconds:.0f} s")
+    assert there == here
+
+
+@pytest.mark.long
+def test_the_lesson_runs_on_a_pi_that_works_for_the_class(running: ClassCluster, here: str) -> None:
+    """*The class is one computer*: the Pi's own jobs are measured while it does the class's."""
+    with ThreadPoolExecutor() as threads:
+        sweeping = threads.submit(running.sweep)
+        lesson = run_lesson(on(running.classroom, "pi-01"), "part3_class_computer.ipynb")
+        there, seconds = sweeping.result()
+    print(f"The lesson took {lesson.seconds:.0f} s and {lesson.peak:.0f} MiB, the sweep {seconds:.0f} s.")
     assert there == here
 
 
