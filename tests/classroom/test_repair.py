@@ -11,6 +11,7 @@ from tests.classroom.test_site import wait_for_login
 from tests.support.classroom import Classroom, recap
 
 VENV = "/opt/mynn/venv"
+AVAHI = "busctl call org.freedesktop.Avahi / org.freedesktop.Avahi.Server"
 # Kill dpkg in the middle of installing packages that nothing needs, as in a power cut.
 INTERRUPT = """
 cd /tmp && apt-get download -q sl hello && sh -c '
@@ -184,6 +185,33 @@ def test_an_environment_whose_making_was_cut_off_is_made_anew(classroom: Classro
     setting = "include-system-site-packages"
     root(classroom, f"sed -i 's/^{setting} = true/{setting} = false/' {VENV}/pyvenv.cfg; rm {VENV}/installed-*")
     assert_repaired(classroom)
+
+
+def test_a_wrong_name_on_the_network_is_corrected(classroom: Classroom) -> None:
+    """avahi-daemon sometimes takes the Pi's own old announcement for another Pi's."""
+    assert root(classroom, "systemctl is-active mynn-name.timer") == "active"
+    assert called(classroom) == "pi-01"
+    root(classroom, f"{AVAHI} SetHostName s pi-01-2")
+    wait_until_called(classroom, "pi-01-2")
+    root(classroom, "systemctl start mynn-name")
+    wait_until_called(classroom, "pi-01")
+    # While avahi-daemon is stopped, it is left alone, and no unit has failed.
+    units = "avahi-daemon.socket avahi-daemon.service"
+    stopped = f"systemctl stop {units}; systemctl start mynn-name; systemctl is-active {units}; systemctl start {units}"
+    assert root(classroom, stopped).split() == ["inactive", "inactive"]
+    assert root(classroom, "systemctl is-failed mynn-name || true") == "inactive"
+
+
+def called(classroom: Classroom) -> str:
+    """Return what avahi-daemon calls the Pi."""
+    return root(classroom, f"{AVAHI} GetHostName").split('"')[1]
+
+
+def wait_until_called(classroom: Classroom, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while (now := called(classroom)) != name:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.5)
 
 
 @pytest.mark.long

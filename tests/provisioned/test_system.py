@@ -75,8 +75,8 @@ def test_name_is_known(pi: Pi, results: Results) -> None:
     assert results["name"].text == name, f"Its name is {results['name'].text}, not {name}."
     assert results["own name"].status == 0, f"It cannot resolve its own name, {name}."
     assert results["network name"].text == "answered", (
-        f"Nothing on its network answers to {name}.local: avahi-daemon is not running, or calls the Pi {name}-2, as it "
-        "took the Pi's own new address for another Pi's. Switch the Pi off and on."
+        f"Nothing on its network answers to {name}.local: avahi-daemon is not running, or calls the Pi {name}-2. The "
+        f"Pi corrects that within two minutes, unless another Pi is called {name}."
     )
 
 
