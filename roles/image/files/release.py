@@ -50,8 +50,7 @@ FORMATS = {
 # Blocks of a fixed size, so that the result does not depend on the number of cores.
 BLOCKS = "--block-size=16MiB"
 # How an image was tested.
-TRIED = "It has been started on an emulated {}, which has no Wi-Fi, USB network or HDMI: all else is untested."
-NOT_TRIED = "Such an image has never been started."
+TRIED = "It has been started on an emulated {} only, which has no Wi-Fi, USB network or HDMI."
 # The packages whose versions the release notes show.
 SHOWN = {
     "Debian": r"debian|raspbian",
@@ -174,7 +173,7 @@ def release(
             version=version,
             date=date,
             pis=pis,
-            tried=TRIED.format(tried) if tried else NOT_TRIED,
+            tried=TRIED.format(tried),
             versions="\n".join(f"| {title} | {of} |" for title, of in versions(components).items()),
             packages=len(components) - 1,  # the system itself is in the list too
             manifest=listed.name,
@@ -201,7 +200,7 @@ def main() -> None:
     parser.add_argument("--url", default="", help="address of the folder where the image is published (DIST's own)")
     parser.add_argument("--pis", required=True, help="the Pis that it is for, in words")
     parser.add_argument("--device", action="append", required=True, help="Imager's name of such Pis (pi1-32bit)")
-    parser.add_argument("--tried", required=True, help="the Pi that it was started on, in words, or empty")
+    parser.add_argument("--tried", required=True, help="the Pi that it was started on, in words")
     parser.add_argument("--preset", type=int, default=1, choices=range(10), help="xz's: 0 is fastest, 9 smallest (1)")
     arguments = parser.parse_args()
     with exit_on_error("release.py"):

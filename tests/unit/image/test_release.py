@@ -184,9 +184,7 @@ def test_it_can_be_published_for_other_pis(image: Path, tmp_path: Path) -> None:
     assert entry["devices"] == ["pi3-64bit", "pi4-64bit"]
     notes = (dist / f"{STEM}.md").read_text()
     assert "It turns a Raspberry Pi 3, 4 or Zero 2 W\n" in notes
-    assert "started on an emulated Pi 3, " in notes
-    assert run(image, dist, *options[:-1], "--tried=").returncode == 0
-    assert "never been started" in (dist / f"{STEM}.md").read_text()
+    assert "started on an emulated Pi 3 only, " in notes
 
 
 def test_bad_input_is_refused_with_a_message(image: Path, tmp_path: Path) -> None:
