@@ -155,7 +155,7 @@ cut-offs: .venv/ready compiler  ## Kill fifty runs at random moments and complet
 	python -m tests.benchmarks.cut_offs
 
 ladder:  ## Train the blog's networks, ten of each (three minutes): dist/ladder
-record:  ## Train the most accurate networks (a quarter of an hour): dist/record
+record:  ## Train the most accurate networks (half an hour): dist/record
 overnight:  ## Train what a Pi Zero reaches in a night (minutes here): dist/overnight
 committee:  ## Train networks that vote (ten minutes): dist/committee
 ladder record overnight committee: .venv/ready compiler mnist

@@ -78,7 +78,7 @@ def add(verbs: Any) -> None:
     one.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
 
     for name, text in (
-        ("record", "The best that this network can do, three times over (a quarter of an hour on a PC)."),
+        ("record", "The best that this network can do, three times over (half an hour on a PC)."),
         ("overnight", "What a Pi Zero reaches in a night (minutes on a PC)."),
     ):
         one = kind(name, _record, text)

@@ -172,7 +172,7 @@ def test_the_overnight_recipe_is_scored_at_the_end(
     again = tmp_path / "again"
     again.mkdir()
     trained = record.train(record.OVERNIGHT, range(2), Digits(data), again, lambda done, total: None)
-    by_hand = [network.score(testing) for network, _ in trained.values()]
+    by_hand = [network.score(record.OVERNIGHT.normalised(testing)) for network, _ in trained.values()]
     assert printed == {"accuracies": by_hand, "mean": pytest.approx(np.mean(by_hand)), "tested": 200}
 
     assert experiment(data, tmp_path, "record") == 2
