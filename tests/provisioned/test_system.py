@@ -76,7 +76,7 @@ def test_name_is_known(pi: Pi, results: Results) -> None:
     assert results["own name"].status == 0, f"It cannot resolve its own name, {name}."
     assert results["network name"].text == "answered", (
         f"Nothing on its network answers to {name}.local: avahi-daemon is not running, or calls the Pi {name}-2. The "
-        f"Pi corrects that within two minutes, unless another Pi is called {name}."
+        f"Pi corrects that within ten minutes, unless another Pi is called {name}."
     )
 
 
