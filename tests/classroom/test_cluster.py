@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
 
 import pytest
 
 from tests.benchmarks.board_measure import run_lesson
-from tests.support.classroom import Classroom, on, recap, root
+from tests.support.classroom import Classroom, on, recap, root, until
 from tests.support.cluster import ClassCluster, mnist_here, sweep
 
 NAMES = [f"pi-{number:02}" for number in range(1, 5)]
@@ -96,13 +95,6 @@ def test_a_student_reaches_neither_the_keys_nor_the_worker(running: ClassCluster
     assert "alert certificate required" in root(pi, f"sudo -u student python3 -c '{KNOCK}' 2>&1 || true")
     kill = "kill $(systemctl show --property=MainPID --value mynn-cluster)"
     assert "not permitted" in root(pi, f'sudo -u student sh -c "{kill}" 2>&1 || true')
-
-
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(1)
 
 
 @pytest.mark.long

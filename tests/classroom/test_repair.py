@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.classroom.test_site import wait_for_login
-from tests.support.classroom import Classroom, recap
+from tests.support.classroom import Classroom, recap, until
 
 VENV = "/opt/mynn/venv"
 AVAHI = "busctl call org.freedesktop.Avahi / org.freedesktop.Avahi.Server"
@@ -192,9 +192,9 @@ def test_a_wrong_name_on_the_network_is_corrected(classroom: Classroom) -> None:
     assert root(classroom, "systemctl is-active mynn-name.timer") == "active"
     root(classroom, "systemctl stop mynn-name.timer")
     root(classroom, f"{AVAHI} SetHostName s pi-01-2")
-    wait_until_called(classroom, "pi-01-2")
+    until(lambda: called(classroom) == "pi-01-2", 30)
     root(classroom, "systemctl start mynn-name")
-    wait_until_called(classroom, "pi-01")
+    until(lambda: called(classroom) == "pi-01", 30)
     # While avahi-daemon is stopped, it is left alone, and no unit has failed.
     units = "avahi-daemon.socket avahi-daemon.service"
     stopped = f"systemctl stop {units}; systemctl start mynn-name; systemctl is-active {units}; systemctl start {units}"
@@ -206,13 +206,6 @@ def test_a_wrong_name_on_the_network_is_corrected(classroom: Classroom) -> None:
 def called(classroom: Classroom) -> str:
     """Return what avahi-daemon calls the Pi."""
     return root(classroom, f"{AVAHI} GetHostName").split('"')[1]
-
-
-def wait_until_called(classroom: Classroom, name: str) -> None:
-    deadline = time.monotonic() + 30
-    while (now := called(classroom)) != name:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.5)
 
 
 @pytest.mark.long

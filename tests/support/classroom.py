@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 30
     done = classroom.ssh(f"sudo sh -c {words}", timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(1)
 
 
 class BoardClassroom(BaseClassroom):
