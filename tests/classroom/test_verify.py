@@ -106,6 +106,20 @@ def test_missing_package_is_found(classroom: Classroom, faults: Verify) -> None:
     assert faults("test_python") == set()
 
 
+def test_debians_own_packages_are_left_to_apt(classroom: Classroom, faults: Verify) -> None:
+    """One that asks for what pip does not know, as Raspberry Pi OS's apt-listchanges does, is no fault."""
+    folder = "/usr/lib/python3/dist-packages/apt_listchanges-4.8.dist-info"
+    metadata = "Metadata-Version: 2.1\\nName: apt-listchanges\\nVersion: 4.8\\nRequires-Dist: debconf\\n"
+    done = classroom.ssh(f"sudo sh -c 'mkdir {folder} && printf \"{metadata}\" > {folder}/METADATA'")
+    assert done.returncode == 0, done.stderr
+    try:
+        said = classroom.ssh("/opt/mynn/venv/bin/python -m pip check").stdout
+        assert "apt-listchanges 4.8 requires debconf, which is not installed." in said
+        assert faults("test_python") == set()
+    finally:
+        classroom.ssh(f"sudo rm -r {folder}")
+
+
 @pytest.mark.long
 def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify, tmp_path: Path) -> None:
     """If the compiled kernel crashes, as one for another processor would, training works without it and says so."""
