@@ -128,13 +128,6 @@ def written(classroom: BoardClassroom) -> int:
     return int(classroom.output_of("cat /sys/block/mmcblk0/stat").split()[6]) * 512
 
 
-def written_in_an_hour(classroom: BoardClassroom, minutes: float) -> float:
-    """Return the bytes that an idle board writes per hour, measured over some minutes."""
-    before = written(classroom)
-    time.sleep(minutes * 60)
-    return (written(classroom) - before) * 60 / minutes
-
-
 @dataclass
 class MemoryPeaks:
     """Peaks of memory and swap in use, and the amount swapped out, in MiB."""
