@@ -43,6 +43,7 @@ def results(pi: Pi) -> Results:
             "half installed": "dpkg --audit",
             "updates": "apt-config dump APT::Periodic::Unattended-Upgrade; test -x /usr/bin/unattended-upgrade",
             "update timers": "systemctl is-active apt-daily.timer apt-daily-upgrade.timer",
+            "update weights": "systemctl show --property=CPUWeight --value apt-daily apt-daily-upgrade",
             "keys": f'grep -c "^[^#]" "$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys"',
             "denied": "/usr/sbin/sshd -T | grep '^denyusers '",
             "expired": " && ".join(
@@ -91,6 +92,12 @@ def test_security_updates_install_themselves(results: Results) -> None:
     assert updates.status == 0, "The program unattended-upgrade is missing."
     assert '"1"' in updates.text, f"Unattended upgrades are disabled: {updates.text}"
     assert results["update timers"].status == 0, "The timers apt-daily and apt-daily-upgrade are not running."
+
+
+def test_updates_give_way_to_lessons(results: Results) -> None:
+    """Daily updates give way to students' programs."""
+    weights = [line for line in results["update weights"].lines if line]
+    assert weights == ["5", "5"], f"apt-daily and apt-daily-upgrade have weights of {' and '.join(weights)}, not 5."
 
 
 def test_ssh_takes_keys_only(pi: Pi, results: Results) -> None:
