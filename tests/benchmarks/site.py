@@ -3,7 +3,7 @@
     python -m tests.benchmarks.site [--fleets 1,3,10,30] [--no-ops 3] [--compare stock] [--delay-ms 50]
 
 All runs are on the same machine, so their ratios are reliable even if the seconds are not. Cold runs start from fresh
-disks and an empty cache; for no-op runs, the median is shown. The columns are:
+disks and an empty cache. The no-op runs use what the last one left; their median is shown. The columns are:
 
     s/Pi         seconds, divided by the number of Pis
     CPU, s       CPU seconds of all of Ansible's processes on the control node
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -66,11 +67,12 @@ def site(classroom: BaseClassroom, strategy: str, cache: Path | None = None) -> 
     env = {**os.environ, "ANSIBLE_STRATEGY": STRATEGIES[strategy]}
     if cache:
         env |= {"MYNN_CACHE": str(cache), "PIP_NO_CACHE_DIR": "1"}
+    before = cache_bytes(cache) if cache else 0
     cost = measured(classroom.command("site"), network=f"{classroom.address}/24", cwd=ROOT, env=env)
     if cost.code:
         sys.exit(f"{cost.output[-5000:]}\nThe benchmark was stopped: site.yml failed.")
     changed = sum(host.changed for host in recap(cost.output).values())
-    return Run(changed, cost, cache_bytes(cache) if cache else 0)
+    return Run(changed, cost, cache_bytes(cache) - before if cache else 0)
 
 
 def received(classroom: Classroom, names: list[str]) -> int:
@@ -82,8 +84,9 @@ def received(classroom: Classroom, names: list[str]) -> int:
 class Bench:
     """A benchmark of a fleet, and the rows of its table."""
 
-    def __init__(self, fleet: Fleet, strategies: list[str], no_ops: int) -> None:
+    def __init__(self, fleet: Fleet, strategies: list[str], no_ops: int, cache: Path) -> None:
         self.classroom, self.strategies, self.no_ops = Classroom(fleet), strategies, no_ops
+        self.cache = cache  # of the last cold run; its no-op runs use it, too
         self.rows = [HEADER]
         say(HEADER)
 
@@ -97,24 +100,26 @@ class Bench:
             say(f".. {size} fresh, {delay_ms:.0f} ms: cold, {strategy}")
             for name in names:
                 fleet.reset(name)
-            with tempfile.TemporaryDirectory() as cache:
-                runs[strategy] = [self.run(names, strategy, Path(cache))]
+            shutil.rmtree(self.cache, ignore_errors=True)
+            self.cache.mkdir()
+            runs[strategy] = [self.run(names, strategy)]
         self.show(size, delay_ms, "cold", runs)
         runs = {}
         for number in range(self.no_ops):
             for strategy in self.strategies:  # alternate, so that other load affects both
                 say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {self.no_ops}, {strategy}")
-                with tempfile.TemporaryDirectory() as cache:
-                    run = self.run(names, strategy, Path(cache))
+                run = self.run(names, strategy)
                 if run.changed:
-                    sys.exit("The benchmark was stopped: a run over provisioned Pis changed something.")
+                    sys.exit(
+                        f"{run.cost.output}\nThe benchmark was stopped: a run over provisioned Pis changed something."
+                    )
                 runs.setdefault(strategy, []).append(run)
         self.show(size, delay_ms, "no-op", runs)
 
-    def run(self, names: list[str], strategy: str, cache: Path) -> Run:
+    def run(self, names: list[str], strategy: str) -> Run:
         """Run site.yml once, and count the bytes that the Pis received."""
         before = received(self.classroom, names)
-        run = site(self.classroom, strategy, cache)
+        run = site(self.classroom, strategy, self.cache)
         return Run(run.changed, run.cost, run.fetched, received(self.classroom, names) - before)
 
     def show(self, size: int, delay_ms: float, kind: str, runs: dict[str, list[Run]]) -> None:
@@ -148,19 +153,20 @@ def main() -> None:
     options = parser.parse_args()
     sizes = sorted(int(size) for size in options.fleets.split(","))
     fleet = Fleet(ROOT / "build/virtual-bench", address=options.address)
-    bench = Bench(fleet, [*filter(None, [options.compare]), "mitogen"], options.no_ops)
     (ROOT / "dist").mkdir(exist_ok=True)
-    try:
-        fleet.down()
-        for size in sizes:
-            bench.measure(size, 0, cold=True)
-        if options.delay_ms:
-            bench.measure(sizes[-1], options.delay_ms, cold=False)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(fleet, [*filter(None, [options.compare]), "mitogen"], options.no_ops, Path(folder) / "cache")
+        try:
             fleet.down()
-            bench.measure(1, options.delay_ms, cold=True)
-    finally:
-        fleet.down()
-        (ROOT / "dist/bench.txt").write_text("\n".join(bench.rows) + "\n", encoding="utf-8")
+            for size in sizes:
+                bench.measure(size, 0, cold=True)
+            if options.delay_ms:
+                bench.measure(sizes[-1], options.delay_ms, cold=False)
+                fleet.down()
+                bench.measure(1, options.delay_ms, cold=True)
+        finally:
+            fleet.down()
+            (ROOT / "dist/bench.txt").write_text("\n".join(bench.rows) + "\n", encoding="utf-8")
     print("\n" + "\n".join(bench.rows))
 
 
