@@ -70,7 +70,7 @@ def site(classroom: BaseClassroom, strategy: str, cache: Path | None = None) -> 
     before = cache_bytes(cache) if cache else 0
     cost = measured(classroom.command("site"), network=f"{classroom.address}/24", cwd=ROOT, env=env)
     if cost.code:
-        sys.exit(f"{cost.output[-5000:]}\nThe benchmark was stopped: site.yml failed.")
+        sys.exit(f"{cost.output}\nThe benchmark was stopped: site.yml failed.")
     changed = sum(host.changed for host in recap(cost.output).values())
     return Run(changed, cost, cache_bytes(cache) - before if cache else 0)
 
