@@ -102,7 +102,7 @@ def at_rest(classroom: BoardClassroom, table: Table, options: Namespace) -> None
     """Measure an idle board's memory use, one minute after the boot and later, and its writes to its card."""
     settle(classroom)  # for a minute
     before, now = written(classroom), 1.0
-    for minutes in sorted({1.0, 5.0, options.idle_minutes}):
+    for minutes in sorted({1.0, 5.0, max(5.0, options.idle_minutes)}):
         time.sleep((minutes - now) * 60)
         found, now = memory(classroom), minutes
         what = f"RAM in use, idle, {now:.0f} min after the boot (MemTotal - MemAvailable)"
