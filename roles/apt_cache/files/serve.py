@@ -41,6 +41,9 @@ PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr
 # No reused connections and no pipelining: the proxy takes one request per connection.
 # Each file whose connection is lost is asked for again. The limit counts all files that one run of apt fetches: beyond
 # it, every further file fails.
+# No download ever counts as stuck: apt-cacher-ng 3.7 takes each for stuck until the mirror's answer begins. If a second Pi
+# asks for that list then, its file is moved aside, and one of the two gets an error or half of it. The proxy has a
+# deadline for a mirror that is really stuck.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -55,6 +58,7 @@ RedirMax: 5
 ReuseConnections: 0
 PipelineDepth: 1
 DlMaxRetries: 1000
+ResponseFreezeDetectTime: 2147483647
 Proxy: http://127.0.0.1:{proxy}
 AllowUserPorts: {ports}
 {remaps}"""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,7 +132,7 @@ def test_another_version_that_uses_the_folder_is_reported(tmp_path: Path, port: 
 class Web(BaseHTTPRequestHandler):
     """A web server that gives the same text for any path; /to/ADDRESS redirects to http://ADDRESS.
 
-    When /lost/... is first asked for, it closes the connection without an answer.
+    When /lost/... is first asked for, it closes the connection without an answer. /slow/... takes it a second.
     """
 
     def do_GET(self) -> None:
@@ -140,6 +141,8 @@ class Web(BaseHTTPRequestHandler):
         if self.path.startswith("/lost/") and server.seen.count(self.path) == 1:
             self.close_connection = True
             return
+        if self.path.startswith("/slow/"):
+            time.sleep(1)
         body = server.text.encode()
         _, redirected, target = unquote(self.path).partition("/to/")
         self.send_response(302 if redirected else 200)
@@ -238,6 +241,17 @@ def test_a_file_whose_connection_was_lost_is_asked_for_again(tmp_path: Path, por
                     assert (number, answer.status, answer.read()) == (number, 200, b"a package")
         finally:
             playbook.kill()
+
+
+def test_pis_that_ask_for_the_same_list_at_once_all_get_it(tmp_path: Path, port: int) -> None:
+    """A Pi's first question to the cache, which all Pis ask in the same second."""
+    with web("a list") as mirror, ThreadPoolExecutor(30) as thirty:
+        playbook = Playbook(tmp_path / "apt", port, f"127.0.0.1:{mirror.server_port}")
+        try:
+            answers = list(thirty.map(ask, [port] * 30, [f"GET http://127.0.0.1:{mirror.server_port}/slow/{FILE}"] * 30))
+        finally:
+            playbook.kill()
+    assert [answer for answer in answers if not answer.endswith("\r\na list")] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can use port 80")
