@@ -132,7 +132,7 @@ def test_another_version_that_uses_the_folder_is_reported(tmp_path: Path, port: 
 class Web(BaseHTTPRequestHandler):
     """A web server that gives the same text for any path; /to/ADDRESS redirects to http://ADDRESS.
 
-    When /lost/... is first asked for, it closes the connection without an answer. /slow/... takes it a second.
+    When /lost/... is first asked for, it closes the connection without an answer. It answers /slow/... late.
     """
 
     def do_GET(self) -> None:
@@ -142,7 +142,7 @@ class Web(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if self.path.startswith("/slow/"):
-            time.sleep(1)
+            time.sleep(0.3)
         body = server.text.encode()
         _, redirected, target = unquote(self.path).partition("/to/")
         self.send_response(302 if redirected else 200)
