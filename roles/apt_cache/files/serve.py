@@ -41,8 +41,8 @@ PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr
 # No reused connections and no pipelining: the proxy takes one request per connection.
 # Each file whose connection is lost is asked for again. The limit counts all files that one run of apt fetches: beyond
 # it, every further file fails.
-# No download ever counts as stuck: apt-cacher-ng 3.7 takes each for stuck until the mirror's answer begins. If a second Pi
-# asks for that list then, its file is moved aside, and one of the two gets an error or half of it. The proxy has a
+# No download ever counts as stuck: apt-cacher-ng 3.7 takes each for stuck until the mirror's answer begins. If a second
+# Pi asks for that list then, its file is moved aside, and one of the two gets an error or half of it. The proxy has a
 # deadline for a mirror that is really stuck.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log

@@ -248,7 +248,8 @@ def test_pis_that_ask_for_the_same_list_at_once_all_get_it(tmp_path: Path, port:
     with web("a list") as mirror, ThreadPoolExecutor(30) as thirty:
         playbook = Playbook(tmp_path / "apt", port, f"127.0.0.1:{mirror.server_port}")
         try:
-            answers = list(thirty.map(ask, [port] * 30, [f"GET http://127.0.0.1:{mirror.server_port}/slow/{FILE}"] * 30))
+            request = f"GET http://127.0.0.1:{mirror.server_port}/slow/{FILE}"
+            answers = list(thirty.map(ask, [port] * 30, [request] * 30))
         finally:
             playbook.kill()
     assert [answer for answer in answers if not answer.endswith("\r\na list")] == []

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import start_page
 import watch_page
-from playwright.sync_api import APIResponse, BrowserContext, Page, Response, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from ansible_collections.mynn.pi.plugins.modules import watch
 from tests.support.browser import CHROMIUM, DESKTOP, open_browser
@@ -565,27 +565,26 @@ def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tm
 
 def test_a_late_answer_does_not_hide_an_upload(page: Page, tmp_path: Path) -> None:
     """A Pi is slow, and its answers to two questions may come in any order."""
-    held: list[tuple[Route, APIResponse]] = []
+    question = "**/api/contents?content=1"
+    held: list[Route] = []
+    page.route(question, lambda route: route.continue_() if held else held.append(route))
 
-    def hold_the_first(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append((route, route.fetch()))
-
-    page.route("**/api/contents?content=1", hold_the_first)
-    for name in ("early.txt", "late.txt"):
+    def upload(name: str) -> None:
         (tmp_path / name).write_text(name)
         page.locator("#upload").set_input_files(tmp_path / name)
         expect(page.locator("#told")).to_contain_text(f"{name} is here.")
+
+    with page.expect_request(question) as first:
+        upload("early.txt")
+    answer = page.request.get(first.value.url)
+    upload("late.txt")
     expect(page.locator("#files a", has_text="late.txt")).to_be_visible()
-    [(route, answer)] = held
+    assert "early.txt" in answer.text()
     assert "late.txt" not in answer.text()
-    with page.expect_response("**/api/contents?content=1"):
-        route.fulfill(response=answer)
-    page.unroute("**/api/contents?content=1")
+    with page.expect_response(question):
+        held[0].fulfill(response=answer)
     page.wait_for_timeout(500)
-    expect(page.locator("#files a", has_text="late.txt")).to_be_visible()
+    assert page.locator("#files a", has_text="late.txt").is_visible()  # now, and not after the page's next question
 
 
 def test_files_are_asked_for_again_if_the_pi_did_not_answer(page: Page, tmp_path: Path) -> None:
