@@ -8,9 +8,9 @@ disks and an empty cache. The no-op runs use what the last one left; their media
     s/Pi         seconds, divided by the number of Pis
     CPU, s       CPU seconds of all of Ansible's processes on the control node
     peak, MB     peak memory of these processes together
-    fetched, MB  growth of the control node's cache: wheels, and MNIST as sent to the Pis (27 MB)
+    fetched, MB  growth of the control node's cache: packages, wheels, and MNIST as sent to the Pis (27 MB)
     sent, MB     sent to each Pi over SSH, on average
-    apt, MB      fetched by each Pi itself, on average: Debian's packages and lists
+    apt, MB      fetched by each Pi itself, on average: Debian's packages and lists, if there is no cache
     stock/this   ratio of stock Ansible's seconds (its strategy `linear`, with pipelining) to this run's
 """
 
