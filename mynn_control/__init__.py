@@ -1,0 +1,1 @@
+"""What runs on the teacher's computer beside Ansible."""
