@@ -6,7 +6,7 @@ import base64
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -68,8 +68,6 @@ options:
     description: The folder of the collections.
   date:
     description: The date of the new collection; for C(restore), that of an old one, the start of it, or nothing.
-  largest:
-    description: Size in bytes; larger files are not collected.
   limit:
     description: The most that is collected of one student, in bytes; what exceeds it is named.
   source:
@@ -79,7 +77,8 @@ options:
 """
 
 SHOWN = 64 << 20  # bytes; the progress of larger transfers is shown
-LINKED = 1 << 16  # bytes; larger files that are equal are stored once
+TRIES = 3
+STORE = ".files"  # in an unfinished collection: what came, each file once; its names are links to it
 # The errors for names that this computer's disk cannot have, or cannot have besides others.
 NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
@@ -88,8 +87,50 @@ class Collected(NamedTuple):
     """The outcome of a collection, by the files' names in it."""
 
     sums: dict[str, str]
-    sent: dict[str, int]  # sizes of the files that the Pi sent now
+    sent: dict[str, int]  # sizes of the files that the Pi sent now; equal ones are sent once
     left: dict[str, str]  # why other files are missing
+
+
+Key = tuple[str, bool]  # a file's sum and whether it is executable: of equal files, one is stored
+
+
+def key(file: File) -> Key:
+    """Return what a file has in common with those that can be links to it."""
+    return file.sum, file.executable
+
+
+def known_files(folder: Path) -> dict[Key, Path]:
+    """Return a collection's files."""
+    paths = {folder / name: sum_ for name, sum_ in read_sums(folder).items()}
+    return {(sum_, bool(path.stat().st_mode & 0o100)): path for path, sum_ in paths.items() if path.is_file()}
+
+
+def unknown(files: dict[str, File], known: dict[Key, Path]) -> dict[str, File]:
+    """Return by name the files that are not known, and of equal ones only the first."""
+    first: dict[Key, str] = {}
+    for name, file in files.items():
+        first.setdefault(key(file), name)
+    return {name: files[name] for shared, name in first.items() if shared not in known}
+
+
+def link(source: Path, place: Path) -> bool:
+    """Make a link to a file, or a copy where this disk has no links, or no more.
+
+    False: the disk cannot hold such a name, or not besides another one, such as a and A.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            return False
+        try:
+            place.hardlink_to(source)
+        except OSError:
+            copy(source, place)
+    except OSError as error:
+        if error.errno in NO_NAME:
+            return False
+        raise
+    return True
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -140,29 +181,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail(f"{self.pi} says: {done.get('msg', 'nothing')}", result=done)
         return unpack(str(done["answer"]))
 
-    @property
-    def limits(self) -> dict[str, int]:
-        """The sizes in bytes of the largest file, and of all that one student may have."""
-        return {name: int(self.asked[name]) for name in ("largest", "limit")}
-
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
         """Return a student's files, and why others cannot be had, by their names in a collection."""
-        files, left = listed(self.ask("list", student, **self.limits), **self.limits)
+        limit = int(self.asked["limit"])
+        files, left = listed(self.ask("list", student, limit=limit), limit)
         named = {name_of(student, quoted): file for quoted, file in files.items()}
         return named, {label(student, quoted): why for quoted, why in left.items()}
 
-    def progress(self, what: str, whole: int) -> Callable[[int], None]:
+    def progress(self, what: str, files: Iterable[File]) -> Callable[[int], None]:
         """Return a function that is called with each number of bytes transferred, and shows long transfers."""
-        gone = said = 0
+        whole = sum(file.size for file in files)
+        step = max(SHOWN // 2, whole // 20)
+        transferred = 0
 
-        def went(size: int) -> None:
-            nonlocal gone, said
-            gone += size
-            if whole > SHOWN and gone - said >= max(SHOWN // 2, whole // 20):
-                said = gone
-                Display().display(f"{self.pi}: {gone >> 20} of {whole >> 20} MB {what}")
+        def count(size: int) -> None:
+            nonlocal transferred
+            transferred += size
+            if whole > SHOWN and transferred // step > (transferred - size) // step:
+                Display().display(f"{self.pi}: {transferred >> 20} of {whole >> 20} MB {what}")
 
-        return went
+        return count
 
     # --- collect
 
@@ -173,21 +211,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail(f"{final} already exists, and a collection is never changed: run this again.")
         part = final.with_name(f".{self.pi}.part")  # hidden: not a collection yet
         last = next(iter(collections_of(self.root, self.pi)), None)
-        known = {sum_: last / name for name, sum_ in read_sums(last).items()} if last else {}
+        known = known_files(last) if last else {}
         came = Collected({}, {}, {})
         if self.dry:
             for student in self.asked["students"]:
-                self._look(student, known, came)
+                files, left = self.list_work(student)
+                came.sums.update({name: file.sum for name, file in files.items()})
+                came.sent.update({name: file.size for name, file in unknown(files, known).items()})
+                came.left.update(left)
+                known |= {key(file): part for file in files.values()}
             return self._result(final, came)
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
         with locked(self.root / f".{self.pi}.lock"):
             for leftover in self.root.glob(f"*/{part.name}"):  # of a killed run
                 shutil.rmtree(leftover)
-            part.mkdir(parents=True)
+            (part / STORE).mkdir(parents=True)
             try:
                 for student in self.asked["students"]:
                     self._collect_from(student, part, known, came)
+                shutil.rmtree(part / STORE)
                 write_sums(part, came.sums)
                 part.rename(final)
             except BaseException:
@@ -197,108 +240,66 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 raise
         return self._result(final, came)
 
-    def _look(self, student: str, known: dict[str, Path], came: Collected) -> None:
-        """Record what `_collect_from` would fetch."""
-        files, left = self.list_work(student)
-        came.sums.update({name: file.sum for name, file in files.items()})
-        came.sent.update({name: file.size for name, file in files.items() if file.sum not in known})
-        came.left.update(left)
-
-    def _collect_from(self, student: str, part: Path, known: dict[str, Path], came: Collected) -> None:
+    def _collect_from(self, student: str, part: Path, known: dict[Key, Path], came: Collected) -> None:
         """Fetch a student's work into a folder, and record what came.
 
-        known: the last collection's files, by sum; large new files are added. A file that changes meanwhile is tried
-        three times.
+        known: files that this computer has, from the last collection; new ones are added. A file that changes meanwhile
+        is tried three times.
         """
         (part / student).mkdir()
-        for _ in range(3):
+        for _ in range(TRIES):
             files, left = self.list_work(student)
             missing = {name: file for name, file in files.items() if came.sums.get(name) != file.sum}
-            for name, file in list(missing.items()):
-                came.sums.pop(name, None)
-                if not self._has_place(part / name):
+            for file in missing.values():
+                if key(file) in known and sum_of(known[key(file)]) != file.sum:
+                    del known[key(file)]  # somebody changed it here
+            new = unknown(missing, known)
+            self._fetch(student, part / STORE, new.values(), known)
+            came.sent.update({name: file.size for name, file in new.items() if key(file) in known})
+            for name, file in missing.items():
+                if came.sums.pop(name, None):
+                    (part / name).unlink()
+                if key(file) not in known:
+                    left[name] = "it is being written"
+                elif link(known[key(file)], part / name):
+                    came.sums[name] = file.sum
+                else:
                     left[name] = "this computer's disk cannot hold a file of that name there"
-                    del missing[name]
-                elif self._link(known, file.sum, part / name):
-                    came.sums[name] = missing.pop(name).sum
-            fetched = self._fetch(student, part, self._without_duplicates(missing))
-            came.sent.update({name: missing[name].size for name in fetched})
-            known |= {missing[name].sum: part / name for name in fetched if missing[name].size >= LINKED}
-            late = {name for name in missing if name not in fetched}
-            late -= {name for name in late if self._link(known, missing[name].sum, part / name)}
-            came.sums.update({name: file.sum for name, file in missing.items() if name not in late})
-            for name in late:
-                (part / name).unlink(missing_ok=True)
-            if not late:
+            if all(key(file) in known for file in missing.values()):
                 break
-        came.left.update(left | dict.fromkeys(late, "it is being written"))
+        came.left.update(left)
 
-    def _has_place(self, place: Path) -> bool:
-        """Create an empty file, and tell whether this computer's disk can hold it."""
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
-        except OSError as error:
-            if error.errno in NO_NAME:
-                return False
-            raise
-        return True
-
-    def _without_duplicates(self, missing: dict[str, File]) -> dict[str, File]:
-        """Return the files, large ones with the same sum only once."""
-        one = {file.sum if file.size >= LINKED else name: (name, file) for name, file in missing.items()}
-        return dict(one.values())
-
-    def _link(self, known: dict[str, Path], sum_: str, place: Path) -> bool:
-        """Link a file of the last collection, if it is there and unchanged. Returns whether it was."""
-        source = known.get(sum_)
-        if source is None or sum_of(source) != sum_:
-            return False
-        place.unlink(missing_ok=True)
-        try:
-            place.hardlink_to(source)
-        except OSError:  # this disk has no hard links, or this file has too many
-            copy(source, place)
-        return True
-
-    def _fetch(self, student: str, part: Path, missing: dict[str, File]) -> list[str]:
-        """Fetch a student's files into a folder. Returns the names of those that match their sums."""
-        names = {file.name: name for name, file in missing.items()}
-        went = self.progress("collected", sum(file.size for file in missing.values()))
-        for batch in batches(missing.values()):
+    def _fetch(self, student: str, store: Path, files: Iterable[File], known: dict[Key, Path]) -> None:
+        """Fetch a student's files into a folder, and add those that match their sums to the known files."""
+        count = self.progress("collected", files)
+        for batch in batches(files):
             chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
             if not isinstance(chunks, list):
                 raise ValueError("malformed chunks")
             for (file, begin, length), chunk in zip(batch, chunks, strict=True):
-                place = part / names[file.name]
+                place = store / "".join(map(str, key(file)))
                 if begin == 0:
                     place.unlink(missing_ok=True)
                 with place.open("r+b" if begin else "xb") as opened:
-                    content = bytes(length) if chunk == "" else base64.b64decode(str(chunk or ""))[:length]
-                    write_chunk(opened, begin, content)
-                went(length)
-        came = []
-        for name, file in missing.items():
-            if sum_of(part / name) == file.sum:
-                os.utime(part / name, (file.time, file.time))
-                (part / name).chmod(0o555 if file.executable else 0o444)
-                came.append(name)
-            else:
-                (part / name).unlink()
-        return came
+                    write_chunk(opened, begin, base64.b64decode(str(chunk or ""))[:length])
+                count(length)
+                if begin + length == file.size and sum_of(place) == file.sum:
+                    os.utime(place, (file.time, file.time))
+                    place.chmod(0o555 if file.executable else 0o444)
+                    known[key(file)] = place
 
     def _result(self, final: Path, came: Collected) -> dict[str, Any]:
         """Return the task's result."""
         would = "would be " if self.dry else ""
         size = sum(came.sent.values())
-        said = f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now"
-        said += f" ({size / 1e6:.2f} MB)."
+        text = f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now"
+        text += f" ({size / 1e6:.2f} MB)."
         if came.left:
             names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
-            said += f" Not collected: {names}. Repair that on the Pi, or raise student_work_largest_mb or"
-            said += " student_work_total_mb, and collect again."
+            text += f" Not collected: {names}."
+            text += " Repair that on the Pi, or raise student_work_total_mb, and collect again."
         changes = [("", printable(final / name, 5000)) for name in ("", *sorted(came.sent))]
-        return {"changed": True, "failed": bool(came.left), "msg": said, "sent": size, "diff": diff_of(changes)}
+        return {"changed": True, "failed": bool(came.left), "msg": text, "sent": size, "diff": diff_of(changes)}
 
     # --- hand out, restore
 
@@ -313,8 +314,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def restore(self) -> dict[str, Any]:
         """Copy a collection of a Pi onto this one."""
         source, date = self.asked["source"], str(self.asked["date"] or "")
-        found = next(iter(collections_of(self.root, source, date)), None)
-        if found is None:
+        folder = next(iter(collections_of(self.root, source, date)), None)
+        if folder is None:
             of = f" with a date that begins with {date}" if date else ""
             raise AnsibleActionFail(
                 f"There is no collection of {source}{of} in {self.root}. If the Pi had another name then, give it with"
@@ -322,16 +323,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         damaged, strangers = [], set()
         paths: dict[str, dict[str, Path]] = {student: {} for student in self.asked["students"]}
-        for name, sum_ in read_sums(found).items():
+        for name, sum_ in read_sums(folder).items():
             student, inner = in_home(name)
             if student not in paths:
                 strangers.add(student)
-            elif sum_of(found / name) != sum_:
+            elif sum_of(folder / name) != sum_:
                 damaged.append(name)
             else:
-                paths[student][inner] = found / name
+                paths[student][inner] = folder / name
         done = self._sent(paths, over_lessons=True)
-        done["msg"] = f"{found}: {done['msg']}"
+        done["msg"] = f"{folder}: {done['msg']}"
         if damaged:
             done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
         if strangers:
@@ -342,40 +343,39 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Send files to students. paths: by student and by name in the home. Returns the task's result."""
         changes: list[tuple[str, str]] = []
         left: list[str] = []
-        size = count = 0
+        sent: list[File] = []
         for student, files in paths.items():
-            wanted = {}
-            for name, path in files.items():
-                found, sum_ = path.stat(), sum_of(path)
-                if sum_ is None:
-                    raise PermissionError(13, "it cannot be read", str(path))
-                quoted = quote(name)
-                about = File(quoted, found.st_size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100))
-                wanted[quoted] = (about, path)
+            wanted = {quote(name): (self._described(quote(name), path), path) for name, path in files.items()}
             sums = {quoted: (file.sum, file.size) for quoted, (file, _) in wanted.items()}
             plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
             if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
                 raise ValueError("a malformed plan")
             changes += changes_of(plan["changes"])
-            needed = {quoted: about for quoted, about in wanted.items() if quoted in plan["needed"]}
-            left += [
-                f"{label(student, quoted)} ({plan['left'][quoted]})" for quoted in wanted if quoted in plan["left"]
-            ]
-            count += len(needed)
-            size += sum(file.size for file, _ in needed.values())
+            needed = {quoted: both for quoted, both in wanted.items() if quoted in plan["needed"]}
+            failed = wanted.keys() & plan["left"]
+            left += [f"{label(student, quoted)} ({plan['left'][quoted]})" for quoted in sorted(failed)]
+            sent += [file for file, _ in needed.values()]
             if not self.dry:
                 self._send(student, needed, over_lessons)
         would = "would be " if self.dry else ""
-        whole = sum(map(len, paths.values()))
-        said = f"{count} of {whole} files {would}sent ({size / 1e6:.2f} MB)."
+        size = sum(file.size for file in sent)
+        text = f"{len(sent)} of {sum(map(len, paths.values()))} files {would}sent ({size / 1e6:.2f} MB)."
         if left:
-            said += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
-        return {"changed": bool(changes), "failed": bool(left), "msg": said, "diff": diff_of(changes)}
+            text += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
+        return {"changed": bool(changes), "failed": bool(left), "msg": text, "diff": diff_of(changes)}
+
+    def _described(self, quoted: str, path: Path) -> File:
+        """Return what the Pi must know of a file of this computer. PermissionError: it cannot be read."""
+        sum_, about = sum_of(path), path.stat()
+        if sum_ is None:
+            raise PermissionError(errno.EACCES, "it cannot be read", str(path))
+        return File(quoted, about.st_size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100))
 
     def _send(self, student: str, needed: dict[str, tuple[File, Path]], over_lessons: bool) -> None:
         """Send files to a student."""
-        went = self.progress("sent", sum(file.size for file, _ in needed.values()))
-        for batch in batches(file for file, _ in needed.values()):
+        files = [file for file, _ in needed.values()]
+        count = self.progress("sent", files)
+        for batch in batches(files):
             chunks = []
             for file, begin, length in batch:
                 with needed[file.name][1].open("rb") as opened:
@@ -383,7 +383,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     data = base64.b64encode(opened.read(length)).decode()
                 end = begin + length >= file.size
                 chunks.append({**file._asdict(), "begin": begin, "data": data, "end": end})
-                went(length)
+                count(length)
             self.ask("write", student, chunks=chunks, over_lessons=over_lessons)
 
     # --- reset
@@ -407,16 +407,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._refuse(lost)
         changes: list[tuple[str, str]] = []
         for student, sums in kept.items():
-            done = self.ask("reset", student, files=None if give_up else sums, **self.limits)
+            done = self.ask("reset", student, files=None if give_up else sums, limit=int(self.asked["limit"]))
             if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
                 raise ValueError("a malformed reset")
             if done["lost"]:
                 self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
             changes += changes_of(done["changes"])
-        said = "would be at its baseline" if self.dry else "is at its baseline"
+        text = "would be at its baseline" if self.dry else "is at its baseline"
         if lost:
-            said += f"; discarded: {some(sorted(lost))}"
-        return {"changed": bool(changes), "msg": f"{said}.", "diff": diff_of(changes)}
+            text += f"; discarded: {some(sorted(lost))}"
+        return {"changed": bool(changes), "msg": f"{text}.", "diff": diff_of(changes)}
 
     def _refuse(self, lost: list[str]) -> NoReturn:
         raise AnsibleActionFail(

@@ -41,7 +41,6 @@ RENAMED = {
     "work_date": "student_work_date",
     "work_from": "student_work_from",
     "work_handout": "student_work_handout",
-    "work_largest_mb": "student_work_largest_mb",
     "work_pristine": "lessons_pristine",
     "work_reset_passwords": "student_work_reset_passwords",
     "work_reset_uncollected": "student_work_reset_uncollected",

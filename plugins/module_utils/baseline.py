@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
+import subprocess
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, links_in
@@ -14,10 +17,9 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     sha256,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from ansible_collections.mynn.pi.plugins.module_utils.tree import names_in, remove
+from ansible_collections.mynn.pi.plugins.module_utils.tree import MOST, names_in
 
-MOST = 1000  # changes that are listed one by one
-ENTRIES = 20_000  # of a folder that are read at once
+LISTED = 1000  # changes that are listed one by one
 
 
 def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[Change]:
@@ -31,40 +33,53 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
     links = {folder / name: target for name, target in links_in(pristine).items()}
     right = {path for path, content in files.items() if is_right(path, content, home)}
     right |= {path for path, target in links.items() if may_be_folder(folder) and leads_to(path, target)}
-    kept = {folder, *(parent for path in right for parent in path.parents)}
-    look, gone = [home], []
-    more = False
+    strays = strays_in(home, right, {folder, *(parent for path in right for parent in path.parents)})
+    changes = {path: (f"{printable(path, 5000)} there", f"{printable(path, 5000)} absent") for path in strays[:LISTED]}
+    if len(strays) > LISTED:
+        changes[home] = (f"{len(strays) - LISTED} more there", f"{len(strays) - LISTED} more absent")
+    for path in (files.keys() | links.keys()) - right:
+        before, _ = changes.get(path, (f"{path} absent", ""))
+        after = f"a link to {links[path]}" if path in links else sha256(files[path])
+        changes[path] = before, f"{path} {after}"
+    if not dry:
+        while strays:  # as many as the memory holds, then the rest
+            remove(strays)
+            strays = strays_in(home, right, {folder, *(parent for path in right for parent in path.parents)})
+        for path in files.keys() - right:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            put(path, files[path], known=())
+        for path in links.keys() - right:
+            path.symlink_to(links[path])
+    return sorted(changes.values())
+
+
+def strays_in(home: Path, right: set[Path], kept: set[Path]) -> list[Path]:
+    """Return what is in the home, but neither `right` nor one of the folders that are `kept`."""
+    look, strays = [home], []
     while look:
         path = look.pop()
         if path == home or (path in kept and may_be_folder(path)):
-            names = names_in(path, ENTRIES)
-            look += [path / name for name in names]
-            more |= len(names) == ENTRIES
+            look += [path / name for name in names_in(path, MOST)]
         elif path not in right:
-            gone.append(path)
-    told = {path: printable(path, 5000) for path in sorted(gone)[:MOST]}
-    changes = {path: (f"{name} there", f"{name} absent") for path, name in told.items()}
-    if len(gone) > MOST:
-        changes[home] = (f"{len(gone) - MOST} more there", f"{len(gone) - MOST} more absent")
-    missing = {path: content for path, content in files.items() if path not in right}
-    for path, content in missing.items():
-        before, _ = changes.get(path, (f"{path} absent", ""))
-        changes[path] = (before, f"{path} {sha256(content)}")
-    unlinked = {path: target for path, target in links.items() if path not in right}
-    for path, target in unlinked.items():
-        before, _ = changes.get(path, (f"{path} absent", ""))
-        changes[path] = (before, f"{path} a link to {target}")
-    if not dry:
-        for path in gone:
-            remove(path)
-        for path, content in missing.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            put(path, content, known=())
-        for path, target in unlinked.items():
-            path.symlink_to(target)
-        if more:
-            restore_baseline(folder, pristine, skel, dry)
-    return sorted(changes.values())
+            strays.append(path)
+    return sorted(strays)
+
+
+def remove(paths: list[Path]) -> None:
+    """Remove files, links, and folders with their contents, even closed ones. OSError: one of them stays."""
+    for start in range(0, len(paths), 100):
+        some = paths[start : start + 100]
+        folders = [path for path in some if path.is_dir() and not path.is_symlink()]
+        run(["chmod", "--recursive", "u+rwX", "--", *folders])
+        run(["rm", "--recursive", "--force", "--", *some])
+        for path in some:
+            if os.path.lexists(path):
+                raise OSError(errno.EPERM, "it could not be removed", str(path))
+
+
+def run(command: list[str | Path]) -> None:
+    """Run a program with no other powers than this process's."""
+    subprocess.run(command, user=os.geteuid(), group=os.getegid(), env={}, capture_output=True, check=False)
 
 
 def is_right(path: Path, content: bytes, home: Path) -> bool:

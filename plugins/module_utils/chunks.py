@@ -12,17 +12,15 @@ from typing import IO, Any, NamedTuple
 
 CALL = 4 << 20  # bytes of files in one call: a Pi Zero has the memory, and stock Ansible takes 10 s a call
 MANY = 2000  # chunks in one call
-MOST = 20_000  # files of a student
 UNPACKED = 64 << 20  # bytes of an answer, at most
 BLOCK = 1 << 16  # bytes; a block of zeros becomes a hole in the file
 FOLDER = "notebooks/"  # where the lessons are in a home
 # Why a file that may be work cannot be had. What is left out for any other reason is not work.
 WHY = {
     "closed": "the student may not read it",
-    "large": "it is too large",
     "beyond": "it exceeds the limit for one student",
     "deep": "its path is too long",
-    "many": f"there are more than {MOST} files",
+    "many": "there are too many files",
     "slow": "it takes too long to read",
 }
 

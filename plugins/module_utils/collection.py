@@ -16,7 +16,6 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     BLOCK,
     FOLDER,
-    MOST,
     WHY,
     File,
     is_work,
@@ -24,6 +23,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     write_chunk,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from ansible_collections.mynn.pi.plugins.module_utils.tree import MOST
 
 SUMS = "SHA256SUMS"
 BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
@@ -58,32 +58,32 @@ def in_home(name: str) -> tuple[str, str]:
     return student, inner if student != folder else FOLDER + inner
 
 
-def listed(found: Any, largest: int, limit: int) -> tuple[dict[str, File], dict[str, str]]:
+def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
     """Check a Pi's list of a student's files. Returns them by quoted name, and why others cannot be had.
 
-    ValueError: the list is malformed.
+    ValueError: the list is malformed, or has more than `limit` bytes.
     """
     try:
-        files = {quoted: _file(quoted, largest, *about) for quoted, about in found["files"].items()}
-        left = {quoted: WHY[what] for quoted, what in found["left"].items() if what in WHY}
+        files = {quoted: _file(quoted, *about) for quoted, about in answer["files"].items()}
+        left = {quoted: WHY[why] for quoted, why in answer["left"].items()}
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"a malformed list of files: {error!r}") from None
-    if max(len(files), len(left) - 1) > MOST or sum(file.size for file in files.values()) > limit:
+    if len(files) + len(left) > MOST + 1 or sum(file.size for file in files.values()) > limit:
         raise ValueError("more files than a Pi gives")
     return files, left
 
 
-def _file(quoted: str, largest: int, size: int, sum_: str, time: int, executable: bool) -> File:
-    if not 0 <= size <= largest or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
+def _file(quoted: str, size: int, sum_: str, time: int, executable: bool) -> File:
+    if size < 0 or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
         raise ValueError("a malformed file")
     return File(quoted, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
 
 
-def changes_of(said: Any) -> list[tuple[str, str]]:
+def changes_of(answer: Any) -> list[tuple[str, str]]:
     """Check and return a Pi's list of changes. ValueError: it is malformed."""
-    if not isinstance(said, list) or not all(isinstance(one, list) and len(one) == 2 for one in said):
+    if not isinstance(answer, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in answer):
         raise ValueError("malformed changes")
-    return [(str(before), str(after)) for before, after in said]
+    return [(str(before), str(after)) for before, after in answer]
 
 
 def copy(source: Path, place: Path) -> None:
@@ -136,8 +136,8 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 def collections_of(root: Path, pi: str, date: str = "") -> list[Path]:
     """Return a Pi's collections, the newest first, of all dates that begin with `date`."""
-    found = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
-    return sorted((path for path in found if path.parent.name.startswith(date)), reverse=True)
+    folders = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
+    return sorted((path for path in folders if path.parent.name.startswith(date)), reverse=True)
 
 
 def files_in(folder: Path) -> Iterator[str]:

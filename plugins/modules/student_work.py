@@ -19,8 +19,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mynn.pi.plugins.module_utils.baseline import restore_baseline
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
     FOLDER,
-    MOST,
-    WHY,
     is_work,
     pack,
     quote,
@@ -62,11 +60,10 @@ description:
 options:
   verb:
     description:
-      - V(list) the files (given C(largest), the size in bytes beyond which files are not read, and C(limit), that of
-        all files together); V(read) chunks of files (given C(wanted), a name, offset and length for each); V(plan)
-        where C(files), each file's sum and size by name, would go; V(write) C(chunks) of files, each of which takes its
-        place once it is complete; V(reset) the home, given C(files), the sums by name of files that may be deleted, or
-        null for all.
+      - V(list) the files, up to C(limit) bytes in all; V(read) chunks of files (C(wanted), a name, offset and length
+        for each); V(plan) where C(files), each file's sum and size by name, would go; V(write) C(chunks) of files, each
+        of which takes its place once it is complete; V(reset) the home, given C(files), the sums by name of files that
+        may be deleted, or null for all.
       - For V(plan) and V(write), C(over_lessons) says whether a file replaces an untouched lesson of the same name.
     type: str
     required: true
@@ -79,7 +76,6 @@ author: The mynn-pi authors
 """
 
 SKEL = Path("/etc/skel")
-NAMES = 8 << 20  # characters of all names together
 # Seconds, by verb: a Pi Zero reads and hashes 10 MB a second.
 PATIENCE = {"list": 900.0, "read": 120.0, "plan": 900.0, "write": 300.0, "reset": 900.0}
 
@@ -89,75 +85,57 @@ def lesson_of(name: str) -> str:
     return re.sub(r" \(new( \d+)?\)(?=(\.[^./]*)?$)", "", name)
 
 
-def look_at(path: Path, largest: int) -> list[Any] | str:
-    """Return a file's size in bytes, sum, time in seconds and whether it is executable, or why it cannot be read."""
+def look_at(path: Path, largest: int) -> list[Any] | str | None:
+    """Return a file's size in bytes, sum, time in seconds and whether it is executable, or why it cannot be read.
+
+    None: it is gone, or is no file any more.
+    """
     try:
         with open_regular(path) as file:
-            found = os.fstat(file.fileno())
-            if found.st_size > largest:
-                return "large"
+            about = os.fstat(file.fileno())
+            if about.st_size > largest:
+                return "beyond"
             size, sum_ = size_and_sum(file, largest)
-    except FileNotFoundError:
-        return "gone"
     except OSError as error:
-        return {errno.ELOOP: "a link", errno.EINVAL: "no file"}.get(error.errno or 0, "closed")
-    return [size, sum_, int(found.st_mtime), bool(found.st_mode & 0o100)] if size <= largest else "large"
+        return None if error.errno in (errno.ENOENT, errno.ELOOP, errno.EINVAL) else "closed"
+    return [size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100)] if size <= largest else "beyond"
 
 
-def list_work(home: Path, known: dict[str, list[str]], largest: int, limit: int) -> dict[str, Any]:
+def list_work(home: Path, known: dict[str, list[str]], limit: int) -> dict[str, Any]:
     """Return by quoted name the `files`, each as from `look_at`, and why those `left` cannot be had.
 
     Untouched lessons are in neither. The smallest come first, so that only a few large files exceed the limit. This
     and all below runs as the student.
     """
     files: dict[str, Any] = {}
-    sizes, left = look_around(home, largest)
-    for size, name in sorted(sizes):
+    sizes: list[tuple[int, str]] = []
+    left: dict[str, str] = {}
+    for name, about in walk(home, is_work):
+        if isinstance(about, str):
+            left[quote(name)] = about
+        elif stat.S_ISREG(about.st_mode):
+            sizes.append((about.st_size, name))
+    for _, name in sorted(sizes):
         versions = known.get(name, []) + known.get(lesson_of(name), [])
-        found = look_at(home / name, largest) if size <= limit or (name in known and size <= LARGE) else "beyond"
-        if isinstance(found, str):
-            left[name] = found
-        elif found[1] in versions:
-            continue  # an untouched lesson
-        elif found[0] > limit:
-            left[name] = "beyond"
+        found = look_at(home / name, max(limit, LARGE) if versions else limit)
+        if found is None or found[1] in versions:
+            continue
+        if isinstance(found, str) or found[0] > limit:
+            left[quote(name)] = found if isinstance(found, str) else "beyond"
         else:
             files[quote(name)] = found
             limit -= found[0]
-    quoted = {quote(name) if name != "." else name: what for name, what in left.items() if what != "gone"}
-    return {"files": files, "left": quoted}
-
-
-def look_around(home: Path, largest: int) -> tuple[list[tuple[int, str]], dict[str, str]]:
-    """Return the size and name of each file that may be work, and by name why others cannot."""
-    sizes: list[tuple[int, str]] = []
-    left: dict[str, str] = {}
-    length = 0
-    for name, found in walk(home, is_work, MOST):
-        length += len(quote(name))
-        if length > NAMES:
-            left["."] = "many"
-            break
-        if isinstance(found, str):
-            left[name] = found
-        elif not stat.S_ISREG(found.st_mode):
-            left[name] = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
-        elif found.st_size > largest:
-            left[name] = "large"
-        else:
-            sizes.append((found.st_size, name))
-    return sizes, left
+    return {"files": files, "left": left}
 
 
 def read_chunk(home: Path, quoted: str, begin: int, length: int) -> str | None:
-    """Return a chunk of a file in base64, empty if it is all zeros; None if it cannot be read."""
+    """Return a chunk of a file in base64; None if it cannot be read."""
     try:
         with open_regular(home / unquote(quoted)) as file:
             file.seek(begin)
-            chunk = file.read(length)
+            return base64.b64encode(file.read(length)).decode()
     except OSError:
         return None
-    return base64.b64encode(chunk).decode() if len(chunk) < length or chunk.count(0) < length else ""
 
 
 def path_in(home: Path, name: str, free: Path | None = None) -> tuple[Path, list[Path]]:
@@ -190,18 +168,15 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
     needed: list[str] = []
     left: dict[str, str] = {}
     new: set[Path] = set()
-    looked: set[Path] = set()
     for quoted, (sum_, size) in files.items():
         name = unquote(quoted)
+        largest = max(size, LARGE if name in known else 0)
         try:
             path, absent = path_in(folder.parent, name, free)
-            if not dry and path.parent not in looked:
-                looked.add(path.parent)
+            if not dry:
                 for leftover in leftovers(path.parent):
                     leftover.unlink()
-            place: Path | None = path
-            if free not in path.parents:
-                place = place_for(path, sum_, known.get(name, []), largest=max(size, LARGE if name in known else 0))
+            place = path if free in path.parents else place_for(path, sum_, known.get(name, []), largest=largest)
         except OSError as error:
             left[quoted] = error.strerror or "it cannot be written there"
             continue
@@ -209,7 +184,7 @@ def plan(folder: Path, files: dict[str, Any], known: dict[str, list[str]], dry: 
             needed.append(quoted)
             changes += [(f"{shown(made)} absent", f"{shown(made)} a folder") for made in absent if made not in new]
             new.update(absent)
-            before = None if free in path.parents else fingerprint(place, max(size, LARGE))
+            before = None if free in path.parents else fingerprint(place, largest)
             changes.append((f"{shown(place)} {'absent' if before is None else before}", f"{shown(place)} {sum_}"))
     return {"needed": needed, "changes": changes, "left": left}
 
@@ -258,12 +233,6 @@ def put_in_place(new: Path, path: Path, chunk: dict[str, Any], known: list[str])
         new.unlink(missing_ok=True)
 
 
-def lost(found: dict[str, Any], files: dict[str, str]) -> list[str]:
-    """Return the files that a reset would lose: those that do not have a sum that may be deleted."""
-    changed = [quoted for quoted, (_, sum_, *_) in found["files"].items() if files.get(quoted) != sum_]
-    return sorted([*changed, *(quoted for quoted, what in found["left"].items() if what in WHY)])
-
-
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
@@ -272,47 +241,47 @@ def do(
     lessons = {FOLDER + name: versions for name, versions in Memory.read(pristine).known.items()}
     over = lessons if given.get("over_lessons") else {}
 
-    def let(work: Callable[[list[Change]], Any], verb: str = verb) -> Any:
+    def run(work: Callable[[list[Change]], Any], verb: str = verb) -> Any:
         """Do work as the student, with the home open to the student; it stays open unless the work only reads."""
 
-        def done() -> Any:
+        def opening() -> Any:
             with opened([home, folder], keep=verb not in ("list", "read") and not dry) as changes:
                 return work(changes)
 
-        return as_student(account, done, PATIENCE[verb])
+        return as_student(account, opening, PATIENCE[verb])
 
     def listed() -> Any:
-        left: dict[str, str] = {}
         try:
-            found: dict[str, Any] = let(lambda _: list_work(home, lessons, given["largest"], given["limit"]), "list")
-            return found
+            return run(lambda _: list_work(home, lessons, given["limit"]), "list")
         except FileNotFoundError:
-            pass
+            return {"files": {}, "left": {}}
         except PermissionError:
-            left["."] = "closed"
+            return {"files": {}, "left": {".": "closed"}}
         except (TimeoutError, ChildProcessError):
-            left["."] = "slow"
-        return {"files": {}, "left": left}
+            return {"files": {}, "left": {".": "slow"}}
 
     if verb == "list":
         return listed()
     if verb == "read":
-        return let(lambda _: [read_chunk(home, *chunk) for chunk in given["wanted"]])
+        return run(lambda _: [read_chunk(home, *chunk) for chunk in given["wanted"]])
     if verb == "plan":
-        opens, planned = let(lambda opens: [opens, plan(folder, given["files"], over, dry)])
+        opens, planned = run(lambda opens: [opens, plan(folder, given["files"], over, dry)])
         return {**planned, "changes": opens + planned["changes"]}
     if verb == "write":
-        return let(lambda _: write(folder, given["chunks"], over))
-    if given["files"] is not None and (missed := lost(listed(), given["files"])):
-        return {"lost": missed, "changes": []}
-    return {"lost": [], "changes": let(lambda opens: opens + restore_baseline(folder, pristine, skel, dry))}
+        return run(lambda _: write(folder, given["chunks"], over))
+    if (kept := given["files"]) is not None:
+        found = listed()
+        unknown = [quoted for quoted, (_, sum_, *_) in found["files"].items() if kept.get(quoted) != sum_]
+        if lost := sorted([*unknown, *found["left"]]):
+            return {"lost": lost, "changes": []}
+    return {"lost": [], "changes": run(lambda opens: opens + restore_baseline(folder, pristine, skel, dry))}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "verb": {"type": "str", "required": True, "choices": ["list", "read", "plan", "write", "reset"]},
+            "verb": {"type": "str", "required": True, "choices": list(PATIENCE)},
             "student": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "pristine": {"type": "path", "required": True},
@@ -321,19 +290,17 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    asked = module.params
-    folder, pristine = Path(asked["folder"]), Path(asked["pristine"])
+    verb, student, given = (module.params[name] for name in ("verb", "student", "given"))
+    folder, pristine = Path(module.params["folder"]), Path(module.params["pristine"])
     try:
-        account = pwd.getpwnam(asked["student"])
+        account = pwd.getpwnam(student)
     except KeyError:
-        module.fail_json(msg=f"There is no account {asked['student']} on this Pi: run site.yml first.")
+        module.fail_json(msg=f"There is no account {student} on this Pi: run site.yml first.")
     try:
-        answer = do(asked["verb"], folder, pristine, account, unpack(asked["given"]), module.check_mode)
+        answer = do(verb, folder, pristine, account, unpack(given), module.check_mode)
     except OSError as error:
-        module.fail_json(
-            msg=f"{asked['student']}'s folder: {shown(error.filename or folder)}: {error.strerror}."
-            f" {advice(error)}, and run this again."
-        )
+        where = shown(error.filename or folder)
+        module.fail_json(msg=f"{student}'s folder: {where}: {error.strerror}. {advice(error)}, and run this again.")
     module.exit_json(changed=False, answer=pack(answer))
 
 

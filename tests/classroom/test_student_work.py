@@ -291,7 +291,7 @@ def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Pat
         assert size < 10_000_000
         assert (collection / "student.home/elsewhere/own.txt").read_text() == "own"
         for name, why in {
-            "huge": "it is too large",
+            "huge": "it exceeds the limit for one student",
             "sparse-5": "it exceeds the limit for one student",
         }.items():
             assert f"student.home/{name} ({why})" in output
