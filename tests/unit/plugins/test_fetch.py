@@ -10,107 +10,91 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import download
 import pytest
-from mirrors import mirror, source_lines
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from mynn_control import apt_fetch
+from mynn_control.apt_mirrors import Mirror, mirror, source_lines
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT, load
 from tests.unit.plugins.test_untrusted import FACTS, PLATFORMS
 
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
 
-DEB822 = """# Debian
-Types: deb deb-src
-URIs: http://deb.debian.org/debian
-Suites: trixie
-  trixie-updates
-Components: main contrib
-Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp
 
-Types: deb
-URIs: http://mirror.school:8080/flat
-Suites: ./
-
-Types: deb-src
-URIs: http://deb.debian.org/sources
-Suites: trixie
-Components: main
-
-Enabled: no
-Types: deb
-URIs: http://deb.debian.org/off
-Suites: trixie
-Components: main
-"""
+def test_a_mirror_is_a_host_and_a_port() -> None:
+    assert mirror("Deb.Debian.org") == Mirror("deb.debian.org", 80)
+    assert str(mirror("mirror.school:8080")) == "mirror.school:8080"
+    for text in ("", "a b", "http://a", "a:", "a:0", "a:70000", "u@a", "a\nProxy: b", "a\n", "-a", "a..b", "[::1]"):
+        with pytest.raises(ValueError, match="not a mirror"):
+            mirror(text)
 
 
-def test_sources_are_rewritten() -> None:
-    lists = {
-        "debian.sources": DEB822,
-        "raspi.list": "# deb http://deb.debian.org/no x main\n"
-        "deb [arch=armhf signed-by=/x] http://archive.raspberrypi.com/debian/ trixie main  # firmware\n"
-        "deb-src http://archive.raspberrypi.com/debian/ trixie main\n",
-    }
-    lines, left_out = source_lines(lists, MIRRORS)
-    assert left_out == 0
-    assert lines == [
-        "deb [trusted=yes] http://archive.raspberrypi.com/debian/ trixie main",
-        "deb [trusted=yes] http://deb.debian.org/debian trixie main contrib",
-        "deb [trusted=yes] http://deb.debian.org/debian trixie-updates main contrib",
-        "deb [trusted=yes] http://mirror.school:8080/flat ./",
+def test_sources_of_the_mirrors_are_kept() -> None:
+    lines = [
+        "http://archive.raspberrypi.com/debian trixie main",
+        "http://deb.debian.org/debian trixie-updates main",
+        "http://deb.debian.org/debian-security bookworm/updates non-free-firmware",
+        "http://mirror.school:8080/debian/ trixie main",
     ]
+    assert source_lines("\n".join([*lines, lines[0], ""]), MIRRORS) == (
+        [f"deb [trusted=yes] {line}" for line in lines],
+        0,
+    )
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "deb file:/etc trixie main",
-        "deb copy:/root x main",
-        "deb ssh://-oProxyCommand=touch/debian trixie main",
-        "deb rsh://deb.debian.org/debian trixie main",
-        "deb mirror+file:/etc/apt/mirrors.list trixie main",
-        "deb tor+http://deb.debian.org/debian trixie main",
-        "deb https://deb.debian.org/debian trixie main",
-        "deb http://127.0.0.1/debian trixie main",
-        "deb http://mirror.school/debian trixie main",
-        "deb http://deb.debian.org:8080/debian trixie main",
-        "deb http://deb.debian.org@192.168.1.1/debian trixie main",
-        "deb http://u:p@deb.debian.org/debian trixie main",
-        "deb http://deb.debian.org/../../etc trixie main",
-        'deb http://deb.debian.org/"; trixie main',
-        "deb http://deb.debian.org/debian?x trixie main",
-        "deb http://deb.debian.org/debian ../../x main",
-        "deb http://deb.debian.org/debian /x main",
-        'deb http://deb.debian.org/debian trixie main";',
-        "deb http://deb.debian.org/debian trixie -o",
-        "deb http://deb.debian.org/debian trixie \x1b[31m",
+        "file:/etc trixie main",
+        "copy:/root x main",
+        "ssh://-oProxyCommand=touch/debian trixie main",
+        "mirror+file:/etc/apt/mirrors.list trixie main",
+        "tor+http://deb.debian.org/debian trixie main",
+        "https://deb.debian.org/debian trixie main",
+        "http://127.0.0.1/debian trixie main",
+        "http://mirror.school/debian trixie main",
+        "http://deb.debian.org:8080/debian trixie main",
+        "http://deb.debian.org@192.168.1.1/debian trixie main",
+        "http://u:p@deb.debian.org/debian trixie main",
+        "http://deb.debian.org/../../etc trixie main",
+        'http://deb.debian.org/"; trixie main',
+        "http://deb.debian.org/debian?x trixie main",
+        "http://deb.debian.org/debian ../../x main",
+        "http://deb.debian.org/debian /x main",
+        'http://deb.debian.org/debian trixie main";',
+        "http://deb.debian.org/debian trixie -o",
+        "http://deb.debian.org/debian trixie \x1b[31m",
+        "[trusted=yes] http://deb.debian.org/debian trixie main",
     ],
 )
-def test_sources_other_than_the_mirrors_are_left_out(line: str) -> None:
-    assert source_lines({"a.list": line + "\n"}, MIRRORS) == ([], 1)
-    words = line.split()
-    deb822 = f"Types: deb\nURIs: {words[1]}\nSuites: {words[2]}\nComponents: {words[3]}\n"
-    assert source_lines({"a.sources": deb822}, MIRRORS) == ([], 1)
+def test_other_sources_are_left_out(line: str) -> None:
+    assert source_lines(f"{line}\n", MIRRORS) == ([], 1)
 
 
-@pytest.mark.parametrize("text", ["", "deb", "deb [", "Types: deb", "\0\xff", "deb [x] [y] z", ":", "\n\n:\n \n x"])
-def test_a_malformed_source_list_is_ignored(text: str) -> None:
-    assert source_lines({"a.list": text, "a.sources": text}, MIRRORS)[0] == []
+@given(st.text(alphabet=st.sampled_from("http://deb.debian.org/debian trixie main-~.@:[]\"';\n\t\x1b%?#\\")))
+@example("http://deb.debian.org/debian trixie main\r")
+@settings(deadline=None)
+def test_apt_reads_nothing_but_words(text: str) -> None:
+    for line in source_lines(f"http://deb.debian.org/debian trixie main\n{text}", MIRRORS)[0]:
+        kind, option, site, suite, component = line.split(" ")
+        assert (kind, option, site[:21]) == ("deb", "[trusted=yes]", "http://deb.debian.org")
+        assert not {suite[0], component[0]} & set("-./") and ".." not in line
+        assert line.isprintable() and not set("\"'\\;[]@?#%") & set(site + suite + component)
 
 
-@pytest.mark.parametrize("value", ['a"; APT::Update::Pre-Invoke {"touch /tmp/x";}; b "', "a\nb", "a\x1b", "a\\"])
-def test_a_value_cannot_inject_settings_of_apt(value: str) -> None:
+@pytest.mark.parametrize("folder", ['a"; APT::Update::Pre-Invoke {"touch /tmp/x";}; b "', "a\nb", "a\x1b", "a\\"])
+def test_a_folder_cannot_inject_settings_of_apt(tmp_path: Path, folder: str) -> None:
     with pytest.raises(SystemExit, match="cannot hold"):
-        download.quoted(value)
-    assert download.quoted("/home/a teacher/apt") == '"/home/a teacher/apt"'
+        apt_fetch.download(tmp_path / folder, 1, "trixie-amd64-x86_64", [], [])
 
 
 @pytest.mark.parametrize(
     "platform", ['trixie-amd64-x86_64"; x', "../x-y-z", "trixie-amd64", "trixie-amd64-x86_64\n", ""]
 )
 def test_a_malformed_platform_is_refused(tmp_path: Path, platform: str) -> None:
-    with pytest.raises(SystemExit, match="not a platform"):
-        download.download(tmp_path, 1, platform, [])
+    with pytest.raises(SystemExit, match="cannot hold"):
+        apt_fetch.download(tmp_path, 1, platform, [], [])
 
 
 def test_one_pis_unreadable_list_of_packages_does_not_stop_the_others(
@@ -118,28 +102,26 @@ def test_one_pis_unreadable_list_of_packages_does_not_stop_the_others(
 ) -> None:
     """A mirror that fails does stop the run, because packages are missing then."""
     platform = tmp_path / "trixie-amd64-x86_64"
-    (platform / "sources").mkdir(parents=True)
-    (platform / "sources/a.list").write_text("deb http://deb.debian.org/debian trixie main\n", encoding="ascii")
-    (tmp_path / "state").write_text('{"mirrors": ["deb.debian.org"]}', encoding="ascii")
+    platform.mkdir()
     for name in ("pi-01", "pi-02", "pi-03"):
         (platform / f"{name}.status").touch()
+        (platform / f"{name}.sources").write_text("http://deb.debian.org/debian trixie main\n", encoding="ascii")
     simulated: list[str] = []
     failure = "E: Unable to parse package file \x1b[31m"
 
-    def run(command: list[str], settings: Path) -> str:
+    def run(command: list[str], settings: Path) -> None:
         [status] = [line for line in settings.read_text("utf-8").splitlines() if line.startswith("Dir::State::status")]
         simulated.append(Path(status.split('"')[1]).stem)
         if simulated[-1] == "pi-02":
-            raise download.AptError(failure)
-        return ""
+            raise apt_fetch.AptError(failure)
 
-    monkeypatch.setattr(download, "run", run)
-    download.download(tmp_path, 3143, platform.name, [])
+    monkeypatch.setattr(apt_fetch, "run", run)
+    apt_fetch.download(tmp_path, 3143, platform.name, ["deb.debian.org"], [])
     assert simulated == ["fresh"] * 3 + ["pi-01"] * 2 + ["pi-02"] + ["pi-03"] * 2
     assert capsys.readouterr().out.startswith("pi-02: apt cannot read its list of packages")
     failure = "E: Failed to fetch http://deb.debian.org/debian"
-    with pytest.raises(download.AptError):
-        download.download(tmp_path, 3143, platform.name, [])
+    with pytest.raises(apt_fetch.AptError):
+        apt_fetch.download(tmp_path, 3143, platform.name, ["deb.debian.org"], [])
 
 
 def test_there_are_wheels_for_each_platform() -> None:
@@ -163,7 +145,7 @@ module.exit_json(changed=False, pi={facts!r})
 """
 
 
-def gather(folder: Path, platform: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+def gather(folder: Path, platform: str) -> subprocess.CompletedProcess[str]:
     """Gather facts from this computer as if it were a Pi that reports this platform."""
     shutil.copytree(ROOT / "roles/apt_cache", folder / "roles/apt_cache")
     (folder / "group_vars").symlink_to(ROOT / "playbooks/group_vars")
@@ -171,10 +153,9 @@ def gather(folder: Path, platform: str, **settings: Any) -> subprocess.Completed
     module = folder / "roles/apt_cache/library/pi_facts.py"  # a role's own comes before the project's
     module.write_text(FAKE_FACTS.format(facts=FACTS | {"platform": platform}), encoding="utf-8")
     (folder / "play.yml").write_text(PLAY, encoding="utf-8")
-    settings = {"apt_cache_folder": str(folder / "apt"), **settings}
     command = [ANSIBLE_PLAYBOOK, "-i", "pi-01,", "-c", "local"]
     return subprocess.run(
-        [*command, "-e", json.dumps(settings), str(folder / "play.yml")],
+        [*command, "-e", json.dumps({"apt_cache_folder": str(folder / "apt")}), str(folder / "play.yml")],
         cwd=folder,
         env={
             **os.environ,
@@ -203,22 +184,11 @@ def test_a_pi_of_an_unknown_platform_is_refused(tmp_path: Path, platform: str, w
     assert not list(tmp_path.parent.glob("outside*"))
 
 
-@pytest.mark.skipif(
-    not Path("/var/lib/dpkg/status").exists(), reason="this computer, which is the Pi here, has no dpkg"
-)
-def test_only_source_lists_that_apt_would_read_are_copied(tmp_path: Path) -> None:
-    names = [
-        'a"; b.list',
-        "../../../x.list",
-        ".hidden.list",
-        "a b.sources",
-        "a.list\n",
-        "a.txt",
-        "-a.list",
-        "a.list.save",
-    ]
-    paths = [f"/etc/apt/sources.list.d/{name}" for name in names] + ["/etc/shadow", "/etc/apt/../shadow.list"]
-    done = gather(tmp_path, "trixie-amd64-x86_64", __apt_cache_sources={"files": [{"path": path} for path in paths]})
+@pytest.mark.skipif(not Path("/var/lib/dpkg/status").exists(), reason="this computer, the Pi here, has no dpkg")
+def test_a_pis_sources_and_packages_are_stored(tmp_path: Path) -> None:
+    done = gather(tmp_path, "trixie-amd64-x86_64")
     assert done.returncode == 0, done.stdout
-    copied = {str(path.relative_to(tmp_path / "apt")) for path in (tmp_path / "apt").rglob("*") if path.is_file()}
-    assert copied == {"trixie-amd64-x86_64/pi-01.status"}
+    stored = {path.name: path.read_bytes() for path in (tmp_path / "apt/trixie-amd64-x86_64").iterdir()}
+    assert set(stored) == {"pi-01.sources", "pi-01.status"}
+    assert stored["pi-01.status"] == Path("/var/lib/dpkg/status").read_bytes()
+    assert b"http" in stored["pi-01.sources"]

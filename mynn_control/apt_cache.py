@@ -1,49 +1,41 @@
-#!/usr/bin/env python3
-"""Serve apt's downloads from a folder of the control node, for as long as a playbook runs.
+"""Serve apt's downloads from a folder of this computer, for as long as a playbook runs.
 
-    serve.py FOLDER PORT [--offline] [MIRROR...]
+    python -m mynn_control.apt_cache FOLDER PORT [--offline] [MIRROR...]
 
 Starts apt-cacher-ng as an ordinary program of the user who runs the playbook. It listens on the loopback only: a Pi
-reaches it through its SSH connection (playbooks/group_vars/pis.yml), so nothing is opened on the school's network. It
-ends when the last playbook that uses it has ended, for whatever reason.
+reaches it through its SSH connection (playbooks/group_vars/pis.yml), where only root can, so nothing is opened on the
+school's network or to students. It ends when the last playbook that uses it has ended, for whatever reason.
 
-Students' programs on a Pi may use it, too, so it forwards requests only to the named mirrors (HOST or HOST:PORT) and
-to those of this computer's own apt.
+It forwards requests only to the named mirrors (HOST or HOST:PORT) and to those of this computer's own apt, and follows
+where these redirect to: Raspberry Pi OS's mirror redirects each request to one nearby.
 
-Prints JSON: `mirrors`, the mirrors that it forwards to; `state`, one of `online`, `offline` (no mirror answers, or
---offline was given: only kept files are served) and `missing` (each Pi fetches its own packages); `why` it is missing.
+Prints JSON: `state`, one of `online`, `offline` (no mirror answers, or --offline was given: only kept files are served)
+and `missing` (each Pi fetches its own packages); `why` it is missing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mirrors import Mirror, mirror, own_mirrors
-from proxy import Proxy
-
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher
+from mynn_control.apt_mirrors import Mirror, mirror, own_mirrors
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages never expire: a school's cache may sit unused for a year.
-# No reused connections and no pipelining: the proxy takes one request per connection.
 # Each file whose connection is lost is asked for again. The limit counts all files that one run of apt fetches: beyond
 # it, every further file fails.
 # No download ever counts as stuck: apt-cacher-ng 3.7 takes each for stuck until the mirror's answer begins. If a second
-# Pi asks for that list then, its file is moved aside, and one of the two gets an error or half of it. The proxy has a
-# deadline for a mirror that is really stuck.
+# Pi asks for that list then, its file is moved aside, and one of the two gets an error or half of it. NetworkTimeout
+# ends one that is really stuck.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -55,24 +47,13 @@ ForceManaged: 1
 ForwardBtsSoap: 0
 PassThroughPattern: ^$
 RedirMax: 5
-ReuseConnections: 0
-PipelineDepth: 1
 DlMaxRetries: 1000
+NetworkTimeout: 30
 ResponseFreezeDetectTime: 2147483647
-Proxy: http://127.0.0.1:{proxy}
 AllowUserPorts: {ports}
 {remaps}"""
 # ForceManaged requires a source for each mirror's files: the mirror itself. The name is the folder's in `kept`.
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether another process holds a lock."""
-    try:
-        with locked(path, seconds=0):
-            return False
-    except TimeoutError:
-        return True
 
 
 def folder_name(mirror: Mirror) -> str:
@@ -96,21 +77,9 @@ def is_offline(folder: Path, mirrors: list[Mirror]) -> bool:
         return bool(kept) and not any(eight.map(reached, kept))
 
 
-def configuration(folder: Path, port: int, offline: bool, mirrors: list[Mirror], proxy: int) -> str:
-    """Return apt-cacher-ng's settings."""
-    return CONFIGURATION.format(
-        folder=folder,
-        port=port,
-        offline=int(offline),
-        proxy=proxy,
-        ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
-        remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
-    )
-
-
 def playbook() -> int:
     """Return the id of the playbook's process: the oldest ancestor that is ansible-playbook."""
-    found, process = os.getppid(), os.getppid()
+    found = process = os.getppid()
     while process > 1:
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
         if any(word.endswith(b"ansible-playbook") for word in words):
@@ -121,35 +90,34 @@ def playbook() -> int:
 
 def is_used(folder: Path) -> bool:
     """Return whether a playbook that uses the cache still runs; forget those that do not."""
-    users = list((folder / "users").iterdir())
-    for user in users:
+    for user in (folder / "users").iterdir():
         if not Path("/proc", user.name).exists():
             user.unlink(missing_ok=True)
-    return any(user.exists() for user in users)
+    return any((folder / "users").iterdir())
 
 
-def end_with_parent() -> None:
-    """Make this process end with its parent, for whatever reason."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def is_locked(path: Path) -> bool:
+    """Return whether another process holds a lock."""
+    try:
+        with locked(path, seconds=0):
+            return False
+    except TimeoutError:
+        return True
 
 
 def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> None:
     """Run apt-cacher-ng while it is used, once for a folder."""
-    with locked(folder / "supervisor"), Proxy(mirrors) as proxy:
-        offline = offline or is_offline(folder, mirrors)
-        settings = folder / "configuration"
-        settings.mkdir(exist_ok=True)
-        text = configuration(folder, port, offline, mirrors, proxy.port)
-        (settings / "acng.conf").write_text(text, encoding="utf-8")
-        state = {"state": "offline" if offline else "online", "mirrors": [str(mirror) for mirror in mirrors]}
-        (folder / "state").write_text(json.dumps(state), encoding="ascii")
-        with (folder / "said").open("w") as said:
-            program = subprocess.Popen(
-                [str(PROGRAM), "-c", str(settings)], stdout=said, stderr=said, preexec_fn=end_with_parent
-            )
-        threading.Thread(
-            target=proxy.serve_forever, daemon=True
-        ).start()  # last: a process with threads must not be forked
+    with locked(folder / "supervisor"), (folder / "messages").open("w") as messages:
+        settings = CONFIGURATION.format(
+            folder=folder,
+            port=port,
+            offline=int(offline or is_offline(folder, mirrors)),
+            ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
+            remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
+        )
+        (folder / "configuration/acng.conf").write_text(settings, encoding="utf-8")
+        command = ["setpriv", "--pdeathsig", "TERM", str(PROGRAM), "-c", str(folder / "configuration")]
+        program = subprocess.Popen(command, stdout=messages, stderr=messages)
         while program.poll() is None:
             time.sleep(1)
             with locked(folder / "users.lock"):  # no playbook starts using it meanwhile
@@ -168,18 +136,14 @@ def ensure_served(folder: Path, port: int) -> str:
         return f"port {port} of this computer cannot be used: {os.strerror(error.errno or 0)}"
     for user in (folder / "users").iterdir():  # left from before a reboot, for example
         user.unlink()
-    supervisor = subprocess.Popen(
-        [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--supervise"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "mynn_control.apt_cache", *sys.argv[1:], "--supervise"]
+    null = subprocess.DEVNULL
+    supervisor = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
     deadline = time.monotonic() + 20
     while not is_apt_cacher(port) and supervisor.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    said = (folder / "said").read_text(encoding="utf-8").strip() or "no message"
-    return "" if is_apt_cacher(port) else f"apt-cacher-ng does not answer: {said.splitlines()[-1]}"
+    messages = (folder / "messages").read_text(encoding="utf-8").strip() or "no message"
+    return "" if is_apt_cacher(port) else f"apt-cacher-ng does not answer: {messages.splitlines()[-1]}"
 
 
 def main() -> None:
@@ -192,18 +156,18 @@ def main() -> None:
     if not PROGRAM:
         print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`make fetch` installs it)"}))
         return
-    for name in ("kept", "log", "users"):
+    for name in ("kept", "log", "users", "configuration"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     with locked(folder / "users.lock"):
-        (folder / "said").touch()
+        (folder / "messages").touch()
         why = ensure_served(folder, port)
         (folder / "users" / str(playbook())).touch()
-    state = {"state": "missing"}
-    with contextlib.suppress(ValueError):  # another version's
-        state = state if why else json.loads((folder / "state").read_text(encoding="ascii"))
-    if not why and state["state"] == "missing":
-        why = f"another version of mynn-pi is using {folder}; run this again once it has ended"
-    print(json.dumps({**state, "why": why}))
+    if why:
+        state = "missing"
+    else:
+        offline = "Offlinemode: 1" in (folder / "configuration/acng.conf").read_text(encoding="utf-8")
+        state = "offline" if offline else "online"
+    print(json.dumps({"state": state, "why": why}))
 
 
 if __name__ == "__main__":
