@@ -125,7 +125,7 @@ cards: DEMO := inventory.ini
 cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(DEVICE),-e '{"cards_device": "$(DEVICE)"}') \
     $(if $(FILES),-e '{"cards_files": true}') $(if $(AGAIN),-e '{"cards_again": true}')
 cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; DEVICE=/dev/sdb; PI=pi07.local)
-	@PYTHONPATH=roles/image/files/first_boot/opt/mynn/boot python -B roles/cards/files/cards.py $(PLAYBOOK)
+	@python -m mynn_control.cards $(PLAYBOOK)
 
 labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
 	$(PLAYBOOK)

@@ -43,15 +43,21 @@ OURS = {
     "usr/lib/os-release": b'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\n',
     "srv/empty": b"",
     "srv/zeros": bytes(100_000),
+    "var/lib/dpkg/arch": b"armel\n",
     "var/lib/dpkg/status": b"""Package: linux-image-6.12.107+deb13-rpi
 Status: install ok installed
 Architecture: armel
+Source: linux-signed-armel (6.12.107+1)
+Built-Using: linux (= 6.12.107-1)
+Maintainer: Debian <debian@debian.example>
 Version: 6.12.107-1
 
 Package: python3-numpy
 Status: install ok installed
 Architecture: armel
-Version: 1:2.2.4+ds-1
+Source: numpy (1:2.2.4+ds-1)
+Maintainer: Debian <debian@debian.example>
+Version: 1:2.2.4+ds-1+b2
 Description: numbers, fast
  Status: this is no field
  .

@@ -1,4 +1,4 @@
-"""The release files of an image: roles/image/files/release.py."""
+"""The release files of an image: mynn_control/image_release.py."""
 
 from __future__ import annotations
 
@@ -14,93 +14,69 @@ import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.support.programs import ROOT
-from tests.unit.image.rootfs import EPOCH
+from tests.unit.image.rootfs import EPOCH, OURS
 
-RELEASE = ROOT / "roles/image/files/release.py"
 STEM = "mynn-pi-zero-0.1"
-ZERO = ("--pis=Raspberry Pi Zero, Zero W or 1", "--device=pi1-32bit", "--tried=Pi Zero")
 MIB = 1 << 20
-# The fields of an operating system in a Raspberry Pi Imager repository, with a type and a pattern each: the facts of
-# its published schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
-REQUIRED: dict[str, tuple[type, str]] = {
-    "name": (str, r".+"),
-    "description": (str, r".+"),
-    "icon": (str, r"(https?|file)://.+\.(svg|png)"),
-    "url": (str, r"(https?|file)://.+\.(zip|gz|xz)"),
-    "extract_size": (int, r"[1-9]\d*"),
-    "extract_sha256": (str, r"[0-9a-f]{64}"),
-    "image_download_size": (int, r"[1-9]\d*"),
-    "release_date": (str, r"\d{4}-\d\d-\d\d"),
-    "devices": (list, r"\['pi[1-5]-(32|64)bit'.*\]"),
+# The fields of an operating system in a Raspberry Pi Imager repository, each with a pattern: the facts of its published
+# schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
+FIELDS = {
+    "name": r".+",
+    "description": r".+",
+    "icon": r"(https?|file)://.+\.(svg|png)",
+    "url": r"(https?|file)://.+\.(zip|gz|xz)",
+    "extract_size": r"[1-9]\d*",
+    "extract_sha256": r"[0-9a-f]{64}",
+    "image_download_size": r"[1-9]\d*",
+    "image_download_sha256": r"[0-9a-f]{64}",
+    "release_date": r"\d{4}-\d\d-\d\d",
+    "devices": r"\['pi[1-5]-(32|64)bit'.*\]",
+    "init_format": r"none|systemd|cloudinit|cloudinit-rpi|rpi-preseed",
 }
-OPTIONAL: dict[str, tuple[type, str]] = {
-    "image_download_sha256": (str, r"[0-9a-f]{64}"),
-    "init_format": (str, r"none|systemd|cloudinit|cloudinit-rpi|rpi-preseed"),
-    "website": (str, r"https?://.+"),
-}
-COMPONENTS = [
-    {"type": "operating-system", "name": "debian", "version": "13.2"},
-    {"type": "library", "name": "linux-image-6.12.107+deb13-rpi", "version": "6.12.107-1"},
-    {"type": "library", "name": "python3-numpy", "version": "1:2.2.4+ds-1"},
-    {"type": "library", "name": "notebook", "version": "7.6.0"},
-]
 
 
-def check_repository(text: str) -> dict[str, Any]:
-    """Check a repository against Imager's schema, and return the entry with Imager's settings."""
-    listing = json.loads(text)
-    assert list(listing) == ["os_list"]
-    for entry in listing["os_list"]:
-        assert REQUIRED.keys() <= entry.keys()
-        assert entry.keys() <= REQUIRED.keys() | OPTIONAL.keys()
-        for key, value in entry.items():
-            kind, pattern = (REQUIRED | OPTIONAL)[key]
-            assert type(value) is kind, key
-            assert re.fullmatch(pattern, str(value)), key
-        date.fromisoformat(entry["release_date"])
-    ours, older = listing["os_list"]
-    assert (ours["init_format"], older["init_format"]) == ("rpi-preseed", "none")
-    assert "2.0.11" in older["name"]
-    different = {key for key in ours if ours[key] != older[key]}
-    assert different == {"name", "init_format"}
-    return dict(ours)
-
-
-def run(image: Path, dist: Path, *options: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
-    wanted = ["--name=mynn-pi-zero", "--version=0.1", f"--epoch={EPOCH}", "--preset=0", *(options or ZERO)]
-    command = [sys.executable, str(RELEASE), str(image), str(dist), *wanted]
-    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+def run(image: Path, root: Path, dist: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+    options = ["--name=mynn-pi-zero", "--version=0.1", f"--epoch={EPOCH}"]
+    options += ["--pis=Raspberry Pi Zero, Zero W or 1", "--device=pi1-32bit", "--tried=Pi Zero"]
+    command = [sys.executable, "-m", "mynn_control.image_release", str(image), str(root), str(dist), *options]
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a sparse file of 96 MiB with three chunks of data."""
+    """Create a sparse file of 96 MiB with three chunks of data, and a root with some packages beside it."""
     path = tmp_path_factory.mktemp("image") / "card.img"
     with path.open("wb") as file:
         for place in (0, 4, 40):
             file.seek(place * MIB)
             file.write(b"".join(struct.pack("<I", number * number % (1 << 32)) for number in range(MIB // 4)))
         file.truncate(96 * MIB)
-    return path
-
-
-def new_dist(path: Path) -> Path:
-    path.mkdir(parents=True)
-    (path / f"{STEM}.cdx.json").write_text(json.dumps({"components": COMPONENTS}))
+    files = {"usr/lib/os-release", "etc/debian_version", "var/lib/dpkg/status", "var/lib/dpkg/arch"}
+    for name, content in OURS.items():
+        if name in files or name.startswith("opt/"):
+            (path.parent / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+            (path.parent / "root" / name).write_bytes(content)
     return path
 
 
 @pytest.fixture(scope="module")
 def dist(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = new_dist(tmp_path_factory.mktemp("release") / "dist")
-    done = run(image, path)
+    path = tmp_path_factory.mktemp("release") / "dist"
+    done = run(image, image.with_name("root"), path)
     assert done.returncode == 0, done.stderr
     return path
+
+
+def listed(dist: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((dist / f"{STEM}.cdx.json").read_text())
+    return found
 
 
 def test_exactly_these_files_are_written(dist: Path) -> None:
@@ -114,12 +90,10 @@ def test_the_image_unpacks_and_its_checksum_is_right(image: Path, dist: Path) ->
 
 
 def test_imager_supports_the_compression(dist: Path) -> None:
-    output = subprocess.run(
-        ["xz", "--list", "--robot", "-vv", dist / f"{STEM}.img.xz"], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    filters = {line.split("\t")[-1].split("=")[0] for line in output.splitlines() if line.startswith("block")}
-    assert filters == {"--lzma2"}
-    assert sum(line.startswith("block") for line in output.splitlines()) == 96 // 16
+    command: list[str | Path] = ["xz", "--list", "--robot", "-vv", dist / f"{STEM}.img.xz"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    blocks = [line.split("\t")[-1].split("=")[0] for line in output.splitlines() if line.startswith("block")]
+    assert blocks == ["--lzma2"] * (96 // 16)
 
 
 def test_bmaptool_can_write_a_card(image: Path, dist: Path, tmp_path: Path) -> None:
@@ -131,7 +105,10 @@ def test_bmaptool_can_write_a_card(image: Path, dist: Path, tmp_path: Path) -> N
 
 
 def test_imager_accepts_the_repository(image: Path, dist: Path) -> None:
-    entry = check_repository((dist / f"{STEM}.rpi-imager-manifest").read_text())
+    [entry] = json.loads((dist / f"{STEM}.rpi-imager-manifest").read_text())["os_list"]
+    assert entry.keys() == FIELDS.keys()
+    for key, value in entry.items():
+        assert re.fullmatch(FIELDS[key], str(value)), key
     packed = dist / f"{STEM}.img.xz"
     assert entry["url"] == packed.as_uri()
     assert entry["icon"] == (dist / f"{STEM}.svg").as_uri()
@@ -139,66 +116,74 @@ def test_imager_accepts_the_repository(image: Path, dist: Path) -> None:
     assert entry["extract_sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
     assert entry["image_download_size"] == packed.stat().st_size
     assert entry["image_download_sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
-    assert entry["devices"] == ["pi1-32bit"]
-    assert entry["release_date"] == "2024-10-04"
+    assert (entry["devices"], entry["init_format"]) == (["pi1-32bit"], "rpi-preseed")
+    assert date.fromisoformat(entry["release_date"]) == date(2024, 10, 4)
 
 
-def test_older_imagers_list_the_image_too(dist: Path) -> None:
-    """From 2.0.2 to 2.0.10, Imager hides entries with other formats than these (src/oslistmodel.cpp)."""
-    entries = json.loads((dist / f"{STEM}.rpi-imager-manifest").read_text())["os_list"]
-    known = {"", "systemd", "cloudinit", "cloudinit-rpi", "none"}
-    assert [entry["name"] for entry in entries if entry["init_format"] in known] == [entries[1]["name"]]
+def test_the_list_has_exactly_the_installed_packages(dist: Path) -> None:
+    found = listed(dist)["components"]
+    assert {entry["name"]: entry["version"] for entry in found if "arch=source" not in entry["purl"]} == {
+        "linux-image-6.12.107+deb13-rpi": "6.12.107-1",
+        "python3-numpy": "1:2.2.4+ds-1+b2",
+        "notebook": "7.6.0",
+        "mynn": "0.1",
+    }
+    assert "pkg:pypi/notebook@7.6.0" in [entry["purl"] for entry in found]
+    assert listed(dist)["metadata"]["component"]["name"] == "mynn-pi-zero"
+    assert listed(dist)["metadata"]["timestamp"] == "2024-10-04T00:00:00+00:00"
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str((dist / f"{STEM}.cdx.json").read_text()) is None
 
 
-def test_the_icon_is_40_by_40_pixels(dist: Path) -> None:
-    icon = ElementTree.parse(dist / f"{STEM}.svg").getroot()
-    assert (icon.get("width"), icon.get("height")) == ("40", "40")
+def test_debsbom_finds_the_known_security_holes_in_it(dist: Path, tmp_path: Path) -> None:
+    """By the source packages, which are all that Debian's tracker knows; a kernel by that of the unsigned one."""
+    fixed = {"status": "resolved", "fixed_version": "1:2.2.3", "urgency": "high"}
+    later = {"status": "resolved", "fixed_version": "1:2.2.5", "urgency": "high"}
+    still = {"status": "open", "urgency": "low"}
+    holes = {f"CVE-2026-{number}": {"releases": {"trixie": one}} for number, one in enumerate((fixed, later, still))}
+    (tmp_path / "tracker.json").write_text(
+        json.dumps({"numpy": holes, "linux": {"CVE-2026-9": holes["CVE-2026-2"]}, "elsewhere": holes})
+    )
+    scan = [str(Path(sys.executable).with_name("debsbom")), "sec-scan", "--sbom-type=cdx", "--distro=trixie"]
+    command = [*scan, f"--db={tmp_path}/tracker.json", str(dist / f"{STEM}.cdx.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert {tuple(line.split()[:2]) for line in done.stdout.splitlines()} == {
+        ("linux@6.12.107-1", "CVE-2026-9"),
+        ("numpy@1:2.2.4+ds-1", "CVE-2026-1"),
+        ("numpy@1:2.2.4+ds-1", "CVE-2026-2"),
+    }
 
 
 def test_the_notes_describe_the_image(dist: Path) -> None:
     notes = (dist / f"{STEM}.md").read_text()
     for line in ("| Debian | 13.2 |", "| Linux | 6.12.107 |", "| numpy | 2.2.4 |", "| Notebook | 7.6.0 |"):
         assert line in notes.splitlines()
-    assert "Raspberry Pi Zero, Zero W or 1" in notes
-    assert "started on an emulated Pi Zero" in notes
-    assert "all 3 packages" in notes
+    assert "It turns a Raspberry Pi Zero, Zero W or 1\n" in notes
+    assert "started on an emulated Pi Zero only, " in notes
+    assert "all 4 packages" in notes
     assert (dist / f"{STEM}.img.xz.sha256").read_text().split()[0] in notes
     assert "$" not in notes
 
 
 def test_the_same_image_gives_the_same_bytes(image: Path, dist: Path, tmp_path: Path) -> None:
-    other = new_dist(tmp_path / "dist")
-    copy = tmp_path / "copy.img"
-    subprocess.run(["cp", "--sparse=auto", image, copy], check=True)
-    assert run(copy, other, *ZERO, f"--url={dist.as_uri()}").returncode == 0
+    shutil.copytree(image.parent / "root", tmp_path / "root")
+    subprocess.run(["cp", "--sparse=auto", image, tmp_path / "copy.img"], check=True)
+    assert run(tmp_path / "copy.img", tmp_path / "root", tmp_path / "dist").returncode == 0
     for path in dist.iterdir():
-        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+        other = (tmp_path / "dist" / path.name).read_bytes()
+        assert other.replace((tmp_path / "dist").as_uri().encode(), dist.as_uri().encode()) == path.read_bytes()
+    status = tmp_path / "root/var/lib/dpkg/status"
+    status.write_text(status.read_text().replace("6.12.107-1", "6.12.108-1"))
+    assert run(tmp_path / "copy.img", tmp_path / "root", tmp_path / "later").returncode == 0
+    assert listed(tmp_path / "later")["serialNumber"] != listed(dist)["serialNumber"]
 
 
-def test_it_can_be_published_for_other_pis(image: Path, tmp_path: Path) -> None:
-    dist = new_dist(tmp_path / "dist")
-    options = ["--pis=Raspberry Pi 3, 4 or Zero 2 W", "--device=pi3-64bit", "--device=pi4-64bit", "--tried=Pi 3"]
-    assert run(image, dist, *options, "--url=https://example.org/cards").returncode == 0
-    entry = check_repository((dist / f"{STEM}.rpi-imager-manifest").read_text())
-    assert entry["url"] == f"https://example.org/cards/{STEM}.img.xz"
-    assert entry["devices"] == ["pi3-64bit", "pi4-64bit"]
-    notes = (dist / f"{STEM}.md").read_text()
-    assert "It turns a Raspberry Pi 3, 4 or Zero 2 W\n" in notes
-    assert "started on an emulated Pi 3 only, " in notes
-
-
-def test_bad_input_is_refused_with_a_message(image: Path, tmp_path: Path) -> None:
-    dist = new_dist(tmp_path / "dist")
-    before = list(dist.iterdir())
+def test_a_failure_leaves_nothing_and_is_explained(image: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    assert "apt install bmap-tools xz-utils" in run(image, dist, path=str(tools)).stderr
-    assert "none.img could not be read" in run(tmp_path / "none.img", dist).stderr
+    root = image.with_name("root")
+    assert "xz is missing: `make card-tools` installs it" in run(image, root, tmp_path / "dist", str(tools)).stderr
     (tools / "xz").write_text("#!/bin/sh\necho no room on the disk >&2\nexit 1\n")
     (tools / "xz").chmod(0o755)
-    (tools / "bmaptool").symlink_to(shutil.which("bmaptool") or "/nowhere")
-    assert "no room on the disk" in run(image, dist, path=f"{tools}:{os.environ['PATH']}").stderr
-    assert list(dist.iterdir()) == before
-    before[0].unlink()
-    assert "let manifest.py make it first" in run(image, dist).stderr
-    assert list(dist.iterdir()) == []
+    done = run(image, root, tmp_path / "dist", f"{tools}:{os.environ['PATH']}")
+    assert (done.returncode, "no room on the disk" in done.stderr) == (1, True)
+    assert list((tmp_path / "dist").iterdir()) == []

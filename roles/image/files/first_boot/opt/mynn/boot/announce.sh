@@ -30,10 +30,10 @@ summary() {
         return
     fi
     kept=$(sed -n "s/^$2: *//p" "$file" 2>/dev/null | tr -d '\r' | head -n 1)
-    echo "${kept:-"no longer known; set a new one in classroom.yml"}"
+    echo "${kept:-"no longer known; set a new one in rpi-preseed.toml"}"
 }
 
-# wifi: whether it is connected, or why not by what wpa_supplicant said since it last was; and the hardware address, for
+# wifi: whether it is connected, or why not, by what wpa_supplicant has written since it last was; and the hardware address, for
 # which a school may ask. The sentences are our own: others choose what networks and servers are called.
 wifi() {
     if ! address=$(cat "$root/sys/class/net/wlan0/address" 2>/dev/null); then
@@ -42,19 +42,19 @@ wifi() {
     fi
     refused="not connected:"
     if [ ! -e "$root/etc/wpa_supplicant/wpa_supplicant-wlan0.conf" ]; then
-        state="no network is set in classroom.yml"
+        state="no network is set in rpi-preseed.toml"
     elif ip -o address show dev wlan0 scope global 2>/dev/null | grep -q inet; then
         state="connected"
     else
-        said=$(journalctl -b -o cat -u wpa_supplicant@wlan0 2>/dev/null | sed -n 'H; /CTRL-EVENT-CONNECTED/h; ${x; p;}')
-        case $said in
+        log=$(journalctl -b -o cat -u wpa_supplicant@wlan0 2>/dev/null | sed -n 'H; /CTRL-EVENT-CONNECTED/h; ${x; p;}')
+        case $log in
         *EAP-TLS-CERT-ERROR*"Domain suffix mismatch"*) state="$refused the server's name does not end in domain" ;;
         *EAP-TLS-CERT-ERROR*) state="$refused the server's certificate is not from ca_certificate" ;;
         *reason=WRONG_KEY*) state="$refused the password is wrong" ;;
         *CTRL-EVENT-EAP-FAILURE*) state="$refused the school refused identity, password or certificate" ;;
         *CTRL-EVENT-CONNECTED*) state="connected, but the network gave it no address" ;;
         *"Trying to "*) state="$refused the network is in reach, but does not let it in" ;;
-        *) state="$refused no network of classroom.yml is in reach" ;;
+        *) state="$refused no network that was set is in reach" ;;
         esac
     fi
     echo "$state (hardware address $address)"
@@ -95,7 +95,7 @@ Over SSH:          ssh $account@$name.local
 SSH host key:      ${host_key:-none yet} (ED25519)
 
 The first password is for the students; the account is for the teacher only.
-To change the name, Wi-Fi, time zone and passwords, edit classroom.yml beside this file.
+To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."
 
 # write FILE TEXT: only if the text is new, since writing wears the card; and atomically, since the power may fail.

@@ -1,4 +1,4 @@
-"""The disks of this computer, and which of them may be a card. lsblk knows them."""
+"""The disks of this computer, and which of them may be a card, by lsblk."""
 
 from __future__ import annotations
 

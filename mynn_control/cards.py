@@ -1,6 +1,6 @@
 """`make cards`: gather what each Pi's card needs, and write the cards, one after the other.
 
-cards.py COMMAND...
+python -m mynn_control.cards COMMAND...
 
 COMMAND runs playbooks/cards.yml, which hands over the job (roles/cards/tasks/main.yml). With `cards_files`, each Pi
 gets an image file instead. What is done is remembered in done.json, so that the next run continues.
@@ -26,16 +26,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from card_image import SETTINGS, Card, CardError, Image, check_file, image_at, personalize, unpack
-from card_settings import certificates, classroom_yml, mistakes, with_keys
-from disks import GB, Disk, disks
-from images import Images
+import tomli_w
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
+from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.card_disks import GB, Disk, disks
+from mynn_control.card_image import Card, CardError, Image, image_at, newest_image, personalize, settings_on, unpack
 
 APPEARS = 10  # seconds that a reader may take to see a card
 STOPPED = 130  # the exit code after Ctrl-C
+# The settings of a network that has a password and nothing else.
+PLAIN = {"ssid", "password", "hidden"}
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Pi:
     """A Pi whose card is to be written.
 
     name: in the inventory. host: its name on the network. model: such as "Pi 4"; empty if that is not known. files:
-    what its card has besides the image: classroom.yml, and certificates.
+    what its card has besides the image: settings, and certificates.
     """
 
     name: str
@@ -54,11 +57,11 @@ class Pi:
 
 
 class Record:
-    """What is done, by Pi: the fingerprint of the image and settings that were written."""
+    """What is done, by Pi: the fingerprint of the image and settings that were written. kind: cards or files."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
-        self.kind = kind  # cards or files
+        self.kind = kind
         self.done: dict[str, dict[str, str]] = {"cards": {}, "files": {}}
         try:
             read = json.loads(path.read_bytes())
@@ -68,7 +71,8 @@ class Record:
 
     def has(self, pi: Pi) -> bool:
         """Return whether this Pi's card was written, with this image and these settings."""
-        return self.done[self.kind].get(pi.name) == self._fingerprint(pi)
+        there = self.kind == "cards" or (self.path.parent / f"{pi.host}.img").exists()
+        return there and self.done[self.kind].get(pi.name) == self._fingerprint(pi)
 
     def add(self, pi: Pi) -> None:
         """Remember that a Pi's card is done."""
@@ -80,7 +84,11 @@ class Record:
         return sha256(b"".join([pi.image.bmap.read_bytes(), *pi.files.values()])).hexdigest()
 
 
-def gather(command: Sequence[str]) -> dict[str, Any]:
+# ---------------------------------------------------------------------------------------------------------------------
+# The job
+
+
+def gather(command: Sequence[str]) -> Settings:
     """Run the playbook and return the job. SystemExit: the playbook failed."""
     with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:
         answer = Path(private, "job.json")
@@ -90,21 +98,18 @@ def gather(command: Sequence[str]) -> dict[str, Any]:
             sys.exit(code)
         if not answer.exists():
             raise CardError("there is no Pi below [pis] in the inventory: write one line for each card into it")
-        job: dict[str, Any] = json.loads(answer.read_bytes())
+        job: Settings = json.loads(answer.read_bytes())
         return job
 
 
-def images_of(job: dict[str, Any]) -> dict[str, Image]:
+def images_of(job: Settings) -> dict[str, Image]:
     """Return each Pi's image, by the Pi's name. CardError: some have none, with a sentence for each reason."""
-    images = Images(job["image"], job["boards"])
-    found, lacking, read = dict[str, Image](), dict[str, list[str]](), dict[Path, Image]()
+    found, lacking = dict[str, Image](), dict[str, list[str]]()
     for entry in job["pis"]:
         try:
-            path = images.newest_for(entry["board"])
+            found[entry["name"]] = image_at(newest_image(job["image"], entry["board"], job["boards"]))
         except CardError as error:
             lacking.setdefault(str(error), []).append(entry["name"])
-            continue
-        found[entry["name"]] = read[path] = read.get(path) or image_at(path)
     if lacking:
         raise CardError(with_names("there is not an image for each Pi, so nothing was written", lacking))
     return found
@@ -116,9 +121,13 @@ def with_names(title: str, sentences: Mapping[str, Sequence[str]]) -> str:
     return "\n".join([f"{title}:", *lines])
 
 
-def pis_of(job: dict[str, Any], images: Mapping[str, Image]) -> list[Pi]:
+def few(names: Sequence[str]) -> str:
+    """Return names on one line."""
+    return printable(", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}")
+
+
+def pis_of(job: Settings, images: Mapping[str, Image]) -> list[Pi]:
     """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
-    folder = Path(job["certificates"])
     passwords: dict[str, str] = {}
 
     def ask(network: str) -> str:
@@ -129,23 +138,59 @@ def pis_of(job: dict[str, Any], images: Mapping[str, Image]) -> list[Pi]:
     pis, wrong, hosts = [], dict[str, list[str]](), dict[str, str]()
     for entry in job["pis"]:
         name, settings = entry["name"], entry["settings"]
-        settings["wifi"] = with_keys(settings["wifi"], ask)
-        content, names = classroom_yml(name, settings), certificates(settings["wifi"])
-        sentences = mistakes(content, names, folder)
-        beside = {} if sentences else {file: (folder / file).read_bytes() for file in names}
-        model = job["boards"].get(entry["board"], "")
-        pi = Pi(name, settings["hostname"], model, images[name], {SETTINGS: content, **beside})
-        if not pi.host:
+        settings["mynn"]["wlan"] = with_keys(settings["mynn"]["wlan"], ask)
+        host = settings["system"]["hostname"]
+        files, sentences = files_of(name, settings, Path(job["certificates"]))
+        pis.append(Pi(name, host, job["boards"].get(entry["board"], ""), images[name], files))
+        if not host:
             sentences.append("an address is no name for a Pi. Write `NAME ansible_host=ADDRESS` into the inventory.")
-        elif pi.host in hosts:
-            sentences.append(f"{hosts[pi.host]} would be called {pi.host}, too: give each Pi a name of its own.")
-        hosts[pi.host] = name
+        elif host in hosts:
+            sentences.append(f"{hosts[host]} would be called {host}, too: give each Pi a name of its own.")
+        hosts[host] = name
         for sentence in sentences:
             wrong.setdefault(sentence, []).append(name)
-        pis.append(pi)
     if wrong:
         raise CardError(with_names("these settings have mistakes, so nothing was written", wrong))
     return pis
+
+
+def files_of(name: str, settings: Settings, certificates: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Return a Pi's files: settings and certificates; and a sentence for each setting that the Pi would refuse."""
+    text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(without_empty(settings))}"
+    content = text.replace("\n", "\r\n").encode()  # for Notepad
+    with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:
+        preseed = Preseed(content, certificates, memory=Path(private))
+    return {NAME: content, **preseed.files}, preseed.mistakes + preseed.notes
+
+
+def without_empty(settings: Settings) -> Settings:
+    """Return tables without empty values."""
+    given = {key: without_empty(value) if isinstance(value, dict) else value for key, value in settings.items()}
+    return {key: value for key, value in given.items() if value not in ("", [], {}, None)}
+
+
+def with_keys(networks: Any, ask: Callable[[str], str]) -> Any:
+    """Return Wi-Fi networks with keys instead of passwords, so that the school's password is on no card.
+
+    ask: returns a network's password by its name. Only networks that do not have one are asked for. What does not have
+    the form of a network is left to Preseed.
+    """
+    if not isinstance(networks, list):
+        return networks
+    return [_with_key(network, ask) for network in networks]
+
+
+def _with_key(network: Any, ask: Callable[[str], str]) -> Any:
+    # WPA3's SAE needs the password itself, and so does a network with user names. So whatever has further settings
+    # keeps its password.
+    if not isinstance(network, dict) or not isinstance(network.get("ssid"), str) or set(network) - PLAIN:
+        return network
+    password = network.get("password")
+    if password is None:
+        password = ask(network["ssid"])
+    if isinstance(password, str) and 8 <= len(password.encode()) <= 63:
+        password = wifi_key(network["ssid"].encode(), password)
+    return network | {"password": password}
 
 
 def ask_password(network: str) -> str:
@@ -163,34 +208,31 @@ def ask_password(network: str) -> str:
     raise CardError("the two passwords differed three times: run this again")
 
 
-def show_job(job: dict[str, Any], pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
+def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
     """Print what the cards will have."""
     hosts: dict[str, list[str]] = {}
     for pi in [*pis, *ready]:
         hosts.setdefault(pi.image.path.name, []).append(pi.host)
     settings = [entry["settings"] for entry in job["pis"]]
-    networks = [network["name"] for one in settings for network in one["wifi"].get("networks", [])]
-    keys = [key.split(maxsplit=2)[-1] for one in settings for key in one["ssh_keys"]]
-    images = list(hosts) if len(hosts) == 1 else [f"{image} for {few(whose)}" for image, whose in hosts.items()]
     lines = {
         "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
         "Done already": [f"{len(ready)}: {few([pi.host for pi in ready])}"] if ready else [],
-        "Wi-Fi": networks or ["none; see the setting cards_wifi"],
-        "SSH keys": keys or ["none: SSH accepts the account's password. `ssh-keygen` makes a key"],
-        "Time zone": [one["timezone"] or "the image's" for one in settings],
+        "Images": [f"{image} for {few(whose)}" for image, whose in hosts.items()],
+        "Wi-Fi": [network["ssid"] for one in settings for network in one["mynn"]["wlan"]]
+        or ["none; see the setting cards_wifi"],
+        "SSH keys": [key.split(maxsplit=2)[-1] for one in settings for key in one["ssh"]["authorized_keys"]]
+        or ["none: SSH accepts the account's password. `ssh-keygen` makes a key"],
+        "Time zone": [one["locale"]["timezone"] or "the image's" for one in settings],
     }
     print()
-    for number, image in enumerate(images):
-        print(f"{'' if number else 'Image:':14}{printable(image)}")
     for title, values in lines.items():
         if values:
-            print(f"{title + ':':14}{printable(', '.join(dict.fromkeys(values)))}")
+            print(f"{title + ':':14}{printable(', '.join(dict.fromkeys(values)), 1000)}")
     print(flush=True)
 
 
-def few(names: Sequence[str]) -> str:
-    """Return names on one line."""
-    return printable(", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}")
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
 
 
 @contextmanager
@@ -200,8 +242,7 @@ def workshop(folder: Path) -> Iterator[Path]:
     folder.chmod(0o700)
     parts = folder / ".parts"
     with locked(folder, 0):
-        if parts.exists():  # a killed run left it
-            shutil.rmtree(parts)
+        shutil.rmtree(parts, ignore_errors=True)  # a killed run left it
         parts.mkdir()
         try:
             yield parts
@@ -219,31 +260,23 @@ class Bench:
         print(f"Unpacking {image.path.name} and checking it", flush=True)
         self.start = unpack(image, self.base)
 
-    def make(self, pi: Pi) -> tuple[Path, Path]:
-        """Make a Pi's image. Returns it and its .bmap."""
+    @contextmanager
+    def made(self, pi: Pi) -> Iterator[tuple[Path, Path]]:
+        """Make a Pi's image; yield it and its .bmap, and delete afterwards what is still there."""
         path = self.parts / f"{pi.host}.img"
-        return path, personalize(self.base, self.start, path, pi.files)
-
-    def clear(self) -> None:
-        """Delete what was made."""
-        for path in self.parts.iterdir():
-            if path != self.base:
-                path.unlink()
-
-
-def unpacked(pis: Iterable[Pi], parts: Path) -> dict[Image, Bench]:
-    """Unpack each image that these Pis need. CardError: one is damaged."""
-    images = dict.fromkeys(pi.image for pi in pis)
-    return {image: Bench(image, parts / str(number)) for number, image in enumerate(images)}
+        try:
+            yield path, personalize(self.base, self.start, path, pi.files)
+        finally:
+            for left in self.parts.glob(f"{pi.host}.img*"):
+                left.unlink()
 
 
 def write_files(benches: Mapping[Image, Bench], folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
     """Write an image file for each Pi, and yield those that are done."""
     for pi in pis:
-        path, bmap = benches[pi.image].make(pi)
-        check_file(path, bmap)
-        for made in (bmap, path):
-            made.replace(folder / made.name)
+        with benches[pi.image].made(pi) as (image, bmap):
+            for path in (bmap, image):
+                path.replace(folder / path.name)
         yield pi
 
 
@@ -257,7 +290,7 @@ class Reader:
         self.seen = set() if device else set(self._disks())
 
     def card_for(self, pi: Pi) -> Disk:
-        """Ask for a card until there is one that may be written to."""
+        """Ask for a card until there is one that may be written to. It is not taken for the next one."""
         while True:
             whose = f"{pi.host}, a {pi.model}" if pi.model else pi.host
             ask_for_enter(f"Put in the card for {whose}, then press Enter. ", self._look)
@@ -267,16 +300,13 @@ class Reader:
                 if disk.problem:
                     print(f"{disk.path} ({disk.title}) is not used: {disk.problem}.")
             if len(good) == 1:
+                self.seen.add(good[0].path)
                 return good[0]
             if len(good) > 1:
                 print(f"Several cards are new: {', '.join(f'{disk.path} ({disk.title})' for disk in good)}. Leave one.")
             elif not found:
                 where = f" at {self.device}" if self.device else ""
                 print(f"No new card has appeared{where}. Take it out, wait two seconds, and put it in again.")
-
-    def used(self, disk: Disk) -> None:
-        """Do not take this card for the next one."""
-        self.seen.add(disk.path)
 
     def _disks(self, smallest: int = 0) -> dict[str, Disk]:
         return disks(smallest, self.largest)
@@ -310,32 +340,25 @@ def write_cards(benches: Mapping[Image, Bench], reader: Reader, pis: Iterable[Pi
     """Write a card for each Pi, and yield those that are done."""
     written: dict[bytes, str] = {}
     for pi in pis:
-        while not write_card(benches[pi.image], reader, pi, written):
+        while not write_card(benches[pi.image], reader.card_for(pi), pi, written):
             pass
-        written[pi.files[SETTINGS]] = pi.host
+        written[pi.files[NAME]] = pi.host
         yield pi
 
 
-def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) -> bool:
-    """Ask for a card and write it. Returns whether that went well; if not, the reason was printed."""
-    disk = reader.card_for(pi)
-    reader.used(disk)
-
-    def show(progress: str) -> None:
-        if sys.stdout.isatty():
-            print(f"\r{pi.host}: {progress:20}", end="", flush=True)
-
+def write_card(bench: Bench, disk: Disk, pi: Pi, written: dict[bytes, str]) -> bool:
+    """Write a card. Returns whether that went well; if not, the reason was printed."""
     try:
-        card = Card(disk, show)
-        if whose := written.get(card.holds(bench.start)):
+        card = Card(disk)
+        if whose := written.get(settings_on(disk.path, bench.start, *card.as_root)):
             print(f"This is {whose}'s card, which is done. Put in another one.")
             return False
         print(f"Writing {pi.host} onto {disk.path} ({disk.title})", flush=True)
         # Not made before the question: a card that is changed meanwhile would not be noticed.
-        card.write(*bench.make(pi), pi.image.used)
-        bench.clear()
+        with bench.made(pi) as (image, bmap):
+            card.write(image, bmap)
     except CardError as error:
-        print(f"\r{pi.host}'s card was not written: {error}.")
+        print(f"{pi.host}'s card was not written: {error}.")
         print("Try again, with another card if this one fails twice.")
         return False
     except KeyboardInterrupt:
@@ -344,31 +367,33 @@ def write_card(bench: Bench, reader: Reader, pi: Pi, written: dict[bytes, str]) 
     return True
 
 
-def make(job: dict[str, Any]) -> int:
+def make(job: Settings) -> int:
     """Write what the job asks for. Returns the exit code."""
     images = images_of(job)  # first: nobody is asked for anything while one is missing
     folder = Path(job["folder"])
     everyone = pis_of(job, images)
     with workshop(folder) as parts:
         record = Record(folder / "done.json", "files" if job["files"] else "cards")
-        ready = [] if job["again"] else [pi for pi in everyone if is_ready(pi, record, folder)]
+        ready = [] if job["again"] else [pi for pi in everyone if record.has(pi)]
         pis = [pi for pi in everyone if pi not in ready]
         show_job(job, pis, ready)
         if not pis:
             print(f"All are done. To write one again: make cards PI={ready[0].name} AGAIN=yes")
             return 0
         check_room(folder, pis, files=job["files"])
-        if not job["files"]:
-            check_terminal()
-        benches = unpacked(pis, parts)
-        reader = None if job["files"] else Reader(job["device"], job["largest_gb"] * GB)
-        if reader:
-            print("Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n")
-        return finish(pis, record, write_cards(benches, reader, pis) if reader else write_files(benches, folder, pis))
+        if not (job["files"] or sys.stdin.isatty()):
+            raise CardError("cards are asked for one after the other: run this in a terminal (FILES=yes needs none)")
+        used = dict.fromkeys(pi.image for pi in pis)
+        benches = {image: Bench(image, parts / str(number)) for number, image in enumerate(used)}
+        if job["files"]:
+            return finish(pis, record, write_files(benches, folder, pis))
+        reader = Reader(job["device"], job["largest_gb"] * GB)
+        print("Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n")
+        return finish(pis, record, write_cards(benches, reader, pis))
 
 
 def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
-    """Write to the end, or to Ctrl-C, and say how far it came. Returns the exit code."""
+    """Write to the end, or to Ctrl-C, and print how far it came. Returns the exit code."""
     left = list(pis)
     code = 0
     try:
@@ -376,7 +401,7 @@ def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
             record.add(pi)  # first: Ctrl-C may follow at any moment
             left.remove(pi)
             news = f"{pi.host} is done ({len(pis) - len(left)} of {len(pis)})."
-            print(news if record.kind == "files" else f"\r{news} Take its card out.", flush=True)
+            print(news if record.kind == "files" else f"{news} Take its card out.", flush=True)
     except (KeyboardInterrupt, EOFError):
         code = STOPPED
     except CardError as error:
@@ -391,24 +416,13 @@ def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
     return code
 
 
-def is_ready(pi: Pi, record: Record, folder: Path) -> bool:
-    """Return whether there is nothing to do for a Pi."""
-    return record.has(pi) and (record.kind == "cards" or (folder / f"{pi.host}.img").exists())
-
-
 def check_room(folder: Path, pis: Sequence[Pi], *, files: bool) -> None:
     """Raise CardError if the unpacked images do not fit, and beside them all files, or one Pi's at a time."""
-    unpacked_ones = sum(image.used for image in {pi.image for pi in pis})
     made = [pi.image.used for pi in pis]
-    needed, free = unpacked_ones + (sum(made) if files else max(made)), shutil.disk_usage(folder).free
+    needed = sum(image.used for image in {pi.image for pi in pis}) + (sum(made) if files else max(made))
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise CardError(f"{folder} needs {needed / GB:.1f} GB, and {free / GB:.1f} GB are free: make room there")
-
-
-def check_terminal() -> None:
-    """Raise CardError if nobody can be asked for cards."""
-    if not sys.stdin.isatty():
-        raise CardError("cards are asked for one after the other: run this in a terminal (FILES=yes needs none)")
 
 
 def main(command: Sequence[str]) -> int:

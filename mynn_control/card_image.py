@@ -1,0 +1,196 @@
+"""One Pi's image: the common one with the Pi's settings in it, copied onto a card or kept as a file, and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import glob
+from itertools import takewhile
+from pathlib import Path
+from shutil import which
+
+from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.card_disks import Disk
+
+SECTOR = 512
+# Debian's users do not look for programs there. mtools reads no settings of its own.
+ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "MTOOLSRC": "/dev/null"}
+
+
+class CardError(Exception):
+    """Something cannot be written; the message says what, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that `make image` made. size, used: its bytes, and those that hold something."""
+
+    path: Path
+    bmap: Path
+    size: int
+    used: int
+
+
+def image_at(path: Path) -> Image:
+    """Return the image in a file. CardError: its .bmap is missing or damaged."""
+    bmap = path.with_name(f"{path.name.removesuffix('.xz')}.bmap")
+    if not bmap.is_file():
+        raise CardError(f"{bmap} is missing, with which cards are checked: `make image` writes it beside the image")
+    text = bmap.read_text(encoding="utf-8", errors="replace")
+    found = [re.search(rf"<{tag}>\s*(\d+)", text) for tag in ("ImageSize", "BlockSize", "MappedBlocksCount")]
+    size, block, mapped = (int(match[1]) if match else 0 for match in found)
+    if not mapped:
+        raise CardError(f"{bmap} is damaged: run `make image` again")
+    return Image(path, bmap, size, block * mapped)
+
+
+def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """Return the boards that an image is for, as in mynn-pi-3-zero2w-4-0.1.img.xz; none if its name does not tell."""
+    prefix = "mynn-pi-"
+    *words, _version = name.removeprefix(prefix).split("-")
+    return tuple(takewhile(known.__contains__, words)) if name.startswith(prefix) else ()
+
+
+def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
+    """Return the newest image for a board, or for a Pi whose board is not known. CardError: there is none.
+
+    pattern: a path, which is for any Pi unless its name says otherwise, or a pattern.
+    known: what people call each board, such as "Pi Zero" for zero
+    """
+    path = os.path.expanduser(pattern)  # noqa: PTH111
+    named = os.path.isfile(path)  # noqa: PTH113
+    paths = sorted(map(Path, [path] if named else glob(path)), key=lambda path: path.stat().st_mtime)  # noqa: PTH207
+    kinds = {boards_of(path.name, known): path.name for path in paths}
+    if not board and len(kinds) > 1:
+        raise CardError(
+            f"there are images for several kinds of Pi ({', '.join(kinds.values())}). Name the kind in the inventory, "
+            "as in `pi03.local board=4`, or name one image (IMAGE=...)"
+        )
+    if board:
+        fitting = [path for path in paths if board in boards_of(path.name, known)]
+        paths = fitting or [path for path in paths if named and not boards_of(path.name, known)]
+    if not paths:
+        whose = f" for a {known[board]}" if board else ""
+        made = f"`make image BOARD={board}`" if board else "`make image`"
+        raise CardError(f"{pattern} is no image{whose}: run {made}, or name one (IMAGE=...)")
+    return paths[-1]
+
+
+def unpack(image: Image, target: Path) -> int:
+    """Write the common image to a file. Returns where its first partition begins, in bytes.
+
+    CardError: the image does not match its checksums, or has no settings.
+    """
+    try:
+        run("bmaptool", "-q", "copy", "--bmap", image.bmap, image.path, target)
+    except CardError as error:
+        raise CardError(f"{image.path} is damaged: {error}. Run `make image` again, or copy it anew") from None
+    table = json.loads(run("sfdisk", "--json", target))["partitiontable"]
+    start = int(table["partitions"][0]["start"]) * SECTOR
+    if not settings_on(target, start):
+        raise CardError(f"{image.path} has no {NAME}: only images that `make image` made can be used")
+    return start
+
+
+def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]) -> Path:
+    """Copy the common image, with a Pi's files on its small partition. Returns its .bmap.
+
+    A new copy for each Pi, since a file that is overwritten leaves its passwords on the disk.
+    """
+    run("cp", "--sparse=auto", "--reflink=auto", base, target)
+    for name, content in files.items():
+        run("mcopy", "-o", "-i", f"{target}@@{start}", "-", f"::{name}", text=content)
+    bmap = target.with_name(f"{target.name}.bmap")
+    run("bmaptool", "-q", "create", target, "-o", bmap)
+    return bmap
+
+
+def settings_on(disk: Path | str, start: int, *before: str) -> bytes:
+    """Return the settings on a disk's small partition; nothing if there are none. before: what makes this run as root."""
+    try:
+        return run(*before, "mtype", "-i", f"{disk}@@{start}", f"::{NAME}")
+    except CardError:
+        return b""
+
+
+class Card:
+    """A card in a reader, while one Pi's image is copied onto it."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.as_root = as_root(disk.path)
+
+    def write(self, image: Path, bmap: Path) -> None:
+        """Copy an image and read it back. CardError: not written, or not as it should be; then no Pi starts with it."""
+        for part in self.disk.mounted:
+            run(*self.as_root, "umount", part)
+        if not Path(self.disk.path).is_block_device():
+            raise CardError("it was taken out")
+        with self._locked():
+            try:
+                self._copy(bmap, image, self.disk.path)
+                run(*self.as_root, "blockdev", "--flushbufs", self.disk.path)  # so that it is the card that is read
+                print("Reading it back", flush=True)
+                self._copy(bmap, self.disk.path, "/dev/null")
+            except BaseException:
+                self._blank()
+                raise
+
+    def _copy(self, bmap: Path, *paths: Path | str) -> None:
+        """Let bmaptool copy, check what it reads, and show how far it is and what is wrong."""
+        process = subprocess.Popen([*self.as_root, "bmaptool", "copy", "--bmap", bmap, *paths], env=ENVIRONMENT)
+        try:
+            process.wait()
+        except BaseException:
+            with suppress(PermissionError):  # sudo is not ours to end; Ctrl-C has reached it, too
+                process.terminate()
+            process.wait()
+            raise
+        if process.returncode:
+            raise CardError("see what bmaptool says above")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep udev away from the card: the desktop would mount what has just been written, and so change it."""
+        hold = [*self.as_root, "flock", "--timeout", "60", self.disk.path, "sh", "-c", "echo; exec cat"]
+        with subprocess.Popen(hold, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            if not holder.stdout.read(1):
+                raise CardError("another program is using it: close that program")
+            yield  # then Popen closes the pipe, and `cat` ends
+
+    def _blank(self) -> None:
+        """Remove the beginning, as far as that is possible, so that no Pi starts with half a card."""
+        zeros = ("dd", "if=/dev/zero", f"of={self.disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
+        with suppress(CardError):
+            run(*self.as_root, *zeros)
+
+
+def as_root(path: str) -> list[str]:
+    """Return how a command is run that reads and writes a disk. CardError: it is not possible."""
+    if os.access(path, os.R_OK | os.W_OK):
+        return []
+    if not which("sudo"):
+        raise CardError(f"you may not write to {path}: run this as root, or install sudo")
+    return ["sudo", "--prompt", "sudo wants the password of %p, to write the card: "]
+
+
+def run(*command: str | Path, text: bytes = b"") -> bytes:
+    """Run a program and return its output. CardError: it failed, with the last line of its errors.
+
+    text: its input, which does not show in the list of processes
+    """
+    try:
+        done = subprocess.run(command, env=ENVIRONMENT, input=text, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise CardError(f"the program {command[0]} is missing: `make card-tools` installs it") from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"{command[0]} failed"]
+        raise CardError(printable(lines[-1].removeprefix("bmaptool: ERROR: ")).rstrip("."))
+    return done.stdout
