@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.modules import mnist
 from mynn import NeuralNetwork
 from tests.support.local_pis import NAMES, LocalPis
-from tests.support.small_mnist import FILES, IDX, make_mirror
+from tests.support.small_mnist import files_of, make_source
 
 pytestmark = pytest.mark.slow
 
@@ -19,14 +20,13 @@ class Pis(LocalPis):
 
     def __init__(self, folder: Path) -> None:
         self.networks = [folder / name / "networks" / "digits.npz" for name in NAMES]
-        cache = folder / "cache"
+        cache, source = folder / "cache", make_source(folder / "source")
+        mnist.pack(source, cache / "mnist/mnist.tar.gz", files_of(source))
         settings = {
             "networks_folder": f"{folder}/{{{{ inventory_hostname }}}}/networks",
             "networks_cache": f"{cache}/networks",
             "mnist_cache": f"{cache}/mnist",
-            "mnist_mirrors": [make_mirror(folder / "mirror")],
-            "__mnist_files": FILES,
-            "__mnist_idx": IDX,
+            "__mnist_files": files_of(source),
         }
         super().__init__(folder, "networks", settings)
         for network in self.networks:
@@ -49,7 +49,7 @@ def test_check_mode_first_run_second_run_and_repair(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o644 and path.parent.stat().st_mode & 0o777 == 0o755
 
     # Now MNIST is no longer needed, and one task runs on each Pi.
-    changes, printed = pis.run("-e", '{"mnist_mirrors": [], "mnist_cache": "/nowhere"}')
+    changes, printed = pis.run("-e", "mnist_cache=/nowhere")
     assert changes == 0
     assert len(re.findall(r"ok: \[pi-02", printed)) == 2, "one task checks the settings here, and one runs on the Pi"
     assert pis.run("--check", "--diff")[0] == 0
