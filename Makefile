@@ -49,9 +49,8 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
-    message off cluster cluster-stop compilers image board board-stop test test-all test-long lint bench board-bench \
-    power-cuts cut-offs ladder record overnight committee mnist lock clean compiler card-tools image-tools board-tools \
-    apt-cache browser radius
+    message off cluster cluster-stop compilers image board board-stop test test-all test-long lint lock clean compiler \
+    card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -145,27 +144,6 @@ board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated
 board-stop:  ## Remove the emulated Pi
 	@$(PYTHON) -m tests.virtual board down
 
-board-bench: .venv/ready board-tools  ## Measure an emulated Pi Zero (three hours): dist/board-bench.txt
-	python -m tests.benchmarks.board
-
-power-cuts: .venv/ready board-tools  ## Cut the power of an emulated Pi Zero at twenty moments (hours): dist/power-cuts.txt
-	python -m tests.benchmarks.power_cuts
-
-cut-offs: .venv/ready compiler  ## Kill fifty runs at random moments and complete them (an hour and a half): dist/cut-offs.txt
-	python -m tests.benchmarks.cut_offs
-
-ladder:  ## Train the blog's networks, ten of each (three minutes): dist/ladder
-record:  ## Train the most accurate networks (half an hour): dist/record
-overnight:  ## Train what a Pi Zero reaches in a night (minutes here): dist/overnight
-committee:  ## Train networks that vote (ten minutes): dist/committee
-ladder record overnight committee: .venv/ready compiler mnist
-	python setup.py --quiet build_ext --inplace
-	python -m mynn experiment $@ --data build/mnist --out dist/$@
-
-# MNIST on this computer, in the same form as on the Pis.
-mnist: .venv/ready
-	@ansible localhost --playbook-dir playbooks -m include_role -a name=mnist -e '{"mnist_folder": "$(CURDIR)/build/mnist"}'
-
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
 	python -m tests.stages quick
 
@@ -188,9 +166,6 @@ docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also
 	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
 
 lint: docs
-
-bench: .venv/ready  ## Measure how long a run takes, by the size of the fleet: dist/bench.txt
-	python -m tests.benchmarks.site
 
 lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis' requirements
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --generate-hashes \

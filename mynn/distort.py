@@ -19,12 +19,9 @@ from mynn.mnist import PIXELS, SIDE, Examples
 BACKGROUND = 0.01  # the input of a pixel without ink
 SHARED = 10  # digits for each field of pulls
 
-_PLACE, _SHARE = 1 << 16, 1 << 11  # what a pixel is divided into, for places and for shares
-_EDGE = 2
-_ROOM = SIDE + 2 * _EDGE
+_PLACE = 1 << 16  # what a pixel is divided into, for places
 _WHOLE = 1 << 16  # shares as whole numbers: a Pi Zero under Debian has quick arithmetic for nothing else
 _BLOCK = 500  # pictures at a time, to save memory
-_FEW = 50  # and where each has places of its own
 _MIDDLE = (SIDE - 1) / 2
 
 
@@ -165,17 +162,16 @@ def _smoothing(sigma: float) -> Integers:
     return smooth
 
 
-# The next two are for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so
-# both give the same bytes on every computer.
+# The next two are for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so the
+# same bytes come of it on every computer; these are slower, and a pixel may differ by 1.
 
 
 def _smooth(noise: Integers, smooth: Integers, strength: int) -> Integers:
     """Return pictures of noise, (n, 784), smoothed in both directions, and as strong as asked."""
-    # BLAS knows no whole numbers, but as long as they are not too large a float64 is one.
     exact = smooth.astype(np.float64)
-    half = (exact @ noise.reshape(-1, SIDE, SIDE)).astype(np.int32) + 64 >> 7
-    fields = (half @ exact).astype(np.int64) * strength >> 20
-    return fields.reshape(-1, PIXELS).astype(np.int32)
+    fields = exact @ noise.reshape(-1, SIDE, SIDE) @ exact * (strength / 2**27)
+    whole: Integers = np.rint(fields).reshape(-1, PIXELS).astype(np.int32)
+    return whole
 
 
 def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Integers) -> Bytes:
@@ -187,29 +183,15 @@ def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Intege
     fields    what may be added to that, shape (m, 784), in the same unit
     which     the fields that are, down and right, shape (n, 2)
     """
-    row, column = 2 * np.indices((SIDE, SIDE), np.int32).reshape(2, PIXELS) - (SIDE - 1)  # (784,)
+    from scipy import ndimage  # only now: it takes a Pi Zero seconds
+
+    grid = 2 * np.indices((SIDE, SIDE)).reshape(2, PIXELS) - (SIDE - 1)  # (2, 784)
     new = np.empty((len(pixels), PIXELS), np.uint8)
-    for first in range(0, len(pixels), _FEW):
-        some = slice(first, first + _FEW)
-        down, right, middle = np.moveaxis(matrices[some, :, :, None], 2, 0)  # (block, 2, 1)
-        where = down * row + right * column + middle + fields[which[some]]  # (block, 2, 784)
-        new[some] = _between(pixels[some], where)
+    for old, matrix, pulls, to in zip(pixels, matrices, which, new, strict=True):
+        where = (matrix[:, :2] @ grid + matrix[:, 2:] + fields[pulls]) / _PLACE  # (2, 784)
+        picture = old.reshape(SIDE, SIDE).astype(np.float64)
+        to[:] = np.rint(ndimage.map_coordinates(picture, where, order=1, mode="grid-constant"))
     return new
-
-
-def _between(pixels: Bytes, where: Integers) -> Bytes:
-    """Return new pictures for these, (n, 784); `where`, (n, 2, 784), is in 65,536ths of a pixel."""
-    room = np.zeros((len(pixels), _ROOM, _ROOM), np.uint8)  # whatever lies farther out sees only background either
-    room[:, _EDGE:-_EDGE, _EDGE:-_EDGE] = pixels.reshape(-1, SIDE, SIDE)
-    flat, beginnings = room.reshape(-1), np.arange(len(pixels), dtype=np.int32)[:, None] * _ROOM**2
-    whole = np.clip(where // _PLACE, -_EDGE, SIDE) + _EDGE  # (n, 2, 784)
-    below, beside = np.moveaxis(where % _PLACE // (_PLACE // _SHARE), 1, 0)  # (n, 784)
-    at = beginnings + whole[:, 0] * _ROOM + whole[:, 1]
-    upper = flat[at] * (_SHARE - beside) + flat[at + 1] * beside
-    lower = flat[at + _ROOM] * (_SHARE - beside) + flat[at + _ROOM + 1] * beside
-    total = upper * (_SHARE - below) + lower * below
-    mixed: Bytes = ((total + _SHARE**2 // 2) // _SHARE**2).astype(np.uint8)
-    return mixed
 
 
 def _neighbours(where: Floats) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -14,10 +14,10 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint, checks, training
+from mynn import checkpoint, checks, kernel, training
 from mynn.arrays import Floats
 
-RULES = ("book", "gradient", "cross-entropy")  # in kernel.c's order
+RULES = kernel.RULES
 
 
 class NeuralNetwork:

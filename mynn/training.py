@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +16,21 @@ from mynn import checks, kernel
 from mynn.arrays import Floats, Integers
 from mynn.mnist import Examples, scale, targets_for
 
-if TYPE_CHECKING:
-    from mynn.network import NeuralNetwork
+
+class Network(Protocol):
+    """What is trained: a `NeuralNetwork`, or a student's own that has its weights and methods."""
+
+    wih: Floats
+    who: Floats
+    learning_rate: float
+    rule: str
+
+    def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
+        """Learn from one example."""
+
+    def query(self, inputs: ArrayLike) -> Floats:
+        """Return the outputs."""
+
 
 Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
 Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
@@ -29,7 +42,7 @@ _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each p
 
 
 def fit(
-    network: NeuralNetwork,
+    network: Network,
     examples: Examples | Sequence[Pair],
     *,
     epochs: int = 1,
@@ -60,18 +73,18 @@ def fit(
                 progress(done, epochs * count)
 
 
-def outputs(network: NeuralNetwork, examples: Iterable[Pair]) -> Floats:
+def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
     """Return what `query` returns for each of the examples: shape (n, output_nodes), each 0..1."""
     none = np.empty((0, len(network.who)), network.who.dtype)
     return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(examples))])
 
 
-def predict(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
+def predict(network: Network, examples: Iterable[Pair]) -> Integers:
     """Return the answer to each example, shape (n,): the number of its strongest output."""
     return np.concatenate([np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(examples))])
 
 
-def confusion(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
+def confusion(network: Network, examples: Iterable[Pair]) -> Integers:
     """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
     counts = np.zeros((len(network.who), len(network.who)), np.int64)
     for rows, labels in _blocks(examples):
@@ -80,7 +93,7 @@ def confusion(network: NeuralNetwork, examples: Iterable[Pair]) -> Integers:
     return counts
 
 
-def score(network: NeuralNetwork, examples: Iterable[Pair]) -> float:
+def score(network: Network, examples: Iterable[Pair]) -> float:
     """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
     right = [_answers(network, rows) == labels for rows, labels in _blocks(examples)]
     if not right:
@@ -88,29 +101,24 @@ def score(network: NeuralNetwork, examples: Iterable[Pair]) -> float:
     return float(np.concatenate(right).mean())
 
 
-def _kernel_serves(network: NeuralNetwork) -> bool:
+def _kernel_serves(network: Network) -> bool:
     """Whether the compiled kernel can stand in for `train` and `query`: not for a student's own."""
-    from mynn.network import NeuralNetwork as Ours  # only now: it needs this file
-
-    kind = type(network)
-    return (kind.train, kind.query) == (Ours.train, Ours.query) and kernel.fits(network.wih, network.who)
+    ours = all(method.__module__ == "mynn.network" for method in (type(network).train, type(network).query))
+    return ours and kernel.fits(network.wih, network.who)
 
 
-def _learn(network: NeuralNetwork, rows: NDArray[Any], labels: Integers) -> None:
+def _learn(network: Network, rows: NDArray[Any], labels: Integers) -> None:
     """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels."""
     checks.rows(rows, network.wih.shape[1])
     checks.labels(labels, len(network.who))
     if _kernel_serves(network):
-        from mynn.network import RULES
-
-        rule = RULES.index(network.rule)
-        kernel.train(network.wih, network.who, network.learning_rate, rule, rows, labels, _INPUTS)
+        kernel.train(network.wih, network.who, network.learning_rate, network.rule, rows, labels, _INPUTS)
         return
     for row, label in zip(rows, labels, strict=True):
         network.train(_inputs(row), targets_for(label, len(network.who)))
 
 
-def _outputs(network: NeuralNetwork, rows: NDArray[Any]) -> Floats:
+def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
     """Return the outputs for each of the rows, (n, output_nodes): see `_learn`."""
     checks.rows(rows, network.wih.shape[1])
     if _kernel_serves(network):
@@ -118,7 +126,7 @@ def _outputs(network: NeuralNetwork, rows: NDArray[Any]) -> Floats:
     return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # the book's is a column
 
 
-def _answers(network: NeuralNetwork, rows: NDArray[Any]) -> Integers:
+def _answers(network: Network, rows: NDArray[Any]) -> Integers:
     """Return the number of the strongest output for each of the rows: see `_learn`."""
     return _outputs(network, rows).argmax(axis=1)
 

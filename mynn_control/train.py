@@ -2,7 +2,7 @@
 
     python -m mynn_control.train CACHE FOLDER
 
-CACHE has MNIST's archive, as the module mnist_fetch makes it. FOLDER must not exist yet, and will hold the network,
+CACHE has MNIST's archive, as the module mnist makes it. FOLDER must not exist yet, and will hold the network,
 digits.npz: it appears whole or not at all, so several runs may train at once. The same seed makes the same network, but
 for the computer's rounding.
 """

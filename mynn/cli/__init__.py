@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from mynn import DataError, NetworkFileError, __version__
 from mynn.cli import experiment, info, read, train
@@ -46,23 +44,9 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names the nearest choice where a word is none of them; argparse can do so itself from Python 3.14 on."""
-
-    def error(self, message: str) -> NoReturn:
-        wrong = re.search(r"invalid choice: '(\D+?)' \(choose from (.+)\)", message)
-        if wrong:
-            from difflib import get_close_matches
-
-            near = get_close_matches(wrong[1].lower(), re.findall(r"[\w-]+", wrong[2]), 1)
-            if near:
-                message = f"{message[: wrong.start()]}there is no {wrong[1]!r}; did you mean {near[0]!r}?"
-        super().error(message)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return what understands the command line; its verbs are in the order of `mynn --help`."""
-    mynn = _Parser(prog="mynn", description="A network that recognises handwritten digits.")
+    mynn = argparse.ArgumentParser(prog="mynn", description="A network that recognises handwritten digits.")
     mynn.add_argument("--version", action="version", version=f"mynn {__version__}")
     mynn.set_defaults(run=help_of(mynn))  # without a verb
     verbs = mynn.add_subparsers(dest="verb", metavar="VERB")

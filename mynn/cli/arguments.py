@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mynn import checks
@@ -13,54 +13,42 @@ from mynn.mnist import mnist_folder
 NETWORK = Path("my_network.npz")  # where to look for a network if none is named, and what the lessons call theirs
 
 
-def whole(text: str, least: int = 0, most: int | None = None) -> int:
-    """Return the whole number that a text is, if it is not less than the least; anything else is refused."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-    if most is not None and number > most:
-        raise argparse.ArgumentTypeError(f"{text} is more than {most}")
-    return number
+def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """Return what makes a whole number from `least` to `most` of a text; anything else is refused."""
+
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        if most is not None and number > most:
+            raise argparse.ArgumentTypeError(f"{text} is more than {most}")
+        return number
+
+    return convert
 
 
-def positive(text: str) -> int:
-    """Return the whole number from 1 on that a text is."""
-    return whole(text, 1)
-
-
-def hidden(text: str) -> int:
-    """Return the number of hidden nodes that a text is: 1 to 100,000, which take 650 MB."""
-    return whole(text, 1, 100_000)
-
-
-def number(text: str) -> float:
-    """Return the number that a text is; nan and inf are none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
+natural = whole()
+positive = whole(1)
+hidden = whole(1, 100_000)  # hidden nodes: so many take 650 MB
 
 
 def rate(text: str) -> float:
     """Return the learning rate that a text is, if it makes sense."""
     try:
-        return checks.learning_rate(number(text))
+        return checks.learning_rate(float(text))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def angle(text: str) -> float:
     """Return the angle that a text is: 0 to 180 degrees."""
-    value = number(text)
-    if not 0 <= value <= 180:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 180")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) <= 180:  # nan is not
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 180")
 
 
 def picture_name(text: str) -> Path:

@@ -1,21 +1,16 @@
-"""The verbs that compare many trainings: `mynn experiment`, which leaves its results in a folder, and `mynn bench`."""
+"""The verb that compares many trainings: `mynn experiment`, which leaves its results in a folder."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mynn import kernel
 from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
 from mynn.errors import os_errors_as
 from mynn.network import RULES
@@ -25,12 +20,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from mynn.experiments.jobs import Digits
+    from mynn.experiments.record import Recipe, Trained
 
 
 def add(verbs: Any) -> None:
     """Add the verbs to the command's parser."""
-    _add_bench(verbs)
-
     verb = verbs.add_parser(
         "experiment",
         help="train many networks and compare them",
@@ -105,37 +99,6 @@ def _add_held_out(kind: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_bench(verbs: Any) -> None:
-    verb = verbs.add_parser(
-        "bench",
-        parents=[data_option()],
-        help="measure how long one example takes, in the book's way and in others",
-        description="Train one epoch in each way, with one thread: about two minutes on a PC. On a Pi Zero the "
-        "book's loop alone takes an hour for that, so give --quick.",
-    )
-    verb.add_argument(
-        "--examples", type=positive, default=60_000, metavar="N", help="train on so many digits (%(default)s)"
-    )
-    verb.add_argument("--quick", action="store_const", dest="examples", const=1000, help="train on 1000 digits")
-    verb.add_argument(
-        "--hidden", type=hidden, nargs="+", default=[50, 100, 200], metavar="N", help="hidden nodes (50 100 200)"
-    )
-    verb.set_defaults(run=_bench)
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from mynn.experiments.bench import bench, table
-
-    say = partial(print, file=sys.stderr, flush=True)
-    rows = bench(options.data, options.examples, tuple(options.hidden), say)
-    if options.json:
-        rows_as_dicts = [asdict(row) for row in rows]
-        print(json.dumps({"examples": options.examples, "kernel": kernel.STATE, "rows": rows_as_dicts}))
-    else:
-        print(table(rows))
-    return 0
-
-
 def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
         return run(options)  # where the data cannot be read, that is a DataError already
@@ -169,13 +132,8 @@ def _ladder(options: argparse.Namespace) -> int:
         results = Results(options.out / "runs.csv", digits.sizes(executor)[0])
         sweep(ladder.ladder(), digits, results, bar, executor)
     (options.out / "table.txt").write_text(ladder.table(results) + "\n", encoding="utf-8")
-    rows = ladder.rows(results)
-    with (options.out / "table.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    ladder.plots(results, options.out)
-    print(json.dumps(rows) if options.json else ladder.table(results))
+    ladder.draw(results, options.out)
+    print(json.dumps(ladder.rows(results)) if options.json else ladder.table(results))
     return 0
 
 
@@ -194,7 +152,7 @@ def _sweep(options: argparse.Namespace) -> int:
         results = Results(options.out / "runs.csv", digits.sizes(executor)[0])
         sweep(runs(settings, options.epochs, options.seeds), digits, results, bar, executor)
     scores = {one: results.of(one, options.epochs) for one in settings}
-    pictures = plots(scores, options.out)
+    pictures = plots(scores, options.out, options.epochs)
     if options.json:
         print(json.dumps({str(one): some.tolist() for one, some in scores.items()}))
         return 0
@@ -207,16 +165,11 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from mynn.experiments import record
+    from mynn.experiments.record import OVERNIGHT, RECORD
 
-    recipe = record.RECORD if options.kind == "record" else record.OVERNIGHT
-    digits = _digits(options, held_out=options.held_out)
-    folder = options.out / ("held-out" if options.held_out else "whole")
-    with _where(options) as (executor, bar):
-        count, tested = digits.sizes(executor)
-        record.claim(folder, recipe, count)
-        trained = record.train(recipe, range(options.seeds), digits, folder, bar, executor)
-    scores = np.array([accuracy for _, accuracy in trained.values()])
+    recipe = RECORD if options.kind == "record" else OVERNIGHT
+    trained = list(_trained(options, options.out, recipe, dict.fromkeys(range(options.seeds), recipe)).values())
+    scores, tested = np.array([one.accuracy() for one in trained]), len(trained[0].labels)
     if options.json:
         print(json.dumps({"accuracies": scores.tolist(), "mean": scores.mean(), "tested": tested}))
     else:
@@ -225,22 +178,37 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _committee(options: argparse.Namespace) -> int:
-    from mynn.experiments import committee, record
+    from mynn.experiments.committee import COMMITTEES, together
 
-    chosen = committee.COMMITTEES[options.size]
-    digits = _digits(options, held_out=options.held_out)
-    folder = options.out / options.size / ("held-out" if options.held_out else "whole")
-    with _where(options) as (executor, bar):
-        count, tested = digits.sizes(executor)
-        record.claim(folder, chosen, count)
-        results = committee.convene(chosen, range(options.seeds), digits, folder, bar, executor)
-    together = [one.together() for one in results]
+    chosen = COMMITTEES[options.size]
+    committees = [chosen.recipes(number) for number in range(options.seeds)]
+    recipes = {seed: recipe for one in committees for seed, recipe in one.items()}
+    trained = _trained(options, options.out / options.size, chosen, recipes)
+    rows: list[dict[str, Any]] = []
+    for committee in committees:
+        members = [trained[seed] for seed in committee]
+        rows.append({"together": together(members), "members": [one.accuracy() for one in members]})
+    mean, tested = np.mean([row["together"] for row in rows]), len(trained[0].labels)
     if options.json:
-        rows = [{"together": one.together(), "members": one.accuracies()} for one in results]
-        print(json.dumps({"committees": rows, "mean": np.mean(together), "tested": tested}))
+        print(json.dumps({"committees": rows, "mean": mean, "tested": tested}))
         return 0
-    for one in results:
-        singles = one.accuracies()
-        print(f"{one.together():.2%} together, {np.mean(singles):.2%} alone ({min(singles):.2%} to {max(singles):.2%})")
-    print(f"{np.mean(together):.2%} of {tested} digits on average, {len(chosen.normalisations)} networks each")
+    for row in rows:
+        singles = row["members"]
+        print(
+            f"{row['together']:.2%} together, {np.mean(singles):.2%} alone ({min(singles):.2%} to {max(singles):.2%})"
+        )
+    print(f"{mean:.2%} of {tested} digits on average, {len(chosen.normalisations)} networks each")
     return 0
+
+
+def _trained(
+    options: argparse.Namespace, out: Path, claimed: object, recipes: Mapping[int, Recipe]
+) -> dict[int, Trained]:
+    """Train a network by each recipe in this folder, which is for networks of `claimed` only."""
+    from mynn.experiments import record
+
+    digits = _digits(options, held_out=options.held_out)
+    folder = out / ("held-out" if options.held_out else "whole")
+    with _where(options) as (executor, bar):
+        record.claim(folder, claimed, digits.sizes(executor)[0])
+        return record.train(recipes, digits, folder, bar, executor)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mynn import __version__, kernel
-from mynn.cli.arguments import data_option, whole
+from mynn.cli.arguments import data_option, natural
 
 FILES = ("mnist_train.csv", "mnist_test.csv", "mnist_train_100.csv", "mnist_test_10.csv")
 
@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
         description="Train for about a minute (on a Pi Zero) on real digits and test the network. "
         "The exit code is 0 if its accuracy is high enough, 1 if not, 2 if the data is missing or bad.",
     )
-    verb.add_argument("--seed", type=whole, default=0, help="seed of the first weights (%(default)s)")
+    verb.add_argument("--seed", type=natural, default=0, help="seed of the first weights (%(default)s)")
     verb.set_defaults(run=_smoke)
 
     verb = verbs.add_parser("info", parents=[data_option()], help="show what this computer has for mynn")

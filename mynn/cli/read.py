@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mynn.arrays import Bytes, Floats
-from mynn.cli.arguments import data_option, json_option, network_option, picture_name, positive, whole
+from mynn.cli.arguments import data_option, json_option, natural, network_option, picture_name, positive
 from mynn.cli.train import load_network
 from mynn.errors import DataError, os_errors_as
 from mynn.files import check_place
@@ -43,7 +43,6 @@ def add(verbs: Any) -> None:
 
     verb = verbs.add_parser(
         "backquery",
-        aliases=["dream"],
         parents=[network_option(), json_option()],
         help="ask a network backwards: draw what it takes for a digit",
         description="Draw what a network takes for each digit, into a PNG; one that is there already is replaced.",
@@ -60,7 +59,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument(
         "--remove",
-        type=whole,
+        type=natural,
         nargs="+",
         metavar="N",
         help="how many nodes to remove (none, a tenth, two tenths ... nine)",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mynn import checkpoint, kernel
-from mynn.cli.arguments import data_option, hidden, positive, rate, whole
+from mynn.cli.arguments import data_option, hidden, natural, positive, rate
 from mynn.errors import NetworkFileError, os_errors_as
 from mynn.mnist import LABELS, PIXELS, Examples, read_csv
 from mynn.network import RULES, NeuralNetwork
@@ -35,7 +35,9 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
     verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
-    verb.add_argument("--seed", type=whole, default=0, help="seed of the first weights and of the orders (%(default)s)")
+    verb.add_argument(
+        "--seed", type=natural, default=0, help="seed of the first weights and of the orders (%(default)s)"
+    )
     verb.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
     verb.add_argument("--save", type=Path, metavar="FILE", help="save the network to this file")
     verb.set_defaults(run=_train)

@@ -19,6 +19,7 @@ from mynn.errors import DataError
 FILES = ("address", "ca.crt", "client.crt", "client.key")  # in the folder
 _ANSWER = 20  # seconds in which a scheduler answers
 _JOINED = 60  # seconds in which the first worker is there
+_RETRIES = 2  # of a job that fails; one whose worker is lost is tried elsewhere anyhow
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def connected(where: str) -> Iterator[Executor]:
         except TimeoutError as error:
             raise DataError(f"{where}: the scheduler has no workers; see whether the Pis are on") from error
         try:
-            yield client.get_executor(pure=False)  # a job that is tried again is another one
+            yield client.get_executor(pure=False, retries=_RETRIES)  # not pure: two equal jobs are two
         except KilledWorker as error:
             raise DataError(f"{where}: whichever worker took a job was lost; see whether it has the memory") from error
         except (NoValidWorkerError, NoWorkerError) as error:

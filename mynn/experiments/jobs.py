@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -25,9 +23,6 @@ GoOn = Callable[..., None]
 Work = Callable[[Job, GoOn], Result]
 
 HELD_OUT = 5000  # of the training digits: kept back, to choose settings by
-TRIES = 3  # of a job, altogether
-_LATE = 3  # times the longest job so far: if nothing is done for that long, what is on its way is tried elsewhere, too
-_SOONEST = 60.0  # seconds that this is at least
 _ANSWER = 120.0  # seconds in which another computer tells how many digits it has
 
 
@@ -80,29 +75,21 @@ def side_by_side(
     work      gets a job, and a function to call now and then, with anything: when the user gives up, or one of the
               jobs fails, that ends the others
     executor  None for this computer's processors. For another one, the work and the jobs must be what pickle can
-              name: a function of a module, and dataclasses. A job that fails there, or takes far longer than others
-              did, is tried again, TRIES times altogether; the first result counts.
+              name: a function of a module, and dataclasses; `work` then ends by itself
     """
-    if executor is None:
-        return _here(work, jobs)
-    return _each(lambda job: executor.submit(_job, work, job), jobs, TRIES)
-
-
-class _Stopped(Exception):
-    """The work is to end: thrown into the jobs that are on their way."""
-
-
-def _here(work: Work[Job, Result], jobs: list[Job]) -> Iterator[tuple[Job, Result]]:
+    if executor is not None:
+        yield from _each(lambda job: executor.submit(work, job, _go_on), jobs)
+        return
     stop = threading.Event()
 
     def go_on(*_: object) -> None:
         if stop.is_set():
-            raise _Stopped
+            raise CancelledError
 
     # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            yield from _each(lambda job: pool.submit(_job, work, job, go_on), jobs, 1)
+            yield from _each(lambda job: pool.submit(work, job, go_on), jobs)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -112,48 +99,17 @@ def _go_on(*_: object) -> None:
     """Let a job on another computer end by itself."""
 
 
-def _job(work: Callable[[Any, GoOn], Result], job: object, go_on: GoOn = _go_on) -> tuple[Result, float]:
-    """Return a job's result, and its seconds. Dask's dashboard shows this function's name."""
-    begun = time.monotonic()
-    return work(job, go_on), time.monotonic() - begun
-
-
-def _each(submit: Callable[[Job], Future[Any]], jobs: list[Job], tries: int) -> Iterator[tuple[Job, Any]]:
-    """Submit the jobs, a late or failed one up to so many times, and give each with its result."""
-    waiting: dict[Future[Any], int] = {}  # the number of each one's job
-    tried: Counter[int] = Counter()
-    longest = 0.0
-
-    def submit_if_allowed(number: int) -> None:
-        if tried[number] < tries:
-            tried[number] += 1
-            waiting[submit(jobs[number])] = number
-
+def _each(submit: Callable[[Job], Future[Any]], jobs: list[Job]) -> Iterator[tuple[Job, Any]]:
+    """Submit the jobs, and give each with its result."""
+    waiting: dict[Future[Any], Job] = {}
+    begun = 0
     try:
-        while True:
-            for number in range(len(tried), len(jobs)):
-                submit_if_allowed(number)
-            if not waiting:
-                return
-            # Before anything is done, nobody knows how long a job takes. (Dask itself gives up on workers that are
-            # silent, and on jobs when no worker is left.)
-            done, _ = wait(waiting, max(_SOONEST, _LATE * longest) if longest else None, FIRST_COMPLETED)
-            for number in set() if done else set(waiting.values()):
-                submit_if_allowed(number)
+        while begun < len(jobs) or waiting:
+            waiting |= {submit(job): job for job in jobs[begun:]}
+            begun = len(jobs)
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
-                number = waiting.pop(future, -1)
-                if number < 0:
-                    continue  # another try of this job was quicker
-                if not future.cancelled() and future.exception():
-                    submit_if_allowed(number)
-                    if number in waiting.values():
-                        continue
-                result, seconds = future.result()
-                longest = max(longest, seconds)
-                for other in [other for other, its in waiting.items() if its == number]:
-                    other.cancel()
-                    del waiting[other]
-                yield jobs[number], result
+                yield waiting.pop(future), future.result()
     except CancelledError as error:
         raise DataError("the workers were lost before all jobs were done; run this again to resume") from error
     finally:

@@ -5,14 +5,12 @@ The blog's are of one run each, and of the best that was seen; ours are means, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mynn.arrays import Floats
-from mynn.experiments.sweep import Results, Run, Setting, runs
+from mynn.experiments.sweep import Results, Run, Setting, plots, runs
 
 MANY, FEW = 10, 3  # seeds; few for what takes long
 
@@ -99,24 +97,13 @@ def rows(results: Results) -> list[dict[str, float]]:
     ]
 
 
-def plots(results: Results, folder: Path) -> list[Path]:
-    """Draw the blog's four plots, with the spread, into the folder; return the pictures' paths."""
-    from mynn.plotting import curves_to
+def draw(results: Results, folder: Path) -> None:
+    """Draw the blog's four plots, with the spread, into the folder."""
 
-    def last(settings: list[Setting], epochs: int) -> Floats:
-        """The accuracies after the last epoch, (seeds, settings)."""
-        return np.array([results.of(one, epochs)[:, -1] for one in settings]).T
+    def of(settings: Sequence[Setting], epochs: int, *, only_last: bool = True) -> dict[Setting, Floats]:
+        return {one: results.of(one, epochs)[:, -1 if only_last else 0 :] for one in settings}
 
-    rates = last([Setting(100, rate) for rate in RATES], 1)
-    epochs = {f"learning rate {rate:g}": results.of(Setting(100, rate), EPOCHS) for rate in EPOCHS_RATES}
-    nodes = last([Setting(nodes, 0.1) for nodes in HIDDEN], 5)
-    rotated = {f"{many} epochs": last([Setting(200, 0.01, angle) for angle in ANGLES], many) for many in (5, 10)}
-    return [
-        curves_to(folder / f"{name}.png", {line: (where, runs) for line, runs in lines.items()}, x=x, y="recognised")
-        for name, x, where, lines in (
-            ("learning_rate", "learning rate (100 hidden nodes, 1 epoch)", RATES, {"": rates}),
-            ("epochs", "epochs (100 hidden nodes)", range(1, EPOCHS + 1), epochs),
-            ("hidden_nodes", "hidden nodes (learning rate 0.1, 5 epochs)", HIDDEN, {"": nodes}),
-            ("angle", "digits rotated by so many degrees each way (200 hidden nodes)", ANGLES, rotated),
-        )
-    ]
+    plots(of([Setting(100, rate) for rate in EPOCHS_RATES], EPOCHS, only_last=False), folder, EPOCHS)
+    plots(of([Setting(100, rate) for rate in RATES], 1), folder, 1)
+    plots(of([Setting(nodes, 0.1) for nodes in HIDDEN], 5), folder, 5)
+    plots(of([Setting(200, 0.01, angle) for angle in ANGLES], 10), folder, 10)

@@ -13,7 +13,7 @@ test set was asked when they had been made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mynn.arrays import Bytes, Floats
 from mynn.distort import Distortion
 from mynn.errors import DataError
 from mynn.experiments.jobs import Digits, GoOn, side_by_side
@@ -28,7 +29,7 @@ from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
 from mynn.normalise import Normalisation
 
-_BLOCK = 1000  # digits distorted at a time
+_BLOCK = 1000  # digits distorted, or asked for, at a time
 
 
 @dataclass(frozen=True)
@@ -93,48 +94,51 @@ class Epoch:
     digits: Digits
 
 
-Trained = tuple[NeuralNetwork, float]  # the network, and its accuracy (0..1); nan if that was not asked
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and what it answered: which digits it was tested on, (n,), and its outputs, (n, 10)."""
+
+    network: NeuralNetwork
+    labels: Bytes
+    outputs: Floats
+
+    def accuracy(self) -> float:
+        """Return the part (0..1) that it recognises."""
+        return accuracy(self.outputs, self.labels)
+
+
+def accuracy(outputs: Floats, labels: Bytes) -> float:
+    """Return the part (0..1) of the labels that are the strongest outputs, (n, 10)."""
+    return float((outputs.argmax(axis=1) == labels).mean())
 
 
 def train(
-    recipe: Recipe,
-    seeds: Sequence[int],
-    digits: Digits,
-    folder: Path,
-    progress: Callable[[int, int], object],
-    executor: Executor | None = None,
-) -> dict[int, Trained]:
-    """Return by seed the network that the recipe makes, and its accuracy.
-
-    Each is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is called with
-    how many epochs are done, and how many there will be. An executor trains them elsewhere, such as on a class of Pis
-    (cluster.py): each epoch is a job, so whatever computer is lost, an epoch is all that is lost.
-    """
-    return train_each(dict.fromkeys(seeds, recipe), digits, folder, progress, executor)
-
-
-def train_each(
     recipes: Mapping[int, Recipe],
     digits: Digits,
     folder: Path,
     progress: Callable[[int, int], object],
     executor: Executor | None = None,
 ) -> dict[int, Trained]:
-    """Return what `train` does, of seeds that have a recipe each."""
+    """Return by seed the network that its recipe makes.
+
+    Each is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is called with
+    how many epochs are done, and how many there will be. An executor trains them elsewhere, such as on a class of Pis
+    (cluster.py): each epoch is a job, so whatever computer is lost, an epoch is all that is lost.
+    """
     jobs = [_next(recipe, seed, digits, folder) for seed, recipe in recipes.items()]
     done, total = sum(job.number for job in jobs), sum(recipe.epochs for recipe in recipes.values())
     trained: dict[int, Trained] = {}
     progress(done, total)
-    for job, (network, accuracy) in side_by_side(_epoch, jobs, executor):
+    for job, result in side_by_side(_epoch, jobs, executor):
         if job.number < job.recipe.epochs:
-            network.save(folder / _name(job.seed, job.number + 1))
+            result.network.save(folder / _name(job.seed, job.number + 1))
             (folder / _name(job.seed, job.number)).unlink(missing_ok=True)
             done += 1
             progress(done, total)
         if job.number + 1 < job.recipe.epochs:
-            jobs.append(Epoch(job.recipe, job.seed, job.number + 1, network, digits))
+            jobs.append(Epoch(job.recipe, job.seed, job.number + 1, result.network, digits))
         else:
-            trained[job.seed] = network, accuracy
+            trained[job.seed] = result
     return {seed: trained[seed] for seed in recipes}
 
 
@@ -143,7 +147,7 @@ def _name(seed: int, epochs: int | str) -> str:
 
 
 def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
-    """Return the first job that is not done; if all are, one that only asks for the accuracy."""
+    """Return the first job that is not done; if all are, one that only tests the network."""
     epochs = max((int(path.stem.rpartition("-")[2]) for path in folder.glob(_name(seed, "*"))), default=0)
     network = NeuralNetwork.load(folder / _name(seed, epochs)) if epochs else None
     return Epoch(recipe, seed, epochs, network, digits)
@@ -161,9 +165,11 @@ def _epoch(job: Epoch, go_on: GoOn) -> Trained:
         for first in range(0, len(training), _BLOCK):
             go_on()
             network.fit(recipe.distorted(training[order[first : first + _BLOCK]], random))
-    if job.number + 1 < recipe.epochs:
-        return network, float("nan")
-    return network, network.score(recipe.normalised(testing))
+    outputs, tested = np.empty((len(testing), LABELS), np.float32), job.number + 1 >= recipe.epochs
+    for first in range(0, len(testing) if tested else 0, _BLOCK):
+        go_on()
+        outputs[first : first + _BLOCK] = network.outputs(recipe.normalised(testing[first : first + _BLOCK]))
+    return Trained(network, np.array(testing.labels), outputs)
 
 
 def _untrained(recipe: Recipe, seed: int) -> NeuralNetwork:

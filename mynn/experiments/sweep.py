@@ -165,15 +165,16 @@ def sweep(
         progress(done, total)
 
 
-def plots(scores: Mapping[Setting, Floats], folder: Path) -> list[Path]:
-    """Draw accuracies, (seeds, epochs) a setting, into the folder; return the pictures' paths.
+def plots(scores: Mapping[Setting, Floats], folder: Path, epochs: int) -> list[Path]:
+    """Draw accuracies, (seeds, n) a setting, into the folder; return the pictures' paths.
 
-    There is one picture for each thing that was swept, with it on the x axis and a line for each combination of the
-    others; and one over the epochs where there are several, or where nothing was swept.
+    The last ones are those after so many epochs, and the others those before. There is one picture for each thing that
+    was swept, with it on the x axis and a line for each combination of the others; and one over the epochs where there
+    are several, or where nothing was swept.
     """
     from mynn.plotting import curves_to
 
-    epochs = min(some.shape[1] for some in scores.values())
+    several = min(some.shape[1] for some in scores.values()) > 1
     pictures = []
     for name, x in AXES.items():
         values = sorted({getattr(one, name) for one in scores})
@@ -187,7 +188,7 @@ def plots(scores: Mapping[Setting, Floats], folder: Path) -> list[Path]:
         same = [*lines] if len(lines) == 1 else []
         title = ", ".join([*same, f"{epochs} epoch{'s' * (epochs > 1)}"])
         pictures.append(curves_to(folder / f"{name}.png", lines, x=f"{x} ({title})", y="recognised"))
-    if epochs > 1 or not pictures:
+    if several or not pictures:
         lines = {str(one): (list(range(1, epochs + 1)), some) for one, some in scores.items()}
         pictures.append(curves_to(folder / "epochs.png", lines, x="epochs", y="recognised"))
     return pictures

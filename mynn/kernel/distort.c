@@ -1,4 +1,4 @@
-/* Digits distorted: what distort.py's `_smoothed` and `_resampled` do with numpy, byte for byte.
+/* Digits distorted: what distort.py's `_smooth` and `_resample` do with scipy, but for a pixel's last digit.
 
    All of it is whole numbers: places are in 65,536ths of a pixel, shares in 2,048ths. So the same bytes come of it on
    every machine, whatever its compiler does with fractions, and a Pi Zero is as quick with them as it can be. */

@@ -1,4 +1,4 @@
-"""`make board-bench`: boot times, memory, lessons and playbook runs, measured on a board that boots an image.
+"""Measure boot times, memory, lessons and playbook runs on a board that boots an image.
 
     python -m tests.benchmarks.board [--image IMAGE] [--idle-minutes 10] [--no-ops 3] [PART ...]
 
@@ -55,8 +55,9 @@ from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
 WATCHED = 120  # seconds
-REAL, COMPILED = "the book's loop", "mynn, compiled"
-# Estimate the hours that a network of `make overnight` takes, from a tenth of an epoch; the second one includes a test.
+WAYS = ("the book's loop", "the book's loop, inputs parsed", "mynn, compiled", "mynn, compiled, float32")
+# Estimate the hours that a network of `mynn experiment overnight` takes, from a tenth of an epoch; the second one
+# includes a test.
 NIGHT = """
 import dataclasses, pathlib, tempfile, time
 from mynn.experiments.jobs import Digits
@@ -64,7 +65,7 @@ from mynn.experiments.record import OVERNIGHT, train
 some, times = Digits(count=6_000), []
 folder = pathlib.Path(tempfile.mkdtemp())
 two = dataclasses.replace(OVERNIGHT, epochs=2)
-train(two, [0], some, folder, lambda done, total: times.append(time.perf_counter()))
+train({0: two}, some, folder, lambda done, total: times.append(time.perf_counter()))
 print((times[1] - times[0]) * 10 * OVERNIGHT.epochs / 3600)
 """
 
@@ -193,12 +194,15 @@ def of_worker(classroom: BoardClassroom, what: str) -> float:
 
 def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: str = "board") -> None:
     """Measure the book's loop and ours per example, then a whole training: first run, second run, CSV parsed."""
-    result = json.loads(as_student(classroom, f"{MYNN} bench --quick --hidden 50 --json 2>/dev/null"))
-    times = {row["way"]: row["microseconds"] for row in result["rows"]}
-    for way, microseconds in times.items():
-        ratio = f"{times[REAL] / microseconds:.0f} times"
-        wanted = ">= 100 times" if way == COMPILED else ""
-        table.add(f"one example, 50 hidden, {way}: {clock}", f"{microseconds:.0f} us, {ratio}", wanted)
+    program = shlex.quote((ROOT / "tests/benchmarks/training.py").read_text(encoding="utf-8"))
+    books = 0.0
+    for way in WAYS:
+        options = f"--way {shlex.quote(way)} --examples 1000 --hidden 50"
+        row = json.loads(as_student(classroom, f"/opt/mynn/venv/bin/python -c {program} {options}"))
+        books = books or row["us"]
+        wanted = ">= 100 times" if way == "mynn, compiled" else ""
+        figure = f"{row['us']:.0f} us, {books / row['us']:.0f} times"
+        table.add(f"one example, 50 hidden, {way}: {clock}", figure, wanted)
     parsed = "/srv/mynn/mnist/*.npy"
     for run, most, before, after in (
         ("first run", "< 60 s", "true", "true"),
@@ -218,9 +222,9 @@ def the_network(classroom: BoardClassroom, table: Table, _: Namespace, clock: st
 
 
 def overnight(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
-    """Estimate the duration of a network of `make overnight`."""
+    """Estimate the duration of a network of `mynn experiment overnight`."""
     hours = float(as_student(classroom, f"/opt/mynn/venv/bin/python -c {shlex.quote(NIGHT)}"))
-    table.add("a network of `make overnight`, estimated from 6,000 digits: board", f"{hours:.1f} h", "a night")
+    table.add("a network of `overnight`, estimated from 6,000 digits: board", f"{hours:.1f} h", "a night")
 
 
 def counted(classroom: BoardClassroom, table: Table, options: Namespace) -> None:

@@ -161,7 +161,7 @@ def test_verify_finds_nothing_wrong(classroom: BoardClassroom) -> None:
 
 @pytest.mark.long
 def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(classroom: BoardClassroom) -> None:
-    """It boots unaided, keeps every acknowledged save, and site.yml converges. `make power-cuts` does 20 cuts."""
+    """It boots unaided, keeps every acknowledged save, and site.yml converges. tests.benchmarks.power_cuts does 20."""
     student = Student(classroom)
     cut(classroom, classroom.board.card.path, student, "saving", 7.5)
     outcome = come_back(classroom, student)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.mynn.pi.plugins.modules import mnist_files
+from ansible_collections.mynn.pi.plugins.modules import mnist
 from tests.provisioned.test_python import SCIENCE
 from tests.support.classroom import ROOT
 from tests.support.image import Image, faults
@@ -99,7 +99,7 @@ def test_nothing_imports_what_the_image_leaves_out(image_build: ImageBuild) -> N
 def test_the_role_mnist_accepts_its_files(image_build: ImageBuild) -> None:
     """So it copies none to a Pi that was flashed with the image."""
     known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
-    assert mnist_files.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
+    assert mnist.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
 def test_an_update_will_report_no_edited_files(image_build: ImageBuild) -> None:

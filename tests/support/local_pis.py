@@ -24,8 +24,7 @@ class LocalPis:
             *(ANSIBLE_PLAYBOOK, f"{folder}/play.yml", "-i", f"{','.join(NAMES)},", "-c", "local"),
             *("-e", f"@{folder}/settings.json"),
         ]
-        self.environment = {name: text for name, text in os.environ.items() if name != "MNIST_MIRRORS"}
-        self.environment |= {"ANSIBLE_ROLES_PATH": str(roles), "COLUMNS": "9999"}
+        self.environment = os.environ | {"ANSIBLE_ROLES_PATH": str(roles), "COLUMNS": "9999"}
 
     def run(self, *options: str, pi: str = NAMES[0]) -> tuple[int, str]:
         """Run the role, which must succeed. Return how many changes it reports for a Pi, and the output."""

@@ -55,7 +55,7 @@ class Run:
         notebook.cells.append(nbformat.v4.new_code_cell(PROBE.replace("VALUES", values), id="probe"))
         client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
         client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
-        self.folder = folder
+        self.folder, self.stem, self.exercises = folder, Path(name).stem, list(tries or ())
         self.outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
         self.values: dict[str, Any] = json.loads(self.text("probe"))
 
@@ -63,24 +63,27 @@ class Run:
         """Return the text that a cell printed."""
         return "".join(output.text for output in self.outputs[cell] if output.output_type == "stream")
 
-    def assert_answers_are_checked(self, *exercises: str) -> None:
-        """Assert that these exercises accept a right answer, and explain what is wrong with none or a wrong one."""
-        for exercise in exercises:
+    def assert_is_whole(self, score: float | None = None) -> None:
+        """Assert that the lesson fits a Pi Zero, checks its exercises, draws its pictures, and saves this score."""
+        assert self.values["peak"] < MEMORY_MIB
+        for exercise in self.exercises:
             assert self.text(exercise).startswith("Not yet: write your answer in place of the dots"), exercise
             assert self.text(f"{exercise}-right") == "Right.\n", (exercise, self.text(f"{exercise}-right"))
             wrong = self.text(f"{exercise}-wrong")
             assert re.fullmatch(r"Not yet: .{20,}\n", wrong), (exercise, wrong)
-
-    def assert_is_finished(self, stem: str, score: float | None = None) -> None:
-        """Assert that the lesson's progress was saved with this score, and that the lesson ends with "Well done"."""
-        saved = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"][stem]["score"]
-        assert (saved is None) == (score is None) and abs((saved or 0) - (score or 0)) < 0.001, saved
+        for cell, outputs in self.outputs.items():
+            if any("image/png" in output.get("data", {}) for output in outputs):
+                assert self.picture(cell).std() > 0.03, f"{cell} shows an empty picture"
+        saved = json.loads((self.folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"]
+        assert list(saved) == [self.stem]
+        found = saved[self.stem]["score"]
+        assert (found is None) == (score is None) and abs((found or 0) - (score or 0)) < 0.001, found
         (message,) = [output.data["text/markdown"] for output in self.outputs["finish-code"] if "data" in output]
         assert "Well done" in message
 
     def picture(self, cell: str) -> np.ndarray:
-        """Return the only picture of a cell: shape (height, width, channels), 0 to 1."""
-        (data,) = [output.data["image/png"] for output in self.outputs[cell] if "image/png" in output.get("data", {})]
+        """Return the last picture of a cell: shape (height, width, channels), 0 to 1."""
+        *_, data = [output.data["image/png"] for output in self.outputs[cell] if "image/png" in output.get("data", {})]
         picture: np.ndarray = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)))
         return picture
 

@@ -1,19 +1,15 @@
-"""One person's handwriting on the pad, with random variations, and what a network learns from it.
-
-MNIST_DIR=FOLDER python -m tests.unit.lessons.own_hand NETWORK.npz     the figures in the lesson on a student's test set
+"""One person's handwriting on the pad, with random variations.
 
 The 1 has a flag and a foot, the 7 a bar, the 4 is open, and the 9 has a tail like a g: MNIST has few of these.
 """
 
 from __future__ import annotations
 
-import sys
-from copy import deepcopy
 from itertools import pairwise
 
 import numpy as np
 
-from mynn import Examples, NeuralNetwork, mnist_folder, read_csv
+from mynn import Examples
 from mynn.arrays import Bytes
 from mynn.images import frame
 
@@ -56,28 +52,3 @@ def drawings(each: int, seed: int) -> Examples:
     labels = [digit for _ in range(each) for digit in HAND]
     pixels = np.array([frame(drawing(digit, random)) for digit in labels])
     return Examples(np.array(labels, np.uint8), pixels)
-
-
-def main() -> None:
-    """Print how much of this handwriting and of MNIST a network recognises, before and after learning from drawings."""
-    network = NeuralNetwork.load(sys.argv[1])
-    testing = read_csv(mnist_folder() / "mnist_test.csv")
-    held_out = drawings(20, seed=0)
-    print(f"before: {network.score(held_out):.1%} of {len(held_out)} drawings, {network.score(testing):.2%} of MNIST's")
-    for each in (1, 2, 5, 10):
-        for epochs in (1, 5, 20):
-            own, mnist = [], []
-            for seed in range(1, 6):
-                learner = deepcopy(network)
-                learner.fit(drawings(each, seed), epochs=epochs, shuffle=True, seed=seed)
-                own.append(learner.score(held_out))
-                mnist.append(learner.score(testing))
-            print(
-                f"{each:2} of each, {epochs:2} times: {np.mean(own):.1%} ± {np.std(own, ddof=1):.1%},"
-                f" MNIST's {np.mean(mnist):.2%} ± {np.std(mnist, ddof=1):.2%}",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tests.unit.lessons.lesson_run import LESSONS, MEMORY_MIB, Run
+from tests.unit.lessons.lesson_run import LESSONS, Run
 
 LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
 
@@ -17,8 +17,7 @@ LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
 @pytest.fixture(scope="module")
 def part2(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
-        "accuracy": accuracy, "progress": progress, "seen": seen, "wrong": wrong,
-        "kept": NeuralNetwork.load("my_network.npz").score(testing),
+        "accuracy": accuracy, "progress": progress, "seen": seen,
         "same": bool((NeuralNetwork.load("my_network.npz").wih == network.wih).all()),
     """
     tries = {
@@ -32,7 +31,7 @@ def part2(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = """
         "digit": scale(training.pixels[7]), "left": clockwise, "right": anticlockwise,
-        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)), "changed": changed,
+        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)),
     """
     tries = {"quarter-code": ("rotate(inputs, -90)", "rotate(inputs, 90)"), "label-code": ("9", "6")}
     return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"), tries)
@@ -45,34 +44,6 @@ def test_part2_recognises_as_many_digits_as_it_says(part2: Run) -> None:
     assert part2.values["seen"] == list(range(0, 61_000, 1000))
     assert part2.values["progress"][0] < 0.3 < 0.9 < part2.values["progress"][-1]
     assert "60000 of 60000 digits seen" in part2.text("training-code")
-
-
-def test_part2_shows_digits_and_answers(part2: Run) -> None:
-    for cell in ("look-code", "numbers-code", "before-code", "after-code", "wrong-code"):
-        assert 0.01 < part2.ink(cell) < 0.5, cell
-    assert part2.picture("curve-code").std() > 0.05
-    assert "The network says 7 and the label says 7" in part2.text("after-code")
-    assert np.abs(part2.picture("before-code") - part2.picture("after-code")).mean() > 0.02
-    assert len(part2.values["wrong"]) == 10
-    assert all(label != answer for _, label, answer in part2.values["wrong"])
-
-
-def test_part2_saves_the_network(part2: Run) -> None:
-    assert part2.values["kept"] == part2.values["accuracy"]
-    assert part2.values["same"]
-    assert "Kept in my_network.npz" in part2.text("save-code")
-
-
-def test_part2_checks_exercises_and_saves_progress(part2: Run) -> None:
-    part2.assert_answers_are_checked("eight-code", "mistakes-code")
-    for cell in ("before-code", "score-code"):
-        assert "(You have not guessed.)" in part2.text(cell)
-    assert "(You have not drawn a guess.)" in part2.text("curve-code")
-    part2.assert_is_finished("part2_neural_network_mnist_data", score=part2.values["accuracy"])
-
-
-def test_part2_ends_its_curve_near_the_final_accuracy(part2: Run) -> None:
-    assert part2.values["accuracy"] - 0.01 < part2.values["progress"][-1] < part2.values["accuracy"] + 0.002
 
 
 def slant(inputs: list[float]) -> float:
@@ -93,13 +64,6 @@ def test_part3_rotates_a_digit_ten_degrees_each_way(part3: Run) -> None:
     assert np.ptp(part3.picture("see-code")[..., :3], axis=2).mean() > 0.05  # in colour
 
 
-def test_part3_checks_exercises_and_saves_progress(part3: Run) -> None:
-    part3.assert_answers_are_checked("quarter-code", "label-code")
-    part3.assert_is_finished("part3_mnist_data_set_with_rotations", score=part3.values["turned"]["0"])
-    assert f"It is {part3.values['changed']}. (You have not guessed.)" in part3.text("see-code")
-    assert 0.01 < part3.ink("upside-down-code") < 0.3
-
-
 def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
     """On digits rotated by 20 degrees each way, twelve seeds gained .049 and .087, with an sd of .008 and .014."""
     upright, turned = part3.values["upright"], part3.values["turned"]
@@ -111,11 +75,6 @@ def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
     assert upright["0"] > upright["20"] > upright["40"]
     assert f"upright reads {upright['-40']:.1%}" in part3.text("test-code")
     assert part3.picture("plot-code").std() > 0.05
-
-
-@pytest.mark.parametrize("part", ["part2", "part3"])
-def test_a_lesson_fits_into_a_pi_zeros_memory(part: str, request: pytest.FixtureRequest) -> None:
-    assert request.getfixturevalue(part).values["peak"] < MEMORY_MIB
 
 
 @pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
@@ -169,3 +128,10 @@ def test_a_lesson_has_instructions_guesses_and_exercises(path: Path) -> None:
         assert summary.startswith("<summary>") and "</summary>\n\n" in summary, (
             "Markdown inside <details> needs a blank line before it"
         )
+
+
+def test_it_runs_to_its_end_and_checks_its_exercises(part2: Run, part3: Run) -> None:
+    part2.assert_is_whole(score=part2.values["accuracy"])
+    part3.assert_is_whole(score=part3.values["turned"]["0"])
+    assert part2.values["same"], "my_network.npz is another network"
+    assert "(You have not drawn a guess.)" in part2.text("curve-code")

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from mynn import read_csv
-from tests.unit.lessons.handwriting import NAMES, SMALL, count, noisy, plain
+from mynn import Examples, NeuralNetwork, read_csv
+from mynn.images import read_image
 from tests.unit.lessons.lesson_run import LESSONS
 
 FOLDER = LESSONS / "my_own_images"
+NAMES = ("ballpoint_4", "marker_5", "printed_2", "gaps_3", "wobbly_6", "noisy_6")
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -31,33 +31,14 @@ def test_the_script_reproduces_the_pictures(tmp_path: Path) -> None:
         assert (pixels(path) == pixels(FOLDER / path.name)).all(), path.name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_picture_is_a_dark_digit_on_white_paper(name: str) -> None:
-    picture = pixels(FOLDER / f"{name}.png")
-    assert np.median(picture) > 220
-    assert 0.03 < (picture < 128).mean() < 0.3
-
-
-def test_noisy_6_is_wobbly_6_with_noise() -> None:
-    noisy, wobbly = (pixels(FOLDER / f"{name}_6.png").astype(float) for name in ("noisy", "wobbly"))
-    assert np.corrcoef(noisy.flat, wobbly.flat)[0, 1] == pytest.approx(0.76, abs=0.1)
-    assert (noisy - wobbly).std() == pytest.approx(44, abs=5)
-
-
-def test_nearly_all_networks_recognise_five_of_the_six(mnist: Path) -> None:
-    """All of ten networks recognise these five once framed (handwriting.py --small). This test trains three."""
-    training = read_csv(mnist / "mnist_train.csv", limit=SMALL.examples)
-    counts, _ = count(training, SMALL, plain, range(3))
-    for name in NAMES:
-        if name != "noisy_6":
-            assert counts[name, "framed"] == 3, name
-            assert counts[name, "raw"] >= 2, name
-
-
-def test_noise_is_added_to_paper_and_ink(mnist: Path) -> None:
-    digits = read_csv(mnist / "mnist_train.csv", limit=100)
-    result = noisy(digits, np.random.default_rng(1))
-    assert (result.labels == digits.labels).all()
-    change = result.pixels.astype(float) - digits.pixels
-    assert change[digits.pixels == 0].max() > 100 and change[digits.pixels == 255].min() < -100
-    assert change.std(axis=1).min() < 10 < 30 < change.std(axis=1).max()
+def test_networks_recognise_five_of_the_six(mnist: Path) -> None:
+    """All of ten networks, trained as in the lesson, recognise these five once framed. This test trains three."""
+    training = read_csv(mnist / "mnist_train.csv", limit=20_000)
+    framed = Examples(
+        np.array([int(name[-1]) for name in NAMES[:5]], np.uint8),
+        np.array([read_image(FOLDER / f"{name}.png") for name in NAMES[:5]]),
+    )
+    for seed in range(3):
+        network = NeuralNetwork(784, 100, 10, 0.2, seed=seed)
+        network.fit(training)
+        assert network.score(framed) == 1.0

@@ -49,30 +49,6 @@ def test_the_books_program_reaches_the_same_weights(mnist: Path) -> None:
     assert right / 10 == ours.score(read_csv(mnist / "mnist_test_10.csv")) >= 0.5
 
 
-def test_it_has_the_books_attributes() -> None:
-    network = neuralNetwork(3, 4, 2, 0.3)
-    assert (network.inodes, network.hnodes, network.onodes, network.lr) == (3, 4, 2, 0.3)
-    assert (network.wih.shape, network.who.shape) == ((4, 3), (2, 4))
-    assert network.activation_function(np.zeros((2, 1))).tolist() == [[0.5], [0.5]]
-    assert network.inverse_activation_function(network.activation_function(np.full(3, 2.0))) == pytest.approx([2.0] * 3)
-
-
-def test_inputs_and_targets_may_be_lists() -> None:
-    network = neuralNetwork(3, 3, 3, 0.3)
-    assert network.query([1.0, 0.5, -1.5]).shape == (3, 1)
-    network.train([1.0, 0.5, -1.5], [0.01, 0.99, 0.01])
-
-
-def test_numpys_seed_decides_its_first_weights() -> None:
-    np.random.seed(5)
-    one = neuralNetwork(INPUTS, 100, OUTPUTS, 0.2)
-    np.random.seed(5)
-    again = neuralNetwork(INPUTS, 100, OUTPUTS, 0.2)
-    assert (one.wih == again.wih).all() and (one.who == again.who).all()
-    assert one.wih.std() == pytest.approx(100**-0.5, rel=0.02)
-    assert one.who.std() == pytest.approx(10**-0.5, rel=0.1)
-
-
 def test_its_backquery_equals_ours(mnist: Path) -> None:
     books, ours = equal_networks(50, 0.1, seed=2)
     targets = targets_for(7)

@@ -1,7 +1,6 @@
-"""The verbs that use a saved network: read, backquery (formerly dream) and damage."""
+"""The verbs that use a saved network: read, backquery and damage."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from mynn import NeuralNetwork, read_csv, scale, targets_for
 from mynn.cli import main
 from mynn.damage import damage
 from mynn.images import read_image
-from tests.support.terminal import stderr_on_a_terminal
 
 DIGITS = range(8)  # of the test set
 
@@ -125,7 +123,7 @@ def test_backquery_draws_ten_digits_or_one(
     assert main(["backquery", "--save", "ten.png", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["labels"], result["saved"]) == (list(range(10)), "ten.png")
-    assert main(["dream", "--label", "3", "--save", "one.PNG"]) == 0
+    assert main(["backquery", "--label", "3", "--save", "one.PNG"]) == 0
     assert capsys.readouterr().out.startswith("one.PNG: what the network takes for 3;")
     with Image.open("ten.png") as ten, Image.open("one.PNG") as one:
         assert ten.width > 4 * one.width and ten.height > 1.5 * one.height
@@ -160,24 +158,6 @@ def test_damage_scores_the_damaged_network(
     assert lines[-2].split() == ["5", f"{result['rows'][1]['mean']:.2%}", f"{result['rows'][1]['sd']:.2%}"]
 
 
-def test_damage_removes_up_to_nine_tenths_of_the_nodes_by_default(
-    folder: Path, mnist: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["damage", "--data", str(mnist), "--examples", "50", "--seeds", "1", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["removed"] for row in rows] == list(range(0, 20, 2))
-    assert {row["sd"] for row in rows} == {0.0}  # one choice has no spread
-
-
-def test_impossible_damage_is_refused(folder: Path, mnist: Path, error_message: ErrorMessage) -> None:
-    message = error_message("damage", "--data", str(mnist), "--remove", "3", "20")
-    assert "my_network.npz: it has 20 hidden nodes; remove at most 19 of them" in message
-    assert "no such file" in error_message("damage", "--data", str(folder))
-    for wrong in ("-1", "many"):
-        with pytest.raises(SystemExit, match="2"):
-            main(["damage", "--remove", wrong])
-
-
 def test_saving_a_picture_overwrites_only_pictures(folder: Path, mnist: Path, error_message: ErrorMessage) -> None:
     letter = Path("letter.png")
     letter.write_text("a letter under a wrong name")
@@ -198,19 +178,3 @@ def test_saving_a_picture_overwrites_only_pictures(folder: Path, mnist: Path, er
     with Image.open("old.png") as picture:
         assert picture.width > 100
     assert not list(Path().glob("*.part"))
-
-
-def test_on_a_full_disk_the_old_picture_is_kept(folder: Path, error_message: ErrorMessage) -> None:
-    Image.new("L", (5, 5)).save("old.png")
-    old = Path("old.png").read_bytes()
-    Path("old.png.part").symlink_to("/dev/full")
-    assert "old.png: the picture cannot be saved here (no space left on device)" in error_message(
-        "backquery", "--save", "old.png"
-    )
-    assert Path("old.png").read_bytes() == old
-    assert not os.path.lexists("old.png.part")
-
-
-def test_damage_shows_a_progress_bar_on_a_terminal(folder: Path, mnist: Path) -> None:
-    output = stderr_on_a_terminal("damage", "--data", str(mnist), "--examples", "50")
-    assert output.startswith("\rtesting [") and "100 %" in output and output.endswith("\n")

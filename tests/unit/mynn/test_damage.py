@@ -19,7 +19,7 @@ def columns(network: NeuralNetwork) -> list[tuple[float, ...]]:
     return [(*into, *out) for into, out in zip(network.wih.tolist(), network.who.T.tolist(), strict=True)]
 
 
-@pytest.mark.parametrize("nodes", range(6))
+@pytest.mark.parametrize("nodes", [0, 2, 5])
 def test_the_given_number_of_nodes_is_removed_and_the_others_are_unchanged(nodes: int, network: NeuralNetwork) -> None:
     damaged = damage(network, nodes, seed=4)
     assert damaged.wih.shape == (6 - nodes, 7) and damaged.who.shape == (3, 6 - nodes)

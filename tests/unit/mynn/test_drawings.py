@@ -20,13 +20,6 @@ def drawing(seed: int) -> Bytes:
     return np.random.default_rng(seed).integers(0, 256, 784, np.uint8)
 
 
-def test_without_a_file_there_are_no_drawings(folder: Path) -> None:
-    assert len(my_digits()) == 0
-    assert my_digits().pixels.shape == (0, 784)
-    assert count() == [0] * 10
-    assert not list(folder.iterdir())
-
-
 def test_my_digits_and_read_csv_both_read_drawings_back(folder: Path) -> None:
     for seed, label in enumerate((4, 7, 4)):
         keep(label, drawing(seed))
@@ -81,13 +74,6 @@ def test_the_number_of_drawings_is_limited(monkeypatch: pytest.MonkeyPatch) -> N
     assert my_digits().labels.tolist() == [0, 1, 5]
 
 
-def test_2000_of_the_darkest_drawings_fit() -> None:
-    dark = np.full(784, 255, np.uint8)
-    line = b"8," + b",".join(b"%d" % pixel for pixel in dark) + b"\n"
-    Path(NAME).write_bytes(line * drawings.MOST)
-    assert sum(count()) == len(my_digits()) == drawings.MOST == 2000
-
-
 def test_a_huge_file_is_not_read() -> None:
     with Path(NAME).open("wb") as file:
         file.truncate(10**9)
@@ -97,12 +83,6 @@ def test_a_huge_file_is_not_read() -> None:
         ):
             use()
     assert Path(NAME).stat().st_size == 10**9
-
-
-def test_a_folder_of_that_name_is_reported(folder: Path) -> None:
-    (folder / NAME).mkdir()
-    with pytest.raises(DataError, match=r"my_digits.csv: is a directory; rename it to start a new one"):
-        keep(1, drawing(1))
 
 
 def test_on_a_full_disk_the_old_drawings_are_kept(folder: Path, fill_disk: Callable[[], None]) -> None:

@@ -16,7 +16,6 @@ import pytest
 from mynn import Examples, NetworkFileError, NeuralNetwork
 from mynn.lesson import check, finished, guess, guess_curve, keep, my_network, progress
 from mynn.lesson.fields import CurveField, NumberField
-from mynn.lesson.guesses import written
 
 Printed = pytest.CaptureFixture[str]
 
@@ -53,23 +52,6 @@ def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
         "How many? You guessed 30 %. It is 21 %.",
         "How many? You guessed 30 %, and so it is!",
     ]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (10_000, "10,000"),
-        (97.31, "97.3"),
-        (0.0342, "0.034"),
-        (0.5, "0.5"),
-        (5.0, "5"),
-        (-2.5, "-2.5"),
-        (float("nan"), "nan"),
-    ],
-)
-def test_numbers_are_formatted_for_a_sentence(number: float, text: str) -> None:
-    assert written(number, "") == text
-    assert written(number, "%") == f"{text} %"
 
 
 @pytest.mark.parametrize("value", [-1.0, 101.0, float("nan"), float("inf"), "many"])
@@ -111,16 +93,6 @@ def test_a_guessed_curve_is_plotted_with_the_measured_one(capsys: Printed) -> No
     question.plot(axes)
     assert axes.lines[0].get_xdata().tolist() == [1, 2, 4, 5]
     plt.close()
-
-
-@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1)])
-def test_an_empty_or_reversed_range_is_refused(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="a range with the lower end first, not"):
-        guess("How many?", low, high)
-    with pytest.raises(ValueError, match="a range with the lower end first, not"):
-        guess_curve("Draw it.", [1, 2], (low, high))
-    with pytest.raises(ValueError, match="from left to right"):
-        guess_curve("Draw it.", [2, 1], (0, 1))
 
 
 # Checks
@@ -202,11 +174,6 @@ def test_the_students_own_network_comes_first(card: None, capsys: Printed) -> No
     untrained_network(7).save("my_network.npz")
     assert len(my_network().wih) == 7
     assert capsys.readouterr().out == "This is your own network, my_network.npz, with 7 hidden nodes.\n"
-
-
-def test_students_without_a_network_get_the_one_on_the_card(card: None, capsys: Printed) -> None:
-    assert len(my_network().wih) == 20
-    assert "You have no my_network.npz yet, so this is the network on the card" in capsys.readouterr().out
 
 
 def test_a_students_unusable_network_is_reported_and_not_used(card: None, capsys: Printed, folder: Path) -> None:

@@ -98,13 +98,6 @@ def message(page: Page, question: str) -> Locator:
     return page.locator(".mynn-guess", has_text=question).locator(".mynn-guess-says")
 
 
-def test_without_a_guess_the_next_cell_works(page: Page) -> None:
-    run(page, 1)
-    expect(output(page, 1)).to_contain_text("It is 21. (You have not guessed.)")
-    run(page, 3)
-    expect(output(page, 3)).to_contain_text("heights None")
-
-
 def test_fields_are_large_enough_for_a_finger(page: Page) -> None:
     assert page.locator(".mynn-guess-entry, .mynn-guess-button").count() == 5
     for part in page.locator(".mynn-guess-entry, .mynn-guess-button").all():
@@ -162,15 +155,6 @@ def test_a_tap_right_after_a_quick_stroke_is_no_part_of_it(page: Page) -> None:
         expect(page.locator(".mynn-guess-square circle")).to_have_count(0, timeout=2000)
         page.wait_for_timeout(300)  # for a page that is still on its way
         assert square.bounding_box() == before
-
-
-def test_arrow_keys_move_the_dots(page: Page) -> None:
-    page.get_by_role("button", name="Clear").click()
-    square = page.locator(".mynn-guess-square")
-    for key in ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowDown"):
-        square.press(key)
-    run(page, 3)
-    expect(output(page, 3)).to_contain_text("heights [0.55, 0.45, 0.45, 0.45, 0.45, 0.45]")
 
 
 def test_an_answer_is_hidden_until_it_is_unfolded(page: Page) -> None:

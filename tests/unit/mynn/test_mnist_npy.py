@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import signal
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from mynn import DataError, Examples, mnist, read_csv
 from mynn.arrays import Bytes
 
-COUNT = 2300
+COUNT = 1100
 
 
 @pytest.fixture
@@ -61,18 +60,11 @@ def test_a_csv_is_parsed_only_once(path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert same(first, again) and same(first, read_csv("digits.csv"))
     assert len(calls) == 1
     assert not again.pixels.flags.writeable  # the file is mapped
-    for limit in (1, 999, 1000, 1001, COUNT, COUNT + 1):
+    for limit in (1, 999, COUNT, COUNT + 1):
         assert same(read_csv(path, limit), first[:limit])
     assert len(calls) == 1
     rows = np.load(npy, mmap_mode="r")  # as other programs would load it
     assert (rows[:, 0] == first.labels).all() and (rows[:, 1:] == first.pixels).all()
-
-
-def test_a_limit_below_the_size_of_the_file_writes_no_npy(path: Path) -> None:
-    read_csv(path, limit=COUNT - 1)
-    assert not other_files(path)
-    read_csv(path, limit=COUNT)
-    assert other_files(path)
 
 
 def test_a_changed_csv_is_parsed_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +76,8 @@ def test_a_changed_csv_is_parsed_again(path: Path, monkeypatch: pytest.MonkeyPat
     os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**18))
     new = read_csv(path)
     assert len(calls) == 2 and int(np.sum(old.pixels != new.pixels)) == 1
-    write(path, seed=2, count=1200)
-    assert len(read_csv(path)) == 1200
+    write(path, seed=2, count=1050)
+    assert len(read_csv(path)) == 1050
     assert same(read_csv(path), read_csv(path)) and len(calls) == 3
     assert len(other_files(path)) == 1
     path.unlink()
@@ -117,7 +109,7 @@ def test_a_damaged_npy_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) 
         npy.write_bytes(content)
         os.utime(npy, ns=(time, time))
 
-    for trial in range(300):
+    for trial in range(90):
         damaged = bytearray(whole)
         if trial % 3 == 0:
             del damaged[int(random.integers(len(whole))) :]
@@ -167,16 +159,3 @@ def test_a_full_disk_leaves_nothing_behind(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
     assert other_files(path) == []
-
-
-def test_a_small_csv_gets_no_npy(path: Path) -> None:
-    write(path, seed=1, count=999)
-    assert len(read_csv(path)) == 999
-    assert not other_files(path)
-
-
-def test_a_copied_npy_with_its_timestamps_is_used(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = read_csv(path)
-    shutil.copytree(path.parent, tmp_path / "copy")
-    calls = record_parsing(monkeypatch)
-    assert same(read_csv(tmp_path / "copy/digits.csv"), first) and calls == []

@@ -1,12 +1,15 @@
 """The network: its rules, training on many examples, files, and the messages about wrong arguments."""
 
 import math
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import expit
 
 from mynn import NetworkFileError, NeuralNetwork, read_csv, targets_for
@@ -86,23 +89,12 @@ def test_the_cross_entropy_rule_follows_the_gradient_of_cross_entropy() -> None:
         np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-9)
 
 
-def test_in_the_hidden_layer_the_books_rule_follows_the_gradient_of_cross_entropy() -> None:
-    (who_step, who_gradient), (wih_step, wih_gradient) = steps_and_gradients("book", cross_entropy)
-    np.testing.assert_allclose(wih_step, wih_gradient, rtol=0, atol=1e-9)
-    assert np.abs(who_step - who_gradient).max() > 1e-2
-
-
 def test_in_the_output_layer_only_the_books_rule_follows_the_gradient() -> None:
     """As its docstring says, it leaves out a factor for the hidden layer."""
     (who_step, who_gradient), (wih_step, wih_gradient) = steps_and_gradients("book")
     np.testing.assert_allclose(who_step, who_gradient, rtol=0, atol=1e-9)
     assert np.abs(wih_step - wih_gradient).max() > 1e-2
     assert np.sum(wih_step * wih_gradient) > 0  # though it points the same way
-
-
-def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rule 'books'; choose one of book, gradient, cross-entropy"):
-        small_network(rule="books")
 
 
 def test_a_backquery_inverts_each_layer() -> None:
@@ -135,17 +127,6 @@ def test_the_weights_start_as_in_the_book() -> None:
     assert abs(network.wih.mean()) < 0.002
 
 
-def test_only_the_seed_decides_the_first_weights() -> None:
-    np.random.seed(0)
-    first = NeuralNetwork(*SIZES, 0.1, seed=4)
-    np.random.seed(1)
-    again = NeuralNetwork(*SIZES, 0.1, seed=4)
-    other, unseeded, also_unseeded = (NeuralNetwork(*SIZES, 0.1, seed=seed) for seed in (5, None, None))
-    assert (first.wih == again.wih).all() and (first.who == again.who).all()
-    assert (first.wih != other.wih).any()
-    assert (unseeded.wih != also_unseeded.wih).any()
-
-
 def test_a_query_returns_one_output_per_node_and_changes_nothing() -> None:
     network = small_network()
     inputs = np.linspace(0.01, 1.0, SIZES[0])
@@ -171,22 +152,13 @@ def test_the_score_is_the_fraction_recognised() -> None:
     answers = [int(np.argmax(network.query(signals))) for signals in inputs]
     labels = answers[:6] + [(answer + 1) % SIZES[2] for answer in answers[6:]]
     assert network.score(zip(inputs, answers, strict=True)) == 1.0
-    assert network.score(zip(inputs, labels, strict=True)) == 0.75
+    examples = list(zip(inputs, labels, strict=True))
+    assert network.score(examples) == 0.75 and network.predict(examples).tolist() == answers
+    counts = network.confusion(examples)
+    assert counts.trace() == 6 and [counts[label].sum() for label in range(3)] == [labels.count(n) for n in range(3)]
+    assert all(counts[label, answer] for label, answer in zip(labels, answers, strict=True))
     with pytest.raises(ValueError, match="nothing to score"):
         network.score([])
-
-
-def test_predictions_and_confusion_agree_with_the_queries() -> None:
-    network = small_network()
-    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2100))]
-    answers = [int(np.argmax(network.query(inputs))) for inputs, _ in examples]
-    assert network.predict(examples).tolist() == answers
-    wanted = np.zeros((3, 3), int)
-    for (_, label), answer in zip(examples, answers, strict=True):
-        wanted[label, answer] += 1
-    assert network.confusion(examples).tolist() == wanted.tolist()
-    assert network.score(examples) == wanted.trace() / 2100
-    assert network.predict([]).shape == (0,) and not network.confusion([]).any()
 
 
 def trained_one_by_one(examples: list[tuple[list[float], int]], rule: str = "book") -> NeuralNetwork:
@@ -223,15 +195,6 @@ def test_each_epoch_is_shuffled_in_an_order_that_the_seed_decides(implementation
     assert not same(network, other) and not same(network, unshuffled)
 
 
-def test_progress_can_query_the_network_as_trained_so_far(implementation: str) -> None:
-    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(2500))]
-    network, outputs = small_network(), []
-    network.fit(examples, progress=lambda *_: outputs.append(network.query(examples[0][0])))
-    size = 2000 if implementation == "kernel" else 100
-    expected = [trained_one_by_one(examples[:done]).query(examples[0][0]) for done in [*range(size, 2500, size), 2500]]
-    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
-
-
 def test_fitting_calls_an_overridden_train_method() -> None:
     """A student's own `train` must not be bypassed by the faster kernel."""
 
@@ -253,13 +216,6 @@ def test_single_precision_agrees_with_double_precision(implementation: str) -> N
     np.testing.assert_allclose(network.wih, trained_one_by_one(examples).wih, rtol=0, atol=1e-4)
 
 
-def test_a_label_without_an_output_is_refused(implementation: str) -> None:
-    with pytest.raises((ValueError, IndexError)):
-        small_network().fit([(inputs, 3) for inputs, _ in small_examples(1)])
-    with pytest.raises(ValueError):
-        small_network().fit([(inputs[1:], 1) for inputs, _ in small_examples(1)])
-
-
 def test_a_loaded_network_trains_like_the_original(tmp_path: Path) -> None:
     network, path = small_network(rule="gradient"), tmp_path / "no suffix"
     small_network().save(path)  # replaced by the next
@@ -273,27 +229,28 @@ def test_a_loaded_network_trains_like_the_original(tmp_path: Path) -> None:
     assert (loaded.wih == network.wih).all() and (loaded.who == network.who).all()
 
 
-def test_a_damaged_file_is_refused_or_loads_the_right_network(tmp_path: Path) -> None:
-    network, path = small_network(), tmp_path / "network.npz"
-    network.save(path)
-    whole, random = path.read_bytes(), np.random.default_rng(6)
-    refused = 0
-    for trial in range(400):
-        damaged = bytearray(whole)
-        if trial % 4 == 0:
-            del damaged[random.integers(len(whole)) :]
+@settings(max_examples=150, deadline=None)
+@given(
+    cut=st.none() | st.floats(0, 1, exclude_max=True), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7)
+)
+def test_a_damaged_file_is_refused_or_loads_the_right_network(cut: float | None, place: float, bit: int) -> None:
+    """A bit that is never read, such as in a date inside the zip, may be any."""
+    network = small_network()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.npz")
+        network.save(path)
+        content = bytearray(path.read_bytes())
+        if cut is None:
+            content[int(place * len(content))] ^= 1 << bit
         else:
-            damaged[random.integers(len(whole))] ^= 1 << int(random.integers(8))
-        path.write_bytes(damaged)
+            del content[int(cut * len(content)) :]
+        path.write_bytes(content)
         try:
             loaded = NeuralNetwork.load(path)
         except NetworkFileError as error:
-            refused += 1
             assert str(path) in str(error)
-        else:  # a bit that is never read, such as in a date inside the zip
-            assert (loaded.wih == network.wih).all() and (loaded.who == network.who).all()
-            assert loaded.learning_rate == network.learning_rate
-    assert refused > 200
+        else:
+            assert cut is None and same(loaded, network) and loaded.learning_rate == network.learning_rate
 
 
 def saved_with(path: Path, **changes: object) -> Path:
@@ -303,12 +260,6 @@ def saved_with(path: Path, **changes: object) -> Path:
     arrays.update({name: np.asarray(value) for name, value in changes.items()})
     np.savez(path, **arrays)
     return path
-
-
-def test_a_saved_network_keeps_its_precision(tmp_path: Path) -> None:
-    network = NeuralNetwork(*SIZES, 0.3, seed=1, dtype=np.float32)
-    network.save(tmp_path / "network.npz")
-    assert NeuralNetwork.load(tmp_path / "network.npz").wih.dtype == np.float32
 
 
 def test_a_file_of_another_format_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -396,20 +347,14 @@ INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
     [
         (lambda n: n.query([0.5] * 6), ValueError, r"inputs must have shape \(7,\), not \(6,\)"),
         (lambda n: n.query(np.zeros((7, 1))), ValueError, r"not \(7, 1\); use .reshape\(7\)"),
-        (lambda n: n.query("seven"), TypeError, "inputs must be 7 numbers, not str 'seven'"),
         (lambda n: n.query([[1, 2], 3]), TypeError, r"inputs must be 7 numbers, not list \[\[1, 2\], 3\]"),
-        (lambda n: n.train(INPUTS, [0.5] * 4), ValueError, r"targets must have shape \(3,\), not \(4,\)"),
         (lambda n: n.train(INPUTS, 2), ValueError, r"not \(\); targets_for\(label\) makes them"),
-        (lambda n: n.train(TARGETS, INPUTS), ValueError, r"inputs must have shape \(7,\), not \(3,\)"),
         (lambda n: n.backquery(2), ValueError, r"targets must have shape \(3,\), not \(\); targets_for"),
-        (lambda n: n.backquery(None), (TypeError, ValueError), "targets must have shape"),
         (
             lambda n: n.fit(None),
             TypeError,
             r"examples must be Examples, or a list of pairs \(inputs, label\), not None",
         ),
-        (lambda n: n.fit(pair for pair in [(INPUTS, 1)]), TypeError, "examples must be .*, not generator"),
-        (lambda n: n.fit([INPUTS, INPUTS]), TypeError, r"a list of pairs .*; the first is list \[0.5, "),
         (lambda n: n.fit([(INPUTS, 1), (INPUTS[1:], 1)]), TypeError, "all inputs of the same length"),
         (lambda n: n.fit([(TARGETS, 1)]), ValueError, r"inputs of each example must have shape \(7,\), not \(3,\)"),
         (
@@ -419,12 +364,8 @@ INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
         ),
         (lambda n: n.fit([(INPUTS, -1)]), ValueError, "there is a label -1"),
         (lambda n: n.fit([(INPUTS, 1.5)]), TypeError, "a label must be a whole number, not float 1.5"),
-        (lambda n: n.fit([(INPUTS, "1")]), TypeError, "a label must be a whole number, not str '1'"),
         (lambda n: n.fit([(INPUTS, 1)], epochs=0), ValueError, "the number of epochs must be 1 or more, not 0"),
-        (lambda n: n.fit([(INPUTS, 1)], epochs=1.5), TypeError, "epochs must be a whole number, not float 1.5"),
         (lambda n: n.predict(7), TypeError, "examples must be .*, not int 7"),
-        (lambda n: n.predict(np.zeros((4, 7))), TypeError, r"a list of pairs"),
-        (lambda n: n.score([(TARGETS, 1)]), ValueError, r"must have shape \(7,\), not \(3,\)"),
         (lambda n: n.confusion([(INPUTS, 3)]), ValueError, "there is a label 3"),
     ],
 )
@@ -450,7 +391,7 @@ def test_fifty_hidden_nodes_reach_the_expected_accuracy_on_all_of_mnist(mnist: P
 def test_networks_recognise_their_own_backqueries(mnist: Path, rule: str, least: float) -> None:
     """Of their ten backqueries, networks of ten seeds recognised .74 by the book's rule and .88 by the gradient."""
     training, scores = read_csv(mnist / "mnist_train.csv"), []
-    for seed in range(3):
+    for seed in range(2):
         network = NeuralNetwork(784, 50, 10, 0.1, seed=seed, rule=rule)
         network.fit(training)
         backqueries = [(network.backquery(targets_for(label)), label) for label in range(10)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mynn import Examples, kernel, read_csv
+from mynn import Examples, read_csv
 from mynn.arrays import Bytes, Floats
 from mynn.distort import Distortion
 from mynn.normalise import MOST_SHEAR, MOST_STRETCH, Normalisation
@@ -49,13 +49,6 @@ def test_half_upright_leaves_half_of_the_slant(digits: Examples) -> None:
     assert (before @ after) / (before @ before) == pytest.approx(0.5, abs=0.05)
 
 
-def test_what_is_not_asked_for_is_kept(digits: Examples) -> None:
-    """Only its middle comes to where the picture's is, for which pixels are mixed."""
-    for old, new in zip(digits.pixels, Normalisation()(digits.pixels), strict=True):
-        (_, before), (_, after) = moments(old), moments(new)
-        assert after == pytest.approx(before, abs=0.6)
-
-
 def test_shear_and_stretch_have_bounds() -> None:
     line = np.zeros((3, 28, 28), np.uint8)
     line[0, 14, 2:26] = 255  # lies
@@ -78,12 +71,3 @@ def test_a_distortion_of_normalised_digits_mixes_pixels_only_once(digits: Exampl
     twice = turned(wide(digits.pixels), np.random.default_rng(1)).astype(int)
     assert np.abs(once - twice).mean() < 5  # of 255
     assert (once**2).sum() > (twice**2).sum()  # which blurs less
-
-
-@pytest.mark.skipif(not kernel.READY, reason=f"no compiled kernel: {kernel.STATE}")
-def test_numpy_and_the_kernel_give_the_same_bytes(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = FULL(digits.pixels)
-    monkeypatch.setattr(kernel, "READY", False)
-    monkeypatch.delattr(kernel, "_library")  # so that using it would fail
-    assert (FULL(digits.pixels) == compiled).all()
-    assert (FULL(digits.pixels[::-1])[::-1] == compiled).all()

@@ -70,12 +70,6 @@ def test_a_digit_is_dark_where_there_is_ink(most: float) -> None:
     assert dark.max() == 0 and ax.get_title() == "a dot"
 
 
-def test_a_pale_digit_is_drawn_pale_and_weights_fill_the_range() -> None:
-    assert darkness(plotting.digit(np.full(784, 0.2))).max() < 0.3
-    dark = darkness(plotting.digit(np.linspace(-3, 7, 784)))
-    assert dark[0, 0] == 0 and dark[27, 27] == 1
-
-
 def test_digits_are_in_order() -> None:
     rows = np.arange(7 * 784).reshape(7, 784) % 251
     figure = plotting.digits(rows.astype(np.uint8), [f"no. {number}" for number in range(7)], columns=3)
@@ -150,13 +144,3 @@ def test_the_damage_curve_shows_the_mean_and_the_level_of_guessing() -> None:
     np.testing.assert_allclose(points(ax.lines[1])[:, 1], 0.1)
     assert ax.get_xlabel() == "hidden nodes removed" and ax.get_ylim() == (0, 1)
     assert ax.yaxis.get_major_formatter()(0.5, 0) == "50%"
-
-
-def test_each_plot_can_be_drawn_into_given_axes(network: NeuralNetwork) -> None:
-    figure, places = plt.subplots(1, 5)
-    assert plotting.digit(np.zeros(784), ax=places[0]) is places[0]
-    assert plotting.curves({"a": ([1], [1])}, x="", y="", ax=places[1]) is places[1]
-    assert plotting.confusion(np.eye(10, dtype=int), ax=places[2]) is places[2]
-    assert plotting.weights(network, 0, ax=places[3]) is places[3]
-    assert plotting.damage_curve([0], [[1.0]], ax=places[4]) is places[4]
-    assert plt.get_fignums() == [figure.number]

@@ -114,13 +114,6 @@ def test_a_longer_run_replaces_a_shorter_one(digits: Digits, tmp_path: Path) -> 
     assert results.of(setting, 4).shape == (0, 4)
 
 
-def test_results_of_other_data_are_ignored(digits: Digits, tmp_path: Path) -> None:
-    path, run = tmp_path / "runs.csv", Run(SMALL[0], 1, 0)
-    sweep([run], digits, Results(path, 400), Progress())
-    assert Results(path, 400).has(run)
-    assert not Results(path, 400 + 1).has(run)
-
-
 @pytest.mark.parametrize(
     "text, reason",
     [
@@ -135,11 +128,3 @@ def test_a_file_of_another_format_is_refused_and_unchanged(tmp_path: Path, text:
     with pytest.raises(DataError, match=reason):
         Results(path, 400)
     assert path.read_text() == text
-
-
-def test_a_setting_is_described_in_words() -> None:
-    assert str(Setting(100, 0.1)) == "100 hidden nodes, learning rate 0.1"
-    assert str(Setting(5, 0.01, 10, "gradient")) == (
-        "5 hidden nodes, learning rate 0.01, rotated by ±10°, rule gradient"
-    )
-    assert np.isclose(Run(Setting(100, 0.1, 10), 2, 0).cost(), 6 * 120)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.modules import mnist
 from mynn import NeuralNetwork
 from tests.support.local_pis import NAMES, LocalPis
-from tests.support.small_mnist import FILES, IDX, make_mirror
+from tests.support.small_mnist import files_of, make_source
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +20,13 @@ class Pis(LocalPis):
 
     def __init__(self, folder: Path) -> None:
         self.networks = [folder / name / "networks" / "digits.npz" for name in NAMES]
+        cache, source = folder / "cache", make_source(folder / "source")
+        mnist.pack(source, cache / "mnist/mnist.tar.gz", files_of(source))
         settings = {
             "networks_folder": f"{folder}/{{{{ inventory_hostname }}}}/networks",
-            "__mynn_networks": f"{folder}/cache/networks",
-            "mnist_cache": f"{folder}/cache/mnist",
-            "mnist_mirrors": [make_mirror(folder / "mirror")],
-            "__mnist_files": FILES,
-            "__mnist_idx": IDX,
+            "__mynn_networks": f"{cache}/networks",
+            "mnist_cache": f"{cache}/mnist",
+            "__mnist_files": files_of(source),
         }
         super().__init__(folder, "mynn", settings)
         task = {"ansible.builtin.import_role": {"name": "mynn", "tasks_from": "network"}}
@@ -50,7 +51,7 @@ def test_check_mode_first_run_second_run_and_repair(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o644 and path.parent.stat().st_mode & 0o777 == 0o755
 
     # Now MNIST is no longer needed.
-    assert pis.changes("-e", '{"mnist_mirrors": [], "mnist_cache": "/nowhere"}') == 0
+    assert pis.changes("-e", "mnist_cache=/nowhere") == 0
 
     pis.networks[1].write_bytes(pis.networks[1].read_bytes()[:-1000])
     assert pis.changes("--check") == 1

@@ -253,7 +253,7 @@ def test_a_forged_answer_cannot_control_the_terminal(output: str) -> None:
     assert not {letter for letter in rest if not letter.isprintable()} - {"\n", "\t"}
 
 
-MNIST_FILES = """#!/usr/bin/python3
+MNIST = """#!/usr/bin/python3
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule({"folder": {"type": "str"}, "files": {"type": "dict"}})
 module.exit_json(**({} if module.params["folder"] == "pi-01" else {"wanted": []}))
@@ -264,8 +264,8 @@ def test_a_pi_with_an_incomplete_answer_fails_alone(tmp_path: Path) -> None:
     """The tasks that then run once for all Pis go on without it."""
     role = tmp_path / "roles/mnist"
     (role / "library").mkdir(parents=True)
-    (role / "library/mnist_files.py").write_text(MNIST_FILES)
-    for name in ("defaults", "meta", "tasks", "vars", "library/mnist_fetch.py"):
+    (role / "library/mnist.py").write_text(MNIST)
+    for name in ("defaults", "meta", "tasks", "vars"):
         (role / name).symlink_to(ROOT / "roles/mnist" / name)
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [mnist]}\n")
     done = subprocess.run(
