@@ -7,7 +7,8 @@ how many recognise it, by style. The development set is what the rule was made o
 fonts, other handwriting, other bitmaps, other seeds and other parameters, and was looked at once, at the end.
 
 The lessons' networks never saw the handwriting: they learn from the first 20,000 training digits of MNIST, one set is
-drawn from the next 20,000, the other one from the last 20,000. The fonts are matplotlib's and reportlab's.
+drawn from the next 20,000, the other one from the last 20,000. The fonts are matplotlib's and
+reportlab's, which this alone needs: `.venv/bin/python -m pip install reportlab`.
 """
 
 from __future__ import annotations

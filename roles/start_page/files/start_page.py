@@ -287,7 +287,7 @@ class Teacher:
             writer.close()
 
     def state(self, sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
-        """Return what is told, as roles/watch/files/watch_page.py knows it."""
+        """Return what is told, as mynn_control/watch.py knows it."""
         died = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
         programs = [
             {

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import start_page
-import watch_page
 from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
-from ansible_collections.mynn.pi.plugins.modules import watch
+from ansible_collections.mynn.pi.plugins.modules import live_page
+from mynn_control.watch import parsed
 from tests.support.browser import CHROMIUM, DESKTOP, open_browser
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.programs import ROOT
@@ -229,7 +229,9 @@ def socket_name(server: Server) -> str:
 
 def ask_as_teacher(server: Server) -> str:
     """Ask a server what runs, as `make watch` does."""
-    return watch.ask({"ada": (STUDENT.pw_uid, socket_name(server))}, 20.0)["ada"]
+    answer: str | None = live_page.answer_of(STUDENT.pw_uid, socket_name(server), 32768)
+    assert answer
+    return answer
 
 
 def test_the_teacher_is_told_what_runs(server: Server) -> None:
@@ -239,9 +241,9 @@ def test_the_teacher_is_told_what_runs(server: Server) -> None:
     assert nothing["running"] == [] and nothing["free"] % 10 == 0
     session = student.open_notebook(FIRST)
     kernel = student.get("/start/status")["running"][0]["kernel"]
-    heard = watch_page.heard(ask_as_teacher(server))
-    assert heard and not heard.wrong
-    [program] = heard.running
+    answer = parsed(ask_as_teacher(server))
+    assert answer
+    [program] = answer["running"]
     assert (program["path"], program["quiet"], program["died"]) == (FIRST, 0, "")
     student.ask("GET", f"/api/kernels/{kernel}")
     kill(server)
