@@ -67,7 +67,7 @@ demo-stop:  ## Remove the virtual Pis
 	@$(VIRTUAL) down
 
 find: .venv/ready  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
-	@python playbooks/find.py $(if $(NAMES),--names '$(NAMES)')
+	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
 site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis)
 	$(PLAYBOOK)
@@ -99,10 +99,10 @@ reset: .venv/ready  ## Clear the students' folders for the next class, if their 
 	$(PLAYBOOK) $(if $(PASSWORDS),-e student_work_reset_passwords=true)
 
 wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
-	@python roles/wall/files/wall_server.py dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
+	@python -m mynn_control.wall dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
 
 watch: .venv/ready  ## Keep a page for you of who has which lesson open, and what is wrong, until Ctrl-C (PI=pi07.local)
-	@python roles/watch/files/watch_server.py build/watch $(PLAYBOOK)
+	@python -m mynn_control.watch build/watch $(PLAYBOOK)
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
 	$(if $(filter command,$(origin TEXT)),,$(error Say what to show, as in: make message TEXT='Five more minutes'. TEXT= removes it))
@@ -126,7 +126,7 @@ cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(
 cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; DEVICE=/dev/sdb; PI=pi07.local)
 	@python -m mynn_control.cards $(PLAYBOOK)
 
-labels: .venv/ready  ## Draw a label with password and QR code for each Pi and student: dist/labels
+labels: .venv/ready  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
 	$(PLAYBOOK)
 
 compilers:  ## Install C compilers, so that the Pis train far faster (about 200 MB, once)

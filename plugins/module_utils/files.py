@@ -31,6 +31,12 @@ def replacing(path: Path, mode: int = 0o644, folder: Path | None = None) -> Iter
         Path(name).unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file with a text, whole or not at all."""
+    with replacing(path, mode) as file:
+        file.write(text.encode())
+
+
 @contextmanager
 def locked(
     path: Path, seconds: float | None = None, lock: Callable[[int, int], None] = fcntl.flock, mode: int = 0o666

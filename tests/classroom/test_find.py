@@ -34,8 +34,8 @@ def host(*words: str) -> None:
 
 
 def find(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run find.py in the test's namespace."""
-    command = ["env", f"PYTHONPATH={ROOT}/collections", sys.executable, str(ROOT / "playbooks/find.py"), *arguments]
+    """Run `make find`'s program in the test's namespace."""
+    command = [sys.executable, "-m", "mynn_control.find", *arguments]
     done = subprocess.run(
         [*SUDO, "ip", "netns", "exec", NAMESPACE, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )

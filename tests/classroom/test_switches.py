@@ -79,7 +79,7 @@ def test_off_lets_a_page_save_and_switches_off(classroom: Classroom, tmp_path: P
             expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.type("# mine")
-            done = classroom.playbook("off", "-e", "switch_off_seconds=60")
+            done = classroom.playbook("off", "-e", "off_seconds=60")
         assert done.returncode == 0
         assert "pi-01: off\n" in done.stdout.replace('"', "").replace("'", "")
         assert [pi["status"] for pi in classroom.fleet.list()] == ["stopped"]

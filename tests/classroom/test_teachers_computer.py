@@ -109,7 +109,7 @@ def test_every_command_for_real_pis_works(teacher: Teacher, classroom: Classroom
         assert teacher.make(command).returncode == 0, command
     dist = teacher.project / "dist"
     assert "The Pi is ready" in (dist / "report/index.html").read_text(encoding="utf-8")
-    assert (dist / "labels/labels-A4.pdf").is_file()
+    assert (dist / "labels/labels-A4.html").is_file()
     assert list(dist.glob("work/2*/pi-01"))
 
 

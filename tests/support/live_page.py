@@ -19,11 +19,10 @@ from tests.support.playbook_run import descendants
 @contextmanager
 def kept(classroom: BaseClassroom, name: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run `make NAME` until Ctrl-C, after which nothing of it is left; yield the page's address and the process."""
-    program = [sys.executable, str(ROOT / f"roles/{name}/files/{name}_server.py"), str(folder)]
+    program = [sys.executable, "-m", f"mynn_control.{name}", str(folder)]
     process = subprocess.Popen(
         [*program, *classroom.command(name)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/collections"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

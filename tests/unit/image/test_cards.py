@@ -224,7 +224,7 @@ def test_three_pis_from_the_inventory_to_the_first_boot(school: School, image: P
         assert [other for other in passwords.values() if other.encode() in content] == [password]
     assert stat.S_IMODE(school.cards.stat().st_mode) == 0o700
     assert school.left() == {"done.json", *(f"pi0{n}.img{end}" for n in (1, 2, 3) for end in ("", ".bmap"))}
-    assert (tmp_path / "labels/labels-A4.pdf").exists()
+    assert (tmp_path / "labels/labels-A4.html").exists()
 
     said = done.stdout + done.stderr + (tmp_path / "commands").read_text()
     for secret in (*passwords.values(), IEEE, "teachers only", "'password'", '"password"'):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import watch_page
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mynn.pi.plugins.modules import watch
+from ansible_collections.mynn.pi.plugins.modules import live_page
+from mynn_control.watch import parsed
 from mynn_server import programs
 from mynn_server.credentials import teacher_socket
 from mynn_server.start_page import message, progress
@@ -142,13 +142,15 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
 
 def ask_as_teacher(server: Server) -> str:
     """Ask a server what runs, as `make watch` does."""
-    return watch.ask({"ada": (STUDENT.pw_uid, teacher_socket(server.hashed))}, 20.0)["ada"]
+    answer: str | None = live_page.answer_of(STUDENT.pw_uid, teacher_socket(server.hashed), 32768)
+    assert answer
+    return answer
 
 
 def test_the_student_and_the_teacher_see_what_runs_and_what_died(server: Server, tmp_path: Path) -> None:
     """The answer has the form that the page of `make watch` wants, at the socket that it asks."""
     (tmp_path / "password").write_bytes(server.hashed + b"\ncertificate")
-    assert watch.name_of(tmp_path / "password") == teacher_socket(server.hashed)
+    assert live_page.socket_name(tmp_path / "password") == teacher_socket(server.hashed)
     student = server.student()
     before = student.get("/start/status")
     assert (before["running"], json.loads(ask_as_teacher(server))["running"]) == ([], [])
@@ -158,9 +160,9 @@ def test_the_student_and_the_teacher_see_what_runs_and_what_died(server: Server,
     assert (running["path"], running["session"], running["died"]) == (FIRST, session["id"], "")
     if not os.geteuid():  # the server runs as the student, so it may read the memory of the student's kernels
         assert 5 <= running["memory"] <= 300
-    heard = watch_page.heard(ask_as_teacher(server))
-    assert heard and not heard.wrong
-    [program] = heard.running
+    answer = parsed(ask_as_teacher(server))
+    assert answer
+    [program] = answer["running"]
     assert (program["path"], program["quiet"], program["died"]) == (FIRST, 0, "")
     subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
     deadline = time.monotonic() + 60

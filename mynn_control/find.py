@@ -1,0 +1,197 @@
+"""Find Pis on the network, and propose lines for inventory.ini. Nothing is changed, here or there.
+
+    python -m mynn_control.find [--names 'pi[01:40]'] [--seconds 5] [--inventory inventory.ini]
+
+It uses multicast DNS (as `ping pi01.local` does), on this computer's network. A Pi that is already a notebook server
+announces itself. A fresh one only answers to its name: the usual names are tried, and those of `--names`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ipaddress
+import re
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import detect_range, expand_hostname_range
+from zeroconf import (  # type: ignore[attr-defined]
+    AddressResolver,
+    BadTypeInNameException,
+    IPVersion,
+    ServiceStateChange,
+    Zeroconf,
+)
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
+
+OURS = "_mynn-pi._tcp.local."
+# What other Pis may announce; printers and televisions do not.
+SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
+# Imager's default, what avahi makes of it if the name is taken, and the names in our manual.
+USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
+# Anybody on the network may answer, with any bytes for a name, and settings in an inventory can run programs. So only
+# host names are accepted, and none that Ansible takes for this computer, a group or an address.
+HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}", re.ASCII)
+NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
+MOST = 500  # answers; somebody may send thousands
+
+
+@dataclass
+class Found:
+    """A computer that answered: its addresses, whether it was asked for, and whether it is a notebook server."""
+
+    addresses: set[str] = field(default_factory=set)
+    was_asked_for: bool = False
+    is_server: bool = False
+
+
+def hosts_in(inventory: str) -> list[str]:
+    """Return the names in an inventory."""
+    return [host.name for host in InventoryManager(DataLoader(), sources=[inventory]).get_hosts()]
+
+
+def expand(name: str) -> list[str]:
+    """Return the names of a range such as `pi[01:30].local`, or the one name, without `.local`."""
+    names = expand_hostname_range(name) if detect_range(name) else [name]
+    return [str(name).removesuffix(".local") for name in names]
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether a name may be a Pi's in an inventory."""
+    return bool(HOST_NAME.fullmatch(name)) and name.lower() not in NOT_A_PI
+
+
+def is_reachable(address: str) -> bool:
+    """Return whether an address may be a Pi's: not loopback, multicast, reserved or unspecified."""
+    ip = ipaddress.ip_address(address)
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
+
+
+def service_info(service: str, name: str) -> AsyncServiceInfo | None:
+    """Return the query for an announced service, or None if its name is malformed."""
+    try:
+        return AsyncServiceInfo(service, name)
+    except BadTypeInNameException:
+        return None
+
+
+async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
+    """Return the computers that answer within so many seconds, by name without `.local`."""
+    found: dict[str, Found] = {}
+    announced: set[tuple[str, str]] = set()
+
+    def note(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if state_change is not ServiceStateChange.Removed:
+            announced.add((service_type, name))
+
+    def add(info: Any, *, was_asked_for: bool = False, is_server: bool = False) -> None:
+        host = found.setdefault(str(info.server).removesuffix(".").removesuffix(".local"), Found())
+        host.addresses |= {address for address in info.parsed_addresses(IPVersion.V4Only) if is_reachable(address)}
+        host.was_asked_for |= was_asked_for
+        host.is_server |= is_server
+
+    async with AsyncZeroconf() as network:
+
+        async def resolve(name: str) -> None:
+            info = AddressResolver(f"{name}.local.")
+            if await info.async_request(network.zeroconf, seconds * 1000):
+                add(info, was_asked_for=True)
+
+        async def resolve_service(service: str, name: str) -> None:
+            info = service_info(service, name)
+            if info is None:
+                found.setdefault(name, Found())  # without an address: counted as left out
+            elif await info.async_request(network.zeroconf, 3000):
+                add(info, is_server=service == OURS)
+
+        async def look() -> None:
+            browser = AsyncServiceBrowser(network.zeroconf, list(SERVICES), handlers=[note])
+            await asyncio.sleep(seconds)
+            await browser.async_cancel()
+            await asyncio.gather(*(resolve_service(*pair) for pair in sorted(announced)[:MOST]))
+
+        await asyncio.gather(look(), *(resolve(name) for name in names))
+    return found
+
+
+def is_resolved(name: str) -> bool:
+    """Return whether this computer can resolve the name, as SSH must."""
+    try:
+        socket.getaddrinfo(name, 22)
+    except OSError:
+        return False
+    return True
+
+
+def in_order(name: str) -> list[str | int]:
+    """Return a sort key for names: pi2 before pi10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
+    """Return the lines for an inventory. Known Pis, and what may not be a Pi, become comments.
+
+    Names come from the network: those that are not host names are counted, and never shown.
+    """
+    refused = [name for name, host in found.items() if not is_host_name(name) or not host.addresses]
+    found = {name: host for name, host in found.items() if name not in refused}
+    taken = {name.partition(".")[0] for name in known}
+    free = (name for name in expand("pi[01:99]") if name not in taken | set(found))
+    shown = []
+    for name in sorted(found, key=in_order):
+        host = found[name]
+        addresses = " ".join(sorted(host.addresses))
+        by_address = f"ansible_host={addresses.partition(' ')[0]}"
+        line = f"{name}.local" if is_resolved(f"{name}.local") else f"{name} {by_address}"
+        if name in taken:
+            line, note = f"# {line}", "is already in the inventory"
+        elif host.is_server:
+            note = "is a notebook server"
+        elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
+            line, note = f"{next(free)} {by_address}", f"is called {name} and gets this name"
+        elif host.was_asked_for:
+            note = "is not a notebook server yet"
+        else:
+            line, note = f"# {line}", "if it is a Pi, remove the first #"
+        shown.append(f"{line}   # {addresses}: {note}")
+    if refused:
+        shown.append(f"# Left out: {len(refused)} without a valid host name or address.")
+    return shown
+
+
+def main() -> None:
+    """Print the Pis that answer."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
+    parser.add_argument("--seconds", type=float, default=5, help="how long to wait for answers (default: 5)")
+    parser.add_argument(
+        "--inventory", type=Path, default=Path("inventory.ini"), help="the inventory with the known Pis"
+    )
+    options = parser.parse_args()
+    names = [name for word in (*USUAL, *options.names) for name in expand(word)]
+    print(f"Searching the network for {options.seconds:.0f} seconds ...", file=sys.stderr)
+    try:
+        found = asyncio.run(ask(dict.fromkeys(names), options.seconds))
+    except OSError as error:
+        sys.exit(f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network.")
+    if not found:
+        sys.exit(
+            "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some"
+            " school networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses. To search for"
+            " names other than pi01 to pi40: make find NAMES='lab[1:20]'."
+        )
+    known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
+    print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))
+
+
+if __name__ == "__main__":
+    main()

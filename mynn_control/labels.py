@@ -1,0 +1,96 @@
+"""Sheets of labels to print from a browser, one label for each Pi and student, on A4 and on Letter.
+
+python -m mynn_control.labels FOLDER < PIS.json
+
+PIS.json is a list of objects: `name`, `model` (such as Pi 4; empty if it is not known), `students` (as the filter
+classroom_students returns them), `password` (empty: it is in the student's password file). The labels have the size of
+those on shops' sheets of fourteen (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter); they can also be printed on paper
+and cut.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import segno
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn_control.render import render
+
+A_SHEET = 14  # labels
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A sheet of paper, in mm: its size, a label's size, the first label's place, and the gap between columns."""
+
+    name: str
+    size: tuple[float, float]
+    label: tuple[float, float]
+    place: tuple[float, float]
+    gap: float
+    wording: str
+
+
+PAPERS = [
+    Paper("A4", (210, 297), (99.06, 38.1), (4.67, 15.15), 2.54, "99.1 × 38.1 mm"),
+    Paper("Letter", (215.9, 279.4), (101.6, 33.867), (3.969, 21.167), 4.763, "4 × 1⅓ inches"),
+]
+
+
+@dataclass(frozen=True)
+class Label:
+    """The text of one label."""
+
+    pi: str
+    model: str
+    url: str
+    student: str
+    password: str
+
+    @property
+    def code(self) -> str:
+        """The QR code that opens the page, as a picture's address; four empty modules around it are part of it."""
+        return str(segno.make_qr(self.url, error="m").svg_data_uri(border=4, omitsize=True))
+
+
+def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
+    """Return the labels, and a sentence for each that is left out because it has no password yet."""
+    labels, lacking = [], []
+    for pi in pis:
+        for student in pi["students"]:
+            path = Path(student["password_file"])
+            if password := pi["password"] or (path.read_text(encoding="utf-8").strip() if path.exists() else ""):
+                labels.append(Label(pi["name"], pi["model"], student["url"], student["name"], password))
+            else:
+                lacking.append(
+                    f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
+                    "Run `make site`, then `make labels` again."
+                )
+    return labels, lacking
+
+
+def main(folder: Path) -> None:
+    """Read the Pis, and write the sheets. SystemExit: there is no label, with the reason."""
+    labels, lacking = labels_of(json.load(sys.stdin))
+    if not labels:
+        sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")
+    folder.mkdir(parents=True, exist_ok=True)
+    sheets = [labels[first : first + A_SHEET] for first in range(0, len(labels), A_SHEET)]
+    for paper in PAPERS:
+        path = folder / f"labels-{paper.name}.html"
+        write_text(path, render("labels", {"paper": paper, "sheets": sheets}), mode=0o600)
+        print(f"{path}: {_many(len(labels), 'label')} on {_many(len(sheets), 'sheet')}")
+    print("Print them from a browser, at 100 % and without margins.", *lacking, sep="\n")
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

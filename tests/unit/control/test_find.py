@@ -1,0 +1,108 @@
+"""The list of Pis, as a teacher writes it and as `make find` proposes it."""
+
+from pathlib import Path
+
+import pytest
+
+from mynn_control import find
+from mynn_control.find import Found, hosts_in, lines
+
+THIRTY = [f"pi{number:02}.local" for number in range(1, 31)]
+
+
+def test_a_range_in_the_inventory_stands_for_thirty_pis(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.ini"
+    text = Path("inventory.ini").read_text(encoding="utf-8")
+    inventory.write_text(text.replace("# pi01.local", "pi[01:30].local"), encoding="utf-8")
+    assert hosts_in(str(inventory)) == THIRTY
+
+
+@pytest.fixture(autouse=True)
+def resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pi01.local the only name that this computer can resolve."""
+    monkeypatch.setattr(find, "is_resolved", lambda name: name == "pi01.local")
+
+
+def test_a_name_that_this_computer_can_resolve_needs_no_address() -> None:
+    found = {
+        "pi01": Found({"10.0.0.1"}, True, True),
+        "pi10": Found({"10.0.0.10"}, True),
+        "pi2": Found({"10.0.0.2"}, True),
+    }
+    assert lines(found, []) == [
+        "pi01.local   # 10.0.0.1: is a notebook server",
+        "pi2 ansible_host=10.0.0.2   # 10.0.0.2: is not a notebook server yet",
+        "pi10 ansible_host=10.0.0.10   # 10.0.0.10: is not a notebook server yet",
+    ]
+
+
+def test_a_pi_with_the_default_name_gets_an_unused_one() -> None:
+    found = {"raspberrypi": Found({"10.0.0.9"}, True), "pi01": Found({"10.0.0.1"}, True, True)}
+    assert lines(found, ["pi02.local"])[1] == (
+        "pi03 ansible_host=10.0.0.9   # 10.0.0.9: is called raspberrypi and gets this name"
+    )
+
+
+def test_computers_that_may_not_be_pis_and_known_pis_are_comments() -> None:
+    found = {"laptop": Found({"10.0.0.7"}), "pi01": Found({"10.0.0.1"}, True, True)}
+    assert all(line.startswith("# ") for line in lines(found, ["pi01"]))
+
+
+HOSTILE = [
+    "pi09 ansible_ssh_common_args=-oProxyCommand=/tmp/program #",
+    "pi09\nlocalhost ansible_connection=local",
+    "pi09\x1b]0;title\x07",
+    "pi09\u202e",
+    "pi09\n",
+    "[all:vars]",
+    "pi[01:99]",
+    "{{ 1 + 1 }}",
+    "#pi09",
+    "-oProxyCommand=x",
+    "pi09-",
+    "pi..09",
+    ".pi09",
+    "",
+    "p" * 64,
+    ".".join(["p" * 60] * 5),
+    "p\u0456",
+    "pi0\u0669",
+    "pi09:22",
+    # host names, but Ansible treats them specially
+    "localhost",
+    "LocalHost",
+    "127.0.0.1",
+    "10",
+    "all",
+    "pis",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_invalid_host_name_is_never_shown(name: str) -> None:
+    found = {name: Found({"10.0.0.9"}, False, True), "pi01": Found({"10.0.0.1"}, True, True)}
+    assert lines(found, []) == [
+        "pi01.local   # 10.0.0.1: is a notebook server",
+        "# Left out: 1 without a valid host name or address.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a", "Lab-7", "7up", "pi01.room2", "p" * 63])
+def test_valid_host_names_are_accepted(name: str) -> None:
+    assert lines({name: Found({"10.0.0.9"}, True, True)}, []) == [
+        f"{name} ansible_host=10.0.0.9   # 10.0.0.9: is a notebook server"
+    ]
+
+
+def test_this_computer_is_not_proposed() -> None:
+    """A name that leads back to it would make the playbooks change the control node."""
+    addresses = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "224.0.0.251", "255.255.255.255"]
+    assert [address for address in addresses if find.is_reachable(address)] == []
+    assert find.is_reachable("192.168.1.52")
+    assert lines({"pi09": Found(set(), True, True)}, []) == ["# Left out: 1 without a valid host name or address."]
+
+
+@pytest.mark.parametrize("name", ["pi09._ssh._tcp.local.", "pi\n09._mynn-pi._tcp.local.", "p" * 300, ""])
+def test_an_announcement_with_an_invalid_name_is_ignored(name: str) -> None:
+    assert find.service_info(find.OURS, name) is None
+    assert find.service_info(find.OURS, f"pi09.{find.OURS}") is not None

@@ -1,0 +1,302 @@
+"""What `make wall` and `make watch` have in common: the Pis are asked again and again, each by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.mynn.pi.plugins.action import live_page as action
+from ansible_collections.mynn.pi.plugins.modules import live_page as module
+from tests.support.programs import ROOT
+from tests.support.student import STUDENT, as_root, give_to_student
+
+LARGEST = 1000
+OUR_UID = os.geteuid()
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+# On a Pi
+
+
+def test_a_pi_answers_as_soon_as_something_changes_or_when_its_time_is_up() -> None:
+    shown = [{"ada": "first"}] * 3 + [{"ada": "other"}]
+    assert module.wait(lambda: shown[0], {}, 0.0, 30.0) == {"ada": "first"}  # once, at once
+    began = time.monotonic()
+    assert module.wait(lambda: shown.pop(0), {"ada": digest("first")}, 30.0, 0.05) == {"ada": "other"}
+    assert time.monotonic() - began > 4 * 0.05  # and no more often than it is asked to look
+    assert module.wait(lambda: {"ada": "first"}, {"ada": digest("first")}, 0.2, 0.05) == {"ada": "first"}
+
+
+@pytest.fixture
+def home(open_folder: Path) -> Path:
+    """A student's folder."""
+    give_to_student(open_folder)
+    return open_folder
+
+
+def files(home: Path) -> module.Look:
+    return module.files({"ada": (STUDENT, home / "shown")}, LARGEST)
+
+
+def test_a_file_is_read_again_once_it_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, read = files(home), module.text_of
+    opened: list[str] = []
+    monkeypatch.setattr(module, "text_of", lambda *place: opened.append("") or read(*place))  # type: ignore[func-returns-value]
+    assert look() == {}
+    for text in ("first", "other"):
+        (home / "shown").write_text(text)
+        assert look() == look() == {"ada": text}
+    (home / "shown").unlink()
+    assert look() == {}
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "large", "sparse", "bytes", "loop"])
+def test_only_a_small_text_file_is_shown(home: Path, kind: str) -> None:
+    path, secret = home / "shown", home / "secret"
+    secret.write_text("secret")
+    if kind == "link":
+        path.symlink_to(secret)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":
+        path.write_text("x" * (LARGEST + 1))
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    elif kind == "bytes":
+        path.write_bytes(b"\xff\xfe")
+    else:
+        path.symlink_to(path)
+    assert files(home)() == {}
+
+
+@as_root
+def test_files_are_read_with_the_students_powers(home: Path) -> None:
+    """A file of root's cannot be shown, even through a link in place of the student's folder."""
+    roots = home / "roots"
+    roots.mkdir(mode=0o700)
+    (roots / "shown").write_text("secret")
+    (home / "notebooks").symlink_to(roots)
+    assert files(home / "notebooks")() == {}
+    (home / "shown").write_text("secret")
+    (home / "shown").chmod(0o600)
+    assert files(home)() == {}
+
+
+@contextmanager
+def run_server(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
+    """A server at an abstract socket, whose name it yields. answer: what it does with each connection."""
+    name = uuid.uuid4().hex
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"\0{name}")
+    listening.listen()
+
+    def serve() -> None:
+        with ExitStack() as held, suppress(OSError):  # what is neither answered nor closed stays open
+            while True:
+                connection, _ = listening.accept()
+                held.callback(connection.close)
+                answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield name
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+
+
+def say(text: bytes) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(text)
+        connection.close()
+
+    return answer
+
+
+def drip(connection: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+
+def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that is silent, endless, or so slow that it never ends."""
+    monkeypatch.setattr(module, "ANSWER", 0.5)
+    began = time.monotonic()
+    with (
+        run_server(lambda _: None) as silent,
+        run_server(say(b"x" * (LARGEST + 1))) as endless,
+        run_server(drip) as slow,
+        run_server(say(b"hello")) as good,
+    ):
+        names = {"silent": silent, "endless": endless, "slow": slow, "good": good, "off": "nobody's", "none": ""}
+        look = module.servers({student: (OUR_UID, name) for student, name in names.items()}, LARGEST)
+        assert look() == {"silent": "", "endless": "", "slow": "", "good": "hello"}
+    assert time.monotonic() - began < 10
+
+
+def test_another_accounts_answer_is_ignored() -> None:
+    with run_server(say(b"imitated")) as name:
+        assert module.servers({"ada": (OUR_UID + 1, name)}, LARGEST)() == {}
+
+
+def test_a_sockets_name_comes_from_the_passwords_hash(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"argon2:x\ncertificate")
+    assert module.socket_name(tmp_path / "password") == digest("teacherargon2:x")
+    assert module.socket_name(tmp_path / "missing") == ""
+
+
+# On the control node, for each Pi
+
+
+class ActionRun:
+    """A run of the action against a Pi that gives these answers, one after another. After the last, the run ends."""
+
+    def __init__(self, answers: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.slept: list[float] = []
+        self.closed = 0
+        parents = [1] + [1] * (len(answers) + 1) + [2]  # the parent process changes when the run has ended
+        monkeypatch.setattr(action.os, "getppid", lambda: parents.pop(0))
+        monkeypatch.setattr(action.time, "sleep", self.slept.append)
+        task: Any = object.__new__(action.ActionModule)
+        arguments = {"page": "wall", "students": {"ada": {}, "bo": {}}, "largest": LARGEST, "answers": str(folder)}
+        task._task = SimpleNamespace(args=arguments, async_val=0)
+        task._connection = SimpleNamespace(close=self.close)
+        answered = iter([*answers, {"shown": {}}])
+
+        def execute(name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
+            self.requests.append(module_args)
+            answer = next(answered)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        task._execute_module = execute
+        monkeypatch.setattr(action.ActionBase, "run", lambda *_: {})
+        self.result = task.run(None, {"inventory_hostname": "pi-01", "ansible_play_hosts_all": ["pi-02", "pi-01"]})
+        self.written = json.loads((folder / "pi-01.json").read_text())
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_each_request_says_what_is_known_from_the_last_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": {"bo": "x"}}], tmp_path, monkeypatch)
+    assert [request["known"] for request in run.requests] == [{}, {"ada": digest("first")}, {"bo": digest("x")}]
+    assert [request["patience"] for request in run.requests] == [0, action.PATIENCE, action.PATIENCE]
+    assert run.written == {"place": 1, "students": ["ada", "bo"], "shown": {"bo": "x"}, "lost": ""}
+    assert (run.closed, run.slept) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        AnsibleConnectionFailure("connect to host pi-01 port 22:\nno route\x1b[2J"),
+        {"failed": True, "msg": "no route\x1b[2J"},
+        {"unreachable": True, "msg": "no route\x1b[2J"},
+    ],
+)
+def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
+    failure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ActionRun([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
+    assert (run.written["shown"], run.written["lost"]) == ({"ada": "first"}, r"no route\x1b[2J")
+    assert (run.closed, run.slept) == (1, [action.PAUSE])
+    assert run.requests[-1]["patience"] == 0
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [[], "x", None, {"eve": "x"}, {"../ada": "x"}, {"ada": 5}, {"ada": "x" * (LARGEST + 1)}, {"ada": {"x": "y"}}],
+)
+def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": shown}], tmp_path, monkeypatch)
+    assert run.written["shown"] == {"ada": "first"}
+    assert run.written["lost"].startswith("its answer is invalid")
+
+
+@pytest.mark.parametrize("as_error", [True, False])
+def test_a_missing_sudo_password_ends_the_task(as_error: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "sudo password is required"
+    answer = AnsibleConnectionFailure(message) if as_error else {"failed": True, "msg": message}
+    run = ActionRun([answer], tmp_path, monkeypatch)
+    assert run.result["failed"] and run.result["msg"] == message
+
+
+# The whole program, with a playbook that only writes an answer, and Ctrl-C
+
+
+PLAYBOOK = """
+import json, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as Ansible does
+extra = json.loads(sys.argv[sys.argv.index("--extra-vars") + 1])
+answers = pathlib.Path(extra["live_page_answers"])
+assert extra["wall_file"] and extra["wall_largest"]
+(answers / "pi-01.json").write_text(json.dumps({"place": 0, "students": [], "shown": {"ada": sys.argv[1]}, "lost": ""}))
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("interrupted", flush=True)
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_cleanly(number: int, tmp_path: Path) -> None:
+    """Ctrl-C reaches each process in the terminal; other signals only reach ours, which then ends the playbook."""
+    command = [sys.executable, "-m", "mynn_control.wall", str(tmp_path / "wall")]
+    command += [sys.executable, "-c", PLAYBOOK, '{"version": 1, "name": "Ada", "score": 0.9}']
+    pipe: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": ROOT}
+    process = subprocess.Popen(command, **pipe, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        page = tmp_path / "wall/index.html"
+        while not (page.exists() and "<bdi>Ada</bdi>" in page.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        second = subprocess.run(command, **pipe, timeout=30)
+        assert second.returncode == 1 and "already on, in another terminal" in second.stdout
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)  # an impatient teacher presses Ctrl-C again
+        output, _ = process.communicate(timeout=20)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, output
+    assert output.count("interrupted") == 1
+    assert re.search(r"^The wall: http://127\.0\.0\.1:\d+ ", output, re.M)
+    assert "The wall has ended." in output
+    assert "<bdi>Ada</bdi>" in page.read_text()

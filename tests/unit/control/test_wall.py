@@ -1,0 +1,212 @@
+"""The wall's page: what students show, until the teacher takes it off."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from mynn import Examples, NeuralNetwork, read_csv
+from mynn.wall import Shown, _pictures, _text
+from mynn_control.wall import Card, Wall
+from mynn_control.wall import page as page_of
+from tests.support.programs import ROOT
+from tests.unit.control.live_pages import Served, served
+
+
+def digits(count: int = 10, seed: int = 1) -> Examples:
+    """Return pictures of noise, labelled from the highest label to 0."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.uint8)[::-1].copy()
+    return Examples(labels, random.integers(0, 256, (count, 784), dtype=np.uint8))
+
+
+def text(name: str = "Ada", **more: Any) -> str:
+    """Return the text of a student's file for the wall."""
+    return _text(Shown(name, **({"score": 0.953} | more)))
+
+
+def card(name: str = "Ada", place: str = "pi-01/student", **more: Any) -> Card:
+    """Return a student's card on the wall."""
+    shown = Shown(name, **({"score": 0.953} | more))
+    return Card(place, sha256(_text(shown).encode()).hexdigest(), shown)
+
+
+def test_the_page_loads_nothing_runs_only_our_script_and_escapes_names() -> None:
+    """Whatever names the check on reading might let through one day."""
+    page = page_of([card("<script>alert(1)</script>", place='"><b>/x', backquery=digits().pixels, digits=digits())])
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    assert '"><b>' not in page
+    assert set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:)", page)) == {"data:"}
+    [script] = re.findall(r"<script>(.*?)</script>", page, re.S)
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+    picture = re.findall(r"data:image/png;base64,([^\"]+)", page)[0]
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    np.testing.assert_array_equal(
+        255 - np.asarray(image).ravel(), digits().pixels[-1]
+    )  # dark on white; the zeros first
+
+
+@pytest.fixture
+def wall(tmp_path: Path) -> Iterator[Served]:
+    (tmp_path / "wall").mkdir()
+    with served(Wall(tmp_path / "wall", tmp_path / "answers")) as wall:
+        yield wall
+
+
+def names(wall: Served) -> list[str]:
+    """Return the names on the cards. Check that the page in the folder is the one that is served."""
+    assert isinstance(wall.page, Wall)
+    page = (wall.page.folder / "index.html").read_text(encoding="utf-8")
+    assert wall.ask("/") == (200, page)
+    return re.findall(r"<h2><bdi>(.*?)</bdi>", page)
+
+
+def test_each_students_latest_card_is_shown(wall: Served) -> None:
+    assert names(wall) == []
+    assert "The wall is empty" in wall.ask("/")[1]
+    wall.answer("pi-01", text("Ada"), text("Bo"))
+    wall.answer("pi-02", text("Élodie"))
+    wall.answer("pi-03", text("Finn", score=0.96))
+    assert names(wall) == ["Ada", "Bo", "Élodie", "Finn"]
+    assert "Best so far <strong>96.0" in wall.ask("/")[1]
+    wall.answer("pi-01", text("Lovelace"))
+    wall.answer("pi-02", text("Élodie"), lost="no route")
+    assert names(wall) == ["Élodie", "Finn", "Lovelace"]
+    assert "2 of 3 Pis answer" in wall.ask("/")[1]
+
+
+def test_an_unreadable_card_is_left_out_and_the_others_are_shown(
+    wall: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        wall.answer("pi-01", "[" * 30_000, text("Bo"))
+        wall.answer("pi-01", "{}", text("Bo"))
+    assert names(wall) == ["Bo"]
+    assert capsys.readouterr().out.count("pi-01/ada is left out.") == 2
+
+
+def test_a_student_who_was_taken_off_stays_off(wall: Served) -> None:
+    """Whatever the student shows next, under any name, and after a restart, until the teacher puts it back."""
+    assert isinstance(wall.page, Wall)
+    folder = wall.page.folder
+    wall.answer("pi-01", text("Ada", digits=digits(3)), text("Bo", digits=digits(4, seed=2)))
+    read = read_csv(folder / "test_set/class_digits.csv")
+    assert read.labels.tolist() == [0, 0, 1, 1, 2, 2, 3]
+    np.testing.assert_array_equal(read.pixels[-1], digits(4, seed=2).pixels[0])
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Button": "1"})[0] == 200
+    assert names(wall) == ["Bo"]
+    assert len(read_csv(folder / "test_set/class_digits.csv")) == 4
+    wall.answer("pi-01", text("Somebody else", digits=digits()), text("Bo"))
+    assert names(wall) == ["Bo"]
+    assert not (folder / "test_set/class_digits.csv").exists()
+    with served(Wall(folder, wall.page.answers)) as again:
+        assert names(again) == ["Bo"]
+        assert again.ask("/put-back", "", **{"X-Button": "1"})[0] == 200
+        assert names(again) == ["Bo", "Somebody else"]
+
+
+def test_only_the_teachers_own_page_can_use_the_server(wall: Served) -> None:
+    """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
+    wall.answer("pi-01", text("Ada"))
+    assert wall.ask("/take-off", "pi-01/ada")[0] == 403
+    assert wall.ask("/take-off", "pi-01/ada", **{"X-Button": "1", "Host": "evil.example"})[0] == 403
+    assert wall.ask("/", Host="evil.example")[0] == 403
+    assert wall.ask("/take-off", "pi-01/eve", **{"X-Button": "1"})[0] == 404
+    assert wall.ask("/../taken_off.json")[0] == 404
+    assert names(wall) == ["Ada"]
+    assert wall.server.server_address[0] == "127.0.0.1"
+
+
+def test_a_damaged_list_of_students_taken_off_is_ignored(tmp_path: Path) -> None:
+    for damaged in ("{", "5", "[5]", '{"a": 1}'):
+        (tmp_path / "taken_off.json").write_text(damaged)
+        assert Wall(tmp_path, tmp_path).taken_off == []
+
+
+def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, browser_page: Page) -> None:
+    page = browser_page
+    with served(Wall(tmp_path, tmp_path / "answers")) as wall:
+        page.goto(wall.server.url)
+        expect(page.locator("h1")).to_have_text("The wall is empty")
+        wall.answer("pi-01", text("Ada", backquery=digits().pixels, digits=digits()), text("Bo"))
+        expect(page.locator("article")).to_have_count(2)
+        expect(page.locator("article.new")).to_have_count(2)
+        expect(page.locator(".tiles img")).to_have_count(10)
+        page.locator("article", has_text="Ada").click()
+        expect(page.locator("article.large bdi")).to_have_text("Ada")
+        wall.answer("pi-02", text("Zoë"))
+        expect(page.locator("article")).to_have_count(3)
+        expect(page.locator("article.large bdi")).to_have_text("Ada")
+        page.keyboard.press("Escape")
+        expect(page.locator("article.large")).to_have_count(0)
+        page.get_by_role("button", name="Take Ada off the wall").click()
+        expect(page.locator("article")).to_have_count(2)
+        expect(page.locator(".tiles")).to_have_count(0)
+        page.get_by_role("button", name="put the last one back").click()
+        expect(page.locator("article bdi")).to_have_text(["Ada", "Bo", "Zoë"])
+    expect(page.get_by_text("The wall has ended. This is what it last showed.")).to_be_visible()
+    expect(page.locator(".take-off").first).to_be_hidden()
+    page.goto(f"file://{tmp_path}/index.html")  # as a file, without the buttons
+    expect(page.locator("article bdi").first).to_have_text("Ada")
+    expect(page.locator(".take-off").first).to_be_hidden()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 6, 8, 15, 24, 30])
+def test_all_cards_fit_on_a_projectors_screen(count: int, browser_page: Page, tmp_path: Path) -> None:
+    """With everything that a card can show, and names of ordinary length."""
+    names = ["Ada", "Grace", "Emmy", "Sofia", "Alexander", "Kwame", "Anne-Marie"]
+    full = {"backquery": digits().pixels, "digits": digits()}
+    cards = [card(names[number % 7], f"pi-{number}/student", **full) for number in range(count)]
+    (tmp_path / "index.html").write_text(page_of(cards, answering=count, pis=count), encoding="utf-8")
+    for width, height in ((1920, 1080), (1280, 720), (3840, 2160)):
+        browser_page.set_viewport_size({"width": width, "height": height})
+        browser_page.goto(f"file://{tmp_path}/index.html")
+        size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        assert browser_page.evaluate(size) == [width, height]
+
+
+NAMES = re.findall(
+    r"\S+",
+    """
+Ada Anne-Marie Bo Dina Élodie Emil Emmy Finn Grace Hugo Ivy José Juno Kwame Lena Leyla Lou Max Mia Nia Noah Olena Oscar
+Pim Sofía Tariq Theo Yuki Zoë Ömer
+""",
+)
+
+
+def test_picture_of_a_class_of_thirty(mnist: Path, browser_page: Page, tmp_path: Path) -> None:
+    """For the manual: digits from MNIST, as if the class had drawn them, and the backqueries of three networks."""
+    examples = read_csv(mnist / "mnist_test.csv", 5000)
+    networks = [NeuralNetwork(784, 60, 10, 0.1, seed=seed) for seed in range(3)]
+    for network in networks:
+        network.fit(examples)
+    random = np.random.default_rng(7)
+    cards = []
+    for number, name in enumerate(NAMES):
+        one_of_each = [random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)]
+        chosen: dict[str, Any] = {"score": round(random.uniform(0.9, 0.975), 3) if number % 7 else None}
+        if number % 5:
+            chosen["backquery"] = _pictures(networks[number % 3])
+        if number % 4 or not number % 5:
+            chosen["digits"] = examples[np.array(one_of_each)]
+        cards.append(card(name, f"pi-{number}/student", **chosen))
+    (tmp_path / "index.html").write_text(page_of(cards, answering=30, pis=30), encoding="utf-8")
+    browser_page.set_viewport_size({"width": 1920, "height": 1080})
+    browser_page.goto(f"file://{tmp_path}/index.html")
+    assert browser_page.locator("article").count() == 30
+    browser_page.screenshot(path=ROOT / "dist/screenshots/wall.png")
+    browser_page.locator("article", has_text="Grace").click()
+    expect(browser_page.locator("article.large .strip.backquery img")).to_have_count(10)
