@@ -17,7 +17,7 @@ module: watch
 short_description: Wait until a student's notebook server says something else
 description:
   - The action C(keep_asking) calls it.
-  - Asks each server at a socket of its own (roles/start_page/files/start_page.py, C(Teacher)), every C(interval), and
+  - Asks each server at a socket of its own (mynn_server/teacher.py), every C(interval), and
     answers once one says something else than is known, or after C(patience) seconds.
   - Only what the student's own account says counts. Nothing is parsed here; the control node checks what it gets.
 options:
@@ -40,7 +40,7 @@ PATIENCE = 5.0  # seconds, for a server's answer
 
 
 def name_of(hash_file: Path) -> str:
-    """Return the name of a server's socket, as in roles/jupyter/templates/jupyter_server_config.py.j2; "": none."""
+    """Return the name of a server's socket, as mynn_server.credentials has it; "": none."""
     try:
         hashed = hash_file.read_bytes().partition(b"\n")[0]
     except OSError:

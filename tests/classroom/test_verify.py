@@ -124,13 +124,14 @@ def test_debians_own_packages_are_left_to_apt(classroom: Classroom, faults: Veri
 def test_kernel_that_does_not_work_is_found(classroom: Classroom, faults: Verify, tmp_path: Path) -> None:
     """If the compiled kernel crashes, as one for another processor would, training works without it and says so."""
     project = tmp_path / "project"
-    shutil.copytree(classroom.root / "mynn", project / "mynn", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    for package in ("mynn", "mynn_server"):
+        shutil.copytree(classroom.root / package, project / package)
     for name in ("pyproject.toml", "LICENSE", "setup.py"):
         shutil.copy(classroom.root / name, project)
     with (project / "mynn/kernel/kernel.c").open("a", encoding="utf-8") as source:
         source.write("#ifndef BROKEN\n#define BROKEN\n__attribute__((constructor)) static void broken(void) ")
         source.write("{ __builtin_trap(); }\n#endif\n")
-    settings = ["-e", f"mynn_source={project}"]
+    settings = ["-e", f"__mynn_source={project}"]
     try:
         done = classroom.playbook("site", *settings)
         assert done.returncode == 0

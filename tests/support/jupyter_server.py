@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ import pytest
 import requests
 
 from ansible_collections.mynn.pi.plugins.filter import passwords
+from mynn_control import wheels
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.ports import free_port
 from tests.support.programs import ROOT
 from tests.support.student import STUDENT, give_to_student
 
-ROLE = ROOT / "roles/jupyter"
 PASSWORD = "sunflower7"
 # Root may read the memory of every process, so a server that runs as root could not show what a student may not do.
 AS_STUDENT: dict[str, Any] = (
@@ -34,21 +35,6 @@ AS_STUDENT: dict[str, Any] = (
 )
 # Code that a student might leave for the server to run. It leaves a trace and ends the server.
 TRAP = "import pathlib, sys; pathlib.Path('{trace}').touch(); sys.exit('found')"
-# A student's program that tries to read from the process that started it, and prints what it could read.
-SPY = """
-import os, json, pathlib
-read = []
-for name in "environ", "mem", "maps", "fd/0", "auxv":
-    try:
-        pathlib.Path(f"/proc/{os.getppid()}/{name}").open("rb").close()
-        read.append(name)
-    except OSError:
-        pass
-scores = [pathlib.Path(f"/proc/{process}/oom_score_adj").read_text() for process in (os.getppid(), "self")]
-folder = os.getcwd()
-secrets = [value for value in os.environ.values() if "argon2" in value]
-print(json.dumps({"read": read, "secrets": secrets, "folder": folder, "scores": [int(score) for score in scores]}))
-"""
 
 
 @dataclass
@@ -59,10 +45,10 @@ class Server:
     home: Path
     trace: Path  # a file that appears if the server runs anything that the student left
     process: subprocess.Popen[bytes]
-    scheme: str = "http"
-    authority: str = ""
-    hashed: bytes = b""  # the password's hash
-    home_at_start: frozenset[Path] = frozenset()  # what was in the home at the start, outside the lessons' folder
+    scheme: str
+    authority: str
+    hashed: bytes  # the password's hash
+    home_at_start: set[Path]  # what was in the home at the start, outside the lessons' folder
 
     def in_home(self) -> set[Path]:
         """Return what is in the home now, outside the lessons' folder."""
@@ -89,8 +75,8 @@ def render_template(name: str, **settings: Any) -> str:
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
     environment.filters["bool"] = bool
     usual: dict[str, Any] = {"jupyter_https": False, "jupyter_cull_seconds": 3600, "__jupyter_several": False}
-    usual |= {"__jupyter_user": "student", "__jupyter_program": ROLE / "files/serve.py"}
-    return environment.from_string((ROLE / f"templates/{name}.j2").read_text(encoding="utf-8")).render(usual | settings)
+    text = (ROOT / f"roles/jupyter/templates/{name}.j2").read_text(encoding="utf-8")
+    return environment.from_string(text).render(usual | {"__jupyter_user": "student"} | settings)
 
 
 def unit_setting(unit: str, name: str) -> list[str]:
@@ -100,13 +86,16 @@ def unit_setting(unit: str, name: str) -> list[str]:
 
 @contextmanager
 def pi_venv() -> Iterator[Path]:
-    """Make a virtual environment like a Pi's: it sees the system's packages, and so the user's own as well."""
+    """Make a virtual environment like a Pi's: it sees the system's packages, and has our wheels."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", name], check=True)
         [packages] = folder.glob("lib/python*/site-packages")
         (packages / "all.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n", encoding="utf-8")
+        for package in ("mynn", "mynn_server"):
+            with zipfile.ZipFile(wheels.wheel(ROOT, package)) as wheel:
+                wheel.extractall(packages)
         for shared in ("share", "etc"):
             (folder / shared).symlink_to(Path(sys.prefix, shared))
         yield folder
@@ -115,21 +104,18 @@ def pi_venv() -> Iterator[Path]:
 def set_traps(home: Path, venv: Path) -> Path:
     """Leave code in a home that the server must not run; return the file that appears if it does."""
     trace = home / "trace"
-    trap = TRAP.format(trace=trace)
     [packages] = venv.glob("lib/python*/site-packages")
     own = home / ".local/lib" / packages.parent.name / "site-packages"
-    for path in own / "usercustomize.py", own / "tornado.py", home / ".jupyter/jupyter_server_config.py":
+    traps = [folder / name for folder in (own, home / "notebooks") for name in ("tornado.py", "mynn_server.py")]
+    traps += [folder / "jupyter_server_config.py" for folder in (home / ".jupyter", home / "notebooks")]
+    for path in [*traps, own / "usercustomize.py"]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(trap, encoding="utf-8")
-    (home / "notebooks").mkdir()
-    for name in ("tornado.py", "jupyter_server_config.py"):
-        (home / "notebooks" / name).write_text(trap, encoding="utf-8")
+        path.write_text(TRAP.format(trace=trace), encoding="utf-8")
     kernel = home / ".local/share/jupyter/kernels/python3/kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text('{"argv": ["touch", "' + str(trace) + '"], "display_name": "trap"}', encoding="utf-8")
     # A server that opened one of these would hang for ever.
     for name in (".jupyter_cookie_secret", ".local/share/jupyter/notebook_secret"):
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(home / name)
     return trace
 
@@ -146,55 +132,44 @@ def run_server(
     """Run a server: at its own port or, as for several students, on a listening socket that it is handed."""
     port = listening.getsockname()[1] if listening else port or free_port()
     values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
-    values |= {"manual_archive": "/nowhere/manual.zip", "start_page_archive": "/nowhere/start.zip"}
-    values |= {"lessons_pristine": "/nowhere", "message_file": "/nowhere/message"} | settings
+    values |= {name: f"/nowhere/{name}" for name in ("manual_archive", "lessons_pristine", "message_file")} | settings
     values["__jupyter_several"] = listening is not None
     unit = render_template("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        home = folder / "home"
-        home.mkdir()
+        home, config = folder / "home", folder / "etc/jupyter"
+        for made in (home, folder / "tmp", config):
+            made.mkdir(parents=True)
         trace = set_traps(home, venv)
-        (folder / "tmp").mkdir()
-        config = folder / "etc/jupyter"
-        config.mkdir(parents=True)
         (config / "jupyter_server_config.py").write_text(render_template("jupyter_server_config.py", **values))
         hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
         (folder / "password").write_bytes(f"{hashed}\n".encode() + certificate)
+        (folder / "authority").write_bytes(certificate)
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))
         variables = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in variables.items()}
         variables |= {"HOME": str(home), "PATH": "/usr/bin", "JUPYTER_CONFIG_PATH": str(config), **(environment or {})}
-        if listening:
-            variables["LISTEN_FDS"] = "1"
+        variables |= {"LISTEN_FDS": "1"} if listening else {}
         if not os.geteuid():
             for path in (home, folder / "tmp", *home.rglob("*")):
                 give_to_student(path)
-        hand_over_socket = None
-        if listening:
-
-            def hand_over_socket() -> None:
-                os.dup2(listening.fileno(), 3)
-
         with (folder / "password").open("rb") as secrets, (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 unit_setting(unit, "ExecStart"),
                 stdin=secrets,
                 stdout=log,
                 stderr=log,
-                cwd=unit_setting(unit, "WorkingDirectory")[0].replace("/home/student", str(home)),
+                cwd=unit_setting(unit, "WorkingDirectory")[0],
                 env=variables,
                 close_fds=False,
-                preexec_fn=hand_over_socket,
+                preexec_fn=(lambda: os.dup2(listening.fileno(), 3)) if listening else None,
                 **AS_STUDENT,
             )
+        scheme, authority = ("https", str(folder / "authority")) if certificate else ("http", "")
+        server = Server(port, home, trace, process, scheme, authority, hashed.encode(), set())
+        server.home_at_start = server.in_home()
         try:
-            server = Server(port, home, trace, process, "https" if certificate else "http", hashed=hashed.encode())
-            server.home_at_start = frozenset(server.in_home())
-            if certificate:
-                server.authority = str(folder / "authority")
-                Path(server.authority).write_bytes(certificate)
-            wait_until_it_answers(server, folder / "log")
+            wait_until_it_answers(server)
             yield server
         finally:
             process.kill()
@@ -202,7 +177,7 @@ def run_server(
             print((folder / "log").read_text(encoding="utf-8")[-5000:])
 
 
-def wait_until_it_answers(server: Server, log: Path) -> None:
+def wait_until_it_answers(server: Server) -> None:
     """Wait until a server answers."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and server.process.poll() is None:
@@ -211,4 +186,4 @@ def wait_until_it_answers(server: Server, log: Path) -> None:
                 return
         except requests.RequestException:
             time.sleep(0.2)
-    pytest.fail(f"The server does not answer: {log.read_text(encoding='utf-8')[-3000:]}")
+    pytest.fail("The server does not answer; its log is among what this test prints.")

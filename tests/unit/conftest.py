@@ -28,6 +28,15 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=ROOT, check=True)
 
 
+@pytest.fixture(scope="session")
+def venv() -> Iterator[Path]:
+    """A virtual environment like a Pi's."""
+    from tests.support.jupyter_server import pi_venv
+
+    with pi_venv() as folder:
+        yield folder
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every account may read; pytest's tmp_path is readable by one only."""
@@ -71,10 +80,10 @@ def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_digits(mnist, tmp_path_factory.mktemp("small_mnist"), training=500, testing=200)
 
 
-def _run_role(name: str, settings: dict[str, str]) -> None:
-    """Run a role on this computer."""
+def _run_role(name: str, settings: dict[str, str], tasks: str = "main") -> None:
+    """Run a role, or one of its files of tasks, on this computer."""
     ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
-    role = (*ansible, "-m", "include_role", "-a", f"name={name}", "-e", json.dumps(settings))
+    role = (*ansible, "-m", "include_role", "-a", f"name={name} tasks_from={tasks}", "-e", json.dumps(settings))
     (ROOT / "build").mkdir(exist_ok=True)
     with (ROOT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -83,15 +92,14 @@ def _run_role(name: str, settings: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def networks(mnist: Path) -> Path:
-    """The folder of the network on the card: NETWORKS_DIR if it has one, otherwise one that the role networks fills.
+    """The folder of the network on the card: NETWORKS_DIR if it has one, otherwise one that the role mynn fills.
 
     Programs that are started from now on, such as lessons, find it.
     """
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
     if not (folder / "digits.npz").is_file():
         folder = ROOT / "build/networks"
-        settings = {"networks_folder": str(folder), "networks_cache": str(ROOT / "build/trained")}
-        _run_role("networks", settings)
+        _run_role("mynn", {"networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
     os.environ["NETWORKS_DIR"] = str(folder)
     return folder
 

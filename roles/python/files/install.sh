@@ -30,7 +30,7 @@ rm -f "$venv"/installed-*
 pip install --quiet --no-index --no-deps --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
 
 # Packages that are no longer required would hide apt's.
-wanted=" pip setuptools mynn $(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' "$wheels/requirements.txt" | tr '\n' ' ')"
+wanted=" pip setuptools mynn mynn-server $(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' "$wheels/requirements.txt" | tr '\n' ' ')"
 for name in $(pip list --local --format freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-z--'); do
     case $wanted in
         *" $name "*) ;;

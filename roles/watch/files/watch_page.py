@@ -24,7 +24,7 @@ PROGRAM = {
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
     "died": {"enum": ["", *DIED]},
 }
-# What a student's server says (roles/start_page/files/start_page.py, `Teacher`).
+# What a student's server says (mynn_server/teacher.py).
 SAID = {
     "running": {
         "type": "array",

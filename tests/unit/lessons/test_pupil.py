@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import MINUTES, open_browser, sign_in
-from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
-from tests.support.programs import ROOT
+from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import LESSONS, StartPage, play_to_the_wall
 from tests.support.student import give_to_student
 
@@ -24,16 +20,11 @@ PATIENCE = 2 * MINUTES
 
 
 @pytest.fixture
-def server(mnist: Path, networks: Path, open_folder: Path) -> Iterator[Server]:
+def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
     """The server of a student who begins."""
-    build = (sys.executable, ROOT / "roles/start_page/files/build.py", ROOT)
-    built = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True).stdout
-    archive = Path(shutil.copy(built, open_folder / "start.zip"))
-    archive.chmod(0o644)
-    settings: dict[str, Any] = {"start_page_archive": archive, "lessons_pristine": LESSONS}
     here = {name: os.environ[name] for name in ("PYTHONPATH", "OPENBLAS_NUM_THREADS")}
     here |= {"MNIST_DIR": str(mnist), "NETWORKS_DIR": str(networks)}
-    with pi_venv() as venv, run_server(venv, environment=here, **settings) as running:
+    with run_server(venv, environment=here, lessons_pristine=LESSONS) as running:
         folder = running.home / "notebooks"
         shutil.copytree(LESSONS, folder, dirs_exist_ok=True)
         for path in folder.rglob("*"):

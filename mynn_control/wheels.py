@@ -1,0 +1,135 @@
+"""Build the Pis' wheels on the control node, unless they were built before of these very sources.
+
+    python -m mynn_control.wheels PROJECT ARCHITECTURE...
+
+Prints JSON: `wheels`, by Debian's name of each architecture the path of mynn's wheel; `plain`, that of the one without
+the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that must do with that one;
+`server`, the path of mynn_server's.
+
+A wheel lies in PROJECT/build/wheel/SUM, of its sources and its compiler. It appears whole or not at all, so several
+runs may build at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+# How Debian names the machines that its compilers make programs for.
+MACHINES = {
+    "amd64": "x86_64-linux-gnu",
+    "arm64": "aarch64-linux-gnu",
+    "armel": "arm-linux-gnueabi",
+    "armhf": "arm-linux-gnueabihf",
+}
+# What a package consists of; not what builds and editors leave beside it.
+SUFFIXES = (".css", ".html", ".js", ".py", ".svg")
+
+
+class CannotBuildError(Exception):
+    """Why there is no wheel."""
+
+
+def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
+    """Return what a wheel is made of, by its place in the build; without a compiler, there is no kernel."""
+    found = {"LICENSE": project / "LICENSE", "pyproject.toml": project / "pyproject.toml"}
+    if package != "mynn":
+        found["pyproject.toml"] = project / package / "pyproject.toml"
+    kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.c")] if compiler else []
+    files = [path for path in (project / package).rglob("*") if path.suffix in SUFFIXES]
+    named = {str(path.relative_to(project)): path for path in sorted([*files, *kernel])}
+    return found | {name: path for name, path in named.items() if "/." not in name}
+
+
+def run(command: Sequence[str | Path], compiler: str) -> str:
+    """Return what a command prints; CannotBuildError has the line that says why it failed."""
+    # The files in the wheel have one time, whenever it is built, so that the same sources make the same wheel.
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
+    if compiler:
+        environment["CC"] = compiler
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+        reasons = [line.strip().removeprefix("error: ") for line in lines if "error: " in line]
+        raise CannotBuildError((reasons or lines)[-1])
+    return done.stdout.strip()
+
+
+def digest(files: dict[str, Path], compiler: str = "") -> str:
+    """Return what stands for the sources and the compiler."""
+    total = hashlib.sha256()
+    if compiler:
+        total.update(run([compiler, "--version"], compiler).encode() + b"\0")
+    for name, path in files.items():
+        total.update(name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
+    """Build in a copy: a build leaves files beside the sources, and would pack what an earlier one left."""
+    for name, path in files.items():
+        target = folder / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    run([*pip, *offline, "--wheel-dir", folder / "wheel", folder / "source"], compiler)
+
+
+def wheel(project: Path, package: str, compiler: str = "") -> Path:
+    """Return where a package's wheel is, found or built."""
+    files, folder = sources(project, package, compiler), project / "build/wheel"
+    built = folder / digest(files, compiler)
+    if not built.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
+            build(files, Path(temporary), compiler)
+            try:
+                Path(temporary, "wheel").rename(built)
+            except OSError:
+                if not built.is_dir():  # otherwise another run was quicker
+                    raise
+    [found] = built.glob("*.whl")
+    return found
+
+
+def compiled(project: Path, architecture: str) -> Path:
+    """Return where mynn's wheel for an architecture is, or say why it cannot be built, and what may help."""
+    compiler = f"{MACHINES[architecture]}-gcc"
+    try:
+        if not shutil.which(compiler):
+            raise CannotBuildError(f"there is no {compiler}")
+        return wheel(project, "mynn", compiler)
+    except CannotBuildError as error:
+        raise CannotBuildError(
+            f"{architecture} Pis get mynn without its compiled kernel, so it learns more slowly there: {error} (where "
+            "that is missing, `make compilers` brings it)."
+        ) from None
+
+
+def main() -> None:
+    """Find or build the wheels, and print where they are."""
+    project = Path(sys.argv[1]).resolve()
+    try:
+        plain, server = wheel(project, "mynn"), wheel(project, "mynn_server")
+    except CannotBuildError as error:
+        sys.exit(f"The packages in {project} cannot be built: {error}")
+    wheels, slower = {}, []
+    for architecture in sys.argv[2:]:
+        try:
+            wheels[architecture] = str(compiled(project, architecture))
+        except CannotBuildError as error:
+            wheels[architecture] = str(plain)
+            slower.append(str(error))
+    print(json.dumps({"wheels": wheels, "plain": str(plain), "slower": slower, "server": str(server)}))
+
+
+if __name__ == "__main__":
+    main()

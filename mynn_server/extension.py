@@ -1,0 +1,79 @@
+"""The Jupyter server extension: the start page, the manual, limits for strangers, and the teacher's socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.serverapp import ServerApp, ServerWebApplication
+from tornado.httputil import HTTPServerRequest
+from traitlets import Unicode
+from traitlets.config import Configurable
+
+from mynn_server import teacher
+from mynn_server.credentials import teacher_socket
+from mynn_server.forking import parent
+from mynn_server.pages import Manual, StartPage
+from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
+from mynn_server.start_page import Lesson, Status
+
+# A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
+LAB, LAB_IN_MENU = "@jupyter-notebook/lab-extension", "@jupyter-notebook/application-extension:pages"
+# Help by a language server, while code is written. A Pi runs none, and each page would ask for it in vain.
+LANGUAGE_SERVER = (
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+    "@jupyterlab/fileeditor-extension:language-server",
+)
+# In its place, page/notebook.js has a way back to the start page.
+LOGO = "@jupyter-notebook/application-extension:logo"
+# The path leads there from where extensions usually are: below lab/extensions/NAME.
+OURS = {"name": "mynn-start-page", "load": "../../../start/notebook.js", "extension": "./extension"}
+
+
+class Classroom(Configurable):
+    """What the extension shows; see playbooks/group_vars/all/defaults.yml."""
+
+    manual_archive = Unicode(help="The archive with the manual's pages.").tag(config=True)
+    lessons = Unicode(help="The folder with root's untouched copies of the lessons.").tag(config=True)
+    message_file = Unicode(help="Root's file with the teacher's message.").tag(config=True)
+
+
+def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of one of Jupyter's pages, adapted to a Pi."""
+    page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + [OURS]
+    page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO]
+    return page
+
+
+def look_at_requests(application: ServerWebApplication) -> None:
+    """When a request's head was read: expect that somebody needs a kernel soon, and limit what strangers may send."""
+    find_handler = application.find_handler
+
+    def find_handler_later(request: HTTPServerRequest, **options: Any) -> Any:
+        if "text/html" in request.headers.get("Accept", ""):  # a browser opens a page
+            parent.expect()
+        if not is_signed_in(application, request):
+            request.connection.set_max_body_size(LARGEST_OF_STRANGERS)  # type: ignore[union-attr]
+        return find_handler(request, **options)
+
+    application.find_handler = find_handler_later  # type: ignore[method-assign]
+
+
+def _load_jupyter_server_extension(app: ServerApp) -> None:
+    """Add the extension to a server."""
+    classroom = Classroom(parent=app)
+    shown = {"lessons": Path(classroom.lessons), "message_file": Path(classroom.message_file)}
+    app.web_app.settings["page_config_hook"] = adapt
+    app.web_app.add_handlers(
+        ".*$",
+        [
+            (r"/start/status", Status, shown),
+            (r"/start/lesson", Lesson, shown),
+            (r"/start(/.*)?", StartPage),
+            (r"/manual(/.*)?", Manual, {"archive": classroom.manual_archive}),
+        ],
+    )
+    look_at_requests(app.web_app)
+    hashed = app.identity_provider.hashed_password.encode()  # type: ignore[attr-defined]
+    app.io_loop.add_callback(teacher.listen, app, teacher_socket(hashed))

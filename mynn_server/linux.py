@@ -1,0 +1,61 @@
+"""What Linux knows of this Pi and its processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import stat
+from pathlib import Path
+
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process."""
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"Linux refuses to set property {option} of this process")
+
+
+def amounts(path: str, unit: int = 1) -> dict[str, int]:
+    """Return the figures in one of Linux's files, such as /proc/meminfo, by name."""
+    lines = re.findall(r"^(\w+):? +(\d+)", Path(path).read_text(encoding="ascii", errors="replace"), re.M)
+    return {name: int(figure) * unit for name, figure in lines}
+
+
+def memory() -> dict[str, int]:
+    """Return the Pi's memory, and how much of it this server's programs may still take, in MB."""
+    of_pi = amounts("/proc/meminfo", 1024)
+    free = of_pi["MemAvailable"]
+    try:
+        # What the limit of the server's unit leaves. Caches of files give way by themselves.
+        group = "/sys/fs/cgroup" + Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::")[2].strip()
+        limit, used = (int(Path(group, f"memory.{name}").read_text()) for name in ("max", "current"))
+        caches = amounts(f"{group}/memory.stat")
+        free = min(free, limit - used + caches["active_file"] + caches["inactive_file"])
+    except (OSError, ValueError, LookupError):
+        pass  # there is no limit
+    return {"free": max(free, 0) >> 20, "total": of_pi["MemTotal"] >> 20}
+
+
+def memory_of(process: object) -> int | None:
+    """Return the memory that would be free without a process, in MB; None if that is not known."""
+    try:
+        parts = amounts(f"/proc/{process}/smaps_rollup", 1024)
+    except OSError:
+        return None
+    # To the next 5 MB: a figure that changes all the time is hard to read.
+    return -(-(parts["Pss"] + parts["SwapPss"]) // (5 << 20)) * 5
+
+
+def killed_for_memory() -> int:
+    """Return how many programs Linux has killed for want of memory since the Pi was started."""
+    return amounts("/proc/vmstat").get("oom_kill", 0)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return a file's bytes; none if it is too large or no regular file. OSError: it is missing, or a link."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(file, "rb") as opened:
+        content = opened.read(limit + 1) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    return content if len(content) <= limit else b""

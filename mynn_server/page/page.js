@@ -1,0 +1,274 @@
+"use strict";
+// Shows what `status` says of this Pi. Addresses are relative, so the page works below any path.
+// Names and titles become text or parts of addresses, never HTML.
+
+const EVERY = 10_000; // milliseconds between two questions, while the page can be seen
+const PATIENCE = 60_000; // a Pi Zero that is training answers late
+const LARGEST_UPLOAD = 15e6; // bytes that Jupyter takes in one piece
+const ROOM = 100; // MB that a lesson needs
+const TEXT = /\.(csv|json|md|py|txt)$/i;
+
+const $ = (id) => document.getElementById(id);
+const escaped = (name) => encodeURIComponent(name);
+
+/** Make an element with attributes and children; what is false, empty or null is left out. */
+function make(kind, attributes, ...children) {
+  const element = document.createElement(kind);
+  for (const [name, value] of Object.entries(attributes)) if (value) element.setAttribute(name, value);
+  element.append(...children.filter(Boolean));
+  return element;
+}
+
+/** Ask this server; an Error is a sentence. */
+async function ask(address, method = "GET", body = undefined) {
+  const xsrf = /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1];
+  let answer;
+  try {
+    answer = await fetch(address, {
+      method,
+      cache: "no-store",
+      body: body && JSON.stringify(body),
+      headers: xsrf ? { "X-XSRFToken": xsrf } : {},
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+  } catch {
+    throw new Error("The Pi does not answer. It may be busy: this page tries again by itself.");
+  }
+  if (answer.redirected || answer.status === 403) {
+    location.reload(); // to sign in
+    throw new Error("Please sign in again.");
+  }
+  return answer;
+}
+
+/** Ask this server for something that it must be able to do. */
+async function demand(...question) {
+  const answer = await ask(...question);
+  if (!answer.ok) throw new Error(`The Pi cannot do this now (status ${answer.status}).`);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** Show what went wrong at the top of the page, until something goes right. */
+function showTrouble(text) {
+  $("trouble").textContent = text;
+  $("trouble").hidden = !text;
+}
+
+/** Make a button that does something once at a time, and then asks for the Pi's state. */
+function button(words, kind, act) {
+  const made = make("button", { type: "button", class: kind }, words);
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    try {
+      await act();
+      await look();
+    } catch (error) {
+      showTrouble(error.message);
+    }
+    made.disabled = false;
+  });
+  return made;
+}
+
+/** A link to a page in a tab of its own. If it is open already, it is not loaded again: what it shows would be lost. */
+function link(words, address, name, kind = "", label = "") {
+  const made = make("a", { href: address, target: name, class: kind, "aria-label": label }, words);
+  made.addEventListener("click", (event) => {
+    const tab = event.ctrlKey || event.metaKey || event.shiftKey ? null : window.open("", name);
+    if (!tab) return; // as the browser does it
+    event.preventDefault();
+    let shows = "";
+    try {
+      shows = tab.location.pathname;
+    } catch {
+      // the page of another site
+    }
+    if (shows !== made.pathname) tab.location = made.href;
+    tab.focus();
+  });
+  return made;
+}
+
+function showMemory({ free, total }) {
+  const [state, room] =
+    free >= 2 * ROOM
+      ? ["plenty", "There is room for more lessons."]
+      : free >= ROOM
+        ? ["some", "There is room for one more lesson."]
+        : ["full", "End a lesson before you start another one."];
+  $("memory").className = state;
+  $("memory-used").style.width = `${Math.round(100 * (1 - free / total))}%`;
+  $("memory-words").textContent = `Memory: ${free} of ${total} MB free. ${room}`;
+  $("memory").hidden = false;
+}
+
+/** Show the teacher's message, until it is removed or its time is over. */
+function showMessage(message) {
+  if (message) {
+    const { text, minutes } = message;
+    // Only what changes: it is read aloud.
+    if ($("message-text").textContent !== text) $("message-text").textContent = text;
+    $("message-when").textContent = `Your teacher, ${minutes ? `${minutes} min ago` : "just now"}`;
+  }
+  $("message").hidden = !message;
+}
+
+/** What runs for a notebook: how much memory it takes, and a button to end it. */
+function running(program) {
+  if (!program) return [];
+  const takes = program.memory === null ? "" : `, takes ${program.memory} MB`;
+  return [
+    make("span", { class: "runs" }, `${program.busy ? "Working" : "Running"}${takes}`),
+    button("End", "end", async () => {
+      const saved = "What its cells have computed is lost; what you wrote and saved stays.";
+      if (program.busy && !confirm(`It is still working. End it? ${saved}`)) return;
+      const answer = await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
+      if (!answer.ok && answer.status !== 404) throw new Error("It could not be ended. Try again in a minute.");
+    }),
+  ];
+}
+
+const died = (program) => program?.died && make("p", { class: "died" }, program.died);
+
+function card(lesson, program, next) {
+  const [, part, rest] = /^((?:Part|Lesson)[^:]{0,40}): (.+)$/.exec(lesson.title) ?? [null, "", lesson.title];
+  const title = rest[0].toUpperCase() + rest.slice(1);
+  const score = lesson.finished?.score ?? null;
+  const best = score === null ? "" : `, best ${(100 * score).toFixed(1)} %`;
+  const word = program ? "Continue" : lesson.finished ? "Open again" : "Start";
+  const picture = make("img", { src: lesson.picture });
+  picture.alt = "";
+  return make(
+    "li",
+    { class: next ? "lesson next" : "lesson" },
+    picture,
+    make(
+      "div",
+      { class: "words" },
+      make("p", { class: "part" }, lesson.lesson ? `Lesson ${lesson.lesson}` : part),
+      make("h3", {}, title),
+      lesson.learn && make("p", {}, lesson.learn),
+      lesson.minutes && make("p", { class: "minutes" }, `${lesson.minutes} minutes on this Pi`),
+      died(program),
+      make(
+        "div",
+        { class: "foot" },
+        lesson.finished && make("span", { class: "done" }, `✓ Done${best}`),
+        ...running(program),
+        lesson.there
+          ? link(word, `../notebooks/${escaped(lesson.name)}`, `mynn-${lesson.name}`, "button open", `${word}: ${title}`)
+          : button("Put it back", "", () => demand("lesson", "POST", { name: lesson.name })),
+      ),
+    ),
+  );
+}
+
+function entry({ name, kind, size }, program) {
+  const view = { folder: "tree", notebook: "notebooks" }[kind] ?? (TEXT.test(name) ? "edit" : "files");
+  return make(
+    "li",
+    {},
+    link(name, `../${view}/${escaped(name)}`, `mynn-${name}`),
+    make("span", { class: "size" }, kind === "folder" ? "Folder" : `${Math.max(1, Math.round(size / 1000))} kB`),
+    ...running(program),
+    died(program),
+  );
+}
+
+const shown = new Map(); // by the list and a name in it: the facts, as text, and the element that shows them
+
+/** Show a list. An element stays as long as it shows the same, so that nothing changes under a finger. */
+function showList(list, facts, element) {
+  const all = facts.map((own) => {
+    const [key, text] = [`${list.id} ${own[0].name}`, JSON.stringify(own)];
+    if (shown.get(key)?.text !== text) shown.set(key, { text, element: element(...own) });
+    return shown.get(key).element;
+  });
+  const same = all.length === list.children.length && all.every((one, place) => one === list.children[place]);
+  if (!same) list.replaceChildren(...all);
+}
+
+function show(status) {
+  showMemory(status.memory);
+  showMessage(status.message);
+  const program = (name) => status.running.find(({ path }) => path === name);
+  const next = status.lessons.find((lesson) => lesson.there && !lesson.finished);
+  showList($("lessons"), status.lessons.map((lesson) => [lesson, program(lesson.name), lesson === next]), card);
+  showList($("files"), status.files.map((file) => [file, program(file.name)]), entry);
+  $("none").hidden = status.files.length > 0;
+}
+
+let looked = Promise.resolve();
+
+/** Ask for the Pi's state, and show it; one question after the other, so that no late answer hides a later one. */
+function look() {
+  looked = looked
+    .catch(() => {})
+    .then(async () => {
+      show(await demand("status"));
+      showTrouble("");
+    });
+  return looked;
+}
+
+/** A name that no file has yet: "a.csv", "a (2).csv". */
+async function free(name) {
+  const clean = name.replace(/[/\\]/g, "_").replace(/^\.+/, "") || "file";
+  const [, stem, ending] = /^(.+?)(\.[^.]*)?$/.exec(clean);
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? clean : `${stem} (${number})${ending ?? ""}`;
+    if ((await ask(`../api/contents/${escaped(candidate)}?content=0`)).status === 404) return candidate;
+  }
+}
+
+function encoded(file) {
+  return new Promise((resume, refuse) => {
+    const reader = new FileReader();
+    reader.onload = () => resume(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => refuse(new Error(`${file.name} cannot be read.`));
+    reader.readAsDataURL(file);
+  });
+}
+
+async function upload(file) {
+  if (file.size > LARGEST_UPLOAD) return `${file.name} is too large for this page. Upload it in “All files”.`;
+  const name = await free(file.name);
+  const body = { type: "file", format: "base64", content: await encoded(file) };
+  await demand(`../api/contents/${escaped(name)}`, "PUT", body);
+  return name === file.name ? `${name} is here.` : `${file.name} is here, as ${name}.`;
+}
+
+$("upload").addEventListener("change", async () => {
+  const lines = [];
+  for (const file of [...$("upload").files]) {
+    $("result").textContent = [...lines, `${file.name} is being uploaded …`].join("\n");
+    lines.push(await upload(file).catch((error) => `${file.name} was not uploaded. ${error.message}`));
+  }
+  $("upload").value = "";
+  $("result").textContent = lines.join("\n");
+  look().catch((error) => showTrouble(error.message));
+});
+
+$("make").prepend(
+  button("New notebook", "", async () => {
+    const tab = window.open("", "_blank"); // at once: later, the browser would take it for an advertisement
+    try {
+      const { path } = await demand("../api/contents", "POST", { type: "notebook" });
+      tab.location = new URL(`../notebooks/${escaped(path)}`, location.href);
+    } catch (error) {
+      tab?.close();
+      throw error;
+    }
+  }),
+);
+
+/** Look now, and every ten seconds while the page can be seen. */
+async function watch() {
+  if (!document.hidden) await look().catch((error) => showTrouble(error.message));
+  setTimeout(watch, EVERY);
+}
+
+window.name = "mynn-start"; // a lesson's way back leads to this tab
+// Somebody may come back from a lesson.
+document.addEventListener("visibilitychange", () => document.hidden || look().catch(() => {}));
+watch();

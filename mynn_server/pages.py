@@ -1,0 +1,55 @@
+"""Pages that belong to root: the start page's files, and the manual. No path leads to any other file."""
+
+from __future__ import annotations
+
+import mimetypes
+import zipfile
+from pathlib import Path
+
+from jupyter_server.base.handlers import JupyterHandler
+from tornado.web import HTTPError, authenticated
+
+FOLDER = Path(__file__).parent / "page"
+FILES = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.is_file()}
+
+
+class StartPage(JupyterHandler):
+    """Shows the start page's files."""
+
+    # It loads its own files only, and runs nothing that a file's name or a lesson's title might hold.
+    content_security_policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+
+    @authenticated
+    async def get(self, path: str | None) -> None:
+        """Answer with a page, or one of its pictures or scripts."""
+        if path is None:
+            return self.redirect(f"{self.request.path}/")
+        name = path.removeprefix("/") or "index.html"
+        try:
+            content = self.read(name)
+        except (OSError, LookupError, zipfile.BadZipFile) as error:
+            raise HTTPError(404, "There is no such page.") from error
+        self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "application/octet-stream")
+        self.finish(content)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; an OSError or LookupError where there is none."""
+        return FILES[name].read_bytes()
+
+
+class Manual(StartPage):
+    """Shows the manual's pages, from an archive."""
+
+    content_security_policy = JupyterHandler.content_security_policy
+
+    def initialize(self, archive: str) -> None:
+        """Take the archive's path."""
+        self.archive = archive
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        with zipfile.ZipFile(self.archive) as archive:
+            return archive.read(name)

@@ -1,0 +1,87 @@
+"""Students' programs: how kernels are started, which run, and why one died."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+
+from mynn_server.linux import killed_for_memory
+
+SHOWN = 600  # seconds for which a program's death is shown
+OUT_OF_MEMORY = (
+    "This lesson’s program needed more memory than is left, so the Pi stopped it. "
+    "End other lessons on the start page, then run this one again from the top."
+)
+STOPPED = "This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top."
+ROOT_FOLDER: Any = ""  # of the server's files
+# If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
+COMMAND = ("/usr/bin/choom", "--adjust", "500", "--", sys.executable, "-s")
+
+
+class KernelSpecs(KernelSpecManager):
+    """Knows how to start a kernel."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return how to start a kernel."""
+        spec = super().get_kernel_spec(kernel_name)
+        spec.argv = [*COMMAND, *spec.argv[1:]]
+        return spec
+
+
+class Deaths:
+    """Why students' programs died, as long as it is worth showing."""
+
+    def __init__(self) -> None:
+        self._noted: dict[str, tuple[float, str]] = {}  # by kernel: when, and why
+        self._killed = killed_for_memory()
+
+    def watch(self, manager: Any, kernel: str) -> None:
+        """From now on, notice when a kernel dies."""
+        for event in ("restart", "dead"):
+            manager.add_restart_callback(kernel, lambda: self._note(manager, kernel), event)
+
+    def _note(self, manager: Any, kernel: str) -> None:
+        """Note why a kernel has just died: killed, after Linux has killed something for want of memory, or else."""
+        killed, before = killed_for_memory(), self._killed
+        self._killed = killed
+        process = getattr(manager.get_kernel(kernel).provisioner, "process", None)
+        by_linux = getattr(process, "returncode", None) == -signal.SIGKILL and killed > before
+        self._noted[kernel] = time.monotonic(), OUT_OF_MEMORY if by_linux else STOPPED
+
+    def why(self, kernel: str) -> str:
+        """Return a sentence; none if the kernel has not died lately."""
+        now = time.monotonic()
+        self._noted = {name: (when, why) for name, (when, why) in self._noted.items() if now - when < SHOWN}
+        return self._noted.get(kernel, (now, ""))[1]
+
+
+deaths = Deaths()
+
+
+class Kernels(AsyncMappingKernelManager):
+    """Starts kernels without a notebook in the student's folder, instead of the server's working directory."""
+
+    async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
+        """Start a kernel; the path is below the student's folder."""
+        kernel = str(await super().start_kernel(path=path or ROOT_FOLDER, **options))
+        deaths.watch(self, kernel)
+        return kernel
+
+
+def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield what runs: for which notebook, whether it is busy, and whether it died lately; and its manager."""
+    for session in sessions:
+        identity = session["kernel"]["id"]
+        try:
+            kernel = kernel_manager.get_kernel(identity)
+        except KeyError:  # it ended meanwhile
+            continue
+        busy = session["kernel"].get("execution_state") == "busy"
+        about = {"path": session["path"], "session": session["id"], "kernel": identity}
+        yield {**about, "busy": busy, "died": deaths.why(identity)}, kernel

@@ -1,0 +1,205 @@
+"""Run the notebook server, and until it answers, a page that says so: `python -I -m mynn_server.serve PORT`.
+
+Jupyter takes a Pi Zero most of a minute to load. This listens first, so that a student sees at once that the Pi is on,
+and no student's program can take the port. Whoever asks for a page is shown one that reloads itself; all other requests
+wait, and are handed to the server. So are encrypted ones.
+
+Of several students, each has a socket: systemd hands it over, and PORT is not used.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.machinery
+import importlib.util
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+# As many modules are loaded once the server answers; so the number of those that are tells how far it is.
+MODULES = 720
+# What Jupyter loads and a Pi does not use, a sixth of the time (under Debian 12, three quarters): modules that are
+# now loaded when they are first used, and optional ones, with which jsonschema would check formats in Jupyter's own
+# schemas.
+LATER = ("requests", "websocket")
+WITHOUT = ("fqdn", "isoduration", "rfc3986_validator", "rfc3987_syntax", "uri_template", "webcolors")
+MOST_WAITING = 64  # connections
+HEAD = 8192  # bytes of a request that are looked at
+HEADERS = """HTTP/1.1 503 Service Unavailable\r
+Content-Type: text/html; charset=utf-8\r
+Content-Length: %d\r
+Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r
+Cache-Control: no-store\r
+Retry-After: %d\r
+Connection: close\r
+\r
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="3">
+<title>Starting</title>
+<style>
+  body { font: 1.125rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1.5rem }
+  h1 { font-size: 1.75rem }
+  progress { width: 100%%; height: 1rem }
+</style>
+<h1>Your Pi is starting</h1>
+<progress value="%d" max="100"></progress>
+<p>It is ready in about %d seconds. This page reloads by itself.
+</html>
+"""
+
+
+def is_for_a_page(head: bytes) -> bool:
+    """Return whether a request is a browser's for a page, and not a program's or for a part of a page."""
+    return head.startswith(b"GET ") and b"\r\naccept: text/html" in head.lower() and b"\r\n\r\n" in head
+
+
+class Starting:
+    """Answers at a socket until the server does."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+        self.began = time.monotonic()
+        self.waiting: dict[socket.socket, Any] = {}  # by connection, the address that it comes from
+        self.reading, self.writing = os.pipe()
+        self.thread = threading.Thread(target=self.run, daemon=True)  # it ends with the program, should that fail
+        self.thread.start()
+
+    def run(self) -> None:
+        """Answer until the end."""
+        new: set[socket.socket] = set()  # connections that have sent nothing yet
+        while True:
+            room = [self.listening] if len(self.waiting) < MOST_WAITING else []
+            waiting: list[Any] = [self.reading, *room, *new]
+            ready, _, _ = select.select(waiting, [], [])
+            if self.reading in ready:
+                return
+            for one in ready:
+                if one is self.listening:
+                    with suppress(OSError):  # who asked has gone
+                        connection, address = one.accept()
+                        connection.setblocking(False)
+                        self.waiting[connection] = address
+                        new.add(connection)
+                else:
+                    new.remove(one)
+                    self.look_at(one)
+
+    def look_at(self, connection: socket.socket) -> None:
+        """Answer a connection that asks for a page, and close one that was given up; let any other wait."""
+        with suppress(OSError):
+            head = connection.recv(HEAD, socket.MSG_PEEK)
+            if head and not is_for_a_page(head):
+                return
+            if head:
+                connection.recv(HEAD)  # what is not read would be answered with a reset
+                connection.send(self.page())
+                connection.shutdown(socket.SHUT_WR)
+        del self.waiting[connection]
+        connection.close()
+
+    def page(self) -> bytes:
+        """Return the answer, with how long it takes yet, in steps of five seconds."""
+        done = min(len(sys.modules) / MODULES, 0.95)
+        seconds = (time.monotonic() - self.began) * (1 - done) / done
+        seconds = max(5, 5 * round(seconds / 5))
+        page = (PAGE % (100 * done, seconds)).encode()
+        return (HEADERS % (len(page), seconds)).encode() + page
+
+    def end(self) -> socket.socket:
+        """Stop answering; return the socket, which tornado listens at from now on."""
+        os.write(self.writing, b".")
+        self.thread.join()
+        return self.listening
+
+
+class Later:
+    """Finds the modules that are loaded when they are first used."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return where a module is, if it is one of them."""
+        spec = importlib.machinery.PathFinder.find_spec(name, path) if name in LATER else None
+        if spec and spec.loader:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+
+
+def hasten() -> Callable[[], None]:
+    """Load what follows faster, until the function that this returns is called."""
+    gc.disable()  # nothing that is loaded is garbage
+    sys.meta_path.insert(0, Later)
+    sys.modules |= dict.fromkeys(WITHOUT)  # type: ignore[arg-type]  # None: it cannot be imported
+    os.environ["SSL_CERT_FILE"] = os.devnull  # tornado loads all authorities, but this server calls nobody
+
+    def restore() -> None:
+        gc.freeze()  # nor will it be garbage
+        gc.enable()
+        sys.meta_path.remove(Later)
+        for name in WITHOUT:
+            del sys.modules[name]
+        del os.environ["SSL_CERT_FILE"]
+
+    return restore
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens: systemd's, or one of our own, for IPv4 and IPv6."""
+    if os.environ.pop("LISTEN_FDS", ""):
+        listening = socket.socket(fileno=3)
+        listening.set_inheritable(False)
+    elif socket.has_dualstack_ipv6():
+        listening = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+    else:
+        listening = socket.create_server(("", port), backlog=128)
+    listening.setblocking(False)
+    return listening
+
+
+def main() -> None:
+    """Run the server."""
+    systemd = os.environ.pop("NOTIFY_SOCKET", "")  # nothing of this is the programs' that the server starts
+    starting = Starting(listen(int(sys.argv.pop(1))))
+    for name in ("LISTEN_FDNAMES", "LISTEN_PID"):
+        os.environ.pop(name, None)
+
+    restore = hasten()
+
+    # Jupyter does not accept an open socket, so the function that would create one is replaced.
+    from jupyter_server import serverapp
+
+    def hand_over() -> None:
+        """Give the server the connections that wait, and tell systemd that it answers."""
+        restore()
+        server = serverapp.ServerApp.instance().http_server
+        for connection, address in starting.waiting.items():
+            server._handle_connection(connection, address)
+        if systemd:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+                told.sendto(b"READY=1", systemd)
+
+    def passed_socket(path: str, mode: int) -> socket.socket:
+        """Return the socket that this program listens at, once Jupyter can listen there instead."""
+        IOLoop.current().add_callback(hand_over)
+        return starting.end()
+
+    from notebook.app import main as serve
+    from tornado.ioloop import IOLoop
+
+    serverapp.bind_unix_socket = passed_socket  # type: ignore[assignment, attr-defined]
+    serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Answers the teacher's computer, which asks what runs (`make watch`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.serverapp import ServerApp
+
+from mynn_server.linux import memory
+from mynn_server.programs import OUT_OF_MEMORY, STOPPED, running
+
+DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
+
+
+async def listen(app: ServerApp, name: str) -> None:
+    """Answer root, at a Unix socket. Nothing is read from there.
+
+    The socket's name is abstract: in a folder for it, the student's programs could fill the memory of /run.
+    """
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if struct.unpack("3i", peer)[1] not in (0, os.getuid()):  # process, user, group
+                return
+            sessions: Any = await ensure_async(app.session_manager.list_sessions())
+            writer.write(json.dumps(state(sessions, app.kernel_manager), sort_keys=True).encode())
+        finally:
+            writer.close()
+
+    try:
+        app.teacher = await asyncio.start_unix_server(answer, f"\0{name}")  # type: ignore[attr-defined]
+    except OSError as error:  # another program has taken the name
+        app.log.warning("The teacher does not see what runs: %s", error)
+
+
+def state(sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
+    """Return what the teacher sees; the control node checks that it has this form.
+
+    Memory goes in steps of 10 MB, and times in steps of 5 minutes, since each change is sent. How much each program
+    takes is left out: Linux would have to go through all its pages.
+    """
+    programs = [
+        {
+            "path": program["path"][:300],
+            "busy": program["busy"],
+            "quiet": quiet_minutes(kernel),
+            "died": DIED.get(program["died"], ""),
+        }
+        for program, kernel in running(sessions, kernel_manager)
+    ]
+    left = memory()
+    return {"running": programs, "free": left["free"] // 10 * 10, "total": left["total"]}
+
+
+def quiet_minutes(kernel: Any) -> int:
+    """Return for how many minutes a program has done nothing."""
+    seconds = (datetime.now(UTC) - getattr(kernel, "last_activity", datetime.now(UTC))).total_seconds()
+    return max(0, int(seconds / 300)) * 5

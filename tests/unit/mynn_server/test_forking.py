@@ -1,0 +1,258 @@
+"""Kernels that are forked from a process with the libraries loaded, on a server with the role jupyter's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mynn_server import forking
+from tests.provisioned.notebook_server import Kernel, NotebookServer
+from tests.support.jupyter_server import Server, run_server
+from tests.unit.mynn_server.test_server import SPY
+
+PROGRAM = "mynn_server.kernel_parent"
+# Prints what a kernel can find out about itself.
+ABOUT = """
+import gc, json, os, random, sys, threading, numpy as np
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+print(json.dumps({
+    "pid": os.getpid(), "parent": os.getppid(),
+    "files": [os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in os.listdir("/proc/self/fd")
+              if os.path.exists(f"/proc/self/fd/{fd}")],
+    "threads": sorted(thread.name.split("-")[0] for thread in threading.enumerate()),
+    "folder": os.getcwd(), "environment": dict(os.environ), "path": sys.path, "arguments": sys.argv[:-1],
+    "signals": {name: status[name] for name in ("SigBlk", "SigIgn", "SigCgt")}, "session": os.getsid(0) == os.getpid(),
+    "group": os.getpgid(0) == os.getpid(), "nice": os.nice(0), "gc": gc.isenabled(), "flags": list(sys.flags),
+    "score": open("/proc/self/oom_score_adj").read(), "readable": os.access("/proc/self/mem", os.R_OK),
+    "random": [random.random(), float(np.random.random()), float(np.random.default_rng().random())],
+    "main": __name__, "frozen": gc.get_freeze_count() > 0,
+}))
+"""
+
+
+@pytest.fixture
+def parent(server: Server) -> int:
+    """Open the sign-in page, as a browser does; return the process that kernels are then forked from."""
+    server.client().ask("GET", "/login", headers={"Accept": "text/html"})
+    return int(wait_until(lambda: parents(server))[0])
+
+
+def children_of(process: int, command_line: str = ".") -> set[int]:
+    """Return the process ids of a process's children."""
+    command = ["pgrep", "--parent", str(process), "--full", command_line]
+    return {int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()}
+
+
+def parents(server: Server) -> list[int]:
+    """Return the process ids of the parents that the server has: none or one."""
+    found = children_of(server.process.pid, PROGRAM)
+    # Forked kernels have the same command line, but only the parent asks to be killed first when memory runs out.
+    return [pid for pid in found if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
+
+
+def about(kernel: Kernel) -> dict[str, Any]:
+    """Return what a kernel finds out about itself."""
+    output = kernel.run(ABOUT)
+    assert not output.error
+    return dict(json.loads(output.text))
+
+
+def is_forked(kernel: Kernel) -> bool:
+    """Whether a kernel was forked: only then does it have frozen objects."""
+    return bool(about(kernel)["frozen"])
+
+
+def reconnect(student: NotebookServer, kernel: Kernel) -> Kernel:
+    """Return a connection to a kernel that was restarted."""
+    kernel.socket.close()
+    return Kernel(kernel.identity, student.connect(kernel.identity))
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until a condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"The condition was still not met after {seconds} seconds.")
+
+
+def test_a_forked_kernel_is_like_one_that_was_started(server: Server, parent: int, venv: Path) -> None:
+    """It is also a child of the server, so the server learns how it ended."""
+    with run_server(venv) as other, other.student().kernel() as kernel:
+        started = about(kernel)
+    with server.student().kernel() as kernel:
+        forked = about(kernel)
+    assert (forked["frozen"], started["frozen"]) == (True, False)
+    assert forked["parent"] == server.process.pid
+    names = [{Path(file).name for file in kernel["files"]} - {"null", "pipe"} for kernel in (forked, started)]
+    assert names[0] == names[1] and len(forked["files"]) <= len(started["files"]) + 1
+    for name in ("session", "group", "nice", "score", "readable", "signals", "threads", "gc", "flags", "main", "path"):
+        assert (name, forked[name]) == (name, started[name])
+    difference = forked["environment"].keys() ^ started["environment"].keys()
+    assert difference <= {"PYDEVD_USE_FRAME_EVAL"}  # set while the debugger is imported
+    assert forked["environment"]["HOME"] == str(server.home)
+    assert forked["folder"] == str(server.home / "notebooks")
+    assert server.in_home() == server.home_at_start
+
+
+def test_a_lesson_has_nothing_left_to_import(server: Server, parent: int) -> None:
+    """On a Pi Zero, each import takes its time. Widgets work, although there was no kernel when they were imported."""
+    with server.student().kernel() as kernel:
+        assert is_forked(kernel)
+        kernel.run("import sys; before = set(sys.modules)")
+        output = kernel.run("import matplotlib.pyplot as plt, mynn.lesson, mynn.plotting\nplt.plot([1, 2, 3]);")
+        assert (output.error, len(output.pictures)) == ("", 1)
+        more = kernel.run("print(*{name.split('.')[0] for name in set(sys.modules) - before})").text
+        assert not {"numpy", "PIL", "matplotlib", "mynn"} & set(more.split())
+        field = kernel.run("import ipywidgets; print(ipywidgets.IntText().comm.kernel is get_ipython().kernel)")
+        assert field.text == "True\n"
+
+
+def test_a_forked_kernel_cannot_read_its_parents_memory(server: Server, parent: int) -> None:
+    """Nor the server's. By writing there, it could change the kernels that come later."""
+    with server.student().kernel() as kernel:
+        assert is_forked(kernel)
+        for process in (server.process.pid, parent):
+            found = json.loads(kernel.run(f"process = {process}\n{SPY}").text)
+            assert (found["read"], found["secrets"]) == ([], [])
+        assert "Permission" in kernel.run(f"open('/proc/{parent}/mem', 'r+b')").error
+
+
+def test_two_kernels_started_at_once_have_different_random_numbers(server: Server, parent: int) -> None:
+    student = server.student()
+    with ThreadPoolExecutor(2) as both, ExitStack() as kernels:
+        first, second = (about(kernel) for kernel in both.map(lambda _: kernels.enter_context(student.kernel()), "ab"))
+    assert first["frozen"] and second["frozen"] and first["pid"] != second["pid"]
+    assert not set(first["random"]) & set(second["random"])
+
+
+def test_a_matplotlibrc_beside_a_notebook_is_used(server: Server, parent: int) -> None:
+    settings = server.home / "notebooks/matplotlibrc"
+    settings.write_text("lines.linewidth: 7.5\n", encoding="utf-8")
+    with server.student().kernel() as kernel:
+        assert kernel.run("import matplotlib; print(matplotlib.rcParams['lines.linewidth'])").text == "7.5\n"
+    settings.unlink()
+
+
+def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server, parent: int) -> None:
+    """Each time a new one is forked, without the old one's variables, and nothing is left behind."""
+    student = server.student()
+    with student.kernel() as kernel, ThreadPoolExecutor(1) as other:
+        cell = other.submit(kernel.run, "import time\nkept = 1\nprint('on', flush=True)\ntime.sleep(60)", 50)
+        time.sleep(2)
+        student.ask("POST", f"/api/kernels/{kernel.identity}/interrupt").raise_for_status()
+        assert cell.result().error.startswith("KeyboardInterrupt")
+        pids = [about(kernel)["pid"]]
+        student.ask("POST", f"/api/kernels/{kernel.identity}/restart").raise_for_status()
+        kernel = reconnect(student, kernel)
+        assert kernel.run("kept").error.startswith("NameError")
+        pids.append(about(kernel)["pid"])
+        before = children_of(server.process.pid)
+        os.kill(pids[1], signal.SIGKILL)
+        wait_until(lambda: children_of(server.process.pid) - before)
+        kernel = reconnect(student, kernel)
+        assert is_forked(kernel)
+        pids.append(about(kernel)["pid"])
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    assert len(set(pids)) == 3 and student.get("/api/kernels") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server, parent: int, fault: int) -> None:
+    """Kernels that were forked before keep running; a new parent is started once no kernel runs."""
+    student = server.student()
+    with student.kernel() as first:
+        assert is_forked(first)
+        os.kill(parent, fault)
+        with student.kernel() as second:
+            assert not is_forked(second)
+        assert is_forked(first)
+        server.client().ask("GET", "/login", headers={"Accept": "text/html"})
+        time.sleep(5)  # longer than the server waits after a page
+        assert parents(server) == []
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[forking.Parent]:
+    """The object that starts and ends the parent, in this process, with short waits."""
+    for name, seconds in {"AFTER_PAGE": 0, "EVERY": 0.1, "IDLE": 1}.items():
+        monkeypatch.setattr(forking, name, seconds)
+    parent = forking.Parent()
+    yield parent
+    parent.end()
+
+
+async def count_after(seconds: float) -> int:
+    """Return how many parents this process has after a while."""
+    await asyncio.sleep(seconds)
+    return len(children_of(os.getpid(), PROGRAM))
+
+
+def test_the_parent_is_ended_when_nobody_needs_it(quick: forking.Parent) -> None:
+    """The next page starts it again. While a kernel runs, it is neither ended nor started."""
+
+    class Running:
+        has_process = True
+
+    async def visits() -> list[int]:
+        quick.expect()
+        counts = [await count_after(0.5), await count_after(1.5)]
+        quick.expect()
+        counts.append(await count_after(0.5))
+        quick.kernels.add(kernel)  # type: ignore[arg-type]
+        counts.append(await count_after(1.5))
+        os.kill(children_of(os.getpid(), PROGRAM).pop(), signal.SIGKILL)
+        quick.expect()
+        return [*counts, await count_after(0.5)]
+
+    kernel = Running()
+    assert asyncio.run(visits()) == [1, 0, 1, 1, 0]
+
+
+def test_the_parent_is_not_started_when_memory_is_short(quick: forking.Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forking, "memory", lambda: {"free": forking.LEAST_FREE - 1})
+
+    async def visit() -> tuple[int, forking.Forked | None]:
+        quick.expect()
+        return await count_after(0.5), await quick.fork({})
+
+    assert asyncio.run(visit()) == (0, None)
+
+
+def test_the_parent_has_low_priority_until_a_kernel_is_wanted(
+    quick: forking.Parent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the server's unit allows it to raise the priority again; here, a stand-in for the system allows it."""
+    changes: list[int] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (20, 20))
+    monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: changes.append(nice))
+    environment = dict(os.environ) | {"IPYTHONDIR": str(tmp_path)}
+    arguments = ["-f", str(tmp_path / "connection.json")]
+    request = {"arguments": arguments, "cwd": str(tmp_path), "env": environment, "oom_score_adj": "1000"}
+
+    async def visit() -> None:
+        quick.expect()
+        await count_after(0.5)
+        assert changes == [19]
+        kernel = await quick.fork(request)
+        assert kernel
+        kernel.kill()
+        assert (kernel.wait(), kernel.poll()) == (-9, -9)
+
+    asyncio.run(visit())
+    assert changes == [19, 0]

@@ -1,0 +1,149 @@
+"""While the notebook server is loading, its port answers with a page that says so and reloads itself."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from mynn_server import serve
+from tests.support.jupyter_server import render_template, run_server, unit_setting
+from tests.support.ports import free_port
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture
+def starting() -> Iterator[serve.Starting]:
+    """The part of the program that answers while the server is loading."""
+    starting = serve.Starting(serve.listen(0))
+    yield starting
+    starting.end().close()
+
+
+def connect(starting: serve.Starting) -> socket.socket:
+    """Connect to it, with a timeout of one second."""
+    return socket.create_connection(("127.0.0.1", starting.listening.getsockname()[1]), timeout=1)
+
+
+def wait_for_connections(starting: serve.Starting, number: int) -> None:
+    """Wait until this number of connections are waiting for the server."""
+    deadline = time.monotonic() + 5
+    while len(starting.waiting) != number:
+        assert time.monotonic() < deadline, starting.waiting
+        time.sleep(0.01)
+
+
+def test_a_browser_gets_a_page_that_reloads_itself(starting: serve.Starting) -> None:
+    """Over IPv4 and IPv6."""
+    port = starting.listening.getsockname()[1]
+    for host in ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]:
+        answer = requests.get(f"http://{host}:{port}/start/", headers=BROWSER, timeout=5)
+        assert answer.status_code == 503
+        assert '<meta http-equiv="refresh"' in answer.text
+        assert re.search(r"ready in about \d*[05] seconds", answer.text)
+        assert answer.headers["Cache-Control"] == "no-store"
+    wait_for_connections(starting, 0)  # the answer arrives a moment before the program forgets the connection
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /api/status HTTP/1.1\r\nHost: pi\r\nAccept: */*\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: pi\r\nAccept: text/html\r\nContent-Length: 3\r\n\r\na=b",
+        b"GET / HTTP/1.1\r\nHost: pi\r\nAccept: text/html\r\nCookie: ",  # the rest has not arrived yet
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+    ],
+)
+def test_any_other_request_is_left_for_the_server(starting: serve.Starting, request_: bytes) -> None:
+    with connect(starting) as client:
+        client.sendall(request_)
+        wait_for_connections(starting, 1)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        [connection] = starting.waiting
+        assert connection.recv(11) == request_[:11]
+
+
+def test_clients_that_disconnect_or_send_nothing_disturb_nobody(starting: serve.Starting) -> None:
+    idle = [connect(starting) for _ in range(serve.MOST_WAITING - 2)]
+    wait_for_connections(starting, len(idle))
+    with connect(starting):
+        pass
+    reset = connect(starting)
+    reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing it sends a reset
+    reset.close()
+    answer = requests.get(f"http://127.0.0.1:{starting.listening.getsockname()[1]}/", headers=BROWSER, timeout=5)
+    assert answer.status_code == 503
+    for client in idle:
+        client.close()
+
+
+def test_the_port_is_never_shared() -> None:
+    """Not even with a program that sets SO_REUSEPORT: it would receive some of the students' passwords."""
+    with serve.listen(0) as taken, socket.socket() as other:
+        with pytest.raises(OSError, match="in use"):
+            serve.listen(taken.getsockname()[1])
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", taken.getsockname()[1]))
+
+
+def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> None:
+    """A browser that reloads reaches the server; a program that asked earlier gets the server's answer."""
+    port, statuses, over = free_port(), [0], threading.Event()
+    early: list[int] = []
+
+    def reload() -> None:
+        while not over.wait(0.05):
+            try:
+                statuses.append(requests.get(f"http://127.0.0.1:{port}/login", headers=BROWSER).status_code)
+            except requests.ConnectionError:
+                continue
+            if statuses[-1] == 503 and not early:
+                early.append(requests.get(f"http://127.0.0.1:{port}/api/contents", timeout=60).status_code)
+
+    browser = threading.Thread(target=reload)
+    browser.start()
+    assert unit_setting(render_template("jupyter.service"), "Type") == ["notify"]
+    notify_socket = open_folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(notify_socket))
+        notify_socket.chmod(0o666)
+        systemd.settimeout(60)
+        try:
+            with run_server(venv, port=port, environment={"NOTIFY_SOCKET": str(notify_socket)}) as server:
+                assert systemd.recv(99) == b"READY=1"
+                with server.student().kernel() as kernel:
+                    inherited = "[name for name in os.environ if 'NOTIFY' in name or 'LISTEN' in name]"
+                    assert kernel.run(f"import os; print({inherited})").text == "[]\n"
+        finally:
+            over.set()
+            browser.join()
+    assert statuses[:2] == [0, 503] and statuses[-1] == 200
+    assert early == [403]
+
+
+LAZY_IMPORTS = """
+import gc, json, os, sys
+from mynn_server import serve
+restore = serve.hasten()
+from notebook.app import main
+print([name for name in ("urllib3", "arrow", "lark", "websocket._core", "numpy") if name in sys.modules])
+restore()
+import requests, webcolors
+print(requests.get.__name__, webcolors.name_to_hex("red"), gc.isenabled(), os.environ.get("SSL_CERT_FILE"))
+"""
+
+
+def test_modules_that_a_pi_seldom_needs_are_imported_on_first_use() -> None:
+    done = subprocess.run([sys.executable, "-c", LAZY_IMPORTS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nget #ff0000 True None\n"

@@ -1,0 +1,211 @@
+"""What a student, a student's program and a stranger may not do, on a server with the role jupyter's settings."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mynn_server.contents import Contents
+from mynn_server.sign_in import network_of
+from tests.support.jupyter_server import PASSWORD, Server, run_server
+
+NOTEBOOK = {"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
+# A student's program that tries to read from a process, and prints what it could read.
+SPY = """
+import os, json, pathlib
+read = []
+for name in "environ", "mem", "maps", "fd/0", "auxv":
+    try:
+        pathlib.Path(f"/proc/{process}/{name}").open("rb").close()
+        read.append(name)
+    except OSError:
+        pass
+scores = [int(pathlib.Path(f"/proc/{of}/oom_score_adj").read_text()) for of in (process, "self")]
+secrets = [value for value in os.environ.values() if "argon2" in value]
+print(json.dumps({"read": read, "secrets": secrets, "folder": os.getcwd(), "scores": scores}))
+"""
+
+
+def test_the_server_runs_none_of_the_students_code(server: Server) -> None:
+    """Neither packages in the home, nor settings there or beside the notebooks; and nothing there makes it hang.
+
+    It writes nothing there either, or each reset would find something to remove. Without the student's own packages, a
+    program starts even if they are broken.
+    """
+    student = server.student()
+    assert student.ask("PUT", "/api/contents/mine.ipynb", json=NOTEBOOK).status_code == 201
+    assert student.get("/api/contents/mine.ipynb")["content"]["cells"] == []
+    with student.kernel() as kernel:
+        found = json.loads(kernel.run(f"import os\nprocess = os.getppid()\n{SPY}").text)
+    assert (found["read"], found["secrets"]) == ([], [])
+    assert found["folder"] == str(server.home / "notebooks")
+    assert found["scores"][1] == 500, "If memory is short, the program is not killed before the server."
+    assert not server.trace.exists()
+    assert server.in_home() == server.home_at_start
+    student.delete("/api/contents/mine.ipynb")
+
+
+def test_the_server_does_not_use_the_students_templates(server: Server) -> None:
+    """Templates turn a notebook into a page, and they can run code. Only formats that work on a Pi are offered."""
+    for folder in (server.home / "notebooks/nbconvert/templates/lab", server.home / "notebooks/lab"):
+        folder.mkdir(parents=True)
+        (folder / "conf.json").write_text('{"base_template": "base"}', encoding="utf-8")
+        (folder / "index.html.j2").write_text("TRAPPED", encoding="utf-8")
+    student = server.student()
+    student.ask("PUT", "/api/contents/shown.ipynb", json=NOTEBOOK)
+    page = student.ask("GET", "/nbconvert/html/shown.ipynb")
+    assert page.status_code == 200 and "TRAPPED" not in page.text
+    formats = set(student.get("/api/nbconvert"))
+    assert {"html", "script"} <= formats and not {"pdf", "webpdf", "qtpdf", "qtpng"} & formats
+
+
+def accepts(server: Server, size: int, path: str, cookie: str = "") -> bool:
+    """Send a request of this size without signing in; whether the server reads all of it, whatever it answers."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost:{server.port}\r\nCookie: {cookie}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        try:
+            connection.sendall(head.encode())
+            for _ in range(0, min(size, 50_000_000), 50_000):
+                connection.sendall(bytes(50_000))
+            answer = connection.recv(100)
+        except ConnectionError:
+            return False
+    return b" 400 " not in answer and answer != b""
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/contents/large.txt"])
+def test_without_signing_in_nobody_can_fill_the_memory(server: Server, path: str) -> None:
+    """A request that is too long is refused as soon as its length is known, and is never held in memory."""
+    forged = f"username-localhost-{server.port}=2|1:0|10:1|8:username|4:e30=|{64 * '0'}"
+    assert accepts(server, 50_000, path)
+    assert not accepts(server, 480_000_000, path)
+    assert not accepts(server, 10_000_000, path, forged)
+
+
+def test_a_student_can_save_a_large_file_but_not_open_one_that_does_not_fit_into_memory(server: Server) -> None:
+    """MNIST's training digits are 110 MB, and one click away in mnist_dataset."""
+    body = {"type": "file", "format": "text", "content": "x" * 20_000_000}
+    student = server.student()
+    assert student.ask("PUT", "/api/contents/large.txt", json=body).status_code == 201
+    with (server.home / "notebooks/large.txt").open("ab") as file:
+        file.truncate(110_000_000)
+    answer = student.ask("GET", "/api/contents/large.txt")
+    assert answer.status_code == 413
+    assert answer.json()["message"].startswith("large.txt is too large to be shown: ")
+    assert student.get("/api/contents/large.txt?content=0")["size"] == 110_000_000
+    student.delete("/api/contents/large.txt")
+
+
+def test_a_file_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, contents = tmp_path / "notes.txt", Contents(root_dir=str(tmp_path))
+    path.write_text("old")
+    path.chmod(0o640)
+    with pytest.raises(RuntimeError), contents.atomic_writing(str(path)) as file:
+        file.write("half")
+        raise RuntimeError
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
+    with contents.atomic_writing(str(path)) as file:
+        file.write("new")
+        assert path.read_text() == "old"
+    assert (path.read_text(), path.stat().st_mode & 0o777, list(tmp_path.iterdir())) == ("new", 0o640, [path])
+
+
+def send_password(server: Server, source: str, password: str) -> socket.socket:
+    """Send a password from one of this computer's addresses; return the connection on which the answer will come."""
+    client = server.client()
+    client.ask("GET", "/login")
+    xsrf = client.session.cookies["_xsrf"]
+    form = f"password={password}&_xsrf={xsrf}"
+    head = f"POST /login HTTP/1.1\r\nHost: localhost:{server.port}\r\nConnection: close\r\nCookie: _xsrf={xsrf}\r\n"
+    head += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60, source_address=(source, 0))
+    connection.sendall(f"{head}{form}".encode())
+    return connection
+
+
+def sign_in_from(server: Server, source: str, password: str) -> float:
+    """Try to sign in from one of this computer's addresses; return how many seconds the answer takes."""
+    began = time.monotonic()
+    with send_password(server, source, password) as connection:
+        assert (b" 302 " if password == PASSWORD else b" 401 ") in connection.recv(100)
+    return time.monotonic() - began
+
+
+def test_guessing_takes_time_and_locks_nobody_out(server: Server) -> None:
+    """Simultaneous guesses from one address are checked one after another; the right password waits its turn."""
+    with ThreadPoolExecutor(4) as four:
+        began = time.monotonic()
+        guesses = [four.submit(sign_in_from, server, "127.0.0.2", f"guess{number}") for number in range(3)]
+        time.sleep(0.5)
+        assert sign_in_from(server, "127.0.0.3", PASSWORD) < 2  # from another address: at once
+        sign_in_from(server, "127.0.0.2", PASSWORD)  # from the same address: after the guesses
+        for guess in guesses:
+            guess.result()
+        assert time.monotonic() - began > 6
+    assert sign_in_from(server, "127.0.0.2", PASSWORD) < 2
+
+
+def test_the_number_of_waiting_passwords_is_limited(server: Server) -> None:
+    """A whole class may mistype at once; any more are refused at once instead of waiting."""
+    class_of_thirty = [send_password(server, "127.0.0.4", f"guess{number}") for number in range(30)]
+    others = [send_password(server, "127.0.0.4", f"guess{number}") for number in range(6)]
+    began = time.monotonic()
+    assert b" 429 " in others[-1].recv(100)
+    assert time.monotonic() - began < 2
+    assert b" 401 " in class_of_thirty[0].recv(100)
+    for connection in class_of_thirty + others:
+        connection.close()
+
+
+@given(st.ip_addresses(v=4), st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
+def test_a_computer_has_one_turn_however_many_addresses_it_has(four: IPv4Address, six: IPv6Address, own: int) -> None:
+    assert network_of(str(four)) == network_of(f"::ffff:{four}") == four
+    if six.ipv4_mapped is None:
+        neighbour = IPv6Address(int(six) >> 64 << 64 | own)
+        assert neighbour.ipv4_mapped or network_of(f"{six}%eth0") == network_of(str(neighbour))
+        assert network_of(str(six)) != network_of(str(IPv6Address(int(six) ^ 1 << 64)))
+
+
+def make_certificate() -> bytes:
+    """Return a certificate for `localhost`, after its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return plain + made.public_bytes(pem)
+
+
+def test_the_server_of_several_students_uses_the_socket_that_systemd_hands_it(venv: Path) -> None:
+    """It uses the certificate, too, reaches kernels over Unix sockets, and after a restart nobody signs in again."""
+    certificate = make_certificate()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with run_server(venv, listening, certificate) as first:
+            student = first.student()
+            with student.kernel() as kernel:
+                code = "import os; print('LISTEN_FDS' in os.environ, get_ipython().kernel.parent.transport)"
+                assert kernel.run(code).text == "False ipc\n"
+        with run_server(venv, listening, certificate) as second:
+            student.authority = student.session.verify = second.authority
+            assert student.get("/api/contents")["content"]
