@@ -81,7 +81,7 @@ def draw() -> None:
     left.set_title("plot")
     left.legend()
     right.imshow([[0, 1], [1, 0]], cmap="Greys")
-    print_figure(figure)
+    print_figure(figure)  # type: ignore[no-untyped-call]
 
 
 def serve(server: socket.socket) -> dict[str, Any] | None:
