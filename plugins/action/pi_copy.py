@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import stat
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_with
 
 DOCUMENTATION = r"""
 name: pi_copy
@@ -27,21 +27,6 @@ options:
 """
 
 
-def contents(source: Path, into: bool) -> dict[str, bytes]:
-    """Return the contents of a file, or by path of those in a folder, as `copy` puts them under its destination.
-
-    into: the destination is a folder, so that a file keeps its name.
-    """
-    if source.is_dir():
-        return {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if not path.is_dir()}
-    return {source.name if into else "": source.read_bytes()}
-
-
-def state(content: bytes, mode: str) -> str:
-    """Return a file's state as the module pi_facts tells it."""
-    return f"{stat.S_IMODE(int(mode, 8)):04o} {hashlib.sha1(content, usedforsecurity=False).hexdigest()}"
-
-
 class ActionModule(ActionBase):  # type: ignore[misc]
     """What Ansible calls."""
 
@@ -50,7 +35,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Copy the files, or say that nothing was sent (`known`)."""
         super().run(tmp, task_vars)
-        if self._is_known((task_vars or {}).get("__system_pi", {}).get("files", {})):
+        there = (task_vars or {}).get("__system_pi", {}).get("files", {})
+        states = {path: state_with(content, self._task.args["mode"]) for path, content in self._wanted().items()}
+        if states and states.items() <= there.items():
             return {"changed": False, "known": True, "dest": self._task.args["dest"]}
         copy = self._shared_loader_obj.action_loader.get(
             "ansible.legacy.copy",
@@ -64,16 +51,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = copy.run(task_vars=task_vars)
         return result
 
-    def _is_known(self, files: dict[str, str]) -> bool:
-        """Return whether the Pi has each of the task's files with its mode."""
-        task = self._task.args
-        place = task["dest"]
+    def _wanted(self) -> dict[str, bytes]:
+        """Return the task's files by their paths on the Pi, as `copy` puts them under its destination."""
+        task, place = self._task.args, self._task.args["dest"]
         if "content" in task:
-            wanted = {place: task["content"].encode()}
-        else:
-            source = self._find_needle("files", task["src"])
-            wanted = {place + name: content for name, content in contents(Path(source), place.endswith("/")).items()}
-        return bool(wanted) and all(files.get(path) == state(content, task["mode"]) for path, content in wanted.items())
+            return {place: task["content"].encode()}
+        source = Path(self._find_needle("files", task["src"]))
+        if source.is_dir():
+            paths = [path for path in source.rglob("*") if not path.is_dir()]
+            return {place + str(path.relative_to(source)): path.read_bytes() for path in paths}
+        return {place + (source.name if place.endswith("/") else ""): source.read_bytes()}
 
 
 __all__ = ["ActionModule"]

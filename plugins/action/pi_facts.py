@@ -53,7 +53,6 @@ FACTS: dict[str, Any] = {
     "package_count": {"type": "integer", "minimum": 0, "maximum": 1 << 20},
     "cloud_init": YES_OR_NO,
     "dpkg_faults": {"type": "array", "items": TEXT, "maxItems": 10},
-    "apt_archives": YES_OR_NO,
     "reboot_required": YES_OR_NO,
     "account": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z"},
     "key_login": YES_OR_NO,
@@ -65,7 +64,7 @@ FACTS: dict[str, Any] = {
     "stale": UNITS,
     "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
     "nft": YES_OR_NO,
-    "apt_direct": {"type": "string", "pattern": r"^\S{0,4000}\Z"},
+    "apt_direct": {"type": "string", "pattern": r"^[!-~]{0,4000}\Z"},
 }
 SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from ansible_collections.mynn.pi.plugins.action.pi_copy import state
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_with
 
 
 def unless_known(contents: Mapping[str, str], folder: str, files: Mapping[str, str]) -> dict[str, str | None]:
@@ -14,7 +14,7 @@ def unless_known(contents: Mapping[str, str], folder: str, files: Mapping[str, s
     files: the fact of that name.
     """
     return {
-        name: None if files.get(f"{folder}/{name}") == state(base64.b64decode(content), "0644") else content
+        name: None if files.get(f"{folder}/{name}") == state_with(base64.b64decode(content), "0644") else content
         for name, content in contents.items()
     }
 

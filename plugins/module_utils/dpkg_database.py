@@ -4,95 +4,34 @@ from __future__ import annotations
 
 import os
 import re
-import zlib
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-GZIP = zlib.MAX_WBITS | 16  # the form; gzip itself would be one more module to load
-# A line of a stanza begins a field or continues it. dpkg writes no NUL bytes and only UTF-8, but a file that had not
-# reached the card when the power failed may have its length and other contents.
-_LINE = r"[^\n\0\ud800-\udfff]*\n"
-WHOLE = re.compile(rf"Package: [a-z0-9][a-z0-9+.-]*\n(?:(?:[!-9;-~]+:|[ \t]){_LINE})*")
-STATUS = re.compile(
-    r"(?:unknown|install|hold|deinstall|purge) (?:ok|reinstreq) (?:not-installed|config-files|half-installed|unpacked"
-    r"|half-configured|triggers-awaited|triggers-pending|installed)"
-)
-# Files that dpkg reads first, and fails on if they do not look like this. They may be missing.
-FORMS = {
-    "arch": rb"(?:[a-z0-9-]+\n)*",
-    "diversions": rb"(?:/[^\n\0]*\n/[^\n\0]*\n[^\n\0]+\n)*",
-    "info/format": rb"1\n",
-    "statoverride": rb"(?:[^\s\0]+ [^\s\0]+ [0-7]+ /[^\n\0]*\n)*",
-    "triggers/File": rb"(?:/[^\n\0]* [a-z0-9][a-z0-9+.:/-]*\n)*",
-    "triggers/Unincorp": rb"(?:[^\s\0]+(?: [^\s\0]+)+\n)*",
-}
+FIELDS = ("binary:Package", "Package", "Architecture", "db:Status-Want", "db:Status-Eflag", "db:Status-Status")
+FORMAT = " ".join(f"${{{field}}}" for field in FIELDS) + "\n"
 
 
-class Package:
-    """A package, from its stanza in dpkg's database."""
+class Package(NamedTuple):
+    """A package that dpkg knows. full_name: with the architecture, where several may be installed side by side."""
 
-    def __init__(self, stanza: str) -> None:
-        self.stanza = stanza
-        self.name = stanza[len("Package: ") : stanza.index("\n")]
-
-    def field(self, name: str) -> str:
-        """A field's first line; empty if there is none."""
-        begin = self.stanza.find(f"\n{name}: ") + len(name) + 3
-        return self.stanza[begin : self.stanza.index("\n", begin)] if begin >= len(name) + 3 else ""
-
-    @property
-    def key(self) -> str:
-        """The name of its files in info/: with the architecture if several may be installed side by side."""
-        same = "\nMulti-Arch: same\n" in self.stanza
-        return f"{self.name}:{self.field('Architecture')}" if same else self.name
-
-    @property
-    def status(self) -> list[str]:
-        """The wanted state, whether it must be reinstalled (reinstreq), and its state."""
-        return self.field("Status").split()
+    full_name: str
+    name: str
+    architecture: str
+    wanted: str
+    flag: str
+    state: str
 
     @property
     def installed(self) -> bool:
         """Whether it is fully installed."""
-        return "\nStatus: install ok installed\n" in self.stanza or self.status[1:] == ["ok", "installed"]
+        return (self.flag, self.state) == ("ok", "installed")
 
     @property
-    def absent(self) -> bool:
-        """Whether nothing but its settings is left."""
-        return self.status[1:] in (["ok", "not-installed"], ["ok", "config-files"])
-
-    def with_status(self, status: str) -> Package:
-        """Return the package with another status."""
-        return Package(re.sub(r"(?m)^Status: .*", f"Status: {status}", self.stanza, count=1))
-
-
-def read(path: Path) -> bytes:
-    """Return a file's contents, unpacked; nothing if it is missing or damaged."""
-    try:
-        data = path.read_bytes()
-        return zlib.decompress(data, GZIP) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error):
-        return b""
-
-
-def stanzas(data: bytes) -> tuple[list[str], bool]:
-    """Return a file's stanzas, and whether they look whole at a glance."""
-    *found, rest = data.decode(errors="surrogateescape").split("\n\n")
-    found = [f"{stanza}\n" for stanza in found]
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return found, False
-    whole = all(stanza.startswith("Package: ") for stanza in found)
-    return found, whole and not rest and b"\0" not in data
-
-
-def parse(data: bytes) -> tuple[dict[str, Package], bool]:
-    """Return the packages by their keys, and whether the file is whole. A full check: a second on a Pi Zero."""
-    found, whole = stanzas(data)
-    packages = [Package(stanza) for stanza in found if WHOLE.fullmatch(stanza)]
-    known = {package.key: package for package in packages if STATUS.fullmatch(package.field("Status"))}
-    return known, whole and len(known) == len(found)
+    def half_installed(self) -> bool:
+        """Whether dpkg was installing or removing it, and more than configuring is left to do."""
+        return self.flag == "reinstreq" or self.state == "half-installed"
 
 
 class Database:
@@ -103,108 +42,100 @@ class Database:
         self.archives = root / "var/cache/apt/archives"
         self.backups = root / "var/backups"
 
-    def copies(self, name: str) -> list[Path]:
-        """Return Debian's daily copies of a file, the newest first."""
-        found = (
-            path for path in self.backups.glob(f"{name}.*") if re.fullmatch(r"\.\d+(\.gz)?", path.name[len(name) :])
-        )
-        return sorted(found, key=lambda path: int(path.name.removeprefix(f"{name}.").removesuffix(".gz")))
+    def file_lists(self) -> dict[str, bytes]:
+        """Return the last byte of each package's list of files; nothing for an empty one."""
+        with os.scandir(self.dpkg / "info") as entries:
+            return {entry.name: last_byte(entry.path) for entry in entries if entry.name.endswith(".list")}
+
+    def damaged_indexes(self) -> list[Path]:
+        """Return apt's lists that are cut off, or differ in size from what the mirror signed.
+
+        apt itself does not check: it fetches a list again only when the mirror has a new one.
+        """
+        damaged = []
+        for release in self.apt.glob("lists/*Release"):
+            text = read(release)
+            if not text.endswith(b"\n"):
+                damaged.append(release)
+            prefix = release.name.removesuffix("Release").removesuffix("In")
+            for index in self.apt.glob(f"lists/{prefix}*"):
+                name = re.escape(index.name.removeprefix(prefix).replace("_", "/"))
+                signed = re.search(rf" (\d+) {name}\n".encode(), text)
+                if signed and (index.stat().st_size != int(signed[1]) or last_byte(index) not in (b"\n", b"")):
+                    damaged.append(index)
+        return damaged
+
+    def copied_files(self) -> dict[Path, str]:
+        """Return the other files that Debian keeps daily copies of, and the copies' name."""
+        dpkg = {self.dpkg / name: f"dpkg.{name}" for name in ("diversions", "statoverride")}
+        return {**dpkg, self.apt / "extended_states": "apt.extended_states"}
 
     def updates(self) -> list[Path]:
         """Return dpkg's journal since it last wrote `status`: files are left if it was interrupted."""
         return sorted(self.dpkg.glob("updates/*"))
 
-    def file_lists(self) -> dict[str, bytes]:
-        """Return the first and last byte of each package's list of files, which show whether it is whole.
 
-        The list of a removed package that has left only a script is empty.
-        """
-        found = {}
-        with os.scandir(self.dpkg / "info") as entries:
-            for entry in entries:
-                if entry.name.endswith(".list"):
-                    found[entry.name.removesuffix(".list")] = ends(entry.path)
-        return found
-
-    def malformed(self) -> Iterator[str]:
-        """Yield the small files that dpkg would fail on."""
-        forms = FORMS | {f"triggers/{name}": rb"(?:[a-z0-9][a-z0-9+.:/-]*\n)*" for name in self.named_triggers()}
-        for name, form in forms.items():
-            path = self.dpkg / name
-            if path.exists() and not re.fullmatch(form, path.read_bytes()):
-                yield name
-
-    def named_triggers(self) -> list[str]:
-        """Return the triggers that are not paths: each has a file that lists the packages interested in it."""
-        others = {"File", "Unincorp", "Lock"}
-        return [path.name for path in self.dpkg.glob("triggers/*") if path.name not in others]
-
-    def damaged_indexes(self) -> list[Path]:
-        """Return apt's lists that are not text, or differ in size from what the mirror signed.
-
-        apt itself does not check: it fetches an index again only when the mirror has a new one.
-        """
-        damaged = []
-        for release in self.apt.glob("lists/*Release"):
-            text = release.read_bytes()
-            signed = release.name.endswith("_InRelease")
-            if not text or b"\0" in text or (signed and not text.endswith(b"-----END PGP SIGNATURE-----\n")):
-                damaged.append(release)
-                continue
-            prefix = release.name.removesuffix("InRelease").removesuffix("Release")
-            for index in self.apt.glob(f"lists/{prefix}*"):
-                path = index.name.removeprefix(prefix).replace("_", "/").encode()
-                listed = re.search(rb" (\d+) " + re.escape(path) + rb"\n", text)
-                if listed and (index.stat().st_size != int(listed[1]) or ends(index)[1:] in (b"\0", b"")):
-                    damaged.append(index)
-        return damaged
-
-    def broken_marks(self) -> bool:
-        """Return whether apt's record of automatically installed packages is damaged."""
-        data = read(self.apt / "extended_states")
-        return bool(data) and not stanzas(data)[1]
-
-
-def ends(path: str | Path) -> bytes:
-    """Return a file's first and last byte, without pathlib and buffers: a Pi Zero reads hundreds in each run."""
+def last_byte(path: str | Path) -> bytes:
+    """Return a file's last byte, without pathlib and buffers: a Pi Zero asks for hundreds in each run."""
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:
         return b""
     try:
-        return os.pread(file, 1, 0) + os.pread(file, 1, max(os.fstat(file).st_size - 1, 0))
+        return os.pread(file, 1, max(os.fstat(file).st_size - 1, 0))
     finally:
         os.close(file)
 
 
-def faults(database: Database, packages: Iterable[Package], whole: bool) -> Iterator[str]:
+def is_text(data: bytes) -> bool:
+    """Return whether a file is empty, or may be as it was written: what did not reach the card is zeros or cut off."""
+    return not data or (data.endswith(b"\n") and b"\0" not in data)
+
+
+def packages_in(folder: Path) -> list[Package]:
+    """Return the packages in a folder with dpkg's database; none if dpkg cannot read it, or has forgotten itself."""
+    query = ["dpkg-query", f"--admindir={folder}", "--show", f"--showformat={FORMAT}"]
+    done = subprocess.run(query, capture_output=True, text=True, errors="replace", check=False)
+    lines = [line.split(" ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    packages = [Package(*line) for line in lines if len(line) == len(FIELDS)]
+    return packages if any(package.name == "dpkg" for package in packages) else []
+
+
+def to_reinstall(packages: list[Package], lists: dict[str, bytes]) -> list[str]:
+    """Return what is half installed, what has lost its list of files, and whose list dpkg does not know.
+
+    These are apt-get's names; one that ends in - is a package whose removal was interrupted.
+    """
+    names = {file.removesuffix(".list") for file in lists}
+    for package in packages:
+        names -= {package.full_name, package.name}
+        # dpkg does not remove what must be reinstalled.
+        removal = package.wanted in ("deinstall", "purge") and package.flag == "ok"
+        last = lists.get(f"{package.full_name}.list", lists.get(f"{package.name}.list"))
+        if package.half_installed or (package.installed and last != b"\n"):
+            names.add(package.full_name + ("-" if removal and package.half_installed else ""))
+    return sorted(names)
+
+
+def faults(database: Database, packages: list[Package]) -> Iterator[str]:
     """Yield what must be repaired, each in a few words."""
-    if not whole:
-        yield "dpkg's status file is damaged"
+    if not packages:
+        yield "dpkg's database is damaged"
+        return
     if database.updates():
         yield "dpkg was interrupted"
-    known = set()
     lists = database.file_lists()
+    yield from (f"{name} must be reinstalled" for name in to_reinstall(packages, lists))
     for package in packages:
-        known.add(package.key)
-        if package.installed:
-            if lists.get(package.key) != b"/\n":
-                yield f"the list of files of {package.key} is damaged"
-        elif not package.absent:
-            must = "reinstreq" in package.status
-            yield f"{package.key} {'must be reinstalled' if must else f'is {package.status[-1]}'}"
-        elif lists.get(package.key, b"") not in (b"/\n", b""):
-            yield f"the list of files of {package.key} is damaged"
-    yield from (f"dpkg does not know {key}, whose files are there" for key in lists.keys() - known)
-    yield from (f"dpkg's file {name} is damaged" for name in database.malformed())
+        if package.state in ("unpacked", "half-configured", "triggers-awaited", "triggers-pending"):
+            yield f"{package.full_name} is {package.state}"
+    yield from (f"{name} is damaged" for name, last in lists.items() if last not in (b"\n", b""))
+    yield from (f"{path.name} is damaged" for path in database.copied_files() if not is_text(read(path)))
     yield from (f"apt's list {path.name} is damaged" for path in database.damaged_indexes())
-    if database.broken_marks():
-        yield "apt's extended_states is damaged"
+    if any(database.archives.glob("*.deb")):
+        yield "apt was interrupted"
 
 
-def look(database: Database) -> tuple[list[Package], list[str]]:
-    """Return the packages that dpkg knows, and what must be repaired."""
-    found, whole = stanzas(read(database.dpkg / "status"))
-    whole = whole and bool(found) and all("\nStatus: " in stanza for stanza in found)
-    packages = [Package(stanza) for stanza in found if stanza.startswith("Package: ") and "\nStatus: " in stanza]
-    return packages, sorted(faults(database, packages, whole))
+def read(path: Path) -> bytes:
+    """Return a file's contents; nothing if it is missing."""
+    return path.read_bytes() if path.is_file() else b""

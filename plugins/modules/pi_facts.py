@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import pwd
 import re
-import stat
 import subprocess
 import time
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, Package, look
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, faults, packages_in
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher, listeners
 
 DOCUMENTATION = r"""
@@ -37,14 +34,13 @@ options:
     type: list
     elements: str
     default: []
-  settings:
-    description: By systemd unit, or pattern of units, the files that it is started with, or patterns of them; returned
-      are the files that exist, the units that run, those that start at boot, those that are masked, and those that have
-      not read their newest files.
+  units:
+    description: By systemd unit, or pattern of units, the files that it is started with, or patterns of them. Of these
+      units are returned those that run, that start at boot, that are masked, and that have not read their newest files.
     type: dict
     default: {}
   files:
-    description: Further files, or patterns of them, to return if they exist.
+    description: Further files, or patterns of them.
     type: list
     elements: str
     default: []
@@ -73,28 +69,23 @@ pi:
     C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) in dpkg's terms
     (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin empties it if the roles
     do not support it), C(python) (C(3.13)), C(epoch) (its clock, in seconds), C(clock_set) (by NTP), C(lists_time)
-    (when apt's lists last changed, in seconds), C(package_count) (installed packages), C(booted) (systemd is PID 1;
-    false in an image that is being made), C(container), C(free_mb) on the card, C(installed) (of O(packages)),
-    C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut broke in dpkg and apt, in words),
-    C(apt_archives) (apt has kept packages that it fetched), C(reboot_required), C(account), C(key_login) (the
-    account has an SSH key), C(host_names) (those that the kernel, /etc/hostname and /etc/hosts give it), C(files)
-    (of O(settings) and O(files): by path, the mode and the SHA1 of a file, such as C(0644 da39...), C(0755 folder),
-    or C(link) if it leads somewhere), C(running), C(enabled) and C(masked) (of the units of O(settings)), C(stale)
-    (of these units, those that were neither started nor reloaded since their files changed), C(apt_proxy) (its
-    address, or empty if nothing answers), C(nft) (the kernel can filter packets; tested if there are a proxy and
-    nftables), C(apt_direct) (hosts that the proxy does not fetch from, for C(no_proxy)).
+    (when apt's lists last changed), C(package_count), C(booted) (false in an image that is being made), C(container),
+    C(free_mb) on the card, C(installed) (of O(packages)), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a
+    power cut broke in dpkg and apt, in words), C(reboot_required), C(account), C(key_login) (the account has an SSH
+    key), C(host_names) (those that the kernel, /etc/hostname and /etc/hosts give it), C(files) (of O(units) and
+    O(files), those that exist; see plugins/module_utils/file_state.py), C(running), C(enabled), C(masked) and C(stale)
+    (of O(units)), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter packets;
+    tested if there are a proxy and nftables), C(apt_direct) (hosts that the proxy does not fetch from).
   returned: always
   type: dict
 """
 
 ETC = Path("/etc")
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-MOST_FAULTS = 10  # an empty status file makes one of each package
-PROPERTIES = [
-    *("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload"),
-    *("StateChangeTimestamp", "StateChangeTimestampMonotonic"),
-    *("ExecMainStartTimestamp", "ExecMainStartTimestampMonotonic"),
-]
+MOST_FAULTS = 10
+# When a unit's program started, and when its state last changed: a reload is such a change.
+START, CHANGE = "ExecMainStartTimestampMonotonic", "StateChangeTimestampMonotonic"
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload", START, CHANGE)
 
 
 def processor(architecture: str) -> str:
@@ -103,18 +94,10 @@ def processor(architecture: str) -> str:
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
 
 
-def dpkg_architecture(packages: Iterable[Package]) -> str:
-    """Return the architecture of dpkg's own package, or what dpkg says if its database does not have it."""
-    for package in packages:
-        if package.name == "dpkg" and package.installed:
-            return package.field("Architecture")
-    dpkg = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
-    return dpkg.stdout.strip()
-
-
-def cloud_init() -> bool:
-    """Return whether cloud-init runs at each boot."""
-    return Path("/usr/bin/cloud-init").exists() and not Path("/etc/cloud/cloud-init.disabled").exists()
+def architecture_of(is_debian: bool) -> str:
+    """Return the Pi's architecture in dpkg's terms, if it has dpkg."""
+    query = ["dpkg", "--print-architecture"] if is_debian else ["uname", "--machine"]
+    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def has_key(account: str) -> bool:
@@ -128,52 +111,28 @@ def has_key(account: str) -> bool:
 
 def host_names() -> list[str]:
     """Return the Pi's names: the kernel's, those in /etc/hostname and those that /etc/hosts has for it."""
-    found = {platform.node()}
+    names = {platform.node()}
     for path, pattern in ((ETC / "hostname", r"^\s*([^#\s]\S*)"), (ETC / "hosts", r"^127\.0\.1\.1[ \t]+(.*\S)")):
-        try:
-            found.update(re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.M) or [""])
-        except OSError:
-            found.add("")
-    return sorted({name if HOST_NAME.fullmatch(name) else "" for name in found})[:10]
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        names.update(re.findall(pattern, text, re.M) or [""])
+    return sorted({name if HOST_NAME.fullmatch(name) else "" for name in names})[:10]
 
 
 def files(patterns: list[str]) -> list[str]:
     """Return the files that there are, other than those with names that nobody would choose."""
-    found = {str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
-    return sorted(path for path in found if path.isascii() and path.isprintable())
+    paths = {str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
+    return sorted(path for path in paths if path.isascii() and path.isprintable())
 
 
-def state(path: Path) -> str:
-    """Return what is at a path: the mode, and the SHA1 or `folder`; or `link`, `broken` (it leads nowhere), `other`."""
-    try:
-        found = path.lstat()
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        if stat.S_ISLNK(found.st_mode):
-            return "link" if path.exists() else "broken"
-        if stat.S_ISDIR(found.st_mode):
-            return f"{mode} folder"
-        if not stat.S_ISREG(found.st_mode):
-            return "other"
-        with path.open("rb", buffering=0) as file:
-            return f"{mode} {hashlib.file_digest(file, sha1).hexdigest()}"
-    except OSError:  # it is gone, or the card is damaged
-        return "other"
-
-
-def sha1() -> Any:
-    """Return a new SHA1, which `copy` compares files by."""
-    return hashlib.sha1(usedforsecurity=False)
-
-
-def units(settings: dict[str, list[str]]) -> dict[str, list[str]]:
+def units(wanted: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return the units that are running, enabled (they start at boot), masked, and stale, by the files of each.
 
     Stale units have not read their newest settings: a run that was cut off before it restarted them leaves such units.
     """
-    if not settings or not Path("/run/systemd/system").is_dir():
+    if not wanted or not Path("/run/systemd/system").is_dir():
         return {"running": [], "enabled": [], "masked": [], "stale": []}
-    written = {unit: changed(patterns) for unit, patterns in settings.items()}
-    query = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *written]
+    written = {unit: changed(patterns) for unit, patterns in wanted.items()}
+    query = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", *written]
     answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.strip().split("\n\n")]
     states = {state["Id"]: state for state in blocks if state.get("LoadState") in ("loaded", "masked")}
@@ -183,7 +142,7 @@ def units(settings: dict[str, list[str]]) -> dict[str, list[str]]:
         "running": sorted(unit for unit, state in states.items() if state["ActiveState"] not in ("inactive", "failed")),
         "enabled": sorted(unit for unit, state in loaded.items() if state.get("UnitFileState") == "enabled"),
         "masked": sorted(states.keys() - loaded.keys()),
-        "stale": sorted(unit for unit, state in loaded.items() if is_older(started(state), newest[unit])),
+        "stale": sorted(unit for unit, state in loaded.items() if is_stale(state, newest[unit])),
     }
 
 
@@ -192,25 +151,17 @@ def changed(patterns: list[str]) -> float:
     return max((os.lstat(path).st_ctime for path in files(patterns)), default=0)
 
 
-def is_older(start: float, then: float) -> bool:
-    """Return whether a unit that was started at a time has not read a file that changed at another.
+def is_stale(state: dict[str, str], written: float) -> bool:
+    """Return whether a unit has not read a file that was written then.
 
-    A Pi's clock may be wrong at boot. A file from the future was written before this boot.
+    The time since it did is counted by a clock that nobody sets: a Pi has the wrong time when it boots. A file from the
+    future was written before this boot.
     """
-    return start < then and (then <= time.time() or not start)
-
-
-def started(state: dict[str, str]) -> float:
-    """Return the latest time at which a unit may have read its settings; 0 if it never was started.
-
-    It does so when its program starts or, if it can reload them, when its state last changed. Since a Pi's clock may
-    have been wrong then, this time is also counted back from now.
-    """
-    is_program = state["CanReload"] == "no" and state.get("ExecMainStartTimestamp")
-    event = "ExecMainStartTimestamp" if is_program else "StateChangeTimestamp"
-    noted = int(state[event].strip("@") or 0)  # in whole seconds; empty if it never happened
-    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(state[f"{event}Monotonic"]) / 1e6
-    return max(noted + 1, time.time() - ago) if noted else 0
+    reads_at_start = state["CanReload"] == "no" and state.get(START, "0") != "0"
+    event = int(state[START if reads_at_start else CHANGE] or 0) / 1e6
+    now = time.time()
+    began = now - (time.clock_gettime(time.CLOCK_MONOTONIC) - event)
+    return bool(written) and (not event or began < written <= now)
 
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
@@ -220,11 +171,9 @@ def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
     return ""
 
 
-def nft() -> bool:
+def nft(program: str = "/usr/sbin/nft") -> bool:
     """Return whether nftables can filter packets: after a kernel update, its modules are missing until a reboot."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-    listing = ["env", f"PATH={path}", "nft", "list", "tables"]
-    return subprocess.run(listing, capture_output=True, check=False).returncode == 0
+    return subprocess.run([program, "list", "tables"], capture_output=True, check=False).returncode == 0
 
 
 def user_ids(*accounts: str) -> set[int]:
@@ -235,8 +184,8 @@ def user_ids(*accounts: str) -> set[int]:
 def apt_direct(proxied: list[str]) -> str:
     """Return the hosts in apt's sources that the control node's apt-cacher-ng does not fetch from."""
     apt = Path("/etc/apt")
-    files = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
+    sources = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sources if path.is_file())
     named = re.findall(r"\bhttp://(?:[^@/\s]*@)?([^:/\s]+)(?::(\d+))?", text)
     mirrors = [(host, host if port in ("", "80") else f"{host}:{port}") for host, port in named]
     return ",".join(sorted({host for host, mirror in mirrors if mirror.lower() not in proxied}))
@@ -248,7 +197,7 @@ def main() -> None:
         {
             "account": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
-            "settings": {"type": "dict", "default": {}},
+            "units": {"type": "dict", "default": {}},
             "files": {"type": "list", "elements": "str", "default": []},
             "proxy_port": {"type": "int"},
             "proxied": {"type": "list", "elements": "str", "default": []},
@@ -260,9 +209,9 @@ def main() -> None:
     card = os.statvfs("/")
     is_debian = Path("/usr/bin/dpkg").exists()
     database = Database()
-    packages, faults = look(database) if is_debian else ([], [])
+    packages = packages_in(database.dpkg) if is_debian else []
     there = {package.name for package in packages if package.installed}
-    architecture = dpkg_architecture(packages) if is_debian else platform.machine()
+    architecture = architecture_of(is_debian)
     suite = release.get("VERSION_CODENAME", "")
     port = module.params["proxy_port"]
     trusted = user_ids("root", account)  # sshd listens there as the account that logged in
@@ -280,8 +229,8 @@ def main() -> None:
             f"The kernel of this Pi cannot keep students' programs off port {port}, which apt fetches packages"
             " through. If the kernel was just updated, restart the Pi."
         )
-    settings = module.params["settings"]
-    patterns = [*module.params["files"], *(pattern for patterns in settings.values() for pattern in patterns)]
+    asked = module.params["units"]
+    patterns = [*module.params["files"], *(pattern for patterns in asked.values() for pattern in patterns)]
     pi = {
         "os": release.get("ID", "unknown"),
         "name": release.get("PRETTY_NAME", "unknown"),
@@ -299,15 +248,14 @@ def main() -> None:
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": packages_there,
         "package_count": len(there),
-        "cloud_init": cloud_init(),
-        "dpkg_faults": faults[:MOST_FAULTS],
-        "apt_archives": any(database.archives.glob("*.deb")),
+        "cloud_init": Path("/usr/bin/cloud-init").exists() and not Path("/etc/cloud/cloud-init.disabled").exists(),
+        "dpkg_faults": list(faults(database, packages))[:MOST_FAULTS] if is_debian else [],
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),
         "host_names": host_names(),
-        "files": {path: state(Path(path)) for path in files(patterns)},
-        **units(settings),
+        "files": {path: state_of(Path(path)) for path in files(patterns)},
+        **units(asked),
         "apt_proxy": proxy,
         "nft": filters,
         "apt_direct": apt_direct(module.params["proxied"]),

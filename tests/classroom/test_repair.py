@@ -66,7 +66,7 @@ DATABASE = r"""
 cd /var/lib/dpkg
 truncate --size=-60000 status
 rm info/ucf.list; truncate --size=0 info/tzdata.list; truncate --size=-1 info/avahi-daemon.list
-for file in info/bash.list diversions statoverride triggers/File triggers/Unincorp arch info/format; do
+for file in info/bash.list diversions statoverride; do
     truncate --size=0 $file; truncate --size=100 $file
 done
 printf "Package: bash\nSta" > updates/0007

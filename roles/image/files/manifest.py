@@ -25,10 +25,9 @@ from pathlib import Path
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
+from debian.deb822 import Deb822
 from packageurl import PackageURL
 from packing import PackingError, add_image_arguments, exit_on_error, scratch_folder
-
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Package, parse
 
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
 
@@ -39,17 +38,17 @@ def os_release(root: Path) -> dict[str, str]:
     return {key: value.strip('"') for key, found, value in (line.partition("=") for line in lines) if found}
 
 
-def debs(root: Path) -> Iterator[Package]:
+def debs(root: Path) -> Iterator[Deb822]:
     """Yield each package that is installed."""
-    packages, _ = parse((root / "var/lib/dpkg/status").read_bytes())
-    yield from (package for package in packages.values() if package.installed)
+    packages = Deb822.iter_paragraphs((root / "var/lib/dpkg/status").read_text(encoding="utf-8"), use_apt_pkg=False)
+    yield from (package for package in packages if package["Status"].endswith(" ok installed"))
 
 
-def sources(package: Package) -> Iterator[tuple[str, str]]:
+def sources(package: Deb822) -> Iterator[tuple[str, str]]:
     """Yield name and version of the source packages that a package was built from. A signed kernel has two."""
-    name, _, version = package.field("Source").partition(" ")
-    yield name or package.name, version.strip("()") or package.field("Version")
-    yield from re.findall(r"(\S+) \(= ([^)]+)\)", package.field("Built-Using"))
+    name, _, version = package.get("Source", "").partition(" ")
+    yield name or package["Package"], version.strip("()") or package["Version"]
+    yield from re.findall(r"(\S+) \(= ([^)]+)\)", package.get("Built-Using", ""))
 
 
 def library(url: PackageURL) -> Component:
@@ -71,8 +70,8 @@ def components(root: Path, venv: Path) -> tuple[list[Component], dict[Component,
     built_from: dict[Component, list[Component]] = {}
     source_packages: dict[tuple[str, str], Component] = {}
     for package in debs(root):
-        qualifiers = {"arch": package.field("Architecture"), "distro": f"{name}-{version}"}
-        binary = library(PackageURL("deb", name, package.name, package.field("Version"), qualifiers))
+        qualifiers = {"arch": package["Architecture"], "distro": f"{name}-{version}"}
+        binary = library(PackageURL("deb", name, package["Package"], package["Version"], qualifiers))
         found.append(binary)
         built_from[binary] = [
             source_packages.setdefault(source, library(PackageURL("deb", name, *source, {"arch": "source"})))

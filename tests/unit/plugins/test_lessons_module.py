@@ -20,6 +20,7 @@ import pytest
 
 from ansible_collections.mynn.pi.plugins.filter.known import unless_known
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import LARGE
 from ansible_collections.mynn.pi.plugins.modules import lessons, pi_facts
@@ -606,7 +607,7 @@ def test_ansible_hands_out_exact_copies(strategy: str, pi: Pi, tmp_path: Path) -
     assert "changed=0 " in play("--check", "--diff")
     # Lessons that the Pi has are not sent again: they are copied from its pristine folder.
     found = pi_facts.files([f"{pi.pristine}/**/*"])
-    facts = ["-e", json.dumps({"__system_pi": {"files": {path: pi_facts.state(Path(path)) for path in found}}})]
+    facts = ["-e", json.dumps({"__system_pi": {"files": {path: state_of(Path(path)) for path in found}}})]
     assert "changed=0 " in play(*facts)
     (pi.folder / "b.ipynb").unlink()
     assert "changed=1 " in play(*facts)

@@ -8,13 +8,20 @@ import os
 import re
 import shutil
 import subprocess
-import textwrap
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, look
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import (
+    Database,
+    faults,
+    packages_in,
+    to_reinstall,
+)
 from ansible_collections.mynn.pi.plugins.modules import repair_dpkg
 
 NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
@@ -22,10 +29,13 @@ NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, t
 PACKAGES = {
     "aa": "Architecture: all",
     "bb": f"Architecture: {NATIVE}\nMulti-Arch: same",
-    "cc": "Architecture: all",
-    "dd": "Architecture: all",
+    "dpkg": f"Architecture: {NATIVE}",
+    "zz": "Architecture: all",
 }
 ZEROS = bytes(500)
+INDEX = "mirror_debian_dists_trixie_main_binary-armhf_Packages"
+EMPTY = "mirror_debian_dists_trixie_contrib_binary-armhf_Packages"
+RELEASE = "mirror_debian_dists_trixie_InRelease"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs packages for root only; CI runs as root")
 
@@ -36,28 +46,45 @@ def dpkg(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def installed(root: Path) -> dict[str, str]:
-    """Return version and status of each package, as dpkg reports them; it must find no fault."""
-    shown = dpkg(root, "--audit")
-    assert (shown.returncode, shown.stdout) == (0, "")
-    query = [
-        "dpkg-query",
-        f"--admindir={root}/var/lib/dpkg",
-        "--show",
-        "--showformat=${Package} ${Version} ${Status}\n",
-    ]
-    output = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    return {line.split()[0]: line.split(maxsplit=1)[1] for line in output.splitlines()}
+def found(root: Path) -> list[str]:
+    """Return what must be repaired."""
+    database = Database(root)
+    return list(faults(database, packages_in(database.dpkg)))
+
+
+def reinstalled(root: Path) -> list[str]:
+    """Return what must be reinstalled."""
+    database = Database(root)
+    names: list[str] = to_reinstall(packages_in(database.dpkg), database.file_lists())
+    return names
+
+
+def repair(root: Path, pristine: Path) -> list[str]:
+    """Repair the root folder, and reinstall packages where needed. Return the names of these."""
+    database = Database(root)
+    repair_dpkg.apply(repair_dpkg.plan(database), database.dpkg)
+    reinstall = reinstalled(root)
+    for name in reinstall:
+        done = dpkg(root, "--install", f"{pristine}/{name.partition(':')[0]}.deb")
+        assert done.returncode == 0, done.stderr
+    assert dpkg(root, "--configure", "--pending").returncode == 0
+    assert found(root) == []
+    return reinstall
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return the contents of all files of dpkg and apt."""
+    return {str(path): path.read_bytes() for path in sorted(root.glob("var/**/*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with four packages' archives, and a root folder in which dpkg has installed them one by one."""
+    """A folder with packages' archives, and a root folder in which dpkg has installed them one by one."""
     folder = tmp_path_factory.mktemp("dpkg")
     root = folder / "root"
-    for name in ("dpkg/info", "dpkg/updates", "dpkg/triggers", "apt/lists"):
-        (root / "var/lib" / name).mkdir(parents=True)
-    for name in ("var/cache/apt/archives", "var/backups", "usr/bin"):
+    for name in ("lib/dpkg/info", "lib/dpkg/updates", "lib/dpkg/triggers", "lib/apt/lists", "cache/apt/archives"):
+        (root / "var" / name).mkdir(parents=True)
+    for name in ("var/backups", "usr/bin"):
         (root / name).mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()
     for name, fields in PACKAGES.items():
@@ -67,24 +94,22 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (tree / f"usr/share/{name}/data").write_text(name, encoding="utf-8")
         control = f"Package: {name}\nVersion: 1.0\n{fields}\nMaintainer: Zoë <z@example.org>\nDescription: a test\n"
         (tree / "DEBIAN/control").write_text(control, encoding="utf-8")
-        if name == "cc":
-            (tree / "DEBIAN/triggers").write_text("interest-noawait /usr/share/dd\ninterest named\n", encoding="utf-8")
-            (tree / "DEBIAN/postinst").write_text("#!/bin/sh\n", encoding="utf-8")
-            (tree / "DEBIAN/postinst").chmod(0o755)
-        if name == "dd":
-            (tree / "DEBIAN/postrm").write_text("#!/bin/sh\n", encoding="utf-8")
-            (tree / "DEBIAN/postrm").chmod(0o755)
         subprocess.run(["dpkg-deb", "--build", tree, folder / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
         assert dpkg(root, "--install", f"{folder}/{name}.deb").returncode == 0
-    admin = f"--admindir={root}/var/lib/dpkg"
-    for place in ("one", "two"):  # the -old file has only the first of them
-        subprocess.run(
-            ["dpkg-divert", admin, "--no-rename", "--divert", f"/{place}.x", "--add", f"/{place}"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        subprocess.run(["dpkg-statoverride", admin, "--add", "root", "root", "0755", f"/{place}"], check=True)
-    (root / "var/lib/dpkg/arch").write_text(f"{NATIVE}\nriscv64\n", encoding="ascii")
+    shutil.copy(root / "var/lib/dpkg/status", root / "var/backups/dpkg.status.0")
+    (root / "var/lib/apt/extended_states").write_text("Package: aa\nArchitecture: all\nAuto-Installed: 1\n\n")
+    shutil.copy(root / "var/lib/apt/extended_states", root / "var/backups/apt.extended_states.0")
+    for name in ("diversions", "statoverride"):
+        (root / f"var/lib/dpkg/{name}").write_bytes(b"")
+    index = b"Package: ee\n\n"
+    (root / "var/lib/apt/lists" / INDEX).write_bytes(index)
+    (root / "var/lib/apt/lists" / EMPTY).write_bytes(b"")
+    (root / "var/lib/apt/lists" / RELEASE).write_text(
+        f"SHA256:\n {hashlib.sha256(index).hexdigest()} {len(index):8} main/binary-armhf/Packages\n"
+        f" {'0' * 64}        0 contrib/binary-armhf/Packages\n-----END PGP SIGNATURE-----\n",
+        encoding="ascii",
+    )
+    assert found(root) == []
     return folder
 
 
@@ -95,127 +120,79 @@ def root(pristine: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    """Return the contents of all files of dpkg and apt."""
-    return {str(path): path.read_bytes() for path in sorted(root.glob("var/**/*")) if path.is_file()}
-
-
-def repair(root: Path, pristine: Path) -> list[str]:
-    """Repair the root folder and reinstall packages where needed. Return the names of these."""
-    database = Database(root)
-    todo = repair_dpkg.plan(database)
-    repair_dpkg.apply(todo, database)
-    for name in todo.reinstall:
-        done = dpkg(root, "--install", f"{pristine}/{name.partition(':')[0]}.deb")
-        assert done.returncode == 0, done.stderr
-    assert dpkg(root, "--configure", "--pending").returncode == 0
-    assert look(database)[1] == []
-    names: list[str] = todo.reinstall
-    return names
-
-
-def test_a_removed_package_that_left_a_script_is_not_damaged(root: Path) -> None:
-    assert dpkg(root, "--remove", "dd").returncode == 0
-    assert (root / "var/lib/dpkg/info/dd.list").read_bytes() == b""
-    database = Database(root)
-    assert look(database)[1] == []
-    assert repair_dpkg.plan(database).changes == []
-
-
 def write(name: str, data: bytes) -> Callable[[Path], object]:
-    """Return a function that overwrites a file in a folder."""
-    return lambda folder: (folder / name).write_bytes(data)
-
-
-def cut(name: str, size: int) -> Callable[[Path], None]:
-    """Return a function that cuts a file to this size or, if it is negative, by this many bytes."""
-    return lambda folder: os.truncate(folder / name, size if size >= 0 else (folder / name).stat().st_size + size)
-
-
-def delete(name: str) -> Callable[[Path], None]:
-    """Return a function that deletes a file."""
-    return lambda folder: (folder / name).unlink()
-
-
-def splice(folder: Path) -> None:
-    """Damage `status`: put part of another file into the middle of it."""
-    text = (folder / "status").read_text(encoding="utf-8")
-    (folder / "status").write_text(text.replace("Package: bb\n", "PATH=/usr/bin\nexport PATH\n"), encoding="utf-8")
+    """Return a function that overwrites a file in /var."""
+    return lambda var: (var / name).write_bytes(data)
 
 
 # By description, what does the damage, and the packages that must then be reinstalled.
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    "status missing": (delete("status"), ["dd"]),
-    "status empty": (write("status", b""), ["dd"]),
-    "status cut in a field": (cut("status", -5), ["dd"]),
-    "status cut after a line": (cut("status", -1), ["dd"]),
-    "status cut early": (cut("status", 60), ["dd"]),
-    "status zeros": (write("status", ZEROS), ["dd"]),
-    "status spliced": (splice, []),
-    "list missing": (delete("info/aa.list"), ["aa"]),
-    "list empty": (write(f"info/bb:{NATIVE}.list", b""), [f"bb:{NATIVE}"]),
-    "list cut": (cut("info/cc.list", -3), ["cc"]),
-    "list zeros": (write("info/cc.list", ZEROS), ["cc"]),
-    "list with an empty line": (write("info/aa.list", b"/.\n\n/usr\n"), ["aa"]),
-    "update zeros": (write("updates/0000", ZEROS), []),
-    "update cut": (write("updates/0001", b"Package: aa\nStat"), []),
-    "format empty": (write("info/format", b""), []),
-    "arch zeros": (write("arch", ZEROS), []),
-    "diversions cut": (cut("diversions", -3), []),
-    "statoverride zeros": (write("statoverride", ZEROS), []),
-    "triggers zeros": (write("triggers/File", ZEROS), []),
-    "named trigger zeros": (write("triggers/named", ZEROS), []),
-    "unincorporated triggers cut": (write("triggers/Unincorp", b"/usr/share/dd d"), []),
+    "status missing": (lambda var: (var / "lib/dpkg/status").unlink(), ["zz"]),
+    "status empty, which dpkg accepts": (write("lib/dpkg/status", b""), ["zz"]),
+    "list missing": (lambda var: (var / "lib/dpkg/info/aa.list").unlink(), ["aa"]),
+    "list empty": (write(f"lib/dpkg/info/bb:{NATIVE}.list", b""), [f"bb:{NATIVE}"]),
+    "list cut": (write("lib/dpkg/info/zz.list", b"/.\n/us"), ["zz"]),
+    "list zeros": (write("lib/dpkg/info/zz.list", ZEROS), ["zz"]),
+    "update zeros": (write("lib/dpkg/updates/0000", ZEROS), []),
+    "update cut": (write("lib/dpkg/updates/0001", b"Package: aa\nStat"), []),
+    "diversions cut": (write("lib/dpkg/diversions", b"/one\n/one.x\nz"), []),
+    "statoverride zeros": (write("lib/dpkg/statoverride", ZEROS), []),
+    "extended_states zeros": (write("lib/apt/extended_states", ZEROS), []),
+    "apt's list cut": (write(f"lib/apt/lists/{INDEX}", b"Package: ee\n"), []),
+    "apt's list empty": (write(f"lib/apt/lists/{INDEX}", b""), []),
+    "apt's list of the right size": (write(f"lib/apt/lists/{INDEX}", bytes(13)), []),
+    "release cut": (write(f"lib/apt/lists/{RELEASE}", b"-----END PGP SIG"), []),
+    "release empty": (write(f"lib/apt/lists/{RELEASE}", b""), []),
 }
 
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_damage_is_repaired(root: Path, pristine: Path, what: str) -> None:
-    before = installed(root)
+    before = packages_in(root / "var/lib/dpkg")
+    assert {package.name for package in before} == set(PACKAGES)
     damage, expected = DAMAGE[what]
-    damage(root / "var/lib/dpkg")
-    assert look(Database(root))[1] or what == "list with an empty line"
+    damage(root / "var")
+    assert found(root)
+    damaged = contents(root)
+    assert repair_dpkg.plan(Database(root)) or expected
+    assert contents(root) == damaged  # in check mode, a plan is all that is made
     assert repair(root, pristine) == expected
-    assert installed(root) == before
-    assert before.keys() == PACKAGES.keys()
+    assert packages_in(root / "var/lib/dpkg") == before
+    assert (root / "var/lib/apt/extended_states").read_bytes().endswith(b"Auto-Installed: 1\n\n")
+    assert bool(list(root.glob("var/lib/apt/lists/*"))) == (not what.startswith(("apt", "release")))
 
 
-# dpkg accepts three of them: two look like an empty database (see the next test), and one lacks only a blank line.
-@pytest.mark.parametrize("what", sorted(DAMAGE.keys() - {"status missing", "status empty", "status cut after a line"}))
-def test_dpkg_does_not_repair_the_damage_by_itself(root: Path, pristine: Path, what: str) -> None:
-    """It stops, or leaves a package that must be reinstalled."""
-    DAMAGE[what][0](root / "var/lib/dpkg")
-    done = dpkg(root, "--install", f"{pristine}/dd.deb")
-    assert done.returncode or look(Database(root))[1]
+@settings(max_examples=20, deadline=None)
+@given(size=st.integers(0, 350), zeros=st.booleans())
+def test_status_that_was_cut_off_anywhere_comes_back(pristine: Path, size: int, zeros: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name, "root")
+        shutil.copytree(pristine / "root", root, symlinks=True)
+        status = root / "var/lib/dpkg/status"
+        before, length = packages_in(status.parent), status.stat().st_size
+        os.truncate(status, size)
+        os.truncate(status, length if zeros else size)
+        assert repair(root, pristine) == ["zz"]  # dpkg's own copy is from before it was installed
+        assert packages_in(status.parent) == before
 
 
 def test_packages_that_dpkg_forgot_come_back_from_the_daily_copy(root: Path, pristine: Path) -> None:
     """To dpkg, an empty status means that no packages are installed, and it overwrites its own copy with that."""
-    (root / "var/backups/dpkg.status.0").write_bytes(ZEROS)
-    whole = (root / "var/lib/dpkg/status").read_bytes()
-    (root / "var/backups/dpkg.status.1.gz").write_bytes(gzip.compress(whole))
+    backup = root / "var/backups/dpkg.status.0"
+    backup.with_suffix(".1.gz").write_bytes(gzip.compress(backup.read_bytes()))
+    backup.write_bytes(ZEROS)
     (root / "var/lib/dpkg/status").write_bytes(b"")
-    assert dpkg(root, "--install", f"{pristine}/dd.deb").returncode == 0
-    assert installed(root).keys() == {"dd"}
+    assert dpkg(root, "--install", f"{pristine}/zz.deb").returncode == 0
+    assert found(root) == ["dpkg's database is damaged"]
     assert repair(root, pristine) == []
-    assert installed(root).keys() == PACKAGES.keys()
+    assert {package.name for package in packages_in(root / "var/lib/dpkg")} == set(PACKAGES)
 
 
 def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> None:
-    for name in ("status", "status-old"):
-        (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
+    for name in ("lib/dpkg/status", "lib/dpkg/status-old", "backups/dpkg.status.0"):
+        (root / "var" / name).write_bytes(ZEROS)
     with pytest.raises(repair_dpkg.LostError, match="lost"):
         repair_dpkg.plan(Database(root))
-
-
-def test_a_package_newer_than_the_copy_is_reinstalled(root: Path, pristine: Path) -> None:
-    """Its new version is unpacked, but the copy of `status` describes the old one."""
-    (root / "var/lib/dpkg/status").write_bytes(b"")
-    os.utime(root / "var/lib/dpkg/info/aa.list")
-    database = Database(root)
-    repair_dpkg.apply(repair_dpkg.plan(database), database)
-    assert "aa must be reinstalled" in look(database)[1]  # the database says so, even if the power is cut again now
-    assert repair(root, pristine) == ["aa", "dd"]
 
 
 @pytest.mark.parametrize(
@@ -224,132 +201,31 @@ def test_a_package_newer_than_the_copy_is_reinstalled(root: Path, pristine: Path
         ("install reinstreq half-installed", ["aa"]),
         ("install ok half-installed", ["aa"]),
         ("hold reinstreq installed", ["aa"]),
-        ("install reinstreq unpacked", ["aa"]),
         ("deinstall ok half-installed", ["aa-"]),
         ("deinstall reinstreq half-installed", ["aa"]),
         ("install ok unpacked", []),
         ("install ok half-configured", []),
         ("install ok triggers-pending\nTriggers-Pending: named", []),
-        ("install ok triggers-awaited\nTriggers-Awaited: cc", []),
+        ("install ok triggers-awaited\nTriggers-Awaited: zz", []),
     ],
 )
 def test_half_installed_packages_are_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
     path = root / "var/lib/dpkg/status"
     path.write_text(re.sub("Status: .*", f"Status: {status}", path.read_text("utf-8"), count=1), encoding="utf-8")
-    assert dpkg(root, "--audit").stdout
-    assert len(look(Database(root))[1]) == 1
-    todo = repair_dpkg.plan(Database(root))
-    assert (todo.reinstall, todo.fetch_lists, todo.files) == (reinstall, bool(reinstall), {})
+    assert len(found(root)) == 1
+    assert repair_dpkg.plan(Database(root)) == {}
+    assert reinstalled(root) == reinstall
 
 
-def test_an_undamaged_database_is_left_alone(root: Path) -> None:
-    database = Database(root)
-    assert look(database)[1] == []
-    todo = repair_dpkg.plan(database)
-    assert (todo.files, todo.changes, todo.reinstall, todo.fetch_lists) == ({}, [], [], False)
+def test_an_undamaged_database_and_a_removed_package_are_left_alone(root: Path) -> None:
+    assert dpkg(root, "--remove", "zz").returncode == 0
+    assert found(root) == []
+    assert repair_dpkg.plan(Database(root)) == {}
+    assert reinstalled(root) == []
 
 
-def test_a_plan_changes_nothing(root: Path) -> None:
-    """In check mode, a plan is all that is made."""
-    for what in ("status cut early", "list zeros", "update cut", "diversions cut", "triggers zeros"):
-        DAMAGE[what][0](root / "var/lib/dpkg")
-    before = contents(root)
-    assert len(repair_dpkg.plan(Database(root)).changes) >= 5
-    assert contents(root) == before
-
-
-def test_diversions_and_overrides_are_restored_from_their_copies(root: Path, pristine: Path) -> None:
-    for name in ("diversions", "statoverride"):
-        (root / "var/lib/dpkg" / name).write_bytes(ZEROS)
-    repair(root, pristine)
-    for name in ("diversions", "statoverride"):
-        folder = root / "var/lib/dpkg"
-        assert (folder / name).read_bytes() == (folder / f"{name}-old").read_bytes() != b""
-
-
-def test_triggers_are_restored_from_the_packages(root: Path, pristine: Path) -> None:
-    folder = root / "var/lib/dpkg/triggers"
-    before = {name: (folder / name).read_bytes() for name in ("File", "named")}
-    assert all(before.values())
-    (folder / "File").write_bytes(ZEROS)
-    (folder / "named").write_bytes(ZEROS)
-    repair(root, pristine)
-    assert {name: (folder / name).read_bytes() for name in before} == before
-
-
-def test_architectures_are_restored_from_the_installed_packages(root: Path, pristine: Path) -> None:
-    status = root / "var/lib/dpkg/status"
-    status.write_text(status.read_text("utf-8").replace(f"Architecture: {NATIVE}", "Architecture: armhf"), "utf-8")
-    (root / f"var/lib/dpkg/info/bb:{NATIVE}.list").rename(root / "var/lib/dpkg/info/bb:armhf.list")
-    (root / "var/lib/dpkg/arch").write_bytes(ZEROS)
-    repair(root, pristine)
-    assert (root / "var/lib/dpkg/arch").read_text("ascii").split() == [NATIVE, "armhf"]
-
-
-INDEX = "mirror_debian_dists_trixie_main_binary-armhf_Packages"
-RELEASE = "mirror_debian_dists_trixie_InRelease"
-
-
-@pytest.fixture
-def lists(root: Path) -> Path:
-    """The folder of apt's lists, with an index and the release file that has its size and checksum."""
-    folder = root / "var/lib/apt/lists"
-    archive = b"an archive of ours"
-    index = f"Package: ee\nVersion: 1:2.0\nSHA256: {hashlib.sha256(archive).hexdigest()}\n\n".encode()
-    (folder / INDEX).write_bytes(index)
-    release = f"""\
-        -----BEGIN PGP SIGNED MESSAGE-----
-
-        SHA256:
-         {hashlib.sha256(index).hexdigest()} {len(index):8} main/binary-armhf/Packages
-         {"0" * 64} {17:8} main/binary-armhf/Packages.xz
-        -----END PGP SIGNATURE-----
-        """
-    (folder / RELEASE).write_text(textwrap.dedent(release), encoding="ascii")
-    (root / "var/cache/apt/archives/ee_1%3a2.0_armhf.deb").write_bytes(archive)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [(INDEX, cut(INDEX, 30)), (INDEX, write(INDEX, b"")), (RELEASE, cut(RELEASE, 50)), (RELEASE, write(RELEASE, b""))],
-)
-def test_damaged_lists_are_deleted(lists: Path, root: Path, name: str, damage: Callable[[Path], object]) -> None:
-    database = Database(root)
-    assert look(database)[1] == []
-    damage(lists)
-    assert look(database)[1] == [f"apt's list {name} is damaged"]
-    todo = repair_dpkg.plan(database)
-    assert todo.fetch_lists
-    repair_dpkg.apply(todo, database)
-    assert not (lists / name).exists()
-    assert lists.stat().st_mtime == 0  # so that the lists count as old and are fetched
-    assert look(database)[1] == []
-
-
-def test_a_list_of_zeros_counts_as_damaged(lists: Path, root: Path) -> None:
-    size = (lists / INDEX).stat().st_size
-    (lists / INDEX).write_bytes(bytes(size))
-    assert look(Database(root))[1] == [f"apt's list {INDEX} is damaged"]
-
-
-@pytest.mark.usefixtures("lists")
-def test_archives_that_match_no_list_are_deleted(root: Path) -> None:
+def test_half_fetched_archives_are_deleted(root: Path) -> None:
     """If its size were right, apt would use a damaged one."""
-    archives = root / "var/cache/apt/archives"
-    good, bad = archives / "ee_1%3a2.0_armhf.deb", archives / "ff_1.0_all.deb"
-    bad.write_bytes(bytes(good.stat().st_size))
-    (archives / "aa_1.0_all.deb").write_bytes(b"installed already")
-    database = Database(root)
-    repair_dpkg.apply(repair_dpkg.plan(database), database)
-    assert list(archives.iterdir()) == [good]
-
-
-def test_apts_extended_states_are_restored_from_their_copy(root: Path) -> None:
-    marks, copy = root / "var/lib/apt/extended_states", root / "var/backups/apt.extended_states.0"
-    marks.write_bytes(ZEROS)
-    copy.write_text("Package: aa\nArchitecture: all\nAuto-Installed: 1\n\n", encoding="ascii")
-    database = Database(root)
-    assert look(database)[1] == ["apt's extended_states is damaged"]
-    repair_dpkg.apply(repair_dpkg.plan(database), database)
-    assert marks.read_bytes() == copy.read_bytes()
+    archive = root / "var/cache/apt/archives/ee_1.0_all.deb"
+    archive.touch()
+    assert repair_dpkg.plan(Database(root)) == {archive: None}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.action import pi_facts as action
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
@@ -44,7 +46,6 @@ FACTS: dict[str, Any] = {
     "package_count": 301,
     "cloud_init": False,
     "dpkg_faults": ["dpkg was interrupted"],
-    "apt_archives": False,
     "reboot_required": False,
     "account": "pi",
     "key_login": True,
@@ -77,41 +78,24 @@ EVIL = "a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf\x1b[31mg"
 OUTSIDE = "../../../../etc/cron.d"
 FORGED: list[tuple[str, Any]] = [
     ("suite", f"trixie/{OUTSIDE}"),
-    ("suite", 'trixie"; DPkg::Pre-Invoke {"id";}; "'),
     ("suite", "trixie\n"),
     ("suite", ["trixie"]),
     ("platform", f"trixie-armel-{OUTSIDE}"),
-    ("architecture", "armel armhf"),
     ("python", "3.13; id"),
-    ("python", 3.13),
     ("version", "1" * 65),
-    ("name", "x" * 101),
-    ("name", "Deb\x1b[2Jian"),
     ("name", "Debian, so nothing was changed on it: run `id`"),
     ("release", None),
-    ("epoch", "soon"),
     ("epoch", float("nan")),
-    ("epoch", float("inf")),
     ("epoch", -1),
-    ("lists_time", True),
-    ("free_mb", "many"),
     ("free_mb", 1.5),
     ("booted", "yes"),
-    ("installed", "python3-apt"),
     ("installed", ["python3-apt $(id)"]),
     ("installed", ["a"] * LARGEST),
-    ("package_count", 10**40),
     ("dpkg_faults", ["x"] * 11),
     ("account", "-oProxyCommand=id"),
-    ("account", "root\n"),
     ("host_names", ["pi 01"]),
-    ("host_names", [""] * 11),
-    ("files", ["/etc/jupyter/password"]),
-    ("files", {"etc/jupyter/password": "link"}),
     ("files", {"/etc/jupyter/password\n": "link"}),
     ("files", {"/etc/jupyter/password": "0600 da39a3ee; id"}),
-    ("enabled", "jupyter.service"),
-    ("masked", ["a b"]),
     ("running", ["jupyter@$(id).service"]),
     ("stale", [["ssh"]]),
     ("apt_proxy", "http://192.168.1.66:3143"),
@@ -146,21 +130,29 @@ def test_forged_facts_are_refused(key: str, value: Any) -> None:
     assert wrong in (key, f"{key} 0", "malformed", "too long")
 
 
+def words(value: Any) -> list[str]:
+    """Return all texts in a value."""
+    if isinstance(value, str):
+        return [value]
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [word for one in inner for word in words(one)]
+
+
+@given(st.sampled_from(sorted(FACTS)), st.text() | st.integers() | st.none() | st.lists(st.text(), max_size=3))
+def test_no_answer_carries_control_characters_past_the_check(key: str, value: Any) -> None:
+    facts, wrong = action.checked({**FACTS, key: value}, PLATFORMS)
+    assert bool(facts) != bool(wrong)
+    assert all(map(str.isprintable, words(facts)))
+
+
 @pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "platform"}])
 def test_incomplete_facts_are_refused(answer: Any) -> None:
     assert action.checked(answer, PLATFORMS)[0] == {}
 
 
-@pytest.mark.parametrize(
-    "platform",
-    ["noble-amd64-x86_64", "bookworm-armel-armv6l", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."],
-)
+@pytest.mark.parametrize("platform", ["noble-amd64-x86_64", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."])
 def test_an_unknown_platform_becomes_empty(platform: str) -> None:
     assert action.checked({**FACTS, "platform": platform}, PLATFORMS)[0]["platform"] == ""
-
-
-def test_text_from_a_pi_is_made_printable() -> None:
-    assert action.checked({**FACTS, "dpkg_faults": ["\u202e"]}, PLATFORMS)[0]["dpkg_faults"] == [r"\u202e"]
 
 
 @pytest.mark.parametrize(
