@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mynn.pi.plugins.callback.failure_summary import NOT_UP_TO_DATE
+from ansible_collections.mynn.pi.plugins.callback.summary import NOT_UP_TO_DATE
 from tests.classroom.test_update import where
 from tests.support import apt_repository
 from tests.support.apt_repository import HEALTHY, PORT, own_mirror, set_fault

@@ -1,0 +1,209 @@
+"""The end of a run: which Pis were not finished or not updated, why, and what to do; and what an update changed."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.fqcn import add_internal_fqcns
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
+
+DOCUMENTATION = r"""
+name: summary
+type: aggregate
+short_description: which Pis were not finished or not brought up to date, why, and what to do
+description:
+  - After an update, a line for each Pi with its versions and smoke accuracy before and after (C(update) in its stats).
+  - Then a table of the Pis that are ready, but were not brought up to date (C(outdated) in their stats).
+  - After a run that lost Pis, a table with a row for each of them, in words for readers who do not know Linux
+    (failures.yml).
+author: The mynn-pi authors
+"""
+
+FAILURES = yaml.safe_load(Path(__file__).with_name("failures.yml").read_text(encoding="utf-8"))
+# These actions word their messages on this computer.
+OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "student_work"])
+HEADER = ("Pi", "why", "what to do")
+NOT_UP_TO_DATE = "READY, BUT NOT BROUGHT UP TO DATE"
+LONGEST = 300  # characters of a message in the table
+READ = 10_000  # characters at each end of a text that are searched for a reason
+
+
+def plain(text: str) -> str:
+    """Return a text on one line, safe to print, without the middle of a very long one."""
+    return " ".join(printable_lines(text if len(text) <= 2 * READ else f"{text[:READ]} … {text[-READ:]}").split())
+
+
+def short(text: str) -> str:
+    """Return a text, cut to fit the table."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def texts_of(result: dict[str, Any]) -> list[str]:
+    """Return the texts of a task's result, the most telling first."""
+    if "censored" in result:
+        return ["The reason is hidden, since it may contain a password."]
+    texts = [str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "stdout", "module_stdout")]
+    if texts[0] == "non-zero return code":
+        texts[:2] = [(texts[1].strip() or texts[3].strip() or texts[0]).splitlines()[-1], texts[1]]
+    return texts
+
+
+def explain(result: dict[str, Any], task: str, pi: dict[str, str], ours: bool = False) -> tuple[str, str]:
+    """Return why a Pi was not finished, and what to do.
+
+    pi: what is put into the sentences: name, known (as in known_hosts) and copy_id (the command).
+    ours: whether the message was worded on this computer.
+    """
+    texts = texts_of(result)
+    everything = " ".join(map(plain, texts))
+    phrases = FAILURES["phrases"]
+    kinds = ["sudo", "unreachable"] if result.get("unreachable") else [*(["ours"] if ours else []), "sudo", "failed"]
+    for row in (row for kind in kinds for row in FAILURES[kind]):
+        pattern = row["pattern"].replace("FETCH", phrases["FETCH"])
+        match = re.search(pattern, plain(texts[0]) if pattern.startswith("^") else everything, re.I)
+        if match:
+            why, what = (row[key].format(*filter(None, match.groups()), **pi, **phrases) for key in ("why", "what"))
+            return short(why), what[:1].upper() + what[1:]
+    return short(plain(texts[0])), f"See the task “{plain(task)}” above."
+
+
+def table(rows: list[tuple[str, str, str]], width: int) -> list[str]:
+    """Return the lines of a table of three columns, at most `width` characters wide unless a word is longer."""
+    first = min(max(len(name) for name, _, _ in rows), width // 3)
+    rest = (width - first - 4) // 2
+    lines = []
+    for row in rows:
+        cells = [
+            textwrap.wrap(cell, size, break_on_hyphens=False, break_long_words=False)
+            for cell, size in zip(row, (first, rest, rest), strict=True)
+        ]
+        lines += [f"{a:{first}}  {b:{rest}}  {c}".rstrip() for a, b, c in zip_longest(*cells, fillvalue="")]
+    return lines
+
+
+def update_line(update: dict[str, Any]) -> str:
+    """Return what an update changed on a Pi; `update` comes from roles/update/tasks/summary.yml."""
+    before, after = update["before"], update["after"]
+    release, python, packages = (
+        f"{before[key]}" if before[key] == after[key] else f"{before[key]} -> {after[key]}"
+        for key in ("release", "python", "package_count")
+    )
+    minutes, seconds = divmod(round(float(update["seconds"])), 60)
+    smoke = [f"{float(figure):.1%}" if figure != "" else "unknown" for figure in update["smoke"]]
+    line = (
+        f"Debian {release}, Python {python}, {packages} packages ({update['renewed']} upgraded),"
+        f" smoke accuracy {smoke[0]} -> {smoke[1]}, {minutes} min {seconds} s"
+    )
+    kept = ", ".join(str(path).removesuffix(".dpkg-dist") for path in update["kept"])
+    if kept:
+        line += f", kept because they were edited: {printable(kept, 1000)} (the new ones end in .dpkg-dist)"
+    return line
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Records what happened to each Pi, and shows it at the end."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "summary"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play: Any = None
+        self.expected: dict[str, None] = {}  # the Pis, in the inventory's order
+        self.updated: list[str] = []  # those that were to be updated
+        self.why: dict[str, tuple[str, str]] = {}
+        self.items: dict[str, dict[str, Any]] = {}
+        self.stopped_by = ""  # the Pi whose failure ended the play for all
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Record the Pis of the play."""
+        self.play = play
+        hosts = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
+        self.expected |= dict.fromkeys(hosts)
+        if any(role.get_name() == "update" for role in play.roles):
+            self.updated = hosts
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Record a Pi that is unreachable."""
+        if not result.task.ignore_unreachable:
+            self._record(result, {**result.result, "unreachable": True})
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """Record the first failed item of a loop."""
+        self.items.setdefault(result.host.name, dict(result.result))
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Record a Pi's failure."""
+        item = self.items.pop(result.host.name, {})
+        if not ignore_errors:
+            self._record(result, item or result.result)
+            if result.task.run_once or result.task.any_errors_fatal:
+                self.stopped_by = result.host.name
+
+    def _record(self, result: Any, answer: dict[str, Any]) -> None:
+        host = result.host
+        settings = self.play.get_variable_manager().get_vars(play=self.play, host=host, include_hostvars=False)
+        address = str(settings.get("ansible_host") or host.name)
+        port, user = str(settings.get("ansible_port") or 22), settings.get("ansible_user")
+        pi = {
+            "name": host.name,
+            "known": address if port == "22" else f"'[{address}]:{port}'",
+            "copy_id": f"ssh-copy-id {'' if port == '22' else f'-p {port} '}{f'{user}@' if user else ''}{address}",
+        }
+        self.why[host.name] = explain(answer, result.task_name, pi, result.task.action in OURS)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Show the tables. The exit code is Ansible's: 2 if a task failed, 4 if a Pi was unreachable."""
+        self._show_updates(stats)
+        lost = [
+            name for name in {**self.expected, **stats.processed} if stats.failures.get(name) or stats.dark.get(name)
+        ]
+        reasons = {name: stats.custom.get(name, {}).get("outdated") for name in self.expected if name not in lost}
+        outdated = [
+            (name, *explain({"msg": reason}, "Refresh apt's lists", {})) for name, reason in reasons.items() if reason
+        ]
+        self._show_table(NOT_UP_TO_DATE, outdated, "bright yellow")
+        if not lost:
+            return
+        rows = [(name, *self.why.get(name, ("It failed.", "See above."))) for name in lost]
+        waiting = [
+            name for name in self.expected if name not in lost and (self.stopped_by or name not in stats.processed)
+        ]
+        if waiting:
+            what = f"Repair {self.stopped_by or lost[0]} first. {FAILURES['phrases']['again']}"
+            rows.append((", ".join(waiting), "The run ended before their turn.", what))
+        self._show_table("NOT FINISHED", rows, "bright red")
+        finished = len(set(self.expected) - set(lost) - set(waiting))
+        self._display.display(
+            f"\nNot finished: {', '.join([*lost, *waiting])}. Finished: {finished} of {len(self.expected)}."
+        )
+
+    def _show_updates(self, stats: Any) -> None:
+        """Show a line for each Pi that was to be updated."""
+        if self.updated:
+            self._display.banner("UPDATED")
+        for name in self.updated:
+            line = "not finished" if name in stats.processed else "not touched"
+            if update := stats.custom.get(name, {}).get("update"):
+                try:
+                    line = update_line(update)
+                except (ArithmeticError, LookupError, TypeError, ValueError):
+                    line = "finished, but its summary cannot be read"
+            self._display.display(f"{name}: {line}")
+
+    def _show_table(self, title: str, rows: list[tuple[str, str, str]], color: str) -> None:
+        """Show a table, if it has rows."""
+        if not rows:
+            return
+        self._display.banner(title)
+        for line in table([HEADER, *rows], min(max(self._display.columns, 79), 150)):
+            self._display.display(line, color=color)

