@@ -1,7 +1,7 @@
 """A live page on the teacher's computer: a playbook keeps asking the Pis, and a small server shows what they say.
 
 A kind of page is a subclass of `LivePage`, such as that of `make wall`; `keep` runs it until Ctrl-C. The playbook's
-action `keep_asking` writes what each Pi says.
+action `poll_students` writes what each Pi says.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def render(template: Path, parts: Mapping[str, Any], filters: Mapping[str, Calla
 
 
 class LivePage:
-    """What the Pis said, and the page that shows it. answers: the folder in which `keep_asking` puts PI.json."""
+    """What the Pis said, and the page that shows it. answers: the folder in which `poll_students` puts PI.json."""
 
     title: str
     port: int

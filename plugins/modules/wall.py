@@ -8,14 +8,14 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.asked import answer
+from ansible_collections.mynn.pi.plugins.module_utils.polled import answer
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
 
 DOCUMENTATION = r"""
 module: wall
 short_description: Wait until a student shows something else on the wall
 description:
-  - The action C(keep_asking) calls it.
+  - The action C(poll_students) calls it.
   - Answers once a student's C(on_the_wall.json) differs from what is known, or after C(patience) seconds. Meanwhile it
     only asks for the files' times, which costs a Pi Zero nothing. They are read with the student's powers.
   - Nothing is parsed here; the control node checks what it gets.

@@ -10,13 +10,13 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.asked import answer
+from ansible_collections.mynn.pi.plugins.module_utils.polled import answer
 
 DOCUMENTATION = r"""
 module: watch
 short_description: Wait until a student's notebook server says something else
 description:
-  - The action C(keep_asking) calls it.
+  - The action C(poll_students) calls it.
   - Asks each server at a socket of its own (mynn_server/teacher.py), every C(interval), and
     answers once one says something else than is known, or after C(patience) seconds.
   - Only what the student's own account says counts. Nothing is parsed here; the control node checks what it gets.

@@ -1,17 +1,13 @@
-"""The report: its history, the faults that it finds, what Pis report about themselves and their cards, and the page."""
+"""The report: its history, the faults that it finds, and the page."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import history
@@ -20,13 +16,10 @@ import report
 from faults import faults
 from history import Entry
 from playwright.sync_api import Page
-from schemas import STATE, misfit
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
-from ansible_collections.mynn.pi.plugins.modules import pi_state as pi_state_
 from tests.support.programs import ROOT
-from tests.support.student import STUDENT, account, as_root
 
 NOW = time.time()
 HOUR, DAY = 3600, 86400
@@ -74,13 +67,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return (tmp_path / "index.html").read_text(encoding="utf-8")
 
     return run
-
-
-@pytest.fixture
-def pi_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, with a temporary folder in place of the root folder."""
-    monkeypatch.setattr(pi_state_, "ROOT", tmp_path)
-    return pi_state_
 
 
 def test_a_damaged_line_of_the_history_is_skipped_and_reported(tmp_path: Path) -> None:
@@ -458,170 +444,3 @@ def test_missing_readings_are_not_faults() -> None:
     for name in ("temperature", "throttled", "uptime", "updated"):
         del little[name]
     assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW, 250)) == []
-
-
-def test_a_cards_wear_is_read(pi_state: ModuleType, tmp_path: Path) -> None:
-    """From the files of Linux's MMC driver and of ext4."""
-    disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
-    (disk / "device").mkdir(parents=True)
-    ext4.mkdir(parents=True)
-    (disk / "stat").write_text("  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
-    (disk / "device/name").write_text("SU08G\n")
-    (disk / "device/life_time").write_text("0x02 0x03\n")
-    (disk / "device/pre_eol_info").write_text("0x01\n")
-    (ext4 / "lifetime_write_kbytes").write_text("17806000\n")
-    (ext4 / "errors_count").write_text("0\n")
-    assert pi_state.wear(disk, "mmcblk0p2") == {
-        "disk": "mmcblk0",
-        "name": "SU08G",
-        "written": 212,
-        "written_ever": 18233,
-        "errors": 0,
-        "life_used": 30,
-        "end_of_life": 1,
-    }
-
-
-def test_temperature_and_supply_voltage_are_read(pi_state: ModuleType, tmp_path: Path) -> None:
-    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
-    zone = tmp_path / "sys/class/thermal/thermal_zone0"
-    firmware = tmp_path / "sys/devices/platform/soc/soc:firmware"
-    sensor = tmp_path / "sys/class/hwmon/hwmon1"
-    for folder in (zone, firmware, sensor):
-        folder.mkdir(parents=True)
-    (zone / "temp").write_text("48312\n")
-    (sensor / "name").write_text("rpi_volt\n")
-    (sensor / "in0_lcrit_alarm").write_text("1\n")
-    assert pi_state.temperature() == 48.312
-    assert pi_state.throttled() == 1
-    (firmware / "get_throttled").write_text("50005\n")
-    assert pi_state.throttled() == 0x50005
-
-
-PRISTINE = ["a.ipynb", "b.ipynb", "pictures/c.png"]
-WHEN = "2026-11-27T10:00:00"
-
-
-def test_progress_is_read_from_the_students_file(pi_state: ModuleType, tmp_path: Path) -> None:
-    """As mynn.lesson.finished writes it; entries for lessons that are not ours are left out."""
-    entries = {
-        "a": {"finished": WHEN, "score": 0.9},
-        "b": {"finished": WHEN, "score": None},
-        "other": {"finished": WHEN},
-    }
-    (tmp_path / "my_progress.json").write_text(json.dumps({"version": 1, "lessons": entries}))
-    found = pi_state.progress(tmp_path, PRISTINE)
-    assert found == {"a": {"finished": WHEN, "score": 0.9}, "b": {"finished": WHEN}}
-
-
-ENTRIES: list[Any] = [5, [], {}, {"finished": 5}, {"finished": f"{WHEN}<b>"}, {"finished": WHEN, "score": "x" * 60_000}]
-RECORDS: list[Any] = [[], 5, None, {}, {"lessons": 5}, {"lessons": ["a"]}, {"lessons": "a"}]
-FORGED = [
-    b"",
-    b"{",
-    b"\xff",
-    b"[" * 60_000,
-    b"9" * 60_000,
-    b'{"lessons": {}}' + b" " * (1 << 16),
-    b'{"lessons": {"a": {"finished": "%s", "score": NaN}}}' % WHEN.encode(),
-    b'{"lessons": {"a": {"finished": "%s", "score": 1%s}}}' % (WHEN.encode(), b"0" * 400),
-    *(json.dumps(record).encode() for record in [*RECORDS, *({"lessons": {"a": entry}} for entry in ENTRIES)]),
-]
-
-
-@pytest.mark.parametrize("content", FORGED, ids=range(len(FORGED)))
-def test_a_forged_progress_file_is_ignored(pi_state: ModuleType, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "my_progress.json").write_bytes(content)
-    assert pi_state.progress(tmp_path, PRISTINE) in ({}, {"a": {"finished": WHEN}})
-    assert misfit(state(progress={"student": pi_state.progress(tmp_path, PRISTINE)}), STATE) == ""
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
-def test_a_progress_file_that_is_not_a_regular_file_is_ignored(pi_state: ModuleType, tmp_path: Path, make: Any) -> None:
-    make(tmp_path / "my_progress.json")
-    assert pi_state.progress(tmp_path, PRISTINE) == {}
-
-
-# Examines two lessons in a home. Prints the result and, in KiB, its own memory before, its child's peak, and the limit.
-EXAMINE = """
-import json, pathlib, pwd, resource, sys
-sys.path.insert(0, "collections")
-from ansible_collections.mynn.pi.plugins.modules import pi_state
-home, uid, gid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-account = pwd.struct_passwd(("student", "x", uid, gid, "", home, ""))
-mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = pi_state.lessons_of(account, pathlib.Path(home, 'notebooks'), {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})
-print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, pi_state.MEMORY >> 10]))
-"""
-
-
-@pytest.fixture
-def home(open_folder: Path) -> Path:
-    """A home that the student can enter."""
-    (open_folder / "notebooks").mkdir()
-    return open_folder
-
-
-@as_root
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"[" * 200_000,
-        b'{"cells": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-        b'{"cells": [' + b"[]," * 2_700_000 + b"[]]}",
-        b"[" * (16 << 20),
-    ],
-    ids=["brackets", "closed brackets", "many lists", "16 MB"],
-)
-def test_no_lesson_can_use_up_the_memory_or_prevent_the_answer(home: Path, content: bytes) -> None:
-    (home / "notebooks/a.ipynb").write_bytes(content)
-    (home / "notebooks/b.ipynb").write_text('{"cells": []}')
-    # In a process of its own, as on a Pi: memory that this process has freed would count as the child's.
-    done = subprocess.run(
-        [sys.executable, "-c", EXAMINE, str(home), str(STUDENT.pw_uid), str(STUDENT.pw_gid)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found, before, peak, limit = json.loads(done.stdout)
-    assert found == {"missing": [], "damaged": ["a.ipynb"], "changed": ["b.ipynb"]}
-    assert peak <= before + limit
-
-
-@as_root
-def test_lessons_are_examined_with_the_students_permissions(pi_state: ModuleType, home: Path) -> None:
-    (home / "notebooks/a.ipynb").write_text('{"cells": []}')
-    (home / "notebooks/a.ipynb").chmod(0o600)  # it belongs to root
-    assert pi_state.lessons_of(account(home), home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
-
-
-@as_root
-def test_progress_is_read_with_the_students_permissions(pi_state: ModuleType, home: Path) -> None:
-    place = home / "notebooks/my_progress.json"
-    place.write_text(json.dumps({"lessons": {"a": {"finished": WHEN}}}))
-    assert pi_state.progress_of(account(home), home / "notebooks", PRISTINE) == {"a": {"finished": WHEN}}
-    place.chmod(0o600)  # it belongs to root
-    assert pi_state.progress_of(account(home), home / "notebooks", PRISTINE) == {}
-
-
-@as_root
-def test_an_examination_that_takes_too_long_is_given_up(
-    pi_state: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pi_state, "PATIENCE", 1)
-    monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
-    assert pi_state.lessons_of(account(home), home / "notebooks", {"a.ipynb": "5e1f"})["damaged"] == ["a.ipynb"]
-
-
-def test_pipes_and_links_count_as_damaged_lessons(pi_state: ModuleType, tmp_path: Path) -> None:
-    pristine = dict.fromkeys(["pipe.ipynb", "link.ipynb", "gone.ipynb", "mine.ipynb", "cut.ipynb"], "5e1f")
-    os.mkfifo(tmp_path / "pipe.ipynb")
-    (tmp_path / "mine.ipynb").write_text('{"cells": []}')
-    (tmp_path / "link.ipynb").symlink_to("mine.ipynb")
-    (tmp_path / "cut.ipynb").write_text('{"cells": [')
-    assert pi_state.lessons(tmp_path, pristine) == {
-        "missing": ["gone.ipynb"],
-        "damaged": ["pipe.ipynb", "link.ipynb", "cut.ipynb"],
-        "changed": ["mine.ipynb"],
-    }

@@ -29,7 +29,7 @@ from playwright.sync_api import Page, expect
 from wall_page import Card
 from wall_server import Wall
 
-from ansible_collections.mynn.pi.plugins.action import keep_asking as action
+from ansible_collections.mynn.pi.plugins.action import poll_students as action
 from ansible_collections.mynn.pi.plugins.module_utils.live_page import Server
 from ansible_collections.mynn.pi.plugins.modules import wall as module
 from mynn import Examples, NeuralNetwork, read_csv

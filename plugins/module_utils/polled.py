@@ -1,4 +1,4 @@
-"""What the modules that the action `keep_asking` calls have in common."""
+"""What the modules that the action `poll_students` calls have in common."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def answer(look: Look[Place], place: Callable[[pwd.struct_passwd, dict[str, Any]
         },
         supports_check_mode=True,
     )
-    asked: dict[str, Any] = module.params
+    settings: dict[str, Any] = module.params
     accounts = {account.pw_name: account for account in pwd.getpwall()}
-    places = {name: place(accounts[name], its) for name, its in asked["students"].items() if name in accounts}
-    shown = look(places, asked["known"], asked["patience"], asked["interval"])
+    places = {name: place(accounts[name], its) for name, its in settings["students"].items() if name in accounts}
+    shown = look(places, settings["known"], settings["patience"], settings["interval"])
     module.exit_json(changed=False, shown=shown)

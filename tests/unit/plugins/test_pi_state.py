@@ -1,0 +1,141 @@
+"""What a Pi tells the report about itself, its card, and its students' lessons."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mynn.pi.plugins.modules import pi_state
+from tests.support.programs import ROOT
+from tests.support.student import STUDENT, account, as_root
+
+PRISTINE = dict.fromkeys(["a.ipynb", "b.ipynb", "pictures/c.png"], "5e1f")
+WHEN = "2026-11-27T10:00:00"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file into new folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_cards_wear_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the files of Linux's MMC driver and of ext4."""
+    monkeypatch.setattr(pi_state, "ROOT", tmp_path)
+    disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
+    write(disk / "stat", "  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
+    assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212}
+    write(disk / "device/name", "SU08G\n")
+    write(ext4 / "lifetime_write_kbytes", "17806000\n")
+    write(ext4 / "errors_count", "0\n")
+    more = {"name": "SU08G", "written_ever": 18233, "errors": 0}
+    assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212, **more}
+
+
+def test_temperature_and_supply_voltage_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pi_state, "ROOT", tmp_path)
+    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
+    write(tmp_path / "sys/class/thermal/thermal_zone0/temp", "48312\n")
+    write(tmp_path / "sys/class/hwmon/hwmon1/name", "rpi_volt\n")
+    write(tmp_path / "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")
+    assert (pi_state.temperature(), pi_state.throttled()) == (48.312, 1)
+
+
+def test_progress_is_read_from_the_students_file(tmp_path: Path) -> None:
+    """As mynn.lesson.finished writes it; entries for lessons that are not ours are left out."""
+    entries = {"a": {"finished": WHEN, "score": 0.9}, "b": {"finished": WHEN, "score": None}, "x": {"finished": WHEN}}
+    write(tmp_path / "my_progress.json", json.dumps({"version": 1, "lessons": entries}))
+    found = pi_state.progress(tmp_path, PRISTINE)
+    assert found == {"a": {"finished": WHEN, "score": 0.9}, "b": {"finished": WHEN}}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.just(WHEN) | st.just(10**400),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["lessons", "a", "finished", "score"]), inner),
+)
+
+
+@given(json_values | st.binary() | st.sampled_from([b"[" * 60_000, b'{"lessons": {}}' + b" " * (1 << 16)]))
+def test_a_forged_progress_file_yields_nothing_but_dates_and_scores(content: Any) -> None:
+    data = content if isinstance(content, bytes) else json.dumps({"lessons": {"a": content}}).encode()
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, "my_progress.json").write_bytes(data)
+        found = pi_state.progress(Path(name), PRISTINE)
+    assert found.keys() <= {"a"}
+    for entry in found.values():
+        assert entry["finished"] == WHEN
+        assert 0 <= entry.get("score", 0) <= 1
+
+
+def test_pipes_and_links_count_as_damaged_lessons(tmp_path: Path) -> None:
+    pristine = dict.fromkeys(["pipe.ipynb", "link.ipynb", "gone.ipynb", "mine.ipynb", "cut.ipynb"], "5e1f")
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    write(tmp_path / "mine.ipynb", '{"cells": []}')
+    (tmp_path / "link.ipynb").symlink_to("mine.ipynb")
+    write(tmp_path / "cut.ipynb", '{"cells": [')
+    damaged = ["pipe.ipynb", "link.ipynb", "cut.ipynb"]
+    expected = {"missing": ["gone.ipynb"], "damaged": damaged, "changed": ["mine.ipynb"]}
+    assert pi_state.lessons(tmp_path, pristine) == expected
+    (tmp_path / "my_progress.json").symlink_to("/etc/passwd")
+    assert pi_state.progress(tmp_path, pristine) == {}
+
+
+# Examines two lessons in a home. Prints the result and, in KiB, its own memory before, and its child's peak.
+EXAMINE = """
+import json, pathlib, pwd, resource, sys
+from ansible_collections.mynn.pi.plugins.modules import pi_state
+home, uid, gid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+account = pwd.struct_passwd(("student", "x", uid, gid, "", home, ""))
+mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = pi_state.examine(account, pathlib.Path(home, 'notebooks'), {"a.ipynb": "5e1f", "b.ipynb": "5e1f"})[0]
+print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
+
+
+@as_root
+@pytest.mark.parametrize(
+    "content",
+    [b'{"cells": [' + b"[]," * 2_700_000 + b"[]]}", b"[" * (16 << 20)],
+    ids=["many lists", "16 MB"],
+)
+def test_no_lesson_can_use_up_the_memory_or_prevent_the_answer(open_folder: Path, content: bytes) -> None:
+    write(open_folder / "notebooks/b.ipynb", '{"cells": []}')
+    (open_folder / "notebooks/a.ipynb").write_bytes(content)
+    # In a process of its own, as on a Pi: memory that this process has freed would count as the child's.
+    command = [sys.executable, "-c", EXAMINE, str(open_folder), str(STUDENT.pw_uid), str(STUDENT.pw_gid)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found, before, peak = json.loads(done.stdout)
+    assert found == {"missing": [], "damaged": ["a.ipynb"], "changed": ["b.ipynb"]}
+    assert peak <= before + (pi_state.MEMORY >> 10)
+
+
+@as_root
+def test_files_are_read_with_the_students_permissions_and_within_a_time(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_folder / "notebooks"
+    lesson, place = folder / "a.ipynb", folder / "my_progress.json"
+    write(lesson, '{"cells": []}')
+    write(place, json.dumps({"lessons": {"a": {"finished": WHEN}}}))
+    pristine = {"a.ipynb": "5e1f"}
+    found = pi_state.examine(account(open_folder), folder, pristine)
+    assert found == ({"missing": [], "damaged": [], "changed": ["a.ipynb"]}, {"a": {"finished": WHEN}})
+    for path in (lesson, place):
+        path.chmod(0o600)  # they belong to root
+    nothing: tuple[Any, Any] = ({"missing": [], "damaged": ["a.ipynb"], "changed": []}, {})
+    assert pi_state.examine(account(open_folder), folder, pristine) == nothing
+    monkeypatch.setattr(pi_state, "PATIENCE", 1)
+    monkeypatch.setattr(pi_state, "lessons", lambda *_: time.sleep(60))
+    assert pi_state.examine(account(open_folder), folder, pristine) == nothing
+    assert resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY  # only the child is limited
