@@ -27,14 +27,14 @@ def served(folder: Path) -> tuple[int, int]:
 
 def settings(folder: Path, port: int, **others: str) -> list[str]:
     """Return command-line options for the cache, which also make the playbook refresh apt's lists."""
-    pairs = {"apt_cache_folder": folder, "apt_cache_port": port, "system_apt_cache_seconds": 0, **others}
+    pairs = {"apt_cache_folder": folder, "apt_cache_port": port, "__system_apt_cache_seconds": 0, **others}
     return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
 
 
 def test_a_pi_uses_the_control_nodes_cache(classroom: Classroom, tmp_path: Path) -> None:
     port = free_port()
     # Debian may have published an update since the Pi was provisioned.
-    assert classroom.playbook("site", "-e", "system_apt_cache_seconds=0").returncode == 0
+    assert classroom.playbook("site", "-e", "__system_apt_cache_seconds=0").returncode == 0
     done = classroom.playbook("site", *settings(tmp_path, port))
     assert done.returncode == 0
     assert recap(done.stdout)["pi-01"].changed == 0

@@ -11,7 +11,7 @@ from tests.classroom.conftest import all_files
 from tests.support.classroom import Classroom, recap
 
 WRONG = [
-    ("system_free_mb=much", "system_free_mb", "int"),
+    ("system_free_mb_again=much", "system_free_mb_again", "int"),
     ('{"system_ssh_keys": {"teacher": 1}}', "system_ssh_keys", "list"),
     ('{"mnist_mirrors": {"teacher": 1}}', "mnist_mirrors", "list"),
     ("jupyter_port=web", "jupyter_port", "int"),

@@ -93,7 +93,7 @@ def test_a_students_program_cannot_impersonate_the_cache(classroom: Classroom, t
         "-e",
         f"apt_cache_folder={tmp_path}",
         "-e",
-        "system_apt_cache_seconds=0",
+        "__system_apt_cache_seconds=0",
     ]
     start = f"systemd-run --quiet --unit=impostor --property=User=USER /usr/bin/python3 -c {shlex.quote(ANSWER)} {port}"
     ask = f"/usr/bin/python3 -c {shlex.quote(ASK)} {port}"

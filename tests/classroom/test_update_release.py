@@ -53,7 +53,7 @@ def assert_not_upgraded(pi: Classroom, sources: str) -> None:
 def test_an_impossible_upgrade_is_refused(bookworm: Classroom, tmp_path: Path) -> None:
     sources = root(bookworm, SOURCES)
     settings = (f"--limit={UPGRADED}", *where(tmp_path))
-    full = bookworm.playbook("update", *TO_13, "-e", "update_free_mb=99999999", *settings)
+    full = bookworm.playbook("update", *TO_13, "-e", "__update_free_mb=99999999", *settings)
     assert full.returncode != 0
     assert "MB free on its card and a new release needs 99999999 MB, so nothing was changed on it" in full.stdout
     unknown = bookworm.playbook("update", "-e", "update_to=forky", *settings)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.programs import ROOT
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
 SHARED: dict[str, object] = yaml.safe_load((ROOT / "playbooks/group_vars/all/defaults.yml").read_text(encoding="utf-8"))
@@ -35,3 +38,14 @@ def test_every_setting_has_a_default_a_reason_and_a_specification(role: str) -> 
 def test_what_several_roles_need_is_specified_once() -> None:
     counted = Counter(name for role in ROLES for name in specified(role) if name in SHARED)
     assert counted == dict.fromkeys(SHARED, 1)
+
+
+def test_the_inventory_wins_over_the_usual_settings(tmp_path: Path) -> None:
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "inventory.ini").write_text("[pis]\npi-01\n[pis:vars]\njupyter_port=9999\n")
+    (tmp_path / "host_vars/pi-01.yml").write_text("students: [ada]\n")
+    program = Path(ANSIBLE_PLAYBOOK).with_name("ansible-inventory")
+    command = [program, "--playbook-dir=playbooks", f"-i{tmp_path}/inventory.ini", "--host=pi-01"]
+    settings = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert (settings["students"], settings["jupyter_port"]) == (["ada"], 9999)
+    assert settings["lessons_pristine"] == SHARED["lessons_pristine"]
