@@ -102,6 +102,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "failed": True,
                 "msg": f"{pi} reported invalid facts ({wrong}), and nothing was changed on it: flash its card"
                 " again, since somebody with root access may have changed it.",
-                "said": printable(answer.get("pi"), 5000),
+                "answer": printable(answer.get("pi"), 5000),
             }
         return {"changed": False, **facts}

@@ -11,17 +11,17 @@ HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 OTHER_THAN_LINES = re.compile(r"[^ -~\n\t]")
 
 
-def printable(said: object, longest: int = 300) -> str:
+def printable(value: object, longest: int = 300) -> str:
     """Return a text on one line; control characters, escapes and changes of direction become Python escapes."""
-    text = SUSPECT.sub(_escaped, str(said)[: longest + 1])
+    text = SUSPECT.sub(_escaped, str(value)[: longest + 1])
     return text if len(text) <= longest else f"{text[:longest]} …"
 
 
-def printable_lines(said: object) -> str:
+def printable_lines(value: object) -> str:
     """Return a text with its lines and tabs, but without colours; all else as in `printable`."""
-    return OTHER_THAN_LINES.sub(_escaped, COLOUR.sub("", str(said).replace("\r\n", "\n")))
+    return OTHER_THAN_LINES.sub(_escaped, COLOUR.sub("", str(value).replace("\r\n", "\n")))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    letter = found[0]
+def _escaped(match: re.Match[str]) -> str:
+    letter = match[0]
     return letter if letter.isprintable() else repr(letter)[1:-1]

@@ -75,9 +75,9 @@ class StrategyModule(Base):  # type: ignore[misc]
     def _try_a_password(self, result: Any) -> bool:
         """Queue a refused result's task again, with a password; return whether that was done."""
         host, task = result.host, result.task
-        said = str(result.utr.msg or "").strip()
+        message = str(result.utr.msg or "").strip()
         known = self.tried[host.name] > 0  # the refused password was typed here, not given by a setting
-        refused = MISSING.search(said) or (known and INCORRECT.search(said))
+        refused = MISSING.search(message) or (known and INCORRECT.search(message))
         if not refused or task.delegate_to or not self._next_password(result):
             return False
         self._results.popleft()
