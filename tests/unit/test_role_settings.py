@@ -45,7 +45,7 @@ def test_the_inventory_wins_over_the_usual_settings(tmp_path: Path) -> None:
     (tmp_path / "inventory.ini").write_text("[pis]\npi-01\n[pis:vars]\njupyter_port=9999\n")
     (tmp_path / "host_vars/pi-01.yml").write_text("students: [ada]\n")
     program = Path(ANSIBLE_PLAYBOOK).with_name("ansible-inventory")
-    command = [program, "--playbook-dir=playbooks", f"-i{tmp_path}/inventory.ini", "--host=pi-01"]
+    command = [str(program), "--playbook-dir=playbooks", f"-i{tmp_path}/inventory.ini", "--host=pi-01"]
     settings = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert (settings["students"], settings["jupyter_port"]) == (["ada"], 9999)
     assert settings["lessons_pristine"] == SHARED["lessons_pristine"]
