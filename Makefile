@@ -213,7 +213,7 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	done
 
 clean:  ## Delete all that was built, except dist/
-	@$(VIRTUAL) down --wait
+	@$(VIRTUAL) down
 	rm -rf .venv build
 
 .venv/ready: requirements.txt

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.cluster [--workers 8,4,2,1] [--share 0.1]
 
-It needs root. Each virtual Pi has 512 MB. They share this computer's processors, so each gets only so much of one
+It needs root. Each virtual Pi has 427 MB. They share this computer's processors, so each gets only so much of one
 (--share): like this, eight can be eight times as fast as one. Every sweep must give the results of this computer's
 threads, or the benchmark fails. On the way of the disturbed one, a worker is killed, a Pi frozen and another unplugged.
 
@@ -27,6 +27,7 @@ from tests.classroom.conftest import Shared
 from tests.support.classroom import ROOT, Classroom, on, root
 from tests.support.cluster import ClassCluster, mnist_here, sweep
 from tests.virtual import Fleet
+from tests.virtual.podman import podman
 
 JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "2")  # 64
 JOIN = 300.0  # seconds in which workers join, or leave
@@ -40,7 +41,7 @@ def ready(cluster: ClassCluster, one: Shared, share: float) -> None:
     if cluster.playbook("cluster").returncode:
         sys.exit("The benchmark was stopped: cluster.yml failed.")
     for name in cluster.names:
-        (fleet.state.group / name / "guest").cap_processor(share)
+        podman("update", f"--cpus={share}", f"{fleet.state.prefix}-{name}")
 
 
 def limit(cluster: ClassCluster, count: int) -> None:

@@ -1,6 +1,6 @@
 """`make bench`: what site.yml costs, how that grows with the fleet, and how mitogen compares with stock Ansible.
 
-    python -m tests.benchmarks.site [--fleets 1,3,10,30] [--no-ops 3] [--compare stock] [--delay-ms 50]
+    python -m tests.benchmarks.site [--fleets 1,3,10,30] [--no-ops 3] [--compare stock]
 
 All runs are on the same machine, so their ratios are reliable even if the seconds are not. Cold runs start from fresh
 disks and an empty cache. The no-op runs use what the last one left; their median is shown. The columns are:
@@ -32,8 +32,7 @@ from tests.virtual import Fleet
 STRATEGIES = {"stock": "linear", "mitogen": "classroom"}
 MB = 1e6
 HEADER = (
-    "fleet  delay  run    by          seconds    s/Pi  CPU, s  CPU/Pi  peak, MB  fetched, MB  sent, MB  apt, MB"
-    "  stock/this"
+    "fleet  run    by          seconds    s/Pi  CPU, s  CPU/Pi  peak, MB  fetched, MB  sent, MB  apt, MB  stock/this"
 )
 
 
@@ -76,7 +75,7 @@ def site(classroom: BaseClassroom, strategy: str, cache: Path | None = None) -> 
 
 
 def received(classroom: Classroom, names: list[str]) -> int:
-    """Return the bytes that Pis have received since they booted, without SSH, which pasta delivers to their `lo`."""
+    """Return the bytes that Pis have received since they booted."""
     devices = [classroom.fleet.ssh(name, "cat /proc/net/dev").stdout for name in names]
     return sum(int(line.split()[1]) for text in devices for line in text.splitlines() if "eth0:" in line)
 
@@ -90,39 +89,40 @@ class Bench:
         self.rows = [HEADER]
         say(HEADER)
 
-    def measure(self, size: int, delay_ms: float, cold: bool) -> None:
-        """Measure one fleet size. Without ``cold``, the Pis must be provisioned already."""
+    def measure(self, size: int) -> None:
+        """Measure one fleet size."""
         fleet = self.classroom.fleet
         names = [f"pi-{number:02}" for number in range(1, size + 1)]
-        fleet.up(size, delay_ms=delay_ms)
+        fleet.up(size)
         runs: dict[str, list[Run]] = {}
-        for strategy in self.strategies if cold else ():
-            say(f".. {size} fresh, {delay_ms:.0f} ms: cold, {strategy}")
+        for strategy in self.strategies:
+            say(f".. {size} fresh: cold, {strategy}")
             for name in names:
                 fleet.reset(name)
             shutil.rmtree(self.cache, ignore_errors=True)
             self.cache.mkdir()
             runs[strategy] = [self.run(names, strategy)]
-        self.show(size, delay_ms, "cold", runs)
+        self.show(size, "cold", runs)
         runs = {}
         for number in range(self.no_ops):
             for strategy in self.strategies:  # alternate, so that other load affects both
-                say(f".. {size}, {delay_ms:.0f} ms: no-op {number + 1} of {self.no_ops}, {strategy}")
+                say(f".. {size}: no-op {number + 1} of {self.no_ops}, {strategy}")
                 run = self.run(names, strategy)
                 if run.changed:
                     sys.exit(
                         f"{run.cost.output}\nThe benchmark was stopped: a run over provisioned Pis changed something."
                     )
                 runs.setdefault(strategy, []).append(run)
-        self.show(size, delay_ms, "no-op", runs)
+        self.show(size, "no-op", runs)
 
     def run(self, names: list[str], strategy: str) -> Run:
-        """Run site.yml once, and count the bytes that the Pis received."""
+        """Run site.yml once, and count the bytes that the Pis received, but for SSH's."""
         before = received(self.classroom, names)
         run = site(self.classroom, strategy, self.cache)
-        return Run(run.changed, run.cost, run.fetched, received(self.classroom, names) - before)
+        fetched = received(self.classroom, names) - before - sum(run.cost.sent.values())
+        return Run(run.changed, run.cost, run.fetched, fetched)
 
-    def show(self, size: int, delay_ms: float, kind: str, runs: dict[str, list[Run]]) -> None:
+    def show(self, size: int, kind: str, runs: dict[str, list[Run]]) -> None:
         """Add a row for each strategy, with its run of median duration."""
         middle = {
             strategy: sorted(done, key=lambda run: run.seconds)[len(done) // 2] for strategy, done in runs.items()
@@ -131,7 +131,7 @@ class Bench:
             cost, sent = run.cost, statistics.mean(run.cost.sent.values() or [0])
             ratio = f"{middle['stock'].seconds / run.seconds:10.2f}" if "stock" in middle else ""
             self.rows.append(
-                f"{size:5}  {delay_ms:5.0f}  {kind:5}  {strategy:7}  {cost.seconds:10.1f}  {cost.seconds / size:6.1f}"
+                f"{size:5}  {kind:5}  {strategy:7}  {cost.seconds:10.1f}  {cost.seconds / size:6.1f}"
                 f"  {cost.cpu_seconds:6.1f}  {cost.cpu_seconds / size:6.1f}  {cost.peak_bytes / MB:8.0f}"
                 f"  {run.fetched / MB:11.1f}  {sent / MB:8.1f}  {run.apt / size / MB:7.1f}  {ratio}".rstrip()
             )
@@ -146,9 +146,6 @@ def main() -> None:
     parser.add_argument(
         "--compare", default="stock", help="compare mitogen with: stock (the default), or '' for nothing"
     )
-    parser.add_argument(
-        "--delay-ms", type=float, default=50, help="delay added to each round trip in the last rows; 0: no such rows"
-    )
     parser.add_argument("--address", default="127.77.30.0", help="the fleet's address block")
     options = parser.parse_args()
     sizes = sorted(int(size) for size in options.fleets.split(","))
@@ -159,11 +156,7 @@ def main() -> None:
         try:
             fleet.down()
             for size in sizes:
-                bench.measure(size, 0, cold=True)
-            if options.delay_ms:
-                bench.measure(sizes[-1], options.delay_ms, cold=False)
-                fleet.down()
-                bench.measure(1, options.delay_ms, cold=True)
+                bench.measure(size)
         finally:
             fleet.down()
             (ROOT / "dist/bench.txt").write_text("\n".join(bench.rows) + "\n", encoding="utf-8")

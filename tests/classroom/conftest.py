@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -77,17 +76,16 @@ class Shared:
         if not self.template:
             return self.fresh()
         self.fleet.down()
-        disk = self.fleet.state.pis / "saved"
-        self.template.save(disk)
-        self.fleet.up(self.size, publish=self.publish, base=disk)
+        self.fleet.up(self.size, publish=self.publish, base=self.template.save())
         return self.classroom
 
-    def save(self, disk: Path) -> None:
-        """Save the disk of the first Pi, once provisioned."""
+    def save(self) -> str:
+        """Save the disk of the first Pi, once provisioned, and return what another fleet can be based on."""
         self.provisioned()
         self.fleet.stop("pi-01")
-        self.fleet.save("pi-01", disk)
+        disk = self.fleet.save("pi-01")
         self.fleet.start("pi-01")
+        return disk
 
     def is_provisioned(self) -> bool:
         """Return whether every Pi is running and passes the quick check."""

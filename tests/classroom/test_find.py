@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.classroom import ROOT, Classroom
 from tests.virtual import Fleet
-from tests.virtual.machine import Machine
+from tests.virtual.container import Container
 
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 NAMESPACE = f"mynn-find-{os.getpid()}"
@@ -57,8 +57,9 @@ def namespace() -> Iterator[None]:
 
 def connect(stack: ExitStack, fleet: Fleet, number: int, address: int) -> None:
     """Connect a Pi to the bridge until the stack is closed."""
-    settings, root = fleet.state.load()
-    network = str(Machine(fleet.state, settings, root, number).network)
+    pi = fleet.member(f"pi-{number:02}")
+    assert isinstance(pi, Container)
+    network = pi.network()
     cable = f"pi{address}"
     host("ip", "-n", NAMESPACE, "link", "add", cable, "type", "veth", "peer", "name", "lan0", "netns", network)
     stack.callback(host, "ip", "-n", NAMESPACE, "link", "delete", cable)

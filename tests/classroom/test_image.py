@@ -18,8 +18,7 @@ from ansible_collections.mynn.pi.plugins.modules import mnist_files
 from tests.provisioned.test_python import SCIENCE
 from tests.support.classroom import ROOT
 from tests.support.image import Image, faults
-from tests.support.image_build import ImageBuild
-from tests.virtual.mounts import mounts_below
+from tests.support.image_build import ImageBuild, mounts_below
 
 MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
 

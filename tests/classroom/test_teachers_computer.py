@@ -23,7 +23,7 @@ MISSING = (
     "dpkg*",
     "debconf*",
     "mmdebstrap",
-    "systemd-nspawn",
+    "podman",
     "gcc*",
     "*-gcc*",
     "cc",

@@ -12,7 +12,6 @@ from pathlib import Path
 from tests.support.classroom import ANSIBLE, ROOT
 from tests.support.image import TABLE
 from tests.support.playbook_run import PlaybookRun
-from tests.virtual.mounts import mounts_below
 
 COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
 KILLED_AT = "mnist : Unpack and check MNIST"  # inside the image
@@ -26,7 +25,7 @@ class ImageBuild:
 
     packed: Path
     killed_in: str
-    left_mounted: list[Path]
+    left_mounted: list[str]
     loops_before: str
     loops_after_kill: str
 
@@ -44,6 +43,12 @@ class ImageBuild:
     def disk(self) -> Path:
         """The uncompressed image."""
         return ROOT / f"build/image/{self.stem}.img"
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """Return the mount points below a folder."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    return [point for point in points if point.startswith(f"{folder}/".replace(" ", r"\040"))]
 
 
 def loops() -> str:

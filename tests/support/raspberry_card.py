@@ -59,7 +59,7 @@ def raspberry_card() -> Path:
         apt_settings(),
         ("--architectures=armhf", "--components=main,non-free-firmware", f"--essential-hook={ESSENTIAL}"),
     )
-    folder = cache_folder() / recipe.name
+    folder = cache_folder() / f"{recipe.kind}-{recipe.key}"
     card, root = folder / "raspios-lite.img", folder / "root"
     if not card.exists():
         for old in cache_folder().glob(f"{recipe.kind}-*"):

@@ -13,19 +13,20 @@ the data to the host's kernel. Some real cards lose acknowledged writes; this on
 import ctypes
 import json
 import os
+import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .card import Card
-from .emulated import Emulated, forwarding
-from .fleet import locked
-from .host import PROJECT
-from .shell import VirtualError, run, stage
+from .emulated import Emulated, events, forwarding
+from .host import PROJECT, PYTHON
+from .shell import VirtualError, run, say, spawn, stage
 from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
 NOTEBOOKS, WORKER = 8888, 8785
+REBOOT = "guest-reset"  # QEMU's reason for exiting when the guest reboots
 BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
 # Kernel arguments that only QEMU's boards need.
 _ARGUMENTS = (
@@ -106,8 +107,6 @@ class Board(Emulated):
     The host reaches SSH at port 2222, the notebooks at port 8888, and the cluster's worker at port 8785.
     """
 
-    kind = "board"
-
     def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS) -> None:
         self.state, self._fresh = State(folder), Settings(image="", address=address)
         self.folder = self.state.folder
@@ -157,7 +156,7 @@ class Board(Emulated):
         image = image.absolute()
         if not image.is_file():
             raise VirtualError(f"There is no image {image}; `make image` makes one.")
-        with locked(self.state):
+        with self.state.locked():
             if self.settings.image:
                 if self.settings.image != str(image):
                     raise VirtualError(
@@ -184,13 +183,38 @@ class Board(Emulated):
 
     def switch_on(self, *, icount: bool = False) -> None:
         """Start booting, unless it is running already."""
-        with locked(self.state):
+        with self.state.locked():
             if self.status() == "running":
                 return
             if not self.settings.image:
                 raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
             self._save(replace(self.settings, icount=icount))
-            self.power_on()
+            words: list[str | Path] = [
+                PYTHON,
+                "-m",
+                "tests.virtual",
+                "board",
+                "operate",
+                "--state",
+                self.folder,
+                self.title,
+            ]
+            spawn(words, log=self.log, cwd=PROJECT)
+
+    def operate(self) -> None:
+        """Run the board until it powers off. A reboot starts QEMU again, since the kernel may have changed."""
+        reason = REBOOT
+        while reason == REBOOT:
+            say("starting")
+            words = ["setpriv", "--pdeathsig", "KILL", *self.load(), "-name", self.title, "-qmp", "stdio", "-no-reboot"]
+            reason = "no shutdown event"
+            with subprocess.Popen(
+                words, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            ) as qemu:
+                for event, data in events(qemu):
+                    if event == "SHUTDOWN":
+                        reason = data["reason"]
+            say(f"QEMU exited with {qemu.returncode}, {reason}")
 
     def meet(self) -> None:
         """Read the Pi's host key and host name, and write the inventory."""
@@ -207,15 +231,12 @@ class Board(Emulated):
 
     def down(self) -> None:
         """Remove the board: its processes, card, key and settings."""
-        with locked(self.state):
+        with self.state.locked():
             self.kill()
-            state = self.state
-            kept = [state.key, state.key.with_suffix(".pub"), state.known_hosts, state.inventory, self.settings_file]
-            kept += [self.card.path, self.card.path.with_suffix(".partial"), self.log, self.console]
+            kept = [self.settings_file, self.card.path, self.card.path.with_suffix(".partial"), self.log, self.console]
             for file in [*kept, *self._boot_files()]:
                 file.unlink(missing_ok=True)
-            if not any(state.folder.iterdir()):
-                state.folder.rmdir()
+            self.state.remove()
             self._use(self._stored())
 
     # -- steps -----------------------------------------------------------------------------------------

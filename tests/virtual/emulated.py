@@ -1,8 +1,4 @@
-"""What boards and virtual machines have in common: QEMU runs them, each in its own folder.
-
-``tests.virtual.operate`` runs as long as the Pi is switched on. It and its QEMU are found by the folder in their
-command lines, even if the process that started them was killed.
-"""
+"""What boards and virtual machines have in common: QEMU runs them, each in its own folder."""
 
 import json
 import os
@@ -15,31 +11,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .host import PROJECT, PYTHON
 from .pi import Pi
-from .shell import VirtualError, spawn
+from .shell import VirtualError
 
-REBOOT = "guest-reset"  # QEMU's reason for exiting when the guest reboots
 MONITOR = "monitor"  # QEMU's command socket (QMP), in the Pi's folder
+_ANSWERS = {"return", "error"}
 
 
 class Emulated(Pi):
-    """A virtual Pi that runs in QEMU."""
+    """A virtual Pi that runs in QEMU. Its processes are found by a title in their command lines."""
 
-    kind: str  # the first argument of tests.virtual.operate
     folder: Path
 
-    def load(self) -> list[str]:
-        """Prepare a start, as the firmware does, and return the QEMU command line."""
-        raise NotImplementedError
+    @property
+    def title(self) -> str:
+        """The value of QEMU's option ``-name``, unique to this Pi."""
+        return f"guest={self.folder}"
 
     def status(self) -> str:
         """Return running or stopped."""
         return "running" if self.processes() else "stopped"
-
-    def power_on(self) -> None:
-        """Start booting. The Pi must be off."""
-        spawn([PYTHON, *self._operator()], log=self.log, cwd=PROJECT)
 
     def power_off(self, patience: float) -> None:
         """Shut the Pi down cleanly. Raises VirtualError if it keeps running."""
@@ -53,9 +44,9 @@ class Emulated(Pi):
                 raise VirtualError(f"{self.name} is still running {patience:.0f} s after it was told to power off.")
             time.sleep(0.2)
 
-    def kill(self, patience: float = 20) -> None:
+    def kill(self) -> None:
         """Cut the power."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + 20
         while processes := self.processes():
             for process in processes:
                 with suppress(ProcessLookupError):
@@ -65,13 +56,13 @@ class Emulated(Pi):
             time.sleep(0.02)
 
     def processes(self) -> list[int]:
-        """Return the ids of the operator and its QEMU; empty if the Pi is off."""
-        operator = self._operator()
-        title = f"guest={self.folder}"
-        return [pid for pid, words in _command_lines() if words[-len(operator) :] == operator or title in words]
-
-    def _operator(self) -> list[str]:
-        return ["-m", "tests.virtual.operate", self.kind, str(self.folder)]
+        """Return the ids of the processes with this Pi's title; empty if the Pi is off."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # the process has ended
+                if self.title in os.fsdecode(path.read_bytes()).split("\0"):
+                    found.append(int(path.parent.name))
+        return found
 
     def command(self, name: str, /, **arguments: Any) -> Any:
         """Run a QMP command, and return QEMU's answer."""
@@ -94,9 +85,6 @@ class Emulated(Pi):
         return answer["return"]
 
 
-_ANSWERS = {"return", "error"}
-
-
 def events(qemu: "subprocess.Popen[str]") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the events of a QEMU with ``-qmp stdio`` until it exits, such as SHUTDOWN with its reason."""
     assert qemu.stdin and qemu.stdout
@@ -111,9 +99,3 @@ def events(qemu: "subprocess.Popen[str]") -> Iterator[tuple[str, dict[str, Any]]
 def forwarding(address: str, ports: dict[int, int]) -> str:
     """Return QEMU's options that forward ports of a host address to the Pi; ``ports`` maps outer to inner."""
     return "".join(f",hostfwd=tcp:{address}:{outer}-:{inner}" for outer, inner in ports.items())
-
-
-def _command_lines() -> Iterator[tuple[int, list[str]]]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # the process has ended
-            yield int(path.parent.name), os.fsdecode(path.read_bytes()).split("\0")[:-1]

@@ -1,296 +1,228 @@
-"""Commands on a fleet: up, down, list, and the actions on one of its Pis."""
+"""The virtual Pis of one state folder: start them, look at them, hurt them, and remove them."""
 
-import fcntl
-import json
-import os
 import shutil
-import tempfile
+import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from .host import PROJECT, ensure_packages, ensure_watches, own
-from .machine import Machine, remove_outside
-from .mounts import mounts_below, unmount_below
-from .pi import MEMORY_MIB, Member
-from .root import ensure_disk, ensure_root, recipe_of
-from .shell import VirtualError, say, spawn, stage
-from .state import LARGEST_FLEET, SSH_PORT, Settings, State, address_at, name_of
+from .container import Container, ensure_network, remove_containers
+from .host import PROJECT, ensure_packages, ensure_watches
+from .pi import Member, ssh_command
+from .podman import why_no_containers
+from .root import ensure_disk, ensure_image, recipe_of
+from .shell import SUDO, VirtualError, say, stage
+from .state import SSH_PORT, Settings, State, address_at
 from .vm import Vm
 
-_MARK = ".removed-"  # marks a folder that is being deleted
-_KINDS: dict[str, type[Member]] = {"container": Machine, "vm": Vm}
+LARGEST_FLEET = 200
+_KINDS: dict[str, type[Member]] = {"container": Container, "vm": Vm}
 
 
-@contextmanager
-def locked(state: State, patience: float = 300) -> Iterator[None]:
-    """Lock the fleet. The kernel releases the lock however this process ends."""
-    state.folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    announced = False
-    while True:
-        lock = os.open(state.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same(lock, state.folder):
-                break
-        except BlockingIOError:
-            if not announced:
-                say("Waiting for another command that is using this fleet.")
-                announced = True
-        os.close(lock)
-        if time.monotonic() > deadline:
-            raise VirtualError(
-                f"Another command has been using the fleet in {state.folder} for more than "
-                f"{patience:.0f} s; stop it, then try again."
-            )
-        time.sleep(0.1)
-        state.folder.mkdir(parents=True, exist_ok=True)  # `down` may have removed it
-    try:
-        yield
-    finally:
-        os.close(lock)
+class Fleet:
+    """The virtual Pis of one state folder, at one block of loopback addresses.
 
-
-def _is_same(descriptor: int, folder: Path) -> bool:
-    return folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
-
-
-def check_size(size: int) -> None:
-    """Raise VirtualError if a fleet cannot have this size."""
-    if not 1 <= size <= LARGEST_FLEET:
-        raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
-
-
-def up(state: State, wanted: Settings, size: int, cache: Path) -> None:
-    """Start a fleet of ``size`` Pis, or what is missing of it, and wait for SSH."""
-    ensure_packages(wanted.kind)
-    with locked(state):
-        began = time.monotonic()
-        own(state.folder)
-        remove_leftovers(state.folder)
-        if state.exists() and not wanted.base:
-            wanted = replace(wanted, base=state.load()[0].base)  # as the existing Pis
-        lower = _lower(state, wanted, cache)
-        state.save(wanted, lower)
-        state.ensure_key()
-        numbers = sorted({*state.numbers(), *range(1, size + 1)})
-        if wanted.kind == "container":
-            ensure_watches(len(numbers))
-        if len(numbers) > size:
-            say(f"{len(numbers)} Pis exist already; all of them are kept (`down` removes them).")
-        members = [_KINDS[wanted.kind](state, wanted, lower, number) for number in numbers]
-        started = _start(members)
-        state.write_known_hosts(wanted, numbers)
-        addresses = {name_of(number): address_at(wanted.address, number) for number in numbers}
-        state.write_inventory(addresses, _KINDS[wanted.kind].inventory_settings)
-        if started:
-            with stage(f"Waiting for SSH on {_names(started)}"):
-                for member in started:
-                    member.wait_for_ssh(member.patience)
-        say(
-            f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {_system(wanted)}, "
-            f"{time.monotonic() - began:.1f} s; the inventory is {state.inventory}."
-        )
-        if state.group_vars.exists():
-            say(f"The sudo password is in {state.group_vars}; without that file, Ansible asks for it.")
-
-
-def _lower(state: State, wanted: Settings, cache: Path) -> Path:
-    """Return the lower layer of the Pis' disks: that of the existing Pis, or the newest."""
-    if wanted.kind == "container":
-        (state.group / "build").kill()  # a killed `up` may have left its mmdebstrap
-    if state.exists():
-        settings, lower = state.load()
-        for what, present, requested in (
-            ("kind", settings.kind, wanted.kind),
-            ("suite", settings.suite, wanted.suite),
-            ("system", settings.os, wanted.os),
-            ("address", settings.address, wanted.address),
-            ("base", settings.base, wanted.base),
-        ):
-            if present != requested:
-                raise VirtualError(
-                    f"The fleet in {state.folder} has the {what} {present}, not {requested}; "
-                    "run `make demo-stop` first."
-                )
-        if state.numbers():
-            return lower
-    state.save(wanted, Path())  # so that `down` can clean up if we are killed
-    recipe = recipe_of(wanted.suite, wanted.os)
-    if wanted.kind == "vm":
-        return ensure_disk(recipe, cache)
-    return ensure_root(recipe, cache, state.group / "build")
-
-
-def _start(members: list[Member]) -> list[Member]:
-    todo = []
-    for member in members:
-        status = member.status()
-        if status == "frozen":
-            member.freeze(False)
-        if status in ("running", "frozen") and not member.settings_changed():
-            member.plug(True)
-            continue
-        todo.append(member)
-    kept = [member for member in members if member not in todo]
-    if kept:
-        say(f"Already running: {_names(kept)}.")
-    if todo:
-        with stage(f"Starting {_names(todo)}, {MEMORY_MIB} MiB each"):
-            for member in todo:
-                if member.status() == "running":
-                    member.stop()  # its settings have changed
-                member.ensure_identity()
-                member.start()
-    return todo
-
-
-def down(state: State, wait: bool = False) -> None:
-    """Remove the fleet: its processes, mounts, namespaces, control groups and disks. The cache is kept.
-
-    The disks are deleted in the background, unless ``wait``.
+    Fleets that run at the same time need different folders and blocks. A method that fails raises VirtualError.
     """
-    with locked(state):
-        with stage(f"Removing the fleet in {state.folder}"):
-            if state.kind != "container":
-                for number in state.numbers():
-                    Vm(state, Settings(), Path(), number).clean_up()
-            if state.kind != "vm" and os.geteuid() == 0:
-                _remove_containers(state)
-            if state.pis.is_dir():
-                remove_later(state.pis, state.folder)
-            for file in (
-                state.key,
-                state.key.with_suffix(".pub"),
-                state.known_hosts,
-                state.inventory,
-                state.group_vars,
-                state.settings_file,
-                state.settings_file.with_suffix(".partial"),
-            ):
-                file.unlink(missing_ok=True)
-            if state.group_vars.parent.is_dir():
-                state.group_vars.parent.rmdir()
-            remove_leftovers(state.folder, wait)
-        if not any(state.folder.iterdir()):
-            state.folder.rmdir()
 
+    def __init__(self, state: Path = PROJECT / "build/virtual", *, address: str = "127.77.0.0") -> None:
+        self.state = State(state)
+        self.address = address
 
-def remove_later(folder: Path, beside: Path) -> None:
-    """Move a folder next to ``beside``, where ``remove_leftovers`` finds it."""
-    aside = tempfile.mkdtemp(prefix=f".{beside.name}{_MARK}", dir=beside.parent)
-    folder.rename(Path(aside, folder.name))
+    @property
+    def inventory(self) -> Path:
+        """The Ansible inventory of this fleet, with the group ``pis``."""
+        return self.state.inventory
 
+    # -- the whole fleet -------------------------------------------------------------------------------
 
-def remove_leftovers(beside: Path, wait: bool = False) -> None:
-    """Delete the folders that ``remove_later`` moved, now or earlier; in the background, unless ``wait``."""
-    leftovers = [path for path in beside.parent.glob(f".{beside.name}{_MARK}*") if path.is_dir()]
-    if wait:
-        for path in leftovers:
-            shutil.rmtree(path, ignore_errors=True)  # another process may be deleting it too
-    elif leftovers:
-        say("The disks are being deleted in the background.")
-        spawn(["nice", "-n", "19", "ionice", "-c", "3", "rm", "-rf", *leftovers], log=Path(os.devnull), cwd=PROJECT)
+    def up(
+        self,
+        size: int = 1,
+        *,
+        suite: str = "trixie",
+        publish: Iterable[int] = (8888,),
+        system: str = "debian",
+        base: str = "",
+        kind: str = "container",
+        clock: str = "",
+    ) -> None:
+        """Start ``size`` Pis, or what is missing of them, and wait until each accepts an SSH login.
 
+        ``kind`` is container, vm, or auto: that of the existing Pis, or vm where containers cannot run.
+        """
+        if not 1 <= size <= LARGEST_FLEET:
+            raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
+        settings = Settings(suite, self.address, tuple(publish), system, base, kind, clock).check()
+        with self.state.locked():
+            began = time.monotonic()
+            wanted = self._settle(settings)
+            ensure_packages(wanted.kind)
+            self.state.save(wanted)  # so that `down` can clean up if we are killed
+            recipe = recipe_of(wanted.suite, wanted.os)
+            if not self.state.numbers():
+                wanted = replace(wanted, root=str((ensure_disk if wanted.kind == "vm" else ensure_image)(recipe)))
+                self.state.save(wanted)
+            self.state.ensure_key()
+            numbers = sorted({*self.state.numbers(), *range(1, size + 1)})
+            if len(numbers) > size:
+                say(f"{len(numbers)} Pis exist already; all of them are kept (`down` removes them).")
+            members = [_KINDS[wanted.kind](self.state, wanted, number) for number in numbers]
+            for member in members:
+                member.ensure_folder()
+            self.state.write_known_hosts(wanted, numbers)
+            addresses = {member.name: member.address for member in members}
+            self.state.write_inventory(addresses, members[0].inventory_settings)
+            self._switch_on(members)
+            system_name = "Raspberry Pi OS" if system == "raspios" else "Debian"
+            say(
+                f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system_name} {suite}, "
+                f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
+            )
 
-def _remove_containers(state: State) -> None:
-    processes = len(state.group.members())
-    # Before unmounting, so that nothing uses the mounts.
-    state.group.kill()
-    mounts = unmount_below(state.folder) + remove_outside(f"{state.prefix}-*")
-    state.group.remove()
-    if mounts_below(state.folder):
-        raise VirtualError(f"There are still mounts below {state.folder}; nothing there was deleted.")
-    say(f"{processes} processes killed, {mounts} mounts removed.")
+    def _settle(self, wanted: Settings) -> Settings:
+        """Choose the kind, and take from an existing fleet what was not asked for."""
+        if not self.state.exists():
+            if wanted.kind == "auto":
+                reason = why_no_containers()
+                if reason:
+                    say(f"Containers cannot run here ({reason}), so each Pi is a virtual machine.")
+                    say("The first start takes about 12 minutes, or 5 with KVM.")
+                return replace(wanted, kind="vm" if reason else "container")
+            return wanted
+        present = self.state.load()
+        kind = present.kind if wanted.kind == "auto" else wanted.kind
+        wanted = replace(wanted, kind=kind, base=wanted.base or present.base, root=present.root)
+        self.state.refuse_changes(wanted)
+        return wanted
 
+    def _switch_on(self, members: Sequence[Member]) -> None:
+        """Start those that are off, repair the others, and wait for SSH."""
+        statuses = {member.name: member.status() for member in members}
+        asleep = [member for member in members if statuses[member.name] not in ("running", "frozen")]
+        for member in members:
+            if member not in asleep:
+                member.freeze(False)
+                member.plug(True)
+        if not asleep:
+            return
+        for member in asleep:
+            member.check_address()
+        names = ", ".join(member.name for member in asleep)
+        with stage(f"Starting {names}"), ThreadPoolExecutor(4) as pool:
+            if isinstance(members[0], Container):
+                ensure_watches(len(self.state.numbers()))
+                ensure_network(self.state, members[0].settings.address)
+            list(pool.map(lambda member: member.start(), asleep))
+        with stage(f"Waiting for SSH on {names}"):
+            for member in asleep:
+                member.wait_for_ssh(member.patience)
 
-def members_of(state: State) -> list[Member]:
-    """Return the fleet's Pis, running or not."""
-    settings, lower = state.load()
-    return [_KINDS[settings.kind](state, settings, lower, number) for number in state.numbers()]
+    def down(self) -> None:
+        """Remove the fleet: its Pis, their disks and their network. What is in the cache is kept."""
+        if SUDO and not self.state.folder.exists():
+            return  # sudo would ask for a password for nothing
+        with self.state.locked(), stage(f"Removing the fleet in {self.state.folder}"):
+            try:
+                settings = self.state.load()
+            except VirtualError:  # damaged, or never started
+                settings = Settings(address=self.address)
+            for number in self.state.numbers():
+                Vm(self.state, settings, number).kill()
+            if shutil.which("podman") and settings.kind == "container":
+                remove_containers(self.state, settings.base)
+            shutil.rmtree(self.state.pis, ignore_errors=True)
+            self.state.remove()
 
+    def list(self) -> list[dict[str, object]]:
+        """Return name, status, address, ssh_port, ports, kind, suite and os of each Pi."""
+        return [
+            {
+                "name": member.name,
+                "status": member.status(),
+                "address": member.address,
+                "ssh_port": SSH_PORT,
+                "ports": list(member.settings.publish),
+                "kind": member.settings.kind,
+                "suite": member.settings.suite,
+                "os": member.settings.os,
+            }
+            for member in (self._members if self.state.exists() else [])
+        ]
 
-def member_named(state: State, name: str) -> Member:
-    """Return the Pi of that name. Raises VirtualError, with the existing names, if there is none."""
-    members = members_of(state)
-    for member in members:
-        if member.name == name:
-            return member
-    names = ", ".join(member.name for member in members) or "none"
-    raise VirtualError(f"There is no {name} in the fleet in {state.folder}, only: {names}.")
+    # -- one Pi ----------------------------------------------------------------------------------------
 
+    def status(self, name: str) -> str:
+        """Return running, frozen, stopped or broken."""
+        return self.member(name).status()
 
-def show(state: State, as_json: bool) -> None:
-    """Print each Pi's name, status and address."""
-    rows = [
-        {
-            "name": member.name,
-            "status": member.status(),
-            "address": member.address,
-            "ssh_port": SSH_PORT,
-            "ports": list(member.settings.publish),
-            "kind": member.settings.kind,
-            "suite": member.settings.suite,
-            "os": member.settings.os,
-            "delay_ms": member.settings.delay_ms,
-        }
-        for member in (members_of(state) if state.exists() else [])
-    ]
-    if as_json:
-        say(json.dumps(rows, indent=2))
-    elif not rows:
-        say(f"There is no fleet in {state.folder}.")
-    else:
-        for row in rows:
-            address = f"{row['address']}:{row['ssh_port']}"
-            say(f"{row['name']}  {row['status']:8}  {address}  {row['kind']}, {row['os']} {row['suite']}")
+    def start(self, name: str) -> None:
+        """Switch a Pi on, with the disk it has."""
+        self._act(name, lambda pi: self._switch_on([pi]))
 
+    def stop(self, name: str) -> None:
+        """Shut a Pi down cleanly."""
+        self._act(name, lambda pi: pi.stop())
 
-def act(state: State, action: str, name: str) -> None:
-    """Start, stop, kill, reset, freeze, thaw, unplug or plug the Pi of that name."""
-    member_named(state, name)  # before locking, which creates the folder
-    with locked(state):
-        member = member_named(state, name)
-        running = member.status() in ("running", "frozen")
-        if action in ("freeze", "thaw", "unplug", "plug") and not running:
-            raise VirtualError(f"{name} is not running, so there is nothing to {action}; `start {name}` starts it.")
-        if action == "start":
-            if not running:
-                member.start()
-            member.wait_for_ssh(member.patience)
-        elif action == "stop":
-            member.stop()
-        elif action == "kill":
-            member.clean_up()
-        elif action == "reset":
-            member.reset()
-            member.start()
-            member.wait_for_ssh(member.patience)
-        elif action in ("freeze", "thaw"):
-            member.freeze(action == "freeze")
-        else:
-            member.plug(action == "plug")
-        say(f"{name}: {action} done, now {member.status()}.")
+    def kill(self, name: str) -> None:
+        """Cut a Pi's power; it stays in the inventory, and its disk is kept."""
+        self._act(name, lambda pi: pi.kill())
 
+    def reset(self, name: str) -> None:
+        """Start a Pi with a fresh disk and the same SSH host key."""
 
-def save(state: State, name: str, folder: Path) -> None:
-    """Save the disk of a stopped container, for another fleet to start from."""
-    with locked(state):
-        member = member_named(state, name)
-        if not isinstance(member, Machine) or member.status() != "stopped":
-            raise VirtualError(f"Only the disk of a stopped container can be saved: `stop {name}` first.")
-        member.clean_up()
-        folder.mkdir(parents=True)
-        member.save(folder)
-        say(f"{name}: disk saved to {folder}.")
+        def reset(pi: Member) -> None:
+            pi.reset()
+            self._switch_on([pi])
 
+        self._act(name, reset)
 
-def _system(settings: Settings) -> str:
-    return f"{'Raspberry Pi OS' if settings.os == 'raspios' else 'Debian'} {settings.suite}"
+    def freeze(self, name: str) -> None:
+        """Make a Pi hang: it accepts connections, but does not answer."""
+        self._act(name, lambda pi: pi.freeze(True), running=True)
 
+    def thaw(self, name: str) -> None:
+        """Let a frozen Pi continue."""
+        self._act(name, lambda pi: pi.freeze(False), running=True)
 
-def _names(members: list[Member]) -> str:
-    return ", ".join(member.name for member in members)
+    def unplug(self, name: str) -> None:
+        """Unplug a Pi's network cable; the Pi keeps running."""
+        self._act(name, lambda pi: pi.plug(False), running=True)
+
+    def plug(self, name: str) -> None:
+        """Plug the network cable back in."""
+        self._act(name, lambda pi: pi.plug(True), running=True)
+
+    def save(self, name: str) -> str:
+        """Save the disk of a stopped container, for another fleet to start from (``base``)."""
+        pi = self.member(name)
+        if not isinstance(pi, Container):
+            raise VirtualError("Only the disk of a container can be saved.")
+        return pi.save()
+
+    def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command on a Pi over SSH, as Ansible's account."""
+        argv = ssh_command(self.state, address_at(self.address, int(name.removeprefix("pi-"))), command)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def member(self, name: str) -> Member:
+        """Return the Pi of that name. Raises VirtualError, with the existing names, if there is none."""
+        members = {member.name: member for member in self._members}
+        if name not in members:
+            names = ", ".join(members) or "none"
+            raise VirtualError(f"There is no {name} in the fleet in {self.state.folder}, only: {names}.")
+        return members[name]
+
+    @property
+    def _members(self) -> Sequence[Member]:
+        settings = self.state.load()
+        return [_KINDS[settings.kind](self.state, settings, number) for number in self.state.numbers()]
+
+    def _act(self, name: str, action: Callable[[Member], None], running: bool = False) -> None:
+        with self.state.locked():
+            pi = self.member(name)
+            if running and pi.status() not in ("running", "frozen"):
+                raise VirtualError(f"{name} is not running; `start {name}` starts it.")
+            action(pi)

@@ -1,56 +1,26 @@
-"""What the virtual Pis need from their host: root, a few packages, its Debian mirror."""
+"""What the virtual Pis need from their host: a few packages, inotify instances, its Debian mirror and name servers."""
 
 import os
 import platform
 import shutil
 from pathlib import Path
 
-from .shell import VirtualError, run, say, stage, warn
+from .shell import SUDO, VirtualError, run, say, stage
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 INSTANCES = 16  # inotify instances per Pi: systemd, its services, and a margin
+# Hosts that do not mount cgroup version 2 there use both versions, which crun, podman's default runtime, refuses.
+UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
-# The programs that each kind of Pi needs, and their Debian packages.
-_PROGRAMS = {
-    "container": {
-        "mmdebstrap": "mmdebstrap",
-        "systemd-nspawn": "systemd-container",
-        "pasta": "passt",
-        "ssh": "openssh-client",
-        "ssh-keygen": "openssh-client",
-        "mount": "mount",
-    },
-    "vm": {
-        "mmdebstrap": "mmdebstrap",
-        "qemu-system-x86_64": "qemu-system-x86",
-        "qemu-img": "qemu-utils",
-        "mke2fs": "e2fsprogs",
-        "ssh": "openssh-client",
-        "ssh-keygen": "openssh-client",
-    },
-}
+# The programs that each kind of Pi needs, and their Debian packages. Debian 12's netavark uses iptables.
+_CONTAINER = {"podman": "podman", "nft": "nftables", "iptables": "iptables"}
+_VM = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs"}
+_ALL = {"mmdebstrap": "mmdebstrap", "setpriv": "util-linux", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 # Also needed to make a root file system as an ordinary user.
 _UNPRIVILEGED = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 # The host's apt settings that its mirror may depend on.
 _APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")
-
-
-def become_root(arguments: list[str]) -> None:
-    """Continue as root, through sudo if necessary: namespaces and mounts need it."""
-    if os.geteuid() == 0:
-        return
-    if not shutil.which("sudo"):
-        raise VirtualError("The virtual Pis need root, and this computer has no sudo: run this as root.")
-    warn("The virtual Pis need root (namespaces, mounts, control groups): using sudo.")
-    # `arguments` give the full paths of the state and the cache, which are the caller's.
-    os.chdir(PROJECT)
-    os.execvp("sudo", ["sudo", "--", PYTHON, "-m", "tests.virtual", *arguments])
-
-
-def caller() -> tuple[int, int]:
-    """Return the user and group id of the caller, even under sudo."""
-    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
 
 
 def cache_folder() -> Path:
@@ -63,39 +33,33 @@ def ensure_packages(kind: str) -> None:
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis need Debian 12 or 13 on x86-64, which this computer is not.")
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # missing in some root shells
-    is_root = os.geteuid() == 0
-    programs = _PROGRAMS[kind] | ({} if is_root else _UNPRIVILEGED)
+    programs = _ALL | (_VM if kind == "vm" else _CONTAINER) | (_UNPRIVILEGED if SUDO else {})
+    if kind == "container" and not UNIFIED:
+        programs["runc"] = "runc"
     missing = sorted({package for program, package in programs.items() if not shutil.which(program)})
     if not missing:
         return
-    if not is_root and not shutil.which("sudo"):
+    if SUDO and not shutil.which("sudo"):
         raise VirtualError(
             f"The virtual Pis need packages that only root may install: `apt-get install {' '.join(missing)}`."
         )
-    sudo = [] if is_root else ["sudo", "--"]
     with stage(f"Installing {', '.join(missing)} with apt-get, once"):
-        run([*sudo, "apt-get", "-q", "update"], doing="apt-get update")
+        run([*SUDO, "apt-get", "-q", "update"], doing="apt-get update")
         install = ["-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing]
         run(
-            [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", *install],
+            [*SUDO, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", *install],
             doing="Installing the packages that the virtual Pis need",
         )
 
 
-def ensure_watches(size: int, file: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> None:
+def ensure_watches(size: int) -> None:
     """Raise the host's limit of inotify instances, usually 128, to what ``size`` Pis need."""
-    needed, allowed = INSTANCES * size, int(file.read_text())
-    if allowed >= needed:
-        return
-    wanted = max(needed, 1024)  # other fleets may be running
-    try:
-        file.write_text(f"{wanted}\n")
-    except OSError as error:
-        raise VirtualError(
-            f"{size} Pis need {needed} inotify instances, but this host allows {allowed}, and the limit cannot be "
-            f"changed from here ({error.strerror}): set it with `sysctl fs.inotify.max_user_instances={wanted}`."
-        ) from None
-    say(f"Until its next boot, this host allows {wanted} inotify instances instead of {allowed}.")
+    allowed = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if allowed < INSTANCES * size:
+        wanted = max(INSTANCES * size, 1024)  # other fleets may be running
+        setting = f"fs.inotify.max_user_instances={wanted}"
+        run([*SUDO, "sysctl", "-qw", setting], doing=f"Raising this host's limit of inotify instances ({setting})")
+        say(f"Until its next boot, this host allows {wanted} inotify instances instead of {allowed}.")
 
 
 def apt_sources(suite: str) -> list[str]:
@@ -129,7 +93,7 @@ def apt_settings() -> list[str]:
 
 
 def name_servers() -> list[str]:
-    """Return the host's IPv4 name servers that a guest can reach, so none on the host itself.
+    """Return the host's IPv4 name servers that a container can reach, so none on the host itself.
 
     If the host runs systemd-resolved, these are its upstream servers.
     """
@@ -140,10 +104,3 @@ def name_servers() -> list[str]:
         if reached:
             return reached
     return []
-
-
-def own(*paths: Path) -> None:
-    """Make the caller the owner of paths that root may have created."""
-    user, group = caller()
-    for path in paths:
-        os.chown(path, user, group)

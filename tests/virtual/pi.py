@@ -1,17 +1,15 @@
 """What all virtual Pis have in common. Each is reached over SSH; those of a fleet have a number and a folder."""
 
-import json
+import base64
 import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
-from .shell import VirtualError, run
-from .state import SSH_PORT, Settings, State, address_at, name_of, ssh_options
-
-MEMORY_MIB = 512
+from . import raspios
+from .shell import VirtualError
+from .state import SSH_PORT, Settings, State, address_at, make_key, name_of, ssh_options
 
 
 class Pi:
@@ -23,7 +21,7 @@ class Pi:
     log: Path
 
     def status(self) -> str:
-        """Return running, stopped, or another status of its kind."""
+        """Return running, frozen or stopped."""
         raise NotImplementedError
 
     def ssh(self, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -64,13 +62,13 @@ class Pi:
 
 
 class Member(Pi):
-    """A virtual Pi in a fleet. Its disk is an overlay on ``lower``, which the fleet shares."""
+    """A virtual Pi in a fleet."""
 
     patience = 90.0  # boot timeout in seconds
     inventory_settings = ""  # more Ansible variables for this Pi's line
 
-    def __init__(self, state: State, settings: Settings, lower: Path, number: int) -> None:
-        self.state, self.settings, self.lower, self.number = state, settings, lower, number
+    def __init__(self, state: State, settings: Settings, number: int) -> None:
+        self.state, self.settings, self.number = state, settings, number
         self.name = name_of(number)
         self.address = address_at(settings.address, number)
         self.folder = state.pis / self.name
@@ -82,16 +80,16 @@ class Member(Pi):
         """Switch the Pi on, with its existing disk or a fresh one. Does not wait for the boot."""
         raise NotImplementedError
 
-    def stop(self, patience: float = 30) -> None:
-        """Shut the Pi down cleanly, or kill it after ``patience`` seconds."""
+    def stop(self) -> None:
+        """Shut the Pi down cleanly, or kill it if that takes too long."""
         raise NotImplementedError
 
-    def clean_up(self) -> None:
-        """Kill all of this Pi's processes; keep its disk."""
+    def kill(self) -> None:
+        """Cut the Pi's power; keep its disk."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Delete the disk; the next start makes a fresh one."""
+        """Cut the Pi's power and delete the disk; the next start makes a fresh one."""
         raise NotImplementedError
 
     def freeze(self, frozen: bool) -> None:
@@ -102,36 +100,29 @@ class Member(Pi):
         """Plug in the network cable, or unplug it: packets are dropped, not rejected, and the Pi keeps running."""
         raise NotImplementedError
 
-    # -- state -----------------------------------------------------------------------------------------
+    # -- its identity ----------------------------------------------------------------------------------
 
-    def was_started_with(self) -> dict[str, object]:
-        """Return the settings of the last start."""
-        try:
-            loaded = json.loads((self.folder / "started.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return dict(loaded)
-
-    def settings_changed(self) -> bool:
-        """Return whether the fleet's settings have changed since this Pi was started."""
-        return bool(self.was_started_with() != json.loads(json.dumps(asdict(self.settings))))
-
-    # -- steps of a start ------------------------------------------------------------------------------
-
-    def ensure_identity(self) -> None:
+    def ensure_folder(self) -> None:
         """Create the Pi's folder and SSH host key, which outlive its disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        key = self.folder / "ssh_host_ed25519_key"
-        if not key.with_suffix(".pub").exists():
-            key.unlink(missing_ok=True)
-            run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key],
-                doing=f"Making the SSH host key of {self.name}",
-            )
+        make_key(self.folder / "ssh_host_ed25519_key", self.name)
 
-    def remember_settings(self) -> None:
-        """Record the settings of this start."""
-        (self.folder / "started.json").write_text(json.dumps(asdict(self.settings)) + "\n")
+    def identity(self) -> str:
+        """Return this Pi's identity, as files that systemd-tmpfiles writes at each boot."""
+        login = self.state.key.with_suffix(".pub").read_text()
+        host_key = (self.folder / "ssh_host_ed25519_key").read_text()
+        lines = [self.tmpfile("f+", "/etc/ssh/ssh_host_ed25519_key", host_key)]
+        if self.settings.os == "debian":
+            lines += ["d /home/pi/.ssh 0700 pi pi\n"]
+            lines += [self.tmpfile("f+", "/home/pi/.ssh/authorized_keys", login, "0600 pi pi")]
+        else:  # cloud-init makes the account, at the first boot of a disk
+            for name, text in raspios.seed(login, self.state.ensure_password()).items():
+                lines.append(self.tmpfile("f", f"/var/lib/cloud/seed/nocloud/{name}", text))
+        return "".join(lines)
+
+    def tmpfile(self, kind: str, path: str, content: str, owner: str = "0600 root root") -> str:
+        """Return a line for tmpfiles.d that writes a file."""
+        return f"{kind}~ {path} {owner} - {base64.b64encode(content.encode()).decode()}\n"
 
     def check_address(self) -> None:
         """Raise VirtualError if something else listens at this Pi's address."""
@@ -143,25 +134,11 @@ class Member(Pi):
                 except OSError as error:
                     raise VirtualError(
                         f"{self.name} cannot use {self.address} port {port} ({error.strerror}); "
-                        "if another fleet uses it, choose another block, "
-                        "such as --address 127.77.1.0."
+                        "if another fleet uses it, choose another block, such as --address 127.77.1.0."
                     ) from None
 
 
 def ssh_command(state: State, address: str, command: str) -> list[str]:
     """Return the ssh command line that runs a command on a Pi."""
-    return [
-        "ssh",
-        "-n",
-        "-i",
-        str(state.key),
-        "-p",
-        str(SSH_PORT),
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=10",
-        *ssh_options(state),
-        f"{state.account}@{address}",
-        command,
-    ]
+    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *ssh_options(state)]
+    return ["ssh", "-n", "-i", str(state.key), "-p", str(SSH_PORT), *options, f"{state.account}@{address}", command]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from pathlib import Path
 
 ACCOUNT = "teacher"
 HOSTNAME = "raspi-imager"
@@ -25,6 +24,9 @@ printf '%s\\n' '[Unit]' 'ConditionVirtualization=!container' > "$1/etc/systemd/s
 printf '%s\\n' 'datasource_list: [NoCloud, None]' > "$1/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg"
 printf '%s\\n' 'network: {version: 2, renderer: NetworkManager}' > "$1/usr/lib/netplan/00-network-manager-all.yaml"
 chmod 0600 "$1/usr/lib/netplan/00-network-manager-all.yaml"
+cd "$1/etc/systemd/system"
+mkdir cloud-init-local.service.d
+printf '%s\\n' '[Unit]' 'After=systemd-tmpfiles-setup.service' > cloud-init-local.service.d/after.conf
 """
 
 _USER_DATA = """\
@@ -61,17 +63,13 @@ def new_password() -> str:
     return f'{secrets.token_hex(8)} "it\'s"'
 
 
-def seed(folder: Path, key: str, password: str) -> None:
-    """Write the cloud-init files that Imager writes to a card: host name, account, SSH key and Wi-Fi."""
-    folder.mkdir(parents=True, exist_ok=True)
+def seed(key: str, password: str) -> dict[str, str]:
+    """Return the cloud-init files that Imager writes to a card, by name: host name, account, SSH key and Wi-Fi."""
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
     ).stdout.strip()
-    user_data = _USER_DATA.format(hostname=HOSTNAME, account=ACCOUNT, password=hashed, key=key.strip())
-    for name, text in (
-        ("meta-data", f"instance-id: rpi-imager-{secrets.token_hex(6)}\n"),
-        ("network-config", _NETWORK_CONFIG.format(ssid=SSID)),
-        ("user-data", user_data),
-    ):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o600)
+    return {
+        "meta-data": f"instance-id: rpi-imager-{secrets.token_hex(6)}\n",
+        "network-config": _NETWORK_CONFIG.format(ssid=SSID),
+        "user-data": _USER_DATA.format(hostname=HOSTNAME, account=ACCOUNT, password=hashed, key=key.strip()),
+    }
