@@ -71,7 +71,8 @@ def fresh() -> Iterator[Classroom]:
     yield Classroom(fleet)
     fleet.down()
     assert not fleet.state.folder.exists()
-    assert str(fleet.state.folder) not in subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
+    processes = subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
+    assert str(fleet.state.folder) not in processes
 
 
 @pytest.fixture(scope="module")
