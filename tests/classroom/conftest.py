@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.classroom import ROOT, Classroom
 from tests.support.cluster import WORKER_PORT
 from tests.support.image_build import ImageBuild, build
-from tests.virtual import Fleet, VirtualError
+from tests.virtual import Fleet
 
 # The school year. Each chapter also runs alone, and the order of the others does not matter.
 CHAPTERS = ["site", "browser", "verify", "lessons", "student_work", "student_against_pi", "teacher", "repair"]
@@ -68,20 +68,12 @@ class Shared:
 
     def is_provisioned(self) -> bool:
         """Return whether every Pi is running and passes the quick check."""
-        try:
-            states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
-        except VirtualError:
-            return False
+        states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
         if len(states) != self.size or set(states.values()) != {"running"}:
             return False
-        with ThreadPoolExecutor(self.size) as pool:
-            return all(pool.map(self._is_provisioned, states))
-
-    def _is_provisioned(self, name: str) -> bool:
-        try:
-            return self.fleet.ssh(name, CHECK.format(name=name), timeout=60).returncode == 0
-        except subprocess.TimeoutExpired:
-            return False
+        with suppress(subprocess.TimeoutExpired):
+            return all(self.fleet.ssh(name, CHECK.format(name=name)).returncode == 0 for name in states)
+        return False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.classroom.test_site import MOST_TASKS, site_counted
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.classroom import ROOT, Classroom, root, serves, until
+from tests.support.classroom import ROOT, Classroom, root, serves
 
 STUDENTS = ["student", "ada", "ben"]
 WORK = """
@@ -124,20 +124,3 @@ def test_back_to_one_student_with_other_settings_keeps_all_files(classes: Classe
         assert "8889" not in root(pi, "ss --listening --tcp --numeric")
     finally:
         root(pi, "rm /home/student/notebooks/mine.txt")
-
-
-@pytest.mark.long
-def test_a_new_password_stops_the_server_and_an_idle_one_stops_by_itself(classes: Classes) -> None:
-    """An idle one does so once no program is running. The next request starts it again."""
-    pi = classes.classroom
-    pi.run("site", *classes.arguments)
-    classes.server_of("ada")
-    (ROOT / "dist/passwords" / f"{pi.host}-ada").write_text("another-word\n", encoding="utf-8")
-    pi.run("site", *classes.arguments, "-e", "jupyter_cull_seconds=20")
-    assert "ada" not in classes.running()
-    server = classes.server_of("ada")
-    with server.kernel() as kernel:
-        assert kernel.run("import time; time.sleep(100); print('done')", 200).text == "done\n"
-        assert classes.running() == {"ada"}
-    until(lambda: not classes.running(), 180)
-    assert server.get("/api/contents")["content"]
