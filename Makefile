@@ -144,10 +144,10 @@ board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated
 board-stop:  ## Remove the emulated Pi
 	@$(PYTHON) -m tests.virtual board down
 
-test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (ten minutes)
+test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (six minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, and those with many Pis and of the image (an hour)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, and a school year on virtual Pis, and the image (35 minutes)
 	python -m tests.stages all
 
 test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)

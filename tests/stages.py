@@ -1,7 +1,4 @@
-"""`make test` and `make test-all`: run the tests in stages, and report how long each took.
-
-The stages run in lanes, one for each of two processors. The output of the first lane is shown as it comes; that of a
-stage in the second lane is shown when the stage has finished.
+"""`make test` and `make test-all`: run the tests in stages, two at a time, and report how long each took.
 
 python -m tests.stages quick|all
 """
@@ -22,11 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build/tests"
+LANES = 2  # for two processors
 SLOWEST = 20
-# The tests that build and boot an image, in one stage: two builds must not run at the same time.
-IMAGE = ["tests/classroom/test_image.py", "tests/classroom/test_board.py"]
-# The tests that use virtual Pis of their own, and can run in parallel with those that share some.
-OWN = [f"tests/classroom/test_{name}.py" for name in ("bookworm", "raspios", "virtual", "vm")]
+# The tests that build and boot an image, and those that have virtual Pis of their own. All others share some.
+IMAGE = [f"tests/classroom/test_{name}.py" for name in ("image", "board")]
+OWN = [f"tests/classroom/test_{name}.py" for name in ("raspios", "virtual", "vm")]
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,11 @@ class Case:
 
 @dataclass
 class Stage:
-    """A command. ``beside``: it runs in the second lane. ``cases``: the tests that it ran, if it is pytest."""
+    """A command, whose output is shown once it has ended. ``cases``: the tests that it ran, if it is pytest."""
 
     name: str
     title: str
     command: list[str]
-    beside: bool = False
     seconds: float = 0
     failed: bool = False
     cases: list[Case] = field(default_factory=list)
@@ -54,24 +50,17 @@ class Stage:
         """Run the command."""
         results = RESULTS / f"{self.name}.xml"
         results.unlink(missing_ok=True)
-        is_pytest = "pytest" in self.command
-        command = [*self.command, f"--junit-xml={results}"] if is_pytest else self.command
         log = results.with_suffix(".log")
+        command = [*self.command, f"--junit-xml={results}"] if "pytest" in self.command else self.command
+        print(f"== {self.title} (its output is in {log} until it is shown here)", flush=True)
         began = time.monotonic()
-        print(f"\n== {self.title}{f' (its output is shown later, and is in {log})' if self.beside else ''}", flush=True)
         with log.open("w") as output:
             done = subprocess.run(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output if self.beside else None,
-                stderr=subprocess.STDOUT if self.beside else None,
-                check=False,
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
             )
         self.failed, self.seconds = done.returncode != 0, time.monotonic() - began
-        if self.beside:
-            print(f"\n== {self.title}: output", log.read_text(errors="replace"), sep="\n", flush=True)
-        if is_pytest and results.is_file():
+        print(f"\n== {self.title}: output", log.read_text(errors="replace"), sep="\n", flush=True)
+        if results.is_file():
             self.cases = [_case(element) for element in ET.parse(results).iter("testcase")]
 
 
@@ -92,36 +81,25 @@ UNITS = pytest("tests/unit", "--numprocesses=auto", "--dist=worksteal")
 QUICK_UNIT = Stage("unit", "Unit tests, without the slow ones", [*UNITS, "-m", "not long and not slow"])
 UNIT = Stage("unit", "Unit tests", UNITS)
 PI = Stage("pi", "One virtual Pi", pytest("tests/classroom", "-m", "quick"))
-FLEET = Stage(
-    "fleet",
-    "Many virtual Pis, and their faults",
-    pytest("tests/classroom", "-m", "not long", *(f"--ignore={path}" for path in [*IMAGE, *OWN])),
+YEAR = Stage(
+    "year",
+    "A school year on three virtual Pis",
+    pytest("tests/classroom", *(f"--ignore={path}" for path in [*IMAGE, *OWN])),
 )
-BUILD = Stage("image", "The SD-card image and its first boot", pytest(*IMAGE, "-m", "not long"), beside=True)
-OTHERS = Stage(
-    "others",
-    "Debian 12, Raspberry Pi OS, a virtual machine, and the virtual Pis themselves",
-    pytest(*OWN, "-m", "not long"),
-    beside=True,
-)
-# The lanes of stages, by tier.
-TIERS = {"quick": [[LINT, QUICK_UNIT, PI]], "all": [[LINT, UNIT, FLEET], [BUILD, OTHERS]]}
+BUILD = Stage("image", "The SD-card image and its first boot", pytest(*IMAGE))
+OTHERS = Stage("others", "Raspberry Pi OS, a virtual machine, and the virtual Pis themselves", pytest(*OWN))
+# By tier. The longest begin; the unit tests, which use every processor, end.
+TIERS = {"quick": [PI, LINT, QUICK_UNIT], "all": [BUILD, YEAR, OTHERS, LINT, UNIT]}
 
 
-def run(stages: Sequence[Stage]) -> None:
-    """Run stages one after the other, and continue after a failure."""
-    for stage in stages:
-        stage.run()
-
-
-def report(done: Sequence[Stage], seconds: float) -> None:
+def report(stages: Sequence[Stage], seconds: float) -> None:
     """Print the slowest tests, the duration of each stage and in total, and the number of tests."""
-    cases = [case for stage in done for case in stage.cases]
+    cases = [case for stage in stages for case in stage.cases]
     print(f"\n== The {SLOWEST} slowest tests")
     for case in sorted(cases, key=lambda case: -case.seconds)[:SLOWEST]:
         print(f"{case.seconds:7.1f} s  {case.name}")
     print("\n== The stages")
-    for stage in done:
+    for stage in stages:
         print(f"{stage.seconds:7.1f} s  {stage.title}{': failed' if stage.failed else ''}")
     print(f"{seconds:7.1f} s  in total\n")
     counts = {outcome: sum(case.outcome == outcome for case in cases) for outcome in ("passed", "failed", "skipped")}
@@ -153,14 +131,13 @@ def main() -> int:
     if wrong := open_the_way():
         print(wrong, file=sys.stderr)
         return 1
-    lanes = TIERS[sys.argv[1]]
+    stages = TIERS[sys.argv[1]]
     RESULTS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        list(pool.map(run, lanes))
-    done = [stage for lane in lanes for stage in lane]
-    report(done, time.monotonic() - began)
-    return int(any(stage.failed for stage in done))
+    with ThreadPoolExecutor(LANES) as lanes:
+        list(lanes.map(Stage.run, stages))
+    report(stages, time.monotonic() - began)
+    return int(any(stage.failed for stage in stages))
 
 
 if __name__ == "__main__":

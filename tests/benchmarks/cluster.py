@@ -1,10 +1,10 @@
-"""How much faster a sweep is on more Pis: 64 jobs on 8, 4, 2 and 1 virtual Pis, and on 8 of which three are disturbed.
+"""How much faster a sweep is on more Pis: 64 jobs on 8, 4, 2 and 1 virtual Pis, and on 8 of which two are disturbed.
 
     python -m tests.benchmarks.cluster [--workers 8,4,2,1] [--share 0.1]
 
 It needs root. Each virtual Pi has 427 MB. They share this computer's processors, so each gets only so much of one
 (--share): like this, eight can be eight times as fast as one. Every sweep must give the results of this computer's
-threads, or the benchmark fails. On the way of the disturbed one, a worker is killed, a Pi frozen and another unplugged.
+threads, or the benchmark fails. On the way of the disturbed one, a worker is killed and a Pi frozen.
 
     seconds      of the whole command
     efficiency   the seconds of one Pi, divided by the number of Pis and by these seconds
@@ -85,7 +85,7 @@ def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callab
     show("workers  seconds  efficiency")
     for count, taken in sorted(seconds.items()):
         show(f"{count:7}  {taken:7.0f}  {min(seconds) * seconds[min(seconds)] / count / taken:10.0%}")
-    show(f"{len(cluster.names):7}  {disturbed:7.0f}  (with one killed, one frozen and one unplugged)")
+    show(f"{len(cluster.names):7}  {disturbed:7.0f}  (with one killed and one frozen)")
 
 
 def main() -> None:

@@ -8,9 +8,8 @@ Pi's power is cut as well; otherwise the Pi finishes its current command. Afterw
 - site.yml must succeed;
 - its next run must change nothing.
 
-Virtual Pis are containers, so what a process has written survives a cut. test_repair.py and
-tests/unit/plugins/test_repair_dpkg.py cover data that a card loses. The table is written to dist/cut-offs.txt after
-each round.
+Virtual Pis are containers, so what a process has written survives a cut. tests/classroom/test_repair.py covers data
+that a card loses. The table is written to dist/cut-offs.txt after each round.
 """
 
 from __future__ import annotations

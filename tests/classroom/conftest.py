@@ -1,22 +1,28 @@
-"""The virtual Pis that several files share, repaired before each file uses them; and the SD card image."""
+"""The virtual Pis that the chapters of a school year share, repaired before each chapter, and the SD card image."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import time
 from collections.abc import Iterator
+<<<<<<< HEAD
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+=======
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+>>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 import pytest
 
 from tests.support.classroom import ROOT, Classroom
 from tests.support.cluster import WORKER_PORT
 from tests.support.image_build import ImageBuild, build
-from tests.support.playbook_run import PlaybookRun
-from tests.virtual import Fleet, VirtualError
+from tests.virtual import Fleet
 
+# The school year. Each chapter also runs alone, and the order of the others does not matter.
+CHAPTERS = ["site", "browser", "verify", "lessons", "student_work", "student_against_pi", "teacher", "repair"]
+CHAPTERS += ["students", "wall", "switches", "find", "cluster", "faults", "update"]
 # A check of a provisioned Pi that takes a second. verify.yml checks far more, and takes 15 seconds.
 CHECK = """
 set -e
@@ -27,55 +33,38 @@ python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8888/login",
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the chapters of the school year in order, and then all others."""
+    order = {f"test_{name}.py": number for number, name in enumerate(CHAPTERS)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @dataclass
 class Shared:
-    """A fleet that several files share."""
+    """A fleet that several files share; its Pis start from a copy of another fleet's first Pi, or fresh."""
 
     fleet: Fleet
     size: int
-    publish: tuple[int, ...] = (8888, WORKER_PORT)
-    template: Shared | None = None  # the Pis start from a copy of its disk
-    error: str = field(default="", init=False)  # why provisioning failed; it is not tried again
-
-    @property
-    def classroom(self) -> Classroom:
-        """The fleet in its current state."""
-        return Classroom(self.fleet)
+    template: Shared | None = None
 
     def fresh(self) -> Classroom:
         """Return fresh Pis, before the first run of site.yml."""
         self.fleet.down()
-        self.fleet.up(self.size, publish=self.publish)
-        return self.classroom
+        self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT))
+        return Classroom(self.fleet)
 
     def provisioned(self) -> Classroom:
-        """Return provisioned Pis: the existing ones if they are healthy, else repaired, else recreated."""
-        if self.error:
-            pytest.fail(self.error, pytrace=False)
-        if self.is_provisioned():
-            return self.classroom
-        if not self._repair() and (self._recreate().playbook("site").returncode != 0 or not self.is_provisioned()):
-            self.error = (
-                f"{self.size} fresh virtual Pis could not be provisioned: the first test that failed shows why."
-            )
-            pytest.fail(self.error, pytrace=False)
-        return self.classroom
+        """Return provisioned Pis: the existing ones if they are healthy, otherwise new ones."""
+        if not self.is_provisioned():
+            classroom = self.copied(self.template) if self.template else self.fresh()
+            classroom.run("site")
+            assert self.is_provisioned(), "The Pis that site.yml has provisioned are not healthy."
+        return Classroom(self.fleet)
 
-    def _repair(self) -> bool:
-        """Repair the existing Pis. Return whether that succeeded."""
-        try:
-            if not self.fleet.list():
-                return False
-            self.fleet.up(self.size, publish=self.publish)
-            return self.classroom.playbook("site").returncode == 0 and self.is_provisioned()
-        except (VirtualError, subprocess.TimeoutExpired):
-            return False
-
-    def _recreate(self) -> Classroom:
-        """Recreate the Pis: fresh, or as copies of a provisioned one, which saves minutes."""
-        if not self.template:
-            return self.fresh()
+    def copied(self, template: Shared) -> Classroom:
+        """Return copies of a provisioned Pi, which saves minutes."""
         self.fleet.down()
+<<<<<<< HEAD
         self.fleet.up(self.size, publish=self.publish, base=self.template.save())
         return self.classroom
 
@@ -86,35 +75,33 @@ class Shared:
         disk = self.fleet.save("pi-01")
         self.fleet.start("pi-01")
         return disk
+=======
+        template.provisioned()
+        template.fleet.stop("pi-01")
+        disk = template.fleet.save("pi-01")
+        template.fleet.start("pi-01")
+        self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT), base=disk)
+        return Classroom(self.fleet)
+>>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
     def is_provisioned(self) -> bool:
         """Return whether every Pi is running and passes the quick check."""
-        try:
-            states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
-        except VirtualError:
-            return False
+        states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
         if len(states) != self.size or set(states.values()) != {"running"}:
             return False
-        with ThreadPoolExecutor(self.size) as pool:
-            return all(pool.map(self._is_provisioned, states))
-
-    def _is_provisioned(self, name: str) -> bool:
-        try:
-            return self.fleet.ssh(name, CHECK.format(name=name), timeout=60).returncode == 0
-        except subprocess.TimeoutExpired:
-            return False
+        with suppress(subprocess.TimeoutExpired):
+            return all(self.fleet.ssh(name, CHECK.format(name=name)).returncode == 0 for name in states)
+        return False
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The results of the runs that provisioned the Pi."""
+    """What the runs that provisioned the Pi printed, and the Pi's files before and after the run in check mode."""
 
     fresh: str
-    check_fresh: subprocess.CompletedProcess[str]
+    check: str
     after_check: str
-    first: subprocess.CompletedProcess[str]
-    tasks: list[tuple[float, str]]  # of the first run: when each began, in seconds, and its name
-    seconds: float  # how long the first run took
+    first: str
 
 
 def all_files(classroom: Classroom) -> str:
@@ -126,18 +113,18 @@ def all_files(classroom: Classroom) -> str:
 
 @pytest.fixture(scope="session")
 def one_pi() -> Iterator[Shared]:
-    """Share one Pi, with ports for three students."""
-    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1, (8888, 8889, 8890, WORKER_PORT))
+    """Share one Pi."""
+    one = Shared(Fleet(ROOT / "build/virtual-tests", address="127.77.5.0"), 1)
     yield one
     one.fleet.down()
 
 
 @pytest.fixture(scope="session")
-def ten_pis(baseline: Baseline, one_pi: Shared) -> Iterator[Shared]:
-    """Share ten Pis."""
-    ten = Shared(Fleet(ROOT / "build/virtual-ten", address="127.77.7.0"), 10, template=one_pi)
-    yield ten
-    ten.fleet.down()
+def three_pis(baseline: Baseline, one_pi: Shared) -> Iterator[Shared]:
+    """Share three Pis."""
+    three = Shared(Fleet(ROOT / "build/virtual-three", address="127.77.7.0"), 3, template=one_pi)
+    yield three
+    three.fleet.down()
 
 
 @pytest.fixture(scope="session")
@@ -145,32 +132,29 @@ def baseline(one_pi: Shared) -> Baseline:
     """Provision a fresh Pi, after a run in check mode."""
     classroom = one_pi.fresh()
     fresh = all_files(classroom)
-    check = classroom.playbook("site", "--check", "--diff")
-    after_check = all_files(classroom)
-    run = PlaybookRun(classroom.command("site"), ROOT, {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"})
-    first = subprocess.CompletedProcess("site", run.wait(1800), run.output, "")
-    return Baseline(fresh, check, after_check, first, run.tasks, time.monotonic() - run.began)
+    check = classroom.run("site", "--check", "--diff")
+    return Baseline(fresh, check, all_files(classroom), classroom.run("site"))
 
 
 @pytest.fixture(scope="module")
 def classroom(baseline: Baseline, one_pi: Shared) -> Classroom:
-    """Return a classroom of one provisioned Pi. A test file leaves it as it found it."""
+    """Return a classroom of one provisioned Pi. Whatever a file does to it, the next gets a healthy one."""
     return one_pi.provisioned()
 
 
 @pytest.fixture(scope="module")
-def ten_fresh(ten_pis: Shared) -> Classroom:
-    """Return a classroom of ten fresh Pis."""
-    return ten_pis.fresh()
-
-
-@pytest.fixture(scope="module")
-def ten(ten_pis: Shared) -> Classroom:
-    """Return a classroom of ten provisioned Pis. A test file leaves them as it found them."""
-    return ten_pis.provisioned()
+def three(three_pis: Shared) -> Classroom:
+    """Return a classroom of three provisioned Pis."""
+    return three_pis.provisioned()
 
 
 @pytest.fixture(scope="session")
 def image_build() -> ImageBuild:
     """Build the SD card image."""
     return build()
+
+
+@pytest.fixture
+def own_report(tmp_path: Path) -> list[str]:
+    """Return the options that send the results of verification, and the report, to a folder of the test."""
+    return ["-e", f"report_folder={tmp_path}/report", "-e", f"verify_results={tmp_path}/work"]

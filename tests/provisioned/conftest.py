@@ -1,11 +1,10 @@
-"""How the tests reach the Pis, and how their results are recorded."""
+"""How the tests reach the Pis, and how their results are recorded. playbooks/verify.yml runs them."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,17 +25,20 @@ RESULTS = pytest.StashKey[dict[str, PiResult]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add two options, which playbooks/verify.yml uses and which can be left out."""
+    """Add the options that playbooks/verify.yml gives."""
     group = parser.getgroup("mynn-pi")
-    group.addoption("--settings", type=Path, help="file with the Pis' settings (default: run verify.yml to get them)")
-    group.addoption("--results", type=Path, help="folder for the results, one file per Pi (default: none are written)")
+    group.addoption("--settings", type=Path, help="file with the Pis' settings")
+    group.addoption("--results", type=Path, help="folder for the results, one file per Pi")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Reach the Pis as Ansible does, over one SSH connection each."""
+    if not config.getoption("--settings"):
+        raise pytest.UsageError("Only playbooks/verify.yml knows the Pis' settings: run `make verify`.")
+    content = json.loads(config.getoption("--settings").read_text(encoding="utf-8"))
+    config.stash[SETTINGS] = {name: Settings(**settings) for name, settings in content.items()}
     config.stash[PIS] = {}
     config.stash[RESULTS] = {}
-    config.option.hosts = config.option.hosts or "ansible://pis"
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
@@ -48,8 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests in the order in which a Pi is set up."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: ROLES.index(item.path.stem.removeprefix("test_")) if item.path.parent == here else -1)
+    items.sort(key=lambda item: ROLES.index(item.path.stem.removeprefix("test_")))
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +62,13 @@ def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the first test of an unreachable Pi fail, and skip its others."""
-    if pi := _pi_of(item):
-        if pi.lost:
-            pytest.skip(f"{pi.name} does not answer")
-        if not pi.contacted:
-            pi.contact()
-        if pi.lost:
-            pytest.fail(pi.lost, pytrace=False)
+    pi = _pi_of(item)
+    if pi.lost:
+        pytest.skip(f"{pi.name} does not answer")
+    if not pi.contacted:
+        pi.contact()
+    if pi.lost:
+        pytest.fail(pi.lost, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,16 +77,18 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep passwords out of every report, and record the test's result."""
     report = yield
-    if pi := _pi_of(item):
-        for password in pi.settings.secrets:
-            _hide(password, report)
-        _record(_check(item, pi), report, call, pi)
+    pi = _pi_of(item)
+    for password in pi.settings.secrets:
+        if report.longrepr and password in str(report.longrepr):
+            report.longrepr = str(report.longrepr).replace(password, "(the password)")
+        report.sections = [(name, text.replace(password, "(the password)")) for name, text in report.sections]
+    _record(_check(item, pi), report, call, pi)
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the results."""
-    folder = session.config.getoption("--results", default=None)
+    folder = session.config.getoption("--results")
     for name, result in session.config.stash[RESULTS].items() if folder else ():
         result.ended = time.time()
         result.lost = session.config.stash[PIS][name].lost
@@ -94,66 +97,27 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _pi(config: pytest.Config, host: Host) -> Pi:
     name = host.backend.get_hostname()
-    pis = config.stash[PIS]
-    if name not in pis:
-        if SETTINGS not in config.stash:
-            config.stash[SETTINGS] = _settings(config)
-        pis[name] = Pi(name, host, config.stash[SETTINGS][name])
-    return pis[name]
+    return config.stash[PIS].setdefault(name, Pi(name, host, config.stash[SETTINGS][name]))
 
 
-def _pi_of(item: pytest.Item) -> Pi | None:
-    callspec = getattr(item, "callspec", None)
-    host = callspec.params.get("_testinfra_host") if callspec else None
-    return _pi(item.config, host) if host else None
-
-
-def _settings(config: pytest.Config) -> dict[str, Settings]:
-    """Return the settings that each Pi was provisioned with; verify.yml knows them."""
-    path = config.getoption("--settings", default=None)
-    if path:
-        return _read_settings(path)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "settings.json")
-        inventory = config.getoption("--ansible-inventory")
-        command = ["ansible-playbook", str(project() / "playbooks/verify.yml"), "--tags=settings"]
-        command += [f"--inventory={inventory}"] if inventory else []
-        run = subprocess.run(
-            [*command, f"--extra-vars={json.dumps({'verify_settings': str(path)})}"], capture_output=True, text=True
-        )
-        if run.returncode:
-            raise pytest.UsageError(f"playbooks/verify.yml could not get the Pis' settings:\n{run.stdout}{run.stderr}")
-        return _read_settings(path)
-
-
-def _read_settings(path: Path) -> dict[str, Settings]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Settings(**settings) for name, settings in content.items()}
-
-
-def _hide(password: str, report: pytest.TestReport) -> None:
-    """Replace a password in a report, such as in the output of a failed comparison."""
-    if report.longrepr and password in str(report.longrepr):
-        report.longrepr = str(report.longrepr).replace(password, "(the password)")
-    report.sections = [(name, text.replace(password, "(the password)")) for name, text in report.sections]
+def _pi_of(item: pytest.Item) -> Pi:
+    return _pi(item.config, item.callspec.params["_testinfra_host"])  # type: ignore[attr-defined]
 
 
 def _check(item: pytest.Item, pi: Pi) -> Check:
-    results = item.config.stash[RESULTS]
-    result = results.setdefault(pi.name, PiResult(pi.name, pi.settings.url))
-    function = getattr(item, "function", None)
-    module = getattr(item, "module", None)
+    """Return the record of a test, whose sentence is the first paragraph of its docstring."""
+    result = item.config.stash[RESULTS].setdefault(pi.name, PiResult(pi.name, pi.settings.url))
     name = item.name.partition("[")[0]
     for check in result.checks:
         if check.name == name:
             return check
-    check = Check(_first_paragraph(module).rstrip("."), name, _first_paragraph(function))
+    role, sentence = (
+        " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
+        for thing in (item.module, item.function)  # type: ignore[attr-defined]
+    )
+    check = Check(role.rstrip("."), name, sentence)
     result.checks.append(check)
     return check
-
-
-def _first_paragraph(thing: object) -> str:
-    return " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _record(check: Check, report: pytest.TestReport, call: pytest.CallInfo[None], pi: Pi) -> None:

@@ -40,14 +40,14 @@ class Settings:
         return next(iter(self.students))
 
     @property
-    def folder(self) -> str:
-        """The first student's folder."""
-        return self.folder_of(self.student)
+    def first(self) -> dict[str, Any]:
+        """What belongs to the first student: folder, url, unit, socket, hash_file."""
+        return self.students[self.student]
 
     @property
     def url(self) -> str:
         """The address of the first student's notebooks."""
-        return self.url_of(self.student)
+        return str(self.first["url"])
 
     @property
     def password(self) -> str:
@@ -58,29 +58,6 @@ class Settings:
     def secrets(self) -> list[str]:
         """Every password, to keep out of reports."""
         return [secret for secret in (*self.passwords.values(), self.sudo_password) if secret]
-
-    @property
-    def service(self) -> str:
-        """The unit of the first student's server."""
-        return str(self.students[self.student]["unit"])
-
-    @property
-    def enabled(self) -> str:
-        """The unit that is started at boot: the server or, with several students, the first student's socket."""
-        return str(self.students[self.student]["socket"] or self.service)
-
-    @property
-    def hash(self) -> str:
-        """The file on the Pi with the hash of the first student's password."""
-        return str(self.students[self.student]["hash_file"])
-
-    def folder_of(self, student: str) -> str:
-        """A student's folder."""
-        return str(self.students[student]["folder"])
-
-    def url_of(self, student: str) -> str:
-        """The address of a student's notebooks."""
-        return str(self.students[student]["url"])
 
 
 @dataclass(frozen=True)

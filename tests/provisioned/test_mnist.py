@@ -25,8 +25,8 @@ def results(pi: Pi) -> Results:
 
 def test_digits_are_complete(pi: Pi, results: Results) -> None:
     """All 70,000 digits and the book's small files are intact, also in mynn's fast format."""
-    found = results["sums"].sums
-    wrong = [name for name, wanted in pi.settings.mnist_files.items() if found.get(name) != wanted["sha256"]]
+    sums = results["sums"].sums
+    wrong = [name for name, wanted in pi.settings.mnist_files.items() if sums.get(name) != wanted["sha256"]]
     assert not wrong, f"Missing, unreadable for the student, or wrong: {', '.join(wrong)}."
 
 

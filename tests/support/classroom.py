@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,18 +87,35 @@ class BaseClassroom:
         print(done.stdout[-20000:], done.stderr[-5000:])  # pytest shows it if the test fails
         return done
 
+    def run(self, name: str, *arguments: str, **options: Any) -> str:
+        """Run a playbook, which must succeed, and return its output."""
+        done = self.playbook(name, *arguments, **options)
+        assert done.returncode == 0, f"{name}.yml failed"
+        return done.stdout
+
+    def fail(self, name: str, *arguments: str, **options: Any) -> str:
+        """Run a playbook, which must fail, and return its output."""
+        done = self.playbook(name, *arguments, **options)
+        assert done.returncode != 0, f"{name}.yml succeeded"
+        return done.stdout
+
+    def changes(self, name: str, *arguments: str, **options: Any) -> dict[str, int]:
+        """Run a playbook, which must succeed, and return how much it changed on each Pi."""
+        return {pi: counts.changed for pi, counts in recap(self.run(name, *arguments, **options)).items()}
+
 
 @dataclass(frozen=True)
 class Classroom(BaseClassroom):
-    """A fleet of containers."""
+    """A fleet of containers, with the fleet's inventory or another one."""
 
     fleet: Fleet
     host: str = "pi-01"
+    own_inventory: Path | None = None
 
     @property
     def inventory(self) -> Path:
-        """The fleet's inventory."""
-        return self.fleet.inventory
+        """The inventory."""
+        return self.own_inventory or self.fleet.inventory
 
     @property
     def address(self) -> str:
@@ -114,6 +132,43 @@ def on(classroom: Classroom, name: str) -> Classroom:
     return replace(classroom, host=name)
 
 
+def with_inventory(
+    classroom: Classroom, folder: Path, *, pis: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> Classroom:
+    """Return the same classroom with an inventory that has more Pis, and more settings in the line of a Pi."""
+    lines = classroom.inventory.read_text(encoding="utf-8").splitlines()
+    lines = [f"{line} {(settings or {}).get(line.split(' ')[0], '')}".rstrip() for line in lines]
+    begin = lines.index("[pis]") + 1
+    inventory = folder / "inventory.ini"
+    inventory.write_text("\n".join([*lines[:begin], *pis, *lines[begin:]]) + "\n", encoding="utf-8")
+    return replace(classroom, own_inventory=inventory)
+
+
+def one_line(output: str) -> str:
+    """Return an output without its line breaks."""
+    return " ".join(output.split())
+
+
+def as_student(classroom: Classroom, script: str, name: str = "student") -> str:
+    """Run Python as a student does in a notebook, but outside the sandbox, and return its output."""
+    code = f"import os; os.chdir('/home/{name}/notebooks')\n{script}".encode().hex()
+    python = f"env HOME=/home/{name} /opt/mynn/venv/bin/python -c \"exec(bytes.fromhex('{code}'))\""
+    return root(classroom, f"runuser -u {name} -- {python}")
+
+
+def serves(classroom: Classroom, scheme: str = "http") -> bool:
+    """Return whether the notebook server of a Pi shows its sign-in page, once it has started."""
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"{scheme}://{classroom.address}:8888/login", timeout=20).status == 200)
+        except OSError:
+            return False
+
+    until(answers, 60)
+    return True
+
+
 def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 300) -> str:
     """Run a shell script as root on the Pi, with arguments, and return its output."""
     words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in (script, "test", *arguments))
@@ -123,11 +178,11 @@ def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 30
 
 
 def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline
-        time.sleep(1)
+        assert time.monotonic() < deadline, f"This did not come true within {seconds:.0f} s."
+        time.sleep(0.5)
 
 
 class BoardClassroom(BaseClassroom):
