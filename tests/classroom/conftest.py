@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-<<<<<<< HEAD
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-=======
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 import pytest
 
@@ -64,25 +59,12 @@ class Shared:
     def copied(self, template: Shared) -> Classroom:
         """Return copies of a provisioned Pi, which saves minutes."""
         self.fleet.down()
-<<<<<<< HEAD
-        self.fleet.up(self.size, publish=self.publish, base=self.template.save())
-        return self.classroom
-
-    def save(self) -> str:
-        """Save the disk of the first Pi, once provisioned, and return what another fleet can be based on."""
-        self.provisioned()
-        self.fleet.stop("pi-01")
-        disk = self.fleet.save("pi-01")
-        self.fleet.start("pi-01")
-        return disk
-=======
         template.provisioned()
         template.fleet.stop("pi-01")
         disk = template.fleet.save("pi-01")
         template.fleet.start("pi-01")
         self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT), base=disk)
         return Classroom(self.fleet)
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
     def is_provisioned(self) -> bool:
         """Return whether every Pi is running and passes the quick check."""

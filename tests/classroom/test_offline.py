@@ -17,73 +17,12 @@ from tests.virtual import Fleet
 pytestmark = pytest.mark.long
 
 
-<<<<<<< HEAD
-def settings(folder: Path, port: int, **others: str) -> list[str]:
-    """Return command-line options for the cache, which also make the playbook refresh apt's lists."""
-    pairs = {"apt_cache_folder": folder, "apt_cache_port": port, "__system_apt_cache_seconds": 0, **others}
-    return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
-
-
-def test_a_pi_uses_the_control_nodes_cache(classroom: Classroom, tmp_path: Path) -> None:
-    port = free_port()
-    # Debian may have published an update since the Pi was provisioned.
-    assert classroom.playbook("site", "-e", "__system_apt_cache_seconds=0").returncode == 0
-    done = classroom.playbook("site", *settings(tmp_path, port))
-    assert done.returncode == 0
-    assert recap(done.stdout)["pi-01"].changed == 0
-    assert "fetches its own packages" not in done.stdout
-    assert list(tmp_path.glob("kept/*/**/InRelease"))
-    # No trace of the cache stays on the Pi.
-    assert "127.0.0.1" not in classroom.ssh("apt-config dump; cat /etc/environment").stdout
-    time.sleep(3)
-    with pytest.raises(ConnectionRefusedError):  # the cache exits with the playbook
-        socket.create_connection(("127.0.0.1", port))
-
-
-def test_a_pi_fetches_for_itself_without_a_cache(classroom: Classroom, tmp_path: Path) -> None:
-    lists = "/var/lib/apt/lists/*_InRelease"
-    classroom.ssh(f"sudo rm {lists}")
-    with free_server() as other:  # it holds the port, and does not answer
-        done = classroom.playbook("site", *settings(tmp_path, int(other.getsockname()[1])))
-    assert done.returncode == 0
-    assert "Each Pi fetches its own packages, because port" in " ".join(done.stdout.split())
-    assert recap(done.stdout)["pi-01"].changed == 0
-    assert not list(tmp_path.glob("kept/*/**/InRelease"))
-    assert classroom.ssh(f"ls {lists}").returncode == 0  # apt has asked a mirror
-
-
-@pytest.fixture
-def isolated(tmp_path: Path) -> Iterator[Airgap]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can isolate a network")
-    with airgap(tmp_path) as network:
-        yield network
-
-
-def fetched(folder: Path, inventory: Path) -> None:
-    """Fill a cache as `make fetch` does, for Pis that it has never contacted."""
-    kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"], "fetch_cluster": true}'
-    command = [str(ANSIBLE), "-i", str(inventory), str(ROOT / "playbooks/fetch.yml")]
-    done = subprocess.run(
-        [*command, "-e", kinds, *settings(folder, free_port())],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0
-    assert "Fetched for trixie-amd64-x86_64. Kept on this computer:" in done.stdout
-
-
-=======
 def settings(folder: Path, **others: str) -> list[str]:
     """Return options for a cache of the test's own, which also make the playbook refresh apt's lists."""
-    pairs = {"apt_cache_folder": folder, "apt_cache_port": free_port(), "system_apt_cache_seconds": 0, **others}
+    pairs = {"apt_cache_folder": folder, "apt_cache_port": free_port(), "__system_apt_cache_seconds": 0, **others}
     return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
 
 
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fill a cache, for Pis that have never been contacted."""

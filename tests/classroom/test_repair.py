@@ -38,16 +38,6 @@ for file in *_trixie-updates_InRelease; do
 done
 touch lock /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend
 """
-<<<<<<< HEAD
-DATABASE = r"""
-cd /var/lib/dpkg
-truncate --size=-60000 status
-rm info/ucf.list; truncate --size=0 info/tzdata.list; truncate --size=-1 info/avahi-daemon.list
-for file in info/bash.list diversions statoverride; do
-    truncate --size=0 $file; truncate --size=100 $file
-done
-printf "Package: bash\nSta" > updates/0007
-=======
 # And of the rest: digits, the environment, half-made as well as damaged, and the server's unit.
 OTHERS = f"""
 truncate --size=50M /srv/mynn/mnist/mnist_train.csv; rm /srv/mynn/mnist/mnist_test_10.csv
@@ -55,7 +45,6 @@ sed -i 's/^include-system-site-packages = true/include-system-site-packages = fa
 rm {VENV}/installed-* {VENV}/bin/python3
 systemctl disable --now jupyter
 touch /run/reboot-required
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 """
 # Hold the lock of apt and dpkg for some seconds: Python's lockf takes the same lock.
 HOLD = (

@@ -68,19 +68,7 @@ def test_a_students_traps_give_no_access_and_are_not_run(classroom: Classroom, t
 def test_a_students_program_cannot_impersonate_the_cache(classroom: Classroom, tmp_path: Path) -> None:
     """Root's apt does not use it, and a student's program cannot reach the real one."""
     port = free_port()
-<<<<<<< HEAD
-    settings = [
-        "-e",
-        f"apt_cache_port={port}",
-        "-e",
-        f"apt_cache_folder={tmp_path}",
-        "-e",
-        "__system_apt_cache_seconds=0",
-    ]
-    start = f"systemd-run --quiet --unit=impostor --property=User=USER /usr/bin/python3 -c {shlex.quote(ANSWER)} {port}"
-    ask = f"/usr/bin/python3 -c {shlex.quote(ASK)} {port}"
-=======
-    settings = {"apt_cache_port": port, "apt_cache_folder": tmp_path, "system_apt_cache_seconds": 0}
+    settings = {"apt_cache_port": port, "apt_cache_folder": tmp_path, "__system_apt_cache_seconds": 0}
     arguments = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     answer, ask = (f"/usr/bin/python3 -c {shlex.quote(code)} {port}" for code in (ANSWER, ASK))
     start = "systemd-run --quiet --collect --unit=impostor --property=User="
@@ -88,7 +76,6 @@ def test_a_students_program_cannot_impersonate_the_cache(classroom: Classroom, t
     def listens() -> bool:
         return str(port) in root(classroom, "ss --listening --tcp --numeric")
 
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
     try:
         root(classroom, f"{start}student {answer}")
         output = classroom.run("site", *arguments)

@@ -15,32 +15,12 @@ from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom, root, serves
 
 STUDENTS = ["student", "ada", "ben"]
-<<<<<<< HEAD
-NEW = STUDENTS[1:]
-APT_CACHE = "3143"  # the port of the role apt_cache
-THREE = ["-e", json.dumps({"students": STUDENTS})]
-=======
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 WORK = """
 import numpy, matplotlib.pyplot as plt
 plt.plot(numpy.arange(10))
 plt.show()
 print(numpy.arange(10).sum(), end="")
 """
-<<<<<<< HEAD
-# Memory of all processes, in MiB (PSS: shared memory is divided among its users).
-IN_USE = """
-import pathlib
-total = 0
-for rollup in pathlib.Path("/proc").glob("[0-9]*/smaps_rollup"):
-    try:
-        total += sum(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
-    except OSError:
-        pass
-print(total >> 10)
-"""
-=======
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 
 @dataclass(frozen=True)
@@ -113,34 +93,16 @@ def test_every_students_server_is_verified(classes: Classes, own_report: list[st
 
 def test_three_servers_and_two_programs_fit_in_memory(classes: Classes) -> None:
     """With the memory of a Pi Zero, while two students draw plots and the third looks at the lessons."""
-<<<<<<< HEAD
-    pids = "systemctl show --property=MainPID --value " + " ".join(f"jupyter@{student}" for student in STUDENTS)
-    root(three, "systemctl stop 'jupyter@*'")
-    print(f"{root(three, 'python3', '-c', IN_USE)} MiB without servers")
-    servers = {student: server_of(three, student) for student in STUDENTS}
-    print(f"{root(three, 'python3', '-c', IN_USE)} MiB with three servers")
-    before = root(three, pids)
-=======
     processes = "systemctl show --property=MainPID --value " + " ".join(f"jupyter@{name}" for name in STUDENTS)
     servers = {student: classes.server_of(student) for student in STUDENTS}
     before = root(classes.classroom, processes)
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
     with ExitStack() as stack:
         for student in STUDENTS[:2]:
             output = stack.enter_context(servers[student].kernel()).run(WORK)
             assert (output.text[-2:], output.error) == ("45", "")
             assert output.pictures
-<<<<<<< HEAD
-        print(f"{root(three, 'python3', '-c', IN_USE)} MiB with two programs as well")
-        assert servers["ben"].get("/api/contents")["content"]
-        # A kernel listens on one TCP port only, for its children's output. While a playbook's connection is open,
-        # the tunnel to the control node's apt cache listens too.
-        assert len(ports(three) - {"22", "8888", "8889", "8890", APT_CACHE}) <= 2
-    assert root(three, pids) == before
-=======
         assert servers["ben"].get("/api/contents")["content"]
     assert root(classes.classroom, processes) == before
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 
 def test_back_to_one_student_with_other_settings_keeps_all_files(classes: Classes) -> None:

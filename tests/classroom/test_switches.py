@@ -39,34 +39,6 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
 
 def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> None:
     """What is being written in a browser is there when the Pi is on again."""
-<<<<<<< HEAD
-    place = "/home/student/notebooks/switches.ipynb"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # or a dialog asks for one
-    notebook = {"metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    cell: dict[str, Any] = {"cell_type": "code", "id": "a", "metadata": {}, "source": ""}
-    cell |= {"outputs": [], "execution_count": None}
-    body = {"type": "notebook", "format": "json", "content": notebook | {"cells": [cell]}}
-    signed_in(classroom).ask("PUT", "/api/contents/switches.ipynb", json=body).raise_for_status()
-    try:
-        with open_browser() as browser:
-            page = browser.pages[0]
-            page.goto(f"{url_of(classroom)}/notebooks/switches.ipynb")
-            page.locator("input[name=password]").fill(classroom.password)
-            page.locator("button[type=submit]").click()
-            expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
-            page.locator(".jp-CodeCell .cm-content").first.click()
-            page.keyboard.type("# mine")
-            done = classroom.playbook("off", "-e", "off_seconds=60")
-        assert done.returncode == 0
-        assert "pi-01: off\n" in done.stdout.replace('"', "").replace("'", "")
-        assert [pi["status"] for pi in classroom.fleet.list()] == ["stopped"]
-        again = classroom.playbook("off")
-        assert again.returncode == 0 and "pi-01: off already, or not reachable" in again.stdout
-    finally:
-        classroom.fleet.start("pi-01")
-    saved = json.loads(classroom.ssh(f"sudo cat {place}; sudo rm {place}").stdout)
-    assert "# mine" in "".join(saved["cells"][0]["source"])
-=======
     with copied_lessons(classroom, [READING]) as folder:
         place = f"/home/student/notebooks/{folder}/{READING}"
         try:
@@ -85,4 +57,3 @@ def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> No
         finally:
             classroom.fleet.start("pi-01")
         assert "# mine" in root(classroom, f"cat {place}")
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b

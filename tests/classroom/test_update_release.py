@@ -38,36 +38,8 @@ def in_folder(pi: Classroom, script: str) -> str:
     return root(pi, f"cd /home/student/notebooks; runuser -u student -- sh -ec '{script}'", timeout=600)
 
 
-<<<<<<< HEAD
-def assert_not_upgraded(pi: Classroom, sources: str) -> None:
-    assert root(pi, SOURCES) == sources
-    assert root(pi, "cat /etc/debian_version").startswith("12.")
-    assert root(pi, "ls -d /var/cache/mynn-update || :") == ""
-    assert_serves(pi)
-
-
-def test_an_impossible_upgrade_is_refused(bookworm: Classroom, tmp_path: Path) -> None:
-    sources = root(bookworm, SOURCES)
-    settings = (f"--limit={UPGRADED}", *where(tmp_path))
-    full = bookworm.playbook("update", *TO_13, "-e", "__update_free_mb=99999999", *settings)
-    assert full.returncode != 0
-    assert "MB free on its card and a new release needs 99999999 MB, so nothing was changed on it" in full.stdout
-    unknown = bookworm.playbook("update", "-e", "update_to=forky", *settings)
-    assert unknown.returncode != 0
-    assert "update_to" in unknown.stdout
-    assert_not_upgraded(bookworm, sources)
-
-
-def test_without_its_mirror_a_pi_stays_unchanged(bookworm: Classroom, tmp_path: Path) -> None:
-    root(
-        bookworm,
-        "cp -a /etc/apt/sources.list /root/; sed -i -E 's,https?://[^ ]+,http://127.0.0.1:9/,' /etc/apt/sources.list",
-    )
-    sources = root(bookworm, SOURCES)
-=======
 def test_without_its_mirror_a_pi_stays_unchanged(bookworm: Classroom, own_report: list[str]) -> None:
     root(bookworm, NO_MIRROR)
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
     try:
         sources = root(bookworm, f"cat {SOURCES}; ls -A /etc/apt/sources.list.d")
         output = bookworm.fail("update", *TO_13, f"--limit={UPGRADED}", *own_report)

@@ -7,10 +7,6 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-<<<<<<< HEAD
-from dataclasses import dataclass
-=======
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 import pytest
 
@@ -57,9 +53,6 @@ def classroom() -> Iterator[Classroom]:
     fleet = Fleet(ROOT / "build/virtual-vm", address="127.77.12.0")
     fleet.down()
     fleet.up(1, kind="vm", clock="2020-01-01")
-<<<<<<< HEAD
-    yield Classroom(fleet)
-=======
     classroom = Classroom(fleet)
     root(classroom, "systemctl is-system-running --wait && touch /var/kept && sync")
     fleet.kill("pi-01")
@@ -69,48 +62,12 @@ def classroom() -> Iterator[Classroom]:
     classroom.run("site", timeout=3000)
     assert clock_off(classroom) < 10
     yield classroom
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
     fleet.down()
     assert not fleet.state.folder.exists()
     processes = subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
     assert str(fleet.state.folder) not in processes
 
 
-<<<<<<< HEAD
-@pytest.fixture(scope="module")
-def first_run(fresh: Classroom) -> FirstRun:
-    """Provision the machine, after a power cut."""
-    output_of(fresh, "sudo systemctl is-system-running --wait && touch kept && sync")
-    fresh.fleet.kill(fresh.host)
-    fresh.fleet.start(fresh.host)
-    output_of(fresh, f"test -e kept; {NO_NTP.format(TIMESYNCD)}; sudo systemctl restart systemd-timesyncd")
-    was_off = clock_off(fresh)
-    return FirstRun(fresh, was_off, fresh.playbook("site", timeout=3000))
-
-
-@pytest.fixture
-def classroom(first_run: FirstRun) -> Classroom:
-    """Return the provisioned machine."""
-    assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
-    return first_run.classroom
-
-
-def test_the_first_run_sets_the_clock_and_succeeds(first_run: FirstRun) -> None:
-    assert first_run.clock_was_off > 86400  # systemd sets a clock that is older than itself to its own date
-    assert first_run.done.returncode == 0, first_run.done.stdout[-3000:]
-    assert recap(first_run.done.stdout)["pi-01"].failed == 0
-    assert clock_off(first_run.classroom) < 10
-
-
-def test_after_a_reboot_a_run_changes_nothing(classroom: Classroom) -> None:
-    boot = boot_of(classroom)
-    classroom.fleet.stop(classroom.host)
-    classroom.fleet.up(1, kind="vm")  # with a correct clock, as if NTP answered
-    assert boot_of(classroom) != boot
-    done = classroom.playbook("site")
-    assert done.returncode == 0
-    assert recap(done.stdout)["pi-01"].changed == 0
-=======
 def test_new_swap_settings_and_a_new_kernel_take_effect_at_once(classroom: Classroom) -> None:
     """The kernel, by a reboot. Then nothing is left to change."""
     boot = root(classroom, BOOT)
@@ -125,7 +82,6 @@ def test_new_swap_settings_and_a_new_kernel_take_effect_at_once(classroom: Class
     assert int(size) == pytest.approx(memory, rel=0.02)
     assert "[lz4]" in root(classroom, "cat /sys/block/zram0/comp_algorithm")
     assert classroom.changes("site") == {"pi-01": 0}
->>>>>>> fad6624d33dffa8be5a8b3eaf46d0134624c667b
 
 
 def test_it_is_verified(classroom: Classroom) -> None:
