@@ -113,7 +113,7 @@ def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
 
     def look() -> dict[str, str]:
         with ThreadPoolExecutor(max(1, len(places))) as pool:
-            answers = pool.map(lambda place: answer_of(*place, largest), places.values())
+            answers = pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())
             return {name: answer for name, answer in zip(places, answers, strict=True) if answer is not None}
 
     return look

@@ -35,7 +35,7 @@ HEADER = "fleet  run    by          seconds    s/Pi  CPU, s  CPU/Pi  fetched, MB
 
 @dataclass(frozen=True)
 class Run:
-    """A run of site.yml: its output, the changes on all Pis, its cost, and the bytes that it fetched and Pis received."""
+    """A run of site.yml: its output, the changes on all Pis, its cost, and the bytes that it and the Pis fetched."""
 
     output: str
     changed: int

@@ -51,7 +51,7 @@ def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> No
                 expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
                 page.locator(".jp-CodeCell .cm-content").first.click()
                 page.keyboard.type("# mine")
-                output = classroom.run("off", "-e", "switch_off_seconds=60")
+                output = classroom.run("off", "-e", "off_seconds=60")
             assert "pi-01: off" in output
             assert classroom.fleet.status("pi-01") == "stopped"
         finally:
