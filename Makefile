@@ -147,7 +147,7 @@ board-stop:  ## Remove the emulated Pi
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (six minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, and a school year on virtual Pis, and the image (35 minutes)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (35 minutes)
 	python -m tests.stages all
 
 test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)

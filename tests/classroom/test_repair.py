@@ -51,7 +51,12 @@ HOLD = (
     "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
     "open('/run/held', 'w'); time.sleep(60)"
 )
-STATUS = "truncate --size=-60000 /var/lib/dpkg/status; rm /var/lib/dpkg/info/ucf.list"
+DATABASE = """
+cd /var/lib/dpkg
+truncate --size=-60000 status
+rm info/ucf.list
+for file in info/bash.list diversions statoverride; do truncate --size=0 $file; truncate --size=100 $file; done
+"""
 PACKAGES = r"dpkg-query --show --showformat '${binary:Package} ${db:Status-Abbrev}\n' | grep -v ' rc'"
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 
@@ -81,9 +86,9 @@ def test_one_run_repairs_everything(classroom: Classroom) -> None:
     root(classroom, "apt-get remove --yes sl hello")
 
 
-def test_dpkgs_list_of_packages_is_restored(classroom: Classroom) -> None:
+def test_dpkgs_database_is_restored(classroom: Classroom) -> None:
     before = root(classroom, PACKAGES)
-    root(classroom, STATUS)
+    root(classroom, DATABASE)
     assert_repaired(classroom)
     assert root(classroom, PACKAGES) == before
 
