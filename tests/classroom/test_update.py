@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.mynn.pi.plugins.callback.summary import NOT_UP_TO_DATE
 
+from ansible_collections.mynn.pi.plugins.callback.summary import NOT_UP_TO_DATE
 from tests.support import apt_repository
 from tests.support.apt_repository import CONFFILE
 from tests.support.classroom import ROOT, Classroom, on, recap, root, serves
