@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -26,9 +25,10 @@ def specified(role: str) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_setting_has_a_default_a_reason_and_a_specification(role: str) -> None:
-    text = (ROOT / f"roles/{role}/defaults/main.yml").read_text(encoding="utf-8")
-    assert re.match("#", text)
-    defaults = set(yaml.safe_load(text))
+    path = ROOT / f"roles/{role}/defaults/main.yml"
+    text = path.read_text(encoding="utf-8") if path.exists() else "# It has only shared settings."
+    assert text.startswith("#")
+    defaults = set(yaml.safe_load(text) or ())
     assert all(name.startswith(f"{role}_") for name in defaults)
     options = specified(role)
     assert defaults <= set(options) <= defaults | set(SHARED)
