@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gzip
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,14 +97,17 @@ def is_readable(status: bytes) -> bool:
         return bool(packages_in(Path(name)))
 
 
-def apply(files: dict[Path, bytes | None], folder: Path) -> None:
-    """Write and delete files. folder: for those that are being written, in which dpkg ignores leftovers."""
+def apply(files: dict[Path, bytes | None], database: Database) -> None:
+    """Write and delete files."""
     for path, data in files.items():
         if data is None:
             path.unlink()
             continue
-        with replacing(path, folder=folder) as file:
+        with replacing(path, folder=database.dpkg) as file:  # dpkg ignores leftovers there
             file.write(data)
+    lists = database.apt / "lists"
+    if any(path.parent == lists for path in files):
+        os.utime(lists, (0, 0))  # so that they count as old and are fetched
 
 
 def main() -> None:
@@ -117,7 +121,7 @@ def main() -> None:
                 stack.enter_context(locked(lock, module.params["lock_seconds"], fcntl.lockf))
             files = plan(database)
             if not module.check_mode:
-                apply(files, database.dpkg)
+                apply(files, database)
             reinstall = to_reinstall(packages_in(database.dpkg), database.file_lists())
     except LostError as error:
         module.fail_json(msg=f"{error}. Collect the students' work (make collect), and flash the card again.")
