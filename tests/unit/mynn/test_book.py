@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mynn import NeuralNetwork, read_csv, scale, targets_for
+from mynn import NeuralNetwork, read_csv, scale
 from mynn.book import neuralNetwork
 from tests.support.programs import ROOT
 
@@ -47,15 +47,6 @@ def test_the_books_program_reaches_the_same_weights(mnist: Path) -> None:
         assert outputs.shape == (OUTPUTS, 1)
         right += int(np.argmax(outputs) == int(label))
     assert right / 10 == ours.score(read_csv(mnist / "mnist_test_10.csv")) >= 0.5
-
-
-def test_its_backquery_equals_ours(mnist: Path) -> None:
-    books, ours = equal_networks(50, 0.1, seed=2)
-    targets = targets_for(7)
-    wanted = ours.backquery(targets)
-    found = books.backquery(targets)
-    assert found.shape == (INPUTS, 1)
-    np.testing.assert_allclose(found[:, 0], wanted, rtol=0, atol=1e-12)
 
 
 def test_the_activation_function_can_be_replaced(mnist: Path) -> None:

@@ -13,7 +13,6 @@ from mynn.cli import main
 from mynn.experiments.smoke import BAR, EXAMPLES, TESTED
 from tests.support.digits import copy_digits
 from tests.support.programs import ROOT
-from tests.support.terminal import stderr_on_a_terminal
 
 
 @pytest.fixture
@@ -32,25 +31,6 @@ def test_smoke_reaches_the_required_accuracy(mnist: Path, capsys: pytest.Capture
     assert 0 < result["seconds"] < 60
     assert result["peak_mib"] > 10
     assert f"trained on {EXAMPLES} of {EXAMPLES}" in printed.err
-
-
-def test_smoke_reports_missing_and_bad_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def error_message() -> str:
-        assert main(["smoke", "--data", str(data), "--json"]) == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        lines = [line for line in printed.err.splitlines() if line.startswith("mynn smoke: ")]
-        assert printed.err.splitlines()[-1:] == lines
-        return lines[0]
-
-    train, test = data / "mnist_train.csv", data / "mnist_test.csv"
-    lines = test.read_text().splitlines(keepends=True)
-    test.write_text("".join(lines[:600]))
-    assert f"{test}: it has 600 digits and {TESTED} are needed" in error_message()
-    test.write_text("".join(lines)[:-700])
-    assert f"{test}, line {TESTED}: the line is too short" in error_message()
-    train.unlink()
-    assert f"{train}: no such file" in error_message()
 
 
 def test_info_lists_versions_and_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,11 +189,6 @@ def test_a_closed_pipe_causes_no_traceback(arguments: list[str], data: Path) -> 
     os.close(writer)
     assert run.stderr == ""
     assert run.returncode == 141 or arguments == ["--help"]  # argparse ignores a closed pipe
-
-
-def test_train_shows_a_progress_bar_on_a_terminal(mnist: Path) -> None:
-    output = stderr_on_a_terminal("train", "--data", str(mnist), "--examples", "3000")
-    assert output.startswith("\rtraining [#") and "100 %" in output and output.endswith("\n")
 
 
 # The optional modules that each verb needs.

@@ -83,17 +83,6 @@ def test_read_tells_how_sure_the_network_is(pictures: list[str], capsys: pytest.
         assert capsys.readouterr().out == expected
 
 
-def test_read_shows_what_the_network_sees(pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["read", pictures[0], "--show"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 28
-    seen = np.array([list(line.ljust(56)) for line in lines[1:]])
-    pixels = read_image(pictures[0]).reshape(28, 28)
-    assert (seen[:, ::2] == seen[:, 1::2]).all()
-    assert ((seen[:, ::2] == " ") == (pixels < 26)).all()
-    assert ((seen[:, ::2] == "@") == (pixels >= 231)).all()
-
-
 def test_one_bad_picture_does_not_hide_the_others(pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.png").write_text("not a picture")
     assert main(["read", pictures[0], "text.png", "missing.png", pictures[1], "--json"]) == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mynn import NeuralNetwork, distort, kernel, read_csv
-from mynn.arrays import Bytes, Integers
+from mynn.arrays import Integers
 from mynn.distort import SHARED, Distortion
 from mynn.mnist import Examples
 
@@ -22,24 +22,6 @@ def digits(mnist: Path) -> Examples:
 
 def random() -> np.random.Generator:
     return np.random.default_rng(1)
-
-
-def centres(pixels: Bytes) -> np.ndarray:
-    """Return the centre of mass of each digit's ink: (n, 2), down and right."""
-    ink = pixels.reshape(-1, 28, 28).astype(float)
-    down, right = np.indices((28, 28))
-    total = ink.sum(axis=(1, 2))
-    return np.stack([(ink * down).sum(axis=(1, 2)) / total, (ink * right).sum(axis=(1, 2)) / total], axis=1)
-
-
-def slants(pixels: Bytes) -> np.ndarray:
-    """Return how many pixels each digit leans to the right per pixel upwards, from the moments of its ink."""
-    ink = pixels.reshape(-1, 28, 28).astype(float)
-    down, right = np.indices((28, 28))
-    centre = centres(pixels)
-    up, aside = centre[:, 0, None, None] - down, right - centre[:, 1, None, None]
-    slant: np.ndarray = (ink * up * aside).sum(axis=(1, 2)) / (ink * up**2).sum(axis=(1, 2))
-    return slant
 
 
 def test_a_distortion_of_zero_changes_nothing(digits: Examples) -> None:
@@ -115,21 +97,6 @@ def test_the_kernel_refuses_arrays_that_do_not_fit(digits: Examples) -> None:
     for one, other in ((noise[0], smoothing), (noise.astype(int), smoothing), (noise, smoothing[:27])):
         with pytest.raises(ValueError, match="must be"):
             kernel.smooth(one, other, 1)
-
-
-def test_shear_slants_the_digit(digits: Examples) -> None:
-    change = slants(replace(NO_DISTORTION, shear=0.3)(digits.pixels, random())) - slants(digits.pixels)
-    assert change.std() == pytest.approx(0.3 / 3**0.5, rel=0.1)
-    assert np.abs(change).max() < 0.35
-
-
-def test_a_rotation_turns_the_digit_within_its_limit(digits: Examples) -> None:
-    ones = digits.pixels[digits.labels == 1]  # long and thin: their slant is their direction
-    turned = np.degrees(
-        np.arctan(slants(replace(NO_DISTORTION, rotation=10)(ones, random()))) - np.arctan(slants(ones))
-    )
-    assert 8 < np.abs(turned).max() < 12
-    assert abs(turned.mean()) < 2
 
 
 def test_the_default_displacement_is_about_one_pixel() -> None:

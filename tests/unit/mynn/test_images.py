@@ -133,15 +133,6 @@ def test_a_digit_with_straight_ends_is_scaled_a_little_smaller() -> None:
     assert centre == pytest.approx([14, 14], abs=0.05)
 
 
-def test_a_lopsided_digit_is_not_cut_off() -> None:
-    lopsided = np.zeros((100, 100))
-    lopsided[:, :50] = 1
-    lopsided[:12] = 1
-    framed, centre = framed_ink(lopsided)
-    assert framed[:, 26].max() > 0.1 and centre[1] > 8
-    assert framed.sum() == pytest.approx(lopsided.sum() * 0.18**2, rel=0.03)  # all its ink is there
-
-
 @pytest.mark.parametrize("inside_out", [False, True])
 def test_a_picture_that_is_framed_already_is_not_moved(inside_out: bool, digits: Examples) -> None:
     """For most of MNIST's digits, all pixels but the faintest stay the same."""
@@ -215,30 +206,12 @@ def test_pngs_and_jpegs_of_all_modes_are_read(name: str, mode: str, drawn: Page,
     assert near(read_image(save(tmp_path / name, drawn, mode, format=kind)), frame(drawn))
 
 
-def test_a_picture_with_16_bits_is_read(drawn: Page, tmp_path: Path) -> None:
-    path = tmp_path / "deep.png"
-    Image.fromarray((drawn * 257).astype(np.uint16)).save(path)
-    assert Image.open(path).mode.startswith("I")
-    assert near(read_image(path), frame(drawn))
-
-
 @pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
 def test_transparent_pixels_are_paper(pen: tuple[int, int, int], drawn: Page, tmp_path: Path) -> None:
     alpha = np.clip((235 - drawn) / 205 * 255, 0, 255)
     picture = np.dstack([np.broadcast_to(pen, (*alpha.shape, 3)), alpha]).astype(np.uint8)
     path = tmp_path / "pen.png"
     Image.fromarray(picture).save(path)
-    assert near(read_image(path), frame(drawn))
-
-
-@pytest.mark.parametrize("light_on_dark", [False, True])
-def test_transparent_edges_are_paper(light_on_dark: bool, drawn: Page, tmp_path: Path) -> None:
-    if light_on_dark:
-        drawn = 255 - drawn
-    opaque = np.full(drawn.shape, 255)
-    opaque[:, :20] = opaque[:30] = 0
-    path = tmp_path / "cut.png"
-    Image.fromarray(np.dstack([drawn, drawn, drawn, opaque]).astype(np.uint8)).save(path)
     assert near(read_image(path), frame(drawn))
 
 

@@ -41,14 +41,6 @@ def test_digits_are_brought_upright_to_one_size_and_into_the_middle(digits: Exam
     assert np.std([4 * np.sqrt(spread[1, 1]) for spread in before]) > 2
 
 
-def test_half_upright_leaves_half_of_the_slant(digits: Examples) -> None:
-    before, after = (
-        np.array([spread[0, 1] / spread[0, 0] for _, spread in map(moments, pixels)])
-        for pixels in (digits.pixels, Normalisation(upright=0.5)(digits.pixels))
-    )
-    assert (before @ after) / (before @ before) == pytest.approx(0.5, abs=0.05)
-
-
 def test_shear_and_stretch_have_bounds() -> None:
     line = np.zeros((3, 28, 28), np.uint8)
     line[0, 14, 2:26] = 255  # lies

@@ -82,14 +82,6 @@ def test_digits_are_in_order() -> None:
     assert left[0] == left[3] == left[6] < left[1] == left[4] < left[2]
 
 
-def test_digits_of_the_wrong_shape_are_refused() -> None:
-    for wrong in (np.zeros(784), np.zeros((0, 784))):
-        with pytest.raises(ValueError, match=r"need an array of shape \(n, 784\)"):
-            plotting.digits(wrong)
-    with pytest.raises(ValueError, match="there are 2 titles for 3 digits"):
-        plotting.digits(np.zeros((3, 784)), "ab")
-
-
 def test_curves_show_the_mean_of_runs_and_a_band_of_their_spread() -> None:
     runs = np.array([[0.5, 0.7], [0.6, 0.9], [0.7, 1.1]])
     ax = plotting.curves({"many": ([1, 5], runs), "one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="recognised")
