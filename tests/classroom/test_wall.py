@@ -34,7 +34,7 @@ def test_students_are_on_the_wall_and_off_it(three: Classroom, tmp_path: Path) -
             cards, footer = page.locator("article h2"), page.locator("footer")
             expect(cards).to_have_count(2, timeout=BEGIN)
             expect(cards.first).to_have_text(re.compile("Ada *95.3"))
-            expect(page.locator("article").first.locator(".tiles img")).to_have_count(10)
+            expect(page.locator("article").first.locator(".digits img")).to_have_count(10)
             expect(footer).to_contain_text("2 of 3 Pis answer")
             three.fleet.start("pi-03")
             expect(page.locator("article", has_text="Cleo")).to_be_visible(timeout=BEGIN)
