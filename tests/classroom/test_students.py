@@ -61,7 +61,8 @@ def classes(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> I
         classroom.run("site", *classes.arguments)
         yield classes
     finally:
-        classroom.run("site")
+        if classroom.ssh("test -e /etc/systemd/system/jupyter.service").returncode:
+            classroom.run("site")
         for student in STUDENTS[1:]:
             root(classroom, f"userdel --remove {student}")
             for name in (f"{classroom.host}-{student}", f".salt-{classroom.host}-{student}"):

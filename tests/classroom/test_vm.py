@@ -84,10 +84,6 @@ def test_new_swap_settings_and_a_new_kernel_take_effect_at_once(classroom: Class
     assert classroom.changes("site") == {"pi-01": 0}
 
 
-def test_it_is_verified(classroom: Classroom) -> None:
-    classroom.run("verify")
-
-
 def test_a_program_that_takes_all_memory_is_killed(classroom: Classroom) -> None:
     """By the limit of its service, before the machine runs out of memory; the server goes on."""
     state = f"systemctl show --property=MainPID --value jupyter; {BOOT}"
