@@ -49,7 +49,7 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
-    message off cluster cluster-stop compilers image board board-stop test test-all test-long lint lock clean compiler \
+    message off cluster image board test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
@@ -63,8 +63,9 @@ demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLE
 	$(call stage,Run playbooks/verify.yml,ansible-playbook -i $(DEMO) playbooks/verify.yml)
 	@ansible-playbook -i $(DEMO) playbooks/demo.yml
 
-demo-stop:  ## Remove the virtual Pis
+demo-stop:  ## Remove the virtual Pis and the emulated one
 	@$(VIRTUAL) down
+	@$(VIRTUAL) board down
 
 find: .venv/ready  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
@@ -113,11 +114,8 @@ message: export MESSAGE = $(value TEXT)
 off: .venv/ready  ## Let students' pages save, and switch every Pi off (PI=pi07.local)
 	$(PLAYBOOK)
 
-cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and a worker on each Pi
-	$(PLAYBOOK)
-
-cluster-stop: .venv/ready  ## Stop that scheduler and its workers
-	ansible-playbook -i $(INVENTORY) playbooks/cluster_stop.yml
+cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and a worker on each Pi (STOP=yes: stop them)
+	ansible-playbook -i $(INVENTORY) playbooks/cluster$(if $(STOP),_stop).yml
 
 # Virtual Pis have no cards.
 cards: DEMO := inventory.ini
@@ -129,11 +127,6 @@ cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the ot
 labels: .venv/ready  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
 	$(PLAYBOOK)
 
-compilers:  ## Install C compilers, so that the Pis train far faster (about 200 MB, once)
-	$(call need,Compilers for the Pis' processors,aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc,\
-	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
-	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
-
 image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; FROM=FILE: from Raspberry Pi OS Lite; BOARD=zero, 2, 3, zero2w, 4 or 5)
 	ansible-playbook playbooks/image.yml -e image_board=$(BOARD) \
 	    $(if $(FROM),-e '{"image_from": "$(abspath $(FROM))"}') $(if $(SHA256),-e image_from_sha256=$(SHA256))
@@ -141,17 +134,11 @@ image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dis
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
 
-board-stop:  ## Remove the emulated Pi
-	@$(PYTHON) -m tests.virtual board down
-
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (six minutes)
 	python -m tests.stages quick
 
 test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (35 minutes)
 	python -m tests.stages all
-
-test-long: .venv/ready compiler compilers image-tools board-tools apt-cache browser  ## Run the tests that are too slow for `make test-all` (hours; ONLY='vm update': these files of tests/classroom)
-	pytest -m long $(or $(ONLY:%=tests/classroom/test_%.py),tests/classroom)
 
 lint: .venv/ready  ## Check the code without running it
 	yamllint --strict .
@@ -187,10 +174,6 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	        --output-file roles/cluster/files/requirements-$${suite%:*}.txt || exit; \
 	done
 
-clean:  ## Delete all that was built, except dist/
-	@$(VIRTUAL) down
-	rm -rf .venv build
-
 .venv/ready: requirements.txt
 	@[ -n "$(PYTHON)" ] || { echo "$$PYTHON_WANTED" >&2; exit 1; }
 	@command -v ssh >/dev/null || { echo "This needs ssh: install the package openssh-client (or openssh)." >&2; exit 1; }
@@ -205,6 +188,12 @@ clean:  ## Delete all that was built, except dist/
 # For mynn's compiled kernel.
 compiler:
 	$(call need,A C compiler for mynn's kernel,gcc /usr/include/math.h,gcc libc6-dev)
+
+# For the kernel on the Pis, in an image.
+compilers:
+	$(call need,Compilers for the Pis' processors,aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc,\
+	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
 
 card-tools:
 	$(call need,The tools that lay out and compress an SD card,bmaptool genimage mke2fs mkfs.vfat mcopy sfdisk xz,\

@@ -108,9 +108,10 @@ def compiled(project: Path, architecture: str) -> Path:
             raise CannotBuildError(f"there is no {compiler}")
         return wheel(project, "mynn", compiler)
     except CannotBuildError as error:
+        packages = f"gcc-{MACHINES[architecture]} libc6-dev-{architecture}-cross".replace("_", "-")
         raise CannotBuildError(
-            f"{architecture} Pis get mynn without its compiled kernel, so it learns more slowly there: {error} (where "
-            "that is missing, `make compilers` brings it)."
+            f"{architecture} Pis get mynn without its compiled kernel, so it learns more slowly there: {error}. On "
+            f"Debian, `sudo apt install {packages}` installs a compiler; then run this again."
         ) from None
 
 

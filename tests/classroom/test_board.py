@@ -3,8 +3,8 @@
 A board is slow (a first boot takes minutes), so these tests share one card. Durations in the host's seconds are printed
 and not asserted.
 
-The images for later Pis pass the same tests on QEMU's Pi 2 and 3, with `make test-long ONLY=board`; those for a Pi 3
-alone with `pytest -m long tests/classroom/test_board.py -k 3-zero2w-4`. So does one made from a card of Raspberry Pi OS
+The images for later Pis pass the same tests on QEMU's Pi 2 and 3, with `pytest -m long`; those for a Pi 3 alone with
+`pytest -m long tests/classroom/test_board.py -k 3-zero2w-4`. So does one made from a card of Raspberry Pi OS
 (`-k raspios`).
 """
 

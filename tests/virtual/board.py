@@ -161,7 +161,7 @@ class Board(Emulated):
                 if self.settings.image != str(image):
                     raise VirtualError(
                         f"The board in {self.state.folder} has a card of {self.settings.image}, not of {image}; "
-                        "run `make board-stop` first."
+                        "run `make demo-stop` first."
                     )
                 return
             with stage(f"Copying {image.name} onto a card"):
