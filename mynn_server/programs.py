@@ -34,6 +34,11 @@ class KernelSpecs(KernelSpecManager):
         return spec
 
 
+def reason_for(exit_status: int | None, killed: int) -> str:
+    """Return why a kernel has died, if Linux has lately killed that many programs for want of memory."""
+    return OUT_OF_MEMORY if exit_status == -signal.SIGKILL and killed else STOPPED
+
+
 class Deaths:
     """Why students' programs died, as long as it is worth showing."""
 
@@ -47,12 +52,11 @@ class Deaths:
             manager.add_restart_callback(kernel, lambda: self._note(manager, kernel), event)
 
     def _note(self, manager: Any, kernel: str) -> None:
-        """Note why a kernel has just died: killed, after Linux has killed something for want of memory, or else."""
+        """Note why a kernel has just died."""
         killed, before = killed_for_memory(), self._killed
         self._killed = killed
         process = getattr(manager.get_kernel(kernel).provisioner, "process", None)
-        by_linux = getattr(process, "returncode", None) == -signal.SIGKILL and killed > before
-        self._noted[kernel] = time.monotonic(), OUT_OF_MEMORY if by_linux else STOPPED
+        self._noted[kernel] = time.monotonic(), reason_for(getattr(process, "returncode", None), killed - before)
 
     def why(self, kernel: str) -> str:
         """Return a sentence; none if the kernel has not died lately."""

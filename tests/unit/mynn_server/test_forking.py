@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -232,27 +231,3 @@ def test_the_parent_is_not_started_when_memory_is_short(quick: forking.Parent, m
         return await count_after(0.5), await quick.fork({})
 
     assert asyncio.run(visit()) == (0, None)
-
-
-def test_the_parent_has_low_priority_until_a_kernel_is_wanted(
-    quick: forking.Parent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Where the server's unit allows it to raise the priority again; here, a stand-in for the system allows it."""
-    changes: list[int] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda limit: (20, 20))
-    monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: changes.append(nice))
-    environment = dict(os.environ) | {"IPYTHONDIR": str(tmp_path)}
-    arguments = ["-f", str(tmp_path / "connection.json")]
-    request = {"arguments": arguments, "cwd": str(tmp_path), "env": environment, "oom_score_adj": "1000"}
-
-    async def visit() -> None:
-        quick.expect()
-        await count_after(0.5)
-        assert changes == [19]
-        kernel = await quick.fork(request)
-        assert kernel
-        kernel.kill()
-        assert (kernel.wait(), kernel.poll()) == (-9, -9)
-
-    asyncio.run(visit())
-    assert changes == [19, 0]

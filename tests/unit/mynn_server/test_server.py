@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,26 +177,10 @@ def test_a_computer_has_one_turn_however_many_addresses_it_has(four: IPv4Address
         assert network_of(str(six)) != network_of(str(IPv6Address(int(six) ^ 1 << 64)))
 
 
-def make_certificate() -> bytes:
-    """Return a certificate for `localhost`, after its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return plain + made.public_bytes(pem)
-
-
 def test_the_server_of_several_students_uses_the_socket_that_systemd_hands_it(venv: Path) -> None:
     """It uses the certificate, too, reaches kernels over Unix sockets, and after a restart nobody signs in again."""
-    certificate = make_certificate()
+    openssl = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    certificate = subprocess.run([*openssl.split(), "-keyout", "-"], stdout=subprocess.PIPE, check=True).stdout
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with run_server(venv, listening, certificate) as first:
             student = first.student()

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -183,39 +182,10 @@ def test_another_account_is_told_nothing(server: Server) -> None:
         assert answer in done.stdout, done.stderr
 
 
-def test_lack_of_memory_is_told_apart_from_other_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_memory_is_told_apart_from_other_reasons() -> None:
     """By the signal, and by Linux's count of the processes that it has killed for lack of memory."""
-
-    class Kernel:
-        provisioner = process = None
-        returncode = -9
-
-    kernel = Kernel()
-    kernel.provisioner = kernel.process = kernel  # type: ignore[assignment]
-    noticed: dict[str, Any] = {}
-
-    class Manager:
-        def get_kernel(self, identity: str) -> Kernel:
-            return kernel
-
-        def add_restart_callback(self, identity: str, callback: Any, event: str) -> None:
-            noticed[event] = callback
-
-    killed = 3
-    monkeypatch.setattr(programs, "killed_for_memory", lambda: killed)
-    deaths = programs.Deaths()
-    deaths.watch(Manager(), "k")
-    assert deaths.why("k") == ""
-    for killed, kernel.returncode, event, why in (  # noqa: B007 - a closure reads it
-        (3, -9, "restart", programs.STOPPED),
-        (4, -9, "restart", programs.OUT_OF_MEMORY),
-        (4, -9, "dead", programs.STOPPED),
-        (5, 1, "restart", programs.STOPPED),
-    ):
-        noticed[event]()
-        assert deaths.why("k") == why
-    monkeypatch.setattr(time, "monotonic", lambda: 1e9)
-    assert deaths.why("k") == ""
+    assert programs.reason_for(-9, 1) == programs.OUT_OF_MEMORY
+    assert {programs.reason_for(*case) for case in ((-9, 0), (1, 1), (None, 1))} == {programs.STOPPED}
 
 
 def test_a_messages_time_is_over(tmp_path: Path) -> None:
