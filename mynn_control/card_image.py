@@ -112,7 +112,7 @@ def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]
 
 
 def settings_on(disk: Path | str, start: int, *before: str) -> bytes:
-    """Return the settings on a disk's small partition; nothing if there are none. before: what makes this run as root."""
+    """Return the settings on a disk's small partition, or nothing. before: what makes this run as root."""
     try:
         return run(*before, "mtype", "-i", f"{disk}@@{start}", f"::{NAME}")
     except CardError:

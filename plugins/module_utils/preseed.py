@@ -56,14 +56,16 @@ class Table:
         self.entries: dict[str, Any] = dict(entries) if isinstance(entries, dict) else {}
         if not isinstance(entries, dict):
             place = printable(name.strip("[]"))
-            preseed.mistakes.append(f"{place}: a setting stands below the line with its table's name, such as [system].")
+            preseed.mistakes.append(
+                f"{place}: a setting stands below the line with its table's name, such as [system]."
+            )
 
     def wrong(self, key: str, sentence: str) -> None:
         """Record a mistake. No sentence may quote a password: others can read it."""
         self.preseed.mistakes.append(f"{self.name} {key}: {sentence}")
 
     def take(self, key: str, kind: type = str, pattern: str = ".*", sentence: str = "") -> Any:
-        """Take a value out. None: it is not there, or not of this kind and pattern, which is recorded with a sentence."""
+        """Take a value out. None: it is not there, or not of this kind and pattern, which is a mistake."""
         value = self.entries.pop(key, None)
         texts = value if isinstance(value, list) else [value]
         if value is None:
@@ -72,7 +74,7 @@ class Table:
             self.wrong(key, KINDS[kind])
         elif not all(text.isprintable() for text in texts if isinstance(text, str)):
             self.wrong(key, "this is one line of letters, digits and signs.")
-        elif kind is str and not re.fullmatch(pattern, value):
+        elif isinstance(value, str) and not re.fullmatch(pattern, value):
             self.wrong(key, sentence)
         else:
             return value
@@ -116,7 +118,9 @@ class Preseed:
         self.tables = {name: Table(self, f"[{name}]", value) for name, value in entries.items()}
         found = {**self._account(), **self._network_settings(), **self._others()}
         self.settings: dict[str, Any] = {key: value for key, value in found.items() if value not in (None, [])}
-        left = [f"{table.name} {key}" for table in self.tables.values() for key, value in table.entries.items() if value]
+        left = [
+            f"{table.name} {key}" for table in self.tables.values() for key, value in table.entries.items() if value
+        ]
         self.notes += [f"{printable(place)}: this Pi does not have such a setting." for place in left[:20]]
 
     def _parse(self, content: bytes) -> dict[str, Any]:
@@ -187,7 +191,7 @@ class Preseed:
             ssh.wrong(
                 "authorized_keys",
                 "there is something that is not a public SSH key, or not all of it. A key is the one long line of the "
-                "file that ends in .pub. (Never the other file: that is the private key, which nobody but you may have.)",
+                "file that ends in .pub. (Never of the other file, the private key, which nobody but you may have.)",
             )
         if ssh.take("enabled", bool) is False:
             self.notes.append("[ssh] enabled: SSH stays on: the Pi is managed over it.")
@@ -213,7 +217,9 @@ class Preseed:
         networks = [self._network(table) for table in tables]
         if networks and country not in self._countries():
             hint = "GB" if country == "UK" else "GB, US or DE"
-            wlan.wrong("country", f"the Wi-Fi needs its country, by two capitals such as {hint}: they decide on channels.")
+            wlan.wrong(
+                "country", f"the Wi-Fi needs its country, by two capitals such as {hint}: it decides on channels."
+            )
         return {"wifi": {"country": country, "networks": networks}} if networks else {}
 
     def _countries(self) -> set[str]:
@@ -222,7 +228,10 @@ class Preseed:
 
     def _network(self, table: Table) -> dict[str, Any]:
         """Return a network: ssid (in hexadecimal) and hidden; psk, if it has a key; more if it asks for a user name."""
-        name, octets = table.take("ssid") or "", table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits.")
+        name, octets = (
+            table.take("ssid") or "",
+            table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits."),
+        )
         ssid = (octets or name.encode().hex()).lower()
         if not 2 <= len(ssid) <= 64 or len(ssid) % 2:
             table.wrong("ssid", "a network's name has 1 to 32 characters (an ä or é counts as two).")

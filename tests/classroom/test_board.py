@@ -172,11 +172,11 @@ def test_a_card_of_make_cards_has_its_name_key_and_password(image_build: ImageBu
 
 @pytest.mark.long
 def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identity: list[str]) -> None:
-    """Its classroom.yml has a mistake, and the power is cut in its first boot, once its passwords are written."""
+    """Its settings have a mistake, and the power is cut in its first boot, once its passwords are written."""
     board = Board(ROOT / "build/board-second", address="127.77.92.1")
     board.down()
     try:
-        board.insert(disk, "hostname: Pi 07")
+        board.insert(disk, '[system]\nhostname = "pi_07"')
         board.switch_on()
         deadline = time.monotonic() + 600
         while not read_from_card(board, "this-pi.txt"):
@@ -185,7 +185,7 @@ def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identi
         board.kill()
         board.switch_on()
         server = wait_for_page(BoardClassroom(board))
-        assert "hostname: a name cannot have spaces" in board.card.read("classroom-error.txt").decode()
+        assert "[system] hostname: a name has at most" in board.card.read("rpi-preseed-error.txt").decode()
         # SSH does not let us in, so the card is read while the board writes to it.
         while "name" not in (facts := board.facts()):
             assert time.monotonic() < deadline, "There is no this-pi.txt after the second boot."

@@ -1,33 +1,46 @@
-"""The build of the SD card image for the tests: killed once on the way, then finished."""
+"""The SD card image for the tests: built, unless an earlier run has built it from the same files."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import yaml
 
 from tests.support.classroom import ANSIBLE, ROOT
 from tests.support.image import TABLE
 from tests.support.playbook_run import PlaybookRun
+from tests.virtual.host import cache_folder
 
-COMMAND = [str(ANSIBLE), str(ROOT / "playbooks/image.yml")]
-KILLED_AT = "mnist : Unpack and check MNIST"  # inside the image
+PLAYBOOK = ROOT / "playbooks/image.yml"
+# What an image is made of, besides its roles. (The manual is in it, too, but no test of the image depends on that.)
+PARTS = [
+    *("mynn", "mynn_server", "notebooks", "locale", "plugins", "playbooks/group_vars", "playbooks/image.yml"),
+    *("mynn_control/image_*", "setup.py", "pyproject.toml"),
+]
 # Without network: a build with a cached first stage fetches nothing. Only root can disconnect it.
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
+NEEDS_NETWORK = "image : Install Debian into the folder"  # the first stage was not cached
 
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """The results of a build, and what a killed one left behind."""
+    """An image, and the folder of its files."""
 
-    packed: Path
-    killed_in: str
-    left_mounted: list[str]
-    loops_before: str
-    loops_after_kill: str
+    folder: Path
+
+    @cached_property
+    def packed(self) -> Path:
+        """The image as it is released."""
+        [packed] = self.folder.glob("mynn-pi-zero-*.img.xz")
+        return packed
 
     @property
     def stem(self) -> str:
@@ -35,61 +48,69 @@ class ImageBuild:
         return self.packed.name.removesuffix(".img.xz")
 
     @property
-    def root(self) -> Path:
-        """The root file system that the image was made from."""
-        return ROOT / "build/image/root"
-
-    @property
     def disk(self) -> Path:
         """The uncompressed image."""
-        return ROOT / f"build/image/{self.stem}.img"
+        return self.folder / f"{self.stem}.img"
+
+    @cached_property
+    def root(self) -> Path:
+        """All that is in it, in a folder."""
+        root = ROOT / "build/image-tests/root"
+        shutil.rmtree(root, ignore_errors=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([ROOT / "roles/image/files/unpack", self.disk, "", root], check=True)
+        return root
 
 
-def mounts_below(folder: Path) -> list[str]:
-    """Return the mount points below a folder."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
-    return [point for point in points if point.startswith(f"{folder}/".replace(" ", r"\040"))]
+def key() -> str:
+    """Return a sum of all files that an image is made of."""
+    plays = yaml.safe_load(PLAYBOOK.read_text(encoding="utf-8"))
+    parts = PARTS + [f"roles/{role}" for play in plays for role in play.get("roles", [])]
+    listed = subprocess.check_output(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *parts], cwd=ROOT
+    )
+    digest = hashlib.sha256()
+    for name in sorted(set(listed.decode().splitlines())):
+        if (ROOT / name).is_file():
+            digest.update(f"{name}\0".encode() + hashlib.sha256((ROOT / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
-def loops() -> str:
-    """Return the list of loop devices."""
-    return subprocess.run(["losetup", "--list", "--noheadings"], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def wait_for_half_a_file(folder: Path, patience: float = 120) -> None:
-    """Wait until the role is unpacking a file into a folder. Raises TimeoutError if it does not."""
-    deadline = time.monotonic() + patience
-    while not list(folder.glob(".*.new")):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing was unpacked in {folder} within {patience:.0f} s")
-        time.sleep(0.02)
+def run_playbook(chosen: dict[str, str], before: list[str]) -> tuple[int, str]:
+    """Run the playbook with settings; return its exit code and output. before: what makes it run without network."""
+    began = time.monotonic()
+    run = PlaybookRun([*before, str(ANSIBLE), str(PLAYBOOK), "-e", json.dumps(chosen)], ROOT, dict(os.environ))
+    code = run.wait(3600)
+    print(f"The build with {chosen} took {time.monotonic() - began:.0f} s.")
+    return code, run.output
 
 
 def build_for(board: str, image_from: Path | None = None) -> Path:
     """Build the image for a board, from Debian or from a card's image, and return it uncompressed."""
-    began = time.monotonic()
     chosen = {"image_board": board} | ({"image_from": str(image_from)} if image_from else {})
-    run = PlaybookRun([*COMMAND, "-e", json.dumps(chosen)], ROOT, dict(os.environ))
-    assert run.wait(3600) == 0, run.output[-3000:]
-    print(f"The build for {board} took {time.monotonic() - began:.0f} s.")
+    code, output = run_playbook(chosen, [])
+    assert code == 0, output[-3000:]
     [boards] = [row["boards"] for row in TABLE if board in row["boards"]]
     packed = max((ROOT / "dist").glob(f"mynn-pi-{'-'.join(boards)}-*.img.xz"), key=lambda path: path.stat().st_mtime)
     return ROOT / "build/image" / packed.name.removesuffix(".xz")
 
 
 def build() -> ImageBuild:
-    """Kill a build of the image, then finish it without network."""
-    before = loops()
-    environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
-    run = PlaybookRun(COMMAND, ROOT, environment)
-    run.when(rf"TASK \[{KILLED_AT}", 3600)
-    wait_for_half_a_file(ROOT / "build/image/root/srv/mynn/mnist")
-    run.kill()
-    _, task = run.tasks[-1]
-    mounted, after = mounts_below(ROOT / "build/image"), loops()
-    began = time.monotonic()
-    again = PlaybookRun([*UNPLUGGED, *COMMAND], ROOT, environment)
-    assert again.wait(3600) == 0, again.output[-3000:]
-    print(f"The build took {time.monotonic() - began:.0f} s with a cached first stage.")
-    [packed] = (ROOT / "dist").glob("mynn-pi-zero-*.img.xz")
-    return ImageBuild(packed, task, mounted, before, after)
+    """Return the image of these files, without building it again."""
+    kept = cache_folder() / "tested-image"
+    made = ImageBuild(kept / key())
+    if made.folder.is_dir():
+        print("The image was built before, from the same files.")
+        return made
+    code, output = run_playbook({"image_board": "zero"}, UNPLUGGED)
+    if code and UNPLUGGED and NEEDS_NETWORK in output:
+        code, output = run_playbook({"image_board": "zero"}, [])
+    assert code == 0, output[-3000:]
+    shutil.rmtree(kept, ignore_errors=True)
+    partial = kept / "partial"
+    partial.mkdir(parents=True)
+    disk = max((ROOT / "build/image").glob("mynn-pi-zero-*.img"), key=lambda path: path.stat().st_mtime)
+    for path in [disk, *(ROOT / "dist").glob(f"{disk.stem}.*")]:
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", path, partial], check=True)
+    partial.rename(made.folder)
+    return made

@@ -146,7 +146,7 @@ class Board(Emulated):
     def up(self, image: Path, lines: str = "") -> None:
         """Start the board, with its existing card or a new one made from the image, and wait for SSH.
 
-        ``lines`` are added to a new card's classroom.yml, after the SSH key.
+        ``lines`` are added to a new card's rpi-preseed.toml, after the SSH key.
         """
         self.insert(image, lines)
         self.start()
@@ -168,10 +168,10 @@ class Board(Emulated):
                 self.card.write_image(image)
             self.state.ensure_key()
             key = self.state.key.with_suffix(".pub").read_text().strip()
-            settings = self.card.read("classroom.yml").decode()
-            if "\nssh_keys:" not in settings:  # a card of `make cards` has its keys
-                settings += f"\nssh_keys: [{key}]\n"
-            self.card.write("classroom.yml", f"{settings}{lines}\n".encode())
+            settings = self.card.read("rpi-preseed.toml").decode()
+            if "\nauthorized_keys" not in settings:  # a card of `make cards` has its keys
+                settings += f'\n[ssh]\nauthorized_keys = ["{key}"]\n'
+            self.card.write("rpi-preseed.toml", f"{settings}{lines}\n".encode())
             self._save(replace(self._fresh, image=str(image)))
 
     def start(self, *, icount: bool = False, patience: float = BOOT_TIMEOUT) -> None:

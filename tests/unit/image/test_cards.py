@@ -28,7 +28,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed
-from mynn_control import card_disks
 from mynn_control.card_disks import Disk, disks
 from mynn_control.card_image import CardError, boards_of, newest_image
 from mynn_control.cards import files_of, with_keys
@@ -380,7 +379,12 @@ CHOICES: dict[str, tuple[list[str], str, str, str]] = {
     "IMAGE that tells nothing": (["school.img.xz"], "school.img.xz", "5", "school.img.xz"),
     "IMAGE for another board": ([THREE, ZERO], ZERO, "4", f"{ZERO} is no image for a Pi 4"),
     "no image": ([], "*.img.xz", "", "*.img.xz is no image: run `make image`, or name one"),
-    "no image for its board": ([], "*.img.xz", "zero", "*.img.xz is no image for a Pi Zero: run `make image BOARD=zero`"),
+    "no image for its board": (
+        [],
+        "*.img.xz",
+        "zero",
+        "no image for a Pi Zero: run `make image BOARD=zero`",
+    ),
 }
 
 
@@ -537,7 +541,9 @@ def test_only_a_card_is_taken(monkeypatch: pytest.MonkeyPatch, said: dict[str, A
 
 def found_by(monkeypatch: pytest.MonkeyPatch, *said: dict[str, Any]) -> dict[str, Disk]:
     output = json.dumps({"blockdevices": said}).encode()
-    monkeypatch.setattr(card_disks.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, output))
+    monkeypatch.setattr(
+        "mynn_control.card_disks.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 0, output)
+    )
     return disks(15 * 10**8, 130 * 10**9)
 
 

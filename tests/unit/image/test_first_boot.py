@@ -357,9 +357,7 @@ def test_settings_that_are_not_given_stay_unchanged(card: Card) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["at the first boot", "later"])
-def test_of_a_file_with_mistakes_nothing_is_applied(
-    card: Card, first: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_of_a_file_with_mistakes_nothing_is_applied(card: Card, first: bool, capfd: pytest.CaptureFixture[str]) -> None:
     if not first:
         card.boot()
     before = card.files()
@@ -399,7 +397,7 @@ def test_the_program_finds_its_module_as_on_a_pi(card: Card) -> None:
         shutil.copy(path, folder)
     card.write(SETTINGS, '[system]\nhostname = "pi07"\n')
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [sys.executable, "-I", "-X", "importtime", folder / "first_boot.py", card.root]
+    command = [sys.executable, "-I", "-X", "importtime", str(folder / "first_boot.py"), str(card.root)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert card.read("etc/hostname") == "pi07\n"
     slow = {"ssl", "yaml", "ansible", "json", "jsonschema"}

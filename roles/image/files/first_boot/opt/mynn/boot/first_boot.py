@@ -340,7 +340,7 @@ class Pi:
             lines = [
                 f"Nothing in {preseed.NAME} was applied, because of this:",
                 *("", *found.mistakes, ""),
-                "Correct the file on this card, put the card back into the Pi and switch it on. Then this one disappears.",
+                "Correct it on this card, put the card back into the Pi and switch it on. Then this file disappears.",
                 f"Until then, the Pi {'has its default settings' if first else 'stays as it was'}.",
             ]
         else:
