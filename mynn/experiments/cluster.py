@@ -6,6 +6,7 @@ Dask is imported here only, and only when it is wanted.
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from typing import Any
 
 from mynn.errors import DataError
 
-FILES = ("address", "ca.crt", "client.crt", "client.key")  # in the folder
+# In the folder: the scheduler's address, as Dask writes it, and what all members show one another.
+ADDRESS, CERTIFICATE, KEY = "scheduler.json", "cluster.crt", "cluster.key"
 _ANSWER = 20  # seconds in which a scheduler answers
 _JOINED = 60  # seconds in which the first worker is there
 _RETRIES = 2  # of a job that fails; one whose worker is lost is tried elsewhere anyhow
@@ -39,11 +41,11 @@ def connected(where: str) -> Iterator[Executor]:
             "Dask is not installed here; install the package distributed, or leave out --scheduler"
         ) from error
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is wrong is said here, in one sentence
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported here, in one sentence
     # Names and numbers are all that travels, so another Python, or another numpy, is no matter.
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     try:
-        client = Client(**_place(where), timeout=_ANSWER, set_as_default=False)
+        client = Client(**place(where), timeout=_ANSWER, set_as_default=False)
     except OSError as error:  # TimeoutError is one, too
         raise DataError(f"{where}: no scheduler answers there; start it with make cluster") from error
     with client:
@@ -64,20 +66,21 @@ def workers(executor: Any) -> int:
     return len(executor._client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _place(where: str) -> dict[str, Any]:
+def place(where: str) -> dict[str, Any]:
     """Return what Dask's Client needs for this place."""
     folder = Path(where)
     if "://" in where:
         return {"address": where}
-    for name in FILES:
+    for name in (ADDRESS, CERTIFICATE, KEY):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: there is no {name}; start the cluster with make cluster, or give an address")
     from distributed import Security
 
     security = Security(
         require_encryption=True,
-        tls_ca_file=str(folder / "ca.crt"),
-        tls_client_cert=str(folder / "client.crt"),
-        tls_client_key=str(folder / "client.key"),
+        tls_ca_file=str(folder / CERTIFICATE),
+        tls_client_cert=str(folder / CERTIFICATE),
+        tls_client_key=str(folder / KEY),
     )
-    return {"address": (folder / "address").read_text(encoding="ascii").strip(), "security": security}
+    address = json.loads((folder / ADDRESS).read_text(encoding="utf-8"))["address"]
+    return {"address": f"tls://127.0.0.1:{address.rpartition(':')[2]}", "security": security}

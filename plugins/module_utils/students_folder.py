@@ -144,17 +144,13 @@ def move_in(new: Path, place: Path, known: Collection[str]) -> bool:
     return False
 
 
-def open_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make sure that a folder exists and is open to its owner. Returns what changes."""
-    if not folder.is_dir():
-        if not dry:
-            folder.mkdir(parents=True)
-        return [(f"{folder} absent", f"{folder} a folder")]
-    if folder.stat().st_mode & 0o700 == 0o700:
+def make_folder(folder: Path, dry: bool) -> list[Change]:
+    """Make sure that a folder exists. Returns what changes."""
+    if folder.is_dir():
         return []
     if not dry:
-        folder.chmod(folder.stat().st_mode | 0o700)
-    return [(f"{folder} closed to its owner", f"{folder} open to its owner")]
+        folder.mkdir(parents=True)
+    return [(f"{folder} absent", f"{folder} a folder")]
 
 
 def may_be_folder(path: Path) -> bool:
@@ -163,6 +159,8 @@ def may_be_folder(path: Path) -> bool:
         found = path.lstat()
     except FileNotFoundError:
         return True
+    except NotADirectoryError:
+        return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
@@ -248,12 +246,12 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: fl
             os._exit(0)  # without the parent's exit handlers
     os.close(writing)
     try:
-        said = read_until(reading, time.monotonic() + patience)
+        output = read_until(reading, time.monotonic() + patience)
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    answer = json.loads(said) if said else {"failed": (errno.ECHILD, "its process was killed", "")}
+    answer = json.loads(output) if output else {"failed": (errno.ECHILD, "its process was killed", "")}
     if "done" not in answer:
         raise OSError(*answer["failed"])
     return answer["done"]

@@ -22,9 +22,9 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     diff_of,
     fingerprint,
     leftovers,
+    make_folder,
     make_way,
     may_be_folder,
-    open_folder,
     opened,
     place_for,
     put,
@@ -113,12 +113,12 @@ def hand_out(
         changes += [(f"{place} absent", f"{place} a folder") for place in made]
         changes += [(f"{folder / name} absent", f"{folder / name} a link to {links[name]}") for name in links]
         return changes + [(f"{folder / name} absent", f"{folder / name} {sha256(lessons[name])}") for name in lessons]
-    changes += open_folder(folder, dry)
+    changes += make_folder(folder, dry)
     changes += put_links(folder, links, dry)
     places = {folder}
     for within in sorted({(folder / name).parent for name in lessons} - places):
         if may_be_folder(within):
-            changes += open_folder(within, dry)
+            changes += make_folder(within, dry)
             places.add(within)
     known_of_any = set(itertools.chain(*memory.known.values()))
     for rest in [rest for place in places for rest in leftovers(place)]:
@@ -206,7 +206,8 @@ def hand_out_to(
     home = Path(account.pw_dir)
 
     def work() -> list[Change]:
-        with opened([home, folder], keep=not dry) as changes:
+        inner = {(folder / name).parent for name in lessons} - {folder}
+        with opened([home, folder, *sorted(inner)], keep=not dry) as changes:
             return changes + close(home, dry) + hand_out(folder, lessons, links, memory, given, dry)
 
     return [(before, after) for before, after in as_student(account, work)]

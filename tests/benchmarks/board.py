@@ -174,7 +174,8 @@ def cluster(classroom: BoardClassroom, table: Table, _: Namespace) -> None:
             if which == "after a stop":
                 classroom.output_of("sudo systemctl stop mynn-cluster")
             began = time.monotonic()
-            done = of_one.playbook("cluster", "-e", f"cluster_address={HOST_SEEN_FROM_BOARD} cluster_join_seconds=900")
+            settings = f"cluster_address={HOST_SEEN_FROM_BOARD} __cluster_join_seconds=900"
+            done = of_one.playbook("cluster", "-e", settings)
             assert done.returncode == 0, done.stdout[-2000:]
             table.add(f"make cluster, {which}: host", f"{time.monotonic() - began:.0f} s")
         time.sleep(30)

@@ -45,9 +45,9 @@ def test_a_sweep_has_the_results_of_one_computer(running: ClassCluster, here: st
 
 def test_a_student_reaches_neither_the_keys_nor_the_worker(running: ClassCluster) -> None:
     pi = on(running.classroom, "pi-01")
-    for path in ("/run/mynn-cluster", "/run/mynn-cluster/worker.key", "/run/mynn-cluster/ca.crt"):
+    for path in ("/run/mynn-cluster", "/run/mynn-cluster/cluster.key", "/run/mynn-cluster/cluster.crt"):
         assert root(pi, f"sudo -u student cat {path} 2>&1 || true").endswith("Permission denied")
-    assert root(pi, "stat -c '%U %G %a' /run/mynn-cluster/worker.key") == "root mynn-cluster 640"
+    assert root(pi, "stat -c '%U %G %a' /run/mynn-cluster/cluster.key") == "root mynn-cluster 640"
     assert "alert certificate required" in root(pi, f"sudo -u student python3 -c '{KNOCK}' 2>&1 || true")
     kill = "kill $(systemctl show --property=MainPID --value mynn-cluster)"
     assert "not permitted" in root(pi, f'sudo -u student sh -c "{kill}" 2>&1 || true')

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -21,18 +23,17 @@ from mynn import DataError
 from mynn.experiments import cluster
 from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Setting, runs, sweep
+from mynn_control.cluster import LARGEST_LOG, write_key
 from tests.support.ports import free_port
-from tests.support.programs import ROOT, load
+from tests.support.programs import ROOT
 
 ROLES = ROOT / "roles"
-SCHEDULER, WORKER = (ROLES / f"cluster/files/{name}.py" for name in ("scheduler", "worker"))
 
 
 def scheduler(*arguments: object) -> str:
     """Run the scheduler's program as the role does; return what it prints."""
-    command = [sys.executable, str(SCHEDULER), *map(str, arguments)]
-    as_ansible = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=as_ansible, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "mynn_control.cluster", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -48,25 +49,26 @@ class Cluster:
     def start(self) -> str:
         return scheduler("start", self.folder, self.port, self.dashboard)
 
-    def worker(self, name: str, *, start_mb: int = 1, free_mb: int = 1, keys: Path | None = None) -> int:
-        """Start a worker; return its port."""
+    def worker(self, name: str, *, free_mb: int = 1, keys: Path | None = None) -> int:
+        """Start a worker as the Pi's unit does; return its port."""
         port = free_port()
-        addresses = [f"tls://127.0.0.1:{self.port}", f"tls://127.0.0.1:{port}"]
+        certificate, key = ((keys or self.folder) / name for name in ("cluster.crt", "cluster.key"))
+        options = {
+            "--worker-class": "mynn.experiments.worker.PiWorker",
+            "--name": name,
+            "--nthreads": "1",
+            "--memory-limit": "0",
+            "--listen-address": f"tls://0.0.0.0:{port}",
+            "--contact-address": f"tls://127.0.0.1:{port}",
+            "--tls-ca-file": str(certificate),
+            "--tls-cert": str(certificate),
+            "--tls-key": str(key),
+        }
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tls://127.0.0.1:{self.port}"]
+        command += ["--no-nanny", "--no-dashboard", *(word for option in options.items() for word in option)]
+        environment = {"MNIST_DIR": str(self.mnist), "MYNN_FREE_MB": str(free_mb)}
         self.workers[port] = subprocess.Popen(
-            [
-                sys.executable,
-                str(WORKER),
-                *addresses,
-                name,
-                "/nowhere",
-                str(keys or self.folder),
-                str(start_mb),
-                str(free_mb),
-            ],
-            env=os.environ | {"MNIST_DIR": str(self.mnist)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         return port
 
@@ -158,7 +160,7 @@ def let_in(port: int, keys: Path | None) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if keys:
-        context.load_cert_chain(keys / "worker.crt", keys / "worker.key")
+        context.load_cert_chain(keys / "cluster.crt", keys / "cluster.key")
     try:
         with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as sock:
             return bool(sock.recv(1))  # Dask greets at once
@@ -169,7 +171,7 @@ def let_in(port: int, keys: Path | None) -> bool:
 @pytest.mark.parametrize("who", ["scheduler", "worker"])
 def test_only_the_clusters_own_certificates_are_accepted(running: Cluster, tmp_path: Path, who: str) -> None:
     port = running.port if who == "scheduler" else next(iter(running.workers))
-    load(SCHEDULER).write_certificates(tmp_path)  # another cluster's
+    write_key(tmp_path)  # another cluster's
     assert let_in(port, running.folder)
     assert not let_in(port, tmp_path)
     assert not let_in(port, None)
@@ -183,8 +185,8 @@ def test_a_client_of_another_cluster_is_refused(
     running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_ANSWER", 2)
-    load(SCHEDULER).write_certificates(tmp_path)
-    (tmp_path / "address").write_text(f"tls://127.0.0.1:{running.port}\n")
+    write_key(tmp_path)
+    (tmp_path / "scheduler.json").write_text(json.dumps({"address": f"tls://127.0.0.1:{running.port}"}))
     for place in (str(tmp_path), f"tcp://127.0.0.1:{running.port}"):
         refused = pytest.raises(DataError, match="no scheduler answers there; start it with make cluster")
         with refused, cluster.connected(place):
@@ -192,16 +194,27 @@ def test_a_client_of_another_cluster_is_refused(
 
 
 def test_a_worker_of_another_cluster_does_not_join(running: Cluster, tmp_path: Path) -> None:
-    load(SCHEDULER).write_certificates(tmp_path)
-    port = running.worker("stranger", keys=tmp_path)
-    line_of(running.workers[port], "Waiting to connect to")
+    write_key(tmp_path)
+    running.worker("stranger", keys=tmp_path)
     assert scheduler("joined", running.folder, 5, "stranger") == "stranger"
+
+
+def test_idle_connections_of_strangers_neither_stop_it_nor_fill_its_log(running: Cluster) -> None:
+    """As many as once did, each without the first word of TLS."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with ExitStack() as strangers:
+        for _ in range(1300):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", running.port), 10))
+        assert scheduler("joined", running.folder, 5, "pi01") == ""
+    process = int((running.folder / "scheduler.pid").read_text())
+    limits = Path(f"/proc/{process}/limits").read_text()
+    assert re.search(rf"Max file size +{LARGEST_LOG} ", limits)
+    assert (running.folder / "scheduler.log").stat().st_size < 1_000_000
 
 
 def test_only_their_owner_can_read_the_keys(running: Cluster) -> None:
     assert running.folder.stat().st_mode & 0o777 == 0o700
-    for path in running.folder.glob("*.key"):
-        assert path.stat().st_mode & 0o777 == 0o600
+    assert (running.folder / "cluster.key").stat().st_mode & 0o777 == 0o600
 
 
 # --- starting and stopping
@@ -213,10 +226,10 @@ def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tm
     assert not one.folder.exists()
     assert one.start() == "Started."
     try:
-        keys = {path.name: path.read_bytes() for path in one.folder.glob("*.*t")}
-        assert set(keys) == {"ca.crt", "client.crt", "worker.crt"}
+        keys = {path.name: path.read_bytes() for path in one.folder.glob("*.crt")}
+        assert set(keys) == {"cluster.crt"}
         assert one.start() == "It runs already."
-        assert {path.name: path.read_bytes() for path in one.folder.glob("*.*t")} == keys
+        assert {path.name: path.read_bytes() for path in one.folder.glob("*.crt")} == keys
         assert scheduler("stop", one.folder, "--check") == "It would be stopped."
     finally:
         assert scheduler("stop", one.folder) == "Stopped."
@@ -227,7 +240,7 @@ def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tm
 
 
 def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
-    command = [sys.executable, str(SCHEDULER), "start", str(tmp_path), str(running.port), "0"]
+    command = [sys.executable, "-m", "mynn_control.cluster", "start", str(tmp_path), str(running.port), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr == (
@@ -238,18 +251,9 @@ def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
 # --- lessons come first
 
 
-def test_a_worker_waits_for_memory_before_it_imports_anything(running: Cluster) -> None:
-    port = running.worker("waiting", start_mb=10_000_000)
-    process = running.workers[port]
-    line = line_of(process, "Waiting")
-    assert re.fullmatch(r"Waiting until 10000000 MB of memory are free, for lessons come first \(\d+ MB are\)\.", line)
-    assert "numpy" not in Path(f"/proc/{process.pid}/maps").read_text()
-
-
 def test_a_worker_steps_aside_where_memory_is_short(running: Cluster) -> None:
     port = running.worker("aside", free_mb=10_000_000)
-    line_of(running.workers[port], "At work for")
-    assert line_of(running.workers[port], "Stepping") == "Stepping aside: memory is short."
+    line_of(running.workers[port], "Stepping aside: memory is short.")
     assert running.workers[port].wait(30) == 0
 
 
@@ -263,14 +267,6 @@ def test_a_pi_without_mnist_does_not_take_part(running: Cluster, tmp_path: Path)
     line = line_of(running.workers[port], "cannot take part")
     assert line.startswith(f"This Pi cannot take part: {tmp_path}/mnist_train.csv: no such file or directory")
     assert running.workers[port].wait(30) == 1
-
-
-def test_systemd_shows_what_a_worker_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        load(WORKER).say("At work.", ready=True)
-        assert systemd.recv(1000) == b"STATUS=At work.\nREADY=1"
 
 
 # --- the sandbox

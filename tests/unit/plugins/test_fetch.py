@@ -8,15 +8,14 @@ import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mynn_control import apt_fetch
+from mynn_control import apt_fetch, wheelhouse
 from mynn_control.apt_mirrors import Mirror, mirror, source_lines
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT, load
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.unit.plugins.test_untrusted import FACTS, PLATFORMS
 
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
@@ -125,7 +124,6 @@ def test_one_pis_unreadable_list_of_packages_does_not_stop_the_others(
 
 
 def test_there_are_wheels_for_each_platform() -> None:
-    wheelhouse: Any = load(ROOT / "roles/python/files/wheelhouse.py")
     made = {f"{suite}-{processor}" for suite, processor in product(wheelhouse.PYTHONS, wheelhouse.PLATFORMS)}
     assert set(PLATFORMS) == made - {"bookworm-armel-armv6l"}
 

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 """Download the wheels for Pis of one platform, and pack them.
 
-    wheelhouse.py bookworm-armhf-armv7l FILE.tar [--locks FOLDER] [--piwheels ADDRESS]
+    python -m mynn_control.wheelhouse bookworm-armhf-armv7l FILE.tar --locks FOLDER [--piwheels ADDRESS]
 
-The platform is suite, Debian's architecture and processor. FOLDER has the lock files, requirements-SUITE.txt (by
-default, the folder of this program). The archive holds the wheels and the `requirements.txt` that pip on the Pi checks
-them against. It appears whole or not at all.
+The platform is suite, Debian's architecture and processor. FOLDER has the lock files, requirements-SUITE.txt. The
+archive holds the wheels and the `requirements.txt` that pip on the Pi checks them against. It appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ COMPILED = {"bookworm": "rpds-py", "trixie": None}
 
 
 def pip_download(to: Path, python: str, platforms: list[str], *arguments: str) -> None:
-    """Let pip download wheels for another machine. SystemExit: it failed, with its own message."""
+    """Download wheels for another machine with pip. SystemExit: it failed, with its own message."""
     options = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--dest", str(to)]
     options += [option for platform in platforms for option in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
     result = subprocess.run([*command, *arguments], check=False)
     if result.returncode:
-        sys.exit("wheelhouse.py: pip could not download the wheels (see above): check the Internet connection.")
+        sys.exit("Pip could not download the wheels (see above): check the Internet connection.")
 
 
 def entries(requirements: str) -> list[str]:
@@ -52,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("platform", help="suite-architecture-processor of the Pis, such as trixie-armel-armv6l")
     parser.add_argument("archive", type=Path, help="the tar file to make")
-    parser.add_argument("--locks", type=Path, default=Path(__file__).parent, help="the folder of the lock files")
+    parser.add_argument("--locks", type=Path, required=True, help="the folder of the lock files")
     parser.add_argument("--piwheels", default="", help="address of piwheels' index")
     arguments = parser.parse_args()
     suite, _, processor = arguments.platform.partition("-")
@@ -60,10 +59,10 @@ def main() -> None:
     lock = entries((arguments.locks / f"requirements-{suite}.txt").read_text(encoding="utf-8"))
     compiled = [entry for entry in lock if COMPILED[suite] and entry.startswith(f"{COMPILED[suite]}==")]
     if compiled and not platforms:
-        sys.exit(f"wheelhouse.py: there is no {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")
+        sys.exit(f"There is no {COMPILED[suite]} for {processor} and Debian 12: flash Debian 13.")
     from_piwheels = bool(compiled) and processor == "armhf-armv6l"
     if from_piwheels and not arguments.piwheels:
-        sys.exit("wheelhouse.py: a Pi Zero with Raspberry Pi OS 12 needs a wheel from piwheels: set python_piwheels.")
+        sys.exit("A Pi Zero with Raspberry Pi OS 12 needs a wheel from piwheels: set python_piwheels.")
 
     arguments.archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.archive.parent, prefix=".wheels-") as folder:

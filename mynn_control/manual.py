@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
-"""Build the manual as one archive on the control node, unless its sources have not changed.
+"""Build the manual as one archive on this computer, unless its sources have not changed.
 
-    build.py PROJECT
+    python -m mynn_control.manual PROJECT
 
 Prints the archive's path, PROJECT/build/manual.zip. The archive's comment is a hash of the sources. The same sources
 give the same archive, so nothing is sent to a Pi that has it.
@@ -53,12 +52,12 @@ def comment(archive: Path) -> bytes:
 
 
 def build(project: Path, pages: Path) -> None:
-    """Let Sphinx write the pages into a folder. SystemExit: it failed."""
+    """Write the pages into a folder with Sphinx. SystemExit: it failed."""
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-t", "pi"]  # without the answers: see docs/conf.py
     command = [*sphinx, "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]  # paths may have spaces
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"build.py: Sphinx could not build the manual: {done.stderr.strip()[-2000:]}")
+        raise SystemExit(f"Sphinx could not build the manual: {done.stderr.strip()[-2000:]}")
 
 
 def pack(pages: Path, archive: Path, sum_: bytes) -> None:

@@ -1,0 +1,170 @@
+"""Start, stop and watch Dask's scheduler on this computer, which lives on after the playbook that starts it.
+
+    python -m mynn_control.cluster start FOLDER PORT DASHBOARD_PORT [--check]   print whether it was started, or ran
+    python -m mynn_control.cluster stop FOLDER [--check]                        print whether it was stopped
+    python -m mynn_control.cluster joined FOLDER SECONDS NAME...                wait for workers; print who is missing
+
+While it runs, FOLDER holds its log and what members need: its address and the cluster's certificate and key. Whoever
+has these can run programs on all members, so each start makes new ones, and no other certificate, such as a Pi's for
+HTTPS, is good for anything here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from distributed import Client, Security
+
+from mynn.experiments.cluster import ADDRESS, CERTIFICATE, KEY, place
+
+PID, LOG = "scheduler.pid", "scheduler.log"
+SETTINGS = {
+    "distributed.comm.require-encryption": True,
+    "distributed.scheduler.worker-ttl": "60s",  # a Pi that is silent for so long has lost its job
+    "distributed.scheduler.no-workers-timeout": "5m",  # without any Pi, a job fails; each is tried three times
+    "distributed.scheduler.allowed-failures": 10,  # lessons may push a job off several Pis
+    "distributed.scheduler.worker-saturation": 1.0,  # no job waits for one Pi while another is idle
+    "distributed.comm.timeouts.tcp": "30s",
+    "distributed.comm.timeouts.connect": "15s",
+    "distributed.admin.log-format": "%(asctime)s %(message)s",
+}
+STARTS, STOPS = 60.0, 20.0  # seconds in which it does
+LARGEST_LOG = 10_000_000  # bytes; what follows is lost
+CONNECTIONS = 65536  # that it can hold, as far as this computer allows: strangers may leave some idle
+
+
+def lock(folder: Path) -> int | None:
+    """Return the descriptor of the scheduler's lock, which ends with its process; None if it runs."""
+    descriptor = os.open(folder / PID, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def runs(folder: Path) -> bool:
+    """Return whether a scheduler runs."""
+    if not (folder / PID).exists():
+        return False
+    descriptor = lock(folder)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    """Return whether something is so within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def limit() -> None:
+    """Limit what the scheduler can use, so that strangers' connections neither stop it nor fill the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_LOG, LARGEST_LOG))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(CONNECTIONS, most), most))
+
+
+def write_key(folder: Path) -> None:
+    """Write a new certificate, which is its own authority, and its key."""
+    made = Security.temporary()
+    for name, content in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_scheduler_key)):
+        (folder / name).unlink(missing_ok=True)
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(content)
+
+
+def start(folder: Path, port: str, dashboard: str, check: str = "") -> str:
+    """Start the scheduler, unless it runs, and wait until it answers."""
+    if runs(folder):
+        return "It runs already."
+    if check:
+        return "It would be started."
+    try:
+        socket.create_server(("", int(port))).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        sys.exit(f"The scheduler did not start. Port {port} cannot be used ({reason}): set cluster_port.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / ADDRESS).unlink(missing_ok=True)
+    write_key(folder)
+    origins = [f"{host}:{dashboard}" for host in ("127.0.0.1", "localhost")]  # no other site's page may read along
+    settings = {**SETTINGS, "distributed.scheduler.dashboard.bokeh-application.allow-websocket-origin": origins}
+    variables = {name.replace(".", "__").replace("-", "_").upper(): str(value) for name, value in settings.items()}
+    command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--protocol=tls", f"--port={port}"]
+    command += [f"--dashboard-address=127.0.0.1:{dashboard}", f"--scheduler-file={folder / ADDRESS}"]
+    command += [f"--tls-ca-file={folder / CERTIFICATE}", f"--tls-cert={folder / CERTIFICATE}"]
+    held = lock(folder)
+    with (folder / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [*command, f"--tls-key={folder / KEY}"],
+            env=os.environ | {f"DASK_{name}": value for name, value in variables.items()},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=[held] if held is not None else [],  # it holds the lock while it runs
+            preexec_fn=limit,
+        )
+    (folder / PID).write_text(str(process.pid), encoding="ascii")
+    if not wait_until(lambda: (folder / ADDRESS).exists() or process.poll() is not None, STARTS):
+        process.kill()
+        process.wait()
+    if process.poll() is not None:
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines() or ["It does not say why."]
+        sys.exit(f"The scheduler did not start. {lines[-1]}")
+    return "Started."
+
+
+def stop(folder: Path, check: str = "") -> str:
+    """Stop the scheduler, if it runs, and remove what it left."""
+    left = [folder / name for name in (ADDRESS, CERTIFICATE, KEY, LOG, PID) if (folder / name).exists()]
+    if not left:
+        return "It did not run."
+    if check:
+        return "It would be stopped."
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if runs(folder):
+            os.kill(int((folder / PID).read_text(encoding="ascii")), number)
+            wait_until(lambda: not runs(folder), STOPS)
+    for path in left:
+        path.unlink(missing_ok=True)
+    return "Stopped."
+
+
+def joined(folder: Path, seconds: str, *names: str) -> str:
+    """Wait until these workers have joined, and return the names of those that have not."""
+
+    def missing() -> list[str]:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        here = {str(worker["name"]) for worker in workers}
+        return [name for name in names if name not in here]
+
+    with Client(**place(str(folder)), timeout=20, set_as_default=False) as client:
+        wait_until(lambda: not missing(), float(seconds))
+        return "\n".join(missing())
+
+
+def main(verb: str, folder: str, *arguments: str) -> None:
+    """Do what the command line says."""
+    verbs: dict[str, Callable[..., str]] = {"start": start, "stop": stop, "joined": joined}
+    print(verbs[verb](Path(folder), *arguments), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
