@@ -116,7 +116,10 @@ def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Pat
     output = build(project, "amd64", "armel", path=str(tmp_path))
     assert output["wheels"] == {"amd64": output["plain"], "armel": output["plain"]}
     assert "armel Pis get mynn without" in output["slower"][1]
-    assert "there is no arm-linux-gnueabi-gcc" in output["slower"][1] and "apt install gcc-arm-linux-gnueabi libc6-dev-armel-cross" in output["slower"][1]
+    assert (
+        "there is no arm-linux-gnueabi-gcc" in output["slower"][1]
+        and "apt install gcc-arm-linux-gnueabi libc6-dev-armel-cross" in output["slower"][1]
+    )
     assert output["plain"].endswith("-py3-none-any.whl")
     assert info(output["plain"], tmp_path / "installed")["kernel"].startswith("numpy")
     built = {path: path.stat().st_ctime_ns for path in map(Path, (output["plain"], output["server"]))}
