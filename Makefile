@@ -82,7 +82,7 @@ fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it
 verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html
 	$(PLAYBOOK)
 
-report: .venv/ready  ## Report every Pi's state and history, without the checks: dist/report/index.html
+report: .venv/ready  ## Report every Pi's state, without the checks: dist/report/index.html
 	$(PLAYBOOK)
 
 cards collect handout restore reset wall watch message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')

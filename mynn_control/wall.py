@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
@@ -141,7 +142,7 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, pis: 
         "answering": answering,
         "pis": pis,
     }
-    filters = {"picture": picture, "percent": lambda score: f"{score:.1%}".replace("%", "\u202f%")}
+    filters = {"picture": picture, "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%"))}
     return render("wall", parts, filters=filters)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from results import FAILS, NOT_ASKED, Check, PiResult, save
 from testinfra.host import Host
 
+from mynn_control.results import FAILS, NOT_ASKED, Check, PiResult, save
 from tests.provisioned.pi import Pi, Settings, project
 
 ROLES = ["system", "python", "mnist", "mynn", "networks", "lessons", "jupyter", "students"]

@@ -50,7 +50,9 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch, *pis: tuple[str, str], 
 
 def is_printed(code: Locator, url: str) -> bool:
     """Return whether a picture is the QR code of this address, with four empty modules around it."""
+    code.evaluate("code => { code.style = 'position: fixed; inset: 0 auto auto 0; height: 600px; background: white' }")
     image = np.asarray(Image.open(io.BytesIO(code.screenshot())).convert("L"))
+    code.evaluate("code => { code.style = '' }")
     modules = np.array([list(row) for row in segno.make_qr(url, error="m").matrix_iter(border=4)], bool)
     centres = ((np.arange(len(modules)) + 0.5) * len(image) / len(modules)).astype(int)
     return np.array_equal(image[np.ix_(centres, centres)] < 128, modules)

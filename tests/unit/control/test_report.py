@@ -1,4 +1,4 @@
-"""The report: its history, the faults that it finds, and the page."""
+"""The report: the faults that it finds, what it keeps of Pis, and the page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import history
 import pytest
-import report
-from faults import faults
-from history import Entry
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
+from mynn_control import report
+from mynn_control.faults import faults
+from mynn_control.report_schemas import STATE
 from tests.support.programs import ROOT
 
 NOW = time.time()
@@ -69,43 +71,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-def test_a_damaged_line_of_the_history_is_skipped_and_reported(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    history.write(path, [Entry("pi01", 1.0), Entry("pi02", 2.0)])
-    whole = path.read_bytes()
-    for damage in (
-        b'{"pi": "pi0',
-        b"\x00\xff\n",
-        b"[1]\n",
-        b'{"pi": 3, "when": 1}\n',
-        b'{"pi": "a", "when": 1, "b": 2}\n',
-    ):
-        path.write_bytes(whole.replace(b"\n", b"\n" + damage.rstrip() + b"\n", 1))
-        entries, warnings = history.read(path)
-        assert [entry.pi for entry in entries] == ["pi01", "pi02"]
-        assert warnings == [f"Line 2 of {path} is damaged and was skipped."]
-
-
-def test_the_history_of_thirty_pis_over_a_school_year_is_small() -> None:
-    """Asked three times a day for 400 days, it is a few megabytes, with the complete newest state of each Pi."""
-    entries: list[Entry] = []
-    figures = {"accuracy": 0.8312, "available": 290.0, "free": 4900.0, "temperature": 44.0}
-    for day in range(400, -1, -1):
-        for hour in (9, 11, 13):
-            when = NOW - day * DAY + hour
-            entries += [Entry(f"pi{n:02}.local", when, "", dict(figures), state()) for n in range(30)]
-        if day % 40 == 0:
-            entries = history.thinned(entries, NOW - day * DAY + DAY / 2)
-    size = sum(len(json.dumps(entry.__dict__)) for entry in entries)
-    assert size < 3_500_000
-    assert len([entry for entry in entries if entry.state]) == 30
-    assert len(entries) < 30 * (400 + 8 * 3)
+def test_a_damaged_file_of_what_was_kept_is_replaced(run: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "pis.json").write_text('{"pi01": {')
+    assert "The Pi is ready" in run(pi01=answer())
+    assert "pis.json was damaged; it is written anew." in capsys.readouterr().out
+    assert "of 447 MB" in run()
 
 
 def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any) -> None:
     assert "The Pi is ready" in run(pi01=answer())
     lost = "Task failed: last 100 lines received:\nssh: connect to host pi01 port 22: No route to host"
     page = run(pi01={"state": {}, "lost": lost})
+    assert "sudo on" not in page
     assert "The Pi is not ready" in page
     assert "No answer from pi01" in page
     assert "It last answered on " in page
@@ -223,9 +200,6 @@ def test_pis_of_several_kinds_are_told_apart(browser_page: Page, tmp_path: Path,
     content["pis"] = {pi: classroom_students(["student"], pi, pi, 8888, False, "passwords") for pi in names}
     lost = {"state": {}, "lost": "ssh: connect to host pi06.local port 22: No route to host"}
     content |= {"results": "", "room": 250, "asked": answers | {"pi06.local": lost}}
-    earlier = [{"available": 280.0, "free": 4950.0, "temperature": 42.0}, {"available": 285.0, "free": 4950.0}]
-    figures = zip([NOW - 3 * DAY, NOW - DAY], earlier, strict=True)
-    history.write(tmp_path / "history.jsonl", [Entry("pi01.local", when, "", some) for when, some in figures])
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
     report.main(tmp_path)
     for width, name in ((390, "report-kinds-phone"), (1280, "report-kinds")):
@@ -282,79 +256,71 @@ def test_the_page_loads_nothing_from_elsewhere(run: Any) -> None:
     page = run(pi01=answer(system={"name": name, "kernel": "6.12", "machine": "armv6l", "model": ""}))
     assert name not in page
     assert "&lt;script&gt;" in page
-    assert page.count("<svg") == 3  # accuracy was never measured
     addresses = set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:[^\"') ]*)", page))
     assert addresses == {"http://pi01.local:8888", "data:,"}
 
 
-TIMES: list[Any] = ["now", float("inf"), 1e300, True]
-AMOUNTS: list[Any] = ["much", None, float("nan"), 10**400, [290]]
-INVALID: list[Any] = [
-    *(state(memory={"total": 447, "available": value}) for value in AMOUNTS),
-    *(state(epoch=value) for value in TIMES),
-    state(card=[]),
-    state(card={"total": 1}),
-    state(card={"total": 1, "free": 1, "life_used": "much"}),
-    state(temperature="hot"),
-    state(throttled=1.5),
-    state(uptime={}),
-    state(updated="never"),
-    state(failed=[1]),
-    state(failed=["unit.service"] * 1001),
-    state(system={"name": 5, "kernel": "", "machine": "", "model": ""}),
-    state(versions=["3.13"]),
-    state(versions={"numpy": 2}),
-    state(pristine={"part2.ipynb": 5}),
-    state(lessons={"student": {"missing": "all", "damaged": [], "changed": []}}),
-    state(lessons={"student": []}),
-    state(servers={"student": "up"}),
-    state(progress={"student": "all"}),
-    state(progress={"student": {"a": {}}}),
-    state(progress={"student": {"a": {"finished": "today"}}}),
-    state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00<b>"}}}),
-    state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 2}}}),
-    state(progress={"student": {str(number): {"finished": "2026-11-26T10:00:00"} for number in range(101)}}),
-    state(servers={"../student": True}),
-    state(servers=dict.fromkeys(map("s{}".format, range(101)), True)),
-    state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
-    {},
-    [],
-    "state",
-    5,
-    None,
-]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+PROGRESS = {"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 0.5}}}
+WHOLE = state(progress=PROGRESS)
+# The way to each of its parts.
+PARTS: list[tuple[str, ...]] = [(name,) for name in WHOLE]
+PARTS += [(name, inner) for name, part in WHOLE.items() if isinstance(part, dict) for inner in part]
+PARTS += [("lessons", "student", "missing"), *(("progress", "student", "a", part) for part in ("finished", "score"))]
 
 
-@pytest.mark.parametrize("invalid", INVALID[:-5] + INVALID[-4:])
+def with_part(way: tuple[str, ...], value: Any) -> Any:
+    """Return a state with another value for one of its parts."""
+    forged = json.loads(json.dumps(WHOLE))
+    at = forged
+    for name in way[:-1]:
+        at = at[name]
+    at[way[-1]] = value
+    return forged
+
+
+@settings(deadline=None)
+@given(st.sampled_from(PARTS), JSON)
+def test_whatever_a_pi_tells_the_page_is_written(way: tuple[str, ...], value: Any) -> None:
+    """What does not match the schema is not kept, and is named in a sentence of ours."""
+    kept = report.updated({}, "pi01", NOW, {"state": with_part(way, value), "lost": ""}, None)
+    students = classroom_students(["student"], "pi01", "pi01.local", 8888, False, "passwords")
+    html = report.page(report.rows({"pi01": kept}, {"pi01": students}, {}, 250), Path("inventory.ini"), NOW, {"a": "A"})
+    assert ("pi01 reported an invalid state (" in html) == ("state" not in kept)
+    assert ("state" in kept) == (misfit(with_part(way, value), STATE) == "")
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        *(state(memory={"total": 447, "available": value}) for value in (float("nan"), 10**400)),
+        state(failed=["unit.service"] * 1001),
+        state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00<b>"}}}),
+        state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 2}}}),
+        state(progress={"student": {str(number): {"finished": "2026-11-26T10:00:00"} for number in range(101)}}),
+        state(servers={"../student": True}),
+        state(servers=dict.fromkeys(map("s{}".format, range(101)), True)),
+        state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
+        *([], "state", 5, None),
+    ],
+)
 def test_an_invalid_state_is_reported_and_not_stored(run: Any, tmp_path: Path, invalid: Any) -> None:
     page = run(pi01=answer(), pi02={"state": invalid, "lost": ""})
     assert "of 447 MB" in page
-    entries, warnings = history.read(tmp_path / "history.jsonl")
-    assert [(entry.pi, bool(entry.state)) for entry in entries] == [("pi01", True), ("pi02", False)]
-    assert warnings == []
-    assert entries[1].lost.startswith("pi02 reported an invalid state (")
-    assert len(entries[1].lost) < 300
+    kept = json.loads((tmp_path / "pis.json").read_text())
+    assert "state" in kept["pi01"] and "state" not in kept["pi02"]
+    assert kept["pi02"]["lost"].startswith("pi02 reported an invalid state (")
+    assert len(kept["pi02"]["lost"]) < 300
 
 
-def test_the_reason_why_a_pi_did_not_answer_may_be_anything(run: Any, tmp_path: Path) -> None:
+def test_the_reason_why_a_pi_did_not_answer_may_be_anything(run: Any) -> None:
     for lost in (5, ["x"], "x" * 10**6, "no\x1b[2J \udcff\nway", {"a": "b"}):
-        assert "No answer from pi01" in run(pi01={"state": {}, "lost": lost})
-    assert history.read(tmp_path / "history.jsonl")[1] == []
-
-
-def test_invalid_states_in_the_history_are_skipped_and_reported_once(run: Any, tmp_path: Path, capsys: Any) -> None:
-    """An earlier version stored states without checking them."""
-    path = tmp_path / "history.jsonl"
-    whole = json.dumps({"pi": "pi01", "when": NOW - 60, "state": state()})
-    bad = [{"pi": "pi01", "when": NOW, "state": invalid} for invalid in INVALID if invalid]
-    bad += [{"pi": "pi01", "when": NOW, "figures": {"free": "much"}}, {"pi": "pi01", "when": "now"}, {"when": NOW}]
-    bad.append({"pi": "pi01", "when": NOW, "verified": {"pi": "pi01", "checks": [{"role": "x", "figures": 5}]}})
-    path.write_text("".join(f"{line}\n" for line in [*map(json.dumps, bad), "[" * 10**5, whole]))
-    assert "of 447 MB" in run()
-    printed = capsys.readouterr().out
-    assert printed.count("is damaged and was skipped") == len(bad) + 1
-    run()
-    assert "damaged" not in capsys.readouterr().out
+        page = run(pi01={"state": {}, "lost": lost})
+        assert "No answer from pi01" in page and "\x1b" not in page
 
 
 def test_text_from_a_pi_is_made_printable(run: Any, capsys: Any) -> None:

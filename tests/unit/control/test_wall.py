@@ -80,7 +80,7 @@ def test_each_students_latest_card_is_shown(wall: Served) -> None:
     wall.answer("pi-02", text("Élodie"))
     wall.answer("pi-03", text("Finn", score=0.96))
     assert names(wall) == ["Ada", "Bo", "Élodie", "Finn"]
-    assert "Best so far <strong>96.0" in wall.ask("/")[1]
+    assert "Best so far <strong>96.0&#8239;%</strong>" in wall.ask("/")[1]
     wall.answer("pi-01", text("Lovelace"))
     wall.answer("pi-02", text("Élodie"), lost="no route")
     assert names(wall) == ["Élodie", "Finn", "Lovelace"]

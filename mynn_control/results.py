@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+
 HOLDS, FAILS, NOT_ASKED = "holds", "fails", "not asked"
 
 
@@ -53,8 +55,7 @@ class PiResult:
 def save(result: PiResult, folder: Path) -> None:
     """Write the result into the folder, under the Pi's name."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(result), indent=1)
-    (folder / f"{result.pi}.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / f"{result.pi}.json", json.dumps(asdict(result), indent=1) + "\n")
 
 
 def load(name: str, folder: Path) -> PiResult:

@@ -1,14 +1,12 @@
 """JSON schemas of a Pi's state and of its verification.
 
-Both are checked before they enter the history, which every later report reads. Lists and names are limited to what a
+Both are checked before they are kept for later reports. Lists and names are limited to what a
 real Pi has; keys that are not mentioned here are dropped.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 
 YES_OR_NO = {"type": "boolean"}
 NAME = {"type": "string", "maxLength": 300}  # of a lesson, a disk, a unit, a version
@@ -94,18 +92,8 @@ VERIFIED = of(
     ended=SECONDS,
     lost=WORDS,
 )
-ENTRY = of(
-    {"pi": NAME, "when": SECONDS},
-    lost=WORDS,
-    figures=by_name(r"^[a-z]{1,30}\Z", {"type": "number"}, 20),
-    state={"anyOf": [{"const": {}}, STATE]},
-    verified={"anyOf": [{"const": {}}, VERIFIED]},
-)
 
 
 def known(answer: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return those parts of a matching answer that its schema mentions."""
     return {key: value for key, value in answer.items() if key in schema["properties"]}
-
-
-__all__ = ["ENTRY", "STATE", "VERIFIED", "known", "misfit"]

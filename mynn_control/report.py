@@ -1,11 +1,13 @@
 """The report: one page for a teacher.
 
-report.py FOLDER < RUN.json
+python -m mynn_control.report FOLDER < RUN.json
 
 RUN.json is what the playbook knows: `inventory` (the file), `lessons` (the folder on this computer), `pis` (for each Pi
 of the report, by name, its students as the filter classroom_students returns them), `asked` (for each Pi that was
 asked, its `state` from the module pi_state, or why it is `lost`), `room` (the MB that the next run needs on a card),
 `verified` (names of the Pis that were verified, if any) and `results` (the folder with their results).
+
+FOLDER/pis.json keeps what each Pi told last, for the next report: a Pi that is off is shown as it last was.
 """
 
 from __future__ import annotations
@@ -22,27 +24,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import history
-import plots
-from faults import Fault, faults
-from history import Entry
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
-from schemas import STATE, VERIFIED, known, misfit
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked, write_text
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
+from mynn_control.faults import Fault, faults
+from mynn_control.render import render
+from mynn_control.report_schemas import STATE, VERIFIED, known
+from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
 
-PROJECT = Path(__file__).resolve().parents[3]
-# By name of a figure: its title, how a value is written, and the least range of the plot's vertical axis.
-MEASURES = {
-    "accuracy": ("Digits recognised", "{:.0%}", 0.04),
-    "available": ("Memory free (MB)", "{:.0f}", 20),
-    "free": ("Card free (GB)", "{:.1f}", 0.2),
-    "temperature": ("Temperature (°C)", "{:.0f}", 6),
-}
+PROJECT = Path(__file__).resolve().parents[1]
 PROCESSORS = {"armv6l": "32-bit ARM", "armv7l": "32-bit ARM", "aarch64": "64-bit ARM", "x86_64": "64-bit x86"}
 
 
@@ -68,7 +61,6 @@ class Row:
     faults: list[Fault] = field(default_factory=list)
     verified: PiResult | None = None
     verified_when: float = 0
-    plots: list[tuple[str, str]] = field(default_factory=list)  # title and SVG
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -109,41 +101,23 @@ class Row:
         return self.verified.figures if self.verified else {}
 
 
-def rows(entries: list[Entry], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str], room: float) -> list[Row]:
-    """Return each Pi's row, from the history."""
+def rows(
+    kept: dict[str, dict[str, Any]], pis: dict[str, list[dict[str, Any]]], lessons: dict[str, str], room: float
+) -> list[Row]:
+    """Return each Pi's row, from what is kept of it."""
     made = []
     for name, students in pis.items():
-        row = Row(name, students)
-        series: dict[str, list[tuple[float, float]]] = {measure: [] for measure in MEASURES}
-        for entry in (entry for entry in entries if entry.pi == name):
-            row.asked, row.lost = entry.when, entry.lost
-            if entry.state:
-                row.state, row.when = entry.state, entry.when
-            if entry.verified:
-                row.verified, row.verified_when = result_of(entry.verified), entry.when
-            for measure, value in entry.figures.items():
-                if measure in series:
-                    series[measure].append((entry.when, value / 1000 if measure == "free" else value))
+        of_it = dict(kept.get(name, {}))
+        verified = of_it.pop("verified", None)
+        row = Row(name, students, verified=result_of(verified) if verified else None, **of_it)
         if row.state:
             row.faults = list(faults(row.state, lessons, row.when, room))
-        row.plots = drawn(series)
         made.append(row)
     return made
 
 
-def drawn(series: dict[str, list[tuple[float, float]]]) -> list[tuple[str, str]]:
-    """Return title and SVG of each figure that was measured at least twice; all plots of a Pi span the same time."""
-    times = [when for points in series.values() for when, _ in points]
-    span = (min(times, default=0), max(times, default=0))
-    return [
-        (MEASURES[measure][0], plots.over_time(points, span, *MEASURES[measure]))
-        for measure, points in series.items()
-        if len(points) > 1
-    ]
-
-
 def result_of(content: dict[str, Any]) -> PiResult:
-    """Return a verification from the history."""
+    """Return a verification that was kept."""
     return PiResult(**{**content, "checks": [Check(**check) for check in content["checks"]]})
 
 
@@ -152,15 +126,7 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) 
     pupils = [pupil for row in made for pupil in row.pupils]
     inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=lambda part: printable_lines(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
         "duration": duration,
         "age": age,
@@ -171,24 +137,21 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) 
         "model": model,
         "processor": processor,
         "marked": marked,
-        "svg": Markup,  # our own
     }
-    return environment.get_template("report.html.j2").render(
-        rows=made,
-        ready=[row for row in made if row.ready],
-        lost=[row for row in made if row.lost],
-        pupils=pupils if any(pupil.finished for pupil in pupils) else [],
-        lessons=lessons,
-        faulty=[row for row in made if not row.ready and not row.lost],
-        when=time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
-        now=now,
-        site=".venv/bin/ansible-playbook"
-        + ("" if usual else f" -i {shlex.quote(str(inventory))}")
-        + " playbooks/site.yml --limit",
-        HOLDS=HOLDS,
-        FAILS=FAILS,
-        NOT_ASKED=NOT_ASKED,
-    )
+    site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
+    parts = {
+        "rows": made,
+        "ready": [row for row in made if row.ready],
+        "lost": [row for row in made if row.lost],
+        "faulty": [row for row in made if not row.ready and not row.lost],
+        "pupils": pupils if any(pupil.finished for pupil in pupils) else [],
+        "lessons": lessons,
+        "when": time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
+        "site": f"{site} playbooks/site.yml --limit",
+        "HOLDS": HOLDS,
+        "NOT_ASKED": NOT_ASKED,
+    }
+    return render("report", parts, filters=filters)
 
 
 def duration(seconds: float) -> str:
@@ -234,15 +197,29 @@ def marked(text: str) -> Markup:
     return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
 
 
-def entry_of(name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Entry:
-    """Return the history's entry for a Pi that was asked: it matches its schema and holds no passwords."""
-    verified = asdict(result) if result and not result.lost else {}
+def remembered(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what is kept of each Pi, by name."""
+    if not path.exists():
+        return {}
+    try:
+        kept: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
+    except ValueError:
+        print(f"{path} was damaged; it is written anew. Pis that are off are shown once they have answered again.")
+        return {}
+    return kept
+
+
+def updated(before: dict[str, Any], name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Any:
+    """Return what is kept of a Pi that was asked: it matches its schema and holds no passwords."""
     state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
         state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
-    lost = (result.lost if result else "") or lost
-    state = known(state, STATE)
-    return Entry(name, now, lost, history.figures_of(state, verified), state, verified)
+    kept = before | {"asked": now, "lost": (result.lost if result else "") or lost}
+    if state:
+        kept |= {"state": known(state, STATE), "when": now}
+    if result and not result.lost:
+        kept |= {"verified": asdict(result), "verified_when": now}
+    return kept
 
 
 def result_from(name: str, folder: Path) -> PiResult:
@@ -269,25 +246,23 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    """Add a run to the history, write the page, and print what a teacher should know at once."""
+    """Keep what the Pis told, write the page, and print what a teacher should know at once."""
     run = json.load(sys.stdin)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
     results = [result_from(name, Path(run["results"])) for name in run["verified"]]
     by_name = {result.pi: result for result in results}
-    path = folder / "history.jsonl"
+    path = folder / "pis.json"
     with locked(folder):
-        entries, words = history.read(path)
-        entries += [entry_of(name, now, told, by_name.get(name)) for name, told in run["asked"].items()]
-        entries = history.thinned(entries, now)
-        history.write(path, entries)
-        made = rows(entries, run["pis"], sums(Path(run["lessons"])), run["room"])
+        kept = remembered(path)
+        for name, told in run["asked"].items():
+            kept[name] = updated(kept.get(name, {}), name, now, told, by_name.get(name))
+        write_text(path, json.dumps(kept))
+        made = rows(kept, run["pis"], sums(Path(run["lessons"])), run["room"])
         titles = {name: lesson.title for name, lesson in outline(Path(run["lessons"])).items()}
-        html = page(made, Path(run["inventory"]), now, titles)
-        (folder / "index.html").write_text(html, encoding="utf-8")
+        write_text(folder / "index.html", page(made, Path(run["inventory"]), now, titles))
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify
-    print(*words, sep="\n", end="\n" if words else "")
     for row in made:
         for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
             print(printable(what, 1000))
