@@ -120,11 +120,9 @@ def link(source: Path, place: Path) -> bool:
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(place):
-            return False
         try:
             place.hardlink_to(source)
-        except OSError:
+        except OSError:  # neither this nor a copy replaces another file
             copy(source, place)
     except OSError as error:
         if error.errno in NO_NAME:
