@@ -10,8 +10,8 @@ from .state import SSH_PORT, State, address_at
 
 MEMORY = "427m"  # as Linux sees it on a Pi Zero
 # Podman mounts a host name, which no program could replace, and small file systems in memory, which a Pi has not.
-# An empty machine-id becomes the container's.
-_INIT = "umount /etc/hostname /tmp /var/log/journal; : > /etc/machine-id; exec /sbin/init"
+# An empty machine-id becomes the container's. Systemd hands services their credentials through shared mounts.
+_INIT = "mount --make-rshared /; umount /etc/hostname /tmp /var/log/journal; : > /etc/machine-id; exec /sbin/init"
 _CREDENTIALS = "/run/host/credentials"
 _STATUS = {"running": "running", "paused": "frozen"}
 
