@@ -53,12 +53,13 @@ def test_its_memory_is_limited(fleet: Fleet) -> None:
 
 def test_its_disk_outlives_reboots_and_power_cuts_until_it_is_reset(fleet: Fleet) -> None:
     began = output_of(fleet, "touch kept; sync; systemctl show -p UserspaceTimestamp")
-    output_of(fleet, "sudo systemctl --no-block reboot")
+    fleet.ssh("pi-01", "sudo systemctl --no-block reboot")  # which may cut this connection
     until(lambda: fleet.ssh("pi-01", "systemctl show -p UserspaceTimestamp").stdout.strip() not in ("", began))
     fleet.kill("pi-01")
     assert fleet.ssh("pi-01", "true").returncode == 255
     fleet.start("pi-01")
-    output_of(fleet, "test -e kept && sudo systemctl --no-block poweroff")
+    output_of(fleet, "test -e kept")
+    fleet.ssh("pi-01", "sudo systemctl --no-block poweroff")
     until(lambda: fleet.status("pi-01") == "stopped")
     assert fleet.status("pi-02") == "running"
     fleet.up(2)

@@ -1,11 +1,12 @@
 """A virtual Pi in a container: podman boots Debian's systemd in it."""
 
+import json
 from contextlib import suppress
 
 from .host import name_servers
 from .pi import Member
 from .podman import LABEL, POWERS, podman
-from .shell import VirtualError
+from .shell import SUDO, VirtualError, run
 from .state import SSH_PORT, State, address_at
 
 MEMORY = "427m"  # as Linux sees it on a Pi Zero
@@ -43,7 +44,6 @@ class Container(Member):
         credentials.mkdir(exist_ok=True)
         (credentials / "tmpfiles.extra").write_text(self.identity())
         if self._inspect("{{.Id}}"):
-            self.plug(True)
             podman("start", self.container, doing=f"Starting {self.name}")
             return
         ports = [f"--publish={self.address}:{SSH_PORT}:22"]
@@ -75,13 +75,14 @@ class Container(Member):
             podman("pause" if frozen else "unpause", self.container)
 
     def plug(self, plugged: bool) -> None:
-        network = self.state.prefix
-        if plugged == (network in self._inspect("{{.NetworkSettings.Networks}}")):
-            return
-        if plugged:
-            podman("network", "connect", f"--ip={self._inner_address(self.number)}", network, self.container)
-        else:
-            podman("network", "disconnect", network, self.container)
+        # The host's end of the cable; its number is known inside. Without it, the Pi has no carrier, but its routes.
+        link = ["ip", "-json", "link", "show"]
+        inside = json.loads(
+            run([*SUDO, "nsenter", f"--net={self.network()}", *link, "eth0"], doing="Finding the cable")
+        )
+        cables = {cable["ifindex"]: cable["ifname"] for cable in json.loads(run(link, doing="Finding the cable"))}
+        words = ["ip", "link", "set", cables[inside[0]["link_index"]], "up" if plugged else "down"]
+        run([*SUDO, *words], doing=f"Plugging in {self.name}" if plugged else f"Unplugging {self.name}")
 
     def save(self) -> str:
         """Save the disk of a stopped Pi as an image, and return its name."""

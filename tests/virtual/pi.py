@@ -97,7 +97,7 @@ class Member(Pi):
         raise NotImplementedError
 
     def plug(self, plugged: bool) -> None:
-        """Plug in the network cable, or unplug it: packets are dropped, not rejected, and the Pi keeps running."""
+        """Plug in the network cable, or unplug it; the Pi keeps running."""
         raise NotImplementedError
 
     # -- its identity ----------------------------------------------------------------------------------
@@ -110,8 +110,9 @@ class Member(Pi):
     def identity(self) -> str:
         """Return this Pi's identity, as files that systemd-tmpfiles writes at each boot."""
         login = self.state.key.with_suffix(".pub").read_text()
-        host_key = (self.folder / "ssh_host_ed25519_key").read_text()
-        lines = [self.tmpfile("f+", "/etc/ssh/ssh_host_ed25519_key", host_key)]
+        lines = []
+        for name, owner in (("ssh_host_ed25519_key", "0600 root root"), ("ssh_host_ed25519_key.pub", "0644 root root")):
+            lines.append(self.tmpfile("f+", f"/etc/ssh/{name}", (self.folder / name).read_text(), owner))
         if self.settings.os == "debian":
             lines += ["d /home/pi/.ssh 0700 pi pi\n"]
             lines += [self.tmpfile("f+", "/home/pi/.ssh/authorized_keys", login, "0600 pi pi")]

@@ -35,7 +35,12 @@ def stage(text: str) -> Iterator[None]:
 
 
 def run(
-    argv: Sequence[str | Path], *, doing: str, env: Mapping[str, str] | None = None, timeout: float | None = None
+    argv: Sequence[str | Path],
+    *,
+    doing: str,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    cwd: str | None = None,
 ) -> str:
     """Run a program without input, and return its output. ``doing`` names the step in error messages."""
     words = [str(word) for word in argv]
@@ -47,6 +52,7 @@ def run(
             text=True,
             errors="replace",
             env=env,
+            cwd=cwd,
             timeout=timeout,
             check=False,
         )
