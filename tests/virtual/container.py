@@ -48,12 +48,14 @@ class Container(Member):
             return
         ports = [f"--publish={self.address}:{SSH_PORT}:22"]
         ports += [f"--publish={self.address}:{port}:{port}" for port in self.settings.publish]
+        # The same at each start, as the host remembers it.
+        mac = f"02:00:00:00:00:{self.number:02x}"
         podman(
             *["run", "--detach", f"--name={self.container}", f"--label={LABEL}={self.state.prefix}"],
             *["--systemd=always", f"--memory={MEMORY}", f"--memory-swap={MEMORY}", *POWERS],
             # A reboot ends a container with the exit code 129. The limit is for one that cannot boot.
             *["--restart=on-failure:100", "--hostname=raspberrypi", "--no-hosts", "--dns=none"],
-            *[f"--network={self.state.prefix}:ip={self._inner_address(self.number)}", *ports],
+            *[f"--network={self.state.prefix}:ip={self._inner_address(self.number)},mac={mac}", *ports],
             *[f"--volume={credentials}:{_CREDENTIALS}:ro", f"--env=CREDENTIALS_DIRECTORY={_CREDENTIALS}"],
             *["--log-driver=k8s-file", f"--log-opt=path={self.log}"],
             *[self.settings.base or self.settings.root, "/bin/sh", "-c", _INIT],
