@@ -80,7 +80,6 @@ def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
 
 
 def _card(card: dict[str, Any], room: float) -> Iterator[Fault]:
-    replace = "Collect the students' work soon (`make collect`), and flash another card."
     if card.get("read_only"):
         yield Fault(
             "Its card is read-only: nothing is saved.",
@@ -91,10 +90,10 @@ def _card(card: dict[str, Any], room: float) -> Iterator[Fault]:
             f"Its card is nearly full: {card['free']} MB are free.", "Delete what is not needed, or use a larger card."
         )
     if card.get("errors"):
-        yield Fault(f"The file system on its card is damaged ({card['errors']} errors so far).", replace)
-    used = card.get("life_used", 0)
-    if used >= 90 or card.get("end_of_life", 1) > 1:
-        yield Fault(f"Its card is worn: {used or 'more than 80'} % of its life is used.", replace)
+        yield Fault(
+            f"The file system on its card is damaged ({card['errors']} errors so far).",
+            "Collect the students' work soon (`make collect`), and flash another card.",
+        )
 
 
 def _warmth_and_power(state: dict[str, Any]) -> Iterator[Fault]:

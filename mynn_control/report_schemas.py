@@ -40,8 +40,6 @@ CARD = of(
     written=SIZE,
     written_ever=SIZE,
     errors=COUNT,
-    life_used=COUNT,
-    end_of_life=COUNT,
 )
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 WHEN = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\Z"}

@@ -381,8 +381,6 @@ def test_test_results_that_make_no_sense_are_reported(
         ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
         ({"card": {"free": 4900, "read_only": True}}, "Its card is read-only"),
         ({"card": {"free": 4900, "errors": 3}}, "The file system on its card is damaged (3 errors so far)."),
-        ({"card": {"free": 4900, "life_used": 90}}, "Its card is worn: 90 % of its life is used."),
-        ({"card": {"free": 4900, "end_of_life": 2}}, "Its card is worn: more than 80 % of its life is used."),
         ({"throttled": 0x50005}, "Its supply voltage is too low."),
         ({"throttled": 0x2}, "It is too hot and runs slower."),
         ({"temperature": 81.0}, "It is too hot and runs slower."),
