@@ -28,11 +28,11 @@ class Live(anywidget.AnyWidget):
     """A widget that needs its program."""
 
     def gone(self) -> str:
-        """Return what is said once the program has ended."""
+        """Return the sentence for when the program has ended."""
         raise NotImplementedError
 
     def _ipython_display_(self, **_how: Any) -> None:
-        """Show the widget, and beside it, hidden, what is said later."""
+        """Show the widget, and beside it, hidden, the sentence for later."""
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle

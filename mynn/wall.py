@@ -100,13 +100,13 @@ def read(text: str | bytes) -> Shown:
     if len(text) > LARGEST:
         raise DataError(f"{FILE}: it is larger than {LARGEST} bytes")
     try:
-        said = json.loads(text)
-        if not isinstance(said, dict) or said.get("version") != VERSION or not said.keys() <= _KEYS:
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.get("version") != VERSION or not fields.keys() <= _KEYS:
             raise ValueError("its form")
-        backquery, digits = said.get("backquery"), said.get("digits")
+        backquery, digits = fields.get("backquery"), fields.get("digits")
         return Shown(
-            _name(said["name"]),
-            _score(said.get("score")),
+            _name(fields["name"]),
+            _score(fields.get("score")),
             None if backquery is None else _unpacked(backquery, LABELS),
             None if digits is None else _examples(digits),
         )
@@ -118,14 +118,14 @@ def read(text: str | bytes) -> Shown:
 
 def _text(shown: Shown) -> str:
     """Return the file's contents, for `read`."""
-    said: dict[str, Any] = {"version": VERSION, "name": shown.name}
+    fields: dict[str, Any] = {"version": VERSION, "name": shown.name}
     if shown.score is not None:
-        said["score"] = shown.score
+        fields["score"] = shown.score
     if shown.backquery is not None:
-        said["backquery"] = _packed(shown.backquery)
+        fields["backquery"] = _packed(shown.backquery)
     if shown.digits is not None:
-        said["digits"] = {"labels": shown.digits.labels.tolist(), "pixels": _packed(shown.digits.pixels)}
-    return json.dumps(said)
+        fields["digits"] = {"labels": shown.digits.labels.tolist(), "pixels": _packed(shown.digits.pixels)}
+    return json.dumps(fields)
 
 
 def _packed(rows: Bytes) -> list[str]:

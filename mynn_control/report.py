@@ -7,7 +7,7 @@ of the report, by name, its students as the filter classroom_students returns th
 asked, its `state` from the module pi_state, or why it is `lost`), `room` (the MB that the next run needs on a card),
 `verified` (names of the Pis that were verified, if any) and `results` (the folder with their results).
 
-FOLDER/pis.json keeps what each Pi told last, for the next report: a Pi that is off is shown as it last was.
+FOLDER/pis.json keeps each Pi's last answer, for the next report: a Pi that is off is shown as it last was.
 """
 
 from __future__ import annotations
@@ -181,9 +181,9 @@ def size(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
-def model(said: str) -> tuple[str, str]:
+def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
-    name, found, revision = said.removeprefix("Raspberry ").rpartition(" Rev ")
+    name, found, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
     return (name, f"revision {revision}") if found else (revision, "")
 
 
@@ -209,9 +209,9 @@ def remembered(path: Path) -> dict[str, dict[str, Any]]:
     return kept
 
 
-def updated(before: dict[str, Any], name: str, now: float, told: dict[str, Any], result: PiResult | None) -> Any:
+def updated(before: dict[str, Any], name: str, now: float, answer: dict[str, Any], result: PiResult | None) -> Any:
     """Return what is kept of a Pi that was asked: it matches its schema and holds no passwords."""
-    state, lost = told["state"], told["lost"] and in_words(name, str(told["lost"]))
+    state, lost = answer["state"], answer["lost"] and in_words(name, str(answer["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
         state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
     kept = before | {"asked": now, "lost": (result.lost if result else "") or lost}
@@ -232,10 +232,10 @@ def result_from(name: str, folder: Path) -> PiResult:
     return PiResult(name, lost=f"The test results of {name} cannot be read ({wrong}).") if wrong else result
 
 
-def in_words(name: str, said: str) -> str:
+def in_words(name: str, error: str) -> str:
     """Return a sentence for Ansible's message about a Pi that did not answer."""
-    last = printable(said.strip().splitlines()[-1]) if said.strip() else "no answer"
-    if "sudo" in said or "become" in said:
+    last = printable(error.strip().splitlines()[-1]) if error.strip() else "no answer"
+    if "sudo" in error or "become" in error:
         return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
     return f"{name} does not answer over SSH ({last}). Check that it is switched on and on the network."
 
@@ -246,7 +246,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    """Keep what the Pis told, write the page, and print what a teacher should know at once."""
+    """Keep what the Pis answered, write the page, and print what a teacher should know at once."""
     run = json.load(sys.stdin)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
@@ -255,8 +255,8 @@ def main(folder: Path) -> None:
     path = folder / "pis.json"
     with locked(folder):
         kept = remembered(path)
-        for name, told in run["asked"].items():
-            kept[name] = updated(kept.get(name, {}), name, now, told, by_name.get(name))
+        for name, answer in run["asked"].items():
+            kept[name] = updated(kept.get(name, {}), name, now, answer, by_name.get(name))
         write_text(path, json.dumps(kept))
         made = rows(kept, run["pis"], sums(Path(run["lessons"])), run["room"])
         titles = {name: lesson.title for name, lesson in outline(Path(run["lessons"])).items()}

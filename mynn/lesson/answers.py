@@ -20,7 +20,7 @@ def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> No
     `answer`  what the student wrote; `...` or None is no answer yet
     `right`   a number, a text, True or False, or an array: compared with the answer. Or a function that takes the
               answer and returns True, or False, or a sentence that says what is wrong
-    `hint`    is said with every wrong answer
+    `hint`    is shown with every wrong answer
     `within`  how far a number may be off
     """
     if answer is None or answer is ...:

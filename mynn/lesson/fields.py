@@ -30,7 +30,7 @@ class _Field(Live):
         self.observe(lambda change: earlier.__setitem__(key, change["new"]), self._entry)
 
     def gone(self) -> str:
-        """Return what is said once the program has ended."""
+        """Return the sentence for when the program has ended."""
         return f"{self.question} To guess here, run this lesson again from the top."
 
 

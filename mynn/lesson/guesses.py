@@ -40,12 +40,12 @@ class Guess:
 
         `result` is in the guess's own unit: 21 and not 0.21 where that is "%".
         """
-        said = written(result, self.unit)
+        answer = written(result, self.unit)
         if self.value is None:
-            print(f"{self.question} It is {said}. (You have not guessed.)")
+            print(f"{self.question} It is {answer}. (You have not guessed.)")
             return
         guessed = written(self.value, self.unit)
-        ending = ", and so it is!" if guessed == said else f". It is {said}."
+        ending = ", and so it is!" if guessed == answer else f". It is {answer}."
         print(f"{self.question} You guessed {guessed}{ending}")
         show_svg(_line(self, self.value, float(result)))
 

@@ -23,7 +23,7 @@ def my_network() -> NeuralNetwork:
     """Return the student's own network, my_network.npz beside the notebook, or the one on the card; say which.
 
     The student's own must read digits: 784 inputs, 10 outputs, and half of a hundred digits recognised. Where it does
-    not, the reason is said. NetworkFileError: there is neither.
+    not, the reason is printed. NetworkFileError: there is neither.
     """
     try:
         network = NeuralNetwork.load(OWN)

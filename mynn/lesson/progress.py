@@ -31,7 +31,7 @@ Lessons = dict[str, dict[str, Any]]
 def finished(stem: str, score: float | None = None) -> None:
     """Write down that the lesson `stem` was run to its end, and link the next one.
 
-    `score` is a part recognised, 0 to 1; the best one is kept. An error in writing is said, and stops nothing.
+    `score` is a part recognised, 0 to 1; the best one is kept. An error in writing is printed, and stops nothing.
     """
     if not STEM.fullmatch(stem):
         raise ValueError(f"{stem!r} is not the name of a lesson: it may have only the letters a to z, digits and _")

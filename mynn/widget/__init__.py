@@ -29,7 +29,7 @@ except ImportError:
     ) from None
 
 SIDE = 112  # of the square that comes from the browser, in pixels: as in pad.js
-EMPTY = "Draw a digit on the white square."  # two lines on a phone, as all that is said
+EMPTY = "Draw a digit on the white square."  # two lines on a phone, like every message
 FIRST = "Draw a digit, then press the button that says which it was."
 GONE = "To draw here, run this lesson again from the top."
 
@@ -72,7 +72,7 @@ class Pad(Live):
         self._count("")
 
     def gone(self) -> str:
-        """Return what is said once the program has ended."""
+        """Return the sentence for when the program has ended."""
         return GONE
 
     @property

@@ -7,7 +7,7 @@ const STEP = 20; // how far an arrow key moves the pen
 const COARSE = 112; // the picture that is sent, in pixels: as in __init__.py
 const SEEN = 28; // what the network sees
 const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
-// Two lines on a phone, like all that is said: the paper stays where it is.
+// Two lines on a phone, like every message: the paper stays where it is.
 const BUSY = "No answer yet. Wait, or run this lesson again.";
 
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
