@@ -171,7 +171,7 @@ def test_a_reset_waits_for_the_collection_and_restores_the_initial_state(pi: Stu
     assert root(pi.classroom, server) == process
     as_student(pi.classroom, "os.remove('new.txt')")
     root(pi.classroom, "systemd-run --quiet --collect --unit=stray --property=User=student /usr/bin/sleep 600")
-    pi.run("reset", changed=2)
+    pi.run("reset", changed=3)  # the server, the program outside it, and the files
     lessons = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
     pictures = {f"my_own_images/{path.name}": path.read_bytes() for path in (ROOT / "notebooks").glob("*/*.png")}
     assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
