@@ -445,7 +445,7 @@ def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path, sch
         steps += 3  # each takes a second
     assert steps > 60
     for path, (mode, _, content) in card.files().items():
-        assert b"of the file" not in content and b"sunflower7" not in content, path
+        assert b"of the file" not in content and b"marigold7" not in content, path
         assert b"PRIVATE KEY" not in content or mode & 0o777 == 0o600, path
 
 

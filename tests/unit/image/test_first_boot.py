@@ -274,7 +274,7 @@ def test_python_is_started_only_if_there_is_something_to_do(card: Card) -> None:
 
 ALL = f"""{IMAGER}
 [mynn]
-password = "sunflower7"
+password = "marigold7"
 
 [[mynn.wlan]]
 ssid = 'Grün & "quoted"'
@@ -288,7 +288,7 @@ def assert_all_applied(card: Card, networks: int = 2) -> None:
     assert card.read("etc/hosts").splitlines()[1] == "127.0.1.1\tpi07"
     assert str((card.root / "etc/localtime").readlink()) == "../usr/share/zoneinfo/Europe/Berlin"
     assert 'XKBLAYOUT="gb"\n' in card.read("etc/default/keyboard")
-    assert opens_notebooks(card, "sunflower7")
+    assert opens_notebooks(card, "marigold7")
     assert card.shadow() == YESCRYPT
     assert card.fact("Notebooks") == "http://pi07.local:8888"
     assert card.fact("Password") == card.fact("Account password") == "the one that you chose"
@@ -351,7 +351,7 @@ def test_settings_that_are_not_given_stay_unchanged(card: Card) -> None:
     card.write("etc/hostname", "named-by-site\n")
     card.boot('[locale]\ntimezone = "Europe/Paris"\n')
     assert card.read("etc/hostname") == "named-by-site\n"
-    assert opens_notebooks(card, "sunflower7")
+    assert opens_notebooks(card, "marigold7")
     assert KEY in card.read(CONF)
     assert (card.root / "etc/localtime").readlink().name == "Paris"
 
