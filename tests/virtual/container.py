@@ -11,7 +11,8 @@ from .state import SSH_PORT, State, address_at
 
 MEMORY = "427m"  # as Linux sees it on a Pi Zero
 # Podman mounts a host name, which no program could replace, and small file systems in memory, which a Pi has not.
-# An empty machine-id becomes the container's, and each start has its own boot_id, as the reboot module expects. Systemd hands services their credentials through shared mounts.
+# An empty machine-id becomes the container's, and each start has its own boot_id, as the reboot module expects. Systemd
+# hands services their credentials through shared mounts.
 _INIT = """
 mount --make-rshared /; umount /etc/hostname /tmp /var/log/journal; : > /etc/machine-id
 cat /proc/sys/kernel/random/uuid > /run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
