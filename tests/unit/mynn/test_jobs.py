@@ -118,7 +118,7 @@ def test_an_address_without_a_scheduler_is_an_error(tmp_path: Path, monkeypatch:
     nobody = pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no scheduler answers there; start it with make cl")
     with nobody, connected("tcp://127.0.0.1:9"):
         pass
-    nothing = pytest.raises(DataError, match="there is no scheduler.json; start the cluster with make cluster")
+    nothing = pytest.raises(DataError, match=r"there is no scheduler\.json; start the cluster with make cluster")
     with nothing, connected(str(tmp_path)):
         pass
 
