@@ -50,6 +50,7 @@ class Card:
         }.get(image.suffix)
         if not copy:
             raise VirtualError(f"{image} is not a card's image; give one that ends in .img or .img.xz.")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         run(["sh", "-c", copy, "copy", image, partial], doing=f"Copying {image.name} onto the card")
         # QEMU accepts only powers of two. There must be free space for the first boot to grow the root into.
         size = max(_SMALLEST, 1 << partial.stat().st_size.bit_length())
