@@ -24,7 +24,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
 define install
 { \
-    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, report, labels, wall, watch, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
+    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, wall, watch, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
     echo "== $(1): $(2)"; \
     $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
@@ -48,7 +48,7 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify report collect handout restore reset cards labels wall watch \
+.PHONY: help demo demo-stop find site update fetch verify collect handout restore reset cards labels wall watch \
     message off cluster image board test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
@@ -79,11 +79,8 @@ update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixi
 fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
 	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
-verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html
-	$(PLAYBOOK)
-
-report: .venv/ready  ## Report every Pi's state, without the checks: dist/report/index.html
-	$(PLAYBOOK)
+verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html (CHECKS=no: only ask how each Pi is)
+	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
 cards collect handout restore reset wall watch message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 
