@@ -51,8 +51,10 @@ HOLD = (
     "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
     "open('/run/held', 'w'); time.sleep(60)"
 )
+# dpkg's own copy is one step behind, so what was removed last would come back.
 DATABASE = """
 cd /var/lib/dpkg
+cp status status-old
 truncate --size=-60000 status
 rm info/ucf.list
 for file in info/bash.list diversions statoverride; do truncate --size=0 $file; truncate --size=100 $file; done
