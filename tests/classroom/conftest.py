@@ -24,6 +24,7 @@ set -e
 test "$(hostname)" = {name}
 test -z "$(sudo dpkg --audit)"
 systemctl is-active --quiet jupyter
+sudo systemctl start mynn-name  # corrects the name on the network, now instead of within ten minutes
 python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8888/login", timeout=10)'
 """
 
