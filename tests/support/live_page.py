@@ -36,10 +36,10 @@ def kept(classroom: BaseClassroom, name: str, folder: Path) -> Iterator[tuple[st
         yield url[1], process
         started = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-        said, _ = process.communicate(timeout=30)
-        print(said)
-        assert process.returncode == 0, said
-        assert f"The {name} has ended." in said
+        output, _ = process.communicate(timeout=30)
+        print(output)
+        assert process.returncode == 0, output
+        assert f"The {name} has ended." in output
         left = [one for one in started if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
         assert left == []
     finally:
@@ -55,7 +55,7 @@ def status(process: int) -> str:
         return "Z ("
 
 
-SERVER = "pgrep -of '[s]erve.py 8888'"
+SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
 # The Python processes that a run has on a Pi: how many, their processor time in ticks of 10 ms, and their own memory in
 # KiB.
 LOAD = r"""
