@@ -25,7 +25,8 @@ from mynn.experiments.cluster import connected, workers
 from tests.benchmarks.site import say
 from tests.classroom.conftest import Shared
 from tests.support.classroom import ROOT, Classroom, on, root
-from tests.support.cluster import ClassCluster, mnist_here, sweep
+from tests.support.cluster import ClassCluster, sweep
+from tests.support.digits import mnist_folder
 from tests.virtual import Fleet
 from tests.virtual.podman import podman
 
@@ -58,7 +59,7 @@ def limit(cluster: ClassCluster, count: int) -> None:
 
 def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callable[[str], None]) -> None:
     """Measure each number of workers, the largest first, and then the disturbed cluster."""
-    mnist = mnist_here()
+    mnist = mnist_folder()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     expected, _ = sweep("--data", str(mnist), jobs=JOBS)
     job = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before) / 64

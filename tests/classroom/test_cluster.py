@@ -9,7 +9,8 @@ from threading import Timer
 import pytest
 
 from tests.support.classroom import Classroom, on, root
-from tests.support.cluster import ClassCluster, mnist_here, sweep
+from tests.support.cluster import ClassCluster, sweep
+from tests.support.digits import mnist_folder
 
 NAMES = [f"pi-{number:02}" for number in range(1, 4)]
 # Connect to the worker without a certificate, and wait for its greeting.
@@ -34,7 +35,7 @@ def running(three: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="module")
 def here() -> str:
     """Return what the sweep prints on this computer's threads."""
-    return sweep("--data", str(mnist_here()))[0]
+    return sweep("--data", str(mnist_folder()))[0]
 
 
 def test_a_sweep_has_the_results_of_one_computer(running: ClassCluster, here: str) -> None:

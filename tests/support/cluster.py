@@ -66,9 +66,3 @@ def sweep(*arguments: str, jobs: Sequence[str] = SWEEP) -> tuple[str, float]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout, time.monotonic() - began
-
-
-def mnist_here() -> Path:
-    """Return the folder of this computer's MNIST."""
-    subprocess.run(["make", "mnist"], cwd=ROOT, check=True, capture_output=True)
-    return ROOT / "build/mnist"

@@ -1,9 +1,35 @@
-"""A small part of MNIST."""
+"""MNIST on this computer, and a small part of it."""
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
+
+from tests.support.programs import ROOT
+
+
+def mnist_folder() -> Path:
+    """Return the folder of MNIST: MNIST_DIR if it has the CSVs, otherwise one that the role mnist fills."""
+    folder = Path(os.environ.get("MNIST_DIR") or "nowhere")
+    if not all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
+        folder = ROOT / "build/mnist"
+        run_role("mnist", {"mnist_folder": str(folder)})
+    return folder
+
+
+def run_role(name: str, settings: dict[str, str], tasks: str = "main") -> None:
+    """Run a role, or one of its files of tasks, on this computer."""
+    ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
+    role = (*ansible, "-m", "include_role", "-a", f"name={name} tasks_from={tasks}", "-e", json.dumps(settings))
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(role, cwd=ROOT, check=True)
 
 
 def copy_digits(mnist: Path, folder: Path, *, training: int, testing: int) -> Path:

@@ -1,5 +1,3 @@
-import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.digits import copy_digits
+from tests.support.digits import copy_digits, mnist_folder, run_role
 from tests.support.programs import ROOT
 
 if TYPE_CHECKING:
@@ -65,29 +63,14 @@ def browser_page() -> Iterator["Page"]:
 
 @pytest.fixture(scope="session")
 def mnist() -> Path:
-    """The folder of MNIST: MNIST_DIR if it has the CSVs, otherwise one that the role mnist fills."""
-    folder = Path(os.environ.get("MNIST_DIR") or "nowhere")
-    if all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
-        return folder
-    folder = ROOT / "build/mnist"
-    _run_role("mnist", {"mnist_folder": str(folder)})
-    return folder
+    """The folder of MNIST."""
+    return mnist_folder()
 
 
 @pytest.fixture(scope="session")
 def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small part of MNIST: 500 digits to train on, and 200 to test on."""
     return copy_digits(mnist, tmp_path_factory.mktemp("small_mnist"), training=500, testing=200)
-
-
-def _run_role(name: str, settings: dict[str, str], tasks: str = "main") -> None:
-    """Run a role, or one of its files of tasks, on this computer."""
-    ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
-    role = (*ansible, "-m", "include_role", "-a", f"name={name} tasks_from={tasks}", "-e", json.dumps(settings))
-    (ROOT / "build").mkdir(exist_ok=True)
-    with (ROOT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run(role, cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +82,7 @@ def networks(mnist: Path) -> Path:
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
     if not (folder / "digits.npz").is_file():
         folder = ROOT / "build/networks"
-        _run_role("mynn", {"networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
+        run_role("mynn", {"networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
     os.environ["NETWORKS_DIR"] = str(folder)
     return folder
 
