@@ -10,6 +10,7 @@ The images for later Pis pass the same tests on QEMU's Pi 2 and 3, with `pytest 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from _pytest.mark import ParameterSet
 
 from tests.benchmarks.board_measure import memory, time_to_page, wait_for_page
 from tests.benchmarks.power_cuts import Student, come_back, cut
-from tests.support.classroom import ROOT, BoardClassroom, use_apt_sources
+from tests.support.classroom import ROOT, BoardClassroom, until, use_apt_sources
 from tests.support.image import TABLE, faults
 from tests.support.image_build import ImageBuild, build_for
 from tests.support.raspberry_card import raspberry_card
@@ -39,6 +40,33 @@ FIRST_RUN = {
     "jupyter : Write the passwords' hashes and the certificate",
     "jupyter : Start the server, now and at each boot",
 }
+# What an edit of the zram settings makes it do, at once.
+SWAP_RUN = {
+    "system : Write the zram settings",
+    "system : Turn off the swap",
+    "system : Reset the zram device",
+    "system : Turn on the swap",
+}
+# Allocate blocks without end. zram compresses them well, so that takes more than RAM and swap together.
+TAKE_ALL_MEMORY = "blocks = []\nwhile True: blocks.append(bytes(range(256)) * (1 << 16))"
+TAKE_ALL_PROCESSES = """
+import os, signal
+children = []
+try:
+    while len(children) < 1000:
+        child = os.fork()
+        if not child:
+            signal.pause()
+        children.append(child)
+except BlockingIOError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(len(children))
+"""
+BOOT = "cat /proc/sys/kernel/random/boot_id"
+OOM = r"oom-kill:constraint=(\w+),.*task_memcg=(\S+),task="
 
 # What identifies a Pi; a student can read all of it.
 IDENTITY = "cat /etc/machine-id /etc/hostname /etc/ssh/ssh_host_ed25519_key.pub"
@@ -119,17 +147,64 @@ def test_the_server_leaves_memory_for_programs(
     assert used.used <= MOST_MEMORY[image["architecture"]]
 
 
-@pytest.mark.long
+def changed_tasks(output: str) -> set[str]:
+    """Return the tasks and handlers that changed something."""
+    results = re.findall(r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \*+\n((?:(?!TASK|RUNNING).*\n)*)", output, re.M)
+    return {task for task, result in results if re.search(r"^changed: ", result, re.M)}
+
+
 def test_image_and_playbooks_agree(classroom: BoardClassroom) -> None:
-    """The first site.yml changes only what the control node decides, the second nothing, and every check holds."""
+    """The first site.yml changes only what the control node decides, and the second only what was edited since."""
     use_apt_sources(classroom)
-    results = re.findall(
-        r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \*+\n((?:(?!TASK|RUNNING).*\n)*)", classroom.run("site"), re.M
-    )
-    assert {task for task, output in results if re.search(r"^changed: ", output, re.M)} <= FIRST_RUN
+    assert changed_tasks(classroom.run("site")) <= FIRST_RUN
+    assert abs(float(classroom.output_of("date +%s")) - time.time()) < 60
+    classroom.output_of("sudo sed -i 's/^zram-size.*/zram-size = 64/' /etc/systemd/zram-generator.conf")
     began = time.monotonic()
-    assert classroom.changes("site") == {classroom.host: 0}
-    print(f"A run that changes nothing took {time.monotonic() - began:.0f} s.")
+    assert changed_tasks(classroom.run("site")) == SWAP_RUN
+    print(f"A run that changes one file took {time.monotonic() - began:.0f} s.")
+    name, _, size, *_ = classroom.output_of("tail -n 1 /proc/swaps").split()
+    memory_kib = int(classroom.output_of("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
+    assert name == "/dev/zram0"
+    assert int(size) == pytest.approx(memory_kib, rel=0.02)
+    assert "[lz4]" in classroom.output_of("cat /sys/block/zram0/comp_algorithm")
+
+
+def test_a_program_that_takes_all_memory_is_killed(classroom: BoardClassroom) -> None:
+    """By the limit of its service, before the Pi runs out of memory; the server goes on."""
+    state = f"systemctl show --property=MainPID --value jupyter; {BOOT}"
+    before = classroom.output_of(state)
+    server = wait_for_page(classroom)
+    assert server.sign_in(classroom.password)
+
+    def killed() -> list[tuple[str, str]]:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return re.findall(OOM, classroom.ssh("sudo journalctl -b -k", timeout=60).stdout)
+        return []
+
+    with server.kernel() as kernel:
+        kernel.socket.settimeout(5)
+        with contextlib.suppress(TimeoutError):
+            kernel.run(TAKE_ALL_MEMORY, seconds=20)
+        until(lambda: bool(killed()), 300)
+    for limit, group in killed():
+        assert limit == "CONSTRAINT_MEMCG"
+        assert group.startswith("/system.slice/jupyter")
+    assert classroom.output_of(state) == before
+    with server.kernel() as kernel:
+        assert kernel.run("print(1)").text == "1\n"
+
+
+def test_a_fork_bomb_is_limited(classroom: BoardClassroom) -> None:
+    server = wait_for_page(classroom)
+    assert server.sign_in(classroom.password)
+    with server.kernel() as kernel:
+        started = int(kernel.run(TAKE_ALL_PROCESSES, seconds=300).text.split()[-1])
+    most = int(classroom.output_of("systemctl show --property=TasksMax --value jupyter"))
+    assert most / 2 < started < most
+
+
+@pytest.mark.long
+def test_every_check_holds(classroom: BoardClassroom) -> None:
     classroom.run("verify", timeout=3600)
 
 
