@@ -95,12 +95,11 @@ class Bench:
         """Measure one fleet size."""
         fleet = self.classroom.fleet
         names = [f"pi-{number:02}" for number in range(1, size + 1)]
-        fleet.up(size)
         runs: dict[str, list[Run]] = {}
         for strategy in self.strategies:
             say(f".. {size} fresh: cold, {strategy}")
-            for name in names:
-                fleet.reset(name)
+            fleet.down()
+            fleet.up(size)
             shutil.rmtree(self.cache, ignore_errors=True)
             self.cache.mkdir()
             runs[strategy] = [self.run(names, strategy)]

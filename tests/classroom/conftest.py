@@ -69,7 +69,7 @@ class Shared:
 
     def is_provisioned(self) -> bool:
         """Return whether every Pi is running and passes the quick check."""
-        states = {str(pi["name"]): pi["status"] for pi in self.fleet.list()}
+        states = {pi.name: pi.status() for pi in self.fleet.members}
         if len(states) != self.size or set(states.values()) != {"running"}:
             return False
         with suppress(subprocess.TimeoutExpired):

@@ -120,7 +120,7 @@ class Classroom(BaseClassroom):
     @property
     def address(self) -> str:
         """The Pi's address."""
-        return next(str(pi["address"]) for pi in self.fleet.list() if pi["name"] == self.host)
+        return self.fleet.member(self.host).address
 
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the Pi as `pi`, which can use sudo."""

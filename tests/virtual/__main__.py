@@ -1,14 +1,14 @@
-"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|reset|freeze|thaw|unplug|plug|board``."""
+"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|freeze|thaw|unplug|plug|board``."""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from .board import ADDRESS, FOLDER, Board
+from .board import FOLDER, Board
 from .fleet import Fleet
 from .host import PROJECT
-from .shell import VirtualError, say, warn
+from .root import ACCOUNTS, SUITES
+from .shell import VirtualError, say
 
 BOARD_ACTIONS = {
     "start": "switch it on, with the card it has",
@@ -18,33 +18,37 @@ BOARD_ACTIONS = {
     "down": "remove it, its card and its key",
     "operate": "run it until it powers off (`start` does this in the background)",
 }
-ACTIONS = ("start", "stop", "kill", "reset", "freeze", "thaw", "unplug", "plug")
+ACTIONS = ("start", "stop", "kill", "freeze", "thaw", "unplug", "plug")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        warn(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
-        sys.exit(2)
-
-
-def ports(text: str) -> tuple[int, ...]:
+def ports(text: str) -> list[int]:
     """Return the ports in a text such as ``8888,443``."""
-    return tuple(int(word) for word in text.split(",") if word)
+    return [int(word) for word in text.split(",") if word]
 
 
-def parser() -> Parser:
+def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    main = Parser(prog="python3 -m tests.virtual", description="Run virtual Pis and reach them over SSH.")
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    every = Parser(add_help=False)
+    main = argparse.ArgumentParser(
+        prog="python3 -m tests.virtual", description="Run virtual Pis and reach them over SSH."
+    )
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    every = argparse.ArgumentParser(add_help=False)
     every.add_argument("--state", type=Path, default=PROJECT / "build/virtual", help="the fleet's folder")
     up = commands.add_parser("up", parents=[every], help="start a fleet, or resume the existing one")
     up.add_argument("--fleet", type=int, default=1, metavar="N", help="how many Pis (default: 1)")
-    up.add_argument("--kind", default="container", help="container (the default), vm, or auto: vm if there must be")
-    up.add_argument("--suite", default="trixie", help="trixie (Debian 13, the default) or bookworm (Debian 12)")
-    up.add_argument("--os", default="debian", help="debian (the default) or raspios, as Raspberry Pi Imager writes it")
+    up.add_argument(
+        "--kind",
+        choices=["container", "vm", "auto"],
+        default="container",
+        help="container (the default), vm, or auto: vm if there must be",
+    )
+    up.add_argument("--suite", choices=SUITES, default="trixie", help="trixie (Debian 13, the default) or bookworm")
+    up.add_argument(
+        "--os",
+        choices=ACCOUNTS,
+        default="debian",
+        help="debian (the default) or raspios, as Raspberry Pi Imager writes it",
+    )
     up.add_argument("--publish", type=ports, default="8888", help="ports to publish at each Pi's address")
     up.add_argument(
         "--address", default="127.77.0.0", help="address block; pi-01 is at the next (default: %(default)s)"
@@ -55,12 +59,11 @@ def parser() -> Parser:
         one = commands.add_parser(action, parents=[every], help=getattr(Fleet, action).__doc__)
         one.add_argument("name", help="such as pi-01")
     board = commands.add_parser("board", help="an emulated Pi that boots an SD card image")
-    actions = board.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
-    card = Parser(add_help=False)
+    actions = board.add_subparsers(dest="action", required=True, metavar="ACTION")
+    card = argparse.ArgumentParser(add_help=False)
     card.add_argument("--state", type=Path, default=FOLDER, help="where its card is (default: build/board)")
     insert = actions.add_parser("up", parents=[card], help="boot a card made from an image, or the existing one")
     insert.add_argument("--image", type=Path, required=True, help="an .img or .img.xz; it is not modified")
-    insert.add_argument("--address", default=ADDRESS, help="where the host reaches it (default: %(default)s)")
     for action, text in BOARD_ACTIONS.items():
         one = actions.add_parser(action, parents=[card], help=text)
         one.add_argument("title", nargs="?", help=argparse.SUPPRESS)  # by which its processes are found
@@ -69,9 +72,10 @@ def parser() -> Parser:
 
 def do_board(options: argparse.Namespace) -> None:
     """Run a ``board`` command."""
-    board = Board(options.state, address=getattr(options, "address", ADDRESS))
+    board = Board(options.state)
     if options.action == "up":
-        board.up(options.image)
+        board.insert(options.image)
+        board.start()
     elif options.action != "show":
         getattr(board, options.action)()
     if options.action in ("up", "show") and board.status() == "running":
@@ -81,30 +85,28 @@ def do_board(options: argparse.Namespace) -> None:
         say(f"{board.name}: {board.status()}.")
 
 
-def do(options: argparse.Namespace) -> None:
-    """Run a command."""
-    if options.command == "board":
-        do_board(options)
-        return
-    fleet = Fleet(options.state, address=getattr(options, "address", "127.77.0.0"))
+def do_fleet(options: argparse.Namespace) -> None:
+    """Run a command of the fleet."""
     if options.command == "up":
+        fleet = Fleet(options.state, address=options.address)
         fleet.up(options.fleet, suite=options.suite, publish=options.publish, system=options.os, kind=options.kind)
-    elif options.command == "down":
+        return
+    fleet = Fleet(options.state)
+    if options.command == "down":
         fleet.down()
     elif options.command == "list":
-        for pi in fleet.list():
-            say("{name}  {status:8}  {address}:{ssh_port}  {kind}, {os} {suite}".format(**pi))
+        for pi in fleet.members:
+            say(f"{pi.name}  {pi.status():8}  {pi.address}")
     else:
         getattr(fleet, options.command)(options.name)
         say(f"{options.name}: {options.command} done, now {fleet.status(options.name)}.")
 
 
 if __name__ == "__main__":
+    options = parser().parse_args()
     try:
-        do(parser().parse_args())
+        do_board(options) if options.command == "board" else do_fleet(options)
     except VirtualError as error:
-        warn(str(error))
-        sys.exit(2)
+        sys.exit(str(error))
     except KeyboardInterrupt:
-        warn("Interrupted. The next `up` continues, and `down` removes what was started.")
-        sys.exit(130)
+        sys.exit("Interrupted. The next `up` continues, and `down` removes what was started.")

@@ -11,14 +11,14 @@ the data to the host's kernel. Some real cards lose acknowledged writes; this on
 """
 
 import ctypes
-import json
 import os
 import subprocess
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .card import Card
-from .emulated import Emulated, events, forwarding
+from .emulated import Emulated, forwarding
 from .host import PROJECT, PYTHON
 from .shell import VirtualError, run, say, spawn, stage
 from .state import SSH_PORT, State
@@ -26,7 +26,7 @@ from .state import SSH_PORT, State
 FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
 NOTEBOOKS, WORKER = 8888, 8785
-REBOOT = "guest-reset"  # QEMU's reason for exiting when the guest reboots
+REBOOT = '"guest-reset"'  # QEMU's reason for exiting when the guest reboots
 BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
 # Kernel arguments that only QEMU's boards need.
 _ARGUMENTS = (
@@ -110,15 +110,11 @@ class Board(Emulated):
     def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS) -> None:
         self.state, self._fresh = State(folder), Settings(image="", address=address)
         self.folder = self.state.folder
-        self.settings_file = self.folder / "board.json"
         self.card = Card(self.folder / "card.img")
         self.log = self.folder / "log"
-        self.console = self.folder / "console"
         # Unique to each board; the firmware writes it into the device tree.
         self.serial = self.state.prefix.removeprefix("mynn-").rjust(16, "0")
-        self._use(self._stored())
-
-    # -- state -----------------------------------------------------------------------------------------
+        self._use(self.state.load("board", Settings) or self._fresh)
 
     @property
     def inventory(self) -> Path:
@@ -131,28 +127,17 @@ class Board(Emulated):
         A running board is asked over SSH if possible, since the file on its card may be incomplete.
         """
         done = self.ssh("sudo cat /boot/firmware/this-pi.txt") if self.status() == "running" else None
-        if done and done.returncode == 0:
-            text = done.stdout
-        else:
-            try:
-                text = self.card.read("this-pi.txt").decode()
-            except (FileNotFoundError, VirtualError):
-                return {}
+        text = done.stdout if done and done.returncode == 0 else ""
+        with suppress(FileNotFoundError, VirtualError):
+            text = text or self.card.read("this-pi.txt").decode()
         pairs = (line.partition(": ") for line in text.splitlines() if ": " in line)
         return {label.lower(): value.strip() for label, _, value in pairs}
 
-    # -- start and stop --------------------------------------------------------------------------------
-
-    def up(self, image: Path, lines: str = "") -> None:
-        """Start the board, with its existing card or a new one made from the image, and wait for SSH.
+    def insert(self, image: Path, lines: str = "") -> None:
+        """Make the board's card from the image, unless it has one. The board stays off.
 
         ``lines`` are added to a new card's rpi-preseed.toml, after the SSH key.
         """
-        self.insert(image, lines)
-        self.start()
-
-    def insert(self, image: Path, lines: str = "") -> None:
-        """Make the board's card from the image, unless it has one. The board stays off."""
         image = image.absolute()
         if not image.is_file():
             raise VirtualError(f"There is no image {image}; `make image` makes one.")
@@ -174,12 +159,14 @@ class Board(Emulated):
             self.card.write("rpi-preseed.toml", f"{settings}{lines}\n".encode())
             self._save(replace(self._fresh, image=str(image)))
 
-    def start(self, *, icount: bool = False, patience: float = BOOT_TIMEOUT) -> None:
-        """Switch the board on and wait for SSH."""
+    def start(self, *, icount: bool = False) -> None:
+        """Switch the board on, wait for SSH, learn the Pi's host name, and write the inventory."""
         self.switch_on(icount=icount)
         with stage(f"Waiting for SSH on the board at {self.address}"):
-            self.wait_for_ssh(patience)
-        self.meet()
+            self.wait_for_ssh(BOOT_TIMEOUT)
+        # The host key is generated at first boot, so the first login trusts it, as a teacher's does. Later ones verify.
+        self._save(replace(self.settings, name=self.ssh("hostname").stdout.strip()))
+        self.state.write_inventory({self.name: self.address})
 
     def switch_on(self, *, icount: bool = False) -> None:
         """Start booting, unless it is running already."""
@@ -189,85 +176,53 @@ class Board(Emulated):
             if not self.settings.image:
                 raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
             self._save(replace(self.settings, icount=icount))
-            words: list[str | Path] = [
-                PYTHON,
-                "-m",
-                "tests.virtual",
-                "board",
-                "operate",
-                "--state",
-                self.folder,
-                self.title,
-            ]
-            spawn(words, log=self.log, cwd=PROJECT)
+            command: list[str | Path] = [PYTHON, "-m", "tests.virtual", "board", "operate", "--state", self.folder]
+            spawn([*command, self.title], log=self.log, cwd=PROJECT)
 
     def operate(self) -> None:
         """Run the board until it powers off. A reboot starts QEMU again, since the kernel may have changed."""
-        reason = REBOOT
-        while reason == REBOOT:
+        events = REBOOT
+        while REBOOT in events:
             say("starting")
             words = ["setpriv", "--pdeathsig", "KILL", *self.load(), "-name", self.title, "-qmp", "stdio", "-no-reboot"]
-            reason = "no shutdown event"
-            with subprocess.Popen(
-                words, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-            ) as qemu:
-                for event, data in events(qemu):
-                    if event == "SHUTDOWN":
-                        reason = data["reason"]
-            say(f"QEMU exited with {qemu.returncode}, {reason}")
+            events = ""
+            with (
+                suppress(BrokenPipeError),  # QEMU has exited already
+                subprocess.Popen(
+                    words, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                ) as qemu,
+            ):
+                assert qemu.stdin and qemu.stdout
+                qemu.stdin.write('{"execute": "qmp_capabilities"}\n')
+                qemu.stdin.flush()
+                events = qemu.stdout.read()  # until it exits
+            say(f"QEMU exited: {events}")
 
-    def meet(self) -> None:
-        """Read the Pi's host key and host name, and write the inventory."""
-        # The host key is generated at first boot, so the first login trusts it, as a teacher's does. Later ones verify.
-        done = self.ssh("hostname")
-        if done.returncode != 0:
-            raise VirtualError(f"The host name of the board at {self.address} cannot be read: {done.stderr.strip()}")
-        self._save(replace(self.settings, name=done.stdout.strip()))
-        self.state.write_inventory({self.name: self.address})
-
-    def stop(self, patience: float = 240) -> None:
+    def stop(self) -> None:
         """Shut the Pi down cleanly."""
-        self.power_off(patience)
+        self.power_off(patience=240)
 
     def down(self) -> None:
         """Remove the board: its processes, card, key and settings."""
         with self.state.locked():
             self.kill()
-            kept = [self.settings_file, self.card.path, self.card.path.with_suffix(".partial"), self.log, self.console]
-            for file in [*kept, *self._boot_files()]:
-                file.unlink(missing_ok=True)
-            self.state.remove()
-            self._use(self._stored())
-
-    # -- steps -----------------------------------------------------------------------------------------
-
-    def _stored(self) -> Settings:
-        try:
-            return Settings(**json.loads(self.settings_file.read_text()))
-        except FileNotFoundError:
-            return self._fresh
-        except (ValueError, TypeError):
-            raise VirtualError(f"{self.settings_file} is damaged; run `down`, then `up`.") from None
+            boot_files = ["kernel", "initramfs", "device-tree"]
+            self.state.remove("board.json", "card.img", "card.partial", "log", "console", *boot_files)
+            self._use(self._fresh)
 
     def _use(self, settings: Settings) -> None:
         self.settings, self.name, self.address = settings, settings.name or "the board", settings.address
 
     def _save(self, settings: Settings) -> None:
-        partial = self.settings_file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        partial.replace(self.settings_file)
+        self.state.save("board", settings)
         self._use(settings)
-
-    def _boot_files(self) -> tuple[Path, Path, Path]:
-        folder = self.state.folder
-        return folder / "kernel", folder / "initramfs", folder / "device-tree"
 
     def load(self) -> list[str]:
         """Load the kernel from the card as the firmware does, and return the QEMU command line."""
         boot, settings = self.card.boot(), self.settings
         machine = MACHINES.get(boot.kernel.rpartition("-")[2], MACHINES["rpi"])
         tree_name = boot.device_tree or (machine.tree if boot.upstream else machine.vendor_tree)
-        kernel, initramfs, tree = self._boot_files()
+        kernel, initramfs, tree = (self.folder / name for name in ("kernel", "initramfs", "device-tree"))
         for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (tree_name, tree)):
             try:
                 copy.write_bytes(self.card.read(name))
@@ -290,7 +245,7 @@ class Board(Emulated):
             # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
             # network: 88 s from power-on to a notebook page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
-            *["-chardev", f"file,id=console,path={self.console},append=on", *machine.serial_ports],
+            *["-chardev", f"file,id=console,path={self.folder}/console,append=on", *machine.serial_ports],
             *clock,
         ]
 

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 
 from .host import name_servers
-from .pi import Member
+from .pi import Member, tmpfile
 from .podman import LABEL, POWERS, podman
 from .shell import SUDO, VirtualError, run
 from .state import SSH_PORT, State, address_at
@@ -45,6 +45,7 @@ class Container(Member):
         return ""
 
     def start(self) -> None:
+        """Start the container, with its existing disk or a fresh one. Does not wait for the boot."""
         credentials = self.folder / "credentials"
         credentials.mkdir(exist_ok=True)
         (credentials / "tmpfiles.extra").write_text(self.identity())
@@ -60,7 +61,7 @@ class Container(Member):
             *["--systemd=always", f"--memory={MEMORY}", f"--memory-swap={MEMORY}", *POWERS],
             # A reboot ends a container with the exit code 129. The limit is for one that cannot boot.
             *["--restart=on-failure:100", "--hostname=raspberrypi", "--no-hosts", "--dns=none"],
-            *[f"--network={self.state.prefix}:ip={self._inner_address(self.number)},mac={mac}", *ports],
+            *[f"--network={self.state.prefix}:ip={_inner_block(self.settings.address)}{self.number},mac={mac}", *ports],
             *[f"--volume={credentials}:{_CREDENTIALS}:ro", f"--env=CREDENTIALS_DIRECTORY={_CREDENTIALS}"],
             *["--log-driver=k8s-file", f"--log-opt=path={self.log}"],
             *[self.settings.base or self.settings.root, "/bin/sh", "-c", _INIT],
@@ -68,20 +69,21 @@ class Container(Member):
         )
 
     def stop(self, patience: float = 30) -> None:
+        """Shut the Pi down cleanly, or kill it if that takes too long."""
         self.freeze(False)
         podman("stop", "--ignore", f"--time={patience:.0f}", self.container, doing=f"Stopping {self.name}")
 
     def kill(self) -> None:
+        """Cut the Pi's power; keep its disk."""
         self.stop(0)
 
-    def reset(self) -> None:
-        podman("rm", "--force", "--ignore", "--time=0", self.container, doing=f"Removing the disk of {self.name}")
-
     def freeze(self, frozen: bool) -> None:
+        """Make the Pi hang (it accepts connections, but does not answer), or continue."""
         if frozen != (self.status() == "frozen"):
             podman("pause" if frozen else "unpause", self.container)
 
     def plug(self, plugged: bool) -> None:
+        """Plug in the network cable, or unplug it; the Pi keeps running."""
         # The host's end of the cable; its number is known inside. Without it, the Pi has no carrier, but its routes.
         link = ["ip", "-json", "link", "show"]
         inside = json.loads(
@@ -101,10 +103,7 @@ class Container(Member):
 
     def identity(self) -> str:
         servers = "".join(f"nameserver {server}\n" for server in name_servers())
-        return super().identity() + self.tmpfile("f+", "/etc/resolv.conf", servers, "0644 root root")
-
-    def _inner_address(self, number: int) -> str:
-        return _inner_block(self.settings.address) + str(number)
+        return super().identity() + tmpfile("f+", "/etc/resolv.conf", servers, "0644 root root")
 
 
 def _inner_block(address: str) -> str:

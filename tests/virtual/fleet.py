@@ -3,22 +3,21 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from .container import Container, ensure_network, remove_containers
 from .host import PROJECT, ensure_packages, ensure_watches
-from .pi import Member, ssh_command
 from .podman import why_no_containers
 from .root import ensure_disk, ensure_image, recipe_of
 from .shell import SUDO, VirtualError, say, stage
-from .state import SSH_PORT, Settings, State, address_at
+from .state import Settings, State
 from .vm import Vm
 
 LARGEST_FLEET = 200
-_KINDS: dict[str, type[Member]] = {"container": Container, "vm": Vm}
+_KINDS: dict[str, type[Container] | type[Vm]] = {"container": Container, "vm": Vm}
 
 
 class Fleet:
@@ -55,55 +54,51 @@ class Fleet:
         """
         if not 1 <= size <= LARGEST_FLEET:
             raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
-        settings = Settings(suite, self.address, tuple(publish), system, base, kind, clock).check()
+        if system == "raspios" and suite != "trixie":
+            raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {suite}.")
         with self.state.locked():
             began = time.monotonic()
-            wanted = self._settle(settings)
-            ensure_packages(wanted.kind)
-            self.state.save(wanted)  # so that `down` can clean up if we are killed
-            recipe = recipe_of(wanted.suite, wanted.os)
-            if not self.state.numbers():
-                wanted = replace(wanted, root=str((ensure_disk if wanted.kind == "vm" else ensure_image)(recipe)))
-                self.state.save(wanted)
+            settings = self._settle(Settings(suite, self.address, list(publish), system, base, kind, clock))
+            ensure_packages(settings.kind)
+            self.state.save("fleet", settings)  # so that `down` can clean up if we are killed
+            if not settings.root:
+                make = ensure_disk if settings.kind == "vm" else ensure_image
+                settings = replace(settings, root=str(make(recipe_of(suite, system))))
+                self.state.save("fleet", settings)
             self.state.ensure_key()
-            numbers = sorted({*self.state.numbers(), *range(1, size + 1)})
-            if len(numbers) > size:
-                say(f"{len(numbers)} Pis exist already; all of them are kept (`down` removes them).")
-            members = [_KINDS[wanted.kind](self.state, wanted, number) for number in numbers]
-            for member in members:
-                member.ensure_folder()
-            self.state.write_known_hosts(wanted, numbers)
+            for number in range(1, size + 1):
+                _KINDS[settings.kind](self.state, settings, number).ensure_folder()
+            members = self.members
+            self.state.known_hosts.write_text("".join(member.known_host() for member in members))
             addresses = {member.name: member.address for member in members}
             self.state.write_inventory(addresses, members[0].inventory_settings)
             self._switch_on(members)
-            system_name = "Raspberry Pi OS" if system == "raspios" else "Debian"
             say(
-                f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system_name} {suite}, "
+                f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system} {suite}, "
                 f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
             )
 
     def _settle(self, wanted: Settings) -> Settings:
-        """Choose the kind, and take from an existing fleet what was not asked for."""
-        if not self.state.exists():
-            if wanted.kind == "auto":
-                reason = why_no_containers()
-                if reason:
-                    say(f"Containers cannot run here ({reason}), so each Pi is a virtual machine.")
-                    say("The first start takes about 12 minutes, or 5 with KVM.")
-                return replace(wanted, kind="vm" if reason else "container")
-            return wanted
-        present = self.state.load()
+        """Choose the kind, and take from an existing fleet what was not asked for; refuse other changes."""
+        present = self.state.load("fleet", Settings)
+        if present is None:
+            return replace(wanted, kind=_possible_kind()) if wanted.kind == "auto" else wanted
         kind = present.kind if wanted.kind == "auto" else wanted.kind
         wanted = replace(wanted, kind=kind, base=wanted.base or present.base, root=present.root)
-        self.state.refuse_changes(wanted)
+        before = asdict(present)
+        for name, after in asdict(replace(wanted, clock=present.clock)).items():
+            if before[name] != after:
+                raise VirtualError(
+                    f"The fleet in {self.state.folder} has the {name} {before[name]}, not {after}; "
+                    "run `make demo-stop` first."
+                )
         return wanted
 
-    def _switch_on(self, members: Sequence[Member]) -> None:
+    def _switch_on(self, members: Sequence[Container | Vm]) -> None:
         """Start those that are off, repair the others, and wait for SSH."""
-        statuses = {member.name: member.status() for member in members}
-        asleep = [member for member in members if statuses[member.name] not in ("running", "frozen")]
+        asleep = [member for member in members if member.status() == "stopped"]
         for member in members:
-            if member not in asleep:
+            if member not in asleep and isinstance(member, Container):
                 member.freeze(False)
                 member.plug(True)
         if not asleep:
@@ -126,103 +121,83 @@ class Fleet:
             return  # sudo would ask for a password for nothing
         with self.state.locked(), stage(f"Removing the fleet in {self.state.folder}"):
             try:
-                settings = self.state.load()
-            except VirtualError:  # damaged, or never started
-                settings = Settings(address=self.address)
+                settings = self.state.load("fleet", Settings) or Settings()
+            except VirtualError:  # damaged
+                settings = Settings()
             for number in self.state.numbers():
                 Vm(self.state, settings, number).kill()
             if shutil.which("podman") and settings.kind == "container":
                 remove_containers(self.state, settings.base)
-            shutil.rmtree(self.state.pis, ignore_errors=True)
-            self.state.remove()
+            self.state.remove("fleet.json", "fleet.partial")
 
-    def list(self) -> list[dict[str, object]]:
-        """Return name, status, address, ssh_port, ports, kind, suite and os of each Pi."""
-        return [
-            {
-                "name": member.name,
-                "status": member.status(),
-                "address": member.address,
-                "ssh_port": SSH_PORT,
-                "ports": list(member.settings.publish),
-                "kind": member.settings.kind,
-                "suite": member.settings.suite,
-                "os": member.settings.os,
-            }
-            for member in (self._members if self.state.exists() else [])
-        ]
+    @property
+    def members(self) -> Sequence[Container | Vm]:
+        """The Pis; none if the fleet was never started."""
+        settings = self.state.load("fleet", Settings) or Settings()
+        return [_KINDS[settings.kind](self.state, settings, number) for number in self.state.numbers()]
 
     # -- one Pi ----------------------------------------------------------------------------------------
 
-    def status(self, name: str) -> str:
-        """Return running, frozen, stopped or broken."""
-        return self.member(name).status()
-
-    def start(self, name: str) -> None:
-        """Switch a Pi on, with the disk it has."""
-        self._act(name, lambda pi: self._switch_on([pi]))
-
-    def stop(self, name: str) -> None:
-        """Shut a Pi down cleanly."""
-        self._act(name, lambda pi: pi.stop())
-
-    def kill(self, name: str) -> None:
-        """Cut a Pi's power; it stays in the inventory, and its disk is kept."""
-        self._act(name, lambda pi: pi.kill())
-
-    def reset(self, name: str) -> None:
-        """Start a Pi with a fresh disk and the same SSH host key."""
-
-        def reset(pi: Member) -> None:
-            pi.reset()
-            self._switch_on([pi])
-
-        self._act(name, reset)
-
-    def freeze(self, name: str) -> None:
-        """Make a Pi hang: it accepts connections, but does not answer."""
-        self._act(name, lambda pi: pi.freeze(True), running=True)
-
-    def thaw(self, name: str) -> None:
-        """Let a frozen Pi continue."""
-        self._act(name, lambda pi: pi.freeze(False), running=True)
-
-    def unplug(self, name: str) -> None:
-        """Unplug a Pi's network cable; the Pi keeps running."""
-        self._act(name, lambda pi: pi.plug(False), running=True)
-
-    def plug(self, name: str) -> None:
-        """Plug the network cable back in."""
-        self._act(name, lambda pi: pi.plug(True), running=True)
-
-    def save(self, name: str) -> str:
-        """Save the disk of a stopped container, for another fleet to start from (``base``)."""
-        pi = self.member(name)
-        if not isinstance(pi, Container):
-            raise VirtualError("Only the disk of a container can be saved.")
-        return pi.save()
-
-    def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on a Pi over SSH, as Ansible's account."""
-        argv = ssh_command(self.state, address_at(self.address, int(name.removeprefix("pi-"))), command)
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
-
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> Container | Vm:
         """Return the Pi of that name. Raises VirtualError, with the existing names, if there is none."""
-        members = {member.name: member for member in self._members}
+        members = {member.name: member for member in self.members}
         if name not in members:
             names = ", ".join(members) or "none"
             raise VirtualError(f"There is no {name} in the fleet in {self.state.folder}, only: {names}.")
         return members[name]
 
-    @property
-    def _members(self) -> Sequence[Member]:
-        settings = self.state.load()
-        return [_KINDS[settings.kind](self.state, settings, number) for number in self.state.numbers()]
+    def _container(self, name: str) -> Container:
+        pi = self.member(name)
+        if not isinstance(pi, Container):
+            raise VirtualError(f"{name} is a virtual machine, and only containers can do this.")
+        return pi
 
-    def _act(self, name: str, action: Callable[[Member], None], running: bool = False) -> None:
-        with self.state.locked():
-            pi = self.member(name)
-            if running and pi.status() not in ("running", "frozen"):
-                raise VirtualError(f"{name} is not running; `start {name}` starts it.")
-            action(pi)
+    def status(self, name: str) -> str:
+        """Return running, frozen or stopped."""
+        return self.member(name).status()
+
+    def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command on a Pi over SSH, as Ansible's account."""
+        return self.member(name).ssh(command, timeout)
+
+    def start(self, name: str) -> None:
+        """Switch a Pi on, with the disk it has."""
+        self._switch_on([self.member(name)])
+
+    def stop(self, name: str) -> None:
+        """Shut a Pi down cleanly."""
+        self.member(name).stop()
+
+    def kill(self, name: str) -> None:
+        """Cut a Pi's power; it stays in the inventory, and its disk is kept."""
+        self.member(name).kill()
+
+    def freeze(self, name: str) -> None:
+        """Make a container hang: it accepts connections, but does not answer."""
+        self._container(name).freeze(True)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen container continue."""
+        self._container(name).freeze(False)
+
+    def unplug(self, name: str) -> None:
+        """Unplug a container's network cable; the Pi keeps running."""
+        self._container(name).plug(False)
+
+    def plug(self, name: str) -> None:
+        """Plug the network cable back in."""
+        self._container(name).plug(True)
+
+    def save(self, name: str) -> str:
+        """Save the disk of a stopped container, for another fleet to start from (``base``)."""
+        return self._container(name).save()
+
+
+def _possible_kind() -> str:
+    """Return container, or vm where containers cannot run."""
+    reason = why_no_containers()
+    if not reason:
+        return "container"
+    say(f"Containers cannot run here ({reason}), so each Pi is a virtual machine.")
+    say("The first start takes about 12 minutes, or 5 with KVM.")
+    return "vm"

@@ -20,10 +20,10 @@ _COMMAND = ["podman", *([] if UNIFIED else ["--runtime=runc"])]
 
 def podman(*arguments: str | Path, doing: str = "", timeout: float = 120) -> str:
     """Run a podman command, and return its output."""
-    quiet = ["env", "PODMAN_IGNORE_CGROUPSV1_WARNING=1"]
-    words = [*SUDO, *quiet, *_COMMAND, *arguments]
     # Its monitor leaves a file in the working folder when a container runs out of memory.
-    return run(words, doing=doing or f"podman {arguments[0]}", timeout=timeout, cwd="/run").strip()
+    quiet = ["env", "--chdir=/run", "PODMAN_IGNORE_CGROUPSV1_WARNING=1"]
+    words = [*SUDO, *quiet, *_COMMAND, *arguments]
+    return run(words, doing=doing or f"podman {arguments[0]}", timeout=timeout).strip()
 
 
 def why_no_containers() -> str:

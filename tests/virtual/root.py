@@ -133,12 +133,11 @@ def _once(kind: str, exists: Callable[[], bool], make: Callable[[Path], None]) -
 def _debootstrap(recipe: Recipe, scratch: Path) -> None:
     """Make the tar file ``root.tar`` of a root."""
     is_root = os.geteuid() == 0
-    # In its own mount namespace, so that its mounts vanish if it is killed.
-    words = ["setpriv", "--pdeathsig", "KILL", *(["unshare", "--mount"] if is_root else [])]
-    # In its user namespace, an ordinary user's mmdebstrap cannot read the user's home.
-    environment = {**os.environ, **({"TMPDIR": str(scratch)} if is_root else {})}
+    # In its own mount namespace, so that its mounts vanish if it is killed. (In its user namespace, an ordinary user's
+    # mmdebstrap cannot read the user's home.)
+    words = ["setpriv", "--pdeathsig", "KILL", *(["env", f"TMPDIR={scratch}", "unshare", "--mount"] if is_root else [])]
     with stage(f"Making the root of {recipe.kind} with mmdebstrap (once)"):
-        run([*words, *recipe.command(scratch / "root.tar", "auto")], doing="Making the root", env=environment)
+        run([*words, *recipe.command(scratch / "root.tar", "auto")], doing="Making the root")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,9 +2,8 @@
 
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +19,6 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def warn(text: str) -> None:
-    """Print a line to the standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def stage(text: str) -> Iterator[None]:
     """Print what is being done, and then how many seconds it took."""
@@ -34,14 +28,7 @@ def stage(text: str) -> Iterator[None]:
     say(f"  {time.monotonic() - start:.1f} s")
 
 
-def run(
-    argv: Sequence[str | Path],
-    *,
-    doing: str,
-    env: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    cwd: str | None = None,
-) -> str:
+def run(argv: Sequence[str | Path], *, doing: str, timeout: float | None = None) -> str:
     """Run a program without input, and return its output. ``doing`` names the step in error messages."""
     words = [str(word) for word in argv]
     try:
@@ -51,8 +38,6 @@ def run(
             capture_output=True,
             text=True,
             errors="replace",
-            env=env,
-            cwd=cwd,
             timeout=timeout,
             check=False,
         )

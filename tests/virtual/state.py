@@ -1,4 +1,4 @@
-"""A fleet's state folder: its settings, its key, and the names that it uses on the host.
+"""The state folder of a fleet or a board: its settings, its key, and the names that it uses on the host.
 
 Every name outside the folder (containers, network, saved disks) includes a hash of the folder's path, so that fleets in
 different folders never collide.
@@ -6,24 +6,24 @@ different folders never collide.
 
 import fcntl
 import hashlib
-import ipaddress
 import json
 import os
 import re
 import shlex
-import time
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from . import raspios
 from .host import cache_folder
-from .root import ACCOUNTS, SUITES
+from .root import ACCOUNTS
 from .shell import VirtualError, run
 
 SSH_PORT = 2222
-CHOICES = {"suite": SUITES, "os": tuple(ACCOUNTS), "kind": ("container", "vm", "auto")}
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
@@ -40,38 +40,16 @@ class Settings:
 
     suite: str = "trixie"
     address: str = "127.77.0.0"
-    publish: tuple[int, ...] = (8888,)
+    publish: list[int] = field(default_factory=lambda: [8888])
     os: str = "debian"
     base: str = ""
     kind: str = "container"
     clock: str = ""
     root: str = ""
 
-    def check(self) -> "Settings":
-        """Return the settings. Raises VirtualError about the first invalid one."""
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise VirtualError(f"There is no {name} {getattr(self, name)!r}; choose one of {', '.join(known)}.")
-        if self.os == "raspios" and self.suite != "trixie":
-            raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {self.suite}.")
-        try:
-            good = ipaddress.IPv4Address(self.address).is_loopback and self.address.endswith(".0")
-        except ValueError:
-            good = False
-        if not good:
-            raise VirtualError(
-                f"The address {self.address!r} is not a block of loopback addresses; give one such as 127.77.0.0."
-            )
-        for port in self.publish:
-            if not 0 < port < 65536 or port == SSH_PORT:
-                raise VirtualError(f"Port {port} cannot be published; give one from 1 to 65535, but not SSH's.")
-        if self.clock and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", self.clock):
-            raise VirtualError(f"{self.clock!r} is not a date; give one such as 2020-01-01.")
-        return self
-
 
 class State:
-    """The folder of one fleet."""
+    """The folder of one fleet or board."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute().parent.resolve() / folder.name
@@ -81,7 +59,6 @@ class State:
                 "give the project's folder a name of letters, digits, spaces and hyphens."
             )
         self.prefix = f"mynn-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
-        self.settings_file = self.folder / "fleet.json"
         self.inventory = self.folder / "inventory.ini"
         self.key = self.folder / "key"
         self.known_hosts = self.folder / "known_hosts"
@@ -90,60 +67,35 @@ class State:
         self.group_vars = self.folder / "group_vars/pis.yml"
 
     @contextmanager
-    def locked(self, patience: float = 600) -> Iterator[None]:
-        """Lock the fleet. The kernel releases the lock however this process ends."""
+    def locked(self) -> Iterator[None]:
+        """Wait until no other command works here. The kernel releases the lock however this process ends."""
         locks = cache_folder() / "virtual/locks"  # not in the folder, which `down` removes
         locks.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + patience
         with (locks / self.prefix).open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise VirtualError(
-                            f"Another command has been using the fleet in {self.folder} for more than "
-                            f"{patience:.0f} s; stop it, then try again."
-                        ) from None
-                    time.sleep(0.1)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def exists(self) -> bool:
-        """Return whether a fleet was ever started here."""
-        return self.settings_file.exists()
-
-    def load(self) -> Settings:
-        """Return the settings."""
+    def load(self, name: str, kind: Callable[..., Stored]) -> Stored | None:
+        """Return the settings in NAME.json; None if nothing was ever started here."""
+        file = self.folder / f"{name}.json"
         try:
-            stored = json.loads(self.settings_file.read_text())
-            return Settings(**{**stored, "publish": tuple(stored["publish"])})
+            return kind(**json.loads(file.read_text()))
         except FileNotFoundError:
-            raise VirtualError(f"There is no fleet in {self.folder}; `up` starts one.") from None
-        except (ValueError, KeyError, TypeError):
-            raise VirtualError(f"{self.settings_file} is damaged; run `down`, then `up`.") from None
+            return None
+        except (ValueError, TypeError):
+            raise VirtualError(f"{file} is damaged; run `make demo-stop`, then start again.") from None
 
-    def save(self, settings: Settings) -> None:
-        """Write the settings atomically."""
+    def save(self, name: str, settings: Any) -> None:
+        """Write the settings to NAME.json atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.settings_file.with_suffix(".partial")
+        partial = self.folder / f"{name}.partial"
         partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        partial.replace(self.settings_file)
-
-    def refuse_changes(self, wanted: Settings) -> None:
-        """Raise VirtualError if the existing fleet has other settings, but for those that a start may change."""
-        present = self.load()
-        for name in (field.name for field in fields(Settings)):
-            before, after = getattr(present, name), getattr(wanted, name)
-            if before != after and name not in ("clock", "root"):
-                raise VirtualError(
-                    f"The fleet in {self.folder} has the {name} {before}, not {after}; run `make demo-stop` first."
-                )
+        partial.replace(self.folder / f"{name}.json")
 
     @property
     def account(self) -> str:
         """The account that Ansible logs in with."""
-        return ACCOUNTS[self.load().os if self.exists() else "debian"]
+        return ACCOUNTS[(self.load("fleet", Settings) or Settings()).os]
 
     def ensure_password(self) -> str:
         """Return the account's password, created once and stored where Ansible finds it."""
@@ -158,16 +110,8 @@ class State:
         return sorted(int(path.name.removeprefix("pi-")) for path in self.pis.glob("pi-[0-9]*"))
 
     def ensure_key(self) -> None:
-        """Create the fleet's SSH key."""
+        """Create the SSH key."""
         make_key(self.key, self.prefix)
-
-    def write_known_hosts(self, settings: Settings, numbers: list[int]) -> None:
-        """Write the Pis' SSH host keys."""
-        known = []
-        for number in numbers:
-            key = (self.pis / name_of(number) / "ssh_host_ed25519_key.pub").read_text().split()
-            known.append(f"[{address_at(settings.address, number)}]:{SSH_PORT} {key[0]} {key[1]}\n")
-        self.known_hosts.write_text("".join(known))
 
     def write_inventory(self, addresses: Mapping[str, str], settings: str = "") -> None:
         """Write the Ansible inventory. ``addresses`` are by name; ``settings`` are added to each line."""
@@ -183,20 +127,14 @@ class State:
         ]
         self.inventory.write_text("\n".join(lines) + "\n")
 
-    def remove(self) -> None:
-        """Delete what is kept here about the fleet, and the folder if nothing else is in it."""
-        key, settings = self.key, self.settings_file
-        known = [self.known_hosts, self.inventory, self.group_vars]
-        for file in (key, key.with_suffix(".pub"), settings, settings.with_suffix(".partial"), *known):
-            file.unlink(missing_ok=True)
-        for folder in (self.group_vars.parent, self.pis, self.folder):
+    def remove(self, *names: str) -> None:
+        """Delete what is kept here, these files too, and the folder if nothing else is in it."""
+        shutil.rmtree(self.pis, ignore_errors=True)
+        for name in ("key", "key.pub", "known_hosts", "inventory.ini", "group_vars/pis.yml", *names):
+            (self.folder / name).unlink(missing_ok=True)
+        for folder in (self.group_vars.parent, self.folder):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def name_of(number: int) -> str:
-    """Return a Pi's name in the inventory: pi-01, pi-02, ..."""
-    return f"pi-{number:02d}"
 
 
 def address_at(block: str, number: int) -> str:

@@ -11,7 +11,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from .emulated import MONITOR, Emulated, forwarding
+from .emulated import Emulated, forwarding
 from .pi import Member
 from .shell import VirtualError, run, say, spawn
 from .state import SSH_PORT, Settings, State
@@ -38,18 +38,8 @@ class Vm(Emulated, Member):
         self.credential = self.folder / "credential"
         self.console = self.folder / "console"
 
-    def status(self) -> str:
-        """Return running, frozen, stopped, or broken (QEMU does not answer)."""
-        if not self.processes():
-            return "stopped"
-        try:
-            state = self.command("query-status")["status"]
-        except VirtualError:
-            return "broken" if self.processes() else "stopped"
-        return "frozen" if state == "paused" else "running"
-
     def start(self) -> None:
-        self.kill()  # one that is broken
+        """Switch the machine on, with its existing disk or a fresh one. Does not wait for the boot."""
         base = Path(self.settings.root, "disk")
         if not base.exists():
             raise VirtualError(f"{base} is missing; run `make demo-stop` first, then start again.")
@@ -63,22 +53,11 @@ class Vm(Emulated, Member):
         spawn([*self.load(), "-name", self.title], log=self.log, cwd=self.folder)
 
     def stop(self) -> None:
-        if self.status() == "frozen":
-            self.freeze(False)
+        """Shut the machine down cleanly, or kill it if that takes too long."""
         try:
             self.power_off(patience=60)
         except VirtualError:
             self.kill()
-
-    def reset(self) -> None:
-        self.kill()
-        self.disk.unlink(missing_ok=True)
-
-    def freeze(self, frozen: bool) -> None:
-        self.command("stop" if frozen else "cont")
-
-    def plug(self, plugged: bool) -> None:
-        self.command("set_link", name="cable", up=plugged)
 
     def load(self) -> list[str]:
         """Return the QEMU command line."""
@@ -103,7 +82,6 @@ class Vm(Emulated, Member):
             *["-smbios", f"type=11,path={self.credential.name}"],
             *["-rtc", f"base={settings.clock or 'utc'}"],
             *["-chardev", f"file,id=console,path={self.console.name},append=on", "-serial", "chardev:console"],
-            *["-qmp", f"unix:{MONITOR},server=on,wait=off"],
         ]
 
 
