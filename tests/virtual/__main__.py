@@ -1,4 +1,4 @@
-"""The commands: ``python3 -m tests.virtual up|down|list|start|stop|kill|freeze|thaw|unplug|plug|board``."""
+"""The commands: ``python3 -m tests.virtual up|down``, and ``board up|down`` for an emulated Pi."""
 
 import argparse
 import sys
@@ -9,16 +9,6 @@ from .fleet import Fleet
 from .host import PROJECT
 from .root import ACCOUNTS, SUITES
 from .shell import VirtualError, say
-
-BOARD_ACTIONS = {
-    "start": "switch it on, with the card it has",
-    "stop": "shut it down cleanly",
-    "kill": "cut its power",
-    "show": "show its status",
-    "down": "remove it, its card and its key",
-    "operate": "run it until it powers off (`start` does this in the background)",
-}
-ACTIONS = ("start", "stop", "kill", "freeze", "thaw", "unplug", "plug")
 
 
 def ports(text: str) -> list[int]:
@@ -54,35 +44,28 @@ def parser() -> argparse.ArgumentParser:
         "--address", default="127.77.0.0", help="address block; pi-01 is at the next (default: %(default)s)"
     )
     commands.add_parser("down", parents=[every], help="remove the fleet")
-    commands.add_parser("list", parents=[every], help="show each Pi's status")
-    for action in ACTIONS:
-        one = commands.add_parser(action, parents=[every], help=getattr(Fleet, action).__doc__)
-        one.add_argument("name", help="such as pi-01")
     board = commands.add_parser("board", help="an emulated Pi that boots an SD card image")
     actions = board.add_subparsers(dest="action", required=True, metavar="ACTION")
     card = argparse.ArgumentParser(add_help=False)
     card.add_argument("--state", type=Path, default=FOLDER, help="where its card is (default: build/board)")
     insert = actions.add_parser("up", parents=[card], help="boot a card made from an image, or the existing one")
     insert.add_argument("--image", type=Path, required=True, help="an .img or .img.xz; it is not modified")
-    for action, text in BOARD_ACTIONS.items():
-        one = actions.add_parser(action, parents=[card], help=text)
-        one.add_argument("title", nargs="?", help=argparse.SUPPRESS)  # by which its processes are found
+    actions.add_parser("down", parents=[card], help="remove the board, its card and its key")
+    operate = actions.add_parser("operate", parents=[card], help="run it until it powers off (`up` does this)")
+    operate.add_argument("title", help="by which its processes are found")
     return main
 
 
 def do_board(options: argparse.Namespace) -> None:
     """Run a ``board`` command."""
     board = Board(options.state)
-    if options.action == "up":
-        board.insert(options.image)
-        board.start()
-    elif options.action != "show":
+    if options.action != "up":
         getattr(board, options.action)()
-    if options.action in ("up", "show") and board.status() == "running":
-        password = board.facts().get("password", "not known yet")
-        say(f"{board.name}: open http://{board.address}:8888, password: {password}")
-    else:
-        say(f"{board.name}: {board.status()}.")
+        return
+    board.insert(options.image)
+    board.start()
+    password = board.facts().get("password", "not known yet")
+    say(f"{board.name}: open http://{board.address}:8888, password: {password}")
 
 
 def do_fleet(options: argparse.Namespace) -> None:
@@ -90,16 +73,8 @@ def do_fleet(options: argparse.Namespace) -> None:
     if options.command == "up":
         fleet = Fleet(options.state, address=options.address)
         fleet.up(options.fleet, suite=options.suite, publish=options.publish, system=options.os, kind=options.kind)
-        return
-    fleet = Fleet(options.state)
-    if options.command == "down":
-        fleet.down()
-    elif options.command == "list":
-        for pi in fleet.members:
-            say(f"{pi.name}  {pi.status():8}  {pi.address}")
     else:
-        getattr(fleet, options.command)(options.name)
-        say(f"{options.name}: {options.command} done, now {fleet.status(options.name)}.")
+        Fleet(options.state).down()
 
 
 if __name__ == "__main__":

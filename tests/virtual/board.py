@@ -2,12 +2,11 @@
 
 The kernel on the card decides which.
 
-    python3 -m tests.virtual board up --image IMAGE
-    python3 -m tests.virtual board start|stop|kill|show|down
+`python3 -m tests.virtual board up --image IMAGE` starts one, and `down` removes it.
 
-`kill` is a power cut: it kills QEMU. Data in the board's memory is lost, and a multi-block write may stop after any
-block. Acknowledged writes survive: neither such cards nor QEMU's model have a write cache, and by then QEMU has handed
-the data to the host's kernel. Some real cards lose acknowledged writes; this one does not.
+`Board.kill` is a power cut: it kills QEMU. Data in the board's memory is lost, and a multi-block write may stop after
+any block. Acknowledged writes survive: neither such cards nor QEMU's model have a write cache, and by then QEMU has
+handed the data to the host's kernel. Some real cards lose acknowledged writes; this one does not.
 """
 
 import ctypes
@@ -42,49 +41,42 @@ _ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """A Pi of QEMU's: its program and name there, its device tree, and its serial port for the console.
+    """A Pi of QEMU's: its program and name there, its device tree, and what Raspberry Pi OS calls that.
 
-    ``vendor_tree`` is what Raspberry Pi OS calls the device tree. With ``instructions`` its clock always counts
-    instructions; with ``one_thread`` QEMU runs all of its processors in one; without ``dma`` it copies to and from
-    its card by itself.
+    ``serial`` are QEMU's options for the serial ports, and ``console`` is the one that Linux uses.
     """
 
     program: str
     name: str
     tree: str
     vendor_tree: str
-    serial: str = "ttyAMA0"
+    console: str = "ttyAMA0"
+    serial: tuple[str, ...] = ("-serial", "chardev:console")
+    acceleration: str = "tcg"
+    # Its clock counts instructions.
     instructions: bool = False
-    one_thread: bool = False
+    # It reads and writes its card by DMA.
     dma: bool = True
-
-    @property
-    def serial_ports(self) -> list[str]:
-        """QEMU's options for the serial ports: the first is ttyAMA0, the second ttyS1."""
-        console = ["-serial", "chardev:console"]
-        return console if self.serial == "ttyAMA0" else ["-serial", "null", *console]
 
 
 # The driver of its card crashes when QEMU is late with the end of a transfer by DMA.
 _PI_2 = Machine("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb", "bcm2709-rpi-2-b.dtb", dma=False)
+# Its ttyAMA0 is for Bluetooth. With a thread for each processor, on a busy host, it once stopped for good. (With one
+# thread, a Pi 2's kernel does not start.)
+_PI_3 = Machine(
+    "qemu-system-aarch64",
+    "raspi3b",
+    "bcm2837-rpi-3-b.dtb",
+    "bcm2710-rpi-3-b.dtb",
+    console="ttyS1",
+    serial=("-serial", "null", "-serial", "chardev:console"),
+    acceleration="tcg,thread=single",
+)
+# Time must advance with instructions only. Otherwise a busy host often sets a timer of a few microseconds too late;
+# QEMU takes it for one 71 minutes ahead, and the board hangs. Later Pis have another timer.
+_ZERO = Machine("qemu-system-arm", "raspi0", "bcm2835-rpi-zero.dtb", "bcm2708-rpi-zero.dtb", instructions=True)
 # By the last word in the name of Debian's kernel, or the name of Raspberry Pi OS's.
-MACHINES = {
-    # Time must advance with instructions only. Otherwise a busy host often sets a timer of a few microseconds too late;
-    # QEMU takes it for one 71 minutes ahead, and the board hangs. Later Pis have another timer.
-    "rpi": Machine("qemu-system-arm", "raspi0", "bcm2835-rpi-zero.dtb", "bcm2708-rpi-zero.dtb", instructions=True),
-    "armmp": _PI_2,
-    "kernel7.img": _PI_2,
-    # Its ttyAMA0 is for Bluetooth. With a thread for each processor, on a busy host, it once stopped for good. (With
-    # one thread, a Pi 2's kernel does not start.)
-    "arm64": Machine(
-        "qemu-system-aarch64",
-        "raspi3b",
-        "bcm2837-rpi-3-b.dtb",
-        "bcm2710-rpi-3-b.dtb",
-        serial="ttyS1",
-        one_thread=True,
-    ),
-}
+MACHINES = {"rpi": _ZERO, "armmp": _PI_2, "kernel7.img": _PI_2, "arm64": _PI_3}
 
 
 @dataclass(frozen=True)
@@ -220,7 +212,7 @@ class Board(Emulated):
     def load(self) -> list[str]:
         """Load the kernel from the card as the firmware does, and return the QEMU command line."""
         boot, settings = self.card.boot(), self.settings
-        machine = MACHINES.get(boot.kernel.rpartition("-")[2], MACHINES["rpi"])
+        machine = MACHINES.get(boot.kernel.rpartition("-")[2], _ZERO)
         tree_name = boot.device_tree or (machine.tree if boot.upstream else machine.vendor_tree)
         kernel, initramfs, tree = (self.folder / name for name in ("kernel", "initramfs", "device-tree"))
         for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (tree_name, tree)):
@@ -238,14 +230,14 @@ class Board(Emulated):
         clock = ["-icount", "shift=0" if settings.icount else "shift=auto"] if counts else []
         return [
             *[machine.program, "-machine", machine.name, "-nodefaults", "-display", "none"],
-            *["-accel", "tcg,thread=single" if machine.one_thread else "tcg"],
+            *["-accel", machine.acceleration],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
-            *["-append", " ".join([boot.arguments, f"console={machine.serial},115200", *_ARGUMENTS])],
+            *["-append", " ".join([boot.arguments, f"console={machine.console},115200", *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],
             # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
             # network: 88 s from power-on to a notebook page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
-            *["-chardev", f"file,id=console,path={self.folder}/console,append=on", *machine.serial_ports],
+            *["-chardev", f"file,id=console,path={self.folder}/console,append=on", *machine.serial],
             *clock,
         ]
 

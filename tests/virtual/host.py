@@ -40,16 +40,11 @@ def ensure_packages(kind: str) -> None:
     if not missing:
         return
     if SUDO and not shutil.which("sudo"):
-        raise VirtualError(
-            f"The virtual Pis need packages that only root may install: `apt-get install {' '.join(missing)}`."
-        )
+        raise VirtualError(f"Only root may install what the virtual Pis need: `apt-get install {' '.join(missing)}`.")
     with stage(f"Installing {', '.join(missing)} with apt-get, once"):
-        run([*SUDO, "apt-get", "-q", "update"], doing="apt-get update")
-        install = ["-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing]
-        run(
-            [*SUDO, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", *install],
-            doing="Installing the packages that the virtual Pis need",
-        )
+        install = "apt-get -q update && apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends"
+        words = [*SUDO, "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", f"{install} {' '.join(missing)}"]
+        run(words, doing="Installing the packages that the virtual Pis need")
 
 
 def ensure_watches(size: int) -> None:
