@@ -17,7 +17,7 @@ from testinfra.host import Host
 from mynn_control.results import FAILS, NOT_ASKED, Check, PiResult, save
 from tests.provisioned.pi import Pi, Settings, project
 
-ROLES = ["system", "python", "mnist", "mynn", "networks", "lessons", "jupyter", "students"]
+ROLES = ["system", "python", "mnist", "mynn", "lessons", "jupyter", "students"]
 REASON = 3000  # characters of a reason, which may contain all the output of a program on a Pi
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()

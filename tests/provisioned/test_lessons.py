@@ -72,13 +72,13 @@ def test_lessons_are_complete(pi: Pi, results: Results) -> None:
 
 
 def test_folders_are_the_students(pi: Pi, results: Results) -> None:
-    """Each student's home and folder are the student's own, open to the student, and not links."""
+    """Each student's home and folder are the student's own, and not links; the home is closed to others."""
     for student in pi.settings.students:
         result = results[f" home of {student}"]
-        right = re.fullmatch(rf"(directory {student} \d?7\d\d\n?){{2}}", result.text)
-        assert right, (
-            f"The home of {student}, or the folder in it, is a link, does not belong to {student}, or is closed to"
-            f" {student}: run site.yml, which repairs it without deleting anything. ({result.text})"
+        right = rf"directory {student} \d?7\d0\ndirectory {student} \d?7\d\d"
+        assert re.fullmatch(right, result.text), (
+            f"The home of {student}, or the folder in it, is a link, does not belong to {student}, is closed to"
+            f" {student} or open to others: run site.yml, which repairs it without deleting anything. ({result.text})"
         )
 
 

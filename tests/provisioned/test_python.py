@@ -54,7 +54,7 @@ def results(pi: Pi) -> Results:
             "check": pi.as_student(f"{venv}/bin/python -m pip --disable-pip-version-check check"),
             "debian": pi.as_student("cd /usr/lib/python3/dist-packages && ls -d *-info"),
             "ours": pi.as_student(f"cd {venv}/lib/python3*/site-packages && ls -d *-info"),
-            "writable": pi.as_student("find /opt/mynn ! -type l -writable -print -quit"),
+            "writable": pi.as_student("find /opt/mynn /srv/mynn ! -type l -writable -print -quit"),
         }
     )
 
@@ -95,6 +95,6 @@ def packages(folders: Result) -> set[str]:
 
 
 def test_students_cannot_change_it(results: Results) -> None:
-    """Students cannot change the shared programs."""
-    assert results["writable"].status == 0, f"The student cannot search /opt/mynn: {results['writable'].text}"
+    """Students cannot change the shared programs and digits."""
+    assert results["writable"].status == 0, f"The student cannot search the shared folders: {results['writable'].text}"
     assert results["writable"].text == "", f"The student can write to {results['writable'].text}."
