@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 import requests
@@ -18,18 +16,17 @@ from tests.support.browser import url_of
 from tests.support.classroom import BaseClassroom, BoardClassroom
 from tests.unit.lessons.lesson_run import PROBE
 from tests.virtual import Board
-from tests.virtual.pi import ssh_command
 
-MIB = 1024.0  # meminfo counts in KiB
+PATIENCE = 900  # seconds for a boot
 
 
-def first_answer(url: str, statuses: set[int], patience: float = 900, **headers: str) -> float:
+def first_answer(url: str, statuses: set[int], **headers: str) -> float:
     """Wait for an answer with one of these statuses, and return when it came, by time.monotonic().
 
     A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
     on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
-    deadline, there, answered = time.monotonic() + patience, threading.Event(), []
+    deadline, there, answered = time.monotonic() + PATIENCE, threading.Event(), []
 
     def ask() -> None:
         with suppress(requests.RequestException):
@@ -38,16 +35,16 @@ def first_answer(url: str, statuses: set[int], patience: float = 900, **headers:
                 there.set()
 
     while not there.is_set():
-        assert time.monotonic() < deadline, f"There was no page at {url} within {patience:.0f} s."
+        assert time.monotonic() < deadline, f"There was no page at {url} within {PATIENCE} s."
         threading.Thread(target=ask, daemon=True).start()
         there.wait(2)
     return min(answered)
 
 
-def wait_for_page(classroom: BoardClassroom, patience: float = 900) -> NotebookServer:
+def wait_for_page(classroom: BoardClassroom) -> NotebookServer:
     """Wait for the login page, and return the notebook server, not signed in."""
     server = NotebookServer(url_of(classroom))
-    first_answer(f"{server.url}/login", {200}, patience)
+    first_answer(f"{server.url}/login", {200})
     return server
 
 
@@ -97,64 +94,19 @@ class Memory:
     total: float
     used: float
     taken: float
-    swapped: float
 
 
 def memory(classroom: BoardClassroom) -> Memory:
     """Return the board's current memory use."""
-    return memory_of(classroom.output_of("cat /proc/meminfo"))
-
-
-def memory_of(meminfo: str) -> Memory:
-    """Parse /proc/meminfo."""
-    kib = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", meminfo, re.M)}
-    free = kib["MemFree"] + kib["Buffers"] + kib["Cached"] + kib["SReclaimable"]
-    return Memory(
-        total=kib["MemTotal"] / MIB,
-        used=(kib["MemTotal"] - kib["MemAvailable"]) / MIB,
-        taken=(kib["MemTotal"] - free) / MIB,
-        swapped=(kib["SwapTotal"] - kib["SwapFree"]) / MIB,
-    )
-
-
-def settle(classroom: BoardClassroom, seconds: float = 60) -> None:
-    """Wait for the end of the boot, and some time more for background work to finish."""
-    classroom.output_of("systemctl is-system-running --wait || true", timeout=900)
-    time.sleep(seconds)
+    meminfo = classroom.output_of("cat /proc/meminfo")
+    mib = {name: int(value) / 1024 for name, value in re.findall(r"^(\w+): +(\d+) kB", meminfo, re.M)}
+    free = mib["MemFree"] + mib["Buffers"] + mib["Cached"] + mib["SReclaimable"]
+    return Memory(mib["MemTotal"], mib["MemTotal"] - mib["MemAvailable"], mib["MemTotal"] - free)
 
 
 def written(classroom: BoardClassroom) -> int:
     """Return the bytes written to the card since the boot."""
     return int(classroom.output_of("cat /sys/block/mmcblk0/stat").split()[6]) * 512
-
-
-@dataclass
-class MemoryPeaks:
-    """Peaks of memory and swap in use, and the amount swapped out, in MiB."""
-
-    used: float = 0
-    swapped: float = 0
-    swapped_out: float = 0
-
-
-@contextmanager
-def watched_memory(classroom: BoardClassroom, seconds: int = 5) -> Iterator[MemoryPeaks]:
-    """Sample the board's memory every few seconds."""
-    pages = "awk '/^pswpout/ {print $2}' /proc/vmstat"
-    before, result = int(classroom.output_of(pages)), MemoryPeaks()
-    look = f"while :; do cat /proc/meminfo; echo; sleep {seconds}; done"
-    with subprocess.Popen(
-        ssh_command(classroom.board.state, classroom.address, look), stdout=subprocess.PIPE, text=True
-    ) as watching:
-        try:
-            yield result
-        finally:
-            watching.terminate()
-            said = watching.communicate()[0]
-    seen = [memory_of(block) for block in said.split("\n\n") if "Hugepagesize" in block or "SwapFree" in block]
-    result.used = max((one.used for one in seen), default=0)
-    result.swapped = max((one.swapped for one in seen), default=0)
-    result.swapped_out = (int(classroom.output_of(pages)) - before) * 4 / MIB
 
 
 def promise(first_cell: str) -> str:
@@ -173,7 +125,7 @@ class LessonRun:
     promise: str
 
 
-def run_lesson(classroom: BaseClassroom, name: str, patience: float = 7200) -> LessonRun:
+def run_lesson(classroom: BaseClassroom, name: str) -> LessonRun:
     """Run all cells of a lesson in the student's folder, without a browser."""
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password), "The password was refused."
@@ -182,7 +134,7 @@ def run_lesson(classroom: BaseClassroom, name: str, patience: float = 7200) -> L
     with server.kernel() as kernel:
         for cell in cells:
             if cell["cell_type"] == "code":
-                output = kernel.run(cell["source"], patience)
+                output = kernel.run(cell["source"], 7200)
                 assert not output.error, f"{name}: {output.error}"
         seconds = time.monotonic() - began
         peak = json.loads(kernel.run(PROBE.replace("VALUES", "")).text)["peak"]

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mynn.experiments.cluster import connected, workers
-from tests.benchmarks.site import say
+from tests.benchmarks.site import save, say
 from tests.classroom.conftest import Shared
 from tests.support.classroom import ROOT, Classroom, on, root
 from tests.support.cluster import ClassCluster, sweep
@@ -114,8 +114,7 @@ def main() -> None:
             cluster.playbook("cluster_stop")
             fleet.down()
             one.fleet.down()
-    (ROOT / "dist").mkdir(exist_ok=True)
-    (ROOT / "dist/cluster.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    save("cluster.txt", rows)
 
 
 if __name__ == "__main__":
