@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.virtual import Board, Fleet
+from tests.virtual.pi import Pi
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
@@ -44,18 +46,23 @@ class BaseClassroom:
     root = ROOT
 
     @property
+    def pi(self) -> Pi:
+        """The Pi."""
+        raise NotImplementedError
+
+    @property
     def inventory(self) -> Path:
         """The path of the inventory."""
-        raise NotImplementedError
+        return self.pi.state.inventory
 
     @property
     def address(self) -> str:
         """The Pi's address."""
-        raise NotImplementedError
+        return self.pi.address
 
     def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the Pi as `pi`, which can use sudo."""
-        raise NotImplementedError
+        return self.pi.ssh(command, timeout)
 
     @property
     def password(self) -> str:
@@ -113,18 +120,14 @@ class Classroom(BaseClassroom):
     own_inventory: Path | None = None
 
     @property
+    def pi(self) -> Pi:
+        """The Pi."""
+        return self.fleet.member(self.host)
+
+    @property
     def inventory(self) -> Path:
         """The inventory."""
         return self.own_inventory or self.fleet.inventory
-
-    @property
-    def address(self) -> str:
-        """The Pi's address."""
-        return self.fleet.member(self.host).address
-
-    def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command on the Pi as `pi`, which can use sudo."""
-        return self.fleet.ssh(self.host, command, timeout=timeout)
 
 
 def on(classroom: Classroom, name: str) -> Classroom:
@@ -171,8 +174,7 @@ def serves(classroom: Classroom, scheme: str = "http") -> bool:
 
 def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 300) -> str:
     """Run a shell script as root on the Pi, with arguments, and return its output."""
-    words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in (script, "test", *arguments))
-    done = classroom.ssh(f"sudo sh -c {words}", timeout=timeout)
+    done = classroom.ssh(shlex.join(["sudo", "sh", "-c", script, "test", *arguments]), timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
@@ -197,24 +199,15 @@ class BoardClassroom(BaseClassroom):
         return self.board.name
 
     @property
-    def inventory(self) -> Path:
-        """The board's inventory."""
-        return self.board.inventory
-
-    @property
-    def address(self) -> str:
-        """The board's address."""
-        return self.board.address
+    def pi(self) -> Pi:
+        """The board."""
+        return self.board
 
     @property
     def password(self) -> str:
         """The notebook password: the one that the Pi generated and wrote to its card, until site.yml sets another."""
         recorded = self.board.facts()["password"]
         return self.password_of(self.host) if recorded.startswith("was changed") else recorded
-
-    def ssh(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command on the board as `pi`, which can use sudo."""
-        return self.board.ssh(command, timeout=timeout)
 
     def playbook(self, name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run playbooks/NAME.yml against the board, with longer timeouts."""

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-import threading
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,63 +28,39 @@ def descendants(process: int) -> list[int]:
 
 
 class PlaybookRun:
-    """A command in its own process group, whose output lines are recorded with their times."""
+    """A command in its own process group, and its output."""
 
     def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
-        self.began = time.monotonic()
-        self.lines: list[tuple[float, str]] = []
-        self._new = threading.Condition()
-        self._ended = False
-        self._process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            with self._new:
-                self.lines.append((time.monotonic(), line.rstrip("\n")))
-                self._new.notify_all()
-        with self._new:
-            self._ended = True
-            self._new.notify_all()
+        self._folder = tempfile.TemporaryDirectory()  # removed with this object
+        self._log = Path(self._folder.name, "log")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @property
     def output(self) -> str:
-        """All lines so far."""
-        return "\n".join(line for _, line in self.lines)
+        """The output so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
-    @property
-    def tasks(self) -> list[tuple[float, str]]:
-        """The tasks so far, each with the seconds after which it was printed.
-
-        With ANSIBLE_DISPLAY_SKIPPED_HOSTS=true, Ansible prints a task as it begins.
-        """
-        found = ((moment, re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line)) for moment, line in self.lines)
-        return [(moment - self.began, task[1]) for moment, task in found if task]
-
-    def when(self, pattern: str, patience: float = 120) -> float:
-        """Wait for a line that matches a pattern, and return its time (time.monotonic).
+    def when(self, pattern: str, patience: float = 120) -> None:
+        """Wait for a line that matches a pattern.
 
         Raises TimeoutError if there is none, or if the run ends without one.
         """
         deadline = time.monotonic() + patience
-        with self._new:
-            while True:
-                for moment, line in self.lines:
-                    if re.search(pattern, line):
-                        return moment
-                if self._ended or not self._new.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no line matched {pattern!r} within {patience:.0f} s:\n{self.output}")
+        ended = False
+        while not re.search(pattern, self.output, re.M):
+            if ended or time.monotonic() > deadline:
+                raise TimeoutError(f"no line matched {pattern!r} within {patience:.0f} s:\n{self.output}")
+            time.sleep(0.1)
+            ended = self._process.poll() is not None
 
     def wait(self, patience: float = 600) -> int:
         """Wait for the end, and return the exit code. On a timeout, kill it and raise subprocess.TimeoutExpired."""
@@ -93,7 +69,6 @@ class PlaybookRun:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-        self._reader.join(10)
         print(self.output[-20000:])  # pytest shows it if the test fails
         return code
 
