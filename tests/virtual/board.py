@@ -211,28 +211,30 @@ class Board(Emulated):
 
     def load(self) -> list[str]:
         """Load the kernel from the card as the firmware does, and return the QEMU command line."""
-        boot, settings = self.card.boot(), self.settings
-        machine = MACHINES.get(boot.kernel.rpartition("-")[2], _ZERO)
-        tree_name = boot.device_tree or (machine.tree if boot.upstream else machine.vendor_tree)
         kernel, initramfs, tree = (self.folder / name for name in ("kernel", "initramfs", "device-tree"))
-        for name, copy in ((boot.kernel, kernel), (boot.initramfs, initramfs), (tree_name, tree)):
-            try:
-                copy.write_bytes(self.card.read(name))
-            except FileNotFoundError:
-                raise VirtualError(f"The firmware needs {name}, which is not on the FAT partition.") from None
+        try:
+            config = self.card.config()
+            machine = MACHINES.get(config["kernel"].rpartition("-")[2], _ZERO)
+            its_tree = machine.tree if config.get("upstream_kernel") == "1" else machine.vendor_tree
+            arguments = self.card.read(config.get("cmdline", "cmdline.txt")).decode().split("\n")[0].strip()
+            kernel.write_bytes(self.card.read(config["kernel"]))
+            initramfs.write_bytes(self.card.read(config.get("initramfs", "initramfs")))
+            tree.write_bytes(self.card.read(config.get("device_tree", its_tree)))
+        except FileNotFoundError as error:
+            raise VirtualError(f"The firmware needs {error}, which is not on the FAT partition of the card.") from None
         # The network adapter is on USB, so the port must be a host; a Zero's device tree lets the cable decide.
         run(["fdtput", "-t", "s", tree, "/soc/usb@7e980000", "dr_mode", "host"], doing="Changing the device tree")
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
         if not machine.dma:
             run(["fdtput", "-d", tree, "/soc/mmc@7e202000", "dmas", "dma-names"], doing="Changing the device tree")
-        network = forwarding(settings.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS, WORKER: WORKER})
-        counts = settings.icount or machine.instructions
-        clock = ["-icount", "shift=0" if settings.icount else "shift=auto"] if counts else []
+        network = forwarding(self.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS, WORKER: WORKER})
+        counts = self.settings.icount or machine.instructions
+        clock = ["-icount", "shift=0" if self.settings.icount else "shift=auto"] if counts else []
         return [
             *[machine.program, "-machine", machine.name, "-nodefaults", "-display", "none"],
             *["-accel", machine.acceleration],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
-            *["-append", " ".join([boot.arguments, f"console={machine.console},115200", *_ARGUMENTS])],
+            *["-append", " ".join([arguments, f"console={machine.console},115200", *_ARGUMENTS])],
             *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],
             # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
             # network: 88 s from power-on to a notebook page instead of 80 to 83.

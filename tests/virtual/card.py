@@ -7,9 +7,7 @@ mtools and e2fsck read nothing else.
 import os
 import struct
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from .shell import VirtualError, run
@@ -18,21 +16,6 @@ _SECTOR = 512
 _SMALLEST = 4 << 30
 # The sections of config.txt that apply to a Pi Zero.
 _SECTIONS = ("all", "pi0")
-
-
-@dataclass(frozen=True)
-class Boot:
-    """What the firmware loads: the names of the kernel and initramfs, and the kernel's arguments.
-
-    ``device_tree`` is the name of the device tree, if config.txt gives one. Otherwise the firmware takes its
-    board's, by Linux's name for it if ``upstream``, else by Raspberry Pi OS's.
-    """
-
-    kernel: str
-    initramfs: str
-    device_tree: str
-    upstream: bool
-    arguments: str
 
 
 class Card:
@@ -89,24 +72,22 @@ class Card:
         at = f"{self.path}@@{self.partition(1)[0]}"
         run([program, "-i", at, *arguments], doing=f"Reading or writing the FAT partition of {self.path}")
 
-    def boot(self) -> Boot:
-        """Read config.txt and cmdline.txt as the firmware does; sections of config.txt as that of a Pi Zero."""
-        try:
-            settings = read_config(self.read("config.txt").decode())
-            arguments = self.read(settings.get("cmdline", "cmdline.txt")).decode()
-        except FileNotFoundError as error:
-            raise VirtualError(f"{self.path} has no {error} on its FAT partition, so no Pi can boot from it.") from None
-        kernel = settings.get("kernel") or self._kernel()
-        initramfs = settings.get("initramfs", "").split(" ")[0]
-        if not initramfs and settings.get("auto_initramfs") == "1":
-            initramfs = kernel.replace("kernel", "initramfs").removesuffix(".img")
-        return Boot(
-            kernel=kernel,
-            initramfs=initramfs,
-            device_tree=settings.get("device_tree", ""),
-            upstream=settings.get("upstream_kernel") == "1",
-            arguments=" ".join(arguments.split("\n")[0].split()),
-        )
+    def config(self) -> dict[str, str]:
+        """Return config.txt as the firmware of a Pi Zero reads it, with the names of a kernel and an initramfs."""
+        settings: dict[str, str] = {}
+        holds = True
+        for line in (line.partition("#")[0].strip() for line in self.read("config.txt").decode().splitlines()):
+            if line.startswith("["):
+                holds = line.strip("[]") in _SECTIONS
+            elif holds and line.startswith("initramfs "):
+                settings["initramfs"] = line.split()[1]
+            elif holds and "=" in line:
+                name, _, value = line.partition("=")
+                settings[name.strip()] = value.strip()
+        kernel = settings["kernel"] = settings.get("kernel") or self._kernel()
+        if settings.get("auto_initramfs") == "1":
+            settings.setdefault("initramfs", kernel.replace("kernel", "initramfs").removesuffix(".img"))
+        return settings
 
     def _kernel(self) -> str:
         """Return which of Raspberry Pi OS's kernels is there: a Pi Zero's, or a Pi 2's."""
@@ -123,17 +104,3 @@ class Card:
         except VirtualError as error:
             return str(error)
         return ""
-
-
-def read_config(text: str) -> Mapping[str, str]:
-    """Return the settings of a config.txt that apply to a Pi Zero."""
-    settings, holds = {}, True
-    for line in (line.partition("#")[0].strip() for line in text.splitlines()):
-        if line.startswith("["):
-            holds = line.strip("[]") in _SECTIONS
-        elif holds and line.startswith("initramfs "):
-            settings["initramfs"] = line.split(maxsplit=1)[1]
-        elif holds and "=" in line:
-            name, _, value = line.partition("=")
-            settings[name.strip()] = value.strip()
-    return settings

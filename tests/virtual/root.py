@@ -117,8 +117,6 @@ def _once(kind: str, exists: Callable[[], bool], make: Callable[[Path], None]) -
     """Make something, with a scratch folder, unless it exists or another process is making it."""
     folder = cache_folder() / "virtual"
     scratch = folder / f"{kind}.partial"
-    if exists():
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
