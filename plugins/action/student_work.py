@@ -6,7 +6,7 @@ import base64
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -15,19 +15,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
-    FOLDER,
-    File,
-    batches,
-    pack,
-    quote,
-    unpack,
-    write_chunk,
-)
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, File, batches, pack, unpack, write_chunk
 from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     changes_of,
     collections_of,
-    copy,
     files_in,
     in_home,
     label,
@@ -50,8 +41,8 @@ description:
   - A collection is a folder C(DATE/PI/STUDENT) with read-only copies of the files in the student's folder on the Pi,
     C(DATE/PI/STUDENT.home) with what is beside that folder in the home, and C(DATE/PI/SHA256SUMS), which
     C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that have
-    not changed since the Pi's last collection are hard links to it and are not sent again; so are large files that are
-    equal. Holes in files take no room.
+    not changed since the Pi's last collection are hard links to it and are not sent again; so are files that are equal.
+    Holes in files take no room.
   - A Pi's answers are not trusted; an invalid answer ends that Pi's part with a message.
   - Files travel in chunks over Ansible's own connection, so a Pi needs no extra program and no room on its card.
 options:
@@ -100,17 +91,9 @@ def key(file: File) -> Key:
 
 
 def known_files(folder: Path) -> dict[Key, Path]:
-    """Return a collection's files."""
+    """Return a collection's files, without those that somebody changed."""
     paths = {folder / name: sum_ for name, sum_ in read_sums(folder).items()}
-    return {(sum_, bool(path.stat().st_mode & 0o100)): path for path, sum_ in paths.items() if path.is_file()}
-
-
-def unknown(files: dict[str, File], known: dict[Key, Path]) -> dict[str, File]:
-    """Return by name the files that are not known, and of equal ones only the first."""
-    first: dict[Key, str] = {}
-    for name, file in files.items():
-        first.setdefault(key(file), name)
-    return {name: files[name] for shared, name in first.items() if shared not in known}
+    return {(sum_, bool(path.stat().st_mode & 0o100)): path for path, sum_ in paths.items() if sum_of(path) == sum_}
 
 
 def link(source: Path, place: Path) -> bool:
@@ -120,10 +103,12 @@ def link(source: Path, place: Path) -> bool:
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            return False
         try:
             place.hardlink_to(source)
-        except OSError:  # neither this nor a copy replaces another file
-            copy(source, place)
+        except OSError:
+            shutil.copy2(source, place)
     except OSError as error:
         if error.errno in NO_NAME:
             return False
@@ -183,22 +168,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return a student's files, and why others cannot be had, by their names in a collection."""
         limit = int(self.asked["limit"])
         files, left = listed(self.ask("list", student, limit=limit), limit)
-        named = {name_of(student, quoted): file for quoted, file in files.items()}
-        return named, {label(student, quoted): why for quoted, why in left.items()}
+        named = {name_of(student, name): file for name, file in files.items()}
+        return named, {label(student, name): why for name, why in left.items()}
 
-    def progress(self, what: str, files: Iterable[File]) -> Callable[[int], None]:
-        """Return a function that is called with each number of bytes transferred, and shows long transfers."""
+    def batches(self, files: Iterable[File], done: str) -> Iterator[list[tuple[File, int, int]]]:
+        """Yield the files' chunks, and show the progress of long transfers: how much is `done`."""
         whole = sum(file.size for file in files)
-        step = max(SHOWN // 2, whole // 20)
-        transferred = 0
-
-        def count(size: int) -> None:
-            nonlocal transferred
-            transferred += size
-            if whole > SHOWN and transferred // step > (transferred - size) // step:
-                Display().display(f"{self.pi}: {transferred >> 20} of {whole >> 20} MB {what}")
-
-        return count
+        transferred = shown = 0
+        for batch in batches(files):
+            yield batch
+            transferred += sum(length for _, _, length in batch)
+            if transferred - shown > max(SHOWN, whole // 20):
+                Display().display(f"{self.pi}: {transferred >> 20} of {whole >> 20} MB {done}")
+                shown = transferred
 
     # --- collect
 
@@ -212,12 +194,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = known_files(last) if last else {}
         came = Collected({}, {}, {})
         if self.dry:
-            for student in self.asked["students"]:
-                files, left = self.list_work(student)
-                came.sums.update({name: file.sum for name, file in files.items()})
-                came.sent.update({name: file.size for name, file in unknown(files, known).items()})
-                came.left.update(left)
-                known |= {key(file): part for file in files.values()}
+            self._collect_into(part, known, came)
             return self._result(final, came)
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
@@ -226,8 +203,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 shutil.rmtree(leftover)
             (part / STORE).mkdir(parents=True)
             try:
-                for student in self.asked["students"]:
-                    self._collect_from(student, part, known, came)
+                self._collect_into(part, known, came)
                 shutil.rmtree(part / STORE)
                 write_sums(part, came.sums)
                 part.rename(final)
@@ -238,39 +214,39 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 raise
         return self._result(final, came)
 
-    def _collect_from(self, student: str, part: Path, known: dict[Key, Path], came: Collected) -> None:
-        """Fetch a student's work into a folder, and record what came.
+    def _collect_into(self, part: Path, known: dict[Key, Path], came: Collected) -> None:
+        """Fetch all students' work into a folder, and record what came.
 
         known: files that this computer has, from the last collection; new ones are added. A file that changes meanwhile
         is tried three times.
         """
-        (part / student).mkdir()
-        for _ in range(TRIES):
-            files, left = self.list_work(student)
-            missing = {name: file for name, file in files.items() if came.sums.get(name) != file.sum}
-            for file in missing.values():
-                if key(file) in known and sum_of(known[key(file)]) != file.sum:
-                    del known[key(file)]  # somebody changed it here
-            new = unknown(missing, known)
-            self._fetch(student, part / STORE, new.values(), known)
-            came.sent.update({name: file.size for name, file in new.items() if key(file) in known})
-            for name, file in missing.items():
-                if came.sums.pop(name, None):
-                    (part / name).unlink()
-                if key(file) not in known:
+        for student in self.asked["students"]:
+            if not self.dry:
+                (part / student).mkdir()
+            files: dict[str, File] = {}
+            for _ in range(TRIES):
+                there, left = self.list_work(student)
+                files |= there
+                new = {key(file): (name, file) for name, file in there.items() if key(file) not in known}
+                self._fetch(student, part / STORE, [file for _, file in new.values()], known)
+                came.sent.update({name: file.size for name, file in new.values() if key(file) in known})
+                if new.keys() <= known.keys():
+                    break
+            for name, file in files.items():
+                if key(file) not in known and name in there:
                     left[name] = "it is being written"
-                elif link(known[key(file)], part / name):
+                elif key(file) in known and (self.dry or link(known[key(file)], part / name)):
                     came.sums[name] = file.sum
-                else:
+                elif key(file) in known:
                     left[name] = "this computer's disk cannot hold a file of that name there"
-            if all(key(file) in known for file in missing.values()):
-                break
-        came.left.update(left)
+            came.left.update(left)
 
-    def _fetch(self, student: str, store: Path, files: Iterable[File], known: dict[Key, Path]) -> None:
+    def _fetch(self, student: str, store: Path, files: list[File], known: dict[Key, Path]) -> None:
         """Fetch a student's files into a folder, and add those that match their sums to the known files."""
-        count = self.progress("collected", files)
-        for batch in batches(files):
+        if self.dry:
+            known.update({key(file): store for file in files})
+            return
+        for batch in self.batches(files, "collected"):
             chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
             if not isinstance(chunks, list):
                 raise ValueError("malformed chunks")
@@ -280,7 +256,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     place.unlink(missing_ok=True)
                 with place.open("r+b" if begin else "xb") as opened:
                     write_chunk(opened, begin, base64.b64decode(str(chunk or ""))[:length])
-                count(length)
                 if begin + length == file.size and sum_of(place) == file.sum:
                     os.utime(place, (file.time, file.time))
                     place.chmod(0o555 if file.executable else 0o444)
@@ -296,8 +271,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
             text += f" Not collected: {names}."
             text += " Repair that on the Pi, or raise student_work_total_mb, and collect again."
-        changes = [("", printable(final / name, 5000)) for name in ("", *sorted(came.sent))]
-        return {"changed": True, "failed": bool(came.left), "msg": text, "sent": size, "diff": diff_of(changes)}
+        diff = diff_of([str(final / name) for name in ("", *sorted(came.sent))])
+        return {"changed": True, "failed": bool(came.left), "msg": text, "sent": size, "diff": diff}
 
     # --- hand out, restore
 
@@ -339,22 +314,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
         """Send files to students. paths: by student and by name in the home. Returns the task's result."""
-        changes: list[tuple[str, str]] = []
+        changes: list[str] = []
         left: list[str] = []
         sent: list[File] = []
         for student, files in paths.items():
-            wanted = {quote(name): (self._described(quote(name), path), path) for name, path in files.items()}
-            sums = {quoted: (file.sum, file.size) for quoted, (file, _) in wanted.items()}
-            plan = self.ask("plan", student, files=sums, over_lessons=over_lessons)
+            wanted = {name: self._described(name, path) for name, path in files.items()}
+            plan = self.ask("plan", student, files=list(wanted.values()), over_lessons=over_lessons)
             if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
                 raise ValueError("a malformed plan")
             changes += changes_of(plan["changes"])
-            needed = {quoted: both for quoted, both in wanted.items() if quoted in plan["needed"]}
-            failed = wanted.keys() & plan["left"]
-            left += [f"{label(student, quoted)} ({plan['left'][quoted]})" for quoted in sorted(failed)]
-            sent += [file for file, _ in needed.values()]
+            needed = [file for name, file in wanted.items() if name in plan["needed"]]
+            left += [f"{label(student, name)} ({plan['left'][name]})" for name in sorted(wanted.keys() & plan["left"])]
+            sent += needed
             if not self.dry:
-                self._send(student, needed, over_lessons)
+                self._send(student, needed, files, over_lessons)
         would = "would be " if self.dry else ""
         size = sum(file.size for file in sent)
         text = f"{len(sent)} of {sum(map(len, paths.values()))} files {would}sent ({size / 1e6:.2f} MB)."
@@ -362,26 +335,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             text += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
         return {"changed": bool(changes), "failed": bool(left), "msg": text, "diff": diff_of(changes)}
 
-    def _described(self, quoted: str, path: Path) -> File:
+    def _described(self, name: str, path: Path) -> File:
         """Return what the Pi must know of a file of this computer. PermissionError: it cannot be read."""
         sum_, about = sum_of(path), path.stat()
         if sum_ is None:
             raise PermissionError(errno.EACCES, "it cannot be read", str(path))
-        return File(quoted, about.st_size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100))
+        return File(name, about.st_size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100))
 
-    def _send(self, student: str, needed: dict[str, tuple[File, Path]], over_lessons: bool) -> None:
+    def _send(self, student: str, files: list[File], paths: dict[str, Path], over_lessons: bool) -> None:
         """Send files to a student."""
-        files = [file for file, _ in needed.values()]
-        count = self.progress("sent", files)
-        for batch in batches(files):
+        for batch in self.batches(files, "sent"):
             chunks = []
             for file, begin, length in batch:
-                with needed[file.name][1].open("rb") as opened:
+                with paths[file.name].open("rb") as opened:
                     opened.seek(begin)
-                    data = base64.b64encode(opened.read(length)).decode()
-                end = begin + length >= file.size
-                chunks.append({**file._asdict(), "begin": begin, "data": data, "end": end})
-                count(length)
+                    chunks.append((file, begin, base64.b64encode(opened.read(length)).decode()))
             self.ask("write", student, chunks=chunks, over_lessons=over_lessons)
 
     # --- reset
@@ -403,13 +371,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             lost += left
         if lost and not give_up:
             self._refuse(lost)
-        changes: list[tuple[str, str]] = []
+        changes: list[str] = []
         for student, sums in kept.items():
             done = self.ask("reset", student, files=None if give_up else sums, limit=int(self.asked["limit"]))
             if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
                 raise ValueError("a malformed reset")
             if done["lost"]:
-                self._refuse([label(student, str(quoted)) for quoted in done["lost"]])
+                self._refuse([label(student, str(name)) for name in done["lost"]])
             changes += changes_of(done["changes"])
         text = "would be at its baseline" if self.dry else "is at its baseline"
         if lost:

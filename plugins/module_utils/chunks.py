@@ -1,11 +1,9 @@
-"""What travels between the control node and a Pi: packed chunks of files, under quoted names."""
+"""What travels between the control node and a Pi: packed chunks of files."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import urllib.parse
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
@@ -26,27 +24,18 @@ WHY = {
 
 # Settings and programs' own files are not work: these names at the top of a home,
 NOT_IN_A_HOME = {
-    ".bash_history",
-    ".bash_logout",
-    ".bashrc",
-    ".cache",
-    ".config",
-    ".ipython",
-    ".jupyter",
-    ".jupyter_cookie_secret",
-    ".local",
-    ".profile",
-    ".python_history",
-    ".ssh",
+    *(".bash_history", ".bash_logout", ".bashrc", ".cache", ".config", ".ipython", ".jupyter"),
+    *(".jupyter_cookie_secret", ".local", ".profile", ".python_history", ".ssh"),
 }
 # and these anywhere in it, as well as files that are being written (Jupyter's and ours), and what mynn makes of a CSV.
 NOWHERE = {".ipynb_checkpoints", "__pycache__"}
-HALF_WRITTEN = (".~", ".mynn-lesson-")
+OURS = ".mynn-lesson-"
+HALF_WRITTEN = (".~", OURS)
 MADE_AGAIN = ".csv.npy"
 
 
 class File(NamedTuple):
-    """A file on the Pi, or on its way there. name: quoted. size: in bytes. time: in seconds."""
+    """A file on the Pi, or on its way there. name: its path in the home. size: in bytes. time: in seconds."""
 
     name: str
     size: int
@@ -72,16 +61,10 @@ def unpack(text: str) -> Any:
     return json.loads(content)
 
 
-def quote(name: str) -> str:
-    """Return any file name in ASCII."""
-    return urllib.parse.quote(os.fsencode(name))
-
-
-def unquote(quoted: str) -> str:
-    """Return the name that was quoted. ValueError: it leads out of the folder."""
-    name = os.fsdecode(urllib.parse.unquote_to_bytes(quoted))
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        raise ValueError(f"{quoted} leads out of the folder")
+def checked(name: str) -> str:
+    """Return a file's path in the home. ValueError: it leads out of it."""
+    if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f"{name!r} leads out of the home")
     return name
 
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import (
-    BLOCK,
-    FOLDER,
-    WHY,
-    File,
-    is_work,
-    unquote,
-    write_chunk,
-)
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, WHY, File, checked, is_work
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import MOST
 
@@ -30,24 +20,19 @@ BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name th
 LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
 
 
-def local(quoted: str) -> str:
-    """Return a file's unquoted name. OSError: it leads out of the home, or cannot be work."""
-    with suppress(ValueError):
-        name = unquote(quoted)
-        if "\0" not in name and is_work(name) and re.fullmatch(r"[\w.~/%-]{1,7000}", quoted, re.ASCII):
-            return name
-    raise OSError(errno.EINVAL, "the Pi reported a file with an invalid name", printable(quoted, 80))
+LONGEST = 5000  # bytes of a name
 
 
-def name_of(student: str, quoted: str) -> str:
-    """Return a home's file's path in a collection, from its quoted name; . is the home."""
-    name = "" if quoted == "." else local(quoted)
+def name_of(student: str, name: str) -> str:
+    """Return the path in a collection of a file in a home; . is the home. ValueError: it is no work."""
+    if name != "." and (len(os.fsencode(checked(name))) > LONGEST or not is_work(name)):
+        raise ValueError(f"an invalid name: {printable(name, 80)}")
     return f"{student}/{name[len(FOLDER) :]}" if name.startswith(FOLDER) else f"{student}{BESIDE}/{name}"
 
 
-def label(student: str, quoted: str) -> str:
+def label(student: str, name: str) -> str:
     """Return that path for use in a sentence: a very long one is cut in the middle."""
-    name = name_of(student, quoted)
+    name = name_of(student, name)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-15:]}"
 
 
@@ -59,13 +44,13 @@ def in_home(name: str) -> tuple[str, str]:
 
 
 def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
-    """Check a Pi's list of a student's files. Returns them by quoted name, and why others cannot be had.
+    """Check a Pi's list of a student's files. Returns them by name, and why others cannot be had.
 
     ValueError: the list is malformed, or has more than `limit` bytes.
     """
     try:
-        files = {quoted: _file(quoted, *about) for quoted, about in answer["files"].items()}
-        left = {quoted: WHY[why] for quoted, why in answer["left"].items()}
+        files = {name: _file(name, *about) for name, about in answer["files"].items()}
+        left = {name: WHY[why] for name, why in answer["left"].items()}
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"a malformed list of files: {error!r}") from None
     if len(files) + len(left) > MOST + 1 or sum(file.size for file in files.values()) > limit:
@@ -73,27 +58,17 @@ def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
     return files, left
 
 
-def _file(quoted: str, size: int, sum_: str, time: int, executable: bool) -> File:
+def _file(name: str, size: int, sum_: str, time: int, executable: bool) -> File:
     if size < 0 or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
         raise ValueError("a malformed file")
-    return File(quoted, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
+    return File(name, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
 
 
-def changes_of(answer: Any) -> list[tuple[str, str]]:
+def changes_of(answer: Any) -> list[str]:
     """Check and return a Pi's list of changes. ValueError: it is malformed."""
-    if not isinstance(answer, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in answer):
+    if not isinstance(answer, list):
         raise ValueError("malformed changes")
-    return [(str(before), str(after)) for before, after in answer]
-
-
-def copy(source: Path, place: Path) -> None:
-    """Copy a file, with its holes, to a path where there is none."""
-    with source.open("rb") as old, place.open("xb") as new:
-        begin = 0
-        while block := old.read(BLOCK):
-            write_chunk(new, begin, block)
-            begin += len(block)
-    shutil.copystat(source, place)
+    return [str(change) for change in answer]
 
 
 def some(names: list[str]) -> str:

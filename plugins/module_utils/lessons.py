@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER
+
 PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png")
 HANDED_OUT = ".handed_out.json"  # beside the untouched copies
 
@@ -62,8 +64,7 @@ class Memory:
     """Which versions of each lesson were handed out, as SHA256 sums.
 
     known: by name, every version that a student may have; a file with one of these sums is untouched.
-    given: by student and name, the newest version that the student got; it is not handed out again. Earlier releases
-        knew one student only: their record is under "", and applies to students who have none yet.
+    given: by student and name, the newest version that the student got; it is not handed out again.
     """
 
     known: dict[str, list[str]]
@@ -75,10 +76,14 @@ class Memory:
         try:
             stored = json.loads((pristine / HANDED_OUT).read_bytes())
             known = {str(name): [str(sum_) for sum_ in sums] for name, sums in stored["known"].items()}
-            given = stored["students"] if "students" in stored else {"": stored["given"]}
-            return cls(known, {who: {str(name): str(sum_) for name, sum_ in of.items()} for who, of in given.items()})
+            given = {who: {str(name): str(sum_) for name, sum_ in of.items()} for who, of in stored["students"].items()}
+            return cls(known, given)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return cls({}, {})
+
+    def known_in_home(self) -> dict[str, list[str]]:
+        """Return `known` by the lessons' paths in a home."""
+        return {FOLDER + name: sums for name, sums in self.known.items()}
 
     def bytes(self) -> bytes:
         """Return the file's contents, for `read`."""

@@ -8,34 +8,34 @@ import itertools
 import json
 import os
 import pwd
-import select
 import signal
 import stat
-import tempfile
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-OURS = ".mynn-lesson-"  # prefix of our temporary files in the student's folder
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import OURS, File, write_chunk
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
-LARGE = 1 << 24
+LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as ours, is not a version of it
 BESIDE = 50  # alternative names that are tried where one is taken
-PATIENCE = 300.0  # seconds that work with a student's powers may take
+PATIENCE = 900  # seconds that work with a student's powers may take: a Pi Zero reads and hashes 10 MB a second
+SHOWN = 1000  # changes that are shown
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
     errno.EROFS: "Use another card: this one can no longer be written to",
     errno.EIO: "Use another card: this one can no longer be written to",
 }
-Change = tuple[str, str]  # before, after
+Sums = Mapping[str, Collection[str]]  # by a file's path in the home
 
 
-def diff_of(changes: Iterable[Change]) -> dict[str, str]:
-    """Return changes as Ansible's diff."""
-    sides = zip(*changes, strict=True)
-    return {side: "".join(f"{line}\n" for line in next(sides, ()) if line) for side in ("before", "after")}
+def diff_of(changes: list[str]) -> dict[str, str]:
+    """Return changes, one a line, as Ansible's diff."""
+    more = [f"and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []
+    return {"before": "", "after": "".join(f"{printable(line, 5000)}\n" for line in changes[:SHOWN] + more)}
 
 
 def sha256(content: bytes) -> str:
@@ -43,7 +43,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def fingerprint(path: Path, largest: int = LARGE) -> str | None:
+def fingerprint(path: Path, largest: int) -> str | None:
     """Return the SHA256 of a file of this process's account, None if nothing is there, and FOREIGN otherwise.
 
     A file of more than `largest` bytes is FOREIGN too.
@@ -80,23 +80,73 @@ def size_and_sum(file: IO[bytes], largest: int) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def place_for(
-    path: Path, version: str, known: Collection[str], given: str | None = None, largest: int = LARGE
-) -> Path | None:
-    """Return where to write a file with this sum, or None if it need not be written.
+# --- where a file goes
 
-    That is its own name if it is free or holds one of our `known` sums; otherwise, unless this version was `given`
-    before, a name beside it. OSError: all of these are taken.
+
+def plan(
+    folder: Path, files: Iterable[File], known: Sums, given: Mapping[str, str], dry: bool
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the names of files that are needed, what changes when they are written, and why others cannot be.
+
+    Unless `dry`, a killed run's leftovers, and what is in the place of the student's folder, are cleared away. known:
+    the sums of files that may be replaced. given: sums that the student had already, and need not have a second time.
+    """
+    changes = dict.fromkeys(make_way(folder, dry))
+    if changes and dry:
+        return [file.name for file in files], list(changes), {}  # where each will go cannot be seen yet
+    needed: list[str] = []
+    left: dict[str, str] = {}
+    parents: set[Path] = set()
+    for file in files:
+        try:
+            path, absent = path_in(folder.parent, file.name)
+            if path.parent not in parents:
+                parents.add(path.parent)
+                changes |= dict.fromkeys(clean(path.parent, set().union(*known.values()), dry))
+            place = place_for(path, file, known, given)
+        except OSError as error:
+            left[file.name] = error.strerror or "it cannot be written there"
+            continue
+        if place:
+            needed.append(file.name)
+            changes |= dict.fromkeys([*(f"{made} a folder" for made in absent), f"{place} {file.sum}"])
+    return needed, list(changes), left
+
+
+def path_in(home: Path, name: str) -> tuple[Path, list[Path]]:
+    """Return the path for a file with this name in the home, and the folders to be created for it.
+
+    If something else is in a folder's place, such as a link, a folder beside it is used.
+    """
+    absent = []
+    place = home
+    for part in name.split("/")[:-1]:
+        place = next(filter(may_be_folder, itertools.chain([place / part], names_beside(place / part))))
+        if not place.exists():
+            absent.append(place)
+    return place / name.rpartition("/")[2], absent
+
+
+def place_for(path: Path, file: File, known: Sums, given: Mapping[str, str]) -> Path | None:
+    """Return where to write a file, or None if it need not be written.
+
+    That is its own name if it is free or holds a known version; otherwise, unless this version was given before, a name
+    beside it. OSError: all of these are taken.
     """
     for place in itertools.chain([path], names_beside(path)):
-        found = fingerprint(place, largest)
-        if found == version:
+        found = fingerprint(place, largest_of(file))
+        if found == file.sum:
             return None
-        if found is None or found in known:
+        if found is None or found in known.get(file.name, ()):
             return place
-        if given == version:
+        if given.get(file.name) == file.sum:
             return None
     raise AssertionError("names_beside ends with an error")
+
+
+def largest_of(file: File) -> int:
+    """Return how many bytes another version of a file may have."""
+    return max(LARGE, 4 * file.size)
 
 
 def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
@@ -107,35 +157,80 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
     raise FileExistsError(errno.EEXIST, "every name beside it is taken", str(path))
 
 
-def put(place: Path, content: bytes, known: Collection[str]) -> bool:
-    """Write a file to a free place, or over one of our `known` ones. Returns False if the student was faster.
+def clean(folder: Path, known: Collection[str], dry: bool) -> list[str]:
+    """Remove the temporary files that a killed run left in a folder, but none with work of the student's."""
+    rests = []
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        ours = (entry for entry in found if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
+        rests = [folder / entry.name for entry in itertools.islice(ours, 100)]  # a student may have made thousands
+    rests = [
+        rest
+        for rest in rests
+        if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest, LARGE) in known
+    ]
+    for rest in [] if dry else rests:
+        rest.unlink()
+    return [f"{rest} removed" for rest in rests]
 
-    The place is never empty or half-written. OSError: the card is full.
+
+# --- writing
+
+
+def write(
+    home: Path, file: File, begin: int, data: bytes, known: Sums | None = None, given: Mapping[str, str] | None = None
+) -> None:
+    """Write a file's first or next chunk. With the last one it takes its place, whole and on the disk.
+
+    OSError: the card is full, or the file was damaged on the way.
     """
-    descriptor, name = tempfile.mkstemp(prefix=OURS, suffix=".new", dir=place.parent)
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        return move_in(new, place, known)
-    finally:
+    path, absent = path_in(home, file.name)
+    for missing in absent:
+        missing.mkdir()
+    # A name that nobody can foresee and take, unless the next call must find it.
+    new = path.with_name(f"{OURS}{os.urandom(8).hex() if len(data) == file.size else file.sum[:32]}.new")
+    if begin == 0:
         new.unlink(missing_ok=True)
-
-
-def move_in(new: Path, place: Path, known: Collection[str]) -> bool:
-    """Move a finished file to its place in the same folder, as `put` does."""
-    old = new.with_suffix(".old")
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if begin == 0 else 0)
+    descriptor = os.open(new, flags, 0o600)
+    complete = True
     try:
-        if fingerprint(place) is None:
+        with os.fdopen(descriptor, "r+b") as opened_file:
+            write_chunk(opened_file, begin, data)
+            opened_file.flush()
+            os.fchmod(descriptor, 0o755 if file.executable else 0o644)
+            os.fsync(descriptor)
+        complete = begin + len(data) >= file.size
+        if complete:
+            put_in_place(new, path, file, known or {}, given or {})
+    finally:
+        if complete:
+            new.unlink(missing_ok=True)
+
+
+def put_in_place(new: Path, path: Path, file: File, known: Sums, given: Mapping[str, str]) -> None:
+    """Give a complete file its place. OSError: it was damaged on the way."""
+    if fingerprint(new, file.size) != file.sum:
+        raise OSError(errno.EIO, "it was damaged on the way", str(path))
+    os.utime(new, (file.time, file.time))
+    while place := place_for(path, file, known, given):
+        if has_replaced(place, new, known.get(file.name, ()), largest_of(file)):
+            return
+
+
+def has_replaced(place: Path, new: Path, known: Collection[str], largest: int) -> bool:
+    """Put a file into a free place, or over a known version. Returns False if the student was faster.
+
+    The place is never empty or half-written.
+    """
+    old, copy = (new.with_name(f"{OURS}{os.urandom(8).hex()}{suffix}") for suffix in (".old", ".new"))
+    try:
+        if not os.path.lexists(place):
             os.link(new, place)  # unlike a rename, this never replaces another file
-            new.unlink()
             return True
         os.link(place, old)
-        new.replace(place)
-        if fingerprint(old) in known:
+        os.link(new, copy)
+        copy.replace(place)
+        if fingerprint(old, largest) in known:
             old.unlink()
             return True
         old.replace(place)  # the student saved at this very moment: put that file back
@@ -144,13 +239,7 @@ def move_in(new: Path, place: Path, known: Collection[str]) -> bool:
     return False
 
 
-def make_folder(folder: Path, dry: bool) -> list[Change]:
-    """Make sure that a folder exists. Returns what changes."""
-    if folder.is_dir():
-        return []
-    if not dry:
-        folder.mkdir(parents=True)
-    return [(f"{folder} absent", f"{folder} a folder")]
+# --- what is in the way
 
 
 def may_be_folder(path: Path) -> bool:
@@ -165,7 +254,7 @@ def may_be_folder(path: Path) -> bool:
 
 
 @contextmanager
-def opened(places: Collection[Path], keep: bool) -> Iterator[list[Change]]:
+def opened(places: Collection[Path], keep: bool) -> Iterator[list[str]]:
     """Open folders that this process's account closed to itself; unless `keep`, close them again afterwards.
 
     Yields what changes if they stay open.
@@ -177,14 +266,14 @@ def opened(places: Collection[Path], keep: bool) -> Iterator[list[Change]]:
             if mode & 0o700 != 0o700:
                 place.chmod(mode | 0o700)
                 shut.append((place, mode))
-        yield [(f"{place} closed to its owner", f"{place} open to its owner") for place, _ in shut]
+        yield [f"{place} open to its owner" for place, _ in shut]
     finally:
         for place, mode in [] if keep else reversed(shut):
             with suppress(FileNotFoundError):
                 place.chmod(mode)
 
 
-def make_way(folder: Path, dry: bool) -> list[Change]:
+def make_way(folder: Path, dry: bool) -> list[str]:
     """Move aside whatever is in a folder's place, unless it is this account's folder. Returns what changes.
 
     A link, a file or another account's folder is kept under a name beside it: notebooks (old).
@@ -199,15 +288,7 @@ def make_way(folder: Path, dry: bool) -> list[Change]:
         else:
             os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never replaces another file
             folder.unlink()
-    return [(f"{folder} no folder of the student's", f"{folder} absent"), (f"{aside} absent", f"{aside} what it was")]
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """Return the temporary files that a killed run left in a folder."""
-    with suppress(FileNotFoundError), os.scandir(folder) as found:
-        ours = (entry for entry in found if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
-        return [folder / entry.name for entry in itertools.islice(ours, 100)]  # a student may have made thousands
-    return []
+    return [f"{folder} no folder of the student's, moved to {aside}"]
 
 
 def advice(error: OSError) -> str:
@@ -215,7 +296,10 @@ def advice(error: OSError) -> str:
     return ADVICE.get(error.errno or 0, "See what is in that place on the Pi, or move it away")
 
 
-def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: float = PATIENCE) -> Any:
+# --- the student's powers
+
+
+def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: int = PATIENCE) -> Any:
     """Do the work in a process that has this account's powers only. Returns its result, tuples as lists (JSON).
 
     Only the effective ids become the student's: a process whose real id is root's gets signals from root only, so no
@@ -231,7 +315,7 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: fl
         answer: dict[str, Any] = {}
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(patience) + 1)  # the same deadline, should the parent be killed
+            signal.alarm(patience)  # in the child, so that it ends even if its parent is killed
             os.initgroups(account.pw_name, account.pw_gid)
             os.setresgid(-1, account.pw_gid, -1)
             os.setresuid(-1, account.pw_uid, -1)
@@ -245,23 +329,11 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: fl
                 json.dump(answer, pipe)
             os._exit(0)  # without the parent's exit handlers
     os.close(writing)
-    try:
-        output = read_until(reading, time.monotonic() + patience)
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    with os.fdopen(reading) as pipe:
+        output = pipe.read()
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGALRM:
+        raise TimeoutError(errno.ETIMEDOUT, "this took too long, and was ended")
     answer = json.loads(output) if output else {"failed": (errno.ECHILD, "its process was killed", "")}
     if "done" not in answer:
         raise OSError(*answer["failed"])
     return answer["done"]
-
-
-def read_until(pipe: int, end: float) -> bytes:
-    """Read a pipe until it is closed. TimeoutError: it is still open at `end`."""
-    blocks = []
-    while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-        blocks.append(os.read(pipe, 1 << 20))
-        if not blocks[-1]:
-            return b"".join(blocks)
-    raise TimeoutError(errno.ETIMEDOUT, "this took too long, and was ended")

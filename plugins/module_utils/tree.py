@@ -12,15 +12,15 @@ DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
 LONGEST = 2000  # bytes of a path in the home; the same
 ROOM = 10_000_000  # bytes of memory for what is found; each file takes COST and its name
 COST = 500
-MOST = ROOM // COST  # names of a folder that are read
+MOST = ROOM // COST  # files
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def walk(top: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result | str]]:
     """Yield what is in a folder and its subfolders, in order: its path in the folder, and its lstat.
 
-    If that cannot be had, the reason comes instead: `closed`, `deep`, or, for the top folder itself, `many` if there
-    is no room for more. Paths that are not `wanted` are skipped.
+    If that cannot be had, the reason comes instead or, for a folder that cannot be opened, besides: `closed`, `deep`,
+    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped.
     """
     room = [ROOM]
     folder = os.open(top, FOLDER)
@@ -35,11 +35,11 @@ def walk(top: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.sta
 def _walk(
     folder: int, prefix: str, wanted: Callable[[str], bool], room: list[int], depth: int
 ) -> Iterator[tuple[str, os.stat_result | str]]:
-    for name in sorted(names_in(folder, MOST)):
-        word = prefix + name
-        room[0] -= COST + len(os.fsencode(word))
-        if room[0] < 0:
-            return
+    with os.scandir(folder) as entries:  # all of its names might fill the memory
+        words = sorted(prefix + entry.name for entry in itertools.islice(entries, max(0, room[0] // COST + 1)))
+    room[0] -= sum(COST + len(os.fsencode(word)) for word in words)
+    for word in words:
+        name = word.removeprefix(prefix)
         if not wanted(word):
             continue
         if depth == 0 or len(os.fsencode(word)) > LONGEST:
@@ -47,6 +47,7 @@ def _walk(
             continue
         try:
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            yield word, found
             inner = os.open(name, FOLDER, dir_fd=folder) if stat.S_ISDIR(found.st_mode) else -1
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed or replaced just now
@@ -54,15 +55,8 @@ def _walk(
             yield word, "closed"
             continue
         if inner == -1:
-            yield word, found
             continue
         try:
             yield from _walk(inner, f"{word}/", wanted, room, depth - 1)
         finally:
             os.close(inner)
-
-
-def names_in(folder: int | Path, most: int) -> list[str]:
-    """Return at most `most` names in a folder: all of them might fill the memory."""
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in itertools.islice(entries, most)]

@@ -4,31 +4,26 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import os
 import pwd
-import stat
+import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, File
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of, state_with
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
-    Change,
     advice,
     as_student,
     diff_of,
-    fingerprint,
-    leftovers,
-    make_folder,
-    make_way,
-    may_be_folder,
     opened,
-    place_for,
-    put,
+    plan,
     sha256,
+    write,
 )
 
 DOCUMENTATION = r"""
@@ -43,8 +38,8 @@ description:
     last one that each student was given, are recorded in C(.handed_out.json) beside the untouched copies; without this
     file, all lessons count as touched.
   - Each of the C(links) is put where nothing of that name is. Whatever is there is left alone.
-  - If the student has put something else in place of a lesson's folder, that is left alone and the folder's lessons are
-    skipped, as is a lesson for which every name beside it is taken.
+  - If the student has put something else in place of a lesson's folder, that is left alone, and the folder's lessons
+    are put beside it, as C(FOLDER (new)/NAME). A lesson for which every name beside it is taken is skipped.
   - Anything but a folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
   - The student's home is closed to other accounts, and open to the student.
   - Works in the student's folder with the student's powers only, so a link in it cannot lead elsewhere.
@@ -78,19 +73,18 @@ EXAMPLES = r"""
 
 Links = dict[str, str]  # by name, the path that each leads to
 QUEUE = 600.0  # seconds to wait for another run
-LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as the lesson, is not a version of it
 
 
-def close(home: Path, dry: bool) -> list[Change]:
+def close(home: Path, dry: bool) -> list[str]:
     """Close the home to all but the student and the student's group. Returns what changes."""
     if not home.is_dir() or home.stat().st_uid != os.geteuid() or not home.stat().st_mode & 0o007:
         return []
     if not dry:
         home.chmod(0o750)
-    return [(f"{home} open to others", f"{home} 0750")]
+    return [f"{home} closed to others"]
 
 
-def put_links(folder: Path, links: Links, dry: bool) -> list[Change]:
+def put_links(folder: Path, links: Links, dry: bool) -> list[str]:
     """Put each link where nothing of that name is; it replaces nothing. Returns what changes."""
     changes = []
     for name, target in links.items():
@@ -99,63 +93,36 @@ def put_links(folder: Path, links: Links, dry: bool) -> list[Change]:
             with suppress(FileExistsError):  # the student was faster
                 if not dry:
                     place.symlink_to(target)
-                changes.append((f"{place} absent", f"{place} a link to {target}"))
+                changes.append(f"{place} a link to {target}")
     return changes
 
 
 def hand_out(
     folder: Path, lessons: dict[str, bytes], links: Links, memory: Memory, given: dict[str, str], dry: bool
-) -> list[Change]:
+) -> list[str]:
     """Put the lessons into the student's folder; if `dry`, only look. Runs as the student. Returns what changes."""
-    changes = make_way(folder, dry)
-    if changes and dry:
-        made = sorted({folder, *((folder / name).parent for name in lessons)})
-        changes += [(f"{place} absent", f"{place} a folder") for place in made]
-        changes += [(f"{folder / name} absent", f"{folder / name} a link to {links[name]}") for name in links]
-        return changes + [(f"{folder / name} absent", f"{folder / name} {sha256(lessons[name])}") for name in lessons]
-    changes += make_folder(folder, dry)
-    changes += put_links(folder, links, dry)
-    places = {folder}
-    for within in sorted({(folder / name).parent for name in lessons} - places):
-        if may_be_folder(within):
-            changes += make_folder(within, dry)
-            places.add(within)
-    known_of_any = set(itertools.chain(*memory.known.values()))
-    for rest in [rest for place in places for rest in leftovers(place)]:
-        if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest) in known_of_any:
-            changes.append((f"{rest} half-made", f"{rest} absent"))
-            if not dry:
-                rest.unlink()
-    for name, content in lessons.items():
-        version, known = sha256(content), set(memory.known[name])
-        if (folder / name).parent not in places:
-            continue
-        with suppress(FileExistsError):  # every name beside it is taken
-            while place := place_for(folder / name, version, known, given.get(name), max(LARGE, 4 * len(content))):
-                before = fingerprint(place)
-                if dry or put(place, content, known):
-                    changes.append((f"{place} {before or 'absent'}", f"{place} {version}"))
-                    break
-    return changes
+    now = int(time.time())
+    files = [File(FOLDER + name, len(content), sha256(content), now, False) for name, content in lessons.items()]
+    known, given = memory.known_in_home(), {FOLDER + name: sum_ for name, sum_ in given.items()}
+    needed, changes, _ = plan(folder, files, known, given, dry)
+    for file in files:
+        if file.name in needed and not dry:
+            with suppress(FileExistsError):  # every name beside it is taken
+                write(folder.parent, file, 0, lessons[file.name.removeprefix(FOLDER)], known, given)
+    return changes + put_links(folder, links, dry)
 
 
-def ensure_folder(folder: Path, dry: bool) -> list[Change]:
+def ensure_folder(folder: Path, dry: bool) -> list[str]:
     """Make sure that a folder of the untouched copies exists, writable only by root. Returns what changes."""
-    if folder.is_dir():
-        found = folder.stat()
-        if (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o755):
-            return []
-        change = f"{folder} of another owner or mode", f"{folder} root 0755"
-    else:
-        change = f"{folder} absent", f"{folder} a folder"
+    if state_of(folder) == "0755 folder":
+        return []
     if not dry:
         folder.mkdir(exist_ok=True)
-        os.chown(folder, os.geteuid(), os.getegid())
         folder.chmod(0o755)  # whatever the umask
-    return [change]
+    return [f"{folder} a folder, 0755"]
 
 
-def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: bool) -> list[Change]:
+def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: bool) -> list[str]:
     """Make the folder of the untouched copies hold the lessons, the links and nothing else. Returns what changes."""
     changes = []
     for name, content in lessons.items():
@@ -164,27 +131,24 @@ def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: 
     right = {pristine / name for name in (*lessons, HANDED_OUT, *linked)}
     for stray in sorted(pristine.rglob("*")):
         if stray not in right and (stray.is_symlink() or not stray.is_dir()):
-            changes.append((f"{stray} there", f"{stray} absent"))
+            changes.append(f"{stray} removed")
             if not dry:
                 stray.unlink()
     for name, target in sorted(links.items() - linked.items()):
-        changes.append((f"{pristine / name} absent", f"{pristine / name} a link to {target}"))
+        changes.append(f"{pristine / name} a link to {target}")
         if not dry:
             (pristine / name).symlink_to(target)
     return changes
 
 
-def write_as_root(path: Path, content: bytes, dry: bool) -> list[Change]:
-    """Make sure that a file has this content, belongs to root, and is readable by all. Returns what changes."""
-    found = fingerprint(path)
-    mode = f"{stat.S_IMODE(path.lstat().st_mode):04o}" if found else "no file of root's"
-    before, after = f"{path} {mode} {found or ''}", f"{path} 0644 {sha256(content)}"
-    if before == after:
+def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
+    """Make sure that a file has this content, and is readable by all. Returns what changes."""
+    if state_of(path) == state_with(content, "0644"):
         return []
     if not dry:
         with replacing(path) as file:
             file.write(content)
-    return [(before, after)]
+    return [f"{path} {sha256(content)}"]
 
 
 def hand_out_to(
@@ -195,7 +159,7 @@ def hand_out_to(
     memory: Memory,
     given: dict[str, str],
     dry: bool,
-) -> list[Change]:
+) -> list[str]:
     """Put the lessons into a student's folder with the student's powers, and close the home to others."""
     try:
         account = pwd.getpwnam(student)
@@ -205,12 +169,13 @@ def hand_out_to(
         return hand_out(folder, lessons, links, memory, given, dry)  # as if an earlier task had created the account
     home = Path(account.pw_dir)
 
-    def work() -> list[Change]:
+    def work() -> list[str]:
         inner = {(folder / name).parent for name in lessons} - {folder}
         with opened([home, folder, *sorted(inner)], keep=not dry) as changes:
             return changes + close(home, dry) + hand_out(folder, lessons, links, memory, given, dry)
 
-    return [(before, after) for before, after in as_student(account, work)]
+    changes: list[str] = as_student(account, work)
+    return changes
 
 
 def run(
@@ -219,7 +184,7 @@ def run(
     pristine: Path,
     dry: bool = False,
     links: Links | None = None,
-) -> list[Change]:
+) -> list[str]:
     """Hand out the lessons and the links. Returns what changed or, if `dry`, what would.
 
     OSError: a folder cannot be written. KeyError: there is no such account.
@@ -231,7 +196,6 @@ def run(
     lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
     with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
         changes += keep_pristine(pristine, lessons, links, dry)
-        store = pristine / HANDED_OUT
         memory = Memory.read(pristine)
         for name, content in lessons.items():
             known = memory.known.setdefault(name, [])
@@ -239,15 +203,13 @@ def run(
                 known.append(sha256(content))
         # A version is recorded as ours before a student gets it, and as given afterwards, so a run that is killed in
         # between forgets nothing.
-        noted = write_as_root(store, memory.bytes(), dry)
-        of_all = memory.given.get("", {})
+        noted = write_as_root(pristine / HANDED_OUT, memory.bytes(), dry)
         for student, folder in students.items():
-            given = memory.given.setdefault(student, dict(of_all))
+            given = memory.given.setdefault(student, {})
             changes += hand_out_to(student, folder, lessons, links, memory, given, dry)
             given |= {name: sha256(content) for name, content in lessons.items()}
-        memory.given.pop("", None)
-        noted += write_as_root(store, memory.bytes(), dry)
-    return [*changes, (noted[0][0], noted[-1][1])] if noted else changes
+        noted += write_as_root(pristine / HANDED_OUT, memory.bytes(), dry)
+    return changes + noted[-1:]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import File
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, account, give_to_student, read_files
 
@@ -59,8 +60,8 @@ class Pi:
 
     def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
         """Send files in chunks. Check that the plan predicts the changes and that then nothing more is needed."""
-        given = {student_work.quote(IN + name): content for name, content in files.items()}
-        sums = {word: (sha256(content), len(content)) for word, content in given.items()}
+        given = {IN + name: content for name, content in files.items()}
+        sums = [file_of(word, content) for word, content in given.items()]
         before = self.files()
         predicted = self.do("plan", files=sums, over_lessons=over_lessons, dry=True)
         assert self.files() == before
@@ -86,12 +87,14 @@ class Pi:
         assert {path.stat().st_uid for path in self.home.rglob("*")} == {STUDENT.pw_uid}
 
 
-def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> dict[str, Any]:
-    """Return part of a file, as the control node sends it. word: the file's quoted name."""
-    data = base64.b64encode(content[begin : begin + size]).decode()
-    end = begin + size >= len(content)
-    about = {"name": word, "size": len(content), "sum": sha256(content), "time": 1600000000, "executable": False}
-    return {**about, "begin": begin, "data": data, "end": end, **other}
+def file_of(word: str, content: bytes, **other: Any) -> File:
+    """Return a file as the control node describes it. word: its path in the home."""
+    return File(word, len(content), sha256(content), 1600000000, False)._replace(**other)
+
+
+def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> tuple[File, int, str]:
+    """Return part of a file, as the control node sends it."""
+    return file_of(word, content, **other), begin, base64.b64encode(content[begin : begin + size]).decode()
 
 
 def make_deep_folders(place: Path, name: str = "d" * 20) -> None:

@@ -4,6 +4,7 @@ import base64
 import errno
 import os
 import re
+import shutil
 import subprocess
 import zlib
 from collections.abc import Callable
@@ -113,13 +114,7 @@ def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode) -
     assert (control.collect() / "student/own.ipynb").read_bytes() == b"new", "a file that was changed here is no copy"
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_holes_and_equal_files_take_no_space(
-    control: ControlNode, links: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a disk without links, equal files do."""
-    if not links:
-        monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
+def test_holes_and_equal_files_take_no_space(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CALL", 1 << 18)
     files = {"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19), "holes": bytes(1 << 19) + b"end", "x": b"equal" * 99}
     control.write(files | {"../x": files["x"]})
@@ -128,8 +123,16 @@ def test_holes_and_equal_files_take_no_space(
         assert read_files(folder / "student") == files
         assert control.result["sent"] == sent and not control.result["failed"]
         assert sum(path.stat().st_blocks for path in folder.glob("student/*")) * 512 < 1 << 17
-    assert (folder / "student/zeros").samefile(folder / "student/zeros too") == links
-    assert (folder / "student/x").samefile(folder / "student.home/x") == links
+    assert (folder / "student/zeros").samefile(folder / "student/zeros too")
+    assert (folder / "student/x").samefile(folder / "student.home/x")
+
+
+def test_a_disk_without_links_has_copies(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
+    control.write(WORK | {"equal": WORK["own.ipynb"]})
+    for _ in range(2):
+        assert read_files(control.collect() / "student") == WORK | {"equal": WORK["own.ipynb"]}
+        assert not control.result["failed"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(control: ControlNode) -> None:
@@ -174,9 +177,8 @@ def test_what_cannot_be_had_is_named_in_one_short_line_and_the_rest_is_collected
     assert collection.some([f"{number:02}\n" for number in range(12)]).endswith("08\\n, 09\\n and 2 more")
 
 
-@pytest.mark.parametrize("error", [errno.ENAMETOOLONG, errno.EILSEQ, errno.EEXIST])
 def test_a_file_name_that_this_computers_disk_cannot_have_is_named(
-    control: ControlNode, error: int, monkeypatch: pytest.MonkeyPatch
+    control: ControlNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as the second of Own and own on a Mac's; the first is not overwritten."""
     control.write(WORK)
@@ -184,25 +186,18 @@ def test_a_file_name_that_this_computers_disk_cannot_have_is_named(
 
     def odd(self: Path, target: Path) -> None:
         if self.name == "own.ipynb":
-            raise OSError(error, "no such name")
+            raise OSError(errno.EILSEQ, "no such name")
         make(self, target)
 
     monkeypatch.setattr(Path, "hardlink_to", odd)
-    monkeypatch.setattr(action, "copy", lambda source, place: odd(place, source))
+    monkeypatch.setattr(shutil, "copy2", lambda source, place: odd(place, source))
     folder = control.collect()
-    assert set(read_files(folder / "student")) == set(collection_names(folder)) == set(WORK) - {"own.ipynb"}
+    assert set(read_files(folder / "student")) == set(WORK) - {"own.ipynb"}
+    assert set(collection.read_sums(folder)) == {f"student/{name}" for name in set(WORK) - {"own.ipynb"}}
     assert "student/own.ipynb (this computer's disk cannot hold a file of that name there)" in control.result["msg"]
-
-
-def collection_names(folder: Path) -> set[str]:
-    return {name.removeprefix("student/") for name in collection.read_sums(folder)}
-
-
-def test_a_place_that_is_taken_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a")
-    (tmp_path / "A").write_bytes(b"A")
-    assert not action.link(tmp_path / "a", tmp_path / "A")
-    assert (tmp_path / "A").read_bytes() == b"A"
+    (folder / "taken").write_bytes(b"first")
+    assert not action.link(folder / "SHA256SUMS", folder / "taken")
+    assert (folder / "taken").read_bytes() == b"first"
 
 
 # --- a Pi that lies
@@ -242,7 +237,7 @@ FORGED: list[Any] = [
     *(
         {"files": {name: FILE}, "left": {}}
         for name in (
-            *("../../escaped", "/escaped", "a/../../escaped", "%2e%2e/escaped", "a%00", "a\nb", "", "x" * 8000),
+            *("../../escaped", "/escaped", "a/../../escaped", "a\0", "\ud800", "", "x/" * 4000),
             *(".ssh/authorized_keys", ".local/lib/usercustomize.py"),  # not work: restored, a program would run it
         )
     ),
@@ -252,7 +247,7 @@ FORGED: list[Any] = [
 @pytest.mark.parametrize("answer", FORGED, ids=lambda answer: str(answer)[:60])
 def test_nothing_is_written_for_a_forged_list_of_files(control: ControlNode, answer: Any) -> None:
     control.answers["list"] = answer
-    with pytest.raises((OSError, ValueError), match=r"invalid name|more files|malformed"):
+    with pytest.raises((OSError, ValueError), match=r"invalid name|more files|malformed|leads out|surrogates"):
         control.collect()
     assert control.left() == set()
     assert not list(control.work.parent.rglob("escaped"))
@@ -269,12 +264,6 @@ def test_no_more_is_written_than_was_asked_for_and_only_what_matches_its_sum(
     assert read_files(control.collect() / "student") == {}
     assert control.result["failed"]
     assert max(written) <= 3
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.recursive(st.none() | st.integers() | st.text(), st.lists))
-def test_what_was_packed_is_unpacked(data: Any) -> None:
-    assert chunks.unpack(chunks.pack(data)) == data
 
 
 @pytest.mark.parametrize(
