@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import nbformat
+
+from tests.support.ports import free_port
 
 START = 180  # seconds, with a busy computer
 
@@ -31,9 +32,7 @@ def write_notebook(path: Path, cells: Iterable[str], text: str = "") -> None:
 @contextmanager
 def notebook_server(folder: Path) -> Iterator[str]:
     """Serve the notebooks of a folder at this URL, with the token `test`; its own files go beside the folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own = {f"JUPYTER_{name}_DIR": str(folder.parent / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     command = [
         *(sys.executable, "-m", "notebook", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
