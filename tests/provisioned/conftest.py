@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from mynn_control.results import FAILS, NOT_ASKED, Check, PiResult, save
+from mynn_control.results import FAILS, NOT_ASKED, Check, save
 from tests.provisioned.pi import Pi, Settings, project
 
 ROLES = ["system", "python", "mnist", "mynn", "lessons", "jupyter", "students"]
 REASON = 3000  # characters of a reason, which may contain all the output of a program on a Pi
 SETTINGS = pytest.StashKey[dict[str, Settings]]()
 PIS = pytest.StashKey[dict[str, Pi]]()
-RESULTS = pytest.StashKey[dict[str, PiResult]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     content = json.loads(config.getoption("--settings").read_text(encoding="utf-8"))
     config.stash[SETTINGS] = {name: Settings(**settings) for name, settings in content.items()}
     config.stash[PIS] = {}
-    config.stash[RESULTS] = {}
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
@@ -63,10 +61,10 @@ def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the first test of an unreachable Pi fail, and skip its others."""
     pi = _pi_of(item)
-    if pi.lost:
-        pytest.skip(f"{pi.name} does not answer")
-    if not pi.contacted:
+    if not pi.result.checks:
         pi.contact()
+    elif pi.lost:
+        pytest.skip(f"{pi.name} does not answer")
     if pi.lost:
         pytest.fail(pi.lost, pytrace=False)
 
@@ -89,10 +87,9 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the results."""
     folder = session.config.getoption("--results")
-    for name, result in session.config.stash[RESULTS].items() if folder else ():
-        result.ended = time.time()
-        result.lost = session.config.stash[PIS][name].lost
-        save(result, folder)
+    for pi in session.config.stash[PIS].values() if folder else ():
+        pi.result.ended, pi.result.lost = time.time(), pi.lost
+        save(pi.result, folder)
 
 
 def _pi(config: pytest.Config, host: Host) -> Pi:
@@ -106,9 +103,8 @@ def _pi_of(item: pytest.Item) -> Pi:
 
 def _check(item: pytest.Item, pi: Pi) -> Check:
     """Return the record of a test, whose sentence is the first paragraph of its docstring."""
-    result = item.config.stash[RESULTS].setdefault(pi.name, PiResult(pi.name, pi.settings.url))
     name = item.name.partition("[")[0]
-    for check in result.checks:
+    for check in pi.result.checks:
         if check.name == name:
             return check
     role, sentence = (
@@ -116,7 +112,7 @@ def _check(item: pytest.Item, pi: Pi) -> Check:
         for thing in (item.module, item.function)  # type: ignore[attr-defined]
     )
     check = Check(role.rstrip("."), name, sentence)
-    result.checks.append(check)
+    pi.result.checks.append(check)
     return check
 
 

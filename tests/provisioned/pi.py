@@ -13,6 +13,8 @@ from typing import Any
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
+from mynn_control.results import PiResult
+
 END_OF_FIELD, END_OF_RECORD = "\x1f", "\x1e"
 
 
@@ -88,12 +90,11 @@ class Pi:
         self.name = name
         self.host = host
         self.settings = settings
-        self.contacted = False
+        self.result = PiResult(name, settings.url)
         self.lost = ""  # why it cannot be reached
 
     def contact(self) -> None:
         """Check that this Pi can be reached, and that sudo works; if not, `lost` says why."""
-        self.contacted = True
         try:
             result = self._as_root("true")
         except RuntimeError as error:

@@ -20,11 +20,9 @@ from tests.support.ports import free_port
 START = 180  # seconds, with a busy computer
 
 
-def write_notebook(path: Path, cells: Iterable[str], text: str = "") -> None:
-    """Write a notebook with these cells of code and, if there is a text, a Markdown cell at the end."""
+def write_notebook(path: Path, cells: Iterable[str]) -> None:
+    """Write a notebook with these cells of code."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
-    if text:
-        notebook.cells.append(nbformat.v4.new_markdown_cell(text.strip()))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
 
