@@ -1,4 +1,4 @@
-"""How the tests reach the Pis, and how their results are recorded. playbooks/verify.yml runs them."""
+"""How the tests reach a Pi, and how their results are recorded. playbooks/verify.yml runs them for each Pi."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from testinfra.host import Host
+import testinfra
 
 from mynn_control.results import FAILS, NOT_ASKED, Check, save
 from tests.provisioned.pi import Pi, Settings, project
 
 ROLES = ["system", "python", "mnist", "mynn", "lessons", "jupyter", "students"]
 REASON = 3000  # characters of a reason, which may contain all the output of a program on a Pi
-SETTINGS = pytest.StashKey[dict[str, Settings]]()
-PIS = pytest.StashKey[dict[str, Pi]]()
+PI = pytest.StashKey[Pi]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that playbooks/verify.yml gives."""
     group = parser.getgroup("mynn-pi")
-    group.addoption("--settings", type=Path, help="file with the Pis' settings")
-    group.addoption("--results", type=Path, help="folder for the results, one file per Pi")
+    group.addoption("--settings", type=Path, help="file with the Pi's name and settings")
+    group.addoption("--results", type=Path, help="folder for the results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reach the Pis as Ansible does, over one SSH connection each."""
+    """Reach the Pi as Ansible does, over one SSH connection."""
     if not config.getoption("--settings"):
         raise pytest.UsageError("Only playbooks/verify.yml knows the Pis' settings: run `make verify`.")
-    content = json.loads(config.getoption("--settings").read_text(encoding="utf-8"))
-    config.stash[SETTINGS] = {name: Settings(**settings) for name, settings in content.items()}
-    config.stash[PIS] = {}
+    [(name, settings)] = json.loads(config.getoption("--settings").read_text(encoding="utf-8")).items()
+    host = testinfra.get_host(f"ansible://{name}", ansible_inventory=config.getoption("--ansible-inventory"))
+    config.stash[PI] = Pi(name, host, Settings(**settings))
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(project() / "ansible.cfg"))
@@ -51,16 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ROLES.index(item.path.stem.removeprefix("test_")))
 
 
-@pytest.fixture(scope="module")
-def pi(host: Host, request: pytest.FixtureRequest) -> Pi:
+@pytest.fixture(scope="session")
+def pi(request: pytest.FixtureRequest) -> Pi:
     """The Pi under test."""
-    return _pi(request.config, host)
+    return request.config.stash[PI]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the first test of an unreachable Pi fail, and skip its others."""
-    pi = _pi_of(item)
+    pi = item.config.stash[PI]
     if not pi.result.checks:
         pi.contact()
     elif pi.lost:
@@ -75,7 +74,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep passwords out of every report, and record the test's result."""
     report = yield
-    pi = _pi_of(item)
+    pi = item.config.stash[PI]
     for password in pi.settings.secrets:
         if report.longrepr and password in str(report.longrepr):
             report.longrepr = str(report.longrepr).replace(password, "(the password)")
@@ -86,32 +85,22 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the results."""
-    folder = session.config.getoption("--results")
-    for pi in session.config.stash[PIS].values() if folder else ():
+    folder, pi = session.config.getoption("--results"), session.config.stash[PI]
+    if folder and pi.result.checks:
         pi.result.ended, pi.result.lost = time.time(), pi.lost
         save(pi.result, folder)
 
 
-def _pi(config: pytest.Config, host: Host) -> Pi:
-    name = host.backend.get_hostname()
-    return config.stash[PIS].setdefault(name, Pi(name, host, config.stash[SETTINGS][name]))
-
-
-def _pi_of(item: pytest.Item) -> Pi:
-    return _pi(item.config, item.callspec.params["_testinfra_host"])  # type: ignore[attr-defined]
-
-
 def _check(item: pytest.Item, pi: Pi) -> Check:
     """Return the record of a test, whose sentence is the first paragraph of its docstring."""
-    name = item.name.partition("[")[0]
     for check in pi.result.checks:
-        if check.name == name:
+        if check.name == item.name:
             return check
     role, sentence = (
         " ".join((thing.__doc__ or "").strip().partition("\n\n")[0].split())
         for thing in (item.module, item.function)  # type: ignore[attr-defined]
     )
-    check = Check(role.rstrip("."), name, sentence)
+    check = Check(role.rstrip("."), item.name, sentence)
     pi.result.checks.append(check)
     return check
 

@@ -84,7 +84,7 @@ Results = Mapping[str, Result]
 
 
 class Pi:
-    """One Pi of the inventory."""
+    """One Pi of the inventory, and what the tests found."""
 
     def __init__(self, name: str, host: Host, settings: Settings) -> None:
         self.name = name
