@@ -10,30 +10,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mynn import kernel
 from mynn.arrays import Bytes, Floats, Integers
-from mynn.mnist import PIXELS, SIDE, Examples
+from mynn.mnist import PIXELS, SIDE, Examples, scale
 
 BACKGROUND = 0.01  # the input of a pixel without ink
 SHARED = 10  # digits for each field of pulls
 
 _PLACE = 1 << 16  # what a pixel is divided into, for places
-_WHOLE = 1 << 16  # shares as whole numbers: a Pi Zero under Debian has quick arithmetic for nothing else
-_BLOCK = 500  # pictures at a time, to save memory
 _MIDDLE = (SIDE - 1) / 2
 
 
-def rotate(inputs: ArrayLike, degrees: float) -> NDArray[np.float64]:
+def rotate(inputs: ArrayLike, degrees: float) -> Floats:
     """Rotate a digit about its middle, anticlockwise by so many degrees (clockwise where they are negative).
 
-    Takes inputs of shape (784,), 0.01 to 1.0, and gives the same.
+    Takes inputs of shape (784,), 0.01 to 1.0, and gives the same, each rounded to one of a pixel's 256 values.
     """
-    places, shares = _neighbours(_rotation(degrees))  # (4, 784) each
-    foreground = np.asarray(inputs, np.float64) - BACKGROUND  # (784,)
-    rotated: NDArray[np.float64] = BACKGROUND + (foreground[places] * shares).sum(axis=0)  # (784,)
-    return rotated
+    foreground = (np.asarray(inputs, np.float64) - BACKGROUND) / (1 - BACKGROUND)
+    pixels = np.rint(255 * foreground).astype(np.uint8)[None]  # (1, 784)
+    return scale(in_frames(pixels, _rotation(degrees, 1))[0])
 
 
 def rotated(examples: Examples, degrees: float) -> Examples:
@@ -44,7 +41,7 @@ def rotated(examples: Examples, degrees: float) -> Examples:
     """
     if degrees == 0:
         return examples
-    return Examples(examples.labels, _resampled(examples.pixels, _rotation(degrees)))
+    return Examples(examples.labels, in_frames(examples.pixels, _rotation(degrees, len(examples))))
 
 
 @dataclass(frozen=True)
@@ -130,8 +127,10 @@ def _whole(frames: Floats) -> Integers:
     return whole
 
 
-def _rotation(degrees: float) -> Floats:
-    return _places(_rotation_matrix(degrees))
+def _rotation(degrees: float, count: int) -> Floats:
+    """Return the frames, (count, 2, 3), in which so many digits are rotated about the middle of their pictures."""
+    frame = np.column_stack([_rotation_matrix(degrees), [_MIDDLE, _MIDDLE]])
+    return np.broadcast_to(frame, (count, 2, 3))
 
 
 def _rotation_matrix(degrees: float | Floats) -> Floats:
@@ -141,13 +140,6 @@ def _rotation_matrix(degrees: float | Floats) -> Floats:
     """
     angle = np.deg2rad(degrees)
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def _places(matrix: Floats) -> Floats:
-    """Return where in the old picture each pixel of the new one comes from, shape (2, 784): down and right."""
-    grid = np.indices((SIDE, SIDE)).reshape(2, PIXELS) - _MIDDLE  # (2, 784)
-    places: Floats = matrix @ grid + _MIDDLE
-    return places
 
 
 @lru_cache
@@ -191,36 +183,4 @@ def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Intege
         where = (matrix[:, :2] @ grid + matrix[:, 2:] + fields[pulls]) / _PLACE  # (2, 784)
         picture = old.reshape(SIDE, SIDE).astype(np.float64)
         to[:] = np.rint(ndimage.map_coordinates(picture, where, order=1, mode="grid-constant"))
-    return new
-
-
-def _neighbours(where: Floats) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each pixel of the new picture, which four of the old one it lies between, and its share of each.
-
-    Both have shape (4, 784). Shares lie between 0 and 1 and are 0 for a neighbour outside of the picture.
-
-    where  the place in the old picture that each pixel of the new one shows, shape (2, 784): how many pixels down
-           from the top one, and right from the left one
-    """
-    first = np.floor(where).astype(np.intp)  # (2, 784)
-    part = where - first
-    places, shares = np.zeros((4, PIXELS), np.intp), np.zeros((4, PIXELS))
-    for corner, (below, beside) in enumerate(np.ndindex(2, 2)):
-        row, column = first[0] + below, first[1] + beside
-        share = (part[0] if below else 1 - part[0]) * (part[1] if beside else 1 - part[1])
-        inside = (row >= 0) & (row < SIDE) & (column >= 0) & (column < SIDE)
-        places[corner, inside] = (row * SIDE + column)[inside]
-        shares[corner, inside] = share[inside]
-    return places, shares
-
-
-def _resampled(pixels: Bytes, where: Floats) -> Bytes:
-    """Return new pictures for these, shape (n, 784), one byte each; `where` is as in `_neighbours`."""
-    places, shares = _neighbours(where)
-    parts = np.rint(shares * _WHOLE).astype(np.int32)  # (4, 784)
-    new = np.empty((len(pixels), PIXELS), np.uint8)
-    for first in range(0, len(pixels), _BLOCK):
-        rows = pixels[first : first + _BLOCK]  # (block, 784)
-        total = sum(rows[:, place] * part for place, part in zip(places, parts, strict=True))
-        new[first : first + _BLOCK] = (total + _WHOLE // 2) // _WHOLE
     return new
