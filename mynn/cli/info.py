@@ -7,13 +7,25 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict
+import time
+from pathlib import Path
 from typing import Any
 
 from mynn import __version__, kernel
 from mynn.cli.arguments import data_option, natural
+from mynn.errors import DataError
+from mynn.mnist import LABELS, PIXELS, Examples, read_csv
+from mynn.network import NeuralNetwork
+from mynn.progress import peak_mib
 
 FILES = ("mnist_train.csv", "mnist_test.csv", "mnist_train_100.csv", "mnist_test_10.csv")
+
+EXAMPLES, TESTED = 1500, 1000  # digits of the smoke training, of 50 hidden nodes at a rate of 0.3
+# Its seeds 0 to 29 reach .826 on average, sd .008, the least .813, by
+#   for seed in $(seq 0 29); do mynn smoke --json --seed $seed; done
+# The bar lies more than five sd below the mean, and above what a network reaches that trains only one of
+# its layers (.76 at best of five seeds). Guessing reaches .1.
+BAR = 0.78
 
 
 def add(verbs: Any) -> None:
@@ -33,18 +45,37 @@ def add(verbs: Any) -> None:
 
 
 def _smoke(options: argparse.Namespace) -> int:
-    from mynn.experiments.smoke import smoke
+    """Train a small network on the first digits, and test it on some of the test set."""
+    start = time.monotonic()
 
-    result = smoke(options.data, options.seed, say=lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(f"{line}, {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+    training, testing = (
+        _first(options.data / f"mnist_{part}.csv", count) for part, count in (("train", EXAMPLES), ("test", TESTED))
+    )
+    say(f"read {EXAMPLES} digits to train on and {TESTED} to test on")
+    network = NeuralNetwork(PIXELS, 50, LABELS, 0.3, seed=options.seed)
+    network.fit(training, progress=lambda count, total: say(f"trained on {count} of {total}"))
+    accuracy = network.score(testing)
+    passed = accuracy >= BAR
+    facts = {"accuracy": accuracy, "bar": BAR, "passed": passed, "examples": EXAMPLES, "tested": TESTED}
+    seconds, mib = round(time.monotonic() - start, 2), round(peak_mib(), 1)
     if options.json:
-        print(json.dumps(asdict(result)))
+        print(json.dumps({**facts, "seed": options.seed, "seconds": seconds, "peak_mib": mib}))
     else:
-        verdict = "passed" if result.passed else "FAILED"
         print(
-            f"{result.accuracy:.1%} of {result.tested} digits recognised after {result.examples} examples: "
-            f"{verdict} ({result.bar:.1%} required; {result.seconds:.1f} s, {result.peak_mib:.0f} MiB)"
+            f"{accuracy:.1%} of {TESTED} digits recognised after {EXAMPLES} examples: "
+            f"{'passed' if passed else 'FAILED'} ({BAR:.1%} required; {seconds:.1f} s, {mib:.0f} MiB)"
         )
-    return 0 if result.passed else 1
+    return 0 if passed else 1
+
+
+def _first(path: Path, count: int) -> Examples:
+    examples = read_csv(path, limit=count)
+    if len(examples) < count:
+        raise DataError(f"{path}: it has {len(examples)} digits and {count} are needed; fetch it again")
+    return examples
 
 
 def _info(options: argparse.Namespace) -> int:

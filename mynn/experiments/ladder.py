@@ -5,11 +5,10 @@ The blog's are of one run each, and of the best that was seen; ours are means, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mynn.arrays import Floats
 from mynn.experiments.sweep import Results, Run, Setting, plots, runs
 
 MANY, FEW = 10, 3  # seeds; few for what takes long
@@ -40,37 +39,39 @@ RUNGS = (
     Rung(Setting(200, 0.01, 10), 10, FEW, 0.979),
 )
 
-# The blog's four plots: what is on the x axis, with what else.
-RATES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-EPOCHS, EPOCHS_RATES = 20, (0.1, 0.2, 0.3)
-HIDDEN = (5, 10, 25, 50, 100, 200, 500)
-ANGLES = (0, 5, 10, 15, 20, 30, 45)
+# The blog's four plots: settings, epochs, seeds, and the first epoch that is drawn.
+PLOTS = (
+    ([Setting(100, rate) for rate in (0.1, 0.2, 0.3)], 20, MANY, 0),
+    ([Setting(100, rate) for rate in (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)], 1, MANY, -1),
+    ([Setting(hidden, 0.1) for hidden in (5, 10, 25, 50, 100, 200, 500)], 5, MANY, -1),
+    ([Setting(200, 0.01, angle) for angle in (0, 5, 10, 15, 20, 30, 45)], 10, FEW, -1),
+)
 
 
 def ladder() -> list[Run]:
     """Return all runs that the table and the plots need."""
-    return [
-        *(run for rung in RUNGS for run in runs([rung.setting], rung.epochs, rung.seeds)),
-        *runs([Setting(100, rate) for rate in RATES], 1, MANY),
-        *runs([Setting(100, rate) for rate in EPOCHS_RATES], EPOCHS, MANY),
-        *runs([Setting(hidden, 0.1) for hidden in HIDDEN], 5, MANY),
-        *runs([Setting(200, 0.01, angle) for angle in ANGLES], 10, FEW),
-    ]
+    of_table = [run for rung in RUNGS for run in runs([rung.setting], rung.epochs, rung.seeds)]
+    return of_table + [run for settings, epochs, seeds, _ in PLOTS for run in runs(settings, epochs, seeds)]
 
 
-def _scores(results: Results) -> Iterator[tuple[Rung, Floats]]:
+def rows(results: Results) -> list[dict[str, Any]]:
+    """Return for each rung what was trained, our figures, and the blog's."""
+    found = []
     for rung in RUNGS:
-        yield rung, results.of(rung.setting, rung.epochs)[: rung.seeds, -1]
+        scores = results.of(rung.setting, rung.epochs)[: rung.seeds, -1]
+        what = f"{rung.setting}, {rung.epochs} epoch{'s' * (rung.epochs > 1)}"
+        ours = {"mean": scores.mean(), "sd": scores.std(ddof=1), "least": scores.min(), "most": scores.max()}
+        found.append({"what": what, "seeds": len(scores), "blog": rung.blog, **ours})
+    return found
 
 
 def table(results: Results) -> str:
     """Return the rungs as lines of text: mean, spread, and how far the blog's figure is from them."""
     lines = [f"{'':<64} {'here':>7} {'± sd':>6} {'seeds':>6} {'blog':>6} {'less':>6}   least to most"]
-    for rung, scores in _scores(results):
-        what = f"{rung.setting}, {rung.epochs} epoch{'s' * (rung.epochs > 1)}"
+    for row in rows(results):
         lines.append(
-            f"{what:<64} {scores.mean():>7.2%} {100 * scores.std(ddof=1):>6.2f} {len(scores):>6} {rung.blog:>6.1%} "
-            f"{100 * (rung.blog - scores.mean()):>6.2f}   {scores.min():.2%} to {scores.max():.2%}"
+            f"{row['what']:<64} {row['mean']:>7.2%} {100 * row['sd']:>6.2f} {row['seeds']:>6} {row['blog']:>6.1%} "
+            f"{100 * (row['blog'] - row['mean']):>6.2f}   {row['least']:.2%} to {row['most']:.2%}"
         )
     lines += [
         "",
@@ -80,30 +81,7 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def rows(results: Results) -> list[dict[str, float]]:
-    """Return the rungs as plain figures, a dictionary each."""
-    return [
-        {
-            "hidden_nodes": rung.setting.hidden_nodes,
-            "learning_rate": rung.setting.learning_rate,
-            "angle": rung.setting.angle,
-            "epochs": rung.epochs,
-            "seeds": len(scores),
-            "mean": round(float(scores.mean()), 4),
-            "sd": round(float(scores.std(ddof=1)), 4),
-            "blog": rung.blog,
-        }
-        for rung, scores in _scores(results)
-    ]
-
-
 def draw(results: Results, folder: Path) -> None:
     """Draw the blog's four plots, with the spread, into the folder."""
-
-    def of(settings: Sequence[Setting], epochs: int, *, only_last: bool = True) -> dict[Setting, Floats]:
-        return {one: results.of(one, epochs)[:, -1 if only_last else 0 :] for one in settings}
-
-    plots(of([Setting(100, rate) for rate in EPOCHS_RATES], EPOCHS, only_last=False), folder, EPOCHS)
-    plots(of([Setting(100, rate) for rate in RATES], 1), folder, 1)
-    plots(of([Setting(nodes, 0.1) for nodes in HIDDEN], 5), folder, 5)
-    plots(of([Setting(200, 0.01, angle) for angle in ANGLES], 10), folder, 10)
+    for settings, epochs, _, first in PLOTS:
+        plots({one: results.of(one, epochs)[:, first:] for one in settings}, folder, epochs)

@@ -7,13 +7,18 @@
 - First weights of one size, however many hidden nodes there are. The book's become smaller with every node, and each
   of a thousand hears so little at first that all of them send on about 0.5.
 
+In a committee, several such networks read each digit together: their outputs are averaged, and the strongest is the
+answer. Networks that differ only in their first weights err on the same digits, so thirty know hardly more than five.
+Here each member brings digits to a width and a height of its own. (U. Meier, D. C. Ciresan, L. M. Gambardella,
+J. Schmidhuber, "Better digit recognition with a committee of simple neural nets", 2011.)
+
 All choices were made on the last 5,000 of the training digits, which were kept back for that (`Digits.held_out`); the
-test set was asked when they had been made.
+test set was asked when they had been made. docs/develop/measurements.md has what was tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -71,11 +76,16 @@ class Recipe:
 
 RECORD = Recipe(800, 400, normalisation=Normalisation(1.0, 18.0))
 OVERNIGHT = replace(RECORD, hidden_nodes=300, epochs=40)
+# Widths and heights of upright digits, in pixels; None for as they are.
+SIZES = ((None, None), (18.0, None), (20.0, None), (23.0, None), (18.0, 25.0), (20.0, 22.0))
+COMMITTEE = tuple(Recipe(600, 120, normalisation=Normalisation(1.0, *size)) for size in SIZES)
+# By the experiment's name, the networks that read a digit together.
+KINDS = {"record": (RECORD,), "overnight": (OVERNIGHT,), "committee": COMMITTEE}
 
 
-def claim(folder: Path, recipe: object, count: int) -> None:
-    """Make a folder for networks of this recipe and so many digits; if it has others in it, it is a DataError."""
-    ours, note = f"{recipe}, {count} digits\n", folder / "recipe.txt"
+def claim(folder: Path, recipes: tuple[Recipe, ...], count: int) -> None:
+    """Make a folder for networks of these recipes and so many digits; if it has others in it, it is a DataError."""
+    ours, note = f"{recipes}, {count} digits\n", folder / "recipe.txt"
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
     if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
@@ -104,12 +114,13 @@ class Trained:
 
     def accuracy(self) -> float:
         """Return the part (0..1) that it recognises."""
-        return accuracy(self.outputs, self.labels)
+        return together([self])
 
 
-def accuracy(outputs: Floats, labels: Bytes) -> float:
-    """Return the part (0..1) of the labels that are the strongest outputs, (n, 10)."""
-    return float((outputs.argmax(axis=1) == labels).mean())
+def together(members: Sequence[Trained]) -> float:
+    """Return the part (0..1) that the members' vote recognises."""
+    outputs = np.mean([one.outputs for one in members], axis=0)
+    return float((outputs.argmax(axis=1) == members[0].labels).mean())
 
 
 def train(

@@ -10,7 +10,7 @@ import pytest
 
 from mynn import NeuralNetwork, __version__, kernel, read_csv
 from mynn.cli import main
-from mynn.experiments.smoke import BAR, EXAMPLES, TESTED
+from mynn.cli.info import BAR, EXAMPLES, TESTED
 from tests.support.digits import copy_digits
 from tests.support.programs import ROOT
 
@@ -192,7 +192,7 @@ def test_a_closed_pipe_causes_no_traceback(arguments: list[str], data: Path) -> 
 
 
 # The optional modules that each verb needs.
-NEEDED = {"smoke": {"mynn.experiments", "mynn.experiments.smoke"}, "damage": {"mynn.damage"}}
+NEEDED = {"damage": {"mynn.damage"}}
 
 
 @pytest.mark.parametrize("arguments", [["smoke"], ["damage", "--examples", "99"]])

@@ -1,6 +1,7 @@
 """The command `mynn experiment`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -10,7 +11,6 @@ import pytest
 from mynn import NeuralNetwork
 from mynn.cli import main
 from mynn.experiments import ladder, record
-from mynn.experiments.committee import COMMITTEES, Committee
 from mynn.experiments.jobs import Digits
 from mynn.experiments.sweep import Results, Run, Setting
 from mynn.normalise import Normalisation
@@ -85,29 +85,30 @@ def test_the_ladder_is_compared_with_the_blogs_figures(
 def test_record_and_committee_train_resume_and_keep_recipes_apart(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = Committee(record.Recipe(8, 2), (Normalisation(), Normalisation(1.0, 18.0)))
-    monkeypatch.setitem(COMMITTEES, "night", small)
-    assert experiment(data, tmp_path, "committee", "--seeds", "2", "--json") == 0
+    small, plain = record.Recipe(8, 2), record.Recipe(8, 1)
+    kinds = {"committee": (small, replace(small, normalisation=Normalisation(1.0, 18.0))), "overnight": (plain,)}
+    monkeypatch.setattr(record, "KINDS", record.KINDS | kinds)
+    assert experiment(data, tmp_path / "votes", "committee", "--seeds", "2", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    kept = tmp_path / "night/whole"
-    assert sorted(path.name for path in kept.glob("*.npz")) == [f"seed-{seed}-epoch-2.npz" for seed in range(4)]
-    assert printed["tested"] == 200 and [len(one["members"]) for one in printed["committees"]] == [2, 2]
-    assert printed["mean"] == pytest.approx(np.mean([one["together"] for one in printed["committees"]]))
-    assert experiment(data, tmp_path, "committee") == 0
-    lines, first = capsys.readouterr().out.splitlines(), printed["committees"][0]
-    assert lines[0].startswith(f"{first['together']:.2%} together, {np.mean(first['members']):.2%} alone (")
-    assert lines[1:] == [f"{first['together']:.2%} of 200 digits on average, 2 networks each"]
+    testing, alone = Digits(data).read()[1], printed["alone"]
+    for seed, score in enumerate(alone):
+        network = NeuralNetwork.load(tmp_path / f"votes/whole/seed-{seed}-epoch-2.npz")
+        assert network.score(kinds["committee"][seed % 2].normalised(testing)) == score
+    assert len(alone) == 4 and printed["tested"] == 200
+    assert printed["mean"] == pytest.approx(np.mean(printed["accuracies"]))
+    assert experiment(data, tmp_path / "votes", "committee") == 0
+    first = f"{printed['accuracies'][0]:.2%}"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{first} of 200 digits on average: {first}",
+        f"a network alone: {np.mean(alone[:2]):.2%} ({min(alone[:2]):.2%} to {max(alone[:2]):.2%})",
+    ]
 
-    monkeypatch.setattr(record, "OVERNIGHT", record.Recipe(8, 1))
     assert experiment(data, tmp_path, "overnight", "--seeds", "2", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    testing = record.OVERNIGHT.normalised(Digits(data).read()[1])
-    networks = [NeuralNetwork.load(tmp_path / f"whole/seed-{seed}-epoch-1.npz") for seed in range(2)]
-    scores = [network.score(testing) for network in networks]
-    assert printed == {"accuracies": scores, "mean": pytest.approx(np.mean(scores)), "tested": 200}
+    assert printed["accuracies"] == printed["alone"] and len(printed["alone"]) == 2
     assert experiment(data, tmp_path, "record") == 2
     assert "whole: this folder has networks of another recipe; choose another" in capsys.readouterr().err
     assert experiment(data, tmp_path, "overnight", "--held-out") == 2
     assert "5000 of 500 digits cannot be held out" in capsys.readouterr().err
-    assert experiment(data, tmp_path / "night/whole/recipe.txt", "overnight") == 2
+    assert experiment(data, tmp_path / "whole/recipe.txt", "overnight") == 2
     assert "results cannot be saved here (" in capsys.readouterr().err
