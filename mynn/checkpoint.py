@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mynn.errors import NetworkFileError
+from mynn.errors import NetworkFileError, os_errors_as
 from mynn.files import check_place, replacing
 
 FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
 VERSION = 2  # of what a saved file holds; raise it when that changes
 
 FIELDS = ("wih", "who", "learning_rate", "rule")
+NOT_HERE = "the network cannot be saved here ({reason}); choose another file"
 
 Fields = dict[str, Any]
 
@@ -32,7 +33,8 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
 def check(path: str | os.PathLike[str]) -> None:
     """Refuse, as a NetworkFileError, a path that `save` cannot write, or that has anything but a network in it."""
     path = Path(path)
-    check_place(path, "the network cannot be saved here ({reason}); choose another file", kind=NetworkFileError)
+    with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError):
+        check_place(path)
     _check_old(path)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from errno import EISDIR
 from pathlib import Path
 from typing import BinaryIO
-
-from mynn.errors import DataError, os_errors_as
 
 
 @contextmanager
@@ -31,17 +28,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def check_place(path: Path, sentence: str, *, kind: type[ValueError] = DataError) -> None:
-    """Refuse a path at which no file can be written, before there is anything to write; see `os_errors_as`."""
-    with os_errors_as(sentence, path=path, kind=kind):
-        if path.is_dir():
-            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-        if not path.parent.is_dir():
-            raise kind(f"{path}: there is no such folder; create it, or choose another")
-        with suppress(FileNotFoundError):
-            _unfinished(path).lstat()  # this name may be too long
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+def check_place(path: Path) -> None:
+    """Raise the OSError that writing a file at this path would end with, before there is anything to write."""
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    _unfinished(path).touch()
+    _unfinished(path).unlink()
 
 
 def _unfinished(path: Path) -> Path:

@@ -87,21 +87,16 @@ def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | No
 
 
 def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
-    """Draw as `curves` does, in percent, into a picture file of that name, and return the name."""
-    figure, ax = plt.subplots(figsize=(7, 4))
-    curves(lines, x=x, y=y, percent=True, ax=ax)
-    keep(figure, path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
-    return path
-
-
-def keep(figure: Figure, path: Path, **how: Any) -> None:
-    """Write a figure as a PNG file, and `how` as matplotlib has it; what goes wrong is an OSError.
+    """Draw as `curves` does, in percent, into a PNG file of that name, and return the name.
 
     A power cut, or a full disk, leaves the old picture or the new one, never a half.
     """
+    figure, ax = plt.subplots(figsize=(7, 4))
+    curves(lines, x=x, y=y, percent=True, ax=ax)
     with replacing(path) as file:
-        figure.savefig(file, format="png", **how)
+        figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return path
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:

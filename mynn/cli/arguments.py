@@ -1,4 +1,4 @@
-"""What several verbs take: numbers that make sense, names of pictures, folders of data, files of networks."""
+"""What several verbs take: numbers that make sense, folders of data, files of networks."""
 
 from __future__ import annotations
 
@@ -51,13 +51,6 @@ def angle(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 180")
 
 
-def picture_name(text: str) -> Path:
-    """Return the path of a picture to be written, which the command line names."""
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
-    return Path(text)
-
-
 def help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Return what a command runs of which nothing but the name was typed: it prints its help."""
 
@@ -78,24 +71,6 @@ def json_option() -> argparse.ArgumentParser:
 def data_option() -> argparse.ArgumentParser:
     """Return a parent for verbs that need MNIST (and can answer in JSON)."""
     parent = argparse.ArgumentParser(add_help=False, parents=[json_option()])
-    parent.add_argument(
-        "--data",
-        type=Path,
-        default=mnist_folder(),
-        metavar="FOLDER",
-        help="the folder of the MNIST CSVs (%(default)s)",
-    )
-    return parent
-
-
-def network_option() -> argparse.ArgumentParser:
-    """Return a parent for verbs that need a trained network."""
-    parent = argparse.ArgumentParser(add_help=False)
-    parent.add_argument(
-        "--network",
-        type=Path,
-        default=NETWORK,
-        metavar="FILE",
-        help="what `mynn train --save FILE` wrote (%(default)s)",
-    )
+    what = "the folder of the MNIST CSVs (%(default)s)"
+    parent.add_argument("--data", type=Path, default=mnist_folder(), metavar="FOLDER", help=what)
     return parent

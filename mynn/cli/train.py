@@ -28,18 +28,15 @@ def add(verbs: Any) -> None:
         description="Train a network on the whole training set, then test it on the whole test set. Ctrl-C ends the "
         "training: what was learnt by then is saved and tested; a second one ends that too.",
     )
-    verb.add_argument("--hidden", type=hidden, default=50, metavar="N", help="hidden nodes (%(default)s)")
-    verb.add_argument("--rate", type=rate, default=0.1, help="learning rate (%(default)s)")
-    verb.add_argument(
-        "--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)"
-    )
-    verb.add_argument("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
-    verb.add_argument("--shuffle", action="store_true", help="take the examples in another order each epoch")
-    verb.add_argument(
-        "--seed", type=natural, default=0, help="seed of the first weights and of the orders (%(default)s)"
-    )
-    verb.add_argument("--examples", type=positive, metavar="N", help="train on the first N digits only")
-    verb.add_argument("--save", type=Path, metavar="FILE", help="save the network to this file")
+    option = verb.add_argument
+    option("--hidden", type=hidden, default=50, metavar="N", help="hidden nodes (%(default)s)")
+    option("--rate", type=rate, default=0.1, help="learning rate (%(default)s)")
+    option("--epochs", type=positive, default=1, metavar="N", help="passes over the training set (%(default)s)")
+    option("--rule", choices=RULES, default="book", help="how hidden nodes learn (%(default)s)")
+    option("--shuffle", action="store_true", help="take the examples in another order each epoch")
+    option("--seed", type=natural, default=0, help="seed of the first weights and of the orders (%(default)s)")
+    option("--examples", type=positive, metavar="N", help="train on the first N digits only")
+    option("--save", type=Path, metavar="FILE", help="save the network to this file")
     verb.set_defaults(run=_train)
 
     verb = verbs.add_parser("test", parents=[data_option()], help="test a saved network on the whole test set")
@@ -71,11 +68,15 @@ def _train(options: argparse.Namespace) -> int:
     done, total = _fitted(network, training, options), options.epochs * len(training)
     trained = time.monotonic()
     if options.save and done:
-        wrong = "the network cannot be saved here ({reason}); choose another file"
-        with os_errors_as(wrong, path=options.save, kind=NetworkFileError):
+        with os_errors_as(checkpoint.NOT_HERE, path=options.save, kind=NetworkFileError):
             network.save(options.save)
     if done < total:
-        _say_where_it_stopped(done, total, options.save)
+        kept = f"the network so far is in {options.save}" if options.save else "nothing is saved without --save"
+        print(
+            f"\nmynn train: stopped after {done} of {total} examples; {kept}. Testing it ...",
+            file=sys.stderr,
+            flush=True,
+        )
 
     begun = time.monotonic()
     accuracy = network.score(testing)
@@ -118,13 +119,6 @@ def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namesp
         if not done:
             raise  # there is nothing to keep yet
     return done
-
-
-def _say_where_it_stopped(done: int, total: int, path: Path | None) -> None:
-    kept = f"the network so far is in {path}" if path else "nothing is saved without --save"
-    print(
-        f"\nmynn train: stopped after {done} of {total} examples; {kept}. Testing it ...", file=sys.stderr, flush=True
-    )
 
 
 def _test(options: argparse.Namespace) -> int:

@@ -8,19 +8,18 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mynn.errors import reason
 from mynn.files import replacing
 from mynn.lesson.notebook import show_markdown
 
 FILE = "my_progress.json"
 DAMAGED = "my_progress.damaged.json"
-LARGEST = 64 * 1024  # bytes
 VERSION = 1
 STEM = re.compile(r"[a-z0-9_]{1,64}")
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
@@ -51,7 +50,7 @@ def finished(stem: str, score: float | None = None) -> None:
         lessons[stem] = {"finished": now, "score": best}
         write(place, lessons)
     except OSError as error:
-        print(f"This could not be written into {FILE} ({(error.strerror or str(error)).lower()}).")
+        print(f"This could not be written into {FILE} ({reason(error)}).")
     kept = "" if best is None else f" Your best score in it: {best:.1%}.".replace("%", " %")
     following = next_lesson(stem, Path())
     link = f" The next one: [{following[1]}]({following[0]})" if following else ""
@@ -61,21 +60,14 @@ def finished(stem: str, score: float | None = None) -> None:
 def read(place: Path) -> Lessons | None:
     """Return the lessons of such a file: none if it does not exist, None if it is damaged. OSError: unreadable."""
     try:
-        with place.open("rb") as file:
-            text = file.read(LARGEST + 1)
+        found = json.loads(place.read_bytes())
+        lessons: Lessons = found["lessons"] if found["version"] == VERSION else None
+        right = all(STEM.fullmatch(stem) and _is_entry(**entry) for stem, entry in lessons.items())
     except FileNotFoundError:
         return {}
-    if len(text) > LARGEST:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    right = isinstance(found, dict) and set(found) == {"version", "lessons"} and found["version"] == VERSION
-    if not right or not isinstance(found["lessons"], dict):
-        return None
-    lessons: Lessons = found["lessons"]
-    return lessons if all(STEM.fullmatch(stem) and _is_entry(entry) for stem, entry in lessons.items()) else None
+    return lessons if right else None
 
 
 def write(place: Path, lessons: Lessons) -> None:
@@ -102,15 +94,9 @@ def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
     return f"{name}.ipynb", re.sub(r"[\[\]()<>`*_\\]", "", titles[name])[:100]
 
 
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or set(entry) != {"finished", "score"}:
-        return False
-    when, score = entry["finished"], entry["score"]
-    if not isinstance(when, str) or not WHEN.fullmatch(when):
-        return False
-    if score is None:
-        return True
-    return isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score) and 0 <= score <= 1
+def _is_entry(*, finished: str, score: float | None) -> bool:
+    """Whether this can be an entry; fields of other names are a TypeError."""
+    return bool(WHEN.fullmatch(finished)) and (score is None or (not isinstance(score, bool) and 0 <= score <= 1))
 
 
 def _put_aside(place: Path) -> None:
