@@ -61,8 +61,9 @@ def read(place: Path) -> Lessons | None:
     """Return the lessons of such a file: none if it does not exist, None if it is damaged. OSError: unreadable."""
     try:
         found = json.loads(place.read_bytes())
-        lessons: Lessons = found["lessons"] if found["version"] == VERSION else None
-        right = all(STEM.fullmatch(stem) and _is_entry(**entry) for stem, entry in lessons.items())
+        lessons: Lessons = found["lessons"]
+        right = set(found) == {"version", "lessons"} and found["version"] == VERSION
+        right &= all(STEM.fullmatch(stem) and _is_entry(**entry) for stem, entry in lessons.items())
     except FileNotFoundError:
         return {}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
