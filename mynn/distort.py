@@ -68,12 +68,6 @@ class Distortion:
     alpha: float = 20.0
     sigma: float = 4.0
 
-    def __post_init__(self) -> None:
-        """Refuse what is far from any sense: a ValueError."""
-        for name, least, most in (("alpha", 0.0, 1000.0), ("sigma", 0.5, 1000.0)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be from {least:g} to {most:g}, not {getattr(self, name):g}")
-
     def __call__(self, pixels: Bytes, random: np.random.Generator, frames: Floats | None = None) -> Bytes:
         """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same.
 
@@ -104,9 +98,13 @@ class Distortion:
 
     def _fields(self, count: int, random: np.random.Generator) -> Integers:
         """Draw by how much each pixel is pulled, in one direction: shape (count, 784), as `_resample` takes it."""
-        noise = random.integers(-127, 128, (count, PIXELS), np.int8)
-        strength = round(self.alpha * 4096 * 128 / 127)  # 1 at 127
-        return (kernel.smooth if kernel.READY else _smooth)(noise, _smoothing(self.sigma), strength)
+        noise = random.integers(-127, 128, (count, SIDE, SIDE), np.int8)
+        smoothing, strength = _smoothing(self.sigma), round(self.alpha * 4096 * 128 / 127)  # 1 at 127
+        # All of these are whole numbers below 2 to 53, so they are the same on every computer.
+        half = np.floor((smoothing @ noise + 64) / 128)
+        fields = np.floor(half @ smoothing * strength / 2**20)
+        whole: Integers = fields.astype(np.int32).reshape(-1, PIXELS)
+        return whole
 
 
 def in_frames(pixels: Bytes, frames: Floats) -> Bytes:
@@ -143,31 +141,22 @@ def _rotation_matrix(degrees: float | Floats) -> Floats:
 
 
 @lru_cache
-def _smoothing(sigma: float) -> Integers:
+def _smoothing(sigma: float) -> Floats:
     """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width.
 
-    In 4096ths, so that sums of 28 stay below 2 to 24.
+    In 4096ths, as whole numbers.
     """
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     bell = np.exp(-0.5 * (apart / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-    smooth: Integers = np.rint(4096 * bell).astype(np.int32)
+    smooth: Floats = np.rint(4096 * bell)
     return smooth
-
-
-# The next two are for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so the
-# same bytes come of it on every computer; these are slower, and a pixel may differ by 1.
-
-
-def _smooth(noise: Integers, smooth: Integers, strength: int) -> Integers:
-    """Return pictures of noise, (n, 784), smoothed in both directions, and as strong as asked."""
-    exact = smooth.astype(np.float64)
-    fields = exact @ noise.reshape(-1, SIDE, SIDE) @ exact * (strength / 2**27)
-    whole: Integers = np.rint(fields).reshape(-1, PIXELS).astype(np.int32)
-    return whole
 
 
 def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Integers) -> Bytes:
     """Return new pictures for these, shape (n, 784), one byte each.
+
+    This is for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so the same
+    bytes come of it on every computer; this is slower, and a pixel may differ by 1.
 
     matrices  where a digit's new pixels come from as a whole, down and right: shape (n, 2, 3), in 65,536ths of a pixel;
               the first column is multiplied by how many halves of a pixel a new pixel is below the middle, the second

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from mynn.arrays import Bytes
 
@@ -68,35 +68,19 @@ def query(wih: Array, who: Array, rows: Array, table: Array) -> Array:
     return found
 
 
-def smooth(noise: Array, smoothing: Array, strength: int) -> Array:
-    """Return fields of pulls, shape (n, 784): see distort.py's `_smooth`."""
-    _fits_pictures(noise, np.int8)
-    if smoothing.shape != (28, 28) or smoothing.dtype != np.int32:
-        raise ValueError(f"the smoothing must be whole numbers, of shape (28, 28), not {smoothing.shape}")
-    noise, smoothing = np.ascontiguousarray(noise), np.ascontiguousarray(smoothing)
-    fields = np.empty(noise.shape, np.int32)
-    _library.mynn_smooth(_place(noise), _place(smoothing), strength, ctypes.c_long(len(noise)), _place(fields))
-    return fields
-
-
 def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Bytes:
     """Return new pictures for these, shape (n, 784): see distort.py's `_resample`."""
-    _fits_pictures(pixels, np.uint8)
-    _fits_pictures(fields, np.int32)
-    for array, shape in ((matrices, (len(pixels), 2, 3)), (which, (len(pixels), 2))):
-        if array.shape != shape or array.dtype != np.int32:
-            raise ValueError(f"there must be whole numbers of shape {shape}, not {array.shape} of {array.dtype}")
+    count, whole = len(pixels), np.int32
+    shapes = ((count, 784), (count, 2, 3), (len(fields), 784), (count, 2))
+    given = [np.ascontiguousarray(array) for array in (pixels, matrices, fields, which)]
+    for array, shape, dtype in zip(given, shapes, (np.uint8, whole, whole, whole), strict=True):
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"there must be an array of shape {shape}, not {array.shape} of {array.dtype}")
     if which.size and not 0 <= which.min() <= which.max() < len(fields):
         raise ValueError(f"there are {len(fields)} fields, and not one of number {which.min()} or {which.max()}")
-    given = [np.ascontiguousarray(array) for array in (pixels, matrices, fields, which)]
     new = np.empty(pixels.shape, np.uint8)
     _library.mynn_resample(*map(_place, given), ctypes.c_long(len(pixels)), _place(new))
     return new
-
-
-def _fits_pictures(array: Array, dtype: DTypeLike) -> None:
-    if array.ndim != 2 or array.shape[1] != 784 or array.dtype != dtype:
-        raise ValueError(f"there must be pictures of shape (n, 784), not {array.shape} of {array.dtype}")
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:

@@ -1,4 +1,4 @@
-/* Digits distorted: what distort.py's `_smooth` and `_resample` do with scipy, but for a pixel's last digit.
+/* Digits distorted: what distort.py's `_resample` does with scipy, but for a pixel's last digit.
 
    All of it is whole numbers: places are in 65,536ths of a pixel, shares in 2,048ths. So the same bytes come of it on
    every machine, whatever its compiler does with fractions, and a Pi Zero is as quick with them as it can be. */
@@ -14,27 +14,6 @@ enum {
     PLACE = 16,      /* bits behind the point of a place */
     SHARE = 11       /* and of a share; the product of two, times a pixel, has just room in 32 bits */
 };
-
-/* to = one @ other, all of them (28, 28). */
-static void multiply(const int32_t *one, const int32_t *other, int32_t *to) {
-    memset(to, 0, PIXELS * sizeof *to);
-    for (int r = 0; r < SIDE; r++)
-        for (int k = 0; k < SIDE; k++)
-            for (int c = 0; c < SIDE; c++) to[r * SIDE + c] += one[r * SIDE + k] * other[k * SIDE + c];
-}
-
-/* noise (count, 784) to fields (count, 784): each picture smoothed in both directions by `smooth`, (28, 28), which is
-   symmetric, and made as strong as asked. */
-void mynn_smooth(const int8_t *noise, const int32_t *smooth, int32_t strength, long count, int32_t *fields) {
-    for (long n = 0; n < count; n++, noise += PIXELS, fields += PIXELS) {
-        int32_t all[PIXELS], half[PIXELS];
-        for (int i = 0; i < PIXELS; i++) all[i] = noise[i];
-        multiply(smooth, all, half);
-        for (int i = 0; i < PIXELS; i++) half[i] = (half[i] + 64) >> 7;
-        multiply(half, smooth, all);
-        for (int i = 0; i < PIXELS; i++) fields[i] = (int32_t)((int64_t)all[i] * strength >> 20);
-    }
-}
 
 /* The whole pixel at a place, counted from the first one of the edge. */
 static inline int whole(int32_t place) {

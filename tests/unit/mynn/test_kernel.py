@@ -33,7 +33,6 @@ PROGRAM = """
 #include <string.h>
 int mynn_train_double(double *, double *, int, int, int, const unsigned char *, long, const double *, const double *,
                       long, const unsigned char *, double, int);
-void mynn_smooth(const int8_t *, const int32_t *, int32_t, long, int32_t *);
 void mynn_resample(const uint8_t *, const int32_t *, const int32_t *, const int32_t *, long, uint8_t *);
 static void *take(size_t bytes) {
     void *at = malloc(bytes);
@@ -49,11 +48,8 @@ int main(int count, char **words) {
         fwrite(wih, 8, 784 * m, stdout);
         fwrite(who, 8, 10 * m, stdout);
     } else {
-        int8_t *noise = take(784 * m);
-        int32_t *smooth = take(784 * 4), *matrices = take(6 * 4 * n), *which = take(2 * 4 * n);
+        int32_t *fields = take(784 * 4 * m), *matrices = take(6 * 4 * n), *which = take(2 * 4 * n);
         uint8_t *pixels = take(784 * n), *to = malloc(784 * n);
-        int32_t *fields = malloc(784 * 4 * m);
-        mynn_smooth(noise, smooth, 82565, m, fields);
         mynn_resample(pixels, matrices, fields, which, n, to);
         fwrite(to, 1, 784 * n, stdout);
     }
@@ -258,11 +254,6 @@ def pi_zero(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [RUNNER, "-cpu", "arm1176", str(folder / "program")]
 
 
-def run(command: list[str], *arrays: Any) -> bytes:
-    data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-    return subprocess.run(command, input=data, check=True, capture_output=True, timeout=120).stdout
-
-
 def test_a_pi_zero_reaches_the_same_weights_and_distorts_to_the_same_bytes(
     training: Examples, pi_zero: list[str]
 ) -> None:
@@ -278,12 +269,8 @@ def test_a_pi_zero_reaches_the_same_weights_and_distorts_to_the_same_bytes(
     expected = np.concatenate([network.wih.ravel(), network.who.ravel()])
     assert 0 < np.abs(weights - expected).max() < 1e-13
 
-    from mynn import distort
-
-    random, pixels = np.random.default_rng(5), few.pixels[:200]
-    noise, smoothing = random.integers(-127, 128, (20, 784), np.int8), distort._smoothing(4.0)
-    matrices = Distortion()._matrices(200, random)
+    random, pixels, distortion = np.random.default_rng(5), few.pixels[:200], Distortion()
+    matrices, fields = distortion._matrices(200, random), distortion._fields(20, random)
     which = random.integers(0, 20, (200, 2), np.int32)
-    fields = kernel.smooth(noise, smoothing, 82565)
-    distorted = run("distort", "200", "20", given=[noise, smoothing, matrices, which, pixels])
+    distorted = run("distort", "200", "20", given=[fields, matrices, which, pixels])
     assert distorted == kernel.resample(pixels, matrices, fields, which).tobytes()
