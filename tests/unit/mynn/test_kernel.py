@@ -162,14 +162,6 @@ def test_inputs_that_are_unevenly_spaced_train_as_well() -> None:
     assert difference(fast, plain) < 1e-13
 
 
-def test_single_precision_is_as_accurate(training: Examples, testing: Examples) -> None:
-    double, single = (NeuralNetwork(784, 50, 10, 0.1, seed=1, dtype=dtype) for dtype in (np.float64, np.float32))
-    double.fit(training)
-    single.fit(training)
-    assert 0 < difference(double, single) < 1e-3
-    assert single.score(testing) == pytest.approx(double.score(testing), abs=0.002)
-
-
 @settings(deadline=None)
 @given(total=st.floats(-1e30, 1e30) | st.floats(-800, 800) | st.floats(-40, 40), dtype=st.sampled_from([8, 4]))
 def test_the_sigmoid_is_accurate_for_sums_of_any_size(total: float, dtype: int) -> None:

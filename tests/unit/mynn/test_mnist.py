@@ -1,6 +1,5 @@
 """Reading the CSV of digits: what it accepts, what it refuses, and the examples that it gives."""
 
-import csv
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mynn import DataError, Examples, read_csv, scale, targets_for
+from mynn import DataError, Examples, read_csv, targets_for
 
 
 def random_rows(count: int) -> list[list[str]]:
@@ -38,15 +37,6 @@ def has(examples: Examples, rows: list[list[str]]) -> bool:
     )
 
 
-def test_the_reader_agrees_with_the_csv_module(mnist: Path, tmp_path: Path) -> None:
-    path = tmp_path / "without an npy.csv"
-    shutil.copy(mnist / "mnist_test.csv", path)
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    assert len(rows) == 10_000
-    assert has(read_csv(path), rows)
-
-
 def test_lines_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", random_rows(60)
     path.write_text(text_of(rows) + "a bad line\n")
@@ -68,6 +58,10 @@ def test_a_missing_or_empty_file_is_reported(tmp_path: Path) -> None:
     path.write_text("0," * 3_000_000)  # a line longer than the reader's buffer
     with pytest.raises(DataError, match=r"line 1: the line is too long"):
         read_csv(path)
+    with pytest.raises(TypeError, match="read_csv needs the path of a CSV, not int 7"):
+        read_csv(7)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="limit must be 1 or more, not 0"):
+        read_csv(path, limit=0)
 
 
 def simply_parsed(text: bytes) -> list[list[int]] | None:
@@ -128,13 +122,6 @@ def test_a_csv_is_read_as_the_simplest_parser_reads_it_or_the_bad_line_is_named(
             assert named[2] == str(line)
 
 
-def test_wrong_arguments_are_refused(mnist: Path) -> None:
-    with pytest.raises(TypeError, match="read_csv needs the path of a CSV, not int 7"):
-        read_csv(7)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="limit must be 1 or more, not 0"):
-        read_csv(mnist / "mnist_test.csv", limit=0)
-
-
 @pytest.mark.slow
 def test_60000_digits_fit_into_a_pi_zeros_memory(mnist: Path, tmp_path: Path) -> None:
     """Peak memory beyond Python and numpy, including mynn's own code: first from the CSV, then from the .npy."""
@@ -161,48 +148,29 @@ def test_60000_digits_fit_into_a_pi_zeros_memory(mnist: Path, tmp_path: Path) ->
     assert peak() < 12  # the digits stay in the page cache, outside the process
 
 
-def test_iterating_gives_inputs_for_the_network_and_labels(tmp_path: Path) -> None:
-    path, rows = tmp_path / "digits.csv", random_rows(3)
-    path.write_text(text_of(rows))
-    examples = read_csv(path)
-    pairs = list(examples)
-    assert len(examples) == len(pairs) == 3
-    for (inputs, label), row in zip(pairs, rows, strict=True):
-        assert label == int(row[0])
-        assert inputs.shape == (784,) and inputs.dtype == np.float64
-        np.testing.assert_allclose(inputs, [int(pixel) / 255 * 0.99 + 0.01 for pixel in row[1:]], rtol=1e-15)
-
-
-def test_inputs_and_targets_are_never_zero() -> None:
-    assert scale(np.array([0, 255], np.uint8)).tolist() == [0.01, 1.0]
-    assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
-
-
-def test_indexing_examples_gives_examples(tmp_path: Path) -> None:
+def test_examples_give_inputs_for_the_network_and_labels(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", random_rows(9)
     path.write_text(text_of(rows))
     examples = read_csv(path)
+    pairs = list(examples)
+    assert len(examples) == len(pairs) == 9
+    for (inputs, label), row in zip([*pairs, examples[np.intp(8)]], [*rows, rows[8]], strict=True):
+        assert label == int(row[0]) and inputs.shape == (784,) and inputs.dtype == np.float64
+        np.testing.assert_allclose(inputs, [int(pixel) / 255 * 0.99 + 0.01 for pixel in row[1:]], rtol=1e-15)
+    assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
     assert has(examples[2:5], rows[2:5])
     assert has(examples[np.array([7, 0])], [rows[7], rows[0]])
-    inputs, label = examples[np.intp(8)]
-    assert label == int(rows[8][0]) and (inputs == scale(examples.pixels[8])).all()
 
 
-LABELS, ROWS = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
-
-
-@pytest.mark.parametrize(
-    "labels, pixels, error, message",
-    [
-        ([0, 1], ROWS, TypeError, r"labels must be an array of bytes \(numpy's uint8\), not list \[0, 1\]"),
-        (LABELS.astype(float), ROWS, TypeError, "labels must be an array of bytes .*, not an array of float64"),
-        (LABELS, ROWS / 255, TypeError, "pixels must be an array of bytes .*, not an array of float64"),
-        (LABELS, ROWS[0], ValueError, r"labels must have shape \(n,\) and pixels \(n, 784\), not \(2,\) and \(784,\)"),
-        (LABELS[:1], ROWS, ValueError, r"not \(1,\) and \(2, 784\)"),
-    ],
-)
-def test_labels_and_pixels_of_a_wrong_type_or_shape_are_refused(
-    labels: Any, pixels: Any, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        Examples(labels, pixels)
+def test_labels_and_pixels_of_a_wrong_type_or_shape_are_refused() -> None:
+    labels, pixels = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
+    wrong: list[tuple[Any, Any, type[Exception], str]] = [
+        ([0, 1], pixels, TypeError, r"labels must be an array of bytes \(numpy's uint8\), not list \[0, 1\]"),
+        (labels.astype(float), pixels, TypeError, "labels must be an array of bytes .*, not an array of float64"),
+        (labels, pixels / 255, TypeError, "pixels must be an array of bytes .*, not an array of float64"),
+        (labels, pixels[0], ValueError, r"must have shape \(n,\) and pixels \(n, 784\), not \(2,\) and \(784,\)"),
+        (labels[:1], pixels, ValueError, r"not \(1,\) and \(2, 784\)"),
+    ]
+    for some, others, error, message in wrong:
+        with pytest.raises(error, match=message):
+            Examples(some, others)
