@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,17 @@ def test_pictures_are_recognised_nearly_as_well_as_mnist(
 
 
 @pytest.mark.parametrize("inside_out", [False, True])
-def test_framing_a_digit_of_mnist_hardly_changes_it(inside_out: bool, digits: Examples) -> None:
-    differences = []
+def test_framing_hardly_changes_mnists_own_digits(inside_out: bool, digits: Examples) -> None:
+    """Most are not moved at all: all pixels but the faintest stay the same."""
+    differences, same = [], 0
     for pixels in digits.pixels:
         framed = frame((255 - pixels if inside_out else pixels).reshape(28, 28))
         assert framed.shape == (784,) and framed.dtype == np.uint8
-        difference = np.abs(framed.astype(int) - pixels).mean()
-        differences.append(difference)
+        difference = np.abs(framed.astype(int) - pixels)
+        differences.append(difference.mean())
+        same += bool(difference[framed > 100].max() <= 40)
     assert np.quantile(differences, 0.9) < 4  # a shift by one pixel would give 20
+    assert same >= 0.7 * len(digits)
 
 
 def framed_ink(ink: Page) -> tuple[Page, Page]:
@@ -123,24 +127,11 @@ def test_the_digit_is_scaled_and_centred_as_in_mnist() -> None:
     assert centre == pytest.approx([14, 14], abs=0.05)
 
     diamond[55:, 30:60] = 1  # now with a foot to the right
-    framed, centre = framed_ink(diamond)
-    assert centre == pytest.approx([14, 14], abs=0.05)
-
-
-def test_a_digit_with_straight_ends_is_scaled_a_little_smaller() -> None:
-    framed, centre = framed_ink(np.ones((60, 30)))
-    assert framed.sum() == pytest.approx(18 * 9, rel=0.02)
-    assert centre == pytest.approx([14, 14], abs=0.05)
-
-
-@pytest.mark.parametrize("inside_out", [False, True])
-def test_a_picture_that_is_framed_already_is_not_moved(inside_out: bool, digits: Examples) -> None:
-    """For most of MNIST's digits, all pixels but the faintest stay the same."""
-    same = 0
-    for pixels in digits.pixels:
-        framed = frame((255 - pixels if inside_out else pixels).reshape(28, 28)).astype(int)
-        same += bool(np.abs(framed - pixels)[framed > 100].max() <= 40)
-    assert same >= 0.7 * len(digits)
+    bar = np.ones((60, 30))  # straight ends are scaled a little smaller
+    for shape, size in ((diamond, None), (bar, 18 * 9)):
+        framed, centre = framed_ink(shape)
+        assert centre == pytest.approx([14, 14], abs=0.05)
+        assert size is None or framed.sum() == pytest.approx(size, rel=0.02)
 
 
 def thickness(framed: Bytes) -> float:
@@ -187,23 +178,12 @@ def near(one: Bytes, other: Bytes) -> bool:
     return bool(np.abs(one.astype(int) - other).mean() < 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        ("grey.png", "L"),
-        ("colour.png", "RGB"),
-        ("palette.png", "P"),
-        ("transparent.png", "RGBA"),
-        ("greytransparent.png", "LA"),
-        ("grey.jpg", "L"),
-        ("colour.jpeg", "RGB"),
-        ("print.jpg", "CMYK"),
-        ("a name without a dot", "L"),
-    ],
-)
-def test_pngs_and_jpegs_of_all_modes_are_read(name: str, mode: str, drawn: Page, tmp_path: Path) -> None:
-    kind = "JPEG" if ".jp" in name else "PNG"
-    assert near(read_image(save(tmp_path / name, drawn, mode, format=kind)), frame(drawn))
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "CMYK"])
+def test_pngs_and_jpegs_of_all_modes_are_read(mode: str, drawn: Page, tmp_path: Path) -> None:
+    for kind in ("PNG", "JPEG"):
+        with suppress(OSError):  # not every mode is there in both
+            save(tmp_path / "a name without a dot", drawn, mode, format=kind)
+            assert near(read_image(tmp_path / "a name without a dot"), frame(drawn))
 
 
 @pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
@@ -220,10 +200,9 @@ def test_a_phones_photo_is_turned_upright(orientation: int, quarters: int, drawn
     """A phone stores what its sensor sees, and the orientation in EXIF: 6 needs a quarter turn clockwise."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "photo.jpg", np.rot90(drawn, quarters), exif=exif, quality=95)
-    assert near(read_image(path), frame(drawn))
-    path = save(tmp_path / "photo.png", np.rot90(drawn, quarters), "RGBA", exif=exif)
-    assert near(read_image(path), frame(drawn))
+    for name, mode in (("photo.jpg", "L"), ("photo.png", "RGBA")):
+        path = save(tmp_path / name, np.rot90(drawn, quarters), mode, exif=exif)
+        assert near(read_image(path), frame(drawn))
 
 
 def test_a_large_photo_is_scaled_down_when_it_is_read(digits: Examples, tmp_path: Path) -> None:
@@ -235,28 +214,22 @@ def test_a_large_photo_is_scaled_down_when_it_is_read(digits: Examples, tmp_path
     assert np.abs(difference).mean() < 10  # it is scaled down in other steps
 
 
-def pictures_without_a_digit() -> dict[str, Page]:
+def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    across = np.linspace(0, 1, 300) * np.ones((200, 1))
-    return {
-        "white": np.full((50, 60), 255.0),
-        "black": np.zeros((28, 28)),
-        "one pixel": np.zeros((1, 1)),
-        "light from one side": 120 + 100 * across,
-        "noise": random.normal(128, 20, (300, 200)),
-        "noise, small": random.normal(128, 20, (28, 28)),
-        "strong noise": random.uniform(0, 255, (100, 100)),
-        "specks": np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),
-        "noise and light from one side": 120 + 100 * across + random.normal(0, 8, across.shape),
-    }
-
-
-@pytest.mark.parametrize("name", pictures_without_a_digit())
-def test_a_picture_without_a_digit_is_refused(name: str, tmp_path: Path) -> None:
-    path = save(tmp_path / "empty.png", np.clip(pictures_without_a_digit()[name], 0, 255))
-    with pytest.raises(DataError) as caught:
-        read_image(path)
-    assert str(caught.value).startswith(f"{path}: no digit can be seen")
+    light = 120 + 100 * np.linspace(0, 1, 300) * np.ones((200, 1))  # from one side
+    for picture in (
+        np.full((50, 60), 255.0),
+        np.zeros((1, 1)),
+        light,
+        random.normal(128, 20, (300, 200)),
+        random.normal(128, 20, (28, 28)),
+        random.uniform(0, 255, (100, 100)),
+        np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),  # specks
+        light + random.normal(0, 8, light.shape),
+    ):
+        path = save(tmp_path / "empty.png", np.clip(picture, 0, 255))
+        with pytest.raises(DataError, match=rf"^{path}: no digit can be seen"):
+            read_image(path)
 
 
 def write_bomb(path: Path, side: int) -> None:

@@ -52,10 +52,9 @@ def test_a_field_accepts_only_numbers_within_its_range(value: Any) -> None:
     number, curve = NumberField(question="", low=0, high=100), CurveField(question="", places=[0, 0.5, 1])
     with pytest.raises(TraitError):
         number.value = value
-    heights: list[Any]
     for heights in ([0.1, 0.2, value], [0.5]):
         with pytest.raises(TraitError):
-            curve.heights = heights
+            curve.set_trait("heights", heights)
     assert number.value is None and curve.heights == []
 
 
