@@ -214,8 +214,7 @@ apt-cache:
 browser:
 	$(call need,A browser for the tests,chromium,chromium fonts-dejavu-core)
 
-# The servers of a school's Wi-Fi, and a client. The tests start them themselves, so their services are masked.
+# The server of a school's Wi-Fi, and a client. The tests start it themselves, so its service is masked.
 radius:
-	@for service in hostapd freeradius; do [ -x /usr/sbin/$$service ] || \
-	    $(SUDO) ln -sfn /dev/null /etc/systemd/system/$$service.service 2>/dev/null || true; done
-	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd freeradius,eapoltest freeradius hostapd)
+	@[ -x /usr/sbin/hostapd ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/hostapd.service 2>/dev/null || true
+	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd,eapoltest hostapd)

@@ -29,12 +29,11 @@ class CardError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """An image that `make image` made. size, used: its bytes, and those that hold something."""
+    """An image that `make image` made. size: its bytes, unpacked."""
 
     path: Path
     bmap: Path
     size: int
-    used: int
 
 
 def image_at(path: Path) -> Image:
@@ -42,12 +41,10 @@ def image_at(path: Path) -> Image:
     bmap = path.with_name(f"{path.name.removesuffix('.xz')}.bmap")
     if not bmap.is_file():
         raise CardError(f"{bmap} is missing, with which cards are checked: `make image` writes it beside the image")
-    text = bmap.read_text(encoding="utf-8", errors="replace")
-    found = [re.search(rf"<{tag}>\s*(\d+)", text) for tag in ("ImageSize", "BlockSize", "MappedBlocksCount")]
-    size, block, mapped = (int(match[1]) if match else 0 for match in found)
-    if not mapped:
+    size = re.search(r"<ImageSize>\s*(\d+)", bmap.read_text(encoding="utf-8", errors="replace"))
+    if not size:
         raise CardError(f"{bmap} is damaged: run `make image` again")
-    return Image(path, bmap, size, block * mapped)
+    return Image(path, bmap, int(size[1]))
 
 
 def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 python -m mynn_control.cards COMMAND...
 
 COMMAND runs playbooks/cards.yml, which hands over the job (roles/cards/tasks/main.yml). With `cards_files`, each Pi
-gets an image file instead. What is done is remembered in done.json, so that the next run continues.
+gets an image file instead. What is done is remembered in done.txt, so that the next run continues.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import GB, Disk, disks
@@ -57,28 +58,22 @@ class Pi:
 
 
 class Record:
-    """What is done, by Pi: the fingerprint of the image and settings that were written. kind: cards or files."""
+    """What is done: of each Pi, the fingerprint of the image and settings that were written. kind: cards or files."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self.path = path
-        self.kind = kind
-        self.done: dict[str, dict[str, str]] = {"cards": {}, "files": {}}
-        try:
-            read = json.loads(path.read_bytes())
-            self.done |= {kind: dict(read[kind]) for kind in self.done}
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # the first run
+        self.path, self.kind = path, kind
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.done = dict(line.rpartition(" ")[::2] for line in lines)  # a Pi's last line counts
 
     def has(self, pi: Pi) -> bool:
         """Return whether this Pi's card was written, with this image and these settings."""
         there = self.kind == "cards" or (self.path.parent / f"{pi.host}.img").exists()
-        return there and self.done[self.kind].get(pi.name) == self._fingerprint(pi)
+        return there and self.done.get(f"{self.kind} {pi.name}") == self._fingerprint(pi)
 
     def add(self, pi: Pi) -> None:
         """Remember that a Pi's card is done."""
-        self.done[self.kind][pi.name] = self._fingerprint(pi)
-        with replacing(self.path, mode=0o600) as file:
-            file.write(json.dumps(self.done, indent=2).encode())
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{self.kind} {pi.name} {self._fingerprint(pi)}\n")
 
     def _fingerprint(self, pi: Pi) -> str:
         return sha256(b"".join([pi.image.bmap.read_bytes(), *pi.files.values()])).hexdigest()
@@ -128,17 +123,11 @@ def few(names: Sequence[str]) -> str:
 
 def pis_of(job: Settings, images: Mapping[str, Image]) -> list[Pi]:
     """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
-    passwords: dict[str, str] = {}
-
-    def ask(network: str) -> str:
-        if network not in passwords:
-            passwords[network] = ask_password(network)
-        return passwords[network]
-
     pis, wrong, hosts = [], dict[str, list[str]](), dict[str, str]()
     for entry in job["pis"]:
         name, settings = entry["name"], entry["settings"]
-        settings["mynn"]["wlan"] = with_keys(settings["mynn"]["wlan"], ask)
+        if isinstance(networks := settings["mynn"]["wlan"], list):
+            settings["mynn"]["wlan"] = [with_key(network) for network in networks]
         host = settings["system"]["hostname"]
         files, sentences = files_of(name, settings, Path(job["certificates"]))
         pis.append(Pi(name, host, job["boards"].get(entry["board"], ""), images[name], files))
@@ -158,8 +147,7 @@ def files_of(name: str, settings: Settings, certificates: Path) -> tuple[dict[st
     """Return a Pi's files: settings and certificates; and a sentence for each setting that the Pi would refuse."""
     text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(without_empty(settings))}"
     content = text.replace("\n", "\r\n").encode()  # for Notepad
-    with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:
-        preseed = Preseed(content, certificates, memory=Path(private))
+    preseed = Preseed(content, certificates)
     return {NAME: content, **preseed.files}, preseed.mistakes + preseed.notes
 
 
@@ -169,32 +157,25 @@ def without_empty(settings: Settings) -> Settings:
     return {key: value for key, value in given.items() if value not in ("", [], {}, None)}
 
 
-def with_keys(networks: Any, ask: Callable[[str], str]) -> Any:
-    """Return Wi-Fi networks with keys instead of passwords, so that the school's password is on no card.
+def with_key(network: Any) -> Any:
+    """Return a Wi-Fi network with a key instead of its password, so that the school's password is on no card.
 
-    ask: returns a network's password by its name. Only networks that do not have one are asked for. What does not have
-    the form of a network is left to Preseed.
+    WPA3's SAE needs the password itself, and so does a network with user names. So whatever has further settings keeps
+    its password; and what does not have the form of a network is left to Preseed.
     """
-    if not isinstance(networks, list):
-        return networks
-    return [_with_key(network, ask) for network in networks]
-
-
-def _with_key(network: Any, ask: Callable[[str], str]) -> Any:
-    # WPA3's SAE needs the password itself, and so does a network with user names. So whatever has further settings
-    # keeps its password.
     if not isinstance(network, dict) or not isinstance(network.get("ssid"), str) or set(network) - PLAIN:
         return network
     password = network.get("password")
     if password is None:
-        password = ask(network["ssid"])
+        password = ask_password(network["ssid"])
     if isinstance(password, str) and 8 <= len(password.encode()) <= 63:
         password = wifi_key(network["ssid"].encode(), password)
     return network | {"password": password}
 
 
+@cache
 def ask_password(network: str) -> str:
-    """Ask for a Wi-Fi password, twice, since a typing error would be on all cards."""
+    """Ask for a Wi-Fi password, once for all Pis; twice, since a typing error would be on all cards."""
     if not sys.stdin.isatty():
         raise CardError(
             f"the Wi-Fi {printable(network)} has no password: give it one in the setting cards_wifi, "
@@ -373,7 +354,7 @@ def make(job: Settings) -> int:
     folder = Path(job["folder"])
     everyone = pis_of(job, images)
     with workshop(folder) as parts:
-        record = Record(folder / "done.json", "files" if job["files"] else "cards")
+        record = Record(folder / "done.txt", "files" if job["files"] else "cards")
         ready = [] if job["again"] else [pi for pi in everyone if record.has(pi)]
         pis = [pi for pi in everyone if pi not in ready]
         show_job(job, pis, ready)
@@ -418,8 +399,8 @@ def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
 
 def check_room(folder: Path, pis: Sequence[Pi], *, files: bool) -> None:
     """Raise CardError if the unpacked images do not fit, and beside them all files, or one Pi's at a time."""
-    made = [pi.image.used for pi in pis]
-    needed = sum(image.used for image in {pi.image for pi in pis}) + (sum(made) if files else max(made))
+    made = [pi.image.size for pi in pis]
+    needed = sum(image.size for image in {pi.image for pi in pis}) + (sum(made) if files else max(made))
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CardError(f"{folder} needs {needed / GB:.1f} GB, and {free / GB:.1f} GB are free: make room there")

@@ -7,8 +7,8 @@ is used. What Imager's format (of version 1) lacks is in our own table:
     [mynn]                    password, of the notebooks
     [[mynn.wlan]]             more Wi-Fi networks, with the settings of [wlan]
 
-Every network may also ask for a user name or a certificate: WPA2- and WPA3-Enterprise, 802.1X. Those settings are named
-as in Android's Wi-Fi settings, since schools' instructions are written in these words.
+Every network may also ask for a user name: WPA2- and WPA3-Enterprise, 802.1X. Those settings are named as in Android's
+Wi-Fi settings, since schools' instructions are written in these words.
 
 A Pi has this file outside of any package, so it imports the standard library only; and slow modules where it uses them.
 """
@@ -23,6 +23,8 @@ from typing import Any
 
 NAME = "rpi-preseed.toml"
 LARGEST = 64 * 1024  # bytes of the file, which has a few dozen lines, and of a certificate's file
+ZONES = Path("/usr/share/zoneinfo")
+WIFI = "/etc/wpa_supplicant"  # on the Pi, with the certificates as mynn-NAME
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"  # of Debian's package ca-certificates
 
 # Of libcrypt: yescrypt, SHA-256 and SHA-512, which Imagers write.
@@ -32,15 +34,14 @@ HASH = (
     r"|\$6\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}"
 )
 HOST = r"(?!localhost$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Like nothing that the Pi itself needs, since a file with a secret is deleted.
-CERTIFICATE_FILE = r"\w[\w .()+-]{0,99}\.(?i:pem|crt|cer|der|p12|pfx|key)"
+CERTIFICATE_FILE = r"\w[\w .()+-]{0,99}\.(?i:pem|crt|cer|der)"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
-METHODS = ("peap", "ttls-mschapv2", "ttls-pap", "tls")
-ENTERPRISE = {
-    *("method", "identity", "anonymous_identity", "ca_certificate", "domain"),
-    *("client_certificate", "client_key"),
-}
-BLOCK = re.compile(r"-----BEGIN (?P<what>[A-Z ]+)-----.*?-----END (?P=what)-----\n?", re.S)
+# How a school's Wi-Fi lets in whoever has a user name, in wpa_supplicant's words: outside, and inside the tunnel.
+METHODS = {"peap": ("PEAP", "MSCHAPV2"), "ttls-mschapv2": ("TTLS", "MSCHAPV2"), "ttls-pap": ("TTLS", "PAP")}
+ENTERPRISE = {"method", "identity", "anonymous_identity", "ca_certificate", "domain"}
+# Where an access point requires protected management frames (WPA3), the second; else the first, without them: the Wi-Fi
+# of the Zero W and 3B cannot protect them, and fails where they are offered (FalconChristmas/fpp#2953).
+ENTERPRISE_KEYS = ("key_mgmt=WPA-EAP",), ("key_mgmt=WPA-EAP-SHA256", "ieee80211w=2")
 KINDS = {
     str: 'this is a text. Write it between quotation marks: "..."',
     bool: "this is true or false, without quotation marks.",
@@ -86,38 +87,32 @@ class Table:
             self.wrong(key, sentence)
         return self.take(key, str, pattern, sentence) or ""
 
+    def lower(self, key: str) -> None:
+        """Make a name's letters small: capitals make no difference to a network."""
+        if isinstance(name := self.entries.get(key), str):
+            self.entries[key] = name.lower()
+
 
 class Preseed:
     """The `settings` of a file, and the `mistakes` in it. `notes` name what a Pi does not have; the rest is applied.
 
-    files: those beside it that it names, with their contents. secret_files: of these, the ones that hold a secret, and
-    must leave the card once this was applied.
-    beside: the folder with the certificates that it names. zoneinfo: the time zones. memory: a folder that is on no
-    disk. taken: the names of accounts and groups that there are.
+    beside: the folder with the certificates that it names. files: these, with their contents.
+    taken: the names of accounts and groups that there are.
     """
 
-    def __init__(
-        self,
-        content: bytes,
-        beside: Path,
-        zoneinfo: Path = Path("/usr/share/zoneinfo"),
-        memory: Path = Path("/run"),
-        taken: Collection[str] = (),
-    ) -> None:
-        self.beside, self.zoneinfo, self.memory, self.taken = beside, zoneinfo, memory, taken
+    def __init__(self, content: bytes, beside: Path, taken: Collection[str] = ()) -> None:
+        self.beside, self.taken = beside, taken
         self.mistakes: list[str] = []
         self.notes: list[str] = []
         self.files: dict[str, bytes] = {}
-        self.secret_files: list[str] = []
         entries = self._parse(content)
-        version = str(entries.pop("config_version", "1.0"))
-        if not re.fullmatch(r"1(\.\d+)?", version):
+        if not re.fullmatch(r"1(\.\d+)?", str(entries.pop("config_version", "1.0"))):
             self.mistakes.append("config_version: this Pi knows version 1 only.")
             entries = {}
         entries.pop("debug", None)
         self.tables = {name: Table(self, f"[{name}]", value) for name, value in entries.items()}
-        found = {**self._account(), **self._network_settings(), **self._others()}
-        self.settings: dict[str, Any] = {key: value for key, value in found.items() if value not in (None, [])}
+        found = self._account() | {"wifi": self._wifi()} | self._others()
+        self.settings: dict[str, Any] = {key: value for key, value in found.items() if value not in (None, "", [])}
         left = [
             f"{table.name} {key}" for table in self.tables.values() for key, value in table.entries.items() if value
         ]
@@ -151,10 +146,9 @@ class Preseed:
     def _others(self) -> dict[str, Any]:
         """Return name, time zone, keyboard layout and the notebooks' password."""
         system, locale = self._table("system"), self._table("locale")
-        if isinstance(host := system.entries.get("hostname"), str):
-            system.entries["hostname"] = host.lower()  # Imager allows capitals; on a network they make no difference
+        system.lower("hostname")
         zone = locale.take("timezone")
-        if zone is not None and not (re.fullmatch(r"[\w+-]+(/[\w+-]+)*", zone) and is_zone(self.zoneinfo / zone)):
+        if zone is not None and not is_zone(zone):
             locale.wrong("timezone", f"there is no time zone {zone!r}. Write continent and city: Europe/London")
         return {
             "hostname": system.take(
@@ -203,42 +197,43 @@ class Preseed:
 
     # --- Wi-Fi
 
-    def _network_settings(self) -> dict[str, Any]:
-        """Return the networks, and the country, by whose rules the radio works."""
+    def _wifi(self) -> str:
+        """Return what wpa_supplicant reads: the networks, and the country, by whose rules the radio works."""
         wlan, ours = self._table("wlan"), self._table("mynn")
         more = ours.entries.pop("wlan", [])
         if not isinstance(more, list):
             ours.wrong("wlan", "write [[mynn.wlan]], with two brackets, for each further network.")
             more = []
-        country = wlan.take("country")
         listed = [Table(self, f"[[mynn.wlan]] {number}", entries) for number, entries in enumerate(more, 1)]
         self.tables |= {table.name: table for table in listed}
         tables = [wlan, *listed] if {"ssid", "ssid_hex"} & wlan.entries.keys() else listed
-        networks = [self._network(table) for table in tables]
-        if networks and country not in self._countries():
-            hint = "GB" if country == "UK" else "GB, US or DE"
-            wlan.wrong(
-                "country", f"the Wi-Fi needs its country, by two capitals such as {hint}: it decides on channels."
-            )
-        return {"wifi": {"country": country, "networks": networks}} if networks else {}
+        sentence = "the Wi-Fi needs its country, by two capitals such as GB, US or DE: it decides on channels."
+        country = (wlan.need if tables else wlan.take)("country", pattern="(?!UK)[A-Z]{2}", sentence=sentence)
+        head = f"# Written by mynn-pi, from {NAME}.\nctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev\n"
+        networks = "".join(self._network(table) for table in tables)
+        return f"{head}country={country}\n{networks}" if networks else ""
 
-    def _countries(self) -> set[str]:
-        lines = (self.zoneinfo / "iso3166.tab").read_text(encoding="utf-8").splitlines()
-        return {line[:2] for line in lines if not line.startswith("#")}
+    def _network(self, table: Table) -> str:
+        """Return a network as in the example file of wpa_supplicant's package, wpa_supplicant.conf (2.10).
 
-    def _network(self, table: Table) -> dict[str, Any]:
-        """Return a network: ssid (in hexadecimal) and hidden; psk, if it has a key; more if it asks for a user name."""
-        name, octets = (
-            table.take("ssid") or "",
-            table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits."),
-        )
+        Text is in hexadecimal, so that no character needs quoting.
+        """
+        name = table.take("ssid") or ""
+        octets = table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits.")
         ssid = (octets or name.encode().hex()).lower()
         if not 2 <= len(ssid) <= 64 or len(ssid) % 2:
             table.wrong("ssid", "a network's name has 1 to 32 characters (an ä or é counts as two).")
-            return {}
-        network: dict[str, Any] = {"ssid": ssid, "hidden": bool(table.take("hidden", bool))}
+            return ""
+        lines = [f"ssid={ssid}", *["scan_ssid=1"] * bool(table.take("hidden", bool))]
+        keys: tuple[tuple[str, ...], ...] = ENTERPRISE_KEYS
         if ENTERPRISE & table.entries.keys():
-            return network | self._enterprise(table)
+            lines += self._enterprise(table)
+        else:
+            keys = ((self._key(table, bytes.fromhex(ssid)),),)
+        return "".join("\n\t".join(["network={", *lines, *key]) + "\n}\n" for key in keys)
+
+    def _key(self, table: Table, ssid: bytes) -> str:
+        """Return how a network is joined that asks for a password, or for nothing."""
         table.take("key_mgmt", str, "none|wpa-psk", "a Pi joins networks with WPA2, WPA2 and WPA3, or open ones.")
         if table.take("password_encrypted", bool):
             password = table.need("password", "[0-9a-f]{64}", "a Wi-Fi key has 64 hexadecimal digits.")
@@ -246,28 +241,24 @@ class Preseed:
             password = table.take("password") or ""
         if password and not (8 <= len(password.encode()) <= 63 or re.fullmatch("[0-9a-f]{64}", password)):
             table.wrong("password", "a Wi-Fi password has 8 to 63 characters.")
-            return {}
-        return network | {"psk": wifi_key(bytes.fromhex(ssid), password)}
+            return ""
+        return f"psk={wifi_key(ssid, password)}" if password else "key_mgmt=NONE"
 
-    def _enterprise(self, table: Table) -> dict[str, Any]:
-        """Return what wpa_supplicant needs for a network that asks for a user name or a certificate."""
-        method = table.need(
-            "method",
-            "|".join(METHODS),
-            f"write {', '.join(METHODS)}. (Schools call the second part of ttls its inner or phase 2.)",
-        )
+    def _enterprise(self, table: Table) -> list[str]:
+        """Return the lines of a network that asks for a user name."""
+        sentence = f"write {', '.join(METHODS)}. (Schools call the second part of ttls its inner or phase 2.)"
+        outer, inner = METHODS.get(table.need("method", "|".join(METHODS), sentence), ("", ""))
         # As long as RADIUS allows (RFC 2865, 5).
         identity = table.need("identity", ".{1,253}", "the user name, of at most 253 characters.")
         anonymous = table.take("anonymous_identity", str, ".{1,253}", "a name of at most 253 characters.")
-        network = {"method": method, "identity": identity, "anonymous_identity": anonymous or ""}
-        network |= self._authority(table)
-        if method == "tls":
-            return network | {"client": self._client(table)}
         password = table.need("password", ".{1,128}", "the password of the identity, of at most 128 characters.")
-        return network | {"password": (method != "ttls-pap" and nt_hash(password)) or password.encode().hex()}
+        secret = (inner == "MSCHAPV2" and nt_hash(password)) or password.encode().hex()
+        lines = [f"eap={outer}", f'phase2="auth={inner}"', f"identity={identity.encode().hex()}", f"password={secret}"]
+        lines += [f"anonymous_identity={anonymous.encode().hex()}"] if anonymous else []
+        return lines + self._authority(table)
 
-    def _authority(self, table: Table) -> dict[str, str]:
-        """Return how the Pi recognises the school's server: ca (PEM, a path, or nothing) and domain."""
+    def _authority(self, table: Table) -> list[str]:
+        """Return the lines by which the Pi recognises the school's server."""
         name = table.need(
             "ca_certificate",
             f"system|unchecked|{CERTIFICATE_FILE}",
@@ -275,52 +266,28 @@ class Preseed:
             'this file, and write its name: "school-ca.pem"',
         )
         if name == "unchecked":
-            return {"ca": "", "domain": ""}
+            return []
         # Whole labels: wpa_supplicant compares from the right, so a school's domain serves for all of its servers.
-        if isinstance(domain := table.entries.get("domain"), str):
-            table.entries["domain"] = domain.lower()
+        table.lower("domain")
         sentence = 'the name in the certificate of the school\'s server, or its end: "radius.school.example"'
         domain = table.need("domain", DOMAIN, sentence)
-        if name == "system":
-            return {"ca": SYSTEM_CA, "domain": domain}
-        content = self._file(table, "ca_certificate", name)
-        authorities = certificates(content) if content else ""
-        if content and not is_authority(authorities):
-            table.wrong("ca_certificate", f"{name} is not the certificate of an authority (CA), PEM or DER.")
-        return {"ca": authorities, "domain": domain}
+        place = SYSTEM_CA
+        if name not in ("", "system"):
+            self._certificate(table, name)
+            place = f"{WIFI}/mynn-{name}"
+        # A Pi has no clock: until it is connected, it lives in the past, when today's certificate was not yet valid.
+        return [f'ca_cert="{place}"', 'phase1="tls_disable_time_checks=1"', f'domain_suffix_match="{domain}"']
 
-    def _client(self, table: Table) -> str:
-        """Return the Pi's certificates and key, as PEM."""
-        sentence = 'tls needs the Pi\'s own certificate, a file beside this one: "pi07.p12"'
-        name = table.need("client_certificate", CERTIFICATE_FILE, sentence)
-        key = table.take("client_key", str, CERTIFICATE_FILE, 'the name of a file beside this one: "pi07.key"')
-        password = table.take("password", str, ".{0,128}", "it has at most 128 characters.") or ""
-        content = self._file(table, "client_certificate", name)
-        secret = self._file(table, "client_key", key) if key else b""
-        if not content or (key and not secret):
-            return ""
-        pem = client_pem(content, secret, password, self.memory)
-        if not pem:
-            table.wrong(
-                "client_key" if key else "client_certificate",
-                f"{key or name} cannot be opened with this password, or does not hold the Pi's certificate with its "
-                "key. It is a .p12 or .pfx file; or a certificate and a client_key, both PEM files.",
-            )
-        self.secret_files.append(key or name)
-        return pem
-
-    def _file(self, table: Table, key: str, name: str | None) -> bytes:
-        """Return a file beside this one; nothing if it cannot be used."""
-        path = self.beside / (name or "")
-        if not name:
-            return b""
+    def _certificate(self, table: Table, name: str) -> None:
+        """Read an authority's certificate, a file beside this one."""
+        path = self.beside / name
         if path.is_symlink() or not path.is_file():
-            table.wrong(key, f"{name} is missing. It belongs beside {NAME}; `make cards` looks in cards_certificates.")
-        elif not 0 < path.stat().st_size <= LARGEST:
-            table.wrong(key, f"{name} is empty or far too long for a certificate.")
+            sentence = f"{name} is missing. It belongs beside {NAME}; `make cards` looks in cards_certificates."
+            table.wrong("ca_certificate", sentence)
+        elif path.stat().st_size > LARGEST or not is_authority(content := path.read_bytes()):
+            table.wrong("ca_certificate", f"{name} is not the certificate of an authority (CA), PEM or DER.")
         else:
-            self.files[name] = path.read_bytes()
-        return self.files.get(name, b"")
+            self.files[name] = content
 
 
 def printable(text: str) -> str:
@@ -328,12 +295,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:60])
 
 
-def is_zone(path: Path) -> bool:
-    """Return whether a file describes a time zone."""
-    if not path.is_file():
+def is_zone(zone: str) -> bool:
+    """Return whether there is a time zone of this name."""
+    if not re.fullmatch(r"[\w+-]+(/[\w+-]+)*", zone) or not (ZONES / zone).is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(4) == b"TZif"
+    return (ZONES / zone).read_bytes()[:4] == b"TZif"
 
 
 def fingerprint(key: str) -> str:
@@ -344,71 +310,32 @@ def fingerprint(key: str) -> str:
 
 
 def wifi_key(ssid: bytes, password: str) -> str:
-    """Return the key that WPA2 derives from a network's password; nothing for an open network, a key for itself."""
+    """Return the key that WPA2 derives from a network's password; a key for itself."""
     import hashlib
 
-    if not password or re.fullmatch("[0-9a-f]{64}", password):
+    if re.fullmatch("[0-9a-f]{64}", password):
         return password
     return hashlib.pbkdf2_hmac("sha1", password.encode(), ssid, 4096, 32).hex()
 
 
-# --- Certificates and keys
-
-
-def openssl(*arguments: str, content: bytes = b"") -> bytes:
-    """Return what openssl (which ca-certificates needs) makes of some input, or nothing if it cannot.
-
-    A password is part of the input, so that it does not show in the list of processes.
-    """
-    done = subprocess.run(["openssl", *arguments], input=content, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else b""
-
-
 def nt_hash(password: str) -> str:
-    """Return NtPasswordHash (RFC 2759, 8.3) as wpa_supplicant reads it. OpenSSL has MD4 among its legacy algorithms."""
-    made = openssl("dgst", "-md4", "-binary", "-provider", "legacy", content=password.encode("utf-16-le"))
-    return f"hash:{made.hex()}" if made else ""
+    """Return NtPasswordHash (RFC 2759, 8.3) as wpa_supplicant reads it, or nothing if openssl cannot make it.
+
+    OpenSSL (which ca-certificates needs) has MD4 among its legacy algorithms.
+    """
+    command = ["openssl", "dgst", "-md4", "-binary", "-provider", "legacy"]
+    done = subprocess.run(command, input=password.encode("utf-16-le"), capture_output=True, check=False)
+    return f"hash:{done.stdout.hex()}" if done.returncode == 0 else ""
 
 
-def certificates(content: bytes) -> str:
-    """Return the certificates in a file, PEM or DER (as Windows exports them), as PEM."""
-    text = content.decode("ascii", errors="replace").replace("\r\n", "\n")
-    found = [block[0].rstrip("\n") for block in BLOCK.finditer(text) if block["what"] == "CERTIFICATE"]
-    if not found and content[:1] == b"\x30":  # a DER sequence
-        found = [openssl("x509", "-inform", "DER", content=content).decode().strip()]
-    return "".join(f"{one}\n" for one in found if one)
-
-
-def is_authority(pem: str) -> bool:
-    """Return whether these certificates can be read, and may sign others."""
+def is_authority(content: bytes) -> bool:
+    """Return whether a file's certificates, PEM or DER (as Windows exports them), can be read and may sign others."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pem = b"-----BEGIN" in content
     try:
-        context.load_verify_locations(cadata=pem)
+        context.load_verify_locations(cadata=content.decode("ascii", errors="ignore") if pem else content)
     except (ssl.SSLError, ValueError):
         return False
     return bool(context.get_ca_certs())
-
-
-def client_pem(certificate: bytes, key: bytes, password: str, memory: Path) -> str:
-    """Return a certificate with its chain and its key, opened, as PEM; nothing if they do not belong together."""
-    import ssl
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(dir=memory) as place:
-        file, secret = Path(place, "file"), f"{password}\n".encode()
-        if not key and certificate[:1] == b"\x30":  # PKCS #12; -legacy: with the old ciphers of Windows too
-            file.write_bytes(certificate)
-            options = ["pkcs12", "-in", str(file), "-passin", "stdin", "-legacy"]
-            own = openssl(*options, "-clcerts", "-noenc", content=secret)
-            certificate, key = own + openssl(*options, "-cacerts", "-nokeys", content=secret), own
-        file.write_bytes(key or certificate)
-        opened = openssl("pkey", "-in", str(file), "-passin", "stdin", content=secret).decode()
-        pem = certificates(certificate) + opened
-        file.write_text(pem, encoding="ascii")
-        try:  # does the key belong to the certificate?
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(file, password="")
-        except (ssl.SSLError, ValueError):
-            return ""
-    return pem

@@ -62,16 +62,23 @@ def read(content: str | bytes, **more: Any) -> Preseed:
     return Preseed(content.encode() if isinstance(content, str) else content, Path("/nowhere"), **more)
 
 
+def networks(found: Preseed) -> list[str]:
+    """Return the networks, as wpa_supplicant reads them."""
+    return re.findall(r"^network=\{\n(.*?)^\}\n", found.settings["wifi"], re.M | re.S)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_what_imager_writes_is_read_in_any_encoding_of_an_editor(encoding: str) -> None:
     found = read(IMAGER.replace("\n", "\r\n").encode(encoding))
     assert found.mistakes + found.notes == []
+    assert "\ncountry=NO\n" in found.settings["wifi"]
+    assert networks(found) == [f"\tssid={b'IEEE'.hex()}\n\tscan_ssid=1\n\tpsk={KEY}\n"]
+    del found.settings["wifi"]
     assert found.settings == {
         "hostname": "pi07",
         "account": "teacher",
         "account_hash": YESCRYPT,
         "ssh_keys": [PUBLIC],
-        "wifi": {"country": "NO", "networks": [{"ssid": b"IEEE".hex(), "hidden": True, "psk": KEY}]},
         "keymap": "gb",
         "timezone": "Europe/Berlin",
     }
@@ -79,15 +86,12 @@ def test_what_imager_writes_is_read_in_any_encoding_of_an_editor(encoding: str) 
 
 def test_ours_adds_the_notebooks_password_and_more_networks() -> None:
     text = f'{WLAN}password = "password"\n[mynn]\npassword = "sunflower7"\n'
-    found = read(text + '[[mynn.wlan]]\nssid = "Grün"\nhidden = true\n[[mynn.wlan]]\nssid_hex = "E9"\n')
+    found = read(text + '[[mynn.wlan]]\nssid = "Grün"\n[[mynn.wlan]]\nssid_hex = "E9"\n')
     assert found.mistakes + found.notes == []
     assert found.settings["password"] == "sunflower7"
-    assert [network["psk"] for network in found.settings["wifi"]["networks"]] == [KEY, "", ""]
-    assert [network["ssid"] for network in found.settings["wifi"]["networks"]] == [
-        b"IEEE".hex(),
-        "Grün".encode().hex(),
-        "e9",
-    ]
+    names = [b"IEEE".hex(), "Grün".encode().hex(), "e9"]
+    keys = [f"psk={KEY}", "key_mgmt=NONE", "key_mgmt=NONE"]
+    assert networks(found) == [f"\tssid={name}\n\t{key}\n" for name, key in zip(names, keys, strict=True)]
 
 
 def test_the_empty_file_is_valid_with_its_settings_uncommented(tmp_path: Path) -> None:
@@ -99,50 +103,41 @@ def test_the_empty_file_is_valid_with_its_settings_uncommented(tmp_path: Path) -
     (tmp_path / "school-ca.pem").write_bytes(authority)
     found = Preseed(text.encode(), tmp_path)
     assert found.mistakes + found.notes == []
-    assert len(found.settings["wifi"]["networks"]) == 3
+    assert len(networks(found)) == 4  # the school's twice
     assert found.settings.keys() == {"hostname", "timezone", "account_password", "ssh_keys", "wifi", "password"}
 
 
 # What is wrong, and a part of the sentence about it. Of each, nothing is used.
-BAD: dict[str, tuple[str | bytes, str]] = {
-    "an open quotation mark": ('[system]\nhostname = "pi07\n', "line 2: check the quotation marks"),
-    "no quotation marks": ("[system]\nhostname = pi07\n", "line 2: check the quotation marks"),
-    "twice": ('[system]\nhostname = "a"\nhostname = "b"\n', "line 3: check the quotation marks"),
-    "deep": ("a = " + "[" * 60_000, "check the quotation marks"),
-    "a long number": (f"a = {'9' * 60_000}\n", "check the quotation marks"),
-    "not UTF-8": ('# Grüße\n[system]\nhostname = "pi07"\n'.encode("cp1252"), "choose Save as, and Encoding: UTF-8"),
-    "far too long": (b"#" * 70_000, "the file is far too long"),
-    "another version": ('config_version = "2.0"\n', "config_version: this Pi knows version 1 only"),
-    "a loose setting": ('hostname = "pi07"\n', "hostname: a setting stands below the line with its table's name"),
-    "a number as name": ("[system]\nhostname = 7\n", "[system] hostname: this is a text"),
-    "a list of numbers": ("[ssh]\nauthorized_keys = [1]\n", "[ssh] authorized_keys: this is a list of texts"),
-    "a word as true": (f'{WLAN}hidden = "yes"\n', "[wlan] hidden: this is true or false"),
-    "two lines": ('[system]\nhostname = "pi07\\nreboot"\n', "[system] hostname: this is one line"),
-    "localhost": ('[system]\nhostname = "localhost"\n', "[system] hostname: a name has"),
-    "a name that ends in a hyphen": ('[system]\nhostname = "pi-"\n', "[system] hostname: a name has"),
-    "a zone that leads elsewhere": ('[locale]\ntimezone = "../../../etc/passwd"\n', "there is no time zone"),
-    "a zone that is a folder": ('[locale]\ntimezone = "Europe"\n', "there is no time zone"),
-    "a file that is no zone": ('[locale]\ntimezone = "iso3166.tab"\n', "there is no time zone"),
-    "a layout that runs": ('[locale]\nkeymap = "gb\\"; reboot"\n', "[locale] keymap: a layout is"),
-    "an account that runs": ('[user]\nname = "a b:0:0"\n', "[user] name: a name has"),
-    "an account that is there": ('[user]\nname = "root"\n', "[user] name: this Pi has another account"),
-    "not a hash": ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),
-    "a short password": ('[user]\npassword = "secret7"\n', "[user] password: a password has 8 to 64"),
-    "a password of digits": ("[mynn]\npassword = 12345678\n", "[mynn] password: this is a text"),
-    "half a key": (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "not a public SSH key, or not all of it"),
-    "no country": ('[wlan]\nssid = "School"\n', "[wlan] country: the Wi-Fi needs its country"),
-    "UK": (WLAN.replace("GB", "UK"), "[wlan] country: the Wi-Fi needs its country, by two capitals such as GB"),
-    "a short Wi-Fi password": (f'{WLAN}password = "secret7"\n', "[wlan] password: a Wi-Fi password has 8 to 63"),
-    "half a Wi-Fi key": (f'{WLAN}password = "{KEY[:50]}"\npassword_encrypted = true\n', "a Wi-Fi key has 64"),
-    "WPA3 only": (f'{WLAN}password = "sunflower"\nkey_mgmt = "sae"\n', "[wlan] key_mgmt: a Pi joins networks"),
-    "a long network": (WLAN.replace("IEEE", "ä" * 17), "[wlan] ssid: a network's name has 1 to 32"),
-    "half an octet": ('[wlan]\ncountry = "GB"\nssid_hex = "abc"\n', "[wlan] ssid: a network's name has 1 to 32"),
-    "a network without name": ('[wlan]\ncountry = "GB"\n[[mynn.wlan]]\n', "[[mynn.wlan]] 1 ssid: a network's name"),
-    "one bracket": (f'{WLAN}[mynn.wlan]\nssid = "a"\n', "[mynn] wlan: write [[mynn.wlan]], with two brackets"),
-}
+BAD: list[tuple[str | bytes, str]] = [
+    ('[system]\nhostname = "pi07\n', "line 2: check the quotation marks"),
+    ("a = " + "[" * 60_000, "check the quotation marks"),
+    ('# Grüße\n[system]\nhostname = "pi07"\n'.encode("cp1252"), "choose Save as, and Encoding: UTF-8"),
+    (b"#" * 70_000, "the file is far too long"),
+    ('config_version = "2.0"\n', "config_version: this Pi knows version 1 only"),
+    ('hostname = "pi07"\n', "hostname: a setting stands below the line with its table's name"),
+    ("[mynn]\npassword = 12345678\n", "[mynn] password: this is a text"),
+    ("[ssh]\nauthorized_keys = [1]\n", "[ssh] authorized_keys: this is a list of texts"),
+    (f'{WLAN}hidden = "yes"\n', "[wlan] hidden: this is true or false"),
+    ('[system]\nhostname = "pi07\\nreboot"\n', "[system] hostname: this is one line"),
+    ('[system]\nhostname = "localhost"\n', "[system] hostname: a name has"),
+    ('[locale]\ntimezone = "Europe"\n', "there is no time zone"),
+    ('[locale]\ntimezone = "iso3166.tab"\n', "there is no time zone"),
+    ('[user]\nname = "root"\n', "[user] name: this Pi has another account"),
+    ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),
+    ('[user]\npassword = "secret7"\n', "[user] password: a password has 8 to 64"),
+    (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "not a public SSH key, or not all of it"),
+    ('[wlan]\nssid = "School"\n', "[wlan] country: the Wi-Fi needs its country"),
+    (WLAN.replace("GB", "UK"), "[wlan] country: the Wi-Fi needs its country, by two capitals such as GB"),
+    (f'{WLAN}password = "secret7"\n', "[wlan] password: a Wi-Fi password has 8 to 63"),
+    (f'{WLAN}password = "{KEY[:50]}"\npassword_encrypted = true\n', "a Wi-Fi key has 64"),
+    (f'{WLAN}password = "sunflower"\nkey_mgmt = "sae"\n', "[wlan] key_mgmt: a Pi joins networks"),
+    (WLAN.replace("IEEE", "ä" * 17), "[wlan] ssid: a network's name has 1 to 32"),
+    ('[wlan]\ncountry = "GB"\n[[mynn.wlan]]\n', "[[mynn.wlan]] 1 ssid: a network's name"),
+    (f'{WLAN}[mynn.wlan]\nssid = "a"\n', "[mynn] wlan: write [[mynn.wlan]], with two brackets"),
+]
 
 
-@pytest.mark.parametrize(("content", "sentence"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("content", "sentence"), BAD)
 def test_a_mistake_is_explained_without_quoting_a_secret(content: str | bytes, sentence: str) -> None:
     found = read(content, taken={"root"})
     assert len(found.mistakes) == 1
@@ -180,60 +175,35 @@ SAFE = {
     "password": r"[^\0-\x1f\x7f]{8,64}",
     "keymap": "[a-z]+",
     "timezone": r"[\w+-]+(/[\w+-]+)*",
+    "ssh_keys": re.escape(str([PUBLIC])),
+    "wifi": r'#.*\nctrl_interface=.*\ncountry=[A-Z]{2}\n(network=\{\n(\t\w+=([\w:-]+|"[\w/.= -]+")\n)+\}\n)+',
 }
+TEXT = st.characters(exclude_categories=["Cs"])
 VALUES = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=70),
-    st.sampled_from([*re.findall('"(.*)"', IMAGER), "UTC", "sunflower7", "8 letters", "a:b\nc", "../../etc/passwd"]),
-    st.booleans(),
-    st.integers(),
-    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=3),
+    st.text(TEXT, max_size=70),
+    st.sampled_from(
+        [*re.findall('"(.*)"', IMAGER), "UTC", "sunflower7", "peap", "system", "a:b\nc", "../../etc/passwd"]
+    ),
+    st.booleans() | st.integers() | st.lists(st.text(TEXT, max_size=20), max_size=3),
 )
-TABLES = {name: [*tomllib.loads(IMAGER)[name]] for name in ("system", "user", "ssh", "wlan", "locale")}
-TABLES |= {"mynn": ["password"], "wlan": [*TABLES["wlan"], "ssid_hex", "key_mgmt", *preseed.ENTERPRISE]}
+KEYS = {name: [*tomllib.loads(IMAGER)[name]] for name in ("system", "user", "ssh", "wlan", "locale")}
+KEYS |= {"mynn": ["password"], "wlan": [*KEYS["wlan"], "ssid_hex", "key_mgmt", *preseed.ENTERPRISE]}
+TABLES = {name: st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES)) for name, keys in KEYS.items()}
+FILES = st.fixed_dictionaries({}, optional=TABLES).map(lambda tables: tomli_w.dumps(tables).encode())
+DAMAGED = st.tuples(st.integers(0, len(IMAGER)), st.integers(0, 40), st.text(max_size=5) | st.sampled_from('"[\0')).map(
+    lambda torn: (IMAGER[: torn[0]] + torn[2] + IMAGER[torn[0] + torn[1] :]).encode()
+)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Start no ssh-keygen and no openssl for each example."""
-    if "anything" in request.node.name:
-        monkeypatch.setattr(preseed, "fingerprint", PUBLIC.__eq__)
-        monkeypatch.setattr(preseed, "nt_hash", lambda password: "hash:00")
-        monkeypatch.setattr(preseed, "wifi_key", lambda ssid, password: "0" * 64)
-
-
-def check(content: bytes) -> None:
+@settings(deadline=None, max_examples=300)
+@given(FILES | DAMAGED | st.binary())
+def test_anything_is_refused_or_safe(content: bytes) -> None:
     """Whatever the file says: a mistake, or settings that can be written into the Pi's files as they are."""
-    found = Preseed(content, Path("/nowhere"))
-    for sentence in found.mistakes + found.notes:
-        assert sentence.isprintable()
-    if found.mistakes:
-        return
-    for name, value in found.settings.items():
-        if name == "ssh_keys":
-            assert set(value) == {PUBLIC}
-        elif name != "wifi":
-            assert re.fullmatch(SAFE[name], value), name
-    for network in found.settings.get("wifi", {"networks": []})["networks"]:
-        assert re.fullmatch("([0-9a-f]{2}){1,32}", network["ssid"])
-        assert re.fullmatch("(0{64})?", network.get("psk", ""))
-        assert "\n" not in str(list(network.values()))
-
-
-@settings(deadline=None)
-@given(st.fixed_dictionaries({}, optional={
-    table: st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES)) for table, keys in TABLES.items()
-}))  # fmt: skip
-def test_anything_in_known_settings_is_refused_or_safe(tables: dict[str, Any]) -> None:
-    check(tomli_w.dumps(tables).encode())
-
-
-@settings(deadline=None)
-@given(st.integers(0, len(IMAGER)), st.integers(0, 40), st.text(max_size=5) | st.sampled_from(['"', "[[a]]", "\0"]))
-def test_anything_torn_out_of_a_file_is_refused_or_safe(begin: int, length: int, new: str) -> None:
-    check((IMAGER[:begin] + new + IMAGER[begin + length :]).encode())
-
-
-@settings(deadline=None)
-@given(st.binary())
-def test_anything_binary_is_refused_or_safe(content: bytes) -> None:
-    check(content)
+    with pytest.MonkeyPatch.context() as patch:  # start no ssh-keygen and no openssl for each example
+        patch.setattr(preseed, "fingerprint", PUBLIC.__eq__)
+        patch.setattr(preseed, "nt_hash", lambda password: "hash:00")
+        patch.setattr(preseed, "wifi_key", lambda ssid, password: "0" * 64)
+        found = Preseed(content, Path("/nowhere"))
+    assert all(sentence.isprintable() for sentence in found.mistakes + found.notes)
+    for name, value in ({} if found.mistakes else found.settings).items():
+        assert re.fullmatch(SAFE[name], str(value)), name

@@ -51,7 +51,7 @@ wifi() {
         *EAP-TLS-CERT-ERROR*"Domain suffix mismatch"*) state="$refused the server's name does not end in domain" ;;
         *EAP-TLS-CERT-ERROR*) state="$refused the server's certificate is not from ca_certificate" ;;
         *reason=WRONG_KEY*) state="$refused the password is wrong" ;;
-        *CTRL-EVENT-EAP-FAILURE*) state="$refused the school refused identity, password or certificate" ;;
+        *CTRL-EVENT-EAP-FAILURE*) state="$refused the school refused identity or password" ;;
         *CTRL-EVENT-CONNECTED*) state="connected, but the network gave it no address" ;;
         *"Trying to "*) state="$refused the network is in reach, but does not let it in" ;;
         *) state="$refused no network that was set is in reach" ;;

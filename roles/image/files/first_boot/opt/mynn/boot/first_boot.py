@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parent))  # (`python3 -I` leaves it out)
 import preseed
 
 # Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
@@ -30,14 +28,6 @@ UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image
 # As in roles/jupyter: without letters and digits that look alike.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 10
-WIFI = "/etc/wpa_supplicant"
-# wpa_supplicant's words for the methods of Enterprise networks: outside, inside the tunnel.
-METHODS = {
-    "peap": ("PEAP", "auth=MSCHAPV2"),
-    "ttls-mschapv2": ("TTLS", "auth=MSCHAPV2"),
-    "ttls-pap": ("TTLS", "auth=PAP"),
-    "tls": ("TLS", ""),
-}
 
 
 def sha256(content: bytes) -> str:
@@ -109,8 +99,6 @@ class Pi:
         self.boot = self.path("/boot/firmware")
         # Fingerprints of the passwords' hashes that were set here. Also the stamp of the first boot.
         self.passwords = self.path("/var/lib/mynn-pi/passwords")
-        # The names of files with secrets that are still to be removed from the small partition.
-        self.left = self.path("/var/lib/mynn-pi/left")
 
     def path(self, path: str) -> Path:
         """Return the path of a file of the Pi."""
@@ -134,30 +122,28 @@ class Pi:
         """Run a command. text: its input, which does not show in the list of processes."""
         subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
 
+    def run_on_accounts(self, program: str, *arguments: str, text: str = "") -> None:
+        """Run a program that changes accounts."""
+        for lock in self.path("/etc").glob("[a-z]*.lock"):  # left by a power cut; no other program runs this early
+            lock.unlink()
+        place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
+        self.run(program, *place, *arguments, text=text)
+
     def boot_up(self) -> None:
         """Do what this boot requires."""
         file, empty = self.boot / preseed.NAME, self.path(f"/opt/mynn/boot/{preseed.NAME}").read_bytes()
         content = start_of(file)
-        found = preseed.Preseed(
-            content, self.boot, self.path("/usr/share/zoneinfo"), self.path("/run"), taken=self.taken()
-        )
+        found = preseed.Preseed(content, self.boot, taken=self.taken())
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.keep_machine_id()
-        self.apply({} if found.mistakes else found.settings, first)
+        self.apply({} if found.mistakes else found.settings, found.files, first)
         if content and content != empty:
             self.report(found, first)
             if not found.mistakes:
-                if found.secret_files:
-                    write(self.left, "".join(f"{name}\n" for name in found.secret_files))
                 write(file, empty)
-        # Only now, since the settings could not be read again without these; also after a cut before the end.
-        if self.left.exists() and start_of(file) in (b"", empty):
-            for name in self.left.read_text(encoding="utf-8").splitlines():
-                remove(self.boot / name)
-            remove(self.left)
 
-    def apply(self, settings: dict[str, Any], first: bool) -> None:
+    def apply(self, settings: dict[str, Any], certificates: dict[str, bytes], first: bool) -> None:
         """Apply the settings; at the first boot, choose what must be there and is not set."""
         if "account" in settings:
             self.rename_account(settings["account"])
@@ -170,7 +156,7 @@ class Pi:
         if "keymap" in settings:
             self.keyboard(settings["keymap"])
         if "wifi" in settings:
-            self.wifi(settings["wifi"])
+            self.wifi(settings["wifi"], certificates)
         if "ssh_keys" in settings:
             self.let_in(settings["ssh_keys"])
         self.set_passwords(settings, first)
@@ -195,47 +181,29 @@ class Pi:
         write(self.path("/etc/hostname"), f"{name}\n")
         hosts = self.path("/etc/hosts")
         lines = hosts.read_text(encoding="utf-8").splitlines() if hosts.exists() else ["127.0.0.1\tlocalhost"]
-        ours = [number for number, line in enumerate(lines) if re.match(r"127\.0\.1\.1\s", line)] or [len(lines)]
-        lines[ours[-1] : ours[-1] + 1] = [f"127.0.1.1\t{name}"]
-        write(hosts, "".join(f"{line}\n" for line in lines))
+        others = [line for line in lines if not re.match(r"127\.0\.1\.1\s", line)]
+        write(hosts, "".join(f"{line}\n" for line in [*others, f"127.0.1.1\t{name}"]))
         if self.root == Path("/"):
             import socket
 
             socket.sethostname(name)
 
     def rename_account(self, new: str) -> None:
-        """Rename the account. /etc/passwd comes last: until then, the next boot knows the old name and goes on.
+        """Rename the account with its group and home. Its own entry comes last: until then, the next boot goes on.
 
-        (usermod changes /etc/passwd first. After a power cut in it, the account would have no password.)
+        (A power cut within usermod itself, which takes milliseconds, can leave it without a password.)
         """
-        old, _, _, _, _, home, _ = self.account()
+        old, _, _, gid, _, home, _ = self.account()
         if new == old:
             return
-        for table in ("group", "gshadow", "shadow", "subuid", "subgid"):
-            self.rename_in(f"/etc/{table}", {old: new})
-        sudoers = self.path("/etc/sudoers.d")
-        rule = sudoers / f"010_{old}-nopasswd"  # the image's
-        if rule.exists():
-            text = rule.read_text(encoding="utf-8")
-            write(sudoers / f"010_{new}-nopasswd", re.sub(f"^{re.escape(old)} ", f"{new} ", text, flags=re.M), 0o440)
-            remove(rule)
-        there, to = self.path(home), self.path(home).with_name(new)
-        if there.is_dir() and not to.exists():
-            there.rename(to)
-            sync(to.parent)
-        self.rename_in("/etc/passwd", {old: new, home: f"{home.rpartition('/')[0]}/{new}"})
-
-    def rename_in(self, path: str, names: dict[str, str]) -> None:
-        """Replace fields of a table of accounts or groups, also the members of groups."""
-        entries = [[names.get(field, field) for field in entry] for entry in self.table(path)]
-        if not entries:
-            return
-        if path in ("/etc/group", "/etc/gshadow"):
-            for entry in entries:
-                entry[-1] = ",".join(names.get(member, member) for member in entry[-1].split(","))
-        about = self.path(path).stat()
-        text = "".join(f"{':'.join(entry)}\n" for entry in entries)
-        write(self.path(path), text, stat.S_IMODE(about.st_mode), (about.st_uid, about.st_gid))
+        [group] = [entry[0] for entry in self.table("/etc/group") if entry[2] == gid]
+        if group != new:
+            self.run_on_accounts("groupmod", "--new-name", new, group)
+        moved = f"{home.rpartition('/')[0]}/{new}"
+        if self.path(home).is_dir():
+            self.path(home).rename(self.path(moved))
+            sync(self.path(moved).parent)
+        self.run_on_accounts("usermod", "--login", new, "--home", moved, old)
 
     def keyboard(self, layout: str) -> None:
         """Set the layout of the Pi's own keyboard, where Debian's keyboard-configuration keeps it."""
@@ -243,39 +211,23 @@ class Pi:
         write(self.path("/etc/default/keyboard"), "".join(f'{name}="{value}"\n' for name, value in model.items()))
 
     def make_host_key(self) -> None:
-        """Make SSH's host key, of the type that a Pi Zero makes quickly. Remove any that the image had."""
-        from tempfile import TemporaryDirectory
+        """Make SSH's host key, of the type that a Pi Zero makes quickly; a power cut may have left half of one."""
+        key = self.path("/etc/ssh/ssh_host_ed25519_key")
+        for old in key.parent.glob("ssh_host_*"):
+            old.unlink()
+        name = self.path("/etc/hostname").read_text(encoding="ascii").strip()
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{name}", "-f", str(key))
+        for path in (key, key.with_suffix(".pub"), key.parent):
+            sync(path)
 
-        folder = self.path("/etc/ssh")
-        with TemporaryDirectory(dir=self.path("/run")) as place:
-            made = Path(place, "key")
-            name = self.path("/etc/hostname").read_text(encoding="ascii").strip()
-            self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{name}", "-f", str(made))
-            for old in sorted(folder.glob("ssh_host_*")):
-                remove(old)
-            write(folder / "ssh_host_ed25519_key.pub", made.with_suffix(".pub").read_bytes())
-            write(folder / "ssh_host_ed25519_key", made.read_bytes(), 0o600)
-
-    def wifi(self, wifi: dict[str, Any]) -> None:
-        """Write the Wi-Fi networks, with keys for each network instead of passwords."""
-        lines = [f"# Written by mynn-pi, from {preseed.NAME}.", "ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev"]
-        lines += [f"country={wifi['country']}"]
-        files: dict[str, str] = {}
-        for network in wifi["networks"]:
-            if "method" in network:
-                found, used = enterprise(network)
-                lines += found
-                files |= used
-                continue
-            # In hexadecimal, so that no character needs quoting.
-            lines += ["network={", f"\tssid={network['ssid']}"]
-            lines += [f"\tpsk={network['psk']}" if network["psk"] else "\tkey_mgmt=NONE"]
-            lines += ["\tscan_ssid=1"] * network["hidden"] + ["}"]
-        for name, content in files.items():
-            write(self.path(name), content, 0o600)
-        write(self.path(WIFI) / "wpa_supplicant-wlan0.conf", "\n".join([*lines, ""]), 0o600)
-        for old in self.path(WIFI).glob("mynn-*.pem"):
-            if f"{WIFI}/{old.name}" not in files:
+    def wifi(self, text: str, certificates: dict[str, bytes]) -> None:
+        """Write the Wi-Fi networks, and the certificates of those that ask for user names."""
+        folder = self.path(preseed.WIFI)
+        for name, content in certificates.items():
+            write(folder / f"mynn-{name}", content)
+        write(folder / "wpa_supplicant-wlan0.conf", text, 0o600)
+        for old in folder.glob("mynn-*"):
+            if old.name.removeprefix("mynn-") not in certificates:
                 remove(old)
 
     def let_in(self, keys: list[str]) -> None:
@@ -313,11 +265,8 @@ class Pi:
         stamps = dict(line.split() for line in stamp)
         if passwords["account"]:
             account = self.account()[0]
-            for lock in ("passwd.lock", "shadow.lock"):  # left by a power cut; nothing else changes accounts this early
-                self.path(f"/etc/{lock}").unlink(missing_ok=True)
-            place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
             method = ["--encrypted"] if passwords["account"] == hashed else ["--crypt-method", "YESCRYPT"]
-            self.run("chpasswd", *method, *place, text=f"{account}:{passwords['account']}\n")
+            self.run_on_accounts("chpasswd", *method, text=f"{account}:{passwords['account']}\n")
             entry = next(entry for entry in self.table("/etc/shadow") if entry[0] == account)
             stamps["account"] = sha256(f"{entry[1]}\n".encode())
         if passwords["notebooks"]:
@@ -355,39 +304,6 @@ def start_of(path: Path) -> bytes:
         return b""
     with path.open("rb") as file:
         return file.read(preseed.LARGEST + 1)
-
-
-def enterprise(network: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """Return wpa_supplicant's lines for a network that asks for a user name, and the files that they name.
-
-    They are documented in the example file of its package, wpa_supplicant.conf (2.10). Text is in hexadecimal, so that
-    no character needs quoting.
-    """
-    outer, inner = METHODS[network["method"]]
-    own, authority = (f"{WIFI}/mynn-{network['ssid']}-{whose}.pem" for whose in ("client", "ca"))
-    files = {}
-    common = [f"\teap={outer}", f"\tidentity={network['identity'].encode().hex()}"]
-    if network["anonymous_identity"]:
-        common += [f"\tanonymous_identity={network['anonymous_identity'].encode().hex()}"]
-    if inner:
-        common += [f'\tphase2="{inner}"', f"\tpassword={network['password']}"]
-    else:
-        files[own] = network["client"]
-        common += [f'\tclient_cert="{own}"', f'\tprivate_key="{own}"']
-    if network["ca"]:
-        if network["ca"] != preseed.SYSTEM_CA:
-            files[authority] = network["ca"]
-        # A Pi has no clock: until it is connected, it lives in the past, when today's certificate was not yet valid.
-        place = authority if authority in files else preseed.SYSTEM_CA
-        common += [f'\tca_cert="{place}"', '\tphase1="tls_disable_time_checks=1"']
-        common += [f'\tdomain_suffix_match="{network["domain"]}"']
-    common += ["\tscan_ssid=1"] * network["hidden"]
-    lines = []
-    # Where an access point requires protected management frames (WPA3), the second; else the first, without them: the
-    # Wi-Fi of the Zero W and 3B cannot protect them, and fails where they are offered (FalconChristmas/fpp#2953).
-    for key_mgmt in (["\tkey_mgmt=WPA-EAP"], ["\tkey_mgmt=WPA-EAP-SHA256", "\tieee80211w=2"]):
-        lines += ["network={", f"\tssid={network['ssid']}", *key_mgmt, *common, "}"]
-    return lines, files
 
 
 def new_password() -> str:
