@@ -133,23 +133,22 @@ class Board(Emulated):
         image = image.absolute()
         if not image.is_file():
             raise VirtualError(f"There is no image {image}; `make image` makes one.")
-        with self.state.locked():
-            if self.settings.image:
-                if self.settings.image != str(image):
-                    raise VirtualError(
-                        f"The board in {self.state.folder} has a card of {self.settings.image}, not of {image}; "
-                        "run `make demo-stop` first."
-                    )
-                return
-            with stage(f"Copying {image.name} onto a card"):
-                self.card.write_image(image)
-            self.state.ensure_key()
-            key = self.state.key.with_suffix(".pub").read_text().strip()
-            settings = self.card.read("rpi-preseed.toml").decode()
-            if "\nauthorized_keys" not in settings:  # a card of `make cards` has its keys
-                settings += f'\n[ssh]\nauthorized_keys = ["{key}"]\n'
-            self.card.write("rpi-preseed.toml", f"{settings}{lines}\n".encode())
-            self._save(replace(self._fresh, image=str(image)))
+        if self.settings.image:
+            if self.settings.image != str(image):
+                raise VirtualError(
+                    f"The board in {self.state.folder} has a card of {self.settings.image}, not of {image}; "
+                    "run `make demo-stop` first."
+                )
+            return
+        with stage(f"Copying {image.name} onto a card"):
+            self.card.write_image(image)
+        self.state.ensure_key()
+        key = self.state.key.with_suffix(".pub").read_text().strip()
+        settings = self.card.read("rpi-preseed.toml").decode()
+        if "\nauthorized_keys" not in settings:  # a card of `make cards` has its keys
+            settings += f'\n[ssh]\nauthorized_keys = ["{key}"]\n'
+        self.card.write("rpi-preseed.toml", f"{settings}{lines}\n".encode())
+        self._save(replace(self._fresh, image=str(image)))
 
     def start(self, *, icount: bool = False) -> None:
         """Switch the board on, wait for SSH, learn the Pi's host name, and write the inventory."""
@@ -162,14 +161,13 @@ class Board(Emulated):
 
     def switch_on(self, *, icount: bool = False) -> None:
         """Start booting, unless it is running already."""
-        with self.state.locked():
-            if self.status() == "running":
-                return
-            if not self.settings.image:
-                raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
-            self._save(replace(self.settings, icount=icount))
-            command: list[str | Path] = [PYTHON, "-m", "tests.virtual", "board", "operate", "--state", self.folder]
-            spawn([*command, self.title], log=self.log, cwd=PROJECT)
+        if self.status() == "running":
+            return
+        if not self.settings.image:
+            raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
+        self._save(replace(self.settings, icount=icount))
+        command: list[str | Path] = [PYTHON, "-m", "tests.virtual", "board", "operate", "--state", self.folder]
+        spawn([*command, self.title], log=self.log, cwd=PROJECT)
 
     def operate(self) -> None:
         """Run the board until it powers off. A reboot starts QEMU again, since the kernel may have changed."""
@@ -196,11 +194,10 @@ class Board(Emulated):
 
     def down(self) -> None:
         """Remove the board: its processes, card, key and settings."""
-        with self.state.locked():
-            self.kill()
-            boot_files = ["kernel", "initramfs", "device-tree"]
-            self.state.remove("board.json", "card.img", "card.partial", "log", "console", *boot_files)
-            self._use(self._fresh)
+        self.kill()
+        boot_files = ["kernel", "initramfs", "device-tree"]
+        self.state.remove("board.json", "card.img", "card.partial", "log", "console", *boot_files)
+        self._use(self._fresh)
 
     def _use(self, settings: Settings) -> None:
         self.settings, self.name, self.address = settings, settings.name or "the board", settings.address

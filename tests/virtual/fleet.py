@@ -56,27 +56,26 @@ class Fleet:
             raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
         if system == "raspios" and suite != "trixie":
             raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {suite}.")
-        with self.state.locked():
-            began = time.monotonic()
-            settings = self._settle(Settings(suite, self.address, list(publish), system, base, kind, clock))
-            ensure_packages(settings.kind)
-            self.state.save("fleet", settings)  # so that `down` can clean up if we are killed
-            if not settings.root:
-                make = ensure_disk if settings.kind == "vm" else ensure_image
-                settings = replace(settings, root=str(make(recipe_of(suite, system))))
-                self.state.save("fleet", settings)
-            self.state.ensure_key()
-            for number in range(1, size + 1):
-                _KINDS[settings.kind](self.state, settings, number).ensure_folder()
-            members = self.members
-            self.state.known_hosts.write_text("".join(member.known_host() for member in members))
-            addresses = {member.name: member.address for member in members}
-            self.state.write_inventory(addresses, members[0].inventory_settings)
-            self._switch_on(members)
-            say(
-                f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system} {suite}, "
-                f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
-            )
+        began = time.monotonic()
+        settings = self._settle(Settings(suite, self.address, list(publish), system, base, kind, clock))
+        ensure_packages(settings.kind)
+        self.state.save("fleet", settings)  # so that `down` can clean up if we are killed
+        if not settings.root:
+            make = ensure_disk if settings.kind == "vm" else ensure_image
+            settings = replace(settings, root=str(make(recipe_of(suite, system))))
+            self.state.save("fleet", settings)
+        self.state.ensure_key()
+        for number in range(1, size + 1):
+            _KINDS[settings.kind](self.state, settings, number).ensure_folder()
+        members = self.members
+        self.state.known_hosts.write_text("".join(member.known_host() for member in members))
+        addresses = {member.name: member.address for member in members}
+        self.state.write_inventory(addresses, members[0].inventory_settings)
+        self._switch_on(members)
+        say(
+            f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system} {suite}, "
+            f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
+        )
 
     def _settle(self, wanted: Settings) -> Settings:
         """Choose the kind, and take from an existing fleet what was not asked for; refuse other changes."""
@@ -119,7 +118,7 @@ class Fleet:
         """Remove the fleet: its Pis, their disks and their network. What is in the cache is kept."""
         if SUDO and not self.state.folder.exists():
             return  # sudo would ask for a password for nothing
-        with self.state.locked(), stage(f"Removing the fleet in {self.state.folder}"):
+        with stage(f"Removing the fleet in {self.state.folder}"):
             try:
                 settings = self.state.load("fleet", Settings) or Settings()
             except VirtualError:  # damaged

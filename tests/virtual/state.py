@@ -4,21 +4,18 @@ Every name outside the folder (containers, network, saved disks) includes a hash
 different folders never collide.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import raspios
-from .host import cache_folder
 from .root import ACCOUNTS
 from .shell import VirtualError, run
 
@@ -65,15 +62,6 @@ class State:
         self.pis = self.folder / "pis"
         # Read by Ansible: the sudo password, on systems where sudo asks for one.
         self.group_vars = self.folder / "group_vars/pis.yml"
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Wait until no other command works here. The kernel releases the lock however this process ends."""
-        locks = cache_folder() / "virtual/locks"  # not in the folder, which `down` removes
-        locks.mkdir(parents=True, exist_ok=True)
-        with (locks / self.prefix).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def load(self, name: str, kind: Callable[..., Stored]) -> Stored | None:
         """Return the settings in NAME.json; None if nothing was ever started here."""
