@@ -83,25 +83,11 @@ def time_to_splash(board: Board) -> float:
     return first_answer(f"{url_of(BoardClassroom(board))}/login", {200, 503}, Accept="text/html") - began
 
 
-@dataclass(frozen=True)
-class Memory:
-    """The board's memory in MiB.
-
-    ``used`` is MemTotal - MemAvailable, as in the column "used" of `free`. ``taken`` is that column in older versions
-    of `free`: all memory except free memory, buffers and caches.
-    """
-
-    total: float
-    used: float
-    taken: float
-
-
-def memory(classroom: BoardClassroom) -> Memory:
-    """Return the board's current memory use."""
+def memory_used(classroom: BoardClassroom) -> float:
+    """Return the board's MemTotal - MemAvailable in MiB, as in the column "used" of `free`."""
     meminfo = classroom.output_of("cat /proc/meminfo")
-    mib = {name: int(value) / 1024 for name, value in re.findall(r"^(\w+): +(\d+) kB", meminfo, re.M)}
-    free = mib["MemFree"] + mib["Buffers"] + mib["Cached"] + mib["SReclaimable"]
-    return Memory(mib["MemTotal"], mib["MemTotal"] - mib["MemAvailable"], mib["MemTotal"] - free)
+    kib = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", meminfo, re.M)}
+    return (kib["MemTotal"] - kib["MemAvailable"]) / 1024
 
 
 def written(classroom: BoardClassroom) -> int:

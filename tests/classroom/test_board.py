@@ -23,7 +23,7 @@ import pytest
 import yaml
 from _pytest.mark import ParameterSet
 
-from tests.benchmarks.board_measure import memory, time_to_page, wait_for_page
+from tests.benchmarks.board_measure import memory_used, time_to_page, wait_for_page
 from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.classroom import ROOT, BoardClassroom, until, use_apt_sources
 from tests.support.image import TABLE, faults
@@ -141,10 +141,9 @@ def test_it_boots_with_its_own_identity(classroom: BoardClassroom, identity: lis
 def test_the_server_leaves_memory_for_programs(
     classroom: BoardClassroom, image: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    used = memory(classroom)
-    print(used)
-    record_property("used_mib", used.used)
-    assert used.used <= MOST_MEMORY[image["architecture"]]
+    used = memory_used(classroom)
+    record_property("used_mib", used)
+    assert used <= MOST_MEMORY[image["architecture"]]
 
 
 def changed_tasks(output: str) -> set[str]:
