@@ -47,14 +47,6 @@ APT = "sudo DEBIAN_FRONTEND=noninteractive apt-get --yes --reinstall install pyt
 
 
 @dataclass
-class Saved:
-    """Versions of a student's notebook: the last one acknowledged by the server, and the last one sent."""
-
-    acknowledged: int = 0
-    sent: int = 0
-
-
-@dataclass
 class Outcome:
     """The outcome of a cut: the seconds to the notebook page, what site.yml changed, and what went wrong."""
 
@@ -71,10 +63,10 @@ def notebook(version: int) -> dict[str, object]:
 
 
 class Student:
-    """A student who keeps saving new versions of a notebook, and records what the server acknowledged."""
+    """A student who keeps saving new versions of a notebook: the last one acknowledged, and the last one sent."""
 
     def __init__(self, classroom: BoardClassroom) -> None:
-        self.classroom, self.saved = classroom, Saved()
+        self.classroom, self.acknowledged, self.sent = classroom, 0, 0
 
     def sign_in(self) -> NotebookServer:
         """Sign in, which is needed after each boot."""
@@ -84,11 +76,11 @@ class Student:
 
     def save(self, server: NotebookServer) -> bool:
         """Save the next version as a browser does, and return whether the server acknowledged it."""
-        self.saved.sent += 1
-        body = {"type": "notebook", "format": "json", "content": notebook(self.saved.sent)}
+        self.sent += 1
+        body = {"type": "notebook", "format": "json", "content": notebook(self.sent)}
         with suppress(requests.RequestException):
             if server.ask("PUT", f"/api/contents/{NOTEBOOK}", json=body).ok:
-                self.saved.acknowledged = self.saved.sent
+                self.acknowledged = self.sent
                 return True
         return False
 
@@ -115,10 +107,10 @@ class Student:
             # In the file, a cell's source is a list of lines.
             content = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
             version = int(content["cells"][0]["source"].split()[1])
-            if content != notebook(version):
-                return f"the notebook is a mixture of versions, with {version} among them; {self.saved}"
-            return "" if version >= self.saved.acknowledged else f"the notebook is version {version}; {self.saved}"
-        return f"the notebook is damaged: {len(text)} characters; {self.saved}"
+            if content == notebook(version) and version >= self.acknowledged:
+                return ""
+        saved = f"{self.acknowledged} of {self.sent} versions were acknowledged"
+        return f"the notebook is damaged or too old ({saved}): {len(text)} characters, {text[:400]}"
 
 
 @contextmanager
@@ -149,7 +141,7 @@ def cut(classroom: BoardClassroom, image: Path, student: Student, kind: str, mom
         board.switch_on()
         time.sleep(moment)
         board.kill()
-        student.saved = Saved()
+        student.acknowledged = student.sent = 0
         return
     assert student.save(student.sign_in()), "The notebook could not be saved."
     with activity(classroom, student, kind):
@@ -162,7 +154,7 @@ def come_back(classroom: BoardClassroom, student: Student) -> Outcome:
     outcome = Outcome(to_page=time_to_page(classroom.board).wall)
     kernel_log = classroom.output_of("sudo dmesg").splitlines()
     outcome.faults += [line for line in kernel_log if "EXT4-fs error" in line or "EXT4-fs warning" in line]
-    if student.saved.acknowledged:
+    if student.acknowledged:
         outcome.faults += filter(None, [student.fault()])
     use_apt_sources(classroom)
     outcome.changed = classroom.changes("site")[classroom.host]
