@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .shell import SUDO, VirtualError, run, say, stage
 
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # which not every shell looks in
 PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 INSTANCES = 16  # inotify instances per Pi: systemd, its services, and a margin
@@ -32,7 +33,6 @@ def ensure_packages(kind: str) -> None:
     """Install the Debian packages that a kind of Pi needs."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis need Debian 12 or 13 on x86-64, which this computer is not.")
-    os.environ["PATH"] += ":/usr/sbin:/sbin"  # missing in some root shells
     programs = _ALL | (_VM if kind == "vm" else _CONTAINER) | (_UNPRIVILEGED if SUDO else {})
     if kind == "container" and not UNIFIED:
         programs["runc"] = "runc"
