@@ -30,8 +30,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     write_sums,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import diff_of
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of, printable
 
 DOCUMENTATION = r"""
 name: student_work
@@ -70,8 +69,6 @@ options:
 SHOWN = 64 << 20  # bytes; the progress of larger transfers is shown
 TRIES = 3
 STORE = ".files"  # in an unfinished collection: what came, each file once; its names are links to it
-# The errors for names that this computer's disk cannot have, or cannot have besides others.
-NO_NAME = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 class Collected(NamedTuple):
@@ -96,24 +93,18 @@ def known_files(folder: Path) -> dict[Key, Path]:
     return {(sum_, bool(path.stat().st_mode & 0o100)): path for path, sum_ in paths.items() if sum_of(path) == sum_}
 
 
-def link(source: Path, place: Path) -> bool:
+def link(source: Path, place: Path) -> None:
     """Make a link to a file, or a copy where this disk has no links, or no more.
 
-    False: the disk cannot hold such a name, or not besides another one, such as a and A.
+    OSError: the disk cannot hold such a name, or not besides another one, such as a and A.
     """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        raise FileExistsError(errno.EEXIST, "another file has that name", str(place))
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            return False
-        try:
-            place.hardlink_to(source)
-        except OSError:
-            shutil.copy2(source, place)
-    except OSError as error:
-        if error.errno in NO_NAME:
-            return False
-        raise
-    return True
+        place.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, place)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -233,12 +224,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if new.keys() <= known.keys():
                     break
             for name, file in files.items():
-                if key(file) not in known and name in there:
+                if key(file) in known:
+                    try:
+                        if not self.dry:
+                            link(known[key(file)], part / name)
+                        came.sums[name] = file.sum
+                    except OSError as error:
+                        left[name] = f"on this computer: {error.strerror}"
+                elif name in there:
                     left[name] = "it is being written"
-                elif key(file) in known and (self.dry or link(known[key(file)], part / name)):
-                    came.sums[name] = file.sum
-                elif key(file) in known:
-                    left[name] = "this computer's disk cannot hold a file of that name there"
             came.left.update(left)
 
     def _fetch(self, student: str, store: Path, files: list[File], known: dict[Key, Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_with
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 
 DOCUMENTATION = r"""
@@ -16,11 +17,17 @@ name: lessons_in
 author: The mynn-pi authors
 short_description: Lessons and their pictures
 description:
-  - For each folder, a dictionary of its lessons (C(*.ipynb)) and of the pictures in its subfolders (C(*/*.png)).
-    The keys are the files' paths in the folder, and the values their bytes in base64.
+  - A dictionary of a folder's lessons (C(*.ipynb)) and of the pictures in its subfolders (C(*/*.png)). The keys are the
+    files' paths in the folder, and the values their bytes in base64, or nothing for those that the Pi has already.
 options:
   _terms:
-    description: The folders on the control node.
+    description: The folder on the control node.
+    required: true
+  pristine:
+    description: The folder of the untouched copies on the Pi.
+    required: true
+  files:
+    description: The Pi's fact of that name.
     required: true
 """
 
@@ -28,12 +35,20 @@ options:
 class LookupModule(LookupBase):  # type: ignore[misc]
     """What Ansible calls."""
 
-    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
-        """Return a dictionary for each folder. AnsibleLookupError: a file cannot be read."""
+    def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, str | None]]:
+        """Return the dictionary. AnsibleLookupError: a file cannot be read."""
         try:
-            found = [lessons_in(Path(term)) for term in terms]
+            lessons = lessons_in(Path(terms[0]))
         except OSError as error:
             raise AnsibleLookupError(
                 f"{error.filename} could not be read ({error.strerror}): make the lessons readable"
             ) from error
-        return [{name: base64.b64encode(content).decode() for name, content in one.items()} for one in found]
+        pristine, files = options["pristine"], options["files"]
+        return [
+            {
+                name: None
+                if files.get(f"{pristine}/{name}") == state_with(content, "0644")
+                else base64.b64encode(content).decode()
+                for name, content in lessons.items()
+            }
+        ]

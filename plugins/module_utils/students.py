@@ -8,10 +8,8 @@ from typing import Any
 
 UNITS = "/etc/systemd/system/"
 TEMPLATE = f"{UNITS}jupyter@.service"
-# Units and files with passwords' hashes that the role jupyter makes, or made in earlier releases.
-OURS = re.compile(
-    rf"{UNITS}jupyter(@|-(door-)?[0-9]+@.*|-door@)?\.(service|socket)|/etc/jupyter/(password|certificate).*"
-)
+# Units and files with passwords' hashes that the role jupyter makes.
+OURS = re.compile(rf"{UNITS}jupyter(@|-[0-9]+@.*)?\.(service|socket)|/etc/jupyter/password.*")
 
 
 def classroom_students(

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import OURS, File, write_chunk
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
 LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as ours, is not a version of it
 BESIDE = 50  # alternative names that are tried where one is taken
 PATIENCE = 900  # seconds that work with a student's powers may take: a Pi Zero reads and hashes 10 MB a second
-SHOWN = 1000  # changes that are shown
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
@@ -30,12 +28,6 @@ ADVICE = {
     errno.EIO: "Use another card: this one can no longer be written to",
 }
 Sums = Mapping[str, Collection[str]]  # by a file's path in the home
-
-
-def diff_of(changes: list[str]) -> dict[str, str]:
-    """Return changes, one a line, as Ansible's diff."""
-    more = [f"and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []
-    return {"before": "", "after": "".join(f"{printable(line, 5000)}\n" for line in changes[:SHOWN] + more)}
 
 
 def sha256(content: bytes) -> str:

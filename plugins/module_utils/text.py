@@ -9,6 +9,7 @@ SUSPECT = re.compile(r"[^ -~]")
 # A label of a host's name, as in RFC 1123.
 HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 OTHER_THAN_LINES = re.compile(r"[^ -~\n\t]")
+SHOWN = 1000  # changes that are shown
 
 
 def printable(value: object, longest: int = 300) -> str:
@@ -20,6 +21,12 @@ def printable(value: object, longest: int = 300) -> str:
 def printable_lines(value: object) -> str:
     """Return a text with its lines and tabs, but without colours; all else as in `printable`."""
     return OTHER_THAN_LINES.sub(_escaped, COLOUR.sub("", str(value).replace("\r\n", "\n")))
+
+
+def diff_of(changes: list[str]) -> dict[str, str]:
+    """Return changes, one a line, as Ansible's diff."""
+    more = [f"and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []
+    return {"before": "", "after": "".join(f"{printable(line, 5000)}\n" for line in changes[:SHOWN] + more)}
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -19,12 +19,12 @@ from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT,
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
     as_student,
-    diff_of,
     opened,
     plan,
     sha256,
     write,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of
 
 DOCUMENTATION = r"""
 module: lessons

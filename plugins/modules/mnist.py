@@ -18,6 +18,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
+from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of
 
 DOCUMENTATION = r"""
 module: mnist
@@ -141,7 +142,7 @@ def main() -> None:
     paths = {name: {"type": "path"} for name in ("source", "folder", "archive")}
     module = AnsibleModule({**paths, "files": {"type": "dict", "required": True}}, supports_check_mode=True)
     source, folder, archive = (Path(module.params[name] or "") for name in paths)
-    files, names, before, after = module.params["files"], [], "", ""
+    files, names, changes = module.params["files"], [], []
     try:
         if module.params["source"]:
             changed = not is_good(archive, files)
@@ -154,8 +155,7 @@ def main() -> None:
                 folder.mkdir(parents=True)
             if module.params["archive"]:
                 changed = bool(names)
-                before = "".join(f"{folder / name} missing or changed\n" for name in names)
-                after = "".join(f"{folder / name} unpacked\n" for name in names)
+                changes = [f"{folder / name} unpacked" for name in names]
                 if changed and not module.check_mode:
                     unpack(archive, folder, files, names)
     except DamagedError as error:
@@ -163,7 +163,7 @@ def main() -> None:
     except OSError as error:
         place = error.filename or archive.parent if module.params["source"] else folder
         module.fail_json(msg=f"MNIST: {place} cannot be written ({error.strerror}): make room there.")
-    module.exit_json(changed=changed, wanted=names, diff={"before": before, "after": after})
+    module.exit_json(changed=changed, wanted=names, diff=diff_of(changes))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import ansible_mitogen
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.mynn.pi.plugins.filter.known import unless_known
+from ansible_collections.mynn.pi.plugins.lookup.lessons_in import LookupModule
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
-from ansible_collections.mynn.pi.plugins.modules import lessons, pi_facts
+from ansible_collections.mynn.pi.plugins.modules import lessons
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.support.student import STUDENT, account, as_root, give_to_student, read_files
 
@@ -405,8 +404,7 @@ def do(pi: Pi, what: str, name: str, other: str, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["linear", "mitogen_linear"])
-def test_ansible_hands_out_exact_copies(strategy: str, pi: Pi, tmp_path: Path) -> None:
+def test_ansible_hands_out_exact_copies_and_sends_only_what_is_new(pi: Pi, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "pictures").mkdir(parents=True)
     (source / "a.ipynb").write_text('"{{ not.a.template }} {% raw %} é" [1]\n\n', encoding="utf-8")
@@ -421,33 +419,32 @@ def test_ansible_hands_out_exact_copies(strategy: str, pi: Pi, tmp_path: Path) -
         "mnist_folder": f"{tmp_path}/mnist/",
     }
     (tmp_path / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [lessons]}\n")
+    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
     command = [ANSIBLE_PLAYBOOK, f"{tmp_path}/play.yml", "-i", "pi-01,", "-c", "local", "-e", json.dumps(settings)]
-    plugins = Path(ansible_mitogen.__file__).parent / "plugins" / "strategy"
-    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_STRATEGY": strategy}
-    environment["ANSIBLE_STRATEGY_PLUGINS"] = str(plugins)
 
     def play(*options: str) -> str:
         run = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
-    printed = play("--check", "--diff")
-    assert "changed=1 " in printed and f"+{pi.folder}/a.ipynb" in printed
+    assert f"+{pi.folder}/a.ipynb" in play("--check", "--diff")
     assert not pi.folder.exists()
     assert "changed=1 " in play()
     assert pi.files() == given
-    # Lessons that the Pi has are not sent again: they are copied from its pristine folder.
-    found = pi_facts.files([f"{pi.pristine}/**/*"])
-    facts = ["-e", json.dumps({"__system_pi": {"files": {path: state_of(Path(path)) for path in found}}})]
-    assert "changed=0 " in play(*facts)
+    # Lessons that the Pi has are copied from its pristine folder.
+    found = {str(path): state_of(path) for path in pi.pristine.rglob("*")}
     (pi.folder / "b.ipynb").unlink()
-    assert "changed=1 " in play(*facts)
+    assert "changed=1 " in play("-e", json.dumps({"__system_pi": {"files": found}}))
     assert pi.files() == given
 
 
-def test_lessons_that_a_pi_has_are_left_out() -> None:
-    sums = {"/p/a.ipynb": "0644 a9993e364706816aba3e25717850c26c9cd0d89d", "/p/m/b.png": "0644 da39"}  # of abc
-    given = {"a.ipynb": "YWJj", "m/b.png": "YWJj", "c.ipynb": ""}
-    assert unless_known(given, "/p", sums) == given | {"a.ipynb": None}
-    sums["/p/a.ipynb"] = sums["/p/a.ipynb"].replace("0644", "0600")
-    assert unless_known({"a.ipynb": "YWJj"}, "/p", sums) == {"a.ipynb": "YWJj"}
+def test_lessons_that_a_pi_has_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    for name, content in (("a.ipynb", b"abc"), ("m/b.png", b"abc"), ("c.ipynb", b"")):
+        (tmp_path / name).write_bytes(content)
+    files = {"/p/a.ipynb": "0644 a9993e364706816aba3e25717850c26c9cd0d89d", "/p/m/b.png": "0644 da39"}  # of abc
+    lookup = object.__new__(LookupModule)
+    given = {"a.ipynb": None, "m/b.png": "YWJj", "c.ipynb": ""}
+    assert lookup.run([str(tmp_path)], pristine="/p", files=files) == [given]
+    files["/p/a.ipynb"] = files["/p/a.ipynb"].replace("0644", "0600")
+    assert lookup.run([str(tmp_path)], pristine="/p", files=files) == [given | {"a.ipynb": "YWJj"}]

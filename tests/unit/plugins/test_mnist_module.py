@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,21 +102,6 @@ def test_damage_and_a_full_disk_are_reported_in_a_sentence(pis: Pis, tmp_path: P
     assert re.search(
         r"some roles/mnist/files is damaged \(.+\): put it back with git checkout roles/mnist/files", printed
     )
-
-
-@pytest.mark.slow
-def test_the_next_run_completes_one_that_was_killed_at_any_moment(pis: Pis) -> None:
-    whole = dict(mnist.contents(pis.source))
-    for seconds in (0.8, 1.4):
-        run = subprocess.Popen(pis.command, env=pis.environment, stdout=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(seconds)
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        for path in (path for data in pis.data if data.exists() for path in data.glob("[!.]*")):
-            assert path.read_bytes() == whole[path.name], "a Pi never sees half a file"
-    pis.run()
-    assert pis.are_whole()
-    assert pis.run()[0] == 0
 
 
 @pytest.fixture

@@ -33,19 +33,10 @@ PLAY = """
 """
 
 
-@pytest.mark.parametrize("name", ["DNS:pi01.local", "DNS:LOCAL", "IP:192.168.1.52", "IP:10.1.2.3", "IP:fd00::7"])
-def test_the_classrooms_names_are_permitted(name: str) -> None:
-    assert outside_constraints([name], USUAL) == []
-
-
-@pytest.mark.parametrize(
-    "name", ["DNS:bank.example", "DNS:notlocal", "DNS:local.example", "IP:8.8.8.8", "IP:2001:db8::1"]
-)
-def test_other_names_are_not_permitted(name: str) -> None:
-    assert outside_constraints([name], USUAL) == [name]
-
-
-def test_a_schools_own_domain_can_be_added() -> None:
+def test_only_the_classrooms_names_are_permitted() -> None:
+    inside = ["DNS:pi01.local", "DNS:LOCAL", "IP:192.168.1.52", "IP:10.1.2.3", "IP:fd00::7"]
+    outside = ["DNS:bank.example", "DNS:notlocal", "DNS:local.example", "IP:8.8.8.8", "IP:2001:db8::1"]
+    assert outside_constraints([*inside, *outside], USUAL) == outside
     assert outside_constraints(["DNS:pi01.pis.school.example"], [*USUAL, "DNS:school.example"]) == []
 
 
@@ -123,9 +114,9 @@ def forge(folder: Path, name: x509.GeneralName) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["pi01.local", "192.168.1.52"])
-def test_the_pis_certificate_is_trusted(folder: Path, name: str) -> None:
-    connect(folder, folder / "ca/pi01.local.crt", name)
+def test_the_pis_certificate_is_trusted(folder: Path) -> None:
+    for name in ("pi01.local", "192.168.1.52"):
+        connect(folder, folder / "ca/pi01.local.crt", name)
 
 
 def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(folder: Path) -> None:

@@ -65,17 +65,9 @@ def test_each_of_several_students_has_a_port_a_server_and_a_password() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("address", "https", "url"),
-    [
-        ("pi01.local", True, "https://pi01.local:9000"),
-        ("192.168.1.52", False, "http://192.168.1.52:9000"),
-        ("fe80::1", True, "https://[fe80::1]:9000"),
-    ],
-)
-def test_urls_are_valid_for_each_kind_of_address(address: str, https: bool, url: str) -> None:
-    [student] = classroom_students(["student"], "pi01", address, "9000", https, "")
-    assert student["url"] == url
+def test_an_address_of_ipv6_is_in_brackets() -> None:
+    [student] = classroom_students(["student"], "pi01", "fe80::1", "9000", True, "")
+    assert student["url"] == "https://[fe80::1]:9000"
 
 
 @pytest.mark.parametrize(("students", "files"), [(ONE, FILES_OF_ONE), (TWO, FILES_OF_TWO)])
@@ -118,9 +110,3 @@ def test_after_a_change_of_port_the_old_sockets_are_unneeded() -> None:
         "jupyter-8888@student.socket",
         "jupyter-8889@ada.socket",
     ]
-
-
-def test_files_of_an_earlier_version_are_surplus() -> None:
-    old = [f"{UNITS}/jupyter-door-8888@student.socket", f"{UNITS}/jupyter-door@.socket", "/etc/jupyter/certificate.pem"]
-    found = notebook_servers([*FILES_OF_TWO, *old], [], TWO)
-    assert found == {"surplus": sorted(old), "unneeded": ["jupyter-door-8888@student.socket"]}

@@ -21,84 +21,35 @@ NAMES = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi
 AGAIN = "Then run this again."
 # What SSH or mitogen says, how the sentence begins, and what to do.
 UNREACHABLE = [
-    ("ssh: Could not resolve hostname pi07.local: Name or service not known", "Its name is not found", "ansible_host="),
-    (
-        "EOF on stream; last 100 lines received:\nssh: Could not resolve hostname pi07",
-        "Its name is not found",
-        "Switch",
-    ),
+    ("EOF on stream; last 100 lines:\nssh: Could not resolve hostname pi07", "Its name is not found", "ansible_host="),
     ("@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@", "Its SSH host key has", "`ssh-keygen -R pi07.local`"),
-    ("Host key checking is enabled, and SSH reported an unrecognized or mismatching host key.", "Its SSH host key", ""),
     ("pi@pi07.local: Permission denied (publickey,password).", "It does not let you in", "`ssh-copy-id pi@pi07.local`"),
-    ("SSH password was requested, but none specified", "It does not let you in", AGAIN),
-    ("SSH authentication is incorrect", "It does not let you in", AGAIN),
-    ("ssh: connect to host pi07.local port 22: Connection refused", "It does not answer", "wait for two minutes"),
-    ("Connection timed out during banner exchange", "It does not answer", "Switch it on"),
     ("sudo password is required", "sudo on it wants a password, and none was given", "terminal"),
-    ("sudo password is incorrect", "sudo on it does not accept", "Raspberry Pi Imager"),
-    ("/bin/sh: 1: /usr/bin/python3: not found", "It has no Python 3", "Flash"),
     ("EOF on stream; last 100 lines received:\n", "The connection was lost", "Check both"),
 ]
 # What a task says: its msg, or other keys of its result.
 FAILED: list[tuple[str | dict[str, str], str, str]] = [
     ("pi07 has 12 MB free on its card and needs 250 MB, so nothing was changed on it: rest.", "It has 12 MB", "Rest."),
-    ("pi07 runs Debian-11 on armhf, and nothing was changed on it: flash.", "It runs Debian-11 on armhf.", "Flash."),
     (
         "7 files in /dist/work/2026/pi07, 1 of them sent now (0.00 MB). Not collected: student/no space left on device"
         " (it is too large). Repair that on the Pi, and collect again.",
         "Not collected: student/no space left on device (it is too large).",
         "Repair that on the Pi, and collect again.",
     ),
-    ({"msg": "non-zero return code", "stderr": "date: cannot set date: Operation not permitted"}, "Its clock", AGAIN),
-    ("E: Release file for http://deb/ is not valid yet (invalid for another 3d)", "Its clock is wrong", "clock"),
-    ("Could not replace file: [Errno 28] No space left on device", "Its card is full", "larger card"),
     ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "Its card can", "card"),
-    ("E: Could not get lock /var/lib/dpkg/lock-frontend.", "Another update is still running", "a quarter of an hour"),
-    ("Failed to fetch http://deb/x.deb", "It could not fetch Debian's packages", AGAIN),
-    ("Failed to fetch http://deb/P.xz  Mirror sync in progress?", "The mirror deb is being updated", "in a few hours"),
     ("E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]", "A package is not", "`make fetch`"),
-    (
-        "Failed to fetch http://deb:8/dists/x/InRelease  404  Not Found [IP: 1.1.1.1 8]",
-        "The mirror deb:8 does",
-        "check",
-    ),
+    ("Failed to fetch http://deb:8/dists/x/InRelease  404  Not Found", "The mirror deb:8 does", "check"),
     ("The repository 'http://deb/debian x Release' does not have a Release file.", "The mirror deb does not", "check"),
-    ("Failed to fetch http://a/InRelease  Could not resolve 'deb.local'", "The name of the mirror deb.local", "its In"),
-    (
-        "Failed to fetch http://a/InRelease  503  Host not found [IP: 127.0.0.1 3143]",
-        "The name of the mirror a",
-        "your",
-    ),
-    (
-        "Failed to fetch http://a/x  503  Unable to download in offline mode",
-        "Your computer has no copy",
-        "`make fetch`",
-    ),
-    (
-        "Release file for http://a/dists/x/InRelease is expired (invalid since 3d).",
-        "The lists of packages of the",
-        "In a",
-    ),
-    (
-        "Failed to fetch http://a/x  Not valid (does the network require authentication?)",
-        "Something on",
-        "administrator",
-    ),
-    ("Failed to fetch http://a/InRelease  Connection failed [IP: 1.2.3.4 80]", "The mirror a does not answer", AGAIN),
     (  # the error at one address is not blamed on another
         "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:",
         "The mirror b does not answer",
         AGAIN,
     ),
     ("Failed to fetch http://a/x  Error writing (28: No space left on device)", "Its card is full", "Make room"),
-    ("MemoryError", "Its memory is full", "off and on"),
-    ("Task failed: Missing sudo password", "sudo on it wants a password", "terminal"),
-    ("Task failed: error occurred on host raspberrypi: sudo password is incorrect", "sudo on it does not accept", ""),
     ({"msg": "non-zero return code", "stderr": "sudo: a password is required"}, "sudo on it wants", "terminal"),
     ({"msg": "non-zero return code", "stderr": "", "stdout": "first\nlast word\n"}, "last word", "See the task “Ask”"),
     ("An odd\x1b[31m one\r\n of\x07 two\u202e lines", r"An odd one of\x07 two\u202e lines", "See the task “Ask”"),
     ({"censored": "the output has been hidden"}, "The reason is hidden, since it may contain a password", ""),
-    ("", "", "See the task “Ask” above."),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,16 +80,10 @@ OUTSIDE = "../../../../etc/cron.d"
 FORGED: list[tuple[str, Any]] = [
     ("suite", f"trixie/{OUTSIDE}"),
     ("suite", "trixie\n"),
-    ("suite", ["trixie"]),
     ("platform", f"trixie-armel-{OUTSIDE}"),
     ("python", "3.13; id"),
-    ("version", "1" * 65),
     ("name", "Debian, so nothing was changed on it: run `id`"),
-    ("release", None),
     ("epoch", float("nan")),
-    ("epoch", -1),
-    ("free_mb", 1.5),
-    ("booted", "yes"),
     ("installed", ["python3-apt $(id)"]),
     ("installed", ["a"] * LARGEST),
     ("dpkg_faults", ["x"] * 11),
@@ -97,7 +92,6 @@ FORGED: list[tuple[str, Any]] = [
     ("files", {"/etc/jupyter/password\n": "link"}),
     ("files", {"/etc/jupyter/password": "0600 da39a3ee; id"}),
     ("running", ["jupyter@$(id).service"]),
-    ("stale", [["ssh"]]),
     ("apt_proxy", "http://192.168.1.66:3143"),
     ("apt_direct", "a b"),
 ]
@@ -145,14 +139,12 @@ def test_no_answer_carries_control_characters_past_the_check(key: str, value: An
     assert all(map(str.isprintable, words(facts)))
 
 
-@pytest.mark.parametrize("answer", [None, [], "trixie", {}, {key: FACTS[key] for key in FACTS if key != "platform"}])
-def test_incomplete_facts_are_refused(answer: Any) -> None:
-    assert action.checked(answer, PLATFORMS)[0] == {}
-
-
-@pytest.mark.parametrize("platform", ["noble-amd64-x86_64", "trixie-amd64-armv6l", "trixie-amd64-x86_64-", "..-..-.."])
-def test_an_unknown_platform_becomes_empty(platform: str) -> None:
-    assert action.checked({**FACTS, "platform": platform}, PLATFORMS)[0]["platform"] == ""
+def test_incomplete_facts_are_refused_and_an_unknown_platform_becomes_empty() -> None:
+    answers: list[Any] = [None, [], {}, {key: FACTS[key] for key in FACTS if key != "platform"}]
+    for answer in answers:
+        assert action.checked(answer, PLATFORMS)[0] == {}
+    for platform in ("noble-amd64-x86_64", "trixie-amd64-x86_64-", "..-..-.."):
+        assert action.checked({**FACTS, "platform": platform}, PLATFORMS)[0]["platform"] == ""
 
 
 @pytest.mark.parametrize(
@@ -227,21 +219,15 @@ def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return done.stdout + done.stderr
 
 
-def test_a_forged_answer_replaces_no_setting(output: str) -> None:
+def test_a_forged_answer_replaces_no_setting_and_controls_no_terminal(
+    output: str, request: pytest.FixtureRequest
+) -> None:
     assert output.count("as set: ") == 2
     assert "/forged" not in output.partition("CUSTOM STATS")[0]
-
-
-def test_a_forged_answer_does_not_appear_in_the_statistics(output: str, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.params["output"] == "classroom":
         assert "CUSTOM STATS" not in output
-
-
-def test_a_forged_answer_cannot_control_the_terminal(output: str) -> None:
     assert r"a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf" in output
-    rest = output.replace("\x1b[0m", "")
-    for colour in ("0;31", "0;32", "0;33", "0;35", "0;36", "1;31", "1;35"):
-        rest = rest.replace(f"\x1b[{colour}m", "")
+    rest = re.sub(r"\x1b\[(0|0;3[12356]|1;3[15])m", "", output)  # Ansible's own colours
     assert not {letter for letter in rest if not letter.isprintable()} - {"\n", "\t"}
 
 
