@@ -1,9 +1,9 @@
 """How much faster a sweep is on more Pis: 64 jobs on 8, 4, 2 and 1 virtual Pis, and on 8 of which two are disturbed.
 
-    python -m tests.benchmarks.cluster [--workers 8,4,2,1] [--share 0.1]
+    python -m tests.benchmarks.cluster [--workers 8,4,2,1]
 
-It needs root. Each virtual Pi has 427 MB. They share this computer's processors, so each gets only so much of one
-(--share): like this, eight can be eight times as fast as one. Every sweep must give the results of this computer's
+It needs root. Each virtual Pi has 427 MB. They share this computer's processors, so each gets a tenth of one: like
+this, eight can be eight times as fast as one. Every sweep must give the results of this computer's
 threads, or the benchmark fails. On the way of the disturbed one, a worker is killed and a Pi frozen.
 
     seconds      of the whole command
@@ -13,12 +13,10 @@ threads, or the benchmark fails. On the way of the disturbed one, a worker is ki
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mynn.experiments.cluster import connected, workers
@@ -32,9 +30,11 @@ from tests.virtual.podman import podman
 
 JOBS = ("--hidden", "50", "100", "--rate", "0.1", "0.2", "0.3", "0.4", "--seeds", "8", "--epochs", "2")  # 64
 JOIN = 300.0  # seconds in which workers join, or leave
+SHARE = 0.1  # of a processor, for each Pi
+DISTURB = 7.0  # seconds into a sweep
 
 
-def ready(cluster: ClassCluster, one: Shared, share: float) -> None:
+def ready(cluster: ClassCluster, one: Shared) -> None:
     """Start the Pis, as copies of one, and their cluster; then each has so much of a processor."""
     fleet = cluster.classroom.fleet
     Shared(fleet, len(cluster.names), template=one).provisioned()
@@ -42,7 +42,7 @@ def ready(cluster: ClassCluster, one: Shared, share: float) -> None:
     if cluster.playbook("cluster").returncode:
         sys.exit("The benchmark was stopped: cluster.yml failed.")
     for name in cluster.names:
-        podman("update", f"--cpus={share}", f"{fleet.state.prefix}-{name}")
+        podman("update", f"--cpus={SHARE}", f"{fleet.state.prefix}-{name}")
 
 
 def limit(cluster: ClassCluster, count: int) -> None:
@@ -57,13 +57,9 @@ def limit(cluster: ClassCluster, count: int) -> None:
             time.sleep(1)
 
 
-def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callable[[str], None]) -> None:
-    """Measure each number of workers, the largest first, and then the disturbed cluster."""
-    mnist = mnist_folder()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    expected, _ = sweep("--data", str(mnist), jobs=JOBS)
-    job = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before) / 64
-    show(f"A job takes {job:.2f} s of a processor, which is {job / share:.1f} s on one of these Pis.")
+def measure(cluster: ClassCluster, counts: list[int]) -> list[str]:
+    """Measure each number of workers, the largest first, and the disturbed cluster before. Return the table."""
+    expected, _ = sweep("--data", str(mnist_folder()), jobs=JOBS)
 
     def seconds_of_a_sweep() -> float:
         results, seconds = cluster.sweep(jobs=JOBS)
@@ -71,7 +67,7 @@ def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callab
             sys.exit("The benchmark was stopped: the cluster's results are not those of threads.")
         return seconds
 
-    timer = threading.Timer(64 * job / share / len(cluster.names) / 3, cluster.disturb)
+    timer = threading.Timer(DISTURB, cluster.disturb)
     timer.start()
     try:
         disturbed = seconds_of_a_sweep()
@@ -83,37 +79,30 @@ def measure(cluster: ClassCluster, counts: list[int], share: float, show: Callab
         limit(cluster, count)
         seconds[count] = seconds_of_a_sweep()
         say(f"{count}: {seconds[count]:.0f} s")
-    show("workers  seconds  efficiency")
-    for count, taken in sorted(seconds.items()):
-        show(f"{count:7}  {taken:7.0f}  {min(seconds) * seconds[min(seconds)] / count / taken:10.0%}")
-    show(f"{len(cluster.names):7}  {disturbed:7.0f}  (with one killed and one frozen)")
+    one = min(seconds) * seconds[min(seconds)]
+    rows = [f"{count:7}  {taken:7.0f}  {one / count / taken:10.0%}" for count, taken in sorted(seconds.items())]
+    last = f"{len(cluster.names):7}  {disturbed:7.0f}  (with one killed and one frozen)"
+    return ["workers  seconds  efficiency", *rows, last]
 
 
 def main() -> None:
     """Measure, print the table, and save it in dist/cluster.txt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", default="8,4,2,1", help="how many, comma-separated (default: %(default)s)")
-    parser.add_argument("--share", type=float, default=0.1, help="of a processor, for each Pi (default: %(default)s)")
-    options = parser.parse_args()
-    counts = sorted(map(int, options.workers.split(",")), reverse=True)
-    rows: list[str] = []
-
-    def show(line: str) -> None:
-        rows.append(line)
-        say(line)
-
+    counts = sorted(map(int, parser.parse_args().workers.split(",")), reverse=True)
     one = Shared(Fleet(ROOT / "build/virtual-cluster-one", address="127.77.22.0"), 1)
     fleet = Fleet(ROOT / "build/virtual-cluster", address="127.77.20.0")
     names = [f"pi-{number:02}" for number in range(1, counts[0] + 1)]
     with tempfile.TemporaryDirectory() as folder:
         cluster = ClassCluster(Classroom(fleet), names, Path(folder, "cluster"))
         try:
-            ready(cluster, one, options.share)
-            measure(cluster, counts, options.share, show)
+            ready(cluster, one)
+            rows = measure(cluster, counts)
         finally:
             cluster.playbook("cluster_stop")
             fleet.down()
             one.fleet.down()
+    print(*rows, sep="\n")
     save("cluster.txt", rows)
 
 
