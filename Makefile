@@ -203,8 +203,8 @@ image-tools: card-tools
 
 # An emulator of whole Pis, and tools to adapt their device trees.
 board-tools:
-	$(call need,An emulator of Pis,qemu-system-arm qemu-system-aarch64 fdtput mcopy xz,\
-	    qemu-system-arm device-tree-compiler mtools xz-utils)
+	$(call need,An emulator of Pis,qemu-system-arm qemu-system-aarch64 fdtput mcopy sfdisk xz,\
+	    qemu-system-arm device-tree-compiler fdisk mtools xz-utils)
 
 # It caches the packages that apt on the Pis downloads. Playbooks start it themselves, so its service is masked.
 apt-cache:
