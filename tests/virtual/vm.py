@@ -14,11 +14,13 @@ from pathlib import Path
 from .emulated import Emulated, forwarding
 from .pi import Member
 from .shell import VirtualError, run, say, spawn
-from .state import SSH_PORT, Settings, State
+from .state import SSH_PORT
 
 _MACHINE = ["qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-display", "none"]
 # Nested KVM may not allow the register that this feature needs.
 _PROCESSOR = ["-cpu", "max,arch-capabilities=off"]
+# In its folder.
+_DISK, _CREDENTIAL = "disk.qcow2", "credential"
 _PROCESSORS = min(2, os.cpu_count() or 1)
 
 
@@ -32,24 +34,18 @@ class Vm(Emulated, Member):
         "'-o ControlMaster=auto -o ControlPersist=60s -o ConnectTimeout=180 -o ServerAliveInterval=60'"
     )
 
-    def __init__(self, state: State, settings: Settings, number: int) -> None:
-        super().__init__(state, settings, number)
-        self.disk = self.folder / "disk.qcow2"
-        self.credential = self.folder / "credential"
-        self.console = self.folder / "console"
-
     def start(self) -> None:
         """Switch the machine on, with its existing disk or a fresh one. Does not wait for the boot."""
         base = Path(self.settings.root, "disk")
         if not base.exists():
             raise VirtualError(f"{base} is missing; run `make demo-stop` first, then start again.")
-        if not self.disk.exists():
+        if not (self.folder / _DISK).exists():
             run(
-                ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, self.disk],
+                ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, self.folder / _DISK],
                 doing=f"Making the disk of {self.name}",
             )
         identity = base64.b64encode(self.identity().encode()).decode()
-        self.credential.write_text(f"io.systemd.credential.binary:tmpfiles.extra={identity}")
+        (self.folder / _CREDENTIAL).write_text(f"io.systemd.credential.binary:tmpfiles.extra={identity}")
         spawn([*self.load(), "-name", self.title], log=self.log, cwd=self.folder)
 
     def stop(self) -> None:
@@ -72,16 +68,16 @@ class Vm(Emulated, Member):
             *["-append", "console=ttyS0 root=/dev/nvme0n1 rw quiet net.ifnames=0"],
             # Relative to QEMU's working directory, so that no path needs quoting. A write is acknowledged once the
             # host's kernel has it, without waiting for the host's disk.
-            *["-drive", f"file={self.disk.name},if=none,id=disk,cache=unsafe,discard=unmap"],
+            *["-drive", f"file={_DISK},if=none,id=disk,cache=unsafe,discard=unmap"],
             # The only disk that Debian's kernel supports without an initramfs.
             *["-device", "nvme,drive=disk,serial=disk"],
             *["-netdev", f"user,id=user{forwarding(self.address, ports)}"],
             *["-device", "virtio-net-pci,netdev=user,id=cable,romfile="],
             *["-device", "virtio-rng-pci"],
             *["-smbios", f"type=1,uuid={uuid.uuid5(uuid.NAMESPACE_URL, str(self.folder))}"],
-            *["-smbios", f"type=11,path={self.credential.name}"],
+            *["-smbios", f"type=11,path={_CREDENTIAL}"],
             *["-rtc", f"base={settings.clock or 'utc'}"],
-            *["-chardev", f"file,id=console,path={self.console.name},append=on", "-serial", "chardev:console"],
+            *["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"],
         ]
 
 
