@@ -66,13 +66,12 @@ def image() -> Iterator[Path]:
     for name, content in contents.items():
         (folder / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "root" / name).write_bytes(content)
-    unpacked, packed = folder / "small.img", folder / "small.img.xz"
+    unpacked = folder / "small.img"
     program = str(ROOT / "roles/image/files/disk")
     disk: list[str | Path] = [program, folder / "root", unpacked, "1700000000", "12", "160"]
     subprocess.run(disk, check=True)
-    pack(unpacked, packed)
     subprocess.run(["bmaptool", "-q", "create", unpacked, "-o", folder / "small.img.bmap"], check=True)
-    yield packed
+    yield pack(unpacked)
     shutil.rmtree(folder)
 
 

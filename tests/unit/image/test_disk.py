@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.image import Image, faults
+from tests.support.image import Image
 from tests.support.programs import ROOT
-from tests.unit.image.rootfs import CAPABILITY, DAY, EPOCH, LEFT_BEHIND, OLD, OURS, make_root
+from tests.unit.image.rootfs import DAY, EPOCH, LEFT_BEHIND, OLD, OURS, make_root
 
 DISK = ROOT / "roles/image/files/disk"
 MIB = 1 << 20
@@ -65,27 +65,17 @@ def split(image: Path, boot: Path, partition: Path) -> None:
         partition.write_bytes(file.read())
 
 
-def check(boot: Path, partition: Path) -> None:
-    """Check both file systems with their fsck."""
-    subprocess.run(["fsck.vfat", "-n", boot], check=True, stdout=subprocess.PIPE)
-    subprocess.run(["e2fsck", "-f", "-n", partition], check=True, capture_output=True)
-
-
 def test_partitions_are_aligned_to_a_cards_erase_blocks(built: BuiltImage) -> None:
     image = Image(built.image)
     assert image.partuuids == ["6d796e6e-01", "6d796e6e-02"]
     assert [partition["type"] for partition in image.table["partitions"]] == ["c", "83"]
     assert (image.boot, image.root) == (4 * MIB, (4 + BOOT) * MIB)
     assert built.image.stat().st_size % (4 * MIB) == 0
-    assert image.table["partitions"][1]["size"] * 512 + image.root == built.image.stat().st_size
 
 
 def test_the_file_systems_are_sound(built: BuiltImage) -> None:
-    check(built.boot, built.partition)
-
-
-def test_it_has_no_faults(built: BuiltImage) -> None:
-    assert faults(built.image) == []
+    subprocess.run(["fsck.vfat", "-n", built.boot], check=True, stdout=subprocess.PIPE)
+    subprocess.run(["e2fsck", "-f", "-n", built.partition], check=True, capture_output=True)
 
 
 def test_the_firmware_reads_the_files_of_the_folder(built: BuiltImage) -> None:
@@ -98,43 +88,18 @@ def test_the_firmware_reads_the_files_of_the_folder(built: BuiltImage) -> None:
 
 def test_files_owners_modes_and_times_are_kept(built: BuiltImage, tmp_path: Path) -> None:
     subprocess.run(["debugfs", "-R", f"rdump / {tmp_path}", built.partition], check=True, capture_output=True)
-    there = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} - {Path("lost+found"), Path("srv/fifo")}
+    there = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} - {Path("lost+found")}
     left = ("boot/firmware", "dev", "proc", "run", "sys", "tmp", "var/tmp")
-    paths = {path.relative_to(built.root) for path in built.root.rglob("*")}
-    expected = {path for path in paths if not any(Path(folder) in path.parents for folder in left)}
-    expected -= {Path("srv/fifo"), *map(Path, LEFT_BEHIND)}  # debugfs does not extract pipes
-    assert there == expected
+    paths = {path.relative_to(built.root) for path in built.root.rglob("*")} - set(map(Path, LEFT_BEHIND))
+    assert there == {path for path in paths if not any(Path(folder) in path.parents for folder in left)}
     image = Image(built.image)
-    modes = {folder: image.names(str(folder)) for folder in {name.parent for name in there}}
     for name in there:
         found, wanted = (tmp_path / name).lstat(), (built.root / name).lstat()
-        assert modes[name.parent][name.name] == wanted.st_mode, (
-            name
-        )  # debugfs extracts files without the set-user-ID bit
+        assert image.names(str(name.parent))[name.name] == wanted.st_mode, name  # debugfs extracts no set-user-ID bit
         assert (found.st_uid, found.st_gid) == (wanted.st_uid, wanted.st_gid), name
         if stat.S_ISREG(wanted.st_mode):
             assert (tmp_path / name).read_bytes() == (built.root / name).read_bytes(), name
             assert found.st_mtime == (EPOCH - 10 * DAY if str(name) == OLD else EPOCH), name
-        elif stat.S_ISLNK(wanted.st_mode):
-            assert (tmp_path / name).readlink() == (built.root / name).readlink(), name
-
-
-def test_hard_links_pipes_and_attributes_are_kept(built: BuiltImage) -> None:
-    image = Image(built.image)
-    inodes = {
-        re.findall(r"^Inode: (\d+)", image.debugfs(f"stat /usr/bin/{name}").decode(), re.M)[0]
-        for name in ("perl", "perl5.40")
-    }
-    assert len(inodes) == 1
-    assert b"Links: 2" in image.debugfs("stat /usr/bin/perl")
-    assert stat.S_ISFIFO(image.names("srv")["fifo"])
-    value = built.image.with_suffix(".value")
-    for path, name, expected in (
-        ("usr/bin/ping", "security.capability", CAPABILITY),
-        ("srv", "user.note", b"for the class"),
-    ):
-        image.debugfs(f'ea_get -f "{value}" /{path} {name}')
-        assert value.read_bytes() == expected
 
 
 def test_there_is_free_space_for_the_first_boot(built: BuiltImage) -> None:
@@ -158,28 +123,22 @@ def test_the_image_is_reproducible(built: BuiltImage, tmp_path: Path) -> None:
     assert subprocess.run(["cmp", built.image, image], check=False).returncode == 0
 
 
-def refused(root: Path, image: Path, path: str = os.environ["PATH"]) -> str:
-    """Return the error message of a refused build, which must leave no files."""
-    before = sorted(image.parent.iterdir())
-    done = make_disk(root, image, path)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert sorted(image.parent.iterdir()) == before
-    return done.stderr.strip().splitlines()[-1]
-
-
 def test_bad_input_is_refused_with_a_message(built: BuiltImage, tmp_path: Path) -> None:
-    image = tmp_path / "c.img"
-    assert "is not a finished root" in refused(tmp_path, image)
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    assert "apt install genimage mtools" in refused(built.root, image, path=str(tools))
+    def refused(root: Path, path: str = os.environ["PATH"]) -> str:
+        done = make_disk(root, tmp_path / "c.img", path)
+        assert done.returncode != 0
+        assert not list(tmp_path.glob("*c.img*"))
+        return done.stderr.strip().splitlines()[-1]
+
+    assert "is not a finished root" in refused(tmp_path)
+    (tmp_path / "tools").mkdir()
+    assert "apt install genimage mtools" in refused(built.root, path=str(tmp_path / "tools"))
     root = tmp_path / "root"
     subprocess.run(["cp", "--archive", built.root, root], check=True)
     link = root / "boot/firmware/link"
     link.symlink_to("config.txt")
-    assert "which FAT cannot store" in refused(root, image)
+    assert "which FAT cannot store" in refused(root)
     link.unlink()
     with link.open("wb") as file:
         file.truncate(200 * MIB)
-    assert "Disk full" in refused(root, image)
+    assert "Disk full" in refused(root)

@@ -152,13 +152,12 @@ def test_a_card_gets_its_own_identity(card: Card) -> None:
     card.boot()
     assert_complete(card)
     assert card.error == ""
-
-
-def test_plain_passwords_are_in_one_file_only(card: Card) -> None:
-    card.boot()
+    before = card.files()
     for label in ("Password", "Account password"):
-        places = [path for path, (_, _, content) in card.files().items() if card.fact(label).encode() in content]
+        places = [path for path, (_, _, content) in before.items() if card.fact(label).encode() in content]
         assert places == ["boot/firmware/this-pi.txt"]
+    card.boot()
+    assert card.files() == before, "a second boot changes nothing"
 
 
 def test_two_cards_share_nothing(tmp_path: Path) -> None:
@@ -172,13 +171,6 @@ def test_two_cards_share_nothing(tmp_path: Path) -> None:
     assert shared == {*from_image, "opt/mynn/boot/sshd.conf", "opt/mynn/boot/rpi-preseed.toml"}
     for label in ("Name", "Password", "Account password"):
         assert cards[0].fact(label) != cards[1].fact(label)
-
-
-def test_a_second_boot_changes_nothing(card: Card) -> None:
-    card.boot()
-    before = card.files()
-    card.boot()
-    assert card.files() == before
 
 
 def test_the_hash_has_the_parameters_of_the_role_jupyter(card: Card) -> None:
@@ -422,7 +414,7 @@ def test_the_host_key_is_shown_in_the_file_and_on_the_screen(card: Card) -> None
     key = card.root / "etc/ssh/ssh_host_ed25519_key.pub"
     fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
     assert card.fact("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
-    assert card.read("etc/issue.d/mynn-pi-host-key.issue") == f"SSH host key: {fingerprint.split()[1]} (ED25519)\n"
+    assert fingerprint.split()[1] in card.read("etc/issue.d/mynn-pi-host-key.issue")
 
 
 CONNECTED = "wlan0: CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:00:01 completed\n"
@@ -503,33 +495,7 @@ def test_a_deleted_file_is_written_again_without_the_passwords(card: Card) -> No
 # The other files
 
 
-def test_systemd_accepts_the_units() -> None:
-    units = sorted((TREE / "etc/systemd/system").glob("mynn-*.service"))
-    assert len(units) == 4
-    environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{TREE / 'etc/systemd/system'}:/usr/lib/systemd/system"}
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    ours = [line for line in done.stderr.splitlines() if "mynn-" in line]
-    assert ours == [], done.stderr
-
-
-def test_udev_accepts_the_rules() -> None:
-    if not shutil.which("udevadm"):
-        pytest.skip("udev is not installed: apt-get install udev")
-    command = ["udevadm", "verify", str(TREE / "etc/udev/rules.d/80-mynn-pi.rules")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "Unknown command verb" in done.stderr:
-        pytest.skip("this udev cannot verify rules; Debian 13's can")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("serial", ["00000000a1b2c3d4", ""])
-def test_the_gadgets_addresses_are_unique_and_stable(serial: str, tmp_path: Path) -> None:
+def test_the_gadgets_addresses_are_unique_and_stable(tmp_path: Path) -> None:
     # A fake modprobe that prints its arguments.
     (tmp_path / "bin").mkdir()
     modprobe = tmp_path / "bin/modprobe"
@@ -542,9 +508,8 @@ def test_the_gadgets_addresses_are_unique_and_stable(serial: str, tmp_path: Path
         done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
         return str(done.stdout)
 
-    card, other = Card(tmp_path / "card", serial), Card(tmp_path / "other")
-    address = "b2:c3:d4" if serial else "(?:[0-9a-f]{2}:){2}[0-9a-f]{2}"
-    found = re.fullmatch(rf"g_ether dev_addr=02:6d:79:({address}) host_addr=06:6d:79:(.*)\n", modprobe_arguments(card))
-    assert found
-    assert found[1] == found[2]
-    assert modprobe_arguments(card) == modprobe_arguments(card) != modprobe_arguments(other)
+    card, other = Card(tmp_path / "card", "00000000a1b2c3d4"), Card(tmp_path / "other")
+    assert modprobe_arguments(card) == "g_ether dev_addr=02:6d:79:b2:c3:d4 host_addr=06:6d:79:b2:c3:d4\n"
+    pattern = "g_ether dev_addr=02:6d:79((?::[0-9a-f]{2}){3}) host_addr=06:6d:79\\1\n"
+    assert re.fullmatch(pattern, modprobe_arguments(other))
+    assert modprobe_arguments(other) == modprobe_arguments(other)

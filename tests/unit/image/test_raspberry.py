@@ -1,4 +1,4 @@
-"""A root from an image of Raspberry Pi OS: the vendor's first-boot services are disabled. roles/image/tasks."""
+"""A root from an image of Raspberry Pi OS: unpacked, and the vendor's first-boot services disabled. roles/image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import ROOT
-from tests.unit.image.rootfs import DAY, EPOCH, make_root
-from tests.unit.image.test_disk import make_disk
+from tests.unit.image.rootfs import DAY, EPOCH, OURS, make_root
+from tests.unit.image.test_disk import DISK, make_disk
 
 # Units enabled in Raspberry Pi OS Lite of 2026 that act at first boot or, like cloud-init, at each boot.
 VENDOR = [
@@ -63,8 +63,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_vendors(root)
     built = make_disk(root, folder / "card.img")
     assert built.returncode == 0, built.stderr
+    subprocess.run(["xz", "-0", folder / "card.img"], check=True)
     (folder / "stage").mkdir()
-    text = PLAYBOOK.replace("STAGE", str(folder / "stage")).replace("IMAGE", str(folder / "card.img"))
+    text = PLAYBOOK.replace("STAGE", str(folder / "stage")).replace("IMAGE", str(folder / "card.img.xz"))
     (folder / "playbook.yml").write_text(text)
     command = [str(Path(sys.executable).with_name("ansible-playbook")), str(folder / "playbook.yml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -87,3 +88,28 @@ def test_it_boots_our_partition_with_systemd(unpacked: Path) -> None:
     assert [word for word in words if word.startswith("root=")] == ["root=PARTUUID=6d796e6e-02"]
     assert not [word for word in words if word.startswith(("init=", "systemd.")) or word == "resize"]
     assert {"rootwait", "cfg80211.ieee80211_regdom=GB"} <= set(words)
+
+
+def test_both_partitions_become_one_folder(unpacked: Path) -> None:
+    for name, contents in OURS.items():
+        assert name.endswith(("cmdline.txt", "fstab")) or (unpacked / name).read_bytes() == contents, name
+    assert (unpacked / "home/pi/.profile").stat().st_uid == 1000
+
+
+@pytest.mark.parametrize(
+    ("total", "contents", "sentence"),
+    [
+        ("0" * 64, b"x" * 4096, "it is another file, or damaged"),
+        ("", b"x" * 4096, "does not have the two partitions of Raspberry Pi OS"),
+        ("", None, "there is no image"),
+    ],
+)
+def test_an_unsuitable_image_is_refused(tmp_path: Path, total: str, contents: bytes | None, sentence: str) -> None:
+    card = tmp_path / "card.img"
+    if contents is not None:
+        card.write_bytes(contents)
+    command: list[str | Path] = [DISK.with_name("unpack"), card, total, tmp_path / "root"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"card.img"}
