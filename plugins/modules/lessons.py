@@ -8,6 +8,7 @@ import os
 import pwd
 import time
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,25 +102,18 @@ def hand_out(
     folder: Path, lessons: dict[str, bytes], links: Links, memory: Memory, given: dict[str, str], dry: bool
 ) -> list[str]:
     """Put the lessons into the student's folder; if `dry`, only look. Runs as the student. Returns what changes."""
-    now = int(time.time())
+    home, now = folder.parent, int(time.time())
     files = [File(FOLDER + name, len(content), sha256(content), now, False) for name, content in lessons.items()]
     known, given = memory.known_in_home(), {FOLDER + name: sum_ for name, sum_ in given.items()}
-    needed, changes, _ = plan(folder, files, known, given, dry)
-    for file in files:
-        if file.name in needed and not dry:
-            with suppress(FileExistsError):  # every name beside it is taken
-                write(folder.parent, file, 0, lessons[file.name.removeprefix(FOLDER)], known, given)
-    return changes + put_links(folder, links, dry)
-
-
-def ensure_folder(folder: Path, dry: bool) -> list[str]:
-    """Make sure that a folder of the untouched copies exists, writable only by root. Returns what changes."""
-    if state_of(folder) == "0755 folder":
-        return []
-    if not dry:
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)  # whatever the umask
-    return [f"{folder} a folder, 0755"]
+    inner = {(folder / name).parent for name in lessons} - {folder}
+    with opened([home, folder, *sorted(inner)], keep=not dry) as opens:
+        closed = close(home, dry)
+        needed, changes, _ = plan(folder, files, known, given, dry)
+        for file in files:
+            if file.name in needed and not dry:
+                with suppress(FileExistsError):  # every name beside it is taken
+                    write(home, file, 0, lessons[file.name.removeprefix(FOLDER)], known, given)
+        return opens + closed + changes + put_links(folder, links, dry)
 
 
 def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: bool) -> list[str]:
@@ -146,36 +140,20 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
     if state_of(path) == state_with(content, "0644"):
         return []
     if not dry:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(content)
     return [f"{path} {sha256(content)}"]
 
 
-def hand_out_to(
-    student: str,
-    folder: Path,
-    lessons: dict[str, bytes],
-    links: Links,
-    memory: Memory,
-    given: dict[str, str],
-    dry: bool,
-) -> list[str]:
-    """Put the lessons into a student's folder with the student's powers, and close the home to others."""
+def account_of(student: str, dry: bool) -> pwd.struct_passwd:
+    """Return a student's account; if `dry`, an earlier task may not have created it. KeyError: there is none."""
     try:
-        account = pwd.getpwnam(student)
+        return pwd.getpwnam(student)
     except KeyError:
         if not dry:
             raise KeyError(student) from None
-        return hand_out(folder, lessons, links, memory, given, dry)  # as if an earlier task had created the account
-    home = Path(account.pw_dir)
-
-    def work() -> list[str]:
-        inner = {(folder / name).parent for name in lessons} - {folder}
-        with opened([home, folder, *sorted(inner)], keep=not dry) as changes:
-            return changes + close(home, dry) + hand_out(folder, lessons, links, memory, given, dry)
-
-    changes: list[str] = as_student(account, work)
-    return changes
+        return pwd.getpwuid(os.geteuid())
 
 
 def run(
@@ -190,12 +168,11 @@ def run(
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
     links = links or {}
-    folders = {pristine, *((pristine / name).parent for name in lessons)}
-    absent = {parent for parent in pristine.parents if not parent.exists()}
-    changes = [change for folder in sorted(folders | absent) for change in ensure_folder(folder, dry)]
     lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
+    if not dry:
+        pristine.mkdir(parents=True, exist_ok=True)
     with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
-        changes += keep_pristine(pristine, lessons, links, dry)
+        changes = keep_pristine(pristine, lessons, links, dry)
         memory = Memory.read(pristine)
         for name, content in lessons.items():
             known = memory.known.setdefault(name, [])
@@ -206,7 +183,8 @@ def run(
         noted = write_as_root(pristine / HANDED_OUT, memory.bytes(), dry)
         for student, folder in students.items():
             given = memory.given.setdefault(student, {})
-            changes += hand_out_to(student, folder, lessons, links, memory, given, dry)
+            work = partial(hand_out, folder, lessons, links, memory, given, dry)
+            changes += as_student(account_of(student, dry), work)
             given |= {name: sha256(content) for name, content in lessons.items()}
         noted += write_as_root(pristine / HANDED_OUT, memory.bytes(), dry)
     return changes + noted[-1:]
@@ -224,6 +202,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)
     asked = module.params
     parts = [name.split("/") for name in asked["lessons"]]
     if not parts or any(len(names) > 2 or any(name[:1] in ("", ".") for name in names) for names in parts):

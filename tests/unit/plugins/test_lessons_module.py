@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import resource
 import shutil
 import signal
@@ -25,7 +24,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
-from tests.support.student import STUDENT, account, as_root, give_to_student, read_files
+from tests.support.student import STUDENT, as_root, give_to_student, read_files
 
 Lessons = dict[str, bytes]
 V1: Lessons = {"part2.ipynb": b"two, first", "part3.ipynb": b"three, first", "pictures/pen.png": b"pen, first"}
@@ -244,8 +243,7 @@ def test_a_link_to_mnist_is_created_and_replaces_nothing(pi: Pi, tmp_path: Path)
     assert not (pi.pristine / "mnist_dataset").is_symlink()
 
 
-def test_a_home_that_the_student_cannot_enter_is_opened(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pwd, "getpwnam", lambda name: account(pi.home))
+def test_a_home_that_the_student_cannot_enter_is_opened(pi: Pi) -> None:
     pi.run(V1)
     pi.write("own", b"mine")
     for folder in (pi.folder, pi.home):
@@ -254,6 +252,9 @@ def test_a_home_that_the_student_cannot_enter_is_opened(pi: Pi, monkeypatch: pyt
     assert pi.home.stat().st_mode & 0o777 == 0, "check mode changes nothing"
     assert pi.run(V2) == predicted
     assert pi.home.stat().st_mode & 0o777 == pi.folder.stat().st_mode & 0o777 == 0o700
+    pi.home.chmod(0o777)
+    pi.run(V2)
+    assert pi.home.stat().st_mode & 0o777 == 0o750, "but only to the student"
     assert pi.files() == V2 | {"own": b"mine"}
 
 
