@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,54 +76,35 @@ def test_nothing_is_read_through_a_link_or_without_the_students_permission(pi: P
     assert pi.do("reset", files={})["lost"] == [IN + "closed", IN + "roots"]
 
 
-def too_many_files(pi: Pi) -> None:
-    for number in range(30):
-        pi.write(f"a/{number}", b"x")
+MANY = [(r"\.", "many")]
+# The files of a student, by name, and what is reported then: a pattern of the name, and why. None: huge, deep ones.
+ATTACKS: list[tuple[dict[str, bytes] | None, list[tuple[str, str]]]] = [
+    ({f"a/{number}": b"x" for number in range(30)}, MANY),
+    ({f"folder {number}/inner/most/x": b"x" for number in range(10)}, MANY),
+    ({"/".join(["p" * 99] * 37): b""}, [(r"notebooks/[p/]{1000,2300}", "deep")]),
+    ({f"{number}": bytes([number]) * (800 + number) for number in range(7)}, [("notebooks/6", "beyond")]),
+    (None, [(rf"notebooks/[{letter}/]{{1000,2300}}", "deep") for letter in "de"] + [("notebooks/huge", "beyond")]),
+]
 
 
-def folders_full_of_folders(pi: Pi) -> None:
-    for number in range(10):
-        pi.write(f"folder {number}/inner/most/x", b"x")
-
-
-def deep_folders(pi: Pi) -> None:
-    make_deep_folders(pi.folder)
-    make_deep_folders(pi.folder, "e" * 250)
-
-
-def a_long_path(pi: Pi) -> None:
-    pi.write("/".join(["p" * 99] * 37), b"")
-
-
-def large_files(pi: Pi) -> None:
-    for number in range(7):
-        pi.write(f"{number}", bytes([number]) * (800 + number))
-
-
-# What a student does, and what is reported then: a pattern of the name, and why.
-ATTACKS: dict[Callable[[Pi], object], list[tuple[str, str]]] = {
-    too_many_files: [(r"\.", "many")],
-    folders_full_of_folders: [(r"\.", "many")],
-    deep_folders: [(r"notebooks/[d/]{1000,2300}", "deep"), (r"notebooks/[e/]{1000,2300}", "deep")],
-    a_long_path: [(r"notebooks/[p/]{1000,2300}", "deep")],
-    large_files: [("notebooks/6", "beyond")],
-    lambda pi: pi.write_hole("huge", 1 << 40): [("notebooks/huge", "beyond")],
-}
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(("files", "reported"), ATTACKS)
 def test_what_exceeds_a_limit_is_reported_not_read_and_not_deleted(
-    pi: Pi, attack: Callable[[Pi], object], monkeypatch: pytest.MonkeyPatch
+    pi: Pi, files: dict[str, bytes] | None, reported: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And all else is collected, the smallest files first, until a reset that discards it."""
     pi.write("0", b"small")
-    attack(pi)
-    if ATTACKS[attack] == [(r"\.", "many")]:
+    for name, content in (files or {}).items():
+        pi.write(name, content)
+    if files is None:
+        make_deep_folders(pi.folder)
+        make_deep_folders(pi.folder, "e" * 250)
+        pi.write_hole("huge", 1 << 40)
+    if reported is MANY:
         monkeypatch.setattr(tree, "ROOM", 20 * tree.COST)
     answer = pi.list()
     assert f"{IN}0" in answer["files"]
     assert sum(size for size, *_ in answer["files"].values()) <= LIMIT
-    for (word, why), (pattern, reason) in zip(sorted(answer["left"].items()), ATTACKS[attack], strict=True):
+    for (word, why), (pattern, reason) in zip(sorted(answer["left"].items()), reported, strict=True):
         assert re.fullmatch(pattern, word) and why == reason
     kept = {word: sum_ for word, (_, sum_, *_) in answer["files"].items()}
     assert pi.do("reset", files=kept) == {"lost": sorted(answer["left"]), "changes": []}

@@ -29,40 +29,15 @@ OTHERS = [
 ]
 
 
-def test_a_single_student_has_the_only_server() -> None:
-    assert [
-        {
-            "name": "student",
-            "folder": "/home/student/notebooks",
-            "port": 8888,
-            "url": "http://pi01.local:8888",
-            "unit": "jupyter.service",
-            "unit_file": f"{UNITS}/jupyter.service",
-            "socket": "",
-            "socket_file": "",
-            "hash_file": HASH,
-            "password_file": "dist/passwords/pi01.local",
-            "stale_password_file": "dist/passwords/pi01.local-student",
-            "salt_file": "dist/passwords/.salt-pi01.local",
-        }
-    ] == ONE
-
-
-def test_each_of_several_students_has_a_port_a_server_and_a_password() -> None:
-    assert TWO[1] == {
-        "name": "ada",
-        "folder": "/home/ada/notebooks",
-        "port": 8889,
-        "url": "http://pi01.local:8889",
-        "unit": "jupyter@ada.service",
-        "unit_file": f"{UNITS}/jupyter@.service",
-        "socket": "jupyter-8889@ada.socket",
-        "socket_file": f"{UNITS}/jupyter-8889@ada.socket",
-        "hash_file": f"{HASH}-ada",
-        "password_file": "dist/passwords/pi01.local-ada",
-        "stale_password_file": "dist/passwords/pi01.local",
-        "salt_file": "dist/passwords/.salt-pi01.local-ada",
-    }
+def test_each_of_several_students_has_files_units_and_a_port_of_their_own() -> None:
+    [student], [first, second] = ONE, TWO
+    assert (student["unit"], student["socket"], student["hash_file"]) == ("jupyter.service", "", HASH)
+    assert {key for key in first if first[key] == second[key]} == {"unit_file", "stale_password_file"}
+    assert (second["unit"], second["unit_file"]) == ("jupyter@ada.service", f"{UNITS}/jupyter@.service")
+    assert (second["port"], second["url"]) == (8889, "http://pi01.local:8889")
+    assert second["socket_file"] == f"{UNITS}/{second['socket']}"
+    assert student["stale_password_file"] == first["password_file"]
+    assert first["stale_password_file"] == student["password_file"]
 
 
 def test_an_address_of_ipv6_is_in_brackets() -> None:
