@@ -72,11 +72,11 @@ class Server:
 
 def render_template(name: str, **settings: Any) -> str:
     """Return a template of the role, filled in as for a Pi with one student."""
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
+    loader = jinja2.FileSystemLoader(ROOT / "roles/jupyter/templates")
+    environment = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True)
     environment.filters["bool"] = bool
     usual: dict[str, Any] = {"jupyter_https": False, "jupyter_cull_seconds": 3600, "__jupyter_several": False}
-    text = (ROOT / f"roles/jupyter/templates/{name}.j2").read_text(encoding="utf-8")
-    return environment.from_string(text).render(usual | {"__jupyter_user": "student"} | settings)
+    return environment.get_template(f"{name}.j2").render(usual | {"__jupyter_user": "student"} | settings)
 
 
 def unit_setting(unit: str, name: str) -> list[str]:
