@@ -32,8 +32,8 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 from mynn_control.faults import Fault, faults
 from mynn_control.render import render
-from mynn_control.report_schemas import STATE, VERIFIED, known
-from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, save
+from mynn_control.report_schemas import FIGURES, STATE
+from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, result_of, save
 
 PROJECT = Path(__file__).resolve().parents[1]
 PROCESSORS = {"armv6l": "32-bit ARM", "armv7l": "32-bit ARM", "aarch64": "64-bit ARM", "x86_64": "64-bit x86"}
@@ -114,11 +114,6 @@ def rows(
             row.faults = list(faults(row.state, lessons, row.when, room))
         made.append(row)
     return made
-
-
-def result_of(content: dict[str, Any]) -> PiResult:
-    """Return a verification that was kept."""
-    return PiResult(**{**content, "checks": [Check(**check) for check in content["checks"]]})
 
 
 def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) -> str:
@@ -216,20 +211,17 @@ def updated(before: dict[str, Any], name: str, now: float, answer: dict[str, Any
         state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
     kept = before | {"asked": now, "lost": (result.lost if result else "") or lost}
     if state:
-        kept |= {"state": known(state, STATE), "when": now}
+        kept |= {"state": {name: state[name] for name in STATE["properties"] if name in state}, "when": now}
     if result and not result.lost:
         kept |= {"verified": asdict(result), "verified_when": now}
     return kept
 
 
 def result_from(name: str, folder: Path) -> PiResult:
-    """Return a Pi's verification, or a result that says why it cannot be read."""
-    try:
-        result = load(name, folder)
-        wrong = misfit(asdict(result), VERIFIED)
-    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        wrong = "malformed"
-    return PiResult(name, lost=f"The test results of {name} cannot be read ({wrong}).") if wrong else result
+    """Return a Pi's verification, or a result that says that its figures make no sense."""
+    result = load(name, folder)
+    wrong = misfit(result.figures, FIGURES)
+    return PiResult(name, f"{name} measured what makes no sense ({wrong}). Flash its card again.") if wrong else result
 
 
 def in_words(name: str, error: str) -> str:

@@ -1,7 +1,6 @@
-"""JSON schemas of a Pi's state and of its verification.
+"""JSON schemas of a Pi's state, and of the figures that its verification measured.
 
-Both are checked before they are kept for later reports. Lists and names are limited to what a
-real Pi has; keys that are not mentioned here are dropped.
+Both are checked before they are kept for later reports. Lists and names are limited to what a real Pi has.
 """
 
 from __future__ import annotations
@@ -74,24 +73,3 @@ FIGURES = of(
     exposure=FIGURE,
     kernel=NAME,
 )
-WORDS = {"type": "string", "maxLength": 5000}
-CHECK = of(
-    {"role": NAME, "name": NAME, "sentence": WORDS},
-    outcome={"enum": ["holds", "fails", "not asked"]},
-    reason=WORDS,
-    seconds=FIGURE,
-    figures=FIGURES,
-)
-# A PiResult of tests/provisioned.
-VERIFIED = of(
-    {"pi": NAME, "checks": {"type": "array", "items": CHECK, "maxItems": 1000}},
-    url=NAME,
-    began=SECONDS,
-    ended=SECONDS,
-    lost=WORDS,
-)
-
-
-def known(answer: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return those parts of a matching answer that its schema mentions."""
-    return {key: value for key, value in answer.items() if key in schema["properties"]}

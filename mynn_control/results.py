@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,20 +30,12 @@ class PiResult:
     """All tests of one Pi; `lost` says why it could not be tested."""
 
     pi: str
-    url: str = ""
-    began: float = field(default_factory=time.time)
-    ended: float = field(default_factory=time.time)
     lost: str = ""
     checks: list[Check] = field(default_factory=list)
 
     def those(self, outcome: str) -> list[Check]:
         """The checks with this outcome."""
         return [check for check in self.checks if check.outcome == outcome]
-
-    @property
-    def ready(self) -> bool:
-        """Whether this Pi is what it should be."""
-        return not self.lost and bool(self.checks) and not self.those(FAILS)
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -64,5 +55,9 @@ def load(name: str, folder: Path) -> PiResult:
         content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return PiResult(name, lost=f"The tests of {name} ended before the first check.")
-    checks = [Check(**check) for check in content.pop("checks")]
-    return PiResult(**content, checks=checks)
+    return result_of(content)
+
+
+def result_of(content: dict[str, Any]) -> PiResult:
+    """Return the result that was stored as this."""
+    return PiResult(content["pi"], content["lost"], [Check(**check) for check in content["checks"]])

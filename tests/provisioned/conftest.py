@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the results."""
     folder, pi = session.config.getoption("--results"), session.config.stash[PI]
     if folder and pi.result.checks:
-        pi.result.ended, pi.result.lost = time.time(), pi.lost
+        pi.result.lost = pi.lost
         save(pi.result, folder)
 
 

@@ -90,7 +90,7 @@ class Pi:
         self.name = name
         self.host = host
         self.settings = settings
-        self.result = PiResult(name, settings.url)
+        self.result = PiResult(name)
         self.lost = ""  # why it cannot be reached
 
     def contact(self) -> None:
