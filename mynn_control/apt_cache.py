@@ -1,6 +1,6 @@
 """Serve apt's downloads from a folder of this computer, for as long as a playbook runs.
 
-    python -m mynn_control.apt_cache FOLDER PORT [--offline] [MIRROR...]
+    python -m mynn_control.apt_cache FOLDER PORT [MIRROR...]
 
 Starts apt-cacher-ng as an ordinary program of the user who runs the playbook. It listens on the loopback only: a Pi
 reaches it through its SSH connection (playbooks/group_vars/pis.yml), where only root can, so nothing is opened on the
@@ -9,8 +9,8 @@ school's network or to students. It ends when the last playbook that uses it has
 It forwards requests only to the named mirrors (HOST or HOST:PORT) and to those of this computer's own apt, and follows
 where these redirect to: Raspberry Pi OS's mirror redirects each request to one nearby.
 
-Prints JSON: `state`, one of `online`, `offline` (no mirror answers, or --offline was given: only kept files are served)
-and `missing` (each Pi fetches its own packages); `why` it is missing.
+Prints JSON: `state`, one of `online`, `offline` (no mirror answers: only kept files are served) and `missing` (each
+Pi fetches its own packages); `why` it is missing.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ def is_locked(path: Path) -> bool:
         return True
 
 
-def supervise(folder: Path, port: int, offline: bool, mirrors: list[Mirror]) -> None:
+def supervise(folder: Path, port: int, mirrors: list[Mirror]) -> None:
     """Run apt-cacher-ng while it is used, once for a folder."""
     with locked(folder / "supervisor"), (folder / "messages").open("w") as messages:
         settings = CONFIGURATION.format(
             folder=folder,
             port=port,
-            offline=int(offline or is_offline(folder, mirrors)),
+            offline=int(is_offline(folder, mirrors)),
             ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
             remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
         )
@@ -149,9 +149,9 @@ def ensure_served(folder: Path, port: int) -> str:
 def main() -> None:
     """Start apt-cacher-ng if need be, and print its state."""
     folder, port = Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2])
-    named = [mirror(word) for word in sys.argv[3:] if not word.startswith("--")]
+    named = [mirror(word) for word in sys.argv[3:] if word != "--supervise"]
     if "--supervise" in sys.argv:
-        supervise(folder, port, "--offline" in sys.argv, sorted({*named, *own_mirrors()}))
+        supervise(folder, port, sorted({*named, *own_mirrors()}))
         return
     if not PROGRAM:
         print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`make fetch` installs it)"}))

@@ -17,9 +17,9 @@ from tests.virtual import Fleet
 pytestmark = pytest.mark.long
 
 
-def settings(folder: Path, **others: str) -> list[str]:
+def settings(folder: Path) -> list[str]:
     """Return options for a cache of the test's own, which also make the playbook refresh apt's lists."""
-    pairs = {"apt_cache_folder": folder, "apt_cache_port": free_port(), "__system_apt_cache_seconds": 0, **others}
+    pairs = {"apt_cache_folder": folder, "apt_cache_port": free_port(), "__system_apt_cache_seconds": 0}
     return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
 
 
@@ -40,7 +40,7 @@ def test_a_classroom_without_the_internet_is_provisioned_and_updated(kept: Path,
     """Two fresh Pis and their control node, in a network without a way out."""
     if os.geteuid() != 0:
         pytest.skip("only root can isolate a network")
-    only_kept = settings(kept, apt_cache_offline="true")
+    only_kept = settings(kept)
     fleet = Fleet(ROOT / "build/virtual-offline", address="127.77.24.0")
     fleet.down()
     with airgap():
