@@ -121,7 +121,9 @@ function running(program) {
     make("span", { class: "runs" }, `${program.busy ? "Working" : "Running"}${takes}`),
     button("End", "end", async () => {
       const saved = "What its cells have computed is lost; what you wrote and saved stays.";
-      if (program.busy && !confirm(`It is still working. End it? ${saved}`)) return;
+      // As it is now: what the page shows may be ten seconds old.
+      const now = (await demand("status")).running.find(({ session }) => session === program.session);
+      if (now?.busy && !confirm(`It is still working. End it? ${saved}`)) return;
       const answer = await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
       if (!answer.ok && answer.status !== 404) throw new Error("It could not be ended. Try again in a minute.");
     }),

@@ -71,26 +71,20 @@ def test_a_file_is_read_again_once_it_has_changed(home: Path, monkeypatch: pytes
     assert len(opened) == 2
 
 
-@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "large", "sparse", "bytes", "loop"])
-def test_only_a_small_text_file_is_shown(home: Path, kind: str) -> None:
+def test_only_a_small_text_file_is_shown(home: Path) -> None:
     path, secret = home / "shown", home / "secret"
     secret.write_text("secret")
-    if kind == "link":
-        path.symlink_to(secret)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "large":
-        path.write_text("x" * (LARGEST + 1))
-    elif kind == "sparse":
-        with path.open("wb") as file:
-            file.truncate(1 << 40)
-    elif kind == "bytes":
-        path.write_bytes(b"\xff\xfe")
-    else:
-        path.symlink_to(path)
-    assert files(home)() == {}
+    for make in (
+        lambda: path.symlink_to(secret),
+        path.mkdir,
+        lambda: os.mkfifo(path),
+        lambda: path.write_text("x" * (LARGEST + 1)),
+        lambda: path.write_bytes(b"\xff\xfe"),
+        lambda: path.symlink_to(path),
+    ):
+        make()
+        assert files(home)() == {}
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 @as_root
@@ -218,11 +212,7 @@ def test_each_request_says_what_is_known_from_the_last_answer(tmp_path: Path, mo
 
 @pytest.mark.parametrize(
     "failure",
-    [
-        AnsibleConnectionFailure("connect to host pi-01 port 22:\nno route\x1b[2J"),
-        {"failed": True, "msg": "no route\x1b[2J"},
-        {"unreachable": True, "msg": "no route\x1b[2J"},
-    ],
+    [AnsibleConnectionFailure("connect to port 22:\nno route\x1b[2J"), {"failed": True, "msg": "no route\x1b[2J"}],
 )
 def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
     failure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -233,10 +223,7 @@ def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
     assert run.requests[-1]["patience"] == 0
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [[], "x", None, {"eve": "x"}, {"../ada": "x"}, {"ada": 5}, {"ada": "x" * (LARGEST + 1)}, {"ada": {"x": "y"}}],
-)
+@pytest.mark.parametrize("shown", ["x", {"../ada": "x"}, {"ada": 5}, {"ada": "x" * (LARGEST + 1)}])
 def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ActionRun([{"shown": {"ada": "first"}}, {"shown": shown}], tmp_path, monkeypatch)
     assert run.written["shown"] == {"ada": "first"}

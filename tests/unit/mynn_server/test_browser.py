@@ -67,6 +67,13 @@ def open_lesson(page: Page, browser: BrowserContext, title: str) -> Page:
     return opened.value
 
 
+def end_lesson(page: Page, title: str) -> None:
+    """End a lesson that has nothing to do: Playwright answers no if the page asks whether it should end."""
+    card = page.locator(".lesson", has_text=title)
+    card.get_by_role("button", name="End").click()
+    expect(card.get_by_role("button", name="End")).to_have_count(0)
+
+
 def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:
     """With the titles as plain text, whatever they contain, and a picture each."""
     titles = page.locator(".lesson h3")
@@ -101,7 +108,7 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
     lesson = open_lesson(page, browser, "Ten thousand")
     try:
         expect(lesson.get_by_text("MB free")).to_be_visible()
-        expect(lesson.get_by_text("JupyterLab")).to_have_count(0)
+        expect(lesson.get_by_role("button", name="JupyterLab")).to_have_count(0)
         expect(lesson.locator("#jp-NotebookLogo")).to_have_count(0)
         for menu in ("File", "View", "Help"):
             lesson.get_by_role("menuitem", name=menu, exact=True).click()
@@ -125,8 +132,7 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
         assert len(browser.pages) == pages, "An open lesson was opened a second time."
         assert lesson.evaluate("document.body.dataset.mark") == "still here", "An open lesson was loaded again."
         page.bring_to_front()
-        card.get_by_role("button", name="End").click()
-        expect(card).not_to_contain_text("Running")
+        end_lesson(page, "Ten thousand")
         assert failures[before:] == []
     finally:
         lesson.close()
@@ -136,15 +142,18 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
 def test_a_lesson_says_that_its_kernel_stopped(page: Page, browser: BrowserContext, server: Server) -> None:
     lesson = open_lesson(page, browser, "Ten thousand")
     try:
-        lesson.wait_for_timeout(3000)  # if the kernel dies in its first moments, Jupyter's page may not say so
+        # If the kernel dies before the page has heard of it, the page may not say so.
+        lesson.locator(".jp-CodeCell .cm-content").first.click()
+        lesson.keyboard.press("Shift+Enter")
+        expect(lesson.locator(".jp-OutputArea-output", has_text="hello")).to_be_visible()
         subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
         expect(lesson.locator(".jp-Dialog-body")).to_contain_text("This lesson’s program stopped unexpectedly")
         lesson.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
         page.bring_to_front()
-        card = page.locator(".lesson").first
-        expect(card.locator(".died")).to_contain_text("This lesson’s program stopped unexpectedly")
-        card.get_by_role("button", name="End").click()
-        expect(card.locator(".died")).to_have_count(0)
+        died = page.locator(".lesson .died")
+        expect(died).to_contain_text("This lesson’s program stopped unexpectedly")
+        end_lesson(page, "Ten thousand")
+        expect(died).to_have_count(0)
     finally:
         lesson.close()
 
@@ -178,7 +187,7 @@ def test_the_teachers_message_is_shown_and_saves_an_open_lesson(
         expect(page.locator("#message-when")).to_have_text("Your teacher, 3 min ago")
         message.unlink()
         expect(page.locator("#message")).to_be_hidden()
-        page.locator(".lesson", has_text="A network from nothing").get_by_role("button", name="End").click()
+        end_lesson(page, "A network from nothing")
     finally:
         message.unlink(missing_ok=True)
         lesson.close()
