@@ -131,14 +131,9 @@ def become(arguments: list[str], cwd: str, env: dict[str, str], oom_score_adj: s
     sys.argv = ["ipykernel_launcher", *arguments]
     gc.enable()
 
-    import matplotlib
     import numpy as np
 
     np.random.seed()  # other generators, and Python's, are seeded when they are made or forked
-    if own := [
-        path for path in (Path("matplotlibrc"), Path.home() / ".config/matplotlib/matplotlibrc") if path.is_file()
-    ]:
-        matplotlib.rc_file(own[0])
 
 
 if __name__ == "__main__":

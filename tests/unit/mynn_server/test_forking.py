@@ -139,14 +139,6 @@ def test_two_kernels_started_at_once_have_different_random_numbers(server: Serve
     assert not set(first["random"]) & set(second["random"])
 
 
-def test_a_matplotlibrc_beside_a_notebook_is_used(server: Server, parent: int) -> None:
-    settings = server.home / "notebooks/matplotlibrc"
-    settings.write_text("lines.linewidth: 7.5\n", encoding="utf-8")
-    with server.student().kernel() as kernel:
-        assert kernel.run("import matplotlib; print(matplotlib.rcParams['lines.linewidth'])").text == "7.5\n"
-    settings.unlink()
-
-
 def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server, parent: int) -> None:
     """Each time a new one is forked, without the old one's variables, and nothing is left behind."""
     student = server.student()
