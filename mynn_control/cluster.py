@@ -1,8 +1,8 @@
 """Start, stop and watch Dask's scheduler on this computer, which lives on after the playbook that starts it.
 
-    python -m mynn_control.cluster start FOLDER PORT DASHBOARD_PORT [--check]   print whether it was started, or ran
-    python -m mynn_control.cluster stop FOLDER [--check]                        print whether it was stopped
-    python -m mynn_control.cluster joined FOLDER SECONDS NAME...                wait for workers; print who is missing
+    python -m mynn_control.cluster start FOLDER PORT DASHBOARD_PORT   print whether it was started, or ran
+    python -m mynn_control.cluster stop FOLDER                        print whether it was stopped
+    python -m mynn_control.cluster joined FOLDER SECONDS NAME...      wait for workers; print who is missing
 
 While it runs, FOLDER holds its log and what members need: its address and the cluster's certificate and key. Whoever
 has these can run programs on all members, so each start makes new ones, and no other certificate, such as a Pi's for
@@ -89,12 +89,10 @@ def write_key(folder: Path) -> None:
             file.write(content)
 
 
-def start(folder: Path, port: str, dashboard: str, check: str = "") -> str:
+def start(folder: Path, port: str, dashboard: str) -> str:
     """Start the scheduler, unless it runs, and wait until it answers."""
     if runs(folder):
         return "It runs already."
-    if check:
-        return "It would be started."
     try:
         socket.create_server(("", int(port))).close()
     except OSError as error:
@@ -131,13 +129,11 @@ def start(folder: Path, port: str, dashboard: str, check: str = "") -> str:
     return "Started."
 
 
-def stop(folder: Path, check: str = "") -> str:
+def stop(folder: Path) -> str:
     """Stop the scheduler, if it runs, and remove what it left."""
     left = [folder / name for name in (ADDRESS, CERTIFICATE, KEY, LOG, PID) if (folder / name).exists()]
     if not left:
         return "It did not run."
-    if check:
-        return "It would be stopped."
     for number in (signal.SIGTERM, signal.SIGKILL):
         if runs(folder):
             os.kill(int((folder / PID).read_text(encoding="ascii")), number)
