@@ -56,17 +56,14 @@ def status(process: int) -> str:
 
 
 SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
-# The Python processes that a run has on a Pi: how many, their processor time in ticks of 10 ms, and their own memory in
-# KiB.
+# The processor time of the Python processes that a run has on a Pi, in ticks of 10 ms.
 LOAD = r"""
 sudo sh -c '
-count=0; ticks=0; kib=0
+ticks=0
 for process in $(pgrep -f "[p]ython3.mitogen"); do
-    count=$((count + 1))
     ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
-    kib=$((kib + $(sed -n "s/^Pss: *\([0-9]*\).*/\1/p" /proc/$process/smaps_rollup)))
 done
-echo $count $ticks $kib'
+echo $ticks'
 """
 
 
@@ -81,4 +78,4 @@ def processor_shares(classroom: BaseClassroom, seconds: float) -> tuple[float, f
 def _ticks(classroom: BaseClassroom) -> tuple[int, int]:
     """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
     fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
-    return int(classroom.ssh(LOAD).stdout.split()[1]), int(fields[11]) + int(fields[12])
+    return int(classroom.ssh(LOAD).stdout), int(fields[11]) + int(fields[12])

@@ -161,12 +161,6 @@ def test_another_accounts_answer_is_ignored() -> None:
         assert module.servers({"ada": (OUR_UID + 1, name)}, LARGEST)() == {}
 
 
-def test_a_sockets_name_comes_from_the_passwords_hash(tmp_path: Path) -> None:
-    (tmp_path / "password").write_bytes(b"argon2:x\ncertificate")
-    assert module.socket_name(tmp_path / "password") == digest("teacherargon2:x")
-    assert module.socket_name(tmp_path / "missing") == ""
-
-
 # On the control node, for each Pi
 
 
@@ -230,12 +224,9 @@ def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch:
     assert run.written["lost"].startswith("its answer is invalid")
 
 
-@pytest.mark.parametrize("as_error", [True, False])
-def test_a_missing_sudo_password_ends_the_task(as_error: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "sudo password is required"
-    answer = AnsibleConnectionFailure(message) if as_error else {"failed": True, "msg": message}
-    run = ActionRun([answer], tmp_path, monkeypatch)
-    assert run.result["failed"] and run.result["msg"] == message
+def test_a_missing_sudo_password_ends_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([AnsibleConnectionFailure("sudo password is required")], tmp_path, monkeypatch)
+    assert run.result == {"failed": True, "msg": "sudo password is required"}
 
 
 # The whole program, with a playbook that only writes an answer, and Ctrl-C
@@ -257,7 +248,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly(number: int, tmp_path: Path) -> None:
     """Ctrl-C reaches each process in the terminal; other signals only reach ours, which then ends the playbook."""
     command = [sys.executable, "-m", "mynn_control.wall", str(tmp_path / "wall")]

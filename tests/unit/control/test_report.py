@@ -21,6 +21,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_
 from mynn_control import report
 from mynn_control.faults import faults
 from mynn_control.report_schemas import STATE
+from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 
 NOW = time.time()
@@ -203,11 +204,6 @@ def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: A
     assert addresses == {"http://pi01:8888", "data:,"}
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
 PROGRESS = {"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 0.5}}}
 WHOLE = state(progress=PROGRESS)
 # The way to each of its parts.

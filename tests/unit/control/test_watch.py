@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
 from mynn_control.watch import Card, Watch, card, parsed, titled
+from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 from tests.unit.control.live_pages import served
 
@@ -32,11 +33,6 @@ def seat(text: str | None = None, student: str = "", lost: str | None = "") -> C
     return card("pi-01.local", student, lost, text, LESSONS)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
 FIELDS = ["path", "busy", "quiet", "died", "free", "total", "running", "more"]
 
 
@@ -57,14 +53,7 @@ def test_an_answer_of_any_form_is_shown_as_numbers_and_text_or_not_at_all(field:
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        *("[" * 30_000, "5", "null", "{}", "{" * 5, said(total=0), said(free=-1), said(*[program()] * 51)),
-        said(program("x" * 301)),
-        said(program(quiet=1e99)),
-        said(program(more=1)),
-        said(program()).replace("200", "NaN"),
-    ],
+    "answer", ["[" * 30_000, "5", "{" * 5, said(total=0), said(*[program()] * 51), said(program(), free=float("nan"))]
 )
 def test_an_invalid_answer_is_not_shown(answer: str) -> None:
     assert parsed(answer) is None

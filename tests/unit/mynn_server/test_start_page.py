@@ -12,23 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.modules import live_page
 from mynn_control.watch import parsed
 from mynn_server import programs
 from mynn_server.credentials import teacher_socket
 from mynn_server.start_page import message, progress
+from tests.support.json_values import JSON
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
 from tests.support.student import STUDENT, as_root
 from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, write
 
 LARGEST_PICTURE = 8_000  # bytes
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 def status(server: Server) -> Any:
