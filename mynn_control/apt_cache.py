@@ -25,9 +25,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.files import is_locked, locked
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher
-from mynn_control.apt_mirrors import Mirror, mirror, own_mirrors
+from mynn_control.apt_mirrors import mirror, own_mirrors
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages never expire: a school's cache may sit unused for a year.
@@ -56,21 +56,26 @@ AllowUserPorts: {ports}
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
 
 
-def folder_name(mirror: Mirror) -> str:
+def folder_name(mirror: str) -> str:
     """Return the name of a mirror's folder in `kept`."""
-    return str(mirror).replace(":", "_")
+    return mirror.replace(":", "_")
 
 
-def reached(mirror: Mirror) -> bool:
+def port_of(mirror: str) -> int:
+    """Return a mirror's port."""
+    return int(mirror.partition(":")[2] or 80)
+
+
+def reached(mirror: str) -> bool:
     """Return whether a mirror accepts connections."""
     try:
-        with socket.create_connection((mirror.host, mirror.port), timeout=5):
+        with socket.create_connection((mirror.partition(":")[0], port_of(mirror)), timeout=5):
             return True
     except OSError:
         return False
 
 
-def is_offline(folder: Path, mirrors: list[Mirror]) -> bool:
+def is_offline(folder: Path, mirrors: list[str]) -> bool:
     """Return whether no mirror with files in `kept` accepts connections."""
     kept = [mirror for mirror in mirrors if (folder / "kept" / folder_name(mirror)).is_dir()]
     with ThreadPoolExecutor(8) as eight:
@@ -96,23 +101,14 @@ def is_used(folder: Path) -> bool:
     return any((folder / "users").iterdir())
 
 
-def is_locked(path: Path) -> bool:
-    """Return whether another process holds a lock."""
-    try:
-        with locked(path, seconds=0):
-            return False
-    except TimeoutError:
-        return True
-
-
-def supervise(folder: Path, port: int, mirrors: list[Mirror]) -> None:
+def supervise(folder: Path, port: int, mirrors: list[str]) -> None:
     """Run apt-cacher-ng while it is used, once for a folder."""
     with locked(folder / "supervisor"), (folder / "messages").open("w") as messages:
         settings = CONFIGURATION.format(
             folder=folder,
             port=port,
             offline=int(is_offline(folder, mirrors)),
-            ports=" ".join(sorted({"80"} | {str(mirror.port) for mirror in mirrors})),
+            ports=" ".join(sorted({"80"} | {str(port_of(mirror)) for mirror in mirrors})),
             remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
         )
         (folder / "configuration/acng.conf").write_text(settings, encoding="utf-8")

@@ -1,6 +1,6 @@
 """The mirrors that the package cache forwards requests to, and what is accepted of a Pi's sources.
 
-Pis are not trusted: only what matches the patterns here reaches apt on this computer.
+A mirror is HOST or HOST:PORT. Pis are not trusted: only what matches the patterns here reaches apt on this computer.
 """
 
 from __future__ import annotations
@@ -8,13 +8,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
-from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
-
-MIRROR = re.compile(rf"((?:{HOST_LABEL}\.)*{HOST_LABEL})(?::([1-9]\d{{0,4}}))?", re.ASCII)
+MIRROR = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]+)?", re.ASCII)
 WORD = r"[A-Za-z0-9][A-Za-z0-9_~+-]*(?:\.[A-Za-z0-9_~+-]+)*"  # so no .. and no option
 SITE = re.compile(rf"http://([^/]+)((?:/{WORD})*/?)", re.ASCII)
 SUITE = re.compile(rf"{WORD}(?:/{WORD})*", re.ASCII)
@@ -23,23 +19,12 @@ MOST_SOURCES = 1000
 LIST_SOURCES = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
 
 
-@dataclass(frozen=True, order=True)
-class Mirror:
-    """A host and a port."""
-
-    host: str
-    port: int = 80
-
-    def __str__(self) -> str:
-        return self.host if self.port == 80 else f"{self.host}:{self.port}"
-
-
-def mirror(text: str) -> Mirror:
-    """Return the mirror of HOST or HOST:PORT. ValueError: the text is neither."""
-    found = MIRROR.fullmatch(text)
-    if not found or len(found[1]) > 253 or int(found[2] or 80) > 65535:
+def mirror(text: str) -> str:
+    """Return a mirror in the form in which mirrors are compared. ValueError: the text is none."""
+    name = text.lower().removesuffix(":80")
+    if not MIRROR.fullmatch(name):
         raise ValueError(f"not a mirror (HOST or HOST:PORT): {text!a}")
-    return Mirror(found[1].lower(), int(found[2] or 80))
+    return name
 
 
 def own_sources() -> list[list[str]]:
@@ -50,15 +35,15 @@ def own_sources() -> list[list[str]]:
     return [words for line in listed.splitlines() if len(words := line.split()) == 3]
 
 
-def own_mirrors() -> Iterator[Mirror]:
+def own_mirrors() -> Iterator[str]:
     """Yield the mirrors of this computer's own apt."""
     for site, _, _ in own_sources():
-        if found := SITE.fullmatch(site):
-            with suppress(ValueError):
-                yield mirror(found[1])
+        found = SITE.fullmatch(site)
+        if found and MIRROR.fullmatch(found[1].lower()):
+            yield mirror(found[1])
 
 
-def source_lines(listed: str, mirrors: Iterable[Mirror]) -> tuple[list[str], int]:
+def source_lines(listed: str, mirrors: Collection[str]) -> tuple[list[str], int]:
     """Return what a Pi's LIST_SOURCES printed as one-line sources, and how many were left out.
 
     Only sources from these mirrors are kept. The Pis check signatures when they install.
@@ -68,13 +53,9 @@ def source_lines(listed: str, mirrors: Iterable[Mirror]) -> tuple[list[str], int
     return sorted(kept), len(lines) - len(kept)
 
 
-def is_source(line: str, mirrors: Iterable[Mirror]) -> bool:
+def is_source(line: str, mirrors: Collection[str]) -> bool:
     """Return whether this is a site, suite and component of a mirror."""
-    words = line.split(" ")
-    site = SITE.fullmatch(words[0])
-    if len(words) != 3 or not site or not SUITE.fullmatch(words[1]) or not SUITE.fullmatch(words[2]):
-        return False
-    try:
-        return mirror(site[1]) in mirrors
-    except ValueError:
-        return False
+    address, *names = line.split(" ")
+    site = SITE.fullmatch(address)
+    is_named = len(names) == 2 and all(map(SUITE.fullmatch, names))
+    return is_named and site is not None and site[1].lower().removesuffix(":80") in mirrors

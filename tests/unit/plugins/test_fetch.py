@@ -14,19 +14,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mynn_control import apt_fetch, wheelhouse
-from mynn_control.apt_mirrors import Mirror, mirror, source_lines
+from mynn_control.apt_mirrors import mirror, source_lines
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.unit.plugins.test_untrusted import FACTS, PLATFORMS
 
 MIRRORS = [mirror("deb.debian.org"), mirror("archive.raspberrypi.com"), mirror("mirror.school:8080")]
 
 
-def test_a_mirror_is_a_host_and_a_port() -> None:
-    assert mirror("Deb.Debian.org") == Mirror("deb.debian.org", 80)
-    assert str(mirror("mirror.school:8080")) == "mirror.school:8080"
-    for text in ("", "a b", "http://a", "a:", "a:0", "a:70000", "u@a", "a\nProxy: b", "a\n", "-a", "a..b", "[::1]"):
-        with pytest.raises(ValueError, match="not a mirror"):
-            mirror(text)
+@pytest.mark.parametrize("text", ["", "a b", "http://a", "a:", "u@a", "a\nProxy: b", "a\n", "a..b", "[::1]"])
+def test_a_mirror_is_a_host_and_a_port(text: str) -> None:
+    assert mirror("Deb.Debian.org:80") == "deb.debian.org"
+    with pytest.raises(ValueError, match="not a mirror"):
+        mirror(text)
 
 
 def test_sources_of_the_mirrors_are_kept() -> None:
@@ -80,20 +79,6 @@ def test_apt_reads_nothing_but_words(text: str) -> None:
         assert (kind, option, site[:21]) == ("deb", "[trusted=yes]", "http://deb.debian.org")
         assert not {suite[0], component[0]} & set("-./") and ".." not in line
         assert line.isprintable() and not set("\"'\\;[]@?#%") & set(site + suite + component)
-
-
-@pytest.mark.parametrize("folder", ['a"; APT::Update::Pre-Invoke {"touch /tmp/x";}; b "', "a\nb", "a\x1b", "a\\"])
-def test_a_folder_cannot_inject_settings_of_apt(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(SystemExit, match="cannot hold"):
-        apt_fetch.download(tmp_path / folder, 1, "trixie-amd64-x86_64", [], [])
-
-
-@pytest.mark.parametrize(
-    "platform", ['trixie-amd64-x86_64"; x', "../x-y-z", "trixie-amd64", "trixie-amd64-x86_64\n", ""]
-)
-def test_a_malformed_platform_is_refused(tmp_path: Path, platform: str) -> None:
-    with pytest.raises(SystemExit, match="cannot hold"):
-        apt_fetch.download(tmp_path, 1, platform, [], [])
 
 
 def test_one_pis_unreadable_list_of_packages_does_not_stop_the_others(
