@@ -80,7 +80,7 @@ class Parent:
         self.kernels: WeakSet[Provisioner] = WeakSet()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._is_ready = self._is_broken = False
+        self._is_ready = False
         self._turn = asyncio.Lock()
         self._used = 0.0
 
@@ -105,7 +105,7 @@ class Parent:
         if self._runs() or self._turn.locked():
             return
         self.end()
-        if self._is_broken or self._has_kernels() or memory()["free"] < LEAST_FREE:
+        if self._has_kernels() or memory()["free"] < LEAST_FREE:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # What is the student's is found by these.
@@ -141,17 +141,16 @@ class Parent:
             asyncio.get_running_loop().call_later(EVERY, self._look_after, process)
 
     def end(self) -> None:
-        """End the process. Kernels stay. If it has ended by an error, as when a package is damaged, it stays so."""
+        """End the process. Kernels stay."""
         if self._socket:
             self._socket.close()
         if self._process:
-            self._is_broken = (self._process.poll() or 0) > 0
             self._process.kill()
             self._process.wait()
         self._process = self._socket = None
 
     async def fork(self, request: dict[str, Any]) -> Forked | None:
-        """Return a new kernel; None if there is no process to fork it from, or if it is broken."""
+        """Return a new kernel; None if there is no process to fork it from."""
         async with self._turn:
             try:
                 if self._process and self._socket and self._runs():
@@ -170,8 +169,6 @@ class Parent:
             os.setpriority(os.PRIO_PROCESS, process.pid, 0)
         if not self._is_ready:
             if not await asyncio.wait_for(loop.sock_recv(ours, 100), WARM_UP):
-                with suppress(subprocess.TimeoutExpired):
-                    await asyncio.to_thread(process.wait, ANSWER)
                 raise ConnectionError("the process has ended")
             self._is_ready = True
         # While a kernel's first parent ends, this server becomes its parent.
