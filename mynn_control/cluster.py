@@ -11,7 +11,6 @@ HTTPS, is good for anything here.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import signal
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from distributed import Client, Security
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import is_locked, locked
 from mynn.experiments.cluster import ADDRESS, CERTIFICATE, KEY, place
 
 PID, LOG = "scheduler.pid", "scheduler.log"
@@ -42,25 +42,9 @@ LARGEST_LOG = 10_000_000  # bytes; what follows is lost
 CONNECTIONS = 65536  # that it can hold, as far as this computer allows: strangers may leave some idle
 
 
-def lock(folder: Path) -> int | None:
-    """Return the descriptor of the scheduler's lock, which ends with its process; None if it runs."""
-    descriptor = os.open(folder / PID, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def runs(folder: Path) -> bool:
-    """Return whether a scheduler runs."""
-    if not (folder / PID).exists():
-        return False
-    descriptor = lock(folder)
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
+    """Return whether a scheduler runs: it holds the lock."""
+    return (folder / PID).exists() and is_locked(folder / PID)
 
 
 def wait_until(done: Callable[[], bool], seconds: float) -> bool:
@@ -107,8 +91,7 @@ def start(folder: Path, port: str, dashboard: str) -> str:
     command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--protocol=tls", f"--port={port}"]
     command += [f"--dashboard-address=127.0.0.1:{dashboard}", f"--scheduler-file={folder / ADDRESS}"]
     command += [f"--tls-ca-file={folder / CERTIFICATE}", f"--tls-cert={folder / CERTIFICATE}"]
-    held = lock(folder)
-    with (folder / LOG).open("wb") as log:
+    with locked(folder / PID, 0, mode=0o600) as held, (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [*command, f"--tls-key={folder / KEY}"],
             env=os.environ | {f"DASK_{name}": value for name, value in variables.items()},
@@ -116,7 +99,7 @@ def start(folder: Path, port: str, dashboard: str) -> str:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=[held] if held is not None else [],  # it holds the lock while it runs
+            pass_fds=[held],
             preexec_fn=limit,
         )
     (folder / PID).write_text(str(process.pid), encoding="ascii")

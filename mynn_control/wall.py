@@ -62,7 +62,8 @@ class Wall(LivePage):
     def __init__(self, folder: Path, answers: Path) -> None:
         super().__init__(answers)
         self.folder = folder
-        self.taken_off = self._remembered()
+        self.remembered = folder / "taken_off.json"
+        self.taken_off: list[str] = json.loads(self.remembered.read_bytes()) if self.remembered.exists() else []
         self._unreadable: set[str] = set()
         if self.taken_off:
             print(f"Still taken off: {printable(', '.join(self.taken_off))}.")
@@ -80,7 +81,7 @@ class Wall(LivePage):
                 self.taken_off = self.taken_off[:-1]
             else:
                 return False
-            write_text(self.folder / "taken_off.json", json.dumps(self.taken_off) + "\n")
+            write_text(self.remembered, json.dumps(self.taken_off) + "\n")
             self.redraw()
         return True
 
@@ -113,13 +114,6 @@ class Wall(LivePage):
             elif cards:
                 digits.unlink(missing_ok=True)
         return html
-
-    def _remembered(self) -> list[str]:
-        try:
-            places = json.loads((self.folder / "taken_off.json").read_bytes())
-            return [place for place in places if isinstance(place, str)] if isinstance(places, list) else []
-        except (OSError, ValueError):
-            return []
 
 
 def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, pis: int = 0) -> str:

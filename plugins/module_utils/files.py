@@ -40,8 +40,10 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 @contextmanager
 def locked(
     path: Path, seconds: float | None = None, lock: Callable[[int, int], None] = fcntl.flock, mode: int = 0o666
-) -> Iterator[None]:
+) -> Iterator[int]:
     """Hold the lock of a folder, or of a file, which is created if need be. It ends with the process.
+
+    Yields its descriptor: a program that inherits it holds the lock for as long as it runs, too.
 
     mode: of a new file; anybody who can open it can hold the lock forever. TimeoutError: another process held it for
     that many seconds.
@@ -57,6 +59,15 @@ def locked(
                 if time.monotonic() > deadline:
                     raise TimeoutError(errno.ETIMEDOUT, "another run is still using this", str(path)) from None
                 time.sleep(1)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another process holds a lock."""
+    try:
+        with locked(path, 0):
+            return False
+    except TimeoutError:
+        return True

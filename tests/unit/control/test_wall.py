@@ -129,12 +129,6 @@ def test_only_the_teachers_own_page_can_use_the_server(wall: Served) -> None:
     assert wall.server.server_address[0] == "127.0.0.1"
 
 
-def test_a_damaged_list_of_students_taken_off_is_ignored(tmp_path: Path) -> None:
-    for damaged in ("{", "5", "[5]", '{"a": 1}'):
-        (tmp_path / "taken_off.json").write_text(damaged)
-        assert Wall(tmp_path, tmp_path).taken_off == []
-
-
 def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, browser_page: Page) -> None:
     page = browser_page
     with served(Wall(tmp_path, tmp_path / "answers")) as wall:
