@@ -82,21 +82,15 @@ def info(wheel: str, to: Path) -> dict[str, Any]:
     return output
 
 
-@pytest.mark.slow
-def test_the_wheel_for_this_machine_has_a_working_kernel(project: Path, tmp_path: Path) -> None:
-    compiler_for(HERE)
-    output = build(project, HERE)
-    wheel = output["wheels"][HERE]
-    assert output["slower"] == []
-    assert wheel.endswith(f"-py3-none-{TAGS[HERE]}.whl")
-    assert info(wheel, tmp_path / "installed")["kernel"].startswith("compiled")
-
-
 @pytest.mark.parametrize("architecture", sorted(MACHINES))
 def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: str, tmp_path: Path) -> None:
     """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit."""
     compiler = compiler_for(architecture)
-    wheel = build(project, architecture)["wheels"][architecture]
+    output = build(project, architecture)
+    wheel = output["wheels"][architecture]
+    assert output["slower"] == []
+    if architecture == HERE:
+        assert info(wheel, tmp_path / "installed")["kernel"].startswith("compiled")
     assert wheel.endswith(f"-py3-none-{TAGS[architecture]}.whl")
     with zipfile.ZipFile(wheel) as archive:
         library = Path(archive.extract(KERNEL, tmp_path / "unpacked"))
