@@ -50,7 +50,6 @@ def test_without_a_cluster_the_class_is_reckoned(lesson: Run) -> None:
     jobs, seconds = np.array(lesson.values["class_jobs"]), np.array(lesson.values["seconds"])
     assert len(jobs) == 60 and jobs.sum() == pytest.approx(20 * 12 / 5 * seconds.sum())
     assert max(jobs.max(), jobs.sum() / 30) <= lesson.values["reckoned"] <= jobs.sum() / 30 + jobs.max()
-    assert "30 Pis: " in lesson.text("class-code") and "Your class took" not in lesson.text("class-code")
 
 
 def test_opinions_that_are_alike_gain_little(lesson: Run) -> None:
@@ -72,7 +71,6 @@ def test_opinions_that_differ_are_better_together_than_the_best_alone(lesson: Ru
     assert curve.shape == (5, 10) and (curve[:, -1] == vote).all()
     first, tenth = curve.mean(axis=0)[[0, 5]]
     assert tenth - first > 0.7 * (vote - first)  # the first ten do nearly all of it
-    assert f"Together: {vote:.1%}" in lesson.text("different-code")
 
 
 def test_a_master_beats_thirty_beginners(lesson: Run) -> None:

@@ -30,15 +30,10 @@ def lesson(mnist: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
 def test_damage_breaks_a_program_but_hardly_a_network(lesson: Run) -> None:
     """Ten networks recognised .9645 to .970 before, and at worst .004 less without one node."""
     assert lesson.values["survived"] == 0
-    assert "whole program works: True" in lesson.text("program-code")
-    assert "0 of 7 damaged programs still work" in lesson.text("program-code")
-    assert "the network on the card" in lesson.text("read")
     assert lesson.values["whole"] == lesson.values["still_whole"] == pytest.approx(0.967, abs=0.005)
     assert len(lesson.values["one_missing"]) == 30
     assert len(set(lesson.values["one_missing"])) > 3  # not always the same node
     assert min(lesson.values["one_missing"]) > lesson.values["whole"] - 0.01
-    worst = round(100 * min(lesson.values["one_missing"]), 1)
-    assert f"in the worst case? It is {written(worst, '%')}." in lesson.text("node-code")
 
 
 def test_the_decline_is_graceful(lesson: Run) -> None:
@@ -52,7 +47,6 @@ def test_the_decline_is_graceful(lesson: Run) -> None:
     assert mean[9] == pytest.approx(0.33, abs=0.09)
     assert mean[10] < 0.2
     assert scores[:, 6].std() > 2 * scores[:, 1].std()  # chance matters most in the middle
-    assert "100 of 200 nodes removed" in lesson.text("curve-code")
     assert mean[3] == pytest.approx(0.88, abs=0.01) and mean[5] == pytest.approx(0.76, abs=0.01)  # as the text says
 
 
@@ -60,7 +54,6 @@ def test_the_reddest_column_is_the_one_that_the_text_names(lesson: Run) -> None:
     counts = np.array(lesson.values["counts"])
     mistakes = counts.sum(axis=0) - counts.diagonal()
     assert mistakes.argmax() == 2 and mistakes[2] > mistakes.sum() / 2
-    assert f"It said 2 to {mistakes[2]} digits that were another one." in lesson.text("columns-code")
 
 
 def test_larger_networks_tolerate_more_damage(lesson: Run) -> None:

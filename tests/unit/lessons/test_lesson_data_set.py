@@ -31,7 +31,6 @@ def training(mnist: Path) -> Examples:
 
 
 def test_a_line_becomes_a_picture(lesson: Run, training: Examples) -> None:
-    assert "There are 785 numbers on this line." in lesson.text("line-code")
     title, *rows = lesson.text("pixels-code").splitlines()
     assert title == f"The label is {training.labels[0]}"
     read = [0 if word == "." else int(word) for row in rows for word in row.split()]
@@ -42,7 +41,6 @@ def test_a_line_becomes_a_picture(lesson: Run, training: Examples) -> None:
 def test_the_parrot_knows_only_the_training_digits(lesson: Run) -> None:
     """To unknown digits the parrot answers 1, and 1,135 of the 10,000 test digits are a 1."""
     assert lesson.values["parrot"] == [1.0, 0.1135]
-    assert "test digits: 11.3% right" in lesson.text("sets-code")
 
 
 def test_the_first_reader_recognises_as_many_digits_as_it_says(lesson: Run, mnist: Path) -> None:
@@ -50,12 +48,8 @@ def test_the_first_reader_recognises_as_many_digits_as_it_says(lesson: Run, mnis
     labels = read_csv(mnist / "mnist_test.csv").labels
     answers = np.array(lesson.values["answers"])
     assert np.mean(answers == labels) == pytest.approx(0.8104, abs=0.0003)
-    assert "81.0% of 10000 digits recognised" in lesson.text("test-code")
     wrong = np.flatnonzero(answers != labels)[:40]
     assert lesson.values["wrong"] == wrong.tolist()
-    printed = [words.split()[-20:] for words in lesson.text("wrong-code").splitlines()]
-    assert printed[0] + printed[2] == [str(label) for label in labels[wrong]]
-    assert printed[1] + printed[3] == [str(answer) for answer in answers[wrong]]
 
 
 def test_it_runs_to_its_end_and_checks_its_exercises(lesson: Run) -> None:

@@ -32,7 +32,6 @@ def test_scores_vary_with_the_seed(lesson: Run) -> None:
     ten = np.array(lesson.values["ten"])
     assert ten.mean() == pytest.approx(0.898, abs=0.005)
     assert 0.001 < ten.std(ddof=1) < 0.01
-    assert f"mean {ten.mean():.2%}, spread {ten.std(ddof=1):.2%}" in lesson.text("luck-code")
 
 
 def test_a_medium_learning_rate_is_best(lesson: Run) -> None:
@@ -41,7 +40,6 @@ def test_a_medium_learning_rate_is_best(lesson: Run) -> None:
     for rate, mean, band in [(0.01, 0.828, 0.03), (0.1, 0.898, 0.01), (0.2, 0.905, 0.01), (1.0, 0.811, 0.07)]:
         assert means[rate] == pytest.approx(mean, abs=band)
     assert lesson.values["best_rate"] in (0.1, 0.2, 0.3)
-    assert f"learning rate  0.1: mean {means[0.1]:.1%}" in lesson.text("rate-code")
 
 
 def test_more_epochs_help_small_learning_rates_most(lesson: Run) -> None:
@@ -67,7 +65,6 @@ def test_the_test_set_confirms_the_improvement(lesson: Run) -> None:
     before, after = lesson.values["before"], lesson.values["after"]
     assert before == pytest.approx(0.895, abs=0.01)
     assert after == pytest.approx(0.9405, abs=0.006)
-    assert f"50 nodes, 1 epoch: {before:.1%}    200 nodes, 6 epochs: {after:.1%}" in lesson.text("top-code")
 
 
 def test_it_runs_to_its_end_and_checks_its_exercises(lesson: Run) -> None:

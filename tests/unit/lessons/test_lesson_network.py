@@ -47,8 +47,6 @@ def after_one_step(values: dict[str, Any]) -> tuple[list[list[float]], list[list
 
 
 def test_a_node_sums_and_squashes(by_hand: Run) -> None:
-    assert "0.9 × 1.5 + 0.2 × -2.0 = 0.95" in by_hand.text("node-code")
-    assert f"its answer is {squash(0.95):.3f}" in by_hand.text("squash-code")
     for rows, (one, two) in zip(by_hand.values["maps"], [(1.5, -2.0), (15, -20), (-10, 30)], strict=True):
         corners = [rows[0][0], rows[0][-1], rows[-1][0], rows[-1][-1]]  # at (0, 0), (1, 0), (0, 1) and (1, 1)
         assert corners == pytest.approx([0.5, squash(one), squash(two), squash(one + two)])
@@ -88,7 +86,6 @@ def test_the_students_network_learns_100_digits(lesson: Run) -> None:
 def test_the_students_network_equals_mynns(lesson: Run) -> None:
     assert lesson.values["moved"] > 0.1
     assert lesson.values["apart"] < 1e-13
-    assert "The class does what we did by hand." in lesson.text("check-code")
 
 
 def test_it_runs_to_its_end_and_checks_its_exercises(by_hand: Run, lesson: Run) -> None:

@@ -29,7 +29,6 @@ def test_rotated_training_digits_reduce_the_mistakes(lesson: Run) -> None:
     assert mistakes_before == pytest.approx(540, abs=60)
     assert mistakes_after == pytest.approx(502, abs=80)
     assert mistakes_after < mistakes_before
-    assert f"as written: {mistakes_before} mistakes" in lesson.text("first-code")
     assert f"It is {mistakes_after}. (You have not guessed.)" in lesson.text("two-code")
     assert len(lesson.values["won"]) - len(lesson.values["lost"]) == mistakes_before - mistakes_after
     assert 80 < len(lesson.values["lost"]) < 200  # some digits get worse, too
@@ -44,7 +43,6 @@ def test_medium_angles_are_best(lesson: Run) -> None:
     assert scores[:, 2] == pytest.approx(0.950, abs=0.01)
     mean = scores.mean(axis=0)
     assert mean[2] > mean[0] > mean[4] + 0.002
-    assert f"25° each way: {scores[1, 4]:.2%}" in lesson.text("sweep-code")
 
 
 def test_it_runs_to_its_end_and_checks_its_exercises(lesson: Run) -> None:

@@ -40,10 +40,8 @@ def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_part2_recognises_as_many_digits_as_it_says(part2: Run) -> None:
     """All of MNIST, 50 hidden nodes, one epoch; the same band as in test_network.py."""
     assert part2.values["accuracy"] == pytest.approx(0.938, abs=0.016)
-    assert f"{part2.values['accuracy']:.2%} of 10000 digits recognised" in part2.text("score-code")
     assert part2.values["seen"] == list(range(0, 61_000, 1000))
     assert part2.values["progress"][0] < 0.3 < 0.9 < part2.values["progress"][-1]
-    assert "60000 of 60000 digits seen" in part2.text("training-code")
 
 
 def slant(inputs: list[float]) -> float:
@@ -58,10 +56,6 @@ def test_part3_rotates_a_digit_ten_degrees_each_way(part3: Run) -> None:
     digit, left, right = (slant(part3.values[name]) for name in ("digit", "left", "right"))
     assert left - digit == pytest.approx(-10, abs=0.7)
     assert right - digit == pytest.approx(10, abs=0.7)
-    left_third, middle, right_third = np.array_split(part3.picture("turn-code")[..., 0], 3, axis=1)
-    for third in (left_third, middle, right_third):  # a digit in each
-        assert 0.02 < (third < 0.5).mean() < 0.3
-    assert np.ptp(part3.picture("see-code")[..., :3], axis=2).mean() > 0.05  # in colour
 
 
 def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
@@ -73,8 +67,6 @@ def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
     for angle in ("-20", "20"):
         assert turned[angle] - upright[angle] > 0.02
     assert upright["0"] > upright["20"] > upright["40"]
-    assert f"upright reads {upright['-40']:.1%}" in part3.text("test-code")
-    assert part3.picture("plot-code").std() > 0.05
 
 
 @pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mynn import Examples, NeuralNetwork, read_csv
-from mynn.images import read_image
 from tests.unit.lessons.lesson_run import LESSONS
 
 FOLDER = LESSONS / "my_own_images"
@@ -29,16 +27,3 @@ def test_the_script_reproduces_the_pictures(tmp_path: Path) -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.png")) == sorted(NAMES)
     for path in tmp_path.iterdir():
         assert (pixels(path) == pixels(FOLDER / path.name)).all(), path.name
-
-
-def test_networks_recognise_five_of_the_six(mnist: Path) -> None:
-    """All of ten networks, trained as in the lesson, recognise these five once framed. This test trains three."""
-    training = read_csv(mnist / "mnist_train.csv", limit=20_000)
-    framed = Examples(
-        np.array([int(name[-1]) for name in NAMES[:5]], np.uint8),
-        np.array([read_image(FOLDER / f"{name}.png") for name in NAMES[:5]]),
-    )
-    for seed in range(3):
-        network = NeuralNetwork(784, 100, 10, 0.2, seed=seed)
-        network.fit(training)
-        assert network.score(framed) == 1.0
