@@ -7,6 +7,7 @@ displaying widget: model not found"; elsewhere, as after a restart of the Pi, it
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -22,6 +23,14 @@ _BESIDE = """\
 .jp-OutputArea-child:has(+ * .jupyter-widgets):not(:has(+ * .jupyter-widgets *)) .mynn-gone {{ display: block }}
 </style>
 <p class="mynn-gone" data-says="{says}"></p>"""
+
+
+_SHARED = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+
+
+def script(path: Path) -> str:
+    """Return a widget's script, with what all of them share."""
+    return _SHARED + path.read_text(encoding="utf-8")
 
 
 class Live(anywidget.AnyWidget):

@@ -5,20 +5,6 @@ const [WIDTH, HEIGHT] = [480, 300];
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 14, 54]; // around the square
 const STEP = 0.05; // of an arrow key
 
-function add(parent, tag, properties = {}) {
-  const element = Object.assign(document.createElement(tag), properties);
-  parent.append(element);
-  return element;
-}
-
-function draw(parent, tag, attributes, text) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
 const across = (place) => LEFT + place * (WIDTH - LEFT - RIGHT);
 const upwards = (height) => HEIGHT - BOTTOM - height * (HEIGHT - TOP - BOTTOM);
 
@@ -28,39 +14,38 @@ function axes(square, model) {
   const heights = model.get("y_labels");
   heights.forEach((label, index) => {
     const y = upwards(index / (heights.length - 1));
-    draw(square, "path", { d: `M${LEFT} ${y}H${WIDTH - RIGHT}`, stroke: "#ddd" });
-    draw(square, "text", { ...small, x: LEFT - 8, y: y + 4, "text-anchor": "end" }, label);
+    addSvg(square, "path", { d: `M${LEFT} ${y}H${WIDTH - RIGHT}`, stroke: "#ddd" });
+    addSvg(square, "text", { ...small, x: LEFT - 8, y: y + 4, "text-anchor": "end" }, label);
   });
   let free = -Infinity; // where the last number ended
   model.get("places").forEach((place, index) => {
     const [x, label] = [across(place), model.get("x_labels")[index]];
     const half = 4 * label.length;
-    draw(square, "path", { d: `M${x} ${upwards(0)}v5`, stroke: "#888" });
+    addSvg(square, "path", { d: `M${x} ${upwards(0)}v5`, stroke: "#888" });
     if (x - half < free) return;
-    draw(square, "text", { ...small, x, y: upwards(0) + 19, "text-anchor": "middle" }, label);
+    addSvg(square, "text", { ...small, x, y: upwards(0) + 19, "text-anchor": "middle" }, label);
     free = x + half + 6;
   });
-  draw(square, "path", { d: `M${LEFT} ${TOP}V${upwards(0)}H${WIDTH - RIGHT}`, stroke: "#888", fill: "none" });
+  addSvg(square, "path", { d: `M${LEFT} ${TOP}V${upwards(0)}H${WIDTH - RIGHT}`, stroke: "#888", fill: "none" });
   const middle = { ...small, "text-anchor": "middle" };
-  draw(square, "text", { ...middle, x: across(0.5), y: HEIGHT - 10 }, model.get("x_label"));
+  addSvg(square, "text", { ...middle, x: across(0.5), y: HEIGHT - 10 }, model.get("x_label"));
   const turned = `translate(14 ${upwards(0.5)}) rotate(-90)`;
-  draw(square, "text", { ...middle, transform: turned }, model.get("y_label"));
+  addSvg(square, "text", { ...middle, transform: turned }, model.get("y_label"));
 }
 
 function render({ model, el }) {
   el.classList.add("mynn-guess");
   const places = model.get("places");
   add(el, "div", { className: "mynn-guess-question", textContent: model.get("question") });
-  const square = draw(el, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "mynn-guess-square", tabindex: 0 });
+  const square = addSvg(el, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "mynn-guess-square", tabindex: 0 });
   square.setAttribute("role", "application");
   square.setAttribute("aria-label", "a square to draw a curve in; arrow keys move its dots");
   square.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
   axes(square, model);
-  const curve = draw(square, "path", { fill: "none", stroke: "#c2410c", "stroke-width": 3, "stroke-linejoin": "round" });
-  const dots = draw(square, "g", { fill: "#c2410c" });
+  const curve = addSvg(square, "path", { fill: "none", stroke: "#c2410c", "stroke-width": 3, "stroke-linejoin": "round" });
+  const dots = addSvg(square, "g", { fill: "#c2410c" });
   const row = add(el, "div", { className: "mynn-guess-row" });
-  const clear = add(row, "button", { className: "mynn-guess-button", type: "button", textContent: "Clear" });
-  clear.dataset.lmSuppressShortcuts = "true";
+  addButton(row, { className: "mynn-guess-button", textContent: "Clear" }, clear);
   const says = add(row, "span");
   says.setAttribute("aria-live", "polite");
 
@@ -73,9 +58,9 @@ function render({ model, el }) {
     curve.setAttribute("d", drawn.length ? `M${drawn.map((point) => point.join(" ")).join("L")}` : "");
     const size = places.length > 25 ? 3 : 5;
     dots.replaceChildren();
-    drawn.forEach(([cx, cy]) => draw(dots, "circle", { cx, cy, r: size }));
+    drawn.forEach(([cx, cy]) => addSvg(dots, "circle", { cx, cy, r: size }));
     if (document.activeElement === square && square.matches(":focus-visible") && heights[chosen] !== null)
-      draw(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
+      addSvg(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
     // Beside the button on a phone, too: if the field's height changed, the square would jump as the finger is lifted.
     says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw with mouse or finger.";
   }
@@ -93,16 +78,21 @@ function render({ model, el }) {
 
   const inside = (number) => Math.min(1, Math.max(0, number));
 
-  function where(event) {
-    const box = square.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * WIDTH;
-    const y = ((event.clientY - box.top) / box.height) * HEIGHT;
-    return [inside((x - LEFT) / (WIDTH - LEFT - RIGHT)), inside((HEIGHT - BOTTOM - y) / (HEIGHT - TOP - BOTTOM))];
+  function where([x, y]) {
+    const place = (x * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    return [inside(place), inside((HEIGHT - BOTTOM - y * HEIGHT) / (HEIGHT - TOP - BOTTOM))];
+  }
+
+  function clear() {
+    heights = places.map(() => null);
+    chosen = 0;
+    show();
+    send();
   }
 
   // The dots between the last point and this one, and the nearest, go onto the line between the two.
-  function moveTo(event) {
-    const [place, height] = where(event);
+  function moveTo(point) {
+    const [place, height] = where(point);
     const [from, fromHeight] = last ?? [place, height];
     const distance = places.map((other) => Math.abs(other - place));
     heights[distance.indexOf(Math.min(...distance))] = height;
@@ -114,26 +104,12 @@ function render({ model, el }) {
     show();
   }
 
-  // Or a quick stroke flings the page, which does not move, and the next tap on a button would only stop it.
-  square.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-  square.addEventListener("pointerdown", (event) => {
-    if (!event.isPrimary || event.button !== 0) return;
-    square.setPointerCapture(event.pointerId);
-    event.preventDefault();
-    moveTo(event);
-  });
-  square.addEventListener("pointermove", (event) => {
-    if (!last || !event.isPrimary) return;
-    const points = event.getCoalescedEvents?.() ?? [];
-    (points.length ? points : [event]).forEach(moveTo);
-  });
-  const up = (event) => {
-    if (!last || !event.isPrimary) return;
+  function end() {
     last = null;
     send();
-  };
-  square.addEventListener("pointerup", up);
-  square.addEventListener("pointercancel", up);
+  }
+
+  onStrokes(square, moveTo, moveTo, end);
   square.addEventListener("keydown", (event) => {
     const [aside, upward] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
     if (aside === undefined) return;
@@ -146,12 +122,6 @@ function render({ model, el }) {
     send();
   });
   ["focus", "blur"].forEach((name) => square.addEventListener(name, show));
-  clear.addEventListener("click", () => {
-    heights = places.map(() => null);
-    chosen = 0;
-    show();
-    send();
-  });
   model.on("change:heights", () => last || load());
   load();
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mynn.live import Live
+from mynn.live import Live, script
 
 _HERE = Path(__file__).parent
 
@@ -37,7 +37,7 @@ class _Field(Live):
 class NumberField(_Field):
     """A number from low to high."""
 
-    _esm = _HERE / "number.js"
+    _esm = script(_HERE / "number.js")
     low = traitlets.Float().tag(sync=True)
     high = traitlets.Float().tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
@@ -55,7 +55,7 @@ class NumberField(_Field):
 class CurveField(_Field):
     """Heights, 0 to 1 or None, at places from left to right."""
 
-    _esm = _HERE / "curve.js"
+    _esm = script(_HERE / "curve.js")
     places = traitlets.List(traitlets.Float()).tag(sync=True)
     x_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     y_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # evenly from the lower end to the upper

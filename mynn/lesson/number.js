@@ -1,11 +1,5 @@
 // A number that is guessed: fields.py's NumberField in the browser.
 
-function add(parent, tag, properties = {}) {
-  const element = Object.assign(document.createElement(tag), properties);
-  parent.append(element);
-  return element;
-}
-
 const written = (number) => number.toLocaleString("en-GB", { maximumFractionDigits: 6 });
 
 function render({ model, el }) {
@@ -23,8 +17,8 @@ function render({ model, el }) {
     maxLength: 20,
   });
   if (unit) add(row, "span", { textContent: unit });
-  const button = add(row, "button", { className: "mynn-guess-button", type: "button", textContent: "Guess" });
-  for (const element of [entry, button]) element.dataset.lmSuppressShortcuts = "true"; // keys are not the notebook's
+  entry.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
+  addButton(row, { className: "mynn-guess-button", textContent: "Guess" }, enter);
   const says = add(el, "div", { className: "mynn-guess-says" });
   says.setAttribute("aria-live", "polite");
 
@@ -57,7 +51,6 @@ function render({ model, el }) {
     event.stopPropagation();
     enter();
   });
-  button.addEventListener("click", enter);
   model.on("change:value", show);
   show();
 }

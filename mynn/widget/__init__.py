@@ -22,7 +22,7 @@ from mynn.network import NeuralNetwork
 try:
     import traitlets
 
-    from mynn.live import Live
+    from mynn.live import Live, script
 except ImportError:
     raise ImportError(
         "the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it"
@@ -45,7 +45,7 @@ class Pad(Live):
     returns what is kept.
     """
 
-    _esm = Path(__file__).with_name("pad.js")
+    _esm = script(Path(__file__).with_name("pad.js"))
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:

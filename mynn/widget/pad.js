@@ -14,26 +14,6 @@ const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STE
 const HELP = `the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it,
   Control and Z take the last stroke away, Delete clears, and a digit's key keeps the drawing as that digit`;
 
-function add(parent, tag, properties = {}) {
-  const element = Object.assign(document.createElement(tag), properties);
-  parent.append(element);
-  return element;
-}
-
-function addSvg(parent, tag, attributes = {}) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-  parent.append(element);
-  return element;
-}
-
-function addButton(parent, properties, pressed) {
-  const button = add(parent, "button", { type: "button", ...properties });
-  button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
-  button.addEventListener("click", pressed);
-  return button;
-}
-
 function context(side) {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
   return canvas.getContext("2d", { willReadFrequently: true });
@@ -107,31 +87,14 @@ function paper(parent, strokes, changed) {
     if (stroke) change([...strokes, stroke]);
   }
 
-  function point(event) {
-    const box = sheet.getBoundingClientRect();
-    const part = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    return part.map((value) => Math.round(value * SIDE));
-  }
+  const onSheet = (point) => point.map((part) => Math.round(part * SIDE));
 
-  function down(event) {
-    if (!event.isPrimary || event.button !== 0) return; // a second finger, another button
-    event.preventDefault();
+  function down(point) {
     end(); // of a stroke by keys
-    sheet.setPointerCapture(event.pointerId); // so that the stroke ends here even if the pen leaves the paper
     sheet.focus({ preventScroll: true });
     sheet.classList.remove("mynn-pad-keys");
     sheet.classList.add("mynn-pad-hand");
-    begin(point(event));
-  }
-
-  function move(event) {
-    if (!stroke || !event.isPrimary || !sheet.hasPointerCapture(event.pointerId)) return;
-    const events = event.getCoalescedEvents?.() ?? []; // the screen is slower than a pen
-    (events.length ? events : [event]).forEach((one) => go(point(one)));
-  }
-
-  function up(event) {
-    if (event.isPrimary) end();
+    begin(onSheet(point));
   }
 
   // The pen by keys. Returns whether this key is one of its.
@@ -150,12 +113,7 @@ function paper(parent, strokes, changed) {
     return true;
   }
 
-  // Or a quick stroke flings the page, which does not move, and the next tap on a button would only stop it.
-  sheet.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-  sheet.addEventListener("pointerdown", down);
-  sheet.addEventListener("pointermove", move);
-  sheet.addEventListener("pointerup", up);
-  sheet.addEventListener("pointercancel", up);
+  onStrokes(sheet, down, (point) => stroke && go(onSheet(point)), end);
   sheet.addEventListener("blur", () => {
     end();
     sheet.classList.remove("mynn-pad-hand");
