@@ -134,13 +134,13 @@ def _answers(network: Network, rows: NDArray[Any]) -> Integers:
 def _in_order(examples: Examples | Sequence[Pair], order: range | Integers, size: int) -> Iterator[Block]:
     """Give the examples in this order, as blocks of that size: see `_blocks`."""
     for first in range(0, len(order), size):
-        indices = order[first : first + size]
-        if isinstance(examples, Examples):
-            # those that lie together need not be copied
-            which = slice(indices.start, indices.stop) if isinstance(indices, range) else indices
-            yield examples.pixels[which], examples.labels[which]
-        else:
-            yield _stacked([examples[index] for index in indices])
+        which = order[first : first + size]
+        if not isinstance(examples, Examples):
+            yield _stacked([examples[index] for index in which])
+            continue
+        # those that lie together need not be copied
+        some = examples[slice(which.start, which.stop) if isinstance(which, range) else which]
+        yield some.pixels, some.labels
 
 
 def _blocks(examples: Iterable[Pair]) -> Iterator[Block]:
@@ -148,10 +148,8 @@ def _blocks(examples: Iterable[Pair]) -> Iterator[Block]:
 
     The rows of `Examples` are pixels, (n, 784), one byte each; those of other pairs are inputs, (n, inputs).
     """
-    if isinstance(examples, Examples):
-        for first in range(0, len(examples), _BY_KERNEL):  # the kernel does not heed Ctrl-C within a block
-            some = slice(first, first + _BY_KERNEL)
-            yield examples.pixels[some], examples.labels[some]
+    if isinstance(examples, Examples):  # the kernel does not heed Ctrl-C within a block
+        yield from _in_order(examples, range(len(examples)), _BY_KERNEL)
         return
     if not isinstance(examples, Iterable):
         raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")

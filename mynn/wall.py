@@ -80,7 +80,7 @@ def show(
     if shown.score is None and shown.backquery is None and shown.digits is None:
         raise DataError("the wall: choose what to show besides your name, such as score=0.95 or backquery=network")
     _write(Path(FILE), _text(shown))
-    print(f"On the wall: {_in_words(shown, len(digits) if digits is not None else 0)}. Nothing else of yours is shown.")
+    print(f"On the wall: {_in_words(shown, len(digits or ()))}. Nothing else of yours is shown.")
     print("Your class sees it within seconds, if the wall is on. To take it off: wall.take_down()")
 
 
@@ -210,15 +210,13 @@ def _first(digits: Any) -> Examples | None:
 
 
 def _in_words(shown: Shown, drawn: int) -> str:
-    parts = [shown.name]
-    if shown.score is not None:
-        parts.append(f"the score {shown.score:.1%}".replace("%", " %"))
-    if shown.backquery is not None:
-        parts.append("what your network takes for each digit")
-    if shown.digits is not None:
-        count = len(shown.digits)
-        parts.append(f"the first {count} of your {drawn} digits" if drawn > count else f"{count} of your digits")
-    return ", ".join(parts[:-1]) + " and " + parts[-1]
+    """Return what is shown besides the name."""
+    parts = {
+        f"the score {100 * (shown.score or 0):.1f} %": shown.score,
+        "what your network takes for each digit": shown.backquery,
+        f"the first {MOST} of your {drawn} digits" if drawn > MOST else f"{drawn} of your digits": shown.digits,
+    }
+    return ", ".join([shown.name, *(part for part, value in parts.items() if value is not None)])
 
 
 def _is_there(path: Path) -> bool:

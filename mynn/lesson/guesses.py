@@ -19,12 +19,10 @@ _earlier: dict[tuple[str, str], Any] = {}  # what was guessed, by its kind and t
 
 
 class Guess:
-    """A number that is guessed.
+    """A field for a number from `low` to `high`, and what is guessed there: its `value`, None until it was entered."""
 
-    `value`  None until something was entered
-    """
-
-    def __init__(self, question: str, low: float, high: float, unit: str) -> None:
+    def __init__(self, question: str, low: float, high: float, unit: str = "") -> None:
+        """Show the field."""
         if not low < high:
             raise ValueError(f"a guess needs a range with the lower end first, not {low} to {high}")
         self.question, self.low, self.high, self.unit = question, low, high, unit
@@ -55,30 +53,56 @@ class Guess:
 
 
 class GuessedCurve:
-    """A curve that is guessed.
+    """A square to draw a curve in, by mouse or finger, and the curve that is guessed there.
 
     `value`  a height for each `x`, in the units of `ylim`, shape (n,); None until something was drawn
     """
 
-    def __init__(self, question: str, x: ArrayLike, ylim: tuple[float, float], **axes: Any) -> None:
+    def __init__(
+        self,
+        question: str,
+        x: ArrayLike,
+        ylim: tuple[float, float],
+        *,
+        xlabel: str = "",
+        ylabel: str = "",
+        log: bool = False,
+        percent: bool = False,
+    ) -> None:
+        """Show the square.
+
+        `x`        where the curve will be measured, from left to right, shape (n,)
+        `ylim`     the lower and the upper end, in the units of the plot that the guess goes into
+        `log`      whether each step to the right multiplies
+        `percent`  whether 0.2 is written as 20 %
+        """
         self.question, self.x = question, np.asarray(x, float)
         self.low, self.high = ylim
         if self.x.ndim != 1 or len(self.x) < 2 or not (np.diff(self.x) > 0).all():
             raise ValueError("a curve needs two or more places x, from left to right")
         if not self.low < self.high:
             raise ValueError(f"a curve needs a range with the lower end first, not {self.low} to {self.high}")
-        self._field = _field("CurveField", question, **_axes(self.x, self.low, self.high, **axes))
+        along = np.log(self.x) if log else self.x
+        marks = np.linspace(self.low, self.high, 6 if percent else 5)
+        self._field = _field(
+            "CurveField",
+            question,
+            places=((along - along[0]) / (along[-1] - along[0])).tolist(),  # 0 to 1
+            x_labels=[f"{value:g}" for value in self.x],
+            y_labels=[f"{100 * value:.3g} %" if percent else f"{value:.3g}" for value in marks],
+            x_label=xlabel,
+            y_label=ylabel,
+        )
 
     @property
     def value(self) -> np.ndarray[Any, Any] | None:
         """What was drawn last; gaps are filled by straight lines, and the ends go on level."""
-        drawn = (
-            [(at, height) for at, height in enumerate(self._field.heights) if height is not None] if self._field else []
-        )
+        heights = self._field.heights if self._field else []
+        drawn = [(at, height) for at, height in enumerate(heights) if height is not None]
         if len(drawn) < 2:
             return None
-        places, heights = zip(*drawn, strict=True)
-        all_of_them: np.ndarray[Any, Any] = np.interp(range(len(self.x)), places, heights)
+        places, known = zip(*drawn, strict=True)
+        all_of_them: np.ndarray[Any, Any] = np.interp(range(len(self.x)), places, known)
         return self.low + all_of_them * (self.high - self.low)
 
     def plot(self, ax: Any) -> None:
@@ -94,29 +118,7 @@ class GuessedCurve:
         return "nothing drawn" if self.value is None else "a curve was drawn"
 
 
-def guess(question: str, low: float, high: float, unit: str = "") -> Guess:
-    """Show a field for a number from `low` to `high`, and return the guess: its `value`, and `beside(result)`."""
-    return Guess(question, low, high, unit)
-
-
-def guess_curve(
-    question: str,
-    x: ArrayLike,
-    ylim: tuple[float, float],
-    *,
-    xlabel: str = "",
-    ylabel: str = "",
-    log: bool = False,
-    percent: bool = False,
-) -> GuessedCurve:
-    """Show a square to draw a curve in, by mouse or finger, and return the guess: its `value`, and `plot(ax)`.
-
-    `x`        where the curve will be measured, from left to right, shape (n,)
-    `ylim`     the lower and the upper end, in the units of the plot that the guess goes into
-    `log`      whether each step to the right multiplies
-    `percent`  whether 0.2 is written as 20 %
-    """
-    return GuessedCurve(question, x, ylim, xlabel=xlabel, ylabel=ylabel, log=log, percent=percent)
+guess, guess_curve = Guess, GuessedCurve  # as lessons call them
 
 
 def written(number: float, unit: str) -> str:
@@ -145,22 +147,6 @@ def _field(kind: str, question: str, **settings: Any) -> Any:
     field.keep_in(_earlier, (kind, question))
     show(field)
     return field
-
-
-def _axes(
-    x: np.ndarray[Any, Any], low: float, high: float, *, xlabel: str, ylabel: str, log: bool, percent: bool
-) -> dict[str, Any]:
-    """Return what the field needs to draw the axes: places 0 to 1, and what is written there."""
-    along = np.log(x) if log else x
-    places = (along - along[0]) / (along[-1] - along[0])
-    marks = np.linspace(low, high, 6) if percent else np.linspace(low, high, 5)
-    return {
-        "places": places.tolist(),
-        "x_labels": [f"{value:g}" for value in x],
-        "y_labels": [f"{100 * value:.3g} %" if percent else f"{value:.3g}" for value in marks],
-        "x_label": xlabel,
-        "y_label": ylabel,
-    }
 
 
 def _line(guessed: Guess, value: float, result: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mynn import DataError, Examples, NeuralNetwork, targets_for, wall
@@ -40,7 +40,7 @@ def test_only_what_was_chosen_is_shown(capsys: pytest.CaptureFixture[str]) -> No
     wall.show(name="Ada", score=0.953)
     assert json.loads(Path(wall.FILE).read_text()) == {"version": 1, "name": "Ada", "score": 0.953}
     output = capsys.readouterr().out
-    assert output.startswith("On the wall: Ada and the score 95.3 %. Nothing else of yours is shown.\n")
+    assert output.startswith("On the wall: Ada, the score 95.3 %. Nothing else of yours is shown.\n")
     assert "wall.take_down()" in output
     assert names() == [wall.FILE]
 
@@ -59,7 +59,7 @@ def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytes
     network, digits = NeuralNetwork(784, 20, 10, 0.1, seed=1), random_digits(34)
     score: Any = np.float32(0.5)
     wall.show("Zoë Marie-Lou", score=score, backquery=network, digits=digits)
-    assert "what your network takes for each digit and the first 10 of your 34 digits." in capsys.readouterr().out
+    assert "what your network takes for each digit, the first 10 of your 34 digits." in capsys.readouterr().out
     assert Path(wall.FILE).stat().st_size <= wall.LARGEST
     shown = on_the_wall()
     assert (shown.name, shown.score) == ("Zoë Marie-Lou", 0.5)
@@ -108,6 +108,7 @@ def test_invalid_names_are_refused(name: Any) -> None:
     assert not Path(wall.FILE).exists()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=25))
 def test_a_name_on_the_wall_has_letters_spaces_and_hyphens_only(name: str) -> None:
     try:
@@ -214,7 +215,7 @@ CHANGES: list[dict[str, Any]] = [
     digits([1], [PICTURE], name="x"),
 ]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.just(PICTURE),
+    st.none() | st.booleans() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*VALID, "labels", "pixels"]), inner),
 )
 
@@ -230,6 +231,7 @@ def test_a_forged_file_is_refused(change: dict[str, Any]) -> None:
         wall.read(json.dumps(VALID | change))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50) | JSON.map(json.dumps), st.sampled_from(sorted(VALID)), JSON)
 def test_whatever_a_file_holds_is_an_entry_or_a_data_error(text: Any, field: str, value: Any) -> None:
     """Besides rubbish, valid files with one field replaced."""
