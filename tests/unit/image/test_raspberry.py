@@ -7,28 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.programs import ROOT
 from tests.unit.image.rootfs import DAY, EPOCH, OURS, make_root
 from tests.unit.image.test_disk import DISK, make_disk
 
 # Units enabled in Raspberry Pi OS Lite of 2026 that act at first boot or, like cloud-init, at each boot.
-VENDOR = [
-    "NetworkManager.service",
-    "cloud-config.service",
-    "cloud-final.service",
-    "cloud-init-hotplugd.socket",
-    "cloud-init-local.service",
-    "cloud-init-main.service",
-    "cloud-init-network.service",
-    "regenerate_ssh_host_keys.service",
-    "rpi-preseed-runcmd-early.service",
-    "rpi-preseed-runcmd-late.service",
-    "rpi-preseed.service",
-    "rpi-resize.service",
-    "sshswitch.service",
-    "userconfig.service",
-]
+VENDOR = yaml.safe_load((ROOT / "roles/image/vars/main.yml").read_text(encoding="utf-8"))["__image_masked"]
 CMDLINE = (
     "console=serial0,115200 console=tty1 root=PARTUUID=3d1e6f2a-02 rootfstype=ext4 fsck.repair=yes rootwait quiet "
     "init=/usr/lib/raspberrypi-sys-mods/firstboot resize ds=nocloud;i=rpi-imager-1 cfg80211.ieee80211_regdom=GB\n"
