@@ -104,7 +104,11 @@ def link(source: Path, place: Path) -> None:
     try:
         place.hardlink_to(source)
     except OSError:
-        shutil.copy2(source, place)
+        try:
+            shutil.copy2(source, place)
+        except OSError:
+            place.unlink(missing_ok=True)
+            raise
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -223,17 +227,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 came.sent.update({name: file.size for name, file in new.values() if key(file) in known})
                 if new.keys() <= known.keys():
                     break
-            for name, file in files.items():
-                if key(file) in known:
-                    try:
-                        if not self.dry:
-                            link(known[key(file)], part / name)
-                        came.sums[name] = file.sum
-                    except OSError as error:
-                        left[name] = f"on this computer: {error.strerror}"
-                elif name in there:
-                    left[name] = "it is being written"
             came.left.update(left)
+            came.left.update({name: "it is being written" for name, file in there.items() if key(file) not in known})
+            self._name({name: file for name, file in files.items() if key(file) in known}, part, known, came)
+
+    def _name(self, files: dict[str, File], part: Path, known: dict[Key, Path], came: Collected) -> None:
+        """Give known files their names in the collection."""
+        for name, file in files.items():
+            try:
+                if not self.dry:
+                    link(known[key(file)], part / name)
+                came.sums[name] = file.sum
+            except OSError as error:
+                came.left[name] = f"on this computer: {error.strerror}"
 
     def _fetch(self, student: str, store: Path, files: list[File], known: dict[Key, Path]) -> None:
         """Fetch a student's files into a folder, and add those that match their sums to the known files."""

@@ -18,8 +18,6 @@ from ansible_collections.mynn.pi.plugins.module_utils.tree import MOST
 SUMS = "SHA256SUMS"
 BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
 LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
-
-
 LONGEST = 5000  # bytes of a name
 
 
@@ -53,7 +51,7 @@ def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
         left = {name: WHY[why] for name, why in answer["left"].items()}
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"a malformed list of files: {error!r}") from None
-    if len(files) + len(left) > MOST + 1 or sum(file.size for file in files.values()) > limit:
+    if len(files) + len(left) > MOST or sum(file.size for file in files.values()) > limit:
         raise ValueError("more files than a Pi gives")
     return files, left
 

@@ -88,13 +88,14 @@ def plan(
         return [file.name for file in files], list(changes), {}  # where each will go cannot be seen yet
     needed: list[str] = []
     left: dict[str, str] = {}
+    ours = set().union(*known.values())
     parents: set[Path] = set()
     for file in files:
         try:
             path, absent = path_in(folder.parent, file.name)
             if path.parent not in parents:
                 parents.add(path.parent)
-                changes |= dict.fromkeys(clean(path.parent, set().union(*known.values()), dry))
+                changes |= dict.fromkeys(clean(path.parent, ours, dry))
             place = place_for(path, file, known, given)
         except OSError as error:
             left[file.name] = error.strerror or "it cannot be written there"

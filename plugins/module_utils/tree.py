@@ -12,7 +12,7 @@ DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
 LONGEST = 2000  # bytes of a path in the home; the same
 ROOM = 10_000_000  # bytes of memory for what is found; each file takes COST and its name
 COST = 500
-MOST = ROOM // COST  # files
+MOST = ROOM // COST + 2  # of what is found, with the one that exceeds the room, and `many`
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 

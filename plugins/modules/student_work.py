@@ -124,6 +124,13 @@ def read_chunk(home: Path, name: str, begin: int, length: int) -> str | None:
         return None
 
 
+def lost_by_reset(home: Path, known: dict[str, list[str]], given: dict[str, Any]) -> list[str]:
+    """Return the names of work that is not among the `files` that are kept elsewhere."""
+    found = list_work(home, known, given["limit"])
+    new = [name for name, (_, sum_, *_) in found["files"].items() if given["files"].get(name) != sum_]
+    return sorted([*new, *found["left"]])
+
+
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
@@ -147,11 +154,8 @@ def do(
                 for (name, *about), begin, data in given["chunks"]:
                     write(home, File(checked(name), *about), begin, base64.b64decode(data), over)
                 return None
-            if (kept := given["files"]) is not None:
-                found = list_work(home, lessons, given["limit"])
-                unknown = [name for name, (_, sum_, *_) in found["files"].items() if kept.get(name) != sum_]
-                if lost := sorted([*unknown, *found["left"]]):
-                    return {"lost": lost, "changes": []}
+            if given["files"] is not None and (lost := lost_by_reset(home, lessons, given)):
+                return {"lost": lost, "changes": []}
             return {"lost": [], "changes": opens + restore_baseline(folder, pristine, skel, dry)}
 
     try:

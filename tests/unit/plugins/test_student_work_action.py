@@ -185,7 +185,7 @@ def test_a_file_name_that_this_computers_disk_cannot_have_is_named(
         make(self, target)
 
     monkeypatch.setattr(Path, "hardlink_to", odd)
-    monkeypatch.setattr(shutil, "copy2", lambda source, place: odd(place, source))
+    monkeypatch.setattr(shutil, "copy2", lambda source, place: place.write_bytes(b"half") and odd(place, source))
     folder = control.collect()
     assert set(read_files(folder / "student")) == set(WORK) - {"own.ipynb"}
     assert set(collection.read_sums(folder)) == {f"student/{name}" for name in set(WORK) - {"own.ipynb"}}
@@ -226,7 +226,7 @@ def test_a_list_of_files_is_wellformed_or_refused(answer: Any) -> None:
 
 FORGED: list[Any] = [
     {"files": {f"{number}": [1 << 20, SUM, 0, False] for number in range(4)}, "left": {}},
-    {"files": {f"{number}": [0, SUM, 0, False] for number in range(20_002)}, "left": {}},
+    {"files": {f"{number}": [0, SUM, 0, False] for number in range(20_003)}, "left": {}},
     {"files": {}, "left": {"a": "\x1b[31m"}},
     *(
         {"files": {name: FILE}, "left": {}}

@@ -104,6 +104,7 @@ def test_what_exceeds_a_limit_is_reported_not_read_and_not_deleted(
     answer = pi.list()
     assert f"{IN}0" in answer["files"]
     assert sum(size for size, *_ in answer["files"].values()) <= LIMIT
+    assert sum(map(len, answer.values())) <= tree.ROOM // tree.COST + 2, "more is taken for a forgery"
     for (word, why), (pattern, reason) in zip(sorted(answer["left"].items()), reported, strict=True):
         assert re.fullmatch(pattern, word) and why == reason
     kept = {word: sum_ for word, (_, sum_, *_) in answer["files"].items()}
