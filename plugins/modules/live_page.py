@@ -47,7 +47,7 @@ shown:
   type: dict
 """
 
-READ = 10.0  # seconds that a student's file may take
+READ = 10  # seconds that a student's file may take
 ANSWER = 5.0  # seconds that a notebook server may take
 Look = Callable[[], dict[str, str]]
 
