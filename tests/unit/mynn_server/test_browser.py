@@ -74,6 +74,12 @@ def end_lesson(page: Page, title: str) -> None:
     expect(card.get_by_role("button", name="End")).to_have_count(0)
 
 
+def claim_busy(route: Route) -> None:
+    """Answer that each program works, as it did a moment ago."""
+    status = route.fetch().json()
+    route.fulfill(json=status | {"running": [program | {"busy": True} for program in status["running"]]})
+
+
 def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:
     """With the titles as plain text, whatever they contain, and a picture each."""
     titles = page.locator(".lesson h3")
@@ -132,6 +138,9 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
         assert len(browser.pages) == pages, "An open lesson was opened a second time."
         assert lesson.evaluate("document.body.dataset.mark") == "still here", "An open lesson was loaded again."
         page.bring_to_front()
+        page.route("**/start/status", claim_busy, times=1)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(card).to_contain_text("Working")
         end_lesson(page, "Ten thousand")
         assert failures[before:] == []
     finally:
