@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import struct
 import subprocess
@@ -23,20 +22,11 @@ from tests.unit.image.rootfs import EPOCH, OURS
 
 STEM = "mynn-pi-zero-0.1"
 MIB = 1 << 20
-# The fields of an operating system in a Raspberry Pi Imager repository, each with a pattern: the facts of its published
-# schema (raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
+# What Raspberry Pi Imager's schema asks of an operating system in a repository (raspberrypi/rpi-imager,
+# doc/json-schema/os-list-schema.json at commit 72ad1179ff46).
 FIELDS = {
-    "name": r".+",
-    "description": r".+",
-    "icon": r"(https?|file)://.+\.(svg|png)",
-    "url": r"(https?|file)://.+\.(zip|gz|xz)",
-    "extract_size": r"[1-9]\d*",
-    "extract_sha256": r"[0-9a-f]{64}",
-    "image_download_size": r"[1-9]\d*",
-    "image_download_sha256": r"[0-9a-f]{64}",
-    "release_date": r"\d{4}-\d\d-\d\d",
-    "devices": r"\['pi[1-5]-(32|64)bit'.*\]",
-    "init_format": r"none|systemd|cloudinit|cloudinit-rpi|rpi-preseed",
+    *("name", "description", "icon", "url", "extract_size", "extract_sha256", "image_download_size"),
+    *("image_download_sha256", "release_date", "devices", "init_format"),
 }
 
 
@@ -100,9 +90,7 @@ def test_a_card_can_be_written_with_bmaptool_and_imager(image: Path, dist: Path,
 
 def test_imager_accepts_the_repository(image: Path, dist: Path) -> None:
     [entry] = json.loads((dist / f"{STEM}.rpi-imager-manifest").read_text())["os_list"]
-    assert entry.keys() == FIELDS.keys()
-    for key, value in entry.items():
-        assert re.fullmatch(FIELDS[key], str(value)), key
+    assert entry.keys() == FIELDS
     packed = dist / f"{STEM}.img.xz"
     assert entry["url"] == packed.as_uri()
     assert entry["icon"] == (dist / f"{STEM}.svg").as_uri()
