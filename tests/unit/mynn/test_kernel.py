@@ -108,15 +108,6 @@ def test_many_digits_give_the_weights_of_network_py(
     assert fast.score(testing) > 0.75
 
 
-@pytest.mark.slow
-def test_after_a_full_epoch_the_weights_are_the_same(training: Examples) -> None:
-    fast, plain = (NeuralNetwork(784, 100, 10, 0.1, seed=1) for _ in range(2))
-    fast.fit(training)
-    for inputs, label in training:
-        plain.train(inputs, targets_for(label))
-    assert len(training) == 60_000 and difference(fast, plain) < 1e-12
-
-
 @pytest.mark.usefixtures("library")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -211,15 +202,9 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
 
 def test_the_kernel_can_be_switched_off() -> None:
-    program = "from mynn import kernel; print(kernel.READY, kernel.STATE)"
-
-    def state(**environment: str) -> str:
-        command = [sys.executable, "-c", program]
-        run = subprocess.run(command, env={**os.environ, **environment}, check=True, stdout=subprocess.PIPE, text=True)
-        return run.stdout.strip()
-
-    assert state(MYNN_KERNEL="off") == "False numpy (MYNN_KERNEL is off)"
-    assert state() == f"True {kernel.STATE}"
+    command = [sys.executable, "-c", "from mynn import kernel; print(kernel.READY, kernel.STATE)"]
+    run = subprocess.run(command, env={**os.environ, "MYNN_KERNEL": "off"}, stdout=subprocess.PIPE, text=True)
+    assert run.stdout == "False numpy (MYNN_KERNEL is off)\n"
 
 
 @pytest.fixture(scope="module")
