@@ -1,4 +1,4 @@
-"""What several verbs take: numbers that make sense, folders of data, files of networks."""
+"""What several verbs take: numbers that make sense, and folders of data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mynn import checks
 from mynn.mnist import mnist_folder
-
-NETWORK = Path("my_network.npz")  # where to look for a network if none is named, and what the lessons call theirs
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:

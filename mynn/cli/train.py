@@ -1,4 +1,4 @@
-"""The verbs that make a network: `mynn train` and `mynn test`."""
+"""The verbs about one network: `mynn train`, `mynn test` and `mynn read`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mynn import checkpoint, kernel
-from mynn.cli.arguments import data_option, hidden, natural, positive, rate
-from mynn.errors import NetworkFileError, os_errors_as
-from mynn.mnist import LABELS, PIXELS, Examples, read_csv
+from mynn.arrays import Bytes, Floats
+from mynn.cli.arguments import data_option, hidden, json_option, natural, positive, rate
+from mynn.errors import DataError, NetworkFileError, os_errors_as
+from mynn.mnist import LABELS, PIXELS, SIDE, Examples, read_csv, scale
 from mynn.network import RULES, NeuralNetwork
 from mynn.progress import Bar, peak_mib
 
-OK, STOPPED = 0, 130  # exit codes, as the command's
+OK, UNUSABLE, STOPPED = 0, 2, 130  # exit codes, as the command's
+
+SURE = 0.5  # an output above this is nearer to yes than to no
+SHADES = " .:-=+*#%@"  # from background to ink
 
 
 def add(verbs: Any) -> None:
@@ -42,6 +48,18 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser("test", parents=[data_option()], help="test a saved network on the whole test set")
     verb.add_argument("network", type=Path, metavar="FILE", help="what `mynn train --save FILE` wrote")
     verb.set_defaults(run=_test)
+
+    verb = verbs.add_parser(
+        "read",
+        parents=[json_option()],
+        help="say which digits pictures show",
+        description="Say which digit each picture shows: a PNG or JPEG, drawn or photographed, one digit in each.",
+    )
+    verb.add_argument("pictures", nargs="+", metavar="PICTURE")
+    trained = "what `mynn train --save FILE` wrote (%(default)s)"
+    verb.add_argument("--network", type=Path, default=Path("my_network.npz"), metavar="FILE", help=trained)
+    verb.add_argument("--show", action="store_true", help="draw each picture as the network sees it")
+    verb.set_defaults(run=_read)
 
 
 def load_network(path: Path) -> NeuralNetwork:
@@ -133,3 +151,41 @@ def _test(options: argparse.Namespace) -> int:
     for label, row in enumerate(confusion):
         print(f"{label:>4} |     " + "".join(f"{count or '.':>6}" for count in row))
     return 0
+
+
+def _read(options: argparse.Namespace) -> int:
+    """Say what each picture shows. One that cannot be used is named, and the others are read all the same."""
+    network = load_network(options.network)
+    from mynn.images import read_image  # only now: it loads scipy and Pillow, which takes a Pi Zero seconds
+
+    code, found = OK, []
+    for path in options.pictures:
+        try:
+            pixels = read_image(path)
+        except DataError as error:
+            print(f"mynn read: {error}", file=sys.stderr)
+            code = UNUSABLE
+            continue
+        outputs = network.query(scale(pixels))
+        found.append(
+            {"picture": path, "answer": int(outputs.argmax()), "outputs": [round(float(o), 4) for o in outputs]}
+        )
+        if not options.json:
+            print(f"{path}: {_said(outputs)}")
+            if options.show:
+                print(_sketch(pixels))
+    if options.json:
+        print(json.dumps({"network": str(options.network), "pictures": found}))
+    return code
+
+
+def _said(outputs: Floats) -> str:
+    best, second = (int(label) for label in outputs.argsort()[:-3:-1])
+    answer = f"a {best}" if outputs[best] > SURE else f"perhaps a {best}"
+    return f"{answer} (output {outputs[best]:.2f}; the next is {second} with {outputs[second]:.2f})"
+
+
+def _sketch(pixels: Bytes) -> str:
+    """Return a digit drawn in letters, two to a pixel: on a terminal these are nearly square."""
+    shades = np.array(list(SHADES))[pixels.reshape(SIDE, SIDE).astype(int) * len(SHADES) // 256]
+    return "\n".join("".join(row).rstrip() for row in shades.repeat(2, axis=1))
