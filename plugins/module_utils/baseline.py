@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import subprocess
 import time
 from pathlib import Path
@@ -29,7 +28,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
     for name, about in walk(home, lambda _: True):
         if is_right(home / name, contents.get(name), links.get(name)):
             right.add(name)
-        elif name not in parents or isinstance(about, str) or not is_own_folder(about):
+        elif name not in parents or isinstance(about, str):  # of what is in a parent's place, the lessons are missing
             strays[name] = about
     missing = sorted({*contents, *links} - right)
     if (strays or missing) and not dry:
@@ -46,11 +45,6 @@ def is_right(path: Path, content: bytes | None, target: str | None) -> bool:
     if content is not None:
         return fingerprint(path, len(content)) == sha256(content)
     return target is not None and path.is_symlink() and str(path.readlink()) == target
-
-
-def is_own_folder(about: os.stat_result) -> bool:
-    """Return whether this is a folder of this process's account."""
-    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def clear(home: Path) -> None:

@@ -273,6 +273,17 @@ def test_a_file_that_was_damaged_on_the_way_is_not_put_in_place(pi: Pi) -> None:
     assert pi.files() == LESSONS
 
 
+def test_no_chunk_is_written_through_a_link(pi: Pi) -> None:
+    pi.write("own", b"mine")
+    pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 0, 4)])
+    [new] = pi.folder.glob(f"{students_folder.OURS}*")
+    new.unlink()
+    new.symlink_to(pi.folder / "own")
+    with pytest.raises(OSError, match="symbolic link"):
+        pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 4, 9)])
+    assert (pi.folder / "own").read_bytes() == b"mine"
+
+
 def test_the_next_run_completes_one_that_was_killed_between_two_chunks(pi: Pi) -> None:
     for name in ("a", "b"):
         pi.do("write", chunks=[chunk(IN + name, b"in pieces", 0, 4)])
