@@ -84,13 +84,13 @@ def is_offline(folder: Path, mirrors: list[str]) -> bool:
 
 def playbook() -> int:
     """Return the id of the playbook's process: the oldest ancestor that is ansible-playbook."""
-    found = process = os.getppid()
+    oldest = process = os.getppid()
     while process > 1:
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
         if any(word.endswith(b"ansible-playbook") for word in words):
-            found = process
+            oldest = process
         process = int(Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
-    return found
+    return oldest
 
 
 def is_used(folder: Path) -> bool:

@@ -38,9 +38,9 @@ def own_sources() -> list[list[str]]:
 def own_mirrors() -> Iterator[str]:
     """Yield the mirrors of this computer's own apt."""
     for site, _, _ in own_sources():
-        found = SITE.fullmatch(site)
-        if found and MIRROR.fullmatch(found[1].lower()):
-            yield mirror(found[1])
+        match = SITE.fullmatch(site)
+        if match and MIRROR.fullmatch(match[1].lower()):
+            yield mirror(match[1])
 
 
 def source_lines(listed: str, mirrors: Collection[str]) -> tuple[list[str], int]:

@@ -64,13 +64,13 @@ def _servers(state: dict[str, Any]) -> Iterator[Fault]:
 
 def _lessons(state: dict[str, Any], lessons: dict[str, str]) -> Iterator[Fault]:
     several = len(state["lessons"]) > 1
-    for student, found in state["lessons"].items():
+    for student, files in state["lessons"].items():
         whose = f" for {student}" if several else ""
-        if found["missing"]:
-            yield Fault(f"Missing{whose}: {', '.join(found['missing'])}.", "`make site` restores what is missing.")
-        if found["damaged"]:
+        if files["missing"]:
+            yield Fault(f"Missing{whose}: {', '.join(files['missing'])}.", "`make site` restores what is missing.")
+        if files["damaged"]:
             yield Fault(
-                f"Cannot be opened{whose}: {', '.join(found['damaged'])}.",
+                f"Cannot be opened{whose}: {', '.join(files['damaged'])}.",
                 "Rename it in the browser (no run overwrites a student's file); `make site` then hands it out again.",
             )
     if lessons and state["pristine"] != lessons:

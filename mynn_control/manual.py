@@ -45,8 +45,8 @@ def digest(project: Path) -> bytes:
 def comment(archive: Path) -> bytes:
     """Return an archive's comment; nothing if the archive is missing or damaged."""
     try:
-        with zipfile.ZipFile(archive) as found:
-            return found.comment
+        with zipfile.ZipFile(archive) as opened:
+            return opened.comment
     except (OSError, zipfile.BadZipFile):
         return b""
 

@@ -178,8 +178,8 @@ def size(megabytes: float) -> str:
 
 def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
-    name, found, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
-    return (name, f"revision {revision}") if found else (revision, "")
+    name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
+    return (name, f"revision {revision}") if separator else (revision, "")
 
 
 def processor(machine: str) -> str:

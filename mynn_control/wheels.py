@@ -39,13 +39,13 @@ class CannotBuildError(Exception):
 
 def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
     """Return what a wheel is made of, by its place in the build; without a compiler, there is no kernel."""
-    found = {"LICENSE": project / "LICENSE", "pyproject.toml": project / "pyproject.toml"}
+    parts = {"LICENSE": project / "LICENSE", "pyproject.toml": project / "pyproject.toml"}
     if package != "mynn":
-        found["pyproject.toml"] = project / package / "pyproject.toml"
+        parts["pyproject.toml"] = project / package / "pyproject.toml"
     kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.c")] if compiler else []
     files = [path for path in (project / package).rglob("*") if path.suffix in SUFFIXES]
     named = {str(path.relative_to(project)): path for path in sorted([*files, *kernel])}
-    return found | {name: path for name, path in named.items() if "/." not in name}
+    return parts | {name: path for name, path in named.items() if "/." not in name}
 
 
 def run(command: Sequence[str | Path], compiler: str) -> str:
@@ -84,7 +84,7 @@ def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
 
 
 def wheel(project: Path, package: str, compiler: str = "") -> Path:
-    """Return where a package's wheel is, found or built."""
+    """Return where a package's wheel is, which is built if there is none."""
     files, folder = sources(project, package, compiler), project / "build/wheel"
     built = folder / digest(files, compiler)
     if not built.is_dir():
@@ -96,8 +96,8 @@ def wheel(project: Path, package: str, compiler: str = "") -> Path:
             except OSError:
                 if not built.is_dir():  # otherwise another run was quicker
                     raise
-    [found] = built.glob("*.whl")
-    return found
+    [path] = built.glob("*.whl")
+    return path
 
 
 def compiled(project: Path, architecture: str) -> Path:
