@@ -161,12 +161,12 @@ def _without_paper(brightness: Floats) -> Floats:
         away = -away  # dark on light
     window = max(away.shape) + 1
     for _ in range(4):  # with fewer shadows in it, strokes are told better
-        found: Floats = ndimage.white_tophat(away, size=(window, window))
-        depth = ndimage.distance_transform_cdt(found > found.max() / 2).max()  # in pixels: half a stroke's width
+        strokes: Floats = ndimage.white_tophat(away, size=(window, window))
+        depth = ndimage.distance_transform_cdt(strokes > strokes.max() / 2).max()  # in pixels: half a stroke's width
         if window <= 4 * depth + 1:
             break
         window = 4 * depth + 1
-    return found
+    return strokes
 
 
 def _bend(brightness: Floats) -> Floats:

@@ -158,7 +158,7 @@ def _read(options: argparse.Namespace) -> int:
     network = load_network(options.network)
     from mynn.images import read_image  # only now: it loads scipy and Pillow, which takes a Pi Zero seconds
 
-    code, found = OK, []
+    code, answers = OK, []
     for path in options.pictures:
         try:
             pixels = read_image(path)
@@ -167,7 +167,7 @@ def _read(options: argparse.Namespace) -> int:
             code = UNUSABLE
             continue
         outputs = network.query(scale(pixels))
-        found.append(
+        answers.append(
             {"picture": path, "answer": int(outputs.argmax()), "outputs": [round(float(o), 4) for o in outputs]}
         )
         if not options.json:
@@ -175,7 +175,7 @@ def _read(options: argparse.Namespace) -> int:
             if options.show:
                 print(_sketch(pixels))
     if options.json:
-        print(json.dumps({"network": str(options.network), "pictures": found}))
+        print(json.dumps({"network": str(options.network), "pictures": answers}))
     return code
 
 

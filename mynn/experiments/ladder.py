@@ -56,13 +56,13 @@ def ladder() -> list[Run]:
 
 def rows(results: Results) -> list[dict[str, Any]]:
     """Return for each rung what was trained, our figures, and the blog's."""
-    found = []
+    rows = []
     for rung in RUNGS:
         scores = results.of(rung.setting, rung.epochs)[: rung.seeds, -1]
         what = f"{rung.setting}, {rung.epochs} epoch{'s' * (rung.epochs > 1)}"
         ours = {"mean": scores.mean(), "sd": scores.std(ddof=1), "least": scores.min(), "most": scores.max()}
-        found.append({"what": what, "seeds": len(scores), "blog": rung.blog, **ours})
-    return found
+        rows.append({"what": what, "seeds": len(scores), "blog": rung.blog, **ours})
+    return rows
 
 
 def table(results: Results) -> str:

@@ -132,12 +132,12 @@ class Results:
 
     def of(self, setting: Setting, epochs: int) -> Floats:
         """Return the accuracies of the runs of at least so many epochs, by seed: shape (seeds, epochs)."""
-        found = [
+        scores = [
             scores[:epochs]
             for (one, _), scores in sorted(self._scores.items(), key=lambda item: item[0][1])  # not as they came in
             if one == setting and len(scores) >= epochs
         ]
-        return np.array(found, np.float64).reshape(-1, epochs)
+        return np.array(scores, np.float64).reshape(-1, epochs)
 
 
 def sweep(

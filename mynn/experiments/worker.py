@@ -55,8 +55,8 @@ async def step_aside(least: int) -> None:
 
 def free_mb() -> int:
     """Return the memory that programs can still have, in MB."""
-    found = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.M)
-    return int(found[1]) * 1024 // 1_000_000 if found else 0
+    match = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.M)
+    return int(match[1]) * 1024 // 1_000_000 if match else 0
 
 
 def leave(reason: str, code: int) -> None:

@@ -63,9 +63,9 @@ def train(wih: Array, who: Array, rate: float, rule: str, rows: Array, labels: A
 
 def query(wih: Array, who: Array, rows: Array, table: Array) -> Array:
     """Return the outputs for each of the rows, shape (n, outputs); for the rest see `train`."""
-    found = np.empty((len(rows), len(who)), wih.dtype)
-    _call("query", wih, who, rows, table, found)
-    return found
+    outputs = np.empty((len(rows), len(who)), wih.dtype)
+    _call("query", wih, who, rows, table, outputs)
+    return outputs
 
 
 def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Bytes:

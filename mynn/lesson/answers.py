@@ -39,10 +39,10 @@ def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> No
 
 def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
     """Return what a function finds wrong with the answer; None: it is right."""
-    found = right(answer)
-    if isinstance(found, str):
-        return found
-    return None if found else ""
+    verdict = right(answer)
+    if isinstance(verdict, str):
+        return verdict
+    return None if verdict else ""
 
 
 def _compared(answer: Any, right: Any, within: float) -> str | None:
@@ -59,20 +59,20 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
         if not isinstance(answer, bool | np.bool_):
             return "the answer is True or False."
         return None if bool(answer) == bool(right) else f"it is not {answer}."
-    found, wanted = np.asarray(answer), np.asarray(right)
-    if found.dtype.kind not in "biuf":
+    given, wanted = np.asarray(answer), np.asarray(right)
+    if given.dtype.kind not in "biuf":
         return f"{_shown(answer)} is not a number."
-    if found.shape != wanted.shape:
-        return f"the answer is {_shaped(wanted.shape)}, and this is {_shaped(found.shape)}."
-    off = np.abs(found.astype(float) - wanted)
+    if given.shape != wanted.shape:
+        return f"the answer is {_shaped(wanted.shape)}, and this is {_shaped(given.shape)}."
+    off = np.abs(given.astype(float) - wanted)
     allowed = np.maximum(CLOSE * np.abs(wanted), max(within, 1e-12))
     if (off <= allowed).all():
         return None
     if wanted.shape:
         return f"{int((~(off <= allowed)).sum())} of the {wanted.size} numbers are not right."
-    if math.isnan(float(found)):
+    if math.isnan(float(given)):
         return "this is not a number (nan)."
-    return f"{_shown(answer)} is too {'small' if found < wanted else 'large'}."
+    return f"{_shown(answer)} is too {'small' if given < wanted else 'large'}."
 
 
 def _shaped(shape: tuple[int, ...]) -> str:

@@ -60,9 +60,9 @@ def finished(stem: str, score: float | None = None) -> None:
 def read(place: Path) -> Lessons | None:
     """Return the lessons of such a file: none if it does not exist, None if it is damaged. OSError: unreadable."""
     try:
-        found = json.loads(place.read_bytes())
-        lessons: Lessons = found["lessons"]
-        right = set(found) == {"version", "lessons"} and found["version"] == VERSION
+        record = json.loads(place.read_bytes())
+        lessons: Lessons = record["lessons"]
+        right = set(record) == {"version", "lessons"} and record["version"] == VERSION
         right &= all(STEM.fullmatch(stem) and _is_entry(**entry) for stem, entry in lessons.items())
     except FileNotFoundError:
         return {}

@@ -15,8 +15,8 @@ def address_towards(host: str) -> str:
     For a virtual Pi on this computer, it is the one on its network. AnsibleFilterError: the name is not known.
     """
     try:
-        found = _source(host)
-        return _source(SOMEWHERE) if found.startswith("127.") or found == "::1" else found
+        source = _source(host)
+        return _source(SOMEWHERE) if source.startswith("127.") or source == "::1" else source
     except OSError as error:
         raise AnsibleFilterError(
             f"This computer does not know how to reach {host} ({error.strerror or error}): set cluster_address."
@@ -24,7 +24,7 @@ def address_towards(host: str) -> str:
 
 
 def _source(host: str) -> str:
-    family, kind, *_, place = min(socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM), key=lambda found: found[0])
+    family, kind, *_, place = min(socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM), key=lambda info: info[0])
     with socket.socket(family, kind) as probe:
         probe.connect(place)
         return str(probe.getsockname()[0]).partition("%")[0]

@@ -32,12 +32,12 @@ class Lesson:
 
 def outline(folder: Path) -> dict[str, Lesson]:
     """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class has them."""
-    found = {
+    lessons = {
         name.removesuffix(".ipynb"): _described(name.removesuffix(".ipynb"), content)
         for name, content in lessons_in(folder).items()
         if name.endswith(".ipynb")
     }
-    return dict(sorted(found.items(), key=lambda item: (item[1].number, item[0])))
+    return dict(sorted(lessons.items(), key=lambda item: (item[1].number, item[0])))
 
 
 def _described(stem: str, notebook_json: bytes) -> Lesson:

@@ -41,10 +41,10 @@ def fingerprint(path: Path, largest: int) -> str | None:
     A file of more than `largest` bytes is FOREIGN too.
     """
     try:
-        found = path.lstat()
+        about = path.lstat()
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > largest or found.st_uid != os.geteuid():
+    if not stat.S_ISREG(about.st_mode) or about.st_size > largest or about.st_uid != os.geteuid():
         return FOREIGN
     try:
         with open_regular(path) as file:
@@ -127,10 +127,10 @@ def place_for(path: Path, file: File, known: Sums, given: Mapping[str, str]) -> 
     beside it. OSError: all of these are taken.
     """
     for place in itertools.chain([path], names_beside(path)):
-        found = fingerprint(place, largest_of(file))
-        if found == file.sum:
+        there = fingerprint(place, largest_of(file))
+        if there == file.sum:
             return None
-        if found is None or found in known.get(file.name, ()):
+        if there is None or there in known.get(file.name, ()):
             return place
         if given.get(file.name) == file.sum:
             return None
@@ -153,8 +153,8 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
 def clean(folder: Path, known: Collection[str], dry: bool) -> list[str]:
     """Remove the temporary files that a killed run left in a folder, but none with work of the student's."""
     rests = []
-    with suppress(FileNotFoundError), os.scandir(folder) as found:
-        ours = (entry for entry in found if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        ours = (entry for entry in entries if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
         rests = [folder / entry.name for entry in itertools.islice(ours, 100)]  # a student may have made thousands
     rests = [
         rest
@@ -238,12 +238,12 @@ def has_replaced(place: Path, new: Path, known: Collection[str], largest: int) -
 def may_be_folder(path: Path) -> bool:
     """Return whether this is a folder of this process's account (not a link to one), or does not exist yet."""
     try:
-        found = path.lstat()
+        about = path.lstat()
     except FileNotFoundError:
         return True
     except NotADirectoryError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 
 
 @contextmanager
@@ -275,8 +275,8 @@ def make_way(folder: Path, dry: bool) -> list[str]:
         return []
     aside = next(place for place in names_beside(folder, "old") if not os.path.lexists(place))
     if not dry:
-        found = folder.lstat()
-        if stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        about = folder.lstat()
+        if stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
             folder.rename(aside)  # a folder can replace only an empty folder
         else:
             os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never replaces another file

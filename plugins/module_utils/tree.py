@@ -10,9 +10,9 @@ from pathlib import Path
 
 DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
 LONGEST = 2000  # bytes of a path in the home; the same
-ROOM = 10_000_000  # bytes of memory for what is found; each file takes COST and its name
+ROOM = 10_000_000  # bytes of memory for the names; each file takes COST and its name
 COST = 500
-MOST = ROOM // COST + 2  # of what is found, with the one that exceeds the room, and `many`
+MOST = ROOM // COST + 2  # of the names, with the one that exceeds the room, and `many`
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -46,9 +46,9 @@ def _walk(
             yield word, "deep"
             continue
         try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            yield word, found
-            inner = os.open(name, FOLDER, dir_fd=folder) if stat.S_ISDIR(found.st_mode) else -1
+            about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            yield word, about
+            inner = os.open(name, FOLDER, dir_fd=folder) if stat.S_ISDIR(about.st_mode) else -1
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed or replaced just now
         except OSError:

@@ -80,16 +80,16 @@ def pack(source: Path, archive: Path, files: Files) -> None:
 
 def is_good(archive: Path, files: Files) -> bool:
     """Whether the archive has these files, unharmed, and no others."""
-    found = {}
+    sums = {}
     try:
         with gzip.open(archive) as zipped, tarfile.open(fileobj=zipped, mode="r|") as tar:
             for member in tar:
                 file = tar.extractfile(member)
-                found[member.name] = hashlib.sha256(file.read() if file else b"").hexdigest()
+                sums[member.name] = hashlib.sha256(file.read() if file else b"").hexdigest()
             zipped.read()  # gzip's own sum comes last
     except (OSError, EOFError, zlib.error, tarfile.TarError):
         return False
-    return found == {name: content["sha256"] for name, content in files.items()}
+    return sums == {name: content["sha256"] for name, content in files.items()}
 
 
 def wanted(folder: Path, files: Files) -> list[str]:
@@ -97,12 +97,12 @@ def wanted(folder: Path, files: Files) -> list[str]:
     names = []
     for name, content in files.items():
         try:
-            found = (folder / name).lstat()
+            about = (folder / name).lstat()
         except OSError:
             names.append(name)
             continue
         right = (stat.S_IFREG | 0o644, os.geteuid(), content["size"], UNPACKED)
-        if (found.st_mode, found.st_uid, found.st_size, found.st_mtime) != right:
+        if (about.st_mode, about.st_uid, about.st_size, about.st_mtime) != right:
             names.append(name)
     return names
 

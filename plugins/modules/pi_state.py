@@ -277,8 +277,8 @@ def main() -> None:
         "temperature": temperature(),
         "throttled": throttled(),
         "pristine": pristine,
-        "lessons": {name: found[0] for name, found in examined.items()},
-        "progress": {name: found[1] for name, found in examined.items()},
+        "lessons": {name: result[0] for name, result in examined.items()},
+        "progress": {name: result[1] for name, result in examined.items()},
         "servers": {name: student["port"] in open_ports for name, student in students.items()},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})

@@ -103,14 +103,14 @@ def list_work(home: Path, known: dict[str, list[str]], limit: int) -> dict[str, 
         left["."] = "closed"
     for _, name in sorted(sizes):
         versions = known.get(name, []) + known.get(lesson_of(name), [])
-        found = look_at(home / name, max(limit, LARGEST_LESSON) if versions else limit)
-        if found is None or found[1] in versions:
+        seen = look_at(home / name, max(limit, LARGEST_LESSON) if versions else limit)
+        if seen is None or seen[1] in versions:
             continue
-        if isinstance(found, str) or found[0] > limit:
-            left[name] = found if isinstance(found, str) else "beyond"
+        if isinstance(seen, str) or seen[0] > limit:
+            left[name] = seen if isinstance(seen, str) else "beyond"
         else:
-            files[name] = found
-            limit -= found[0]
+            files[name] = seen
+            limit -= seen[0]
     return {"files": files, "left": left}
 
 
@@ -126,9 +126,9 @@ def read_chunk(home: Path, name: str, begin: int, length: int) -> str | None:
 
 def lost_by_reset(home: Path, known: dict[str, list[str]], given: dict[str, Any]) -> list[str]:
     """Return the names of work that is not among the `files` that are kept elsewhere."""
-    found = list_work(home, known, given["limit"])
-    new = [name for name, (_, sum_, *_) in found["files"].items() if given["files"].get(name) != sum_]
-    return sorted([*new, *found["left"]])
+    listed = list_work(home, known, given["limit"])
+    new = [name for name, (_, sum_, *_) in listed["files"].items() if given["files"].get(name) != sum_]
+    return sorted([*new, *listed["left"]])
 
 
 def do(

@@ -133,14 +133,14 @@ class Pi:
         """Do what this boot requires."""
         file, empty = self.boot / preseed.NAME, self.path(f"/opt/mynn/boot/{preseed.NAME}").read_bytes()
         content = start_of(file)
-        found = preseed.Preseed(content, self.boot, taken=self.taken())
+        preset = preseed.Preseed(content, self.boot, taken=self.taken())
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.keep_machine_id()
-        self.apply({} if found.mistakes else found.settings, found.files, first)
+        self.apply({} if preset.mistakes else preset.settings, preset.files, first)
         if content and content != empty:
-            self.report(found, first)
-            if not found.mistakes:
+            self.report(preset, first)
+            if not preset.mistakes:
                 write(file, empty)
 
     def apply(self, settings: dict[str, Any], certificates: dict[str, bytes], first: bool) -> None:
@@ -279,21 +279,21 @@ class Pi:
             stamps["notebooks"] = sha256(text.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
-    def report(self, found: preseed.Preseed, first: bool) -> None:
+    def report(self, preset: preseed.Preseed, first: bool) -> None:
         """Write what was not applied into a file beside the settings, or remove that file if all was."""
         file = self.boot / "rpi-preseed-error.txt"
-        if not found.mistakes + found.notes:
+        if not preset.mistakes + preset.notes:
             remove(file)
             return
-        if found.mistakes:
+        if preset.mistakes:
             lines = [
                 f"Nothing in {preseed.NAME} was applied, because of this:",
-                *("", *found.mistakes, ""),
+                *("", *preset.mistakes, ""),
                 "Correct it on this card, put the card back into the Pi and switch it on. Then this file disappears.",
                 f"Until then, the Pi {'has its default settings' if first else 'stays as it was'}.",
             ]
         else:
-            lines = [f"{preseed.NAME} was applied, except for this:", "", *found.notes]
+            lines = [f"{preseed.NAME} was applied, except for this:", "", *preset.notes]
         write(file, "\r\n".join([*lines, ""]))
         print("Some settings were not applied: see rpi-preseed-error.txt on the boot partition.", file=sys.stderr)
 
