@@ -116,9 +116,9 @@ cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and
 
 # Virtual Pis have no cards.
 cards: DEMO := inventory.ini
-cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(DEVICE),-e '{"cards_device": "$(DEVICE)"}') \
-    $(if $(FILES),-e '{"cards_files": true}') $(if $(AGAIN),-e '{"cards_again": true}')
-cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; DEVICE=/dev/sdb; PI=pi07.local)
+cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(FILES),-e '{"cards_files": true}') \
+    $(if $(AGAIN),-e '{"cards_again": true}')
+cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; PI=pi07.local)
 	@python -m mynn_control.cards $(PLAYBOOK)
 
 labels: .venv/ready  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels

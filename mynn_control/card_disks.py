@@ -26,25 +26,23 @@ class Disk:
     mounted: tuple[str, ...]
 
 
-def disks(smallest: int, largest: int) -> dict[str, Disk]:
-    """Return the disks, by path, and without empty readers. smallest, largest: a card's size in bytes."""
+def disks(largest: int) -> dict[str, Disk]:
+    """Return the disks, by path, and without empty readers. largest: a card's size in bytes."""
     command = ["lsblk", "--json", "--bytes", "--output", COLUMNS]
     output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     entries = [entry for entry in json.loads(output)["blockdevices"] if entry["type"] == "disk" and entry["size"]]
-    # Memory that is soldered in has boot partitions; a card has none.
-    built_in = {entry["path"].removesuffix("boot0") for entry in entries if entry["path"].endswith("boot0")}
     return {
         entry["path"]: Disk(
             entry["path"],
             _title(entry),
-            "it is built into this computer" if entry["path"] in built_in else _problem(entry, smallest, largest),
+            _problem(entry, largest),
             tuple(part["path"] for part in _parts(entry) if _mounts(part)),
         )
         for entry in entries
     }
 
 
-def _problem(entry: dict[str, Any], smallest: int, largest: int) -> str:
+def _problem(entry: dict[str, Any], largest: int) -> str:
     parts = list(_parts(entry))
     mounts = [mount for part in parts for mount in _mounts(part)]
     own = [mount for mount in mounts if not mount.startswith(DESKTOP)]
@@ -56,8 +54,6 @@ def _problem(entry: dict[str, Any], smallest: int, largest: int) -> str:
         return "it is a hard disk, or built into this computer"
     if entry["size"] > largest:
         return f"it is larger than {largest // GB} GB, as few cards are; see the setting cards_largest_gb"
-    if entry["size"] < smallest:
-        return f"it is too small: the image needs {smallest / GB:.1f} GB"
     if entry["ro"]:
         return "it is write-protected: slide the switch at the side of the card or of its adapter"
     return ""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from glob import glob
 from itertools import takewhile
 from pathlib import Path
@@ -27,24 +25,12 @@ class CardError(Exception):
     """Something cannot be written; the message says what, why, and what to do."""
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image that `make image` made. size: its bytes, unpacked."""
-
-    path: Path
-    bmap: Path
-    size: int
-
-
-def image_at(path: Path) -> Image:
-    """Return the image in a file. CardError: its .bmap is missing or damaged."""
-    bmap = path.with_name(f"{path.name.removesuffix('.xz')}.bmap")
+def bmap_of(image: Path) -> Path:
+    """Return the file with an image's checksums. CardError: it is missing."""
+    bmap = image.with_name(f"{image.name.removesuffix('.xz')}.bmap")
     if not bmap.is_file():
         raise CardError(f"{bmap} is missing, with which cards are checked: `make image` writes it beside the image")
-    size = re.search(r"<ImageSize>\s*(\d+)", bmap.read_text(encoding="utf-8", errors="replace"))
-    if not size:
-        raise CardError(f"{bmap} is damaged: run `make image` again")
-    return Image(path, bmap, int(size[1]))
+    return bmap
 
 
 def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:
@@ -57,12 +43,11 @@ def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:
 def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
     """Return the newest image for a board, or for a Pi whose board is not known. CardError: there is none.
 
-    pattern: a path, which is for any Pi unless its name says otherwise, or a pattern.
+    pattern: of paths. An image is for any Pi unless its name says otherwise.
     known: what people call each board, such as "Pi Zero" for zero
     """
-    path = os.path.expanduser(pattern)  # noqa: PTH111
-    named = os.path.isfile(path)  # noqa: PTH113
-    paths = sorted(map(Path, [path] if named else glob(path)), key=lambda path: path.stat().st_mtime)  # noqa: PTH207
+    found = glob(os.path.expanduser(pattern))  # noqa: PTH111, PTH207
+    paths = sorted(map(Path, found), key=lambda path: path.stat().st_mtime)
     kinds = {boards_of(path.name, known): path.name for path in paths}
     if not board and len(kinds) > 1:
         raise CardError(
@@ -70,8 +55,7 @@ def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
             "as in `pi03.local board=4`, or name one image (IMAGE=...)"
         )
     if board:
-        fitting = [path for path in paths if board in boards_of(path.name, known)]
-        paths = fitting or [path for path in paths if named and not boards_of(path.name, known)]
+        paths = [path for path in paths if board in (boards_of(path.name, known) or [board])]
     if not paths:
         whose = f" for a {known[board]}" if board else ""
         made = f"`make image BOARD={board}`" if board else "`make image`"
@@ -79,19 +63,19 @@ def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
     return paths[-1]
 
 
-def unpack(image: Image, target: Path) -> int:
+def unpack(image: Path, target: Path) -> int:
     """Write the common image to a file. Returns where its first partition begins, in bytes.
 
     CardError: the image does not match its checksums, or has no settings.
     """
     try:
-        run("bmaptool", "-q", "copy", "--bmap", image.bmap, image.path, target)
+        run("bmaptool", "-q", "copy", "--bmap", bmap_of(image), image, target)
     except CardError as error:
-        raise CardError(f"{image.path} is damaged: {error}. Run `make image` again, or copy it anew") from None
+        raise CardError(f"{image} is damaged: {error}. Run `make image` again, or copy it anew") from None
     table = json.loads(run("sfdisk", "--json", target))["partitiontable"]
     start = int(table["partitions"][0]["start"]) * SECTOR
     if not settings_on(target, start):
-        raise CardError(f"{image.path} has no {NAME}: only images that `make image` made can be used")
+        raise CardError(f"{image} has no {NAME}: only images that `make image` made can be used")
     return start
 
 

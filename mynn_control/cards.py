@@ -11,7 +11,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -33,9 +32,8 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import GB, Disk, disks
-from mynn_control.card_image import Card, CardError, Image, image_at, newest_image, personalize, settings_on, unpack
+from mynn_control.card_image import Card, CardError, bmap_of, newest_image, personalize, settings_on, unpack
 
-APPEARS = 10  # seconds that a reader may take to see a card
 STOPPED = 130  # the exit code after Ctrl-C
 # The settings of a network that has a password and nothing else.
 PLAIN = {"ssid", "password", "hidden"}
@@ -53,7 +51,8 @@ class Pi:
     name: str
     host: str
     model: str
-    image: Image
+    image: Path
+    bmap: Path
     files: Mapping[str, bytes]
 
 
@@ -76,7 +75,7 @@ class Record:
             file.write(f"{self.kind} {pi.name} {self._fingerprint(pi)}\n")
 
     def _fingerprint(self, pi: Pi) -> str:
-        return sha256(b"".join([pi.image.bmap.read_bytes(), *pi.files.values()])).hexdigest()
+        return sha256(b"".join([pi.bmap.read_bytes(), *pi.files.values()])).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -97,32 +96,13 @@ def gather(command: Sequence[str]) -> Settings:
         return job
 
 
-def images_of(job: Settings) -> dict[str, Image]:
-    """Return each Pi's image, by the Pi's name. CardError: some have none, with a sentence for each reason."""
-    found, lacking = dict[str, Image](), dict[str, list[str]]()
-    for entry in job["pis"]:
-        try:
-            found[entry["name"]] = image_at(newest_image(job["image"], entry["board"], job["boards"]))
-        except CardError as error:
-            lacking.setdefault(str(error), []).append(entry["name"])
-    if lacking:
-        raise CardError(with_names("there is not an image for each Pi, so nothing was written", lacking))
-    return found
-
-
-def with_names(title: str, sentences: Mapping[str, Sequence[str]]) -> str:
-    """Return a message with each sentence behind the names of the Pis that it is about."""
-    lines = [f"  {few(whose)}: {printable(sentence, 1000)}" for sentence, whose in sentences.items()]
-    return "\n".join([f"{title}:", *lines])
-
-
 def few(names: Sequence[str]) -> str:
     """Return names on one line."""
     return printable(", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}")
 
 
-def pis_of(job: Settings, images: Mapping[str, Image]) -> list[Pi]:
-    """Return the Pis. CardError: the settings of some are wrong, with a sentence for each mistake."""
+def pis_of(job: Settings) -> list[Pi]:
+    """Return the Pis. CardError: the images or settings of some are wrong, with a sentence for each mistake."""
     pis, wrong, hosts = [], dict[str, list[str]](), dict[str, str]()
     for entry in job["pis"]:
         name, settings = entry["name"], entry["settings"]
@@ -130,7 +110,11 @@ def pis_of(job: Settings, images: Mapping[str, Image]) -> list[Pi]:
             settings["mynn"]["wlan"] = [with_key(network) for network in networks]
         host = settings["system"]["hostname"]
         files, sentences = files_of(name, settings, Path(job["certificates"]))
-        pis.append(Pi(name, host, job["boards"].get(entry["board"], ""), images[name], files))
+        try:
+            image = newest_image(job["image"], entry["board"], job["boards"])
+            pis.append(Pi(name, host, job["boards"].get(entry["board"], ""), image, bmap_of(image), files))
+        except CardError as error:
+            sentences.append(f"{error}.")
         if not host:
             sentences.append("an address is no name for a Pi. Write `NAME ansible_host=ADDRESS` into the inventory.")
         elif host in hosts:
@@ -139,7 +123,8 @@ def pis_of(job: Settings, images: Mapping[str, Image]) -> list[Pi]:
         for sentence in sentences:
             wrong.setdefault(sentence, []).append(name)
     if wrong:
-        raise CardError(with_names("these settings have mistakes, so nothing was written", wrong))
+        lines = [f"  {few(whose)}: {printable(sentence, 1000)}" for sentence, whose in wrong.items()]
+        raise CardError("\n".join(["nothing was written, because of this:", *lines]))
     return pis
 
 
@@ -181,19 +166,17 @@ def ask_password(network: str) -> str:
             f"the Wi-Fi {printable(network)} has no password: give it one in the setting cards_wifi, "
             "or run this in a terminal, which asks for it"
         )
-    for _ in range(3):
-        first = getpass.getpass(f"\nPassword of the Wi-Fi {printable(network)} (not shown): ")
-        if first == getpass.getpass("The same again: "):
-            return first
-        print("They differ.")
-    raise CardError("the two passwords differed three times: run this again")
+    password = getpass.getpass(f"\nPassword of the Wi-Fi {printable(network)} (not shown): ")
+    if password != getpass.getpass("The same again: "):
+        raise CardError("the two passwords differ: run this again")
+    return password
 
 
 def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
     """Print what the cards will have."""
     hosts: dict[str, list[str]] = {}
     for pi in [*pis, *ready]:
-        hosts.setdefault(pi.image.path.name, []).append(pi.host)
+        hosts.setdefault(pi.image.name, []).append(pi.host)
     settings = [entry["settings"] for entry in job["pis"]]
     lines = {
         "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
@@ -234,90 +217,66 @@ def workshop(folder: Path) -> Iterator[Path]:
 class Bench:
     """An image, unpacked, and what is made of it for one Pi after the other."""
 
-    def __init__(self, image: Image, parts: Path) -> None:
+    def __init__(self, image: Path, parts: Path) -> None:
         parts.mkdir()
-        self.parts = parts
-        self.base = parts / "common"
-        print(f"Unpacking {image.path.name} and checking it", flush=True)
+        self.parts, self.base = parts, parts / "common"
+        print(f"Unpacking {image.name} and checking it", flush=True)
         self.start = unpack(image, self.base)
 
-    @contextmanager
-    def made(self, pi: Pi) -> Iterator[tuple[Path, Path]]:
-        """Make a Pi's image; yield it and its .bmap, and delete afterwards what is still there."""
-        path = self.parts / f"{pi.host}.img"
-        try:
-            yield path, personalize(self.base, self.start, path, pi.files)
-        finally:
-            for left in self.parts.glob(f"{pi.host}.img*"):
-                left.unlink()
+    def make(self, pi: Pi) -> tuple[Path, Path]:
+        """Make a Pi's image, in the last one's place. Returns it and its .bmap."""
+        path = self.parts / "own.img"
+        return path, personalize(self.base, self.start, path, pi.files)
 
 
-def write_files(benches: Mapping[Image, Bench], folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
+def write_files(benches: Mapping[Path, Bench], folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
     """Write an image file for each Pi, and yield those that are done."""
     for pi in pis:
-        with benches[pi.image].made(pi) as (image, bmap):
-            for path in (bmap, image):
-                path.replace(folder / path.name)
+        image, bmap = benches[pi.image].make(pi)
+        bmap.replace(folder / f"{pi.host}.img.bmap")
+        image.replace(folder / f"{pi.host}.img")
         yield pi
 
 
 class Reader:
     """The card reader. A card that was in it before may not be written to until it has been taken out."""
 
-    def __init__(self, device: str, largest: int) -> None:
-        self.device = device and os.path.realpath(device)
+    def __init__(self, largest: int) -> None:
         self.largest = largest
-        # If the reader is named, a card may be in it already.
-        self.seen = set() if device else set(self._disks())
+        self.seen = set(disks(largest))
 
     def card_for(self, pi: Pi) -> Disk:
-        """Ask for a card until there is one that may be written to. It is not taken for the next one."""
+        """Wait for a card that may be written to, and for Enter. It is not taken for the next one."""
+        print(f"Put in the card for {pi.host}" + (f", a {pi.model}." if pi.model else "."), flush=True)
         while True:
-            whose = f"{pi.host}, a {pi.model}" if pi.model else pi.host
-            ask_for_enter(f"Put in the card for {whose}, then press Enter. ", self._look)
-            found = self._new(pi.image.size)
-            good = [disk for disk in found if not disk.problem]
-            for disk in found:
-                if disk.problem:
-                    print(f"{disk.path} ({disk.title}) is not used: {disk.problem}.")
+            found = self._wait()
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was pressed before is no answer
+            input(f"Press Enter to write {pi.host} onto {found.path} ({found.title}). ")
+            disk = disks(self.largest).get(found.path)  # a desktop may have mounted it meanwhile
+            if disk and (disk.title, disk.problem) == (found.title, ""):
+                self.seen.add(disk.path)
+                return disk
+            print("It was taken out.")
+
+    def _wait(self) -> Disk:
+        """Wait until exactly one new disk is a card, and say what is wrong with those that are none."""
+        told: list[str] = []
+        while True:
+            now = disks(self.largest)
+            self.seen &= set(now)
+            new = [disk for path, disk in now.items() if path not in self.seen]
+            good = [disk for disk in new if not disk.problem]
             if len(good) == 1:
-                self.seen.add(good[0].path)
                 return good[0]
-            if len(good) > 1:
-                print(f"Several cards are new: {', '.join(f'{disk.path} ({disk.title})' for disk in good)}. Leave one.")
-            elif not found:
-                where = f" at {self.device}" if self.device else ""
-                print(f"No new card has appeared{where}. Take it out, wait two seconds, and put it in again.")
-
-    def _disks(self, smallest: int = 0) -> dict[str, Disk]:
-        return disks(smallest, self.largest)
-
-    def _look(self) -> None:
-        """Notice what has been taken out."""
-        self.seen &= set(self._disks())
-
-    def _new(self, smallest: int) -> list[Disk]:
-        """Return the disks that are new, as soon as there is one."""
-        latest = time.monotonic() + APPEARS
-        while True:
-            new = [disk for path, disk in self._disks(smallest).items() if path not in self.seen]
-            new = [disk for disk in new if self.device in ("", disk.path)]
-            if new or time.monotonic() > latest:
-                return new
+            states = [f"{disk.path} ({disk.title}) is not used: {disk.problem}." for disk in new if disk.problem]
+            states += [f"Several cards are new: {', '.join(disk.path for disk in good)}. Leave one."] if good else []
+            if states and states != told:
+                print("\n".join(states), flush=True)
+            told = states
             time.sleep(0.5)
 
 
-def ask_for_enter(question: str, look: Callable[[], None]) -> None:
-    """Ask, and look twice a second until Enter is pressed. EOFError: there is no more input."""
-    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was pressed before is no answer
-    print(question, end="", flush=True)
-    while not select.select([sys.stdin], [], [], 0.5)[0]:
-        look()
-    if not sys.stdin.readline():
-        raise EOFError
-
-
-def write_cards(benches: Mapping[Image, Bench], reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
+def write_cards(benches: Mapping[Path, Bench], reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
     """Write a card for each Pi, and yield those that are done."""
     written: dict[bytes, str] = {}
     for pi in pis:
@@ -334,10 +293,9 @@ def write_card(bench: Bench, disk: Disk, pi: Pi, written: dict[bytes, str]) -> b
         if whose := written.get(settings_on(disk.path, bench.start, *card.as_root)):
             print(f"This is {whose}'s card, which is done. Put in another one.")
             return False
-        print(f"Writing {pi.host} onto {disk.path} ({disk.title})", flush=True)
+        print(f"Writing {pi.host}", flush=True)
         # Not made before the question: a card that is changed meanwhile would not be noticed.
-        with bench.made(pi) as (image, bmap):
-            card.write(image, bmap)
+        card.write(*bench.make(pi))
     except CardError as error:
         print(f"{pi.host}'s card was not written: {error}.")
         print("Try again, with another card if this one fails twice.")
@@ -350,9 +308,8 @@ def write_card(bench: Bench, disk: Disk, pi: Pi, written: dict[bytes, str]) -> b
 
 def make(job: Settings) -> int:
     """Write what the job asks for. Returns the exit code."""
-    images = images_of(job)  # first: nobody is asked for anything while one is missing
     folder = Path(job["folder"])
-    everyone = pis_of(job, images)
+    everyone = pis_of(job)
     with workshop(folder) as parts:
         record = Record(folder / "done.txt", "files" if job["files"] else "cards")
         ready = [] if job["again"] else [pi for pi in everyone if record.has(pi)]
@@ -361,15 +318,17 @@ def make(job: Settings) -> int:
         if not pis:
             print(f"All are done. To write one again: make cards PI={ready[0].name} AGAIN=yes")
             return 0
-        check_room(folder, pis, files=job["files"])
         if not (job["files"] or sys.stdin.isatty()):
             raise CardError("cards are asked for one after the other: run this in a terminal (FILES=yes needs none)")
         used = dict.fromkeys(pi.image for pi in pis)
         benches = {image: Bench(image, parts / str(number)) for number, image in enumerate(used)}
         if job["files"]:
             return finish(pis, record, write_files(benches, folder, pis))
-        reader = Reader(job["device"], job["largest_gb"] * GB)
-        print("Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n")
+        reader = Reader(job["largest_gb"] * GB)
+        print(
+            "Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n"
+            "A card that is in already: take it out, and put it in again.\n"
+        )
         return finish(pis, record, write_cards(benches, reader, pis))
 
 
@@ -395,15 +354,6 @@ def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
     else:
         print("\nAll are done." + (f" The files are in {record.path.parent}." if record.kind == "files" else ""))
     return code
-
-
-def check_room(folder: Path, pis: Sequence[Pi], *, files: bool) -> None:
-    """Raise CardError if the unpacked images do not fit, and beside them all files, or one Pi's at a time."""
-    made = [pi.image.size for pi in pis]
-    needed = sum(image.size for image in {pi.image for pi in pis}) + (sum(made) if files else max(made))
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CardError(f"{folder} needs {needed / GB:.1f} GB, and {free / GB:.1f} GB are free: make room there")
 
 
 def main(command: Sequence[str]) -> int:
