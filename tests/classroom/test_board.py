@@ -26,7 +26,7 @@ from _pytest.mark import ParameterSet
 from tests.benchmarks.board_measure import memory_used, time_to_page, wait_for_page
 from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.classroom import ROOT, BoardClassroom, until, use_apt_sources
-from tests.support.image import TABLE, faults
+from tests.support.image import TABLE, faults, unpack
 from tests.support.image_build import ImageBuild, build_for
 from tests.support.raspberry_card import raspberry_card
 from tests.virtual import Board, VirtualError
@@ -92,7 +92,7 @@ def disk(image: dict[str, Any], request: pytest.FixtureRequest) -> Path:
     if "zero" in image["boards"]:
         return Path(request.getfixturevalue("image_build").disk)
     disk = build_for(image["boards"][0], raspberry_card() if "raspios" in image else None)
-    assert faults(disk) == []
+    assert faults(unpack(disk)) == []
     return disk
 
 

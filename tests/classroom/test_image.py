@@ -7,40 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
-from ansible_collections.mynn.pi.plugins.modules import mnist
 from tests.provisioned.test_python import SCIENCE
 from tests.support.classroom import ROOT
-from tests.support.image import Image, faults
+from tests.support.image import faults
 from tests.support.image_build import ImageBuild
 
 MOST_PACKED, MOST_FILES = 300_000_000, 1_300_000_000
 
 
 def test_the_firmware_finds_its_files_and_there_are_no_secrets(image_build: ImageBuild) -> None:
-    assert list(faults(image_build.disk)) == []
+    assert faults(image_build.root) == []
 
 
 def test_apt_has_the_default_sources(image_build: ImageBuild, tmp_path: Path) -> None:
     """They are those that mmdebstrap writes by default."""
-    argv = [
-        "mmdebstrap",
-        "--quiet",
-        "--variant=custom",
-        "--architectures=armel",
-        "--skip=update,check/qemu,cleanup/apt",
-    ]
-    argv += ["--components=main,non-free-firmware", "trixie", str(tmp_path / "root")]
+    argv = ["mmdebstrap", "--quiet", "--variant=custom", "--architectures=armel", "--components=main,non-free-firmware"]
+    argv += ["--skip=update,check/qemu,cleanup/apt", "trixie", str(tmp_path / "root")]
     subprocess.run(argv, check=True)
     default = (tmp_path / "root/etc/apt/sources.list").read_text(encoding="utf-8")
     assert len(default.splitlines()) == 3
-    assert Image(image_build.disk).read("etc/apt/sources.list") == default
+    assert (image_build.root / "etc/apt/sources.list").read_text(encoding="utf-8") == default
 
 
 def test_it_is_small(image_build: ImageBuild, record_property: Callable[[str, object], None]) -> None:
@@ -53,21 +43,12 @@ def test_it_is_small(image_build: ImageBuild, record_property: Callable[[str, ob
     assert used <= MOST_FILES
 
 
-def test_its_checksum_and_imager_manifest_are_right(image_build: ImageBuild) -> None:
-    sums = Path(f"{image_build.packed}.sha256").read_text(encoding="ascii").split()
-    packed = hashlib.file_digest(image_build.packed.open("rb"), "sha256").hexdigest()
-    assert sums == [packed, image_build.packed.name]
-    with lzma.open(image_build.packed) as file:
-        unpacked = hashlib.file_digest(file, "sha256").hexdigest()
-    assert unpacked == hashlib.file_digest(image_build.disk.open("rb"), "sha256").hexdigest()
-    [manifest] = image_build.packed.parent.glob(f"{image_build.stem}*.rpi-imager-manifest")
-    entries = json.loads(manifest.read_text(encoding="utf-8"))["os_list"]
-    assert [entry["init_format"] for entry in entries] == ["rpi-preseed"]
-    for entry in entries:
-        assert entry["extract_sha256"] == unpacked
-        assert entry["extract_size"] == image_build.disk.stat().st_size
-        assert entry["image_download_size"] == image_build.packed.stat().st_size
-        assert entry["devices"] == ["pi1-32bit"]
+def test_its_checksum_and_imager_manifest_are_those_of_the_disk(image_build: ImageBuild) -> None:
+    subprocess.run(["sha256sum", "--check", f"{image_build.packed}.sha256"], cwd=image_build.folder, check=True)
+    [manifest] = image_build.folder.glob("*.rpi-imager-manifest")
+    [entry] = json.loads(manifest.read_text(encoding="utf-8"))["os_list"]
+    assert entry["extract_sha256"] == hashlib.file_digest(image_build.disk.open("rb"), "sha256").hexdigest()
+    assert entry["devices"] == ["pi1-32bit"]
 
 
 def test_the_kernel_is_compiled_for_the_pi_zero(image_build: ImageBuild) -> None:
@@ -83,12 +64,6 @@ def test_nothing_imports_what_the_image_leaves_out(image_build: ImageBuild) -> N
     python = ["env", "HOME=/tmp", "QEMU_CPU=arm1176", "/opt/mynn/venv/bin/python", "-B", "-c", SCIENCE]
     done = subprocess.run([chroot, image_build.root, *python], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-
-
-def test_the_role_mnist_accepts_its_files(image_build: ImageBuild) -> None:
-    """So it copies none to a Pi that was flashed with the image."""
-    known = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text(encoding="utf-8"))
-    assert mnist.wanted(image_build.root / "srv/mynn/mnist", known["__mnist_files"]) == []
 
 
 def test_an_update_will_report_no_edited_files(image_build: ImageBuild) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from tests.support.classroom import ANSIBLE, ROOT
-from tests.support.image import TABLE
+from tests.support.image import TABLE, unpack
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual.host import cache_folder
 
@@ -55,11 +55,7 @@ class ImageBuild:
     @cached_property
     def root(self) -> Path:
         """All that is in it, in a folder."""
-        root = ROOT / "build/image-tests/root"
-        shutil.rmtree(root, ignore_errors=True)
-        root.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([ROOT / "roles/image/files/unpack", self.disk, "", root], check=True)
-        return root
+        return unpack(self.disk)
 
 
 def key() -> str:

@@ -53,7 +53,7 @@ class Card:
     def config(self) -> dict[str, str]:
         """Return config.txt as the firmware of a Pi Zero reads it, with the names of a kernel and an initramfs."""
         self.read("config.txt")
-        settings = dict(config(Image(self.path)))
+        settings = dict(config(Image(self.path).boot_read))
         kernel = settings["kernel"] = settings.get("kernel") or self._kernel()
         if settings.get("auto_initramfs") == "1":
             settings.setdefault("initramfs", kernel.replace("kernel", "initramfs").removesuffix(".img"))

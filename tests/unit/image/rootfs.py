@@ -14,7 +14,6 @@ OURS = {
     "boot/firmware/vmlinuz-6.12.107+deb13-rpi": os.urandom(100_000) + bytes(9000),
     "boot/firmware/overlays/dwc2.dtbo": b"overlay",
     "boot/firmware/config.txt": b"gpu_mem=16\nkernel=vmlinuz-6.12.107+deb13-rpi\n",
-    "boot/firmware/cmdline.txt": b"console=tty0 root=PARTUUID=6d796e6e-02 rootwait quiet\n",
     "etc/fstab": b"PARTUUID=6d796e6e-02 / ext4 noatime 0 1\nPARTUUID=6d796e6e-01 /boot/firmware vfat noatime 0 0\n",
     "etc/ssl/certs/F\u0151tan\u00fas\u00edtv\u00e1ny.pem": b"a certificate",
     "home/pi/.profile": b"# mine\n",
@@ -65,11 +64,11 @@ LEFT_BEHIND = {
 }
 
 
-def make_root(root: Path, now: float) -> Path:
-    """Create the file system, with files from a given time after the epoch."""
+def make_root(root: Path, now: float, more: dict[str, bytes]) -> Path:
+    """Create the file system, with more files, all from a given time after the epoch."""
     if os.geteuid():
         pytest.skip("only root can change the owner of files: run pytest as root")
-    for name, content in {**OURS, **LEFT_BEHIND}.items():
+    for name, content in {**OURS, **LEFT_BEHIND, **more}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -109,15 +109,13 @@ PATH = f"{os.environ['PATH']}:/usr/sbin"
 
 def hostapd(folder: Path, authority: Authority, server: str) -> list[str]:
     """Write the files of hostapd as a RADIUS server, and return its command."""
-    (folder / "users").write_text(
-        f'*\tPEAP,TTLS\n"{IDENTITY}"\tMSCHAPV2,TTLS-MSCHAPV2,TTLS-PAP\t{PASSWORD.encode().hex()}\t[2]\n'
-    )
+    users = f'*\tPEAP,TTLS\n"{IDENTITY}"\tMSCHAPV2,TTLS-MSCHAPV2,TTLS-PAP\t{PASSWORD.encode().hex()}\t[2]\n'
+    (folder / "users").write_text(users)
     (folder / "clients").write_text(f"127.0.0.1/32\t{SECRET}\n")
     (folder / "hostapd.conf").write_text(
         f"driver=none\neap_server=1\neap_user_file={folder}/users\n"
-        f"radius_server_clients={folder}/clients\nradius_server_auth_port=1812\n"
-        f"ca_cert={authority.pem}\nserver_cert={authority.folder}/{server}.pem\n"
-        f"private_key={authority.folder}/{server}.key\n"
+        f"radius_server_clients={folder}/clients\nradius_server_auth_port=1812\nca_cert={authority.pem}\n"
+        f"server_cert={authority.folder}/{server}.pem\nprivate_key={authority.folder}/{server}.key\n"
     )
     return ["hostapd", f"{folder}/hostapd.conf"]
 
@@ -178,14 +176,12 @@ def prepare(card: Card, **settings: str) -> None:
     assert card.error == ""
 
 
-def why_the_server_was_refused(authenticate: Authenticate, card: Card) -> str:
-    """Return the reason. The card must have refused it before it sent a secret."""
+def assert_refused(authenticate: Authenticate, card: Card, reason: str) -> None:
+    """The card refuses the server, for this reason, before it has sent a secret."""
     accepted, log = authenticate(card)
-    assert not accepted
     found = re.search(CERTIFICATE_ERROR, log)
-    assert found
+    assert not accepted and found and reason in found[1]
     assert "Phase 2" not in log, "a secret would have been sent"
-    return found[1]
 
 
 exchange = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -198,13 +194,10 @@ def test_the_right_password_is_accepted_and_a_wrong_one_refused(
     card: Card, authenticate: Authenticate, method: str
 ) -> None:
     prepare(card, method=method, domain="School.example")  # the end of the server's name is enough
-    accepted, log = authenticate(card)
-    assert accepted
-    assert "CTRL-EVENT-EAP-SUCCESS" in log
+    assert authenticate(card)[0]
     prepare(card, method=method, password="wrong")
     accepted, log = authenticate(card)
     assert not accepted
-    assert "CTRL-EVENT-EAP-FAILURE" in log
     assert not re.search(CERTIFICATE_ERROR, log), "the server is the right one"
 
 
@@ -214,13 +207,9 @@ def test_the_right_password_is_accepted_and_a_wrong_one_refused(
 def test_another_server_is_refused_unless_the_teacher_says_so(
     card: Card, authenticate: Authenticate, method: str
 ) -> None:
-    for ca in ("other-ca.pem", "system"):
-        prepare(card, method=method, ca_certificate=ca)
-        reason = why_the_server_was_refused(authenticate, card)
-        assert "certificate in certificate chain" in reason or "local issuer" in reason
-    for domain in ("chool.example", "a.radius.school.example"):
-        prepare(card, method=method, domain=domain)
-        assert why_the_server_was_refused(authenticate, card) == "Domain suffix mismatch"
+    for wrong in ({"ca_certificate": "other-ca.pem"}, {"ca_certificate": "system"}, {"domain": "chool.example"}):
+        prepare(card, method=method, **wrong)
+        assert_refused(authenticate, card, "Domain suffix mismatch" if "domain" in wrong else "certificate")
     prepare(card, method=method, ca_certificate="unchecked", domain="")
     assert authenticate(card)[0]
 
@@ -251,14 +240,6 @@ def test_the_hash_is_that_of_mschapv2(card: Card) -> None:
     assert "\tpassword=hash:44ebba8d5312b8d611474411f56989ae\n" in card.read(CONF)
 
 
-def test_text_cannot_become_a_setting(card: Card) -> None:
-    """Names and passwords are written in hexadecimal."""
-    hostile = '"}"#\\n psk=#'
-    prepare(card, method="ttls-pap", identity=hostile, anonymous_identity=hostile, password=hostile)
-    assert hostile not in card.read(CONF)
-    assert card.read(CONF).count(hostile.encode().hex()) == 2 * 3
-
-
 @pytest.mark.slow
 @as_root
 def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path, school: School) -> None:
@@ -286,25 +267,17 @@ def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path, sch
 
 BAD: list[tuple[str, str]] = [
     (network(method="tls"), "method: write peap, ttls-mschapv2, ttls-pap"),
-    (network(identity=""), "identity: the user name"),
-    (network(password=""), "password: the password of the identity"),
     (network(ca_certificate=""), "anybody could set up a network of this name and learn"),
-    (network(ca_certificate="../school-ca.pem"), "ca_certificate: without it, anybody"),
-    (network(ca_certificate="x.pem"), "x.pem is missing. It belongs beside rpi-preseed.toml"),
-    (network(ca_certificate="link.pem"), "link.pem is missing"),
+    (network(ca_certificate="link.pem"), "link.pem is missing. It belongs beside rpi-preseed.toml"),
     (network(ca_certificate="server.pem"), "not the certificate of an authority (CA)"),
-    (network(ca_certificate="config.pem"), "not the certificate of an authority (CA)"),
     (network(domain=""), "domain: the name in the certificate of the school's server"),
-    (network(domain="example"), "domain: the name in the certificate"),
-    (network(domain="a.example;b.example"), "domain: the name in the certificate"),
 ]
 
 
 @pytest.mark.parametrize(("text", "sentence"), BAD)
 def test_a_mistake_is_explained(tmp_path: Path, school: School, text: str, sentence: str) -> None:
-    for name, path in {"school-ca": school.authority.pem, "server": school.authority.folder / "server.pem"}.items():
-        shutil.copy(path, tmp_path / f"{name}.pem")
-    (tmp_path / "config.pem").write_text("gpu_mem=16\n")
+    shutil.copy(school.authority.pem, tmp_path / "school-ca.pem")
+    shutil.copy(school.authority.folder / "server.pem", tmp_path)
     (tmp_path / "link.pem").symlink_to(school.authority.pem)
     [mistake] = Preseed(text.encode(), tmp_path).mistakes
     assert sentence in mistake
