@@ -4,103 +4,58 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
-from ansible_collections.mynn.pi.plugins.modules import pi_facts
+from ansible_collections.mynn.pi.plugins.modules.pi_facts import files
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
 TEXT = "# Written by mynn-pi's playbook: ü\n"
 
 
-@dataclass
-class Pi:
-    """A folder that serves as a Pi."""
-
-    folder: Path
-    strategy: str
-
-    def facts(self) -> dict[str, str]:
-        """Return the facts about the files that the Pi would report."""
-        return {path: state_of(Path(path)) for path in pi_facts.files([f"{self.folder}/**/*"])}
-
-    def copy(self, facts: dict[str, str], *options: str, **arguments: str) -> dict[str, Any]:
-        """Run the task with these facts; return its result."""
-        (self.folder.parent / "vars.json").write_text(json.dumps({"__system_pi": {"files": facts}}))
-        task = {"pi_copy": arguments, "register": "done"}
-        play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
-        (self.folder.parent / "play.yml").write_text(json.dumps([play]))
-        done = subprocess.run(
-            [
-                *(ANSIBLE_PLAYBOOK, f"{self.folder.parent}/play.yml"),
-                *("-e", f"@{self.folder.parent}/vars.json", "-c", "local", "-i", "localhost,", *options),
-            ],
-            cwd=ROOT,
-            env={
-                **{"PATH": "/usr/bin:/bin", "HOME": str(self.folder.parent), "ANSIBLE_STRATEGY": self.strategy},
-                **{"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        result: dict[str, Any] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
-        return result
+def run(folder: Path, strategy: str, *tasks: dict[str, Any]) -> list[tuple[bool, bool]]:
+    """Run tasks on this computer; return whether each changed it, and whether it sent nothing."""
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    command = [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", "-c", "local", "-i", "localhost,"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "ANSIBLE_STRATEGY": strategy}
+    environment["ANSIBLE_STDOUT_CALLBACK"] = "ansible.posix.json"
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [task["hosts"]["localhost"] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
+    return [(result["changed"], result.get("known", False)) for result in results]
 
 
-@pytest.fixture(params=["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
-def pi(request: pytest.FixtureRequest, tmp_path: Path) -> Pi:
-    """A Pi with an empty folder."""
-    (tmp_path / "root").mkdir()
-    return Pi(tmp_path / "root", request.param)
-
-
-def test_a_file_is_copied_once(pi: Pi) -> None:
-    place = pi.folder / "settings"
-    task = {"content": TEXT, "dest": str(place), "mode": "0640"}
-    predicted = pi.copy(pi.facts(), "--check", "--diff", **task)
-    assert (predicted["changed"], predicted["diff"][0]["after"], list(pi.folder.iterdir())) == (True, TEXT, [])
-    assert pi.copy(pi.facts(), **task)["changed"]
-    assert (place.read_text("utf-8"), place.stat().st_mode & 0o777) == (TEXT, 0o640)
-    again = pi.copy(pi.facts(), **task)
-    assert (again["changed"], again["known"]) == (False, True)
-    unknown = pi.copy({}, **task)  # the Pi is asked
-    assert (unknown["changed"], unknown.get("known")) == (False, None)
-
-
-@pytest.mark.slow
-def test_a_file_that_was_changed_on_the_pi_is_repaired(tmp_path: Path) -> None:
-    """By another mode; other contents differ in their sum, and a link is no file."""
-    pi = Pi(tmp_path / "root", "classroom")
-    pi.folder.mkdir()
-    place = pi.folder / "settings"
-    place.write_text(TEXT, "utf-8")
-    place.chmod(0o666)
-    done = pi.copy(pi.facts(), content=TEXT, dest=str(place), mode="0644")
-    assert "known" not in done
-    assert place.stat().st_mode & 0o777 == 0o644
-
-
-@pytest.mark.slow
-def test_a_folder_is_known_if_each_of_its_files_is(tmp_path: Path) -> None:
-    pi = Pi(tmp_path / "root", "classroom")
-    pi.folder.mkdir()
-    source = tmp_path / "source"
-    (source / "within").mkdir(parents=True)
+@pytest.mark.parametrize("strategy", ["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
+def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path, strategy: str) -> None:
+    source, pi = tmp_path / "source", tmp_path / "pi"
+    for folder in (source / "within", pi):
+        folder.mkdir(parents=True)
     for name in ("a", "within/b"):
         (source / name).write_text(name)
-    task = {"src": f"{source}/", "dest": f"{pi.folder}/copy/", "mode": "0644", "directory_mode": "0755"}
-    assert pi.copy(pi.facts(), **task)["changed"]
-    assert (pi.folder / "copy/within/b").read_text() == "within/b"
-    assert pi.copy(pi.facts(), **task).get("known")
-    facts = pi.facts()
-    del facts[f"{pi.folder}/copy/within/b"]
-    again = pi.copy(facts, **task)
-    assert (again["changed"], again.get("known")) == (False, None)
-    one = {"src": f"{source}/a", "dest": f"{pi.folder}/copy/", "mode": "0644"}
-    assert pi.copy(pi.facts(), **one).get("known")
+
+    def copies(there: dict[str, str], check: bool = False) -> list[dict[str, Any]]:
+        common = {"check_mode": check, "vars": {"__system_pi": {"files": there}}}
+        every = (
+            {"content": TEXT, "dest": f"{pi}/settings", "mode": "0640"},
+            {"src": f"{source}/", "dest": f"{pi}/copy/", "mode": "0644", "directory_mode": "0755"},
+            {"src": f"{source}/a", "dest": f"{pi}/copy/", "mode": "0644"},
+        )
+        return [{"pi_copy": arguments, **common} for arguments in every]
+
+    predicted = run(tmp_path, strategy, *copies({}, check=True)[:2])
+    assert list(pi.iterdir()) == []
+    done = run(tmp_path, strategy, *copies({})[:2], *copies({}))
+    assert (predicted, done) == ([(True, False)] * 2, [(True, False)] * 2 + [(False, False)] * 3)
+    assert ((pi / "settings").read_text("utf-8"), (pi / "settings").stat().st_mode & 0o777) == (TEXT, 0o640)
+    assert (pi / "copy/within/b").read_text() == "within/b"
+    known = {path: state_of(Path(path)) for path in files([f"{pi}/**/*"])}
+    (pi / "settings").chmod(0o666)
+    changed = {**known, f"{pi}/settings": state_of(pi / "settings")}
+    del changed[f"{pi}/copy/within/b"]
+    done = run(tmp_path, strategy, *copies(known), *copies(changed))
+    assert done == [(False, True)] * 3 + [(True, False), (False, False), (False, True)]
+    assert (pi / "settings").stat().st_mode & 0o777 == 0o640

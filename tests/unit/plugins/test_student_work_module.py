@@ -26,37 +26,18 @@ def pi(open_folder: Path) -> Pi:
 def test_work_is_what_the_student_made_or_changed(pi: Pi) -> None:
     """Its own copies and what is beside the folder, but no untouched lesson, and nothing that programs keep."""
     assert pi.list() == {"files": {}, "left": {}}
-    path = pi.write("a/deep/run.py", b"print()")
-    path.chmod(0o755)
-    os.utime(path, (1600000000, 1600000000))
-    work = ["part2.ipynb", "part2 (new).ipynb", "../beside", "../.hidden/x", "a/.b/c", "a/.cache/d"]
+    work = ["part2.ipynb", "part2 (new).ipynb", "../beside", "../.hidden/x", "a/.b/c", "a/.cache/d", "my part2.ipynb"]
     for name in work:
-        pi.write(name, b"mine")
-    pi.write("my part2.ipynb", b"two")
+        pi.write(name, b"two" if name.startswith("my") else b"mine")
     for name in ("part2 (new 3).ipynb", *(f"../.{name}/inner" for name in ("cache", "config", "local", "ssh"))):
         pi.write(name, b"two")
     for name in (".ipynb_checkpoints/x", "a/__pycache__/b", ".~saved", f"{students_folder.OURS}x.new", "my.csv.npy"):
         pi.write(name, b"no work")
     answer = pi.list()
     assert answer["left"] == {}
-    found = answer["files"]
-    assert set(found) == {os.path.normpath(IN + name) for name in (*work, "a/deep/run.py", "my part2.ipynb")}
-    assert found[f"{IN}a/deep/run.py"] == [7, sha256(b"print()"), 1600000000, True]
+    assert set(answer["files"]) == {os.path.normpath(IN + name) for name in work}
     (pi.pristine / ".handed_out.json").write_bytes(b"[]")
     assert f"{IN}pictures/pen.png" in pi.list()["files"], "without the record of handed-out lessons they count as work"
-
-
-def test_any_file_name_can_be_collected_and_restored(pi: Pi) -> None:
-    names = ["-rf", "two\nlines", "ü", " blank ", "a\\b", "%41", "no text \udcff", "x" * 255]
-    for name in names:
-        pi.write(name, b"mine")
-    words = list(pi.list()["files"])
-    assert sorted(words) == sorted(IN + name for name in names)
-    assert pi.do("read", wanted=[[word, 0, 9] for word in words]) == [base64.b64encode(b"mine").decode()] * len(words)
-    for name in names:
-        (pi.folder / name).unlink()
-    assert sorted(pi.send(dict.fromkeys(names, b"mine"))) == sorted(words)
-    assert {(pi.folder / name).read_bytes() for name in names} == {b"mine"}
 
 
 @as_root
@@ -136,28 +117,6 @@ def test_the_names_in_a_home_do_not_fill_the_memory(pi: Pi, monkeypatch: pytest.
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("what", ["a link", "a file"])
-def test_anything_in_place_of_the_folder_is_kept_until_a_reset(pi: Pi, what: str) -> None:
-    def put_in_place() -> None:
-        pi.folder.symlink_to(elsewhere) if what == "a link" else pi.folder.write_bytes(b"mine")
-        give_to_student(pi.folder)
-
-    elsewhere = pi.home / "elsewhere"
-    pi.folder.rename(elsewhere)
-    put_in_place()
-    found = set(pi.list()["files"])
-    assert found == {"elsewhere/part2.ipynb", "elsewhere/pictures/pen.png", *["notebooks"] * (what == "a file")}
-    pi.do("plan", files=[])
-    pi.send({"a/sheet": b"theirs"})
-    assert pi.files() == {"a/sheet": b"theirs"}
-    assert (elsewhere / "part2.ipynb").read_bytes() == b"two"
-    assert (pi.home / "notebooks (old)").lstat()
-    shutil.rmtree(pi.folder)
-    put_in_place()
-    assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
-    pi.check_baseline()
-
-
 @pytest.mark.parametrize("place", ["home", "folder"])
 def test_a_home_or_folder_that_the_student_closed_is_read_and_opened(pi: Pi, place: str) -> None:
     pi.write("own", b"mine")
@@ -224,9 +183,6 @@ def test_nothing_is_overwritten_and_what_is_there_is_not_sent(pi: Pi) -> None:
     for path in (pi.folder / "plan (new)", pi.folder / "plan (new)/a"):
         assert path.stat().st_uid == STUDENT.pw_uid
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
-    assert (pi.folder / "plan (new)/a").stat().st_mtime == 1600000000
-    pi.do("write", chunks=[chunk(IN + "run", b"run", 0, 9, executable=True)])
-    assert (pi.folder / "run").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_restored_file_replaces_an_unedited_lesson_but_not_an_edited_one(pi: Pi) -> None:
@@ -237,11 +193,8 @@ def test_a_restored_file_replaces_an_unedited_lesson_but_not_an_edited_one(pi: P
 
 
 def test_a_file_for_which_every_name_is_taken_is_named_and_the_rest_is_written(pi: Pi) -> None:
-    for name in (
-        "sheet",
-        *(f"sheet (new{f' {number}' if number > 1 else ''})" for number in range(1, students_folder.BESIDE)),
-    ):
-        pi.write(name, b"mine")
+    for number in range(students_folder.BESIDE):
+        pi.write(f"sheet{f' (new {number})' if number > 1 else ' (new)' * number}", b"mine")
     pi.write("x" * 255, b"mine")
     files = [file_of(IN + name, b"theirs") for name in ("sheet", "x" * 255, "other")]
     plan = pi.do("plan", files=files)
@@ -250,21 +203,16 @@ def test_a_file_for_which_every_name_is_taken_is_named_and_the_rest_is_written(p
 
 
 def test_sparse_files_stay_sparse(pi: Pi) -> None:
-    content = bytes(3 << 20) + b"end"
-    pi.send({"sparse": content}, size=1 << 20)
-    assert (pi.folder / "sparse").read_bytes() == content
+    pi.send({"sparse": bytes(3 << 20) + b"end"}, size=1 << 20)
     assert (pi.folder / "sparse").stat().st_blocks * 512 < 1 << 18
 
 
 def test_no_name_leads_out_of_the_home(pi: Pi) -> None:
     for word in ("../a", "/etc/a", "a//b", "a/./b", "", "a/..", "a\0"):
-        for verb, given in (
-            ("plan", {"files": [file_of(word, b"a")]}),
-            ("write", {"chunks": [chunk(word, b"a", 0, 9)]}),
-            ("read", {"wanted": [[word, 0, 9]]}),
-        ):
+        chunks = [chunk(word, b"a", 0, 9)]
+        for verb in ("plan", "write", "read"):
             with pytest.raises((OSError, ValueError), match="leads out of the home"):
-                pi.do(verb, **given)
+                pi.do(verb, files=[file_of(word, b"a")], chunks=chunks, wanted=[[word, 0, 9]])
 
 
 def test_a_file_that_was_damaged_on_the_way_is_not_put_in_place(pi: Pi) -> None:
@@ -330,20 +278,17 @@ def test_a_reset_deletes_only_files_that_are_known_to_be_kept(pi: Pi) -> None:
     pi.check_baseline()
 
 
-def test_our_link_is_not_work_is_not_written_through_and_is_restored_by_a_reset(pi: Pi, tmp_path: Path) -> None:
-    (tmp_path / "mnist_train.csv").write_bytes(b"5,0,0")
+def test_our_link_is_not_work_and_is_restored_by_a_reset(pi: Pi, tmp_path: Path) -> None:
+    """Nothing is written through it."""
     tmp_path.chmod(0o777)
     lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
     link = pi.folder / "mnist_dataset"
     assert pi.list() == {"files": {}, "left": {}}
-    assert "mnist_dataset" not in str(pi.do("reset", files={})), "the link is as it should be"
     pi.send({"mnist_dataset/mnist_test_10.csv": b"7,0,0"})
-    assert (pi.folder / "mnist_dataset (new)/mnist_test_10.csv").read_bytes() == b"7,0,0"
     for spoil in (lambda: None, lambda: link.symlink_to("/etc"), lambda: pi.write("mnist_dataset/own", b"mine")):
         link.unlink()
         spoil()
-        predicted = pi.do("reset", files=None, dry=True)
-        assert pi.do("reset", files=None) == predicted
+        assert pi.do("reset", files=None, dry=True) == pi.do("reset", files=None)
         assert str(link.readlink()) == str(tmp_path) and link.lstat().st_uid == STUDENT.pw_uid
         assert pi.do("reset", files=None) == {"lost": [], "changes": []}
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"5,0,0"]
+    assert list(tmp_path.iterdir()) == []

@@ -40,11 +40,6 @@ def test_each_of_several_students_has_files_units_and_a_port_of_their_own() -> N
     assert first["stale_password_file"] == student["password_file"]
 
 
-def test_an_address_of_ipv6_is_in_brackets() -> None:
-    [student] = classroom_students(["student"], "pi01", "fe80::1", "9000", True, "")
-    assert student["url"] == "https://[fe80::1]:9000"
-
-
 @pytest.mark.parametrize(("students", "files"), [(ONE, FILES_OF_ONE), (TWO, FILES_OF_TWO)])
 def test_needed_files_and_units_are_kept(students: list[dict[str, str]], files: list[str]) -> None:
     nothing: dict[str, list[str]] = {"surplus": [], "unneeded": []}
@@ -53,35 +48,23 @@ def test_needed_files_and_units_are_kept(students: list[dict[str, str]], files: 
     assert notebook_servers([], [], students) == nothing
 
 
-def test_a_second_student_makes_the_only_server_surplus() -> None:
-    found = notebook_servers([*FILES_OF_ONE, *OTHERS], ["jupyter.service"], TWO)
-    assert found == {"surplus": sorted(FILES_OF_ONE), "unneeded": ["jupyter.service"]}
+# By what happened: the files, the units that run, the students, and what is then surplus and unneeded. A unit without a
+# file that does not run cannot be stopped, as systemd no longer knows it.
+SOCKETS = ["jupyter-8888@student.socket", "jupyter-8889@ada.socket"]
+SERVERS = ["jupyter@ada.service", "jupyter@student.service"]  # one may have been started since the facts were gathered
+BENS = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
+MOVED = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
+CHANGES: dict[str, tuple[list[str], list[str], list[dict[str, str]], list[str], list[str]]] = {
+    "a second student": (FILES_OF_ONE, ["jupyter.service"], TWO, FILES_OF_ONE, ["jupyter.service"]),
+    "one student left": (FILES_OF_TWO, SERVERS[:1], ONE, FILES_OF_TWO, SOCKETS + SERVERS),
+    "an interrupted run": ([], [SERVERS[0], "ssh.service"], ONE, [], SERVERS[:1]),
+    "a student left": (FILES_OF_TWO + BENS, SERVERS[:1], TWO, BENS, ["jupyter-8890@ben.socket", "jupyter@ben.service"]),
+    "another port": (FILES_OF_TWO, SERVERS[:1], MOVED, FILES_OF_TWO[1:3], SOCKETS),
+}
 
 
-def test_with_one_student_left_the_servers_of_several_are_surplus() -> None:
-    """A server may have been started since the facts were gathered."""
-    units = [f"jupyter-{number}@{name}.socket" for number, name in ((8888, "student"), (8889, "ada"))]
-    units += ["jupyter@ada.service", "jupyter@student.service"]
-    found = notebook_servers([*FILES_OF_TWO, *OTHERS], ["jupyter@ada.service"], ONE)
-    assert found == {"surplus": sorted(FILES_OF_TWO), "unneeded": units}
-
-
-def test_units_that_still_run_without_their_files_are_stopped() -> None:
-    """An earlier run was interrupted. A unit that does not run cannot be stopped, as systemd no longer knows it."""
-    running, socket = ["jupyter@ada.service", "ssh.service"], f"{UNITS}/jupyter-8888@student.socket"
-    assert notebook_servers([], running, ONE)["unneeded"] == ["jupyter@ada.service"]
-    assert notebook_servers([socket], [], ONE)["unneeded"] == ["jupyter-8888@student.socket"]
-
-
-def test_a_student_who_is_no_longer_listed_loses_only_the_server() -> None:
-    bens = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
-    found = notebook_servers([*FILES_OF_TWO, *bens], ["jupyter@ben.service", "jupyter@ada.service"], TWO)
-    assert found == {"surplus": sorted(bens), "unneeded": ["jupyter-8890@ben.socket", "jupyter@ben.service"]}
-
-
-def test_after_a_change_of_port_the_old_sockets_are_unneeded() -> None:
-    moved = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
-    assert notebook_servers(FILES_OF_TWO, ["jupyter@ada.service"], moved)["unneeded"] == [
-        "jupyter-8888@student.socket",
-        "jupyter-8889@ada.socket",
-    ]
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_no_longer_needed_is_found(change: str) -> None:
+    files, running, students, surplus, unneeded = CHANGES[change]
+    found = notebook_servers([*files, *OTHERS], running, students)
+    assert found == {"surplus": sorted(surplus), "unneeded": unneeded}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,6 @@ INCORRECT = {
     "mitogen": "Task failed: error occurred on host raspberrypi: sudo password is incorrect",
     "stock Ansible": "Task failed: Incorrect sudo password",
 }
-both_connections = pytest.mark.parametrize("connection", MISSING)
 
 
 class Strategy(classroom.StrategyModule):
@@ -77,67 +75,41 @@ def base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classroom.StrategyModule.__base__, "_process_pending_results", process)
 
 
-@pytest.fixture(autouse=True)
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """A function that sets whether the program runs in a terminal; at first, it does."""
-
-    def set_terminal(is_terminal: bool) -> None:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: is_terminal))
-
-    set_terminal(True)
-    return set_terminal
-
-
-@both_connections
-def test_the_teacher_is_asked_once_for_all_pis(connection: str) -> None:
-    strategy = Strategy(dict.fromkeys(("pi-01", "pi-02", "pi-03"), "right"), ["right"], connection)
-    strategy.task()
-    strategy.task()
-    assert not strategy.failed
-    assert len(strategy.shown) == 1
-    assert "sudo on pi-01 wants the password of teacher" in strategy.shown[0]
-
-
-@both_connections
-def test_for_a_pi_with_another_password_the_teacher_is_asked_again(connection: str) -> None:
-    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right", "other"], connection)
-    strategy.task()
-    strategy.task()
-    assert not strategy.failed
-    assert [text.strip() for text in strategy.shown[1:]] == ["sudo on pi-02 does not accept that password."]
+# By what happens: the Pis' passwords, the teacher's answers, the inventory's passwords, why each Pi fails, the answers
+# that are not wanted, and what is said. Without an answer to give, the run is not in a terminal.
+Case = tuple[dict[str, str], list[str], dict[str, str], dict[str, dict[str, str]], list[str], list[str]]
+WANTS = "sudo on pi-01 wants the password of teacher"
+REFUSED = "sudo on pi-01 does not accept that password."
+ONE = {"pi-01": "right"}
+CASES: dict[str, Case] = {
+    "asked once for all Pis": (dict.fromkeys(("pi-01", "pi-02"), "right"), ["right"], {}, {}, [], [WANTS]),
+    "another password": (
+        ONE | {"pi-02": "other"},
+        ["right", "other"],
+        {},
+        {},
+        [],
+        [WANTS, REFUSED.replace("01", "02")],
+    ),
+    "three wrong ones": (ONE, [*"abc", "right"], {}, {"pi-01": INCORRECT}, ["right"], [WANTS, REFUSED, REFUSED]),
+    "an empty answer": (ONE, [""], {}, {"pi-01": MISSING}, [], [WANTS]),
+    "no terminal": (ONE, [], {}, {"pi-01": MISSING}, [], []),
+    "a wrong one in the inventory": (ONE, ["right"], {"pi-01": "wrong"}, {"pi-01": INCORRECT}, ["right"], []),
+}
 
 
-@both_connections
-def test_after_three_wrong_passwords_the_pi_fails(connection: str) -> None:
-    strategy = Strategy({"pi-01": "right"}, ["a", "b", "c", "right"], connection)
-    strategy.task()
-    assert strategy.failed == {"pi-01": INCORRECT[connection]}
-    assert strategy.answers == ["right"]
-
-
-@both_connections
-def test_an_empty_answer_gives_up(connection: str) -> None:
-    strategy = Strategy({"pi-01": "right"}, [""], connection)
-    strategy.task()
-    assert strategy.failed == {"pi-01": MISSING[connection]}
-
-
-@both_connections
-def test_nobody_is_asked_without_a_terminal(connection: str, terminal: Callable[[bool], None]) -> None:
-    terminal(False)
-    strategy = Strategy({"pi-01": "right"}, ["right"], connection)
-    strategy.task()
-    assert strategy.failed == {"pi-01": MISSING[connection]}
-    assert not strategy.shown
-
-
-@both_connections
-def test_a_wrong_password_in_the_inventory_is_not_asked_for(connection: str) -> None:
-    """It would be wrong in the next run too; the summary says so."""
-    strategy = Strategy({"pi-01": "right", "pi-02": "other"}, ["right"], connection)
-    strategy.task(**{"pi-01": "wrong", "pi-02": "other"})
-    assert strategy.failed == {"pi-01": INCORRECT[connection]}
-    assert not strategy.shown
+@pytest.mark.parametrize("connection", MISSING)
+@pytest.mark.parametrize("case", CASES)
+def test_the_teacher_is_asked(case: str, connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pis, answers, given, failed, left, shown = CASES[case]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: bool(answers)))
+    strategy = Strategy(pis, list(answers), connection)
+    strategy.task(**given)
+    if not failed:
+        strategy.task()
+    assert strategy.failed == {pi: messages[connection] for pi, messages in failed.items()}
+    assert strategy.answers == left
+    assert [text.strip()[: len(begin)] for text, begin in zip(strategy.shown, shown, strict=True)] == shown
 
 
 def test_other_failures_do_not_count_as_a_missing_password() -> None:
