@@ -21,11 +21,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.mynn.pi.plugins.filter.addresses import address_towards, url_host
 from mynn import DataError
 from mynn.experiments import cluster
-from mynn.experiments.jobs import Digits
-from mynn.experiments.sweep import Results, Setting, runs, sweep
 from mynn_control.cluster import LARGEST_LOG, write_key
 from tests.support.ports import free_port
-from tests.support.programs import ROOT
 
 
 def scheduler(*arguments: object) -> str:
@@ -47,24 +44,18 @@ class Cluster:
     def start(self) -> str:
         return scheduler("start", self.folder, self.port, self.dashboard)
 
-    def worker(self, name: str, *, free_mb: int = 1, keys: Path | None = None) -> int:
+    def worker(self, name: str, *, free_mb: int = 1, mnist: Path | None = None) -> int:
         """Start a worker as the Pi's unit does; return its port."""
         port = free_port()
-        certificate, key = ((keys or self.folder) / name for name in ("cluster.crt", "cluster.key"))
-        options = {
-            "--worker-class": "mynn.experiments.worker.PiWorker",
-            "--name": name,
-            "--nthreads": "1",
-            "--memory-limit": "0",
-            "--listen-address": f"tls://0.0.0.0:{port}",
-            "--contact-address": f"tls://127.0.0.1:{port}",
-            "--tls-ca-file": str(certificate),
-            "--tls-cert": str(certificate),
-            "--tls-key": str(key),
-        }
-        command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tls://127.0.0.1:{self.port}"]
-        command += ["--no-nanny", "--no-dashboard", *(word for option in options.items() for word in option)]
-        environment = {"MNIST_DIR": str(self.mnist), "MYNN_FREE_MB": str(free_mb)}
+        tls = [
+            f"--tls-{kind}={self.folder}/cluster.{end}"
+            for kind, end in (("ca-file", "crt"), ("cert", "crt"), ("key", "key"))
+        ]
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tls://127.0.0.1:{self.port}", "--name", name]
+        command += ["--worker-class=mynn.experiments.worker.PiWorker", "--nthreads=1", "--memory-limit=0"]
+        command += [f"--listen-address=tls://0.0.0.0:{port}", f"--contact-address=tls://127.0.0.1:{port}", *tls]
+        command += ["--no-nanny", "--no-dashboard"]
+        environment = {"MNIST_DIR": str(mnist or self.mnist), "MYNN_FREE_MB": str(free_mb)}
         self.workers[port] = subprocess.Popen(
             command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -100,20 +91,6 @@ def line_of(process: subprocess.Popen[str], text: str) -> str:
             return line.strip()
         assert time.monotonic() < deadline
     pytest.fail(f"It never said {text!r}.")
-
-
-def test_a_sweep_on_the_cluster_gives_the_results_of_threads(running: Cluster, tmp_path: Path) -> None:
-    wanted = runs([Setting(5, 0.1), Setting(20, 0.2)], 2, 3)
-
-    def accuracies(digits: Digits, name: str, executor: object = None) -> list[object]:
-        results = Results(tmp_path / name, 400)
-        sweep(wanted, digits, results, lambda done, total: None, executor)  # type: ignore[arg-type]
-        return [results.of(run.setting, 2).tolist() for run in wanted]
-
-    with cluster.connected(str(running.folder)) as executor:
-        assert cluster.workers(executor) == 2
-        there = accuracies(Digits(None, 400), "there.csv", executor)
-    assert there == accuracies(Digits(running.mnist, 400), "here.csv")
 
 
 def test_missing_workers_are_named(running: Cluster) -> None:
@@ -228,21 +205,10 @@ def test_a_worker_steps_aside_where_memory_is_short(running: Cluster) -> None:
 
 
 def test_a_pi_without_mnist_does_not_take_part(running: Cluster, tmp_path: Path) -> None:
-    there = running.mnist
-    running.mnist = tmp_path
-    try:
-        port = running.worker("broken")
-    finally:
-        running.mnist = there
+    port = running.worker("broken", mnist=tmp_path)
     line = line_of(running.workers[port], "cannot take part")
     assert line.startswith(f"This Pi cannot take part: {tmp_path}/mnist_train.csv: no such file or directory")
     assert running.workers[port].wait(30) == 1
-
-
-def test_a_worker_has_the_notebook_servers_sandbox_but_no_folder() -> None:
-    unit = (ROOT / "roles/cluster/templates/mynn-cluster.service.j2").read_text(encoding="utf-8")
-    assert "/../jupyter/templates/sandbox.j2" in unit
-    assert "BindPaths" not in unit and "WantedBy" not in unit  # nor does it start at boot
 
 
 # --- addresses

@@ -6,22 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
 
 from ansible_collections.mynn.pi.plugins.modules import mnist
-from mynn import read_csv
-from mynn.mnist import load
-from tests.support.programs import ROOT
 from tests.support.small_mnist import IMAGES, files_of, make_source
-
-
-def test_the_projects_own_files_are_mnist(tmp_path: Path) -> None:
-    """`pack` compares every file that it makes with the role's sums, which those of the published CSVs are."""
-    files = yaml.safe_load((ROOT / "roles/mnist/vars/main.yml").read_text())["__mnist_files"]
-    mnist.pack(ROOT / "roles/mnist/files", tmp_path / "mnist.tar.gz", files)
-    assert mnist.is_good(tmp_path / "mnist.tar.gz", files)
 
 
 class Pi:
@@ -41,14 +29,6 @@ class Pi:
 @pytest.fixture
 def pi(tmp_path: Path) -> Pi:
     return Pi(tmp_path)
-
-
-def test_a_csvs_npy_is_used_and_has_the_same_digits(pi: Pi) -> None:
-    for name in ("mnist_train.csv", "mnist_test.csv"):
-        rows, read = load(pi.data / name), read_csv(pi.data / name)
-        assert rows is not None and (rows[:, 0] == read.labels).all()
-        assert (np.loadtxt(pi.data / name, np.uint8, delimiter=",") == rows).all()
-    assert mnist.wanted(pi.data, pi.files) == []
 
 
 def test_a_damaged_cache_or_source_is_noticed(pi: Pi) -> None:

@@ -49,35 +49,22 @@ def dpkg(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def found(root: Path) -> list[str]:
-    """Return what must be repaired."""
+def look(root: Path) -> tuple[list[str], Files, list[str]]:
+    """Return what must be repaired, the files to write and to delete, and what must be reinstalled."""
     database = Database(root)
-    return list(faults(database, packages_in(database.dpkg)))
-
-
-def reinstalled(root: Path) -> list[str]:
-    """Return what must be reinstalled."""
-    database = Database(root)
-    names: list[str] = to_reinstall(packages_in(database.dpkg), database.file_lists())
-    return names
-
-
-def planned(root: Path) -> Files:
-    """Return the files to write and to delete."""
-    database = Database(root)
-    files: Files = plan(database, packages_in(database.dpkg))
-    return files
+    packages = packages_in(database.dpkg)
+    return list(faults(database, packages)), plan(database, packages), to_reinstall(packages, database.file_lists())
 
 
 def repair(root: Path, pristine: Path) -> list[str]:
     """Repair the root folder, and reinstall packages where needed. Return the names of these."""
-    repair_dpkg.apply(planned(root), Database(root))
-    reinstall = reinstalled(root)
+    repair_dpkg.apply(look(root)[1], Database(root))
+    _, _, reinstall = look(root)
     for name in reinstall:
         done = dpkg(root, "--install", f"{pristine}/{name.partition(':')[0]}.deb")
         assert done.returncode == 0, done.stderr
     assert dpkg(root, "--configure", "--pending").returncode == 0
-    assert found(root) == []
+    assert look(root)[0] == []
     return reinstall
 
 
@@ -118,7 +105,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f" {'0' * 64}        0 contrib/binary-armhf/Packages\n-----END PGP SIGNATURE-----\n",
         encoding="ascii",
     )
-    assert found(root) == []
+    assert look(root)[0] == []
     return folder
 
 
@@ -156,9 +143,9 @@ def test_damage_is_repaired(root: Path, pristine: Path, what: str) -> None:
     assert {package.name for package in before} == set(PACKAGES)
     damage, expected = DAMAGE[what]
     damage(root / "var")
-    assert found(root)
     damaged = contents(root)
-    assert planned(root) or expected
+    reasons, files, _ = look(root)
+    assert reasons and (files or expected)
     assert contents(root) == damaged  # in check mode, a plan is all that is made
     assert repair(root, pristine) == expected
     assert packages_in(root / "var/lib/dpkg") == before
@@ -190,7 +177,7 @@ def test_packages_that_dpkg_forgot_come_back_from_the_daily_copy(root: Path, pri
     backup.write_bytes(ZEROS)
     (root / "var/lib/dpkg/status").write_bytes(b"")
     assert dpkg(root, "--install", f"{pristine}/zz.deb").returncode == 0
-    assert found(root) == ["dpkg's database is damaged"]
+    assert look(root)[0] == ["dpkg's database is damaged"]
     assert repair(root, pristine) == []
     assert {package.name for package in packages_in(root / "var/lib/dpkg")} == set(PACKAGES)
 
@@ -199,7 +186,7 @@ def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> 
     for name in ("lib/dpkg/status", "lib/dpkg/status-old", "backups/dpkg.status.0"):
         (root / "var" / name).write_bytes(ZEROS)
     with pytest.raises(LostError, match="lost"):
-        planned(root)
+        look(root)
 
 
 @pytest.mark.parametrize(
@@ -219,20 +206,17 @@ def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> 
 def test_half_installed_packages_are_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
     path = root / "var/lib/dpkg/status"
     path.write_text(re.sub("Status: .*", f"Status: {status}", path.read_text("utf-8"), count=1), encoding="utf-8")
-    assert len(found(root)) == 1
-    assert planned(root) == {}
-    assert reinstalled(root) == reinstall
+    [_], files, names = look(root)
+    assert (files, names) == ({}, reinstall)
 
 
 def test_an_undamaged_database_and_a_removed_package_are_left_alone(root: Path) -> None:
     assert dpkg(root, "--remove", "zz").returncode == 0
-    assert found(root) == []
-    assert planned(root) == {}
-    assert reinstalled(root) == []
+    assert look(root) == ([], {}, [])
 
 
 def test_half_fetched_archives_are_deleted(root: Path) -> None:
     """If its size were right, apt would use a damaged one."""
     archive = root / "var/cache/apt/archives/ee_1.0_all.deb"
     archive.touch()
-    assert planned(root) == {archive: None}
+    assert look(root)[1] == {archive: None}
