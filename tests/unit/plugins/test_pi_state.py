@@ -29,10 +29,13 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_cards_wear_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cards_wear_the_temperature_and_the_supply_voltage_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the files of Linux's MMC driver and of ext4."""
     monkeypatch.setattr(pi_state, "ROOT", tmp_path)
     disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
+    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
     write(disk / "stat", "  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
     assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212}
     write(disk / "device/name", "SU08G\n")
@@ -40,11 +43,6 @@ def test_a_cards_wear_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write(ext4 / "errors_count", "0\n")
     more = {"name": "SU08G", "written_ever": 18233, "errors": 0}
     assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212, **more}
-
-
-def test_temperature_and_supply_voltage_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pi_state, "ROOT", tmp_path)
-    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
     write(tmp_path / "sys/class/thermal/thermal_zone0/temp", "48312\n")
     write(tmp_path / "sys/class/hwmon/hwmon1/name", "rpi_volt\n")
     write(tmp_path / "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")

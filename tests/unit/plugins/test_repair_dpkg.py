@@ -189,25 +189,26 @@ def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> 
         look(root)
 
 
-@pytest.mark.parametrize(
-    ("status", "reinstall"),
-    [
-        ("install reinstreq half-installed", ["aa"]),
-        ("install ok half-installed", ["aa"]),
-        ("hold reinstreq installed", ["aa"]),
-        ("deinstall ok half-installed", ["aa-"]),
-        ("deinstall reinstreq half-installed", ["aa"]),
-        ("install ok unpacked", []),
-        ("install ok half-configured", []),
-        ("install ok triggers-pending\nTriggers-Pending: named", []),
-        ("install ok triggers-awaited\nTriggers-Awaited: zz", []),
-    ],
-)
-def test_half_installed_packages_are_reinstalled(root: Path, status: str, reinstall: list[str]) -> None:
+STATES = {
+    "install reinstreq half-installed": ["aa"],
+    "install ok half-installed": ["aa"],
+    "hold reinstreq installed": ["aa"],
+    "deinstall ok half-installed": ["aa-"],
+    "deinstall reinstreq half-installed": ["aa"],
+    "install ok unpacked": [],
+    "install ok half-configured": [],
+    "install ok triggers-pending\nTriggers-Pending: named": [],
+    "install ok triggers-awaited\nTriggers-Awaited: zz": [],
+}
+
+
+def test_half_installed_packages_are_reinstalled(root: Path) -> None:
     path = root / "var/lib/dpkg/status"
-    path.write_text(re.sub("Status: .*", f"Status: {status}", path.read_text("utf-8"), count=1), encoding="utf-8")
-    [_], files, names = look(root)
-    assert (files, names) == ({}, reinstall)
+    whole = path.read_text(encoding="utf-8")
+    for state, reinstall in STATES.items():
+        path.write_text(re.sub("Status: .*", f"Status: {state}", whole, count=1), encoding="utf-8")
+        [_], files, names = look(root)
+        assert (files, names) == ({}, reinstall), state
 
 
 def test_an_undamaged_database_and_a_removed_package_are_left_alone(root: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ansible_collections.mynn.pi.plugins.action import student_work as action
 from ansible_collections.mynn.pi.plugins.module_utils import chunks, collection
 from tests.support.student import read_files
-from tests.support.student_work import LESSONS, Pi, sha256
+from tests.support.student_work import IN, LESSONS, Pi, sha256
 
 WORK = {
     "own.ipynb": b"own",
@@ -51,6 +51,8 @@ class ControlNode:
         def ask(verb: str, student: str, **given: Any) -> Any:
             self.asked.append(verb)
             self.before_request(verb)
+            wanted = given.get("wanted", [])
+            assert len(wanted) <= chunks.MANY and sum(length for _, _, length in wanted) <= chunks.CALL
             if verb in self.answers:
                 return self.answers[verb]
             return chunks.unpack(chunks.pack(self.pi.do(verb, dry=dry, **chunks.unpack(chunks.pack(given)))))
@@ -167,29 +169,28 @@ def test_what_cannot_be_had_is_named_in_one_line_and_the_rest_is_collected(contr
     assert collection.some([f"{number:02}\n" for number in range(12)]).endswith("08\\n, 09\\n and 2 more")
 
 
-def test_a_file_name_that_this_computers_disk_cannot_have_is_named(
-    control: ControlNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as the second of Own and own on a Mac's; the first is not overwritten."""
-    control.write(WORK)
-    make = Path.hardlink_to
+def test_a_file_name_that_this_computers_disk_cannot_have_is_named(control: ControlNode) -> None:
+    control.write({"own": b"own"})
+    files = control.pi.list()["files"]
+    control.answers["list"] = {"files": {IN + "x" * 256: files[f"{IN}own"], **files}, "left": {}}
+    assert read_files(control.collect() / "student") == {"own": b"own"}
+    assert "(on this computer: File name too lo" in control.result["msg"]
 
-    def odd(self: Path, target: Path) -> None:
-        if self.name == "own.ipynb":
-            self.write_bytes(b"half")
-            raise OSError(errno.EILSEQ, "Invalid or incomplete multibyte character")
-        make(self, target)
 
-    monkeypatch.setattr(Path, "hardlink_to", odd)
-    monkeypatch.setattr(shutil, "copy2", lambda source, place: odd(place, source))
-    folder = control.collect()
-    assert set(read_files(folder / "student")) == set(WORK) - {"own.ipynb"}
-    assert set(collection.read_sums(folder)) == {f"student/{name}" for name in set(WORK) - {"own.ipynb"}}
-    assert "student/own.ipynb (on this computer: Invalid or incomplete multibyte" in control.result["msg"]
-    (folder / "taken").write_bytes(b"first")
-    with pytest.raises(FileExistsError):
-        action.link(folder / "SHA256SUMS", folder / "taken")
-    assert (folder / "taken").read_bytes() == b"first"
+def test_nothing_is_overwritten_here_and_no_half_copy_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk without links that is full."""
+
+    def copy(_: Path, place: Path) -> None:
+        place.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
+    monkeypatch.setattr(shutil, "copy2", copy)
+    (tmp_path / "taken").write_bytes(b"first")
+    for name in ("taken", "new"):
+        with pytest.raises(OSError, match=r"another file has that name|full"):
+            action.link(tmp_path / "taken", tmp_path / name)
+    assert read_files(tmp_path) == {"taken": b"first"}
 
 
 # --- a Pi that lies
@@ -266,19 +267,6 @@ def test_no_more_is_written_than_was_asked_for_and_only_what_matches_its_sum(
 def test_malformed_data_is_not_unpacked(content: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         chunks.unpack(base64.b64encode(content).decode())
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 3 * chunks.CALL), max_size=9))
-def test_chunks_cover_every_file_in_order(sizes: list[int]) -> None:
-    files = [chunks.File(str(number), size, "", 0, False) for number, size in enumerate(sizes)]
-    batches = list(chunks.batches(files))
-    assert all(sum(length for _, _, length in batch) <= chunks.CALL for batch in batches)
-    ends = dict.fromkeys(files, 0)
-    for file, begin, length in (chunk for batch in batches for chunk in batch):
-        assert begin == ends[file]
-        ends[file] += length
-    assert ends == {file: file.size for file in files}
 
 
 # --- a run that ends early
