@@ -24,7 +24,7 @@ def sha256(content: bytes) -> str:
 class Pi:
     """A Pi with a student's home, the lessons, and the skeleton from which homes are created."""
 
-    def __init__(self, root: Path, limit: int = LIMIT) -> None:
+    def __init__(self, root: Path, limit: int = LIMIT, given: dict[str, bytes] = LESSONS) -> None:
         self.home = root / "home"
         self.folder = self.home / "notebooks"
         self.pristine = root / "pristine"
@@ -34,7 +34,7 @@ class Pi:
             folder.mkdir()
         (self.skel / ".profile").write_bytes(b"# as new")
         give_to_student(self.home)
-        lessons.run(LESSONS, {STUDENT.pw_name: self.folder}, self.pristine)
+        lessons.run(given, {STUDENT.pw_name: self.folder}, self.pristine)
 
     def write(self, name: str, content: bytes, owner: int = STUDENT.pw_uid) -> Path:
         """Write a file as the student would. Return its path."""

@@ -43,10 +43,8 @@ class Cluster:
     def worker(self, name: str, *, free_mb: int = 1, mnist: Path | None = None) -> int:
         """Start a worker as the Pi's unit does; return its port."""
         port = free_port()
-        tls = [
-            f"--tls-{kind}={self.folder}/cluster.{end}"
-            for kind, end in (("ca-file", "crt"), ("cert", "crt"), ("key", "key"))
-        ]
+        files = {"ca-file": "cluster.crt", "cert": "cluster.crt", "key": "cluster.key"}
+        tls = [f"--tls-{kind}={self.folder}/{name}" for kind, name in files.items()]
         command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tls://127.0.0.1:{self.port}", "--name", name]
         command += ["--worker-class=mynn.experiments.worker.PiWorker", "--nthreads=1", "--memory-limit=0"]
         command += [f"--listen-address=tls://0.0.0.0:{port}", f"--contact-address=tls://127.0.0.1:{port}", *tls]

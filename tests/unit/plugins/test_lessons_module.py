@@ -20,6 +20,7 @@ from ansible_collections.mynn.pi.plugins.module_utils import students_folder
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons
+from tests.support import student_work
 from tests.support.student import STUDENT, give_to_student, read_files
 
 Lessons = dict[str, bytes]
@@ -28,15 +29,11 @@ V2: Lessons = V1 | {"part2.ipynb": b"two, second"}
 V3: Lessons = V1 | {"part2.ipynb": b"two, third"}
 
 
-class Pi:
-    """A student's folder, and the pristine copies of the lessons."""
+class Pi(student_work.Pi):
+    """A Pi without lessons yet."""
 
     def __init__(self, root: Path) -> None:
-        self.home = root / "home"
-        self.folder = self.home / "notebooks"
-        self.pristine = root / "opt" / "notebooks"
-        self.home.mkdir()
-        give_to_student(self.home)
+        super().__init__(root, given={})
 
     def run(self, given: Lessons, dry: bool = False, **options: Any) -> list[Any]:
         """Run the module. Return what changed."""
@@ -51,19 +48,6 @@ class Pi:
         assert self.run(given) == self.run(given, dry=True) == []
         record = {lessons.HANDED_OUT: (self.pristine / lessons.HANDED_OUT).read_bytes()}
         assert read_files(self.pristine) == given | record
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file as Jupyter does: in place."""
-        parent = (self.folder / name).parent
-        if not parent.is_dir():
-            parent.mkdir()
-            give_to_student(parent)
-        (self.folder / name).write_bytes(content)
-        give_to_student(self.folder / name)
-
-    def files(self) -> Lessons:
-        """Return the contents of each file in the student's folder, by its path."""
-        return read_files(self.folder)
 
 
 @pytest.fixture

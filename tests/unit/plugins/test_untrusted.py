@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,13 +138,8 @@ def test_incomplete_facts_are_refused_and_an_unknown_platform_becomes_empty() ->
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    answers: list[Any] = [
-        None,
-        [],
-        {},
-        {**FACTS, "installed": deep},
-        {key: FACTS[key] for key in FACTS if key != "platform"},
-    ]
+    incomplete = {key: FACTS[key] for key in FACTS if key != "platform"}
+    answers: list[Any] = [None, [], {}, {**FACTS, "installed": deep}, incomplete]
     for answer in answers:
         assert action.checked(answer, PLATFORMS)[0] == {}
     for platform in ("noble-amd64-x86_64", "trixie-amd64-x86_64-", "..-..-.."):
@@ -166,12 +162,11 @@ def test_the_task_returns_only_known_keys(monkeypatch: pytest.MonkeyPatch) -> No
     assert refused["msg"].startswith("pi-01 reported invalid facts (suite), and nothing was changed on it: ")
 
 
-@pytest.fixture(scope="module", params=["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
-def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The output, in colour, of a run with the project's ansible.cfg in which one of two Pis forges its answers."""
-    folder = tmp_path_factory.mktemp("hostile")
-    (folder / "library").mkdir()
-    (folder / "library/forge.py").write_text(FORGER)
+@pytest.mark.parametrize("strategy", ["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
+def test_a_forged_answer_replaces_no_setting_and_controls_no_terminal(strategy: str, tmp_path: Path) -> None:
+    """In a run with the project's ansible.cfg, in colour, in which one of two Pis forges its answers."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/forge.py").write_text(FORGER)
     settings = "{{ " + " ~ ".join(f"{name} | default('-') | string" for name in SETTINGS) + " }}"
     answers = [
         {"changed": False, "ansible_facts": SETTINGS, **SETTINGS, "ansible_stats": {"data": SETTINGS}},
@@ -184,19 +179,14 @@ def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         {"forge": {"answer": json.dumps(answer)}, "when": "inventory_hostname == 'pi-01'"} for answer in answers
     ]
     tasks.insert(1, {"debug": {"msg": f"as set: {settings}"}})
-    (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    environment = {"ANSIBLE_STRATEGY": request.param, "ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
-    command = [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", "-i", "pi-01,pi-02,", "-c", "local", "--diff"]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    environment = {"ANSIBLE_STRATEGY": strategy, "ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+    command = [ANSIBLE_PLAYBOOK, f"{tmp_path}/play.yml", "-i", "pi-01,pi-02,", "-c", "local", "--diff"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
-    return done.stdout + done.stderr
-
-
-def test_a_forged_answer_replaces_no_setting_and_controls_no_terminal(
-    output: str, request: pytest.FixtureRequest
-) -> None:
+    output = done.stdout + done.stderr
     assert output.count("as set: ") == 2
     assert "/forged" not in output.partition("CUSTOM STATS")[0]
-    if request.node.callspec.params["output"] == "classroom":
+    if strategy == "classroom":
         assert "CUSTOM STATS" not in output
     assert r"a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf" in output
     rest = re.sub(r"\x1b\[(0|0;3[12356]|1;3[15])m", "", output)  # Ansible's own colours
