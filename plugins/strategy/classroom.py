@@ -26,7 +26,12 @@ author: The mynn-pi authors
 """
 
 try:
+    from ansible_mitogen import affinity
     from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule as Base
+
+    # mitogen binds each of its processes, and all that they start on this computer, to one processor: of two, the
+    # second alone built images and ran the tasks of every playbook, while the first had nothing to do.
+    affinity.policy = affinity.Policy()
 except ImportError:
     Base = Linear
 
