@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from glob import glob
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +17,8 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import Disk
 
 SECTOR = 512
+BUSY = 75  # the exit code if the card is locked
+WRITE = Path(__file__).with_name("card_write.sh")
 # Debian's users do not look for programs there. mtools reads no settings of its own.
 ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "MTOOLSRC": "/dev/null"}
 
@@ -100,57 +102,37 @@ def settings_on(disk: Path | str, start: int, *before: str) -> bytes:
         return b""
 
 
-class Card:
-    """A card in a reader, while one Pi's image is copied onto it."""
-
-    def __init__(self, disk: Disk) -> None:
-        self.disk = disk
-        self.as_root = as_root(disk.path)
-
-    def write(self, image: Path, bmap: Path) -> None:
-        """Copy an image and read it back. CardError: not written, or not as it should be; then no Pi starts with it."""
-        for part in self.disk.mounted:
-            run(*self.as_root, "umount", part)
-        if not Path(self.disk.path).is_block_device():
-            raise CardError("it was taken out")
-        with self._locked():
-            try:
-                self._copy(bmap, image, self.disk.path)
-                run(*self.as_root, "blockdev", "--flushbufs", self.disk.path)  # so that it is the card that is read
-                print("Reading it back", flush=True)
-                self._copy(bmap, self.disk.path, "/dev/null")
-            except BaseException:
-                self._blank()
-                raise
-
-    def _copy(self, bmap: Path, *paths: Path | str) -> None:
-        """Let bmaptool copy, check what it reads, and show how far it is and what is wrong."""
-        process = subprocess.Popen([*self.as_root, "bmaptool", "copy", "--bmap", bmap, *paths], env=ENVIRONMENT)
-        try:
-            process.wait()
-        except BaseException:
+def write(disk: Disk, image: Path, bmap: Path) -> None:
+    """Copy an image onto a card. CardError: not written, or not as it should be; then no Pi starts with it."""
+    root = as_root(disk.path)
+    for part in disk.mounted:
+        run(*root, "umount", part)
+    if not Path(disk.path).is_block_device():
+        raise CardError("it was taken out")
+    # The lock keeps udev away: the desktop would mount what has just been written, and so change it.
+    lock = [*root, "flock", "--timeout", "60", "--conflict-exit-code", str(BUSY), disk.path]
+    process = subprocess.Popen([*lock, "sh", WRITE, bmap, image, disk.path], env=ENVIRONMENT)
+    code = None
+    try:
+        code = process.wait()
+    finally:
+        if code is None:
             with suppress(PermissionError):  # sudo is not ours to end; Ctrl-C has reached it, too
                 process.terminate()
             process.wait()
-            raise
-        if process.returncode:
-            raise CardError("see what bmaptool says above")
+        if code not in (0, BUSY):
+            blank(disk)
+    if code:
+        raise CardError(
+            "another program is using it: close that program" if code == BUSY else "see what bmaptool says above"
+        )
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep udev away from the card: the desktop would mount what has just been written, and so change it."""
-        hold = [*self.as_root, "flock", "--timeout", "60", self.disk.path, "sh", "-c", "echo; exec cat"]
-        with subprocess.Popen(hold, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-            assert holder.stdout
-            if not holder.stdout.read(1):
-                raise CardError("another program is using it: close that program")
-            yield  # then Popen closes the pipe, and `cat` ends
 
-    def _blank(self) -> None:
-        """Remove the beginning, as far as that is possible, so that no Pi starts with half a card."""
-        zeros = ("dd", "if=/dev/zero", f"of={self.disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
-        with suppress(CardError):
-            run(*self.as_root, *zeros)
+def blank(disk: Disk) -> None:
+    """Remove the beginning, as far as that is possible, so that no Pi starts with half a card."""
+    zeros = ("dd", "if=/dev/zero", f"of={disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
+    with suppress(CardError):
+        run(*as_root(disk.path), *zeros)
 
 
 def as_root(path: str) -> list[str]:

@@ -32,7 +32,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import GB, Disk, disks
-from mynn_control.card_image import Card, CardError, bmap_of, newest_image, personalize, settings_on, unpack
+from mynn_control.card_image import CardError, as_root, bmap_of, newest_image, personalize, settings_on, unpack, write
 
 STOPPED = 130  # the exit code after Ctrl-C
 # The settings of a network that has a password and nothing else.
@@ -174,19 +174,14 @@ def ask_password(network: str) -> str:
 
 def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
     """Print what the cards will have."""
-    hosts: dict[str, list[str]] = {}
-    for pi in [*pis, *ready]:
-        hosts.setdefault(pi.image.name, []).append(pi.host)
     settings = [entry["settings"] for entry in job["pis"]]
     lines = {
         "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
         "Done already": [f"{len(ready)}: {few([pi.host for pi in ready])}"] if ready else [],
-        "Images": [f"{image} for {few(whose)}" for image, whose in hosts.items()],
         "Wi-Fi": [network["ssid"] for one in settings for network in one["mynn"]["wlan"]]
         or ["none; see the setting cards_wifi"],
         "SSH keys": [key.split(maxsplit=2)[-1] for one in settings for key in one["ssh"]["authorized_keys"]]
         or ["none: SSH accepts the account's password. `ssh-keygen` makes a key"],
-        "Time zone": [one["locale"]["timezone"] or "the image's" for one in settings],
     }
     print()
     for title, values in lines.items():
@@ -289,13 +284,12 @@ def write_cards(benches: Mapping[Path, Bench], reader: Reader, pis: Iterable[Pi]
 def write_card(bench: Bench, disk: Disk, pi: Pi, written: dict[bytes, str]) -> bool:
     """Write a card. Returns whether that went well; if not, the reason was printed."""
     try:
-        card = Card(disk)
-        if whose := written.get(settings_on(disk.path, bench.start, *card.as_root)):
+        if whose := written.get(settings_on(disk.path, bench.start, *as_root(disk.path))):
             print(f"This is {whose}'s card, which is done. Put in another one.")
             return False
         print(f"Writing {pi.host}", flush=True)
         # Not made before the question: a card that is changed meanwhile would not be noticed.
-        card.write(*bench.make(pi))
+        write(disk, *bench.make(pi))
     except CardError as error:
         print(f"{pi.host}'s card was not written: {error}.")
         print("Try again, with another card if this one fails twice.")

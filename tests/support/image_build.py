@@ -43,14 +43,9 @@ class ImageBuild:
         return packed
 
     @property
-    def stem(self) -> str:
-        """The name and version, such as mynn-pi-zero-0.1."""
-        return self.packed.name.removesuffix(".img.xz")
-
-    @property
     def disk(self) -> Path:
         """The uncompressed image."""
-        return self.folder / f"{self.stem}.img"
+        return self.packed.with_suffix("")
 
     @cached_property
     def root(self) -> Path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from pathlib import Path
 
 import yaml
 
@@ -13,7 +11,6 @@ from tests.support.programs import ROOT
 
 ROLE = ROOT / "roles/image"
 BOARDS = [board for row in TABLE for board in row["boards"]]
-ADD_SUITE = ROLE / "files/add_suite"
 
 
 def test_each_board_has_one_image_and_can_be_chosen() -> None:
@@ -26,13 +23,3 @@ def test_each_board_has_one_image_and_can_be_chosen() -> None:
     assert list(named) == BOARDS
     [comment] = re.findall(r"^image: .*BOARD=(.*)\)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
     assert re.split(", | or ", comment) == BOARDS
-
-
-def test_backports_come_from_where_the_suite_comes(tmp_path: Path) -> None:
-    sources = tmp_path / "etc/apt/sources.list"
-    sources.parent.mkdir(parents=True)
-    lines = "deb [trusted=yes] http://mirror.test/debian trixie main non-free-firmware\n"
-    lines += "deb http://mirror.test/debian trixie-updates main non-free-firmware\n"
-    sources.write_text(lines)
-    subprocess.run([ADD_SUITE, tmp_path, "trixie", "trixie-backports"], check=True)
-    assert sources.read_text() == lines + "deb [trusted=yes] http://mirror.test/debian trixie-backports main\n"

@@ -1,7 +1,7 @@
 """School networks: what the first boot writes, used against a real authenticator, hostapd's.
 
 eapol_test is wpa_supplicant without its radio. It reads the card's wpa_supplicant-wlan0.conf and does with it what the
-Pi would: both are made from the same source package. Server and client run in a network namespace of their own.
+Pi would: both are made from the same source package.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,58 +108,42 @@ SECRET = "shared"  # by access point and server
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 
 
-def hostapd(folder: Path, authority: Authority, server: str) -> list[str]:
-    """Write the files of hostapd as a RADIUS server, and return its command."""
+def free_port() -> int:
+    """Return a UDP port that nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def authenticator(folder: Path, authority: Authority, server: str = "server") -> Iterator[Authenticate]:
+    """Run hostapd as a RADIUS server; yield a function: whether it accepts a card, and eapol_test's log."""
+    folder.mkdir()
+    port, environment = free_port(), {**os.environ, "PATH": PATH}
     users = f'*\tPEAP,TTLS\n"{IDENTITY}"\tMSCHAPV2,TTLS-MSCHAPV2,TTLS-PAP\t{PASSWORD.encode().hex()}\t[2]\n'
     (folder / "users").write_text(users)
     (folder / "clients").write_text(f"127.0.0.1/32\t{SECRET}\n")
     (folder / "hostapd.conf").write_text(
         f"driver=none\neap_server=1\neap_user_file={folder}/users\n"
-        f"radius_server_clients={folder}/clients\nradius_server_auth_port=1812\nca_cert={authority.pem}\n"
+        f"radius_server_clients={folder}/clients\nradius_server_auth_port={port}\nca_cert={authority.pem}\n"
         f"server_cert={authority.folder}/{server}.pem\nprivate_key={authority.folder}/{server}.key\n"
     )
-    return ["hostapd", f"{folder}/hostapd.conf"]
 
+    def authenticate(card: Card) -> tuple[bool, str]:
+        # The card's own file, but for the place of its certificates and of a socket that only the Pi needs.
+        text = card.read(CONF).replace('"/etc/wpa_supplicant/', f'"{card.root}/etc/wpa_supplicant/')
+        (folder / "conf").write_text(re.sub("ctrl_interface=.*\n", "", text))
+        command = ["eapol_test", "-c", f"{folder}/conf", "-p", str(port), "-s", SECRET, "-t", str(WAIT)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+        assert done.stdout.rstrip().endswith(("SUCCESS", "FAILURE")), done.stdout[-2000:] + done.stderr
+        return done.returncode == 0, done.stdout
 
-@contextmanager
-def authenticator(folder: Path, authority: Authority, server: str = "server") -> Iterator[Authenticate]:
-    """Run a RADIUS server; yield a function that returns whether it accepts a card, and eapol_test's log."""
-    folder.mkdir()
-    command = hostapd(folder, authority, server)
-    alone = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    environment = {**os.environ, "PATH": PATH}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*alone, *command], stdout=log, stderr=subprocess.STDOUT, env=environment)
-    inside = ["nsenter", f"--target={process.pid}", "--user", "--net", "--preserve-credentials"]
+    # It returns once it listens.
+    subprocess.run(["hostapd", "-B", "-P", folder / "pid", folder / "hostapd.conf"], env=environment, check=True)
     try:
-        deadline = time.monotonic() + WAIT
-        while not subprocess.run([*inside, "ss", "-Hlun", "sport = :1812"], capture_output=True, check=False).stdout:
-            said = (folder / "log").read_text(errors="replace")
-            assert process.poll() is None and time.monotonic() < deadline, said
-            time.sleep(0.05)
-
-        def authenticate(card: Card) -> tuple[bool, str]:
-            # The card's own file, but for the place of its certificates and of a socket that only the Pi needs.
-            text = card.read(CONF).replace('"/etc/wpa_supplicant/', f'"{card.root}/etc/wpa_supplicant/')
-            conf = folder / "wpa_supplicant.conf"
-            conf.write_text(re.sub("ctrl_interface=.*\n", "", text))
-            command = [*inside, "eapol_test", "-c", str(conf), "-s", SECRET, "-t", str(WAIT)]
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            assert done.stdout.rstrip().endswith(("SUCCESS", "FAILURE")), done.stdout[-2000:] + done.stderr
-            return done.returncode == 0, done.stdout
-
         yield authenticate
     finally:
-        process.terminate()
-        process.wait(WAIT)
-
-
-def missing() -> str:
-    """Return why the exchange cannot be tested here, or nothing."""
-    if absent := [program for program in ("eapol_test", "hostapd") if not shutil.which(program, path=PATH)]:
-        return f"{' and '.join(absent)} missing: `make radius` installs eapoltest and hostapd"
-    alone = subprocess.run(["unshare", "--map-root-user", "--net", "true"], capture_output=True, check=False)
-    return "this computer allows no network namespace: run pytest as root" if alone.returncode else ""
+        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
 
 
 CERTIFICATE_ERROR = r"CTRL-EVENT-EAP-TLS-CERT-ERROR reason=\d+ depth=\d .* err='(.*)'"
@@ -184,7 +169,10 @@ def assert_refused(authenticate: Authenticate, card: Card, reason: str) -> None:
     assert "Phase 2" not in log, "a secret would have been sent"
 
 
-exchange = pytest.mark.skipif(bool(missing()), reason=missing())
+exchange = pytest.mark.skipif(
+    not all(shutil.which(program, path=PATH) for program in ("eapol_test", "hostapd")),
+    reason="eapol_test or hostapd is missing: `make radius` installs eapoltest and hostapd",
+)
 
 
 @pytest.mark.slow
