@@ -36,8 +36,8 @@ from tests.support.classroom import (
     use_apt_sources,
 )
 from tests.support.cluster import ClassCluster
+from tests.support.lesson_claims import MEMORY_MIB
 from tests.support.live_page import kept, processor_shares
-from tests.unit.lessons.lesson_run import MEMORY_MIB
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"

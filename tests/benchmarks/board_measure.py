@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -14,7 +13,7 @@ import requests
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
 from tests.support.classroom import BaseClassroom, BoardClassroom
-from tests.unit.lessons.lesson_run import PROBE
+from tests.support.lesson_claims import PEAK
 from tests.virtual import Board
 
 PATIENCE = 900  # seconds for a boot
@@ -123,5 +122,5 @@ def run_lesson(classroom: BaseClassroom, name: str) -> LessonRun:
                 output = kernel.run(cell["source"], 7200)
                 assert not output.error, f"{name}: {output.error}"
         seconds = time.monotonic() - began
-        peak = json.loads(kernel.run(PROBE.replace("VALUES", "")).text)["peak"]
+        peak = float(kernel.run(PEAK).text)
     return LessonRun(seconds, peak, promise(cells[0]["source"]))

@@ -1,123 +1,142 @@
 # mypy: untyped-calls-exclude=nbformat
 # (nbformat says that it is typed, and a few of its functions are not.)
-"""The first lesson on MNIST, the first on rotations, and what every lesson has in common."""
+"""Each lesson runs to its end, fits a Pi Zero, checks its exercises and computes what it claims."""
 
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
 import re
+import shutil
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import matplotlib.image
 import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 
-from tests.unit.lessons.lesson_run import LESSONS, Run
+from mynn import drawings, read_csv
+from mynn.distort import rotated
+from tests.support.lesson_claims import CLAIMS, DRAWN, MEMORY_MIB, PEAK, Claims
+from tests.support.programs import ROOT
 
+LESSONS = ROOT / "notebooks"
+PICTURES = LESSONS / "my_own_images"
 LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
+# Appended to a lesson: prints what it is asked for as JSON.
+PROBE = """
+import json
+print(json.dumps([[float(eval(figure)) for figure in {figures}], [eval("f" + repr(text)) for text in {printed}]]))
+"""
 
 
-@pytest.fixture(scope="module")
-def part2(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    values = """
-        "accuracy": accuracy, "progress": progress, "seen": seen,
-        "same": bool((NeuralNetwork.load("my_network.npz").wih == network.wih).all()),
-    """
-    tries = {
-        "eight-code": ("seen[[part >= 0.8 for part in progress].index(True)]", "60_000"),
-        "mistakes-code": ("(1 - accuracy) * len(testing)", "1 - accuracy"),
-    }
-    return Run("part2_neural_network_mnist_data.ipynb", values, mnist, tmp_path_factory.mktemp("part2"), tries)
+def code_cell(source: str, name: str) -> Any:
+    return nbformat.v4.new_code_cell(source, id=name)
 
 
-@pytest.fixture(scope="module")
-def part3(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    values = """
-        "digit": scale(training.pixels[7]), "left": clockwise, "right": anticlockwise,
-        "upright": dict(zip(angles, scores_upright)), "turned": dict(zip(angles, scores_turned)),
-    """
-    tries = {"quarter-code": ("rotate(inputs, -90)", "rotate(inputs, 90)"), "label-code": ("9", "6")}
-    return Run("part3_mnist_data_set_with_rotations.ipynb", values, mnist, tmp_path_factory.mktemp("part3"), tries)
+def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
+    """Insert copies of each exercise after it, with a right and a wrong answer in place of the dots; add the probe."""
+    result = []
+    for cell in cells:
+        result.append(cell)
+        for name, answer in zip(("right", "wrong"), claims.exercises.get(cell.id, ()), strict=False):
+            result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{cell.id}-{name}"))
+    probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=[*claims.printed.values()])
+    return [*result, code_cell(probe, "probe")]
 
 
-def test_part2_recognises_as_many_digits_as_it_says(part2: Run) -> None:
-    """All of MNIST, 50 hidden nodes, one epoch; the same band as in test_network.py."""
-    assert part2.values["accuracy"] == pytest.approx(0.938, abs=0.016)
-    assert part2.values["seen"] == list(range(0, 61_000, 1000))
-    assert part2.values["progress"][0] < 0.3 < 0.9 < part2.values["progress"][-1]
+def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[Any]]:
+    """Run a lesson in a folder with a pupil's pictures. Return the outputs of its cells."""
+    shutil.copytree(PICTURES, folder / PICTURES.name)
+    (folder / PICTURES.name / "photo_9.JPG").write_bytes(b"not a picture")
+    notebook = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
+    notebook.cells = with_answers(notebook.cells, claims)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
+    return {cell.id: cell.get("outputs", []) for cell in notebook.cells}
 
 
-def slant(inputs: list[float]) -> float:
-    """Return the direction of a digit's longest axis, in degrees anticlockwise, from the moments of its ink."""
-    ink = np.array(inputs).reshape(28, 28) - 0.01
-    up, right = np.mgrid[13.5:-14.5:-1, -13.5:14.5]
-    up, right = up - np.average(up, weights=ink), right - np.average(right, weights=ink)
-    return float(np.rad2deg(0.5 * np.arctan2(2 * (ink * up * right).sum(), (ink * (right**2 - up**2)).sum())))
+def text_of(outputs: list[Any]) -> str:
+    """Return the text that a cell printed."""
+    return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
-def test_part3_rotates_a_digit_ten_degrees_each_way(part3: Run) -> None:
-    digit, left, right = (slant(part3.values[name]) for name in ("digit", "left", "right"))
-    assert left - digit == pytest.approx(-10, abs=0.7)
-    assert right - digit == pytest.approx(10, abs=0.7)
+def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], folder: Path) -> None:
+    """Assert that a lesson that has run computed what it claims, and saved its score."""
+    text = {cell: text_of(those) for cell, those in outputs.items()}
+    peak, found = text["probe"].splitlines()
+    figures, printed = json.loads(found)
+    bands = zip(claims.figures.items(), figures, strict=False)
+    assert [(claim, figure) for (claim, (least, most)), figure in bands if not least <= figure <= most] == []
+    assert [words for cell, words in zip(claims.printed, printed, strict=True) if words not in text[cell]] == []
+    assert float(peak) < MEMORY_MIB
+    for exercise in claims.exercises:
+        assert text[exercise].startswith("Not yet: write your answer in place of the dots"), exercise
+        assert text[f"{exercise}-right"] == "Right.\n", exercise
+        assert re.fullmatch(r"Not yet: .{20,}\n", text[f"{exercise}-wrong"]), exercise
+    data = [(cell, output.data) for cell, those in outputs.items() for output in those if "data" in output]
+    for cell, shown in data:
+        if "image/png" in shown:
+            picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(shown["image/png"])))
+            assert picture.std() > 0.03, f"{cell} shows an empty picture"
+    assert "Well done" in data[-1][1]["text/markdown"]
+    saved = json.loads((folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"]
+    assert [*saved] == [name]
+    score = saved[name]["score"]
+    assert (score is None) == (claims.score == "None") and abs((score or 0) - figures[-1]) < 0.001
 
 
-def test_part3_shows_that_rotated_digits_help(part3: Run) -> None:
-    """On digits rotated by 20 degrees each way, twelve seeds gained .049 and .087, with an sd of .008 and .014."""
-    upright, turned = part3.values["upright"], part3.values["turned"]
-    assert list(upright) == [str(angle) for angle in range(-40, 50, 10)]
-    assert upright["0"] == pytest.approx(0.902, abs=0.02)
-    assert turned["0"] == pytest.approx(0.916, abs=0.02)
-    for angle in ("-20", "20"):
-        assert turned[angle] - upright[angle] > 0.02
-    assert upright["0"] > upright["20"] > upright["40"]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_lesson_computes_what_it_claims(name: str, mnist: Path, networks: Path, tmp_path: Path) -> None:
+    assert_is_whole(name, CLAIMS[name], run(name, CLAIMS[name], mnist, tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_network_learns_a_persons_handwriting(mnist: Path, networks: Path, tmp_path: Path) -> None:
+    """The lesson as above, which runs without drawings, now with ten of each digit."""
+    digits = read_csv(mnist / "mnist_test.csv", limit=1000)
+    ten = np.concatenate([np.flatnonzero(digits.labels == label)[:10] for label in range(10)])
+    leaning = rotated(digits[ten], 40)
+    for label, pixels in zip(leaning.labels, leaning.pixels, strict=True):
+        drawings.keep(int(label), pixels, tmp_path / drawings.NAME)
+    name = "part3_neural_network_mnist_and_own_data_2"
+    assert_is_whole(name, DRAWN, run(name, DRAWN, mnist, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
-def test_a_lesson_is_stored_without_outputs(path: Path) -> None:
+def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
-    for cell in notebook.cells:
-        assert not cell.get("outputs") and cell.get("execution_count") is None
-        assert not cell.metadata
-        assert cell.id.replace("-", "").isalpha(), (
-            "a cell's id must be words, so that it stays the same when the lesson is edited"
-        )
     ids = [cell.id for cell in notebook.cells]
-    assert len(set(ids)) == len(ids)
-
-
-def cells_of(path: Path) -> tuple[str, str]:
-    """Return the text of a lesson, and its code."""
-    cells = nbformat.read(path, as_version=4).cells
-    text, code = ("\n\n".join(cell.source for cell in cells if cell.cell_type == kind) for kind in ("markdown", "code"))
-    return text, code
-
-
-def test_lessons_are_numbered_in_the_order_of_their_links() -> None:
-    orders = {path.name: nbformat.read(path, as_version=4).metadata.mynn.lesson for path in LESSON_PATHS}
-    assert sorted(orders.values()) == list(range(1, len(orders) + 1))
-    for name, order in orders.items():
-        link = re.search(r"\*\*The next lesson:\*\* \[`\w+`\]\((\w+\.ipynb)\)", cells_of(LESSONS / name)[0])
-        if order < len(orders):
-            assert link, name
-            assert orders.get(link[1]) == order + 1, name
-
-
-@pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
-def test_a_lesson_says_what_it_teaches_and_has_guesses_and_exercises(path: Path) -> None:
-    text, code = cells_of(path)
-    mynn = nbformat.read(path, as_version=4).metadata.mynn
+    assert len(set(ids)) == len(ids) and all(name.replace("-", "").isalpha() for name in ids), "ids must be words"
+    for cell in notebook.cells:
+        assert not cell.metadata and not cell.get("outputs") and cell.get("execution_count") is None
+    text, code = (
+        "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == kind) for kind in ("markdown", "code")
+    )
+    mynn = notebook.metadata.mynn
     assert set(mynn) == {"lesson", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
     assert text.startswith("# ")  # which the start page shows
     assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2
     assert code.count(".beside(") + code.count(".plot(axes)") >= 2
     assert re.search(r"^\w+ = \.\.\. +# ", code, re.M) and "\ncheck(" in code
-    assert f'finished("{path.stem}"' in code
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
 
 
-def test_it_runs_to_its_end_and_checks_its_exercises(part2: Run, part3: Run) -> None:
-    part2.assert_is_whole(score=part2.values["accuracy"])
-    part3.assert_is_whole(score=part3.values["turned"]["0"])
-    assert part2.values["same"], "my_network.npz is another network"
-    assert "(You have not drawn a guess.)" in part2.text("curve-code")
+def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() -> None:
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in LESSON_PATHS}
+    ordered = sorted(notebooks, key=lambda name: int(notebooks[name].metadata.mynn.lesson))
+    assert [notebooks[name].metadata.mynn.lesson for name in ordered] == list(range(1, len(ordered) + 1))
+    for name, following in pairwise(ordered):
+        text = "\n".join(cell.source for cell in notebooks[name].cells)
+        assert re.search(rf"\*\*The next lesson:\*\* \[`\w+`\]\({following}\.ipynb\)", text), name
+    assert notebooks.keys() == CLAIMS.keys()

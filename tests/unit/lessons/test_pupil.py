@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import MINUTES, open_browser, sign_in
+from mynn.mnist import read_csv
+from mynn.wall import FILE, read
+from tests.support.browser import DESKTOP, MINUTES, open_browser, sign_in
 from tests.support.jupyter_server import PASSWORD, Server, run_server
-from tests.support.pupil import LESSONS, StartPage, play_to_the_wall
+from tests.support.pupil import DIGITS, FIRST, LESSONS, NAME, PAD, PHONE, SECOND, THIRD, TRAINING, StartPage
 from tests.support.student import give_to_student
 
 PATIENCE = 2 * MINUTES
@@ -33,9 +35,40 @@ def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
 
 
 @pytest.mark.slow
-def test_a_pupil_plays_from_the_start_page_to_the_wall(chromium: None, server: Server, tmp_path: Path) -> None:
+def test_a_pupil_plays_from_the_start_page_to_the_wall(chromium: None, server: Server) -> None:
+    """Lessons 1 to 4, on a laptop and on a phone; then it draws digits for the network of lesson 4, and shows them."""
+    folder = server.home / "notebooks"
     with open_browser(PATIENCE, has_touch=True, offline=True) as browser:
         page = browser.pages[0]
         sign_in(page, server.url, PASSWORD)
         expect(page).to_have_url(re.compile(r"/start/\??$"))
-        play_to_the_wall(StartPage(page), lambda name: (server.home / "notebooks" / name).read_bytes(), tmp_path)
+        start = StartPage(page)
+        start.page.set_viewport_size(PHONE)
+        expect(start.card(FIRST).locator("a.open")).to_be_in_viewport()
+        assert start.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        first = start.open(FIRST)
+        first.play()
+        second = start.go_on(first, SECOND, on_a_phone=True)
+        second.play()
+        third = start.go_on(second, THIRD, on_a_phone=True)
+        third.play()
+        training = start.go_on(third, TRAINING)
+        training.play()
+        expect(training.output("Kept in my_network.npz: a network with 50 hidden nodes")).to_be_visible()
+        shown = read((folder / FILE).read_bytes())
+        assert (shown.name, shown.backquery, shown.digits) == (NAME, None, None)
+        assert shown.score and 0.9 < shown.score < 1
+        start.end(training)
+        pad = start.open(PAD, on_a_phone=True)
+        pad.play()
+        expect(pad.output("This is your own network, my_network.npz, with 50 hidden nodes.")).to_be_visible()
+        expect(pad.output(f"The network recognises 100% of your {len(DIGITS)} drawings.")).to_be_visible()
+        shown = read((folder / FILE).read_bytes())
+        assert (shown.name, shown.score, shown.backquery) == (NAME, None, None)
+        assert shown.digits and shown.digits.labels.tolist() == list(DIGITS)
+        pad.on_a_phone = False
+        pad.page.set_viewport_size(DESKTOP)
+        pad.keep_digits()
+        start.end(pad)
+        assert read_csv(folder / "my_digits.csv").labels.tolist() == [*DIGITS, *DIGITS]
+        expect(start.page.locator(".done")).to_have_count(5)
