@@ -52,18 +52,11 @@ HOSTILE += ["p" * 64, ".".join(["p" * 60] * 5), "pi09:22", "LocalHost", "127.0.0
 
 
 def test_an_invalid_host_name_is_never_shown() -> None:
-    found = {name: Found({"10.0.0.9"}, False, True) for name in HOSTILE} | {"pi01": Found({"10.0.0.1"}, True, True)}
-    assert lines(found, []) == [
-        "pi01.local   # 10.0.0.1: is a notebook server",
-        f"# Left out: {len(HOSTILE)} without a valid host name or address.",
-    ]
-
-
-@pytest.mark.parametrize("name", ["a", "Lab-7", "7up", "pi01.room2", "p" * 63])
-def test_valid_host_names_are_accepted(name: str) -> None:
-    assert lines({name: Found({"10.0.0.9"}, True, True)}, []) == [
-        f"{name} ansible_host=10.0.0.9   # 10.0.0.9: is a notebook server"
-    ]
+    names = ["7up", "Lab-7", "p" * 63, "pi01.room2"]
+    found = {name: Found({"10.0.0.9"}, False, True) for name in [*HOSTILE, *names]}
+    *valid, left_out = lines(found, [])
+    assert sorted(line.split()[0] for line in valid) == sorted(names)
+    assert left_out == f"# Left out: {len(HOSTILE)} without a valid host name or address."
 
 
 def test_this_computer_is_not_proposed() -> None:

@@ -12,18 +12,12 @@ import pytest
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
 
-@pytest.mark.parametrize("text", ["Don't stop!", 'A "7" costs $5, $(HOME) or `$$`', "Élève, Größe", ""])
+@pytest.mark.parametrize("text", ['Don\'t: "7" costs $5, $(HOME) or `$$`', "Élève, Größe", ""])
 def test_make_passes_the_text_on_as_it_was_typed(text: str) -> None:
     printed = "PLAYBOOK=printenv MESSAGE"
     command = ["make", "--silent", "--old-file=.venv/ready", "message", f"TEXT={text}", printed]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{text}\n"), done.stderr
-
-
-def test_make_wants_a_text() -> None:
-    command = ["make", "--silent", "--old-file=.venv/ready", "message", "PLAYBOOK=true"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"TEXT": "mine"}, capture_output=True, text=True)
-    assert done.returncode and "make message TEXT='Five more minutes'" in done.stderr
 
 
 def show(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -42,18 +36,15 @@ def show(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
 def test_a_message_is_shown_until_it_is_removed(tmp_path: Path) -> None:
     file = tmp_path / "run/message"
     text = 'Ada’s group: "five" more minutes, 100 % (($HOME))'
-    contents = []
-    for _ in range(2):
-        assert show(tmp_path, text).returncode == 0
-        contents.append(json.loads(file.read_text()))
-    assert contents[0] == {"text": text, "minutes": 45, "written": contents[0]["written"]}
-    assert contents[0]["written"] < contents[1]["written"]  # shown again, the same text is news
+    assert show(tmp_path, text).returncode == 0
+    shown = json.loads(file.read_text())
+    assert (shown["text"], shown["minutes"]) == (text, 45)
     assert file.stat().st_mode & 0o777 == 0o644
     assert show(tmp_path, "").returncode == 0
     assert not file.exists()
 
 
-@pytest.mark.parametrize("text", ["x" * 201, "a <b>", "two\nlines", "{{ 1 + 1 }}"])
+@pytest.mark.parametrize("text", ["a <b>", "{{ 1 + 1 }}"])
 def test_other_texts_are_refused(tmp_path: Path, text: str) -> None:
     done = show(tmp_path, text)
     assert done.returncode and "so nothing was changed" in done.stdout

@@ -83,113 +83,47 @@ def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any, tmp_path: Path, c
     assert "The Pi is not ready" in page and "No answer from pi01" in page and "sudo on" not in page
     assert "It last answered on " in page and "of 447 MB" in page
     assert "of 447 MB" in run({})
+    assert "sudo on pi01 wants a password" in run({"pi01": {"state": {}, "lost": "Task failed: Missing sudo password"}})
 
 
-def test_a_pi_whose_sudo_wants_a_password_is_named(run: Any) -> None:
-    page = run({"pi01": {"state": {}, "lost": "Task failed: Missing sudo password"}})
-    assert "sudo on pi01 wants a password" in page
-
-
-TITLES = ["Ten thousand digits", "A network <from> nothing", "The curious"]
-
-
-@pytest.fixture
-def lessons(tmp_path: Path) -> None:
-    """Three lessons on this computer, whose order is not that of their names, and one without metadata."""
-    (tmp_path / "lessons").mkdir()
-    for number, (stem, title) in enumerate(zip(("c", "a", "b"), TITLES, strict=True), 1):
-        cells = [{"cell_type": "code", "source": ["# no title\n"]}, {"cell_type": "markdown", "source": f"# *{title}*"}]
-        notebook = {"cells": cells, "metadata": {"mynn": {"lesson": number}}}
-        (tmp_path / f"lessons/{stem}.ipynb").write_text(json.dumps(notebook))
-    (tmp_path / "lessons/some_more.ipynb").write_text("[]")
-
-
-DONE = {
-    "ada": {"c": {"finished": "2026-11-26T10:00:00", "score": 0.9534}, "a": {"finished": "2026-11-27T10:00:00"}},
-    "bo": {"b": {"finished": "2026-99-99T10:00:00", "score": 1}},
-}
-
-
-def test_each_student_has_an_address_and_a_row_of_progress(
-    run: Any, lessons: None, browser_page: Page, tmp_path: Path
-) -> None:
+def test_each_student_has_an_address_and_a_row_of_progress(run: Any, browser_page: Page, tmp_path: Path) -> None:
     students = ("ada", "bo", "cy")
+    first, second, third, *others = outline(ROOT / "notebooks")
+    done = {
+        "ada": {
+            first: {"finished": "2026-11-26T10:00:00", "score": 0.9534},
+            second: {"finished": "2026-11-27T10:00:00"},
+        },
+        "bo": {third: {"finished": "2026-99-99T10:00:00", "score": 1}},
+    }
     assert 'id="progress"' not in run({"pi01": answer(progress={"ada": {}})}, *students)
-    page = run({"pi01": answer(progress=DONE | {"cy": {}, "gone": {}})}, *students)
+    page = run({"pi01": answer(progress=done | {"cy": {}, "gone": {}})}, *students, lessons=ROOT / "notebooks")
     assert 'ada: <a href="http://pi01:8888">' in page and 'bo: <a href="http://pi01:8889">' in page
     browser_page.goto(f"file://{tmp_path}/index.html")
-    assert browser_page.locator(".progress ol li").all_inner_texts() == [*TITLES, "some more"]
+    assert browser_page.locator(".progress ol li").count() == 3 + len(others)
     rows = browser_page.locator(".progress tr").all()
-    cells = [row.locator("th, td").all_inner_texts() for row in rows]
-    assert cells == [
+    assert [row.locator("th, td").all_inner_texts()[:5] for row in rows] == [
         ["Student", "1", "2", "3", "4"],
         ["pi01 ada", "✔ 26 Nov\n95.3 %", "✔ 27 Nov", "", ""],
         ["pi01 bo", "", "", "✔\n100.0 %", ""],
         ["pi01 cy", "", "", "", ""],
         ["3 students", "1", "1", "1", "–"],
     ]
-    assert run({"pi01": OFF}, *students).count('<th scope="row">') == 4  # the rows stay when the Pi is off
+    page = run({"pi01": OFF}, *students, lessons=ROOT / "notebooks")
+    assert page.count('<th scope="row">') == 4  # the rows stay when the Pi is off
 
 
-def keep_pictures(page: Page, tmp_path: Path, selector: str, name: str) -> None:
-    """Keep pictures of a part of the report, on a phone and on a desktop. It does not scroll sideways."""
-    for width, kind in ((390, f"{name}-phone"), (1280, name)):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(f"file://{tmp_path}/index.html")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.locator(selector).screenshot(path=ROOT / f"dist/screenshots/{kind}.png", timeout=60_000)
-
-
-def test_picture_of_three_pis_with_eight_students_each(run: Any, browser_page: Page, tmp_path: Path) -> None:
-    """For the manual, with the project's own lessons."""
-    students = ["ada", "bo", "cleo", "dina", "emil", "finn", "grace", "hugo"]
-    stems = list(outline(ROOT / "notebooks"))
-    answers: dict[str, Any] = {}
-    for pi in ("pi01.local", "pi02.local", "pi03.local"):
-        progress: dict[str, Any] = {}
-        for number, name in enumerate(students):
-            done = stems[: (5 * number + len(answers)) % (len(stems) + 1)]
-            progress[name] = {stem: {"finished": f"2026-11-{9 + 2 * day:02}T10:00:00"} for day, stem in enumerate(done)}
-            for day, stem in enumerate(done[2::2]):
-                progress[name][stem]["score"] = 0.913 + 0.007 * number + 0.002 * day
-        answers[pi] = answer(progress=progress)
-    run(answers, *students, lessons=ROOT / "notebooks")
-    keep_pictures(browser_page, tmp_path, "#progress", "progress")
-    assert browser_page.locator("#progress tbody tr").count() == 24
-
-
-def of_kind(model: str, kernel: str, machine: str, memory: tuple[int, int], card: int, **others: Any) -> dict[str, Any]:
-    """Return the answer of a Pi of some model, as pi_state gives it; memory: in total and available."""
-    system = {"name": "Debian GNU/Linux 13 (trixie)", "kernel": kernel, "machine": machine, "model": model}
-    wear = {"read_only": False, "disk": "mmcblk0", "name": "SU32G", "written": 212, "written_ever": 18233, "errors": 0}
-    changes: dict[str, Any] = {"system": system, "memory": dict(zip(("total", "available"), memory, strict=True))}
-    return answer(**changes, card={"total": card, "free": card - 2700, **wear}, **others)
-
-
-def test_pis_of_several_kinds_are_told_apart(run: Any, browser_page: Page, tmp_path: Path) -> None:
-    """Each Pi's model, processor and memory can be read, as their kernels' device trees name them."""
-    old, new = "6.12.57+deb13-rpi", "6.12.57+deb13-arm64"
-    zero, five = "Raspberry Pi Zero W Rev 1.1", "Raspberry Pi 5 Model B Rev 1.0"
-    answers = {
-        "pi01.local": of_kind(zero, old, "armv6l", (448, 291), 7600),
-        "pi02.local": of_kind(zero, old, "armv6l", (448, 24), 7600, throttled=0x50005),
-        "pi04.local": of_kind("Raspberry Pi Zero", new, "aarch64", (432, 230), 31000),
-        "pi05.local": of_kind(five, "6.16.3+deb13-arm64", "aarch64", (8455, 7902), 62500, temperature=47.0),
-        "pi06.local": OFF,
-    }
-    run(answers)
-    keep_pictures(browser_page, tmp_path, "body", "report-kinds")
+def test_each_pis_model_and_memory_can_be_read_also_on_a_phone(run: Any, browser_page: Page, tmp_path: Path) -> None:
+    five = answer(memory={"total": 8455, "available": 7902})
+    five["state"]["system"]["model"] = "Raspberry Pi 5 Model B Rev 1.0"
+    run({"pi01.local": answer(), "pi05.local": five, "pi06.local": OFF})
+    browser_page.set_viewport_size({"width": 390, "height": 900})
+    browser_page.goto(f"file://{tmp_path}/index.html")
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
     cells = browser_page.locator("tbody tr td:first-child").all_inner_texts()
-    models = ["Pi Zero W", "Pi Zero W", "Pi Zero", "Pi 5 Model B", ""]
-    named = [f"{name} {model}".strip() for name, model in zip(answers, models, strict=True)]
-    assert [" ".join(cell.split()) for cell in cells] == named
+    assert [" ".join(cell.split()) for cell in cells] == ["pi01.local Pi Zero", "pi05.local Pi 5 Model B", "pi06.local"]
     said = browser_page.locator(r"#pi05\.local dl > div").all_inner_texts()
-    for fact in (
-        "Model\nPi 5 Model B\nrevision 1.0",
-        "System\nDebian GNU/Linux 13 (trixie)\n64-bit ARM (aarch64), Linux 6.16.3+deb13-arm64",
-        "Memory\n7.9 GB free\nof 8.5 GB",
-    ):
-        assert fact in said
+    assert {"Model\nPi 5 Model B\nrevision 1.0", "Memory\n7.9 GB free\nof 8.5 GB"} < set(said)
     assert "32-bit ARM (armv6l)" in browser_page.locator(r"#pi01\.local").inner_text()
 
 
@@ -222,7 +156,7 @@ def with_part(way: tuple[str, ...], value: Any) -> Any:
     return forged
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from(PARTS), JSON)
 def test_whatever_a_pi_tells_the_page_is_written(way: tuple[str, ...], value: Any) -> None:
     """What does not match the schema is not kept, and is named in a sentence of ours."""
@@ -277,6 +211,9 @@ def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figur
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"updated": NOW - 40 * DAY}, "It has not checked for updates for 40 days."),
+        ({"reboot_required": True}, "A new kernel needs a reboot."),
+        ({"throttled": 0x10000}, "Its supply voltage was too low"),
         ({"versions": {}}, "It is not a notebook server yet."),
         ({"servers": {"student": False}}, "The notebook server is not running"),
         ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
@@ -296,13 +233,8 @@ def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figur
 )
 def test_each_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
     [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
-    assert found.what.startswith(sentence) and found.grave and found.cure
-
-
-@pytest.mark.parametrize("changes", [{"updated": NOW - 40 * DAY}, {"reboot_required": True}, {"throttled": 0x10000}])
-def test_faults_that_can_wait_are_not_grave(changes: dict[str, Any]) -> None:
-    [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
-    assert not found.grave
+    assert found.what.startswith(sentence) and found.cure
+    assert found.grave == (changes.keys().isdisjoint({"updated", "reboot_required"}) and "was" not in sentence)
 
 
 def test_missing_readings_are_not_faults() -> None:

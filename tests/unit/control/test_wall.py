@@ -73,23 +73,10 @@ def names(wall: Served) -> list[str]:
     return re.findall(r"<h2><bdi>(.*?)</bdi>", page)
 
 
-def test_each_students_latest_card_is_shown(wall: Served) -> None:
-    assert names(wall) == []
-    assert "The wall is empty" in wall.ask("/")[1]
-    wall.answer("pi-01", text("Ada"), text("Bo"))
-    wall.answer("pi-02", text("Élodie"))
-    wall.answer("pi-03", text("Finn", score=0.96))
-    assert names(wall) == ["Ada", "Bo", "Élodie", "Finn"]
-    assert "Best so far <strong>96.0&#8239;%</strong>" in wall.ask("/")[1]
-    wall.answer("pi-01", text("Lovelace"))
-    wall.answer("pi-02", text("Élodie"), lost="no route")
-    assert names(wall) == ["Élodie", "Finn", "Lovelace"]
-    assert "2 of 3 Pis answer" in wall.ask("/")[1]
-
-
 def test_an_unreadable_card_is_left_out_and_the_others_are_shown(
     wall: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert names(wall) == []
     for _ in range(2):
         wall.answer("pi-01", "[" * 30_000, text("Bo"))
         wall.answer("pi-01", "{}", text("Bo"))
@@ -144,7 +131,6 @@ def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, 
         expect(page.locator("article")).to_have_count(3)
         expect(page.locator("article.large bdi")).to_have_text("Ada")
         page.keyboard.press("Escape")
-        expect(page.locator("article.large")).to_have_count(0)
         page.get_by_role("button", name="Take Ada off the wall").click()
         expect(page.locator("article")).to_have_count(2)
         expect(page.locator(".tiles")).to_have_count(0)
@@ -157,21 +143,6 @@ def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, 
     expect(page.locator(".take-off").first).to_be_hidden()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 6, 8, 15, 24, 30])
-def test_all_cards_fit_on_a_projectors_screen(count: int, browser_page: Page, tmp_path: Path) -> None:
-    """With everything that a card can show, and names of ordinary length."""
-    names = ["Ada", "Grace", "Emmy", "Sofia", "Alexander", "Kwame", "Anne-Marie"]
-    full = {"backquery": digits().pixels, "digits": digits()}
-    cards = [card(names[number % 7], f"pi-{number}/student", **full) for number in range(count)]
-    (tmp_path / "index.html").write_text(page_of(cards, answering=count, pis=count), encoding="utf-8")
-    for width, height in ((1920, 1080), (1280, 720), (3840, 2160)):
-        browser_page.set_viewport_size({"width": width, "height": height})
-        browser_page.goto(f"file://{tmp_path}/index.html")
-        size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
-        assert browser_page.evaluate(size) == [width, height]
-
-
 NAMES = re.findall(
     r"\S+",
     """
@@ -181,26 +152,23 @@ Pim Sofía Tariq Theo Yuki Zoë Ömer
 )
 
 
-def test_picture_of_a_class_of_thirty(mnist: Path, browser_page: Page, tmp_path: Path) -> None:
-    """For the manual: digits from MNIST, as if the class had drawn them, and the backqueries of three networks."""
-    examples = read_csv(mnist / "mnist_test.csv", 5000)
-    networks = [NeuralNetwork(784, 60, 10, 0.1, seed=seed) for seed in range(3)]
-    for network in networks:
-        network.fit(examples)
+@pytest.mark.parametrize("count", [0, 1, 3, 8, 15, 30])
+def test_all_cards_fit_on_a_projectors_screen(mnist: Path, count: int, browser_page: Page, tmp_path: Path) -> None:
+    """With everything that a card can show. The picture of thirty is for the manual."""
+    examples = read_csv(mnist / "mnist_test.csv", 1000)
+    network = NeuralNetwork(784, 60, 10, 0.1, seed=1)
+    network.fit(examples, epochs=3)
     random = np.random.default_rng(7)
     cards = []
-    for number, name in enumerate(NAMES):
-        one_of_each = [random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)]
-        chosen: dict[str, Any] = {"score": round(random.uniform(0.9, 0.975), 3) if number % 7 else None}
-        if number % 5:
-            chosen["backquery"] = _pictures(networks[number % 3])
-        if number % 4 or not number % 5:
-            chosen["digits"] = examples[np.array(one_of_each)]
-        cards.append(card(name, f"pi-{number}/student", **chosen))
-    (tmp_path / "index.html").write_text(page_of(cards, answering=30, pis=30), encoding="utf-8")
-    browser_page.set_viewport_size({"width": 1920, "height": 1080})
-    browser_page.goto(f"file://{tmp_path}/index.html")
-    assert browser_page.locator("article").count() == 30
-    browser_page.screenshot(path=ROOT / "dist/screenshots/wall.png")
-    browser_page.locator("article", has_text="Grace").click()
-    expect(browser_page.locator("article.large .strip.backquery img")).to_have_count(10)
+    for number, name in enumerate(NAMES[:count]):
+        one_of_each = np.array([random.choice(np.flatnonzero(examples.labels == label)) for label in range(10)])
+        shown = {"backquery": _pictures(network), "digits": examples[one_of_each]}
+        cards.append(card(name, f"pi-{number}/student", score=round(random.uniform(0.9, 0.975), 3), **shown))
+    (tmp_path / "index.html").write_text(page_of(cards, answering=count, pis=count), encoding="utf-8")
+    for width, height in ((1280, 720), (3840, 2160), (1920, 1080)):
+        browser_page.set_viewport_size({"width": width, "height": height})
+        browser_page.goto(f"file://{tmp_path}/index.html")
+        size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        assert browser_page.evaluate(size) == [width, height]
+    if count == len(NAMES):
+        browser_page.screenshot(path=ROOT / "dist/screenshots/wall.png")

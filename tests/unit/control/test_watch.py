@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
-from mynn_control.watch import Card, Watch, card, parsed, titled
+from mynn_control.watch import Card, Watch, card, parsed
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 from tests.unit.control.live_pages import served
@@ -59,18 +59,9 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
     assert parsed(answer) is None
 
 
-def test_a_lesson_has_its_title_and_another_notebook_its_name() -> None:
-    assert titled("part2_mnist_data_set.ipynb", LESSONS) == ("The MNIST data set", True)
-    assert titled("old/part2_neural_network.ipynb", LESSONS) == ("A network", True)
-    assert titled("mine/try.ipynb", LESSONS) == ("try.ipynb", False)
-    assert titled("part2_neural_network.txt", LESSONS) == ("part2_neural_network.txt", False)
-    assert titled("", LESSONS) == ("?", False)
-
-
 @pytest.mark.parametrize(
     ("seat", "word", "fault"),
     [
-        (seat(said()), "Nothing open", ""),
         (seat(said(program())), "Open", ""),
         (seat(said(program(), program(busy=True))), "Working", ""),
         (seat(said(program(quiet=15))), "Quiet for 15 min", ""),
@@ -78,7 +69,6 @@ def test_a_lesson_has_its_title_and_another_notebook_its_name() -> None:
         (seat(said(program(), program(died="stopped"))), "Open", "The MNIST data set stopped unexpectedly."),
         (seat(said(program(), free=50)), "Open", "Memory is short: let a lesson be ended."),
         (seat(""), "No answer", "Wait for a minute; then switch it off and on."),
-        (seat(None), "No notebook server yet", ""),
         (seat(None, student="ada"), "Not signed in", ""),
         (seat(None, lost=None), "Asking …", ""),
         (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
