@@ -85,7 +85,8 @@ def test_a_second_run_changes_nothing_and_stops_no_server(classes: Classes) -> N
         changed, tasks = site_counted(classes.classroom, classes.arguments)
         assert changed == 0
         assert len(tasks) <= MOST_TASKS
-        assert kernel.run("print(1)").text == "1\n"
+        # Over TCP, other students' programs could connect to the kernel and read its output.
+        assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
 
 
 def test_every_students_server_is_verified(classes: Classes, own_report: list[str]) -> None:

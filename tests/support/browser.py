@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,8 @@ def open_browser(
 
 
 @contextmanager
-def copied_lessons(
-    classroom: BaseClassroom, lessons: Iterable[str] = (READING, TURNING), settings: Mapping[str, int] | None = None
-) -> Iterator[str]:
-    """Copy lessons into a new folder, so that the student's own are not changed, and remove it afterwards.
-
-    ``settings`` are variables to change in their first cells, by name.
-    """
+def copied_lessons(classroom: BaseClassroom, lessons: Iterable[str] = (READING,)) -> Iterator[str]:
+    """Copy lessons into a new folder, so that the student's own are not changed, and remove it afterwards."""
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password)
     name = f"browser-{uuid.uuid4().hex[:8]}"
@@ -73,10 +68,6 @@ def copied_lessons(
     try:
         for lesson in lessons:
             notebook = server.get(f"/api/contents/{lesson}")["content"]
-            cell = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-            for setting, value in (settings or {}).items():
-                cell["source"], found = re.subn(rf"(?m)^{setting} = \w+", f"{setting} = {value}", cell["source"])
-                assert found == 1, f"{lesson} has no setting {setting}."
             copy = {"type": "notebook", "format": "json", "content": notebook}
             server.ask("PUT", f"/api/contents/{name}/{lesson}", json=copy).raise_for_status()
         yield name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -45,8 +44,6 @@ class Server:
     home: Path
     trace: Path  # a file that appears if the server runs anything that the student left
     process: subprocess.Popen[bytes]
-    scheme: str
-    authority: str
     hashed: bytes  # the password's hash
     home_at_start: set[Path]  # what was in the home at the start, outside the lessons' folder
 
@@ -57,11 +54,11 @@ class Server:
     @property
     def url(self) -> str:
         """The server's address."""
-        return f"{self.scheme}://localhost:{self.port}"
+        return f"http://localhost:{self.port}"
 
     def client(self) -> NotebookServer:
         """Return a client that has not signed in."""
-        return NotebookServer(self.url, self.authority)
+        return NotebookServer(self.url)
 
     def student(self) -> NotebookServer:
         """Return a client that has signed in."""
@@ -123,17 +120,14 @@ def set_traps(home: Path, venv: Path) -> Path:
 @contextmanager
 def run_server(
     venv: Path,
-    listening: socket.socket | None = None,
-    certificate: bytes = b"",
     port: int = 0,
     environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Server]:
-    """Run a server: at its own port or, as for several students, on a listening socket that it is handed."""
-    port = listening.getsockname()[1] if listening else port or free_port()
-    values = {"jupyter_port": port, "python_venv": venv, "jupyter_https": bool(certificate)}
+    """Run a server, with these variables in its environment and these settings of the role."""
+    port = port or free_port()
+    values = {"jupyter_port": port, "python_venv": venv}
     values |= {name: f"/nowhere/{name}" for name in ("manual_archive", "lessons_pristine", "message_file")} | settings
-    values["__jupyter_several"] = listening is not None
     unit = render_template("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -144,12 +138,10 @@ def run_server(
         trace = set_traps(home, venv)
         (config / "jupyter_server_config.py").write_text(render_template("jupyter_server_config.py", **values))
         hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
-        (folder / "password").write_bytes(f"{hashed}\n".encode() + certificate)
-        (folder / "authority").write_bytes(certificate)
+        (folder / "password").write_text(f"{hashed}\n")
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))
         variables = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in variables.items()}
         variables |= {"HOME": str(home), "PATH": "/usr/bin", "JUPYTER_CONFIG_PATH": str(config), **(environment or {})}
-        variables |= {"LISTEN_FDS": "1"} if listening else {}
         if not os.geteuid():
             for path in (home, folder / "tmp", *home.rglob("*")):
                 give_to_student(path)
@@ -161,12 +153,9 @@ def run_server(
                 stderr=log,
                 cwd=unit_setting(unit, "WorkingDirectory")[0],
                 env=variables,
-                close_fds=False,
-                preexec_fn=(lambda: os.dup2(listening.fileno(), 3)) if listening else None,
                 **AS_STUDENT,
             )
-        scheme, authority = ("https", str(folder / "authority")) if certificate else ("http", "")
-        server = Server(port, home, trace, process, scheme, authority, hashed.encode(), set())
+        server = Server(port, home, trace, process, hashed.encode(), set())
         server.home_at_start = server.in_home()
         try:
             wait_until_it_answers(server)

@@ -7,16 +7,16 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
-from tests.support.browser import DESKTOP, open_browser, sign_in
+from tests.support.browser import DESKTOP, open_browser, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.pupil import PHONE
-from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, write
+from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, wait_until, write
 
 PATIENCE = 180_000  # milliseconds
 
@@ -51,14 +51,6 @@ def page(browser: BrowserContext, failures: list[str], server: Server) -> Page:
     return page
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def open_lesson(page: Page, browser: BrowserContext, title: str) -> Page:
     """Open a lesson by its card; return its page when its kernel is idle."""
     with browser.expect_page() as opened:
@@ -84,27 +76,11 @@ def test_cards_are_shown_in_order(page: Page, failures: list[str]) -> None:
     """With the titles as plain text, whatever they contain, and a picture each."""
     titles = page.locator(".lesson h3")
     expect(titles).to_have_text(["Ten thousand", HOSTILE, "A network from nothing", "Part9 damaged"])
-    first = page.locator(".lesson").first
-    expect(first).to_contain_text("Lesson 1")
-    expect(first).not_to_contain_text("Part 2")  # the part of the book, not the lesson's number
-    expect(first).to_contain_text("10 minutes on this Pi")
+    expect(page.locator(".lesson").first).to_contain_text("10 minutes on this Pi")
     expect(page.locator(".lesson.next h3")).to_have_text("Ten thousand")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("[...document.images].filter(picture => picture.naturalWidth).length") == 4
-    expect(page.locator("#memory-words")).to_contain_text(re.compile(r"^Memory: \d+ of \d+ MB free\. "))
     assert failures == []
-
-
-def test_it_fits_on_a_phone(page: Page) -> None:
-    page.set_viewport_size(PHONE)
-    try:
-        expect(page.locator(".lesson .open").first).to_be_in_viewport()
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        for selector in (".open", "#make button", "#make label"):
-            box = page.locator(selector).first.bounding_box()
-            assert box and box["height"] >= 32, f"{selector} is too small for a finger"
-    finally:
-        page.set_viewport_size(DESKTOP)
 
 
 @pytest.mark.slow
@@ -124,7 +100,6 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
         lesson.set_viewport_size(PHONE)
         expect(lesson.locator("#mynn-small-home")).to_be_in_viewport()
         lesson.set_viewport_size(DESKTOP)
-        expect(lesson.locator("#mynn-small-home")).to_be_hidden()
         pages = len(browser.pages)
         lesson.locator("#mynn-home").click()
         page.wait_for_timeout(500)
@@ -152,9 +127,8 @@ def test_a_lesson_says_that_its_kernel_stopped(page: Page, browser: BrowserConte
     lesson = open_lesson(page, browser, "Ten thousand")
     try:
         # If the kernel dies before the page has heard of it, the page may not say so.
-        lesson.locator(".jp-CodeCell .cm-content").first.click()
-        lesson.keyboard.press("Shift+Enter")
-        expect(lesson.locator(".jp-OutputArea-output", has_text="hello")).to_be_visible()
+        cell, output = lesson.locator(".jp-CodeCell .cm-content").first, lesson.locator(".jp-OutputArea-output").first
+        run_until(lesson, lambda: cell.press("Shift+Enter"), output, PATIENCE)
         subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
         expect(lesson.locator(".jp-Dialog-body")).to_contain_text("This lesson’s program stopped unexpectedly")
         lesson.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
@@ -192,7 +166,6 @@ def test_the_teachers_message_is_shown_and_saves_an_open_lesson(
         )
         wait_until(lambda: "# ours" in path.read_text())
         page.bring_to_front()
-        expect(page.locator("#message-text")).to_have_text("Five more <b>minutes</b>")
         expect(page.locator("#message-when")).to_have_text("Your teacher, 3 min ago")
         message.unlink()
         expect(page.locator("#message")).to_be_hidden()
@@ -240,13 +213,7 @@ def test_the_page_asks_again_if_the_pi_does_not_answer(page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_and_a_new_notebook_can_be_opened(page: Page, browser: BrowserContext, server: Server) -> None:
-    write(server, "notes 100%.txt", "what I wrote")
-    page.reload()
-    with browser.expect_page() as opened:
-        page.get_by_role("link", name="notes 100%.txt").click()
-    expect(opened.value.get_by_text("what I wrote")).to_be_visible()
-    opened.value.close()
+def test_a_new_notebook_can_be_opened(page: Page, browser: BrowserContext) -> None:
     with browser.expect_page() as opened:
         page.get_by_role("button", name="New notebook").click()
     expect(opened.value.locator(".jp-CodeCell")).to_be_visible()

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import requests
 from mynn_server import serve
 from tests.support.jupyter_server import render_template, run_server, unit_setting
 from tests.support.ports import free_port
+from tests.unit.mynn_server.conftest import wait_until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
@@ -36,10 +36,7 @@ def connect(starting: serve.Starting) -> socket.socket:
 
 def wait_for_connections(starting: serve.Starting, number: int) -> None:
     """Wait until this number of connections are waiting for the server."""
-    deadline = time.monotonic() + 5
-    while len(starting.waiting) != number:
-        assert time.monotonic() < deadline, starting.waiting
-        time.sleep(0.01)
+    wait_until(lambda: len(starting.waiting) == number, 5)
 
 
 def test_a_browser_gets_a_page_that_reloads_itself(starting: serve.Starting) -> None:

