@@ -85,7 +85,7 @@ def test_one_run_repairs_everything(classroom: Classroom) -> None:
     assert root(classroom, "systemctl is-enabled jupyter") == "enabled"
     assert root(classroom, BOOT) != boot
     assert classroom.changes("site") == {"pi-01": 0}
-    root(classroom, "apt-get remove --yes sl hello")
+    root(classroom, "apt-get autoremove --yes sl hello")
 
 
 def test_dpkgs_database_is_restored(classroom: Classroom) -> None:
