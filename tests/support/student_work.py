@@ -45,11 +45,6 @@ class Pi:
             os.chown(made, owner, -1)
         return path
 
-    def write_hole(self, name: str, size: int) -> None:
-        """Write a file with nothing in it, which takes no room."""
-        with self.write(name, b"").open("wb") as file:
-            file.truncate(size)
-
     def do(self, verb: str, *, dry: bool = False, **given: Any) -> Any:
         """Do what the module does. Return its answer."""
         given = {"limit": self.limit, **given}
@@ -95,16 +90,3 @@ def file_of(word: str, content: bytes, **other: Any) -> File:
 def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> tuple[File, int, str]:
     """Return part of a file, as the control node sends it."""
     return file_of(word, content, **other), begin, base64.b64encode(content[begin : begin + size]).decode()
-
-
-def make_deep_folders(place: Path, name: str = "d" * 20) -> None:
-    """Make nested folders as a student can, each from within the last; their paths soon exceed the kernel's limit."""
-    folder = os.open(place, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir(name, dir_fd=folder)
-        os.chown(name, STUDENT.pw_uid, STUDENT.pw_gid, dir_fd=folder)
-        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
-        os.close(folder)
-        folder = inner
-    os.close(os.open("innermost", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
-    os.close(folder)

@@ -121,7 +121,16 @@ def test_each_student_has_a_record_of_what_was_given(pi: Pi) -> None:
 # --- what is in the way
 
 
-@pytest.mark.parametrize("what", ["a file", "a pipe", "a link", "a broken link", "another's folder"])
+IN_THE_WAY: dict[str, Callable[[Path, Path], object]] = {
+    "a file": lambda place, _: place.write_bytes(b"mine"),
+    "a pipe": lambda place, _: os.mkfifo(place),
+    "a link": Path.symlink_to,
+    "a broken link": lambda place, _: place.symlink_to("nothing"),
+    "another's folder": lambda place, _: place.mkdir(),
+}
+
+
+@pytest.mark.parametrize("what", IN_THE_WAY)
 @pytest.mark.parametrize("name", ["pictures", "../notebooks"])
 def test_anything_in_place_of_a_folder_is_kept(what: str, name: str, pi: Pi) -> None:
     """In place of the student's folder, beside it, and otherwise where it is; then its lessons are put beside it.
@@ -132,7 +141,11 @@ def test_anything_in_place_of_a_folder_is_kept(what: str, name: str, pi: Pi) -> 
     pi.run(V1)
     place.rename(elsewhere)
     os.chown(elsewhere, os.geteuid(), -1)
-    put_in_the_way(what, place, elsewhere)
+    if what == "another's folder" and os.geteuid():
+        pytest.skip("only root can create another account's folder")
+    IN_THE_WAY[what](place, elsewhere)
+    if what != "another's folder":
+        give_to_student(place)
     before, kind = read_files(elsewhere), stat.S_IFMT(place.lstat().st_mode)
     assert pi.run(V1, dry=True)
     pi.run(V1)
@@ -145,22 +158,6 @@ def test_anything_in_place_of_a_folder_is_kept(what: str, name: str, pi: Pi) -> 
     else:
         assert pi.files() == V1
     assert what != "a file" or kept.read_bytes() == b"mine"
-
-
-def put_in_the_way(what: str, place: Path, elsewhere: Path) -> None:
-    """Put something that is no folder of the student's in place of one."""
-    if what == "a file":
-        place.write_bytes(b"mine")
-    elif what == "a pipe":
-        os.mkfifo(place)
-    elif what.endswith("link"):
-        place.symlink_to(elsewhere if what == "a link" else "nothing")
-    elif os.geteuid() == 0:
-        place.mkdir()
-        return
-    else:
-        pytest.skip("only root can create another account's folder")
-    give_to_student(place)
 
 
 def test_anything_but_our_lesson_in_its_place_is_left_alone(pi: Pi, tmp_path: Path) -> None:

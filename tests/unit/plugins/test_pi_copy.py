@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.modules.pi_facts import files
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
@@ -16,21 +14,19 @@ from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 TEXT = "# Written by mynn-pi's playbook: ü\n"
 
 
-def run(folder: Path, strategy: str, *tasks: dict[str, Any]) -> list[tuple[bool, bool]]:
+def run(folder: Path, *tasks: dict[str, Any]) -> list[tuple[bool, bool]]:
     """Run tasks on this computer; return whether each changed it, and whether it sent nothing."""
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     command = [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", "-c", "local", "-i", "localhost,"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "ANSIBLE_STRATEGY": strategy}
-    environment["ANSIBLE_STDOUT_CALLBACK"] = "ansible.posix.json"
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     results = [task["hosts"]["localhost"] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
     return [(result["changed"], result.get("known", False)) for result in results]
 
 
-@pytest.mark.parametrize("strategy", ["classroom", "linear"])  # our strategy, with mitogen, and stock Ansible's
-def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path, strategy: str) -> None:
+def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path) -> None:
     source, pi = tmp_path / "source", tmp_path / "pi"
     for folder in (source / "within", pi):
         folder.mkdir(parents=True)
@@ -46,9 +42,9 @@ def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path, st
         )
         return [{"pi_copy": arguments, **common} for arguments in every]
 
-    predicted = run(tmp_path, strategy, *copies({}, check=True)[:2])
+    predicted = run(tmp_path, *copies({}, check=True)[:2])
     assert list(pi.iterdir()) == []
-    done = run(tmp_path, strategy, *copies({})[:2], *copies({}))
+    done = run(tmp_path, *copies({})[:2], *copies({}))
     assert (predicted, done) == ([(True, False)] * 2, [(True, False)] * 2 + [(False, False)] * 3)
     assert ((pi / "settings").read_text("utf-8"), (pi / "settings").stat().st_mode & 0o777) == (TEXT, 0o640)
     assert (pi / "copy/within/b").read_text() == "within/b"
@@ -56,6 +52,6 @@ def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path, st
     (pi / "settings").chmod(0o666)
     changed = {**known, f"{pi}/settings": state_of(pi / "settings")}
     del changed[f"{pi}/copy/within/b"]
-    done = run(tmp_path, strategy, *copies(known), *copies(changed))
+    done = run(tmp_path, *copies(known), *copies(changed))
     assert done == [(False, True)] * 3 + [(True, False), (False, False), (False, True)]
     assert (pi / "settings").stat().st_mode & 0o777 == 0o640
