@@ -313,6 +313,7 @@ def test_it_restarts_after_a_crash(
         assert time.monotonic() - start < 120, "It has not restarted two minutes after a crash."
         time.sleep(1)
     record_property("back_seconds", round(time.monotonic() - start, 1))
+    student.session.close()  # whoever uses it next needs a new connection: the old ones ended with the server
 
 
 def _responds(server: NotebookServer) -> bool:
