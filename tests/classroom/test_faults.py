@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -37,7 +39,7 @@ def test_the_summary_names_each_pi_that_was_not_finished(three: Classroom, tmp_p
     ends = {pi: next(end for end in keys if f"{pi.address}]" in end or end == pi.address) for pi in (good, full)}
     (tmp_path / "known_hosts").write_text(f"{ends[full]} {keys[ends[good]]}\n")
     [options] = re.findall(r"^ansible_ssh_common_args=(.*)$", three.inventory.read_text(), re.M)
-    swapped = options.replace(str(state.known_hosts), str(tmp_path / "known_hosts"))
+    swapped = ast.literal_eval(options).replace(str(state.known_hosts), str(tmp_path / "known_hosts"))
     classroom = with_inventory(
         three,
         tmp_path,
@@ -45,7 +47,7 @@ def test_the_summary_names_each_pi_that_was_not_finished(three: Classroom, tmp_p
             "pi-off ansible_host=127.77.7.99",
             "pi-unknown.invalid",
             f"pi-stranger ansible_host={good.address} ansible_ssh_private_key_file={tmp_path}/key",
-            f"pi-swapped ansible_host={full.address} ansible_ssh_common_args={swapped}",
+            f"pi-swapped ansible_host={full.address} ansible_ssh_common_args={shlex.quote(swapped)}",
         ],
         settings={"pi-03": "system_free_mb_again=99999999"},
     )
