@@ -11,6 +11,7 @@ import pytest
 from tests.support.classroom import Classroom, on, root
 from tests.support.cluster import ClassCluster, sweep
 from tests.support.digits import mnist_folder
+from tests.support.programs import build_kernel
 
 NAMES = [f"pi-{number:02}" for number in range(1, 4)]
 # Connect to the worker without a certificate, and wait for its greeting.
@@ -34,7 +35,8 @@ def running(three: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def here() -> str:
-    """Return what the sweep prints on this computer's threads."""
+    """Return what the sweep prints on this computer's threads, with the kernel that the workers have, too."""
+    build_kernel()
     return sweep("--data", str(mnist_folder()))[0]
 
 

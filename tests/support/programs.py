@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -20,3 +23,9 @@ def load(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def build_kernel() -> None:
+    """Build mynn's compiled kernel in this folder, where there is a compiler."""
+    with locked(ROOT / "mynn"):  # two stages of tests may arrive here at the same time
+        subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=ROOT, check=True)

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.digits import copy_digits, mnist_folder, run_role
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, build_kernel
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,10 +18,9 @@ os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/collections"
 # Our networks are too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-# Build the compiled kernel, where there is a compiler, before anything imports it. The workers of pytest-xdist start
-# afterwards, and find it.
+# Before anything imports it. The workers of pytest-xdist start afterwards, and find it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=ROOT, check=True)
+    build_kernel()
 
 
 @pytest.fixture(scope="session")
