@@ -134,7 +134,7 @@ board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (six minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (35 minutes)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (forty minutes)
 	python -m tests.stages all
 
 lint: .venv/ready  ## Check the code without running it
