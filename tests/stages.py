@@ -20,7 +20,7 @@ RESULTS = ROOT / "build/tests"
 LANES = 2  # for two processors
 # The tests that build and boot an image, and those that have virtual Pis of their own. All others share some.
 IMAGE = [f"tests/classroom/test_{name}.py" for name in ("image", "board")]
-OWN = [f"tests/classroom/test_{name}.py" for name in ("raspios", "virtual", "vm")]
+OWN = [f"tests/classroom/test_{name}.py" for name in ("raspios", "virtual")]
 
 
 @dataclass
@@ -65,7 +65,7 @@ YEAR = Stage(
     pytest("tests/classroom", *(f"--ignore={path}" for path in [*IMAGE, *OWN])),
 )
 BUILD = Stage("image", "The SD-card image and its first boot", pytest(*IMAGE))
-OTHERS = Stage("others", "Raspberry Pi OS, a virtual machine, and the virtual Pis themselves", pytest(*OWN))
+OTHERS = Stage("others", "Raspberry Pi OS, and the virtual Pis themselves", pytest(*OWN))
 # By tier. The longest begin; the unit tests, which use every processor, end.
 TIERS = {"quick": [PI, LINT, QUICK_UNIT], "all": [BUILD, YEAR, OTHERS, LINT, UNIT]}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from tests.support.programs import ROOT
 
 
@@ -27,8 +27,7 @@ def run_role(name: str, settings: dict[str, str], tasks: str = "main") -> None:
     ansible = (Path(sys.executable).with_name("ansible"), "localhost", "--playbook-dir", "playbooks")
     role = (*ansible, "-m", "include_role", "-a", f"name={name} tasks_from={tasks}", "-e", json.dumps(settings))
     (ROOT / "build").mkdir(exist_ok=True)
-    with (ROOT / f"build/{name}.lock").open("w") as lock:  # the workers of pytest-xdist arrive here at the same time
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ROOT / f"build/{name}.lock"):  # the workers of pytest-xdist arrive here at the same time
         subprocess.run(role, cwd=ROOT, check=True)
 
 
