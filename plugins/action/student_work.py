@@ -6,7 +6,7 @@ import base64
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -166,7 +166,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         named = {name_of(student, name): file for name, file in files.items()}
         return named, {label(student, name): why for name, why in left.items()}
 
-    def batches(self, files: Iterable[File], done: str) -> Iterator[list[tuple[File, int, int]]]:
+    def batches(self, files: list[File], done: str) -> Iterator[list[tuple[File, int, int]]]:
         """Yield the files' chunks, and show the progress of long transfers: how much is `done`."""
         whole = sum(file.size for file in files)
         transferred = shown = 0
