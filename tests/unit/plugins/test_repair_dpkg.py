@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,11 +67,6 @@ def repair(root: Path, pristine: Path) -> list[str]:
     return reinstall
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    """Return the contents of all files of dpkg and apt."""
-    return {str(path): path.read_bytes() for path in sorted(root.glob("var/**/*")) if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with packages' archives, and a root folder in which dpkg has installed them one by one."""
@@ -116,35 +110,27 @@ def root(pristine: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def write(name: str, data: bytes) -> Callable[[Path], object]:
-    """Return a function that overwrites a file in /var."""
-    return lambda var: (var / name).write_bytes(data)
-
-
-# By description, what does the damage, and the packages that must then be reinstalled.
-DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    "status empty, which dpkg accepts": (write("lib/dpkg/status", b""), ["zz"]),
-    "list empty": (write(f"lib/dpkg/info/bb:{NATIVE}.list", b""), [f"bb:{NATIVE}"]),
-    "list cut": (write("lib/dpkg/info/zz.list", b"/.\n/us"), ["zz"]),
-    "update zeros": (write("lib/dpkg/updates/0000", ZEROS), []),
-    "diversions cut": (write("lib/dpkg/diversions", b"/one\n/one.x\nz"), []),
-    "extended_states zeros": (write("lib/apt/extended_states", ZEROS), []),
-    "apt's list of the right size": (write(f"lib/apt/lists/{INDEX}", bytes(13)), []),
-    "release cut": (write(f"lib/apt/lists/{RELEASE}", b"-----END PGP SIG"), []),
+# By description: a file in /var, what it is overwritten with, and the packages that must then be reinstalled.
+DAMAGE: dict[str, tuple[str, bytes, list[str]]] = {
+    "status empty, which dpkg accepts": ("lib/dpkg/status", b"", ["zz"]),
+    "list empty": (f"lib/dpkg/info/bb:{NATIVE}.list", b"", [f"bb:{NATIVE}"]),
+    "list cut": ("lib/dpkg/info/zz.list", b"/.\n/us", ["zz"]),
+    "update zeros": ("lib/dpkg/updates/0000", ZEROS, []),
+    "diversions cut": ("lib/dpkg/diversions", b"/one\n/one.x\nz", []),
+    "extended_states zeros": ("lib/apt/extended_states", ZEROS, []),
+    "archive half fetched, which apt uses if its size is right": ("cache/apt/archives/ee_1.0_all.deb", b"", []),
+    "apt's list of the right size": (f"lib/apt/lists/{INDEX}", bytes(13), []),
+    "release cut": (f"lib/apt/lists/{RELEASE}", b"-----END PGP SIG", []),
 }
 
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_damage_is_repaired(root: Path, pristine: Path, what: str) -> None:
     before = packages_in(root / "var/lib/dpkg")
-    assert {package.name for package in before} == set(PACKAGES)
-    damage, expected = DAMAGE[what]
-    damage(root / "var")
-    damaged = contents(root)
-    reasons, files, _ = look(root)
-    assert reasons and (files or expected)
-    assert contents(root) == damaged  # in check mode, a plan is all that is made
-    assert repair(root, pristine) == expected
+    name, content, reinstall = DAMAGE[what]
+    (root / "var" / name).write_bytes(content)
+    assert look(root)[0]
+    assert repair(root, pristine) == reinstall
     assert packages_in(root / "var/lib/dpkg") == before
     assert (root / "var/lib/apt/extended_states").read_bytes().endswith(b"Auto-Installed: 1\n\n")
     lists = root / "var/lib/apt/lists"
@@ -186,33 +172,18 @@ def test_a_damaged_database_without_any_copy_is_reported_as_lost(root: Path) -> 
         look(root)
 
 
-STATES = {
-    "install reinstreq half-installed": ["aa"],
-    "hold reinstreq installed": ["aa"],
-    "deinstall ok half-installed": ["aa-"],
-    "deinstall reinstreq half-installed": ["aa"],
-    "install ok half-configured": [],
-    "install ok triggers-pending\nTriggers-Pending: named": [],
-    "install ok triggers-awaited\nTriggers-Awaited: zz": [],
-}
-
-
-def test_half_installed_packages_are_reinstalled(root: Path) -> None:
+def test_half_installed_packages_are_reinstalled_and_others_left_alone(root: Path) -> None:
+    assert dpkg(root, "--remove", "zz").returncode == 0
+    assert look(root) == ([], {}, [])
     path = root / "var/lib/dpkg/status"
     whole = path.read_text(encoding="utf-8")
-    for state, reinstall in STATES.items():
+    for state, reinstall in {
+        "hold reinstreq installed": ["aa"],
+        "deinstall ok half-installed": ["aa-"],
+        "deinstall reinstreq half-installed": ["aa"],
+        "install ok half-configured": [],
+        "install ok triggers-awaited\nTriggers-Awaited: zz": [],
+    }.items():
         path.write_text(re.sub("Status: .*", f"Status: {state}", whole, count=1), encoding="utf-8")
         [_], files, names = look(root)
         assert (files, names) == ({}, reinstall), state
-
-
-def test_an_undamaged_database_and_a_removed_package_are_left_alone(root: Path) -> None:
-    assert dpkg(root, "--remove", "zz").returncode == 0
-    assert look(root) == ([], {}, [])
-
-
-def test_half_fetched_archives_are_deleted(root: Path) -> None:
-    """If its size were right, apt would use a damaged one."""
-    archive = root / "var/cache/apt/archives/ee_1.0_all.deb"
-    archive.touch()
-    assert look(root)[1] == {archive: None}
