@@ -54,8 +54,9 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "--durations=20", *arguments]
 
 
-LINT = Stage("lint", "Lint", ["make", "--no-print-directory", "lint"])
-UNITS = pytest("tests/unit", "--numprocesses=auto", "--dist=worksteal")
+# These give way to an emulator and virtual Pis beside them, for which tests wait with deadlines.
+LINT = Stage("lint", "Lint", ["nice", "make", "--no-print-directory", "lint"])
+UNITS = ["nice", *pytest("tests/unit", "--numprocesses=auto", "--dist=worksteal")]
 QUICK_UNIT = Stage("unit", "Unit tests, without the slow ones", [*UNITS, "-m", "not long and not slow"])
 UNIT = Stage("unit", "Unit tests", UNITS)
 PI = Stage("pi", "One virtual Pi", pytest("tests/classroom", "-m", "quick"))

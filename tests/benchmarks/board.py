@@ -2,12 +2,11 @@
 
     python -m tests.benchmarks.board [--image IMAGE] [PART ...]
 
-The parts are boots, rest, network, programs, watch, lessons, cluster and counted; the default is all of them.
+The parts are boots, rest, network, programs, watch, lessons and cluster; the default is all of them.
 
-There are two kinds of seconds. "Host" seconds are this computer's, and depend on its load; "board" seconds are by the
-board's clock, which follows the host's. "Counted" seconds are the board's while each instruction takes one nanosecond
-(QEMU's -icount shift=0): they do not depend on the load, but do not predict a real Pi's seconds, whose instructions
-wait for memory. Ratios are reliable in both.
+There are two kinds of seconds. "Board" seconds are by the board's clock, which advances by two nanoseconds per
+instruction (QEMU's -icount shift=1): they do not depend on this computer's load, but a real Pi's instructions wait for
+memory and for its card. "Host" seconds are this computer's.
 
 The table is also written to dist/board-bench.txt. A full run takes about two hours.
 """
@@ -67,9 +66,10 @@ def boots(classroom: BoardClassroom, table: Table) -> None:
     for which in ("first", "second"):
         classroom.board.stop()
         boot = time_to_page(classroom.board)
-        table.add(f"power-on to notebook page, {which} boot: host", f"{boot.wall:.0f} s", "<= 60 s")
+        table.add(f"power-on to notebook page, {which} boot: board", f"{boot.guest:.1f} s")
+        table.add("  host", f"{boot.wall:.0f} s")
     classroom.board.stop()
-    table.add("  to the page that says that it is starting", f"{time_to_splash(classroom.board):.0f} s", "<= 30 s")
+    table.add("  to the page that says that it is starting: host", f"{time_to_splash(classroom.board):.0f} s")
     wait_for_page(classroom)
     classroom.board.stop()  # the next part's boot is without a browser
 
@@ -146,7 +146,7 @@ def of_worker(classroom: BoardClassroom, what: str) -> float:
     return int(classroom.output_of(f"systemctl show --value --property {what} mynn-cluster")) / 2**20
 
 
-def the_network(classroom: BoardClassroom, table: Table, clock: str = "board") -> None:
+def the_network(classroom: BoardClassroom, table: Table) -> None:
     """Measure the book's loop and ours per example, then a whole training, twice."""
     program = shlex.quote((ROOT / "tests/benchmarks/training.py").read_text(encoding="utf-8"))
     books = 0.0
@@ -156,24 +156,15 @@ def the_network(classroom: BoardClassroom, table: Table, clock: str = "board") -
         books = books or row["us"]
         wanted = ">= 100 times" if way == "mynn, compiled" else ""
         figure = f"{row['us']:.0f} us, {books / row['us']:.0f} times"
-        table.add(f"one example, 50 hidden, {way}: {clock}", figure, wanted)
+        table.add(f"one example, 50 hidden, {way}: board", figure, wanted)
     for run, most in (("first run", "< 60 s"), ("second run", "< 40 s")):
         began = time.monotonic()
         facts = json.loads(as_student(classroom, f"{MYNN} train --hidden 50 --epochs 1 --json 2>/dev/null"))
         host = time.monotonic() - began
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in facts["seconds"].items())
         total = sum(facts["seconds"].values())
-        table.add(f"one epoch, 50 hidden, {run} ({parts}): {clock}", f"{total:.1f} s", most)
+        table.add(f"one epoch, 50 hidden, {run} ({parts}): board", f"{total:.1f} s", most)
         table.add(f"  host, including Python's start and SSH; accuracy {facts['accuracy']:.2%}", f"{host:.1f} s")
-
-
-def counted(classroom: BoardClassroom, table: Table) -> None:
-    """Measure a later boot and the network in counted seconds."""
-    classroom.board.stop()
-    boot = time_to_page(classroom.board, icount=True)
-    table.add("power-on to notebook page, later boot: counted", f"{boot.guest:.1f} s")
-    table.add("  host", f"{boot.wall:.0f} s")
-    the_network(classroom, table, "counted")
 
 
 PARTS = {
@@ -184,7 +175,6 @@ PARTS = {
     "watch": watched,
     "lessons": lessons,
     "cluster": cluster,
-    "counted": counted,
 }
 
 

@@ -55,15 +55,15 @@ class BootTime:
     guest: float
 
 
-def time_to_page(board: Board, *, icount: bool = False) -> BootTime:
+def time_to_page(board: Board) -> BootTime:
     """Switch a board on, and wait for the page. There is no login before, which would slow the boot down."""
     classroom, began = BoardClassroom(board), time.monotonic()
-    board.switch_on(icount=icount)
+    board.switch_on()
     server = wait_for_page(classroom)
     wall = time.monotonic() - began
     # The server logs each redirected request, and the journal has its time by the board's clock.
     server.ask("GET", "/?mark")
-    board.start(icount=icount)
+    board.start()
     line = classroom.output_of(
         "sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1"
     )

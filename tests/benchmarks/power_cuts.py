@@ -33,7 +33,7 @@ from tests.benchmarks.board_measure import time_to_page
 from tests.benchmarks.site import say
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import ROOT, BoardClassroom, newest_image, use_apt_sources
+from tests.support.classroom import ROOT, BoardClassroom, changed_tasks, newest_image, use_apt_sources
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -158,7 +158,8 @@ def come_back(classroom: BoardClassroom, student: Student) -> Outcome:
         outcome.faults += filter(None, [student.fault()])
     use_apt_sources(classroom)
     outcome.changed = classroom.changes("site")[classroom.host]
-    if again := classroom.changes("site")[classroom.host]:
+    # A busy board's clock is slow.
+    if again := changed_tasks(classroom.run("site")) - {"system : Set the clock from the control node's"}:
         outcome.faults.append(f"the second site.yml changed {again}")
     classroom.board.stop()
     outcome.faults += filter(None, [classroom.board.card.faults()])

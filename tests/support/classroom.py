@@ -39,6 +39,12 @@ def recap(output: str) -> dict[str, Recap]:
     return {name: Recap(*map(int, counts)) for name, *counts in line.findall(output)}
 
 
+def changed_tasks(output: str) -> set[str]:
+    """Return the tasks and handlers that changed something, from the output of a run."""
+    results = re.findall(r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \*+\n((?:(?!TASK|RUNNING).*\n)*)", output, re.M)
+    return {task for task, result in results if re.search(r"^changed: ", result, re.M)}
+
+
 class BaseClassroom:
     """An inventory, the playbooks to run against it, and one Pi in it, `host`, to look at."""
 
@@ -229,12 +235,15 @@ def newest_image() -> Path:
     return images[-1]
 
 
-def use_apt_sources(classroom: BoardClassroom) -> None:
-    """Give the board the apt sources that its image was built with (IMAGE_APT_SOURCES)."""
-    lines = os.environ.get("IMAGE_APT_SOURCES", "").replace("127.0.0.1", HOST_SEEN_FROM_BOARD).split("|")
-    if not any(lines):
+def use_apt_sources(classroom: BoardClassroom, sources: str = "") -> None:
+    """Give the board these lines of apt sources instead of its own, by default those that its image was built with.
+
+    They are separated by ``|``, as in IMAGE_APT_SOURCES.
+    """
+    sources = sources or os.environ.get("IMAGE_APT_SOURCES", "").replace("127.0.0.1", HOST_SEEN_FROM_BOARD)
+    if not sources:
         return
-    text = "\n".join(lines)
+    text = sources.replace("|", "\n")
     classroom.output_of(
         f"echo '{text}' | sudo tee /etc/apt/sources.list >/dev/null; "
         "for file in /etc/apt/sources.list.d/*.sources; do [ -e $file ] && sudo mv $file $file.off; done; true"
