@@ -36,14 +36,8 @@ def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(tmp_path: Path) -> None:
     (tmp_path / "inventory.ini").write_text(
         "pi01.local ansible_host=192.168.1.52\npi02 ansible_host=pi02.school.example\n"
     )
-    command = [
-        ANSIBLE_PLAYBOOK,
-        "-i",
-        f"{tmp_path}/inventory.ini",
-        f"{tmp_path}/play.yml",
-        "-e",
-        f"jupyter_ca={tmp_path}",
-    ]
+    command = [ANSIBLE_PLAYBOOK, "-i", f"{tmp_path}/inventory.ini", f"{tmp_path}/play.yml"]
+    command += ["-e", f"jupyter_ca={tmp_path}"]
     environment = os.environ | {"ANSIBLE_STRATEGY": "linear"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     output = " ".join(done.stdout.split())
@@ -57,7 +51,6 @@ def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(tmp_path: Path) -> None:
     assert constraints.critical and constraints.value.permitted_subtrees
     permitted = {str(name.value) for name in constraints.value.permitted_subtrees}
     assert permitted == {name.partition(":")[2] for name in USUAL}
-    assert {name.partition(":")[0] for name in USUAL} == {"DNS", "IP"}
     pi.verify_directly_issued_by(authority)
     names = pi.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "pi01.local" in names.get_values_for_type(x509.DNSName)

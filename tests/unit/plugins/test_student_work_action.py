@@ -127,12 +127,24 @@ def test_holes_and_equal_files_take_no_space(control: ControlNode, monkeypatch: 
     assert (folder / "student/x").samefile(folder / "student.home/x")
 
 
-def test_a_disk_without_links_has_copies(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_disk_without_links_nothing_is_overwritten_and_no_half_copy_left(
+    control: ControlNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_half(_: Path, place: Path) -> None:
+        place.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "full")
+
     monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
     control.write(WORK | {"equal": WORK["own.ipynb"]})
     for _ in range(2):
-        assert read_files(control.collect() / "student") == WORK | {"equal": WORK["own.ipynb"]}
+        folder = control.collect()
+        assert read_files(folder / "student") == WORK | {"equal": WORK["own.ipynb"]}
         assert not control.result["failed"]
+    with pytest.raises(OSError, match="another file has that name"):
+        action.link(folder / "student/own.ipynb", folder / "student/equal")
+    monkeypatch.setattr(shutil, "copy2", copy_half)
+    assert read_files(control.collect() / "student") == {}
+    assert "(on this computer: full)" in control.result["msg"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(control: ControlNode) -> None:
@@ -162,35 +174,15 @@ def test_a_file_that_keeps_changing_is_named_and_a_deleted_one_is_not(control: C
 def test_what_cannot_be_had_is_named_in_one_line_and_the_rest_is_collected(control: ControlNode) -> None:
     control.write(WORK)
     os.truncate(control.pi.write("huge\n" + "x" * 90, b""), 1 << 40)
+    there = control.pi.list()
+    other = {IN + "y" * 256: there["files"][f"{IN}own.ipynb"]}  # this computer's disk cannot have such a name
+    control.answers["list"] = {**there, "files": other | there["files"]}
     assert read_files(control.collect() / "student") == WORK
     assert control.result["failed"]
     name = r"student/huge\n" + "x" * 47 + "…" + "x" * 15
-    assert f" Not collected: {name} (it exceeds the limit for one student). Repair" in control.result["msg"]
-    assert collection.some([f"{number:02}\n" for number in range(12)]).endswith("08\\n, 09\\n and 2 more")
-
-
-def test_a_file_name_that_this_computers_disk_cannot_have_is_named(control: ControlNode) -> None:
-    control.write({"own": b"own"})
-    files = control.pi.list()["files"]
-    control.answers["list"] = {"files": {IN + "x" * 256: files[f"{IN}own"], **files}, "left": {}}
-    assert read_files(control.collect() / "student") == {"own": b"own"}
+    assert f"{name} (it exceeds the limit for one student)" in control.result["msg"]
     assert "(on this computer: File name too lo" in control.result["msg"]
-
-
-def test_nothing_is_overwritten_here_and_no_half_copy_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a disk without links that is full."""
-
-    def copy(_: Path, place: Path) -> None:
-        place.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
-    monkeypatch.setattr(shutil, "copy2", copy)
-    (tmp_path / "taken").write_bytes(b"first")
-    for name in ("taken", "new"):
-        with pytest.raises(OSError, match=r"another file has that name|full"):
-            action.link(tmp_path / "taken", tmp_path / name)
-    assert read_files(tmp_path) == {"taken": b"first"}
+    assert collection.some([f"{number:02}\n" for number in range(12)]).endswith("08\\n, 09\\n and 2 more")
 
 
 # --- a Pi that lies
@@ -272,29 +264,28 @@ def test_malformed_data_is_not_unpacked(content: bytes) -> None:
 # --- a run that ends early
 
 
-def test_an_interrupted_collection_leaves_nothing(control: ControlNode) -> None:
-    control.write(WORK)
+def test_an_interrupted_run_leaves_nothing_and_a_killed_runs_rest_is_removed(control: ControlNode) -> None:
+    """And a collection is never changed."""
 
     def interrupt(verb: str) -> None:
         if verb == "read":
             raise ConnectionError
 
+    control.write(WORK)
     control.before_request = interrupt
     with pytest.raises(ConnectionError):
         control.collect()
     assert control.left() == set()
-
-
-def test_a_collection_is_never_changed_and_a_killed_runs_is_removed(control: ControlNode) -> None:
     (control.work / "2026-10-31/.pi-01.part/student").mkdir(parents=True)
     (control.work / "2026-10-31/.pi-010.part").mkdir()
+    control.before_request = lambda verb: None
     folder = control.collect()
     assert {path.name for path in (control.work / "2026-10-31").iterdir()} == {".pi-010.part"}
-    control.write(WORK)
-    control.days = 0
+    control.write({"own.ipynb": b"new"})
+    control.days -= 1
     with pytest.raises(AnsibleActionFail, match="already exists"):
         control.collect()
-    assert read_files(folder / "student") == {}
+    assert read_files(folder / "student") == WORK
 
 
 # --- restore, hand out
@@ -310,7 +301,7 @@ def test_the_newest_collection_of_a_date_is_restored(control: ControlNode) -> No
         assert not (control.pi.folder / "own").exists()
         assert control.do("restore", source="pi-01", date=date)["diff"] == predicted["diff"]
         assert (control.pi.folder / "own").read_bytes() == content
-        assert control.do("restore", source="pi-01", date=date)["changed"] is False
+        assert not control.do("restore", source="pi-01", date=date)["changed"]
     for source, date in (("pi-02", ""), ("pi-0", ""), ("pi-*", ""), ("pi-01", "2025")):
         with pytest.raises(AnsibleActionFail, match="There is no collection of"):
             control.do("restore", source=source, date=date)
@@ -322,7 +313,8 @@ def test_damaged_files_and_those_of_unknown_students_are_not_restored_but_the_re
     (folder / "student/own.ipynb").chmod(0o644)
     (folder / "student/own.ipynb").write_bytes(b"damaged")
     collection.write_sums(folder, collection.read_sums(folder) | {"afternoon/own": sha256(b"own")})
-    control.do("reset", give_up=True)
+    assert "discarded: student/own.ipynb." in control.do("reset", give_up=True)["msg"]
+    control.pi.check_baseline()
     done = control.do("restore", source="pi-01", date="")
     assert done["failed"]
     assert "changed since they were collected: student/own.ipynb." in done["msg"]
@@ -370,10 +362,4 @@ def test_a_reset_is_refused_until_every_byte_is_in_a_collection_of_this_pi(contr
         control.do("reset")
     control.write({"own": b"first"})
     control.do("reset")
-    control.pi.check_baseline()
-
-
-def test_discarded_work_is_named(control: ControlNode) -> None:
-    control.write({"own": b"own"})
-    assert "discarded: student/own." in control.do("reset", give_up=True)["msg"]
     control.pi.check_baseline()
