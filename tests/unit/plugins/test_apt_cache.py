@@ -137,10 +137,7 @@ def ask(port: int, request: str) -> str:
     """Send the cache a request, given as `METHOD ADDRESS`; return the whole answer."""
     with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as client:
         client.sendall(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = b""
-        while part := client.recv(65536):
-            answer += part
-    return answer.decode("latin-1")
+        return client.makefile("rb").read().decode("latin-1")
 
 
 # M is the port of a configured mirror, S that of another server on this computer. The file is one that apt asks for.

@@ -10,21 +10,14 @@ import pytest
 
 from ansible_collections.mynn.pi.plugins.strategy import classroom
 
-MISSING = {
-    "mitogen": "Task failed: error occurred on host raspberrypi: sudo password is required",
-    "stock Ansible": "Task failed: Missing sudo password",
-}
-INCORRECT = {
-    "mitogen": "Task failed: error occurred on host raspberrypi: sudo password is incorrect",
-    "stock Ansible": "Task failed: Incorrect sudo password",
-}
+MISSING, INCORRECT = "Task failed: Missing sudo password", "Task failed: Incorrect sudo password"
 
 
 class Strategy(classroom.StrategyModule):
     """The strategy, whose tasks run at once in this thread. Each Pi has a password; the teacher gives the answers."""
 
-    def __init__(self, pis: dict[str, str], answers: list[str], connection: str) -> None:
-        self.pis, self.answers, self.connection = pis, answers, connection
+    def __init__(self, pis: dict[str, str], answers: list[str]) -> None:
+        self.pis, self.answers = pis, answers
         Strategy.typed, Strategy.tried, Strategy.asked = [], Counter(), Counter()
         self.known: dict[str, str] = {}
         self.shown: list[str] = []
@@ -46,7 +39,7 @@ class Strategy(classroom.StrategyModule):
         self._queued_task_cache[key] = {"host": host, "task": task, "task_vars": task_vars, "play_context": None}
         given = task_vars.get("ansible_become_password", "")
         accepted = given == self.pis[host.name]
-        message = "" if accepted else (INCORRECT if given else MISSING)[self.connection]
+        message = "" if accepted else (INCORRECT if given else MISSING)
         self._results.append(SimpleNamespace(host=host, task=task, utr=SimpleNamespace(msg=message, loop_results=None)))
         self._pending_results += 1
 
@@ -77,7 +70,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # By what happens: the Pis' passwords, the teacher's answers, the inventory's passwords, why each Pi fails, the answers
 # that are not wanted, and what is said. Without an answer to give, the run is not in a terminal.
-Case = tuple[dict[str, str], list[str], dict[str, str], dict[str, dict[str, str]], list[str], list[str]]
+Case = tuple[dict[str, str], list[str], dict[str, str], dict[str, str], list[str], list[str]]
 WANTS = "sudo on pi-01 wants the password of teacher"
 REFUSED = "sudo on pi-01 does not accept that password."
 ONE = {"pi-01": "right"}
@@ -91,20 +84,21 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.mark.parametrize("connection", MISSING)
 @pytest.mark.parametrize("case", CASES)
-def test_the_teacher_is_asked(case: str, connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_teacher_is_asked(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pis, answers, given, failed, left, shown = CASES[case]
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: bool(answers)))
-    strategy = Strategy(pis, list(answers), connection)
+    strategy = Strategy(pis, list(answers))
     strategy.task(**given)
     if not failed:
         strategy.task()
-    assert strategy.failed == {pi: messages[connection] for pi, messages in failed.items()}
+    assert strategy.failed == failed
     assert strategy.answers == left
     assert [text.strip()[: len(begin)] for text, begin in zip(strategy.shown, shown, strict=True)] == shown
 
 
-def test_other_failures_do_not_count_as_a_missing_password() -> None:
+def test_a_refused_password_is_recognised_and_other_failures_are_not() -> None:
+    mitogens = "Task failed: error occurred on host raspberrypi: sudo password is "
+    assert classroom.MISSING.search(f"{mitogens}required") and classroom.INCORRECT.search(f"{mitogens}incorrect")
     for message in ("", "apt said: sudo password is required for this\nand more", "Missing sudo password file"):
         assert not classroom.MISSING.search(message)
