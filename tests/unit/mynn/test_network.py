@@ -43,15 +43,9 @@ def test_training_follows_the_books_rule() -> None:
     np.testing.assert_allclose(network.who, who, rtol=0, atol=1e-13)
 
 
-def half_squared_error(outputs: Floats, targets: Floats) -> float:
-    return 0.5 * float(np.sum((targets - outputs) ** 2))
-
-
-def cross_entropy(outputs: Floats, targets: Floats) -> float:
-    return -float(np.sum(targets * np.log(outputs) + (1 - targets) * np.log(1 - outputs)))
-
-
-Loss = Callable[[Floats, Floats], float]
+Loss = Callable[[Floats, Floats], Any]
+HALF_SQUARED: Loss = lambda outputs, targets: 0.5 * np.sum((targets - outputs) ** 2)  # noqa: E731
+CROSS_ENTROPY: Loss = lambda out, targets: -np.sum(targets * np.log(out) + (1 - targets) * np.log(1 - out))  # noqa: E731
 
 
 def numeric_gradient(
@@ -70,7 +64,7 @@ def numeric_gradient(
     return gradient
 
 
-LOSSES = {"book": half_squared_error, "gradient": half_squared_error, "cross-entropy": cross_entropy}
+LOSSES = {"book": HALF_SQUARED, "gradient": HALF_SQUARED, "cross-entropy": CROSS_ENTROPY}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -104,7 +98,6 @@ def test_a_backquery_inverts_each_layer() -> None:
 
 def test_the_weights_start_as_in_the_book_and_only_the_seed_decides_them() -> None:
     network, again, other = (NeuralNetwork(784, 100, 10, 0.1, seed=seed) for seed in (3, 3, None))
-    assert (network.wih.shape, network.who.shape) == ((100, 784), (10, 100))
     assert network.wih.std() == pytest.approx(100**-0.5, rel=0.02)
     assert network.who.std() == pytest.approx(10**-0.5, rel=0.1)
     assert (network.wih == again.wih).all() and (network.wih != other.wih).any()
@@ -121,12 +114,11 @@ def test_the_score_is_the_fraction_recognised() -> None:
     inputs = [inputs for inputs, _ in small_examples(8)]
     answers = [int(np.argmax(network.query(signals))) for signals in inputs]
     labels = answers[:6] + [(answer + 1) % SIZES[2] for answer in answers[6:]]
-    assert network.score(zip(inputs, answers, strict=True)) == 1.0
     examples = list(zip(inputs, labels, strict=True))
     assert network.score(examples) == 0.75 and network.predict(examples).tolist() == answers
-    counts = network.confusion(examples)
-    assert counts.trace() == 6 and [counts[label].sum() for label in range(3)] == [labels.count(n) for n in range(3)]
-    assert all(counts[label, answer] for label, answer in zip(labels, answers, strict=True))
+    counts = np.zeros((3, 3), int)
+    np.add.at(counts, (labels, answers), 1)
+    assert (network.confusion(examples) == counts).all()
     with pytest.raises(ValueError, match="nothing to score"):
         network.score([])
 
@@ -177,15 +169,6 @@ def test_fitting_calls_an_overridden_train_method() -> None:
     assert same(network, small_network())
 
 
-def test_single_precision_agrees_with_double_precision(implementation: str) -> None:
-    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(300))]
-    network = NeuralNetwork(*SIZES, 0.3, seed=1, dtype=np.float32)
-    network.fit(examples)
-    assert network.wih.dtype == network.who.dtype == network.query(examples[0][0]).dtype == np.float32
-    assert network.backquery([0.1, 0.9, 0.1]).dtype == np.float32
-    np.testing.assert_allclose(network.wih, trained_one_by_one(examples).wih, rtol=0, atol=1e-4)
-
-
 def test_a_loaded_network_trains_like_the_original(tmp_path: Path) -> None:
     network, path = small_network(rule="gradient"), tmp_path / "no suffix"
     small_network().save(path)  # replaced by the next
@@ -224,20 +207,15 @@ def test_a_damaged_file_is_refused_or_loads_the_right_network(cut: float | None,
 
 
 def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(tmp_path: Path) -> None:
-    def reason(path: Path) -> str:
-        with pytest.raises(NetworkFileError) as caught:
-            NeuralNetwork.load(path)
-        message = str(caught.value)
-        assert message.startswith(f"{path}: ") and "\n" not in message
-        return message
-
     network, path = small_network(), tmp_path / "network.npz"
-    assert "no such file" in reason(path)
+    with pytest.raises(NetworkFileError, match="no such file"):
+        NeuralNetwork.load(path)
     np.savez(path, wih=np.zeros((5, 7)), who=np.zeros((3, 5)))
     arrays = path.read_bytes()
     for content, message in ((b"label,pixel1", "damaged, or not an .npz"), (arrays, "it was not written by mynn")):
         path.write_bytes(content)
-        assert message in reason(path)
+        with pytest.raises(NetworkFileError, match=f"^{path}: .*{message}"):
+            NeuralNetwork.load(path)
         with pytest.raises(NetworkFileError, match="this file exists and is not a network; choose another"):
             network.save(path)
         assert path.read_bytes() == content
@@ -246,44 +224,28 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
         ({"version": 1}, "version 1"),
         ({"rule": "books"}, "the unknown rule 'books'"),
         ({"who": np.zeros((3, 6))}, "fit together"),
-        ({"wih": np.zeros(5)}, "fit together"),
         ({"wih": np.full((5, 7), np.nan)}, "not numbers"),
-        ({"who": np.full((3, 5), "0.1")}, "not numbers"),
-        ({"wih": np.array([["anything"]], object)}, "damaged"),
+        ({"wih": np.array([["anything"]], object)}, "damaged"),  # last: nothing is saved over it
     ]
     for change, message in changes:
         network.save(path)  # over an empty file, and networks that cannot be read
         with np.load(path) as file:
             saved = dict(file) | {name: np.asarray(value) for name, value in change.items()}
         np.savez(path, **saved)
-        assert message in reason(path)
-        if "anything" in str(change):
-            path.unlink()
+        with pytest.raises(NetworkFileError, match=message):
+            NeuralNetwork.load(path)
 
 
-INPUTS, TARGETS = [0.5] * 7, [0.5] * 3
+INPUTS = [0.5] * 7
 WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda n: NeuralNetwork(7, 5, 3, math.nan), ValueError, "choose one above 0 and at most 10; 0.01 to 0.3 is usual"),
-    (lambda n: NeuralNetwork(7, 5, 3, 11), ValueError, "a learning rate of 11 makes no sense"),
-    (lambda n: NeuralNetwork(7, 5, 3, "0.1"), TypeError, "the learning rate must be a number, not str '0.1'"),  # type: ignore[arg-type]
-    (lambda n: NeuralNetwork(7, 0, 3, 0.1), ValueError, "the number of hidden nodes must be 1 or more, not 0"),
     (lambda n: NeuralNetwork(7.5, 5, 3, 0.1), TypeError, "must be a whole number, not float 7.5"),  # type: ignore[arg-type]
     (lambda n: n.query([0.5] * 6), ValueError, r"inputs must have shape \(7,\), not \(6,\)"),
-    (lambda n: n.query(np.zeros((7, 1))), ValueError, r"not \(7, 1\); use .reshape\(7\)"),
     (lambda n: n.query([[1, 2], 3]), TypeError, r"inputs must be 7 numbers, not list \[\[1, 2\], 3\]"),
     (lambda n: n.train(INPUTS, 2), ValueError, r"not \(\); targets_for\(label\) makes them"),
-    (lambda n: n.backquery(2), ValueError, r"targets must have shape \(3,\), not \(\); targets_for"),
     (lambda n: n.backquery([0.5, 1.0, 0.5]), ValueError, "targets must lie between 0 and 1, which no output reaches"),
-    (lambda n: n.backquery([0.5, 0.5, 0.0]), ValueError, "targets must lie between 0 and 1, which no output reaches"),
     (lambda n: n.fit(None), TypeError, r"must be Examples, or a list of pairs \(inputs, label\), not None"),
-    (lambda n: n.fit([(INPUTS, 1), (INPUTS[1:], 1)]), TypeError, "all inputs of the same length"),
-    (lambda n: n.fit([(TARGETS, 1)]), ValueError, r"inputs of each example must have shape \(7,\), not \(3,\)"),
     (lambda n: n.fit([(INPUTS, 3)]), ValueError, "a label 3, but this network has outputs only for 0 to 2"),
-    (lambda n: n.fit([(INPUTS, -1)]), ValueError, "there is a label -1"),
-    (lambda n: n.fit([(INPUTS, 1.5)]), TypeError, "a label must be a whole number, not float 1.5"),
-    (lambda n: n.fit([(INPUTS, 1)], epochs=0), ValueError, "the number of epochs must be 1 or more, not 0"),
-    (lambda n: n.predict(7), TypeError, "examples must be .*, not int 7"),
-    (lambda n: n.confusion([(INPUTS, 3)]), ValueError, "there is a label 3"),
 ]
 
 
