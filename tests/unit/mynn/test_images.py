@@ -2,8 +2,8 @@
 
 import struct
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,55 +45,48 @@ def ink(pixels: Bytes, scale: int) -> Page:
     return np.asarray(picture) / 255
 
 
-def page(pixels: Bytes, scale: int, shape: tuple[int, int], random: np.random.Generator) -> Page:
-    """Return a page of a given shape with a digit at a random place: 0 (paper) to 1 (ink)."""
-    drawn = np.zeros(shape)
-    down, across = (random.integers(0, side - 28 * scale + 1) for side in shape)
-    drawn[down : down + 28 * scale, across : across + 28 * scale] = ink(pixels, scale)
-    return drawn
+@dataclass(frozen=True)
+class Kind:
+    """A picture of a page: how bright the paper is, how much brighter the ink, and how noisy it is.
+
+    A digit's pixels become `scale` pixels wide. A photo is lit from one side, with the soft shadow of a hand.
+    """
+
+    paper: float
+    ink: float
+    scale: int
+    shape: tuple[int, int]
+    noise: float = 0
+    photo: bool = False
+
+    def of(self, pixels: Bytes, random: np.random.Generator) -> Page:
+        """Return a page with the digit at a random place."""
+        drawn, side, light = np.zeros(self.shape), 28 * self.scale, np.ones(self.shape)
+        top, left = (random.integers(0, length - side + 1) for length in self.shape)
+        drawn[top : top + side, left : left + side] = ink(pixels, self.scale)
+        if self.photo:
+            down, across = np.mgrid[-1:1:300j, -1:1:400j]
+            light = 1 + 0.25 * across * random.choice([-1, 1]) - 0.1 * (across**2 + down**2)
+            light *= 1 - 0.25 / (1 + np.exp(-12 * (across + down - random.uniform(-1, 1))))
+        taken = (self.paper + self.ink * drawn) * light + random.normal(0, self.noise, self.shape)
+        return np.clip(taken, 0, 255)
 
 
-def scan(pixels: Bytes, random: np.random.Generator) -> Page:
-    return 235 - 205 * page(pixels, 8, (260, 340), random)
+SCAN = Kind(235, -205, 8, (260, 340))
+KINDS = {
+    "scan": SCAN,
+    "chalk": Kind(40, 180, 8, (260, 340)),
+    "small": Kind(255, -255, 3, (400, 300)),
+    "filling": Kind(255, -255, 7, (196, 196)),
+    "photo": Kind(190, -100, 6, (300, 400), noise=12, photo=True),
+    "pencil": Kind(200, -50, 6, (300, 400), noise=12),
+}
 
 
-def chalk(pixels: Bytes, random: np.random.Generator) -> Page:
-    return 40 + 180 * page(pixels, 8, (260, 340), random)
-
-
-def small(pixels: Bytes, random: np.random.Generator) -> Page:
-    return 255 - 255 * page(pixels, 3, (400, 300), random)
-
-
-def filling(pixels: Bytes, random: np.random.Generator) -> Page:
-    return 255 - 255 * ink(pixels, 7)
-
-
-def photo(pixels: Bytes, random: np.random.Generator) -> Page:
-    """Return a photo of dark ink, lit from one side, with the soft shadow of a hand and with noise."""
-    drawn = page(pixels, 6, (300, 400), random)
-    down, across = np.mgrid[-1:1:300j, -1:1:400j]
-    light = 1 + 0.25 * across * random.choice([-1, 1]) - 0.1 * (across**2 + down**2)
-    light *= 1 - 0.25 / (1 + np.exp(-12 * (across + down - random.uniform(-1, 1))))
-    taken: Page = np.clip((190 - 100 * drawn) * light + random.normal(0, 12, drawn.shape), 0, 255)
-    return taken
-
-
-def pencil(pixels: Bytes, random: np.random.Generator) -> Page:
-    """Return a photo of pale strokes, evenly lit, with noise."""
-    drawn = page(pixels, 6, (300, 400), random)
-    return np.clip(200 - 50 * drawn + random.normal(0, 12, drawn.shape), 0, 255)
-
-
-KINDS = [scan, chalk, small, filling, photo, pencil]
-
-
-@pytest.mark.parametrize("make", KINDS)
-def test_pictures_are_recognised_nearly_as_well_as_mnist(
-    make: Callable[[Bytes, np.random.Generator], Page], digits: Examples, network: NeuralNetwork
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_recognised_nearly_as_well_as_mnist(kind: str, digits: Examples, network: NeuralNetwork) -> None:
     random = np.random.default_rng(1)
-    framed = Examples(digits.labels, np.array([frame(make(pixels, random)) for pixels in digits.pixels]))
+    framed = Examples(digits.labels, np.array([frame(KINDS[kind].of(pixels, random)) for pixels in digits.pixels]))
     assert network.score(framed) > network.score(digits) - BAND
 
 
@@ -111,31 +104,17 @@ def test_framing_hardly_changes_mnists_own_digits(inside_out: bool, digits: Exam
     assert same >= 0.7 * len(digits)
 
 
-def framed_ink(ink: Page) -> tuple[Page, Page]:
-    """Return ink, 0 to 1, framed: (28, 28), and its centre of mass."""
-    framed = frame(np.pad(255 - 255 * ink, 60, constant_values=255)).reshape(28, 28) / 255
-    return framed, np.array(ndimage.center_of_mass(framed))
-
-
 def test_the_digit_is_scaled_and_centred_as_in_mnist() -> None:
     down, across = np.mgrid[-30:30:61j, -30:30:61j]
-    diamond = (np.abs(down) + 2 * np.abs(across) <= 30).astype(float)  # a diamond, 61 high and 31 wide
-    framed, centre = framed_ink(diamond)
-    rows, columns = np.nonzero(framed > 0.1)
-    assert 19 <= np.ptp(rows) + 1 <= 21 and 9 <= np.ptp(columns) + 1 <= 11  # its edges are smoothed
-    assert centre == pytest.approx([14, 14], abs=0.05)
-
-    diamond[55:, 30:60] = 1  # now with a foot to the right
+    diamond = (np.abs(down) + 2 * np.abs(across) <= 30).astype(float)  # 61 high and 31 wide
+    lopsided = diamond.copy()
+    lopsided[55:, 30:60] = 1  # a foot to the right
     bar = np.ones((60, 30))  # straight ends are scaled a little smaller
-    for shape, size in ((diamond, None), (bar, 18 * 9)):
-        framed, centre = framed_ink(shape)
-        assert centre == pytest.approx([14, 14], abs=0.05)
-        assert size is None or framed.sum() == pytest.approx(size, rel=0.02)
-
-
-def thickness(framed: Bytes) -> float:
-    """Return the thickness of a vertical stroke in pixels: its ink divided by its height."""
-    return float(framed.sum() / 255 / np.count_nonzero(framed.reshape(28, 28).max(axis=1)))
+    for shape, size in ((diamond, (20, 10)), (lopsided, None), (bar, (18, 9))):
+        framed = frame(np.pad(255 - 255 * shape, 60, constant_values=255)).reshape(28, 28) / 255
+        assert ndimage.center_of_mass(framed) == pytest.approx([14, 14], abs=0.05)
+        rows, columns = np.nonzero(framed > 0.5)
+        assert size is None or (np.ptp(rows) + 1, np.ptp(columns) + 1) == pytest.approx(size, abs=1)
 
 
 def test_thin_and_thick_strokes_become_as_thick_as_mnists() -> None:
@@ -143,7 +122,9 @@ def test_thin_and_thick_strokes_become_as_thick_as_mnists() -> None:
     for width in (2, 20):
         drawn = np.full((260, 260), 255.0)
         drawn[30:230, 130 : 130 + width] = 0
-        assert thickness(frame(drawn)) == pytest.approx(1.75, abs=0.35)
+        framed = frame(drawn)
+        height = np.count_nonzero(framed.reshape(28, 28).max(axis=1))
+        assert framed.sum() / 255 / height == pytest.approx(1.75, abs=0.35)
 
 
 def save(path: Path, brightness: Page, mode: str = "L", **options: Any) -> Path:
@@ -153,7 +134,7 @@ def save(path: Path, brightness: Page, mode: str = "L", **options: Any) -> Path:
 
 @pytest.fixture
 def drawn(digits: Examples) -> Page:
-    return scan(digits.pixels[0], np.random.default_rng(2))  # a 7
+    return SCAN.of(digits.pixels[0], np.random.default_rng(2))  # a 7
 
 
 def near(one: Bytes, other: Bytes) -> bool:
@@ -168,23 +149,22 @@ def test_pngs_and_jpegs_of_all_modes_are_read(mode: str, drawn: Page, tmp_path: 
             assert near(read_image(tmp_path / "a name without a dot"), frame(drawn))
 
 
-@pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
-def test_transparent_pixels_are_paper(pen: tuple[int, int, int], drawn: Page, tmp_path: Path) -> None:
+def test_transparent_pixels_are_paper(drawn: Page, tmp_path: Path) -> None:
     alpha = np.clip((235 - drawn) / 205 * 255, 0, 255)
-    picture = np.dstack([np.broadcast_to(pen, (*alpha.shape, 3)), alpha]).astype(np.uint8)
-    path = tmp_path / "pen.png"
-    Image.fromarray(picture).save(path)
-    assert near(read_image(path), frame(drawn))
+    for pen in ((0, 0, 0), (255, 255, 255), (200, 30, 30)):
+        picture = np.dstack([np.broadcast_to(pen, (*alpha.shape, 3)), alpha]).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "pen.png")
+        assert near(read_image(tmp_path / "pen.png"), frame(drawn))
 
 
-@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 1), (8, 3)])
-def test_a_phones_photo_is_turned_upright(orientation: int, quarters: int, drawn: Page, tmp_path: Path) -> None:
+def test_a_phones_photo_is_turned_upright(drawn: Page, tmp_path: Path) -> None:
     """A phone stores what its sensor sees, and the orientation in EXIF: 6 needs a quarter turn clockwise."""
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    for name, mode in (("photo.jpg", "L"), ("photo.png", "RGBA")):
-        path = save(tmp_path / name, np.rot90(drawn, quarters), mode, exif=exif)
-        assert near(read_image(path), frame(drawn))
+    for orientation, quarters in ((3, 2), (6, 1), (8, 3)):
+        exif[0x0112] = orientation
+        for name, mode in (("photo.jpg", "L"), ("photo.png", "RGBA")):
+            path = save(tmp_path / name, np.rot90(drawn, quarters), mode, exif=exif)
+            assert near(read_image(path), frame(drawn))
 
 
 def test_a_large_photo_is_scaled_down_when_it_is_read(digits: Examples, tmp_path: Path) -> None:
@@ -200,12 +180,9 @@ def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     light = 120 + 100 * np.linspace(0, 1, 300) * np.ones((200, 1))  # from one side
     for picture in (
-        np.full((50, 60), 255.0),
         np.zeros((1, 1)),
         light,
         random.normal(128, 20, (300, 200)),
-        random.normal(128, 20, (28, 28)),
-        random.uniform(0, 255, (100, 100)),
         np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),  # specks
         light + random.normal(0, 8, light.shape),
     ):
@@ -216,35 +193,31 @@ def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
 
 def write_bomb(path: Path, side: int) -> None:
     """Write a small PNG that claims to have a given number of pixels a side (a decompression bomb)."""
-    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    parts = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    ]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    Image.new("L", (1, 1)).save(path, format="PNG")
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", side, side)  # behind the signature, a length and IHDR
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
 
 
 def test_unreadable_files_are_refused_in_one_sentence(drawn: Page, tmp_path: Path) -> None:
-    def error_message(path: Path) -> str:
-        with pytest.raises(DataError) as caught:
-            read_image(path)
-        message = str(caught.value)
-        assert message.startswith(f"{path}: ") and "\n" not in message and ";" in message
-        return message.removeprefix(f"{path}: ")
-
     path = tmp_path / "picture"
-    assert error_message(path).startswith("no such file")
-    assert error_message(tmp_path).startswith("is a directory")
+
+    def assert_refused(reason: str, content: bytes | None = None) -> None:
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"^{path}: {reason}[^\n]*; [^\n]*$"):
+            read_image(path)
+
+    assert_refused("no such file")
     for content in (b"", b"a text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"):
-        path.write_bytes(content)
-        assert error_message(path).startswith(("this is not a PNG or JPEG picture", "this picture is damaged"))
+        assert_refused("this (is not a PNG or JPEG picture|picture is damaged)", content)
     Image.fromarray(drawn.astype(np.uint8)).save(path, format="GIF")
-    assert error_message(path).startswith("this is not a PNG or JPEG picture")
+    assert_refused("this is not a PNG or JPEG picture")
     for kind in ("PNG", "JPEG"):
         whole = save(path, drawn, format=kind).read_bytes()
-        for part in (0.3, 0.6, 0.9):
-            path.write_bytes(whole[: int(part * len(whole))])
-            assert error_message(path).startswith("this picture is damaged")
+        for part in (0.3, 0.9):
+            assert_refused("this picture is damaged", whole[: int(part * len(whole))])
     for side in (5_000, 12_000, 60_000):  # too large for a Pi, for Pillow, for any computer
         write_bomb(path, side)
-        assert error_message(path).startswith("this picture is too large")
+        assert_refused("this picture is too large")
