@@ -20,23 +20,16 @@ def drawing(seed: int) -> Bytes:
     return np.random.default_rng(seed).integers(0, 256, 784, np.uint8)
 
 
-def test_my_digits_and_read_csv_both_read_drawings_back(folder: Path) -> None:
-    for seed, label in enumerate((4, 7, 4)):
-        keep(label, drawing(seed))
-    for found in (my_digits(), read_csv(NAME)):
-        assert found.labels.tolist() == [4, 7, 4]
-        assert (found.pixels == [drawing(seed) for seed in range(3)]).all()
-    assert count() == [0, 0, 0, 0, 2, 0, 0, 1, 0, 0]
-    assert [path.name for path in folder.iterdir()] == [NAME]
-
-
-def test_a_drawing_is_kept_once_with_its_last_label_and_only_the_given_one_is_taken_back() -> None:
+def test_a_drawing_is_kept_once_with_its_last_label_and_only_the_given_one_is_taken_back(folder: Path) -> None:
     for seed, label in ((0, 4), (0, 0), (1, 1), (2, 2), (1, 1)):
         keep(label, drawing(seed))
-    assert my_digits().labels.tolist() == [0, 2, 1]
     take_back(1, drawing(1))
     take_back(2, drawing(0))  # this drawing is kept as a 0, not as a 2
-    assert my_digits().labels.tolist() == [0, 2]
+    for found in (my_digits(), read_csv(NAME)):
+        assert found.labels.tolist() == [0, 2]
+        assert (found.pixels == [drawing(0), drawing(2)]).all()
+    assert count() == [1, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert [path.name for path in folder.iterdir()] == [NAME]
 
 
 DAMAGE = (b"5,1,2,3", b"\0" * 500, b"11" + b",0" * 784, b"3" + b",256" * 784, b"3" + b",-1" * 784, b"\xff\xfe")
@@ -71,9 +64,7 @@ def test_a_huge_file_is_not_read() -> None:
     with Path(NAME).open("wb") as file:
         file.truncate(10**9)
     for use in (my_digits, count, lambda: keep(1, drawing(1))):
-        with pytest.raises(
-            DataError, match=r"my_digits.csv: this file is too large to be drawings from the pad; rename it"
-        ):
+        with pytest.raises(DataError, match=r"my_digits.csv: this file is too large to be drawings from the pad"):
             use()
     assert Path(NAME).stat().st_size == 10**9
 

@@ -29,25 +29,22 @@ def without_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Guesses
 
 
-def test_outside_a_notebook_a_guess_only_prints_its_question(capsys: Printed) -> None:
+def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
+    """Outside a notebook nobody can guess, and only the question is printed."""
     question = guess("How many?", 0, 100, "%")
     question.beside(21.34)
-    assert question.value is None
-    assert capsys.readouterr().out == "How many?\nHow many? It is 21.3 %. (You have not guessed.)\n"
-
-
-def test_a_guess_is_shown_beside_the_result(capsys: Printed) -> None:
-    question = guess("How many?", 0, 100, "%")
     question._field = NumberField(question="", low=0, high=100, value=30.0)
     for result in (21, np.float64(30.0)):
         question.beside(result)
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines() == [
+        "How many?",
+        "How many? It is 21.3 %. (You have not guessed.)",
         "How many? You guessed 30 %. It is 21 %.",
         "How many? You guessed 30 %, and so it is!",
     ]
 
 
-@pytest.mark.parametrize("value", [-1.0, 101.0, float("nan"), float("inf"), "many"])
+@pytest.mark.parametrize("value", [-1.0, 101.0, float("nan"), "many"])
 def test_a_field_accepts_only_numbers_within_its_range(value: Any) -> None:
     number, curve = NumberField(question="", low=0, high=100), CurveField(question="", places=[0, 0.5, 1])
     with pytest.raises(TraitError):
@@ -87,31 +84,16 @@ def test_a_guessed_curve_is_plotted_with_the_measured_one(capsys: Printed) -> No
 
 
 EVEN = lambda answer: answer % 2 == 0  # noqa: E731
-RIGHT = [
-    (784, 28 * 28),
-    (np.int64(784), 784.0),
-    (0.1 + 0.2, 0.3),
-    ("Seven ", "seven"),
-    (True, True),
-    ((7, 5), (7, 5)),
-    ([1, 2, 3], np.array([1, 2, 3])),
-    (4, EVEN),
-]
+RIGHT = [(np.int64(784), 784.0), (0.1 + 0.2, 0.3), ("Seven ", "seven"), ((1, 2), np.array([1, 2])), (4, EVEN)]
 WRONG = [
     (..., 4, "write your answer in place of the dots"),
-    (None, 4, "write your answer in place of the dots"),
-    (3, 4, "3 is too small."),
     (1 / 3, 0.3, "0.333333 is too large."),
     ("4", 4, "“4” is text; leave out the quotes."),
     (4, "four", '4 is not text; write text "in quotes".'),
-    ("five", "four", "it is not “five”."),
     (len, 4, "this is a function; call it"),
     ([1, 2], 4, "the answer is one number, and this is an array of shape (2,)."),
     ([1, 2, 4], [1, 2, 3], "1 of the 3 numbers are not right."),
-    ({4}, 4, "{4} is not a number."),
     (float("nan"), 4, "this is not a number (nan)."),
-    (1, True, "the answer is True or False."),
-    (3, EVEN, "A hint."),
     (3, lambda answer: f"{answer} was not tried.", "3 was not tried."),
     ("a", lambda answer: answer + 1, "this stopped with TypeError"),
 ]
@@ -125,15 +107,7 @@ def test_right_answers_are_accepted_and_wrong_ones_get_a_reason_and_a_hint(capsy
         check(answer, right, "A hint.")
         (line,) = capsys.readouterr().out.splitlines()
         assert line.startswith("Not yet: ") and why in line
-        assert line.endswith("A hint.") or answer in (None, ...)
-
-
-def test_a_number_may_differ_within_the_tolerance(capsys: Printed) -> None:
-    check(0.51, 0.5, within=0.02)
-    check(0.53, 0.5, within=0.02)
-    check(0.53, None)
-    right, wrong, none = capsys.readouterr().out.splitlines()
-    assert (right, wrong) == ("Right.", "Not yet: 0.53 is too large.") and "there is no right answer" in none
+        assert line.endswith("A hint.") or answer is ...
 
 
 # A student's own network
@@ -143,17 +117,14 @@ def untrained_network(hidden_nodes: int, inputs: int = 784) -> NeuralNetwork:
     return NeuralNetwork(inputs, hidden_nodes, 10, 0.1, seed=1)
 
 
-@pytest.fixture
-def card(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network with 20 hidden nodes on the card."""
-    networks = tmp_path_factory.mktemp("card")
-    untrained_network(20).save(networks / "digits.npz")
-    monkeypatch.setenv("NETWORKS_DIR", str(networks))
-
-
 def test_the_students_own_network_comes_first_if_it_can_be_used(
-    card: None, mnist: Path, capsys: Printed, folder: Path, monkeypatch: pytest.MonkeyPatch
+    mnist: Path, capsys: Printed, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(NetworkFileError, match=r"there is no my_network.npz here.*train a network in the lesson"):
+        my_network()
+    (folder / "card").mkdir()
+    untrained_network(20).save(folder / "card/digits.npz")
+    monkeypatch.setenv("NETWORKS_DIR", str(folder / "card"))
     own = folder / "my_network.npz"
     untrained_network(7).save(own)
     assert len(my_network().wih) == 7
@@ -168,11 +139,6 @@ def test_the_students_own_network_comes_first_if_it_can_be_used(
         change()
         assert len(my_network().wih) == 20
         assert re.search(f"cannot be used here: {why}. So this is the network on the card", capsys.readouterr().out)
-
-
-def test_without_any_network_the_error_says_what_to_do() -> None:
-    with pytest.raises(NetworkFileError, match=r"there is no my_network.npz here.*train a network in the lesson"):
-        my_network()
 
 
 def test_a_worse_network_does_not_replace_a_better_one(capsys: Printed, folder: Path) -> None:
@@ -195,41 +161,26 @@ def test_a_worse_network_does_not_replace_a_better_one(capsys: Printed, folder: 
 # Progress
 
 
-def saved_progress() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(Path("my_progress.json").read_text())
-    assert content["version"] == 1
-    lessons: dict[str, Any] = content["lessons"]
-    return lessons
-
-
 def test_a_finished_lesson_is_recorded_with_its_best_score() -> None:
     finished("part2_first", score=np.float64(0.9))
     finished("part2_second")
     finished("part2_first", score=0.8)
     finished("part2_first")
-    assert set(saved_progress()) == {"part2_first", "part2_second"}
-    assert saved_progress()["part2_first"]["score"] == 0.9 and saved_progress()["part2_second"]["score"] is None
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", saved_progress()["part2_second"]["finished"])
-    assert sorted(path.name for path in Path().iterdir()) == ["my_progress.json"]
+    saved = progress.read(Path("my_progress.json"))
+    assert saved and saved.keys() == {"part2_first", "part2_second"}
+    assert (saved["part2_first"]["score"], saved["part2_second"]["score"]) == (0.9, None)
+    assert [path.name for path in Path().iterdir()] == ["my_progress.json"]
 
 
 GOOD = {"finished": "2026-11-27T10:00:00", "score": 0.5}
-BAD_ENTRIES: list[Any] = [
+ENTRIES: list[Any] = [
     {"../x": GOOD},
     *({"x": GOOD | change} for change in ({"finished": "today"}, {"finished": 5}, {"more": 1})),
     *({"x": GOOD | {"score": score}} for score in (2, float("nan"), True, "0.5")),
-    {"x": {"score": None}},
     {"x": []},
     [],
 ]
-DAMAGED = [
-    "",
-    "[]",
-    "[" * 100_000,
-    '{"version": 2, "lessons": {}}',
-    '{"version": 1, "lessons": {}, "more": 1}',
-    *(json.dumps({"version": 1, "lessons": entries}) for entries in BAD_ENTRIES),
-]
+DAMAGED = ["", "[]", "[" * 100_000, *(json.dumps({"version": 1, "lessons": entries}) for entries in ENTRIES)]
 
 
 @pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
@@ -237,7 +188,7 @@ def test_a_damaged_progress_file_is_renamed_and_not_lost(damaged: str, capsys: P
     for number in ("", ".2"):
         (folder / "my_progress.json").write_text(damaged)
         finished("part2_first", score=0.5)
-        assert list(saved_progress()) == ["part2_first"]
+        assert list(progress.read(folder / "my_progress.json") or ()) == ["part2_first"]
         assert (folder / f"my_progress.damaged{number}.json").read_text() == damaged
         assert f"it is called my_progress.damaged{number}.json now" in capsys.readouterr().out
 
@@ -249,29 +200,18 @@ def test_progress_that_cannot_be_saved_is_reported_without_an_error(capsys: Prin
     assert "This could not be written into my_progress.json (is a directory)." in printed and "Well done" in printed
 
 
-def test_invalid_names_and_scores_are_refused() -> None:
-    for stem in ("Part 2", "../part2", "", "x" * 65):
-        with pytest.raises(ValueError, match="is not the name of a lesson"):
-            finished(stem)
-    with pytest.raises(ValueError, match="must be between 0 and 1"):
-        finished("part2_first", score=97.3)
-
-
-def write_lesson(folder: Path, name: str, order: object, title: str = "Title") -> None:
-    cell = {"cell_type": "markdown", "source": [f"# {title}\n", "\n", "Text."]}
-    notebook = {"cells": [cell], "metadata": {"mynn": {"lesson": order}}}
-    (folder / name).write_text(json.dumps(notebook))
-
-
 def test_the_next_lesson_is_linked_by_its_title(folder: Path, capsys: Printed) -> None:
-    write_lesson(folder, "part2_z.ipynb", 1)
-    write_lesson(folder, "part2_a.ipynb", 2, "Part 2: your [own](http://x)")
-    write_lesson(folder, "part2_a-Copy1.ipynb", 2)
-    write_lesson(folder, "part3_b.ipynb", 3)
-    write_lesson(folder, "part3_c.ipynb", "often")
+    for name, order, title in (
+        ("part2_z.ipynb", 1, "Title"),
+        ("part2_a.ipynb", 2, "Part 2: your [own](http://x)"),
+        ("part2_a-Copy1.ipynb", 2, "Title"),
+        ("part3_b.ipynb", 3, "Title"),
+        ("part3_c.ipynb", "often", "Title"),
+    ):
+        cell = {"cell_type": "markdown", "source": [f"# {title}\n", "\n", "Text."]}
+        (folder / name).write_text(json.dumps({"cells": [cell], "metadata": {"mynn": {"lesson": order}}}))
     (folder / "part3_d.ipynb").write_text("{")
-    assert progress.next_lesson("part2_z", folder) == ("part2_a.ipynb", "Part 2: your ownhttp://x")
-    assert progress.next_lesson("part3_b", folder) is None
-    assert progress.next_lesson("part9_x", folder) is None
+    for last in ("part3_b", "part9_x"):
+        assert progress.next_lesson(last, folder) is None
     finished("part2_z")
     assert "The next one: [Part 2: your ownhttp://x](part2_a.ipynb)" in capsys.readouterr().out

@@ -36,29 +36,27 @@ def on_the_wall() -> wall.Shown:
     return wall.read(Path(wall.FILE).read_bytes())
 
 
-def test_only_what_was_chosen_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    wall.show(name="Ada", score=0.953)
-    assert json.loads(Path(wall.FILE).read_text()) == {"version": 1, "name": "Ada", "score": 0.953}
-    output = capsys.readouterr().out
-    assert output.startswith("On the wall: Ada, the score 95.3 %. Nothing else of yours is shown.\n")
-    assert "wall.take_down()" in output
-    assert names() == [wall.FILE]
-
-
-def test_without_a_name_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_was_chosen_is_shown_until_it_is_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
     """A lesson has no name in its cell until the student writes one, so running all cells shows nothing."""
     wall.show(name="", score=0.9, digits=random_digits(0))
     assert "Nothing new is shown." in capsys.readouterr().out
+    wall.take_down()
+    assert "Nothing of yours is on the wall." in capsys.readouterr().out
     assert names() == []
-    wall.show("Ada", score=0.5)
+    wall.show(name="Ada", score=0.953)
+    output = capsys.readouterr().out
+    assert output.startswith("On the wall: Ada, the score 95.3 %. Nothing else of yours is shown.\n")
+    assert "wall.take_down()" in output
     wall.show("", score=0.9)
-    assert on_the_wall() == wall.Shown("Ada", 0.5)
+    assert json.loads(Path(wall.FILE).read_text()) == {"version": 1, "name": "Ada", "score": 0.953}
+    assert names() == [wall.FILE]
+    wall.take_down()
+    assert names() == []
 
 
 def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
     network, digits = NeuralNetwork(784, 20, 10, 0.1, seed=1), random_digits(34)
-    score: Any = np.float32(0.5)
-    wall.show("Zoë Marie-Lou", score=score, backquery=network, digits=digits)
+    wall.show("Zoë Marie-Lou", score=0.5, backquery=network, digits=digits)
     assert "what your network takes for each digit, the first 10 of your 34 digits." in capsys.readouterr().out
     assert Path(wall.FILE).stat().st_size <= wall.LARGEST
     shown = on_the_wall()
@@ -75,33 +73,13 @@ def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytes
         np.testing.assert_array_equal(on_the_wall().backquery, pictures)
 
 
-NAMES = ("A", "Anne-Marie", "Ada Lou", "E\u0301lodie", "美咲", "Олена", "محمد", "देवी", "กิตติ", "x" * 20, " Bo ", "Ada\n")
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["Anne-Marie", "E\u0301lodie", "美咲", "محمد", "देवी", "กิตติ", "x" * 20, " Ada\n"])
 def test_names_in_any_script_are_accepted(name: str) -> None:
     wall.show(name, score=0.5)
     assert on_the_wall().name == unicodedata.normalize("NFC", name.strip())
 
 
-INVALID = (
-    5,
-    None,
-    " ",
-    "-",
-    "A  B",
-    "Ada1",
-    "<b>",
-    "A\nda",
-    "A\u202eda",
-    "😀",
-    "Z" + "\u0336" * 4,
-    "x" * 21,
-    "x" * 10**6,
-)
-
-
-@pytest.mark.parametrize("name", INVALID, ids=range(len(INVALID)))
+@pytest.mark.parametrize("name", [5, "-", "<b>", "A\nda", "A\u202eda", "Z" + "\u0336" * 4, "x" * 21, "x" * 10**6])
 def test_invalid_names_are_refused(name: Any) -> None:
     with pytest.raises(DataError, match=r"in quotes|letters only|up to 20 characters; this one has"):
         wall.show(name, score=0.5)
@@ -124,15 +102,8 @@ def test_a_name_on_the_wall_has_letters_spaces_and_hyphens_only(name: str) -> No
     [
         ({}, "choose what to show"),
         ({"score": 95.3}, "between 0 and 1; 95.3 % is 0.953"),
-        ({"score": -0.1}, "between 0 and 1$"),
         ({"score": float("nan")}, "between 0 and 1$"),
-        ({"score": "0.9"}, "such as 0.953"),
-        ({"score": True}, "such as 0.953"),
-        ({"backquery": NeuralNetwork(4, 3, 10, 0.1)}, "4 inputs and 10 outputs"),
         ({"backquery": NeuralNetwork(784, 3, 2, 0.1)}, "784 inputs and 2 outputs"),
-        ({"backquery": np.zeros((3, 784))}, "shape \\(10, 784\\)"),
-        ({"backquery": [[1], [1, 2]]}, "shape \\(10, 784\\)"),
-        ({"backquery": np.full((10, 784), 2.0)}, "between 0 and 1, or bytes"),
         ({"backquery": np.full((10, 784), np.nan)}, "between 0 and 1, or bytes"),
         ({"digits": np.zeros((3, 784))}, "are Examples"),
         ({"digits": random_digits(1)[:0]}, "no digits in these"),
@@ -145,32 +116,18 @@ def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) 
     assert on_the_wall() == wall.Shown("Ada", 0.5)
 
 
-def test_results_can_be_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
-    wall.take_down()
-    assert "Nothing of yours is on the wall." in capsys.readouterr().out
-    wall.show("Ada", score=0.5)
-    wall.take_down()
-    assert names() == []
-    assert "It is off the wall" in capsys.readouterr().out
-
-
 def test_no_file_of_the_student_is_lost() -> None:
     """A file of that name that mynn did not write, a link, a folder or a pipe is left unchanged."""
     path, own = Path(wall.FILE), Path("own.txt")
     own.write_text("own")
-    creations: list[Any] = [
-        lambda: path.write_text("own"),
-        lambda: path.symlink_to(own),
-        path.mkdir,
-        lambda: os.mkfifo(path),
-    ]
-    calls: list[Any] = [lambda: wall.show("Ada", score=0.5), wall.take_down]
+    creations = (lambda: path.write_text("own"), lambda: path.symlink_to(own), path.mkdir, lambda: os.mkfifo(path))
     for create in creations:
         create()
         before = path.lstat()
-        for call in calls:
-            with pytest.raises(DataError, match="rename that file or delete it"):
-                call()
+        with pytest.raises(DataError, match="rename that file or delete it"):
+            wall.show("Ada", score=0.5)
+        with pytest.raises(DataError, match="rename that file or delete it"):
+            wall.take_down()
         assert path.lstat().st_ino == before.st_ino
         path.rmdir() if path.is_dir() else path.unlink()
     assert own.read_text() == "own"
@@ -182,8 +139,7 @@ def test_on_a_full_disk_the_old_results_are_kept(fill_disk: Callable[[], None]) 
     fill_disk()
     with pytest.raises(DataError, match=r"on_the_wall\.json: no space left on device; make room"):
         wall.show("Bo", score=0.6)
-    assert on_the_wall() == wall.Shown("Ada", 0.5)
-    assert names() == [wall.FILE]
+    assert on_the_wall() == wall.Shown("Ada", 0.5) and names() == [wall.FILE]
 
 
 PICTURE = "A" * 1046 + "=="  # 784 bytes
@@ -196,23 +152,18 @@ VALID: dict[str, Any] = {
 }
 
 
-def digits(labels: Any, pixels: list[str], **more: Any) -> dict[str, Any]:
-    return {"digits": {"labels": labels, "pixels": pixels, **more}}
-
-
 CHANGES: list[dict[str, Any]] = [
     {"version": 2},
     {"password": "x"},
     {"name": "<script>"},
     *({"score": score} for score in (2, float("nan"), float("inf"), 10**400)),
     *({"backquery": rows} for rows in ([PICTURE] * 9, [PICTURE[:-4]] * 10, ["ü" * 1048] * 10, [5] * 10, PICTURE)),
-    digits([], []),
-    digits([1], []),
-    digits([10], [PICTURE]),
-    digits([True], [PICTURE]),
-    digits("1", [PICTURE]),
-    digits([1] * 11, [PICTURE] * 11),
-    digits([1], [PICTURE], name="x"),
+    *(
+        {"digits": {"labels": labels, "pixels": [PICTURE] * len(labels)}}
+        for labels in ([], [10], [True], "1", [1] * 11)
+    ),
+    {"digits": {"labels": [1], "pixels": []}},
+    {"digits": {"labels": [1], "pixels": [PICTURE], "name": "x"}},
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=3),
@@ -220,15 +171,13 @@ JSON = st.recursive(
 )
 
 
-def test_a_valid_file_is_read() -> None:
+def test_a_forged_or_huge_file_is_refused() -> None:
     shown = wall.read(json.dumps(VALID))
     assert shown.digits is not None and shown.digits.labels.tolist() == [9]
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=range(len(CHANGES)))
-def test_a_forged_file_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(DataError):
-        wall.read(json.dumps(VALID | change))
+    forged = [json.dumps(VALID | change) for change in CHANGES]
+    for text in (*forged, "[" * 30_000, "9" * 30_000, '"' + "x" * 40_000 + '"', " " * wall.LARGEST + json.dumps(VALID)):
+        with pytest.raises(DataError):
+            wall.read(text)
 
 
 @settings(deadline=None)
@@ -238,9 +187,3 @@ def test_whatever_a_file_holds_is_an_entry_or_a_data_error(text: Any, field: str
     for content in (text, json.dumps(VALID | {field: value})):
         with suppress(DataError):
             assert isinstance(wall.read(content), wall.Shown)
-
-
-@pytest.mark.parametrize("text", ["[" * 30_000, "9" * 30_000, '"' + "x" * 40_000 + '"', " " * wall.LARGEST + "{}"])
-def test_a_huge_file_is_refused(text: str) -> None:
-    with pytest.raises(DataError):
-        wall.read(text)
