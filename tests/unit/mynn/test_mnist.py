@@ -1,12 +1,8 @@
 """Reading the CSV of digits: what it accepts, what it refuses, and the examples that it gives."""
 
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +36,9 @@ def has(examples: Examples, rows: list[list[str]]) -> bool:
 def test_lines_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     path, rows = tmp_path / "digits.csv", random_rows(60)
     path.write_text(text_of(rows) + "a bad line\n")
-    for limit in (1, 50, 60):
+    for limit in (1, 60):
         assert has(read_csv(path, limit=limit), rows[:limit])
-    with pytest.raises(DataError, match="line 61:"):
+    with pytest.raises(DataError, match="line 61: the line is too short: 1 numbers, not 785"):
         read_csv(path, limit=61)
 
 
@@ -58,10 +54,6 @@ def test_a_missing_or_empty_file_is_reported(tmp_path: Path) -> None:
     path.write_text("0," * 3_000_000)  # a line longer than the reader's buffer
     with pytest.raises(DataError, match=r"line 1: the line is too long"):
         read_csv(path)
-    with pytest.raises(TypeError, match="read_csv needs the path of a CSV, not int 7"):
-        read_csv(7)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="limit must be 1 or more, not 0"):
-        read_csv(path, limit=0)
 
 
 def simply_parsed(text: bytes) -> list[list[int]] | None:
@@ -78,10 +70,6 @@ def simply_parsed(text: bytes) -> list[list[int]] | None:
     return rows
 
 
-REASON = re.compile(
-    r"the line is blank|the line is too (short|long): \d+ numbers, not 785 \(a label and 784 pixels\)"
-    r"|(pixel \d+|the label) is .*, (which is not a whole number|outside 0 to (9|255))"
-)
 FIELDS = st.sampled_from(
     ["0", "10", "255", "007", " 9 ", "", "ink", "1.5", "1e2", "1 2", "256", "-1", "1" * 9999, "٣", "\x7f"]
 )
@@ -116,36 +104,8 @@ def test_a_csv_is_read_as_the_simplest_parser_reads_it_or_the_bad_line_is_named(
             return
         with pytest.raises(DataError) as caught:
             read_csv(path)
-        named = re.fullmatch(r"(.+), line (\d): (.+); correct that line, or fetch the file again", str(caught.value))
-        assert named and named[1] == str(path) and REASON.fullmatch(named[3])
-        if not junk:
-            assert named[2] == str(line)
-
-
-@pytest.mark.slow
-def test_60000_digits_fit_into_a_pi_zeros_memory(mnist: Path, tmp_path: Path) -> None:
-    """Peak memory beyond Python and numpy, including mynn's own code: first from the CSV, then from the .npy."""
-    program = """if True:
-        import sys, numpy
-        from pathlib import Path
-        def peak():
-            return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
-        before = peak()
-        import mynn
-        examples = mynn.read_csv(sys.argv[1])
-        print(len(examples), peak() - before)
-    """
-    shutil.copy(mnist / "mnist_train.csv", tmp_path)
-    command = [sys.executable, "-c", program, str(tmp_path / "mnist_train.csv")]
-
-    def peak() -> float:
-        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        count, mib = run.stdout.split()
-        assert int(count) == 60_000
-        return float(mib)
-
-    assert 44 < peak() < 60  # of these, 45 are the digits
-    assert peak() < 12  # the digits stay in the page cache, outside the process
+        named = re.fullmatch(rf"{path}, line (\d): .*; correct that line, or fetch the file again", str(caught.value))
+        assert named and (junk or named[1] == str(line))
 
 
 def test_examples_give_inputs_for_the_network_and_labels(tmp_path: Path) -> None:
@@ -160,17 +120,7 @@ def test_examples_give_inputs_for_the_network_and_labels(tmp_path: Path) -> None
     assert targets_for(3).tolist() == [0.01, 0.01, 0.01, 0.99, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
     assert has(examples[2:5], rows[2:5])
     assert has(examples[np.array([7, 0])], [rows[7], rows[0]])
-
-
-def test_labels_and_pixels_of_a_wrong_type_or_shape_are_refused() -> None:
-    labels, pixels = np.zeros(2, np.uint8), np.zeros((2, 784), np.uint8)
-    wrong: list[tuple[Any, Any, type[Exception], str]] = [
-        ([0, 1], pixels, TypeError, r"labels must be an array of bytes \(numpy's uint8\), not list \[0, 1\]"),
-        (labels.astype(float), pixels, TypeError, "labels must be an array of bytes .*, not an array of float64"),
-        (labels, pixels / 255, TypeError, "pixels must be an array of bytes .*, not an array of float64"),
-        (labels, pixels[0], ValueError, r"must have shape \(n,\) and pixels \(n, 784\), not \(2,\) and \(784,\)"),
-        (labels[:1], pixels, ValueError, r"not \(1,\) and \(2, 784\)"),
-    ]
-    for some, others, error, message in wrong:
-        with pytest.raises(error, match=message):
-            Examples(some, others)
+    with pytest.raises(TypeError, match="pixels must be an array of bytes"):
+        Examples(examples.labels, examples.pixels / 255)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"must have shape \(n,\) and pixels \(n, 784\), not \(8,\) and \(9, 784\)"):
+        Examples(examples.labels[1:], examples.pixels)
