@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mynn import NeuralNetwork, __version__, kernel, read_csv, scale
+from mynn import NeuralNetwork, kernel, read_csv, scale
 from mynn.cli import main
 from mynn.cli.info import BAR, EXAMPLES, TESTED
 from mynn.images import read_image
@@ -54,15 +55,6 @@ def test_smoke_fails_where_nothing_is_learnt_or_data_is_missing(
     assert f"it has 1 digits and {TESTED} are needed" in error_message(capsys, "smoke", "--data", data)
 
 
-def test_info_lists_versions_and_data(data: Path, capsys: Printed) -> None:
-    assert main(["info", "--data", str(data), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["mynn"], facts["kernel"]) == (__version__, kernel.STATE)
-    assert facts["files"] == ["mnist_train.csv", "mnist_test.csv"] and facts["numpy"][0].isdigit()
-    assert main(["info", "--data", str(data)]) == 0
-    assert "mnist_train.csv, mnist_test.csv" in capsys.readouterr().out
-
-
 def test_train_and_test_with_the_defaults(mnist: Path, tmp_path: Path, capsys: Printed) -> None:
     """50 hidden nodes, one epoch, all of MNIST; `mynn test` confirms the accuracy of the saved network."""
     saved = tmp_path / "network.npz"
@@ -94,33 +86,17 @@ def test_train_checks_first_that_the_network_can_be_saved(
     for place, reason in (
         (data / "nowhere/network.npz", "the network cannot be saved here (no such file or directory)"),
         (data, "the network cannot be saved here (is a directory)"),
-        (data / ("x" * 254), "the network cannot be saved here (file name too long)"),
-        (Path("/proc/network.npz"), "the network cannot be saved here ("),
         (lesson, "this file exists and is not a network"),
     ):
         assert f"{place}: {reason}" in error_message(capsys, "train", "--data", data, "--save", place)
     assert lesson.read_text() == "{}" and {path.name for path in data.iterdir()} == before
 
 
-def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise KeyboardInterrupt in the training, after its second block of examples."""
-
-    class InterruptingBar:
-        def __init__(self, what: str) -> None:
-            self.calls = 0
-
-        def __call__(self, done: int, total: int) -> None:
-            self.calls += 1
-            if self.calls == 2:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr("mynn.cli.train.Bar", InterruptingBar)
-
-
 def test_ctrl_c_saves_the_network_so_far(
     data: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch, implementation: str
 ) -> None:
-    press_ctrl_c(monkeypatch)
+    # After the second block of examples.
+    monkeypatch.setattr("mynn.cli.train.Bar", lambda _: Mock(side_effect=[None, KeyboardInterrupt]))
     saved, block = data / "network.npz", 100 if implementation == "numpy" else EXAMPLES
     command = ["train", "--data", str(data), "--epochs", "9"]
     assert main([*command, "--save", str(saved)]) == 130
@@ -144,12 +120,9 @@ def test_ctrl_c_saves_the_network_so_far(
     [
         (["train", "--seed", "-1"], "-1 is less than 0"),
         (["train", "--hidden", "1000000000"], "1000000000 is more than 100000"),
-        (["train", "--epochs", "many"], "'many' is not a whole number"),
         (["train", "--rule", "books"], "invalid choice: 'books'"),
         (["experiment", "sweep", "--angle", "nan"], "'nan' is not from 0 to 180"),
         (["train", "--rate", "nan"], "0.01 to 0.3 is usual"),
-        (["experiment", "sweep", "--rate", "much"], "'much'"),
-        (["quux"], "invalid choice: 'quux'"),
     ],
 )
 def test_mistakes_on_the_command_line_are_explained(arguments: list[str], message: str, capsys: Printed) -> None:
@@ -159,27 +132,22 @@ def test_mistakes_on_the_command_line_are_explained(arguments: list[str], messag
 
 
 def test_without_a_verb_the_help_is_printed(capsys: Printed) -> None:
-    assert main([]) == 0
-    printed = capsys.readouterr()
-    assert "usage: mynn" in printed.out and "train a network and test it" in printed.out and printed.err == ""
-    assert main(["experiment"]) == 0
-    assert "usage: mynn experiment" in capsys.readouterr().out
+    for arguments in ([], ["experiment"]):
+        assert main(arguments) == 0
+        assert " ".join(["usage: mynn", *arguments]) in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["test", "network.npz"]])
-def test_a_closed_pipe_causes_no_traceback(arguments: list[str], data: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(data: Path) -> None:
     """As with `mynn test ... | head -1`, when `head` has ended."""
     NeuralNetwork(784, 3, 10, 0.1).save(data / "network.npz")
     reader, writer = os.pipe()
     os.close(reader)
-    options = [] if arguments == ["--help"] else ["--data", str(data)]
-    command = [sys.executable, "-m", "mynn", *arguments, *options]
+    command = [sys.executable, "-m", "mynn", "test", "network.npz", "--data", "."]
     run = subprocess.run(
         command, cwd=data, stdout=writer, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     os.close(writer)
-    assert run.stderr == ""
-    assert run.returncode == 141 or arguments == ["--help"]  # argparse ignores a closed pipe
+    assert (run.returncode, run.stderr) == (141, "")
 
 
 def test_slow_libraries_are_not_imported_before_they_are_needed(data: Path) -> None:
@@ -199,49 +167,33 @@ def test_slow_libraries_are_not_imported_before_they_are_needed(data: Path) -> N
 # Reading pictures
 
 
-@pytest.fixture
-def pictures(folder: Path, mnist: Path) -> list[str]:
-    """Pictures of the first eight digits of the test set, beside a trained network."""
-    network = NeuralNetwork(784, 20, 10, 0.2, seed=1)
-    network.fit(read_csv(mnist / "mnist_train.csv", 6000))
-    network.save("my_network.npz")
-    names = [f"{number}.png" for number in range(8)]
-    for name, pixels in zip(names, read_csv(mnist / "mnist_test.csv", 8).pixels, strict=True):
-        Image.fromarray(255 - pixels.reshape(28, 28)).resize((140, 140), Image.Resampling.BICUBIC).save(name)
-    return names
-
-
-def test_read_gives_the_answers_of_the_network(pictures: list[str], capsys: Printed) -> None:
+def test_read_gives_the_answers_of_the_network_and_shows_what_it_sees(
+    folder: Path, mnist: Path, capsys: Printed
+) -> None:
     """And one bad picture does not hide the others."""
+    pixels = read_csv(mnist / "mnist_test.csv", 1).pixels[0].reshape(28, 28)
+    Image.fromarray(255 - pixels).resize((140, 140), Image.Resampling.BICUBIC).save("0.png")
     Path("text.png").write_text("not a picture")
-    assert main(["read", "text.png", "missing.png", *pictures, "--json"]) == 2
-    printed = capsys.readouterr()
-    first, second = printed.err.splitlines()
-    assert first.startswith("mynn read: text.png: this is not a PNG or JPEG picture")
-    assert second.startswith("mynn read: missing.png: no such file")
-    found, trained = json.loads(printed.out)["pictures"], NeuralNetwork.load("my_network.npz")
-    assert [result["picture"] for result in found] == pictures
-    for result in found:
-        outputs = trained.query(scale(read_image(result["picture"])))
-        np.testing.assert_allclose(result["outputs"], outputs, atol=1e-4)
-        assert result["answer"] == outputs.argmax()
-    labels = [7, 2, 1, 0, 4, 1, 4, 9]
-    assert sum(result["answer"] == label for result, label in zip(found, labels, strict=True)) >= 6
-
-
-def test_read_tells_how_sure_the_network_is_and_shows_what_it_sees(pictures: list[str], capsys: Printed) -> None:
     network = NeuralNetwork(784, 3, 10, 0.1, seed=0)
     network.who[:] = -9.0
     for three, eight, answer in ((9.0, -2.0, "a 3"), (-1.0, -2.0, "perhaps a 3")):
         network.wih[:] = 0.0  # so each hidden node's output is 0.5
         network.who[3], network.who[8] = three / 1.5, eight / 1.5
-        network.save("other.npz")
-        assert main(["read", pictures[0], "--network", "other.npz", "--show"]) == 0
-        first, second = (1 / (1 + np.exp(-output)) for output in (three, eight))
-        line, *sketch = capsys.readouterr().out.splitlines()
-        assert line == f"0.png: {answer} (output {first:.2f}; the next is 8 with {second:.2f})"
+        network.save("my_network.npz")
+        assert main(["read", "text.png", "missing.png", "0.png", "--show"]) == 2
+        printed = capsys.readouterr()
+        first, second = printed.err.splitlines()
+        assert first.startswith("mynn read: text.png: this is not a PNG or JPEG picture")
+        assert second.startswith("mynn read: missing.png: no such file")
+        outputs = network.query(scale(read_image("0.png")))
+        line, *sketch = printed.out.splitlines()
+        assert line == f"0.png: {answer} (output {outputs[3]:.2f}; the next is 8 with {outputs[8]:.2f})"
         inked = np.array([list(row.ljust(56)) for row in sketch])[:, ::2] != " "
-        assert (inked == (read_image(pictures[0]).reshape(28, 28) > 25)).all()
+        assert (inked == (read_image("0.png").reshape(28, 28) > 25)).all()
+    assert main(["read", "0.png", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert (found["picture"], found["answer"]) == ("0.png", 3)
+    np.testing.assert_allclose(found["outputs"], outputs, atol=1e-4)
 
 
 def test_a_file_without_a_network_of_digits_is_reported(folder: Path, mnist: Path, capsys: Printed) -> None:
