@@ -1,4 +1,4 @@
-"""Elastic distortion of digits."""
+"""Digits rotated, distorted, and brought to one slant and one size."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,10 @@ import pytest
 from scipy import ndimage
 
 from mynn import NeuralNetwork, distort, kernel, read_csv
-from mynn.arrays import Integers
-from mynn.distort import SHARED, Distortion
-from mynn.mnist import Examples
+from mynn.arrays import Bytes, Floats, Integers
+from mynn.distort import SHARED, Distortion, rotate, rotated
+from mynn.mnist import Examples, scale
+from mynn.normalise import MOST_SHEAR, MOST_STRETCH, Normalisation
 
 NO_DISTORTION = Distortion(rotation=0, scaling=0, shear=0, shift=0, alpha=0)
 
@@ -19,6 +20,22 @@ NO_DISTORTION = Distortion(rotation=0, scaling=0, shear=0, shift=0, alpha=0)
 @pytest.fixture(scope="module")
 def digits(mnist: Path) -> Examples:
     return read_csv(mnist / "mnist_train.csv", limit=1200)
+
+
+@pytest.mark.parametrize("degrees", [0, 10, -10, 25, 137.5])
+def test_digits_are_rotated_anticlockwise_as_scipy_does_it(
+    degrees: float, implementation: str, digits: Examples
+) -> None:
+    examples = digits[:123]
+    before = examples.pixels.copy()
+    turned = rotated(examples, degrees)
+    assert turned.pixels.dtype == np.uint8 and (turned.labels == examples.labels).all()
+    assert (examples.pixels == before).all() and (degrees != 0 or (turned.pixels == before).all())
+    assert (rotate(examples[7][0], degrees) == scale(turned.pixels[7])).all()
+    pictures = before.reshape(-1, 28, 28).astype(float)
+    scipys = ndimage.rotate(pictures, degrees, axes=(2, 1), reshape=False, order=1)
+    off = np.abs(turned.pixels.reshape(-1, 28, 28) - scipys)
+    assert off[:, 1:-1, 1:-1].max() < 1.6  # at the edge, scipy leaves out what is partly outside
 
 
 def random() -> np.random.Generator:
@@ -88,3 +105,40 @@ def test_most_distorted_digits_are_still_recognised(digits: Examples, mnist: Pat
     distorted = network.score(Examples(testing.labels, Distortion()(testing.pixels, random())))
     assert distorted == pytest.approx(0.746, abs=0.03)
     assert network.score(testing) == pytest.approx(0.868, abs=0.02)
+
+
+FULL = Normalisation(upright=1.0, width=18.0, height=22.0)
+
+
+def moments(pixels: Bytes) -> tuple[Floats, Floats]:
+    """Return, pixel by pixel, the middle of the ink, (2,), and its covariance, (2, 2), down and right."""
+    places = np.indices((28, 28)).reshape(2, 784)
+    ink = pixels.astype(np.float64)
+    return np.average(places, axis=1, weights=ink), np.cov(places, aweights=ink, bias=True)
+
+
+def test_digits_are_brought_upright_to_one_size_and_into_the_middle(digits: Examples) -> None:
+    ones = digits.labels == 1  # too narrow to become as wide as that
+    middles, spreads = zip(*map(moments, FULL(digits.pixels[~ones])), strict=True)
+    assert np.abs(np.array(middles) - 13.5).max() < 0.6  # a little ink may be outside of the picture now
+    slants = [spread[0, 1] / spread[0, 0] for spread in spreads]
+    assert np.abs(slants).mean() < 0.01
+    height, width = np.mean([4 * np.sqrt(np.diag(spread)) for spread in spreads], axis=0)
+    assert (height, width) == (pytest.approx(22, abs=0.5), pytest.approx(18, abs=0.5))
+
+
+def test_shear_and_stretch_have_bounds() -> None:
+    line = np.zeros((3, 28, 28), np.uint8)
+    line[0, 14, 2:26] = 255  # lies
+    line[1, range(2, 26), range(2, 26)] = 255
+    line[1, 13:15] = 255
+    frames = Normalisation(1.0, 300.0, 300.0).frames(line.reshape(3, 784))  # the last is empty
+    assert np.isfinite(frames).all()
+    assert (frames[:, 0, 0] == 1 / MOST_STRETCH).all()
+    assert (np.abs(frames[:, 1, 0]) <= MOST_SHEAR / MOST_STRETCH).all()
+    assert FULL(line[:0].reshape(0, 784)).shape == (0, 784)
+
+
+def test_a_distortion_works_on_normalised_digits(digits: Examples) -> None:
+    frames = FULL.frames(digits.pixels)
+    assert (NO_DISTORTION(digits.pixels, random(), frames) == FULL(digits.pixels)).all()
