@@ -103,8 +103,8 @@ def _swept(options: argparse.Namespace, wanted: list[Run], count: int | None = N
     from mynn.experiments.sweep import Results, sweep
 
     digits = _digits(options, count)
+    results = Results(options.out / "runs.json", digits)
     with _where(options) as (executor, bar):
-        results = Results(options.out / "runs.csv", digits.sizes(executor)[0])
         sweep(wanted, digits, results, bar, executor)
     return results
 
@@ -145,8 +145,8 @@ def _record(options: argparse.Namespace) -> int:
     recipes = {seed: ways[seed % len(ways)] for seed in range(options.seeds * len(ways))}
     digits = _digits(options, held_out=options.held_out)
     folder = options.out / ("held-out" if options.held_out else "whole")
+    record.claim(folder, ways)
     with _where(options) as (executor, bar):
-        record.claim(folder, ways, digits.sizes(executor)[0])
         trained = list(record.train(recipes, digits, folder, bar, executor).values())
     scores = [record.together(trained[first : first + len(ways)]) for first in range(0, len(trained), len(ways))]
     alone, tested = [one.accuracy() for one in trained], len(trained[0].labels)

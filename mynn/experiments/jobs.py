@@ -10,20 +10,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mynn.errors import DataError
 from mynn.mnist import Examples, mnist_folder, read_csv
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-GoOn = Callable[..., None]
-Work = Callable[[Job, GoOn], Result]
-
 HELD_OUT = 5000  # of the training digits: kept back, to choose settings by
-_ANSWER = 120.0  # seconds in which another computer tells how many digits it has
+_stopped = threading.Event()  # while threads of this process are to end, and never on another computer
 
 
 @dataclass(frozen=True)
@@ -49,69 +47,37 @@ class Digits:
             raise DataError(f"{HELD_OUT} of {len(training)} digits cannot be held out; use the whole of MNIST")
         return training[:-HELD_OUT], training[-HELD_OUT:]
 
-    def sizes(self, executor: Executor | None = None) -> tuple[int, int]:
-        """Return how many digits there are to train on, and to test on, where the executor's jobs are done."""
-        if executor is None:
-            return _sizes(self)
-        asked = executor.submit(_sizes, self)
-        try:
-            return asked.result(_ANSWER)
-        except (TimeoutError, CancelledError) as error:
-            asked.cancel()
-            raise DataError(f"no worker answered within {_ANSWER:.0f} s; see whether any is there") from error
 
-
-def _sizes(digits: Digits) -> tuple[int, int]:
-    training, testing = digits.read()
-    return len(training), len(testing)
+def go_on(*_: object) -> None:
+    """To be called by a job now and then: when the user gives up, or another job fails, it ends this one."""
+    if _stopped.is_set():
+        raise CancelledError
 
 
 def side_by_side(
-    work: Work[Job, Result], jobs: list[Job], executor: Executor | None = None
+    work: Callable[[Job], Result], jobs: list[Job], executor: Executor | None = None
 ) -> Iterator[tuple[Job, Result]]:
     """Do the work for each job, and give the job with its result as soon as it is done.
 
     jobs      may grow meanwhile: after each result, what was added is begun
-    work      gets a job, and a function to call now and then, with anything: when the user gives up, or one of the
-              jobs fails, that ends the others
     executor  None for this computer's processors. For another one, the work and the jobs must be what pickle can
-              name: a function of a module, and dataclasses; `work` then ends by itself
+              name: a function of a module, and dataclasses
     """
-    if executor is not None:
-        yield from _each(lambda job: executor.submit(work, job, _go_on), jobs)
-        return
-    stop = threading.Event()
-
-    def go_on(*_: object) -> None:
-        if stop.is_set():
-            raise CancelledError
-
-    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            yield from _each(lambda job: pool.submit(work, job, go_on), jobs)
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _go_on(*_: object) -> None:
-    """Let a job on another computer end by itself."""
-
-
-def _each(submit: Callable[[Job], Future[Any]], jobs: list[Job]) -> Iterator[tuple[Job, Any]]:
-    """Submit the jobs, and give each with its result."""
-    waiting: dict[Future[Any], Job] = {}
+    _stopped.clear()
+    waiting: dict[Future[Result], Job] = {}
     begun = 0
-    try:
-        while begun < len(jobs) or waiting:
-            waiting |= {submit(job): job for job in jobs[begun:]}
-            begun = len(jobs)
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield waiting.pop(future), future.result()
-    except CancelledError as error:
-        raise DataError("the workers were lost before all jobs were done; run this again to resume") from error
-    finally:
-        for future in waiting:
-            future.cancel()
+    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
+    with nullcontext(executor) if executor else ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            while begun < len(jobs) or waiting:
+                waiting |= {pool.submit(work, job): job for job in jobs[begun:]}
+                begun = len(jobs)
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield waiting.pop(future), future.result()
+        except CancelledError as error:
+            raise DataError("the workers were lost before all jobs were done; run this again to resume") from error
+        finally:
+            _stopped.set()
+            for future in waiting:
+                future.cancel()

@@ -29,7 +29,7 @@ import numpy as np
 from mynn.arrays import Bytes, Floats
 from mynn.distort import Distortion
 from mynn.errors import DataError
-from mynn.experiments.jobs import Digits, GoOn, side_by_side
+from mynn.experiments.jobs import Digits, go_on, side_by_side
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
 from mynn.normalise import Normalisation
@@ -83,9 +83,9 @@ COMMITTEE = tuple(Recipe(600, 120, normalisation=Normalisation(1.0, *size)) for 
 KINDS = {"record": (RECORD,), "overnight": (OVERNIGHT,), "committee": COMMITTEE}
 
 
-def claim(folder: Path, recipes: tuple[Recipe, ...], count: int) -> None:
-    """Make a folder for networks of these recipes and so many digits; if it has others in it, it is a DataError."""
-    ours, note = f"{recipes}, {count} digits\n", folder / "recipe.txt"
+def claim(folder: Path, recipes: tuple[Recipe, ...]) -> None:
+    """Make a folder for networks of these recipes; if it has others in it, it is a DataError."""
+    ours, note = f"{recipes}\n", folder / "recipe.txt"
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
     if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
@@ -164,7 +164,7 @@ def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
     return Epoch(recipe, seed, epochs, network, digits)
 
 
-def _epoch(job: Epoch, go_on: GoOn) -> Trained:
+def _epoch(job: Epoch) -> Trained:
     """Do a job."""
     recipe = job.recipe
     training, testing = job.digits.read()

@@ -1,17 +1,16 @@
 """Sweeps: the same training under several settings, each with several seeds, since one run may be luck.
 
-Each run's result is added to a CSV file as soon as it is done. So an interrupted sweep resumes where it was, and one
+Each run's result is written into a file as soon as it is done. So an interrupted sweep resumes where it was, and one
 that asks for more runs makes only those.
 """
 
 from __future__ import annotations
 
-import csv
-import os
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +18,8 @@ import numpy as np
 
 from mynn.arrays import Floats
 from mynn.errors import DataError
-from mynn.experiments.jobs import Digits, GoOn, side_by_side
+from mynn.experiments.jobs import Digits, go_on, side_by_side
+from mynn.files import replacing
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import RULES, NeuralNetwork
 
@@ -81,63 +81,40 @@ def runs(settings: Iterable[Setting], epochs: int, seeds: int) -> list[Run]:
 
 
 class Results:
-    """The accuracies (0..1) after each epoch of the runs that are done, in a CSV file with a line for each epoch."""
+    """The accuracies (0..1) after each epoch of the runs that are done, in a file of JSON."""
 
-    HEADER = ("examples", *(field.name for field in fields(Setting)), "seed", "epoch", "accuracy")
+    def __init__(self, path: Path, digits: Digits) -> None:
+        """Read the file, if it is there; runs on another number of digits are kept in it, and not given.
 
-    def __init__(self, path: Path, examples: int) -> None:
-        """Open the file, or begin it; runs that were trained on another number of examples are ignored.
-
-        A file that is something else is a DataError. An unfinished last line is removed.
+        A file that is something else is a DataError.
         """
-        self.path, self.examples = path, examples
-        self._scores: dict[tuple[Setting, int], list[float]] = {}
+        self.path, self.digits = path, f"{digits.count or 'all'} digits{', held out' * digits.held_out}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            text = path.read_text(encoding="utf-8")
-            whole = text[: text.rfind("\n") + 1]
-            self._take(whole)
-            if whole != text:
-                os.truncate(path, len(whole.encode()))
-        if not path.exists() or not path.stat().st_size:
-            path.write_text(",".join(self.HEADER) + "\n", encoding="utf-8")
-
-    def _take(self, text: str) -> None:
-        lines = list(csv.reader(text.splitlines()))
-        if lines and tuple(lines[0]) != self.HEADER:
-            raise DataError(f"{self.path}: this file does not contain results of experiments; choose another folder")
-        for number, line in enumerate(lines[1:], 2):
-            try:
-                examples, hidden, rate, angle, rule, seed, epoch, accuracy = line
-                key = (Setting(int(hidden), float(rate), float(angle), rule), int(seed))
-                if int(examples) == self.examples:
-                    scores = self._scores.setdefault(key, [])
-                    scores[int(epoch) - 1 :] = [float(accuracy)]
-            except ValueError as error:
-                raise DataError(f"{self.path}, line {number}: this is not a result; remove the line") from error
+        try:
+            scores = json.loads(path.read_bytes()) if path.exists() else {}
+            self._scores = {str(name): [float(score) for score in some] for name, some in scores.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: this file has no results of experiments; choose another folder") from error
 
     def has(self, run: Run) -> bool:
         """Whether this run is done, or a longer one is."""
-        return len(self._scores.get((run.setting, run.seed), ())) >= run.epochs
+        return len(self._scores.get(self._name(run.setting, run.seed), ())) >= run.epochs
 
     def add(self, run: Run, scores: Sequence[float]) -> None:
-        """Record a run's result."""
-        self._scores[run.setting, run.seed] = list(scores)
-        lines = "".join(
-            f"{self.examples},{','.join(str(part) for part in astuple(run.setting))},{run.seed},{epoch},{score:.4f}\n"
-            for epoch, score in enumerate(scores, 1)
-        )
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(lines)
+        """Record a run's result: the file is written anew, whole or not at all."""
+        self._scores[self._name(run.setting, run.seed)] = list(scores)
+        with replacing(self.path) as file:
+            file.write(json.dumps(self._scores, indent=1).encode())
 
     def of(self, setting: Setting, epochs: int) -> Floats:
         """Return the accuracies of the runs of at least so many epochs, by seed: shape (seeds, epochs)."""
-        scores = [
-            scores[:epochs]
-            for (one, _), scores in sorted(self._scores.items(), key=lambda item: item[0][1])  # not as they came in
-            if one == setting and len(scores) >= epochs
-        ]
-        return np.array(scores, np.float64).reshape(-1, epochs)
+        begin = self._name(setting, "")
+        seeds = [int(name.removeprefix(begin)) for name in self._scores if name.startswith(begin)]  # as they came in
+        scores = [self._scores[self._name(setting, seed)][:epochs] for seed in sorted(seeds)]
+        return np.array([some for some in scores if len(some) == epochs], np.float64).reshape(-1, epochs)
+
+    def _name(self, setting: Setting, seed: int | str) -> str:
+        return f"{self.digits}, {setting}, seed {seed}"
 
 
 def sweep(
@@ -194,7 +171,7 @@ def plots(scores: Mapping[Setting, Floats], folder: Path, epochs: int) -> list[P
     return pictures
 
 
-def _accuracies(job: tuple[Run, Digits], go_on: GoOn) -> list[float]:
+def _accuracies(job: tuple[Run, Digits]) -> list[float]:
     """Return the accuracy after each epoch."""
     run, digits = job
     setting = run.setting

@@ -1,29 +1,21 @@
 """Jobs give the same results wherever they run, and whatever happens to the workers."""
 
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import dask
 import pytest
 from distributed import LocalCluster
 
 from mynn import DataError
-from mynn.experiments import jobs, record
+from mynn.experiments import record
 from mynn.experiments.cluster import connected, workers
-from mynn.experiments.jobs import Digits, GoOn, side_by_side
-from mynn.experiments.sweep import Results, Run, Setting, runs, sweep
-
-SETTINGS = {
-    "distributed.scheduler.worker-ttl": "10s",
-    "distributed.scheduler.allowed-failures": 20,
-    "distributed.scheduler.no-workers-timeout": "4s",
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.admin.log-format": "",
-}
+from mynn.experiments.jobs import Digits, go_on, side_by_side
+from mynn.experiments.sweep import Results, Setting, runs, sweep
 
 
 @pytest.fixture
@@ -31,24 +23,20 @@ def cluster(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalClust
     """Three workers with the whole of MNIST, each in a process of its own, of one thread."""
     monkeypatch.setenv("MNIST_DIR", str(mnist))
     with (
-        dask.config.set(SETTINGS),
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "4s"}),
         LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
     ):
         yield cluster
 
 
-def no_progress(_done: int, _total: int) -> None:
-    """Show no progress."""
-
-
 SMALL = runs([Setting(5, 0.1), Setting(8, 0.2, 10, "gradient")], 2, 2)
 
 
-def accuracies(path: Path, wanted: list[Run], digits: Digits, executor: Executor | None = None) -> dict[str, Any]:
-    """Return a sweep's accuracies, by setting."""
-    results = Results(path, digits.sizes(executor)[0])
-    sweep(wanted, digits, results, no_progress, executor)
-    return {str(run.setting): results.of(run.setting, run.epochs).tolist() for run in wanted}
+def accuracies(folder: Path, digits: Digits, executor: Executor | None = None) -> list[Any]:
+    """Return a sweep's accuracies."""
+    results = Results(folder / "runs.json", digits)
+    sweep(SMALL, digits, results, Mock(), executor)
+    return [results.of(run.setting, run.epochs).tolist() for run in SMALL]
 
 
 def test_workers_give_the_results_of_threads_with_their_own_mnist(
@@ -57,12 +45,12 @@ def test_workers_give_the_results_of_threads_with_their_own_mnist(
     monkeypatch.setenv("MNIST_DIR", "/nowhere")  # here; the workers have it as it was
     here, there = Digits(mnist, 400), Digits(count=400)
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    scores, recipes = accuracies(ours / "runs.csv", SMALL, here), dict.fromkeys(range(2), record.Recipe(60, 2))
-    trained = record.train(recipes, here, ours, no_progress)
+    scores, recipes = accuracies(ours, here), dict.fromkeys(range(2), record.Recipe(60, 2))
+    trained = record.train(recipes, here, ours, Mock())
     with connected(cluster.scheduler_address) as executor:
         assert workers(executor) == 3
-        assert accuracies(theirs / "runs.csv", SMALL, there, executor) == scores
-        sent = record.train(recipes, there, theirs, no_progress, executor)
+        assert accuracies(theirs, there, executor) == scores
+        sent = record.train(recipes, there, theirs, Mock(), executor)
     for seed in recipes:
         assert trained[seed].accuracy() == sent[seed].accuracy()
         assert (ours / f"seed-{seed}-epoch-2.npz").read_bytes() == (theirs / f"seed-{seed}-epoch-2.npz").read_bytes()
@@ -77,25 +65,24 @@ def test_without_workers_a_sweep_ends_with_an_error(small_mnist: Path, cluster: 
         while workers(executor):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        sweep(SMALL, Digits(small_mnist), Results(tmp_path / "runs.csv", 500), no_progress, executor)
+        accuracies(tmp_path, Digits(small_mnist), executor)
 
 
-def test_an_address_without_a_scheduler_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("tcp://127.0.0.1:9", r"tcp://127\.0\.0\.1:9: no scheduler answers there; start it with make cluster"),
+        (".", r"there is no scheduler\.json; start the cluster with make cluster"),
+    ],
+)
+def test_an_address_without_a_scheduler_is_an_error(where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mynn.experiments.cluster._ANSWER", 1)
-    nobody = pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no scheduler answers there; start it with make cl")
-    with nobody, connected("tcp://127.0.0.1:9"):
-        pass
-    nothing = pytest.raises(DataError, match=r"there is no scheduler\.json; start the cluster with make cluster")
-    with nothing, connected(str(tmp_path)):
-        pass
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    missing = pytest.raises(DataError, match="Dask is not installed here; install the package distributed")
-    with missing, connected("tcp://127.0.0.1:9"):
+    with pytest.raises(DataError, match=message), connected(where):
         pass
 
 
 def test_jobs_may_be_added_meanwhile_and_a_failure_ends_the_others() -> None:
-    def work(job: float, go_on: GoOn) -> float:
+    def work(job: float) -> float:
         for _ in range(round(job * 100)):
             time.sleep(0.01)
             go_on()
@@ -115,20 +102,9 @@ def test_jobs_may_be_added_meanwhile_and_a_failure_ends_the_others() -> None:
     assert time.monotonic() - begun < 60
 
 
-def test_workers_that_are_lost_or_silent_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lost(Executor):
-        def __init__(self, *, silent: bool) -> None:
-            self.silent = silent
-
-        def submit(self, *_: Any, **__: Any) -> Future[Any]:
-            future: Future[Any] = Future()
-            if not self.silent:
-                future.cancel()
-                future.set_running_or_notify_cancel()
-            return future
-
+def test_lost_workers_are_an_error() -> None:
+    lost = Future[Any]()
+    lost.cancel()
+    lost.set_running_or_notify_cancel()
     with pytest.raises(DataError, match="the workers were lost before all jobs were done; run this again to resume"):
-        list(side_by_side(lambda job, go_on: job, [0.01], Lost(silent=False)))
-    monkeypatch.setattr(jobs, "_ANSWER", 0.1)
-    with pytest.raises(DataError, match="no worker answered within 0 s"):
-        Digits().sizes(Lost(silent=True))
+        list(side_by_side(float, [0.01], Mock(submit=lambda *_: lost)))
