@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -32,6 +33,7 @@ AXES = {
 DTYPE = np.float32  # they read as well as in float64, and are trained in two thirds of the time
 
 _BLOCK = 2000  # digits rotated at a time, to save memory
+_one_at_a_time = threading.Lock()  # for whoever reads digits
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,8 @@ def sweep(
     executor: makes them elsewhere, such as on a class of Pis (cluster.py). Ctrl-C ends it; unfinished runs are lost,
     finished ones are kept.
     """
-    longest: dict[tuple[Setting, int], Run] = {}
-    for run in wanted:
-        key = (run.setting, run.seed)
-        if not results.has(run) and (key not in longest or longest[key].epochs < run.epochs):
-            longest[key] = run
+    by_length = sorted(wanted, key=lambda run: run.epochs)
+    longest = {(run.setting, run.seed): run for run in by_length if not results.has(run)}
     left = sorted(longest.values(), key=lambda run: (run.setting.angle, run.cost()), reverse=True)
     total, done = sum(run.cost() for run in left), 0
     for (run, _), scores in side_by_side(_accuracies, [(run, digits) for run in left], executor):
@@ -175,7 +174,8 @@ def _accuracies(job: tuple[Run, Digits]) -> list[float]:
     """Return the accuracy after each epoch."""
     run, digits = job
     setting = run.setting
-    training, testing = _read(digits, setting.angle)
+    with _one_at_a_time:
+        training, testing = _read(digits, setting.angle)
     network = NeuralNetwork(
         *(PIXELS, setting.hidden_nodes, LABELS, setting.learning_rate),
         seed=run.seed,
@@ -189,18 +189,11 @@ def _accuracies(job: tuple[Run, Digits]) -> list[float]:
     return scores
 
 
-_last_read: dict[tuple[Digits, float], tuple[Examples, Examples]] = {}  # one set only: they are large
-_one_at_a_time = threading.Lock()
-
-
+@lru_cache(maxsize=1)  # one set only: they are large
 def _read(digits: Digits, angle: float) -> tuple[Examples, Examples]:
     """Return the digits to train on, rotated too, and those to test on."""
-    with _one_at_a_time:
-        if (digits, angle) not in _last_read:
-            _last_read.clear()
-            training, testing = digits.read()
-            _last_read[digits, angle] = _rotated(training, angle), testing
-        return _last_read[digits, angle]
+    training, testing = digits.read()
+    return _rotated(training, angle), testing
 
 
 def _rotated(examples: Examples, angle: float) -> Examples:
