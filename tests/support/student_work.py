@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import File
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, account, give_to_student, read_files
 
 LIMIT = 5000
 IN = "notebooks/"  # file names are relative to the home
 LESSONS = {"part2.ipynb": b"two", "pictures/pen.png": b"pen"}
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 class Pi:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.action import student_work as action
 from ansible_collections.mynn.pi.plugins.module_utils import chunks, collection
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from tests.support.student import read_files
-from tests.support.student_work import IN, LESSONS, Pi, sha256
+from tests.support.student_work import IN, LESSONS, Pi
 
 WORK = {
     "own.ipynb": b"own",

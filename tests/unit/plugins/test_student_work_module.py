@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder, tree
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, as_root, give_to_student
-from tests.support.student_work import IN, LESSONS, LIMIT, Pi, chunk, file_of, sha256
+from tests.support.student_work import IN, LESSONS, LIMIT, Pi, chunk, file_of
 
 
 @pytest.fixture

