@@ -34,21 +34,18 @@ def test_a_cards_wear_the_temperature_and_the_supply_voltage_are_read(
 ) -> None:
     """From the files of Linux's MMC driver and of ext4."""
     monkeypatch.setattr(pi_state, "ROOT", tmp_path)
-    disk = tmp_path / "sys/block/mmcblk0"
+    disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
+    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
     write(disk / "stat", "  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
     assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212}
-    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
-    for name, content in {
-        "block/mmcblk0/device/name": "SU08G",
-        "fs/ext4/mmcblk0p2/lifetime_write_kbytes": "17806000",
-        "fs/ext4/mmcblk0p2/errors_count": "0",
-        "class/thermal/thermal_zone0/temp": "48312",
-        "class/hwmon/hwmon1/name": "rpi_volt",
-        "class/hwmon/hwmon1/in0_lcrit_alarm": "1",
-    }.items():
-        write(tmp_path / "sys" / name, f"{content}\n")
+    write(disk / "device/name", "SU08G\n")
+    write(ext4 / "lifetime_write_kbytes", "17806000\n")
+    write(ext4 / "errors_count", "0\n")
     more = {"name": "SU08G", "written_ever": 18233, "errors": 0}
     assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212, **more}
+    write(tmp_path / "sys/class/thermal/thermal_zone0/temp", "48312\n")
+    write(tmp_path / "sys/class/hwmon/hwmon1/name", "rpi_volt\n")
+    write(tmp_path / "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")
     assert (pi_state.temperature(), pi_state.throttled()) == (48.312, 1)
 
 
