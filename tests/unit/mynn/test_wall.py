@@ -119,7 +119,7 @@ def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) 
 def test_no_file_of_the_student_is_lost() -> None:
     """A file of that name that mynn did not write, a link, a folder or a pipe is left unchanged."""
     path, own = Path(wall.FILE), Path("own.txt")
-    own.write_text("own")
+    own.write_text(json.dumps(VALID))  # what a link leads to may well be of ours
     creations = (lambda: path.write_text("own"), lambda: path.symlink_to(own), path.mkdir, lambda: os.mkfifo(path))
     for create in creations:
         create()
@@ -130,7 +130,7 @@ def test_no_file_of_the_student_is_lost() -> None:
             wall.take_down()
         assert path.lstat().st_ino == before.st_ino
         path.rmdir() if path.is_dir() else path.unlink()
-    assert own.read_text() == "own"
+    assert own.read_text() == json.dumps(VALID)
     assert names() == ["own.txt"]
 
 
