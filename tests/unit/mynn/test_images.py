@@ -183,8 +183,8 @@ def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
         np.zeros((1, 1)),
         light,
         random.normal(128, 20, (300, 200)),
-        random.uniform(0, 255, (100, 100)),
         np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),  # specks
+        np.where(random.random((200, 200)) < 0.05, 0.0, 255.0),  # so many that some of them touch
         light + random.normal(0, 8, light.shape),
     ):
         path = save(tmp_path / "empty.png", np.clip(picture, 0, 255))
