@@ -132,11 +132,14 @@ class Pi:
     def boot_up(self) -> None:
         """Do what this boot requires."""
         file, empty = self.boot / preseed.NAME, self.path(f"/opt/mynn/boot/{preseed.NAME}").read_bytes()
-        content = start_of(file)
+        content = b""
+        if file.is_file():
+            with file.open("rb") as opened:
+                content = opened.read(preseed.LARGEST + 1)  # enough to see that it is too long
         preset = preseed.Preseed(content, self.boot, taken=self.taken())
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.keep_machine_id()
+        sync(self.path("/etc/machine-id"))  # systemd made it, as the image has an empty one
         self.apply({} if preset.mistakes else preset.settings, preset.files, first)
         if content and content != empty:
             self.report(preset, first)
@@ -160,13 +163,6 @@ class Pi:
         if "ssh_keys" in settings:
             self.let_in(settings["ssh_keys"])
         self.set_passwords(settings, first)
-
-    def keep_machine_id(self) -> None:
-        """Write the machine id to the card. systemd made it, because it found /etc/machine-id empty."""
-        file = self.path("/etc/machine-id")
-        if not re.fullmatch(r"[0-9a-f]{32}\n?", file.read_text(encoding="ascii")):
-            raise ValueError(f"{file} holds no machine id: systemd makes one if this file is empty.")
-        sync(file)
 
     def number(self) -> str:
         """Return six hexadecimal digits of this Pi's own: from its serial number or else its machine id."""
@@ -296,14 +292,6 @@ class Pi:
             lines = [f"{preseed.NAME} was applied, except for this:", "", *preset.notes]
         write(file, "\r\n".join([*lines, ""]))
         print("Some settings were not applied: see rpi-preseed-error.txt on the boot partition.", file=sys.stderr)
-
-
-def start_of(path: Path) -> bytes:
-    """Return a file, of which no more than is needed to see that it is too long; nothing if it is not there."""
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(preseed.LARGEST + 1)
 
 
 def new_password() -> str:
