@@ -76,8 +76,10 @@ def unpack(image: Path, target: Path) -> int:
         raise CardError(f"{image} is damaged: {error}. Run `make image` again, or copy it anew") from None
     table = json.loads(run("sfdisk", "--json", target))["partitiontable"]
     start = int(table["partitions"][0]["start"]) * SECTOR
-    if not settings_on(target, start):
-        raise CardError(f"{image} has no {NAME}: only images that `make image` made can be used")
+    try:
+        run("mtype", "-i", f"{target}@@{start}", f"::{NAME}")
+    except CardError:
+        raise CardError(f"{image} has no {NAME}: only images that `make image` made can be used") from None
     return start
 
 
@@ -92,14 +94,6 @@ def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]
     bmap = target.with_name(f"{target.name}.bmap")
     run("bmaptool", "-q", "create", target, "-o", bmap)
     return bmap
-
-
-def settings_on(disk: Path | str, start: int, *before: str) -> bytes:
-    """Return the settings on a disk's small partition, or nothing. before: what makes this run as root."""
-    try:
-        return run(*before, "mtype", "-i", f"{disk}@@{start}", f"::{NAME}")
-    except CardError:
-        return b""
 
 
 def write(disk: Disk, image: Path, bmap: Path) -> None:

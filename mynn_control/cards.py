@@ -18,10 +18,10 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import GB, Disk, disks
-from mynn_control.card_image import CardError, as_root, bmap_of, newest_image, personalize, settings_on, unpack, write
+from mynn_control.card_image import CardError, bmap_of, newest_image, personalize, unpack, write
 
 STOPPED = 130  # the exit code after Ctrl-C
 # The settings of a network that has a password and nothing else.
@@ -130,16 +130,14 @@ def pis_of(job: Settings) -> list[Pi]:
 
 def files_of(name: str, settings: Settings, certificates: Path) -> tuple[dict[str, bytes], list[str]]:
     """Return a Pi's files: settings and certificates; and a sentence for each setting that the Pi would refuse."""
-    text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(without_empty(settings))}"
+    given = {
+        table: {key: value for key, value in values.items() if value not in ("", [], {}, None)}
+        for table, values in settings.items()
+    }
+    text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(given)}"
     content = text.replace("\n", "\r\n").encode()  # for Notepad
     preseed = Preseed(content, certificates)
     return {NAME: content, **preseed.files}, preseed.mistakes + preseed.notes
-
-
-def without_empty(settings: Settings) -> Settings:
-    """Return tables without empty values."""
-    given = {key: without_empty(value) if isinstance(value, dict) else value for key, value in settings.items()}
-    return {key: value for key, value in given.items() if value not in ("", [], {}, None)}
 
 
 def with_key(network: Any) -> Any:
@@ -209,30 +207,6 @@ def workshop(folder: Path) -> Iterator[Path]:
             shutil.rmtree(parts)
 
 
-class Bench:
-    """An image, unpacked, and what is made of it for one Pi after the other."""
-
-    def __init__(self, image: Path, parts: Path) -> None:
-        parts.mkdir()
-        self.parts, self.base = parts, parts / "common"
-        print(f"Unpacking {image.name} and checking it", flush=True)
-        self.start = unpack(image, self.base)
-
-    def make(self, pi: Pi) -> tuple[Path, Path]:
-        """Make a Pi's image, in the last one's place. Returns it and its .bmap."""
-        path = self.parts / "own.img"
-        return path, personalize(self.base, self.start, path, pi.files)
-
-
-def write_files(benches: Mapping[Path, Bench], folder: Path, pis: Iterable[Pi]) -> Iterator[Pi]:
-    """Write an image file for each Pi, and yield those that are done."""
-    for pi in pis:
-        image, bmap = benches[pi.image].make(pi)
-        bmap.replace(folder / f"{pi.host}.img.bmap")
-        image.replace(folder / f"{pi.host}.img")
-        yield pi
-
-
 class Reader:
     """The card reader. A card that was in it before may not be written to until it has been taken out."""
 
@@ -271,25 +245,12 @@ class Reader:
             time.sleep(0.5)
 
 
-def write_cards(benches: Mapping[Path, Bench], reader: Reader, pis: Iterable[Pi]) -> Iterator[Pi]:
-    """Write a card for each Pi, and yield those that are done."""
-    written: dict[bytes, str] = {}
-    for pi in pis:
-        while not write_card(benches[pi.image], reader.card_for(pi), pi, written):
-            pass
-        written[pi.files[NAME]] = pi.host
-        yield pi
-
-
-def write_card(bench: Bench, disk: Disk, pi: Pi, written: dict[bytes, str]) -> bool:
+def write_card(disk: Disk, pi: Pi, image: Path, personal: Callable[[], Path]) -> bool:
     """Write a card. Returns whether that went well; if not, the reason was printed."""
+    print(f"Writing {pi.host}", flush=True)
     try:
-        if whose := written.get(settings_on(disk.path, bench.start, *as_root(disk.path))):
-            print(f"This is {whose}'s card, which is done. Put in another one.")
-            return False
-        print(f"Writing {pi.host}", flush=True)
         # Not made before the question: a card that is changed meanwhile would not be noticed.
-        write(disk, *bench.make(pi))
+        write(disk, image, personal())
     except CardError as error:
         print(f"{pi.host}'s card was not written: {error}.")
         print("Try again, with another card if this one fails twice.")
@@ -314,39 +275,46 @@ def make(job: Settings) -> int:
             return 0
         if not (job["files"] or sys.stdin.isatty()):
             raise CardError("cards are asked for one after the other: run this in a terminal (FILES=yes needs none)")
-        used = dict.fromkeys(pi.image for pi in pis)
-        benches = {image: Bench(image, parts / str(number)) for number, image in enumerate(used)}
-        if job["files"]:
-            return finish(pis, record, write_files(benches, folder, pis))
+        return write_all(job, pis, record, parts)
+
+
+def write_all(job: Settings, pis: Sequence[Pi], record: Record, parts: Path) -> int:
+    """Write an image file or a card for each Pi, to the end or to Ctrl-C. Returns the exit code."""
+    commons: dict[Path, tuple[Path, int]] = {}
+    for image in dict.fromkeys(pi.image for pi in pis):
+        print(f"Unpacking {image.name} and checking it", flush=True)
+        common = parts / f"common-{len(commons)}"
+        commons[image] = common, unpack(image, common)
+    folder, reader = record.path.parent, None
+    if not job["files"]:
         reader = Reader(job["largest_gb"] * GB)
         print(
             "Everything on each card will be erased. Ctrl-C stops; then the next run continues.\n"
             "A card that is in already: take it out, and put it in again.\n"
         )
-        return finish(pis, record, write_cards(benches, reader, pis))
-
-
-def finish(pis: Sequence[Pi], record: Record, writing: Iterator[Pi]) -> int:
-    """Write to the end, or to Ctrl-C, and print how far it came. Returns the exit code."""
-    left = list(pis)
-    code = 0
+    own, done, code = parts / "own.img", list[str](), 0
     try:
-        for pi in writing:
+        for pi in pis:
+            personal = partial(personalize, *commons[pi.image], own, pi.files)
+            if reader:
+                while not write_card(reader.card_for(pi), pi, own, personal):
+                    pass
+            else:
+                personal().replace(folder / f"{pi.host}.img.bmap")
+                own.replace(folder / f"{pi.host}.img")
             record.add(pi)  # first: Ctrl-C may follow at any moment
-            left.remove(pi)
-            news = f"{pi.host} is done ({len(pis) - len(left)} of {len(pis)})."
-            print(news if record.kind == "files" else f"{news} Take its card out.", flush=True)
+            done.append(pi.host)
+            print(f"{pi.host} is done ({len(done)} of {len(pis)})." + " Take its card out." * bool(reader), flush=True)
     except (KeyboardInterrupt, EOFError):
         code = STOPPED
     except CardError as error:
-        print(f"{left[0].host} was not written: {error}.", file=sys.stderr)
+        print(f"{pis[len(done)].host} was not written: {error}.", file=sys.stderr)
         code = 1
-    if left:
-        done = [pi.host for pi in pis if pi not in left]
+    if len(done) < len(pis):
         print(f"\nStopped. Done: {printable(', '.join(done)) or 'none'}.")
-        print(f"Run the same command again: it continues with {left[0].host}.")
+        print(f"Run the same command again: it continues with {pis[len(done)].host}.")
     else:
-        print("\nAll are done." + (f" The files are in {record.path.parent}." if record.kind == "files" else ""))
+        print("\nAll are done." + ("" if reader else f" The files are in {folder}."))
     return code
 
 
