@@ -1,20 +1,9 @@
 """The list of Pis, as a teacher writes it and as `make find` proposes it."""
 
-from pathlib import Path
-
 import pytest
 
 from mynn_control import find
-from mynn_control.find import Found, hosts_in, lines
-
-THIRTY = [f"pi{number:02}.local" for number in range(1, 31)]
-
-
-def test_a_range_in_the_inventory_stands_for_thirty_pis(tmp_path: Path) -> None:
-    inventory = tmp_path / "inventory.ini"
-    text = Path("inventory.ini").read_text(encoding="utf-8")
-    inventory.write_text(text.replace("# pi01.local", "pi[01:30].local"), encoding="utf-8")
-    assert hosts_in(str(inventory)) == THIRTY
+from mynn_control.find import Found, lines
 
 
 @pytest.fixture(autouse=True)

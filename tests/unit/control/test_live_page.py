@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import socketserver
 import subprocess
 import sys
 import threading
@@ -58,18 +57,9 @@ def files(home: Path) -> module.Look:
     return module.files({"ada": (STUDENT, home / "shown")}, LARGEST)
 
 
-def test_a_file_is_read_again_once_it_has_changed(home: Path) -> None:
-    look = files(home)
+def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home: Path) -> None:
+    path, secret, look = home / "shown", home / "secret", files(home)
     assert look() == {}
-    for text in ("first", "other"):
-        (home / "shown").write_text(text)
-        assert look() == look() == {"ada": text}
-    (home / "shown").unlink()
-    assert look() == {}
-
-
-def test_only_a_small_text_file_is_shown(home: Path) -> None:
-    path, secret = home / "shown", home / "secret"
     secret.write_text("secret")
     for make in (
         lambda: path.symlink_to(secret),
@@ -80,8 +70,11 @@ def test_only_a_small_text_file_is_shown(home: Path) -> None:
         lambda: path.symlink_to(path),
     ):
         make()
-        assert files(home)() == {}
+        assert look() == {}
         path.rmdir() if path.is_dir() else path.unlink()
+        path.write_text("mine")
+        assert look() == look() == {"ada": "mine"}
+        path.unlink()
 
 
 @as_root
@@ -99,19 +92,18 @@ def test_files_are_read_with_the_students_powers(home: Path) -> None:
 
 @contextmanager
 def run_server(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
-    """A server at an abstract socket, whose name it yields. answer: what it does with each connection."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with suppress(OSError):
-                answer(self.request)
-
+    """A server at an abstract socket, whose name it yields. answer: what it does with the first connection."""
     name = uuid.uuid4().hex
-    with socketserver.ThreadingUnixStreamServer(f"\0{name}", Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def serve() -> None:
+        with suppress(OSError):
+            answer(listening.accept()[0])
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{name}")
+        listening.listen()
+        threading.Thread(target=serve, daemon=True).start()
         yield name
-        server.shutdown()
 
 
 def drip(connection: socket.socket) -> None:
@@ -121,7 +113,7 @@ def drip(connection: socket.socket) -> None:
 
 
 def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one that is silent, endless, or so slow that it never ends."""
+    """Not even one that is silent, endless, or so slow that it never ends. Another account's answer is ignored."""
     monkeypatch.setattr(module, "ANSWER", 0.5)
     began = time.monotonic()
     with (
@@ -129,16 +121,12 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
         run_server(lambda connection: connection.sendall(b"x" * (LARGEST + 1))) as endless,
         run_server(drip) as slow,
         run_server(lambda connection: connection.sendall(b"hello")) as good,
+        run_server(lambda connection: connection.sendall(b"imitated")) as imitated,
     ):
         names = {"silent": silent, "endless": endless, "slow": slow, "good": good, "off": "nobody's", "none": ""}
-        look = module.servers({student: (OUR_UID, name) for student, name in names.items()}, LARGEST)
-        assert look() == {"silent": "", "endless": "", "slow": "", "good": "hello"}
+        places = {student: (OUR_UID, name) for student, name in names.items()} | {"other": (OUR_UID + 1, imitated)}
+        assert module.servers(places, LARGEST)() == {"silent": "", "endless": "", "slow": "", "good": "hello"}
     assert time.monotonic() - began < 10
-
-
-def test_another_accounts_answer_is_ignored() -> None:
-    with run_server(lambda connection: connection.sendall(b"imitated")) as name:
-        assert module.servers({"ada": (OUR_UID + 1, name)}, LARGEST)() == {}
 
 
 # On the control node, for each Pi
@@ -150,14 +138,14 @@ class ActionRun:
     def __init__(self, answers: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[dict[str, Any]] = []
         self.slept: list[float] = []
-        self.closed = 0
-        parents = [1] + [1] * (len(answers) + 1) + [2]  # the parent process changes when the run has ended
-        monkeypatch.setattr(action.os, "getppid", lambda: parents.pop(0))
+        self.closed: list[str] = []
+        # The parent process is another one when the run has ended.
+        monkeypatch.setattr(action.os, "getppid", lambda: len(self.requests) > len(answers))
         monkeypatch.setattr(action.time, "sleep", self.slept.append)
         task: Any = object.__new__(action.ActionModule)
         arguments = {"page": "wall", "students": {"ada": {}, "bo": {}}, "largest": LARGEST, "answers": str(folder)}
         task._task = SimpleNamespace(args=arguments, async_val=0)
-        task._connection = SimpleNamespace(close=self.close)
+        task._connection = SimpleNamespace(close=lambda: self.closed.append("closed"))
         answered = iter([*answers, {"shown": {}}])
 
         def execute(name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
@@ -172,16 +160,13 @@ class ActionRun:
         self.result = task.run(None, {"inventory_hostname": "pi-01", "ansible_play_hosts_all": ["pi-02", "pi-01"]})
         self.written = json.loads((folder / "pi-01.json").read_text())
 
-    def close(self) -> None:
-        self.closed += 1
-
 
 def test_each_request_says_what_is_known_from_the_last_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ActionRun([{"shown": {"ada": "first"}}, {"shown": {"bo": "x"}}], tmp_path, monkeypatch)
     assert [request["known"] for request in run.requests] == [{}, {"ada": digest("first")}, {"bo": digest("x")}]
     assert [request["patience"] for request in run.requests] == [0, action.PATIENCE, action.PATIENCE]
     assert run.written == {"place": 1, "students": ["ada", "bo"], "shown": {"bo": "x"}, "lost": ""}
-    assert (run.closed, run.slept) == (0, [])
+    assert (run.closed, run.slept) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -193,7 +178,7 @@ def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
 ) -> None:
     run = ActionRun([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
     assert (run.written["shown"], run.written["lost"]) == ({"ada": "first"}, r"no route\x1b[2J")
-    assert (run.closed, run.slept) == (1, [action.PAUSE])
+    assert (run.closed, run.slept) == (["closed"], [action.PAUSE])
     assert run.requests[-1]["patience"] == 0
 
 

@@ -16,17 +16,14 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
-from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from mynn_control import report
 from mynn_control.faults import faults
-from mynn_control.report_schemas import STATE
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 
 NOW = time.time()
 HOUR, DAY = 3600, 86400
-NAMED = ["name", "kernel", "machine", "model"]
 OFF = {"state": {}, "lost": "Task failed: last 100 lines:\nssh: connect to host pi01 port 22: No route to host"}
 
 
@@ -78,11 +75,13 @@ def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any, tmp_path: Path, c
     (tmp_path / "pis.json").write_text('{"pi01": {')
     assert "not checked yet" in run({})
     assert "pis.json was damaged; it is written anew." in capsys.readouterr().out
-    assert "The Pi is ready" in run({"pi01": answer()})
+    five = answer(memory={"total": 8455, "available": 7902})
+    five["state"]["system"]["model"] = "Raspberry Pi 5 Model B Rev 1.0"
+    assert "The Pi is ready" in run({"pi01": five})
     page = run({"pi01": OFF})
     assert "The Pi is not ready" in page and "No answer from pi01" in page and "sudo on" not in page
-    assert "It last answered on " in page and "of 447 MB" in page
-    assert "of 447 MB" in run({})
+    assert "It last answered on " in page and "7.9 GB free<small>of 8.5 GB" in page
+    assert ">Pi 5 Model B<small>revision 1.0<" in run({})
     assert "sudo on pi01 wants a password" in run({"pi01": {"state": {}, "lost": "Task failed: Missing sudo password"}})
 
 
@@ -113,20 +112,6 @@ def test_each_student_has_an_address_and_a_row_of_progress(run: Any, browser_pag
     assert page.count('<th scope="row">') == 4  # the rows stay when the Pi is off
 
 
-def test_each_pis_model_and_memory_can_be_read_also_on_a_phone(run: Any, browser_page: Page, tmp_path: Path) -> None:
-    five = answer(memory={"total": 8455, "available": 7902})
-    five["state"]["system"]["model"] = "Raspberry Pi 5 Model B Rev 1.0"
-    run({"pi01.local": answer(), "pi05.local": five, "pi06.local": OFF})
-    browser_page.set_viewport_size({"width": 390, "height": 900})
-    browser_page.goto(f"file://{tmp_path}/index.html")
-    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
-    cells = browser_page.locator("tbody tr td:first-child").all_inner_texts()
-    assert [" ".join(cell.split()) for cell in cells] == ["pi01.local Pi Zero", "pi05.local Pi 5 Model B", "pi06.local"]
-    said = browser_page.locator(r"#pi05\.local dl > div").all_inner_texts()
-    assert {"Model\nPi 5 Model B\nrevision 1.0", "Memory\n7.9 GB free\nof 8.5 GB"} < set(said)
-    assert "32-bit ARM (armv6l)" in browser_page.locator(r"#pi01\.local").inner_text()
-
-
 def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: Any, capsys: Any) -> None:
     system = {"name": "<script>alert(1)</script>", "kernel": "Deb\x9b\udcff\x00ian", "machine": "", "model": ""}
     page = run({"pi01": answer(failed=["a\x1b[2J\u202e<b>.service"], system=system)})
@@ -138,33 +123,21 @@ def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: A
     assert addresses == {"http://pi01:8888", "data:,"}
 
 
-PROGRESS = {"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 0.5}}}
-WHOLE = state(progress=PROGRESS)
-# The way to each of its parts.
-PARTS: list[tuple[str, ...]] = [(name,) for name in WHOLE]
-PARTS += [(name, inner) for name, part in WHOLE.items() if isinstance(part, dict) for inner in part]
-PARTS += [("lessons", "student", "missing"), *(("progress", "student", "a", part) for part in ("finished", "score"))]
-
-
-def with_part(way: tuple[str, ...], value: Any) -> Any:
-    """Return a state with another value for one of its parts."""
-    forged = json.loads(json.dumps(WHOLE))
-    at = forged
-    for name in way[:-1]:
-        at = at[name]
-    at[way[-1]] = value
-    return forged
+WHOLE = state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 0.5}}})
+# Each of its parts, and of their parts.
+PARTS = [(name, inner) for name, part in WHOLE.items() for inner in ["", *(part if isinstance(part, dict) else [])]]
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.sampled_from(PARTS), JSON)
-def test_whatever_a_pi_tells_the_page_is_written(way: tuple[str, ...], value: Any) -> None:
+def test_whatever_a_pi_tells_the_page_is_written(place: tuple[str, str], value: Any) -> None:
     """What does not match the schema is not kept, and is named in a sentence of ours."""
-    kept = report.updated({}, "pi01", NOW, {"state": with_part(way, value), "lost": ""}, None)
+    name, inner = place
+    told = WHOLE | {name: WHOLE[name] | {inner: value} if inner else value}
+    kept = report.updated({}, "pi01", NOW, {"state": told, "lost": ""}, None)
     students = classroom_students(["student"], "pi01", "pi01.local", 8888, False, "passwords")
     html = report.page(report.rows({"pi01": kept}, {"pi01": students}, {}, 250), Path("inventory.ini"), NOW, {"a": "A"})
     assert ("pi01 reported an invalid state (" in html) == ("state" not in kept)
-    assert ("state" in kept) == (misfit(with_part(way, value), STATE) == "")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +162,7 @@ def test_an_invalid_state_is_reported_and_not_stored(run: Any, tmp_path: Path, i
     assert len(kept["pi02"]["lost"]) < 300
 
 
-@pytest.mark.parametrize("lost", [5, ["x"], "x" * 10**6, "no\x1b[2J \udcff\nway"])
+@pytest.mark.parametrize("lost", [["x"], "x" * 10**6, "no\x1b[2J \udcff\nway"])
 def test_the_reason_why_a_pi_did_not_answer_may_be_anything(run: Any, lost: Any) -> None:
     page = run({"pi01": {"state": {}, "lost": lost}})
     assert "No answer from pi01" in page and "\x1b" not in page
@@ -212,17 +185,14 @@ def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figur
     ("changes", "sentence"),
     [
         ({"updated": NOW - 40 * DAY}, "It has not checked for updates for 40 days."),
-        ({"reboot_required": True}, "A new kernel needs a reboot."),
         ({"throttled": 0x10000}, "Its supply voltage was too low"),
         ({"versions": {}}, "It is not a notebook server yet."),
-        ({"servers": {"student": False}}, "The notebook server is not running"),
         ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
         ({"lessons": {"a": {"missing": ["a.ipynb"], "damaged": []}}}, "Missing: a.ipynb."),
         ({"lessons": {"a": {"missing": [], "damaged": ["a.ipynb"]}}}, "Cannot be opened: a.ipynb."),
         ({"pristine": {"part2.ipynb": "other"}}, "Lessons that differ from this computer's: part2.ipynb."),
         ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
         ({"card": {"free": 4900, "read_only": True}}, "Its card is read-only"),
-        ({"card": {"free": 4900, "errors": 3}}, "The file system on its card is damaged (3 errors so far)."),
         ({"throttled": 0x10001}, "Its supply voltage is too low."),
         ({"throttled": 0x2}, "It is too hot and runs slower."),
         ({"temperature": 81.0}, "It is too hot and runs slower."),
@@ -231,15 +201,7 @@ def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figur
         ({"failed": ["avahi-daemon.service"]}, "System services failed: avahi-daemon.service."),
     ],
 )
-def test_each_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
+def test_a_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
     [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
     assert found.what.startswith(sentence) and found.cure
-    assert found.grave == (changes.keys().isdisjoint({"updated", "reboot_required"}) and "was" not in sentence)
-
-
-def test_missing_readings_are_not_faults() -> None:
-    """A container has no thermometer, no voltage sensor and no card of its own."""
-    little = state(card={"total": 7600, "free": 4900, "read_only": False})
-    for name in ("temperature", "throttled", "uptime", "updated"):
-        del little[name]
-    assert list(faults(little, {"part2.ipynb": "5e1f"}, NOW, 250)) == []
+    assert found.grave == ("updated" not in changes and "was" not in sentence)
