@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,3 @@ def write(server: Server, name: str, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     give_to_student(path)
     return path
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Wait until a condition gives something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.2)
-    pytest.fail(f"The condition was still not met after {seconds} seconds.")
