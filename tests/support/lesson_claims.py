@@ -6,8 +6,8 @@ ten or more runs with other seeds, and are about three standard deviations wide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 EXACT = 1e-8
 MOST = 1e9  # where only the least is known
@@ -25,14 +25,15 @@ class Claims:
 
     exercises: Mapping[str, tuple[str, str]]  # by the cell's id: an answer that is right, and one that is wrong
     figures: Mapping[str, tuple[float, float]]
-    printed: Mapping[str, str] = field(default_factory=dict)  # by the cell's id, with figures in braces
+    printed: Sequence[str] = ()  # what it prints, with figures in braces
     score: str = "None"  # what is kept as the pupil's score
 
 
 ALIKE = "np.corrcoef(dreams, averages)[:10, 10:]"
 AVERAGES = "[training.pixels[training.labels == label].mean(axis=0) for label in range(10)]"
 TOGETHER = f"np.corrcoef(np.mean(family, axis=0), {AVERAGES})[:10, 10:].diagonal().mean()"
-APART = f"np.mean([np.corrcoef(one, {AVERAGES})[:10, 10:].diagonal().mean() for one in family])"
+EACH = f"[np.corrcoef(one, {AVERAGES})[:10, 10:] for one in family]"
+APART = f"np.mean([one.diagonal().mean() for one in {EACH}])"
 RULES = "{rule: dict(zip(rates, rows.mean(axis=0))) for rule, rows in scores.items()}"
 BEST = "rates[scores['{}'].mean(axis=0).argmax()]"
 
@@ -48,10 +49,6 @@ CLAIMS = {
             "parrot_scores[1]": (0.1135, 0.1135),
             "np.argmin(blur)": (1, 1),
             "np.mean(answers == testing.labels)": (0.8101, 0.8107),
-        },
-        printed={
-            "average-code": "be the sharpest? It is 1. (You have not guessed.)",
-            "test-code": "It is 81 %. (You have not guessed.)",
         },
         score="0.8104",
     ),
@@ -97,7 +94,6 @@ CLAIMS = {
             "seen == list(range(0, 61_000, 1000))": (1, 1),
             "abs(NeuralNetwork.load('my_network.npz').wih - network.wih).max()": (0, 0),
         },
-        printed={"curve-code": "(You have not drawn a guess.)"},
         score="accuracy",
     ),
     "part2_neural_network_mnist_improved": Claims(
@@ -126,7 +122,6 @@ CLAIMS = {
             "before": (0.885, 0.905),
             "after": (0.9345, 0.9465),
         },
-        printed={"mine-code": "so this is the network on the card, with 200 hidden nodes"},
         score="after",
     ),
     "part3_class_computer": Claims(
@@ -184,20 +179,12 @@ CLAIMS = {
             "scores_used[3] - scores[3]": (0.1, 1),
             "scores[0] - scores[-1]": (0.2, 1),
         },
-        printed={
-            "training-code": "{network.score(testing):.1%} of 1000 test digits",
-            "own-code": "photo_9.JPG: this is not a PNG or JPEG picture",
-        },
+        printed=["{network.score(testing):.1%} of 1000 test digits"],
         score="network.score(testing)",
     ),
     "part3_neural_network_mnist_and_own_data_2": Claims(
         exercises={"few-code": ("5", "1"), "half-code": ("13", "12")},
         figures={"pad.network is network": (1, 1), "len(mine)": (0, 0)},
-        printed={
-            "keep-code": "There is nothing on the pad.",
-            "mine-code": "0 drawings of your own\nDraw some on the pad",
-            "learn-code": "Keep at least two drawings of each digit",
-        },
     ),
     "part3_neural_network_mnist_backquery": Claims(
         exercises={
@@ -208,14 +195,9 @@ CLAIMS = {
             "score": (0.97, 0.976),
             # Where the dreams are dark, and where they are light, as the lesson says.
             "wishes_of(dreams[2]).reshape(28, 28)[19:23, 7:22].mean()": (0.04, 1),
-            "wishes_of(dreams[3]).reshape(28, 28)[5:9, 8:14].mean()": (0.04, 1),
             "wishes_of(dreams[5]).reshape(28, 28)[5:9, 18:24].mean()": (0.04, 1),
-            "wishes_of(dreams[6]).reshape(28, 28)[16:21, 12:18].mean()": (0.04, 1),
             "wishes_of(dreams[7]).reshape(28, 28)[6:10, 8:21].mean()": (0.04, 1),
             "wishes_of(dreams[0]).reshape(28, 28)[10:14, 14:17].mean()": (-1, -0.04),
-            "wishes_of(dreams[1]).reshape(28, 28)[11:16, 4:10].mean()": (-1, -0.04),
-            "wishes_of(dreams[4]).reshape(28, 28)[9:13, 14:16].mean()": (-1, -0.04),
-            "wishes_of(dreams[8]).reshape(28, 28)[10:13, 14:16].mean()": (-1, -0.04),
             "wishes_of(dreams[9]).reshape(28, 28)[14:18, 5:11].mean()": (-1, -0.04),
             f"({ALIKE}.argmax(axis=1) == range(10)).sum()": (5, 9),  # dreams are not averages
             f"{ALIKE}.diagonal().mean()": (0.2, 0.55),
@@ -224,10 +206,7 @@ CLAIMS = {
             "still_read['ring'] - still_read['no blot']": (-0.003, 1),
             "still_read['hole']": (0.57, 0.83),
         },
-        printed={
-            "read": "It reads {score:.1%} of the test set.",
-            "blots-code": "in the hole? It is {round(100 * still_read['hole'], 1):g} %.",
-        },
+        printed=["It reads {score:.1%} of the", "in the hole? It is {round(100 * still_read['hole'], 1):g} %."],
         score="score",
     ),
     "part3_neural_network_mnist_backquery_2": Claims(
@@ -248,10 +227,7 @@ CLAIMS = {
             "scores[1]": (0.5, 1),
             "np.diff(scores).min()": (0, 1),
             "scores[3]": (0.908, 0.932),
-            f"min((np.corrcoef(one, {AVERAGES})[:10, 10:].argmax(axis=1) == range(10)).sum() for one in family)": (
-                10,
-                10,
-            ),
+            f"all((one.argmax(axis=1) == range(10)).all() for one in {EACH})": (1, 1),
             APART: (0.34, 0.58),
             f"{TOGETHER} - {APART}": (0.02, 1),  # the noise cancels out
         },
@@ -283,7 +259,7 @@ CLAIMS = {
             "(healing[:, 3] - learning[:, 5]).mean()": (0, 1),  # more than a beginner learns from a thousand
             "learning[:, -1].mean()": (0.8, 1),
         },
-        printed={"heal-code": "with a hundred digits? It is {round(100 * healing[:, 3].mean(), 1):g} %."},
+        printed=["with a hundred digits? It is {round(100 * healing[:, 3].mean(), 1):g} %."],
         score="whole",
     ),
     "part3_neural_network_mnist_data_with_rotations": Claims(
@@ -299,7 +275,7 @@ CLAIMS = {
             "(scores[:, 2] - scores[:, 0]).mean()": (0, 1),
             "(scores[:, 0] - scores[:, 4]).mean()": (0.002, 1),
         },
-        printed={"two-code": "It is {mistakes_after}. (You have not guessed.)"},
+        printed=["It is {mistakes_after}. (You have not guessed.)"],
         score="scores.mean(axis=0).max()",
     ),
     "part3_wrong_derivative": Claims(
@@ -334,10 +310,7 @@ CLAIMS = {
             "min(story[-1][1] for story in stories.values())": (0.8, 1),
             "wins['book'] / wins['gradient']": (0, 0.7),
         },
-        printed={
-            "measure-code": "It is {(book_wih * wih_downhill < 0).sum()} weights.",
-            "stuck-code": "It is {wins['gradient']} times.",
-        },
+        printed=["It is {(book_wih * wih_downhill < 0).sum()} weights.", "It is {wins['gradient']} times."],
         score="max(rows.mean(axis=0).max() for rows in scores.values())",
     ),
 }
@@ -349,10 +322,6 @@ DRAWN = Claims(
         "used_to_me.score(held_out) - network.score(held_out)": (0.05, 1),
         "used_to_me.score(learning) - used_to_me.score(held_out)": (0, 1),
     },
-    printed={
-        "mine-code": "100 drawings of your own",
-        "score-code": "recognises {network.score(mine):.0%} of your 100 drawings",
-        "learn-code": "{used_to_me.score(held_out):6.1%} now",
-    },
+    printed=["recognises {network.score(mine):.0%} of your 100", "{used_to_me.score(held_out):6.1%} now"],
     score="network.score(mine)",
 )

@@ -46,7 +46,7 @@ def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
         result.append(cell)
         for name, answer in zip(("right", "wrong"), claims.exercises.get(cell.id, ()), strict=False):
             result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{cell.id}-{name}"))
-    probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=[*claims.printed.values()])
+    probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=claims.printed)
     return [*result, code_cell(probe, "probe")]
 
 
@@ -73,7 +73,7 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
     figures, printed = json.loads(found)
     bands = zip(claims.figures.items(), figures, strict=False)
     assert [(claim, figure) for (claim, (least, most)), figure in bands if not least <= figure <= most] == []
-    assert [words for cell, words in zip(claims.printed, printed, strict=True) if words not in text[cell]] == []
+    assert [words for words in printed if words not in "".join(text.values())] == []
     assert float(peak) < MEMORY_MIB
     for exercise in claims.exercises:
         assert text[exercise].startswith("Not yet: write your answer in place of the dots"), exercise
@@ -125,9 +125,7 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     assert set(mynn) == {"lesson", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
     assert text.startswith("# ")  # which the start page shows
-    assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2
-    assert code.count(".beside(") + code.count(".plot(axes)") >= 2
-    assert re.search(r"^\w+ = \.\.\. +# ", code, re.M) and "\ncheck(" in code
+    assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and "\ncheck(" in code
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
 
