@@ -38,7 +38,7 @@ def state(**changes: Any) -> dict[str, Any]:
         "system": {"name": "Debian GNU/Linux 13", "kernel": "6.12", "machine": "armv6l", "model": "Raspberry Pi Zero"},
         "versions": {"python": "3.13.5", "numpy": "2.2.4", "notebook": "7.6.5", "mynn": "0.1.0"},
         "memory": {"total": 447, "available": 290},
-        "card": {"total": 7600, "free": 4900, "read_only": False, "disk": "mmcblk0", "written": 12, "errors": 0},
+        "card": {"total": 7600, "free": 4900, "read_only": False, "errors": 0},
         "temperature": 44.0,
         "throttled": 0,
         "pristine": {"part2.ipynb": "5e1f"},
@@ -168,7 +168,7 @@ def test_the_reason_why_a_pi_did_not_answer_may_be_anything(run: Any, lost: Any)
     assert "No answer from pi01" in page and "\x1b" not in page
 
 
-@pytest.mark.parametrize("figure", [{"smoke_accuracy": "good"}, {"smoke_seconds": float("nan")}, {"kernel": ["x"]}])
+@pytest.mark.parametrize("figure", [{"smoke_accuracy": "good"}, {"smoke_seconds": float("nan")}])
 def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figure: dict[str, Any]) -> None:
     check = {"role": "mynn", "name": "a", "sentence": "It learns.", "reason": "a\x1b\x00\udcff", "outcome": "fails"}
     for name, figures in (("pi01", {}), ("pi02", figure)):
@@ -186,19 +186,15 @@ def test_figures_that_make_no_sense_are_reported(run: Any, tmp_path: Path, figur
     [
         ({"updated": NOW - 40 * DAY}, "It has not checked for updates for 40 days."),
         ({"throttled": 0x10000}, "Its supply voltage was too low"),
-        ({"versions": {}}, "It is not a notebook server yet."),
         ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
         ({"lessons": {"a": {"missing": ["a.ipynb"], "damaged": []}}}, "Missing: a.ipynb."),
         ({"lessons": {"a": {"missing": [], "damaged": ["a.ipynb"]}}}, "Cannot be opened: a.ipynb."),
         ({"pristine": {"part2.ipynb": "other"}}, "Lessons that differ from this computer's: part2.ipynb."),
         ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
-        ({"card": {"free": 4900, "read_only": True}}, "Its card is read-only"),
         ({"throttled": 0x10001}, "Its supply voltage is too low."),
         ({"throttled": 0x2}, "It is too hot and runs slower."),
-        ({"temperature": 81.0}, "It is too hot and runs slower."),
         ({"memory": {"total": 447, "available": 20}}, "Only 20 MB of memory is free."),
         ({"epoch": NOW - 5 * HOUR}, "Its clock is wrong."),
-        ({"failed": ["avahi-daemon.service"]}, "System services failed: avahi-daemon.service."),
     ],
 )
 def test_a_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
