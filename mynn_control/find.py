@@ -1,6 +1,6 @@
 """Find Pis on the network, and propose lines for inventory.ini. Nothing is changed, here or there.
 
-    python -m mynn_control.find [--names 'pi[01:40]'] [--seconds 5] [--inventory inventory.ini]
+    python -m mynn_control.find [--names 'pi[01:40]'] [--inventory inventory.ini]
 
 It uses multicast DNS (as `ping pi01.local` does), on this computer's network. A Pi that is already a notebook server
 announces itself. A fresh one only answers to its name: the usual names are tried, and those of `--names`.
@@ -43,6 +43,7 @@ USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
 HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}", re.ASCII)
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
 MOST = 500  # answers; somebody may send thousands
+SECONDS = 5  # to wait for answers
 
 
 @dataclass
@@ -84,8 +85,8 @@ def service_info(service: str, name: str) -> AsyncServiceInfo | None:
         return None
 
 
-async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
-    """Return the computers that answer within so many seconds, by name without `.local`."""
+async def ask(names: Iterable[str]) -> dict[str, Found]:
+    """Return the computers that answer, by name without `.local`."""
     found: dict[str, Found] = {}
     announced: set[tuple[str, str]] = set()
 
@@ -103,7 +104,7 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
 
         async def resolve(name: str) -> None:
             info = AddressResolver(f"{name}.local.")
-            if await info.async_request(network.zeroconf, seconds * 1000):
+            if await info.async_request(network.zeroconf, SECONDS * 1000):
                 add(info, was_asked_for=True)
 
         async def resolve_service(service: str, name: str) -> None:
@@ -115,7 +116,7 @@ async def ask(names: Iterable[str], seconds: float) -> dict[str, Found]:
 
         async def look() -> None:
             browser = AsyncServiceBrowser(network.zeroconf, list(SERVICES), handlers=[note])
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(SECONDS)
             await browser.async_cancel()
             await asyncio.gather(*(resolve_service(*pair) for pair in sorted(announced)[:MOST]))
 
@@ -172,15 +173,14 @@ def main() -> None:
     """Print the Pis that answer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
-    parser.add_argument("--seconds", type=float, default=5, help="how long to wait for answers (default: 5)")
     parser.add_argument(
         "--inventory", type=Path, default=Path("inventory.ini"), help="the inventory with the known Pis"
     )
     options = parser.parse_args()
     names = [name for word in (*USUAL, *options.names) for name in expand(word)]
-    print(f"Searching the network for {options.seconds:.0f} seconds ...", file=sys.stderr)
+    print(f"Searching the network for {SECONDS} seconds ...", file=sys.stderr)
     try:
-        found = asyncio.run(ask(dict.fromkeys(names), options.seconds))
+        found = asyncio.run(ask(dict.fromkeys(names)))
     except OSError as error:
         sys.exit(f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network.")
     if not found:

@@ -36,7 +36,6 @@ from mynn_control.report_schemas import FIGURES, STATE
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, load, result_of, save
 
 PROJECT = Path(__file__).resolve().parents[1]
-PROCESSORS = {"armv6l": "32-bit ARM", "armv7l": "32-bit ARM", "aarch64": "64-bit ARM", "x86_64": "64-bit x86"}
 
 
 @dataclass
@@ -130,7 +129,6 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) 
         "date": date,
         "size": size,
         "model": model,
-        "processor": processor,
         "marked": marked,
     }
     site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
@@ -180,11 +178,6 @@ def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
     name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
     return (name, f"revision {revision}") if separator else (revision, "")
-
-
-def processor(machine: str) -> str:
-    """Return in words what `uname -m` says."""
-    return f"{PROCESSORS[machine]} ({machine})" if machine in PROCESSORS else machine
 
 
 def marked(text: str) -> Markup:

@@ -120,29 +120,15 @@ def memory() -> dict[str, int]:
 
 
 def card() -> dict[str, Any]:
-    """Return the card's size and free space in MB, and its wear as far as known."""
+    """Return the card's size and free space in MB, and how many errors its ext4 has found, as far as known."""
     room = os.statvfs(ROOT)
-    sizes: dict[str, Any] = {
+    device = ROOT.stat().st_dev
+    partition = (ROOT / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+    errors = text(f"sys/fs/ext4/{partition}/errors_count")  # a container's root is on no disk of its own
+    return {
         "total": room.f_blocks * room.f_frsize // 10**6,
         "free": room.f_bavail * room.f_frsize // 10**6,
         "read_only": bool(room.f_flag & os.ST_RDONLY),
-    }
-    device = ROOT.stat().st_dev
-    partition = (ROOT / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
-    disk = partition.parent if (partition / "partition").exists() else partition
-    # A container's root is on no disk of its own.
-    return sizes | wear(disk, partition.name) if (disk / "stat").exists() else sizes
-
-
-def wear(disk: Path, partition: str) -> dict[str, Any]:
-    """Return what a disk in /sys and its ext4 report: names, MB written since it was switched on and ever, errors."""
-    place = disk.relative_to(ROOT).as_posix()
-    ever, errors = (text(f"sys/fs/ext4/{partition}/{name}") for name in ("lifetime_write_kbytes", "errors_count"))
-    return {
-        "disk": disk.name,
-        "written": int(text(f"{place}/stat").split()[6]) * 512 // 10**6,
-        **({"name": name} if (name := text(f"{place}/device/name")) else {}),
-        **({"written_ever": int(ever) * 1024 // 10**6} if ever else {}),
         **({"errors": int(errors)} if errors else {}),
     }
 

@@ -29,23 +29,20 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_cards_wear_the_temperature_and_the_supply_voltage_are_read(
+def test_a_cards_errors_the_temperature_and_the_supply_voltage_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the files of Linux's MMC driver and of ext4."""
     monkeypatch.setattr(pi_state, "ROOT", tmp_path)
-    disk, ext4 = tmp_path / "sys/block/mmcblk0", tmp_path / "sys/fs/ext4/mmcblk0p2"
-    assert (pi_state.temperature(), pi_state.throttled()) == (None, None)
-    write(disk / "stat", "  4321 10 350000 900 1500 2000 414063 8000 0 3000 9000 0 0 0 0 0 0\n")
-    assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212}
-    write(disk / "device/name", "SU08G\n")
-    write(ext4 / "lifetime_write_kbytes", "17806000\n")
-    write(ext4 / "errors_count", "0\n")
-    more = {"name": "SU08G", "written_ever": 18233, "errors": 0}
-    assert pi_state.wear(disk, "mmcblk0p2") == {"disk": "mmcblk0", "written": 212, **more}
+    device = tmp_path.stat().st_dev
+    partition = f"{os.major(device)}:{os.minor(device)}"
+    assert (pi_state.temperature(), pi_state.throttled(), "errors" in pi_state.card()) == (None, None, False)
+    write(tmp_path / f"sys/dev/block/{partition}", "")
+    write(tmp_path / f"sys/fs/ext4/{partition}/errors_count", "3\n")
     write(tmp_path / "sys/class/thermal/thermal_zone0/temp", "48312\n")
     write(tmp_path / "sys/class/hwmon/hwmon1/name", "rpi_volt\n")
     write(tmp_path / "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")
+    assert pi_state.card()["errors"] == 3
     assert (pi_state.temperature(), pi_state.throttled()) == (48.312, 1)
 
 
