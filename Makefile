@@ -49,7 +49,7 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find site update fetch verify collect handout restore reset cards labels wall watch \
-    message off cluster image board test test-all lint lock compiler compilers \
+    message off known-pi cluster image board test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
@@ -83,6 +83,10 @@ verify: .venv/ready  ## Check that every Pi works as it should, and write dist/r
 	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
 cards collect handout restore reset wall watch message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+cards collect handout restore reset wall watch message off: known-pi
+known-pi: .venv/ready
+	$(if $(PI),@ansible pis -i $(INVENTORY) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
+	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis -i $(INVENTORY) --list-hosts | tail -n +2; exit 1; } >&2)
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)

@@ -1,0 +1,166 @@
+"""Before a Pi is contacted: the inventory names Pis, each once, and all settings are known and of their kind."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.callback import CallbackBase
+from ansible.plugins.inventory import detect_range, expand_hostname_range
+from ansible.template import Templar
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL, printable_lines
+
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # where a setting was written is not known
+    Origin = None
+
+DOCUMENTATION = r"""
+name: checked_inventory
+type: aggregate
+short_description: refuse an inventory without Pis, a Pi that stands there twice, and wrong or misspelt settings
+description:
+  - Ansible itself takes an inventory without Pis for a success, and unknown settings in silence.
+  - The settings' types are those of the roles' argument specs, which each role checks too, but Pi by Pi and late.
+author: The mynn-pi authors
+"""
+
+PROJECT = Path(__file__).resolve().parents[2]
+KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
+WRITE = "write each Pi's name on a line below [pis], such as pi01.local, as the manual's page “The inventory” shows."
+NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
+
+
+def options() -> dict[str, dict[str, Any]]:
+    """Return the argument specs of all settings, by name."""
+    specs: dict[str, dict[str, Any]] = {}
+    for path in sorted(PROJECT.glob("roles/*/meta/argument_specs.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+            specs |= entry.get("options", {})
+    return specs
+
+
+def known_words() -> set[str]:
+    """Return all words of the playbooks and roles: what is not among them, no task reads."""
+    paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
+    own = (path for path in paths if path.name != "settings.yml")
+    return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+
+
+def where(value: object) -> str:
+    """Return where a value was written, such as ``settings.yml:3: ``; nothing if that is not known."""
+    origin = Origin and Origin.get_tag(value)
+    return f"{origin.path}:{origin.line_num}: " if origin and origin.path else ""
+
+
+def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Give a sentence for each setting that is not of its kind."""
+    for name, spec in specs.items():
+        if name not in settings:
+            continue
+        try:
+            value = templar.template(settings[name])
+        except AnsibleError as error:
+            yield f"{where(settings[name])}{name} cannot be read: {error}"
+            continue
+        no_list = spec["type"] == "list" and not isinstance(value, (list, str))
+        if no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
+            given = "has a value that is not shown" if spec.get("no_log") else f"is {value!r}"
+            choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
+            kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
+            yield f"{where(settings[name])}{name} {given}, and must be {kind}."
+
+
+def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Give a sentence for each setting that no task reads, but that is like one of ours."""
+    prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
+    for name in settings.keys() - known:
+        near = difflib.get_close_matches(name, specs, 1, NEAR)
+        if near or name.startswith(prefixes):
+            nearest = near or difflib.get_close_matches(name, specs, 1, 0)
+            yield f"{where(settings[name])}there is no setting {name}; the nearest is {nearest[0]}."
+
+
+def twice(source: Path) -> Iterator[str]:
+    """Give each name that stands twice below [pis] in an INI file, of which Ansible keeps one."""
+    section, seen = "", set()
+    for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.split()
+        if line.startswith("["):
+            section = line.strip()
+        elif section == "[pis]" and words and not line.startswith(("#", ";")):
+            for name in expand_hostname_range(words[0]) if detect_range(words[0]) else words[:1]:
+                if name in seen:
+                    yield name
+                seen.add(name)
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Ends a run that cannot do what was meant."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "checked_inventory"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checked = False
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Check what is known before the first play that is about Pis."""
+        if self.checked or "pis" not in play.hosts:
+            return
+        self.checked = True
+        try:
+            faults = list(dict.fromkeys(self._faults(play)))
+        except AnsibleError as error:  # a file that is not YAML; Ansible itself drops its name, which the cause has
+            faults = [f"{getattr(error.__context__, 'obj', None) or 'the settings'}: {error}"]
+        if faults:
+            self._display.error("\n".join(printable_lines(fault) for fault in faults), wrap_text=False)
+            sys.exit(1)
+
+    def _faults(self, play: Any) -> Iterator[str]:
+        """Give a sentence for each fault."""
+        manager = play.get_variable_manager()
+        inventory = manager._inventory
+        sources = [Path(source) for source in inventory._sources]
+        group = inventory.groups.get("pis")
+        if group is None or not group.get_hosts():
+            missing = [source for source in sources if not source.exists()]
+            if missing:
+                demo = "`make demo` starts virtual Pis; for your own, add INVENTORY=inventory.ini."
+                yield f"There is no inventory {missing[0]}. {demo}"
+            else:
+                yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"
+            return
+        for source in sources:
+            if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
+                yield from (f"{source} names {name} twice: write it on one line." for name in twice(source))
+        specs, known = options(), known_words()
+        addresses: dict[tuple[str, str], str] = {}
+        names: dict[str, str] = {}
+        for host in inventory.get_hosts("pis"):
+            settings = manager.get_vars(play=play, host=host, include_hostvars=False)
+            templar = Templar(loader=play.get_loader(), variables=settings)
+            yield from misspelt({name: settings[name] for name in settings if "ansible" not in name}, known, specs)
+            yield from wrong_settings(settings, templar, specs)
+            address = str(settings.get("ansible_host", host.name)).lower(), str(settings.get("ansible_port", 22))
+            if (other := addresses.setdefault(address, host.name)) != host.name:
+                yield f"{other} and {host.name} have the same address, {address[0]}: a Pi stands in the inventory once."
+            hostname = str(templar.template(settings.get("system_hostname", "")))
+            if hostname and not re.fullmatch(HOST_LABEL, hostname):
+                yield (
+                    f"{host.name}: a Pi's name has at most 63 letters from a to z, digits and hyphens, such as pi07; "
+                    f"“{hostname}” has not."
+                )
+            elif hostname and (other := names.setdefault(hostname.lower(), host.name)) != host.name:
+                yield f"{other} and {host.name} would both be called {hostname}: give one of them another name."

@@ -1,0 +1,65 @@
+"""A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+
+MISTAKES = """\
+[pis]
+pi[01:03].local
+pi02.local
+pi04 ansible_host=192.0.2.1
+pi05 ansible_host=192.0.2.1
+pi06.local
+pi06.lan jupyter_port=abc
+pi-bärbel
+"""
+WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
+SENTENCES = [
+    "i.ini names pi02.local twice",
+    "pi04 and pi05 have the same address, 192.0.2.1",
+    "pi06.local and pi06.lan would both be called pi06",
+    "“pi-bärbel” has not",
+    "i.ini:7: jupyter_port is 'abc', and must be a whole number",
+    "pis.yml:1: jupyter_cull_seconds is 'soon', and must be a whole number",
+    "pis.yml:2: students is 5, and must be a list",
+    "pis.yml:3: there is no setting boad; the nearest is board",
+    "pis.yml:4: there is no setting jupyter_pasword; the nearest is jupyter_password",
+]
+
+
+def refusal(inventory: Path) -> str:
+    """Run site.yml, which must fail without contacting a Pi, and return what it says."""
+    command = [ANSIBLE_PLAYBOOK, "-i", str(inventory), str(ROOT / "playbooks/site.yml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stdout
+    assert "TASK" not in done.stdout
+    return done.stderr
+
+
+def test_every_mistake_is_named_at_once_with_its_place(tmp_path: Path) -> None:
+    inventory = tmp_path / "i.ini"
+    inventory.write_text(MISTAKES, "utf-8")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/pis.yml").write_text(WRONG, "ascii")
+    said = refusal(inventory)
+    for sentence in SENTENCES:
+        assert sentence in said
+    assert "my_own" not in said
+    (tmp_path / "group_vars/pis.yml").write_text("students: [a\n", "ascii")
+    assert "group_vars/pis.yml:2:1: YAML parsing failed" in refusal(inventory)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("# [pis]\n", "names no Pi: write each Pi's name on a line below [pis]"), (None, "`make demo` starts virtual Pis")],
+)
+def test_an_inventory_without_pis_is_no_success(tmp_path: Path, text: str | None, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "i.ini").write_text(text, "ascii")
+    assert sentence in refusal(tmp_path / "i.ini")
