@@ -1,6 +1,7 @@
 """The virtual Pis themselves: a smoke test of what the other tests rely on."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import pytest
 
 from tests.support.classroom import ROOT, until
 from tests.virtual import Fleet, VirtualError
+from tests.virtual.fleet import free_block
+from tests.virtual.state import SSH_PORT, address_at
 
 ADDRESS = "127.77.9.0"
 SANDBOX = "-p DynamicUser=yes -p PrivateUsers=yes -p ProtectSystem=strict -p SystemCallFilter=@system-service"
@@ -77,11 +80,16 @@ def test_an_unresponsive_pi_recovers(fleet: Fleet, fault: str, repair: str) -> N
 
 
 def test_two_checkouts_do_not_disturb_each_other(fleet: Fleet, tmp_path: Path) -> None:
+    """At the same addresses, the second start fails, and leaves nothing; it would take others by itself."""
     other = Fleet(tmp_path / "state", address=ADDRESS)
-    with pytest.raises(VirtualError, match="--address"):
+    with pytest.raises(VirtualError, match="another fleet uses it"):
         other.up(1)
-    other.down()
+    assert not other.state.folder.exists()
     assert [pi.status() for pi in fleet.members] == ["running", "running"]
+    for kind in ("container", "vm"):
+        block = free_block(kind)
+        with socket.create_server((address_at(block, 1), SSH_PORT)):
+            assert free_block(kind) not in (block, ADDRESS)
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.5])

@@ -40,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
         help="debian (the default) or raspios, as Raspberry Pi Imager writes it",
     )
     up.add_argument("--publish", type=ports, default="8888", help="ports to publish at each Pi's address")
-    up.add_argument(
-        "--address", default="127.77.0.0", help="address block; pi-01 is at the next (default: %(default)s)"
-    )
+    up.add_argument("--address", default="", help="address block, such as 127.77.0.0 (default: one that is free)")
     commands.add_parser("down", parents=[every], help="remove the fleet")
     board = commands.add_parser("board", help="an emulated Pi that boots an SD card image")
     actions = board.add_subparsers(dest="action", required=True, metavar="ACTION")

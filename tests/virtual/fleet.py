@@ -1,19 +1,21 @@
 """The virtual Pis of one state folder: start them, look at them, hurt them, and remove them."""
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from .container import Container, ensure_network, remove_containers
 from .host import PROJECT, ensure_packages, ensure_watches
-from .podman import why_no_containers
+from .podman import LABEL, podman, why_no_containers
 from .root import ensure_disk, ensure_image, recipe_of
 from .shell import SUDO, VirtualError, say, stage
-from .state import Settings, State
+from .state import SSH_PORT, Settings, State, address_at
 from .vm import Vm
 
 LARGEST_FLEET = 200
@@ -21,12 +23,12 @@ _KINDS: dict[str, type[Container] | type[Vm]] = {"container": Container, "vm": V
 
 
 class Fleet:
-    """The virtual Pis of one state folder, at one block of loopback addresses.
+    """The virtual Pis of one state folder, at one block of loopback addresses, by default the first that is free.
 
     Fleets that run at the same time need different folders and blocks. A method that fails raises VirtualError.
     """
 
-    def __init__(self, state: Path = PROJECT / "build/virtual", *, address: str = "127.77.0.0") -> None:
+    def __init__(self, state: Path = PROJECT / "build/virtual", *, address: str = "") -> None:
         self.state = State(state)
         self.address = address
 
@@ -50,19 +52,28 @@ class Fleet:
     ) -> None:
         """Start ``size`` Pis, or what is missing of them, and wait until each accepts an SSH login.
 
-        ``kind`` is container, vm, or auto: that of the existing Pis, or vm where containers cannot run.
+        ``kind`` is container, vm, or auto: that of the existing Pis, or vm where containers cannot run. A first start
+        that fails leaves nothing.
         """
         if not 1 <= size <= LARGEST_FLEET:
             raise VirtualError(f"A fleet of {size} is not possible; give a number from 1 to {LARGEST_FLEET}.")
         if system == "raspios" and suite != "trixie":
             raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {suite}.")
+        new = self.state.load("fleet", Settings) is None
+        try:
+            self._up(size, Settings(suite, self.address, list(publish), system, base, kind, clock))
+        except VirtualError:
+            if new:
+                self.down()
+            raise
+
+    def _up(self, size: int, wanted: Settings) -> None:
         began = time.monotonic()
-        settings = self._settle(Settings(suite, self.address, list(publish), system, base, kind, clock))
-        ensure_packages(settings.kind)
+        settings = self._settle(wanted)
         self.state.save("fleet", settings)  # so that `down` can clean up if we are killed
         if not settings.root:
             make = ensure_disk if settings.kind == "vm" else ensure_image
-            settings = replace(settings, root=str(make(recipe_of(suite, system))))
+            settings = replace(settings, root=str(make(recipe_of(settings.suite, settings.os))))
             self.state.save("fleet", settings)
         self.state.ensure_key()
         for number in range(1, size + 1):
@@ -73,7 +84,7 @@ class Fleet:
         self.state.write_inventory(addresses, members[0].inventory_settings)
         self._switch_on(members)
         say(
-            f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {system} {suite}, "
+            f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {settings.os} {settings.suite}, "
             f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
         )
 
@@ -81,9 +92,18 @@ class Fleet:
         """Choose the kind, and take from an existing fleet what was not asked for; refuse other changes."""
         present = self.state.load("fleet", Settings)
         if present is None:
-            return replace(wanted, kind=_possible_kind()) if wanted.kind == "auto" else wanted
+            kind = _possible_kind() if wanted.kind == "auto" else wanted.kind
+            ensure_packages(kind)
+            return replace(wanted, kind=kind, address=wanted.address or free_block(kind))
         kind = present.kind if wanted.kind == "auto" else wanted.kind
-        wanted = replace(wanted, kind=kind, base=wanted.base or present.base, root=present.root)
+        ensure_packages(kind)
+        wanted = replace(
+            wanted,
+            kind=kind,
+            address=wanted.address or present.address,
+            base=wanted.base or present.base,
+            root=present.root,
+        )
         before = asdict(present)
         for name, after in asdict(replace(wanted, clock=present.clock)).items():
             if before[name] != after:
@@ -190,6 +210,19 @@ class Fleet:
     def save(self, name: str) -> str:
         """Save the disk of a stopped container, for another fleet to start from (``base``)."""
         return self._container(name).save()
+
+
+def free_block(kind: str) -> str:
+    """Return the first block of addresses that no fleet uses, whether it is on or off."""
+    shown = "--format={{range .Subnets}}{{.Subnet}} {{end}}"
+    taken = podman("network", "ls", f"--filter=label={LABEL}", shown) if kind == "container" else ""
+    for number in range(256):
+        block = f"127.77.{number}.0"
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((address_at(block, 1), SSH_PORT))
+            if f"10.77.{number}.0/24" not in taken.split():
+                return block
+    raise VirtualError("Other fleets use all addresses: remove one of them, with `make demo-stop` in its folder.")
 
 
 def _possible_kind() -> str:

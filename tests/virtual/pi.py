@@ -92,7 +92,7 @@ class Member(Pi):
             except OSError as error:
                 raise VirtualError(
                     f"{self.name} cannot use {self.address} port {SSH_PORT} ({error.strerror}); "
-                    "if another fleet uses it, choose another block, such as --address 127.77.1.0."
+                    "if another fleet uses it, remove that, with `make demo-stop` in its folder."
                 ) from None
 
 

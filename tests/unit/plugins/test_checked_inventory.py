@@ -57,7 +57,10 @@ def test_every_mistake_is_named_at_once_with_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("# [pis]\n", "names no Pi: write each Pi's name on a line below [pis]"), (None, "`make demo` starts virtual Pis")],
+    [
+        ("# [pis]\n", "names no Pi: write each Pi's name on a line"),
+        (None, "`make demo` starts virtual Pis"),
+    ],
 )
 def test_an_inventory_without_pis_is_no_success(tmp_path: Path, text: str | None, sentence: str) -> None:
     if text is not None:

@@ -21,7 +21,7 @@ def test_a_key_in_a_folder_with_an_umlaut_is_as_good_as_any(tmp_path: Path) -> N
     inventory = tmp_path / "My Pis ü.ini"
     key = f"ansible_ssh_private_key_file={tmp_path}/jürgen/key"
     inventory.write_text(f"[pis]\npi ansible_host=127.0.0.1 ansible_port={free_port()} {key}\n", "utf-8")
-    settings = SETTINGS | {"mnist_files": {}, "students": {}, "passwords": {}}
+    settings: dict[str, object] = {**SETTINGS, "mnist_files": {}, "students": {}, "passwords": {}}
     (tmp_path / "settings.json").write_text(json.dumps({"pi": settings}), "ascii")
     options = [f"--ansible-inventory={inventory}", f"--settings={tmp_path}/settings.json", f"--results={tmp_path}"]
     command = [sys.executable, "-m", "pytest", "tests/provisioned", "-p", "no:cacheprovider", *options]
