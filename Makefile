@@ -97,8 +97,8 @@ handout: .venv/ready  ## Copy a folder to every student, without overwriting any
 restore: .venv/ready  ## Restore work that was collected from this Pi or another (PI=pi07.local FROM=pi03.local DATE=2026-11-25)
 	$(PLAYBOOK) $(if $(FROM),-e student_work_from='$(FROM)') $(if $(DATE),-e student_work_date='$(DATE)')
 
-reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new)
-	$(PLAYBOOK) $(if $(PASSWORDS),-e student_work_reset_passwords=true)
+reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
+	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
 wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@python -m mynn_control.wall dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')

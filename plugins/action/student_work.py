@@ -292,7 +292,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             of = f" with a date that begins with {date}" if date else ""
             raise AnsibleActionFail(
                 f"There is no collection of {source}{of} in {self.root}. If the Pi had another name then, give it with"
-                " -e student_work_from=NAME."
+                " FROM=NAME."
             )
         damaged, strangers = [], set()
         paths: dict[str, dict[str, Path]] = {student: {} for student in self.asked["students"]}
@@ -387,5 +387,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _refuse(self, lost: list[str]) -> NoReturn:
         raise AnsibleActionFail(
             f"{self.pi} has work that is in no collection in {self.root} as it is now ({some(sorted(lost))}), and"
-            " nothing was changed on it: run collect.yml first, or discard it with -e reset_uncollected=true."
+            " nothing was changed on it: run `make collect` first, or discard it with `make reset DISCARD=yes`."
         )

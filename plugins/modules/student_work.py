@@ -184,7 +184,7 @@ def main() -> None:
     try:
         account = pwd.getpwnam(student)
     except KeyError:
-        module.fail_json(msg=f"There is no account {student} on this Pi: run site.yml first.")
+        module.fail_json(msg=f"There is no account {student} on this Pi: run `make site` first.")
     try:
         answer = do(verb, folder, pristine, account, unpack(given), module.check_mode)
     except OSError as error:
