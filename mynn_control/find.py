@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
+import itertools
 import re
 import socket
 import sys
@@ -146,7 +147,7 @@ def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
     refused = [name for name, host in found.items() if not is_host_name(name) or not host.addresses]
     found = {name: host for name, host in found.items() if name not in refused}
     taken = {name.partition(".")[0] for name in known}
-    free = (name for name in expand("pi[01:99]") if name not in taken | set(found))
+    free = (unused for number in itertools.count(1) if (unused := f"pi{number:02}") not in taken | set(found))
     shown = []
     for name in sorted(found, key=in_order):
         host = found[name]
