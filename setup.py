@@ -82,7 +82,8 @@ class Wheel(bdist_wheel):
     def get_tag(self) -> tuple[str, str, str]:
         """Return Python, its binary interface and the machine, as a wheel's name has them."""
         processor, _, system = machine().partition("-")
-        return "py3", "none", PLATFORMS[processor] if "linux" in system else super().get_tag()[2]
+        known = PLATFORMS.get(processor) if "linux" in system else None
+        return "py3", "none", known or super().get_tag()[2]
 
 
 try:

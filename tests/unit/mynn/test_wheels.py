@@ -153,3 +153,14 @@ def test_the_wheels_are_reproducible(project: Path) -> None:
     for name in ("plain", "server"):
         with zipfile.ZipFile(output[name]) as archive:
             assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is missing: `make test` installs it")
+def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "cc").write_text('#!/bin/sh\n[ "$1" = -dumpmachine ] && echo riscv64-linux-gnu || exec gcc "$@"\n')
+    (tmp_path / "cc").chmod(0o755)
+    command = [sys.executable, "setup.py", "--quiet", "bdist_wheel", "--dist-dir", str(tmp_path / "dist")]
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, cwd=project, env={**os.environ, "PATH": path}, check=True, capture_output=True)
+    [wheel] = (tmp_path / "dist").iterdir()
+    assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
