@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mynn import checks
 from mynn.errors import NetworkFileError, os_errors_as
 from mynn.files import check_place, replacing
 
@@ -21,10 +22,14 @@ Fields = dict[str, Any]
 
 
 def save(path: str | os.PathLike[str], network: Fields) -> None:
-    """Write a network's fields under exactly this name, whole or not at all; see `check`."""
+    """Write a network's fields under exactly this name, whole or not at all, if `load` will take them; see `check`."""
     path = Path(path)
     _check_old(path)
-    arrays: Fields = {name: np.asarray(value) for name, value in network.items() if name in FIELDS}
+    try:
+        checks.weights(network["wih"], network["who"])
+    except ValueError as error:
+        raise NetworkFileError(f"{path}: the network is not saved: {error}") from None
+    arrays: Fields = {name: np.asarray(network[name]) for name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
@@ -51,7 +56,7 @@ def _check_old(path: Path) -> None:
         raise NetworkFileError(f"{path}: this file exists and is not a network; choose another file, or remove it")
 
 
-def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
+def load(path: str | os.PathLike[str]) -> Fields:
     """Return what `save` wrote: wih, who, learning_rate and rule; anything else is a NetworkFileError."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -66,16 +71,13 @@ def load(path: str | os.PathLike[str], rules: tuple[str, ...]) -> Fields:
     version = str(saved.get("version"))
     if version != str(VERSION):
         raise _refused(path, f"it has version {version}, but this mynn reads version {VERSION}")
-    wih, who, learning_rate = (saved.get(name, np.empty(0)) for name in ("wih", "who", "learning_rate"))
-    if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0] or learning_rate.ndim != 0:
-        raise _refused(path, "its arrays do not fit together")
-    for array in (wih, who, learning_rate):
-        if array.dtype not in (np.float64, np.float32) or not np.isfinite(array).all():
-            raise _refused(path, "some of its weights are not numbers")
-    rule = str(saved.get("rule"))
-    if rule not in rules:
-        raise _refused(path, f"it was trained by the unknown rule {rule!r} (known: {', '.join(rules)})")
-    return {"wih": wih, "who": who, "learning_rate": float(learning_rate), "rule": rule}
+    wih, who = (saved.get(name, np.empty(0)) for name in ("wih", "who"))
+    try:
+        checks.weights(wih, who)
+        rate = checks.learning_rate(saved["learning_rate"].item())
+        return {"wih": wih, "who": who, "learning_rate": rate, "rule": checks.rule(str(saved.get("rule")))}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(path, str(error)) from None
 
 
 def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:

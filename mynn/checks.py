@@ -10,17 +10,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
 
 
 def learning_rate(rate: float) -> float:
-    """Return a learning rate as it is, if it is above 0 and not absurd; else it is a ValueError."""
+    """Return a learning rate as a float, if it is above 0 and not absurd; else it is a ValueError."""
     if not isinstance(rate, Real):
         raise TypeError(f"the learning rate must be a number, not {shown(rate)}")
     if not 0 < rate <= HIGHEST_RATE:  # nan is neither
         usual = f"above 0 and at most {HIGHEST_RATE:g}; 0.01 to 0.3 is usual"
         raise ValueError(f"a learning rate of {rate:g} makes no sense: choose one {usual}")
-    return rate
+    return float(rate)
+
+
+def rule(name: str) -> str:
+    """Return a rule's name as it is, if there is such a rule; else it is a ValueError."""
+    if name not in RULES:
+        raise ValueError(f"there is no rule {name!r}; choose one of {', '.join(RULES)}")
+    return name
+
+
+def weights(wih: NDArray[Any], who: NDArray[Any]) -> None:
+    """Refuse weights that are not a network's, of float64 or float32 and finite: a ValueError."""
+    if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0]:
+        raise ValueError("its arrays do not fit together")
+    for array in (wih, who):
+        if array.dtype not in (np.float64, np.float32):
+            raise ValueError(f"its weights are {array.dtype}, and must be float64 or float32")
+        if not np.isfinite(array).all():
+            raise ValueError("some of its weights are not numbers")
 
 
 def whole(name: str, number: int, least: int = 1) -> int:
@@ -35,14 +54,24 @@ def whole(name: str, number: int, least: int = 1) -> int:
 
 
 def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Return values as an array of shape (nodes,): a TypeError if they are no numbers, a ValueError if not so many."""
+    """Return values as an array of shape (nodes,).
+
+    A TypeError if they are no numbers, a ValueError if not so many, or if one is nan or infinite.
+    """
     try:
         array = np.asarray(values, dtype)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be {nodes} numbers, not {shown(values)}") from None
     if array.shape != (nodes,):
         raise ValueError(f"{name} must have shape ({nodes},), not {array.shape}{_advice(name, array, nodes)}")
+    finite(name, array)
     return array
+
+
+def finite(name: str, array: NDArray[Any]) -> None:
+    """Refuse nan and infinity, from which all weights would become nan: a ValueError."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be numbers, but one of them is {array[~np.isfinite(array)][0]}")
 
 
 def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
@@ -52,9 +81,11 @@ def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
 
 
 def rows(array: NDArray[Any], nodes: int) -> None:
-    """Refuse examples for a network of other inputs: a ValueError."""
+    """Refuse examples for a network of other inputs, or with inputs that are not finite: a ValueError."""
     if array.ndim != 2 or array.shape[1] != nodes:
         raise ValueError(f"the inputs of each example must have shape ({nodes},), not {array.shape[1:]}")
+    if array.dtype != np.uint8:
+        finite("inputs", array)
 
 
 def labels(array: NDArray[Any], nodes: int) -> None:

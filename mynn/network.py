@@ -10,14 +10,15 @@ little, so that the same inputs would do a little better next time.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint, checks, kernel, training
+from mynn import checkpoint, checks, training
 from mynn.arrays import Floats
 
-RULES = kernel.RULES
+RULES = checks.RULES
 
 
 class NeuralNetwork:
@@ -56,15 +57,22 @@ class NeuralNetwork:
         nodes that they lead to. So has the book's program, which the blog's figures come from; its text goes
         by the layer that they come from. As np.float32 they keep 7 digits instead of 16, in half the memory.
         """
-        if rule not in RULES:
-            raise ValueError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
         for name, nodes in (("input", input_nodes), ("hidden", hidden_nodes), ("output", output_nodes)):
             checks.whole(f"the number of {name} nodes", nodes)
         random = np.random.default_rng(seed)
         self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes)).astype(dtype)
         self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes)).astype(dtype)
-        self.learning_rate = checks.learning_rate(learning_rate)
+        checks.weights(self.wih, self.who)
+        self.learning_rate = learning_rate
         self.rule = rule
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse a learning rate or a rule that makes no sense, whenever it is set: a ValueError."""
+        if name == "learning_rate":
+            value = checks.learning_rate(value)
+        elif name == "rule":
+            value = checks.rule(value)
+        super().__setattr__(name, value)
 
     def query(self, inputs: ArrayLike) -> Floats:
         """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1."""
@@ -117,14 +125,17 @@ class NeuralNetwork:
     confusion = training.confusion
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into one .npz file, under exactly this name; only a network is overwritten."""
+        """Write the network into one .npz file, under exactly this name; only a network is overwritten.
+
+        Weights that are not finite, or of another kind than float64 and float32, are a NetworkFileError.
+        """
         checkpoint.save(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NeuralNetwork:
         """Return the network that `save` wrote; anything else is a NetworkFileError."""
         network = cls.__new__(cls)  # the weights are there already: none need to be drawn at random
-        vars(network).update(checkpoint.load(path, RULES))
+        vars(network).update(checkpoint.load(path))
         return network
 
 

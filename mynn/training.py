@@ -38,6 +38,7 @@ Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
 _STACKED = 1000  # examples copied at a time, where they are not an array already
 _EXPECTED = "examples must be Examples, or a list of pairs (inputs, label)"
+_in_training: dict[int, object] = {}  # networks, by id
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
 
@@ -56,11 +57,30 @@ def fit(
     progress  is called now and then with how many examples are done, and how many there will be; the
               network may be asked or scored then
 
-    Examples of another shape or kind, or labels without an output, are a ValueError or a TypeError.
+    Examples of another shape or kind, labels without an output, and inputs or weights that are not finite are a
+    ValueError or a TypeError. Two threads may not train one network at once, since each would undo what the other
+    does: a RuntimeError.
     """
     if not isinstance(examples, Sequence | Examples | np.ndarray):
         raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
     checks.whole("the number of epochs", epochs)
+    checks.weights(network.wih, network.who)
+    if _in_training.setdefault(id(network), mine := object()) is not mine:
+        raise RuntimeError("this network is being trained already: wait until that is done, or train another one")
+    try:
+        _fit(network, examples, epochs, shuffle, seed, progress)
+    finally:
+        del _in_training[id(network)]
+
+
+def _fit(
+    network: Network,
+    examples: Examples | Sequence[Pair],
+    epochs: int,
+    shuffle: bool,
+    seed: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> None:
     random = np.random.default_rng(seed)
     count, size = len(examples), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
     for epoch in range(epochs):
@@ -121,6 +141,7 @@ def _learn(network: Network, rows: NDArray[Any], labels: Integers) -> None:
 def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
     """Return the outputs for each of the rows, (n, output_nodes): see `_learn`."""
     checks.rows(rows, network.wih.shape[1])
+    checks.weights(network.wih, network.who)
     if _kernel_serves(network):
         return kernel.query(network.wih, network.who, rows, _INPUTS)
     return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # the book's is a column

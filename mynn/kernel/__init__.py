@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mynn.arrays import Bytes
+from mynn.checks import RULES
 
 Array = NDArray[Any]
 
@@ -27,8 +28,6 @@ except OSError as error:
     READY, STATE = False, f"numpy ({error})"
 else:
     READY, STATE = True, "compiled (float64, float32)"
-
-RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 
 _TYPES = {np.dtype(np.float64): ("double", ctypes.c_double), np.dtype(np.float32): ("float", ctypes.c_float)}
 _MOST_OUTPUTS = 256  # a label is a byte

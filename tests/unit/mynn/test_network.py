@@ -1,8 +1,10 @@
 """The network: its rules, training on many examples, files, and the messages about wrong arguments."""
 
+import copy
 import math
 import tempfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +224,7 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
     path.write_bytes(b"")
     changes: list[tuple[dict[str, object], str]] = [
         ({"version": 1}, "version 1"),
-        ({"rule": "books"}, "the unknown rule 'books'"),
+        ({"rule": "books"}, "no rule 'books'"),
         ({"who": np.zeros((3, 6))}, "fit together"),
         ({"wih": np.full((5, 7), np.nan)}, "not numbers"),
         ({"wih": np.array([["anything"]], object)}, "damaged"),  # last: nothing is saved over it
@@ -236,7 +238,38 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
             NeuralNetwork.load(path)
 
 
+def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
+    """An integer or a fraction is a learning rate, too; weights that are not numbers replace no file."""
+    path = tmp_path / "network.npz"
+    for rate in (1, Fraction(1, 2), np.float32(0.25)):
+        network = NeuralNetwork(7, 5, 3, rate)  # type: ignore[arg-type]
+        network.save(path)
+        assert same(NeuralNetwork.load(path), network)
+    before = path.read_bytes()
+    network.wih[2, 3] = math.nan
+    with pytest.raises(NetworkFileError, match="not saved: some of its weights are not numbers"):
+        network.save(path)
+    assert path.read_bytes() == before
+
+
+def set_to(name: str, value: object) -> Callable[[Any], object]:
+    return lambda network: setattr(network, name, value)
+
+
+def without_numbers(network: NeuralNetwork) -> None:
+    broken = copy.deepcopy(network)
+    broken.who[0, 0] = math.nan
+    broken.score([(INPUTS, 1)])
+
+
+def trained_twice_at_once(network: NeuralNetwork) -> None:
+    """Train it as another thread may while it is being trained."""
+    network = copy.deepcopy(network)
+    network.fit([(INPUTS, 1)], progress=lambda *_: network.fit([(INPUTS, 1)]))
+
+
 INPUTS = [0.5] * 7
+NO_NUMBERS = [0.5] * 6 + [math.nan]
 WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda n: NeuralNetwork(7, 5, 3, math.nan), ValueError, "choose one above 0 and at most 10; 0.01 to 0.3 is usual"),
     (lambda n: NeuralNetwork(7.5, 5, 3, 0.1), TypeError, "must be a whole number, not float 7.5"),  # type: ignore[arg-type]
@@ -246,6 +279,13 @@ WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda n: n.backquery([0.5, 1.0, 0.5]), ValueError, "targets must lie between 0 and 1, which no output reaches"),
     (lambda n: n.fit(None), TypeError, r"must be Examples, or a list of pairs \(inputs, label\), not None"),
     (lambda n: n.fit([(INPUTS, 3)]), ValueError, "a label 3, but this network has outputs only for 0 to 2"),
+    (lambda n: n.train(NO_NUMBERS, [0.5] * 3), ValueError, "inputs must be numbers, but one of them is nan"),
+    (lambda n: n.fit([(NO_NUMBERS, 1)]), ValueError, "inputs must be numbers, but one of them is nan"),
+    (without_numbers, ValueError, "some of its weights are not numbers"),
+    (set_to("learning_rate", -5), ValueError, "a learning rate of -5 makes no sense"),
+    (set_to("rule", "nonsense"), ValueError, "no rule 'nonsense'; choose one of book, gradient, cross-entropy"),
+    (lambda n: NeuralNetwork(7, 5, 3, 0.1, dtype=np.float16), ValueError, "float16, and must be float64 or float32"),
+    (trained_twice_at_once, RuntimeError, "this network is being trained already"),
 ]
 
 
