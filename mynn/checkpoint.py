@@ -31,7 +31,7 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
         raise NetworkFileError(f"{path}: the network is not saved: {error}") from None
     arrays: Fields = {name: np.asarray(network[name]) for name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
-    with replacing(path) as file:
+    with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError), replacing(path) as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -70,7 +70,8 @@ def load(path: str | os.PathLike[str]) -> Fields:
         raise _refused(path, "it was not written by mynn")
     version = str(saved.get("version"))
     if version != str(VERSION):
-        raise _refused(path, f"it has version {version}, but this mynn reads version {VERSION}")
+        advice = "train it again, or use the mynn that wrote it"
+        raise _refused(path, f"it has version {version}, but this mynn reads version {VERSION}", advice)
     wih, who = (saved.get(name, np.empty(0)) for name in ("wih", "who"))
     try:
         checks.weights(wih, who)
@@ -80,5 +81,5 @@ def load(path: str | os.PathLike[str]) -> Fields:
         raise _refused(path, str(error)) from None
 
 
-def _refused(path: str | os.PathLike[str], reason: str) -> NetworkFileError:
-    return NetworkFileError(f"{path}: no network can be read from this file: {reason}; save it again")
+def _refused(path: str | os.PathLike[str], reason: str, advice: str = "save it again") -> NetworkFileError:
+    return NetworkFileError(f"{path}: no network can be read from this file: {reason}; {advice}")

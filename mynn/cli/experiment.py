@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
-from mynn.errors import os_errors_as
+from mynn.errors import DataError, os_errors_as
 from mynn.network import RULES
 from mynn.progress import Bar
 
@@ -75,8 +75,18 @@ def add(verbs: Any) -> None:
 
 
 def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    import fcntl
+
     with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
-        return run(options)  # where the data cannot be read, that is a DataError already
+        options.out.mkdir(parents=True, exist_ok=True)
+        with (options.out / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"{options.out}: another experiment is using this folder; wait for it, or choose another with --out"
+                ) from None
+            return run(options)  # where the data cannot be read, that is a DataError already
 
 
 @contextmanager
@@ -124,7 +134,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
     settings = [Setting(*one) for one in product(options.hidden, options.rate, options.angle, options.rule)]
     results = _swept(options, runs(settings, options.epochs, options.seeds), options.examples)
-    scores = {one: results.of(one, options.epochs) for one in settings}
+    # The folder may have more seeds, from an earlier sweep.
+    scores = {one: results.of(one, options.epochs)[: options.seeds] for one in settings}
     pictures = plots(scores, options.out, options.epochs)
     if options.json:
         print(json.dumps({str(one): some.tolist() for one, some in scores.items()}))

@@ -14,7 +14,7 @@ import numpy as np
 from mynn import checkpoint, kernel
 from mynn.arrays import Bytes, Floats
 from mynn.cli.arguments import data_option, hidden, json_option, natural, positive, rate
-from mynn.errors import DataError, NetworkFileError, os_errors_as
+from mynn.errors import DataError, NetworkFileError
 from mynn.mnist import LABELS, PIXELS, SIDE, Examples, read_csv, scale
 from mynn.network import RULES, NeuralNetwork
 from mynn.progress import Bar, peak_mib
@@ -86,8 +86,7 @@ def _train(options: argparse.Namespace) -> int:
     done, total = _fitted(network, training, options), options.epochs * len(training)
     trained = time.monotonic()
     if options.save and done:
-        with os_errors_as(checkpoint.NOT_HERE, path=options.save, kind=NetworkFileError):
-            network.save(options.save)
+        network.save(options.save)
     if done < total:
         kept = f"the network so far is in {options.save}" if options.save else "nothing is saved without --save"
         print(

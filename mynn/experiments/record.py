@@ -18,6 +18,7 @@ test set was asked when they had been made. docs/develop/measurements.md has wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import deepcopy
@@ -159,7 +160,8 @@ def _name(seed: int, epochs: int | str) -> str:
 
 def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
     """Return the first job that is not done; if all are, one that only tests the network."""
-    epochs = max((int(path.stem.rpartition("-")[2]) for path in folder.glob(_name(seed, "*"))), default=0)
+    numbers = (path.stem.rpartition("-")[2] for path in folder.glob(_name(seed, "*")))
+    epochs = max((int(number) for number in numbers if re.fullmatch("[0-9]{1,9}", number)), default=0)
     network = NeuralNetwork.load(folder / _name(seed, epochs)) if epochs else None
     return Epoch(recipe, seed, epochs, network, digits)
 

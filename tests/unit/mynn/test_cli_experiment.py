@@ -1,5 +1,6 @@
 """The command `mynn experiment`."""
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_a_sweep_tries_every_combination(small_mnist: Path, tmp_path: Path, caps
     lines = capsys.readouterr().out.splitlines()
     last = np.array(printed["5 hidden nodes, learning rate 0.1"])[:, -1]
     assert f"{last.mean():.2%} ± {100 * last.std(ddof=1):.2f} of 2: 5 hidden nodes, learning rate 0.1" in lines
+    assert experiment(small_mnist, tmp_path, "sweep", *options, "--seeds", "1", "--examples", "100") == 0
+    assert f"{last[0]:.2%}: 5 hidden nodes, learning rate 0.1" in capsys.readouterr().out.splitlines()
+
+    with (tmp_path / ".lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert experiment(small_mnist, tmp_path, "sweep") == 2
+    assert "another experiment is using this folder" in capsys.readouterr().err
 
 
 def test_the_ladder_is_compared_with_the_blogs_figures(
@@ -70,6 +78,7 @@ def test_record_and_committee_train_resume_and_keep_recipes_apart(
         network = NeuralNetwork.load(votes / f"whole/seed-{seed}-epoch-2.npz")
         assert network.score(kinds["committee"][seed % 2].normalised(testing)) == score
     assert len(alone) == 4 and printed["tested"] == 200
+    (votes / "whole/seed-0-epoch-x.npz").touch()
     assert experiment(small_mnist, votes, "committee") == 0
     first = f"{printed['accuracies'][0]:.2%}"
     assert capsys.readouterr().out.splitlines() == [

@@ -223,7 +223,7 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
         assert path.read_bytes() == content
     path.write_bytes(b"")
     changes: list[tuple[dict[str, object], str]] = [
-        ({"version": 1}, "version 1"),
+        ({"version": 1}, "version 1, .* train it again, or use the mynn that wrote it"),
         ({"rule": "books"}, "no rule 'books'"),
         ({"who": np.zeros((3, 6))}, "fit together"),
         ({"wih": np.full((5, 7), np.nan)}, "not numbers"),
@@ -250,6 +250,9 @@ def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(NetworkFileError, match="not saved: some of its weights are not numbers"):
         network.save(path)
     assert path.read_bytes() == before
+    nowhere = tmp_path / "nowhere/network.npz"
+    with pytest.raises(NetworkFileError, match=rf"^{nowhere}: .* \(no such file or directory\)"):
+        small_network().save(nowhere)
 
 
 def set_to(name: str, value: object) -> Callable[[Any], object]:
