@@ -12,8 +12,9 @@ answer. Networks that differ only in their first weights err on the same digits,
 Here each member brings digits to a width and a height of its own. (U. Meier, D. C. Ciresan, L. M. Gambardella,
 J. Schmidhuber, "Better digit recognition with a committee of simple neural nets", 2011.)
 
-All choices were made on the last 5,000 of the training digits, which were kept back for that (`Digits.held_out`); the
-test set was asked when they had been made. docs/develop/measurements.md has what was tried.
+All choices were made on training digits that were kept back for that (`Digits.held_out`). The test digits were asked
+about the three recipes here, and about five that had been given up, but decided nothing. docs/develop/measurements.md
+has what was tried.
 """
 
 from __future__ import annotations
