@@ -70,8 +70,8 @@ demo-stop:  ## Remove the virtual Pis and the emulated one
 find: .venv/ready  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
-site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis)
-	$(PLAYBOOK)
+site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis; PASSWORDS=new: in place of another computer's)
+	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e new_passwords=true)
 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)
 	$(PLAYBOOK) -e update_to=$(TO)

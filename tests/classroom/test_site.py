@@ -69,6 +69,14 @@ def test_check_mode_on_a_provisioned_pi_finds_nothing(classroom: Classroom) -> N
     assert not re.search(r"^(---|\+\+\+|@@)", look, re.M)
 
 
+def test_the_passwords_that_another_computer_gave_stay(classroom: Classroom, tmp_path: Path) -> None:
+    before = root(classroom, "cat /etc/jupyter/password")
+    said = classroom.fail("site", "-e", f"jupyter_passwords={tmp_path}")
+    assert "has passwords that another computer gave it" in said
+    assert root(classroom, "cat /etc/jupyter/password") == before
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_new_lessons_replace_no_students_work(classroom: Classroom, tmp_path: Path) -> None:
     """A student has edited, renamed and added files. The server's settings are newer than the server, too."""
     lessons = tmp_path / "notebooks"

@@ -271,7 +271,7 @@ class Pi:
             # site.yml may have put a certificate below the hash.
             certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""
             text = f"{jupyter_hash(passwords['notebooks'])}\n{certificate}"
-            write(file, text, 0o600)
+            write(file, text, 0o400)  # by which the role jupyter knows it from its own, of 0600
             stamps["notebooks"] = sha256(text.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
