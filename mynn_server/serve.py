@@ -183,6 +183,7 @@ def main() -> None:
         """Give the server the connections that wait, and tell systemd that it answers."""
         restore()
         server = serverapp.ServerApp.instance().http_server
+        limit_connections(server)
         for connection, address in starting.waiting.items():
             server._handle_connection(connection, address)
         if systemd:
@@ -196,6 +197,8 @@ def main() -> None:
 
     from notebook.app import main as serve
     from tornado.ioloop import IOLoop
+
+    from mynn_server.sign_in import limit_connections
 
     serverapp.bind_unix_socket = passed_socket  # type: ignore[assignment, attr-defined]
     serve()

@@ -37,6 +37,7 @@ def sign_in(c: Config, credentials: Credentials) -> None:
     """Allow nothing without the password: no token, no unauthenticated requests."""
     c.ServerApp.allow_unauthenticated_access = False
     c.ServerApp.cookie_secret = credentials.cookie_secret
+    c.ServerApp.identity_provider_class = "mynn_server.sign_in.Students"
     c.IdentityProvider.token = ""
     c.IdentityProvider.login_handler_class = "mynn_server.sign_in.SignIn"
     c.PasswordIdentityProvider.hashed_password = credentials.hashed.decode()
@@ -45,6 +46,7 @@ def sign_in(c: Config, credentials: Credentials) -> None:
     # Session cookies, without a date: the clock of a Pi without the Internet is behind, so cookies with a date would
     # have expired already.
     c.IdentityProvider.cookie_options = {"expires_days": None}
+    c.IdentityProvider.get_secure_cookie_kwargs = {"max_age_days": 1}  # by the Pi's own clock
     c.ServerApp.tornado_settings = {"xsrf_cookie_kwargs": {"expires_days": None, "path": "/"}}
 
 

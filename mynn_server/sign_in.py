@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 from collections import Counter
+from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.serverapp import ServerWebApplication
+from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.web import decode_signed_value
+from tornado.iostream import IOStream
+from tornado.web import RequestHandler, decode_signed_value
 
 PAUSE = 2  # seconds that a wrong password costs
 MOST_WAITING = 32  # passwords from one network
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
+MOST_CONNECTIONS = 128  # from one network; a browser keeps up to a dozen
+IDLE = 60  # seconds that a connection may ask for nothing
 
 turns: dict[object, asyncio.Lock] = {}
 waiting: Counter[object] = Counter()
 
 
 def network_of(address: str) -> object:
-    """Return whose turn a password from an address takes: a computer has one IPv4 address, and many IPv6 addresses."""
+    """Return whose turn a password from an address takes.
+
+    A computer has one IPv4 address, and many IPv6 addresses. The Pi's own programs have all of 127.0.0.0/8.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if ip.version == 4:
-        return ip
-    return ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return "this Pi"
+    return ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False)
+
+
+def limit_connections(server: HTTPServer) -> None:
+    """Let idle connections end, and no network have so many that nobody else could connect."""
+    server.conn_params.header_timeout = IDLE
+    open_now: Counter[object] = Counter()
+    handle, end = server.handle_stream, server.on_close
+
+    def handle_stream(stream: IOStream, address: Any) -> None:
+        network = network_of(address[0])
+        if open_now[network] >= MOST_CONNECTIONS:
+            stream.close()
+            return
+        open_now[network] += 1
+        handle(stream, address)
+
+    def on_close(connection: Any) -> None:
+        end(connection)
+        network = network_of(connection.context.address[0])
+        open_now[network] -= 1
+        if not open_now[network]:
+            del open_now[network]
+
+    server.handle_stream, server.on_close = handle_stream, on_close  # type: ignore[method-assign, assignment]
+
+
+class Students(PasswordIdentityProvider):
+    """Takes a cookie from the network only that it was given to.
+
+    Browsers send cookies to all ports of a computer. So a page at another port, of a neighbour on the same Pi, is sent
+    a student's cookie, too; it is of no use on that Pi.
+    """
+
+    def get_cookie_name(self, handler: RequestHandler) -> str:
+        """Return the cookie's name, which its signature covers."""
+        network = hashlib.sha256(str(network_of(str(handler.request.remote_ip))).encode())
+        return f"{super().get_cookie_name(handler)}-{network.hexdigest()[:16]}"
 
 
 class SignIn(LoginFormHandler):

@@ -136,7 +136,9 @@ def run_server(
         for made in (home, folder / "tmp", config):
             made.mkdir(parents=True)
         trace = set_traps(home, venv)
-        (config / "jupyter_server_config.py").write_text(render_template("jupyter_server_config.py", **values))
+        # A request may name its address: for the server, all of this computer's own are one.
+        written = render_template("jupyter_server_config.py", **values) + "c.ServerApp.trust_xheaders = True\n"
+        (config / "jupyter_server_config.py").write_text(written)
         hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
         (folder / "password").write_text(f"{hashed}\n")
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))

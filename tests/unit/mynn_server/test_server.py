@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mynn_server.contents import Contents
-from mynn_server.sign_in import network_of
+from mynn_server.sign_in import MOST_CONNECTIONS, Students, network_of
 from tests.support.jupyter_server import PASSWORD, Server
 
 NOTEBOOK = {"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
@@ -90,20 +93,22 @@ def test_a_file_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def send_password(server: Server, source: str, password: str) -> socket.socket:
-    """Send a password from one of this computer's addresses; return the connection on which the answer will come."""
+    """Send a password, as from some address; return the connection on which the answer will come."""
     client = server.client()
     client.ask("GET", "/login")
     xsrf = client.session.cookies["_xsrf"]
     form = f"password={password}&_xsrf={xsrf}"
     head = f"POST /login HTTP/1.1\r\nHost: localhost:{server.port}\r\nConnection: close\r\nCookie: _xsrf={xsrf}\r\n"
-    head += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60, source_address=(source, 0))
+    head += (
+        f"X-Real-Ip: {source}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     connection.sendall(f"{head}{form}".encode())
     return connection
 
 
 def sign_in_from(server: Server, source: str, password: str) -> float:
-    """Try to sign in from one of this computer's addresses; return how many seconds the answer takes."""
+    """Try to sign in, as from some address; return how many seconds the answer takes."""
     began = time.monotonic()
     with send_password(server, source, password) as connection:
         assert (b" 302 " if password == PASSWORD else b" 401 ") in connection.recv(100)
@@ -111,13 +116,16 @@ def sign_in_from(server: Server, source: str, password: str) -> float:
 
 
 def test_guessing_takes_time_and_locks_nobody_out(server: Server) -> None:
-    """Simultaneous guesses from one address are checked one after another; the right password waits its turn."""
+    """Simultaneous guesses from one computer are checked one after another; the right password waits its turn.
+
+    The Pi's own programs may have any address of 127.0.0.0/8.
+    """
     with ThreadPoolExecutor(4) as four:
         began = time.monotonic()
-        guesses = [four.submit(sign_in_from, server, "127.0.0.2", f"guess{number}") for number in range(3)]
+        guesses = [four.submit(sign_in_from, server, f"127.0.0.{number}", f"guess{number}") for number in range(2, 5)]
         time.sleep(0.5)
-        assert sign_in_from(server, "127.0.0.3", PASSWORD) < 2  # from another address: at once
-        sign_in_from(server, "127.0.0.2", PASSWORD)  # from the same address: after the guesses
+        assert sign_in_from(server, "192.0.2.3", PASSWORD) < 2  # from another computer: at once
+        sign_in_from(server, "127.0.0.9", PASSWORD)  # from the same: after the guesses
         for guess in guesses:
             guess.result()
         assert time.monotonic() - began > 6
@@ -138,8 +146,36 @@ def test_the_number_of_waiting_passwords_is_limited(server: Server) -> None:
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
 def test_a_computer_has_one_turn_however_many_addresses_it_has(four: IPv4Address, six: IPv6Address, own: int) -> None:
-    assert network_of(str(four)) == network_of(f"::ffff:{four}") == four
-    if six.ipv4_mapped is None:
+    place = "this Pi" if four.is_loopback else four
+    assert network_of(str(four)) == network_of(f"::ffff:{four}") == place
+    assert network_of("127.3.2.1") == network_of("::1") == "this Pi"
+    if six.ipv4_mapped is None and not six.is_loopback:
         neighbour = IPv6Address(int(six) >> 64 << 64 | own)
-        assert neighbour.ipv4_mapped or network_of(f"{six}%eth0") == network_of(str(neighbour))
+        alike = (
+            neighbour.ipv4_mapped or neighbour.is_loopback or network_of(f"{six}%eth0") == network_of(str(neighbour))
+        )
+        assert alike
         assert network_of(str(six)) != network_of(str(IPv6Address(int(six) ^ 1 << 64)))
+
+
+def test_a_cookie_is_of_no_use_elsewhere() -> None:
+    """A page at a neighbour's port is sent it, and could use it on the Pi itself."""
+    tablet, same, neighbour = (
+        Students().get_cookie_name(Mock(request=Mock(remote_ip=address, host="pi01.local:8888")))
+        for address in ("192.168.1.20", "::ffff:192.168.1.20", "127.0.0.1")
+    )
+    assert tablet == same != neighbour
+    assert tablet.startswith("username-")
+
+
+def test_idle_connections_of_one_computer_keep_nobody_out(server: Server) -> None:
+    """All but so many are closed at once, so that those of others are taken; here, all come from one computer."""
+    with contextlib.ExitStack() as opened:
+        connections = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(MOST_CONNECTIONS + 20)
+        ]
+        assert select.select(connections[-1:], [], [], 10)[0], "The last one is not closed."
+        assert connections[-1].recv(1) == b""
+        assert not select.select(connections[:50], [], [], 0)[0]
+    assert server.client().ask("GET", "/login").status_code == 200
