@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
 from mynn_control.live_page import LivePage, keep
 from mynn_control.render import render, script
 
@@ -103,6 +104,8 @@ def card(pi: str, student: str, lost: str | None, text: str | None, lessons: Map
     answer = parsed(text)
     if answer is None:
         fault = "Its answer is invalid." if text else "Wait for a minute; then switch it off and on."
+        if text == STRANGER:
+            fault = "Another student's program on this Pi answers in its place: switch the Pi off and on."
         return Card(name, student, "lost", "No answer", faults=[fault])
     running = answer["running"]
     lines = [titled(program["path"], lessons) for program in running]

@@ -170,14 +170,21 @@ def listen(port: int) -> socket.socket:
 def main() -> None:
     """Run the server."""
     systemd = os.environ.pop("NOTIFY_SOCKET", "")  # nothing of this is the programs' that the server starts
+    watched = int(os.environ.pop("WATCHDOG_USEC", "0"))
     starting = Starting(listen(int(sys.argv.pop(1))))
-    for name in ("LISTEN_FDNAMES", "LISTEN_PID"):
+    for name in ("LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"):
         os.environ.pop(name, None)
 
     restore = hasten()
 
     # Jupyter does not accept an open socket, so the function that would create one is replaced.
     from jupyter_server import serverapp
+
+    def tell(state: bytes) -> None:
+        """Tell systemd."""
+        if systemd:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+                told.sendto(state, systemd)
 
     def hand_over() -> None:
         """Give the server the connections that wait, and tell systemd that it answers."""
@@ -186,9 +193,9 @@ def main() -> None:
         limit_connections(server)
         for connection, address in starting.waiting.items():
             server._handle_connection(connection, address)
-        if systemd:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-                told.sendto(b"READY=1", systemd)
+        tell(b"READY=1")
+        if watched:  # while it does not hang
+            PeriodicCallback(lambda: tell(b"WATCHDOG=1"), watched / 4000).start()
 
     def passed_socket(path: str, mode: int) -> socket.socket:
         """Return the socket that this program listens at, once Jupyter can listen there instead."""
@@ -196,7 +203,7 @@ def main() -> None:
         return starting.end()
 
     from notebook.app import main as serve
-    from tornado.ioloop import IOLoop
+    from tornado.ioloop import IOLoop, PeriodicCallback
 
     from mynn_server.sign_in import limit_connections
 

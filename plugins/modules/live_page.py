@@ -25,7 +25,7 @@ description:
     again if it has the argument C(answers).
   - For the page C(wall), a file in each student's folder, which is read with the student's powers.
   - For the page C(watch), what each notebook server answers at its socket (mynn_server). Only an answer from the
-    student's own account counts.
+    student's own account counts; where another account has taken the socket's name, it is C(stranger).
   - Nothing is parsed here; the control node checks what it gets.
 options:
   page: {description: Which page., choices: [wall, watch], required: true}
@@ -48,6 +48,7 @@ shown:
 """
 
 READ = 10  # seconds that a student's file may take
+STRANGER = "stranger"
 ANSWER = 5.0  # seconds that a notebook server may take
 Look = Callable[[], dict[str, str]]
 
@@ -120,7 +121,10 @@ def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
 
 
 def answer_of(uid: int, name: str, largest: int) -> str | None:
-    """Return what an account's server answers at its abstract socket; "" if it is silent, None if it does not run."""
+    """Return what an account's server answers at its abstract socket; "" if it is silent, None if it does not run.
+
+    It is STRANGER if another account has taken the socket's name, which every account can see.
+    """
     end = time.monotonic() + ANSWER
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER)
@@ -130,7 +134,7 @@ def answer_of(uid: int, name: str, largest: int) -> str | None:
         except OSError:
             return None
         if struct.unpack("3i", peer)[1] != uid:  # process, user, group
-            return None
+            return STRANGER
         answer = b""
         try:
             while block := connection.recv(largest):

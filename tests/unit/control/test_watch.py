@@ -65,6 +65,11 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
         (seat(said(program(), program(died="stopped"))), "Open", "The MNIST data set stopped unexpectedly."),
         (seat(said(program(), free=50)), "Open", "Memory is short: let a lesson be ended."),
         (seat(""), "No answer", "Wait for a minute; then switch it off and on."),
+        (
+            seat("stranger"),
+            "No answer",
+            "Another student's program on this Pi answers in its place: switch the Pi off and on.",
+        ),
         (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
     ],
 )

@@ -105,10 +105,12 @@ def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> N
         systemd.bind(str(notify_socket))
         notify_socket.chmod(0o666)
         systemd.settimeout(60)
-        with run_server(venv, port=port, environment={"NOTIFY_SOCKET": str(notify_socket)}) as server:
+        variables = {"NOTIFY_SOCKET": str(notify_socket), "WATCHDOG_USEC": "4000000"}
+        with run_server(venv, port=port, environment=variables) as server:
             assert systemd.recv(99) == b"READY=1"
+            assert systemd.recv(99) == b"WATCHDOG=1"
             browser.join()
             with server.student().kernel() as kernel:
-                inherited = "[name for name in os.environ if 'NOTIFY' in name or 'LISTEN' in name]"
+                inherited = "[name for name in os.environ if name.startswith(('NOTIFY', 'LISTEN', 'WATCHDOG'))]"
                 assert kernel.run(f"import os; print({inherited})").text == "[]\n"
     assert statuses == [0, 503, 403]
