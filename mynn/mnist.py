@@ -4,15 +4,16 @@ Pixels are kept as they come, one byte each: 60,000 digits take 47 MB that way a
 numbers that the network works with, which a Pi Zero does not have. They are scaled one digit at a
 time, when they are used.
 
-Beside a CSV may lie `NAME.csv.npy`: the same numbers as an array of bytes, shape (n, 785), which need not be parsed.
-It is mapped into memory, so only what is used is read. Each Pi has such files for MNIST; for a student's own CSV it
-is made at the first reading. It can be deleted at any time.
+Beside a CSV may lie `NAME.csv.npy`: the same numbers as an array of bytes, shape (n, 785), which need not be parsed,
+and their CRC-32. It is mapped into memory, so only what is used is read; the CRC is checked where all is. Each Pi has
+such files for MNIST; for a student's own CSV it is made at the first reading. It can be deleted at any time.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     path = Path(path)
     with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST", path=path):
         changed = path.stat().st_mtime_ns
-        rows = load(path)
+        rows = load(path, limit)
         if rows is None:
             rows, whole = _parsed(path, limit)
             if whole and len(rows) >= _WORTH_KEEPING:
@@ -128,28 +129,41 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     return Examples(rows[:, 0], rows[:, 1:])
 
 
-def load(path: Path) -> Bytes | None:
-    """Return what lies as .npy beside a CSV, (n, 785), mapped into memory and read-only.
+def load(path: Path, limit: int | None = None) -> Bytes | None:
+    """Return the first rows of what lies as .npy beside a CSV, (n, 785), mapped into memory and read-only.
 
     None where there is none, where it is damaged or cut off, or where the CSV has changed since: an .npy has its
-    CSV's very time of change.
+    CSV's very time of change. (With a limit, pixels that were damaged on the disk go unnoticed.)
     """
     place = Path(f"{path}.npy")
     try:
         if place.stat().st_mtime_ns != path.stat().st_mtime_ns:
             return None
         rows = np.load(place, mmap_mode="r")
-        whole = rows.offset + rows.nbytes == place.stat().st_size
+        whole = rows.offset + rows.nbytes + 4 == place.stat().st_size
         right = rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == _NUMBERS and rows.flags.c_contiguous
+        if not (whole and right):
+            return None
+        if limit is None or limit >= len(rows):
+            with place.open("rb") as file:
+                file.seek(-4, os.SEEK_END)
+                if file.read() != _sum(rows):
+                    return None
+        some: Bytes = rows[:limit].view(np.ndarray)
+        return some if some[:, 0].max() < LABELS else None
     except Exception:  # none there, or damage, which shows itself as any of a dozen kinds of error
         return None
-    return rows.view(np.ndarray) if whole and right else None
+
+
+def _sum(rows: Bytes) -> bytes:
+    return zlib.crc32(rows).to_bytes(4, "little")
 
 
 def _keep(path: Path, rows: Bytes, changed: int) -> None:
     """Write the .npy of a CSV, if it can be: a power cut leaves all of it or nothing."""
     with suppress(OSError), tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".npy.part") as file:
         np.save(file.file, rows)  # the very file: then numpy needs no memory of its own
+        file.write(_sum(rows))
         file.flush()
         os.fsync(file.fileno())
         os.fchmod(file.fileno(), path.stat().st_mode & 0o666)

@@ -57,9 +57,11 @@ def contents(source: Path) -> Iterator[tuple[str, bytes]]:
         lines = [b",".join(map(text.__getitem__, row)) + b"\n" for row in rows]
         yield f"{csv}.csv", b"".join(lines)
         yield f"{csv}_{few}.csv", b"".join(lines[:few])
-        # What numpy.save makes: 128 bytes, then the rows. This may run in a Python without numpy.
+        # What numpy.save makes: 128 bytes, then the rows; and their CRC-32. This may run in a Python without numpy.
         head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(rows)}, 785), }}".ljust(117) + "\n"
-        yield f"{csv}.csv.npy", b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + b"".join(rows)
+        numbers = b"".join(rows)
+        parts = (b"\x93NUMPY\x01\0", len(head).to_bytes(2, "little"), head.encode(), numbers)
+        yield f"{csv}.csv.npy", b"".join(parts) + zlib.crc32(numbers).to_bytes(4, "little")
 
 
 def pack(source: Path, archive: Path, files: Files) -> None:

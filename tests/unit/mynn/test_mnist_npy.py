@@ -77,13 +77,19 @@ def test_a_damaged_npy_is_replaced(path: Path) -> None:
         return mnist.load(path)
 
     for _ in range(30):
-        damaged = bytearray(whole)
-        damaged[int(random.integers(len(whole) - 785 * COUNT))] ^= 1 << int(random.integers(8))  # in the header
-        npy.write_bytes(damaged)
-        found = loaded()
-        assert found is None or np.array_equal(found[:, 1:], first.pixels)  # a space in the header
+        for where in (len(whole) - 785 * COUNT - 4, len(whole)):  # in the header, and anywhere
+            damaged = bytearray(whole)
+            damaged[int(random.integers(where))] ^= 1 << int(random.integers(8))
+            npy.write_bytes(damaged)
+            found = loaded()
+            assert found is None or np.array_equal(found[:, 1:], first.pixels)  # a space in the header
         npy.write_bytes((whole + whole)[: int(random.integers(2 * len(whole)))])
         assert loaded() is None
+    damaged = bytearray(whole)
+    damaged[len(whole) - 4 - 785] = 255  # the last label
+    npy.write_bytes(damaged)
+    os.utime(npy, ns=(time, time))
+    assert mnist.load(path, COUNT - 1) is not None and mnist.load(path, COUNT) is None
     zeros = np.zeros((COUNT, 785), np.uint8)
     for rows in (zeros[:, 1:], zeros[0], np.asfortranarray(zeros), zeros.astype(np.int8), zeros.astype(object)):
         np.save(npy, rows)
