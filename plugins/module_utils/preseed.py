@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "rpi-preseed.toml"
+MOST_DOTS = 100  # on a line: a setting's name has one or two
 LARGEST = 64 * 1024  # bytes of the file, which has a few dozen lines, and of a certificate's file
 ZONES = Path("/usr/share/zoneinfo")
 WIFI = "/etc/wpa_supplicant"  # on the Pi, with the certificates as mynn-NAME
@@ -128,7 +129,11 @@ class Preseed:
             self.mistakes.append("the file is far too long. Start again with a new one.")
             return {}
         try:
-            return tomllib.loads(content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"))
+            text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+            # tomllib needs 1 GB for a key of 30,000 parts.
+            if any(line.count(".") > MOST_DOTS for line in text.splitlines() if not line.startswith("#")):
+                raise ValueError
+            return tomllib.loads(text)
         except UnicodeDecodeError:
             self.mistakes.append("the file is not saved as UTF-8. In Notepad choose Save as, and Encoding: UTF-8.")
         except (ValueError, RecursionError) as error:
@@ -149,7 +154,9 @@ class Preseed:
         system.lower("hostname")
         zone = locale.take("timezone")
         if zone is not None and not is_zone(zone):
-            locale.wrong("timezone", f"there is no time zone {zone!r}. Write continent and city: Europe/London")
+            locale.wrong(
+                "timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/London"
+            )
         return {
             "hostname": system.take(
                 "hostname", str, HOST, "a name has at most 63 letters from a to z, digits and hyphens, such as pi07."
@@ -297,7 +304,7 @@ def printable(text: str) -> str:
 
 def is_zone(zone: str) -> bool:
     """Return whether there is a time zone of this name."""
-    if not re.fullmatch(r"[\w+-]+(/[\w+-]+)*", zone) or not (ZONES / zone).is_file():
+    if not re.fullmatch(r"(?=.{1,64}\Z)[\w+-]+(/[\w+-]+)*", zone) or not (ZONES / zone).is_file():
         return False
     return (ZONES / zone).read_bytes()[:4] == b"TZif"
 

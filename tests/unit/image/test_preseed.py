@@ -119,6 +119,9 @@ BAD: list[tuple[str | bytes, str]] = [
     ("[mynn]\npassword = 12345678\n", "[mynn] password: this is a text"),
     ('[system]\nhostname = "pi07\\nreboot"\n', "[system] hostname: this is one line"),
     ('[locale]\ntimezone = "iso3166.tab"\n', "there is no time zone"),
+    (f'[locale]\ntimezone = "{"a" * 256}"\n', "there is no time zone"),
+    ("a." * 30_000 + "a = 1\n", "check the quotation marks"),  # which would take half a minute and 1 GB
+    (f"{WLAN}password = []\n", "[wlan] password: this is a text"),
     ('[user]\nname = "root"\n', "[user] name: this Pi has another account"),
     ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),
     (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "not a public SSH key, or not all of it"),
