@@ -139,7 +139,10 @@ class Lesson(Status):
     @authenticated
     async def post(self) -> None:
         """Save an untouched copy, unless there is something of that name."""
-        body = self.get_json_body()
+        try:
+            body = self.get_json_body()
+        except UnicodeDecodeError:
+            raise HTTPError(400, "This is no JSON.") from None
         name: Any = body.get("name") if isinstance(body, dict) else None
         if name not in [lesson["name"] for lesson in lessons_in(self.lessons)]:
             raise HTTPError(404, "There is no such lesson.")

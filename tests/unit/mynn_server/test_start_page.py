@@ -89,6 +89,7 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
     path.unlink()
     for name in ("../x.ipynb", "message", "", None, 3, [THIRD]):
         assert student.ask("POST", "/start/lesson", json={"name": name}).status_code == 404, name
+    assert student.ask("POST", "/start/lesson", data=b"\xff").status_code == 400
     without = {"X-XSRFToken": "none"}
     assert student.ask("POST", "/start/lesson", json={"name": THIRD}, headers=without).status_code == 403
     assert not path.exists()
