@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.classroom.conftest import all_files
-from tests.support.classroom import ROOT, Classroom, on, one_line, recap, root, with_inventory
+from tests.support.classroom import ROOT, Classroom, on, one_line, recap, root, serves, until, with_inventory
 from tests.support.playbook_run import PlaybookRun
 
 # A system's name that would write to the terminal, and a release that would leave a folder.
@@ -37,7 +37,9 @@ def test_the_summary_names_each_pi_that_was_not_finished(three: Classroom, tmp_p
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
     keys = {line.split()[0]: line.split(maxsplit=1)[1] for line in state.known_hosts.read_text().splitlines()}
     ends = {pi: next(end for end in keys if f"{pi.address}]" in end or end == pi.address) for pi in (good, full)}
-    (tmp_path / "known_hosts").write_text(f"{ends[full]} {keys[ends[good]]}\n")
+    # As IPv6 has them: no address may stand in an inventory twice.
+    others = {pi: f"::ffff:{pi.address}" for pi in (good, full)}
+    (tmp_path / "known_hosts").write_text(f"{ends[full].replace(full.address, others[full])} {keys[ends[good]]}\n")
     [options] = re.findall(r"^ansible_ssh_common_args=(.*)$", three.inventory.read_text(), re.M)
     swapped = ast.literal_eval(options).replace(str(state.known_hosts), str(tmp_path / "known_hosts"))
     classroom = with_inventory(
@@ -46,8 +48,8 @@ def test_the_summary_names_each_pi_that_was_not_finished(three: Classroom, tmp_p
         pis=[
             "pi-off ansible_host=127.77.7.99",
             "pi-unknown.invalid",
-            f"pi-stranger ansible_host={good.address} ansible_ssh_private_key_file={tmp_path}/key",
-            f"pi-swapped ansible_host={full.address} ansible_ssh_common_args={shlex.quote(swapped)}",
+            f"pi-stranger ansible_host={others[good]} ansible_ssh_private_key_file={tmp_path}/key",
+            f"pi-swapped ansible_host={others[full]} ansible_ssh_common_args={shlex.quote(swapped)}",
         ],
         settings={"pi-03": "system_free_mb_again=99999999"},
     )
@@ -89,3 +91,18 @@ def test_a_pi_that_dies_during_a_run_is_given_up(three: Classroom, strategy: str
     for name, count in counts.items():
         assert (count.unreachable, count.failed) == (int(name in dying), 0)
     assert f"Not finished: {', '.join(dying)}." in run.output
+
+
+def test_a_server_that_hangs_is_started_again(classroom: Classroom) -> None:
+    """By systemd's watchdog: here after six seconds, in a classroom after five minutes."""
+    folder = "/run/systemd/system/jupyter.service.d"
+    pid = "systemctl show --property MainPID --value jupyter"
+    root(classroom, f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=6\\n' >{folder}/test.conf")
+    try:
+        root(classroom, "systemctl daemon-reload; systemctl restart jupyter")
+        hung = root(classroom, pid)
+        root(classroom, f"kill -STOP {hung}")
+        until(lambda: root(classroom, pid) not in (hung, "0"))
+        assert serves(classroom)
+    finally:
+        root(classroom, f"rm -r {folder}; systemctl daemon-reload; systemctl restart jupyter")
