@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 
 from tests.classroom.test_site import MOST_TASKS, site_counted
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.classroom import ROOT, Classroom, root, serves
+from tests.support.classroom import ROOT, Classroom, root, serves, until
 
 STUDENTS = ["student", "ada", "ben"]
 WORK = """
@@ -87,6 +88,32 @@ def test_a_second_run_changes_nothing_and_stops_no_server(classes: Classes) -> N
         assert len(tasks) <= MOST_TASKS
         # Over TCP, other students' programs could connect to the kernel and read its output.
         assert kernel.run("print(get_ipython().kernel.parent.transport)").text == "ipc\n"
+
+
+def test_nobody_is_let_in_at_the_port_of_a_students_program(classes: Classes) -> None:
+    """Where a page of a neighbour's would be sent a student's cookie. A program of root's is reached."""
+    pi = classes.classroom
+    address = root(pi, "ip -4 -o addr show eth0 | grep -o 'inet [0-9.]*' | cut -c6-")
+    root(pi, "systemd-run --collect --unit=test-page python3 -m http.server 9998")
+    try:
+        with classes.server_of("ada").kernel() as kernel:
+            listen = "import socket; page = socket.create_server(('', 9999)); print(page.fileno() > 0)"
+            assert kernel.run(listen).text == "True\n"
+            inside = kernel.run("print(socket.create_connection(('127.0.0.1', 9999)).fileno() > 0)")
+            assert inside.text == "True\n"
+            until(lambda: is_open(address, 9998))
+            assert not is_open(address, 9999)
+    finally:
+        root(pi, "systemctl stop test-page")
+
+
+def is_open(address: str, port: int) -> bool:
+    """Return whether something accepts a connection."""
+    try:
+        with socket.create_connection((address, port), timeout=3):
+            return True
+    except OSError:
+        return False
 
 
 def test_every_students_server_is_verified(classes: Classes, own_report: list[str]) -> None:
