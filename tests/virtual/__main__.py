@@ -1,14 +1,16 @@
 """The commands: ``python3 -m tests.virtual up|down``, and ``board up|down`` for an emulated Pi."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from .board import FOLDER, Board
 from .fleet import Fleet
-from .host import PROJECT
+from .host import PROJECT, cache_folder
+from .podman import LABEL
 from .root import ACCOUNTS, SUITES
-from .shell import VirtualError, say
+from .shell import SUDO, VirtualError, say
 
 
 def ports(text: str) -> list[int]:
@@ -73,6 +75,9 @@ def do_fleet(options: argparse.Namespace) -> None:
         fleet.up(options.fleet, suite=options.suite, publish=options.publish, system=options.os, kind=options.kind)
     else:
         Fleet(options.state).down()
+        prune = shlex.join([*SUDO, "podman", "image", "prune", "--all", f"--filter=label={LABEL}.root"])
+        say("What was downloaded and made for it is kept for the next one. To delete that too:")
+        say(f"rm -r {shlex.quote(str(cache_folder()))}; {prune}")
 
 
 if __name__ == "__main__":
