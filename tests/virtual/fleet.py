@@ -48,7 +48,6 @@ class Fleet:
         system: str = "debian",
         base: str = "",
         kind: str = "container",
-        clock: str = "",
     ) -> None:
         """Start ``size`` Pis, or what is missing of them, and wait until each accepts an SSH login.
 
@@ -61,7 +60,7 @@ class Fleet:
             raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {suite}.")
         new = self.state.load("fleet", Settings) is None
         try:
-            self._up(size, Settings(suite, self.address, list(publish), system, base, kind, clock))
+            self._up(size, Settings(suite, self.address, list(publish), system, base, kind))
         except VirtualError:
             if new:
                 self.down()
@@ -105,7 +104,7 @@ class Fleet:
             root=present.root,
         )
         before = asdict(present)
-        for name, after in asdict(replace(wanted, clock=present.clock)).items():
+        for name, after in asdict(wanted).items():
             if before[name] != after:
                 raise VirtualError(
                     f"The fleet in {self.state.folder} has the {name} {before[name]}, not {after}; "

@@ -31,8 +31,7 @@ class Settings:
     guest's ports that are reachable there, under the same numbers. ``os`` is debian or raspios. ``root`` is what the
     Pis' disks start from: a podman image, or a virtual machine's folder in the cache.
 
-    Containers only: ``base`` is the image of a saved disk to start from instead. Virtual machines only: ``clock`` is
-    the date that the clock shows at power-on, such as 2020-01-01 (empty: today).
+    Containers only: ``base`` is the image of a saved disk to start from instead.
     """
 
     suite: str = "trixie"
@@ -41,7 +40,6 @@ class Settings:
     os: str = "debian"
     base: str = ""
     kind: str = "container"
-    clock: str = ""
     root: str = ""
 
 

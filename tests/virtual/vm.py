@@ -76,7 +76,6 @@ class Vm(Emulated, Member):
             *["-device", "virtio-rng-pci"],
             *["-smbios", f"type=1,uuid={uuid.uuid5(uuid.NAMESPACE_URL, str(self.folder))}"],
             *["-smbios", f"type=11,path={_CREDENTIAL}"],
-            *["-rtc", f"base={settings.clock or 'utc'}"],
             *["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"],
         ]
 
