@@ -71,7 +71,7 @@ find: .venv/ready  ## Find Pis on your network and propose lines for inventory.i
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
 site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis; PASSWORDS=new: in place of another computer's)
-	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e new_passwords=true)
+	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e jupyter_new_passwords=true)
 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)
 	$(PLAYBOOK) -e update_to=$(TO)

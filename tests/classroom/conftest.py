@@ -53,7 +53,7 @@ class Shared:
         """Return provisioned Pis: the existing ones if they are healthy, otherwise new ones."""
         if not self.is_provisioned():
             classroom = self.copied(self.template) if self.template else self.fresh()
-            classroom.run("site", "-e", "new_passwords=true")  # a copy has those of another Pi
+            classroom.run("site", "-e", "jupyter_new_passwords=true")  # a copy has those of another Pi
             assert self.is_provisioned(), "The Pis that site.yml has provisioned are not healthy."
         return Classroom(self.fleet)
 
