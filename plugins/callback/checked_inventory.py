@@ -28,7 +28,7 @@ name: checked_inventory
 type: aggregate
 short_description: refuse an inventory without Pis, a Pi that stands there twice, and wrong or misspelt settings
 description:
-  - Ansible itself takes an inventory without Pis for a success, and unknown settings in silence.
+  - With an inventory without Pis, Ansible itself succeeds, and it ignores unknown settings.
   - The settings' types are those of the roles' argument specs, which each role checks too, but Pi by Pi and late.
 author: The mynn-pi authors
 """
@@ -144,7 +144,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             return
         for source in sources:
             if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
-                yield from (f"{source} names {name} twice: write it on one line." for name in twice(source))
+                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source))
         specs, known = options(), known_words()
         addresses: dict[tuple[str, str], str] = {}
         names: dict[str, str] = {}
@@ -155,12 +155,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             yield from wrong_settings(settings, templar, specs)
             address = str(settings.get("ansible_host", host.name)).lower(), str(settings.get("ansible_port", 22))
             if (other := addresses.setdefault(address, host.name)) != host.name:
-                yield f"{other} and {host.name} have the same address, {address[0]}: a Pi stands in the inventory once."
+                yield f"{other} and {host.name} have the same address, {address[0]}: name each Pi once."
             hostname = str(templar.template(settings.get("system_hostname", "")))
             if hostname and not re.fullmatch(HOST_LABEL, hostname):
                 yield (
-                    f"{host.name}: a Pi's name has at most 63 letters from a to z, digits and hyphens, such as pi07; "
-                    f"“{hostname}” has not."
+                    f"{host.name}: “{hostname}” cannot be a Pi's name. Use at most 63 letters from a to z, digits and "
+                    "hyphens, as in pi07."
                 )
             elif hostname and (other := names.setdefault(hostname.lower(), host.name)) != host.name:
                 yield f"{other} and {host.name} would both be called {hostname}: give one of them another name."

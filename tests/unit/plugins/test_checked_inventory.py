@@ -24,7 +24,7 @@ SENTENCES = [
     "i.ini names pi02.local twice",
     "pi04 and pi05 have the same address, 192.0.2.1",
     "pi06.local and pi06.lan would both be called pi06",
-    "“pi-bärbel” has not",
+    "“pi-bärbel” cannot be a Pi's name",
     "i.ini:7: jupyter_port is 'abc', and must be a whole number",
     "pis.yml:1: jupyter_cull_seconds is 'soon', and must be a whole number",
     "pis.yml:2: students is 5, and must be a list",
