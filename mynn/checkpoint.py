@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Fields:
     wih, who = (saved.get(name, np.empty(0)) for name in ("wih", "who"))
     try:
         checks.weights(wih, who)
-        rate = checks.learning_rate(saved["learning_rate"].item())
+        rate = checks.learning_rate(saved["learning_rate"][()])
         return {"wih": wih, "who": who, "learning_rate": rate, "rule": checks.rule(str(saved.get("rule")))}
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(path, str(error)) from None

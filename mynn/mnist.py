@@ -125,7 +125,6 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
             rows, whole = _parsed(path, limit)
             if whole and len(rows) >= _WORTH_KEEPING:
                 _keep(path, rows, changed)
-    rows = rows[:limit]
     return Examples(rows[:, 0], rows[:, 1:])
 
 

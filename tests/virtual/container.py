@@ -111,6 +111,12 @@ def _inner_block(address: str) -> str:
     return address.replace("127.", "10.", 1).removesuffix("0")
 
 
+def has_network(address: str) -> bool:
+    """Return whether a fleet, on or off, has the network of a block."""
+    networks = podman("network", "ls", f"--filter=label={LABEL}", "--format={{range .Subnets}}{{.Subnet}} {{end}}")
+    return f"{_inner_block(address)}0/24" in networks.split()
+
+
 def ensure_network(state: State, address: str) -> None:
     """Create the network of a fleet."""
     block = _inner_block(address)

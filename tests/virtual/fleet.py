@@ -1,21 +1,20 @@
 """The virtual Pis of one state folder: start them, look at them, hurt them, and remove them."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .container import Container, ensure_network, remove_containers
+from .container import Container, ensure_network, has_network, remove_containers
 from .host import PROJECT, ensure_packages, ensure_watches
-from .podman import LABEL, podman, why_no_containers
+from .pi import why_taken
+from .podman import why_no_containers
 from .root import ensure_disk, ensure_image, recipe_of
 from .shell import SUDO, VirtualError, say, stage
-from .state import SSH_PORT, Settings, State, address_at
+from .state import Settings, State, address_at
 from .vm import Vm
 
 LARGEST_FLEET = 200
@@ -213,14 +212,9 @@ class Fleet:
 
 def free_block(kind: str) -> str:
     """Return the first block of addresses that no fleet uses, whether it is on or off."""
-    shown = "--format={{range .Subnets}}{{.Subnet}} {{end}}"
-    taken = podman("network", "ls", f"--filter=label={LABEL}", shown) if kind == "container" else ""
-    for number in range(256):
-        block = f"127.77.{number}.0"
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((address_at(block, 1), SSH_PORT))
-            if f"10.77.{number}.0/24" not in taken.split():
-                return block
+    for block in (f"127.77.{number}.0" for number in range(256)):
+        if not (why_taken(address_at(block, 1)) or (kind == "container" and has_network(block))):
+            return block
     raise VirtualError("Other fleets use all addresses: remove one of them, with `make demo-stop` in its folder.")
 
 

@@ -85,15 +85,22 @@ class Member(Pi):
 
     def check_address(self) -> None:
         """Raise VirtualError if something else listens at this Pi's address."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.address, SSH_PORT))
-            except OSError as error:
-                raise VirtualError(
-                    f"{self.name} cannot use {self.address} port {SSH_PORT} ({error.strerror}); "
-                    "if another fleet uses it, remove that, with `make demo-stop` in its folder."
-                ) from None
+        if reason := why_taken(self.address):
+            raise VirtualError(
+                f"{self.name} cannot use {self.address} port {SSH_PORT} ({reason}); "
+                "if another fleet uses it, remove that, with `make demo-stop` in its folder."
+            )
+
+
+def why_taken(address: str) -> str:
+    """Return why no Pi can listen at an address; empty if one can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, SSH_PORT))
+        except OSError as error:
+            return str(error.strerror)
+    return ""
 
 
 def tmpfile(kind: str, path: str, content: str, owner: str = "0600 root root") -> str:

@@ -226,6 +226,7 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
         ({"version": 1}, "version 1, .* train it again, or use the mynn that wrote it"),
         ({"rule": "books"}, "no rule 'books'"),
         ({"who": np.zeros((3, 6))}, "fit together"),
+        ({"learning_rate": [0.3]}, "the learning rate must be a number"),
         ({"wih": np.full((5, 7), np.nan)}, "not numbers"),
         ({"wih": np.array([["anything"]], object)}, "damaged"),  # last: nothing is saved over it
     ]
