@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,8 @@ IDLE = 900  # seconds without a page or a kernel, after which the memory is give
 LEAST_FREE = 150  # MB: room for the process, a lesson, and another student's lesson beside it
 WARM_UP, ANSWER = 120, 15  # seconds to wait for the process, and for a kernel
 FIRST_TO_DIE = 1000  # the process's oom_score_adj
+# The folder in which only kernels share memory. What one leaves there, as when it is killed, would stay.
+SHARED_MEMORY = os.environ.pop("MYNN_SHARED_MEMORY", "")
 FORKABLE = [*COMMAND, "-m", "ipykernel_launcher"]  # how a kernel's command begins, if its meaning is known here
 
 
@@ -93,7 +96,8 @@ class Parent:
     def _runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _has_kernels(self) -> bool:
+    def has_kernels(self) -> bool:
+        """Return whether a kernel runs."""
         return any(kernel.has_process for kernel in self.kernels)
 
     def _start(self) -> None:
@@ -105,7 +109,7 @@ class Parent:
         if self._runs() or self._turn.locked():
             return
         self.end()
-        if self._has_kernels() or memory()["free"] < LEAST_FREE:
+        if self.has_kernels() or memory()["free"] < LEAST_FREE:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # What is the student's is found by these.
@@ -133,7 +137,7 @@ class Parent:
         """End the process if nobody needs it, or look again later."""
         if process is not self._process:
             return
-        if self._has_kernels():
+        if self.has_kernels():
             self._used = time.monotonic()
         if time.monotonic() - self._used > IDLE and not self._turn.locked():
             self.end()
@@ -200,6 +204,12 @@ class Provisioner(LocalProvisioner):
         self.process = kernel  # type: ignore[assignment]
         self.pid, self.pgid, self.cwd = kernel.pid, kernel.pid, options["cwd"]
         return self.connection_info
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Clean up; after the last kernel, also what kernels have left in shared memory."""
+        await super().cleanup(restart=restart)
+        if SHARED_MEMORY and not parent.has_kernels():
+            shutil.rmtree(SHARED_MEMORY, ignore_errors=True)  # the folder itself stays: it is a mount
 
     async def _forked(self, cmd: list[str], env: dict[str, str], cwd: str = "", **others: Any) -> Forked | None:
         """Return a forked kernel; None if this one must be started."""

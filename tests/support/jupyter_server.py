@@ -142,7 +142,7 @@ def run_server(
         hashed = str(passwords.jupyter_hash(PASSWORD, f"the salt of port {port:05}"))  # as no other server that runs
         (folder / "password").write_text(f"{hashed}\n")
         variables = dict(pair.split("=", 1) for pair in unit_setting(unit, "Environment"))
-        variables = {key: value.replace("/tmp/", f"{folder}/tmp/") for key, value in variables.items()}
+        variables = {key: re.sub("^/(tmp|dev)/", f"{folder}/tmp/", value) for key, value in variables.items()}
         variables |= {"HOME": str(home), "PATH": "/usr/bin", "JUPYTER_CONFIG_PATH": str(config), **(environment or {})}
         if not os.geteuid():
             for path in (home, folder / "tmp", *home.rglob("*")):

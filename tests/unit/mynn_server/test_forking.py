@@ -37,6 +37,7 @@ print(json.dumps({
     "frozen": gc.get_freeze_count() > 0,
 }))
 """
+SHARE = "import os; os.makedirs('{}/shared')"
 # What a forked kernel and one that was started have in common.
 SAME = ("session", "nice", "score", "readable", "signals", "gc", "folder")
 
@@ -125,11 +126,12 @@ def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server,
         kernel = reconnect(student, kernel)
         assert kernel.run("kept").error.startswith("NameError")
         pids.append(about(kernel)["pid"])
-        before = children_of(server.process.pid)
+        before, shared = children_of(server.process.pid), server.home.parent / "tmp/shm"
+        kernel.run(SHARE.format(shared))
         os.kill(pids[1], signal.SIGKILL)
         until(lambda: bool(children_of(server.process.pid) - before))
         kernel = reconnect(student, kernel)
-        assert is_forked(kernel)
+        assert is_forked(kernel) and not shared.exists(), "What a dead program leaves in shared memory stays."
         pids.append(about(kernel)["pid"])
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     assert len(set(pids)) == 3 and student.get("/api/kernels") == []
@@ -142,6 +144,8 @@ def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server
         os.kill(parent, signal.SIGKILL)
         with student.kernel() as second:
             started = about(second)
+            kernel.run(SHARE.format(server.home.parent / "tmp/shm"))
+        assert (server.home.parent / "tmp/shm/shared").exists(), "What a program shares goes while it runs."
         forked = about(kernel)
         server.client().ask("GET", "/login", headers={"Accept": "text/html"})
         time.sleep(5)  # longer than the server waits after a page
