@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jupyter_server.serverapp import ServerApp, ServerWebApplication
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, ResponseStartLine
 from traitlets import Unicode
 from traitlets.config import Configurable
 
@@ -14,6 +15,7 @@ from mynn_server import teacher
 from mynn_server.credentials import teacher_socket
 from mynn_server.forking import parent
 from mynn_server.pages import Manual, StartPage
+from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
 from mynn_server.start_page import Lesson, Status
 
@@ -29,6 +31,9 @@ LANGUAGE_SERVER = (
 LOGO = "@jupyter-notebook/application-extension:logo"
 # The path leads there from where extensions usually are: below lab/extensions/NAME.
 OURS = {"name": "mynn-start-page", "load": "../../../start/notebook.js", "extension": "./extension"}
+READ = 300  # seconds in which a request that is too large must have come
+TOO_LARGE = f"This is larger than {LARGEST_REQUEST >> 20} MB. Clear outputs of cells that show much, and save again."
+SIGNED_OUT = "You are not signed in any more. Sign in to this Pi in another tab, and save here again."
 
 
 class Classroom(Configurable):
@@ -46,15 +51,34 @@ def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
     return page
 
 
+class TooLarge(HTTPMessageDelegate):
+    """Reads a request that is too large, without keeping it, and then answers: a browser does not listen before."""
+
+    def __init__(self, connection: Any, message: str) -> None:
+        self.connection, self.answer = connection, json.dumps({"message": message}).encode()
+
+    def finish(self) -> None:
+        """Answer."""
+        head = HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(self.answer))})
+        self.connection.write_headers(ResponseStartLine("HTTP/1.1", 413, "Content Too Large"), head, self.answer)
+        self.connection.finish()
+
+
 def look_at_requests(application: ServerWebApplication) -> None:
-    """When a request's head was read: expect that somebody needs a kernel soon, and limit what strangers may send."""
+    """When a request's head was read: expect that somebody needs a kernel soon, and limit what is sent."""
     find_handler = application.find_handler
 
     def find_handler_later(request: HTTPServerRequest, **options: Any) -> Any:
         if "text/html" in request.headers.get("Accept", ""):  # a browser opens a page
             parent.expect()
-        if not is_signed_in(application, request):
-            request.connection.set_max_body_size(LARGEST_OF_STRANGERS)  # type: ignore[union-attr]
+        signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
+        largest = LARGEST_REQUEST if signed_in else LARGEST_OF_STRANGERS
+        length = request.headers.get("Content-Length", "")
+        if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
+            connection.set_max_body_size(size)
+            connection.set_body_timeout(READ)
+            return TooLarge(connection, TOO_LARGE if signed_in else SIGNED_OUT)
+        connection.set_max_body_size(largest)  # of chunks
         return find_handler(request, **options)
 
     application.find_handler = find_handler_later  # type: ignore[method-assign]
