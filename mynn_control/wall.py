@@ -64,7 +64,7 @@ class Wall(LivePage):
         self.folder = folder
         self.remembered = folder / "taken_off.json"
         self.taken_off: list[str] = json.loads(self.remembered.read_bytes()) if self.remembered.exists() else []
-        self._unreadable: set[str] = set()
+        self._left_out: set[str] = set()  # places
         if self.taken_off:
             print(f"Still taken off: {printable(', '.join(self.taken_off))}.")
 
@@ -94,9 +94,9 @@ class Wall(LivePage):
                 try:
                     cards.append(Card(place, digest, wall.read(text)))
                 except DataError as error:
-                    if digest not in self._unreadable:
+                    if place not in self._left_out:  # a student may write another such file again and again
                         print(f"{place} is left out. {printable(error)}", flush=True)
-                    self._unreadable.add(digest)
+                    self._left_out.add(place)
         return cards
 
     def draw(self) -> str:

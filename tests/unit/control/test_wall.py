@@ -50,13 +50,10 @@ def test_the_page_loads_nothing_runs_only_our_script_and_escapes_names() -> None
     assert set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:)", page)) == {"data:"}
     [script] = re.findall(r"<script>(.*?)</script>", page, re.S)
     digest = base64.b64encode(sha256(script.encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in page
-    assert "default-src 'none'" in page
+    assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
     picture = re.findall(r"data:image/png;base64,([^\"]+)", page)[0]
     image = Image.open(io.BytesIO(base64.b64decode(picture)))
-    np.testing.assert_array_equal(
-        255 - np.asarray(image).ravel(), digits().pixels[-1]
-    )  # dark on white; the zeros first
+    assert (255 - np.asarray(image).ravel() == digits().pixels[-1]).all()  # dark on white; the zeros first
 
 
 class Served:
@@ -108,11 +105,10 @@ def test_an_unreadable_card_is_left_out_and_the_others_are_shown(
     wall: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert names(wall) == []
-    for _ in range(2):
-        wall.answer("pi-01", "[" * 30_000, text("Bo"))
-        wall.answer("pi-01", "{}", text("Bo"))
+    wall.answer("pi-01", "[" * 30_000, text("Bo"))
+    wall.answer("pi-01", "{}", text("Bo"))
     assert names(wall) == ["Bo"]
-    assert capsys.readouterr().out.count("pi-01/ada is left out.") == 2
+    assert capsys.readouterr().out.count("pi-01/ada is left out.") == 1, "A student can fill the terminal."
 
 
 def test_a_student_who_was_taken_off_stays_off(wall: Served) -> None:
