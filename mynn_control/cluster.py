@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from distributed import Client, Security
+from distributed import Client, Scheduler, Security
+from tornado.web import RequestHandler
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import is_locked, locked
 from mynn.experiments.cluster import ADDRESS, CERTIFICATE, KEY, place
@@ -73,6 +74,11 @@ def write_key(folder: Path) -> None:
             file.write(content)
 
 
+def dask_setup(scheduler: Scheduler) -> None:
+    """Refuse (405) requests by another name: a site could lead its own here, to read the dashboard. Dask calls this."""
+    scheduler.http_application.add_handlers(r"(?!127\.0\.0\.1$|localhost$).*", [(r".*", RequestHandler)])
+
+
 def start(folder: Path, port: str, dashboard: str) -> str:
     """Start the scheduler, unless it runs, and wait until it answers."""
     if runs(folder):
@@ -88,12 +94,12 @@ def start(folder: Path, port: str, dashboard: str) -> str:
     origins = [f"{host}:{dashboard}" for host in ("127.0.0.1", "localhost")]  # no other site's page may read along
     settings = {**SETTINGS, "distributed.scheduler.dashboard.bokeh-application.allow-websocket-origin": origins}
     variables = {name.replace(".", "__").replace("-", "_").upper(): str(value) for name, value in settings.items()}
-    command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--protocol=tls", f"--port={port}"]
-    command += [f"--dashboard-address=127.0.0.1:{dashboard}", f"--scheduler-file={folder / ADDRESS}"]
-    command += [f"--tls-ca-file={folder / CERTIFICATE}", f"--tls-cert={folder / CERTIFICATE}"]
+    command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--preload=mynn_control.cluster"]
+    command += ["--protocol=tls", f"--port={port}", f"--dashboard-address=127.0.0.1:{dashboard}"]
+    command += [f"--scheduler-file={folder / ADDRESS}", f"--tls-ca-file={folder / CERTIFICATE}"]
     with locked(folder / PID, 0, mode=0o600) as held, (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
-            [*command, f"--tls-key={folder / KEY}"],
+            [*command, f"--tls-cert={folder / CERTIFICATE}", f"--tls-key={folder / KEY}"],
             env=os.environ | {f"DASK_{name}": value for name, value in variables.items()},
             stdin=subprocess.DEVNULL,
             stdout=log,

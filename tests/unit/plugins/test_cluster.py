@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mynn.pi.plugins.filter.addresses import address_towards
@@ -91,6 +92,9 @@ def test_only_known_ports_are_open(running: Cluster) -> None:
     for port, worker in running.workers.items():
         if worker.poll() is None:
             assert listening(worker.pid) == {f"0.0.0.0:{port}"}
+    for host, status in {"127.0.0.1": 200, "localhost": 200, "localhost.evil.example": 405}.items():
+        url = f"http://127.0.0.1:{running.dashboard}/json/counts.json"
+        assert requests.get(url, headers={"Host": host}, timeout=20).status_code == status, "A site could read it."
 
 
 def let_in(port: int, keys: Path | None) -> bool:
@@ -155,10 +159,8 @@ def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tm
 def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn_control.cluster", "start", str(tmp_path), str(running.port), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"The scheduler did not start. Port {running.port} cannot be used (address already in use): set cluster_port.\n"
-    )
+    reason = f"Port {running.port} cannot be used (address already in use): set cluster_port."
+    assert (done.returncode, done.stderr) == (1, f"The scheduler did not start. {reason}\n")
 
 
 # --- lessons come first
