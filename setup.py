@@ -73,7 +73,7 @@ class Kernel(build_ext):
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         if newer_group([*ext.sources, *ext.depends], str(library)):
-            run_compiler(*flags(), "-o", str(library), *ext.sources)
+            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources)
 
 
 class Wheel(bdist_wheel):
@@ -94,10 +94,16 @@ except CompileError as error:
     print(f"mynn: built without its compiled kernel, so it is slower ({error})", file=sys.stderr)
     setup()
 else:
-    kernel = Extension(
-        "mynn.kernel._kernel",
-        ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
-        depends=["mynn/kernel/blocks.c", "setup.py"],
-    )
-    kernel.optional = "CC" not in os.environ
-    setup(ext_modules=[kernel], cmdclass={"build_ext": Kernel, "bdist_wheel": Wheel})
+    # One wheel is for every PC: there the kernel is built for each level of processors, and the best one is loaded.
+    levels = {"": []} | {f"_v{n}": [f"-march=x86-64-v{n}"] for n in (3, 4) if machine().startswith("x86_64")}
+    kernels = [
+        Extension(
+            f"mynn.kernel._kernel{level}",
+            ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
+            depends=["mynn/kernel/blocks.c", "setup.py"],
+            extra_compile_args=more,
+            optional="CC" not in os.environ,
+        )
+        for level, more in levels.items()
+    ]
+    setup(ext_modules=kernels, cmdclass={"build_ext": Kernel, "bdist_wheel": Wheel})

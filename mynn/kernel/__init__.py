@@ -24,6 +24,8 @@ try:
     if os.environ.get("MYNN_KERNEL") == "off":
         raise OSError("MYNN_KERNEL is off")
     _library = ctypes.CDLL(str(Path(__file__).with_name("_kernel.so")))
+    if _level := _library.mynn_level():
+        _library = ctypes.CDLL(str(Path(__file__).with_name(f"_kernel_v{_level}.so")))
 except OSError as error:
     READY, STATE = False, f"numpy ({error})"
 else:

@@ -38,13 +38,16 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 #define LINE 4
 #endif
 
-/* One wheel is for every PC: there, each function is made three times, and the best one for this processor is used. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && __GNUC__ >= 12
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define INLINE static inline __attribute__((always_inline)) /* or what is known of `wide` would be lost */
+
+/* The level of x86-64 that this processor has, for which setup.py has made a library of its own; or 0. */
+int mynn_level(void) {
+#if defined(__x86_64__) && __GNUC__ >= 12
+    return __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 0;
 #else
-#define FOR_EACH_PROCESSOR
+    return 0;
 #endif
-#define INLINE static inline __attribute__((always_inline)) /* or the three would share the least one's */
+}
 
 /* A Pi Zero trains by blocks.c. (Its counts are for that one memory: a PC gains nothing from it.) */
 #ifdef __arm__
@@ -253,7 +256,7 @@ INLINE void NAME(train)(NAME(Work) w, int wide, REAL rate, int rule, const unsig
    wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), their rows so many bytes
    `apart`, with a table of 256 inputs whose first is paper; or, pixels null, signals: inputs (count, inputs) with
    paper = *table. labels (count,): each below `outputs`. */
-FOR_EACH_PROCESSOR int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
+int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       const unsigned char *labels, REAL rate, int rule) {
 #ifdef BLOCKS
@@ -277,7 +280,7 @@ FOR_EACH_PROCESSOR int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hi
 }
 
 /* What the network says of `count` examples. It takes and returns what training does; results (count, outputs). */
-FOR_EACH_PROCESSOR int NAME(mynn_query)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
+int NAME(mynn_query)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       REAL *results) {
     NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
