@@ -9,7 +9,6 @@ locked meanwhile.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,13 +136,10 @@ def parsed(text: str) -> dict[str, Any] | None:
 
 
 def titled(path: str, lessons: Mapping[str, str]) -> tuple[str, bool]:
-    """Return a notebook's title without its part, if it is a lesson of ours; else its name."""
+    """Return a notebook's title, if it is a lesson of ours; else its name."""
     place = PurePosixPath(path)
     title = lessons.get(place.stem, "") if place.suffix == ".ipynb" else ""
-    if not title:
-        return printable(place.name, 60) or "?", False
-    short = re.sub(r"^(Part|Lesson)[^:]{0,40}: ", "", title)
-    return short[:1].upper() + short[1:], True
+    return (title, True) if title else (printable(place.name, 60) or "?", False)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def my_network() -> NeuralNetwork:
         network = NeuralNetwork.load(place)
     except NetworkFileError as error:
         first = f"{OWN} cannot be used: {why}" if why else f"there is no {OWN} here"
-        advice = "train a network in the lesson part2_neural_network_mnist_data, or set NETWORKS_DIR"
+        advice = "train one in Lesson 4: a network learns to read, or set NETWORKS_DIR"
         raise NetworkFileError(f"{first}, and no network is on the card ({error}); {advice}") from None
     reason = f"Your {OWN} cannot be used here: {why}. So this" if why else f"You have no {OWN} yet, so this"
     print(f"{reason} is the network on the card, with {_nodes(network)}: it reads about 97 digits in 100.")

@@ -17,7 +17,7 @@ from mynn_control.watch import Card, Watch, card, parsed
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 
-LESSONS = {"part2_mnist_data_set": "Part 2: the MNIST data set", "part2_neural_network": "Part 2: a network"}
+LESSONS = {"part2_mnist_data_set": "Lesson 1: the MNIST data set", "part2_neural_network": "Lesson 2: a network"}
 
 
 def program(path: str = "part2_mnist_data_set.ipynb", **more: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
         (seat(said(program())), "Open", ""),
         (seat(said(program(quiet=15))), "Quiet for 15 min", ""),
         (seat(said(program(died="memory"))), "Open", "It ran out of memory."),
-        (seat(said(program(), program(died="stopped"))), "Open", "The MNIST data set stopped unexpectedly."),
+        (seat(said(program(), program(died="stopped"))), "Open", "Lesson 1: the MNIST data set stopped unexpectedly."),
         (seat(said(program(), free=50)), "Open", "Memory is short: let a lesson be ended."),
         (seat(""), "No answer", "Wait for a minute; then switch it off and on."),
         (

@@ -122,9 +122,9 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
         "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == kind) for kind in ("markdown", "code")
     )
     mynn = notebook.metadata.mynn
-    assert set(mynn) == {"lesson", "minutes", "learn"}
+    assert set(mynn) == {"lesson", "title", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
-    assert text.startswith("# ")  # which the start page shows
+    assert text.startswith(f"# {mynn.title}\n") and mynn.title.startswith(f"Lesson {mynn.lesson}: ")
     assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and "\ncheck(" in code
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
@@ -136,5 +136,5 @@ def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() 
     assert [notebooks[name].metadata.mynn.lesson for name in ordered] == list(range(1, len(ordered) + 1))
     for name, following in pairwise(ordered):
         text = "\n".join(cell.source for cell in notebooks[name].cells)
-        assert re.search(rf"\*\*The next lesson:\*\* \[`\w+`\]\({following}\.ipynb\)", text), name
+        assert f"**Next:** [{notebooks[following].metadata.mynn.title}]({following}.ipynb)" in text, name
     assert notebooks.keys() == CLAIMS.keys()

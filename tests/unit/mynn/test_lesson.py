@@ -120,7 +120,7 @@ def untrained_network(hidden_nodes: int, inputs: int = 784) -> NeuralNetwork:
 def test_the_students_own_network_comes_first_if_it_can_be_used(
     mnist: Path, capsys: Printed, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(NetworkFileError, match=r"there is no my_network.npz here.*train a network in the lesson"):
+    with pytest.raises(NetworkFileError, match=r"there is no my_network.npz here.*train one in Lesson 4"):
         my_network()
     (folder / "card").mkdir()
     untrained_network(20).save(folder / "card/digits.npz")
