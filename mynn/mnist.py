@@ -102,6 +102,11 @@ def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
     return targets
 
 
+def named(label: int) -> str:
+    """Return a digit as a sentence has it: "a 7", "an 8"."""
+    return f"an {label}" if label == 8 else f"a {label}"
+
+
 def mnist_folder() -> Path:
     """Return the folder of the CSVs: where a Pi has them, or what the variable MNIST_DIR says."""
     return Path(os.environ.get("MNIST_DIR") or "/srv/mynn/mnist")

@@ -15,7 +15,7 @@ from mynn import checkpoint, kernel
 from mynn.arrays import Bytes, Floats
 from mynn.cli.arguments import data_option, hidden, json_option, natural, positive, rate
 from mynn.errors import DataError, NetworkFileError
-from mynn.mnist import LABELS, PIXELS, SIDE, Examples, read_csv, scale
+from mynn.mnist import LABELS, PIXELS, SIDE, Examples, named, read_csv, scale
 from mynn.network import RULES, NeuralNetwork
 from mynn.progress import Bar, peak_mib
 
@@ -180,7 +180,7 @@ def _read(options: argparse.Namespace) -> int:
 
 def _said(outputs: Floats) -> str:
     best, second = (int(label) for label in outputs.argsort()[:-3:-1])
-    answer = f"a {best}" if outputs[best] > SURE else f"perhaps a {best}"
+    answer = named(best) if outputs[best] > SURE else f"perhaps {named(best)}"
     return f"{answer} (output {outputs[best]:.2f}; the next is {second} with {outputs[second]:.2f})"
 
 

@@ -12,10 +12,12 @@ from mynn.lesson.answers import check
 from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
 from mynn.lesson.networks import keep, my_network, networks_folder
 from mynn.lesson.progress import finished
+from mynn.lesson.watch import Watch
 
 __all__ = [
     "Guess",
     "GuessedCurve",
+    "Watch",
     "check",
     "finished",
     "guess",

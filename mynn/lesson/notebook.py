@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from base64 import b64encode
+from html import escape
 from importlib import import_module
 from typing import Any
 
@@ -28,11 +29,19 @@ def show_markdown(text: str) -> None:
     show(_ipython().Markdown(text))
 
 
-def show_svg(picture: str) -> None:
-    """Display a picture that tells what was printed as well in a notebook, and nothing elsewhere."""
-    if in_a_notebook():
-        source = b64encode(picture.encode()).decode()  # as a file: a notebook that is not trusted shows no other SVG
-        show(_ipython().HTML(f'<img alt="" src="data:image/svg+xml;base64,{source}">'))
+def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
+    """Display a picture in a notebook, and nothing elsewhere; return its place, where a later call can put another.
+
+    `alt` says what is to be seen; nothing, where what is printed says it.
+    """
+    if not in_a_notebook():
+        return None
+    source = b64encode(picture.encode()).decode()  # as a file: a notebook that is not trusted shows no other SVG
+    html = _ipython().HTML(f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">')
+    if place is None:
+        return _ipython().display(html, display_id=True)
+    place.update(html)
+    return place
 
 
 def _ipython() -> Any:

@@ -16,7 +16,7 @@ from mynn import drawings
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError
 from mynn.images import frame
-from mynn.mnist import LABELS, PIXELS, scale
+from mynn.mnist import LABELS, PIXELS, named, scale
 from mynn.network import NeuralNetwork
 
 try:
@@ -119,7 +119,7 @@ class Pad(Live):
         pixels = _framed(drawing)
         drawings.keep(label, pixels)
         self._mine.append((label, pixels))
-        self._count(f"Kept as a {label}. ")
+        self._count(f"Kept as {named(label)}. ")
 
     def _take_back(self) -> None:
         label, pixels = self._mine[-1]
@@ -149,7 +149,7 @@ def _in_words(outputs: Floats) -> str:
     """Return the answer as a sentence."""
     second, first = np.argsort(outputs)[-2:]
     if outputs[first] < 0.5:
-        return f"I am not sure. Is it a {first}, or a {second}?"
+        return f"I am not sure. Is it {named(first)}, or {named(second)}?"
     if outputs[second] >= 0.5:
-        return f"It could be a {first}, but also a {second}."
-    return f"This is a {first}."
+        return f"It could be {named(first)}, but also {named(second)}."
+    return f"This is {named(first)}."

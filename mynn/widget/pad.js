@@ -166,7 +166,7 @@ function keeper(parent, keep, takeBack) {
   add(box, "div", { textContent: "It was a:" });
   const row = add(box, "div", { className: "mynn-pad-labels" });
   const counts = Array.from({ length: 10 }, (_, digit) => {
-    const button = addButton(row, { textContent: digit, title: `Keep this drawing as a ${digit}` }, () => keep(digit));
+    const button = addButton(row, { textContent: digit, title: `Keep this drawing as a${digit === 8 ? "n" : ""} ${digit}` }, () => keep(digit));
     return add(button, "small");
   });
   const last = add(box, "div", { className: "mynn-pad-kept" });

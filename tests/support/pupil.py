@@ -89,7 +89,7 @@ class Lesson:
         if results:
             expect(output).to_contain_text("You guessed")
             expect(output).not_to_contain_text("You have not guessed")
-        expect(output.locator("img[src^='data:image/svg']")).to_have_count(results)
+        expect(output.locator("img[src^='data:image/svg']")).to_have_count(results + source.count("Watch("))
         if ".plot(axes)" in source:
             expect(output.locator("img[src^='data:image/png']")).to_have_count(1)
             expect(output).not_to_contain_text("You have not drawn a guess.")

@@ -1,0 +1,135 @@
+"""A network watched while it learns: the digit of the moment, what the network says of it, and how much it reads.
+
+One SVG of some kilobytes, drawn again and again in its place: matplotlib takes a Pi Zero four seconds for a plot.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from base64 import b64encode
+from collections.abc import Sequence
+from zlib import compress, crc32
+
+import numpy as np
+
+from mynn.arrays import Bytes, Floats
+from mynn.lesson.guesses import GuessedCurve
+from mynn.lesson.notebook import in_a_notebook, show_svg
+from mynn.mnist import SIDE, named
+from mynn.training import Network
+
+PAUSE = 0.2  # seconds between two drawings, at least: a browser shows no more
+SHARE = 20  # of the time, a twentieth goes into drawing here, and as much into sending it on the same processor
+WIDTH, HEIGHT = 340, 330  # a phone's screen
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 330, 176, 296  # of the curve
+_INK, _PALE = "#c2410c", "#767676"
+
+
+class Watch:
+    """A picture of a network that learns from so many digits, with the curve that was guessed.
+
+        watch = Watch(network, 60_000, curve_guess)
+        watch.digit(inputs, label)          # before each digit is learnt from
+        watch.curve(seen, recognised)       # where the network was tested: digits seen so far, and the part recognised
+
+    It is drawn when there is time for it, and when the last digit was seen.
+    """
+
+    def __init__(self, network: Network, total: int, guessed: GuessedCurve | None = None) -> None:
+        """Draw nothing yet."""
+        self.network, self.total = network, total
+        self._guessed = [] if guessed is None or guessed.value is None else _points(guessed.x, guessed.value, total)
+        self._due = 0.0 if in_a_notebook() else float("inf")
+        self._curve: list[str] = []
+        self._top = self._says = self._reads = ""
+        self._place = None
+
+    def digit(self, inputs: Floats, label: int) -> None:
+        """Show a digit, and what the network says of it now, if it is time."""
+        if time.monotonic() < self._due:
+            return
+        outputs = self.network.query(inputs)
+        self._top = _digit(np.rint((inputs - 0.01) / 0.99 * 255).astype(np.uint8)) + _bars(outputs, label)
+        self._says = f"This is {named(label)}. The network says {int(np.argmax(outputs))}."
+        self._draw()
+
+    def curve(self, seen: Sequence[int], recognised: Sequence[float]) -> None:
+        """Show how much the network recognised after so many digits."""
+        self._curve = _points(seen, recognised, self.total)
+        self._reads = f"{100 * recognised[-1]:.0f} % recognised after {seen[-1]:,} digits."
+        if time.monotonic() >= self._due or (seen[-1] >= self.total and in_a_notebook()):
+            self._draw()
+
+    def _draw(self) -> None:
+        begun = time.monotonic()
+        text = [_text(10, 150, self._says, anchor="start"), _text(190, 168, self._reads, fill=_INK)]
+        lines = [
+            _line(self._guessed, f'stroke="{_PALE}" stroke-dasharray="2 3"'),
+            _text(_RIGHT, 282, "dotted: your guess", anchor="end", fill=_PALE) if self._guessed else "",
+            _line(self._curve, f'stroke="{_INK}"'),
+        ]
+        picture = "".join([_FRAME, self._top, *text, _axes(self.total), *lines, "</svg>"])
+        self._place = show_svg(picture, f"{self._says} {self._reads}".strip(), self._place)
+        now = time.monotonic()
+        self._due = now + max(PAUSE, SHARE * (now - begun))
+
+
+_FRAME = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    f' font-family="sans-serif" font-size="13"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
+)
+
+
+def _digit(pixels: Bytes) -> str:
+    """Return a digit, (784,), dark on light, as a PNG inside the picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    rows = np.pad(255 - pixels.reshape(SIDE, SIDE), ((0, 0), (1, 0))).tobytes()  # a 0 before each row: no filter
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8 bits of grey
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compress(rows, 1)) + chunk(b"IEND", b"")
+    return (
+        '<rect x="9" y="9" width="114" height="114" fill="none" stroke="#ccc"/><image x="10" y="10" width="112"'
+        f' height="112" style="image-rendering:pixelated" href="data:image/png;base64,{b64encode(png).decode()}"/>'
+    )
+
+
+def _bars(outputs: Floats, label: int) -> str:
+    """Return a bar for each output, the strongest in colour, and the label in bold."""
+    strongest, parts = int(np.argmax(outputs)), []
+    for number, output in enumerate(np.ravel(outputs)):
+        x, height = 142 + 19 * number, 100 * float(output)
+        colour = _INK if number == strongest else _PALE
+        parts.append(f'<rect x="{x}" y="{110 - height:.1f}" width="14" height="{height:.1f}" fill="{colour}"/>')
+        parts.append(_text(x + 7, 125, str(number), more=' font-weight="bold"' if number == label else ""))
+    return "".join(parts)
+
+
+def _axes(total: int) -> str:
+    """Return the curve's axes: 0 to 100 %, and digits seen."""
+    parts = []
+    for part in (0, 0.5, 1):
+        y = _BOTTOM + part * (_TOP - _BOTTOM)
+        parts.append(f'<path d="M{_LEFT} {y}H{_RIGHT}" stroke="#ddd"/>')
+        parts.append(_text(_LEFT - 6, y + 4, f"{100 * part:g} %", anchor="end"))
+    parts.append(_text(_LEFT, HEIGHT - 18, "0"))
+    parts.append(_text(_RIGHT, HEIGHT - 18, f"{total:,}", anchor="end"))
+    parts.append(_text((_LEFT + _RIGHT) / 2, HEIGHT - 18, "digits seen"))
+    return "".join(parts)
+
+
+def _points(across: Sequence[float] | Floats, up: Sequence[float] | Floats, total: int) -> list[str]:
+    return [
+        f"{_LEFT + x / total * (_RIGHT - _LEFT):.1f},{_BOTTOM + y * (_TOP - _BOTTOM):.1f}"
+        for x, y in zip(across, up, strict=True)
+    ]
+
+
+def _line(points: list[str], stroke: str) -> str:
+    return f'<polyline points="{" ".join(points)}" fill="none" stroke-width="2.5" {stroke}/>' if points else ""
+
+
+def _text(x: float, y: float, words: str, *, anchor: str = "middle", fill: str = "#444", more: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{fill}"{more}>{words}</text>'
