@@ -77,6 +77,9 @@ class Lesson:
         if name in CLAIMS[self.name].exercises:
             [begin] = re.findall(r"^(\w+ = )\.\.\.", source, re.M)
             written[begin] = CLAIMS[self.name].exercises[name][0]
+        folded = cell.locator(".jp-InputPlaceholder .jp-Placeholder-content")
+        if folded.count():  # and with it the cell's number
+            self._press(folded)
         for begin, answer in written.items():
             if f"\n{begin}" in f"\n{source}":
                 self._write(cell, begin, f"{begin}{answer}")

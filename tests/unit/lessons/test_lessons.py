@@ -28,6 +28,8 @@ from tests.support.programs import ROOT
 LESSONS = ROOT / "notebooks"
 PICTURES = LESSONS / "my_own_images"
 LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
+MOST_CODE = 40  # lines that a pupil sees in a lesson, besides checks; what only draws or prepares is folded
+FOLDED = {"jupyter": {"source_hidden": True}}
 # Appended to a lesson: prints what it is asked for as JSON.
 PROBE = """
 import json
@@ -117,10 +119,17 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids) and all(name.replace("-", "").isalpha() for name in ids), "ids must be words"
     for cell in notebook.cells:
-        assert not cell.metadata and not cell.get("outputs") and cell.get("execution_count") is None
+        assert cell.metadata in ({}, FOLDED) and not cell.get("outputs") and cell.get("execution_count") is None
+        assert not cell.metadata or not re.search(r"= \.\.\.|^wall\.show", cell.source, re.M), "a pupil writes here"
     text, code = (
         "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == kind) for kind in ("markdown", "code")
     )
+    shown = [
+        re.split(r"^check\(", cell.source, flags=re.M)[0]
+        for cell in notebook.cells
+        if cell.cell_type == "code" and not cell.metadata
+    ]
+    assert sum(bool(line.strip()) for source in shown for line in source.splitlines()) <= MOST_CODE
     mynn = notebook.metadata.mynn
     assert set(mynn) == {"lesson", "title", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
