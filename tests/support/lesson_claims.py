@@ -34,6 +34,11 @@ AVERAGES = "[training.pixels[training.labels == label].mean(axis=0) for label in
 TOGETHER = f"np.corrcoef(np.mean(family, axis=0), {AVERAGES})[:10, 10:].diagonal().mean()"
 EACH = f"[np.corrcoef(one, {AVERAGES})[:10, 10:] for one in family]"
 APART = f"np.mean([one.diagonal().mean() for one in {EACH}])"
+# How much of some digits the ten averages of others read.
+BY_AVERAGES = (
+    "lambda known, asked: np.mean((2.0 * asked.pixels @ (means := np.array([known.pixels[known.labels == label]"
+    ".mean(axis=0) for label in range(10)])).T - (means ** 2).sum(axis=1)).argmax(axis=1) == asked.labels)"
+)
 RULES = "{rule: dict(zip(rates, rows.mean(axis=0))) for rule, rows in scores.items()}"
 BEST = "rates[scores['{}'].mean(axis=0).argmax()]"
 
@@ -277,6 +282,28 @@ CLAIMS = {
         },
         printed=["It is {mistakes_after}. (You have not guessed.)"],
         score="scores.mean(axis=0).max()",
+    ),
+    "part3_whose_digits": Claims(
+        exercises={
+            "lost-code": ("100 * (from_office[:, 1] - from_office[:, 0]).mean()", "from_office[:, 0].mean()"),
+            "choose-code": ('"both"', '"office"'),
+        },
+        figures={
+            "both[:, 0].mean()": (0.884, 0.892),
+            "both[:, 1].mean()": (0.937, 0.944),
+            "from_school[:, 0].mean()": (0.886, 0.896),
+            "from_school[:, 1].mean()": (0.884, 0.896),
+            "from_office[:, 0].mean()": (0.838, 0.858),
+            "from_office[:, 1].mean()": (0.9355, 0.942),
+            f"({BY_AVERAGES})(office, test_office)": (0.862, 0.864),
+            f"({BY_AVERAGES})(school, test_school)": (0.799, 0.801),
+            "(school.pixels > 127).mean() / (office.pixels > 127).mean()": (0.86, 0.9),
+            # With all of the office's digits, three networks.
+            "np.mean([(one := NeuralNetwork(784, 50, 10, 0.1, seed=seed)).fit(office) or one.score(test_school)"
+            " for seed in range(3)])": (0.865, 0.89),
+        },
+        printed=["It is {round(100 * from_office[:, 0].mean(), 1):g} %."],
+        score="both.mean()",
     ),
     "part3_wrong_derivative": Claims(
         exercises={
