@@ -34,6 +34,11 @@ AVERAGES = "[training.pixels[training.labels == label].mean(axis=0) for label in
 TOGETHER = f"np.corrcoef(np.mean(family, axis=0), {AVERAGES})[:10, 10:].diagonal().mean()"
 EACH = f"[np.corrcoef(one, {AVERAGES})[:10, 10:] for one in family]"
 APART = f"np.mean([one.diagonal().mean() for one in {EACH}])"
+# How much the network reads without so many nodes, in five orders.
+DAMAGED = (
+    "(lambda nodes: np.mean([__import__('mynn.damage').damage.damage(network, nodes, seed=order).score(testing[:2000])"
+    " for order in range(5)]))"
+)
 # How much of some digits the ten averages of others read.
 BY_AVERAGES = (
     "lambda known, asked: np.mean((2.0 * asked.pixels @ (means := np.array([known.pixels[known.labels == label]"
@@ -98,6 +103,10 @@ CLAIMS = {
             "progress[-1]": (0.9, 1),
             "seen == list(range(0, 61_000, 1000))": (1, 1),
             "abs(NeuralNetwork.load('my_network.npz').wih - network.wih).max()": (0, 0),
+            # What later lessons say of this network, in place of the one on the card.
+            f"{DAMAGED}(15)": (0.847, 0.867),
+            f"{DAMAGED}(25)": (0.696, 0.716),
+            f"{DAMAGED}(45)": (0.206, 0.226),
         },
         score="accuracy",
     ),
