@@ -193,7 +193,11 @@ CLAIMS = {
             "scores_used[3] - scores[3]": (0.1, 1),
             "scores[0] - scores[-1]": (0.2, 1),
         },
-        printed=["{network.score(testing):.1%} of 1000 test digits"],
+        printed=[
+            "{network.score(testing):.1%} of 1000 test digits",
+            "photo_9.JPG: this is not",
+            "uploaded.PNG: it says 4",
+        ],
         score="network.score(testing)",
     ),
     "part3_neural_network_mnist_and_own_data_2": Claims(
