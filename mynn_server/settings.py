@@ -8,6 +8,7 @@ from pathlib import Path
 from traitlets.config import Config
 
 from mynn_server.credentials import Credentials, read_credentials
+from mynn_server.pages import FOLDER
 
 # Requests are held in memory. Files of up to 15 MB are uploaded in one request, larger ones in chunks of 1 MB; a
 # notebook is saved in one, with all its plots.
@@ -38,6 +39,7 @@ def sign_in(c: Config, credentials: Credentials) -> None:
     c.ServerApp.allow_unauthenticated_access = False
     c.ServerApp.cookie_secret = credentials.cookie_secret
     c.ServerApp.identity_provider_class = "mynn_server.sign_in.Students"
+    c.ServerApp.extra_template_paths = [str(FOLDER)]  # login.html
     c.IdentityProvider.token = ""
     c.IdentityProvider.login_handler_class = "mynn_server.sign_in.SignIn"
     c.PasswordIdentityProvider.hashed_password = credentials.hashed.decode()

@@ -17,6 +17,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 from tornado.web import RequestHandler, decode_signed_value
 
+WRONG = "That is not this Pi’s password: it is on the label."
 PAUSE = 2  # seconds that a wrong password costs
 MOST_WAITING = 32  # passwords from one network
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
@@ -75,6 +76,14 @@ class Students(PasswordIdentityProvider):
         network = hashlib.sha256(str(network_of(str(handler.request.remote_ip))).encode())
         return f"{super().get_cookie_name(handler)}-{network.hexdigest()[:16]}"
 
+    def passwd_check(self, password: str) -> bool:
+        """Check a password as it was typed, and then in small letters, which are all that our own consist of.
+
+        Somebody who guesses does not get more tries by it: each costs its turn and its pause.
+        """
+        tries = dict.fromkeys([password, password.lower()])
+        return any(super(Students, self).passwd_check(one) for one in tries)
+
 
 class SignIn(LoginFormHandler):
     """Takes one password at a time from each address, and is slow with wrong ones.
@@ -88,7 +97,7 @@ class SignIn(LoginFormHandler):
         network = network_of(str(self.request.remote_ip))
         if waiting[network] >= MOST_WAITING:
             self.set_status(429)
-            self._render(message={"error": "Too many passwords at once from your network. Try again soon."})
+            self._render({"error": "Too many passwords at once from your network. Try again soon."})
             return
         waiting[network] += 1
         try:
@@ -100,6 +109,9 @@ class SignIn(LoginFormHandler):
             waiting[network] -= 1
             if not waiting[network]:
                 del waiting[network], turns[network]
+
+    def _render(self, message: dict[str, str] | None = None) -> None:
+        super()._render({"error": WRONG} if self.get_status() == 401 else message)
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:
