@@ -44,7 +44,7 @@ PAPERS = [
 
 @dataclass(frozen=True)
 class Label:
-    """The text of one label."""
+    """The text of one label. It names the student only where several share a Pi: the page asks for no account."""
 
     pi: str
     model: str
@@ -65,7 +65,8 @@ def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
         for student in pi["students"]:
             path = Path(student["password_file"])
             if password := pi["password"] or (path.read_text(encoding="utf-8").strip() if path.exists() else ""):
-                labels.append(Label(pi["name"], pi["model"], student["url"], student["name"], password))
+                shared = student["name"] if len(pi["students"]) > 1 else ""
+                labels.append(Label(pi["name"], pi["model"], student["url"], shared, password))
             else:
                 lacking.append(
                     f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
