@@ -27,7 +27,7 @@ LANGUAGE_SERVER = (
     "@jupyterlab/notebook-extension:language-server",
     "@jupyterlab/fileeditor-extension:language-server",
 )
-# In its place, page/notebook.js has a way back to the start page.
+# In its place, page/bar.js has a way back to the start page.
 LOGO = "@jupyter-notebook/application-extension:logo"
 # The path leads there from where extensions usually are: below lab/extensions/NAME.
 OURS = {"name": "mynn-start-page", "load": "../../../start/notebook.js", "extension": "./extension"}

@@ -1,15 +1,12 @@
 "use strict";
-// On Jupyter's own pages: a way back to the start page, in place of the logo; how much memory is free; the teacher's
-// message; why a lesson's program died, in words; and printed lines that break between words. A notebook is saved when its
-// page is left, and when a message comes, since the Pi may be switched off next. A “prebuilt extension” of JupyterLab's,
-// written by hand: a container with one module. Its style is in notebook.css.
+// On Jupyter's own pages: a bar for pupils (bar.js), with how much memory is free where it is short; the teacher's message;
+// why a lesson's program died, in words; and printed lines that break between words. A notebook is saved when its page is
+// left, and when a message comes, since the Pi may be switched off next. A “prebuilt extension” of JupyterLab's, written
+// by hand: a container with one module. Its style is in notebook.css.
 (() => {
   const EVERY = 30_000; // milliseconds
   const PATIENCE = 60_000;
   const SHORT = 60; // MB that are too few for what a lesson does
-  const HOUSE =
-    '<svg viewBox="0 0 16 16" width="20" height="20" aria-hidden="true">' +
-    '<path d="M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>';
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
   let shared = {};
 
@@ -28,19 +25,10 @@
     }
   }
 
-  /** A link to the start page, in its tab if there is one. */
-  function home(words) {
-    const title = "Back to the start page";
-    const link = make("a", { className: "mynn-home", href: `${top}start/`, target: "mynn-start", title, innerHTML: HOUSE });
-    link.setAttribute("aria-label", "Lessons");
-    link.append(words);
-    return link;
-  }
-
   function showMemory(place, { free }) {
+    place.hidden = free >= SHORT;
     place.textContent = `${free} MB free`;
-    place.classList.toggle("mynn-short", free < SHORT);
-    place.title = free < SHORT ? "Memory is short. End other lessons on the start page." : "Memory that is left on this Pi";
+    place.title = "Memory is short. End other lessons on the start page.";
   }
 
   /** A line at the bottom of the page, which a click puts away. */
@@ -94,23 +82,10 @@
     autoStart: true,
     activate: async (app) => {
       document.head.append(make("link", { rel: "stylesheet", href: `${top}start/notebook.css` }));
-      const { Widget } = await library("@lumino/widgets");
-      const add = (id, node, area, rank) => {
-        const widget = new Widget({ node });
-        widget.id = id;
-        app.shell.add(widget, area, { rank });
-        return widget;
-      };
-      add("mynn-home", home("Lessons"), "top", 0);
-      const memory = make("span", {});
-      add("mynn-memory", memory, "top", 900);
+      const { addBar } = await import(`${top}start/bar.js`);
+      const memory = await addBar(app, library, top);
       keepLooking(app, memory, note());
       document.addEventListener("visibilitychange", () => document.hidden && save(app));
-      // On a phone, Jupyter hides the top.
-      const small = add("mynn-small-home", home(""), "menu", 0);
-      const fit = () => small.setHidden(app.format !== "mobile");
-      app.formatChanged.connect(fit);
-      fit();
       // Not awaited: the page is shown only after this function.
       app.restored.then(() => {
         const session = app.shell.currentWidget?.sessionContext;

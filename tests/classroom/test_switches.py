@@ -47,7 +47,7 @@ def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> No
                 classroom.run("message", env=os.environ | {"MESSAGE": "Five more minutes"})
                 expect(page.get_by_text("Five more minutes")).to_be_visible()
                 page.goto(f"{url_of(classroom)}/notebooks/{folder}/{READING}")
-                expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+                expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()
                 page.locator(".jp-CodeCell .cm-content").first.click()
                 page.keyboard.type("# mine")
                 output = classroom.run("off", "-e", "off_seconds=60")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 import time
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import zxingcpp
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.provisioned.notebook_server import NotebookServer
@@ -86,16 +90,25 @@ def sign_in(page: Page, url: str, password: str) -> None:
 
 
 def signed_in(browser: BrowserContext, classroom: BaseClassroom) -> Page:
-    """Sign in, and return the page. It will accept the default whenever Jupyter asks for a kernel.
-
-    Jupyter asks if it has to run a cell before it knows the available kernels.
-    """
+    """Sign in, and return the page."""
     page = browser.pages[0]
-    select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
-    page.add_locator_handler(select, lambda: select.click())
     sign_in(page, url_of(classroom), classroom.password)
     expect(page).to_have_url(re.compile(r"/start/\??$"))
     return page
+
+
+def assert_accessible(page: Page, *parts: str) -> None:
+    """Assert that axe-core finds nothing on a page, or in these parts of it, in light and dark colours."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page, context=list(parts) or None).response["violations"]
+        assert not found, [(one["help"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
+def decoded(code: Locator) -> str:
+    """Return what a camera reads in a QR code."""
+    [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(code.screenshot())))
+    return str(found.text)
 
 
 def box_of(element: Locator) -> FloatRect:
@@ -144,12 +157,12 @@ def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     # A cell that has run shows a number, a waiting one a star. After an error, the remaining cells show neither.
     ended = re.compile(r"\[\d+\]:")
     error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-
-    def ask() -> None:
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-
-    run_until(page, ask, cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first, patience)
+    run_until(
+        page,
+        page.get_by_role("button", name="Run all").click,
+        cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first,
+        patience,
+    )
     assert error.count() == 0, error.first.inner_text()
     for prompt in cells.locator(".jp-InputPrompt").all():
         expect(prompt).to_have_text(ended)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect
 
-from tests.support.browser import DESKTOP, MINUTES, box_of, run_until, touch
+from tests.support.browser import DESKTOP, MINUTES, assert_accessible, box_of, run_until, touch
 from tests.support.lesson_claims import CLAIMS
 from tests.support.programs import ROOT
 
 LESSONS = ROOT / "notebooks"
 PHONE: ViewportSize = {"width": 390, "height": 844}
+TABLET: ViewportSize = {"width": 820, "height": 1180}
+# The ways to play a lesson: on phone and tablet with a finger, elsewhere with mouse or keys alone.
+SCREENS = {"mouse": DESKTOP, "keys": DESKTOP, "phone": PHONE, "tablet": TABLET}
+FINGER = ("phone", "tablet")
 Strokes = list[list[tuple[float, float]]]
 # Digits as a hand draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 DIGITS: dict[int, Strokes] = {
@@ -38,11 +42,11 @@ WRITTEN: Mapping[str, Mapping[str, str]] = {
 
 @dataclass
 class Lesson:
-    """A lesson that is open in a tab; `on_a_phone`: all is done with a finger, on a narrow screen."""
+    """A lesson that is open in a tab, and played in one of the ways of SCREENS."""
 
     name: str
     page: Page
-    on_a_phone: bool = False
+    way: str = "mouse"
 
     def play(self) -> None:
         """Run every cell, as the lesson asks for it, and look at what it says."""
@@ -54,9 +58,12 @@ class Lesson:
             self._play(place, cell["id"], "".join(cell["source"]))
         expect(self.end).to_be_visible()
         self._assert_no_error()
-        if self.on_a_phone:
+        assert_accessible(self.page, ".mynn-bar", ".mynn-guess", *[".mynn-pad"] * (self.name == PAD))
+        if self.way in FINGER:
             scroller = self.page.locator(".jp-WindowedPanel-outer")
-            assert scroller.evaluate("one => one.scrollWidth <= one.clientWidth"), "The lesson is wider than the phone."
+            assert scroller.evaluate("one => one.scrollWidth <= one.clientWidth"), (
+                "The lesson is wider than the screen."
+            )
             for drawing in self.page.locator(".jp-RenderedMarkdown pre").all():
                 expect(drawing).to_have_css("white-space", "pre")  # or its lines would be broken
 
@@ -109,12 +116,15 @@ class Lesson:
 
         def ask() -> None:
             cell.scroll_into_view_if_needed()
-            if self.on_a_phone:
+            if self.way in FINGER:
                 cell.locator(".jp-InputPrompt").tap()
-                self.page.get_by_role("button", name=re.compile("^Run this cell")).tap()
+                self.page.get_by_role("button", name="Run", exact=True).tap()
+                return
+            if self.way == "keys":
+                self._go_to(cell)
             else:
                 cell.locator(".cm-content").click()
-                self.page.keyboard.press("Shift+Enter")
+            self.page.keyboard.press("Shift+Enter")
 
         prompt = cell.locator(".jp-InputPrompt")
         before = prompt.inner_text()
@@ -125,7 +135,13 @@ class Lesson:
         """Write another line in place of the one that begins like this."""
         place = cell.locator(".cm-line", has_text=begin).first
         place.scroll_into_view_if_needed()
-        self._press(place)
+        if self.way == "keys":
+            self._go_to(cell)
+            above = place.evaluate("line => [...line.parentElement.children].indexOf(line)")
+            for key in ["Enter", "Control+Home", *["ArrowDown"] * above]:
+                self.page.keyboard.press(key)
+        else:
+            press(place, self.way)
         for key in ("Home", "Shift+End"):
             self.page.keyboard.press(key)
         self.page.keyboard.insert_text(line)
@@ -144,8 +160,9 @@ class Lesson:
             says = one.locator(".mynn-guess-says")
             lowest = re.match(r"A number from (\S+) to ", says.inner_text())
             assert lowest, says.inner_text()
-            one.locator(".mynn-guess-entry").fill(lowest[1])
-            self._press(one.get_by_role("button", name="Guess"))
+            focus(one.locator(".mynn-guess-entry"), self.way)
+            self.page.keyboard.insert_text(lowest[1])
+            press(one.get_by_role("button", name="Guess"), self.way)
             expect(says).to_have_text(re.compile(rf"^Your guess: {lowest[1]}( \S+)*\. Now run the next cell\.$"))
 
     def keep_digits(self) -> None:
@@ -156,24 +173,80 @@ class Lesson:
             expect(pad.locator(".mynn-pad-says")).to_have_text(f"This is a {digit}.")
             button = pad.get_by_title(f"Keep this drawing as a {digit}")
             kept = int(button.locator("small").inner_text() or 0)
-            self._press(button)
+            press(button, self.way)
             expect(pad.locator(".mynn-pad-kept")).to_contain_text(f"Kept as a {digit}. ")
             expect(button.locator("small")).to_have_text(str(kept + 1))
 
-    def _press(self, place: Locator) -> None:
-        if self.on_a_phone:
-            place.tap()
-        else:
-            place.click()
+    def _go_to(self, cell: Locator) -> None:
+        """Leave what has the focus, and make a cell the active one."""
+        self.page.keyboard.press("Escape")
+        steer(cell, ".jp-Cell.jp-mod-active", "ArrowDown", "ArrowUp")
 
     def _draw(self, square: Locator, strokes: Strokes) -> None:
+        if self.way == "keys":
+            focus(square, self.way)
+            for key in ["ArrowRight"] * 3 if strokes == CURVE else keys_of(strokes):
+                self.page.keyboard.press(key)
+            return
         before = box_at_rest(square)
-        if self.on_a_phone:
+        if self.way in FINGER:
             touch(square, strokes)
         else:
             drag(square, strokes)
         after = square.bounding_box()
         assert after == before, f"The page has scrolled: the square was at {before}, and is at {after}."
+
+
+def steer(place: Locator, start: str, forward: str, back: str) -> None:
+    """Press the key that leads forward or back, until the element with this selector is the one that is wanted."""
+    for _ in range(200):
+        key = place.evaluate(
+            "(place, [start, ...keys]) => { const at = document.querySelector(start) ?? document.body;"
+            "return at === place ? '' : keys[at.compareDocumentPosition(place) & 4 ? 0 : 1] }",
+            [start, forward, back],
+        )
+        if not key:
+            return
+        place.page.keyboard.press(key)
+    raise AssertionError(f"No keys lead to {place}.")
+
+
+def focus(place: Locator, way: str) -> None:
+    """Give the focus to an element: with a finger, the mouse, or the Tab key."""
+    if way in FINGER:
+        place.tap()
+    elif way == "mouse":
+        place.click()
+    else:
+        steer(place, ":focus", "Tab", "Shift+Tab")
+
+
+def press(place: Locator, way: str) -> None:
+    """Press a button, or follow a link."""
+    focus(place, way)
+    if way == "keys":
+        place.page.keyboard.press("Enter")
+
+
+def keys_of(strokes: Strokes) -> Iterator[str]:
+    """Yield the keys that draw strokes on the pad: each from the top left corner, with a step's way along the axes."""
+    side, step, edge = 560, 20, 48  # as in pad.js
+    for stroke in strokes:
+        yield from [*["ArrowLeft"] * (side // step), *["ArrowUp"] * (side // step)]
+        x, y = 0, 0
+        for number, point in enumerate(stroke):
+            right, down = (round((part * side - edge) / step) for part in point)
+            while (x, y) != (right, down):
+                across, along = right - x, down - y
+                if abs(across) > abs(along):
+                    x += 1 if across > 0 else -1
+                    yield "ArrowRight" if across > 0 else "ArrowLeft"
+                else:
+                    y += 1 if along > 0 else -1
+                    yield "ArrowDown" if along > 0 else "ArrowUp"
+            if number == 0:
+                yield " "
+        yield " "
 
 
 def box_at_rest(element: Locator) -> FloatRect:
@@ -213,29 +286,25 @@ class StartPage:
         link = self.page.locator(f"a[href$='/{name}.ipynb']")
         return self.page.locator(".lesson").filter(has=link)
 
-    def open(self, name: str, *, on_a_phone: bool = False) -> Lesson:
+    def open(self, name: str, way: str = "mouse") -> Lesson:
         """Open a lesson by its card."""
         self.page.bring_to_front()
-        self.page.set_viewport_size(PHONE if on_a_phone else DESKTOP)
-        link = self.card(name).locator("a.open")
-        return self._opened(link.tap if on_a_phone else link.click, name, on_a_phone)
+        self.page.set_viewport_size(SCREENS[way])
+        return self._opened(self.card(name).locator("a.open"), name, way, way)
 
-    def go_on(self, lesson: Lesson, name: str, *, on_a_phone: bool = False) -> Lesson:
+    def go_on(self, lesson: Lesson, name: str, way: str = "mouse") -> Lesson:
         """Open the next lesson by the link at the end of this one, and end this one's program."""
-        link = lesson.end.locator(f"a[href*='{name}.ipynb']")
-        opened = self._opened(link.tap if lesson.on_a_phone else link.click, name, on_a_phone)
+        opened = self._opened(lesson.end.locator(f"a[href*='{name}.ipynb']"), name, lesson.way, way)
         self.end(lesson)
         opened.page.bring_to_front()
         return opened
 
-    def _opened(self, act: Callable[[], None], name: str, on_a_phone: bool) -> Lesson:
+    def _opened(self, link: Locator, name: str, before: str, way: str) -> Lesson:
         with self.browser.expect_page() as opened:
-            act()
-        page = opened.value
-        page.set_viewport_size(PHONE if on_a_phone else DESKTOP)
-        select = page.locator(".jp-Dialog").get_by_role("button", name="Select Kernel")
-        page.add_locator_handler(select, lambda: select.click())
-        return Lesson(name, page, on_a_phone)
+            press(link, before)
+        opened.value.set_viewport_size(SCREENS[way])
+        expect(opened.value.locator(".mynn-bar[data-state=idle]")).to_be_visible()
+        return Lesson(name, opened.value, way)
 
     def end(self, lesson: Lesson) -> None:
         """Save a lesson that is done, close its tab, and end its program on the start page."""
@@ -245,6 +314,6 @@ class StartPage:
         self.page.bring_to_front()
         card = self.card(lesson.name)
         expect(card.locator(".done")).to_contain_text("✓ Done")
-        card.get_by_role("button", name="End").click()
+        press(card.get_by_role("button", name="End"), lesson.way)
         expect(card.get_by_role("button", name="End")).to_have_count(0)
         expect(card.locator("a.open")).to_have_text("Open again")

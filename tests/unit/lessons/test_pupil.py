@@ -13,9 +13,24 @@ from playwright.sync_api import expect
 
 from mynn.mnist import read_csv
 from mynn.wall import FILE, read
-from tests.support.browser import DESKTOP, MINUTES, open_browser, sign_in
+from mynn_control.labels import Label
+from tests.support.browser import DESKTOP, MINUTES, decoded, open_browser, sign_in
 from tests.support.jupyter_server import PASSWORD, Server, run_server
-from tests.support.pupil import DIGITS, FIRST, LESSONS, NAME, PAD, PHONE, SECOND, THIRD, TRAINING, StartPage
+from tests.support.pupil import (
+    DIGITS,
+    FINGER,
+    FIRST,
+    LESSONS,
+    NAME,
+    PAD,
+    PHONE,
+    SCREENS,
+    SECOND,
+    THIRD,
+    TRAINING,
+    StartPage,
+    press,
+)
 from tests.support.student import give_to_student
 
 PATIENCE = 2 * MINUTES
@@ -48,9 +63,9 @@ def test_a_pupil_plays_from_the_start_page_to_the_wall(chromium: None, server: S
         assert start.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         first = start.open(FIRST)
         first.play()
-        second = start.go_on(first, SECOND, on_a_phone=True)
+        second = start.go_on(first, SECOND, "phone")
         second.play()
-        third = start.go_on(second, THIRD, on_a_phone=True)
+        third = start.go_on(second, THIRD, "phone")
         third.play()
         training = start.go_on(third, TRAINING)
         training.play()
@@ -59,16 +74,35 @@ def test_a_pupil_plays_from_the_start_page_to_the_wall(chromium: None, server: S
         assert (shown.name, shown.backquery, shown.digits) == (NAME, None, None)
         assert shown.score and 0.9 < shown.score < 1
         start.end(training)
-        pad = start.open(PAD, on_a_phone=True)
+        pad = start.open(PAD, "phone")
         pad.play()
         expect(pad.output("This is your own network, my_network.npz, with 50 hidden nodes.")).to_be_visible()
         expect(pad.output(f"The network recognises 100% of your {len(DIGITS)} drawings.")).to_be_visible()
         shown = read((folder / FILE).read_bytes())
         assert (shown.name, shown.score, shown.backquery) == (NAME, None, None)
         assert shown.digits and shown.digits.labels.tolist() == list(DIGITS)
-        pad.on_a_phone = False
+        pad.way = "mouse"
         pad.page.set_viewport_size(DESKTOP)
         pad.keep_digits()
         start.end(pad)
         assert read_csv(folder / "my_digits.csv").labels.tolist() == [*DIGITS, *DIGITS]
         expect(start.page.locator(".done")).to_have_count(5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["tablet", "keys"])
+def test_lessons_are_done_by_taps_or_by_keys_alone(chromium: None, server: Server, way: str) -> None:
+    """Lessons 1, 4 and 9, from the QR code on the label."""
+    with open_browser(PATIENCE, viewport=SCREENS[way], has_touch=way in FINGER, offline=True) as browser:
+        page = browser.pages[0]
+        label = Label("pi01.local", "", server.url, "", PASSWORD)
+        page.set_content(f"<img width=300 src='{label.code}'>")
+        page.goto(decoded(page.locator("img")))
+        page.keyboard.type(label.password.upper())  # the field has the focus
+        press(page.get_by_role("button", name="Sign in"), way)
+        start = StartPage(page)
+        for number, name in enumerate((FIRST, TRAINING, PAD), start=1):
+            lesson = start.open(name, way)
+            lesson.play()
+            start.end(lesson)
+            expect(page.locator(".done")).to_have_count(number)

@@ -9,15 +9,16 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
 
-from tests.support.browser import DESKTOP, open_browser, run_until, sign_in
+from tests.support.browser import DESKTOP, assert_accessible, open_browser, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server
-from tests.support.pupil import PHONE
-from tests.unit.mynn_server.conftest import HOSTILE, SECOND, THIRD, write
+from tests.support.pupil import PHONE, TABLET
+from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, write
 
 PATIENCE = 180_000  # milliseconds
 
@@ -43,8 +44,15 @@ def failures(browser: BrowserContext) -> list[str]:
 @pytest.fixture(scope="module")
 def page(browser: BrowserContext, failures: list[str], server: Server) -> Page:
     page = browser.pages[0]
+    page.goto(server.url)
+    assert_accessible(page)
+    page.keyboard.type("mooncake8")  # the field has the focus
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("That is not this Pi’s password: it is on the label.")
+    assert_accessible(page)
     sign_in(page, server.url, PASSWORD)
     expect(page).to_have_url(re.compile(r"/start/\??$"))
+    failures.clear()
     return page
 
 
@@ -57,7 +65,7 @@ def opened(page: Page, browser: BrowserContext, title: str) -> Iterator[Page]:
     with browser.expect_page() as tab:
         page.get_by_role("link", name=f"Start: {title}").click()
     try:
-        expect(tab.value.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        expect(tab.value.locator(".mynn-bar[data-state=idle]")).to_be_visible()
         yield tab.value
         page.bring_to_front()
         end = page.locator(".lesson", has_text=title).get_by_role("button", name="End")
@@ -77,6 +85,7 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
     expect(page.locator(".lesson.next h3")).to_have_text("Ten thousand")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("[...document.images].filter(picture => picture.naturalWidth).length") == 4
+    assert_accessible(page)
     assert failures == []
     missing = page.locator(".lesson").nth(1)
     missing.get_by_role("button", name="Put it back").click()
@@ -85,21 +94,59 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
 
 
 @pytest.mark.slow
-def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: BrowserContext, failures: list[str]) -> None:
-    """Its page has no button or menu entry that opens JupyterLab."""
-    before = len(failures)
+def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, browser: BrowserContext) -> None:
+    """On every screen, also at 200 %. The switch is remembered, and Jupyter's menu has no entry for JupyterLab."""
     with opened(page, browser, "Ten thousand") as lesson:
-        expect(lesson.get_by_text("MB free")).to_be_visible()
-        expect(lesson.get_by_role("button", name="JupyterLab")).to_have_count(0)
-        lesson.get_by_role("menuitem", name="View", exact=True).click()
+        controls = lesson.locator(".mynn-control")
+        expect(lesson.locator(".mynn-title")).to_have_text("Part 2: ten thousand")
+        for screen in (PHONE, TABLET, {"width": 640, "height": 400}, DESKTOP):
+            lesson.set_viewport_size(cast("ViewportSize", screen))
+            expect(controls).to_have_count(8)
+            for control in controls.all():
+                expect(control).to_be_in_viewport(ratio=1)
+                box = control.bounding_box()
+                assert box and min(box["width"], box["height"]) >= 44, control.inner_text()
+        for gone in ("Python 3", "Not Trusted", "Trusted", "Last Checkpoint", FIRST.removesuffix(".ipynb")):
+            expect(lesson.get_by_text(gone).filter(visible=True)).to_have_count(0)
+        run = lesson.get_by_role("button", name="Run all")
+        prompt = lesson.locator(".jp-CodeCell .jp-InputPrompt").first
+        run.click()
+        expect(prompt).to_have_text("[1]:")
+        lesson.get_by_role("button", name="Start again").click()
+        lesson.locator(".jp-Dialog").get_by_role("button", name="Start again").click()
+        expect(prompt).to_have_text("[ ]:")
+        run.click()
+        expect(prompt).to_have_text("[1]:")  # and not [2]: it is another program
+        lesson.locator(".jp-CodeCell .cm-content").first.fill("while True: pass")
+        run.click()
+        expect(lesson.locator(".mynn-state")).to_have_text("Working …")
+        lesson.get_by_role("button", name="Stop").click()
+        expect(lesson.get_by_text("KeyboardInterrupt").first).to_be_visible()
+        view = lesson.get_by_role("menuitem", name="View", exact=True)
+        expect(view).to_be_hidden()
+        lesson.get_by_role("button", name="Jupyter’s own bar").click()
+        expect(view).to_be_visible()
+        short = json.dumps({"memory": {"free": 12, "total": 427}, "running": []})
+        lesson.route("**/start/status", lambda route: route.fulfill(body=short))
+        lesson.reload()
+        expect(lesson.get_by_text("12 MB free")).to_be_visible()
+        view.click()
         expect(lesson.locator(".lm-Menu")).to_be_visible()
         expect(lesson.locator(".lm-Menu [data-command='application:open-lab']")).to_have_count(0)
         lesson.keyboard.press("Escape")
-        lesson.set_viewport_size(PHONE)
-        expect(lesson.locator("#mynn-small-home")).to_be_in_viewport()
-        lesson.set_viewport_size(DESKTOP)
+        lesson.get_by_role("button", name="Jupyter’s own bar").click()
+        with browser.expect_page() as help_page:
+            lesson.get_by_role("link", name="Help").click()
+        assert_accessible(help_page.value)
+        help_page.value.close()
+
+
+@pytest.mark.slow
+def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: BrowserContext, failures: list[str]) -> None:
+    before = len(failures)
+    with opened(page, browser, "Ten thousand") as lesson:
         pages = len(browser.pages)
-        lesson.locator("#mynn-home").click()
+        lesson.get_by_role("link", name="Lessons").click()
         page.bring_to_front()
         card = page.locator(".lesson").first
         # The server runs as the student, so it may read the memory of the student's kernels, if root runs this.

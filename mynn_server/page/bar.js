@@ -1,0 +1,160 @@
+// The bar above Jupyter's pages, for pupils: a way back to the start page and help, and above a notebook its title, what
+// its program does, and large buttons that run it. Jupyter's own bars are hidden (bar.css), until somebody asks for them.
+
+const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
+const STATES = { idle: "", busy: "Working …", restarting: "Starting again …", dead: "Stopped" };
+const AGAIN =
+  "All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.";
+const ICONS = {
+  home: "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5",
+  run: "M5 3l8 5-8 5z",
+  on: "M3 3h10M8 6v7M5 10l3 3 3-3",
+  all: "M3 3l5 5-5 5zM8 3l5 5-5 5z",
+  stop: "M4 4h8v8H4z",
+  again: "M13 8a5 5 0 1 1-1.5-3.5M12 1.5v3.3H8.7",
+  help: "M5.5 6a2.5 2.5 0 1 1 3.6 2.2c-.7.4-1.1.9-1.1 1.6M8 12.2v.6",
+  more: "M3 4h10M3 8h10M3 12h10",
+};
+
+const icon = (name) =>
+  `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[name]}" stroke-linejoin="round" stroke-linecap="round"/></svg>`;
+
+/** Make an element with a class, attributes and children. */
+function make(kind, name, attributes = {}, ...children) {
+  const element = document.createElement(kind);
+  element.className = name;
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** A button or link of the bar: an icon, and words, which a narrow screen may leave out. */
+function control(kind, name, picture, words, attributes) {
+  const made = make(kind, `mynn-control ${name}`, { title: words, "aria-label": words, ...attributes });
+  made.innerHTML = icon(picture);
+  made.append(make("span", "", {}, words));
+  return made;
+}
+
+/** Add the bar to a page; return the place for what it says of the memory. `library` loads one of the page's own. */
+export async function addBar(app, library, top) {
+  const [{ Widget }, apputils] = await Promise.all(["@lumino/widgets", "@jupyterlab/apputils"].map(library));
+  document.head.append(make("link", "", { rel: "stylesheet", href: `${top}start/bar.css` }));
+  const memory = make("span", "mynn-memory", { hidden: "" });
+  const middle = make("div", "mynn-middle");
+  const node = make(
+    "div",
+    "mynn-bar",
+    { role: "region", "aria-label": "The lesson’s bar" },
+    control("a", "mynn-home", "home", "Lessons", { href: `${top}start/`, target: "mynn-start" }),
+    middle,
+    memory,
+    control("a", "mynn-help", "help", "Help", { href: `${top}start/help.html`, target: "mynn-help" }),
+  );
+  const place = app.shell.top.parent;
+  const widget = new Widget({ node });
+  widget.id = "mynn-bar";
+  place.layout.insertWidget(0, widget);
+  place.node.prepend(node); // the first for the Tab key, too
+  matchMedia("(max-width: 760px)").addEventListener("change", () => place.fit()); // it has two rows there
+  if (document.body.dataset.notebook === "notebooks") {
+    node.append(ownBar(() => [place, app.shell.currentWidget].forEach((one) => one?.fit())));
+    await neverAskForKernel(app, apputils);
+    // Not awaited: the page is shown only after this function.
+    app.restored.then(() => forNotebook(app.shell.currentWidget, app.commands, apputils, node, middle));
+  }
+  return memory;
+}
+
+/** A switch that brings Jupyter's own bars back. */
+function ownBar(changed) {
+  const button = control("button", "mynn-own", "more", "Jupyter’s own bar", { type: "button" });
+  const show = (shown) => {
+    document.body.classList.toggle("mynn-pupil", !shown);
+    button.setAttribute("aria-pressed", shown);
+    changed();
+  };
+  button.addEventListener("click", () => {
+    const shown = document.body.classList.contains("mynn-pupil");
+    localStorage.setItem(KEY, shown ? "shown" : "");
+    show(shown);
+  });
+  show(localStorage.getItem(KEY) === "shown");
+  return button;
+}
+
+/** Take the one kind of program that a Pi has, where Jupyter would ask which. */
+async function neverAskForKernel(app, { ISessionContextDialogs }) {
+  const dialogs = await app.resolveOptionalService(ISessionContextDialogs);
+  const select = dialogs?.selectKernel.bind(dialogs);
+  if (!select) return;
+  dialogs.selectKernel = async (session) => {
+    await session.specsManager.ready;
+    const [name, ...others] = Object.keys(session.specsManager.specs?.kernelspecs ?? {});
+    await (name && !others.length ? session.changeKernel({ name }) : select(session));
+  };
+}
+
+/** What the bar shows above a notebook. */
+function forNotebook(panel, commands, apputils, node, middle) {
+  const { context, sessionContext: session } = panel;
+  const title = make("strong", "mynn-title");
+  const state = make("span", "mynn-state");
+  middle.append(title, state);
+  const showTitle = () => (title.textContent = document.title = title.title = titleOf(context));
+  context.ready.then(showTitle);
+  context.saveState.connect((_, saved) => saved === "completed" && showTitle());
+  const showState = () => {
+    node.dataset.state = session.kernelDisplayStatus;
+    state.textContent = STATES[session.kernelDisplayStatus] ?? "Starting …";
+  };
+  session.statusChanged.connect(showState);
+  session.connectionStatusChanged.connect(showState);
+  showState();
+  const act = (command) => () => commands.execute(`notebook:${command}`);
+  const run = (command) => whenReady(session, act(command));
+  const again = () => startAgain(panel, commands, apputils);
+  const buttons = [
+    ["run", "run", "Run", run("run-cell-and-select-next"), "Run this cell, and go on to the next"],
+    ["", "on", "Run from here", run("run-all-below"), "Run this cell and all below"],
+    ["", "all", "Run all", run("run-all-cells"), "Run all cells, from the top"],
+    ["stop", "stop", "Stop", act("interrupt-kernel"), "Stop what is running"],
+    ["", "again", "Start again", again, "Start again: forget what was computed"],
+  ].map(([name, picture, words, press, help]) => {
+    const made = control("button", name && `mynn-${name}`, picture, words, { type: "button", title: help });
+    made.addEventListener("click", press);
+    return made;
+  });
+  middle.after(make("div", "mynn-buttons", {}, ...buttons));
+}
+
+/** The notebook's first heading, or its file's name. */
+function titleOf({ model, path }) {
+  const cells = [...model.cells].filter((cell) => cell.type === "markdown");
+  const heading = /^# +(.+)$/m.exec(cells.map((cell) => cell.sharedModel.getSource()).join("\n"))?.[1];
+  return heading?.replace(/[*`$]/g, "").trim() ?? path.split("/").at(-1).replace(/\.ipynb$/, "");
+}
+
+/** Return what runs cells once their program answers; what is pressed meanwhile counts once. */
+function whenReady(session, act) {
+  let waiting = false;
+  return async () => {
+    if (waiting) return;
+    waiting = true;
+    await session.ready;
+    await session.session?.kernel?.info;
+    waiting = false;
+    await act();
+  };
+}
+
+/** Ask, then forget what was computed and shown. */
+async function startAgain(panel, commands, { Dialog, showDialog }) {
+  const buttons = [Dialog.cancelButton({ label: "No" }), Dialog.warnButton({ label: "Start again" })];
+  const { button } = await showDialog({ title: "Start again?", body: AGAIN, buttons });
+  if (!button.accept) return;
+  await commands.execute("notebook:clear-all-cell-outputs");
+  panel.content.activeCellIndex = 0;
+  panel.content.scrollToItem(0);
+  await panel.sessionContext.restartKernel();
+}
