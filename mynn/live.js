@@ -21,6 +21,15 @@ function addButton(parent, properties, pressed) {
   return button;
 }
 
+// By keyboard, a way from what a cell shows back to the cell, whose keys are the notebook's.
+function leave(el) {
+  el.closest(".jp-Cell")?.focus({ preventScroll: true });
+}
+
+function leaveByEscape(el) {
+  el.addEventListener("keydown", (event) => event.key === "Escape" && leave(el));
+}
+
 // Calls `begin` and `go` with where a pen, the mouse or a finger draws, [x, y] from 0 to 1 inside, and `end` after it.
 function onStrokes(element, begin, go, end) {
   let drawing = false;

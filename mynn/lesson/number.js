@@ -5,6 +5,7 @@ const written = (number) => number.toLocaleString("en-GB", { maximumFractionDigi
 function render({ model, el }) {
   const [low, high, unit] = ["low", "high", "unit"].map((name) => model.get(name));
   el.classList.add("mynn-guess");
+  leaveByEscape(el);
   const id = `mynn-guess-${Math.random().toString(36).slice(2)}`; // each field has a copy of this file: none can count
   add(el, "label", { className: "mynn-guess-question", htmlFor: id, textContent: model.get("question") });
   const row = add(el, "div", { className: "mynn-guess-row" });
@@ -43,6 +44,7 @@ function render({ model, el }) {
     model.save_changes();
     show();
     entry.blur(); // puts a phone's keyboard away
+    leave(el);
   }
 
   entry.addEventListener("keydown", (event) => {

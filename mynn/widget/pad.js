@@ -154,7 +154,7 @@ function bars(parent) {
   return (outputs) =>
     rows.forEach(({ bar, number }, digit) => {
       const output = outputs[digit] ?? 0;
-      bar.style.width = `${100 * output}%`;
+      bar.style.setProperty("--output", output);
       bar.classList.toggle("mynn-pad-best", outputs.length > 0 && output === Math.max(...outputs));
       number.textContent = outputs.length ? output.toFixed(2) : "";
     });
@@ -182,6 +182,7 @@ function keeper(parent, keep, takeBack) {
 
 function render({ model, el }) {
   el.classList.add("mynn-pad");
+  leaveByEscape(el);
   const grid = add(el, "div", { className: "mynn-pad-grid" });
   const says = add(grid, "div", { className: "mynn-pad-says" });
   says.setAttribute("aria-live", "polite");
