@@ -1,8 +1,14 @@
 """mynn: a neural network that reads handwritten digits, small enough to be read itself."""
 
-from mynn.errors import DataError, NetworkFileError
-from mynn.mnist import Examples, mnist_folder, read_csv, scale, targets_for
-from mynn.network import NeuralNetwork
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mynn.errors import DataError, NetworkFileError
+    from mynn.mnist import Examples, mnist_folder, read_csv, scale, targets_for
+    from mynn.network import NeuralNetwork
 
 __version__ = "0.1.0"
 
@@ -16,3 +22,11 @@ __all__ = [
     "scale",
     "targets_for",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: the notebook server uses `mynn.tasks`, and numpy would take its memory."""
+    for room in ("errors", "mnist", "network") if name in __all__ else ():
+        if hasattr(module := import_module(f"mynn.{room}"), name):
+            return getattr(module, name)
+    raise AttributeError(f"module 'mynn' has no attribute {name!r}")

@@ -30,6 +30,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked, write
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
+from mynn.tasks import Record, parse, tasks_of
 from mynn_control.faults import Fault, faults
 from mynn_control.render import render
 from mynn_control.report_schemas import FIGURES, STATE
@@ -40,11 +41,19 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass
 class Pupil:
-    """A student's row in the table of progress. finished: by lesson, as the module pi_state has it."""
+    """A student's row in the tables of lessons and tasks."""
 
     pi: str
     name: str  # empty for a Pi's only student
-    finished: dict[str, dict[str, Any]]
+    record: Record
+
+
+@dataclass
+class Lesson:
+    """A column in the table of lessons, and the columns of its own table."""
+
+    title: str
+    tasks: list[str]
 
 
 @dataclass
@@ -69,10 +78,11 @@ class Row:
 
     @property
     def pupils(self) -> list[Pupil]:
-        """Each student's progress, as far as it is known."""
-        progress = self.state.get("progress", {})
-        names = [student["name"] for student in self.students if student["name"] in progress]
-        return [Pupil(self.pi, name if len(self.students) > 1 else "", progress[name]) for name in names]
+        """What each student has done, as far as it is known."""
+        records = self.state.get("records", {})
+        names = [student["name"] for student in self.students if student["name"] in records]
+        several = len(self.students) > 1
+        return [Pupil(self.pi, name if several else "", parse(records[name]) or Record()) for name in names]
 
     @property
     def failing(self) -> list[Check]:
@@ -115,8 +125,8 @@ def rows(
     return made
 
 
-def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) -> str:
-    """Return the page: self-contained HTML. What came from a Pi is escaped. lessons: their titles, by name."""
+def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, Lesson]) -> str:
+    """Return the page: self-contained HTML. What came from a Pi is escaped. lessons: by name, in their order."""
     pupils = [pupil for row in made for pupil in row.pupils]
     inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
@@ -137,8 +147,13 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, str]) 
         "ready": [row for row in made if row.ready],
         "lost": [row for row in made if row.lost],
         "faulty": [row for row in made if not row.ready and not row.lost],
-        "pupils": pupils if any(pupil.finished for pupil in pupils) else [],
+        "pupils": pupils if any(pupil.record != Record() for pupil in pupils) else [],
         "lessons": lessons,
+        "answered": [
+            lesson
+            for lesson in lessons.values()
+            if any(task in pupil.record.tasks for pupil in pupils for task in lesson.tasks)
+        ],
         "when": time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
         "site": f"{site} playbooks/site.yml --limit",
         "HOLDS": HOLDS,
@@ -230,6 +245,14 @@ def sums(folder: Path) -> dict[str, str]:
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
+def columns(folder: Path) -> dict[str, Lesson]:
+    """Return the lessons on this computer in their order, by name."""
+    return {
+        name: Lesson(lesson.title, tasks_of(json.loads((folder / f"{name}.ipynb").read_bytes())))
+        for name, lesson in outline(folder).items()
+    }
+
+
 def main(folder: Path) -> None:
     """Keep what the Pis answered, write the page, and print what a teacher should know at once."""
     run = json.load(sys.stdin)
@@ -244,8 +267,7 @@ def main(folder: Path) -> None:
             kept[name] = updated(kept.get(name, {}), name, now, answer, by_name.get(name))
         write_text(path, json.dumps(kept))
         made = rows(kept, run["pis"], sums(Path(run["lessons"])), run["room"])
-        titles = {name: lesson.title for name, lesson in outline(Path(run["lessons"])).items()}
-        write_text(folder / "index.html", page(made, Path(run["inventory"]), now, titles))
+        write_text(folder / "index.html", page(made, Path(run["inventory"]), now, columns(Path(run["lessons"]))))
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify
     for row in made:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mynn.tasks import LARGEST
+
 YES_OR_NO = {"type": "boolean"}
 NAME = {"type": "string", "maxLength": 300}  # of a lesson, a disk, a unit, a version
 NAMES = {"type": "array", "items": NAME, "maxItems": 1000}
@@ -32,7 +34,6 @@ def by_name(names: str, values: dict[str, Any], most: int) -> dict[str, Any]:
 
 STUDENT, LESSON = r"^[a-z][a-z0-9_-]{0,29}\Z", r"^[^\0]{1,300}\Z"
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
-WHEN = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\Z"}
 # What the module pi_state answers.
 STATE = of(
     {
@@ -46,7 +47,7 @@ STATE = of(
         "lessons": by_name(STUDENT, of(dict.fromkeys(["missing", "damaged", "changed"], NAMES)), 100),
         "servers": by_name(STUDENT, YES_OR_NO, 100),
     },
-    progress=by_name(STUDENT, by_name(LESSON, of({"finished": WHEN}, score=SCORE), 100), 100),
+    records=by_name(STUDENT, {"type": "string", "pattern": rf"^[ -~\n]{{0,{LARGEST}}}\Z"}, 100),
     uptime=SECONDS,
     updated=SECONDS,
     reboot_required=YES_OR_NO,

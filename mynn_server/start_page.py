@@ -12,6 +12,7 @@ import math
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,12 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
+from mynn import tasks
 from mynn_server.linux import memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.programs import running
 
-# What the lessons write for us (mynn/lesson/progress.py; mynn cannot be imported here: it would load numpy).
-PROGRESS = "my_progress.json"
-WRITTEN_BY_LESSONS = (PROGRESS, "my_progress.damaged.json", "on_the_wall.json")
-LARGEST_PROGRESS = 64_000  # bytes
+WRITTEN_BY_LESSONS = (tasks.FILE, "my_progress.damaged.json", "on_the_wall.json")
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
 MOST_FILES = 500  # that the page lists
 NOT_AS_EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -40,19 +39,20 @@ def lessons_in(folder: Path) -> list[dict[str, Any]]:
 
 @functools.cache
 def describe(path: Path, changed: int) -> dict[str, Any]:
-    """Return what a lesson says of itself: its first heading, and the metadata `mynn`. Root wrote it."""
+    """Return what a lesson says of itself: its first heading, its tasks, and the metadata `mynn`. Root wrote it."""
     try:
         notebook = json.loads(path.read_bytes())
         cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-        metadata = notebook["metadata"].get("mynn", {})
+        metadata, names = notebook["metadata"].get("mynn", {}), tasks.tasks_of(notebook)
     except NOT_AS_EXPECTED:
-        cells, metadata = [], {}
+        cells, metadata, names = [], {}, []
     heading = re.search(r"^# +(.+)$", "\n".join(cells), re.M)
     picture = f"pictures/{re.sub(r'_[0-9]+$', '', path.stem)}.svg"  # a lesson in two halves has one picture
     return {
         "name": path.name,
         "title": re.sub(r"[*`$]", "", heading[1]).strip() if heading else path.stem.replace("_", " "),
         "picture": picture if picture in FILES else "pictures/lesson.svg",
+        "tasks": names,
         **{name: metadata.get(name) for name in ("lesson", "minutes", "learn")},
     }
 
@@ -70,19 +70,12 @@ def message(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def progress(path: Path) -> dict[str, dict[str, Any]]:
-    """Return which lessons a student has finished, by stem. The file is the student's: anything may be in its place."""
+def progress(path: Path) -> tasks.Record:
+    """Return what a student has done. The file is the student's: anything may be in its place."""
     try:
-        stored = json.loads(read_regular(path, LARGEST_PROGRESS))
-        lessons = stored["lessons"] if stored["version"] == 1 else {}
-        return {stem: {"score": score(one.get("score"))} for stem, one in lessons.items() if one.get("finished")}
-    except NOT_AS_EXPECTED:
-        return {}
-
-
-def score(value: object) -> float | None:
-    """Return a share from 0 to 1, or None if it is something else."""
-    return value if isinstance(value, (int, float)) and 0 <= value <= 1 else None
+        return tasks.parse(read_regular(path, tasks.LARGEST)) or tasks.Record()
+    except OSError:
+        return tasks.Record()
 
 
 def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
@@ -111,11 +104,12 @@ class Status(JupyterHandler):
     async def get(self) -> None:
         """Answer with the lessons in order, the student's files, what runs, the memory, and the teacher's message."""
         self.xsrf_token  # noqa: B018 - sets the cookie that the page's script needs
-        finished = progress(self.folder / PROGRESS)
-        lessons = [
-            {**lesson, "there": (self.folder / lesson["name"]).is_file(), "finished": finished.get(lesson["name"][:-6])}
-            for lesson in lessons_in(self.lessons)
-        ]
+        record = progress(self.folder / tasks.FILE)
+        lessons = []
+        for lesson in lessons_in(self.lessons):
+            standing = record.standing(lesson["name"].removesuffix(".ipynb"), lesson["tasks"])
+            there = (self.folder / lesson["name"]).is_file()
+            lessons.append({**lesson, "there": there, **asdict(standing), "done": standing.done})
         sessions: Any = await ensure_async(self.session_manager.list_sessions())
         programs = [
             {**program, "memory": memory_of(getattr(kernel.provisioner, "pid", None))}

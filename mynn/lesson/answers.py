@@ -1,29 +1,42 @@
-"""One-line exercises: right, or not yet and why."""
+"""One-line exercises: right and why, or not yet and a hint. What was answered is written down."""
 
 from __future__ import annotations
 
+import ast
+import linecache
 import math
+import sys
+from collections import Counter
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from mynn.lesson import progress
+from mynn.lesson.notebook import in_a_notebook
+
 CLOSE = 1e-6  # how far a number may be off, as a part of the right one: the computer's rounding, and a student's
 
+_wrong: Counter[tuple[str, ...]] = Counter()  # how many times a task was answered wrongly, by its hints
 
-def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> None:
-    """Print "Right." or "Not yet: ..." and why.
+
+def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0.0) -> None:
+    """Print "Right." and why it is, or "Not yet: ..." and a hint.
 
         pixels = ...                         # your line, in place of the dots
-        check(pixels, 28 * 28, "There are 28 rows of 28.")
+        check(pixels, 28 * 28, "How many rows are there?", "28 rows of 28.", why="28 rows of 28 are 784.")
 
-    `answer`  what the student wrote; `...` or None is no answer yet
+    `answer`  what the student wrote, a variable; `...` is no answer yet
     `right`   a number, a text, True or False, or an array: compared with the answer. Or a function that takes the
               answer and returns True, or False, or a sentence that says what is wrong
-    `hint`    is shown with every wrong answer
+    `hints`   the first is shown with the first wrong answer, the second with the second; the last one with all others
+    `why`     why it is right
     `within`  how far a number may be off
+
+    In a notebook, the answer is written down as that of a task, which is called as the variable.
     """
-    if answer is None or answer is ...:
+    if answer is ...:
         print("Not yet: write your answer in place of the dots, and run the cell again.")
         return
     if right is None:
@@ -33,8 +46,28 @@ def check(answer: Any, right: Any, hint: str = "", *, within: float = 0.0) -> No
         wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
     except Exception as error:  # whatever a student wrote must end in a sentence
         wrong = f"this stopped with {type(error).__name__}: {error}."
-    why = " ".join(part for part in (wrong, hint) if part)
-    print("Right." if wrong is None else f"Not yet: {why or 'try again.'}")
+    if wrong is None:
+        print(f"Right. {why}".strip())
+    else:
+        _wrong[hints] += 1
+        hint = hints[min(_wrong[hints], len(hints)) - 1] if hints else ""
+        print(f"Not yet: {' '.join(filter(None, (wrong, hint))) or 'try again.'}")
+    if in_a_notebook() and (task := _task(sys._getframe(1))):
+        progress.answered(task[0], right=wrong is None, typed=task[1])
+
+
+def _task(cell: FrameType) -> tuple[str, str] | None:
+    """Return which variable is checked by the cell that runs, and what was typed for it; None if there is neither."""
+    source = "".join(linecache.getlines(cell.f_code.co_filename))
+    typed: dict[str, str] = {}
+    for line in ast.parse(source).body:
+        match line:
+            case ast.Assign(targets=[ast.Name(name)], value=value):
+                typed[name] = ast.get_source_segment(source, value) or ""
+            case ast.Expr(ast.Call(ast.Name("check"), [ast.Name(name), *_])) if name in typed:
+                if line.lineno <= cell.f_lineno <= (line.end_lineno or 0):
+                    return name, typed[name]
+    return None
 
 
 def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
@@ -47,6 +80,8 @@ def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
 
 def _compared(answer: Any, right: Any, within: float) -> str | None:
     """Return how the answer differs from the right one; None: it does not."""
+    if answer is None:
+        return "it is None, which is nothing: print() shows a value, and gives none back."
     if isinstance(right, str):
         if not isinstance(answer, str):
             return f'{_shown(answer)} is not text; write text "in quotes".'
@@ -62,6 +97,9 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
     given, wanted = np.asarray(answer), np.asarray(right)
     if given.dtype.kind not in "biuf":
         return f"{_shown(answer)} is not a number."
+    if isinstance(answer, tuple) and len(answer) == 2 and not wanted.shape:
+        two = " and ".join(map(_shown, answer))
+        return f"a comma makes two numbers of it, {two}. Write 7.5 with a point, and 1000 with nothing."
     if given.shape != wanted.shape:
         return f"the answer is {_shaped(wanted.shape)}, and this is {_shaped(given.shape)}."
     off = np.abs(given.astype(float) - wanted)

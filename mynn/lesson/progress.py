@@ -1,81 +1,98 @@
-"""Which lessons a student has finished: my_progress.json in the notebook's folder.
-
-    {"version": 1, "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81}}}
-
-`score` is the best so far, 0 to 1, or null.
-"""
+"""What a pupil has done, written down as it happens: each answer to a task, and each lesson's end (mynn/tasks.py)."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from mynn import tasks
 from mynn.errors import reason
 from mynn.files import replacing
 from mynn.lesson.notebook import show_markdown
+from mynn.tasks import FILE, Answer, Finished, Record
 
-FILE = "my_progress.json"
 DAMAGED = "my_progress.damaged.json"
-VERSION = 1
-STEM = re.compile(r"[a-z0-9_]{1,64}")
-WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
-Lessons = dict[str, dict[str, Any]]
+
+def answered(task: str, *, right: bool, typed: str) -> None:
+    """Write down an answer to a task; what was right stays right. An error in writing is printed, and stops nothing."""
+    plain = " ".join(typed.split()).encode("ascii", "replace").decode()
+    answer = Answer(right, plain[: tasks.LONGEST])
+
+    def change(record: Record) -> None:
+        before = record.tasks.get(task)
+        if right or not (before and before.right):
+            record.tasks[task] = answer
+
+    _write_down(change)
 
 
 def finished(stem: str, score: float | None = None) -> None:
-    """Write down that the lesson `stem` was run to its end, and link the next one.
+    """Write down that the lesson `stem` was run to its end, say which tasks are right, and link the next lesson.
 
     `score` is a part recognised, 0 to 1; the best one is kept. An error in writing is printed, and stops nothing.
     """
-    if not STEM.fullmatch(stem):
+    if not tasks.STEM.fullmatch(stem):
         raise ValueError(f"{stem!r} is not the name of a lesson: it may have only the letters a to z, digits and _")
-    best = None if score is None else float(score)
-    if best is not None and not 0 <= best <= 1:
+    if score is not None and not 0 <= score <= 1:
         raise ValueError(f"a score must be between 0 and 1, not {score}")
-    place = Path(FILE)
-    try:
-        lessons = read(place)
-        if lessons is None:
-            _put_aside(place)
-            lessons = {}
-        before = lessons.get(stem, {}).get("score")
-        if before is not None:
-            best = before if best is None else max(best, before)
-        now = datetime.now().isoformat(timespec="seconds")
-        lessons[stem] = {"finished": now, "score": best}
-        write(place, lessons)
-    except OSError as error:
-        print(f"This could not be written into {FILE} ({reason(error)}).")
+    now = datetime.now().isoformat(timespec="seconds")
+
+    def change(record: Record) -> None:
+        before = record.lessons.get(stem)
+        scores = [float(one) for one in (score, before.score if before else None) if one is not None]
+        record.lessons[stem] = Finished(now, max(scores, default=None))
+
+    record = _write_down(change)
+    best = record.lessons[stem].score
     kept = "" if best is None else f" Your best score in it: {best:.1%}.".replace("%", " %")
     following = next_lesson(stem, Path())
     link = f" The next one: [{following[1]}]({following[0]})" if following else ""
-    show_markdown(f"**Well done: you have reached the end of this lesson.**{kept}{link}")
+    ending = _tasks_in_words(record, stem)
+    show_markdown(f"**Well done: you have reached the end of this lesson.**{ending}{kept}{link}")
 
 
-def read(place: Path) -> Lessons | None:
-    """Return the lessons of such a file: none if it does not exist, None if it is damaged. OSError: unreadable."""
+def _write_down(change: Callable[[Record], None]) -> Record:
+    """Change what is written down, and return it."""
+    place, record = Path(FILE), Record()
     try:
-        record = json.loads(place.read_bytes())
-        lessons: Lessons = record["lessons"]
-        right = set(record) == {"version", "lessons"} and record["version"] == VERSION
-        right &= all(STEM.fullmatch(stem) and _is_entry(**entry) for stem, entry in lessons.items())
+        record = _read(place)
+        before = record.text()
+        change(record)
+        if record.text() != before and max(len(record.tasks), len(record.lessons)) <= tasks.MOST:
+            with replacing(place) as file:
+                file.write(record.text().encode())
+    except OSError as error:
+        print(f"This could not be written into {FILE} ({reason(error)}).")
+        change(record)
+    return record
+
+
+def _read(place: Path) -> Record:
+    """Return what is written down: nothing yet, or what a damaged file cannot tell."""
+    try:
+        record = tasks.parse(place.read_bytes())
     except FileNotFoundError:
-        return {}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return lessons if right else None
+        return Record()
+    if record is None:
+        _put_aside(place)
+    return record or Record()
 
 
-def write(place: Path, lessons: Lessons) -> None:
-    """Write such a file, whole or not at all."""
-    text = json.dumps({"version": VERSION, "lessons": lessons}, indent=1, sort_keys=True) + "\n"
-    with replacing(place) as file:
-        file.write(text.encode())
+def _tasks_in_words(record: Record, stem: str) -> str:
+    """Return how many tasks of a lesson are right, and which are open; nothing if its notebook cannot be read."""
+    try:
+        names = tasks.tasks_of(json.loads(Path(f"{stem}.ipynb").read_bytes()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    is_open = [f"`{name}`" for name in names if not (name in record.tasks and record.tasks[name].right)]
+    if not is_open:
+        return f" All of its tasks are right ({len(names)} of {len(names)})."
+    return f" {len(names) - len(is_open)} of {len(names)} tasks are right. Still open: {', '.join(is_open)}."
 
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
@@ -93,11 +110,6 @@ def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
         return None
     name = min(later)[2]  # a copy has its lesson's number and a longer name
     return f"{name}.ipynb", re.sub(r"[\[\]()<>`*_\\]", "", titles[name])[:100]
-
-
-def _is_entry(*, finished: str, score: float | None) -> bool:
-    """Whether this can be an entry; fields of other names are a TypeError."""
-    return bool(WHEN.fullmatch(finished)) and (score is None or (not isinstance(score, bool) and 0 <= score <= 1))
 
 
 def _put_aside(place: Path) -> None:

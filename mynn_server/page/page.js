@@ -132,12 +132,19 @@ function running(program) {
 
 const died = (program) => program?.died && make("p", { class: "died" }, program.died);
 
+/** How far the pupil is in a lesson. It is done when it was run to its end and all of its tasks are right. */
+function standing({ tasks, right, tried, end, done }) {
+  const all = `${tasks} task${tasks === 1 ? "" : "s"}`;
+  const best = end && end.score !== null && `best ${(100 * end.score).toFixed(1)} %`;
+  const words = [done ? "✓ Done" : right || tried || end ? `${right} of ${all}` : tasks && all];
+  words.push(tried && `${tried} not right yet`, best);
+  return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));
+}
+
 function card(lesson, program, next) {
   const [, part, rest] = /^((?:Part|Lesson)[^:]{0,40}): (.+)$/.exec(lesson.title) ?? [null, "", lesson.title];
   const title = rest[0].toUpperCase() + rest.slice(1);
-  const score = lesson.finished?.score ?? null;
-  const best = score === null ? "" : `, best ${(100 * score).toFixed(1)} %`;
-  const word = program ? "Continue" : lesson.finished ? "Open again" : "Start";
+  const word = program ? "Continue" : lesson.end ? "Open again" : "Start";
   const picture = make("img", { src: lesson.picture });
   picture.alt = "";
   return make(
@@ -155,7 +162,7 @@ function card(lesson, program, next) {
       make(
         "div",
         { class: "foot" },
-        lesson.finished && make("span", { class: "done" }, `✓ Done${best}`),
+        standing(lesson),
         ...running(program),
         lesson.there
           ? link(word, `../notebooks/${escaped(lesson.name)}`, `mynn-${lesson.name}`, "button open", `${word}: ${title}`)
@@ -194,7 +201,7 @@ function show(status) {
   showMemory(status.memory);
   showMessage(status.message);
   const program = (name) => status.running.find(({ path }) => path === name);
-  const next = status.lessons.find((lesson) => lesson.there && !lesson.finished);
+  const next = status.lessons.find((lesson) => lesson.there && !lesson.end);
   showList($("lessons"), status.lessons.map((lesson) => [lesson, program(lesson.name), lesson === next]), card);
   showList($("files"), status.files.map((file) => [file, program(file.name)]), entry);
   $("none").hidden = status.files.length > 0;

@@ -58,17 +58,16 @@ state:
   description: >-
     C(epoch) (its clock), C(uptime), C(updated) (when apt last checked for updates), C(failed) (systemd units),
     C(system), C(versions), C(memory) and C(card) (in MB of a million bytes), C(temperature) (in degrees Celsius),
-    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons), C(progress) and C(servers) (by student:
-    the files that are not as they should be, when each lesson was finished and with what score, and whether something
-    listens), C(pristine) (the lessons' SHA256 sums).
+    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons), C(records) and C(servers) (by student:
+    the files that are not as they should be, what mynn.tasks.parse reads, and whether something listens), C(pristine)
+    (the lessons' SHA256 sums).
   returned: always
   type: dict
 """
 
 LARGE = 1 << 23  # bytes; a larger file is not a lesson
-PROGRESS = "my_progress.json"  # in a student's folder; mynn.lesson writes it
-LARGEST_PROGRESS = 1 << 16  # bytes of it
-WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+RECORD = "my_progress.json"  # in a student's folder; mynn/tasks.py has what is in it
+RECORDED = re.compile(rb"[ -~\n]{0,32768}")  # as the lessons write it
 MEMORY = 1 << 26  # bytes, to read a student's files; a lesson takes four times its size
 PATIENCE = 60  # seconds, to read a student's files
 ROOT = Path("/")  # another folder in tests
@@ -187,46 +186,32 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     return result
 
 
-def progress(folder: Path, pristine: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return by lesson, without `.ipynb`, when the student `finished` it, and the best `score`, if any.
-
-    The file is the student's, who can write anything there: what is no lesson of ours, or makes no sense, is left out.
-    """
+def record(folder: Path) -> str:
+    """Return what a student has done, for the control node to read; nothing if no lesson can have written it."""
     try:
-        with open_regular(folder / PROGRESS) as file:
-            content = file.read(LARGEST_PROGRESS + 1)
-        entries = json.loads(content)["lessons"] if len(content) <= LARGEST_PROGRESS else {}
-        stems = [name.removesuffix(".ipynb") for name in pristine]
-        return {stem: entry for stem in stems if stem in entries and (entry := finished(entries[stem]))}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-
-
-def finished(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return when a lesson was finished and with what score, or nothing."""
-    when, score = entry.get("finished"), entry.get("score")
-    if not isinstance(when, str) or not WHEN.fullmatch(when):
-        return {}
-    scored = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
-    return {"finished": when, "score": score} if scored else {"finished": when}
+        with open_regular(folder / RECORD) as file:
+            content = file.read(1 << 16)
+    except OSError:
+        return ""
+    return content.decode("ascii") if RECORDED.fullmatch(content) else ""
 
 
 def examine(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> tuple[Any, Any]:
-    """Return a student's `lessons` and `progress`, read with the student's powers and little memory and time.
+    """Return a student's `lessons` and `record`, read with the student's powers and little memory and time.
 
-    If that is not enough, all lessons count as damaged, and nothing as finished.
+    If that is not enough, all lessons count as damaged, and the record as empty.
     """
 
     def work() -> tuple[Any, Any]:
         has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         for what, limit in {resource.RLIMIT_AS: has + MEMORY, resource.RLIMIT_CPU: PATIENCE}.items():
             resource.setrlimit(what, (limit, limit))
-        return lessons(folder, pristine), progress(folder, pristine)
+        return lessons(folder, pristine), record(folder)
 
     try:
         return tuple(as_student(account, work, PATIENCE))
     except OSError:
-        return {"missing": [], "damaged": list(pristine), "changed": []}, {}
+        return {"missing": [], "damaged": list(pristine), "changed": []}, ""
 
 
 def main() -> None:
@@ -264,7 +249,7 @@ def main() -> None:
         "throttled": throttled(),
         "pristine": pristine,
         "lessons": {name: result[0] for name, result in examined.items()},
-        "progress": {name: result[1] for name, result in examined.items()},
+        "records": {name: result[1] for name, result in examined.items()},
         "servers": {name: student["port"] in open_ports for name, student in students.items()},
     }
     module.exit_json(changed=False, state={name: value for name, value in state.items() if value is not None})

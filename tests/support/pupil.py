@@ -93,7 +93,7 @@ class Lesson:
         self._run(cell)
         self._assert_no_error()
         if "\ncheck(" in source:
-            expect(output).to_have_text("Right.")
+            expect(output).to_contain_text("Right. ")
         self._guess(cell, source)
         results = source.count(".beside(")
         if results:

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
+from mynn.tasks import Answer, Finished, Record
 from mynn_control import report
 from mynn_control.faults import faults
 from tests.support.json_values import JSON
@@ -87,29 +87,29 @@ def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any, tmp_path: Path, c
 
 def test_each_student_has_an_address_and_a_row_of_progress(run: Any, browser_page: Page, tmp_path: Path) -> None:
     students = ("ada", "bo", "cy")
-    first, second, third, *others = outline(ROOT / "notebooks")
+    first, second, third, *others = report.columns(ROOT / "notebooks").items()
+    ends = {first[0]: Finished("2026-11-26T10:00:00", 0.9534), second[0]: Finished("2026-11-27T10:00:00")}
+    answers = {task: Answer(True, "<b>4") for task in first[1].tasks} | {second[1].tasks[0]: Answer(False, "7,5")}
     done = {
-        "ada": {
-            first: {"finished": "2026-11-26T10:00:00", "score": 0.9534},
-            second: {"finished": "2026-11-27T10:00:00"},
-        },
-        "bo": {third: {"finished": "2026-99-99T10:00:00", "score": 1}},
+        "ada": Record(ends, answers).text(),
+        "bo": Record({third[0]: Finished("2026-99-99T10:00:00", 1)}).text(),
     }
-    assert 'id="progress"' not in run({"pi01": answer(progress={"ada": {}})}, *students)
-    page = run({"pi01": answer(progress=done | {"cy": {}, "gone": {}})}, *students, lessons=ROOT / "notebooks")
+    assert 'id="progress"' not in run({"pi01": answer(records={"ada": "{"})}, *students)
+    page = run({"pi01": answer(records=done | {"cy": "", "gone": ""})}, *students, lessons=ROOT / "notebooks")
     assert 'ada: <a href="http://pi01:8888">' in page and 'bo: <a href="http://pi01:8889">' in page
     browser_page.goto(f"file://{tmp_path}/index.html")
     assert browser_page.locator(".progress ol li").count() == 3 + len(others)
-    rows = browser_page.locator(".progress tr").all()
-    assert [row.locator("th, td").all_inner_texts()[:5] for row in rows] == [
+    lessons, typed, other = browser_page.locator(".progress table").all()[:3]
+    assert [row.locator("th, td").all_inner_texts()[:5] for row in lessons.locator("tr").all()] == [
         ["Student", "1", "2", "3", "4"],
-        ["pi01 ada", "✔ 26 Nov\n95.3 %", "✔ 27 Nov", "", ""],
-        ["pi01 bo", "", "", "✔\n100.0 %", ""],
+        ["pi01 ada", "✔ 26 Nov\n95.3 %", "0 of 2", "", ""],
+        ["pi01 bo", "", "", "0 of 2\n100.0 %", ""],
         ["pi01 cy", "", "", "", ""],
-        ["3 students", "1", "1", "1", "–"],
     ]
+    assert typed.locator("tr").nth(1).locator("td").all_text_contents() == ["✔ <b>4"] * 2
+    assert other.locator("tr").nth(1).locator("td").all_text_contents() == ["✘ 7,5", ""]
     page = run({"pi01": OFF}, *students, lessons=ROOT / "notebooks")
-    assert page.count('<th scope="row">') == 4  # the rows stay when the Pi is off
+    assert page.count('<th scope="row">') == 3 * 3  # the rows stay when the Pi is off
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: Any, capsys: Any) -> None:
@@ -123,7 +123,8 @@ def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: A
     assert addresses == {"http://pi01:8888", "data:,"}
 
 
-WHOLE = state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 0.5}}})
+WHOLE = state(records={"student": Record({"a": Finished("2026-11-26T10:00:00", 0.5)}).text()})
+LESSONS = {"a": report.Lesson("A", ["fours"])}
 # Each of its parts, and of their parts.
 PARTS = [(name, inner) for name, part in WHOLE.items() for inner in ["", *(part if isinstance(part, dict) else [])]]
 
@@ -136,7 +137,7 @@ def test_whatever_a_pi_tells_the_page_is_written(place: tuple[str, str], value: 
     told = WHOLE | {name: WHOLE[name] | {inner: value} if inner else value}
     kept = report.updated({}, "pi01", NOW, {"state": told, "lost": ""}, None)
     students = classroom_students(["student"], "pi01", "pi01.local", 8888, False, "passwords")
-    html = report.page(report.rows({"pi01": kept}, {"pi01": students}, {}, 250), Path("inventory.ini"), NOW, {"a": "A"})
+    html = report.page(report.rows({"pi01": kept}, {"pi01": students}, {}, 250), Path("inventory.ini"), NOW, LESSONS)
     assert ("pi01 reported an invalid state (" in html) == ("state" not in kept)
 
 
@@ -145,9 +146,8 @@ def test_whatever_a_pi_tells_the_page_is_written(place: tuple[str, str], value: 
     [
         state(memory={"total": 447, "available": 10**400}),
         state(failed=["unit.service"] * 1001),
-        state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00<b>"}}}),
-        state(progress={"student": {"a": {"finished": "2026-11-26T10:00:00", "score": 2}}}),
-        state(progress={"student": {str(number): {"finished": "2026-11-26T10:00:00"} for number in range(101)}}),
+        state(records={"student": "\u202e"}),
+        state(records={"student": "x" * 32769}),
         state(servers={"../student": True}),
         state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
         "state",

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from mynn import drawings, read_csv
+from mynn import drawings, read_csv, tasks
 from mynn.distort import rotated
 from tests.support.lesson_claims import CLAIMS, DRAWN, MEMORY_MIB, PEAK, Claims
 from tests.support.programs import ROOT
@@ -42,14 +42,20 @@ def code_cell(source: str, name: str) -> Any:
 
 
 def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
-    """Insert copies of each exercise after it, with a right and a wrong answer in place of the dots; add the probe."""
+    """Insert copies of each task's cell after it, with a right answer and with a larger one; add the probe."""
     result = []
     for cell in cells:
         result.append(cell)
-        for name, answer in zip(("right", "wrong"), claims.exercises.get(cell.id, ()), strict=False):
-            result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{cell.id}-{name}"))
+        for task in claims.exercises.keys() & tasks.CHECKED.findall(cell.source):
+            right = claims.exercises[task]
+            for name, answer in (("right", right), ("wrong", f"np.multiply({right}, 1.5) + 1")):
+                result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{task}-{name}"))
     probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=claims.printed)
     return [*result, code_cell(probe, "probe")]
+
+
+def tasks_in(name: str) -> list[str]:
+    return tasks.tasks_of(json.loads((LESSONS / f"{name}.ipynb").read_bytes()))
 
 
 def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[Any]]:
@@ -78,9 +84,9 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
     assert [(claim, figure) for (claim, (least, most)), figure in bands if not least <= figure <= most] == []
     assert [words for words in printed if words not in "".join(text.values())] == []
     assert float(peak) < MEMORY_MIB
+    assert "".join(text.values()).count("Not yet: write your answer in place of the dots") == len(tasks_in(name))
     for exercise in claims.exercises:
-        assert text[exercise].startswith("Not yet: write your answer in place of the dots"), exercise
-        assert text[f"{exercise}-right"] == "Right.\n", exercise
+        assert re.fullmatch(r"Right\. .{20,}\n", text[f"{exercise}-right"]), exercise
         assert re.fullmatch(r"Not yet: .{20,}\n", text[f"{exercise}-wrong"]), exercise
     data = [(cell, output.data) for cell, those in outputs.items() for output in those if "data" in output]
     for cell, shown in data:
@@ -88,9 +94,10 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
             picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(shown["image/png"])))
             assert picture.std() > 0.03, f"{cell} shows an empty picture"
     assert "Well done" in data[-1][1]["text/markdown"]
-    saved = json.loads((folder / "my_progress.json").read_text(encoding="utf-8"))["lessons"]
-    assert [*saved] == [name]
-    score = saved[name]["score"]
+    saved = tasks.parse((folder / tasks.FILE).read_bytes())
+    assert saved and [*saved.lessons] == [name]
+    assert saved.tasks == {task: tasks.Answer(True, answer) for task, answer in claims.exercises.items()}
+    score = saved.lessons[name].score
     assert (score is None) == (claims.score == "None") and abs((score or 0) - figures[-1]) < 0.001
 
 
@@ -135,7 +142,7 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     assert set(mynn) == {"lesson", "title", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
     assert text.startswith(f"# {mynn.title}\n") and mynn.title.startswith(f"Lesson {mynn.lesson}: ")
-    assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and "\ncheck(" in code
+    assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and tasks_in(path.stem)
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
 
@@ -148,3 +155,5 @@ def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() 
         text = "\n".join(cell.source for cell in notebooks[name].cells)
         assert f"**Next:** [{notebooks[following].metadata.mynn.title}]({following}.ipynb)" in text, name
     assert notebooks.keys() == CLAIMS.keys()
+    names = [task for name in ordered for task in tasks_in(name)]
+    assert len(set(names)) == len(names) == sum(len(claims.exercises) for claims in CLAIMS.values())

@@ -10,11 +10,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from traitlets import TraitError
 
-from mynn import Examples, NetworkFileError, NeuralNetwork
-from mynn.lesson import check, finished, guess, guess_curve, keep, my_network, progress
+from mynn import Examples, NetworkFileError, NeuralNetwork, tasks
+from mynn.lesson import answers, check, finished, guess, guess_curve, keep, my_network, progress
 from mynn.lesson.fields import CurveField, NumberField
+from tests.support.json_values import JSON
 
 Printed = pytest.CaptureFixture[str]
 
@@ -88,6 +91,8 @@ RIGHT = [(np.int64(784), 784.0), (0.1 + 0.2, 0.3), ("Seven ", "seven"), ((1, 2),
 WRONG = [
     (..., 4, "write your answer in place of the dots"),
     (1 / 3, 0.3, "0.333333 is too large."),
+    ((7, 5), 7.5, "a comma makes two numbers of it, 7 and 5."),
+    (None, 4, "print() shows a value, and gives none back."),
     ("4", 4, "“4” is text; leave out the quotes."),
     (4, "four", '4 is not text; write text "in quotes".'),
     (len, 4, "this is a function; call it"),
@@ -101,13 +106,16 @@ WRONG = [
 
 def test_right_answers_are_accepted_and_wrong_ones_get_a_reason_and_a_hint(capsys: Printed) -> None:
     for answer, right in RIGHT:
-        check(answer, right, "A hint.")
-        assert capsys.readouterr().out == "Right.\n"
+        check(answer, right, "A hint.", why="A reason.")
+        assert capsys.readouterr().out == "Right. A reason.\n"
     for answer, right, why in WRONG:
         check(answer, right, "A hint.")
         (line,) = capsys.readouterr().out.splitlines()
         assert line.startswith("Not yet: ") and why in line
         assert line.endswith("A hint.") or answer is ...
+    for hint in ("First.", "Second.", "Second."):
+        check(3, 4, "First.", "Second.")
+        assert capsys.readouterr().out == f"Not yet: 3 is too small. {hint}\n"
 
 
 # A student's own network
@@ -161,34 +169,75 @@ def test_a_worse_network_does_not_replace_a_better_one(capsys: Printed, folder: 
 # Progress
 
 
-def test_a_finished_lesson_is_recorded_with_its_best_score() -> None:
+def recorded(folder: Path) -> tasks.Record:
+    record = tasks.parse((folder / "my_progress.json").read_bytes())
+    assert record
+    return record
+
+
+def test_a_finished_lesson_is_recorded_with_its_best_score(folder: Path) -> None:
+    """Beside what the first version of the file has."""
+    old = '{"version": 1, "lessons": {"part2_old": {"finished": "2026-11-27T10:00:00", "score": 0.5}}}'
+    (folder / "my_progress.json").write_text(old)
     finished("part2_first", score=np.float64(0.9))
-    finished("part2_second")
     finished("part2_first", score=0.8)
     finished("part2_first")
-    saved = progress.read(Path("my_progress.json"))
-    assert saved and saved.keys() == {"part2_first", "part2_second"}
-    assert (saved["part2_first"]["score"], saved["part2_second"]["score"]) == (0.9, None)
-    assert [path.name for path in Path().iterdir()] == ["my_progress.json"]
+    assert {name: end.score for name, end in recorded(folder).lessons.items()} == {"part2_old": 0.5, "part2_first": 0.9}
+    assert [path.name for path in folder.iterdir()] == ["my_progress.json"]
 
 
-GOOD = {"finished": "2026-11-27T10:00:00", "score": 0.5}
-ENTRIES: list[Any] = [
-    {"../x": GOOD},
-    *({"x": GOOD | change} for change in ({"finished": "today"}, {"finished": 5}, {"more": 1})),
-    *({"x": GOOD | {"score": score}} for score in (2, float("nan"), True, "0.5")),
-    {"x": []},
-    [],
-]
-DAMAGED = ["", "[]", "[" * 100_000, *(json.dumps({"version": 1, "lessons": entries}) for entries in ENTRIES)]
+CELL = "fours = {}\nexpected = 4\n\ncheck(fours, expected,\n      'A hint.')\n"
 
 
-@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
+def test_what_a_pupil_typed_is_written_down_and_what_was_right_stays_right(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.setattr(answers, "in_a_notebook", lambda: True)
+    notebook = {"cells": [{"cell_type": "code", "source": [CELL]}, {"cell_type": "code", "source": "check(more, 1)"}]}
+    (folder / "part2_first.ipynb").write_text(json.dumps(notebook | {"metadata": {}}))
+    long = f"len('üü') + len('{'.' * 200}') - 198"
+    kept = {"...": "", "7,5": "7,5", "[2 +\n  2][0]  # é": "[2 + 2][0]", "5": "[2 + 2][0]"}
+    for number, (typed, expected) in enumerate({**kept, long: f"len('??') + len('{'.' * 83}"}.items()):
+        cell = folder / f"cell_{number}.py"
+        cell.write_text(CELL.format(typed))
+        exec(compile(cell.read_text(), cell, "exec"), {"check": check})
+        if expected:
+            assert recorded(folder).tasks == {"fours": tasks.Answer(number > 1, expected)}
+    finished("part2_first")
+    assert "1 of 2 tasks are right. Still open: `more`." in capsys.readouterr().out
+    for end, done in ((tasks.Finished(WHEN), True), (None, False)):
+        record = tasks.Record({"a": end} if end else {}, recorded(folder).tasks)
+        assert record.standing("a", ["fours"]).done == done and not record.standing("a", ["fours", "more"]).done
+
+
+WHEN = "2026-11-27T10:00:00"
+FIELDS = [
+    ("lessons", "a", "finished"), ("lessons", "a", "score"), ("lessons", "a"), ("lessons",), ("version",),
+    ("tasks", "fours", "right"), ("tasks", "fours", "typed"), ("tasks", "fours"), ("tasks",), ("more",),
+]  # fmt: skip
+
+
+@given(st.sampled_from(FIELDS), JSON | st.sampled_from(["\u202e", "x" * 101, 10**400, 2, {"../x": {}}]))
+def test_a_forged_record_is_read_as_we_write_it_or_not_at_all(place: tuple[str, ...], value: Any) -> None:
+    whole: Any = json.loads(tasks.Record({"a": tasks.Finished(WHEN)}, {"fours": tasks.Answer(True, "")}).text())
+    inner = whole
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    record = tasks.parse(json.dumps(whole))
+    if record is None:
+        return
+    assert tasks.parse(record.text()) == record and len(record.text()) <= tasks.LARGEST
+    assert all(re.fullmatch("[ -~]{0,100}", answer.typed) for answer in record.tasks.values())
+    assert all(0 <= (end.score or 0) <= 1 for end in record.lessons.values())
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "[" * 30_000, '{"version": 3, "lessons": {}, "tasks": {}}'], ids=len)
 def test_a_damaged_progress_file_is_renamed_and_not_lost(damaged: str, capsys: Printed, folder: Path) -> None:
     for number in ("", ".2"):
         (folder / "my_progress.json").write_text(damaged)
         finished("part2_first", score=0.5)
-        assert list(progress.read(folder / "my_progress.json") or ()) == ["part2_first"]
+        assert list(recorded(folder).lessons) == ["part2_first"]
         assert (folder / f"my_progress.damaged{number}.json").read_text() == damaged
         assert f"it is called my_progress.damaged{number}.json now" in capsys.readouterr().out
 

@@ -1,0 +1,110 @@
+"""What a pupil has done: `my_progress.json` beside the notebooks, and the tasks that a lesson has.
+
+    {"version": 2,
+     "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81}},
+     "tasks": {"fours": {"right": true, "typed": "counts[4]"}}}
+
+`finished` is when the lesson was last run to its end, and `score` the best so far, 0 to 1, or null. A task is called as
+the variable that its cell checks, and a lesson has those of its untouched notebook. Version 1 had no tasks.
+
+A pupil can write anything into the file, so whoever reads it does so with `parse`. The notebook server does, too:
+nothing here loads numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FILE = "my_progress.json"
+LARGEST = 32 * 1024  # bytes; the most that can be stored takes 30,000
+MOST = 100  # tasks, and lessons
+LONGEST = 100  # characters of an answer as it was typed
+VERSION = 2
+STEM = re.compile(r"[a-z0-9_]{1,64}")
+WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+NAME = r"[a-z][a-z0-9_]{0,30}"
+TYPED = re.compile(rf"[ -~]{{0,{LONGEST}}}")  # nothing that hides, or turns the text around it
+CHECKED = re.compile(rf"^check\(({NAME}),", re.M)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """When a lesson was last run to its end, and the best score in it."""
+
+    finished: str
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither."""
+        number = isinstance(self.score, int | float) and not isinstance(self.score, bool) and 0 <= self.score <= 1
+        if not (WHEN.fullmatch(self.finished) and (self.score is None or number)):
+            raise ValueError("when and a score from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A pupil's last answer to a task, or the last one that was right."""
+
+    right: bool
+    typed: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is not plain text."""
+        if not (isinstance(self.right, bool) and TYPED.fullmatch(self.typed)):
+            raise ValueError("whether it is right, and plain text")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a pupil is in a lesson: how many of its tasks are right, or were tried and are not right yet."""
+
+    tasks: int
+    right: int
+    tried: int
+    end: Finished | None
+
+    @property
+    def done(self) -> bool:
+        """A lesson is done when it was run to its end and each of its tasks is right."""
+        return self.end is not None and self.right == self.tasks
+
+
+@dataclass
+class Record:
+    """The file's contents: lessons by their names without `.ipynb`, and answers by task."""
+
+    lessons: dict[str, Finished] = field(default_factory=dict)
+    tasks: dict[str, Answer] = field(default_factory=dict)
+
+    def standing(self, lesson: str, tasks: Sequence[str]) -> Standing:
+        """Return how far the pupil is in a lesson that has these tasks."""
+        rights = [self.tasks[task].right for task in tasks if task in self.tasks]
+        return Standing(len(tasks), sum(rights), len(rights) - sum(rights), self.lessons.get(lesson))
+
+    def text(self) -> str:
+        """Return the file's contents."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def parse(content: str | bytes) -> Record | None:
+    """Return what such a file holds; None if that is not as we write it."""
+    try:
+        stored = json.loads(content) if len(content) <= LARGEST else {}
+        parts = {1: {"lessons"}, VERSION: {"lessons", "tasks"}}[stored.pop("version")]
+        lessons = {stem: Finished(**entry) for stem, entry in stored["lessons"].items()}
+        tasks = {name: Answer(**entry) for name, entry in stored.get("tasks", {}).items()}
+        whole = set(stored) == parts and max(len(lessons), len(tasks)) <= MOST
+        whole &= all(map(STEM.fullmatch, lessons)) and all(re.fullmatch(NAME, name) for name in tasks)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return Record(lessons, tasks) if whole else None
+
+
+def tasks_of(notebook: Any) -> list[str]:
+    """Return a lesson's tasks in their order, by the cells of its notebook, which was read from JSON."""
+    cells = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    return [name for cell in cells for name in CHECKED.findall(cell)]
