@@ -30,7 +30,7 @@ class KernelSpecs(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return how to start a kernel."""
         spec = super().get_kernel_spec(kernel_name)
-        spec.argv = [*COMMAND, *spec.argv[1:]]
+        spec.argv = [*COMMAND, *spec.argv[1:], "--IPKernelApp.extra_extensions=mynn.explain"]
         return spec
 
 

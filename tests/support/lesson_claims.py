@@ -23,7 +23,7 @@ print(int(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].s
 class Claims:
     """What a lesson claims."""
 
-    exercises: Mapping[str, tuple[str, str]]  # by the cell's id: an answer that is right, and one that is wrong
+    exercises: Mapping[str, str]  # by task: an answer that is right
     figures: Mapping[str, tuple[float, float]]
     printed: Sequence[str] = ()  # what it prints, with figures in braces
     score: str = "None"  # what is kept as the pupil's score
@@ -49,10 +49,7 @@ BEST = "rates[scores['{}'].mean(axis=0).argmax()]"
 
 CLAIMS = {
     "part2_mnist_data_set": Claims(
-        exercises={
-            "fours-code": ("counts[4]", "counts[5]"),
-            "grey-code": ("128 / 255 * 0.99 + 0.01", "128 / 255"),
-        },
+        exercises={"fours": "counts[4]", "grey": "128 / 255 * 0.99 + 0.01"},
         figures={
             "numbers == [training.labels[0], *training.pixels[0]]": (1, 1),
             "parrot_scores[0]": (1, 1),
@@ -63,10 +60,7 @@ CLAIMS = {
         score="0.8104",
     ),
     "part2_neural_network": Claims(
-        exercises={
-            "other-code": ("0.5 * first_weight + 0.5 * second_weight", "0.5"),
-            "weights-code": ("5 * 7 + 7 * 3", "5 * 7 * 3"),
-        },
+        exercises={"other_total": "0.5 * first_weight + 0.5 * second_weight", "weights": "5 * 7 + 7 * 3"},
         figures={
             "maps[0][0, -1] - sigmoid(1.5)": (-EXACT, EXACT),
             "maps[1][-1, 0] - sigmoid(-20)": (-EXACT, EXACT),
@@ -79,10 +73,7 @@ CLAIMS = {
         },
     ),
     "part2_neural_network_2": Claims(
-        exercises={
-            "altogether-code": ("784 * hidden_nodes + hidden_nodes * 10", "784 * hidden_nodes"),
-            "says-code": ("ten_outputs.argmax()", "ten_outputs.max()"),
-        },
+        exercises={"altogether": "784 * hidden_nodes + hidden_nodes * 10", "says": "ten_outputs.argmax()"},
         figures={
             "known[0]": (0, 0.3),
             "known[1]": (0.735, 0.835),
@@ -94,8 +85,8 @@ CLAIMS = {
     ),
     "part2_neural_network_mnist_data": Claims(
         exercises={
-            "eight-code": ("seen[[part >= 0.8 for part in progress].index(True)]", "60_000"),
-            "mistakes-code": ("(1 - accuracy) * len(testing)", "1 - accuracy"),
+            "eight_in_ten": "seen[[part >= 0.8 for part in progress].index(True)]",
+            "mistakes": "(1 - accuracy) * len(testing)",
         },
         figures={
             "accuracy": (0.922, 0.954),
@@ -111,10 +102,7 @@ CLAIMS = {
         score="accuracy",
     ),
     "part2_neural_network_mnist_improved": Claims(
-        exercises={
-            "choose-code": ("best_rate", "0.01"),
-            "gone-code": ("1 - (1 - after) / (1 - before)", "after - before"),
-        },
+        exercises={"my_rate": "best_rate", "gone": "1 - (1 - after) / (1 - before)"},
         figures={
             "ten.mean()": (0.893, 0.903),
             "ten.std(ddof=1)": (0.001, 0.01),
@@ -140,14 +128,11 @@ CLAIMS = {
     ),
     "part3_class_computer": Claims(
         exercises={
-            "whole-code": ("5", "25 / 6"),
-            "start-turn": ("13 + 170 / 17", "183 / 17"),
-            "class-turn": ("60_000 / 3_000", "2"),
-            "friends-code": ("10", "9"),
-            "frequent-code": (
-                "np.bincount(asked.labels[nobody]).argmax()",
-                "np.bincount(asked.labels[nobody]).argmin()",
-            ),
+            "minutes": "5",
+            "seventeen": "13 + 170 / 17",
+            "longer": "60_000 / 3_000",
+            "friends": "10",
+            "frequent": "np.bincount(asked.labels[nobody]).argmax()",
         },
         figures={
             "hand_out([3, 1, 1, 1, 2], 2) == [(0, 0, 3), (1, 0, 1), (1, 1, 2), (1, 2, 3), (0, 3, 5)]": (1, 1),
@@ -169,7 +154,7 @@ CLAIMS = {
         score="vote",
     ),
     "part3_mnist_data_set_with_rotations": Claims(
-        exercises={"quarter-code": ("rotate(inputs, -90)", "rotate(inputs, 90)"), "label-code": ("9", "6")},
+        exercises={"quarter": "rotate(inputs, -90)", "label": "9"},
         figures={
             # Its upper rows move to the right, and then to the left.
             "np.average(np.arange(28), weights=clockwise.reshape(28, 28)[4:12].sum(axis=0) - 0.08)"
@@ -184,7 +169,7 @@ CLAIMS = {
         score="scores_turned[4]",
     ),
     "part3_neural_network_mnist_and_own_data": Claims(
-        exercises={"brightness-code": ("55", "200"), "white-code": ("(pixels == 0).sum()", "784")},
+        exercises={"ink": "55", "white": "(pixels == 0).sum()"},
         figures={
             "sum(framed_answers[name] == int(name[-1]) for name in names[:5])": (5, 5),
             "network.score(testing)": (0.9, 0.95),
@@ -201,14 +186,11 @@ CLAIMS = {
         score="network.score(testing)",
     ),
     "part3_neural_network_mnist_and_own_data_2": Claims(
-        exercises={"few-code": ("5", "1"), "half-code": ("13", "12")},
+        exercises={"percent": "5", "number": "13"},
         figures={"pad.network is network": (1, 1), "len(mine)": (0, 0)},
     ),
     "part3_neural_network_mnist_backquery": Claims(
-        exercises={
-            "yours-code": ("network.backquery(targets_for(5))", "network.backquery(targets_for(3))"),
-            "sevens-code": ("(12, 10)", "(1, 1)"),
-        },
+        exercises={"five": "network.backquery(targets_for(5))", "place": "(12, 10)"},
         figures={
             "score": (0.97, 0.976),
             # Where the dreams are dark, and where they are light, as the lesson says.
@@ -228,10 +210,7 @@ CLAIMS = {
         score="score",
     ),
     "part3_neural_network_mnist_backquery_2": Claims(
-        exercises={
-            "half-sum-code": ("logit(0.5)", "0.5"),
-            "wish-code": ("[0.01, 0.01, 0.01, 0.5, 0.01, 0.01, 0.01, 0.01, 0.5, 0.01]", "targets_for(3)"),
-        },
+        exercises={"middle": "logit(0.5)", "wish": "[0.01, 0.01, 0.01, 0.5, 0.01, 0.01, 0.01, 0.01, 0.5, 0.01]"},
         figures={
             # Without their fog, most dreams are recognised, also by another network.
             "right": (1, 5),
@@ -252,7 +231,7 @@ CLAIMS = {
         score="network.score(testing)",
     ),
     "part3_neural_network_mnist_damage": Claims(
-        exercises={"links-code": ("784 + 10", "784"), "reddest-code": ("2", "4")},
+        exercises={"links": "784 + 10", "reddest": "2"},
         figures={
             "survived": (0, 0),
             "whole": (0.962, 0.972),
@@ -281,7 +260,7 @@ CLAIMS = {
         score="whole",
     ),
     "part3_neural_network_mnist_data_with_rotations": Claims(
-        exercises={"steps-code": ("3 * epochs * len(training)", "len(training)")},
+        exercises={"steps": "3 * epochs * len(training)"},
         figures={
             "mistakes_before": (480, 600),
             "mistakes_after": (422, 582),
@@ -319,13 +298,7 @@ CLAIMS = {
         score="both.mean()",
     ),
     "part3_wrong_derivative": Claims(
-        exercises={
-            "instrument-try-code": (
-                "((3 + tiny) ** 2 - (3 - tiny) ** 2) / (2 * tiny)",
-                "(3 + tiny) ** 2 - (3 - tiny) ** 2",
-            ),
-            "sure-code": ("0.99 * (1 - 0.99)", "0.99"),
-        },
+        exercises={"slope": "((3 + tiny) ** 2 - (3 - tiny) ** 2) / (2 * tiny)", "sure": "0.99 * (1 - 0.99)"},
         figures={
             # What is measured is the formulas' slope, and some of the book's steps go uphill.
             "abs(book_who - who_downhill).max()": (0, EXACT),

@@ -145,10 +145,7 @@ def test_whatever_a_pi_tells_the_page_is_written(place: tuple[str, str], value: 
     "invalid",
     [
         state(memory={"total": 447, "available": 10**400}),
-        state(failed=["unit.service"] * 1001),
-        state(records={"student": "\u202e"}),
-        state(records={"student": "x" * 32769}),
-        state(servers={"../student": True}),
+        state(records={"../student": "\u202e"}),
         state(system={"name": "x" * 2_000_000, "kernel": "", "machine": "", "model": ""}),
         "state",
     ],

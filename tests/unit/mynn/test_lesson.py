@@ -1,9 +1,10 @@
-"""The guesses, checks, networks and progress of lessons, without a browser (test_lesson_fields.py has the fields)."""
+"""Guesses, checks, errors, networks and progress, without a browser (test_lesson_fields.py has the fields)."""
 
 from __future__ import annotations
 
 import json
 import re
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traitlets import TraitError
 
-from mynn import Examples, NetworkFileError, NeuralNetwork, tasks
+from mynn import Examples, NetworkFileError, NeuralNetwork, mnist, tasks
+from mynn.explain import sentence
 from mynn.lesson import answers, check, finished, guess, guess_curve, keep, my_network, progress
 from mynn.lesson.fields import CurveField, NumberField
 from tests.support.json_values import JSON
@@ -118,6 +120,34 @@ def test_right_answers_are_accepted_and_wrong_ones_get_a_reason_and_a_hint(capsy
         assert capsys.readouterr().out == f"Not yet: 3 is too small. {hint}\n"
 
 
+# Errors
+
+
+MISTAKES = {
+    "fuors": "There is no fuors yet: run the cells above, from the top, or look at how you spelt it. Did you mean",
+    "(1": "Line 2: The bracket ( is opened, and never closed.",
+    "3 4": "Line 2: Python cannot read this line.",
+    "  fours": "The line begins with spaces that do not belong there.",
+    "counts[4]": "There is no such place: they are counted from 0, so the last of ten is place 9.",
+    "array + np.zeros(3)": "The two arrays do not fit together: their shapes are (2,) and (3,).",
+    "counts.apend(4)": "Behind the dot: a list has nothing called apend. Did you mean append?",
+    "fours(4)": "A whole number is not a function, so round brackets cannot follow it.",
+    "fours + 'a'": "The sign + does not go between a whole number and text.",
+    "(7,5) * 0.5": "A comma makes two of one: write 7.5, not 7,5.",
+    "... + 1": "The three dots are still there: write something in their place, then run this again.",
+    "raise KeyboardInterrupt": "Line 2: You stopped this cell.",
+    "mnist.read_csv('missing.csv')": "missing.csv: no such file or directory; ",  # our own errors are sentences
+}
+
+
+@pytest.mark.parametrize(("mistake", "said"), MISTAKES.items())
+def test_a_mistake_is_explained_with_its_line(mistake: str, said: str) -> None:
+    names: dict[str, Any] = {"fours": 4, "counts": [0, 1], "array": np.zeros(2), "np": np, "mnist": mnist}
+    with pytest.raises(BaseException) as raised:
+        exec(compile(f"fours = 4\n{mistake}\n", "cell", "exec"), names)
+    assert said in sentence(raised.value, names)
+
+
 # A student's own network
 
 
@@ -205,44 +235,38 @@ def test_what_a_pupil_typed_is_written_down_and_what_was_right_stays_right(
             assert recorded(folder).tasks == {"fours": tasks.Answer(number > 1, expected)}
     finished("part2_first")
     assert "1 of 2 tasks are right. Still open: `more`." in capsys.readouterr().out
-    for end, done in ((tasks.Finished(WHEN), True), (None, False)):
-        record = tasks.Record({"a": end} if end else {}, recorded(folder).tasks)
-        assert record.standing("a", ["fours"]).done == done and not record.standing("a", ["fours", "more"]).done
+    record = tasks.Record({"a": tasks.Finished(WHEN)}, recorded(folder).tasks)
+    cases = ("a", ["fours"]), ("a", ["fours", "more"]), ("b", ["fours"])
+    assert [record.standing(*case).done for case in cases] == [True, False, False]
 
 
 WHEN = "2026-11-27T10:00:00"
-FIELDS = [
-    ("lessons", "a", "finished"), ("lessons", "a", "score"), ("lessons", "a"), ("lessons",), ("version",),
-    ("tasks", "fours", "right"), ("tasks", "fours", "typed"), ("tasks", "fours"), ("tasks",), ("more",),
-]  # fmt: skip
+PLACES = ["version", "more", "lessons", "lessons a", "lessons a finished", "lessons a score"]
+PLACES += ["tasks", "tasks fours", "tasks fours right", "tasks fours typed"]
 
 
-@given(st.sampled_from(FIELDS), JSON | st.sampled_from(["\u202e", "x" * 101, 10**400, 2, {"../x": {}}]))
-def test_a_forged_record_is_read_as_we_write_it_or_not_at_all(place: tuple[str, ...], value: Any) -> None:
-    whole: Any = json.loads(tasks.Record({"a": tasks.Finished(WHEN)}, {"fours": tasks.Answer(True, "")}).text())
-    inner = whole
-    for name in place[:-1]:
-        inner = inner[name]
-    inner[place[-1]] = value
-    record = tasks.parse(json.dumps(whole))
-    if record is None:
-        return
-    assert tasks.parse(record.text()) == record and len(record.text()) <= tasks.LARGEST
-    assert all(re.fullmatch("[ -~]{0,100}", answer.typed) for answer in record.tasks.values())
-    assert all(0 <= (end.score or 0) <= 1 for end in record.lessons.values())
+@given(st.sampled_from(PLACES), JSON | st.sampled_from(["\u202e", "x" * 101, 10**400, 2, {"../x": {}}]))
+def test_a_forged_record_is_read_as_we_write_it_or_not_at_all(place: str, value: Any) -> None:
+    forged: Any = json.loads(tasks.Record({"a": tasks.Finished(WHEN)}, {"fours": tasks.Answer(True, "")}).text())
+    *way, last = place.split()
+    reduce(dict.__getitem__, way, forged)[last] = value
+    if (record := tasks.parse(json.dumps(forged))) is not None:
+        assert tasks.parse(record.text()) == record and len(record.text()) <= tasks.LARGEST
+        assert all(re.fullmatch("[ -~]{0,100}", answer.typed) for answer in record.tasks.values())
+        assert all(0 <= (end.score or 0) <= 1 for end in record.lessons.values())
 
 
 @pytest.mark.parametrize("damaged", ["", "[]", "[" * 30_000, '{"version": 3, "lessons": {}, "tasks": {}}'], ids=len)
-def test_a_damaged_progress_file_is_renamed_and_not_lost(damaged: str, capsys: Printed, folder: Path) -> None:
+def test_a_damaged_progress_file_is_renamed_and_an_error_in_writing_is_told(
+    damaged: str, capsys: Printed, folder: Path
+) -> None:
     for number in ("", ".2"):
         (folder / "my_progress.json").write_text(damaged)
         finished("part2_first", score=0.5)
         assert list(recorded(folder).lessons) == ["part2_first"]
         assert (folder / f"my_progress.damaged{number}.json").read_text() == damaged
         assert f"it is called my_progress.damaged{number}.json now" in capsys.readouterr().out
-
-
-def test_progress_that_cannot_be_saved_is_reported_without_an_error(capsys: Printed, folder: Path) -> None:
+    (folder / "my_progress.json").unlink()
     (folder / "my_progress.json").mkdir()
     finished("part2_first")
     printed = capsys.readouterr().out
@@ -250,15 +274,9 @@ def test_progress_that_cannot_be_saved_is_reported_without_an_error(capsys: Prin
 
 
 def test_the_next_lesson_is_linked_by_its_title(folder: Path, capsys: Printed) -> None:
-    for name, order, title in (
-        ("part2_z.ipynb", 1, "Title"),
-        ("part2_a.ipynb", 2, "Part 2: your [own](http://x)"),
-        ("part2_a-Copy1.ipynb", 2, "Title"),
-        ("part3_b.ipynb", 3, "Title"),
-        ("part3_c.ipynb", "often", "Title"),
-    ):
-        cell = {"cell_type": "markdown", "source": [f"# {title}\n", "\n", "Text."]}
-        (folder / name).write_text(json.dumps({"cells": [cell], "metadata": {"mynn": {"lesson": order}}}))
+    for name, order in (("part2_z", 1), ("part2_a", 2), ("part2_a-Copy1", 2), ("part3_b", 3), ("part3_c", "often")):
+        cell = {"cell_type": "markdown", "source": ["# Part 2: your [own](http://x)\n", "\n", "Text."]}
+        (folder / f"{name}.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {"mynn": {"lesson": order}}}))
     (folder / "part3_d.ipynb").write_text("{")
     for last in ("part3_b", "part9_x"):
         assert progress.next_lesson(last, folder) is None

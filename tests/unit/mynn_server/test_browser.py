@@ -221,13 +221,21 @@ def test_the_page_asks_again_if_the_pi_does_not_answer(page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_notebook_can_be_opened(page: Page, browser: BrowserContext) -> None:
+def test_in_a_new_notebook_an_error_is_explained_and_its_traceback_is_folded(
+    page: Page, browser: BrowserContext
+) -> None:
     with browser.expect_page() as opened:
         page.get_by_role("button", name="New notebook").click()
     expect(opened.value.locator(".jp-CodeCell")).to_be_visible()
     expect(opened.value).to_have_url(re.compile("/notebooks/Untitled.ipynb"))
+    cell, said = opened.value.locator(".jp-CodeCell .cm-content").first, opened.value.get_by_text("divided by 0.")
+    cell.fill("1 / 0")
+    run_until(opened.value, lambda: cell.press("Control+Enter"), said, PATIENCE)
+    expect(opened.value.locator("details:not([open])", has_text="Traceback (most recent call last)")).to_have_count(1)
     opened.value.close()
     expect(page.get_by_role("link", name="Untitled.ipynb")).to_be_visible()
+    page.get_by_role("button", name="End").click()
+    expect(page.get_by_role("button", name="End")).to_have_count(0)
 
 
 def test_after_the_session_ends_the_page_asks_for_the_password(page: Page) -> None:
