@@ -277,8 +277,8 @@ CLAIMS = {
     ),
     "part3_whose_digits": Claims(
         exercises={
-            "lost-code": ("100 * (from_office[:, 1] - from_office[:, 0]).mean()", "from_office[:, 0].mean()"),
-            "choose-code": ('"both"', '"office"'),
+            "less": "100 * (from_office[:, 1] - from_office[:, 0]).mean()",
+            "choice": '"both"',
         },
         figures={
             "both[:, 0].mean()": (0.884, 0.892),

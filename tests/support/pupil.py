@@ -84,7 +84,7 @@ class Lesson:
         written |= {f"{task} = ": answer for task, answer in CLAIMS[self.name].exercises.items()}
         folded = cell.locator(".jp-InputPlaceholder .jp-Placeholder-content")
         if folded.count():  # and with it the cell's number
-            self._press(folded)
+            press(folded, self.way)
         for begin, answer in written.items():
             if f"\n{begin}" in f"\n{source}":
                 self._write(cell, begin, f"{begin}{answer}")
