@@ -42,13 +42,14 @@ def code_cell(source: str, name: str) -> Any:
 
 
 def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
-    """Insert copies of each task's cell after it, with a right answer and with a larger one; add the probe."""
+    """Insert copies of each task's cell after it, with a right answer and with another one; add the probe."""
     result = []
     for cell in cells:
         result.append(cell)
         for task in claims.exercises.keys() & tasks.CHECKED.findall(cell.source):
             right = claims.exercises[task]
-            for name, answer in (("right", right), ("wrong", f"np.multiply({right}, 1.5) + 1")):
+            wrong = '"other"' if right.startswith('"') else f"np.multiply({right}, 1.5) + 1"
+            for name, answer in (("right", right), ("wrong", wrong)):
                 result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{task}-{name}"))
     probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=claims.printed)
     return [*result, code_cell(probe, "probe")]
