@@ -65,15 +65,16 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
         raise DataError(f"{path}: {error}") from None
 
 
-def frame(grey: ArrayLike) -> Bytes:
+def frame(grey: ArrayLike, *, dark_on_light: bool = False) -> Bytes:
     """Return the digit in an array of brightness 0..255, shape (height, width), as `read_image` does: (784,).
 
-    An array in which nothing stands out is a DataError.
+    `dark_on_light` says that the ink is the dark; else it is what there is less of. An array in which nothing stands
+    out is a DataError.
     """
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
         raise DataError(f"a picture must be an array of brightness values, (height, width), not {brightness.shape}")
-    ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
+    ink = _without_paper(_shrunk(brightness, WORKING_SIDE), dark_on_light)  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
     grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
@@ -149,7 +150,7 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float64)
 
 
-def _without_paper(brightness: Floats) -> Floats:
+def _without_paper(brightness: Floats, dark_on_light: bool) -> Floats:
     """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
     First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
@@ -157,8 +158,8 @@ def _without_paper(brightness: Floats) -> Floats:
     for paper. That window must be wider than the pen's stroke, but only a little, or it takes shadows for ink.
     """
     away = brightness - _bend(brightness)
-    if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
-        away = -away  # dark on light
+    if dark_on_light or (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
+        away = -away
     window = max(away.shape) + 1
     for _ in range(4):  # with fewer shadows in it, strokes are told better
         strokes: Floats = ndimage.white_tophat(away, size=(window, window))

@@ -2,7 +2,7 @@
 
     from mynn import wall
 
-    wall.show(name="Ada", score=0.953)      # and backquery=network, and digits=read_csv("my_digits.csv")
+    wall.show(name="Ada", score=0.953, of=testing)      # and backquery=network, and digits=read_csv("my_digits.csv")
     wall.take_down()
 
 Only what you choose is shown. It is kept in `on_the_wall.json` beside the notebook, where the teacher's computer finds
@@ -32,9 +32,10 @@ from mynn.network import NeuralNetwork
 FILE = "on_the_wall.json"  # in the notebook's folder
 LARGEST = 32 * 1024  # bytes of that file: all that can be shown takes 22,000
 MOST = 10  # digits that somebody shows
+MOST_TESTED = 10**6  # digits that a score is of
 LONGEST = 20  # characters of a name
 VERSION = 1
-_KEYS = {"version", "name", "score", "backquery", "digits"}
+_KEYS = {"version", "name", "score", "backquery", "digits", "tested"}
 # A name's characters by kind: L letter, M mark on a letter (as in Hindi), S space or hyphen. Three marks on a letter
 # are more than any script needs, and fewer than it takes to paint over the line above.
 _NAME = re.compile(r"LM{0,3}(S?LM{0,3})*")
@@ -48,35 +49,41 @@ class Shown:
     `score`      the fraction of digits that their network recognises, 0..1
     `backquery`  what their network takes for each digit, 0 to 9, shape (10, 784), one byte each
     `digits`     up to ten digits of theirs
+    `tested`     of how many digits the score is
     """
 
     name: str
     score: float | None = None
     backquery: Bytes | None = None
     digits: Examples | None = None
+    tested: int | None = None
 
 
 def show(
     name: str,
     *,
     score: float | None = None,
+    of: Examples | None = None,
     backquery: NeuralNetwork | ArrayLike | None = None,
     digits: Examples | None = None,
 ) -> None:
     """Show the class what you choose, and nothing else, in place of what you showed before.
 
-    name       a first name, or another that you like: letters, spaces and hyphens, up to 20; with "" nothing changes,
-               so that a lesson can be run to its end without being shown
+    name       a first name, or another that you like: of its letters, spaces and hyphens the first 20 are shown;
+               with "" nothing changes, so that a lesson can be run to its end without being shown
     score      the fraction of digits that your network recognises, between 0 and 1
+    of         the digits that the score is of: the wall says how many they are
     backquery  your network, to show what it takes for each digit; or ten such pictures, shape (10, 784)
     digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
 
     What cannot be shown is a DataError that says why.
     """
-    if name == "":
+    fitting = _fitting(name) if isinstance(name, str) else ""
+    if not fitting:
         print('Nothing new is shown. To show this to your class, write a name between the quotes of name="".')
         return
-    shown = Shown(_name(name), _score(score), _pictures(backquery), _first(digits))
+    tested = None if of is None or score is None else len(of)
+    shown = Shown(fitting, _score(score), _pictures(backquery), _first(digits), tested)
     if shown.score is None and shown.backquery is None and shown.digits is None:
         raise DataError("the wall: choose what to show besides your name, such as score=0.95 or backquery=network")
     _write(Path(FILE), _text(shown))
@@ -109,6 +116,7 @@ def read(text: str | bytes) -> Shown:
             _score(fields.get("score")),
             None if backquery is None else _unpacked(backquery, LABELS),
             None if digits is None else _examples(digits),
+            _count(fields.get("tested")),
         )
     except DataError:
         raise
@@ -120,7 +128,7 @@ def _text(shown: Shown) -> str:
     """Return the file's contents, for `read`."""
     fields: dict[str, Any] = {"version": VERSION, "name": shown.name}
     if shown.score is not None:
-        fields["score"] = shown.score
+        fields |= {"score": shown.score} | ({"tested": shown.tested} if shown.tested else {})
     if shown.backquery is not None:
         fields["backquery"] = _packed(shown.backquery)
     if shown.digits is not None:
@@ -148,19 +156,34 @@ def _examples(digits: dict[str, Any]) -> Examples:
     return Examples(np.array(labels, np.uint8), _unpacked(digits["pixels"], len(labels)))
 
 
-def _name(name: object) -> str:
-    """Return a name in one form; a DataError says what a name is."""
-    if not isinstance(name, str):
-        raise DataError('the wall: a name is text in quotes, such as name="Ada"')
-    if len(name) > 4 * LONGEST:
-        raise DataError(f"the wall: a name has up to {LONGEST} characters; this one has {len(name)}")
-    name = unicodedata.normalize("NFC", name.strip())
-    kinds = "".join("S" if letter in " -" else unicodedata.category(letter)[0].replace("S", "?") for letter in name)
-    if len(name) > LONGEST:
-        raise DataError(f"the wall: a name has up to {LONGEST} characters; this one has {len(name)}")
-    if not _NAME.fullmatch(kinds):
-        raise DataError("the wall: a name has letters only, with single spaces or hyphens between them")
+def _fitting(name: str) -> str:
+    """Return what of a name is shown: letters, with a space or hyphen where there was one between them."""
+    name = unicodedata.normalize("NFC", name[: 10 * LONGEST])
+    shown, end = "", 0
+    for found in re.finditer("LM{0,3}", _kinds(name)):
+        gap = next((letter for letter in name[end : found.start()] if letter in " -"), "") if shown else ""
+        if len(shown + gap + name[slice(*found.span())]) > LONGEST:
+            break
+        shown, end = shown + gap + name[slice(*found.span())], found.end()
+    return shown
+
+
+def _kinds(name: str) -> str:
+    """Return a letter for each character: see `_NAME`."""
+    return "".join("S" if letter in " -" else unicodedata.category(letter)[0].replace("S", "?") for letter in name)
+
+
+def _name(name: str) -> str:
+    """Return a name that `show` wrote."""
+    if len(name) > LONGEST or not _NAME.fullmatch(_kinds(name)) or unicodedata.normalize("NFC", name) != name:
+        raise ValueError("letters, with single spaces or hyphens between them")
     return name
+
+
+def _count(tested: object) -> int | None:
+    if tested is not None and not (type(tested) is int and 0 < tested <= MOST_TESTED):
+        raise ValueError("a number of digits")
+    return tested
 
 
 def _score(score: Any) -> float | None:
@@ -211,8 +234,9 @@ def _first(digits: Any) -> Examples | None:
 
 def _in_words(shown: Shown, drawn: int) -> str:
     """Return what is shown besides the name."""
+    of = f" of {shown.tested:,} digits" if shown.tested else ""
     parts = {
-        f"the score {100 * (shown.score or 0):.1f} %": shown.score,
+        f"the score {100 * (shown.score or 0):.1f} %{of}": shown.score,
         "what your network takes for each digit": shown.backquery,
         f"the first {MOST} of your {drawn} digits" if drawn > MOST else f"{drawn} of your digits": shown.digits,
     }

@@ -124,7 +124,9 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, pis: 
     cards = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
     tiles = mosaic(cards)
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
-    scores = [card.shown.score for card in cards if card.shown.score is not None]
+    scored = [card.shown for card in cards if card.shown.score is not None]
+    most = max((shown.tested or 0 for shown in scored), default=0)  # nobody is best at a few drawings
+    scores = [shown.score or 0.0 for shown in scored if (shown.tested or 0) == most]
     parts = script("live_page.js", "wall.js") | {
         "cards": cards,
         "columns": columns,

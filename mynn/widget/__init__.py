@@ -142,7 +142,7 @@ class Pad(Live):
 def _framed(drawing: bytes) -> Bytes:
     if len(drawing) != SIDE**2:
         raise DataError(f"a drawing has {SIDE} x {SIDE} pixels")
-    return frame(np.frombuffer(drawing, np.uint8).reshape(SIDE, SIDE))
+    return frame(np.frombuffer(drawing, np.uint8).reshape(SIDE, SIDE), dark_on_light=True)
 
 
 def _in_words(outputs: Floats) -> str:

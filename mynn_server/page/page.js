@@ -157,7 +157,7 @@ function card(lesson, program, next) {
       make("p", { class: "part" }, lesson.lesson ? `Lesson ${lesson.lesson}` : part),
       make("h3", {}, title),
       lesson.learn && make("p", {}, lesson.learn),
-      lesson.minutes && make("p", { class: "minutes" }, `${lesson.minutes} minutes on this Pi`),
+      lesson.minutes && make("p", { class: "minutes" }, `${lesson.minutes} minutes on a Pi Zero`),
       died(program),
       make(
         "div",

@@ -35,7 +35,7 @@ TRAINING = "part2_neural_network_mnist_data"
 PAD = "part3_neural_network_mnist_and_own_data_2"
 # What the pupil writes in place of a line, by how that line begins, besides the right answers to the exercises.
 WRITTEN: Mapping[str, Mapping[str, str]] = {
-    TRAINING: {"by_hand = ": "1_000", "wall.show(": f'name="{NAME}", score=accuracy)'},
+    TRAINING: {"by_hand = ": "1_000", "wall.show(": f'name="{NAME}", score=accuracy, of=testing)'},
     PAD: {"wall.show(": f'name="{NAME}", digits=mine[-10:])'},
 }
 

@@ -60,6 +60,12 @@ def test_a_drawing_is_framed_and_recognised(strokes: Strokes, label: int, networ
     assert pad.outputs == network.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
 
 
+def test_the_gaps_of_a_black_scribble_are_not_read(network: NeuralNetwork) -> None:
+    pad = Pad(network)
+    pad.set_trait("drawing", bytes(255 - level for level in ink(SEVEN)))
+    assert pad.says.startswith("This cannot be read")
+
+
 def test_a_doubtful_answer_says_so(network: NeuralNetwork) -> None:
     pad = Pad(network)
     for four, seven, sentence in (

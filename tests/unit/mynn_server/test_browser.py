@@ -81,7 +81,7 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
     """With the titles as plain text, whatever they contain, and a picture each."""
     titles = page.locator(".lesson h3")
     expect(titles).to_have_text(["Ten thousand", HOSTILE, "A network from nothing", "Part9 damaged"])
-    expect(page.locator(".lesson").first).to_contain_text("10 minutes on this Pi")
+    expect(page.locator(".lesson").first).to_contain_text("10 minutes on a Pi Zero")
     expect(page.locator(".lesson.next h3")).to_have_text("Ten thousand")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("[...document.images].filter(picture => picture.naturalWidth).length") == 4
