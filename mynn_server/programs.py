@@ -22,6 +22,8 @@ STOPPED = "This lesson’s program stopped unexpectedly and was started again. R
 ROOT_FOLDER: Any = ""  # of the server's files
 # If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
 COMMAND = ("/usr/bin/choom", "--adjust", "500", "--", sys.executable, "-s")
+# It bounds what cells send, and explains errors.
+OURS = ("--IPKernelApp.kernel_class=mynn_server.kernel.Kernel", "--IPKernelApp.extra_extensions=mynn.explain")
 
 
 class KernelSpecs(KernelSpecManager):
@@ -30,7 +32,7 @@ class KernelSpecs(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return how to start a kernel."""
         spec = super().get_kernel_spec(kernel_name)
-        spec.argv = [*COMMAND, *spec.argv[1:], "--IPKernelApp.extra_extensions=mynn.explain"]
+        spec.argv = [*COMMAND, *spec.argv[1:], *OURS]
         return spec
 
 

@@ -1,0 +1,207 @@
+"""What a cell may print and show: enough for any lesson, and never more than a page, its file and this server can hold.
+
+Kernels run this (programs.py), so that what is too much is not even sent. A cell's outputs go out a few times a second;
+what has been replaced by then is left out. Of text that is too long, the first part is kept and the latest is shown in
+one output that replaces itself; so a progress line, or a plot that replaces itself, may go on for hours.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+
+from mynn_server.outputs import ADDED, Message, settle
+
+EVERY = 0.2  # seconds between two batches of outputs
+FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
+MOST, LARGEST = 40, 1_000_000  # a cell's other outputs (JupyterLab folds those after the 49th), and their bytes
+RUNS = 20  # cells that are remembered
+TEXT_LEFT_OUT = "[{:,} characters are left out here. Of what a cell prints, only the beginning and the end are kept.]\n"
+OUTPUTS_LEFT_OUT = "[{:,} more outputs are left out. A cell can show {} of them, or less if they are large.]"
+LIMITED = ("stream", "display_data", "execute_result", "update_display_data", "clear_output")
+
+
+class Run:
+    """What one run of a cell has sent."""
+
+    def __init__(self, message: Message) -> None:
+        self.parent, self.number = message["parent_header"], 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin again, without outputs."""
+        self.number += 1
+        self.stream, self.line = "", ""  # the stream that the last output is, and its last line
+        self.printed, self.shown, self.bytes = 0, 0, 0
+        self.tail, self.left_out, self.unshown = "", 0, 0
+        self.notes: dict[str, str] = {}  # what stands in place of what is left out
+        self.said: dict[str, str] = {}
+
+    def limit(self, message: Message) -> Message | None:
+        """Return what is sent of a message, if anything."""
+        kind, content = message["msg_type"], message["content"]
+        if kind == "stream":
+            content["text"] = self._print(content["name"], content["text"])
+            return message if content["text"] else None
+        if kind == "clear_output":
+            self.clear()
+        elif kind != "update_display_data":
+            self.stream = self.line = ""
+            text = content["data"].get("text/plain", "")
+            if len(text) > FIRST:
+                content["data"]["text/plain"] = text[:FIRST] + "\n" + TEXT_LEFT_OUT.format(len(text) - FIRST)
+            return message if kind == "execute_result" or self._show(content["data"]) else None
+        return message
+
+    def _print(self, stream: str, text: str) -> str:
+        """Return what is sent of a text: as the page has the line's beginning, it may have to be overwritten."""
+        if stream != self.stream:
+            self.stream, self.line = stream, ""
+        if self.tail:
+            self._leave_out(text)
+            return ""
+        whole, rest = settle(self.line + text), ""
+        room = len(self.line) + FIRST - self.printed
+        if len(whole) > room:
+            cut = whole.rfind("\n", len(self.line), room) + 1 or room
+            whole, rest = whole[:cut], whole[cut:]
+        sent = whole.removeprefix(self.line) if whole.startswith(self.line) else f"\r{whole}"
+        self.printed += len(whole) - len(self.line)
+        self.line = whole.rpartition("\n")[2]
+        if rest:
+            self._leave_out(rest)
+        return sent
+
+    def _leave_out(self, text: str) -> None:
+        """Keep the latest lines only."""
+        tail = settle(self.tail + text)
+        begin = max(0, len(tail) - LATEST)
+        begin = tail.find("\n", begin) + 1 or begin if begin else 0
+        self.left_out += begin
+        self.tail = tail[begin:]
+        self.notes["text"] = (TEXT_LEFT_OUT.format(self.left_out) if self.left_out else "") + self.tail
+
+    def _show(self, data: dict[str, Any]) -> bool:
+        """Return whether there is room for an output."""
+        if self.shown < MOST and self.bytes < LARGEST:
+            self.shown += 1
+            self.bytes += sum(len(str(value)) for value in data.values())
+            return True
+        self.unshown += 1
+        self.notes["outputs"] = OUTPUTS_LEFT_OUT.format(self.unshown, self.shown)
+        return False
+
+    def new_notes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the notes that have changed, each as a kind of message and its content."""
+        new = []
+        for name, text in self.notes.items():
+            if self.said.get(name) != text:
+                kind = "update_display_data" if name in self.said else "display_data"
+                place = {"display_id": f"mynn-{name}-{self.parent.get('msg_id')}-{self.number}"}
+                new.append((kind, {"data": {"text/plain": text}, "metadata": {}, "transient": place}))
+        self.said = dict(self.notes)
+        return new
+
+
+class Limiter:
+    """Sends cells' outputs, by a session's function `send`, a few times a second."""
+
+    def __init__(self, session: Any, later: Callable[[float, Callable[[], None]], None]) -> None:
+        self._session, self._send, self._later = session, session.send, later
+        self._waiting: list[tuple[Any, Message, dict[str, Any]]] = []
+        self._runs: dict[str, Run] = {}
+        self._sent = 0.0
+        self._is_scheduled = False
+        self._lock = threading.RLock()
+
+    def add(self, stream: Any, message: Message, **options: Any) -> None:
+        """Send an output, now or soon."""
+        with self._lock:
+            if not self._merge(message):
+                self._waiting.append((stream, message, options))
+            if time.monotonic() - self._sent >= EVERY:
+                self.flush()
+            elif not self._is_scheduled:
+                self._is_scheduled = True
+                self._later(EVERY, self.flush)
+
+    def _merge(self, message: Message) -> bool:
+        """Take out of those that wait what this one replaces; return whether it became part of one of them."""
+        kind, content, parent = message["msg_type"], message["content"], message["parent_header"]
+        last = self._waiting[-1][1] if self._waiting else None
+        is_cleared = kind == "clear_output" and not content["wait"]
+        if last and last["parent_header"] == parent and (kind in ADDED or kind == last["msg_type"] == "clear_output"):
+            if kind == last["msg_type"] == "stream" and content["name"] == last["content"]["name"]:
+                last["content"]["text"] += content["text"]
+                return True
+            if kind == "clear_output" and not is_cleared:
+                return True
+            is_cleared |= last["msg_type"] == "clear_output"
+        if is_cleared:
+            self._waiting = [
+                one
+                for one in self._waiting
+                if (one[1] is last and kind in ADDED)
+                or one[1]["parent_header"] != parent
+                or one[1]["msg_type"] == "update_display_data"
+            ]
+        if kind == "update_display_data":
+            place = content.get("transient", {}).get("display_id")
+            for _, one, _ in self._waiting:
+                if place and one["content"].get("transient", {}).get("display_id") == place:
+                    one["content"] |= {name: content[name] for name in ("data", "metadata")}
+                    return True
+        return False
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room for it."""
+        with self._lock:
+            self._is_scheduled, touched = False, {}
+            while self._waiting:
+                stream, message, options = self._waiting.pop(0)
+                run = self._run(message)
+                touched[run] = stream
+                sent = run.limit(message)
+                if sent:
+                    self._send(stream, sent, **options)
+                self._sent = time.monotonic()
+            for run, stream in touched.items():
+                for kind, content in run.new_notes():
+                    self._send(stream, self._session.msg(kind, content, parent=run.parent), ident=b"display_data")
+
+    def _run(self, message: Message) -> Run:
+        """Return the run of a cell that a message belongs to."""
+        name = message["parent_header"].get("msg_id", "")
+        run = self._runs.pop(name, None) or Run(message)
+        self._runs[name] = run
+        if len(self._runs) > RUNS:
+            del self._runs[next(iter(self._runs))]
+        return run
+
+
+class Kernel(IPythonKernel):
+    """A kernel whose cells cannot send more than a page can hold."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        session: Any = self.session
+        thread, process = self.iopub_thread, os.getpid()
+        send = session.send
+        outputs = Limiter(session, lambda seconds, do: thread.schedule(lambda: thread.io_loop.call_later(seconds, do)))
+
+        def send_limited(stream: Any, message: Any, *arguments: Any, **named: Any) -> Any:
+            if os.getpid() != process:  # a fork has no thread that would send it later
+                return send(stream, message, *arguments, **named)
+            if isinstance(message, dict) and message["msg_type"] in LIMITED:
+                return outputs.add(stream, message, **named)
+            outputs.flush()  # first, so that the order stays
+            if message == "execute_input":  # which cell it is, only the request says
+                named["metadata"] = {"cell": named["parent"]["metadata"].get("cellId")}
+            return send(stream, message, *arguments, **named)
+
+        session.send = send_limited

@@ -1,0 +1,69 @@
+"""What the messages of a kernel add up to: the outputs of a cell, as a notebook's file has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADDED = ("stream", "display_data", "execute_result", "error")
+
+Message = dict[str, Any]
+
+
+def settle(text: str) -> str:
+    """Return what is left of a text when each carriage return has let its line be overwritten.
+
+    If the last line ends with one, it stays: what comes next overwrites that line.
+    """
+    if "\r" not in text:
+        return text
+    return "\n".join(map(overwrite, text.split("\n"))) + ("\r" if text.endswith("\r") else "")
+
+
+def overwrite(line: str) -> str:
+    """Return what is left of a line."""
+    shown = ""
+    for part in line.split("\r"):
+        shown = part + shown[len(part) :]
+    return shown
+
+
+class Outputs:
+    """The outputs of one run of a cell."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, Any]] = []  # in nbformat
+        self._places: list[str | None] = []  # of each, under which it can be replaced
+        self._is_replaced = False  # by the next output
+
+    def add(self, message: Message) -> None:
+        """Add a message."""
+        kind, content = message["msg_type"], message["content"]
+        if kind == "update_display_data":
+            self._update(content)
+        elif kind == "clear_output":
+            self._is_replaced = bool(content["wait"])
+            if not content["wait"]:
+                self._clear()
+        elif kind in ADDED:
+            if self._is_replaced:
+                self._clear()
+            self._append(kind, content)
+
+    def _clear(self) -> None:
+        self.shown, self._places, self._is_replaced = [], [], False
+
+    def _append(self, kind: str, content: dict[str, Any]) -> None:
+        last = self.shown[-1] if self.shown else {}
+        if kind == "stream" and last.get("name") == content["name"]:
+            last["text"] = settle(last["text"] + content["text"])
+            return
+        output = {name: value for name, value in content.items() if name != "transient"}
+        if kind == "stream":
+            output["text"] = settle(output["text"])
+        self.shown.append({"output_type": kind, **output})
+        self._places.append(content.get("transient", {}).get("display_id"))
+
+    def _update(self, content: dict[str, Any]) -> None:
+        for output, place in zip(self.shown, self._places, strict=True):
+            if place and place == content.get("transient", {}).get("display_id"):
+                output |= {"data": content["data"], "metadata": content["metadata"]}
