@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import IO, Any
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from tornado.web import HTTPError
 
+from mynn_server import kept
 from mynn_server.settings import LARGEST_REQUEST
 
 
@@ -20,7 +24,15 @@ class Contents(AsyncLargeFileManager):
     """Saves files atomically, so that a power cut leaves the old file or the new one.
 
     Jupyter itself writes into the file, with the old contents in a second one, which may not have reached the card yet.
+
+    A page says which version of a file it has changed (page/keep.js). If another page has saved a newer one meanwhile,
+    both are kept: there is no order in which two pages can save that loses what either has saved.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turn = asyncio.Lock()
+        self._saved: dict[str, tuple[str, Any]] = {}  # by path: the version that was saved last, and by which page
 
     async def get(self, path: str, content: bool = True, *arguments: Any, **options: Any) -> Any:
         """Return a file or folder. A file that is too large to be saved, such as MNIST's, does not fit into memory."""
@@ -28,6 +40,39 @@ class Contents(AsyncLargeFileManager):
         if content and place.is_file() and place.stat().st_size > LARGEST_REQUEST:
             raise HTTPError(413, f"{path.strip('/')} is too large to be shown: read it in a notebook, with read_csv.")
         return await super().get(path, content, *arguments, **options)
+
+    async def save(self, model: dict[str, Any], path: str = "") -> Any:
+        """Save a file; under a name of its own if the one at this path is not the one that it was made from."""
+        if "made_from" not in model:
+            return await super().save(model, path)
+        made_from, page, kernel = (model.pop(name, None) for name in ("made_from", "page", "kernel"))
+        path = path.strip("/")
+        async with self._turn:
+            version = self._version(path)
+            # A page may not have heard of what it has saved, on a poor Wi-Fi.
+            is_its_own = page and self._saved.get(path) == (version, page)
+            if version not in ("", made_from) and not is_its_own:
+                path = await self._other_name(path)
+            saved = await super().save(model, path)
+            self._saved[path] = self._version(path), page
+            kept.saved(kernel, model)
+            return {**saved, "hash": self._saved[path][0], "hash_algorithm": self.hash_algorithm}
+
+    def _version(self, path: str) -> str:
+        """Return the hash of a file, which names its version; nothing if there is none."""
+        place = Path(self._get_os_path(path))
+        if not place.is_file():
+            return ""
+        with place.open("rb") as file:
+            return hashlib.file_digest(file, self.hash_algorithm).hexdigest()
+
+    async def _other_name(self, path: str) -> str:
+        """Return the path of a new file beside one."""
+        folder, _, name = path.rpartition("/")
+        stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
+        name = f"{stem[:50]} (from another page, {time.strftime('%H.%M')}){dot}{ending}"
+        name = await self.increment_filename(name, folder, insert=" ")
+        return f"{folder}/{name}".strip("/")
 
     @contextmanager
     def atomic_writing(

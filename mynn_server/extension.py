@@ -14,6 +14,7 @@ from traitlets.config import Configurable
 from mynn_server import teacher
 from mynn_server.credentials import teacher_socket
 from mynn_server.forking import parent
+from mynn_server.kept import Missed
 from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
@@ -30,7 +31,10 @@ LANGUAGE_SERVER = (
 # In its place, page/bar.js has a way back to the start page.
 LOGO = "@jupyter-notebook/application-extension:logo"
 # The path leads there from where extensions usually are: below lab/extensions/NAME.
-OURS = {"name": "mynn-start-page", "load": "../../../start/notebook.js", "extension": "./extension"}
+OURS = [
+    {"name": f"mynn-{name}", "load": f"../../../start/{file}.js", "extension": "./extension"}
+    for name, file in (("start-page", "notebook"), ("keep", "keep"))
+]
 READ = 300  # seconds in which a request that is too large must have come
 TOO_LARGE = f"This is larger than {LARGEST_REQUEST >> 20} MB. Clear outputs of cells that show much, and save again."
 SIGNED_OUT = "You are not signed in any more. Sign in to this Pi in another tab, and save here again."
@@ -46,7 +50,7 @@ class Classroom(Configurable):
 
 def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of one of Jupyter's pages, adapted to a Pi."""
-    page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + [OURS]
+    page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + OURS
     page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO]
     return page
 
@@ -94,6 +98,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         [
             (r"/start/status", Status, shown),
             (r"/start/lesson", Lesson, shown),
+            (r"/start/missed", Missed),
             (r"/start(/.*)?", StartPage),
             (r"/manual(/.*)?", Manual, {"archive": classroom.manual_archive}),
         ],

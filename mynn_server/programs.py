@@ -11,6 +11,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
+from mynn_server import kept
 from mynn_server.linux import killed_for_memory
 
 SHOWN = 600  # seconds for which a program's death is shown
@@ -58,7 +59,9 @@ class Deaths:
         killed, before = killed_for_memory(), self._killed
         self._killed = killed
         process = getattr(manager.get_kernel(kernel).provisioner, "process", None)
-        self._noted[kernel] = time.monotonic(), reason_for(getattr(process, "returncode", None), killed - before)
+        why = reason_for(getattr(process, "returncode", None), killed - before)
+        self._noted[kernel] = time.monotonic(), why
+        kept.died(kernel, why)
 
     def why(self, kernel: str) -> str:
         """Return a sentence; none if the kernel has not died lately."""
@@ -73,11 +76,30 @@ deaths = Deaths()
 class Kernels(AsyncMappingKernelManager):
     """Starts kernels without a notebook in the student's folder, instead of the server's working directory."""
 
+    is_ending = False  # the server ends, and all its kernels with it
+
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
         """Start a kernel; the path is below the student's folder."""
         kernel = str(await super().start_kernel(path=path or ROOT_FOLDER, **options))
         deaths.watch(self, kernel)
         return kernel
+
+    def start_watching_activity(self, kernel_id: str) -> None:
+        """Watch a kernel that was started; and keep what its cells show."""
+        super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
+        kept.follow(kernel_id, self._kernels[kernel_id])
+
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
+        """End all kernels."""
+        self.is_ending = True
+        await super().shutdown_all(now=now)
+
+    async def shutdown_kernel(self, kernel_id: str, **options: Any) -> None:  # type: ignore[override]
+        """End a kernel. A page that is connected has seen and will save what its cells have shown."""
+        if self.is_ending or not self._kernel_connections.get(kernel_id):
+            await kept.write(kernel_id, self.parent)
+        kept.forget(kernel_id)
+        await super().shutdown_kernel(kernel_id, **options)  # type: ignore[no-untyped-call]
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:

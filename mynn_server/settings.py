@@ -59,6 +59,7 @@ def programs(c: Config) -> None:
     c.KernelProvisionerFactory.default_provisioner_name = "mynn-forking"
     c.MappingKernelManager.kernel_info_timeout = 300  # a kernel takes a Pi Zero a minute to start
     c.MappingKernelManager.cull_connected = True  # a Pi has memory for two or three kernels
+    c.MappingKernelManager.buffer_offline_messages = False  # without limit, and for one page only; see kept.py
 
 
 def files(c: Config) -> None:

@@ -1,0 +1,204 @@
+"""What cells show while no page looks on: kept until a page has saved it.
+
+Each kernel is followed (programs.py). A page that opens a notebook, or is connected again, asks what it has missed
+(page/keep.js). If a kernel ends while no page is connected, what no page has saved is written into the notebook's file.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+from jupyter_client.session import Session
+from jupyter_core.utils import ensure_async
+from jupyter_server.base.handlers import JupyterHandler
+from tornado.web import HTTPError, authenticated
+from traitlets.log import get_logger
+
+from mynn_server.outputs import Message, Outputs
+
+LARGEST = 4 << 20  # bytes of a run of a cell, and of all of a notebook's that no page has saved
+MOST = 1000  # runs
+TOO_LARGE = "[What this cell showed while its page was closed was too large to be kept.]\n"
+KERNEL = re.compile(r"[0-9a-f-]{36}")
+NOT_AS_EXPECTED = (LookupError, TypeError, ValueError, AttributeError)
+
+
+class Run:
+    """One run of a cell: what it was, and what it has shown."""
+
+    def __init__(self, message: Message) -> None:
+        header, content = message["parent_header"], message["content"]
+        self.request, self.page = header["msg_id"], header["session"]
+        self.cell, self.code = str(message["metadata"]["cell"]), str(content["code"])
+        self.count = int(content["execution_count"])
+        self.outputs = Outputs()
+        self.is_running = True
+        self.changed = 0  # the kernel's count of changes at the last one
+
+    def add(self, message: Message) -> None:
+        """Add what the cell shows."""
+        self.outputs.add(message)
+        if self.size() > LARGEST:
+            self.outputs = Outputs()
+            self.outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": TOO_LARGE}})
+
+    def size(self) -> int:
+        """Return about how many bytes it takes."""
+        return len(self.code) + sum(
+            len(value) if isinstance(value, str) else len(str(value))
+            for output in self.outputs.shown
+            for value in (*output.values(), *output.get("data", {}).values())
+            if not isinstance(value, dict)
+        )
+
+    def is_in(self, cell: dict[str, Any]) -> bool:
+        """Return whether a cell of a notebook's file shows it, to its end."""
+        shown = self.outputs.shown
+        return (
+            not self.is_running
+            and cell.get("execution_count") == self.count
+            and len(cell.get("outputs", [])) >= len(shown)
+        )
+
+
+class Kept:
+    """The runs of one kernel that no page has saved yet."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.runs: dict[str, Run] = {}  # by cell
+        self.changes = 0
+        self.died = ""  # why, if it has since a cell was last run
+        self._session = Session(config=kernel.session.config, key=kernel.session.key)
+        self.stream = kernel.connect_iopub()
+        self.stream.on_recv(self.hear)
+
+    def hear(self, parts: list[Any]) -> None:
+        """Follow a message. A student's program may have sent it."""
+        try:
+            _, parts = self._session.feed_identities(parts)
+            self.follow(self._session.deserialize(parts))
+        except NOT_AS_EXPECTED as error:
+            get_logger().warning("A message of a kernel's was not understood: %r", error)
+
+    def follow(self, message: Message) -> None:
+        """Add a message to the run that it belongs to."""
+        kind, request = message["msg_type"], message["parent_header"].get("msg_id")
+        if kind == "execute_input" and message["metadata"].get("cell"):
+            self.died, begun = "", Run(message)
+            self.runs.pop(begun.cell, None)
+            self.runs[begun.cell] = begun
+            while len(self.runs) > MOST or sum(run.size() for run in self.runs.values()) > 2 * LARGEST:
+                del self.runs[next(iter(self.runs))]
+        self.changes += 1
+        for run in self.runs.values():
+            if run.request == request:
+                run.is_running &= kind != "status" or message["content"]["execution_state"] != "idle"
+                run.add(message)
+            elif kind == "update_display_data":
+                run.add(message)
+            else:
+                continue
+            run.changed = self.changes
+
+    def end(self, died: str) -> None:
+        """Notice that nothing runs any more, and why the kernel has died, if it has."""
+        self.died = died
+        self.changes += 1
+        for run in self.runs.values():
+            run.is_running, run.changed = False, self.changes
+
+    def since(self, changes: int) -> list[dict[str, Any]]:
+        """Return what has changed."""
+        return [
+            {
+                "cell": run.cell,
+                "request": run.request,
+                "page": run.page,
+                "count": run.count,
+                "running": run.is_running,
+                "outputs": run.outputs.shown,
+            }
+            for run in self.runs.values()
+            if run.changed > changes
+        ]
+
+    def saved(self, notebook: dict[str, Any]) -> None:
+        """Forget what a page has saved."""
+        for cell in notebook["cells"]:
+            run = self.runs.get(cell.get("id"))
+            if run and run.is_in(cell):
+                del self.runs[run.cell]
+
+    def fill(self, notebook: dict[str, Any]) -> bool:
+        """Write what was not saved into a notebook's cells that have not changed; return whether there was any."""
+        is_changed = False
+        for cell in notebook["cells"]:
+            run = self.runs.get(cell.get("id"))
+            if run and cell["cell_type"] == "code" and cell["source"] == run.code and not run.is_in(cell):
+                count = None if run.is_running else run.count
+                cell |= {"outputs": run.outputs.shown, "execution_count": count}
+                is_changed = True
+        return is_changed
+
+
+kernels: dict[str, Kept] = {}
+
+
+def follow(kernel_id: str, kernel: Any) -> None:
+    """Keep what a kernel's cells show, from now on; it may have been restarted at other ports."""
+    before = kernels.pop(kernel_id, None)
+    kernels[kernel_id] = Kept(kernel)
+    if before:
+        before.end("")
+        before.stream.close()
+        kernels[kernel_id].runs, kernels[kernel_id].changes = before.runs, before.changes
+
+
+def died(kernel_id: str, why: str) -> None:
+    """Notice that a kernel has died."""
+    if kernel_id in kernels:
+        kernels[kernel_id].end(why)
+
+
+def forget(kernel_id: str) -> None:
+    """Notice that a kernel has ended."""
+    ended = kernels.pop(kernel_id, None)
+    if ended:
+        ended.stream.close()
+
+
+def saved(kernel_id: object, model: dict[str, Any]) -> None:
+    """Forget what a page has saved; it says of which kernel its notebook's cells are."""
+    with suppress(*NOT_AS_EXPECTED):
+        if isinstance(kernel_id, str) and kernel_id in kernels:
+            kernels[kernel_id].saved(model["content"])
+
+
+async def write(kernel_id: str, server: Any) -> None:
+    """Write what no page has saved of a kernel's cells into its notebook."""
+    try:
+        for session in await ensure_async(server.session_manager.list_sessions()):
+            if session["kernel"]["id"] == kernel_id and session["type"] == "notebook" and kernels[kernel_id].runs:
+                model = await server.contents_manager.get(session["path"], type="notebook", require_hash=True)
+                if kernels[kernel_id].fill(model["content"]):
+                    changed = {"type": "notebook", "content": model["content"], "made_from": model["hash"]}
+                    await server.contents_manager.save(changed, session["path"])
+    except (HTTPError, OSError, *NOT_AS_EXPECTED) as error:
+        get_logger().warning("What cells have shown could not be saved: %r", error)
+
+
+class Missed(JupyterHandler):
+    """Answers a page that asks what its notebook's cells have shown."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Answer with the runs of a kernel's cells that have changed since so many changes, and what became of it."""
+        kernel, since = self.get_argument("kernel"), self.get_argument("since", "0")
+        if not KERNEL.fullmatch(kernel) or not re.fullmatch("[0-9]{1,15}", since) or kernel not in kernels:
+            raise HTTPError(404, "There is no such program.")
+        busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
+        self.set_header("Cache-Control", "no-store")
+        one = kernels[kernel]
+        self.finish({"runs": one.since(int(since)), "changes": one.changes, "busy": busy, "died": one.died})

@@ -1,0 +1,144 @@
+"use strict";
+// Nothing is lost. Each save says of which version of the file it is a later one, and if another page has saved that file
+// meanwhile, the server keeps both (contents.py) and this page says so. What a notebook's cells have shown while it was
+// closed, or the Wi-Fi gone, is fetched from the server (kept.py). An extension of JupyterLab's, as notebook.js.
+(() => {
+  const EVERY = 1500; // milliseconds
+  const PATIENCE = 60_000;
+  const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
+  const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+  const nameOf = (path) => path.split("/").pop();
+  let latest; // of the times that the server was asked
+  let died = ""; // why the program has, if it has
+
+  /** A sentence across the top of the page, which a click puts away. */
+  function tell(text) {
+    document.querySelectorAll(".mynn-told").forEach((line) => line.textContent === text && line.remove());
+    const line = Object.assign(document.createElement("div"), { className: "mynn-told", title: "Click to put it away." });
+    line.setAttribute("role", "alert");
+    line.textContent = text;
+    line.addEventListener("click", () => line.remove());
+    document.body.append(line);
+  }
+
+  /** Say why the program has died: in Jupyter's dialog, if it is there. A page that was asleep has heard of nothing. */
+  function explain(why) {
+    const dialog = document.querySelector(".jp-Dialog .jp-Dialog-body");
+    if (why && dialog) dialog.textContent = why;
+    else if (why && why !== died) tell(why);
+    died = why;
+  }
+
+  /** Let each save say what it was made from. JupyterLab's own check is left with nothing to ask. */
+  function guard(contents, kernelOf) {
+    const versions = new Map(); // by path: where this page saves, and which version is there
+    const get = contents.get.bind(contents);
+    const save = contents.save.bind(contents);
+    contents.get = async (path, options) => {
+      const known = versions.get(path);
+      if (options?.content === false && known) {
+        const model = await get(known.path, { ...options, hash: false });
+        return { ...model, path, name: nameOf(path), hash: known.hash };
+      }
+      const model = await get(path, options);
+      if (model.hash && options?.content !== false) versions.set(path, { path, hash: model.hash });
+      return model;
+    };
+    contents.save = async (path, options) => {
+      const known = versions.get(path);
+      if (!known) return save(path, options);
+      const model = await save(known.path, { ...options, made_from: known.hash, page: PAGE, kernel: kernelOf(path) });
+      const there = model.serverPath ?? model.path;
+      versions.set(path, { path: there, hash: model.hash });
+      if (there !== known.path) {
+        const [theirs, ours] = [nameOf(known.path), nameOf(there)];
+        tell(`Another page has changed “${theirs}” since this one was opened. Both are kept: what you do here is now saved as “${ours}”, and “${theirs}” is the other page’s. Both are on the start page.`);
+      }
+      return { ...model, path, name: nameOf(path) };
+    };
+    contents.fileChanged.connect((_, { type, oldValue, newValue }) => {
+      const known = versions.get(oldValue?.path);
+      if (type !== "rename" || !known) return;
+      versions.delete(oldValue.path);
+      const isHere = known.path === oldValue.path;
+      versions.set(newValue.path, { ...known, path: isHere ? newValue.path : known.path });
+    });
+  }
+
+  /** What has changed of a kernel's cells; null if the Pi does not answer. */
+  async function ask(kernel, since) {
+    try {
+      const signal = AbortSignal.timeout(PATIENCE);
+      const answer = await fetch(`${top}start/missed?kernel=${kernel}&since=${since}`, { signal });
+      return answer.ok && !answer.redirected ? await answer.json() : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Show in a cell what a run of it has shown; return whether that is news. */
+  function show(cell, run, isFollowed) {
+    if (cell?.type !== "code") return false;
+    const isThere = cell.executionCount === run.count && cell.outputs.length >= run.outputs.length;
+    if (isThere && !run.running && !isFollowed) return false;
+    cell.trusted = true; // as when it is run here
+    cell.outputs.fromJSON(run.outputs);
+    cell.executionCount = run.running ? null : run.count;
+    cell.executionState = run.running ? "running" : "idle";
+    return true;
+  }
+
+  /** Fetch what the cells have shown, as long as what this page has not begun, or has missed a part of, still runs. */
+  async function follow(context) {
+    const { kernel } = context.sessionContext.session ?? {};
+    const cells = () => [...context.model.cells];
+    const followed = new Set();
+    const mine = (latest = Symbol());
+    let [since, isNews, quiet] = [0, false, 0];
+    for (let turn = 0; kernel && quiet < 2 && !context.isDisposed; turn++) {
+      if (turn) await wait(EVERY);
+      const answer = await ask(kernel.id, since);
+      if (mine !== latest || kernel.connectionStatus !== "connected") return; // once it is, it is asked again
+      for (const run of answer?.runs ?? []) {
+        if (turn && run.page === kernel.clientId && !followed.has(run.request)) continue;
+        isNews = show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request)) || isNews;
+        if (run.running) followed.add(run.request);
+      }
+      if (answer) explain(answer.died);
+      since = answer?.changes ?? since;
+      quiet = answer && !answer.busy ? quiet + 1 : 0;
+    }
+    if (isNews) context.save().catch(() => {}); // Jupyter shows what is wrong
+  }
+
+  const plugin = {
+    id: "mynn-keep:keep",
+    autoStart: true,
+    activate: (app) => {
+      const contexts = new Set();
+      const kernelOf = (path) =>
+        [...contexts].find((context) => context.path === path)?.sessionContext.session?.kernel?.id;
+      guard(app.serviceManager.contents, kernelOf);
+      const look = async () => {
+        const context = app.shell.currentWidget?.context;
+        if (!context?.model?.cells || contexts.has(context)) return;
+        contexts.add(context);
+        await context.ready;
+        context.sessionContext.connectionStatusChanged.connect((_, status) => {
+          if (status === "connected") follow(context);
+        });
+        await context.sessionContext.ready;
+        follow(context);
+      };
+      app.shell.currentChanged?.connect(look);
+      app.restored.then(look);
+    },
+  };
+
+  window._JUPYTERLAB = window._JUPYTERLAB || {};
+  window._JUPYTERLAB["mynn-keep"] = {
+    init: () => {},
+    get: async () => () => ({ __esModule: true, default: [plugin] }),
+  };
+})();

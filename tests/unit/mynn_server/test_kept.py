@@ -1,0 +1,153 @@
+"""Nothing is lost when a page is closed, and nothing locks it: in a browser, with the role jupyter's settings."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+
+from tests.provisioned.notebook_server import NotebookServer
+from tests.support.browser import open_browser, run_until, sign_in
+from tests.support.classroom import until
+from tests.support.jupyter_server import PASSWORD, Server
+from tests.unit.mynn_server.conftest import notebook, write
+
+pytestmark = pytest.mark.slow
+PATIENCE = 180_000  # milliseconds
+TRAINING = "import time\nfor epoch in range(12):\n    print('epoch', epoch)\n    time.sleep(1)"
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: None, server: Server) -> Iterator[BrowserContext]:
+    with open_browser(PATIENCE, offline=True) as context:
+        sign_in(context.pages[0], server.url, PASSWORD)
+        expect(context.pages[0]).to_have_url(re.compile(r"/start/\??$"))
+        yield context
+
+
+@pytest.fixture
+def path(server: Server, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A notebook with the code that a test asks for; afterwards, its program is ended."""
+    text = notebook("A lesson").replace("print('hello')", json.dumps(request.param)[1:-1])
+    path = write(server, "kept.ipynb", text)
+    yield path
+    end_all(server.student())
+    for left in path.parent.glob("kept*"):
+        left.unlink()
+
+
+def end_all(student: NotebookServer) -> None:
+    for session in student.get("/api/sessions"):
+        student.delete(f"/api/sessions/{session['id']}")
+
+
+def open_page(browser: BrowserContext, server: Server) -> Page:
+    page = browser.new_page()
+    page.goto(f"{server.url}/notebooks/kept.ipynb")
+    expect(page.locator(".jp-CodeCell")).to_be_visible()
+    return page
+
+
+def run(page: Page) -> None:
+    cell = page.locator(".jp-CodeCell .cm-content")
+    run_until(page, lambda: cell.press("Control+Enter"), page.locator(".jp-OutputArea-output").first, PATIENCE)
+
+
+def printed(path: Path) -> str:
+    return "".join("".join(output.get("text", "")) for output in json.loads(path.read_text())["cells"][1]["outputs"])
+
+
+def is_saved(path: Path, text: str) -> bool:
+    return any(text in kept.read_text() for kept in path.parent.glob("kept*.ipynb"))
+
+
+@pytest.mark.parametrize("path", [TRAINING], indirect=True)
+def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    """And saves it. If no page is opened before its program ends, the server has written it into the file."""
+    whole = "".join(f"epoch {number}\n" for number in range(12))
+    page = open_page(browser, server)
+    run(page)
+    page.close()
+    page = open_page(browser, server)
+    expect(page.locator(".jp-InputPrompt").last).to_have_text("[*]:")
+    expect(page.locator(".jp-InputPrompt").last).to_have_text("[1]:")
+    expect(page.locator(".jp-OutputArea-output")).to_have_text(whole)
+    until(lambda: printed(path) == whole)
+    run(page)
+    page.close()
+    time.sleep(14)
+    end_all(server.student())
+    assert printed(path) == whole and json.loads(path.read_text())["cells"][1]["execution_count"] == 2
+
+
+@pytest.mark.parametrize("path", ["while True: print('hallo')"], indirect=True)
+def test_a_cell_that_prints_without_end_can_be_stopped(browser: BrowserContext, server: Server, path: Path) -> None:
+    page = open_page(browser, server)
+    run(page)
+    page.wait_for_timeout(10_000)
+    began = time.monotonic()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator(".jp-InputPrompt").last).to_have_text("[1]:")
+    assert time.monotonic() - began < 3 * (1 + os.getloadavg()[0])
+    expect(page.locator(".jp-OutputArea")).to_contain_text("characters are left out here.")
+    metrics = page.context.new_cdp_session(page).send("Runtime.getHeapUsage")
+    assert metrics["usedSize"] < 200 << 20
+    page.keyboard.press("Control+s")
+    until(lambda: "KeyboardInterrupt" in path.read_text())
+    assert path.stat().st_size < 1_000_000
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
+def test_two_pages_of_one_notebook_overwrite_nothing(browser: BrowserContext, server: Server, path: Path) -> None:
+    """The second to save is told so, and goes on in a file of its own."""
+    pages = [open_page(browser, server) for _ in "12"]
+    for page, text in zip(pages * 2, ("# one", "# two", "# three", "# four"), strict=True):
+        page.locator(".jp-CodeCell .cm-content").press("Control+End")
+        page.keyboard.type(text)
+        page.keyboard.press("Control+s")
+        until(functools.partial(is_saved, path, text))
+    expect(pages[1].locator(".mynn-told")).to_have_text(re.compile("^Another page has changed “kept.ipynb”"))
+    expect(pages[0].locator(".mynn-told")).to_have_count(0)
+    [other] = path.parent.glob("kept (from another page, *).ipynb")
+    for kept, texts, others in ((path, ("# one", "# three"), "# two"), (other, ("# two", "# four"), "# one")):
+        assert all(text in kept.read_text() for text in texts) and others not in kept.read_text()
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
+def test_a_page_that_was_asleep_when_its_program_died_says_so(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    """A tablet closes the connection of a page in the background, so Jupyter's page hears of nothing."""
+    is_asleep, connections = [False], list[WebSocketRoute]()
+
+    def connect(route: WebSocketRoute) -> None:
+        connections.append(route)
+        if is_asleep[0]:
+            route.close()
+        else:
+            route.connect_to_server()
+
+    browser.route_web_socket(re.compile("/channels"), connect)
+    page = open_page(browser, server)
+    run(page)
+    is_asleep[0] = True
+    connections[-1].close()
+    page.wait_for_timeout(2000)
+    subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
+    until(lambda: server.student().get("/start/status")["running"][0]["died"])
+    is_asleep[0] = False
+    expect(page.locator(".mynn-told")).to_have_text(re.compile("This lesson’s program stopped unexpectedly"))
+    page.close()

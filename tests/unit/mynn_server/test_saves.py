@@ -1,0 +1,62 @@
+"""No order in which pages open and save one file loses what any of them has saved."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tornado.web import HTTPError
+
+from mynn_server.contents import Contents
+
+PAGES = st.integers(0, 2)
+
+
+class Page:
+    """What page/keep.js does; and of which versions its text is a later one."""
+
+    def __init__(self, contents: Contents, number: int) -> None:
+        self.contents, self.number = contents, number
+        self.path, self.version, self.knows = "lesson.txt", None, set[str]()
+
+    async def open(self, known: dict[str, set[str]]) -> None:
+        with suppress(HTTPError):  # nobody has saved it yet
+            model = await self.contents.get("lesson.txt", require_hash=True)
+            self.path, self.version, self.knows = "lesson.txt", model["hash"], set(known[model["content"]])
+
+    async def save(self, text: str, known: dict[str, set[str]], is_heard: bool) -> None:
+        self.knows.add(text)
+        known[text] = set(self.knows)
+        model = {"type": "file", "format": "text", "content": text, "made_from": self.version, "page": self.number}
+        answer = await self.contents.save(model, self.path)
+        if is_heard:
+            self.path, self.version = answer["path"], answer["hash"]
+
+
+STEPS = st.lists(st.tuples(PAGES, st.sampled_from(["open", "save", "lose the answer", "save at once"])), max_size=12)
+
+
+async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
+    contents = Contents(root_dir=str(folder))
+    pages, known = [Page(contents, number) for number in range(3)], dict[str, set[str]]()
+    for step, (number, what) in enumerate(steps):
+        if what == "open":
+            await pages[number].open(known)
+        elif what == "save at once":
+            await asyncio.gather(*(page.save(f"{step} {page.number}", known, True) for page in pages))
+        else:
+            await pages[number].save(str(step), known, what == "save")
+    kept = [known[path.read_text()] for path in folder.glob("*.txt")]
+    assert set().union(*kept) == known.keys()
+
+
+@given(STEPS)
+@settings(deadline=None)
+def test_what_was_saved_is_kept_or_was_seen_by_who_replaced_it(steps: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(Path(folder), steps))
