@@ -30,6 +30,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked, write
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
+from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse, tasks_of
 from mynn_control.faults import Fault, faults
 from mynn_control.render import render
@@ -155,6 +156,7 @@ def page(made: list[Row], inventory: Path, now: float, lessons: dict[str, Lesson
             if any(task in pupil.record.tasks for pupil in pupils for task in lesson.tasks)
         ],
         "when": time.strftime("%A, %-d %B %Y, %H:%M", time.localtime(now)),
+        "smoke": (EXAMPLES, TESTED),
         "site": f"{site} playbooks/site.yml --limit",
         "HOLDS": HOLDS,
         "NOT_ASKED": NOT_ASKED,

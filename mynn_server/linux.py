@@ -17,25 +17,33 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"Linux refuses to set property {option} of this process")
 
 
-def amounts(path: str, unit: int = 1) -> dict[str, int]:
+def amounts(path: str | Path, unit: int = 1) -> dict[str, int]:
     """Return the figures in one of Linux's files, such as /proc/meminfo, by name."""
     lines = re.findall(r"^(\w+):? +(\d+)", Path(path).read_text(encoding="ascii", errors="replace"), re.M)
     return {name: int(figure) * unit for name, figure in lines}
 
 
-def memory() -> dict[str, int]:
-    """Return the Pi's memory, and how much of it this server's programs may still take, in MB."""
-    of_pi = amounts("/proc/meminfo", 1024)
-    free = of_pi["MemAvailable"]
-    try:
-        # What the limit of the server's unit leaves. Caches of files give way by themselves.
-        group = "/sys/fs/cgroup" + Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::")[2].strip()
-        limit, used = (int(Path(group, f"memory.{name}").read_text()) for name in ("max", "current"))
-        caches = amounts(f"{group}/memory.stat")
-        free = min(free, limit - used + caches["active_file"] + caches["inactive_file"])
-    except (OSError, ValueError, LookupError):
-        pass  # there is no limit
-    return {"free": max(free, 0) >> 20, "total": of_pi["MemTotal"] >> 20}
+def memory(root: Path = Path("/")) -> dict[str, int]:
+    """Return the Pi's memory, and how much of it this process may still take, in MB.
+
+    In a container, /proc/meminfo has the host's memory: its own is the limit of the outermost control group there.
+    """
+    of_pi = amounts(root / "proc/meminfo", 1024)
+    free, total = of_pi["MemAvailable"], of_pi["MemTotal"]
+    groups = root / "sys/fs/cgroup"
+    unit = groups / (root / "proc/self/cgroup").read_text(encoding="utf-8").rpartition("::")[2].strip().lstrip("/")
+    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+    version_2 = ("memory.max", "memory.current", "")
+    for group, names in ((groups / "memory", version_1), (groups, version_2), (unit, version_2)):
+        try:
+            limit, used = (int((group / name).read_text()) for name in names[:2])
+            # Caches of files give way by themselves.
+            caches = amounts(group / "memory.stat")
+            free = min(free, limit - used + sum(caches[f"{names[2]}{which}_file"] for which in ("active", "inactive")))
+        except (OSError, ValueError, LookupError):
+            continue  # there is no limit
+        total = total if group == unit else min(total, limit)
+    return {"free": max(free, 0) >> 20, "total": total >> 20}
 
 
 def memory_of(process: object) -> int | None:

@@ -19,6 +19,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.linux import memory
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
 from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
@@ -57,10 +58,10 @@ RETURN = r"""
 state:
   description: >-
     C(epoch) (its clock), C(uptime), C(updated) (when apt last checked for updates), C(failed) (systemd units),
-    C(system), C(versions), C(memory) and C(card) (in MB of a million bytes), C(temperature) (in degrees Celsius),
-    C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons), C(records) and C(servers) (by student:
-    the files that are not as they should be, what mynn.tasks.parse reads, and whether something listens), C(pristine)
-    (the lessons' SHA256 sums).
+    C(system), C(versions), C(memory) (in MB of 1024 KiB), C(card) (in MB of a million bytes), C(temperature) (in
+    degrees Celsius), C(throttled) (the Pi's firmware's bits), C(reboot_required), C(lessons), C(records) and C(servers)
+    (by student: the files that are not as they should be, what mynn.tasks.parse reads, and whether something listens),
+    C(pristine) (the lessons' SHA256 sums).
   returned: always
   type: dict
 """
@@ -110,12 +111,6 @@ def updated() -> float | None:
         if (ROOT / path).exists():
             return round((ROOT / path).stat().st_mtime)
     return None
-
-
-def memory() -> dict[str, int]:
-    """Return the memory in MB: in total, and available to programs."""
-    kib = dict(re.findall(r"(?m)^(\w+): *(\d+)", text("proc/meminfo")))
-    return {"total": int(kib["MemTotal"]) * 1024 // 10**6, "available": int(kib["MemAvailable"]) * 1024 // 10**6}
 
 
 def card() -> dict[str, Any]:
@@ -224,6 +219,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    of_pi = memory()
     open_ports = listeners()  # connecting to a port might start a server
     pristine = {
         name: sha256(lesson).hexdigest() for name, lesson in lessons_in(Path(module.params["pristine"])).items()
@@ -243,7 +239,7 @@ def main() -> None:
         "failed": failed_units(),
         "system": system(),
         "versions": versions(module.params["venv"]),
-        "memory": memory(),
+        "memory": {"total": of_pi["total"], "available": of_pi["free"]},
         "card": card(),
         "temperature": temperature(),
         "throttled": throttled(),

@@ -73,7 +73,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any, tmp_path: Path, capsys: Any) -> None:
     """Also once what was kept has been damaged, and the Pi has answered again."""
     (tmp_path / "pis.json").write_text('{"pi01": {')
-    assert "not checked yet" in run({})
+    page = run({})
+    assert "not checked yet" in page and "Of 1000 digits<br>recognised" in page
     assert "pis.json was damaged; it is written anew." in capsys.readouterr().out
     five = answer(memory={"total": 8455, "available": 7902})
     five["state"]["system"]["model"] = "Raspberry Pi 5 Model B Rev 1.0"

@@ -45,6 +45,25 @@ def test_a_cards_errors_the_temperature_and_the_supply_voltage_are_read(
     assert (pi_state.temperature(), pi_state.throttled()) == (48.312, 1)
 
 
+V1 = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_")
+V2 = ("memory.max", "memory.current", "memory.stat", "")
+UNIT = ("a.slice/memory.max", "a.slice/memory.current", "a.slice/memory.stat", "")
+
+
+@pytest.mark.parametrize(
+    ("names", "limit", "total", "free"),
+    [(V1, 427 << 20, 427, 160), (V2, 427 << 20, 427, 160), (V2, "max", 9000, 900), (UNIT, 427 << 20, 9000, 160)],
+)
+def test_a_virtual_pis_memory_is_its_containers(tmp_path: Path, names: Any, limit: Any, total: int, free: int) -> None:
+    """Versions 1 and 2 of Linux's control groups have it in other files. A unit's limit is not the Pi's."""
+    write(tmp_path / "proc/meminfo", f"MemTotal: {9000 << 10} kB\nMemAvailable: {900 << 10} kB\n")
+    write(tmp_path / "proc/self/cgroup", "4:memory:/elsewhere\n0::/a.slice\n")
+    caches = f"{names[3]}active_file {20 << 20}\n{names[3]}inactive_file {13 << 20}"
+    for name, content in zip(names, (limit, 300 << 20, caches), strict=False):
+        write(tmp_path / "sys/fs/cgroup" / name, f"{content}\n")
+    assert pi_state.memory(tmp_path) == {"total": total, "free": free}
+
+
 @given(st.binary() | st.sampled_from([b"x" * 32768, b"x" * 32769, b'{"a": "\x1b"}']))
 def test_a_record_is_passed_on_only_as_short_plain_text(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:

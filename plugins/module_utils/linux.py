@@ -1,0 +1,1 @@
+../../mynn_server/linux.py
