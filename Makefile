@@ -16,6 +16,11 @@ BOARD ?= zero
 DEMO := build/virtual/inventory.ini
 INVENTORY ?= $(DEMO)
 
+# VERBOSE=1: show what Ansible itself prints, instead of plugins/callback/progress.py.
+ifdef VERBOSE
+export ANSIBLE_STDOUT_CALLBACK := default
+endif
+
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VIRTUAL := $(PYTHON) -m tests.virtual
 PLAYBOOK = ansible-playbook -i $(INVENTORY) playbooks/$@.yml

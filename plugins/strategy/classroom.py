@@ -114,10 +114,11 @@ class StrategyModule(Base):  # type: ignore[misc]
                 f"\nsudo on {name} wants the password of {account}, as set in Raspberry Pi Imager.\n"
                 "It is used for all Pis of this run that want one, and is not stored."
             )
-        try:
-            password = self._display.prompt("Password (not shown): ", private=True)
-        except EOFError:
-            password = ""
+        with self._display._lock:  # meanwhile, the callback `progress` prints nothing
+            try:
+                password = self._display.prompt("Password (not shown): ", private=True)
+            except EOFError:
+                password = ""
         if password:
             self.typed.append(password)
         return bool(password)

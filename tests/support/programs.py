@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,18 @@ def load(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def run_playbook(
+    *arguments: object, env: Mapping[str, str] | None = None, timeout: float = 1800
+) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook with these arguments, here. env: more of its environment."""
+    command, env = [ANSIBLE_PLAYBOOK, *map(str, arguments)], os.environ | (env or {})
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+    )
+    print(done.stdout[-20000:], done.stderr[-5000:])  # pytest shows it if the test fails
+    return done
 
 
 def build_kernel() -> None:

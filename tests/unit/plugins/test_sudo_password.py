@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,9 @@ class Strategy(classroom.StrategyModule):
         self._results: deque[Any] = deque()
         self._queued_task_cache: dict[tuple[str, str], dict[str, Any]] = {}
         self._pending_results = 0
-        self._display = SimpleNamespace(display=self.shown.append, prompt=lambda *_, **__: self.answers.pop(0))
+        self._display = SimpleNamespace(
+            display=self.shown.append, prompt=lambda *_, **__: self.answers.pop(0), _lock=nullcontext()
+        )
         self._variable_manager = SimpleNamespace(
             set_nonpersistent_facts=lambda name, facts: self.known.update({name: facts["ansible_become_password"]})
         )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +17,7 @@ from ansible_collections.mynn.pi.plugins.action import pi_facts as action
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 from tests.support.conditions import holds
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.programs import ROOT, run_playbook
 
 PLATFORMS = yaml.safe_load((ROOT / "playbooks/group_vars/all/platforms.yml").read_text("utf-8"))["platforms"]
 FORGER = """#!/usr/bin/python3
@@ -173,8 +171,8 @@ def test_a_forged_answer_replaces_no_setting_and_controls_no_terminal(strategy: 
     tasks.insert(1, {"debug": {"msg": f"as set: {settings}"}})
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
     environment = {"ANSIBLE_STRATEGY": strategy, "ANSIBLE_FORCE_COLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
-    command = [ANSIBLE_PLAYBOOK, f"{tmp_path}/play.yml", "-i", "pi-01,pi-02,", "-c", "local", "--diff"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    environment["ANSIBLE_STDOUT_CALLBACK"] = "progress" if strategy == "classroom" else "default"
+    done = run_playbook(f"{tmp_path}/play.yml", "-i", "pi-01,pi-02,", "-c", "local", "--diff", env=environment)
     output = done.stdout + done.stderr
     assert output.count("as set: ") == 2
     assert "/forged" not in output.partition("CUSTOM STATS")[0]
