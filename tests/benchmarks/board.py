@@ -21,19 +21,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from mynn_control.card_image import newest_image
 from tests.benchmarks.board_measure import memory_used, run_lesson, time_to_page, time_to_splash, wait_for_page, written
 from tests.benchmarks.kernels import waits
 from tests.benchmarks.site import save, say
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import (
-    HOST_SEEN_FROM_BOARD,
-    PATIENTLY,
-    ROOT,
-    BoardClassroom,
-    newest_image,
-    use_apt_sources,
-)
+from tests.support.classroom import HOST_SEEN_FROM_BOARD, PATIENTLY, ROOT, BoardClassroom, use_apt_sources
 from tests.support.cluster import ClassCluster
 from tests.support.lesson_claims import MEMORY_MIB
 from tests.support.live_page import kept, processor_shares
@@ -187,7 +181,7 @@ def main() -> None:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
     os.environ.update(PATIENTLY)
-    image, table = options.image or newest_image(), Table()
+    image, table = options.image or newest_image(f"{ROOT}/dist/*.img.xz", "", {}), Table()
     board = Board(ROOT / "build/board-bench", address="127.77.90.2")
     classroom = BoardClassroom(board)
     board.down()

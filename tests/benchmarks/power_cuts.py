@@ -29,11 +29,12 @@ from pathlib import Path
 import nbformat
 import requests
 
+from mynn_control.card_image import newest_image
 from tests.benchmarks.board_measure import time_to_page
 from tests.benchmarks.site import say
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import url_of
-from tests.support.classroom import ROOT, BoardClassroom, changed_tasks, newest_image, use_apt_sources
+from tests.support.classroom import ROOT, BoardClassroom, changed_tasks, use_apt_sources
 from tests.support.playbook_run import PlaybookRun
 from tests.virtual import Board
 from tests.virtual.pi import ssh_command
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2016, help="random seed (default: %(default)s)")
     parser.add_argument("--image", type=Path, default=None, help="the image to boot (default: the newest in dist)")
     options = parser.parse_args()
-    image = options.image or newest_image()
+    image = options.image or newest_image(f"{ROOT}/dist/*.img.xz", "", {})
     board = Board(ROOT / "build/board-cuts", address="127.77.90.3")
     classroom = BoardClassroom(board)
     student = Student(classroom)

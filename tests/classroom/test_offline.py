@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.airgap import airgap
-from tests.support.classroom import ANSIBLE, ROOT, Classroom, root
+from tests.support.classroom import ROOT, Classroom, root
 from tests.support.ports import free_port
+from tests.support.programs import run_playbook
 from tests.virtual import Fleet
 
 pytestmark = pytest.mark.long
@@ -29,10 +29,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     (folder / "inventory.ini").write_text("[pis]\n", encoding="utf-8")
     kinds = '{"apt_cache_platforms": ["trixie-amd64-x86_64"], "fetch_cluster": true}'
-    command = [str(ANSIBLE), "-i", f"{folder}/inventory.ini", str(ROOT / "playbooks/fetch.yml"), "-e", kinds]
-    done = subprocess.run([*command, *settings(folder / "apt")], cwd=ROOT, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0
+    arguments = ["-i", folder / "inventory.ini", "playbooks/fetch.yml", "-e", kinds, *settings(folder / "apt")]
+    assert run_playbook(*arguments).returncode == 0
     return folder / "apt"
 
 

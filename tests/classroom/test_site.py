@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.classroom.conftest import Baseline
-from tests.support.classroom import ROOT, Classroom, as_student, recap, root
+from tests.support.classroom import ROOT, Classroom, as_student, changed_tasks, recap, root
 from tests.support.playbook_run import sent_tasks
 
 MOST_TASKS = 12  # a Pi Zero takes seconds for each
@@ -21,23 +19,13 @@ MOST_TASKS = 12  # a Pi Zero takes seconds for each
 
 def site_counted(classroom: Classroom, arguments: Sequence[str] = ()) -> tuple[int, list[str]]:
     """Run site.yml, and return the number of changes, and the tasks that it sent to the Pi."""
-    done = subprocess.run(
-        classroom.command("site", *arguments),
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
-    output = json.loads(done.stdout)
+    output = json.loads(classroom.run("site", *arguments, env={"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}))
     return output["stats"][classroom.host]["changed"], sent_tasks(output["plays"], classroom.host)
 
 
 def test_check_mode_on_a_fresh_pi_predicts_the_changes_and_makes_none(baseline: Baseline) -> None:
     assert recap(baseline.check)["pi-01"].changed >= 15
-    predicted = re.findall(r"TASK \[(.*?)\] \**\n(?:(?!TASK).*\n)*?changed: ", baseline.check)
+    predicted = changed_tasks(baseline.check)
     for role in ("system", "python", "mnist", "jupyter"):
         assert any(task.startswith(f"{role} : ") for task in predicted), role
     assert "+Description=Notebook server" in baseline.check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> No
         try:
             with open_browser() as browser:
                 page = signed_in(browser, classroom)
-                classroom.run("message", env=os.environ | {"MESSAGE": "Five more minutes"})
+                classroom.run("message", env={"MESSAGE": "Five more minutes"})
                 expect(page.get_by_text("Five more minutes")).to_be_visible()
                 page.goto(f"{url_of(classroom)}/notebooks/{folder}/{READING}")
                 expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.programs import ANSIBLE_PLAYBOOK, run_playbook
 from tests.virtual import Board, Fleet
 from tests.virtual.pi import Pi
 
 ROOT = Path(__file__).resolve().parents[2]
-ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 PATIENTLY = {"ANSIBLE_TIMEOUT": "180"}  # on a busy host, a board may take a minute for a login or for sudo
 HOST_SEEN_FROM_BOARD = "10.0.2.2"  # in QEMU's user-mode network
 
@@ -81,24 +80,13 @@ class BaseClassroom:
 
     def command(self, name: str, *arguments: str) -> list[str]:
         """Return the command line that runs playbooks/NAME.yml."""
-        return [str(ANSIBLE), "-i", str(self.inventory), str(ROOT / f"playbooks/{name}.yml"), *arguments]
+        return [ANSIBLE_PLAYBOOK, "-i", str(self.inventory), str(ROOT / f"playbooks/{name}.yml"), *arguments]
 
     def playbook(
         self, name: str, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 1800
     ) -> subprocess.CompletedProcess[str]:
         """Run playbooks/NAME.yml against the inventory."""
-        done = subprocess.run(
-            self.command(name, *arguments),
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        print(done.stdout[-20000:], done.stderr[-5000:])  # pytest shows it if the test fails
-        return done
+        return run_playbook(*self.command(name, *arguments)[1:], env=env, timeout=timeout)
 
     def run(self, name: str, *arguments: str, **options: Any) -> str:
         """Run a playbook, which must succeed, and return its output."""
@@ -217,7 +205,7 @@ class BoardClassroom(BaseClassroom):
 
     def playbook(self, name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run playbooks/NAME.yml against the board, with longer timeouts."""
-        options.setdefault("env", os.environ | PATIENTLY)
+        options["env"] = PATIENTLY | options.get("env", {})
         return super().playbook(name, *arguments, **options)
 
     def output_of(self, command: str, timeout: float = 300) -> str:
@@ -225,14 +213,6 @@ class BoardClassroom(BaseClassroom):
         done = self.ssh(command, timeout)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
-
-
-def newest_image() -> Path:
-    """Return the newest image in dist. Raises FileNotFoundError if there is none."""
-    images = sorted((ROOT / "dist").glob("*.img.xz"), key=lambda path: path.stat().st_mtime)
-    if not images:
-        raise FileNotFoundError("There is no image in dist; `make image` makes one.")
-    return images[-1]
 
 
 def use_apt_sources(classroom: BoardClassroom, sources: str = "") -> None:

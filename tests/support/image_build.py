@@ -14,9 +14,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.classroom import ANSIBLE, ROOT
 from tests.support.image import TABLE, unpack
 from tests.support.playbook_run import PlaybookRun
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.virtual.host import cache_folder
 
 PLAYBOOK = ROOT / "playbooks/image.yml"
@@ -70,7 +70,7 @@ def key() -> str:
 def run_playbook(chosen: dict[str, str], before: list[str]) -> tuple[int, str]:
     """Run the playbook with settings; return its exit code and output. before: what makes it run without network."""
     began = time.monotonic()
-    run = PlaybookRun([*before, str(ANSIBLE), str(PLAYBOOK), "-e", json.dumps(chosen)], ROOT, dict(os.environ))
+    run = PlaybookRun([*before, ANSIBLE_PLAYBOOK, str(PLAYBOOK), "-e", json.dumps(chosen)], ROOT, dict(os.environ))
     code = run.wait(3600)
     print(f"The build with {chosen} took {time.monotonic() - began:.0f} s.")
     return code, run.output

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.programs import ROOT, run_playbook
 
 
 @pytest.mark.parametrize("text", ['Don\'t: "7" costs $5, $(HOME) or `$$`', "Élève, Größe", ""])
@@ -24,13 +23,8 @@ def show(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Run the playbook, as if this computer were a Pi."""
     (tmp_path / "inventory.ini").write_text("[pis]\npi-01 ansible_connection=local ansible_become=false\n")
     place = json.dumps({"message_file": str(tmp_path / "run/message"), "ansible_become": False})
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, "-i", str(tmp_path / "inventory.ini"), "playbooks/message.yml", "-e", place],
-        cwd=ROOT,
-        env=os.environ | {"MESSAGE": text, "COLUMNS": "999"},
-        capture_output=True,
-        text=True,
-    )
+    inventory = f"--inventory={tmp_path}/inventory.ini"
+    return run_playbook(inventory, "playbooks/message.yml", "-e", place, env={"MESSAGE": text, "COLUMNS": "999"})
 
 
 def test_a_message_is_shown_until_it_is_removed(tmp_path: Path) -> None:

@@ -30,11 +30,10 @@ from mynn_control.card_disks import disks
 from mynn_control.card_image import CardError, newest_image, unpack
 from mynn_control.image_release import pack
 from tests.support.image import Image
-from tests.support.programs import ROOT
+from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.unit.image.conftest import FILES, Built
 from tests.unit.image.test_preseed import authority
 
-ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 CARDS = [sys.executable, "-m", "mynn_control.cards"]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICtg8TFATI7pOSSUNkxV9rVHo5+/hRTpd1Z12tmU8XpW teacher@laptop"
 MIB = 1 << 20
@@ -66,7 +65,7 @@ class School:
         self.programs: list[pexpect.spawn] = []
         self.loops: dict[Path, str] = {}
         self.environment = os.environ | {"HOME": str(folder), "COLUMNS": "999"}
-        self.environment["PATH"] = f"{folder}/bin:{ANSIBLE.parent}:{os.environ['PATH']}:/usr/sbin"
+        self.environment["PATH"] = f"{folder}/bin:{Path(ANSIBLE_PLAYBOOK).parent}:{os.environ['PATH']}:/usr/sbin"
         self.write(".ssh/id_ed25519.pub", f"{KEY}\n")
         self.put_in()
         self.instead_of("lsblk", f'cat "{folder}/blocks.json"')
@@ -195,7 +194,7 @@ def test_three_pis_from_the_inventory_to_images(school: School, image: Path, tmp
     more = {"cards_files": True, "cards_timezone": "Europe/London", "cards_image": str(image)}
     more |= {"cards_folder": str(school.cards), "jupyter_passwords": f"{tmp_path}/passwords"}
     more |= {"labels_folder": f"{tmp_path}/labels"}
-    command = [ANSIBLE, "-i", tmp_path / "inventory.ini", "playbooks/cards.yml", "-e", json.dumps(more)]
+    command = [ANSIBLE_PLAYBOOK, "-i", tmp_path / "inventory.ini", "playbooks/cards.yml", "-e", json.dumps(more)]
     code, said = school.run([*map(str, command)])
     assert code == 0
 

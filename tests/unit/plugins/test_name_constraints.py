@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import yaml
 from cryptography import x509
 
 from ansible_collections.mynn.pi.plugins.filter.name_constraints import outside_constraints
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.programs import ROOT, run_playbook
 
 USUAL = yaml.safe_load((ROOT / "roles/jupyter/defaults/main.yml").read_text())["jupyter_ca_permitted"]
 PLAY = """
@@ -36,10 +34,8 @@ def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(tmp_path: Path) -> None:
     (tmp_path / "inventory.ini").write_text(
         "pi01.local ansible_host=192.168.1.52\npi02 ansible_host=pi02.school.example\n"
     )
-    command = [ANSIBLE_PLAYBOOK, "-i", f"{tmp_path}/inventory.ini", f"{tmp_path}/play.yml"]
-    command += ["-e", f"jupyter_ca={tmp_path}"]
-    environment = os.environ | {"ANSIBLE_STRATEGY": "linear"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    arguments = ["-i", tmp_path / "inventory.ini", tmp_path / "play.yml", "-e", f"jupyter_ca={tmp_path}"]
+    done = run_playbook(*arguments, env={"ANSIBLE_STRATEGY": "linear"})
     output = " ".join(done.stdout.split())
     assert "may not vouch for DNS:pi02.school.example. Add the domain or network to jupyter_ca_permitted" in output
     assert not (tmp_path / "pi02.crt").exists()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.modules.pi_facts import files
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.programs import run_playbook
 
 TEXT = "# Written by mynn-pi's playbook: ü\n"
 
@@ -18,10 +17,9 @@ def run(folder: Path, *tasks: dict[str, Any]) -> list[tuple[bool, bool]]:
     """Run tasks on this computer; return whether each changed it, and whether it sent nothing."""
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    command = [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", "-c", "local", "-i", "localhost,"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = {"HOME": str(folder), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
+    done = run_playbook(f"{folder}/play.yml", "-c", "local", "-i", "localhost,", env=environment)
+    assert done.returncode == 0
     results = [task["hosts"]["localhost"] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
     return [(result["changed"], result.get("known", False)) for result in results]
 

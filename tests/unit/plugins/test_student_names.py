@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import yaml
 
 from tests.support.conditions import holds
@@ -21,10 +20,6 @@ def accepted(students: object) -> bool:
     return all(holds(condition, variables) for condition in CHECK["ansible.builtin.assert"]["that"])
 
 
-@pytest.mark.parametrize("students", REFUSED, ids=str)
-def test_invalid_student_names_are_refused(students: object) -> None:
-    assert not accepted(students)
-
-
-def test_valid_student_names_are_accepted() -> None:
+def test_invalid_student_names_are_refused() -> None:
+    assert [students for students in REFUSED if accepted(students)] == []
     assert accepted(["a" * 30, "morning-2", "after_noon"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +18,11 @@ from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 PASSWORD = "nobody-may-read-this-8d1f"
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path, as SSH makes a socket in it."""
-    with tempfile.TemporaryDirectory(prefix="mynn-") as name:
-        yield Path(name)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["classroom", "linear"])
-def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: str) -> None:
+def test_an_interrupted_verification_leaves_no_password(strategy: str) -> None:
     """It is interrupted while the tests, which have the password by then, wait for a Pi that does not answer."""
+    folder = Path(tempfile.mkdtemp(prefix="mynn-"))  # a short path, as SSH makes a socket in it
     settings = {"verify_results": f"{folder}/work", "report_folder": f"{folder}/report", "jupyter_password": PASSWORD}
     environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder), "ANSIBLE_STRATEGY": strategy}
     environment |= {"ANSIBLE_REMOTE_TEMP": f"{folder}/remote", "ANSIBLE_LOCAL_TEMP": f"{folder}/local"}
@@ -47,3 +41,4 @@ def test_an_interrupted_verification_leaves_no_password(folder: Path, strategy: 
     search = ["grep", "--recursive", "--files-with-matches", PASSWORD, str(folder)]
     assert subprocess.run(search, capture_output=True, text=True, check=False).stdout == ""
     assert list(folder.rglob("AnsiballZ*")) == []  # these are packed, so grep does not find the password in them
+    shutil.rmtree(folder)
