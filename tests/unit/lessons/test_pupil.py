@@ -60,6 +60,7 @@ def test_a_pupil_plays_from_the_start_page_to_the_wall(chromium: None, server: S
         start = StartPage(page)
         start.page.set_viewport_size(PHONE)
         expect(start.card(FIRST).locator("a.open")).to_be_in_viewport()
+        expect(start.card(FIRST)).to_contain_text("2 tasks")
         assert start.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         first = start.open(FIRST)
         first.play()

@@ -118,10 +118,8 @@ def test_files_are_read_with_the_students_permissions_and_within_a_time(
     write(lesson, '{"cells": []}')
     write(place, "a record")
     pristine = {"a.ipynb": "5e1f"}
-    assert pi_state.examine(account(open_folder), folder, pristine) == (
-        {"missing": [], "damaged": [], "changed": ["a.ipynb"]},
-        "a record",
-    )
+    found = {"missing": [], "damaged": [], "changed": ["a.ipynb"]}, "a record"
+    assert pi_state.examine(account(open_folder), folder, pristine) == found
     for path in (lesson, place):
         path.chmod(0o600)  # they belong to root
     nothing: tuple[Any, Any] = ({"missing": [], "damaged": ["a.ipynb"], "changed": []}, "")
