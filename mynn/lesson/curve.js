@@ -63,7 +63,7 @@ function render({ model, el }) {
     if (document.activeElement === square && square.matches(":focus-visible") && heights[chosen] !== null)
       addSvg(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
     // Beside the button on a phone, too: if the field's height changed, the square would jump as the finger is lifted.
-    says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw with mouse, finger or arrow keys.";
+    says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw with mouse or finger.";
   }
 
   function send() {

@@ -16,9 +16,8 @@ from tests.support.programs import ROOT
 LESSONS = ROOT / "notebooks"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 TABLET: ViewportSize = {"width": 820, "height": 1180}
-# The ways to play a lesson: on phone and tablet with a finger, elsewhere with mouse or keys alone.
-SCREENS = {"mouse": DESKTOP, "keys": DESKTOP, "phone": PHONE, "tablet": TABLET}
-FINGER = ("phone", "tablet")
+# The ways to play a lesson: by taps alone on phone and tablet, by keys alone elsewhere.
+SCREENS = {"keys": DESKTOP, "phone": PHONE, "tablet": TABLET}
 Strokes = list[list[tuple[float, float]]]
 # Digits as a hand draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 DIGITS: dict[int, Strokes] = {
@@ -46,7 +45,7 @@ class Lesson:
 
     name: str
     page: Page
-    way: str = "mouse"
+    way: str
 
     def play(self) -> None:
         """Run every cell, as the lesson asks for it, and look at what it says."""
@@ -59,7 +58,7 @@ class Lesson:
         expect(self.end).to_be_visible()
         self._assert_no_error()
         assert_accessible(self.page, ".mynn-bar", ".mynn-guess", *[".mynn-pad"] * (self.name == PAD))
-        if self.way in FINGER:
+        if self.way != "keys":
             scroller = self.page.locator(".jp-WindowedPanel-outer")
             assert scroller.evaluate("one => one.scrollWidth <= one.clientWidth"), (
                 "The lesson is wider than the screen."
@@ -114,15 +113,12 @@ class Lesson:
 
         def ask() -> None:
             cell.scroll_into_view_if_needed()
-            if self.way in FINGER:
-                cell.locator(".jp-InputPrompt").tap()
-                self.page.get_by_role("button", name="Run", exact=True).tap()
-                return
             if self.way == "keys":
                 self._go_to(cell)
+                self.page.keyboard.press("Shift+Enter")
             else:
-                cell.locator(".cm-content").click()
-            self.page.keyboard.press("Shift+Enter")
+                cell.locator(".jp-InputPrompt").tap()
+                self.page.get_by_role("button", name="Run", exact=True).tap()
 
         prompt = cell.locator(".jp-InputPrompt")
         before = prompt.inner_text()
@@ -139,7 +135,7 @@ class Lesson:
             for key in ["Enter", "Control+Home", *["ArrowDown"] * above]:
                 self.page.keyboard.press(key)
         else:
-            press(place, self.way)
+            place.tap()
         for key in ("Home", "Shift+End"):
             self.page.keyboard.press(key)
         self.page.keyboard.insert_text(line)
@@ -187,10 +183,7 @@ class Lesson:
                 self.page.keyboard.press(key)
             return
         before = box_at_rest(square)
-        if self.way in FINGER:
-            touch(square, strokes)
-        else:
-            drag(square, strokes)
+        touch(square, strokes)
         after = square.bounding_box()
         assert after == before, f"The page has scrolled: the square was at {before}, and is at {after}."
 
@@ -210,13 +203,11 @@ def steer(place: Locator, start: str, forward: str, back: str) -> None:
 
 
 def focus(place: Locator, way: str) -> None:
-    """Give the focus to an element: with a finger, the mouse, or the Tab key."""
-    if way in FINGER:
-        place.tap()
-    elif way == "mouse":
-        place.click()
-    else:
+    """Give the focus to an element: with a finger, or the Tab key."""
+    if way == "keys":
         steer(place, ":focus", "Tab", "Shift+Tab")
+    else:
+        place.tap()
 
 
 def press(place: Locator, way: str) -> None:
@@ -227,21 +218,15 @@ def press(place: Locator, way: str) -> None:
 
 
 def keys_of(strokes: Strokes) -> Iterator[str]:
-    """Yield the keys that draw strokes on the pad: each from the top left corner, with a step's way along the axes."""
-    side, step, edge = 560, 20, 48  # as in pad.js
+    """Yield the keys that draw strokes on the pad, in stairs: its pen goes 20 of 560 at a time, no nearer than 48."""
     for stroke in strokes:
-        yield from [*["ArrowLeft"] * (side // step), *["ArrowUp"] * (side // step)]
-        x, y = 0, 0
+        yield from ["ArrowLeft", "ArrowUp"] * 28  # into the corner
+        at = [0, 0]
         for number, point in enumerate(stroke):
-            right, down = (round((part * side - edge) / step) for part in point)
-            while (x, y) != (right, down):
-                across, along = right - x, down - y
-                if abs(across) > abs(along):
-                    x += 1 if across > 0 else -1
-                    yield "ArrowRight" if across > 0 else "ArrowLeft"
-                else:
-                    y += 1 if along > 0 else -1
-                    yield "ArrowDown" if along > 0 else "ArrowUp"
+            for axis, names in enumerate((("ArrowLeft", "ArrowRight"), ("ArrowUp", "ArrowDown"))):
+                way = round((point[axis] * 560 - 48) / 20) - at[axis]
+                yield from [names[way > 0]] * abs(way)
+                at[axis] += way
             if number == 0:
                 yield " "
         yield " "
@@ -284,13 +269,13 @@ class StartPage:
         link = self.page.locator(f"a[href$='/{name}.ipynb']")
         return self.page.locator(".lesson").filter(has=link)
 
-    def open(self, name: str, way: str = "mouse") -> Lesson:
+    def open(self, name: str, way: str) -> Lesson:
         """Open a lesson by its card."""
         self.page.bring_to_front()
         self.page.set_viewport_size(SCREENS[way])
         return self._opened(self.card(name).locator("a.open"), name, way, way)
 
-    def go_on(self, lesson: Lesson, name: str, way: str = "mouse") -> Lesson:
+    def go_on(self, lesson: Lesson, name: str, way: str) -> Lesson:
         """Open the next lesson by the link at the end of this one, and end this one's program."""
         opened = self._opened(lesson.end.locator(f"a[href*='{name}.ipynb']"), name, lesson.way, way)
         self.end(lesson)

@@ -26,6 +26,7 @@ from mynn.wall import Shown, _pictures, _text
 from mynn_control.live_page import Server
 from mynn_control.wall import Card, Wall
 from mynn_control.wall import page as page_of
+from tests.support.browser import assert_accessible
 from tests.support.programs import ROOT
 
 
@@ -156,6 +157,7 @@ def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, 
         expect(page.locator("article")).to_have_count(3)
         expect(page.locator("article.large bdi")).to_have_text("Ada")
         page.keyboard.press("Escape")
+        assert_accessible(page)
         page.get_by_role("button", name="Take Ada off the wall").click()
         expect(page.locator("article")).to_have_count(2)
         expect(page.locator(".tiles")).to_have_count(0)

@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
@@ -21,6 +20,7 @@ from tests.support.pupil import PHONE, TABLET
 from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, write
 
 PATIENCE = 180_000  # milliseconds
+ZOOMED: ViewportSize = {"width": 640, "height": 400}  # a desktop's screen at 200 %
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,10 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
     page.wait_for_load_state("networkidle")
     assert page.evaluate("[...document.images].filter(picture => picture.naturalWidth).length") == 4
     assert_accessible(page)
+    for screen in (PHONE, ZOOMED):
+        page.set_viewport_size(screen)
+        assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
+    page.set_viewport_size(DESKTOP)
     assert failures == []
     missing = page.locator(".lesson").nth(1)
     missing.get_by_role("button", name="Put it back").click()
@@ -99,8 +103,8 @@ def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, b
     with opened(page, browser, "Ten thousand") as lesson:
         controls = lesson.locator(".mynn-control")
         expect(lesson.locator(".mynn-title")).to_have_text("Part 2: ten thousand")
-        for screen in (PHONE, TABLET, {"width": 640, "height": 400}, DESKTOP):
-            lesson.set_viewport_size(cast("ViewportSize", screen))
+        for screen in (PHONE, TABLET, ZOOMED, DESKTOP):
+            lesson.set_viewport_size(screen)
             expect(controls).to_have_count(8)
             for control in controls.all():
                 expect(control).to_be_in_viewport(ratio=1)

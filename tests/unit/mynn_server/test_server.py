@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.mynn.pi.plugins.filter import passwords
 from mynn_server.contents import Contents
 from mynn_server.sign_in import MOST_CONNECTIONS, Students, network_of
 from tests.support.jupyter_server import PASSWORD, Server
@@ -50,6 +51,13 @@ def test_the_server_does_not_use_the_students_templates(server: Server) -> None:
     assert page.status_code == 200 and "TRAPPED" not in page.text
     formats = set(student.get("/api/nbconvert"))
     assert {"html", "script"} <= formats and not {"pdf", "webpdf", "qtpdf", "qtpng"} & formats
+
+
+def test_capitals_do_not_matter_where_the_password_has_none() -> None:
+    """As in all that we make; an administrator's own may have some."""
+    for own, typed, right in (("sun7", "Sun7", True), ("Sun7", "Sun7", True), ("Sun7", "sun7", False)):
+        students = Students(hashed_password=passwords.jupyter_hash(own, "a salt for a test"))
+        assert students.passwd_check(typed) is right
 
 
 def test_without_signing_in_nobody_can_fill_the_memory(server: Server) -> None:
