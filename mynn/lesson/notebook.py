@@ -18,7 +18,7 @@ def in_a_notebook() -> bool:
 
 def show(thing: Any) -> None:
     """Display something under the cell that runs."""
-    _ipython().display(thing)
+    ipython().display(thing)
 
 
 def show_markdown(text: str) -> None:
@@ -26,7 +26,7 @@ def show_markdown(text: str) -> None:
     if not in_a_notebook():
         print(text)
         return
-    show(_ipython().Markdown(text))
+    show(ipython().Markdown(text))
 
 
 def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
@@ -37,13 +37,13 @@ def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
     if not in_a_notebook():
         return None
     source = b64encode(picture.encode()).decode()  # as a file: a notebook that is not trusted shows no other SVG
-    html = _ipython().HTML(f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">')
+    html = ipython().HTML(f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">')
     if place is None:
-        return _ipython().display(html, display_id=True)
+        return ipython().display(html, display_id=True)
     place.update(html)
     return place
 
 
-def _ipython() -> Any:
+def ipython() -> Any:
     """Return what displays things. It is there wherever a notebook is, and takes its time to load."""
     return import_module("IPython.display")

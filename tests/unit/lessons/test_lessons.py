@@ -91,9 +91,10 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
         assert re.fullmatch(r"Not yet: .{20,}\n", text[f"{exercise}-wrong"]), exercise
     data = [(cell, output.data) for cell, those in outputs.items() for output in those if "data" in output]
     for cell, shown in data:
-        if "image/png" in shown:
-            picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(shown["image/png"])))
-            assert picture.std() > 0.03, f"{cell} shows an empty picture"
+        assert "image/png" not in shown, f"{cell} shows a plot without its description"
+        for alt, png in re.findall(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)">', shown.get("text/html", "")):
+            picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))
+            assert picture.std() > 0.03 and len(alt) > 10, f"{cell} shows an empty picture, or does not say what it is"
     assert "Well done" in data[-1][1]["text/markdown"]
     saved = tasks.parse((folder / tasks.FILE).read_bytes())
     assert saved and [*saved.lessons] == [name]

@@ -10,6 +10,7 @@ from mynn import NeuralNetwork
 matplotlib.use("Agg")
 
 from mynn import plotting
+from mynn.lesson.described import description
 
 
 def colours(ax: Axes) -> NDArray[np.float64]:
@@ -66,3 +67,16 @@ def test_weights_are_red_above_zero_and_blue_below() -> None:
     network.wih[4, :3] = (2.0, -1.0, 0.0)
     red, blue, white = colours(plotting.weights(network, 4))[0, :3]
     assert red[0] > red[2] + 0.2 and blue[2] > blue[0] + 0.2 and white.min() > 0.95
+
+
+def test_a_plot_is_described_in_words() -> None:
+    rows = np.zeros((3, 784), np.uint8)
+    assert description(plotting.digits(rows, ["is 7", "is 2", "is 1"])) == "3 pictures: is 7; is 2; is 1."
+    ax = plotting.curves({"book": ([1, 3, 5], [0.1, 0.9, 0.5])}, x="epochs", y="recognised")
+    ax.set_title("two rules")
+    ax.bar([1, 2], [3, 4.25], label="mistakes")
+    ax.errorbar([1, 2, 3], [5, 6, 7], [1, 1, 1], label="spread")
+    assert description(ax.figure) == (
+        "two rules: recognised by epochs; bars (mistakes) 3, 4.25; a curve (book) from 0.1 at 1 to 0.5 at 5, highest"
+        " 0.9 at 3; a curve (spread) from 5 at 1 to 7 at 3, highest 7 at 3."
+    )

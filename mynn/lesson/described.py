@@ -1,0 +1,73 @@
+"""What is to be seen in a plot, in words, for those who cannot see it: Jupyter shows a plot without any."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from mynn.lesson.notebook import in_a_notebook, ipython, show
+from mynn.mnist import SIDE
+
+MOST = 20  # pictures, bars or points that are named one by one
+
+
+def describe_plots() -> None:
+    """From now on, show each figure of matplotlib's with its description. matplotlib is not loaded for this."""
+    if in_a_notebook():
+        from IPython import get_ipython
+
+        shell: Any = get_ipython()
+        formatter = shell.display_formatter.ipython_display_formatter
+        formatter.for_type_by_name("matplotlib.figure", "Figure", _show)
+
+
+def _show(figure: Any) -> None:
+    from IPython.core.pylabtools import print_figure
+
+    png = print_figure(figure, base64=True)  # type: ignore[no-untyped-call]
+    show(ipython().HTML(f'<img alt="{escape(description(figure))}" src="data:image/png;base64,{png}">'))
+
+
+def description(figure: Any) -> str:
+    """Return what is to be seen: the pictures by their titles, bars and curves by their numbers."""
+    drawn = [axes for axes in figure.axes if axes.has_data()]
+    pictures = [axes for axes in drawn if axes.images]
+    parts = [_plot(axes) for axes in drawn if not axes.images]
+    if pictures:
+        titles = [title for axes in pictures if (title := axes.get_title().replace("\n", " "))]
+        rows, columns = (length // SIDE for length in pictures[0].images[0].get_array().shape[:2])
+        many = f"{rows} {'row' if rows == 1 else 'rows'} of {columns} digits" if rows * columns > 1 else "A picture"
+        number = f"{len(pictures)} pictures" if len(pictures) > 1 else many
+        parts.insert(0, number + (f": {'; '.join(titles[:MOST])}" if titles else ""))
+    return ". ".join(parts) + "."
+
+
+def _plot(axes: Any) -> str:
+    """Return what a plot of bars, curves or points shows."""
+    measured = f": {axes.get_ylabel()} by {axes.get_xlabel()}" if axes.get_ylabel() else ""
+    said = [(axes.get_title() or "A plot") + measured]
+    curves = [(line, line) for line in axes.lines if line.get_label() != "_nolegend_"]  # as error bars' parts
+    for group in axes.containers:
+        tops = [float(bar.get_height()) for bar in getattr(group, "patches", ())]
+        if tops:
+            said.append(f"{_named(group, 'bars')} {', '.join(f'{top:.4g}' for top in tops[:MOST])}")
+        if hasattr(group, "lines"):
+            curves.append((group, group.lines[0]))
+    for named, line in curves:
+        x, y = (np.atleast_1d(np.asarray(values, float)) for values in line.get_data())
+        if len(y) > 2 and np.isfinite(y).all():
+            top = int(y.argmax())
+            ends = f"from {y[0]:.4g} at {x[0]:.4g} to {y[-1]:.4g} at {x[-1]:.4g}"
+            said.append(f"{_named(named, 'a curve')} {ends}, highest {y[top]:.4g} at {x[top]:.4g}")
+    written = [text.get_text() for text in axes.texts if text.get_text().strip()]
+    if written:
+        said.append(f"written in it: {', '.join(written[:MOST])}")
+    return "; ".join(said)
+
+
+def _named(artist: Any, kind: str) -> str:
+    """Return the name in the legend; matplotlib's own names begin with _."""
+    label = str(artist.get_label())
+    return kind if label.startswith("_") or not label else f"{kind} ({label})"
