@@ -5,7 +5,7 @@
     how_many = guess("How many of 100 digits will it read?", 0, 100, "%")     # shows a field
     how_many.beside(100 * network.score(testing))                             # You guessed 30 %. It is 21 %.
 
-Nothing here waits for anybody: *Run All* goes on without a guess, and says so.
+Nothing here waits for anybody: *Run all* goes on without a guess, and says so.
 """
 
 from mynn.lesson.answers import check
