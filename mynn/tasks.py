@@ -1,11 +1,12 @@
 """What a pupil has done: `my_progress.json` beside the notebooks, and the tasks that a lesson has.
 
     {"version": 2,
-     "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81}},
+     "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81, "seconds": 240}},
      "tasks": {"fours": {"right": true, "typed": "counts[4]"}}}
 
-`finished` is when the lesson was last run to its end, and `score` the best so far, 0 to 1, or null. A task is called as
-the variable that its cell checks, and a lesson has those of its untouched notebook. Version 1 had no tasks.
+`finished` is when the lesson was last run to its end, `score` the best so far, 0 to 1, or null, and `seconds` how long
+its program has computed until then, or null. A task is called as the variable that its cell checks, and a lesson has
+those of its untouched notebook. Version 1 had no tasks.
 
 A pupil can write anything into the file, so whoever reads it does so with `parse`. The notebook server does, too:
 nothing here loads numpy.
@@ -20,8 +21,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FILE = "my_progress.json"
-LARGEST = 32 * 1024  # bytes; the most that can be stored takes 30,000
-MOST = 100  # tasks, and lessons
+LARGEST = 32 * 1024  # bytes; the most that can be stored takes 31,000
+MOST = 70  # tasks, and lessons
 LONGEST = 100  # characters of an answer as it was typed
 VERSION = 2
 STEM = re.compile(r"[a-z0-9_]{1,64}")
@@ -33,16 +34,18 @@ CHECKED = re.compile(rf"^check\(({NAME}),", re.M)
 
 @dataclass(frozen=True)
 class Finished:
-    """When a lesson was last run to its end, and the best score in it."""
+    """When a lesson was last run to its end, the best score in it, and how long it computed."""
 
     finished: str
     score: float | None = None
+    seconds: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is neither."""
         number = isinstance(self.score, int | float) and not isinstance(self.score, bool) and 0 <= self.score <= 1
-        if not (WHEN.fullmatch(self.finished) and (self.score is None or number)):
-            raise ValueError("when and a score from 0 to 1")
+        seconds = self.seconds is None or (type(self.seconds) is int and 0 <= self.seconds < 1e6)
+        if not (WHEN.fullmatch(self.finished) and (self.score is None or number) and seconds):
+            raise ValueError("when, a score from 0 to 1, and whole seconds")
 
 
 @dataclass(frozen=True)

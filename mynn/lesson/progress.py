@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -45,7 +46,7 @@ def finished(stem: str, score: float | None = None) -> None:
     def change(record: Record) -> None:
         before = record.lessons.get(stem)
         scores = [float(one) for one in (score, before.score if before else None) if one is not None]
-        record.lessons[stem] = Finished(now, max(scores, default=None))
+        record.lessons[stem] = Finished(now, max(scores, default=None), round(time.process_time()))
 
     record = _write_down(change)
     best = record.lessons[stem].score

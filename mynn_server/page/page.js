@@ -141,6 +141,13 @@ function standing({ tasks, right, tried, end, done }) {
   return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));
 }
 
+/** How long the lesson computes: as it did here the last time, or else as its author measured it. */
+function duration({ minutes, end }) {
+  const here = end?.seconds && Math.ceil(end.seconds / 60);
+  if (here) return `It took this Pi ${here} minute${here === 1 ? "" : "s"} the last time`;
+  return minutes ? `${minutes} minutes on a Pi Zero` : "";
+}
+
 function card(lesson, program, next) {
   const [, part, rest] = /^((?:Part|Lesson)[^:]{0,40}): (.+)$/.exec(lesson.title) ?? [null, "", lesson.title];
   const title = rest[0].toUpperCase() + rest.slice(1);
@@ -157,7 +164,7 @@ function card(lesson, program, next) {
       make("p", { class: "part" }, lesson.lesson ? `Lesson ${lesson.lesson}` : part),
       make("h3", {}, title),
       lesson.learn && make("p", {}, lesson.learn),
-      lesson.minutes && make("p", { class: "minutes" }, `${lesson.minutes} minutes on a Pi Zero`),
+      make("p", { class: "minutes" }, duration(lesson)),
       died(program),
       make(
         "div",

@@ -69,6 +69,7 @@ def test_a_pupil_plays_from_the_label_to_the_wall(chromium: None, server: Server
             lesson = start.go_on(lesson, name, "phone")
             lesson.play()
         start.end(lesson)
+        expect(start.card(FIRST)).to_contain_text("It took this Pi")
         training = start.open(TRAINING, way)
         training.play()
         expect(training.output("Kept in my_network.npz: a network with 50 hidden nodes")).to_be_visible()

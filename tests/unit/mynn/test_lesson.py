@@ -241,7 +241,7 @@ def test_what_a_pupil_typed_is_written_down_and_what_was_right_stays_right(
 
 
 WHEN = "2026-11-27T10:00:00"
-PLACES = ["version", "more", "lessons", "lessons a", "lessons a finished", "lessons a score"]
+PLACES = ["version", "more", "lessons", "lessons a", "lessons a finished", "lessons a score", "lessons a seconds"]
 PLACES += ["tasks", "tasks fours", "tasks fours right", "tasks fours typed"]
 
 
