@@ -160,11 +160,11 @@ def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
     run_until(
         page,
         page.get_by_role("button", name="Run all").click,
-        cells.last.locator(".jp-InputPrompt").filter(has_text=ended).or_(error).first,
+        page.locator(".jp-OutputArea-output", has_text="Well done").or_(error).first,
         patience,
     )
     assert error.count() == 0, error.first.inner_text()
-    for prompt in cells.locator(".jp-InputPrompt").all():
+    for prompt in cells.locator(".jp-InputPrompt:not(.jp-Placeholder-prompt)").all():  # of cells that are not folded
         expect(prompt).to_have_text(ended)
     return cells
 
