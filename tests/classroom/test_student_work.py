@@ -186,7 +186,7 @@ def test_a_reset_waits_for_the_collection_and_restores_the_initial_state(pi: Stu
 
 def test_a_collection_is_restored_and_overwrites_nothing(pi: StudentPi, first: Path) -> None:
     as_student(pi.classroom, "open('empty', 'w').write('another')")
-    pi.run("restore", "-e", f"date={first.parent.name}", changed=1)
+    pi.run("restore", "-e", f"student_work_date={first.parent.name}", changed=1)
     there = pi.files()
     assert there["empty"][0] == sum_of(b"another")
     for name in WORK:
@@ -204,7 +204,7 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, first: Pat
         (tmp_path / "sheets" / name).write_bytes(content)
     as_student(pi.classroom, "os.symlink('/tmp', 'pictures')")
     before = pi.files()
-    given = ["-e", f"from={tmp_path}/sheets"]
+    given = ["-e", f"student_work_handout={tmp_path}/sheets"]
     look = pi.run("handout", "--check", "--diff", *given, changed=1)
     assert pi.files() == before
     pi.run("handout", *given, changed=1)
