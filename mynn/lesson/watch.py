@@ -5,13 +5,13 @@ One SVG of some kilobytes, drawn again and again in its place: matplotlib takes 
 
 from __future__ import annotations
 
-import struct
+import io
 import time
 from base64 import b64encode
 from collections.abc import Sequence
-from zlib import compress, crc32
 
 import numpy as np
+from PIL import Image
 
 from mynn.arrays import Bytes, Floats
 from mynn.lesson.guesses import GuessedCurve
@@ -83,16 +83,12 @@ _FRAME = (
 
 def _digit(pixels: Bytes) -> str:
     """Return a digit, (784,), dark on light, as a PNG inside the picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
-
-    rows = np.pad(255 - pixels.reshape(SIDE, SIDE), ((0, 0), (1, 0))).tobytes()  # a 0 before each row: no filter
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8 bits of grey
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compress(rows, 1)) + chunk(b"IEND", b"")
+    png = io.BytesIO()
+    Image.fromarray(255 - pixels.reshape(SIDE, SIDE)).save(png, "PNG", compress_level=1)
+    source = b64encode(png.getvalue()).decode()
     return (
         '<rect x="9" y="9" width="114" height="114" fill="none" stroke="#ccc"/><image x="10" y="10" width="112"'
-        f' height="112" style="image-rendering:pixelated" href="data:image/png;base64,{b64encode(png).decode()}"/>'
+        f' height="112" style="image-rendering:pixelated" href="data:image/png;base64,{source}"/>'
     )
 
 
