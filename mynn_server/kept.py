@@ -18,7 +18,7 @@ from traitlets.log import get_logger
 
 from mynn_server.outputs import Message, Outputs
 
-LARGEST = 4 << 20  # bytes of a run of a cell, and of all of a notebook's that no page has saved
+LARGEST = 4 << 20  # bytes of a run of a cell; all of a kernel's may have twice as many
 MOST = 1000  # runs
 TOO_LARGE = "[What this cell showed while its page was closed was too large to be kept.]\n"
 KERNEL = re.compile(r"[0-9a-f-]{36}")
