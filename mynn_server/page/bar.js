@@ -98,9 +98,11 @@ async function neverAskForKernel(app, { ISessionContextDialogs }) {
 /** What the bar shows above a notebook. */
 function forNotebook(panel, commands, apputils, node, middle) {
   const { context, sessionContext: session } = panel;
+  new MutationObserver(() => reachFolded(panel)).observe(panel.node, { childList: true, subtree: true });
   const title = make("strong", "mynn-title");
   const state = make("span", "mynn-state");
   middle.append(title, state);
+  session.ready.then(() => document.activeElement === document.body && panel.activate()); // Jupyter forgets it at times
   const showTitle = () => (title.textContent = document.title = title.title = titleOf(context));
   context.ready.then(showTitle);
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());
@@ -126,6 +128,15 @@ function forNotebook(panel, commands, apputils, node, middle) {
     return made;
   });
   middle.after(make("div", "mynn-buttons", {}, ...buttons));
+}
+
+/** Let the keyboard open folded code, which Jupyter's arrow keys pass over. */
+function reachFolded({ node, content }) {
+  for (const place of node.querySelectorAll(".jp-Placeholder-content:not([tabindex])")) {
+    place.tabIndex = 0;
+    place.setAttribute("role", "button");
+    place.addEventListener("keydown", ({ key }) => key === "Enter" && (content.mode = "edit")); // of the cell that has the focus
+  }
 }
 
 /** The notebook's first heading, or its file's name. */

@@ -53,6 +53,7 @@ class Lesson:
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         places = self.page.locator(".jp-CodeCell")
         expect(places).to_have_count(len(code))
+        expect(self.page.locator(".jp-Cell.jp-mod-active")).to_be_focused()
         for place, cell in zip(places.all(), code, strict=True):
             self._play(place, "".join(cell["source"]))
         expect(self.end).to_be_visible()
