@@ -53,7 +53,7 @@ def _plot(axes: Any) -> str:
         tops = [float(bar.get_height()) for bar in getattr(group, "patches", ())]
         if tops:
             said.append(f"{_named(group, 'bars')} {', '.join(f'{top:.4g}' for top in tops[:MOST])}")
-        if hasattr(group, "lines"):
+        if getattr(group, "lines", (None,))[0]:  # error bars on bars have no curve of their own
             curves.append((group, group.lines[0]))
     for named, line in curves:
         x, y = (np.atleast_1d(np.asarray(values, float)) for values in line.get_data())
