@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from mynn.arrays import Bytes, Floats
 from mynn.lesson.guesses import GuessedCurve
@@ -83,6 +82,8 @@ _FRAME = (
 
 def _digit(pixels: Bytes) -> str:
     """Return a digit, (784,), dark on light, as a PNG inside the picture."""
+    from PIL import Image  # here, as it takes a Pi Zero a second
+
     png = io.BytesIO()
     Image.fromarray(255 - pixels.reshape(SIDE, SIDE)).save(png, "PNG", compress_level=1)
     source = b64encode(png.getvalue()).decode()
