@@ -25,7 +25,7 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
         expect(card).to_contain_text("Nothing open", timeout=FOLLOW)
         expect(card.locator(".memory")).to_contain_text(re.compile(r"\d+ MB free"))
         session = server.open_notebook("part2_neural_network.ipynb")
-        expect(card.locator(".lesson")).to_contain_text("A network from nothing", timeout=FOLLOW)
+        expect(card.locator(".lesson")).to_contain_text("Lesson 2: a network from nothing", timeout=FOLLOW)
         root(classroom, "pkill -KILL -u student -f ipykernel_launcher || pkill -KILL -u student -f kernel_parent")
         expect(card).to_contain_text("It stopped unexpectedly", timeout=FOLLOW)
         server.delete(f"/api/sessions/{session['id']}")
