@@ -19,7 +19,7 @@ from unittest import mock
 
 import yaml
 
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
+from mynn.outline import outline
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's

@@ -18,7 +18,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 FILE = "my_progress.json"
 LARGEST = 32 * 1024  # bytes; the most that can be stored takes 31,000
@@ -29,7 +28,6 @@ STEM = re.compile(r"[a-z0-9_]{1,64}")
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 NAME = r"[a-z][a-z0-9_]{0,30}"
 TYPED = re.compile(rf"[ -~]{{0,{LONGEST}}}")  # nothing that hides, or turns the text around it
-CHECKED = re.compile(rf"^check\(({NAME}),", re.M)
 
 
 @dataclass(frozen=True)
@@ -105,9 +103,3 @@ def parse(content: str | bytes) -> Record | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return Record(lessons, tasks) if whole else None
-
-
-def tasks_of(notebook: Any) -> list[str]:
-    """Return a lesson's tasks in their order, by the cells of its notebook, which was read from JSON."""
-    cells = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
-    return [name for cell in cells for name in CHECKED.findall(cell)]

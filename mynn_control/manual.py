@@ -23,7 +23,6 @@ SOURCES = (
     "mynn/**/*.py",
     "notebooks/*.ipynb",
     "playbooks/group_vars/all/defaults.yml",
-    "plugins/module_utils/lessons.py",
     "requirements.txt",
     "roles/*/defaults/main.yml",
     "roles/*/meta/argument_specs.yml",

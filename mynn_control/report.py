@@ -27,11 +27,12 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, write_text
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in, outline
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 from mynn.cli.info import EXAMPLES, TESTED
-from mynn.tasks import Record, parse, tasks_of
+from mynn.outline import Lesson, outline
+from mynn.tasks import Record, parse
 from mynn_control.faults import Fault, faults
 from mynn_control.render import render
 from mynn_control.report_schemas import FIGURES, STATE
@@ -47,14 +48,6 @@ class Pupil:
     pi: str
     name: str  # empty for a Pi's only student
     record: Record
-
-
-@dataclass
-class Lesson:
-    """A column in the table of lessons, and the columns of its own table."""
-
-    title: str
-    tasks: list[str]
 
 
 @dataclass
@@ -247,14 +240,6 @@ def sums(folder: Path) -> dict[str, str]:
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
-def columns(folder: Path) -> dict[str, Lesson]:
-    """Return the lessons on this computer in their order, by name."""
-    return {
-        name: Lesson(lesson.title, tasks_of(json.loads((folder / f"{name}.ipynb").read_bytes())))
-        for name, lesson in outline(folder).items()
-    }
-
-
 def main(folder: Path) -> None:
     """Keep what the Pis answered, write the page, and print what a teacher should know at once."""
     run = json.load(sys.stdin)
@@ -269,7 +254,7 @@ def main(folder: Path) -> None:
             kept[name] = updated(kept.get(name, {}), name, now, answer, by_name.get(name))
         write_text(path, json.dumps(kept))
         made = rows(kept, run["pis"], sums(Path(run["lessons"])), run["room"])
-        write_text(folder / "index.html", page(made, Path(run["inventory"]), now, columns(Path(run["lessons"]))))
+        write_text(folder / "index.html", page(made, Path(run["inventory"]), now, outline(Path(run["lessons"]))))
     for result in results:
         save(result, Path(run["results"]))  # also of tests that were cut off, for the role verify
     for row in made:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
+from mynn.outline import outline
 from mynn_control.live_page import LivePage, keep
 from mynn_control.render import render, script
 

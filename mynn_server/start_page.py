@@ -6,9 +6,7 @@ Jupyter's own REST interface.
 
 from __future__ import annotations
 
-import functools
 import json
-import math
 import os
 import re
 import time
@@ -21,6 +19,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
 from mynn import tasks
+from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn_server.linux import memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.programs import running
@@ -28,33 +27,6 @@ from mynn_server.programs import running
 WRITTEN_BY_LESSONS = (tasks.FILE, "my_progress.damaged.json", "on_the_wall.json")
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
 MOST_FILES = 500  # that the page lists
-NOT_AS_EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-
-
-def lessons_in(folder: Path) -> list[dict[str, Any]]:
-    """Return what the lessons say of themselves, in order; a file is read again when it has changed."""
-    lessons = [describe(path, path.stat().st_mtime_ns) for path in folder.glob("[!.]*.ipynb")]
-    return sorted(lessons, key=lambda lesson: (lesson["lesson"] or math.inf, lesson["name"]))
-
-
-@functools.cache
-def describe(path: Path, changed: int) -> dict[str, Any]:
-    """Return what a lesson says of itself: its first heading, its tasks, and the metadata `mynn`. Root wrote it."""
-    try:
-        notebook = json.loads(path.read_bytes())
-        cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-        metadata, names = notebook["metadata"].get("mynn", {}), tasks.tasks_of(notebook)
-    except NOT_AS_EXPECTED:
-        cells, metadata, names = [], {}, []
-    heading = re.search(r"^# +(.+)$", "\n".join(cells), re.M)
-    picture = f"pictures/{re.sub(r'_[0-9]+$', '', path.stem)}.svg"  # a lesson in two halves has one picture
-    return {
-        "name": path.name,
-        "title": re.sub(r"[*`$]", "", heading[1]).strip() if heading else path.stem.replace("_", " "),
-        "picture": picture if picture in FILES else "pictures/lesson.svg",
-        "tasks": names,
-        **{name: metadata.get(name) for name in ("lesson", "minutes", "learn")},
-    }
 
 
 def message(path: Path) -> dict[str, Any] | None:
@@ -106,10 +78,16 @@ class Status(JupyterHandler):
         self.xsrf_token  # noqa: B018 - sets the cookie that the page's script needs
         record = progress(self.folder / tasks.FILE)
         lessons = []
-        for lesson in lessons_in(self.lessons):
-            standing = record.standing(lesson["name"].removesuffix(".ipynb"), lesson["tasks"])
-            there = (self.folder / lesson["name"]).is_file()
-            lessons.append({**lesson, "there": there, **asdict(standing), "done": standing.done})
+        for stem, lesson in outline(self.lessons).items():
+            name, standing = f"{stem}.ipynb", record.standing(stem, lesson.tasks)
+            picture = f"pictures/{re.sub(r'_[0-9]+$', '', stem)}.svg"  # a lesson in two halves has one picture
+            seen = {
+                "name": name,
+                "picture": picture if picture in FILES else "pictures/lesson.svg",
+                "there": (self.folder / name).is_file(),
+                "done": standing.done,
+            }
+            lessons.append({**asdict(lesson), **asdict(standing), **seen})
         sessions: Any = await ensure_async(self.session_manager.list_sessions())
         programs = [
             {**program, "memory": memory_of(getattr(kernel.provisioner, "pid", None))}
@@ -138,7 +116,7 @@ class Lesson(Status):
         except UnicodeDecodeError:
             raise HTTPError(400, "This is no JSON.") from None
         name: Any = body.get("name") if isinstance(body, dict) else None
-        if name not in [lesson["name"] for lesson in lessons_in(self.lessons)]:
+        if name not in [f"{stem}.ipynb" for stem in outline(self.lessons)]:
             raise HTTPError(404, "There is no such lesson.")
         if os.path.lexists(self.folder / name):
             raise HTTPError(409, "This lesson is there already.")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from mynn import tasks
 from mynn.errors import reason
 from mynn.files import replacing
 from mynn.lesson.notebook import show_markdown
+from mynn.outline import outline
 from mynn.tasks import FILE, Answer, Finished, Record
 
 DAMAGED = "my_progress.damaged.json"
@@ -85,11 +84,11 @@ def _read(place: Path) -> Record:
 
 
 def _tasks_in_words(record: Record, stem: str) -> str:
-    """Return how many tasks of a lesson are right, and which are open; nothing if its notebook cannot be read."""
-    try:
-        names = tasks.tasks_of(json.loads(Path(f"{stem}.ipynb").read_bytes()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    """Return how many tasks of a lesson are right, and which are open; nothing if it has none."""
+    lesson = outline(Path()).get(stem)
+    if not lesson or not lesson.tasks:
         return ""
+    names = lesson.tasks
     is_open = [f"`{name}`" for name in names if not (name in record.tasks and record.tasks[name].right)]
     if not is_open:
         return f" All of its tasks are right ({len(names)} of {len(names)})."
@@ -98,19 +97,12 @@ def _tasks_in_words(record: Record, stem: str) -> str:
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
     """Return file name and title of the lesson after this one, by the lessons' own metadata; None: there is none."""
-    orders: dict[str, int] = {}
-    titles: dict[str, str] = {}
-    for path in folder.glob("part*.ipynb"):
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-            notebook = json.loads(path.read_bytes())
-            orders[path.stem] = int(notebook["metadata"]["mynn"]["lesson"])
-            first = "".join(notebook["cells"][0]["source"])
-            titles[path.stem] = first.splitlines()[0].removeprefix("# ").strip()
-    later = [(order, len(name), name) for name, order in orders.items() if order > orders.get(stem, 10_000)]
+    lessons = outline(folder)
+    here = lessons[stem].lesson if stem in lessons else 0
+    later = [name for name, lesson in lessons.items() if here and lesson.lesson > here]
     if not later:
         return None
-    name = min(later)[2]  # a copy has its lesson's number and a longer name
-    return f"{name}.ipynb", re.sub(r"[\[\]()<>`*_\\]", "", titles[name])[:100]
+    return f"{later[0]}.ipynb", re.sub(r"[\[\]()<>`*_\\]", "", lessons[later[0]].title)[:100]
 
 
 def _put_aside(place: Path) -> None:

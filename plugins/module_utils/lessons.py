@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,40 +16,6 @@ def lessons_in(folder: Path) -> dict[str, bytes]:
     """Return the notebooks in a folder, and the pictures in its folders, by name: `a.ipynb`, `pictures/b.png`."""
     paths = (path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
-
-
-@dataclass
-class Lesson:
-    """A notebook's description of itself: its first heading, and its metadata `mynn`."""
-
-    title: str
-    number: int = 1000  # the lesson's place in the order; without metadata it is last
-    minutes: int = 0
-    learn: str = ""
-
-
-def outline(folder: Path) -> dict[str, Lesson]:
-    """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class has them."""
-    lessons = {
-        name.removesuffix(".ipynb"): _described(name.removesuffix(".ipynb"), content)
-        for name, content in lessons_in(folder).items()
-        if name.endswith(".ipynb")
-    }
-    return dict(sorted(lessons.items(), key=lambda item: (item[1].number, item[0])))
-
-
-def _described(stem: str, notebook_json: bytes) -> Lesson:
-    """Return a notebook's description of itself. Whatever is missing or damaged keeps its default."""
-    lesson = Lesson(stem.replace("_", " "))
-    with suppress(ValueError, LookupError, TypeError, AttributeError):
-        notebook = json.loads(notebook_json)
-        text = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-        if heading := re.search(r"^# +(.+)$", text, re.M):
-            lesson.title = re.sub(r"[*`$]", "", heading[1]).strip() or lesson.title
-        about = notebook["metadata"]["mynn"]
-        lesson.number = int(about["lesson"])
-        lesson.minutes, lesson.learn = int(about["minutes"]), str(about["learn"])
-    return lesson
 
 
 def links_in(folder: Path) -> dict[str, str]:

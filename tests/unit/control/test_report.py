@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
+from mynn.outline import Lesson, outline
 from mynn.tasks import Answer, Finished, Record
 from mynn_control import report
 from mynn_control.faults import faults
@@ -88,7 +89,7 @@ def test_the_last_state_of_a_pi_that_is_off_is_shown(run: Any, tmp_path: Path, c
 
 def test_each_student_has_an_address_and_a_row_of_progress(run: Any, browser_page: Page, tmp_path: Path) -> None:
     students = ("ada", "bo", "cy")
-    first, second, third, *others = report.columns(ROOT / "notebooks").items()
+    first, second, third, *others = outline(ROOT / "notebooks").items()
     ends = {first[0]: Finished("2026-11-26T10:00:00", 0.9534), second[0]: Finished("2026-11-27T10:00:00")}
     answers = {task: Answer(True, "<b>4") for task in first[1].tasks} | {second[1].tasks[0]: Answer(False, "7,5")}
     bos = Record({third[0]: Finished("2026-99-99T10:00:00", 1)})
@@ -123,7 +124,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_text_from_a_pi_is_text(run: A
 
 
 WHOLE = state(records={"student": Record({"a": Finished("2026-11-26T10:00:00", 0.5)}).text()})
-LESSONS = {"a": report.Lesson("A", ["fours"])}
+LESSONS = {"a": Lesson("A", tasks=("fours",))}
 # Each of its parts, and of their parts.
 PARTS = [(name, inner) for name, part in WHOLE.items() for inner in ["", *(part if isinstance(part, dict) else [])]]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import outline
+from mynn.outline import outline
 from mynn_control.watch import Card, Watch, card, parsed
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT

@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 
 from mynn import drawings, read_csv, tasks
 from mynn.distort import rotated
+from mynn.outline import CHECKED, outline
 from tests.support.lesson_claims import CLAIMS, DRAWN, MEMORY_MIB, PEAK, Claims
 from tests.support.programs import ROOT
 
@@ -46,7 +47,7 @@ def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
     result = []
     for cell in cells:
         result.append(cell)
-        for task in claims.exercises.keys() & tasks.CHECKED.findall(cell.source):
+        for task in claims.exercises.keys() & CHECKED.findall(cell.source):
             right = claims.exercises[task]
             wrong = '"other"' if right.startswith('"') else f"np.multiply({right}, 1.5) + 1"
             for name, answer in (("right", right), ("wrong", wrong)):
@@ -55,8 +56,8 @@ def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
     return [*result, code_cell(probe, "probe")]
 
 
-def tasks_in(name: str) -> list[str]:
-    return tasks.tasks_of(json.loads((LESSONS / f"{name}.ipynb").read_bytes()))
+def tasks_in(name: str) -> tuple[str, ...]:
+    return outline(LESSONS)[name].tasks
 
 
 def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[Any]]:
@@ -141,9 +142,9 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     ]
     assert sum(bool(line.strip()) for source in shown for line in source.splitlines()) <= MOST_CODE
     mynn = notebook.metadata.mynn
-    assert set(mynn) == {"lesson", "title", "minutes", "learn"}
+    assert set(mynn) == {"lesson", "minutes", "learn"}
     assert isinstance(mynn.minutes, int) and 1 <= mynn.minutes <= 45 and 10 <= len(mynn.learn) <= 70
-    assert text.startswith(f"# {mynn.title}\n") and mynn.title.startswith(f"Lesson {mynn.lesson}: ")
+    assert text.startswith(f"# Lesson {mynn.lesson}: ")
     assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and tasks_in(path.stem)
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
@@ -151,11 +152,11 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
 
 def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() -> None:
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in LESSON_PATHS}
-    ordered = sorted(notebooks, key=lambda name: int(notebooks[name].metadata.mynn.lesson))
-    assert [notebooks[name].metadata.mynn.lesson for name in ordered] == list(range(1, len(ordered) + 1))
-    for name, following in pairwise(ordered):
+    lessons = outline(LESSONS)
+    assert [lesson.lesson for lesson in lessons.values()] == list(range(1, len(lessons) + 1))
+    for name, following in pairwise(lessons):
         text = "\n".join(cell.source for cell in notebooks[name].cells)
-        assert f"**Next:** [{notebooks[following].metadata.mynn.title}]({following}.ipynb)" in text, name
+        assert f"**Next:** [{lessons[following].title}]({following}.ipynb)" in text, name
     assert notebooks.keys() == CLAIMS.keys()
-    names = [task for name in ordered for task in tasks_in(name)]
+    names = [task for name in lessons for task in tasks_in(name)]
     assert len(set(names)) == len(names) == sum(len(claims.exercises) for claims in CLAIMS.values())

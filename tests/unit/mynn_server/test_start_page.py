@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 from mynn import tasks
+from mynn.outline import outline
 from mynn_server import programs
 from mynn_server.credentials import teacher_socket
-from mynn_server.start_page import lessons_in, message, own_files, progress
+from mynn_server.start_page import message, own_files, progress
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.student import STUDENT, as_root
 from tests.unit.mynn_server.conftest import FIRST, THIRD, notebook
@@ -33,7 +34,7 @@ def test_a_lesson_that_has_changed_is_read_again(tmp_path: Path) -> None:
     for time_, title in enumerate(("before", "after")):
         (tmp_path / FIRST).write_text(notebook(title))
         os.utime(tmp_path / FIRST, (time_, time_))
-        assert [lesson["title"] for lesson in lessons_in(tmp_path)] == [title]
+        assert [lesson.title for lesson in outline(tmp_path).values()] == [title]
 
 
 def test_files_are_listed_without_the_lessons(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""What lessons say of themselves: their first heading, the tasks that their cells check, and their metadata `mynn`.
+
+That is, {"lesson": 4, "minutes": 10, "learn": "A network learns to read from 60,000 digits"}.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mynn.tasks import NAME
+
+NOT_AS_EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+CHECKED = re.compile(rf"^check\(({NAME}),", re.M)
+
+
+@dataclass
+class Lesson:
+    """A lesson. What is missing or damaged in its notebook keeps its default.
+
+    lesson   its place in the order in which a class meets them, from 1 on; 0 is the last
+    minutes  how long it takes a Pi Zero
+    learn    what is learnt
+    tasks    the names of its tasks, in their order
+    """
+
+    title: str
+    lesson: int = 0
+    minutes: int = 0
+    learn: str = ""
+    tasks: tuple[str, ...] = ()
+
+
+def outline(folder: Path) -> dict[str, Lesson]:
+    """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class meets them."""
+    paths = [path for path in folder.glob("[!.]*.ipynb") if path.is_file()]
+    lessons = [(path.stem, _described(path, path.stat().st_mtime_ns)) for path in paths]
+    # A copy has its lesson's number and a longer name.
+    return dict(sorted(lessons, key=lambda item: (item[1].lesson or math.inf, len(item[0]), item[0])))
+
+
+@functools.cache
+def _described(path: Path, changed: int) -> Lesson:
+    """Return what a notebook says of itself; it is read again when it has changed."""
+    lesson = Lesson(path.stem.replace("_", " "))
+    with suppress(*NOT_AS_EXPECTED):
+        notebook = json.loads(path.read_bytes())
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+        if heading := re.search(r"^# +(.+)$", "\n".join(text for kind, text in cells if kind == "markdown"), re.M):
+            lesson.title = re.sub(r"[*`$]", "", heading[1]).strip() or lesson.title
+        lesson.tasks = tuple(name for kind, text in cells if kind == "code" for name in CHECKED.findall(text))
+        about = notebook["metadata"]["mynn"]
+        lesson.lesson = int(about["lesson"])
+        lesson.minutes, lesson.learn = int(about["minutes"]), str(about["learn"])
+    return lesson
