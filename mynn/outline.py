@@ -40,8 +40,7 @@ def outline(folder: Path) -> dict[str, Lesson]:
     """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class meets them."""
     paths = [path for path in folder.glob("[!.]*.ipynb") if path.is_file()]
     lessons = [(path.stem, _described(path, path.stat().st_mtime_ns)) for path in paths]
-    # A copy has its lesson's number and a longer name.
-    return dict(sorted(lessons, key=lambda item: (item[1].lesson or math.inf, len(item[0]), item[0])))
+    return dict(sorted(lessons, key=lambda item: (item[1].lesson or math.inf, item[0])))
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 "use strict";
 // Nothing is lost. Each save says of which version of the file it is a later one, and if another page has saved that file
 // meanwhile, the server keeps both (contents.py) and this page says so. What a notebook's cells have shown while it was
-// closed, or the Wi-Fi gone, is fetched from the server (kept.py). An extension of JupyterLab's, as notebook.js.
+// closed, or the Wi-Fi gone, is fetched from the server (kept.py), and so is why its program has died. An extension of
+// JupyterLab's, as notebook.js.
 (() => {
   const EVERY = 1500; // milliseconds
   const PATIENCE = 60_000;
@@ -22,12 +23,16 @@
     document.body.append(line);
   }
 
-  /** Say why the program has died: in Jupyter's dialog, if it is there. A page that was asleep has heard of nothing. */
-  function explain(why) {
-    const dialog = document.querySelector(".jp-Dialog .jp-Dialog-body");
-    if (why && dialog) dialog.textContent = why;
-    else if (why && why !== died) tell(why);
+  /** Say why the program has died: in Jupyter's dialog, if one comes. A page that was asleep has heard of nothing. */
+  async function explain(why) {
+    const isNews = why && why !== died;
     died = why;
+    for (let tenths = 0; isNews && tenths < 20; tenths++) {
+      const dialog = document.querySelector(".jp-Dialog .jp-Dialog-body");
+      if (dialog) return void (dialog.textContent = why);
+      await wait(100);
+    }
+    if (isNews) tell(why);
   }
 
   /** Let each save say what it was made from. JupyterLab's own check is left with nothing to ask. */
@@ -127,6 +132,11 @@
         await context.ready;
         context.sessionContext.connectionStatusChanged.connect((_, status) => {
           if (status === "connected") follow(context);
+        });
+        context.sessionContext.statusChanged.connect((_, status) => {
+          if (!["autorestarting", "dead"].includes(status)) return;
+          died = "";
+          follow(context);
         });
         await context.sessionContext.ready;
         follow(context);

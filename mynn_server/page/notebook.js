@@ -1,8 +1,8 @@
 "use strict";
 // On Jupyter's own pages: a bar for pupils (bar.js), with how much memory is free where it is short; the teacher's message;
-// why a lesson's program died, in words; and printed lines that break between words. A notebook is saved when its page is
-// left, and when a message comes, since the Pi may be switched off next. A “prebuilt extension” of JupyterLab's, written
-// by hand: a container with one module. Its style is in notebook.css.
+// and printed lines that break between words. A notebook is saved when its page is left, and when a message comes, since
+// the Pi may be switched off next. A “prebuilt extension” of JupyterLab's, written by hand: a container with one module.
+// Its style is in notebook.css.
 (() => {
   const EVERY = 30_000; // milliseconds
   const PATIENCE = 60_000;
@@ -67,16 +67,6 @@
     if (context?.model?.dirty && !context.model.readOnly) context.save().catch(() => {}); // Jupyter shows what is wrong
   }
 
-  /** Write into Jupyter's dialog, which says that the kernel has died, why that was. */
-  async function explain(kernel) {
-    const why = (await ask())?.running.find((program) => program.kernel === kernel)?.died;
-    for (let tenths = 0; why && tenths < 50; tenths++) {
-      const body = document.querySelector(".jp-Dialog .jp-Dialog-body");
-      if (body) return void (body.textContent = why);
-      await new Promise((resume) => setTimeout(resume, 100));
-    }
-  }
-
   const plugin = {
     id: "mynn-start-page:notebook",
     autoStart: true,
@@ -86,13 +76,6 @@
       const memory = await addBar(app, library, top);
       keepLooking(app, memory, note());
       document.addEventListener("visibilitychange", () => document.hidden && save(app));
-      // Not awaited: the page is shown only after this function.
-      app.restored.then(() => {
-        const session = app.shell.currentWidget?.sessionContext;
-        session?.statusChanged.connect((_, status) => {
-          if (status === "autorestarting" || status === "dead") explain(session.session?.kernel?.id);
-        });
-      });
     },
   };
 

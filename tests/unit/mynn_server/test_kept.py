@@ -96,7 +96,8 @@ def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
     page.close()
     go.touch()
     student = server.student()
-    until(lambda: student.get("/api/kernels")[0]["execution_state"] == "idle")
+    kernel = student.get("/api/kernels")[0]["id"]  # whose state is not its cell's: it is idle after each message
+    until(lambda: not any(run["running"] for run in student.get(f"/start/missed?kernel={kernel}&since=0")["runs"]))
     end_all(student)
     assert printed(path) == whole and json.loads(path.read_text())["cells"][1]["execution_count"] == 2
 
