@@ -59,7 +59,8 @@ def test_a_pupil_plays_from_the_label_to_the_wall(chromium: None, server: Server
         label = Label("pi01.local", "", server.url, "", PASSWORD)
         page.set_content(f"<img width=300 src='{label.code}'>")
         page.goto(decoded(page.locator("img")))
-        page.keyboard.type(label.password.upper())  # the field has the focus
+        expect(page.get_by_role("textbox")).to_be_focused()
+        page.keyboard.type(label.password.upper())
         press(page.get_by_role("button", name="Sign in"), way)
         start = StartPage(page)
         expect(start.card(FIRST)).to_contain_text("2 tasks")
