@@ -17,7 +17,6 @@ from scipy.special import expit
 from mynn import NetworkFileError, NeuralNetwork, targets_for
 from mynn.arrays import Floats
 from mynn.network import RULES, sigmoid
-from tests.support.networks import book_step, difference
 
 SIZES = (7, 5, 3)  # inputs, hidden nodes, outputs: all different, so that a mix-up shows
 
@@ -32,17 +31,6 @@ def small_examples(count: int) -> list[tuple[list[float], list[float]]]:
         (random.uniform(0.01, 1.0, SIZES[0]).tolist(), random.uniform(0.01, 0.99, SIZES[2]).tolist())
         for _ in range(count)
     ]
-
-
-def test_training_follows_the_books_rule() -> None:
-    network = small_network()
-    wih, who = network.wih.tolist(), network.who.tolist()
-    for inputs, targets in small_examples(40):
-        network.train(inputs, targets)
-        book_step(wih, who, 0.3, inputs, targets)
-    assert np.abs(network.wih - small_network().wih).max() > 0.1  # the weights have changed
-    np.testing.assert_allclose(network.wih, wih, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(network.who, who, rtol=0, atol=1e-13)
 
 
 Loss = Callable[[Floats, Floats], Any]
@@ -132,6 +120,12 @@ def trained_one_by_one(examples: list[tuple[list[float], int]], rule: str = "boo
     return network
 
 
+def difference(network: NeuralNetwork, other: NeuralNetwork) -> float:
+    """Return the largest difference between two weights."""
+    pairs = ((network.wih, other.wih), (network.who, other.who))
+    return float(np.max([np.abs(one - another).max() for one, another in pairs]))  # NaN if there is any NaN
+
+
 def same(network: NeuralNetwork, other: NeuralNetwork) -> bool:
     return difference(network, other) < 1e-12
 
@@ -169,19 +163,6 @@ def test_fitting_calls_an_overridden_train_method() -> None:
     network = Lazy(*SIZES, 0.3, seed=1)
     network.fit([(inputs, 0) for inputs, _ in small_examples(3)])
     assert same(network, small_network())
-
-
-def test_a_loaded_network_trains_like_the_original(tmp_path: Path) -> None:
-    network, path = small_network(rule="gradient"), tmp_path / "no suffix"
-    small_network().save(path)  # replaced by the next
-    network.save(str(path))
-    assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
-    loaded = NeuralNetwork.load(path)
-    for inputs, targets in small_examples(3):
-        network.train(inputs, targets)
-        loaded.train(inputs, targets)
-    assert (loaded.learning_rate, loaded.rule) == (0.3, "gradient")
-    assert (loaded.wih == network.wih).all() and (loaded.who == network.who).all()
 
 
 @settings(max_examples=150, deadline=None)
@@ -241,11 +222,13 @@ def test_a_file_of_another_format_is_refused_with_a_reason_and_not_overwritten(t
 
 def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
     """An integer or a fraction is a learning rate, too; weights that are not numbers replace no file."""
-    path = tmp_path / "network.npz"
+    path = tmp_path / "no suffix"
     for rate in (1, Fraction(1, 2), np.float32(0.25)):
-        network = NeuralNetwork(7, 5, 3, rate)  # type: ignore[arg-type]
-        network.save(path)
-        assert same(NeuralNetwork.load(path), network)
+        network = NeuralNetwork(7, 5, 3, rate, rule="gradient")  # type: ignore[arg-type]
+        network.save(str(path))
+        loaded = NeuralNetwork.load(path)
+        assert difference(loaded, network) == 0 and (loaded.learning_rate, loaded.rule) == (rate, "gradient")
+    assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
     before = path.read_bytes()
     network.wih[2, 3] = math.nan
     with pytest.raises(NetworkFileError, match="not saved: some of its weights are not numbers"):

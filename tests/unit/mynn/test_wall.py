@@ -74,18 +74,8 @@ def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytes
         np.testing.assert_array_equal(on_the_wall().backquery, pictures)
 
 
-NAMES = {
-    **{name: name for name in ("Anne-Marie", "美咲", "محمد", "देवी", "กิตติ")},
-    **{
-        "E\u0301lodie": "Élodie",
-        " Ada\n": "Ada",
-        "A\u202eda": "Ada",
-        "Ada 🎉 99": "Ada",
-        "Bo2-Lou": "Bo-Lou",
-        "<b>": "b",
-    },
-    **{"x" * 10**6: "x" * 20, "Z" + "\u0336" * 4: "Z" + "\u0336" * 3},
-}
+NAMES = {name: name for name in ("Anne-Marie", "美咲", "محمد", "देवी", "กิตติ")}
+NAMES |= {"E\u0301lodie": "Élodie", "Ada 🎉 99\n": "Ada", "x" * 10**6: "x" * 20, "Z" + "\u0336" * 4: "Z" + "\u0336" * 3}
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
