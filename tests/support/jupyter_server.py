@@ -8,10 +8,9 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import requests
 from ansible_collections.mynn.pi.plugins.filter import passwords
 from mynn_control import wheels
 from tests.provisioned.notebook_server import NotebookServer
+from tests.support.classroom import until
 from tests.support.ports import free_port
 from tests.support.programs import ROOT
 from tests.support.student import STUDENT, give_to_student
@@ -160,7 +160,7 @@ def run_server(
         server = Server(port, home, trace, process, hashed.encode(), set())
         server.home_at_start = server.in_home()
         try:
-            wait_until_it_answers(server)
+            until(lambda: answers(server), 90)
             yield server
         finally:
             process.kill()
@@ -168,13 +168,8 @@ def run_server(
             print((folder / "log").read_text(encoding="utf-8")[-5000:])
 
 
-def wait_until_it_answers(server: Server) -> None:
-    """Wait until a server answers."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if server.client().ask("GET", "/login", timeout=10).status_code == 200:
-                return
-        except requests.RequestException:
-            time.sleep(0.2)
-    pytest.fail("The server does not answer; its log is among what this test prints.")
+def answers(server: Server) -> bool:
+    """Whether a server answers."""
+    with suppress(requests.RequestException):
+        return server.client().ask("GET", "/login", timeout=10).status_code == 200
+    return False

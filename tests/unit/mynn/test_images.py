@@ -31,14 +31,6 @@ def digits(mnist: Path) -> Examples:
     return read_csv(mnist / "mnist_test.csv", COUNT)
 
 
-@pytest.fixture(scope="module")
-def network(mnist: Path) -> NeuralNetwork:
-    """A network that recognises about 94 % of MNIST's digits."""
-    trained = NeuralNetwork(784, 50, 10, 0.1, seed=0)
-    trained.fit(read_csv(mnist / "mnist_train.csv"))
-    return trained
-
-
 def ink(pixels: Bytes, scale: int) -> Page:
     """Return a smoothly enlarged digit: 0 (paper) to 1 (ink)."""
     picture = Image.fromarray(pixels.reshape(28, 28)).resize((28 * scale, 28 * scale), Image.Resampling.BICUBIC)
@@ -84,10 +76,10 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_are_recognised_nearly_as_well_as_mnist(kind: str, digits: Examples, network: NeuralNetwork) -> None:
+def test_pictures_are_recognised_nearly_as_well_as_mnist(kind: str, digits: Examples, trained: NeuralNetwork) -> None:
     random = np.random.default_rng(1)
     framed = Examples(digits.labels, np.array([frame(KINDS[kind].of(pixels, random)) for pixels in digits.pixels]))
-    assert network.score(framed) > network.score(digits) - BAND
+    assert trained.score(framed) > trained.score(digits) - BAND
 
 
 @pytest.mark.parametrize("inside_out", [False, True])

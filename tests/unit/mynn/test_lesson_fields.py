@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.browser import open_browser, run_until, touch
-from tests.support.local_server import notebook_server, write_notebook
+from tests.support.browser import open_browser, run_until, sign_in, touch
+from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
 from tests.support.pupil import PHONE
+from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180_000  # in milliseconds, for a busy computer
@@ -21,13 +21,13 @@ CURVE = "Draw how many it recognises after each epoch."
 AGAIN = "To guess here, run this lesson again from the top."
 
 CELLS = [
-    f"""
+    f"""\
 from mynn.lesson import guess, guess_curve
 percent = guess("{PERCENT}", 0, 100, "%")
 curve = guess_curve("{CURVE}", range(1, 7), (0, 1),
                     xlabel="epochs", ylabel="recognised", percent=True)
 """,
-    """
+    """\
 percent.beside(93.8)
 print("heights", None if curve.value is None else curve.value.round(2).tolist())
 """,
@@ -35,23 +35,14 @@ print("heights", None if curve.value is None else curve.value.round(2).tolist())
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebook's folder."""
-    work = tmp_path_factory.mktemp("server") / "work"
-    work.mkdir()
-    return work
-
-
-@pytest.fixture(scope="module")
-def page(chromium: None, folder: Path) -> Iterator[Page]:
+def page(chromium: None, server: Server) -> Iterator[Page]:
     """The notebook on a phone, without the Internet, after the cell with fields has run."""
-    write_notebook(folder / "guesses.ipynb", CELLS)
-    with (
-        notebook_server(folder) as url,
-        open_browser(PATIENCE, offline=True, viewport=PHONE, device_scale_factor=2, has_touch=True) as browser,
-    ):
+    write(server, "guesses.ipynb", notebook("Guesses", *CELLS))
+    with open_browser(PATIENCE, offline=True, viewport=PHONE, device_scale_factor=2, has_touch=True) as browser:
         page = browser.pages[0]
-        page.goto(f"{url}/notebooks/guesses.ipynb?token=test")
+        sign_in(page, server.url, PASSWORD)
+        expect(page.locator("h1")).to_be_visible()
+        page.goto(f"{server.url}/notebooks/guesses.ipynb")
         run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
         expect(page.locator(".mynn-guess")).to_have_count(2)
         yield page
@@ -124,7 +115,7 @@ def said_gone(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
 def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(
-    trusted: bool, page: Page, folder: Path
+    trusted: bool, page: Page, server: Server
 ) -> None:
     """In a notebook that Jupyter trusts, and in one that it does not, as after a restart of the Pi."""
     run(page, 0)
@@ -132,15 +123,15 @@ def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(
     expect(page.locator(".mynn-gone")).to_have_count(2)
     assert said_gone(page) == []
     save(page)
-    url = page.url.partition("/notebooks/")[0]
-    for session in page.request.get(f"{url}/api/sessions?token=test").json():
-        page.request.delete(f"{url}/api/sessions/{session['id']}?token=test")
+    student = server.student()
+    for session in student.get("/api/sessions"):
+        student.delete(f"/api/sessions/{session['id']}")
     if not trusted:
-        file = folder / "guesses.ipynb"
-        notebook = json.loads(file.read_text())
+        file = server.home / "notebooks/guesses.ipynb"
         unsigned = {"cell_type": "markdown", "id": "new", "metadata": {}, "source": "This was not signed."}
-        notebook["cells"].append(unsigned)
-        file.write_text(json.dumps(notebook))
+        changed = json.loads(file.read_text())
+        changed["cells"].append(unsigned)
+        file.write_text(json.dumps(changed))
     page.reload()
     expected = [f"{question} {AGAIN}" for question in (PERCENT, CURVE)]
     if trusted:

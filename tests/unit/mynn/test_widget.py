@@ -13,32 +13,25 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Locator, Page, expect
 
-from mynn import NeuralNetwork, read_csv
+from mynn import NeuralNetwork
 from mynn.drawings import my_digits
 from mynn.widget import EMPTY, FIRST, SIDE, Pad
-from tests.support.browser import DESKTOP, box_of, open_browser, run_until, touch
-from tests.support.local_server import notebook_server, write_notebook
+from tests.support.browser import DESKTOP, box_of, open_browser, run_until, sign_in, touch
+from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, PHONE, Strokes, drag
+from tests.unit.mynn_server.conftest import notebook, write
 
 PATIENCE = 180_000  # in milliseconds, for a busy computer
 ONE, SEVEN, FOUR = DIGITS[1], DIGITS[7], DIGITS[4]
 
-CELL = """
+CELL = """\
 from mynn import NeuralNetwork
 from mynn.widget import Pad
 pad = Pad(NeuralNetwork.load("network.npz"))
 import os, pathlib; pathlib.Path("pid").write_text(str(os.getpid()))
 pad
 """
-
-
-@pytest.fixture(scope="module")
-def network(mnist: Path) -> NeuralNetwork:
-    """A network that recognises nine digits in ten."""
-    network = NeuralNetwork(784, 50, 10, 0.2, seed=1)
-    network.fit(read_csv(mnist / "mnist_train.csv", limit=20_000))
-    return network
 
 
 def ink(strokes: Strokes) -> bytes:
@@ -50,24 +43,24 @@ def ink(strokes: Strokes) -> bytes:
 
 
 @pytest.mark.parametrize(("strokes", "label"), [(ONE, 1), (SEVEN, 7), (FOUR, 4)])
-def test_a_drawing_is_framed_and_recognised(strokes: Strokes, label: int, network: NeuralNetwork) -> None:
-    pad = Pad(network)
+def test_a_drawing_is_framed_and_recognised(strokes: Strokes, label: int, trained: NeuralNetwork) -> None:
+    pad = Pad(trained)
     pad.set_trait("drawing", memoryview(ink(strokes)))  # as it comes from the browser
     assert pad.says == f"This is a {label}."
     assert np.argmax(pad.outputs) == label
     rows = np.flatnonzero(pad.pixels.reshape(28, 28).max(axis=1) > 127)
     assert 17 <= np.ptp(rows) + 1 <= 20  # as in MNIST; digits with straight ends, such as this 1, are smaller
-    assert pad.outputs == network.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
+    assert pad.outputs == trained.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
 
 
-def test_the_gaps_of_a_black_scribble_are_not_read(network: NeuralNetwork) -> None:
-    pad = Pad(network)
+def test_the_gaps_of_a_black_scribble_are_not_read(trained: NeuralNetwork) -> None:
+    pad = Pad(trained)
     pad.set_trait("drawing", bytes(255 - level for level in ink(SEVEN)))
     assert pad.says.startswith("This cannot be read")
 
 
-def test_a_doubtful_answer_says_so(network: NeuralNetwork) -> None:
-    pad = Pad(network)
+def test_a_doubtful_answer_says_so(trained: NeuralNetwork) -> None:
+    pad = Pad(trained)
     for four, seven, sentence in (
         (0.4, 0.3, "I am not sure. Is it a 4, or a 7?"),
         (0.9, 0.6, "It could be a 4, but also a 7."),
@@ -84,9 +77,9 @@ def press(pad: Pad, label: object, drawing: bytes = ink(SEVEN)) -> None:
     pad._handle_custom_msg({"keep": label, "sent": 1}, [memoryview(drawing)])
 
 
-def test_drawings_are_kept_with_their_labels_and_taken_back(folder: Path, network: NeuralNetwork) -> None:
+def test_drawings_are_kept_with_their_labels_and_taken_back(folder: Path, trained: NeuralNetwork) -> None:
     """But only those that this pad has kept."""
-    earlier, pad = Pad(network), Pad(network)
+    earlier, pad = Pad(trained), Pad(trained)
     assert earlier.kept == FIRST
     press(earlier, 7)
     assert earlier.kept == "Kept as a 7. 1 drawing in my_digits.csv."
@@ -95,14 +88,14 @@ def test_drawings_are_kept_with_their_labels_and_taken_back(folder: Path, networ
     assert pad.kept == "Kept as a 9. 2 drawings in my_digits.csv." and pad.counts == [0, 0, 0, 0, 0, 0, 0, 1, 0, 1]
     pad.drawing = ink(FOUR)
     assert my_digits().pixels[1].tolist() == pad.pixels.tolist(), "a drawing is kept as the network sees it"
-    for other in (Pad(network), pad):
+    for other in (Pad(trained), pad):
         other._handle_custom_msg({"take_back": True}, [])
         assert my_digits().labels.tolist() == ([7] if other is pad else [7, 9])
     assert pad.kept == "The 9 is taken back. 1 drawing in my_digits.csv."
 
 
-def test_what_cannot_be_kept_is_reported_or_ignored(folder: Path, network: NeuralNetwork) -> None:
-    pad = Pad(network)
+def test_what_cannot_be_kept_is_reported_or_ignored(folder: Path, trained: NeuralNetwork) -> None:
+    pad = Pad(trained)
     labels: list[object] = [-1, 10, True, "7", None, [7]]
     for label in labels:
         press(pad, label)
@@ -118,31 +111,28 @@ def test_what_cannot_be_kept_is_reported_or_ignored(folder: Path, network: Neura
     (folder / "my_digits.csv").mkdir()
     press(pad, 7)
     assert pad.kept.startswith("Not kept: my_digits.csv: is a directory; rename it")
-    assert Pad(network).kept.startswith("Nothing can be kept: my_digits.csv: is a directory")
+    assert Pad(trained).kept.startswith("Nothing can be kept: my_digits.csv: is a directory")
 
 
 # The remaining tests need a browser.
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(server: Server) -> Path:
     """The notebook's folder."""
-    work = tmp_path_factory.mktemp("pad") / "work"
-    work.mkdir()
-    return work
+    return server.home / "notebooks"
 
 
 @pytest.fixture(scope="module")
-def page(chromium: None, network: NeuralNetwork, work: Path) -> Iterator[Page]:
+def page(chromium: None, trained: NeuralNetwork, server: Server, work: Path) -> Iterator[Page]:
     """A notebook whose only cell has shown the pad, on a touch screen, without the Internet."""
-    network.save(work / "network.npz")
-    write_notebook(work / "pad.ipynb", [CELL])
-    with (
-        notebook_server(work) as url,
-        open_browser(PATIENCE, offline=True, device_scale_factor=2, has_touch=True) as browser,
-    ):
+    trained.save(work / "network.npz")
+    write(server, "pad.ipynb", notebook("The pad", CELL))
+    with open_browser(PATIENCE, offline=True, device_scale_factor=2, has_touch=True) as browser:
         page = browser.pages[0]
-        page.goto(f"{url}/notebooks/pad.ipynb?token=test")
+        sign_in(page, server.url, PASSWORD)
+        expect(page.locator("h1")).to_be_visible()
+        page.goto(f"{server.url}/notebooks/pad.ipynb")
 
         def ask() -> None:
             page.locator(".jp-CodeCell .cm-content").first.click()

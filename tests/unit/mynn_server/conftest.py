@@ -16,13 +16,13 @@ HOSTILE = "<img src=x onerror=document.title=1>"
 FIRST, SECOND, THIRD = "part2_mnist_data_set.ipynb", "part2_neural_network.ipynb", "a_third.ipynb"
 
 
-def notebook(title: str, **mynn: Any) -> str:
-    """Return a notebook's text."""
-    code = {"cell_type": "code", "id": "b", "metadata": {}, "source": "print('hello')", "outputs": []}
+def notebook(title: str, *code: str, **mynn: Any) -> str:
+    """Return a notebook's text, with these cells of code."""
     cells: list[dict[str, Any]] = [
         {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["No heading.\n", "\n", f"# {title}\n", "Text"]},
-        {**code, "execution_count": None},
     ]
+    new: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells += [{**new, "id": f"b{number}", "source": text} for number, text in enumerate(code or ["print('hello')"])]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     metadata = {"kernelspec": kernel} | ({"mynn": mynn} if mynn else {})
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
