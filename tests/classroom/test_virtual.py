@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.classroom import ROOT, until
+from tests.support.classroom import ROOT
 from tests.virtual import Fleet, VirtualError
 from tests.virtual.fleet import free_block
 from tests.virtual.state import SSH_PORT, address_at
 
 ADDRESS = "127.77.9.0"
-SANDBOX = "-p DynamicUser=yes -p PrivateUsers=yes -p ProtectSystem=strict -p SystemCallFilter=@system-service"
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +26,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.down()
 
 
-def output_of(fleet: Fleet, command: str, name: str = "pi-01") -> str:
-    done = fleet.ssh(name, command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
-
-def test_a_pi_is_a_fresh_debian(fleet: Fleet) -> None:
-    assert output_of(fleet, "systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
-    assert output_of(fleet, ". /etc/os-release; sudo hostname; echo $VERSION_CODENAME") == "raspberrypi\ntrixie"
-    assert "Err:" not in output_of(fleet, "sudo apt-get -q --error-on=any update")
-    assert output_of(fleet, f"sudo systemd-run --quiet --wait --pipe {SANDBOX} id -u") != "0"
-    for command in ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub", "ip -4 -o addr show eth0"):
-        assert output_of(fleet, command, "pi-01") != output_of(fleet, command, "pi-02")
-
-
 def test_its_root_cannot_reach_the_host(fleet: Fleet) -> None:
     assert fleet.ssh("pi-01", "sudo date -s 2020-01-01").returncode != 0
     assert fleet.ssh("pi-01", "sudo test -w /proc/sys/vm/swappiness").returncode != 0
@@ -50,33 +34,8 @@ def test_its_root_cannot_reach_the_host(fleet: Fleet) -> None:
 
 def test_its_memory_is_limited(fleet: Fleet) -> None:
     take = "python3 -c 'bytearray({} << 20)'; echo $?"
-    assert output_of(fleet, take.format(300)) == "0"
-    assert output_of(fleet, take.format(600)) == str(128 + signal.SIGKILL)
-
-
-def test_its_disk_outlives_reboots_and_power_cuts(fleet: Fleet) -> None:
-    began = output_of(fleet, "touch kept; sync; systemctl show -p UserspaceTimestamp")
-    fleet.ssh("pi-01", "sudo systemctl --no-block reboot")  # which may cut this connection
-    until(lambda: fleet.ssh("pi-01", "systemctl show -p UserspaceTimestamp").stdout.strip() not in ("", began))
-    fleet.kill("pi-01")
-    assert fleet.ssh("pi-01", "true").returncode == 255
-    fleet.start("pi-01")
-    output_of(fleet, "test -e kept")
-    fleet.ssh("pi-01", "sudo systemctl --no-block poweroff")
-    until(lambda: fleet.status("pi-01") == "stopped")
-    assert fleet.status("pi-02") == "running"
-    fleet.up(2)
-    output_of(fleet, "test -e kept")
-
-
-@pytest.mark.parametrize(("fault", "repair"), [("freeze", "thaw"), ("unplug", "plug")])
-def test_an_unresponsive_pi_recovers(fleet: Fleet, fault: str, repair: str) -> None:
-    output_of(fleet, "touch /run/user/$(id -u)/this-boot")
-    getattr(fleet, fault)("pi-01")
-    with pytest.raises(subprocess.TimeoutExpired):
-        fleet.ssh("pi-01", "true", timeout=2)
-    getattr(fleet, repair)("pi-01")
-    output_of(fleet, "sudo apt-get -q --error-on=any update")
+    assert fleet.ssh("pi-01", take.format(300)).stdout == "0\n"
+    assert fleet.ssh("pi-01", take.format(600)).stdout == f"{128 + signal.SIGKILL}\n"
 
 
 def test_two_checkouts_do_not_disturb_each_other(fleet: Fleet, tmp_path: Path) -> None:
