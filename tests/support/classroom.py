@@ -121,7 +121,7 @@ class Classroom(BaseClassroom):
     @property
     def inventory(self) -> Path:
         """The inventory."""
-        return self.own_inventory or self.fleet.inventory
+        return self.own_inventory or self.fleet.state.inventory
 
 
 def on(classroom: Classroom, name: str) -> Classroom:

@@ -12,7 +12,7 @@ import pytest
 # Without root there is no other account to become, so the student is whoever runs the tests.
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account: run pytest as root")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this: run pytest as root")
 
 
 def account(home: Path) -> pwd.struct_passwd:

@@ -108,11 +108,6 @@ class Board(Emulated):
         self.serial = self.state.prefix.removeprefix("mynn-").rjust(16, "0")
         self._use(self.state.load("board", Settings) or self._fresh)
 
-    @property
-    def inventory(self) -> Path:
-        """The Ansible inventory of this board, with the group ``pis``."""
-        return self.state.inventory
-
     def facts(self) -> dict[str, str]:
         """Return the contents of this-pi.txt, which the Pi writes for its teacher, by lower-case label.
 

@@ -31,11 +31,6 @@ class Fleet:
         self.state = State(state)
         self.address = address
 
-    @property
-    def inventory(self) -> Path:
-        """The Ansible inventory of this fleet, with the group ``pis``."""
-        return self.state.inventory
-
     # -- the whole fleet -------------------------------------------------------------------------------
 
     def up(
@@ -83,7 +78,7 @@ class Fleet:
         self._switch_on(members)
         say(
             f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {settings.os} {settings.suite}, "
-            f"{time.monotonic() - began:.1f} s; the inventory is {self.inventory}."
+            f"{time.monotonic() - began:.1f} s; the inventory is {self.state.inventory}."
         )
 
     def _settle(self, wanted: Settings) -> Settings:

@@ -23,7 +23,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.mynn.pi.plugins.action import live_page as action
 from ansible_collections.mynn.pi.plugins.modules import live_page as module
-from tests.support.programs import ROOT
+from tests.support.classroom import ROOT, until
 from tests.support.student import STUDENT, as_root, give_to_student
 
 LARGEST = 1000
@@ -212,10 +212,7 @@ def test_a_second_one_is_refused_and_a_killed_one_ends_its_playbook_and_leaves_t
     command += [sys.executable, "-c", PLAYBOOK, '{"version": 1, "name": "Ada", "score": 0.9}']
     page = tmp_path / "wall/index.html"
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while not (page.exists() and "<bdi>Ada</bdi>" in page.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: page.exists() and "<bdi>Ada</bdi>" in page.read_text())
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
     assert second.returncode == 1 and "already on, in another terminal" in second.stderr
     process.terminate()

@@ -31,6 +31,7 @@ from mynn_control.card_image import CardError, newest_image, unpack
 from mynn_control.image_release import pack
 from tests.support.image import Image
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.student import as_root
 from tests.unit.image.conftest import FILES, Built
 from tests.unit.image.test_preseed import authority
 
@@ -340,7 +341,7 @@ exec $REAL "$@"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices: run pytest as root")
+@as_root
 def test_cards_are_written_one_after_the_other_and_after_ctrl_c_the_next_run_continues(school: School) -> None:
     """A card from before, a hard disk and a card that is left in are not written to; a bad card is noticed.
 

@@ -16,11 +16,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.support.programs import ROOT
+from tests.support.student import as_root
 from tests.unit.image.conftest import DISK, EPOCH, LEFT_BEHIND, VENDOR, Built, make_disk, set_times
 
 MIB = 1 << 20
 STEM = "mynn-pi-zero-0.1"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount an image: run pytest as root")
 
 
 def unpack(image: Path, total: str, root: Path) -> subprocess.CompletedProcess[str]:

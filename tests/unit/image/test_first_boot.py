@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import re
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import preseed
 from tests.support.jupyter_server import render_template
-from tests.support.programs import ROOT, load
+from tests.support.programs import ROOT
+from tests.support.student import as_root
 from tests.unit.image.test_preseed import IMAGER, KEY, PUBLIC, TEMPLATE, YESCRYPT, authority
 
 TREE = ROOT / "roles/image/files/first_boot"
@@ -27,10 +29,10 @@ SETTINGS = "boot/firmware/rpi-preseed.toml"
 HOST_KEYS = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
 ANOTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICtg8TFATI7pOSSUNkxV9rVHo5+/hRTpd1Z12tmU8XpW teacher@laptop"
 CONF = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can install the account's keys: run pytest as root")
 
 sys.modules["preseed"] = preseed  # on a Pi, the role puts it beside the program
-first_boot = load(PROGRAM)
+sys.path.append(str(PROGRAM.parent))
+first_boot = importlib.import_module("first_boot")
 
 
 class Card:

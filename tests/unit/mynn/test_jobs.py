@@ -16,6 +16,7 @@ from mynn.experiments import record
 from mynn.experiments.cluster import connected, workers
 from mynn.experiments.jobs import Digits, go_on, side_by_side
 from mynn.experiments.sweep import Results, Setting, runs, sweep
+from tests.support.classroom import until
 
 
 @pytest.fixture
@@ -61,10 +62,7 @@ def test_without_workers_a_sweep_ends_with_an_error(small_mnist: Path, cluster: 
     left = pytest.raises(DataError, match="no worker is left; turn on the Pis, then run this again to resume")
     with left, connected(cluster.scheduler_address) as executor:
         cluster.scale(0)
-        deadline = time.monotonic() + 20
-        while workers(executor):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: not workers(executor), 20)
         accuracies(tmp_path, Digits(small_mnist), executor)
 
 

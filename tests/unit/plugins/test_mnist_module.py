@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
+import lzma
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.modules import mnist
-from tests.support.small_mnist import IMAGES, files_of, make_source
+
+IMAGES = "train-images-idx3-ubyte.xz"
 
 
 class Pi:
-    """A Pi's folder with all files of the small MNIST, and the control node's archive."""
+    """A Pi's folder with all files of a small MNIST, the control node's archive, and what both are made of.
+
+    It has 110 digits for training and 20 for testing, mostly background.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.source, self.archive, self.data = make_source(folder / "source"), folder / "mnist.tar.gz", folder / "pi"
-        self.files = files_of(self.source)
+        self.source, self.archive, self.data = folder / "source", folder / "mnist.tar.gz", folder / "pi"
+        self.source.mkdir()
+        chance = random.Random(7)
+        for part, count in (("train", 110), ("t10k", 20)):
+            labels = bytes(chance.randrange(10) for _ in range(count))
+            pixels = bytes(chance.choice((0, 0, 0, chance.randrange(256))) for _ in range(784 * count))
+            for name, content in (("labels-idx1", bytes(8) + labels), ("images-idx3", bytes(16) + pixels)):
+                (self.source / f"{part}-{name}-ubyte.xz").write_bytes(lzma.compress(content))
+        self.files = {
+            name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in mnist.contents(self.source)
+        }
         mnist.pack(self.source, self.archive, self.files)
         self.data.mkdir()
         self.unpack(*self.files)

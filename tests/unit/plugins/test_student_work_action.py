@@ -6,6 +6,8 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.mynn.pi.plugins.action import student_work as action
 from ansible_collections.mynn.pi.plugins.module_utils import chunks, collection
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
+from tests.support.json_values import JSON
 from tests.support.student import read_files
 from tests.support.student_work import IN, LESSONS, Pi
 
@@ -190,22 +193,17 @@ def test_what_cannot_be_had_is_named_in_one_line_and_the_rest_is_collected(contr
 
 SUM = sha256(b"x")
 FILE = [1, SUM, 0, False]
-odd = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.just([]), st.just({}), st.just(1 << 70))
-almost = st.tuples(*(st.one_of(st.just(right), odd) for right in FILE)).map(list)
-lists = st.one_of(
-    odd,
-    st.fixed_dictionaries(
-        {
-            "files": st.one_of(odd, st.dictionaries(st.sampled_from(["notebooks/a", ".."]), st.one_of(almost, odd))),
-            "left": st.one_of(odd, st.dictionaries(st.just("a"), odd)),
-        }
-    ),
-)
+PLACES: list[list[Any]] = [[], ["files"], ["files", "a"], ["left"], ["left", "b"]]
+PLACES += [["files", "a", at] for at in range(4)]
 
 
-@given(lists)
+@given(st.sampled_from(PLACES), JSON | st.just(1 << 70))
 @settings(deadline=None, max_examples=300)
-def test_a_list_of_files_is_wellformed_or_refused(answer: Any) -> None:
+def test_a_list_of_files_is_wellformed_or_refused(place: list[Any], value: Any) -> None:
+    whole: Any = [{"files": {"a": [*FILE]}, "left": {"b": "deep"}}]
+    *way, last = [0, *place]
+    reduce(getitem, way, whole)[last] = value
+    [answer] = whole
     try:
         files, left = collection.listed(answer, LIMIT)
     except (ValueError, AssertionError):
