@@ -3,8 +3,6 @@
 python -m tests.stages quick|all
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -11,8 +11,6 @@ memory and for its card. "Host" seconds are this computer's.
 The table is also written to dist/board-bench.txt. A full run takes about two hours.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

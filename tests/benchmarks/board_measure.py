@@ -1,7 +1,5 @@
 """Measure a board: its boot time, its memory, what it writes to its card, and lessons."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time

@@ -7,8 +7,6 @@ browser does, and waits so many seconds for the process that kernels are forked 
 opened at once. Each of three kernels stays while the next one starts.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Iterator

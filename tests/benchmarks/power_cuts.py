@@ -14,8 +14,6 @@ See tests/virtual/board.py for what a power cut means here. 20 cuts take hours. 
 benchmark, and its card stays in build/board-cuts.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import sys

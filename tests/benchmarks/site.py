@@ -12,8 +12,6 @@ ANSIBLE_STRATEGY=linear in the environment, it measures stock Ansible instead of
     to Pi, MB    received by each Pi, on average
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import resource

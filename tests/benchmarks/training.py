@@ -10,8 +10,6 @@ The book's loop is written out here and shares nothing with network.py. As in th
 numbers only when its turn comes. This file needs nothing but mynn, so that board.py can run it on a board.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """How the tests reach a Pi, and how their results are recorded. playbooks/verify.yml runs them for each Pi."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A Pi under test: its settings, and shell commands, many of them over one connection."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """The lessons and their pictures."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """MNIST."""
 
-from __future__ import annotations
-
 import shlex
 
 from tests.provisioned.pi import Pi

@@ -1,7 +1,5 @@
 """The network."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Several students."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The system."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """A network without a way out, for a classroom without Internet."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

@@ -1,7 +1,5 @@
 """A local apt repository on the Pi with one package, to test updates: `offer` puts it into a folder that apt reads."""
 
-from __future__ import annotations
-
 from tests.support.classroom import Classroom, root
 
 PACKAGE = "mynn-test"

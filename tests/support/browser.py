@@ -1,7 +1,5 @@
 """What a student does in a browser: drives Debian's Chromium with Playwright."""
 
-from __future__ import annotations
-
 import io
 import re
 import tempfile

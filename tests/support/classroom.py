@@ -1,7 +1,5 @@
 """A classroom of virtual Pis and a teacher's commands, for the tests, the demo and the benchmarks."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

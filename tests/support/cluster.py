@@ -1,7 +1,5 @@
 """A cluster of virtual Pis, and experiments on it, for the tests and the benchmark."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The conditions of a role's tasks, without a run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader

@@ -1,7 +1,5 @@
 """MNIST on this computer, and a small part of it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

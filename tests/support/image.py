@@ -1,7 +1,5 @@
 """Read an SD card image, and check that a Pi finds what it boots from, and that it contains nothing private."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

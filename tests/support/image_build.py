@@ -1,7 +1,5 @@
 """The SD card image for the tests: built, unless an earlier run has built it from the same files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

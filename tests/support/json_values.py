@@ -1,7 +1,5 @@
 """Any value that JSON can hold, for Hypothesis."""
 
-from __future__ import annotations
-
 from hypothesis import strategies as st
 
 JSON = st.recursive(

@@ -1,7 +1,5 @@
 """A notebook server with the settings that the role jupyter writes, run as its unit runs it, without the sandbox."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -4,8 +4,6 @@ A figure is an expression of the lesson's own names, with the least and the most
 ten or more runs with other seeds, and are about three standard deviations wide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

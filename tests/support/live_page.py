@@ -1,7 +1,5 @@
 """A live page of a teacher's, such as that of `make wall`, while its command runs."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """Run a playbook and watch its output, to inject faults at a chosen moment; find what it sent to the Pis."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

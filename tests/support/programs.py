@@ -1,7 +1,5 @@
 """Where the programs under test are, and how to run them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -5,8 +5,6 @@ it: the vendor's first boot and a root of its own on the kernel's command line, 
 cloud-init, netplan and NetworkManager, a swap file, and a compiler.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

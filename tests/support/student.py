@@ -1,7 +1,5 @@
 """The account that stands in for a student, and what is in a student's folder."""
 
-from __future__ import annotations
-
 import os
 import pwd
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A Pi with one student, for the tests of both sides of collecting, handing out, restoring and resetting work."""
 
-from __future__ import annotations
-
 import base64
 import os
 from pathlib import Path

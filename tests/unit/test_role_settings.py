@@ -1,7 +1,5 @@
 """Every role's settings are documented and specified."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections import Counter

@@ -4,8 +4,6 @@ At first boot, cloud-init reads Imager's settings and creates the account; sudo 
 is left out: the vendor's kernel, and rpi-swap (replaced by dphys-swapfile, as in Raspberry Pi OS 12).
 """
 
-from __future__ import annotations
-
 import secrets
 import subprocess
 

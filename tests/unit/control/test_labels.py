@@ -1,7 +1,5 @@
 """The labels, in a browser as they are printed."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """What `make wall` and `make watch` have in common: the Pis are asked again and again, each by itself."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """`make message`: the text arrives as it was typed, in a file that the notebook servers read, or is refused."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report: the faults that it finds, what it keeps of Pis, and the page."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

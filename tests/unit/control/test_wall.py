@@ -1,7 +1,5 @@
 """The wall's page: what students show, until the teacher takes it off."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The page of `make watch`: what the notebook servers answer is checked, and shown to the teacher as text."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A root file system with everything that an image must keep or leave out, and the image of it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

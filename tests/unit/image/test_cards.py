@@ -3,8 +3,6 @@
 Cards are loop devices; a program in place of lsblk says that they are cards in a reader, and when they are put in.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

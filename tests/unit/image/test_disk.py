@@ -1,7 +1,5 @@
 """From a folder to a card's image, its release, and back: roles/image/files, tasks/raspberry.yml and image_release."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

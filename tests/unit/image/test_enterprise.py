@@ -4,8 +4,6 @@ eapol_test is wpa_supplicant without its radio. It reads the card's wpa_supplica
 Pi would: both are made from the same source package.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The first boot, with folders as cards: the real program, with ssh-keygen, chpasswd, openssl and argon2."""
 
-from __future__ import annotations
-
 import ctypes
 import importlib
 import os

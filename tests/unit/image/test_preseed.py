@@ -4,8 +4,6 @@ The file is as Imager writes it by its sources at commit 72ad1179ff46 (August 20
 src/customization_generator.cpp. The format is that of raspberrypi/rpi-preseed at commit 64c298606e5b.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import tomllib

@@ -2,8 +2,6 @@
 # (nbformat says that it is typed, and a few of its functions are not.)
 """Each lesson runs to its end, fits a Pi Zero, checks its exercises and computes what it claims."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The file of a student's own drawings, my_digits.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

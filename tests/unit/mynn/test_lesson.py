@@ -1,7 +1,5 @@
 """Guesses, checks, errors, networks and progress, without a browser (test_lesson_fields.py has the fields)."""
 
-from __future__ import annotations
-
 import json
 import re
 from functools import reduce

@@ -1,7 +1,5 @@
 """The fields for guesses, on a phone's touch screen."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 

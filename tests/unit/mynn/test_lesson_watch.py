@@ -1,7 +1,5 @@
 """The picture of a network that learns."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

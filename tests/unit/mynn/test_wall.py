@@ -1,7 +1,5 @@
 """Showing results on the wall: only what was chosen is shown, and no student's file is lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import unicodedata

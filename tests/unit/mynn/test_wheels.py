@@ -1,7 +1,5 @@
 """The wheels that the control node builds for the Pis."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

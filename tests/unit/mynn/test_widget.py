@@ -1,7 +1,5 @@
 """The drawing pad: what Python answers to drawings, and the pad in a browser without the Internet."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

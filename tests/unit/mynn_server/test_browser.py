@@ -1,7 +1,5 @@
 """The start page and Jupyter's pages in a browser, on a server with the role jupyter's settings."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

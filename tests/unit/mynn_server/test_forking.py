@@ -1,7 +1,5 @@
 """Kernels that are forked from a process with the libraries loaded, on a server with the role jupyter's settings."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """What of a cell's outputs is sent to its page."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

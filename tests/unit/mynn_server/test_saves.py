@@ -1,7 +1,5 @@
 """No order in which pages open and save one file loses what any of them has saved."""
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 from contextlib import suppress

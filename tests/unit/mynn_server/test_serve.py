@@ -1,7 +1,5 @@
 """While the notebook server is loading, its port answers with a page that says so and reloads itself."""
 
-from __future__ import annotations
-
 import re
 import socket
 import threading

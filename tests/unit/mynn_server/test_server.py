@@ -1,7 +1,5 @@
 """What a student, a student's program and a stranger may not do, on a server with the role jupyter's settings."""
 
-from __future__ import annotations
-
 import contextlib
 import select
 import socket

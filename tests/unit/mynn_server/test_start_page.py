@@ -1,7 +1,5 @@
 """What the server answers to the start page, and to the teacher's computer."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The package cache: it runs only while a playbook needs it, and fetches only from mirrors."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.support.programs import run_playbook

@@ -1,7 +1,5 @@
 """The cluster's scheduler and workers: real ones, on loopback, with real certificates."""
 
-from __future__ import annotations
-
 import os
 import re
 import resource

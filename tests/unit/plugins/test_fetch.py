@@ -1,7 +1,5 @@
 """`make fetch`: a Pi's facts and lists of packages decide what is fetched, and can do nothing else here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

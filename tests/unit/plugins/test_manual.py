@@ -1,7 +1,5 @@
 """The manual: its pages agree with the sources, its archive, and the notebook server that shows it."""
 
-from __future__ import annotations
-
 import html
 import re
 import shutil

@@ -1,7 +1,5 @@
 """MNIST: packed on the control node, and unpacked on a Pi, here two folders."""
 
-from __future__ import annotations
-
 import hashlib
 import lzma
 import random

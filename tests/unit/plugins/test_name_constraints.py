@@ -1,7 +1,5 @@
 """The classroom's certificate authority is trusted only for the classroom's names."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A file that the Pi is known to have is not sent; any other is copied as Ansible's copy module does."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

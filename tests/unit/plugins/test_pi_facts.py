@@ -1,7 +1,5 @@
 """A Pi's facts: which programs listen, which units run, which settings are not in effect yet, and its names."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

@@ -1,7 +1,5 @@
 """What a Pi tells the report about itself, its card, and its students' lessons."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

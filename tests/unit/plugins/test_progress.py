@@ -1,7 +1,5 @@
 """What a run prints."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

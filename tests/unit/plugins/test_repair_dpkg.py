@@ -1,7 +1,5 @@
 """repair_dpkg repairs damage that stops dpkg or apt, here with the real dpkg in a temporary root folder."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Invalid student names are refused with a sentence before anything is changed."""
 
-from __future__ import annotations
-
 import yaml
 
 from tests.support.conditions import holds

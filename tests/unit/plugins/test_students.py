@@ -1,7 +1,5 @@
 """The names, files and units of each student on a Pi, and the files and units that are no longer needed."""
 
-from __future__ import annotations
-
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers

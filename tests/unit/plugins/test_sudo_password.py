@@ -1,7 +1,5 @@
 """The sudo password: when the teacher is asked for it, how often, and on which Pis it is tried."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from contextlib import nullcontext
 from types import SimpleNamespace

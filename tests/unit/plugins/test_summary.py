@@ -1,7 +1,5 @@
 """The summary at the end of a run: what SSH, mitogen, apt and our own roles report, in plain sentences."""
 
-from __future__ import annotations
-
 import re
 import time
 from pathlib import Path

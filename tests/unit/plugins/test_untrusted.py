@@ -1,7 +1,5 @@
 """Answers of a hostile Pi: they are checked before use, replace no setting and cannot control the terminal."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

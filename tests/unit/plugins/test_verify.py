@@ -1,7 +1,5 @@
 """What `make verify` says of a Pi that it cannot reach."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

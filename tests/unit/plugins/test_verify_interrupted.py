@@ -1,7 +1,5 @@
 """An interrupted `make verify` leaves no file with a password."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
