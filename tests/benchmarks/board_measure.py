@@ -99,17 +99,11 @@ def promise(first_cell: str) -> str:
     return " ".join(found[1].split())
 
 
-@dataclass(frozen=True)
-class LessonRun:
-    """A lesson's run: its seconds from the start of its kernel, the kernel's peak in MiB, and the promised duration."""
+def run_lesson(classroom: BaseClassroom, name: str) -> tuple[float, float, str]:
+    """Run all cells of a lesson in the student's folder, without a browser.
 
-    seconds: float
-    peak: float
-    promise: str
-
-
-def run_lesson(classroom: BaseClassroom, name: str) -> LessonRun:
-    """Run all cells of a lesson in the student's folder, without a browser."""
+    Returns its seconds from the start of its kernel, the kernel's peak in MiB, and the promised duration.
+    """
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password), "The password was refused."
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
@@ -121,4 +115,4 @@ def run_lesson(classroom: BaseClassroom, name: str) -> LessonRun:
                 assert not output.error, f"{name}: {output.error}"
         seconds = time.monotonic() - began
         peak = float(kernel.run(PEAK).text)
-    return LessonRun(seconds, peak, promise(cells[0]["source"]))
+    return seconds, peak, promise(cells[0]["source"])

@@ -140,7 +140,7 @@ class ActionRun:
         self.closed: list[str] = []
         # The parent process is another one when the run has ended.
         monkeypatch.setattr(action.os, "getppid", lambda: len(self.requests) > len(answers))
-        monkeypatch.setattr(action.time, "sleep", self.slept.append)
+        monkeypatch.setattr(action, "time", SimpleNamespace(sleep=self.slept.append))
         task: Any = object.__new__(action.ActionModule)
         arguments = {"page": "wall", "students": {"ada": {}, "bo": {}}, "largest": LARGEST, "answers": str(folder)}
         task._task = SimpleNamespace(args=arguments, async_val=0)

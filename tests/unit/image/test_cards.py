@@ -31,13 +31,12 @@ from tests.support.image import Image
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.support.student import as_root
 from tests.unit.image.conftest import FILES, Built
+from tests.unit.image.test_preseed import KEY as IEEE
 from tests.unit.image.test_preseed import authority
 
 CARDS = [sys.executable, "-m", "mynn_control.cards"]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICtg8TFATI7pOSSUNkxV9rVHo5+/hRTpd1Z12tmU8XpW teacher@laptop"
 MIB = 1 << 20
-# What the Wi-Fi of the tests makes of "password" (the vector of IEEE 802.11i, annex H.4).
-IEEE = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
 WIFI = {"country": "GB", "networks": [{"ssid": "IEEE", "password": "password"}]}
 UNKNOWN = {"country": "GB", "networks": [{"ssid": "IEEE"}]}
 # Hands the job over in place of Ansible and the playbook, which take some seconds.
