@@ -14,10 +14,10 @@ from pathlib import Path
 import mynn
 from mynn.files import networks_folder
 
-PAGE, READY = Path(__file__).parent / "page/try", networks_folder() / "try"
+PAGE, MYNN, READY = Path(__file__).parent / "page/try", Path(mynn.__file__).parent, networks_folder() / "try"
+SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", PAGE.parent / "page.css")  # with lessons and the start page
 # By name. No address leads to any other file.
-FILES = {path.name: path for path in PAGE.iterdir() if path.is_file()} | {
-    "network.js": Path(mynn.__file__).with_name("network.js"),
+FILES = {path.name: path for path in (*SHARED, *PAGE.iterdir())} | {
     "network.npz": READY / "network.npz",
     "digits.bin": READY / "digits.bin.gz",  # 10,000 to train on
     "test.bin": READY / "test.bin.gz",  # 1,000 to test with

@@ -67,7 +67,7 @@ def test_anybody_gets_the_page_and_the_digits_and_nothing_else(server: Server) -
     """A second visit costs nothing: what the browser has is not sent again."""
     stranger = server.client()
     assert stranger.ask("GET", "/try").headers["Location"] == "/try/"
-    for name in ("", "index.html", "network.js", "network.npz", "digits.bin", "test.bin"):
+    for name in ("", "index.html", "network.js", "page.css", "network.npz", "digits.bin", "test.bin"):
         answer = stranger.ask("GET", f"/try/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
