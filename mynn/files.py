@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and where a Pi has what is ready. Nothing here loads numpy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from errno import EISDIR
 from pathlib import Path
 from typing import BinaryIO
+
+
+def networks_folder() -> Path:
+    """Return the folder of ready networks: where a Pi has them, or what the variable NETWORKS_DIR says."""
+    return Path(os.environ.get("NETWORKS_DIR") or "/srv/mynn/networks")
 
 
 @contextmanager

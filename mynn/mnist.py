@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 from mynn import checks
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, os_errors_as
-
-SIDE = 28  # a digit is 28 x 28 pixels
-PIXELS = SIDE * SIDE
-LABELS = 10
+from mynn.rows import LABELS as LABELS
+from mynn.rows import PIXELS as PIXELS
+from mynn.rows import SIDE as SIDE
 
 _NUMBERS = 1 + PIXELS  # on a line
 _LONGEST = 100_000  # bytes of a line that are looked at: a line of digits has 3,140

@@ -1,4 +1,4 @@
-"""The Jupyter server extension: the start page, the manual, limits for strangers, and the teacher's socket."""
+"""The Jupyter server extension: the start page, /try/, the manual, limits for strangers, and the teacher's socket."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
 from mynn_server.start_page import Lesson, Status
+from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, TryPage
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
 LAB, LAB_IN_MENU = "@jupyter-notebook/lab-extension", "@jupyter-notebook/application-extension:pages"
@@ -73,7 +74,8 @@ def look_at_requests(application: ServerWebApplication) -> None:
     find_handler = application.find_handler
 
     def find_handler_later(request: HTTPServerRequest, **options: Any) -> Any:
-        if "text/html" in request.headers.get("Accept", ""):  # a browser opens a page
+        # A browser opens a page; for /try/ it computes itself.
+        if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/try"):
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
         largest = LARGEST_REQUEST if signed_in else LARGEST_OF_STRANGERS
@@ -101,6 +103,10 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/start/missed", Missed),
             (r"/start(/.*)?", StartPage),
             (r"/manual(/.*)?", Manual, {"archive": classroom.manual_archive}),
+            (r"/try/keep", Keeping),
+            (r"/try/network", KeepNetwork),
+            (r"/try/drawings", KeepDrawings),
+            (r"/try(?:/(.*))?", TryPage),
         ],
     )
     look_at_requests(app.web_app)

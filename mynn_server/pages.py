@@ -10,7 +10,11 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
 FOLDER = Path(__file__).parent / "page"
-FILES = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.is_file()}
+FILES = {
+    path.relative_to(FOLDER).as_posix(): path
+    for path in (*FOLDER.iterdir(), *(FOLDER / "pictures").iterdir())
+    if path.is_file()
+}
 
 
 class StartPage(JupyterHandler):

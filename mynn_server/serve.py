@@ -1,8 +1,9 @@
 """Run the notebook server, and until it answers, a page that says so: `python -I -m mynn_server.serve PORT`.
 
 Jupyter takes a Pi Zero most of a minute to load. This listens first, so that a student sees at once that the Pi is on,
-and no student's program can take the port. Whoever asks for a page is shown one that reloads itself; all other requests
-wait, and are handed to the server. So are encrypted ones.
+and no student's program can take the port. Whoever asks for a page is shown one that reloads itself; whoever asks for
+the page /try/, which needs no notebook server, gets its files. All other requests wait, and are handed to the server.
+So are encrypted ones.
 
 Of several students, each has a socket: systemd hands it over, and PORT is not used.
 """
@@ -21,7 +22,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mynn_server import try_files
 
 # As many modules are loaded once the server answers; so the number of those that are tells how far it is.
 MODULES = 720
@@ -30,7 +34,8 @@ MODULES = 720
 # schemas.
 LATER = ("requests", "websocket")
 WITHOUT = ("fqdn", "isoduration", "rfc3986_validator", "rfc3987_syntax", "uri_template", "webcolors")
-MOST_WAITING = 64  # connections
+MOST_CONNECTIONS = 128  # that wait, or are being answered
+SENDING = 60  # seconds that an answer may take
 HEAD = 8192  # bytes of a request that are looked at
 HEADERS = """HTTP/1.1 503 Service Unavailable\r
 Content-Type: text/html; charset=utf-8\r
@@ -56,6 +61,7 @@ PAGE = """<!DOCTYPE html>
 <h1>Your Pi is starting</h1>
 <progress value="%d" max="100"></progress>
 <p>It is ready in about %d seconds. This page reloads by itself.
+<p><a href="/try/">Try it</a> meanwhile: draw a digit, and a network in your own browser reads it.
 </html>
 """
 
@@ -72,17 +78,28 @@ class Starting:
         self.listening = listening
         self.began = time.monotonic()
         self.waiting: dict[socket.socket, Any] = {}  # by connection, the address that it comes from
+        self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # a file that is sent, and until when
         self.reading, self.writing = os.pipe()
+        self.ended = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)  # it ends with the program, should that fail
         self.thread.start()
 
     def run(self) -> None:
+        """Answer until the end, and then send the rest of what is being sent."""
+        try:
+            self.answer()
+        finally:
+            self.ended.set()
+        while self.sending:
+            self.send(select.select([], self.sending, [], 1)[1])
+
+    def answer(self) -> None:
         """Answer until the end."""
         new: set[socket.socket] = set()  # connections that have sent nothing yet
         while True:
-            room = [self.listening] if len(self.waiting) < MOST_WAITING else []
+            room = [self.listening] if len(self.waiting) + len(self.sending) < MOST_CONNECTIONS else []
             waiting: list[Any] = [self.reading, *room, *new]
-            ready, _, _ = select.select(waiting, [], [])
+            ready, free, _ = select.select(waiting, self.sending, [], 1 if self.sending else None)
             if self.reading in ready:
                 return
             for one in ready:
@@ -95,11 +112,15 @@ class Starting:
                 else:
                     new.remove(one)
                     self.look_at(one)
+            self.send(free)
 
     def look_at(self, connection: socket.socket) -> None:
         """Answer a connection that asks for a page, and close one that was given up; let any other wait."""
         with suppress(OSError):
             head = connection.recv(HEAD, socket.MSG_PEEK)
+            if asked := try_files.asked_for(head):
+                self.begin(connection, *asked)
+                return
             if head and not is_for_a_page(head):
                 return
             if head:
@@ -108,6 +129,29 @@ class Starting:
                 connection.shutdown(socket.SHUT_WR)
         del self.waiting[connection]
         connection.close()
+
+    def begin(self, connection: socket.socket, path: Path, headers: dict[str, str]) -> None:
+        """Begin to send a file of the page /try/."""
+        connection.recv(HEAD)
+        lines = ["HTTP/1.1 200 OK", *map(": ".join, headers.items()), "Connection: close", "", ""]
+        self.sending[connection] = path.open("rb"), time.monotonic() + SENDING
+        del self.waiting[connection]
+        with suppress(OSError):  # sending the file will show it, too
+            connection.send("\r\n".join(lines).encode())
+
+    def send(self, free: list[socket.socket]) -> None:
+        """Send as much as these connections take; close those that have all of it, or take nothing for too long."""
+        for connection, (file, until) in list(self.sending.items()):
+            is_going_on = time.monotonic() < until
+            if is_going_on and connection in free:
+                try:
+                    is_going_on = os.sendfile(connection.fileno(), file.fileno(), None, try_files.CHUNK) > 0
+                except OSError:
+                    is_going_on = False
+            if not is_going_on:
+                del self.sending[connection]
+                file.close()
+                connection.close()
 
     def page(self) -> bytes:
         """Return the answer, with how long it takes yet, in steps of five seconds."""
@@ -120,7 +164,7 @@ class Starting:
     def end(self) -> socket.socket:
         """Stop answering; return the socket, which tornado listens at from now on."""
         os.write(self.writing, b".")
-        self.thread.join()
+        self.ended.wait()
         return self.listening
 
 

@@ -21,7 +21,7 @@ WRONG = "That is not this Pi’s password: it is on the label."
 PAUSE = 2  # seconds that a wrong password costs
 MOST_WAITING = 32  # passwords from one network
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
-MOST_CONNECTIONS = 128  # from one network; a browser keeps up to a dozen
+MOST_CONNECTIONS = 256  # from one network, which with IPv6 is the whole class; a browser opens six for a page
 IDLE = 60  # seconds that a connection may ask for nothing
 
 turns: dict[object, asyncio.Lock] = {}

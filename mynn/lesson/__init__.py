@@ -8,10 +8,11 @@
 Nothing here waits for anybody: *Run all* goes on without a guess, and says so.
 """
 
+from mynn.files import networks_folder
 from mynn.lesson.answers import check
 from mynn.lesson.described import describe_plots
 from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
-from mynn.lesson.networks import keep, my_network, networks_folder
+from mynn.lesson.networks import keep, my_network
 from mynn.lesson.progress import finished
 from mynn.lesson.watch import Watch
 

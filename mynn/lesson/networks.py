@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mynn.errors import DataError, NetworkFileError
+from mynn.files import networks_folder
 from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
 
 OWN = "my_network.npz"  # in the notebook's folder
 CARDS = "digits.npz"  # in the folder of networks
 ENOUGH = 0.5  # of a hundred digits that a network reads, if it is to be of use in a lesson
-
-
-def networks_folder() -> Path:
-    """Return the folder of ready networks: where a Pi has them, or what the variable NETWORKS_DIR says."""
-    return Path(os.environ.get("NETWORKS_DIR") or "/srv/mynn/networks")
 
 
 def my_network() -> NeuralNetwork:
@@ -50,18 +45,22 @@ def keep(network: NeuralNetwork, testing: Examples) -> None:
 
     It says which of these it did. A file that holds no network is left alone, too.
     """
+    print(kept(network, testing)[1])
+
+
+def kept(network: NeuralNetwork, testing: Examples) -> tuple[bool, str]:
+    """Do what `keep` does; return whether the network is kept, and the sentence."""
     place, mine = Path(OWN), network.score(testing)
     if place.exists():
         try:
             theirs = NeuralNetwork.load(place).score(testing)
         except ValueError as error:  # no network, or one for other inputs
-            print(f"Not kept: {OWN} holds something else ({error}). Give that file another name, then run this again.")
-            return
+            return False, f"Not kept: {OWN} holds something else ({error}). Rename that file, then do this again."
         if theirs > mine:
-            print(f"{OWN} stays as it is: the network in it recognises {theirs:.1%}, and this one {mine:.1%}.")
-            return
+            return False, f"{OWN} stays as it is: the network in it recognises {theirs:.1%}, and this one {mine:.1%}."
     network.save(place)
-    print(f"Kept in {OWN}: a network with {_nodes(network)}, which recognises {mine:.1%} of {len(testing):,} digits.")
+    of = f"{mine:.1%} of {len(testing):,} digits"
+    return True, f"Kept in {OWN}: a network with {_nodes(network)}, which recognises {of}."
 
 
 def _nodes(network: NeuralNetwork) -> str:

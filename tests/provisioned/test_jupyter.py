@@ -221,6 +221,16 @@ def test_start_page_and_manual_are_shown(pi: Pi, student: NotebookServer) -> Non
     assert 0 <= memory["free"] < memory["total"], f"The start page shows impossible figures for the memory: {memory}."
 
 
+def test_the_page_try_is_there_for_everybody(stranger: NotebookServer) -> None:
+    """The page *Try it* opens without the password, with its network and its digits."""
+    for name, least in (("", 1), ("network.js", 1), ("network.npz", 50_000), ("digits.bin", 7_850_000)):
+        answer = stranger.ask("GET", f"/try/{name}")
+        assert answer.status_code == 200, (
+            f"The page /try/{name} answers with status {answer.status_code}: run site.yml."
+        )
+        assert len(answer.content) >= least, f"The page /try/{name} has only {len(answer.content)} bytes."
+
+
 def test_cell_runs(pi: Pi, started: Kernel | str) -> None:
     """A cell runs: it calculates with numpy, as the student."""
     assert isinstance(started, Kernel), (

@@ -72,12 +72,12 @@ def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def networks(mnist: Path) -> Path:
-    """The folder of the network on the card: NETWORKS_DIR if it has one, otherwise one that the role mynn fills.
+    """The folder of the networks on the card: NETWORKS_DIR if it has them, otherwise one that the role mynn fills.
 
     Programs that are started from now on, such as lessons, find it.
     """
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
-    if not (folder / "digits.npz").is_file():
+    if not (folder / "try/network.npz").is_file():
         folder = ROOT / "build/networks"
         run_role("mynn", {"networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
     os.environ["NETWORKS_DIR"] = str(folder)

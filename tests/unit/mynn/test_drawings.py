@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mynn import DataError, drawings, read_csv
+from mynn import DataError, read_csv, rows
 from mynn.arrays import Bytes
 from mynn.drawings import NAME, count, keep, my_digits, take_back
 
@@ -49,10 +49,10 @@ def test_a_damaged_line_does_not_affect_the_others(
 
 
 def test_the_number_of_drawings_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawings, "MOST", 3)
+    monkeypatch.setattr(rows, "MOST", 3)
     for seed in range(3):
         keep(seed, drawing(seed))
-    with pytest.raises(DataError, match=r"my_digits.csv: this file is full, with 3 drawings; rename it to start"):
+    with pytest.raises(DataError, match=r"my_digits.csv: this file is full: it has room for 3 drawings; rename it"):
         keep(3, drawing(3))
     keep(5, drawing(2))  # relabelling a drawing needs no space
     assert my_digits().labels.tolist() == [0, 1, 5]

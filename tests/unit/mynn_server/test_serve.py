@@ -1,5 +1,6 @@
 """While the notebook server is loading, its port answers with a page that says so and reloads itself."""
 
+import os
 import re
 import socket
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from mynn_server import serve
+from mynn_server import serve, try_files
 from tests.support.classroom import until
 from tests.support.jupyter_server import render_template, run_server, unit_setting
 from tests.support.ports import free_port
@@ -61,8 +62,30 @@ def test_any_other_request_is_left_for_the_server(starting: serve.Starting, requ
         assert connection.recv(11) == request_[:11]
 
 
+def test_the_page_try_is_there_already_and_nothing_that_is_sent_is_cut_off(
+    starting: serve.Starting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when the server takes over. Whoever does not read is given up."""
+    large = tmp_path / "digits.bin.gz"
+    large.touch()
+    os.truncate(large, 30_000_000)  # more than Linux keeps for a client that does not read
+    monkeypatch.setitem(try_files.FILES, "digits.bin", large)
+    url = f"http://127.0.0.1:{starting.listening.getsockname()[1]}/try/"
+    page = requests.get(url, headers=BROWSER, timeout=5)
+    assert (page.status_code, page.content) == (200, (try_files.PAGE / "index.html").read_bytes())
+    assert page.headers["Content-Security-Policy"] == try_files.POLICY
+    assert requests.get(f"{url}missing.js", headers=BROWSER, timeout=5).status_code == 503
+    with requests.get(f"{url}digits.bin", stream=True, timeout=20) as answer:
+        with monkeypatch.context() as hasty:
+            hasty.setattr(serve, "SENDING", 0)
+            requests.get(f"{url}digits.bin", stream=True, timeout=20)
+            until(lambda: len(starting.sending) == 1)
+        starting.end()
+        assert len(answer.raw.read(decode_content=False)) == 30_000_000
+
+
 def test_clients_that_disconnect_or_send_nothing_disturb_nobody(starting: serve.Starting) -> None:
-    idle = [connect(starting) for _ in range(serve.MOST_WAITING - 2)]
+    idle = [connect(starting) for _ in range(serve.MOST_CONNECTIONS - 2)]
     until(lambda: len(starting.waiting) == len(idle))
     with connect(starting):
         pass

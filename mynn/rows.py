@@ -1,0 +1,66 @@
+"""Digits as lines of text, `label,784 pixels`, as MNIST's CSVs and a student's `my_digits.csv` have them.
+
+The notebook server keeps drawings with this, too: nothing here loads numpy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mynn.errors import DataError, os_errors_as
+from mynn.files import replacing
+
+SIDE = 28  # a digit is 28 x 28 pixels
+PIXELS = SIDE * SIDE
+LABELS = 10
+
+NAME = "my_digits.csv"
+MOST = 2000  # drawings in a file: some 4 MB, which a Pi Zero still writes while a child waits
+LONGEST = 4 * (1 + PIXELS)  # bytes of a line: three figures and a comma for each number
+
+_PIXEL = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_LINE = re.compile(rb"[0-9](?:,%b){%d}" % (_PIXEL, PIXELS))
+
+
+def is_whole(line: bytes) -> bool:
+    """Return whether a line, without its end, is a label 0..9 and 784 pixels 0..255."""
+    return _LINE.fullmatch(line) is not None
+
+
+def read(path: Path) -> list[bytes]:
+    """Return the lines of the file, without their ends, damaged ones too; none where there is no file.
+
+    A file that cannot be read, or is far too large, is a DataError.
+    """
+    with os_errors_as("{reason}; rename it to start a new one", path=path):
+        try:
+            with path.open("rb") as file:
+                content = file.read(LONGEST * MOST + 1)
+        except FileNotFoundError:
+            return []
+    if len(content) > LONGEST * MOST:
+        raise DataError(f"{path}: this file is too large to be drawings from the pad; rename it to start a new one")
+    return [line for line in content.splitlines() if line]
+
+
+def add(lines: Sequence[bytes], path: Path) -> int:
+    """Keep drawings in the file, and return how many it has now.
+
+    One that is there already gets its new label, and stays a single one. Where `MOST` are kept, or the file cannot be
+    written, it is a DataError.
+    """
+    new = {line[1:]: line for line in lines}  # by their pixels
+    others = [line for line in read(path) if line[1:] not in new]
+    if len(others) + len(new) > MOST:
+        raise DataError(f"{path}: this file is full: it has room for {MOST:,} drawings; rename it to start a new one")
+    write(path, [*others, *new.values()])
+    return len(others) + len(new)
+
+
+def write(path: Path, lines: Sequence[bytes]) -> None:
+    """Write the file, whole or not at all."""
+    sentence = "{reason}, so the drawing is not kept; free some space, or ask your teacher"
+    with os_errors_as(sentence, path=path), replacing(path) as file:
+        file.writelines(line + b"\n" for line in lines)

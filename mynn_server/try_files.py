@@ -1,0 +1,74 @@
+"""The files of the page `/try/`: a closed list, and what a browser is told about each.
+
+The notebook server sends them (try_page.py), and while it is loading, so does serve.py: nothing here loads Jupyter or
+numpy.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+from pathlib import Path
+
+import mynn
+from mynn.files import networks_folder
+
+PAGE, MYNN, READY = Path(__file__).parent / "page/try", Path(mynn.__file__).parent, networks_folder() / "try"
+SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", PAGE.parent / "page.css")  # with lessons and the start page
+# By name. No address leads to any other file.
+FILES = {path.name: path for path in (*SHARED, *PAGE.iterdir())} | {
+    "network.npz": READY / "network.npz",
+    "digits.bin": READY / "digits.bin.gz",  # 10,000 to train on
+    "test.bin": READY / "test.bin.gz",  # 1,000 to test with
+}
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# The page loads its own files only, and asks this Pi only.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+CHUNK = 64 << 10  # bytes that are in memory at once for each that asks
+ASKED = re.compile(rb"GET /try/([a-z0-9_.-]{0,40}) HTTP/1\.1\r\n")
+
+
+def find(name: str) -> tuple[Path, dict[str, str]]:
+    """Return where a file is, and the headers of the answer; a LookupError or an OSError where there is none.
+
+    MNIST stays as it is: for a week nobody asks again. Of all others the browser asks whether they have changed.
+    """
+    path = FILES[name or "index.html"]
+    about = path.stat()
+    headers = {
+        "Content-Type": TYPES.get(path.suffix, "application/octet-stream"),
+        "Content-Length": str(about.st_size),
+        "Content-Security-Policy": POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "max-age=604800" if path.suffix == ".gz" else "no-cache",
+        "Etag": tag(path, about.st_mtime_ns, about.st_size),
+    }
+    return path, headers | ({"Content-Encoding": "gzip"} if path.suffix == ".gz" else {})
+
+
+@cache
+def tag(path: Path, changed: int, size: int) -> str:
+    """Return a name of a file's contents. All files of an image may have one time, so the time is not enough."""
+    total = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            total = zlib.crc32(chunk, total)
+    return f'"{total:08x}-{size:x}"'
+
+
+def asked_for(head: bytes) -> tuple[Path, dict[str, str]] | None:
+    """Return what the head of a request asks for, as `find` does; None if that is none of these files."""
+    asked = ASKED.match(head)
+    try:
+        return find(asked[1].decode()) if asked and b"\r\n\r\n" in head else None
+    except (LookupError, OSError):
+        return None

@@ -1,0 +1,146 @@
+r"""The page `/try/`: a network in the pupil's own browser. The Pi sends it and keeps what comes of it.
+
+Anybody may read it: it has no secrets, and a pupil sees it at once. Whoever keeps something is signed in, and sends the
+cookie `_xsrf` as the header `X-XSRFToken`, too, as the start page does. Addresses below are as the page has them.
+
+    GET keep        204, and the cookie `_xsrf`, for who is signed in; else 403 (then `../login?next=/try/` is the way)
+    POST network    an .npz as `NeuralNetwork.save` writes it, 784 inputs and 10 outputs, at most 4 MB: to be kept as
+                    my_network.npz, if that does not read more of the page's 1,000 test digits
+    POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500: to be added there
+
+To both POSTs the answer is 200 and `{"kept": true or false, "message": a sentence}`: `kept` is false where the better
+network stays, or something else has its name. An error is `{"message": a sentence}`: 400, this cannot be used or kept;
+403, the sign-in is over, or the header is missing; 413, too large (so it is for any stranger who sends more than 64
+kB); 503, too little memory now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from tornado.web import HTTPError, authenticated
+
+from mynn import rows
+from mynn.errors import DataError
+from mynn_server import keep_network
+from mynn_server.linux import memory
+from mynn_server.programs import COMMAND
+from mynn_server.sign_in import IDLE
+from mynn_server.try_files import CHUNK, find
+
+MOST_DRAWINGS = 500  # in one request
+LEAST_FREE = 60  # MB: for a program with numpy
+PATIENCE = 120  # seconds for it; a Pi Zero takes some ten
+NO_MEMORY = "The Pi has too little memory for this now. End a lesson on the start page, then keep it again."
+
+
+class TryPage(JupyterHandler):
+    """Sends the page's files."""
+
+    @allow_unauthenticated
+    async def get(self, name: str | None) -> None:
+        """Send a file, in pieces: thirty browsers may ask for all digits at once."""
+        if name is None:
+            return self.redirect(f"{self.request.path}/")
+        try:
+            path, headers = find(name)
+            file = path.open("rb")
+        except (LookupError, OSError):
+            raise HTTPError(404, "There is no such page.") from None
+        with file:
+            for header, value in headers.items():
+                self.set_header(header, value)
+            if self.check_etag_header():
+                self.set_status(304)
+                return
+            while piece := file.read(CHUNK):
+                self.write(piece)
+                try:
+                    await asyncio.wait_for(self.flush(), IDLE)  # until the piece is sent
+                except TimeoutError:  # who asked does not read
+                    cast("Any", self.request.connection).stream.close()
+                    return
+
+    def compute_etag(self) -> str | None:
+        """Return none besides the file's."""
+        return None
+
+
+class Keeping(APIHandler):
+    """Whether somebody may keep things, and what is common to keeping them."""
+
+    def initialize(self) -> None:
+        """Find the student's folder."""
+        self.folder = Path(str(self.contents_manager.root_dir))
+
+    @authenticated
+    async def get(self) -> None:
+        """Answer who is signed in, and set the cookie that POST needs."""
+        self.xsrf_token  # noqa: B018 - sets the cookie
+        self.set_header("Cache-Control", "no-store")
+        self.set_status(204)
+
+    def sent(self, most: int) -> bytes:
+        """Return what was sent, if it is not larger than that."""
+        if len(self.request.body) > most:
+            raise HTTPError(413, f"This is larger than {most >> 10} kB, so it is not kept.")
+        return self.request.body
+
+
+class KeepNetwork(Keeping):
+    """Keeps a network.
+
+    A program of its own checks and compares it: with numpy, it takes 22 MB more than Python, which this server would
+    never give back.
+    """
+
+    turn = asyncio.Lock()
+
+    @authenticated
+    async def post(self) -> None:
+        """Keep a network, unless a better one is there."""
+        body = self.sent(keep_network.LARGEST)
+        async with self.turn:
+            if memory()["free"] < LEAST_FREE:
+                raise HTTPError(503, NO_MEMORY)
+            status, answer = await asyncio.to_thread(self.run, body)
+        if status == keep_network.UNUSABLE:
+            raise HTTPError(400, answer["message"])
+        self.finish(answer)
+
+    def run(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Return the program's exit status and answer. If memory is short, Linux ends it before the server."""
+        command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network"]
+        try:
+            done = subprocess.run(command, cwd=self.folder, input=body, stdout=subprocess.PIPE, timeout=PATIENCE)
+            return done.returncode, json.loads(done.stdout)
+        except (subprocess.TimeoutExpired, ValueError):
+            raise HTTPError(503, NO_MEMORY) from None
+
+
+class KeepDrawings(Keeping):
+    """Keeps drawings."""
+
+    turn = asyncio.Lock()
+
+    @authenticated
+    async def post(self) -> None:
+        """Add drawings to the student's own."""
+        lines = self.sent(rows.LONGEST * MOST_DRAWINGS).splitlines()
+        if not 0 < len(lines) <= MOST_DRAWINGS or not all(map(rows.is_whole, lines)):
+            raise HTTPError(400, f"These are not 1 to {MOST_DRAWINGS} drawings, so they are not kept.")
+        path = self.folder / rows.NAME
+        if path.exists() and not path.is_file():  # what opens a FIFO waits
+            raise HTTPError(400, f"{rows.NAME} is not a file: rename it, then keep the drawings again.")
+        async with self.turn:
+            try:
+                count = await asyncio.to_thread(rows.add, lines, path)
+            except DataError as error:
+                raise HTTPError(400, str(error).replace(str(path), rows.NAME)) from None
+        self.finish({"kept": True, "message": f"Kept in {rows.NAME}, which has {count:,} drawings now."})
