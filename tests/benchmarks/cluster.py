@@ -10,8 +10,6 @@ threads, or the benchmark fails. On the way of the disturbed one, a worker is ki
     efficiency   the seconds of one Pi, divided by the number of Pis and by these seconds
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

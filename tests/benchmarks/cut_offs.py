@@ -7,8 +7,6 @@ succeed, and its next run must change nothing. Virtual Pis are containers, so wh
 cut: tests/classroom/test_repair.py covers data that a card loses. The table is written to dist/cut-offs.txt.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import re

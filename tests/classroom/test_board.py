@@ -8,8 +8,6 @@ The images for later Pis pass the same tests on QEMU's Pi 2 and 3, with `pytest 
 (`-k raspios`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a student does, in a real browser: sign in, read the start page, and train a network that learns to read."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 

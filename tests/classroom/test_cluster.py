@@ -1,7 +1,5 @@
 """`make cluster`: Pis run an experiment together, with one computer's results, whatever happens to some of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from threading import Timer

@@ -1,7 +1,5 @@
 """Faulty Pis: the others are finished, and one table says which is not, why, and what to do."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

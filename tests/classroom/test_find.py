@@ -1,7 +1,5 @@
 """`make find` on the network of the virtual Pis, with real multicast DNS: zeroconf on this side, Avahi on the Pis."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 The first build on a machine takes about 15 minutes. If what it is made of has not changed, it is kept.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

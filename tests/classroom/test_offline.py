@@ -1,7 +1,5 @@
 """A classroom without the Internet: `make fetch` downloads all that two Pis need, and then they are provisioned."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """site.yml repairs a Pi: after power cuts, with damaged files, and while another program holds apt's lock."""
 
-from __future__ import annotations
-
 from tests.support.classroom import Classroom, root, serves, until
 
 VENV = "/opt/mynn/venv"

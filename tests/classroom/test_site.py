@@ -1,7 +1,5 @@
 """The first day: site.yml predicts what it does, does it, and does nothing the second time."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A malicious student's files and programs gain no access, and stop neither the server nor a playbook."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 from collections.abc import Iterator

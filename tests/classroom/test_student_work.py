@@ -1,7 +1,5 @@
 """The end of a class: collect, reset, restore and hand out students' work, in the order of a school year."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

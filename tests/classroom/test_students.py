@@ -1,7 +1,5 @@
 """The next classes: several students on one Pi, over HTTPS. Each has a folder, a password and a server on demand."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`make watch`, `message` and `off`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

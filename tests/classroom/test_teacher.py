@@ -1,7 +1,5 @@
 """The teacher's computer: any Linux, an ordinary user without sudo or apt, and a path with a space."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """update.yml: one Pi goes first. If it fails, the others are not touched, and all still serve their lessons."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The upgrade from Debian 12 to 13. If it fails, nothing changes; no student loses any work."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

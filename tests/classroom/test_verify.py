@@ -1,7 +1,5 @@
 """Planted faults are found by the checks that are meant to find them, and by no others; the report says what to do."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Without KVM it takes 20 minutes. In every run of `make test-all` the board shows the same of a Pi made from our image.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 

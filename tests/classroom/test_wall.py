@@ -1,7 +1,5 @@
 """`make wall`: what students show is on the projector's page, and off it at once."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

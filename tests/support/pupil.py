@@ -1,7 +1,5 @@
 """A pupil in a browser: opens lessons by their cards, runs them cell by cell, guesses, answers, draws and shows."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """A pupil plays from the start page to what the wall shows, on a server with the role jupyter's settings."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

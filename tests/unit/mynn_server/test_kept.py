@@ -1,7 +1,5 @@
 """Nothing is lost when a page is closed, and nothing locks it: in a browser, with the role jupyter's settings."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os
