@@ -296,7 +296,7 @@ function shares(lines, factor) {
     const share = (line) => Math.max(0, 1 - Math.abs(line + 0.5 - middle) * narrowing);
     let all = 0; // of lines outside, too, in which there is no ink
     for (let line = Math.floor(middle - 1 / narrowing); line <= middle + 1 / narrowing; line++) all += share(line);
-    return lines.map((_, line) => share(line) / all);
+    return Float64Array.from(lines, (_, line) => share(line) / all);
   });
 }
 

@@ -32,7 +32,8 @@ export function picture(strokes) {
     stroke.forEach((point) => pen.lineTo(...point)); // the first is where it is already: a dot
     pen.stroke();
   }
-  return Uint8Array.from(pen.getImageData(0, 0, COARSE, COARSE).data.filter((_, index) => index % 4 === 0));
+  const { data } = pen.getImageData(0, 0, COARSE, COARSE); // four bytes a pixel
+  return new Uint8Array(COARSE ** 2).map((_, place) => data[4 * place]);
 }
 
 // The square to draw on. `changed` is called with all strokes at the end of each, and when some are taken away; `drawn`
