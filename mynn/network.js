@@ -111,7 +111,7 @@ export function damage(network, nodes) {
 }
 
 // Pixels 0 (background) to 255 (ink) as inputs: 0.01..1.
-export const scale = (pixels) => Float64Array.from(pixels, (pixel) => (pixel / 255) * 0.99 + 0.01);
+export const scale = (pixels) => new Float64Array(pixels).map((pixel) => (pixel / 255) * 0.99 + 0.01);
 
 // What the outputs should be for a label: 0.99 for its own, 0.01 for all others.
 export function targetsFor(label, outputs = 10) {

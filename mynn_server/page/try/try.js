@@ -8,9 +8,10 @@ import { COARSE, eye, paper, picture } from "./paper.js";
 const EMPTY = "Draw a digit on the white square.";
 const UNSEEN = "I cannot see a digit yet."; // no sentence is so long that the paper moves away under the pen
 const HINT = "Press a node to look inside, or an answer to see the dream of it.";
-const $ = (id) => document.getElementById(id);
+export const $ = (id) => document.getElementById(id);
 
-let network = null; // until the Pi has sent it
+let given = null; // the network that the Pi sends
+let network = null; // the one that is asked
 let damaged = null; // the same without the nodes that are off
 const off = new Set();
 let looking = null; // at a node or at a digit: {node: 3} or {digit: 3}
@@ -39,9 +40,10 @@ const all = addButton($("damage"), { textContent: "Switch all on", hidden: true 
 });
 let nodes = [];
 
-// Go on with another network, such as one that was trained here.
+// Go on with another network, or without one with the Pi's own.
 export function use(other) {
-  network = other;
+  network = other ?? given;
+  if (!network) return;
   if (nodes.length !== network.wih.length) {
     off.clear();
     looking = null;
@@ -60,7 +62,7 @@ function change() {
   damaged = off.size ? damage(network, [...off]) : network;
   const count = network.wih.length;
   $("hidden-title").textContent = `${count} hidden node${count === 1 ? "" : "s"}`;
-  $("damage-words").textContent = off.size ? `${off.size} of ${count} nodes ${off.size === 1 ? "is" : "are"} off.` : HINT;
+  write($("damage-words"), off.size ? `${off.size} of ${count} nodes ${off.size === 1 ? "is" : "are"} off.` : HINT);
   all.hidden = !off.size;
   show();
 }
@@ -95,7 +97,7 @@ function seen() {
 }
 
 // Only what changes: it is read aloud.
-function write(element, words) {
+export function write(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
 
@@ -140,24 +142,26 @@ function showInside() {
     write($("inside-title"), `The weights of hidden node ${node + 1}`);
     write($("inside-words"), "Ink on red wakes it, ink on blue puts it to sleep.");
     const most = Math.max(...network.wih[node].map(Math.abs)) || 1;
-    paint(network.wih[node], (weight) => redToBlue(weight / most));
+    paint(inside, network.wih[node], (weight) => redToBlue(weight / most));
   } else {
     write($("inside-title"), `The dream of ${named(digit)}`);
-    write($("inside-words"), `Asked backwards, the network takes this for ${named(digit)}: it wants ink where it is dark.`);
-    paint(damaged.backquery(targetsFor(digit)), (input) => Array(3).fill(255 * (1 - input)));
+    write($("inside-words"), `Asked backwards, it takes this for ${named(digit)}: it wants ink where it is dark.`);
+    paint(inside, damaged.backquery(targetsFor(digit)), (input) => Array(3).fill(255 * (1 - input)));
   }
 }
 
 // White is 0, red is 1, blue is -1.
-function redToBlue(part) {
+export function redToBlue(part) {
   const full = part > 0 ? [178, 24, 43] : [33, 102, 172];
   return full.map((colour) => 255 + (colour - 255) * Math.abs(part));
 }
 
-function paint(numbers, colourOf) {
+// Paint 784 numbers as a picture, at a place of a canvas.
+export function paint(canvas, numbers, colourOf, x = 0, y = 0) {
   const image = new ImageData(28, 28);
-  numbers.forEach((number, place) => image.data.set([...colourOf(number), 255], 4 * place));
-  inside.getContext("2d").putImageData(image, 0, 0);
+  image.data.fill(255);
+  numbers.forEach((number, place) => colourOf(number).forEach((value, part) => (image.data[4 * place + part] = value)));
+  canvas.getContext("2d").putImageData(image, x, y);
 }
 
 $("on").addEventListener("change", () => {
@@ -190,7 +194,7 @@ function rove(group) {
   });
 }
 
-const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
+export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
 
 // As widget/__init__.py has it.
 function inWords(outputs) {
@@ -204,10 +208,13 @@ function inWords(outputs) {
 async function begin() {
   const answer = await fetch("network.npz");
   if (!answer.ok) throw new Error(`the Pi answers with status ${answer.status}`);
-  use(await Network.load(new Uint8Array(await answer.arrayBuffer())));
+  given = await Network.load(new Uint8Array(await answer.arrayBuffer()));
+  if (!network) use(given); // somebody may have begun to teach one
 }
 
-begin().catch((error) => {
-  $("trouble").textContent = `The network did not arrive (${error.message}). Reload this page.`;
+export function showTrouble(sentence) {
+  $("trouble").textContent = sentence;
   $("trouble").hidden = false;
-});
+}
+
+begin().catch((error) => showTrouble(`The network did not arrive (${error.message}). Reload this page.`));

@@ -67,7 +67,7 @@ def files(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     network, path = NeuralNetwork(784, 50, 10, 0.1, seed=1), tmp_path_factory.mktemp("try") / "network.npz"
     network.fit(read_csv(mnist / "mnist_train.csv", 20_000))
     network.save(path)
-    data = {"digits.bin": digits(mnist / "mnist_train.csv", 10_000), "test.bin": digits(mnist / "mnist_test.csv", 1000)}
+    data = {"digits.bin": digits(mnist / "mnist_train.csv", 2000), "test.bin": digits(mnist / "mnist_test.csv", 500)}
     return {file.name: file.read_bytes() for file in [*FILES, path]} | data
 
 
@@ -184,3 +184,65 @@ def test_a_network_that_does_not_arrive_is_reported(page: Page, files: dict[str,
         expect(page.get_by_role("alert")).to_contain_text("it is damaged, or not an .npz file")
     finally:
         files["network.npz"] = content
+
+
+def table(page: Page) -> dict[str, list[float]]:
+    """Return the numbers that are shown of a digit: by its label, output, target, error, and output then."""
+    rows = page.locator("#numbers tbody tr").all_inner_texts()
+    return {row.split()[0]: [float(number.replace("−", "-")) for number in row.split()[1:]] for row in rows}
+
+
+@pytest.mark.parametrize("way", ["phone", pytest.param("keys", marks=pytest.mark.slow)])
+def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Page, way: str) -> None:
+    page.set_viewport_size(SCREENS[way])
+    draw(page, 4, way)
+    expect(page.locator("#says")).to_have_text("This is a 4.")
+    given = page.locator("#bars").inner_text()
+    result, moment, guess = page.locator("#result"), page.locator("#moment-title"), page.get_by_label("Guess first")
+    one = page.get_by_role("button", name="One digit")
+    press(one, way)
+    expect(guess).to_be_focused()  # it is asked for first
+    expect(page.locator("#progress")).to_be_hidden()
+    page.keyboard.type("80")
+    press(one, way)
+    expect(result).to_have_text(
+        re.compile(r"It has learnt from 1 digit. Before that it recognised [\d.]+ of 100 new ones.")
+    )
+    expect(moment).to_have_text(re.compile(r"Digit 1 is a 5: it said \d"))  # MNIST's first
+    output, target, error, then = table(page)["5"]
+    assert target == 0.99 and error == pytest.approx(target - output, abs=0.011) and output != then
+    expect(page.locator("#hidden-nodes")).to_be_disabled()
+
+    press(page.get_by_role("button", name="Slowly"), way)
+    expect(moment).to_contain_text("Digit 3 is a 4")
+    press(page.get_by_role("button", name="Stop"), way)
+    expect(result).to_contain_text(re.compile("It has learnt from [3-9] digits."))
+    press(page.get_by_role("button", name="Full speed"), way)
+    expect(result).to_contain_text("It has learnt from 2,000 digits.")
+    expect(result).to_contain_text("You guessed 80.")
+    found = re.search(r"After 2,000 it recognised ([\d.]+) of 100", result.inner_text())
+    assert found and float(found[1]) > 65
+    expect(page.locator("#curve")).to_have_attribute("aria-label", f"{found[1]} of 100 after 2,000 digits")
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]
+
+    mine = page.locator("#bars").inner_text()
+    focus(page.get_by_role("switch", name="The pad asks this network"), way)
+    if way == "keys":
+        page.keyboard.press(" ")
+    expect(page.locator("#bars")).to_have_text(given, use_inner_text=True)
+    assert mine != given
+    press(page.get_by_role("button", name="Begin anew"), way)
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#hidden-nodes")).to_be_enabled()
+
+
+def test_teaching_is_refused_where_the_digits_cannot_be_used(page: Page, files: dict[str, bytes]) -> None:
+    content = files["test.bin"]
+    files["test.bin"] = content[:1000]
+    try:
+        page.get_by_label("Guess first").fill("80")
+        page.get_by_role("button", name="Full speed").click()
+        expect(page.get_by_role("alert")).to_contain_text("test.bin cannot be used")
+    finally:
+        files["test.bin"] = content
