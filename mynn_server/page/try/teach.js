@@ -38,6 +38,7 @@ $("stop").addEventListener("click", () => {
   clearTimeout(timer);
   way = "";
   if (!busy) write($("result"), words); // or when the worker is done
+  $("ways").querySelector("button").focus(); // a button that cannot be pressed any more has no focus
   showState();
 });
 $("anew").addEventListener("click", () => {
@@ -71,6 +72,7 @@ function showState() {
   $("settings").disabled = Boolean(worker);
   $("anew").disabled = !worker;
   $("stop").disabled = !way;
+  $("says").ariaLive = way ? "off" : "polite"; // the answer changes with each digit that is learnt
   const buttons = $("ways").querySelectorAll("[name=way]");
   for (const button of buttons) button.setAttribute("aria-pressed", button.value === way);
 }

@@ -215,6 +215,7 @@ async function begin() {
 export function showTrouble(sentence) {
   $("trouble").textContent = sentence;
   $("trouble").hidden = false;
+  $("trouble").scrollIntoView({ block: "nearest" });
 }
 
 begin().catch((error) => showTrouble(`The network did not arrive (${error.message}). Reload this page.`));

@@ -217,6 +217,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     expect(moment).to_contain_text("Digit 3 is a 4")
     press(page.get_by_role("button", name="Stop"), way)
     expect(result).to_contain_text(re.compile("It has learnt from [3-9] digits."))
+    expect(one).to_be_focused()
     press(page.get_by_role("button", name="Full speed"), way)
     expect(result).to_contain_text("It has learnt from 2,000 digits.")
     expect(result).to_contain_text("You guessed 80.")
