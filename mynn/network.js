@@ -200,7 +200,7 @@ function checkSignals(name, signals, nodes) {
 
 // --- framing: a drawing as MNIST has its digits, of one size and in one place
 
-// As in images.py. A drawing's paper is even and its pen thick enough: of what is done there, two steps are not needed.
+// As in images.py; but a drawing's paper is even, and its pen thick enough, so two of the steps there are not needed.
 const DIGIT_SIDE = 20;
 const BARS_SIDE = 18;
 const BAR = 0.4;
@@ -253,8 +253,8 @@ function piecesOf(ink, side) {
 // The ink at these places, as the rows of the smallest rectangle that has all of it.
 function cropped(ink, places, side) {
   const [ys, xs] = [places.map((place) => Math.floor(place / side)), places.map((place) => place % side)];
-  const [top, left] = [ys, xs].map((values) => values.reduce((a, b) => Math.min(a, b)));
-  const [bottom, right] = [ys, xs].map((values) => values.reduce((a, b) => Math.max(a, b)));
+  const [top, left] = [Math.min(...ys), Math.min(...xs)];
+  const [bottom, right] = [Math.max(...ys), Math.max(...xs)];
   const rows = Array.from({ length: bottom - top + 1 }, () => new Float64Array(right - left + 1));
   places.forEach((place, index) => (rows[ys[index] - top][xs[index] - left] = ink[place]));
   return rows;
@@ -305,7 +305,7 @@ function shares(lines, factor) {
 const FORMAT = "mynn network"; // as in checkpoint.py
 const VERSION = 2;
 const FILES = 6;
-const LARGEST = 100e6; // bytes of an array, far more than any network here
+const LARGEST = 20e6; // bytes of an array, far more than any network here
 const MAGIC = "\x93NUMPY\x01\x00";
 const HEADER = /^\{'descr': '(<[fiU]\d\d?)', 'fortran_order': (True|False), 'shape': (\((?:\d+, \d+)?\)), \} *\n$/;
 const [LOCAL, CENTRAL, END] = [0x04034b50, 0x02014b50, 0x06054b50]; // what a zip's parts begin with
@@ -397,7 +397,7 @@ async function unzipped(bytes) {
   const end = bytes.length - 22;
   const count = two(end + 10);
   if (four(end) !== END || count > FILES) throw new Error("no zip");
-  const files = {};
+  const files = Object.create(null); // a name in it is nothing but a name
   let at = four(end + 16);
   for (let number = 0; number < count; number++) {
     const [method, crc, length, size] = [two(at + 10), four(at + 16), four(at + 20), four(at + 24)];
