@@ -1,12 +1,12 @@
-// What the scripts of widgets share: live.py puts it before each.
+// What the scripts of widgets share, and the page /try/: live.py puts it before each of them.
 
-function add(parent, tag, properties = {}) {
+export function add(parent, tag, properties = {}) {
   const element = Object.assign(document.createElement(tag), properties);
   parent.append(element);
   return element;
 }
 
-function addSvg(parent, tag, attributes = {}, text = "") {
+export function addSvg(parent, tag, attributes = {}, text = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
   if (text) element.textContent = text;
@@ -14,7 +14,7 @@ function addSvg(parent, tag, attributes = {}, text = "") {
   return element;
 }
 
-function addButton(parent, properties, pressed) {
+export function addButton(parent, properties, pressed) {
   const button = add(parent, "button", { type: "button", ...properties });
   button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
   button.addEventListener("click", pressed);
@@ -22,16 +22,16 @@ function addButton(parent, properties, pressed) {
 }
 
 // By keyboard, a way from what a cell shows back to the cell, whose keys are the notebook's.
-function leave(el) {
+export function leave(el) {
   el.closest(".jp-Cell")?.focus({ preventScroll: true });
 }
 
-function leaveByEscape(el) {
+export function leaveByEscape(el) {
   el.addEventListener("keydown", (event) => event.key === "Escape" && leave(el));
 }
 
 // Calls `begin` and `go` with where a pen, the mouse or a finger draws, [x, y] from 0 to 1 inside, and `end` after it.
-function onStrokes(element, begin, go, end) {
+export function onStrokes(element, begin, go, end) {
   let drawing = false;
 
   function place(event) {

@@ -6,6 +6,7 @@ displaying widget: model not found"; elsewhere, as after a restart of the Pi, it
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ _BESIDE = """\
 <p class="mynn-gone" data-says="{says}"></p>"""
 
 
-_SHARED = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+_IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 
 
-def script(path: Path) -> str:
-    """Return a widget's script, with what all of them share."""
-    return _SHARED + path.read_text(encoding="utf-8")
+def script(path: Path, *shared: str) -> str:
+    """Return a widget's script with what all of them share, and more such files: a widget's module has no address."""
+    modules = [*(_HERE / name for name in ("live.js", *shared)), path]
+    return "".join(_IMPORT.sub("", module.read_text(encoding="utf-8")) for module in modules)
 
 
 class Live(anywidget.AnyWidget):

@@ -28,7 +28,7 @@ except ImportError:
         "the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it"
     ) from None
 
-SIDE = 112  # of the square that comes from the browser, in pixels: as in pad.js
+SIDE = 112  # of the square that comes from the browser, in pixels: as in paper.js
 EMPTY = "Draw a digit on the white square."  # two lines on a phone, like every message
 FIRST = "Draw a digit, then press the button that says which it was."
 GONE = "To draw here, run this lesson again from the top."
@@ -45,7 +45,7 @@ class Pad(Live):
     returns what is kept.
     """
 
-    _esm = script(Path(__file__).with_name("pad.js"))
+    _esm = script(Path(__file__).with_name("pad.js"), "paper.js")
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:

@@ -1,0 +1,142 @@
+// What the pads share, in lessons and on the page /try/: a sheet of SVG on which a pen, a finger, the mouse or the keys
+// draw, the picture of that, and what the network sees of it.
+
+import { add, addSvg, onStrokes } from "./live.js";
+
+const SIDE = 560; // of the sheet, in its own units: whatever the screen, its lines are sharp
+const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
+const STEP = 20; // how far an arrow key moves the pen
+export const COARSE = 112; // the picture that is framed, in pixels: as in widget/__init__.py
+const SEEN = 28; // what the network sees
+
+const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+export const HELP = `the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it,
+  Control and Z take the last stroke away, and Delete clears`;
+
+function context(side) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  return canvas.getContext("2d", { willReadFrequently: true });
+}
+
+// Strokes, each a list of points [x, y], as brightness: COARSE x COARSE bytes, or none where nothing is drawn.
+export function picture(strokes) {
+  if (!strokes.length) return new Uint8Array();
+  const pen = context(COARSE);
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, COARSE, COARSE);
+  pen.scale(COARSE / SIDE, COARSE / SIDE);
+  Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
+  for (const stroke of strokes) {
+    pen.beginPath();
+    pen.moveTo(...stroke[0]);
+    stroke.forEach((point) => pen.lineTo(...point)); // the first is where it is already: a dot
+    pen.stroke();
+  }
+  const { data } = pen.getImageData(0, 0, COARSE, COARSE); // four bytes a pixel
+  return new Uint8Array(COARSE ** 2).map((_, place) => data[4 * place]);
+}
+
+// The square to draw on. `changed` is called with all strokes at the end of each, and when some are taken away; `drawn`
+// while one grows.
+export function paper(parent, strokes, changed, drawn = () => {}) {
+  const sheet = addSvg(parent, "svg", { class: "mynn-pad-paper", viewBox: `0 0 ${SIDE} ${SIDE}` });
+  Object.entries({ tabindex: 0, role: "application", "aria-label": HELP }).forEach((pair) => sheet.setAttribute(...pair));
+  const ink = addSvg(sheet, "g", { "stroke-width": PEN });
+  const pen = addSvg(sheet, "circle", { class: "mynn-pad-pen", r: PEN / 2 });
+  const past = []; // what was drawn before each change
+  let place = [SIDE / 2, SIDE / 2]; // of the pen that the keys move
+  let stroke = null; // while the pen is down
+  let line = null; // this stroke on the sheet
+
+  function show(points) {
+    return addSvg(ink, "polyline", { points: [points[0], ...points].join(" ") }); // a point twice is a dot
+  }
+
+  function change(next) {
+    past.push(strokes);
+    set(next);
+  }
+
+  function set(next) {
+    strokes = next;
+    stroke = null;
+    sheet.classList.remove("mynn-pad-down");
+    ink.replaceChildren();
+    strokes.forEach(show);
+    changed(strokes);
+  }
+
+  function begin(point) {
+    stroke = [point];
+    line = show(stroke);
+    sheet.classList.add("mynn-pad-down");
+    drawn([...strokes, stroke]);
+  }
+
+  function go(point) {
+    const [x, y] = stroke.at(-1);
+    if (Math.hypot(point[0] - x, point[1] - y) < 3) return; // the hand trembles
+    stroke.push(point);
+    line.setAttribute("points", [stroke[0], ...stroke].join(" "));
+    drawn([...strokes, stroke]);
+  }
+
+  function end() {
+    if (stroke) change([...strokes, stroke]);
+  }
+
+  const onSheet = (point) => point.map((part) => Math.round(part * SIDE));
+
+  function down(point) {
+    end(); // of a stroke by keys
+    sheet.focus({ preventScroll: true });
+    sheet.classList.remove("mynn-pad-keys");
+    sheet.classList.add("mynn-pad-hand");
+    begin(onSheet(point));
+  }
+
+  // The pen by keys. Returns whether this key is one of its.
+  function key(name) {
+    if (name !== " " && !(name in ARROWS)) return false;
+    sheet.classList.remove("mynn-pad-hand");
+    sheet.classList.add("mynn-pad-keys");
+    if (name === " ") {
+      if (stroke) end();
+      else begin(place);
+    } else {
+      place = place.map((value, axis) => Math.min(Math.max(value + ARROWS[name][axis], PEN), SIDE - PEN));
+      if (stroke) go(place);
+    }
+    pen.setAttribute("transform", `translate(${place})`);
+    return true;
+  }
+
+  onStrokes(sheet, down, (point) => stroke && go(onSheet(point)), end);
+  sheet.addEventListener("blur", () => {
+    end();
+    sheet.classList.remove("mynn-pad-hand");
+  });
+  pen.setAttribute("transform", `translate(${place})`);
+  strokes.forEach(show); // the page was loaded anew, and Python still has the drawing
+  return {
+    sheet,
+    key,
+    strokes: () => strokes,
+    clear: () => (stroke || strokes.length) && change([]),
+    undo: () => (stroke || past.length || strokes.length) && set(stroke ? strokes : (past.pop() ?? strokes.slice(0, -1))),
+  };
+}
+
+// A picture as the network sees it. Returns what shows it, given its 784 bytes of ink.
+export function eye(parent, label = "what the network sees") {
+  const sight = context(SEEN);
+  sight.canvas.className = "mynn-pad-seen";
+  sight.canvas.setAttribute("role", "img");
+  sight.canvas.setAttribute("aria-label", label);
+  parent.append(sight.canvas);
+  return (ink) => {
+    const image = new ImageData(new Uint8ClampedArray(4 * SEEN * SEEN).fill(255), SEEN, SEEN);
+    ink.forEach((value, index) => image.data.fill(255 - value, 4 * index, 4 * index + 3));
+    sight.putImageData(image, 0, 0);
+  };
+}

@@ -1,0 +1,221 @@
+// The page's first screen: a pad, and a network that answers while one draws. All of it is computed here, in the
+// browser; the Pi only sends the files.
+
+import { add, addButton } from "./live.js";
+import { Network, damage, frame, scale, strongest, targetsFor } from "./network.js";
+import { COARSE, eye, paper, picture } from "./paper.js";
+
+const EMPTY = "Draw a digit on the white square.";
+const UNSEEN = "I cannot see a digit yet."; // no sentence is so long that the paper moves away under the pen
+const HINT = "Press a node to look inside, or an answer to see the dream of it.";
+export const $ = (id) => document.getElementById(id);
+
+let given = null; // the network that the Pi sends
+let network = null; // the one that is asked
+let damaged = null; // the same without the nodes that are off
+const off = new Set();
+let looking = null; // at a node or at a digit: {node: 3} or {digit: 3}
+let drawn = []; // the strokes
+let frameAsked = 0;
+
+const pad = paper($("pad"), [], later, later);
+$("pad").prepend(pad.sheet);
+addButton($("tools"), { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
+addButton($("tools"), { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+const showSeen = eye($("sight"));
+const inside = add($("inside"), "canvas", { width: 28, height: 28, className: "mynn-pad-seen" });
+inside.setAttribute("role", "img");
+inside.setAttribute("aria-labelledby", "inside-title");
+const bars = Array.from({ length: 10 }, (_, digit) => {
+  const button = addButton($("bars"), { className: "bar" }, () => look({ digit }));
+  add(button, "span", { textContent: digit });
+  const fill = add(add(button, "span", { className: "track" }), "span", { className: "fill" });
+  return { button, fill, value: add(button, "span", { className: "value" }) };
+});
+rove($("bars"));
+const all = addButton($("damage"), { textContent: "Switch all on", hidden: true }, () => {
+  off.clear();
+  change();
+  $("nodes").querySelector("[tabindex='0']").focus();
+});
+let nodes = [];
+
+// Go on with another network, or without one with the Pi's own.
+export function use(other) {
+  network = other ?? given;
+  if (!network) return;
+  if (nodes.length !== network.wih.length) {
+    off.clear();
+    looking = null;
+    $("nodes").replaceChildren();
+    nodes = network.wih.map((_, node) => {
+      const button = addButton($("nodes"), { className: "node" }, () => look({ node }));
+      return { button, light: add(button, "span", { className: "light" }) };
+    });
+    rove($("nodes"));
+  }
+  change();
+}
+
+// After nodes were switched, or the network is another.
+function change() {
+  damaged = off.size ? damage(network, [...off]) : network;
+  const count = network.wih.length;
+  $("hidden-title").textContent = `${count} hidden node${count === 1 ? "" : "s"}`;
+  write($("damage-words"), off.size ? `${off.size} of ${count} nodes ${off.size === 1 ? "is" : "are"} off.` : HINT);
+  all.hidden = !off.size;
+  show();
+}
+
+// A screen shows sixty pictures a second; a pen sends more points than that.
+function later(strokes) {
+  drawn = strokes;
+  frameAsked ||= requestAnimationFrame(show);
+}
+
+// Show what the network answers to the drawing.
+function show() {
+  frameAsked = 0;
+  const pixels = seen();
+  showSeen(pixels ?? new Uint8Array(784));
+  if (!network) return;
+  const inputs = pixels && scale(pixels);
+  const outputs = inputs && damaged.query(inputs);
+  write($("says"), outputs ? inWords(outputs) : drawn.length ? UNSEEN : EMPTY);
+  showBars(outputs);
+  showNodes(inputs && network.signals(inputs).hidden);
+  showInside();
+}
+
+// The drawing as the network sees it; null where there is none.
+function seen() {
+  try {
+    return drawn.length ? frame(picture(drawn), COARSE) : null;
+  } catch {
+    return null; // a dot, or a square full of ink
+  }
+}
+
+// Only what changes: it is read aloud.
+export function write(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
+
+function showBars(outputs) {
+  bars.forEach(({ button, fill, value }, digit) => {
+    const output = outputs?.[digit] ?? 0;
+    fill.style.setProperty("--output", output);
+    value.textContent = outputs ? output.toFixed(2) : "–";
+    button.classList.toggle("best", Boolean(outputs) && digit === strongest(outputs));
+    button.setAttribute("aria-pressed", looking?.digit === digit);
+  });
+}
+
+function showNodes(signals) {
+  nodes.forEach(({ button, light }, node) => {
+    const isOff = off.has(node);
+    light.style.setProperty("--signal", isOff ? 0 : (signals?.[node] ?? 0));
+    button.classList.toggle("off", isOff);
+    const state = isOff ? "off" : signals ? signals[node].toFixed(2) : "no signal";
+    button.setAttribute("aria-label", `Hidden node ${node + 1}: ${state}`);
+    button.setAttribute("aria-pressed", looking?.node === node);
+  });
+}
+
+// Look at a node or at a digit; at the same one again, and it is closed.
+function look(what) {
+  const same = what.node === looking?.node && what.digit === looking?.digit;
+  looking = same ? null : what;
+  show();
+  if (looking) $("inside").scrollIntoView({ block: "nearest" });
+}
+
+function showInside() {
+  $("inside").hidden = !looking;
+  if (!looking) return;
+  const { node, digit } = looking;
+  const isNode = node !== undefined;
+  $("switch").hidden = !isNode;
+  $("on").checked = !off.has(node);
+  $("on").disabled = off.size === nodes.length - 1 && !off.has(node); // the last one
+  if (isNode) {
+    write($("inside-title"), `The weights of hidden node ${node + 1}`);
+    write($("inside-words"), "Ink on red wakes it, ink on blue puts it to sleep.");
+    const most = Math.max(...network.wih[node].map(Math.abs)) || 1;
+    paint(inside, network.wih[node], (weight) => redToBlue(weight / most));
+  } else {
+    write($("inside-title"), `The dream of ${named(digit)}`);
+    write($("inside-words"), `Asked backwards, it takes this for ${named(digit)}: it wants ink where it is dark.`);
+    paint(inside, damaged.backquery(targetsFor(digit)), (input) => Array(3).fill(255 * (1 - input)));
+  }
+}
+
+// White is 0, red is 1, blue is -1.
+export function redToBlue(part) {
+  const full = part > 0 ? [178, 24, 43] : [33, 102, 172];
+  return full.map((colour) => 255 + (colour - 255) * Math.abs(part));
+}
+
+// Paint 784 numbers as a picture, at a place of a canvas.
+export function paint(canvas, numbers, colourOf, x = 0, y = 0) {
+  const image = new ImageData(28, 28);
+  image.data.fill(255);
+  numbers.forEach((number, place) => colourOf(number).forEach((value, part) => (image.data[4 * place + part] = value)));
+  canvas.getContext("2d").putImageData(image, x, y);
+}
+
+$("on").addEventListener("change", () => {
+  if ($("on").checked) off.delete(looking.node);
+  else off.add(looking.node);
+  change();
+});
+
+pad.sheet.addEventListener("keydown", (event) => {
+  const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (alone && (event.key === "Delete" || event.key === "Backspace")) pad.clear();
+  else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") pad.undo();
+  else if (!alone || !pad.key(event.key)) return;
+  event.preventDefault();
+});
+
+// The Tab key reaches one of a group's buttons; from there, the arrow keys go to the others.
+function rove(group) {
+  const buttons = [...group.children];
+  const reach = (one) => buttons.forEach((button) => (button.tabIndex = button === one ? 0 : -1));
+  reach(buttons[0]);
+  buttons.forEach((button, place) => {
+    button.addEventListener("focus", () => reach(button));
+    button.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      buttons.at((place + step) % buttons.length).focus();
+    });
+  });
+}
+
+export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
+
+// As widget/__init__.py has it.
+function inWords(outputs) {
+  const first = strongest(outputs);
+  const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
+  if (outputs[first] < 0.5) return `I am not sure. Is it ${named(first)}, or ${named(second)}?`;
+  if (outputs[second] >= 0.5) return `It could be ${named(first)}, but also ${named(second)}.`;
+  return `This is ${named(first)}.`;
+}
+
+async function begin() {
+  const answer = await fetch("network.npz");
+  if (!answer.ok) throw new Error(`the Pi answers with status ${answer.status}`);
+  given = await Network.load(new Uint8Array(await answer.arrayBuffer()));
+  if (!network) use(given); // somebody may have begun to teach one
+}
+
+export function showTrouble(sentence) {
+  $("trouble").textContent = sentence;
+  $("trouble").hidden = false;
+  $("trouble").scrollIntoView({ block: "nearest" });
+}
+
+begin().catch((error) => showTrouble(`The network did not arrive (${error.message}). Reload this page.`));

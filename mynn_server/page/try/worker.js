@@ -1,0 +1,55 @@
+// Trains a network beside the page, which stays quick meanwhile. The page says how many digits to go on, and gets what
+// came of it; between two such messages nothing happens.
+
+import { Network, SIDE, scale, strongest, targetsFor } from "./network.js";
+
+const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
+const data = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
+data.catch(() => {}); // the page is told when it asks
+let network = null;
+let trained = 0; // digits
+let points = []; // of the curve: [digits, the part of the test digits that was recognised then]
+
+async function digitsOf(name) {
+  const answer = await fetch(name);
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const digits = Array.from({ length: Math.floor(bytes.length / RECORD) }, (_, number) => {
+    const start = number * RECORD;
+    return { label: bytes[start], pixels: bytes.slice(start + 1, start + RECORD) };
+  });
+  const usable = answer.ok && digits.length && bytes.length % RECORD === 0 && digits.every(({ label }) => label < 10);
+  if (!usable) throw new Error(`${name} cannot be used`);
+  return digits;
+}
+
+function score(digits) {
+  return digits.filter(({ label, pixels }) => strongest(network.query(scale(pixels))) === label).length / digits.length;
+}
+
+// It is tested often at first, when it learns most.
+const due = () => trained % (trained < 100 ? 20 : trained < 1000 ? 100 : 1000) === 0;
+
+self.onmessage = async ({ data: { begin, go } }) => {
+  try {
+    const [training, testing] = await data;
+    if (begin) {
+      network = new Network(SIDE * SIDE, begin.hiddenNodes, 10, begin.learningRate, begin.rule);
+      [trained, points] = [0, [[0, score(testing)]]];
+    }
+    let moment = null;
+    const end = trained + Math.min(go, training.length - (trained % training.length)); // not beyond the last digit
+    while (trained < end) {
+      const digit = training[trained % training.length];
+      const [inputs, targets] = [scale(digit.pixels), targetsFor(digit.label)];
+      const isShown = trained === end - 1;
+      const outputs = isShown && network.query(inputs);
+      network.train(inputs, targets);
+      trained++;
+      if (isShown) moment = { ...digit, outputs, targets, then: network.query(inputs) };
+      if (due()) points.push([trained, score(testing)]);
+    }
+    self.postMessage({ network, trained, points, moment, round: training.length });
+  } catch (error) {
+    self.postMessage({ trouble: error.message });
+  }
+};

@@ -1,0 +1,252 @@
+"""The page /try/ in a browser: its first screen by a finger and by keys alone, under the server's own policy."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from mynn import NeuralNetwork, read_csv
+from tests.support.browser import assert_accessible, open_browser, touch
+from tests.support.programs import ROOT
+from tests.support.pupil import DIGITS, SCREENS, focus, keys_of, press
+
+PATIENCE = 60_000  # milliseconds
+PAGE = ROOT / "mynn_server/page"
+FILES = [*(PAGE / "try").iterdir(), PAGE / "page.css", ROOT / "mynn/widget/pad.css"]
+FILES += [ROOT / "mynn" / name for name in ("live.js", "network.js", "paper.js")]
+TYPES = {".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Sends the page's files and the data, as a Pi does."""
+
+    def __init__(self, files: dict[str, bytes], *request: object) -> None:
+        self.files = files
+        super().__init__(*request)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/try/") or "index.html"
+        if name not in self.files:
+            return self.send_error(404 if name != "/favicon.ico" else 204)
+        content = self.files[name]
+        self.send_response(200)
+        if name.endswith(".bin"):
+            content = gzip.compress(content, 1)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Be silent."""
+
+
+def digits(path: Path, count: int) -> bytes:
+    """Return digits as the page gets them: a byte for the label, then the pixels."""
+    some = read_csv(path, count)
+    return np.concatenate([some.labels[:, None], some.pixels], axis=1).astype(np.uint8).tobytes()
+
+
+@pytest.fixture(scope="module")
+def files(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    network, path = NeuralNetwork(784, 50, 10, 0.1, seed=1), tmp_path_factory.mktemp("try") / "network.npz"
+    network.fit(read_csv(mnist / "mnist_train.csv", 20_000))
+    network.save(path)
+    data = {"digits.bin": digits(mnist / "mnist_train.csv", 2000), "test.bin": digits(mnist / "mnist_test.csv", 500)}
+    return {file.name: file.read_bytes() for file in [*FILES, path]} | data
+
+
+@pytest.fixture(scope="module")
+def url(files: dict[str, bytes]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, files))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/try/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: None) -> Iterator[BrowserContext]:
+    with open_browser(PATIENCE, offline=True, has_touch=True) as context:
+        yield context
+
+
+@pytest.fixture
+def page(browser: BrowserContext, url: str) -> Iterator[Page]:
+    """The page; whatever it complains of, or asks of anybody else, fails the test."""
+    page = browser.new_page()
+    failures: list[str] = []
+    page.on("console", lambda line: failures.append(line.text))
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(url) else failures.append(request.url))
+    page.goto(url)
+    expect(page.locator(".node")).to_have_count(50)
+    yield page
+    page.close()
+    assert failures == []
+
+
+def draw(page: Page, digit: int, way: str) -> None:
+    paper = page.locator(".mynn-pad-paper")
+    if way != "keys":
+        return touch(paper, DIGITS[digit])
+    focus(paper, way)
+    for key in keys_of(DIGITS[digit]):
+        page.keyboard.press(key)
+
+
+def choose(group: Locator, place: int, way: str) -> None:
+    """Press one of a group's buttons, of which the Tab key reaches one, and the arrow keys the others."""
+    if way != "keys":
+        return group.locator("button").nth(place).tap()
+    focus(group.locator("[tabindex='0']"), way)
+    focused = group.page.locator("*:focus")
+    while (at := focused.evaluate("one => [...one.parentElement.children].indexOf(one)")) != place:
+        group.page.keyboard.press("ArrowRight" if at < place else "ArrowUp")
+    group.page.keyboard.press("Enter")
+
+
+def signal(node: Locator) -> float:
+    """Return what a screen reader reads of a node."""
+    return float((node.get_attribute("aria-label") or "").rpartition(" ")[2])
+
+
+@pytest.mark.parametrize("way", ["phone", *(pytest.param(way, marks=pytest.mark.slow) for way in ("tablet", "keys"))])
+def test_a_drawing_is_answered_and_the_network_is_looked_into_and_damaged(page: Page, way: str) -> None:
+    page.set_viewport_size(SCREENS[way])
+    expect(page.get_by_role("status").first).to_have_text("Draw a digit on the white square.")
+    assert_accessible(page)
+    draw(page, 4, way)
+    says, bars, nodes = page.locator("#says"), page.locator("#bars"), page.locator("#nodes")
+    expect(says).to_have_text("This is a 4.")
+    assert page.locator(".bar.best").inner_text().startswith("4")
+    answers = bars.inner_text()
+    bright = [place for place, node in enumerate(nodes.locator("button").all()) if signal(node) > 0.5]
+    assert 3 < len(bright) < 47
+
+    for count, place in enumerate(bright[:3], 1):
+        choose(nodes, place, way)
+        expect(page.get_by_role("heading", name=f"The weights of hidden node {place + 1}")).to_be_visible()
+        switch = page.get_by_role("switch", name="This node is on")
+        focus(switch, way)
+        if way == "keys":
+            page.keyboard.press(" ")
+        expect(switch).not_to_be_checked()
+        expect(page.locator("#damage-words")).to_contain_text(f"{count} of 50 nodes")
+    assert bars.inner_text() != answers
+    assert_accessible(page)
+    press(page.get_by_role("button", name="Switch all on"), way)
+    expect(bars).to_have_text(answers, use_inner_text=True)
+
+    choose(bars, 3, way)
+    expect(page.get_by_role("heading", name="The dream of a 3")).to_be_visible()
+    expect(page.get_by_role("switch")).to_be_hidden()
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]
+    press(page.get_by_role("button", name="Clear"), way)
+    expect(says).to_have_text("Draw a digit on the white square.")
+
+
+def test_it_answers_while_a_stroke_grows_and_the_paper_stays_where_it_is(page: Page) -> None:
+    """Or the stroke would go elsewhere: on a phone the sentences stand above it."""
+    page.set_viewport_size(SCREENS["phone"])
+    box, says = page.locator(".mynn-pad-paper").bounding_box(), page.locator("#says")
+    assert box
+    page.mouse.move(box["x"] + 160, box["y"] + 60)
+    page.mouse.down()
+    for sentence, down in ((re.compile("I am not sure|It could be|This is"), 64), ("This is a 1.", 250)):
+        page.mouse.move(box["x"] + 155, box["y"] + down, steps=10)
+        expect(says).to_have_text(sentence)
+        assert page.locator(".mynn-pad-paper").bounding_box() == box
+    page.mouse.up()
+
+
+def test_a_network_that_does_not_arrive_is_reported(page: Page, files: dict[str, bytes]) -> None:
+    content = files["network.npz"]
+    files["network.npz"] = content[:1000]
+    try:
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("The network did not arrive")
+        expect(page.get_by_role("alert")).to_contain_text("it is damaged, or not an .npz file")
+    finally:
+        files["network.npz"] = content
+
+
+def table(page: Page) -> dict[str, list[float]]:
+    """Return the numbers that are shown of a digit: by its label, output, target, error, and output then."""
+    rows = page.locator("#numbers tbody tr").all_inner_texts()
+    return {row.split()[0]: [float(number.replace("−", "-")) for number in row.split()[1:]] for row in rows}
+
+
+@pytest.mark.parametrize("way", ["phone", pytest.param("keys", marks=pytest.mark.slow)])
+def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Page, way: str) -> None:
+    page.set_viewport_size(SCREENS[way])
+    draw(page, 4, way)
+    expect(page.locator("#says")).to_have_text("This is a 4.")
+    given = page.locator("#bars").inner_text()
+    result, moment, guess = page.locator("#result"), page.locator("#moment-title"), page.get_by_label("Guess first")
+    one = page.get_by_role("button", name="One digit")
+    press(one, way)
+    expect(guess).to_be_focused()  # it is asked for first
+    expect(page.locator("#progress")).to_be_hidden()
+    page.keyboard.type("80")
+    press(one, way)
+    expect(result).to_have_text(
+        re.compile(r"It has learnt from 1 digit. Before that it recognised [\d.]+ of 100 new ones.")
+    )
+    expect(moment).to_have_text(re.compile(r"Digit 1 is a 5: it said \d"))  # MNIST's first
+    output, target, error, then = table(page)["5"]
+    assert target == 0.99 and error == pytest.approx(target - output, abs=0.011) and output != then
+    expect(page.locator("#hidden-nodes")).to_be_disabled()
+
+    press(page.get_by_role("button", name="Slowly"), way)
+    expect(moment).to_contain_text("Digit 3 is a 4")
+    press(page.get_by_role("button", name="Stop"), way)
+    expect(result).to_contain_text(re.compile("It has learnt from [3-9] digits."))
+    expect(one).to_be_focused()
+    press(page.get_by_role("button", name="Full speed"), way)
+    expect(result).to_contain_text("It has learnt from 2,000 digits.")
+    expect(result).to_contain_text("You guessed 80.")
+    found = re.search(r"After 2,000 it recognised ([\d.]+) of 100", result.inner_text())
+    assert found and float(found[1]) > 65
+    expect(page.locator("#curve")).to_have_attribute("aria-label", f"{found[1]} of 100 after 2,000 digits")
+    assert_accessible(page)
+    for width in (SCREENS[way]["width"], 320):  # and a small phone's
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.set_viewport_size(SCREENS[way])
+
+    mine = page.locator("#bars").inner_text()
+    focus(page.get_by_role("switch", name="The pad asks this network"), way)
+    if way == "keys":
+        page.keyboard.press(" ")
+    expect(page.locator("#bars")).to_have_text(given, use_inner_text=True)
+    assert mine != given
+    press(page.get_by_role("button", name="Begin anew"), way)
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#hidden-nodes")).to_be_enabled()
+
+
+def test_teaching_is_refused_where_the_digits_cannot_be_used(page: Page, files: dict[str, bytes]) -> None:
+    content = files["test.bin"]
+    files["test.bin"] = content[:1000]
+    try:
+        page.get_by_label("Guess first").fill("80")
+        page.get_by_role("button", name="Full speed").click()
+        expect(page.get_by_role("alert")).to_contain_text("test.bin cannot be used")
+    finally:
+        files["test.bin"] = content
