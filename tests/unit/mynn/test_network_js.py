@@ -19,7 +19,7 @@ from mynn.arrays import Bytes
 from mynn.damage import damage
 from mynn.images import frame
 from mynn.network import RULES
-from tests.support.networks import difference
+from tests.unit.mynn.test_network import difference
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, Strokes
 
