@@ -15,7 +15,7 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 
-from mynn_server.outputs import ADDED, Message, settle
+from mynn_server.outputs import ADDED, Message, overwritten, settle
 
 EVERY = 0.2  # seconds between two batches of outputs
 FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
@@ -84,7 +84,7 @@ class Run:
         begin = tail.find("\n", begin) + 1 or begin if begin else 0
         self.left_out += begin
         self.tail = tail[begin:]
-        self.notes["text"] = (TEXT_LEFT_OUT.format(self.left_out) if self.left_out else "") + self.tail
+        self.notes["text"] = (TEXT_LEFT_OUT.format(self.left_out) if self.left_out else "") + overwritten(self.tail)
 
     def _show(self, data: dict[str, Any]) -> bool:
         """Return whether there is room for an output."""
@@ -152,10 +152,13 @@ class Limiter:
             ]
         if kind == "update_display_data":
             place = content.get("transient", {}).get("display_id")
-            for _, one, _ in self._waiting:
-                if place and one["content"].get("transient", {}).get("display_id") == place:
-                    one["content"] |= {name: content[name] for name in ("data", "metadata")}
-                    return True
+            self._waiting = [
+                one
+                for one in self._waiting
+                if not place
+                or one[1]["msg_type"] != kind
+                or one[1]["content"].get("transient", {}).get("display_id") != place
+            ]
         return False
 
     def flush(self) -> None:

@@ -12,15 +12,20 @@ Message = dict[str, Any]
 def settle(text: str) -> str:
     """Return what is left of a text when each carriage return has let its line be overwritten.
 
-    If the last line ends with one, it stays: what comes next overwrites that line.
+    What comes next may go on overwriting the last line. If so, that line is followed by a carriage return and as much
+    of it as has been overwritten.
     """
-    if "\r" not in text:
-        return text
-    return "\n".join(map(overwrite, text.split("\n"))) + ("\r" if text.endswith("\r") else "")
+    shown, last = overwritten(text), text.rpartition("\n")[2]
+    line, done = shown.rpartition("\n")[2], len(last.rpartition("\r")[2])
+    return f"{shown}\r{line[:done]}" if done < len(line) or text.endswith("\r") else shown
 
 
-def overwrite(line: str) -> str:
-    """Return what is left of a line."""
+def overwritten(text: str) -> str:
+    """Return what a text with carriage returns shows."""
+    return "\n".join(map(_overwrite, text.split("\n"))) if "\r" in text else text
+
+
+def _overwrite(line: str) -> str:
     shown = ""
     for part in line.split("\r"):
         shown = part + shown[len(part) :]
