@@ -60,7 +60,7 @@ function begin() {
   worker.onerror = () => show({ trouble: "this browser cannot do it" });
   const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map((id) => Number($(id).value));
   write($("result"), "The digits are on their way.");
-  ask({ begin: { hiddenNodes, learningRate, rule: $("rule").value } });
+  ask({ begin: { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked } });
 }
 
 function ask(more) {

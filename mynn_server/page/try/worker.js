@@ -1,13 +1,16 @@
 // Trains a network beside the page, which stays quick meanwhile. The page says how many digits to go on, and gets what
 // came of it; between two such messages nothing happens.
 
+import { rotation } from "./distort.js";
 import { Network, SIDE, scale, strongest, targetsFor } from "./network.js";
 
 const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
 const data = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
 data.catch(() => {}); // the page is told when it asks
+const TURNS = [(pixels) => pixels, rotation(10), rotation(-10)]; // degrees, as in the blog and in sweep.py
 let network = null;
-let trained = 0; // digits
+let turns = 1; // how many of these each digit is learnt in
+let trained = 0; // digits, a turned one is one more
 let points = []; // of the curve: [digits, the part of the test digits that was recognised then]
 
 async function digitsOf(name) {
@@ -22,6 +25,12 @@ async function digitsOf(name) {
   return digits;
 }
 
+// The digits to learn from, in their order: each as it was written, then to the left, then to the right.
+function example(digits, number) {
+  const { label, pixels } = digits[Math.floor(number / turns) % digits.length];
+  return { label, pixels: TURNS[number % turns](pixels) };
+}
+
 function score(digits) {
   return digits.filter(({ label, pixels }) => strongest(network.query(scale(pixels))) === label).length / digits.length;
 }
@@ -34,12 +43,14 @@ self.onmessage = async ({ data: { begin, go } }) => {
     const [training, testing] = await data;
     if (begin) {
       network = new Network(SIDE * SIDE, begin.hiddenNodes, 10, begin.learningRate, begin.rule);
+      turns = begin.turned ? TURNS.length : 1;
       [trained, points] = [0, [[0, score(testing)]]];
     }
     let moment = null;
-    const end = trained + Math.min(go, training.length - (trained % training.length)); // not beyond the last digit
+    const round = turns * training.length;
+    const end = trained + Math.min(go, round - (trained % round)); // not beyond the last digit
     while (trained < end) {
-      const digit = training[trained % training.length];
+      const digit = example(training, trained);
       const [inputs, targets] = [scale(digit.pixels), targetsFor(digit.label)];
       const isShown = trained === end - 1;
       const outputs = isShown && network.query(inputs);
@@ -48,7 +59,7 @@ self.onmessage = async ({ data: { begin, go } }) => {
       if (isShown) moment = { ...digit, outputs, targets, then: network.query(inputs) };
       if (due()) points.push([trained, score(testing)]);
     }
-    self.postMessage({ network, trained, points, moment, round: training.length });
+    self.postMessage({ network, trained, points, moment, round });
   } catch (error) {
     self.postMessage({ trouble: error.message });
   }

@@ -21,8 +21,7 @@ from tests.support.pupil import DIGITS, SCREENS, focus, keys_of, press
 
 PATIENCE = 60_000  # milliseconds
 PAGE = ROOT / "mynn_server/page"
-FILES = [*(PAGE / "try").iterdir(), PAGE / "page.css", ROOT / "mynn/widget/pad.css"]
-FILES += [ROOT / "mynn" / name for name in ("live.js", "network.js", "paper.js")]
+FILES = [*(PAGE / "try").iterdir(), *(ROOT / "mynn").glob("*.js"), PAGE / "page.css", ROOT / "mynn/widget/pad.css"]
 TYPES = {".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
@@ -239,6 +238,19 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     press(page.get_by_role("button", name="Begin anew"), way)
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#hidden-nodes")).to_be_enabled()
+
+
+def test_a_digit_is_also_learnt_turned_to_the_left_and_to_the_right(page: Page) -> None:
+    page.get_by_label("Guess first").fill("80")
+    page.get_by_label("Each digit also turned left and right").check()
+    pictures = set()
+    for number, label in enumerate((5, 5, 5, 0), 1):  # MNIST's first two
+        page.get_by_role("button", name="One digit").click()
+        expect(page.locator("#moment-title")).to_contain_text(f"Digit {number} is a {label}")
+        pictures.add(page.locator("#moment-digit canvas").evaluate("canvas => canvas.toDataURL()"))
+    assert len(pictures) == 4
+    page.get_by_role("button", name="Full speed").click()
+    expect(page.locator("#result")).to_contain_text("It has learnt from 6,000 digits.")
 
 
 def test_teaching_is_refused_where_the_digits_cannot_be_used(page: Page, files: dict[str, bytes]) -> None:

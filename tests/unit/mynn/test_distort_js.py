@@ -1,0 +1,51 @@
+"""distort.js in a browser: the same rotated digits as Python's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Page, Route
+
+from mynn import Examples, read_csv
+from mynn.distort import rotated
+from tests.support.programs import ROOT
+
+URL = "http://127.0.0.1:9/"  # nobody is there: the test answers
+ROTATE = """async ([pixels, degrees]) => {
+  const { rotation } = await import("/distort.js");
+  return [...rotation(degrees)(Uint8Array.from(pixels))];
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(chromium: None, browser_page: Page) -> Page:
+    """An empty page beside the modules."""
+
+    def answer(route: Route) -> None:
+        name = route.request.url.removeprefix(URL)
+        script = (ROOT / "mynn" / name).read_text(encoding="utf-8") if name.endswith(".js") else ""
+        route.fulfill(body=script, content_type="text/javascript" if script else "text/html")
+
+    browser_page.route(f"{URL}*", answer)
+    browser_page.goto(URL)
+    return browser_page
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Path) -> Examples:
+    return read_csv(mnist / "mnist_train.csv", limit=200)
+
+
+@settings(max_examples=20, deadline=None)
+@given(place=st.integers(0, 199), degrees=st.floats(-180, 180))
+@example(place=0, degrees=10)
+@example(place=0, degrees=-10)
+def test_a_digit_is_rotated_as_in_python(page: Page, digits: Examples, place: int, degrees: float) -> None:
+    """But for a pixel's last digit: the compiled kernel rounds to 2,048ths what it takes of each pixel."""
+    turned = page.evaluate(ROTATE, [digits.pixels[place].tolist(), degrees])
+    python = rotated(digits[place : place + 1], degrees).pixels[0]
+    assert np.abs(np.array(turned) - python.astype(int)).max() <= 1
