@@ -1,38 +1,20 @@
 // Trains a network beside the page, which stays quick meanwhile. The page says how many digits to go on, and gets what
 // came of it; between two such messages nothing happens.
 
+import { digits, score } from "./digits.js";
 import { rotation } from "./distort.js";
-import { Network, SIDE, scale, strongest, targetsFor } from "./network.js";
+import { Network, SIDE, scale, targetsFor } from "./network.js";
 
-const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
-const data = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
-data.catch(() => {}); // the page is told when it asks
 const TURNS = [(pixels) => pixels, rotation(10), rotation(-10)]; // degrees, as in the blog and in sweep.py
 let network = null;
 let turns = 1; // how many of these each digit is learnt in
 let trained = 0; // digits, a turned one is one more
 let points = []; // of the curve: [digits, the part of the test digits that was recognised then]
 
-async function digitsOf(name) {
-  const answer = await fetch(name);
-  const bytes = new Uint8Array(await answer.arrayBuffer());
-  const digits = Array.from({ length: Math.floor(bytes.length / RECORD) }, (_, number) => {
-    const start = number * RECORD;
-    return { label: bytes[start], pixels: bytes.slice(start + 1, start + RECORD) };
-  });
-  const usable = answer.ok && digits.length && bytes.length % RECORD === 0 && digits.every(({ label }) => label < 10);
-  if (!usable) throw new Error(`${name} cannot be used`);
-  return digits;
-}
-
 // The digits to learn from, in their order: each as it was written, then to the left, then to the right.
-function example(digits, number) {
-  const { label, pixels } = digits[Math.floor(number / turns) % digits.length];
+function example(training, number) {
+  const { label, pixels } = training[Math.floor(number / turns) % training.length];
   return { label, pixels: TURNS[number % turns](pixels) };
-}
-
-function score(digits) {
-  return digits.filter(({ label, pixels }) => strongest(network.query(scale(pixels))) === label).length / digits.length;
 }
 
 // It is tested often at first, when it learns most.
@@ -40,11 +22,11 @@ const due = () => trained % (trained < 100 ? 20 : trained < 1000 ? 100 : 1000) =
 
 self.onmessage = async ({ data: { begin, go } }) => {
   try {
-    const [training, testing] = await data;
+    const [training, testing] = await digits;
     if (begin) {
       network = new Network(SIDE * SIDE, begin.hiddenNodes, 10, begin.learningRate, begin.rule);
       turns = begin.turned ? TURNS.length : 1;
-      [trained, points] = [0, [[0, score(testing)]]];
+      [trained, points] = [0, [[0, score(network, testing)]]];
     }
     let moment = null;
     const round = turns * training.length;
@@ -57,7 +39,7 @@ self.onmessage = async ({ data: { begin, go } }) => {
       network.train(inputs, targets);
       trained++;
       if (isShown) moment = { ...digit, outputs, targets, then: network.query(inputs) };
-      if (due()) points.push([trained, score(testing)]);
+      if (due()) points.push([trained, score(network, testing)]);
     }
     self.postMessage({ network, trained, points, moment, round });
   } catch (error) {

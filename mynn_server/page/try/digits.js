@@ -1,0 +1,26 @@
+// The digits that the Pi sends, for the workers that train with them.
+
+import { SIDE, scale, strongest } from "./network.js";
+
+const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
+
+// To train on, and to test with.
+export const digits = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
+digits.catch(() => {}); // the page is told when it asks
+
+async function digitsOf(name) {
+  const answer = await fetch(name);
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const found = Array.from({ length: Math.floor(bytes.length / RECORD) }, (_, number) => {
+    const start = number * RECORD;
+    return { label: bytes[start], pixels: bytes.slice(start + 1, start + RECORD) };
+  });
+  const usable = answer.ok && found.length && bytes.length % RECORD === 0 && found.every(({ label }) => label < 10);
+  if (!usable) throw new Error(`${name} cannot be used`);
+  return found;
+}
+
+// The part of these digits that a network recognises.
+export function score(network, some) {
+  return some.filter(({ label, pixels }) => strongest(network.query(scale(pixels))) === label).length / some.length;
+}
