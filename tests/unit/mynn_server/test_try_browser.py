@@ -2,80 +2,33 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from mynn import NeuralNetwork, read_csv
+from mynn_server.try_files import FILES
 from tests.support.browser import assert_accessible, open_browser, touch
-from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, focus, keys_of, press
+from tests.support.try_page import fewer_digits, serving
 
 PATIENCE = 60_000  # milliseconds
-PAGE = ROOT / "mynn_server/page"
-FILES = [*(PAGE / "try").iterdir(), *(ROOT / "mynn").glob("*.js"), PAGE / "page.css", ROOT / "mynn/widget/pad.css"]
-TYPES = {".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Sends the page's files and the data, as a Pi does."""
-
-    def __init__(self, files: dict[str, bytes], *request: object) -> None:
-        self.files = files
-        super().__init__(*request)  # type: ignore[arg-type]
-
-    def do_GET(self) -> None:
-        name = self.path.removeprefix("/try/") or "index.html"
-        if name not in self.files:
-            return self.send_error(404 if name != "/favicon.ico" else 204)
-        content = self.files[name]
-        self.send_response(200)
-        if name.endswith(".bin"):
-            content = gzip.compress(content, 1)
-            self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Be silent."""
-
-
-def digits(path: Path, count: int) -> bytes:
-    """Return digits as the page gets them: a byte for the label, then the pixels."""
-    some = read_csv(path, count)
-    return np.concatenate([some.labels[:, None], some.pixels], axis=1).astype(np.uint8).tobytes()
 
 
 @pytest.fixture(scope="module")
-def files(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    network, path = NeuralNetwork(784, 50, 10, 0.1, seed=1), tmp_path_factory.mktemp("try") / "network.npz"
-    network.fit(read_csv(mnist / "mnist_train.csv", 20_000))
-    network.save(path)
-    data = {"digits.bin": digits(mnist / "mnist_train.csv", 2000), "test.bin": digits(mnist / "mnist_test.csv", 500)}
-    return {file.name: file.read_bytes() for file in [*FILES, path]} | data
+def data(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return fewer_digits(networks, tmp_path_factory.mktemp("try"))
 
 
-@pytest.fixture(scope="module")
-def url(files: dict[str, bytes]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, files))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/try/"
-    server.shutdown()
+@pytest.fixture
+def url(data: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The page's address, with another port for each test: a browser keeps the digits for a week."""
+    for name, path in data.items():
+        monkeypatch.setitem(FILES, name, path)
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +114,7 @@ def test_a_drawing_is_answered_and_the_network_is_looked_into_and_damaged(page: 
 
 
 def test_it_answers_while_a_stroke_grows_and_the_paper_stays_where_it_is(page: Page) -> None:
-    """Or the stroke would go elsewhere: on a phone the sentences stand above it."""
+    """Or the stroke would go elsewhere: on a phone the sentences stand above it. Not much was loaded for that."""
     page.set_viewport_size(SCREENS["phone"])
     box, says = page.locator(".mynn-pad-paper").bounding_box(), page.locator("#says")
     assert box
@@ -172,17 +125,24 @@ def test_it_answers_while_a_stroke_grows_and_the_paper_stays_where_it_is(page: P
         expect(says).to_have_text(sentence)
         assert page.locator(".mynn-pad-paper").bounding_box() == box
     page.mouse.up()
+    entries = page.evaluate("performance.getEntries().map((entry) => entry.encodedBodySize ?? 0)")
+    assert 60_000 < sum(entries) < 200_000  # bytes until here, network included
 
 
-def test_a_network_that_does_not_arrive_is_reported(page: Page, files: dict[str, bytes]) -> None:
-    content = files["network.npz"]
-    files["network.npz"] = content[:1000]
-    try:
-        page.reload()
-        expect(page.get_by_role("alert")).to_contain_text("The network did not arrive")
-        expect(page.get_by_role("alert")).to_contain_text("it is damaged, or not an .npz file")
-    finally:
-        files["network.npz"] = content
+def cut_off(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, send only the beginning of a file."""
+    path = folder / name
+    path.write_bytes(FILES[name].read_bytes()[:1000])
+    monkeypatch.setitem(FILES, name, path)
+
+
+def test_a_network_that_does_not_arrive_is_reported(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off("network.npz", tmp_path, monkeypatch)
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("The network did not arrive")
+    expect(page.get_by_role("alert")).to_contain_text("it is damaged, or not an .npz file")
 
 
 def table(page: Page) -> dict[str, list[float]]:
@@ -253,12 +213,10 @@ def test_a_digit_is_also_learnt_turned_to_the_left_and_to_the_right(page: Page) 
     expect(page.locator("#result")).to_contain_text("It has learnt from 6,000 digits.")
 
 
-def test_teaching_is_refused_where_the_digits_cannot_be_used(page: Page, files: dict[str, bytes]) -> None:
-    content = files["test.bin"]
-    files["test.bin"] = content[:1000]
-    try:
-        page.get_by_label("Guess first").fill("80")
-        page.get_by_role("button", name="Full speed").click()
-        expect(page.get_by_role("alert")).to_contain_text("test.bin cannot be used")
-    finally:
-        files["test.bin"] = content
+def test_teaching_is_refused_where_the_digits_cannot_be_used(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off("test.bin", tmp_path, monkeypatch)
+    page.get_by_label("Guess first").fill("80")
+    page.get_by_role("button", name="Full speed").click()
+    expect(page.get_by_role("alert")).to_contain_text("test.bin cannot be used")
