@@ -17,14 +17,13 @@ from typing import Any
 
 from mynn import Examples, NeuralNetwork, kernel, mnist_folder, read_csv
 from mynn.mnist import LABELS, PIXELS
-from tests.support.browser import open_browser
-from tests.support.networks import difference
-from tests.support.programs import ROOT
+from tests.support.browser import import_modules, open_browser
+from tests.unit.mynn.test_network import difference
 
 RUNS = 3
-TRAIN = """async ([module, file, labels, pixels]) => {
+TRAIN = """async ([file, labels, pixels]) => {
   const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const { Network, scale, targetsFor } = await import(`data:text/javascript;base64,${module}`);
+  const { Network, scale, targetsFor } = ours;
   const network = await Network.load(bytesOf(file));
   const [wanted, ink] = [bytesOf(labels), bytesOf(pixels)];
   const before = performance.now();
@@ -54,8 +53,7 @@ def in_python(examples: Examples, hidden: int, compiled: bool) -> tuple[float, N
 def in_browser(page: Any, examples: Examples, hidden: int, path: Path) -> tuple[float, NeuralNetwork]:
     """Return the seconds, and the network."""
     NeuralNetwork(PIXELS, hidden, LABELS, 0.1, seed=1).save(path)
-    module = (ROOT / "mynn/network.js").read_bytes()
-    given = [module, path.read_bytes(), examples.labels.tobytes(), examples.pixels.tobytes()]
+    given = [path.read_bytes(), examples.labels.tobytes(), examples.pixels.tobytes()]
     seconds, file = page.evaluate(TRAIN, [encoded(one) for one in given])
     path.write_bytes(base64.b64decode(file))
     return seconds, NeuralNetwork.load(path)
@@ -71,6 +69,7 @@ def main() -> None:
     print("hidden  way           digits/s   times  difference")
     with open_browser(offline=True) as browser, tempfile.TemporaryDirectory() as folder:
         page, path = browser.pages[0], Path(folder, "network.npz")
+        import_modules(page, "network.js")
         for hidden in options.hidden:
             numpy = min((in_python(examples, hidden, False) for _ in range(RUNS)), key=lambda run: run[0])
             compiled = min((in_python(examples, hidden, True) for _ in range(RUNS)), key=lambda run: run[0])

@@ -17,6 +17,7 @@ from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, Viewpo
 
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import BaseClassroom
+from tests.support.programs import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -58,6 +59,16 @@ def open_browser(
         expect.set_options(timeout=patience)
         yield context
         context.close()
+
+
+def import_modules(page: Page, *names: str) -> None:
+    """Open an empty page that has what these modules of mynn export, as `ours`."""
+    address = "http://mynn.test/"  # nobody is asked: a module has an address, which others import it by
+    page.route(f"{address}*", lambda route: route.fulfill(body="", content_type="text/html"))
+    page.route(f"{address}*.js", lambda route: route.fulfill(path=ROOT / "mynn" / route.request.url.rpartition("/")[2]))
+    page.goto(address)
+    for name in names:
+        page.evaluate(f"async () => window.ours = {{...window.ours, ...await import('/{name}')}}")
 
 
 @contextmanager

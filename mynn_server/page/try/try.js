@@ -1,8 +1,9 @@
 // The page's first screen: a pad, and a network that answers while one draws. All of it is computed here, in the
 // browser; the Pi only sends the files.
 
+import { frame } from "./frame.js";
 import { add, addButton } from "./live.js";
-import { Network, damage, frame, scale, strongest, targetsFor } from "./network.js";
+import { Network, damage, scale, strongest, targetsFor } from "./network.js";
 import { COARSE, eye, paper, picture } from "./paper.js";
 
 const EMPTY = "Draw a digit on the white square.";

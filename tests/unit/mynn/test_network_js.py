@@ -1,4 +1,4 @@
-"""network.js in a browser: the same numbers as Python's network, in both directions through .npz files."""
+"""network.js, npz.js and frame.js in a browser: the same numbers and files as Python's network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mynn.arrays import Bytes
 from mynn.damage import damage
 from mynn.images import frame
 from mynn.network import RULES
-from tests.unit.mynn.test_network import difference
-from tests.support.programs import ROOT
+from tests.support.browser import import_modules
 from tests.support.pupil import DIGITS, Strokes
+from tests.unit.mynn.test_network import difference
 
 SIDE = 112  # of a drawing, in pixels
 
@@ -72,13 +72,9 @@ ATTEMPT = """(source) => {
 
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
-    """An empty page that has the module, as `ours`."""
-    source = (ROOT / "mynn/network.js").read_text(encoding="utf-8")
-    module = base64.b64encode(source.encode()).decode()
-    browser_page.evaluate(
-        f"async () => {{ {OURS} window.ours = {{bytesOf, fileOf, "
-        f"...await import('data:text/javascript;base64,{module}')}} }}"
-    )
+    """An empty page that has the modules, as `ours`."""
+    import_modules(browser_page, "network.js", "frame.js")
+    browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{bytesOf, fileOf}}) }}")
     return browser_page
 
 
