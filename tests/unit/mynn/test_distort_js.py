@@ -8,30 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from mynn import Examples, read_csv
 from mynn.distort import rotated
-from tests.support.programs import ROOT
+from tests.support.browser import import_modules
 
-URL = "http://127.0.0.1:9/"  # nobody is there: the test answers
-ROTATE = """async ([pixels, degrees]) => {
-  const { rotation } = await import("/distort.js");
-  return [...rotation(degrees)(Uint8Array.from(pixels))];
-}"""
+ROTATE = "([pixels, degrees]) => [...ours.rotation(degrees)(Uint8Array.from(pixels))]"
 
 
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
-    """An empty page beside the modules."""
-
-    def answer(route: Route) -> None:
-        name = route.request.url.removeprefix(URL)
-        script = (ROOT / "mynn" / name).read_text(encoding="utf-8") if name.endswith(".js") else ""
-        route.fulfill(body=script, content_type="text/javascript" if script else "text/html")
-
-    browser_page.route(f"{URL}*", answer)
-    browser_page.goto(URL)
+    """An empty page that has the module, as `ours`."""
+    import_modules(browser_page, "distort.js")
     return browser_page
 
 
