@@ -7,13 +7,14 @@ import { $, named, paint, redToBlue, showTrouble, use, write } from "./try.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // from one look to the next
 const PAUSE = 700; // milliseconds between two digits, slowly
-const COLUMNS = 10; // of pictures of weights
+const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no digits that flicker
 const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 44, 22, 26]; // of the curve
 
 let worker = null; // once a network is taught
 let way = ""; // step, slow or fast, while it is taught
 let busy = false; // the worker was asked, and has not answered yet
 let timer;
+let chosen; // for this network
 let mine = null; // the network so far
 let words = ""; // how far it is
 
@@ -59,8 +60,9 @@ function begin() {
   worker.onmessage = ({ data }) => show(data);
   worker.onerror = () => show({ trouble: "this browser cannot do it" });
   const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map((id) => Number($(id).value));
+  chosen = { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked };
   write($("result"), "The digits are on their way.");
-  ask({ begin: { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked } });
+  ask({ begin: chosen });
 }
 
 function ask(more) {
@@ -92,9 +94,10 @@ function show({ trouble, network, trained, points, moment, round }) {
   mine = Network.of(network);
   $("progress").hidden = false;
   if ($("mine").checked) use(mine);
-  showMoment(moment, trained);
+  if (way !== "fast" || !isStill) showMoment(moment, trained);
   showCurve(points, round);
   showWeights();
+  showRungs(points, round);
   words = inWords(trained, points, ended);
   write($("result"), way ? "" : words); // it is read aloud when all is done
   showState();
@@ -104,10 +107,12 @@ function inWords(trained, points, ended) {
   const [tested, part] = points.at(-1);
   const learnt = `It has learnt from ${number(trained)} digit${trained === 1 ? "" : "s"}.`;
   const when = tested ? `After ${number(tested)}` : "Before that";
-  return `${learnt} ${when} it recognised ${(100 * part).toFixed(1)} of 100 new ones.${ended ? ` You guessed ${$("guess").value}.` : ""}`;
+  const end = ended ? ` You guessed ${$("guess").value}. Full speed goes through all of them again.` : "";
+  return `${learnt} ${when} it recognised ${percent(part)} of 100 new ones.${end}`;
 }
 
 const number = (count) => count.toLocaleString("en-GB");
+const percent = (part) => (100 * part).toFixed(1);
 
 // The digit that it has just learnt from, and its numbers.
 function showMoment({ label, pixels, outputs, targets, then }, trained) {
@@ -142,15 +147,24 @@ function showCurve(points, round) {
   addSvg(curve, "polyline", { points: points.map(([tested, part]) => `${x(tested)},${y(part)}`).join(" ") });
   const [tested, part] = points.at(-1);
   addSvg(curve, "circle", { cx: x(tested), cy: y(part), r: 4 });
-  curve.setAttribute("aria-label", `${(100 * part).toFixed(1)} of 100 after ${number(tested)} digits`);
+  curve.setAttribute("aria-label", `${percent(part)} of 100 after ${number(tested)} digits`);
 }
 
 function showWeights() {
   const canvas = $("weights");
-  const [width, height] = [29 * COLUMNS - 1, 29 * Math.ceil(mine.wih.length / COLUMNS) - 1];
-  if (canvas.height !== height) Object.assign(canvas, { width, height });
+  const columns = mine.wih.length > 100 ? 20 : 10;
+  const [width, height] = [29 * columns - 1, 29 * Math.ceil(mine.wih.length / columns) - 1];
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   mine.wih.forEach((row, node) => {
     const most = Math.max(...row.map(Math.abs)) || 1;
-    paint(canvas, row, (weight) => redToBlue(weight / most), 29 * (node % COLUMNS), 29 * Math.floor(node / COLUMNS));
+    paint(canvas, row, (weight) => redToBlue(weight / most), 29 * (node % columns), 29 * Math.floor(node / columns));
   });
+}
+
+// What this network has come to, on the rungs of the ladder that it was taught for.
+function showRungs(points, round) {
+  for (const row of $("ladder").querySelectorAll("[data-rounds]")) {
+    const reached = points.find(([tested]) => tested === row.dataset.rounds * round);
+    if (reached && row.dataset.settings === JSON.stringify(chosen)) row.cells[2].textContent = `✓ ${percent(reached[1])}`;
+  }
 }

@@ -183,6 +183,8 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     found = re.search(r"After 2,000 it recognised ([\d.]+) of 100", result.inner_text())
     assert found and float(found[1]) > 65
     expect(page.locator("#curve")).to_have_attribute("aria-label", f"{found[1]} of 100 after 2,000 digits")
+    yours = page.locator("#ladder td:last-child").all_inner_texts()
+    assert yours == [f"✓ {found[1]}", "", "", "", ""]
     assert_accessible(page)
     for width in (SCREENS[way]["width"], 320):  # and a small phone's
         page.set_viewport_size({"width": width, "height": 800})
