@@ -14,15 +14,15 @@ const PIECES = 12;
 const MOST_INK = 0.75; // of the paper
 
 // Pixels 0 (background) to 255 (ink), 28 x 28, of a drawing: its brightness, side x side, dark on white. A drawing in
-// which nothing can be seen is an Error.
-export function frame(brightness, side) {
+// which nothing can be seen is an Error. Pieces of ink that are smaller than this part of the largest one are left out.
+export function frame(brightness, side, speck = 0.05) {
   const strongestInk = 255 - Math.min(...brightness);
   const least = (FAINTEST / 2) * strongestInk;
   const ink = new Float64Array(brightness.length).map((_, place) => 255 - brightness[place]);
   ink.forEach((value, place) => value > least || (ink[place] = 0));
   const pieces = piecesOf(ink, side);
   const largest = Math.max(0, ...pieces.map((piece) => piece.length));
-  const large = pieces.filter((piece) => piece.length >= 0.05 * largest); // the others are specks
+  const large = pieces.filter((piece) => piece.length >= speck * largest);
   const covered = pieces.flat().length > MOST_INK * ink.length;
   if (2 * least < FAINTEST * CONTRAST || largest < SMALLEST || large.length > PIECES || covered) {
     throw new Error("no digit can be seen in this picture; draw one, with paper all around it");

@@ -1,15 +1,16 @@
 // The page's first screen: a pad, and a network that answers while one draws. All of it is computed here, in the
 // browser; the Pi only sends the files.
 
-import { frame } from "./frame.js";
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
-import { COARSE, eye, paper, picture } from "./paper.js";
+import { eye } from "./paper.js";
+import { $, addPad, rove, seen, showTrouble, write } from "./shared.js";
+
+export { $, showTrouble, write } from "./shared.js";
 
 const EMPTY = "Draw a digit on the white square.";
 const UNSEEN = "I cannot see a digit yet."; // no sentence is so long that the paper moves away under the pen
 const HINT = "Press a node to look inside, or an answer to see the dream of it.";
-export const $ = (id) => document.getElementById(id);
 
 let given = null; // the network that the Pi sends
 let network = null; // the one that is asked
@@ -17,12 +18,11 @@ let damaged = null; // the same without the nodes that are off
 const off = new Set();
 let looking = null; // at a node or at a digit: {node: 3} or {digit: 3}
 let drawn = []; // the strokes
-let frameAsked = 0;
 
-const pad = paper($("pad"), [], later, later);
-$("pad").prepend(pad.sheet);
-addButton($("tools"), { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
-addButton($("tools"), { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+addPad((strokes) => {
+  drawn = strokes;
+  show();
+});
 const showSeen = eye($("sight"));
 const inside = add($("inside"), "canvas", { width: 28, height: 28, className: "mynn-pad-seen" });
 inside.setAttribute("role", "img");
@@ -68,16 +68,9 @@ function change() {
   show();
 }
 
-// A screen shows sixty pictures a second; a pen sends more points than that.
-function later(strokes) {
-  drawn = strokes;
-  frameAsked ||= requestAnimationFrame(show);
-}
-
 // Show what the network answers to the drawing.
 function show() {
-  frameAsked = 0;
-  const pixels = seen();
+  const pixels = seen(drawn);
   showSeen(pixels ?? new Uint8Array(784));
   if (!network) return;
   const inputs = pixels && scale(pixels);
@@ -86,20 +79,6 @@ function show() {
   showBars(outputs);
   showNodes(inputs && network.signals(inputs).hidden);
   showInside();
-}
-
-// The drawing as the network sees it; null where there is none.
-function seen() {
-  try {
-    return drawn.length ? frame(picture(drawn), COARSE) : null;
-  } catch {
-    return null; // a dot, or a square full of ink
-  }
-}
-
-// Only what changes: it is read aloud.
-export function write(element, words) {
-  if (element.textContent !== words) element.textContent = words;
 }
 
 function showBars(outputs) {
@@ -171,30 +150,6 @@ $("on").addEventListener("change", () => {
   change();
 });
 
-pad.sheet.addEventListener("keydown", (event) => {
-  const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (alone && (event.key === "Delete" || event.key === "Backspace")) pad.clear();
-  else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") pad.undo();
-  else if (!alone || !pad.key(event.key)) return;
-  event.preventDefault();
-});
-
-// The Tab key reaches one of a group's buttons; from there, the arrow keys go to the others.
-function rove(group) {
-  const buttons = [...group.children];
-  const reach = (one) => buttons.forEach((button) => (button.tabIndex = button === one ? 0 : -1));
-  reach(buttons[0]);
-  buttons.forEach((button, place) => {
-    button.addEventListener("focus", () => reach(button));
-    button.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      buttons.at((place + step) % buttons.length).focus();
-    });
-  });
-}
-
 export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
 
 // As widget/__init__.py has it.
@@ -211,12 +166,6 @@ async function begin() {
   if (!answer.ok) throw new Error(`the Pi answers with status ${answer.status}`);
   given = await Network.load(new Uint8Array(await answer.arrayBuffer()));
   if (!network) use(given); // somebody may have begun to teach one
-}
-
-export function showTrouble(sentence) {
-  $("trouble").textContent = sentence;
-  $("trouble").hidden = false;
-  $("trouble").scrollIntoView({ block: "nearest" });
 }
 
 begin().catch((error) => showTrouble(`The network did not arrive (${error.message}). Reload this page.`));

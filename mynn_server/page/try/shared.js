@@ -1,0 +1,71 @@
+// What the pages of /try/ share.
+
+import { frame } from "./frame.js";
+import { addButton } from "./live.js";
+import { COARSE, paper, picture } from "./paper.js";
+
+export const $ = (id) => document.getElementById(id);
+
+// Only what changes: it is read aloud.
+export function write(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
+
+export function showTrouble(sentence) {
+  $("trouble").textContent = sentence;
+  $("trouble").hidden = false;
+  $("trouble").scrollIntoView({ block: "nearest" });
+}
+
+// The paper with its buttons and keys. `show` is called with all strokes, but not more often than a screen shows
+// pictures: a pen sends more points than that.
+export function addPad(show) {
+  let drawn = [];
+  let frameAsked = 0;
+  const draw = () => {
+    frameAsked = 0;
+    show(drawn);
+  };
+  const later = (strokes) => {
+    drawn = strokes;
+    frameAsked ||= requestAnimationFrame(draw);
+  };
+  const pad = paper($("pad"), [], later, later);
+  $("pad").prepend(pad.sheet);
+  addButton($("tools"), { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
+  addButton($("tools"), { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+  pad.sheet.addEventListener("keydown", (event) => {
+    const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (alone && (event.key === "Delete" || event.key === "Backspace")) pad.clear();
+    else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") pad.undo();
+    else if (!alone || !pad.key(event.key)) return;
+    event.preventDefault();
+  });
+  return pad;
+}
+
+// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null where
+// there is none.
+export function seen(strokes, speck) {
+  try {
+    return strokes.length ? frame(picture(strokes), COARSE, speck) : null;
+  } catch {
+    return null; // a dot, or a square full of ink
+  }
+}
+
+// The Tab key reaches one of a group's buttons; from there, the arrow keys go to the others.
+export function rove(group) {
+  const buttons = [...group.children];
+  const reach = (one) => buttons.forEach((button) => (button.tabIndex = button === one ? 0 : -1));
+  reach(buttons[0]);
+  buttons.forEach((button, place) => {
+    button.addEventListener("focus", () => reach(button));
+    button.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      buttons.at((place + step) % buttons.length).focus();
+    });
+  });
+}
