@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from mynn_server.try_files import FILES
 from tests.support.browser import assert_accessible, open_browser, touch
+from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, focus, keys_of, press
 from tests.support.try_page import fewer_digits, serving
 
@@ -185,6 +186,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     expect(page.locator("#curve")).to_have_attribute("aria-label", f"{found[1]} of 100 after 2,000 digits")
     yours = page.locator("#ladder td:last-child").all_inner_texts()
     assert yours == [f"✓ {found[1]}", "", "", "", ""]
+    page.screenshot(path=ROOT / f"dist/screenshots/try-{way}.png", full_page=True)
     assert_accessible(page)
     for width in (SCREENS[way]["width"], 320):  # and a small phone's
         page.set_viewport_size({"width": width, "height": 800})
