@@ -6,8 +6,6 @@ import { Network, damage, scale, strongest, targetsFor } from "./network.js";
 import { eye } from "./paper.js";
 import { $, addPad, rove, seen, showTrouble, write } from "./shared.js";
 
-export { $, showTrouble, write } from "./shared.js";
-
 const EMPTY = "Draw a digit on the white square.";
 const UNSEEN = "I cannot see a digit yet."; // no sentence is so long that the paper moves away under the pen
 const HINT = "Press a node to look inside, or an answer to see the dream of it.";
