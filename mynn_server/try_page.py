@@ -143,4 +143,5 @@ class KeepDrawings(Keeping):
                 count = await asyncio.to_thread(rows.add, lines, path)
             except DataError as error:
                 raise HTTPError(400, str(error).replace(str(path), rows.NAME)) from None
-        self.finish({"kept": True, "message": f"Kept in {rows.NAME}, which has {count:,} drawings now."})
+        drawings = f"{count:,} drawing{'s' * (count > 1)}"
+        self.finish({"kept": True, "message": f"Kept in {rows.NAME}, which has {drawings} now."})

@@ -18,6 +18,7 @@ let timer;
 let chosen; // for this network
 let mine = null; // the network so far
 let words = ""; // how far it is
+export const taught = () => mine;
 
 RULES.forEach((rule) => add($("rule"), "option", { textContent: rule }));
 const showDigit = eye($("moment-digit"), "the digit that it has just learnt from");

@@ -17,7 +17,7 @@ const off = new Set();
 let looking = null; // at a node or at a digit: {node: 3} or {digit: 3}
 let drawn = []; // the strokes
 
-addPad((strokes) => {
+export const pad = addPad((strokes) => {
   drawn = strokes;
   show();
 });

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from mynn import NeuralNetwork, read_csv
 from mynn_server.try_files import FILES
 from tests.support.browser import assert_accessible, open_browser, touch
+from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, focus, keys_of, press
 from tests.support.try_page import fewer_digits, serving
@@ -38,12 +43,12 @@ def browser(chromium: None) -> Iterator[BrowserContext]:
         yield context
 
 
-@pytest.fixture
-def page(browser: BrowserContext, url: str) -> Iterator[Page]:
-    """The page; whatever it complains of, or asks of anybody else, fails the test."""
+@contextmanager
+def opened(browser: BrowserContext, url: str) -> Iterator[Page]:
+    """Open the page; whatever it complains of, or asks of anybody else, fails the test."""
     page = browser.new_page()
     failures: list[str] = []
-    page.on("console", lambda line: failures.append(line.text))
+    page.on("console", lambda line: None if "403 (Forbidden)" in line.text else failures.append(line.text))
     page.on("pageerror", lambda error: failures.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith(url) else failures.append(request.url))
     page.goto(url)
@@ -51,6 +56,12 @@ def page(browser: BrowserContext, url: str) -> Iterator[Page]:
     yield page
     page.close()
     assert failures == []
+
+
+@pytest.fixture
+def page(browser: BrowserContext, url: str) -> Iterator[Page]:
+    with opened(browser, url) as page:
+        yield page
 
 
 def draw(page: Page, digit: int, way: str) -> None:
@@ -224,3 +235,77 @@ def test_teaching_is_refused_where_the_digits_cannot_be_used(
     page.get_by_label("Guess first").fill("80")
     page.get_by_role("button", name="Full speed").click()
     expect(page.get_by_role("alert")).to_contain_text("test.bin cannot be used")
+
+
+def test_nothing_is_kept_before_there_is_something_and_while_the_pi_is_starting_it_waits(page: Page) -> None:
+    page.clock.install()
+    page.reload()
+    keep, kept, four = page.locator("#keep-it"), page.locator("#kept"), page.locator("#labels button").nth(4)
+    keep.click()
+    expect(kept).to_contain_text("There is nothing to keep yet")
+    four.click()
+    expect(page.locator("#labelled")).to_contain_text("Draw a digit first")
+    draw(page, 4, "phone")
+    four.click()
+    keep.click()
+    expect(kept).to_contain_text("on its way")
+    page.clock.fast_forward(5_000)
+    expect(kept).to_contain_text("The Pi is still starting")
+    page.clock.fast_forward(180_000)
+    expect(kept).to_contain_text("Nothing is lost here")
+    assert_accessible(page)
+
+
+@pytest.fixture(scope="module")
+def server(venv: Path, mnist: Path, data: dict[str, Path]) -> Iterator[Server]:
+    """A notebook server that has all that the page needs."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are for one account only
+        folder = Path(name, "try")
+        folder.mkdir()
+        for path in data.values():
+            shutil.copy(path, folder)
+        for one in (folder.parent, folder):
+            one.chmod(0o755)
+        with run_server(venv, environment={"MNIST_DIR": str(mnist), "NETWORKS_DIR": name}) as running:
+            yield running
+
+
+@pytest.mark.parametrize("way", ["phone", pytest.param("keys", marks=pytest.mark.slow)])
+def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
+    browser: BrowserContext, server: Server, mnist: Path, networks: Path, way: str
+) -> None:
+    """Who keeps signs in once, in another tab, and a better network stays."""
+    folder = server.home / "notebooks"
+    browser.clear_cookies()
+    for name in ("my_network.npz", "my_digits.csv"):
+        (folder / name).unlink(missing_ok=True)
+    with opened(browser, f"{server.url}/try/") as page:
+        page.set_viewport_size(SCREENS[way])
+        for digit in (4, 7):
+            draw(page, digit, way)
+            choose(page.locator("#labels"), digit, way)
+        expect(page.locator("#labelled")).to_have_text("That is a 7. You have 2 drawings to keep.")
+        focus(page.get_by_label("Guess first"), way)
+        page.keyboard.type("80")
+        press(page.get_by_role("button", name="Full speed"), way)
+        expect(page.locator("#result")).to_contain_text("It has learnt from 2,000 digits.")
+        keep, kept = page.get_by_role("button", name="Keep on the Pi"), page.locator("#kept")
+        press(keep, way)
+        expect(kept).to_have_text(re.compile("Sign in to this Pi first"))
+        assert_accessible(page)
+        with page.expect_popup() as tab:
+            press(page.get_by_role("link", name="Sign in"), way)
+        tab.value.locator("input[name=password]").fill(PASSWORD)
+        tab.value.keyboard.press("Enter")
+        expect(kept).to_contain_text("Kept in my_digits.csv, which has 2 drawings now. Kept in my_network.npz: ")
+        assert tab.value.is_closed()
+        assert read_csv(folder / "my_digits.csv").labels.tolist() == [4, 7]
+        network = NeuralNetwork.load(folder / "my_network.npz")
+        assert network.score(read_csv(mnist / "mnist_test.csv", limit=500)) > 0.65
+        assert_accessible(page)
+
+        better = (networks / "try/network.npz").read_bytes()
+        (folder / "my_network.npz").write_bytes(better)
+        press(keep, way)
+        expect(kept).to_have_text(re.compile("^my_network.npz stays as it is: the network in it recognises 9"))
+        assert (folder / "my_network.npz").read_bytes() == better
