@@ -17,7 +17,7 @@ function example(training, number) {
   return { label, pixels: TURNS[number % turns](pixels) };
 }
 
-// It is tested often at first, when it learns most. A test takes as long as learning from some 400 digits.
+// It is tested often at first, when it learns most. A test takes as long as learning from some 500 digits.
 const pause = () => (trained < 100 ? 20 : trained < 1000 ? 100 : trained < 10_000 ? 1000 : 5000);
 
 self.onmessage = async ({ data: { begin, go } }) => {
