@@ -11,7 +11,7 @@ from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from mynn_server import teacher
+from mynn_server import teacher, together
 from mynn_server.credentials import teacher_socket
 from mynn_server.forking import parent
 from mynn_server.kept import Missed
@@ -36,7 +36,7 @@ OURS = [
     {"name": f"mynn-{name}", "load": f"../../../start/{file}.js", "extension": "./extension"}
     for name, file in (("start-page", "notebook"), ("keep", "keep"))
 ]
-READ = 300  # seconds in which a request that is too large must have come
+READ = 300  # seconds in which a stranger's request must have come, or one that is too large
 TOO_LARGE = f"This is larger than {LARGEST_REQUEST >> 20} MB. Clear outputs of cells that show much, and save again."
 SIGNED_OUT = "You are not signed in any more. Sign in to this Pi in another tab, and save here again."
 
@@ -78,7 +78,9 @@ def look_at_requests(application: ServerWebApplication) -> None:
         if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/try"):
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
-        largest = LARGEST_REQUEST if signed_in else LARGEST_OF_STRANGERS
+        largest = LARGEST_REQUEST if signed_in else max(LARGEST_OF_STRANGERS, together.largest(request))
+        if not signed_in:
+            connection.set_body_timeout(READ)
         length = request.headers.get("Content-Length", "")
         if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
             connection.set_max_body_size(size)
@@ -106,6 +108,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/try/keep", Keeping),
             (r"/try/network", KeepNetwork),
             (r"/try/drawings", KeepDrawings),
+            *together.HANDLERS,
             (r"/try(?:/(.*))?", TryPage),
         ],
     )

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import ipaddress
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -15,7 +17,7 @@ from jupyter_server.serverapp import ServerWebApplication
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
-from tornado.web import RequestHandler, decode_signed_value
+from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
 WRONG = "That is not this Pi’s password: it is on the label."
 PAUSE = 2  # seconds that a wrong password costs
@@ -64,6 +66,26 @@ def limit_connections(server: HTTPServer) -> None:
     server.handle_stream, server.on_close = handle_stream, on_close  # type: ignore[method-assign, assignment]
 
 
+class TooMany(HTTPError):
+    """Too many secrets at once."""
+
+
+@asynccontextmanager
+async def turn(handler: RequestHandler) -> AsyncIterator[None]:
+    """Wait until a network may try a secret: one at a time."""
+    network = network_of(str(handler.request.remote_ip))
+    if waiting[network] >= MOST_WAITING:
+        raise TooMany(429, "Too many at once from your network. Try again soon.")
+    waiting[network] += 1
+    try:
+        async with turns.setdefault(network, asyncio.Lock()):
+            yield
+    finally:
+        waiting[network] -= 1
+        if not waiting[network]:
+            del waiting[network], turns[network]
+
+
 class Students(PasswordIdentityProvider):
     """Takes a cookie from the network only that it was given to.
 
@@ -94,21 +116,14 @@ class SignIn(LoginFormHandler):
     @allow_unauthenticated
     async def post(self) -> None:
         """Check a password when it is its turn."""
-        network = network_of(str(self.request.remote_ip))
-        if waiting[network] >= MOST_WAITING:
-            self.set_status(429)
-            self._render({"error": "Too many passwords at once from your network. Try again soon."})
-            return
-        waiting[network] += 1
         try:
-            async with turns.setdefault(network, asyncio.Lock()):
+            async with turn(self):
                 super().post()
                 if self.get_status() == 401:
                     await asyncio.sleep(PAUSE)
-        finally:
-            waiting[network] -= 1
-            if not waiting[network]:
-                del waiting[network], turns[network]
+        except TooMany as error:
+            self.set_status(429)
+            self._render({"error": str(error.log_message)})
 
     def _render(self, message: dict[str, str] | None = None) -> None:
         super()._render({"error": WRONG} if self.get_status() == 401 else message)

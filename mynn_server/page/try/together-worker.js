@@ -1,0 +1,114 @@
+// Takes part in the class's network, or watches it, beside the page. together.py says what the Pi answers.
+
+import { digits, score } from "./digits.js";
+import { Network, SIDE, scale, targetsFor } from "./network.js";
+
+const [HIDDEN, OUTPUTS, RATE] = [50, 10, 0.1];
+const DIGITS = 1000; // that are learnt from in each round
+const SHARES = 30; // of the digits
+const [ZERO, ONE, MOST] = [32768, 4096, 65535]; // weights, as they are sent
+const PAUSE = 2000; // milliseconds
+const TRIES = 5; // to join again
+
+let member = "";
+
+self.onmessage = ({ data: { code, begin } }) => {
+  (code ? takePart(code) : watch(begin)).catch((error) => self.postMessage({ trouble: error.message }));
+};
+
+const untrained = () => new Network(SIDE * SIDE, HIDDEN, OUTPUTS, RATE);
+const pause = () => new Promise((done) => setTimeout(done, PAUSE));
+
+async function ask(path, options = {}) {
+  const headers = { "X-Member": member, ...options.headers };
+  const answer = await fetch(`together${path}`, { ...options, headers });
+  if (answer.ok) return answer;
+  const { message } = await answer.json().catch(() => ({}));
+  throw new Error(message ?? `the Pi answers with status ${answer.status}`);
+}
+
+const post = (path, body, headers = {}) => ask(path, { method: "POST", body, headers });
+
+// Learn, round by round, and join again after an interruption.
+async function takePart(code) {
+  const [training, testing] = await digits;
+  const alone = untrained();
+  const join = async () => (await post("/join", code)).json();
+  let joined = await join();
+  for (let tries = 0; ; tries++) {
+    try {
+      member = joined.member;
+      return await learn(shareOf(training, joined), testing, alone);
+    } catch (error) {
+      if (tries === TRIES) throw error;
+      await pause();
+      joined = await join();
+    }
+  }
+}
+
+// The digits that are this member's: every thirtieth one, or, of all digits by label, a sixtieth and another one.
+function shareOf(training, { number, two }) {
+  if (!two) return training.filter((_, place) => place % SHARES === number % SHARES);
+  const sorted = [...training].sort((one, other) => one.label - other.label);
+  const size = Math.floor(sorted.length / SHARES / 2);
+  const first = size * ((7 * number) % SHARES); // so that the first five members know all labels
+  const own = new Set([first, first + size * SHARES].flatMap((start) => sorted.slice(start, start + size)));
+  return training.filter((digit) => own.has(digit));
+}
+
+async function learn(share, testing, alone) {
+  let about = await (await ask("")).json();
+  for (; !about.started; about = await (await ask("")).json()) {
+    self.postMessage({ about });
+    await pause();
+  }
+  let network;
+  [about, network] = await received(await ask("/weights"));
+  while (about.rounds < about.of) {
+    for (let count = 0; count < DIGITS; count++) {
+      const { label, pixels } = share[(about.rounds * DIGITS + count) % share.length];
+      const [inputs, targets] = [scale(pixels), targetsFor(label)];
+      network.train(inputs, targets);
+      alone.train(inputs, targets);
+    }
+    const own = score(alone, testing);
+    const query = `round=${about.rounds}&alone=${Math.round(1000 * own)}`;
+    [about, network] = await received(await post(`/weights?${query}`, numbersOf(network)));
+    self.postMessage({ about, network, own, together: score(network, testing) });
+  }
+}
+
+// Look at it, after one was begun, if that is what is asked.
+async function watch(begin) {
+  const [, testing] = await digits;
+  if (begin) await post(`?two=${begin.two ? 1 : 0}`, numbersOf(untrained()), { "X-XSRFToken": begin.token });
+  for (let seen = 0, shown = {}, about = {}; about.rounds !== about.of || !about.of; await pause()) {
+    about = await (await ask("")).json();
+    if (about.rounds !== seen) {
+      const [then, network] = await received(await ask("/weights"));
+      seen = then.rounds;
+      shown = { network, together: score(network, testing) };
+    }
+    self.postMessage({ about, ...shown });
+  }
+}
+
+// Weights as they travel: 16 bits each, those from the inputs first.
+function numbersOf({ wih, who }) {
+  const numbers = new DataView(new ArrayBuffer(2 * HIDDEN * (SIDE * SIDE + OUTPUTS)));
+  [...wih, ...who].flatMap((row) => [...row]).forEach((weight, place) => {
+    numbers.setUint16(2 * place, Math.min(Math.max(Math.round(ZERO + ONE * weight), 0), MOST), true);
+  });
+  return numbers;
+}
+
+async function received(answer) {
+  const numbers = new DataView(await answer.arrayBuffer());
+  const row = (start, length) =>
+    Float64Array.from({ length }, (_, i) => (numbers.getUint16(2 * (start + i), true) - ZERO) / ONE);
+  const wih = Array.from({ length: HIDDEN }, (_, j) => row(j * SIDE * SIDE, SIDE * SIDE));
+  const who = Array.from({ length: OUTPUTS }, (_, k) => row(HIDDEN * SIDE * SIDE + k * HIDDEN, HIDDEN));
+  const network = Network.of({ wih, who, learningRate: RATE, rule: "book" });
+  return [JSON.parse(answer.headers.get("Class-Network")), network];
+}

@@ -1,0 +1,69 @@
+// One network of the whole class: join it, begin it, and see what it recognises. The worker does the rest.
+
+import { Network } from "./network.js";
+import { $, write } from "./shared.js";
+import { use } from "./try.js";
+
+const COMING = "The digits are on their way.";
+
+let worker = null;
+let network = null; // the class's
+
+$("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  run({ code: $("code").value.replaceAll(/\s/g, "") });
+});
+$("watch").addEventListener("click", () => run({}));
+$("lead").addEventListener("click", lead);
+new BroadcastChannel($("lead-sign-in").target).onmessage = () => $("lead-sign-in").hidden || lead(); // see keep.js
+$("start").addEventListener("click", async () => {
+  const headers = { "X-XSRFToken": await signedIn() };
+  const answer = await fetch("together/start", { method: "POST", headers });
+  if (!answer.ok) write($("together-says"), "It cannot be started: begin one anew.");
+});
+$("ours").addEventListener("change", () => use($("ours").checked ? network : null));
+
+async function lead() {
+  const token = await signedIn();
+  if (token) run({ begin: { two: $("two").checked, token } });
+}
+
+// The token that whoever has signed in sends; "" for others, who are told.
+async function signedIn() {
+  const answer = await fetch("keep");
+  $("lead-sign-in").hidden = answer.ok;
+  return answer.ok ? /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)[1] : "";
+}
+
+function run(message) {
+  worker?.terminate();
+  worker = new Worker("together-worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => show(data);
+  worker.onerror = () => show({ trouble: "this browser cannot do it" });
+  worker.postMessage(message);
+  $("figures").hidden = true;
+  write($("together-says"), COMING);
+}
+
+function show({ trouble, about, network: latest, together, own }) {
+  if (trouble) return write($("together-says"), trouble);
+  const { started, rounds, of, members, best, code } = about;
+  $("leading").hidden = !code;
+  $("class-code").textContent = code ? `${code.slice(0, 3)} ${code.slice(3)}` : "";
+  $("start").hidden = started;
+  const before = code ? "Read the code out, and start it when all are in." : "It begins when your teacher starts it.";
+  const after = rounds === of ? `All ${of} rounds have ended.` : "It learns.";
+  write($("together-says"), started ? after : before);
+  write($("rounds"), `${rounds} of ${of}`);
+  write($("members"), members);
+  write($("class-score"), percent(together));
+  write($("best-score"), started ? percent(best / 1000) : "–");
+  write($("own-score"), percent(own));
+  $("own-score").parentElement.hidden = own === undefined;
+  $("figures").hidden = false;
+  $("asks-ours").hidden = !latest;
+  network = latest && Network.of(latest);
+  if (network && $("ours").checked) use(network);
+}
+
+const percent = (part) => (part === undefined ? "–" : `${(100 * part).toFixed(1)}%`);

@@ -1,0 +1,70 @@
+"""Browsers that teach one network together, as page/try/together-worker.js does, in Python."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mynn import Examples, NeuralNetwork
+from mynn_server.together import ROUNDS, Average
+
+HIDDEN, RATE, DIGITS, SHARES = 50, 0.1, 1000, 30
+ZERO, ONE = 32768, 4096
+
+
+def untrained(seed: int) -> NeuralNetwork:
+    """Return a network that knows nothing."""
+    return NeuralNetwork(784, HIDDEN, 10, RATE, seed=seed)
+
+
+def sent(network: NeuralNetwork) -> bytes:
+    """Return its weights as they travel."""
+    weights = np.concatenate([network.wih.ravel(), network.who.ravel()])
+    return np.clip(np.rint(ZERO + ONE * weights), 0, 65535).astype("<u2").tobytes()
+
+
+def received(weights: bytes) -> NeuralNetwork:
+    """Return the network with such weights."""
+    network, numbers = untrained(0), (np.frombuffer(weights, "<u2") - float(ZERO)) / ONE
+    network.wih, network.who = numbers[: 784 * HIDDEN].reshape(HIDDEN, 784), numbers[784 * HIDDEN :].reshape(10, HIDDEN)
+    return network
+
+
+def share(digits: Examples, number: int, two: bool) -> Examples:
+    """Return the digits that are a browser's."""
+    if not two:
+        return digits[number % SHARES :: SHARES]
+    size = len(digits) // SHARES // 2
+    first = size * (7 * number % SHARES)
+    by_label = np.argsort(digits.labels, kind="stable")
+    return digits[np.sort(np.concatenate([by_label[at : at + size] for at in (first, first + size * SHARES)]))]
+
+
+def learn(network: NeuralNetwork, own: Examples, rounds: int) -> None:
+    """Learn from the digits of the round that comes after so many."""
+    network.fit(own[np.arange(rounds * DIGITS, (rounds + 1) * DIGITS) % len(own)])
+
+
+def learnt(weights: bytes, own: Examples, rounds: int) -> bytes:
+    """Return what a round makes of the weights, in one browser."""
+    network = received(weights)
+    learn(network, own, rounds)
+    return sent(network)
+
+
+def together(shares: list[Examples], seed: int, rounds: int = ROUNDS) -> NeuralNetwork:
+    """Return the network of all, which the Pi's own code averages."""
+    weights = sent(untrained(seed))
+    for done in range(rounds):
+        average = Average()
+        for own in shares:
+            average.add(learnt(weights, own, done))
+        weights = average.mean()
+    return received(weights)
+
+
+def alone(own: Examples, seed: int, rounds: int = ROUNDS) -> NeuralNetwork:
+    """Return the network of one who goes on alone."""
+    network = untrained(seed)
+    for done in range(rounds):
+        learn(network, own, done)
+    return network
