@@ -44,12 +44,12 @@ def main() -> None:
     options = parser.parse_args()
     training = read_csv(mnist_folder() / "mnist_train.csv", 20_000)
     examples, tests = training[:10_000], (training[10_000:], read_csv(mnist_folder() / "mnist_test.csv", 1000))
-    print(f"{'':<54} {'held out':>12} {'here':>12}   the page")
+    print(f"{'':<60} {'held out':>12} {'here':>12}   the page")
     for rounds, settings, words, shown in RUNG.findall((ROOT / "mynn_server/page/try/index.html").read_text("utf-8")):
         networks = [taught(json.loads(settings), examples, int(rounds), seed) for seed in range(options.seeds)]
         scores = 100 * np.array([[network.score(test) for network in networks] for test in tests])
         figures = [f"{some.mean():.1f} ± {some.std(ddof=1):.1f}" for some in scores]
-        print(f"{words:<54} {figures[0]:>12} {figures[1]:>12}   {shown}")
+        print(f"{words:<60} {figures[0]:>12} {figures[1]:>12}   {shown}")
 
 
 if __name__ == "__main__":
