@@ -7,8 +7,10 @@ cookie `_xsrf` as the header `X-XSRFToken`, too, as the start page does. Address
     POST network    an .npz as `NeuralNetwork.save` writes it, 784 inputs and 10 outputs, at most 4 MB: to be kept as
                     my_network.npz, if that does not read more of the page's 1,000 test digits
     POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500: to be added there
+    GET signs       the drawings in my_signs.csv (signs.py), as lines, and the cookie `_xsrf`; 403 as for keep
+    POST signs      such lines, at most 500; a drawing without a name is taken away
 
-To both POSTs the answer is 200 and `{"kept": true or false, "message": a sentence}`: `kept` is false where the better
+To the POSTs the answer is 200 and `{"kept": true or false, "message": a sentence}`: `kept` is false where the better
 network stays, or something else has its name. An error is `{"message": a sentence}`: 400, this cannot be used or kept;
 403, the sign-in is over, or the header is missing; 413, too large (so it is for any stranger who sends more than 64
 kB); 503, too little memory now.
@@ -19,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +31,7 @@ from tornado.web import HTTPError, authenticated
 
 from mynn import rows
 from mynn.errors import DataError
-from mynn_server import keep_network
+from mynn_server import keep_network, signs
 from mynn_server.linux import memory
 from mynn_server.programs import COMMAND
 from mynn_server.sign_in import IDLE
@@ -75,6 +78,8 @@ class TryPage(JupyterHandler):
 class Keeping(APIHandler):
     """Whether somebody may keep things, and what is common to keeping them."""
 
+    turn = asyncio.Lock()
+
     def initialize(self) -> None:
         """Find the student's folder."""
         self.folder = Path(str(self.contents_manager.root_dir))
@@ -91,6 +96,22 @@ class Keeping(APIHandler):
         if len(self.request.body) > most:
             raise HTTPError(413, f"This is larger than {most >> 10} kB, so it is not kept.")
         return self.request.body
+
+    async def work_on(self, name: str, work: Callable[[Path], Any]) -> Any:
+        """Return what some work on one of the student's files gives; its DataError is the answer."""
+        path = self.folder / name
+        if path.exists() and not path.is_file():  # what opens a FIFO waits
+            raise HTTPError(400, f"{name} is not a file: rename it, then keep the drawings again.")
+        async with self.turn:
+            try:
+                return await asyncio.to_thread(work, path)
+            except DataError as error:
+                raise HTTPError(400, str(error).replace(str(path), name)) from None
+
+    def kept(self, name: str, count: int) -> None:
+        """Answer that drawings are kept."""
+        drawings = f"{count:,} drawing{'s' * (count != 1)}"
+        self.finish({"kept": True, "message": f"Kept in {name}, which has {drawings} now."})
 
 
 class KeepNetwork(Keeping):
@@ -127,21 +148,28 @@ class KeepNetwork(Keeping):
 class KeepDrawings(Keeping):
     """Keeps drawings."""
 
-    turn = asyncio.Lock()
-
     @authenticated
     async def post(self) -> None:
         """Add drawings to the student's own."""
         lines = self.sent(rows.LONGEST * MOST_DRAWINGS).splitlines()
         if not 0 < len(lines) <= MOST_DRAWINGS or not all(map(rows.is_whole, lines)):
             raise HTTPError(400, f"These are not 1 to {MOST_DRAWINGS} drawings, so they are not kept.")
-        path = self.folder / rows.NAME
-        if path.exists() and not path.is_file():  # what opens a FIFO waits
-            raise HTTPError(400, f"{rows.NAME} is not a file: rename it, then keep the drawings again.")
-        async with self.turn:
-            try:
-                count = await asyncio.to_thread(rows.add, lines, path)
-            except DataError as error:
-                raise HTTPError(400, str(error).replace(str(path), rows.NAME)) from None
-        drawings = f"{count:,} drawing{'s' * (count > 1)}"
-        self.finish({"kept": True, "message": f"Kept in {rows.NAME}, which has {drawings} now."})
+        self.kept(rows.NAME, await self.work_on(rows.NAME, lambda path: rows.add(lines, path)))
+
+
+class KeepSigns(Keeping):
+    """Keeps drawings for classes of the student's own, and gives them back."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Send those that are kept."""
+        drawings = await self.work_on(signs.NAME, signs.read)
+        self.xsrf_token  # noqa: B018 - sets the cookie
+        self.set_header("Cache-Control", "no-store")
+        self.finish(b"\n".join(signs.text(drawings)), set_content_type="text/csv; charset=utf-8")
+
+    @authenticated
+    async def post(self) -> None:
+        """Add drawings, and take some away."""
+        lines = self.sent(signs.LONGEST * signs.MOST).splitlines()
+        self.kept(signs.NAME, await self.work_on(signs.NAME, lambda path: signs.change(lines, path)))

@@ -51,7 +51,7 @@ def server(venv: Path, mnist: Path, ready: Path) -> Iterator[Server]:
 @pytest.fixture
 def student(server: Server) -> NotebookServer:
     """A student who has signed in, with nothing kept yet."""
-    for name in ("my_network.npz", "my_digits.csv"):
+    for name in ("my_network.npz", "my_digits.csv", "my_signs.csv"):
         (server.home / "notebooks" / name).unlink(missing_ok=True)
     student = server.student()
     assert student.ask("GET", "/try/keep").status_code == 204
@@ -203,11 +203,33 @@ def test_drawings_are_added_once_with_their_last_label(server: Server, student: 
     assert "rename it" in student.ask("POST", "/try/drawings", data=line(1, 1)).json()["message"]
 
 
+def test_drawings_for_own_classes_are_kept_taken_away_and_sent_back(server: Server, student: NotebookServer) -> None:
+    place = server.home / "notebooks/my_signs.csv"
+    assert student.ask("GET", "/try/signs").content == b""
+    one, two = (line(0, seed)[1:] for seed in (1, 2))
+    for sent, count in (
+        (b"\xf0\x9f\x98\x80" + one + b"\nsad" + two, "2 drawings"),
+        (one + b"\nSad" + two, "1 drawing"),
+    ):
+        answer = student.ask("POST", "/try/signs", data=sent)
+        assert answer.json() == {"kept": True, "message": f"Kept in my_signs.csv, which has {count} now."}
+    assert student.ask("GET", "/try/signs").content == b"Sad" + two
+    for sent in (b"", b"a,1,2", b"a,b" + one, b"\n".join([b"a" + one] * 501)):
+        answer = student.ask("POST", "/try/signs", data=sent)
+        assert (answer.status_code, answer.json()["message"][:32]) == (400, "These are not 1 to 500 drawings ")
+    assert place.read_bytes() == b"Sad" + two + b"\n"
+    write(server, "my_signs.csv", "a poem")
+    for answer in (student.ask("GET", "/try/signs"), student.ask("POST", "/try/signs", data=b"a" + one)):
+        assert answer.status_code == 400 and "something else than drawings" in answer.json()["message"]
+    assert place.read_text() == "a poem"
+
+
 def test_only_the_student_keeps_things_and_no_other_site_does(server: Server, student: NotebookServer) -> None:
     stranger, drawing = server.client(), line(1, 1)
     stranger.ask("GET", "/login")  # has the cookie, too
     assert stranger.ask("GET", "/try/keep").status_code == 403
-    for path in ("network", "drawings"):
+    assert stranger.ask("GET", "/try/signs").status_code == 403
+    for path in ("network", "drawings", "signs"):
         assert stranger.ask("POST", f"/try/{path}", data=drawing).status_code == 403
         assert student.ask("POST", f"/try/{path}", data=drawing, headers={"X-XSRFToken": "none"}).status_code == 403
         answer = stranger.ask("POST", f"/try/{path}", data=bytes(100_000))

@@ -1,0 +1,66 @@
+"""A student's drawings for classes of their own, in `my_signs.csv`: lines `name,784 pixels`.
+
+The page /try/own.html sends its changes only, in the same form: a drawing with its name is added, or gets that name,
+and one without a name is taken away. So two tablets that keep in turn lose nothing. A file with anything else in it
+stays as it is.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from mynn import rows
+from mynn.errors import DataError
+
+NAME = "my_signs.csv"
+MOST = 500  # drawings in the file, and changes at once
+LONGEST_NAME = 20  # characters
+LONGEST = 4 * LONGEST_NAME + rows.LONGEST  # bytes of a line
+JOINER = "\u200d"  # between the parts of an emoji
+UNSHOWN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}  # own.js has the same rule
+
+
+def is_name(name: bytes) -> bool:
+    """Return whether a class can have this name: 1 to 20 characters that are shown, no comma or quotation mark."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return False
+    unshown = any(unicodedata.category(one) in UNSHOWN for one in text if one not in (" ", JOINER))
+    return text == text.strip() and 0 < len(text) <= LONGEST_NAME and not unshown and not set(',"') & set(text)
+
+
+def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> dict[bytes, bytes]:
+    """Return the drawings' names by their pixels; the sentence as a DataError, if a line is something else."""
+    found = {}
+    for line in lines:
+        name, _, pixels = line.partition(b",")
+        if not rows.is_whole(b"0," + pixels) or not (is_name(name) or (also_none and not name)):
+            raise DataError(sentence)
+        found[pixels] = name
+    return found
+
+
+def read(path: Path) -> dict[bytes, bytes]:
+    """Return the names of the drawings that are kept, by their pixels; a DataError, if that is not what is there."""
+    return names(rows.read(path), f"{path}: something else than drawings is in this file; rename it to start a new one")
+
+
+def text(drawings: dict[bytes, bytes]) -> list[bytes]:
+    """Return drawings as lines."""
+    return [name + b"," + pixels for pixels, name in drawings.items()]
+
+
+def change(lines: list[bytes], path: Path) -> int:
+    """Add, rename or take away drawings in the file; return how many it has then. A DataError says why it did not."""
+    sentence = f"These are not 1 to {MOST} drawings with their names, so they are not kept."
+    if not 0 < len(lines) <= MOST:
+        raise DataError(sentence)
+    all_of_them = read(path) | names(lines, sentence, also_none=True)
+    left = {pixels: name for pixels, name in all_of_them.items() if name}
+    if len(left) > MOST:
+        raise DataError(f"{path}: this file has room for {MOST} drawings; take some away, or rename it")
+    rows.write(path, text(left))
+    return len(left)
