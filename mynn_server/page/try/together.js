@@ -15,7 +15,7 @@ $("join").addEventListener("submit", (event) => {
 });
 $("watch").addEventListener("click", () => run({}));
 $("lead").addEventListener("click", lead);
-new BroadcastChannel($("lead-sign-in").target).onmessage = () => $("lead-sign-in").hidden || lead(); // see keep.js
+new BroadcastChannel($("lead-sign-in").target).onmessage = () => $("lead-sign-in").hidden || lead(); // see pi.js
 $("start").addEventListener("click", async () => {
   const headers = { "X-XSRFToken": await signedIn() };
   const answer = await fetch("together/start", { method: "POST", headers });

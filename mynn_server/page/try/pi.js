@@ -1,0 +1,55 @@
+// What the pages of /try/ ask the Pi, and their way to keep something there. Whoever is not signed in does that in
+// another tab, so that nothing is lost here.
+
+import { $, showTrouble, write } from "./shared.js";
+
+const SOON = 4000; // milliseconds until it says why it takes so long
+const PATIENCE = 180_000; // a Pi Zero starts within one minute, and may take two to test a network
+const WAITING = "The Pi is still starting, or busy. Stay here: it is kept as soon as the Pi can.";
+const SILENT = "The Pi has not answered for three minutes. Nothing is lost here: try again, or ask your teacher.";
+const AWAY = "The Pi cannot be reached. Is it on, and is this device in its Wi-Fi? Nothing is lost here: try again.";
+const STRANGER = "Sign in to this Pi first: its password is on its label. What you have here stays meanwhile.";
+
+// At the press of the button, `send` what there is: it returns sentences, and an Error is one, too.
+export function addKeep(send) {
+  const signIn = $("sign-in");
+  const signedIn = new BroadcastChannel(signIn.target); // between this Pi's pages
+  let busy = false;
+
+  async function keep() {
+    if (busy) return;
+    busy = true;
+    signIn.hidden = true;
+    write($("kept"), "It is on its way to the Pi …");
+    const late = setTimeout(write, SOON, $("kept"), WAITING);
+    const sentences = await send().catch((error) => [error.message]);
+    clearTimeout(late);
+    signIn.hidden = !sentences.includes(STRANGER);
+    write($("kept"), sentences.join(" "));
+    busy = false;
+  }
+
+  $("keep-it").addEventListener("click", keep);
+  signedIn.onmessage = () => signIn.hidden || keep();
+  if (window.name === signIn.target) {
+    signedIn.postMessage(""); // this is the other tab
+    window.close();
+    showTrouble("You are signed in. Close this tab: what you want to keep is in the one before.");
+  }
+}
+
+// Ask the Pi, and return its sentence; an Error is one, too.
+export async function ask(address, body) {
+  const token = /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1] ?? "";
+  const silence = new AbortController();
+  const deadline = setTimeout(() => silence.abort(), PATIENCE);
+  const request = { method: body ? "POST" : "GET", body, cache: "no-store", headers: { "X-XSRFToken": token } };
+  const answer = await fetch(address, { ...request, signal: silence.signal }).catch(() => {
+    throw new Error(silence.signal.aborted ? SILENT : AWAY);
+  });
+  const { message } = await answer.json().catch(() => ({})); // 204 has no words
+  clearTimeout(deadline);
+  if (answer.status === 403) throw new Error(STRANGER);
+  if (!answer.ok) throw new Error(message ?? `The Pi cannot keep this now (status ${answer.status}). Try again soon.`);
+  return message;
+}
