@@ -5,13 +5,15 @@ import { SIDE } from "./network.js";
 const PIXELS = SIDE * SIDE;
 const MIDDLE = (SIDE - 1) / 2;
 
-// What turns digits about their middle, anticlockwise by so many degrees (clockwise where they are negative): a
-// function of a digit's 28 x 28 pixels, one byte each. Where a new pixel comes from is reckoned once, for all digits.
-export function rotation(degrees) {
+// What turns digits about their middle, anticlockwise by so many degrees (clockwise where they are negative), and then
+// shifts them by so many pixels: a function of a digit's 28 x 28 pixels, one byte each. Where a new pixel comes from is
+// reckoned once, for all digits.
+export function rotation(degrees, shiftDown = 0, shiftRight = 0) {
   const angle = (degrees * Math.PI) / 180;
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const sources = Array.from({ length: PIXELS }, (_, place) => {
-    const [down, right] = [Math.floor(place / SIDE) - MIDDLE, (place % SIDE) - MIDDLE];
+    const down = Math.floor(place / SIDE) - MIDDLE - shiftDown;
+    const right = (place % SIDE) - MIDDLE - shiftRight;
     return around(MIDDLE + cos * down + sin * right, MIDDLE + cos * right - sin * down);
   });
   const places = Uint16Array.from(sources.flat(), ({ place }) => place);

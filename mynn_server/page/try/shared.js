@@ -44,8 +44,8 @@ export function addPad(show) {
   return pad;
 }
 
-// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null where
-// there is none.
+// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null
+// where there is none.
 export function seen(strokes, speck) {
   try {
     return strokes.length ? frame(picture(strokes), COARSE, speck) : null;

@@ -14,7 +14,7 @@ from mynn import Examples, read_csv
 from mynn.distort import rotated
 from tests.support.browser import import_modules
 
-ROTATE = "([pixels, degrees]) => [...ours.rotation(degrees)(Uint8Array.from(pixels))]"
+ROTATE = "([pixels, ...how]) => [...ours.rotation(...how)(Uint8Array.from(pixels))]"
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,13 @@ def test_a_digit_is_rotated_as_in_python(page: Page, digits: Examples, place: in
     turned = page.evaluate(ROTATE, [digits.pixels[place].tolist(), degrees])
     python = rotated(digits[place : place + 1], degrees).pixels[0]
     assert np.abs(np.array(turned) - python.astype(int)).max() <= 1
+
+
+@settings(max_examples=10, deadline=None)
+@given(down=st.integers(-9, 9), right=st.integers(-9, 9))
+def test_a_digit_is_shifted_and_what_leaves_the_picture_is_gone(
+    page: Page, digits: Examples, down: int, right: int
+) -> None:
+    shifted = page.evaluate(ROTATE, [digits.pixels[0].tolist(), 0, down, right])
+    padded = np.pad(digits.pixels[0].reshape(28, 28), 9)
+    assert (np.reshape(shifted, (28, 28)) == padded[9 - down : 37 - down, 9 - right : 37 - right]).all()

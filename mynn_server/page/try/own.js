@@ -1,0 +1,268 @@
+// A pupil's own classes: named, drawn, learnt from, tested and kept. All of it is computed here, in the browser; the Pi
+// only keeps the drawings. A drawing is its pixels as the file has them, "0,0,255,...", and is in one class at most.
+
+import { add, addButton, addSvg } from "./live.js";
+import { Network, scale, strongest } from "./network.js";
+import { eye } from "./paper.js";
+import { addKeep, ask } from "./pi.js";
+import { $, addPad, rove, seen, showTrouble, write } from "./shared.js";
+
+const MOST_CLASSES = 10;
+const MOST = 500; // drawings, as in signs.py
+const NAME = /^(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in signs.py
+const EVERYTHING = 0; // how small a piece of ink is left out: none, as a smiley has eyes
+
+let kept = new Map(); // what is on the Pi: the class by the pixels
+let changes = read(sessionStorage.getItem("changes") ?? ""); // what is not there yet; without a class, it is taken away
+let classes = []; // their names
+let worker = null; // while it trains
+let network = null;
+let learnt = []; // the class of each output
+let examples = 0; // that it has learnt from
+const rounds = []; // what was found by the tests of networks before: sentences
+let tests = []; // {pixels, name, answer}
+let pixels = null; // of what is drawn now
+let news = ""; // what was done last, until something is drawn
+let takeBack = null;
+
+const pad = addPad((strokes) => {
+  pixels = seen(strokes, EVERYTHING);
+  if (strokes.length) news = "";
+  showAnswer();
+});
+
+$("new").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("name").value.trim().normalize("NFC");
+  if (!NAME.test(name)) news = "A name has 1 to 20 characters, and no comma or quotation mark.";
+  else if (classes.length >= MOST_CLASSES) news = "Ten classes are enough.";
+  else {
+    if (!classes.includes(name)) classes.push(name);
+    $("name").value = "";
+    news = "";
+  }
+  showAll();
+});
+$("train").addEventListener("click", () => train());
+$("more").addEventListener("click", () => {
+  const tested = tests;
+  train(() => {
+    tests = [];
+    tested.forEach(({ pixels, name }) => change(pixels, name));
+  });
+});
+addKeep(send);
+$("back").addEventListener("click", () => {
+  takeBack();
+  done("Taken back.", null);
+  pad.sheet.focus();
+});
+
+// --- drawings
+
+function read(text) {
+  const lines = text.split("\n").filter(Boolean);
+  return new Map(lines.map((line) => [line.slice(line.indexOf(",") + 1), line.slice(0, line.indexOf(","))]));
+}
+
+const text = (drawings) => [...drawings].map(([pixels, name]) => `${name},${pixels}\n`).join("");
+const all = () => new Map([...new Map([...kept, ...changes])].filter(([, name]) => name));
+const bytes = (pixels) => Uint8Array.from(pixels.split(","));
+
+// Put a drawing into a class, or into none.
+function change(pixels, name) {
+  changes.set(pixels, name);
+  if ((kept.get(pixels) ?? "") === name) changes.delete(pixels);
+}
+
+function done(words, back) {
+  [news, takeBack] = [words, back];
+  showAll();
+}
+
+// A class was pressed: what is drawn belongs to it.
+function choose(name) {
+  if (!pixels) return done("Draw something first, then press its class.", takeBack);
+  const drawing = pixels.join();
+  if ($("test").checked) {
+    const one = { pixels: drawing, name, answer: answer(drawing) };
+    tests.push(one);
+    const words = one.answer === name ? "Right!" : `It took “${name}” for “${one.answer}”.`;
+    done(`${words} Draw the next one.`, () => (tests = tests.filter((test) => test !== one)));
+  } else if (all().size >= MOST) {
+    return done(`There is room for ${MOST} drawings. Take some away first.`, takeBack);
+  } else {
+    const before = all().get(drawing) ?? "";
+    change(drawing, name);
+    done(`That is a drawing for “${name}”. Draw the next one.`, () => change(drawing, before));
+  }
+  pad.clear();
+  pad.sheet.focus({ preventScroll: true });
+}
+
+function takeAway(drawing, name) {
+  change(drawing, "");
+  done(`A drawing of “${name}” was taken away.`, () => change(drawing, name));
+  $("back").focus(); // the button that was pressed is no more
+}
+
+// --- training
+
+const answer = (drawing) => learnt[strongest(network.query(scale(bytes(drawing))))];
+
+// Train a new network with all drawings, after it was shown how well the last one did.
+function train(before = () => {}) {
+  if (worker) return; // it has not ended yet
+  const words = tests.length ? [scoreInWords()] : [];
+  before();
+  const drawings = [...all()];
+  const names = [...new Set(drawings.map(([, name]) => name))];
+  if (names.length < 2) return done("Draw something for two classes first.", takeBack);
+  rounds.push(...words);
+  write($("result"), "It learns …");
+  worker = new Worker("own-worker.js", { type: "module" });
+  worker.onerror = () => showTrouble("This browser cannot train a network here.");
+  worker.onmessage = ({ data }) => {
+    worker.terminate();
+    worker = null;
+    [network, learnt, examples] = [Network.of(data), names, drawings.length];
+    tests.forEach((test) => (test.answer = answer(test.pixels)));
+    write($("result"), `It has learnt from ${drawings.length} drawings.`);
+    $("test").disabled = false;
+    $("test").checked = true;
+    done("Now test it: draw something, then press what it is.", null);
+    pad.sheet.focus();
+  };
+  worker.postMessage({
+    classes: names.length,
+    drawings: drawings.map(([pixels, name]) => ({ pixels: bytes(pixels), label: names.indexOf(name) })),
+  });
+}
+
+// --- what is shown
+
+function showAll() {
+  classes = [...new Set([...classes, ...all().values()])];
+  showBars();
+  showClasses();
+  showTests();
+  $("back").hidden = !takeBack;
+  sessionStorage.setItem("changes", text(changes)); // a page is soon loaded anew by accident
+  const count = changes.size;
+  write($("unkept"), count ? `${count} change${count === 1 ? " is" : "s are"} not on the Pi yet.` : "");
+  showAnswer();
+}
+
+let bars = [];
+
+function showBars() {
+  if (classes.join() === bars.map(({ name }) => name).join()) return; // and the focus stays where it is
+  $("bars").replaceChildren();
+  bars = classes.map((name) => {
+    const button = addButton($("bars"), { className: "bar" }, () => choose(name));
+    add(button, "span", { className: "name", textContent: name });
+    const value = add(button, "span", { className: "value" });
+    const fill = add(add(button, "span", { className: "track" }), "span", { className: "fill" });
+    return { name, button, value, fill };
+  });
+}
+
+// What the network answers to the drawing.
+function showAnswer() {
+  const outputs = network && pixels && network.query(scale(pixels));
+  bars.forEach(({ name, button, value, fill }) => {
+    const output = outputs?.[learnt.indexOf(name)];
+    fill.style.setProperty("--output", output ?? 0);
+    value.textContent = output?.toFixed(2) ?? "";
+    button.classList.toggle("best", Boolean(outputs) && learnt[strongest(outputs)] === name);
+  });
+  write($("says"), outputs ? inWords(outputs) : news || HINT[Math.min(classes.length, 2)]);
+}
+
+const HINT = ["Name your first class.", "Name another class.", "Draw something, then press its class."];
+
+function inWords(outputs) {
+  const [first, second] = [...outputs.keys()].sort((a, b) => outputs[b] - outputs[a]);
+  if (outputs[first] >= 0.5) return `This is “${learnt[first]}”.`;
+  return `I am not sure: “${learnt[first]}” or “${learnt[second]}”?`;
+}
+
+function showClasses() {
+  $("classes").replaceChildren();
+  const drawings = [...all()];
+  for (const name of classes) {
+    const mine = drawings.filter(([, one]) => one === name);
+    const place = add($("classes"), "section", { className: "class" });
+    add(place, "h3", { textContent: `${name}: ${mine.length}` });
+    if (mine.length) showDrawings(place, mine, name);
+    else addButton(place, { textContent: "Take this class away" }, () => {
+      classes = classes.filter((one) => one !== name);
+      showAll();
+      $("name").focus();
+    });
+  }
+}
+
+function showDrawings(place, drawings, name) {
+  const group = add(place, "div", { className: "thumbs" });
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", name);
+  drawings.forEach(([pixels], number) => {
+    const button = addButton(group, { className: "thumb" }, () => takeAway(pixels, name));
+    eye(button, `drawing ${number + 1} of ${name}: take it away`)(bytes(pixels));
+  });
+  rove(group);
+}
+
+function scoreInWords() {
+  const [part, count] = [tests.filter(({ name, answer }) => name === answer).length, tests.length];
+  const share = Math.round((100 * part) / count);
+  return `Having learnt from ${examples} drawings, it recognises ${part} of ${count} new ones: ${share}%.`;
+}
+
+function showTests() {
+  $("tested").hidden = !tests.length && !rounds.length;
+  $("more").disabled = !tests.length;
+  write($("score"), tests.length ? scoreInWords() : "Now test it with new drawings. Is it better?");
+  $("rounds").replaceChildren();
+  rounds.forEach((words) => add($("rounds"), "li", { textContent: words }));
+  $("table").replaceChildren();
+  const head = add(add($("table"), "thead"), "tr");
+  add(head, "td");
+  learnt.forEach((name) => add(head, "th", { scope: "col", textContent: name }));
+  const body = add($("table"), "tbody");
+  classes.filter((name) => tests.some((test) => test.name === name)).forEach((name) => {
+    const row = add(body, "tr");
+    add(row, "th", { scope: "row", textContent: name });
+    learnt.forEach((answer) => {
+      const count = tests.filter((test) => test.name === name && test.answer === answer).length;
+      add(row, "td", { textContent: count || "", className: name === answer ? "right" : "wrong" });
+    });
+  });
+}
+
+// --- on the Pi
+
+// Show what is kept, if somebody is signed in.
+async function load() {
+  const answer = await fetch("signs", { cache: "no-store" }).catch(() => null);
+  if (answer?.ok) {
+    kept = read(await answer.text());
+    [...changes].forEach(([pixels, name]) => change(pixels, name));
+    showAll();
+  } else if (answer && answer.status !== 403) {
+    showTrouble((await answer.json()).message);
+  }
+}
+
+// Only what has changed: the Pi adds it to what is there, where another tablet may have kept something meanwhile.
+async function send() {
+  if (!changes.size) return [kept.size ? "All drawings are on the Pi." : "There is nothing to keep yet."];
+  await ask("keep");
+  const sentence = await ask("signs", text([...changes].slice(0, MOST)));
+  await load();
+  return [sentence];
+}
+
+showAll();
+load();
