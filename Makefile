@@ -221,7 +221,7 @@ apt-cache:
 	$(call need,A cache of packages for the Pis,apt-cacher-ng,apt-cacher-ng)
 
 browser:
-	$(call need,A browser for the tests,chromium,chromium fonts-dejavu-core)
+	$(call need,Browsers for the tests,chromium firefox-esr,chromium firefox-esr fonts-dejavu-core)
 
 # The server of a school's Wi-Fi, and a client. The tests start it themselves, so its service is masked.
 radius:

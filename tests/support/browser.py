@@ -1,4 +1,4 @@
-"""What a student does in a browser: drives Debian's Chromium with Playwright."""
+"""What a student does in a browser: drives Debian's Chromium, and its Firefox, with Playwright."""
 
 import io
 import re
@@ -19,7 +19,7 @@ from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import BaseClassroom
 from tests.support.programs import ROOT
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM, FIREFOX = Path("/usr/bin/chromium"), Path("/usr/bin/firefox-esr")
 ARGUMENTS = [
     "--no-sandbox",  # needed to run as root; it opens our own pages only
     "--disable-gpu",
@@ -33,6 +33,8 @@ READING = "part2_neural_network_mnist_data.ipynb"
 TURNING = "part3_mnist_data_set_with_rotations.ipynb"
 MINUTES = 60_000  # milliseconds, for Playwright
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+# Firefox reaches this computer only: anything else goes to a proxy that is not there.
+PROXY: dict[str, str | int] = {"type": 1, "http": "127.0.0.1", "http_port": 9, "ssl": "127.0.0.1", "ssl_port": 9}
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
@@ -59,6 +61,22 @@ def open_browser(
         expect.set_options(timeout=patience)
         yield context
         context.close()
+
+
+@contextmanager
+def open_firefox(patience: float = MINUTES) -> Iterator[BrowserContext]:
+    """Open Firefox with a new profile, offline. It has no touch screen."""
+    with sync_playwright() as playwright:
+        browser = playwright.firefox.launch(
+            channel="moz-firefox",  # as Mozilla makes it, and not as Playwright does
+            executable_path=FIREFOX,
+            firefox_user_prefs={f"network.proxy.{name}": value for name, value in PROXY.items()},
+        )
+        context = browser.new_context(viewport=DESKTOP)
+        context.set_default_timeout(patience)
+        expect.set_options(timeout=patience)
+        yield context
+        browser.close()
 
 
 def import_modules(page: Page, *names: str) -> None:

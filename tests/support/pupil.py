@@ -14,8 +14,8 @@ from tests.support.programs import ROOT
 LESSONS = ROOT / "notebooks"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 TABLET: ViewportSize = {"width": 820, "height": 1180}
-# The ways to play a lesson: by taps alone on phone and tablet, by keys alone elsewhere.
-SCREENS = {"keys": DESKTOP, "phone": PHONE, "tablet": TABLET}
+# The ways to play a lesson: by taps alone on phone and tablet, by keys alone elsewhere. The mouse is for other pages.
+SCREENS = {"keys": DESKTOP, "phone": PHONE, "tablet": TABLET, "mouse": TABLET}
 Strokes = list[list[tuple[float, float]]]
 # Digits as a hand draws them: strokes through points, x to the right and y down, 0 to 1 across the square.
 DIGITS: dict[int, Strokes] = {
@@ -202,9 +202,11 @@ def steer(place: Locator, start: str, forward: str, back: str) -> None:
 
 
 def focus(place: Locator, way: str) -> None:
-    """Give the focus to an element: with a finger, or the Tab key."""
+    """Give the focus to an element: with a finger, the mouse, or the Tab key."""
     if way == "keys":
         steer(place, ":focus", "Tab", "Shift+Tab")
+    elif way == "mouse":
+        place.click()
     else:
         place.tap()
 

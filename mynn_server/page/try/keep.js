@@ -22,7 +22,7 @@ function label(digit) {
   if (!pixels) return write($("labelled"), "Draw a digit first, then press what it is.");
   drawings.set(pixels.join(), digit);
   const count = `${drawings.size} drawing${drawings.size === 1 ? "" : "s"}`;
-  write($("labelled"), `That is ${named(digit)}. You have ${count} to keep.`);
+  write($("labelled"), `That is ${named(digit)}. ${count} to keep.`);
   pad.clear();
   pad.sheet.focus({ preventScroll: true }); // for the next one
 }
