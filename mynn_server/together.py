@@ -230,6 +230,7 @@ class Join(ByCode):
             if not secrets.compare_digest(self.request.body, network.code.encode()):
                 await asyncio.sleep(PAUSE)
                 raise HTTPError(403, "That is not the code of this Pi’s network.")
+        network.members.pop(self.request.headers.get("X-Member", ""), None)  # who was interrupted, and joins again
         name = network.join()
         self.finish({"member": name, "number": network.members[name].number, "two": network.two})
 

@@ -8,6 +8,7 @@ const DIGITS = 1000; // that are learnt from in each round
 const SHARES = 30; // of the digits
 const [ZERO, ONE, MOST] = [32768, 4096, 65535]; // weights, as they are sent
 const PAUSE = 2000; // milliseconds
+const PATIENCE = 60_000; // for the Pi
 const TRIES = 5; // to join again
 
 let member = "";
@@ -21,7 +22,10 @@ const pause = () => new Promise((done) => setTimeout(done, PAUSE));
 
 async function ask(path, options = {}) {
   const headers = { "X-Member": member, ...options.headers };
-  const answer = await fetch(`together${path}`, { ...options, headers });
+  const signal = AbortSignal.timeout?.(PATIENCE);
+  const answer = await fetch(`together${path}`, { ...options, headers, signal }).catch(() => {
+    throw new Error("The Pi cannot be reached. Is it on, and is this device in its Wi-Fi?");
+  });
   if (answer.ok) return answer;
   const { message } = await answer.json().catch(() => ({}));
   throw new Error(message ?? `the Pi answers with status ${answer.status}`);
@@ -33,16 +37,14 @@ const post = (path, body, headers = {}) => ask(path, { method: "POST", body, hea
 async function takePart(code) {
   const [training, testing] = await digits;
   const alone = untrained();
-  const join = async () => (await post("/join", code)).json();
-  let joined = await join();
   for (let tries = 0; ; tries++) {
     try {
+      const joined = await (await post("/join", code)).json();
       member = joined.member;
       return await learn(shareOf(training, joined), testing, alone);
     } catch (error) {
-      if (tries === TRIES) throw error;
+      if (!member || tries === TRIES) throw error; // a wrong code is said at once
       await pause();
-      joined = await join();
     }
   }
 }

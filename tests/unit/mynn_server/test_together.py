@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from mynn import read_csv
 from mynn_server.sign_in import PAUSE
@@ -186,6 +186,11 @@ def test_there_is_room_for_forty(server: Server, teacher: NotebookServer) -> Non
     assert answer.status_code == 409 and answer.json()["message"].startswith("40 take part already")
 
 
+def interrupt(route: Route) -> None:
+    """Let a request fail."""
+    route.abort()
+
+
 def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Server, chromium: None) -> None:
     """The pupils have no password. On a busy computer, a round takes a second."""
     with open_browser(offline=True) as browser:
@@ -207,11 +212,13 @@ def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Serv
             expect(pupil.locator("#together-says")).to_have_text("It begins when your teacher starts it.")
             expect(teacher.locator("#members")).to_have_text(f"{count}")
         assert_accessible(pupils[0], "#together")
+        browser.route("**/together/weights?round=1*", interrupt, times=1)
         teacher.get_by_role("button", name="Start").click()
         for page in (*pupils, teacher):
             expect(page.locator("#rounds")).to_have_text(re.compile("^([3-9]|[12][0-9]) of 30"))
             shown = {name: float(page.locator(f"#{name}-score").inner_text().rstrip("%")) for name in ("class", "best")}
             assert 65 < shown["class"] < 96 and 65 < shown["best"] < 96
+        expect(teacher.locator("#members")).to_have_text("2")  # who was interrupted is back, and one
         own = [float(pupil.locator("#own-score").inner_text().rstrip("%")) for pupil in pupils]
         assert all(60 < one < 92 for one in own)
         assert pupils[0].evaluate("document.documentElement.scrollWidth") <= SCREENS["phone"]["width"]
