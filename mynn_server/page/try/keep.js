@@ -36,6 +36,7 @@ async function send() {
     await ask("keep");
     if (some.length) sentences.push(await ask("drawings", some.map(([pixels, digit]) => `${digit},${pixels}\n`).join("")));
     some.forEach(([pixels]) => drawings.delete(pixels));
+    write($("labelled"), "");
     if (network) sentences.push(await ask("network", network.save()));
   } catch (error) {
     sentences.push(error.message);

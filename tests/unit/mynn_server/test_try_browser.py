@@ -322,6 +322,7 @@ def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
         tab.value.keyboard.press("Enter")
         expect(kept).to_contain_text("Kept in my_digits.csv, which has 2 drawings now. Kept in my_network.npz: ")
         assert tab.value.is_closed()
+        expect(page.locator("#labelled")).to_be_empty()
         assert read_csv(folder / "my_digits.csv").labels.tolist() == [4, 7]
         network = NeuralNetwork.load(folder / "my_network.npz")
         assert network.score(read_csv(mnist / "mnist_test.csv", limit=500)) > 0.65
