@@ -233,7 +233,9 @@ def test_in_a_new_notebook_an_error_is_explained_and_its_traceback_is_folded(
     cell, said = opened.value.locator(".jp-CodeCell .cm-content").first, opened.value.get_by_text("divided by 0.")
     cell.fill("1 / 0")
     run_until(opened.value, lambda: cell.press("Control+Enter"), said, PATIENCE)
-    expect(opened.value.locator("details:not([open])", has_text="Traceback (most recent call last)")).to_have_count(1)
+    report = opened.value.locator("details:not([open])", has_text="Traceback (most recent call last)")
+    expect(report).to_have_count(1)
+    assert "---->" not in str(report.text_content()), "The report has its context, which takes long on a Pi Zero."
     opened.value.close()
     expect(page.get_by_role("link", name="Untitled.ipynb")).to_be_visible()
     page.get_by_role("button", name="End").click()
