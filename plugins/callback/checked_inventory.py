@@ -135,6 +135,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         sources = [Path(source) for source in inventory._sources]
         group = inventory.groups.get("pis")
         if group is None or not group.get_hosts():
+            if play.vars.get("without_pis") and all(source.exists() for source in sources):
+                return
             missing = [source for source in sources if not source.exists()]
             if missing:
                 demo = "`make demo` starts virtual Pis; for your own, add INVENTORY=inventory.ini."

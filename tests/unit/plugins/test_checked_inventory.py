@@ -1,5 +1,6 @@
 """A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
 
+import json
 from pathlib import Path
 
 from tests.support.programs import run_playbook
@@ -53,3 +54,14 @@ def test_an_inventory_without_pis_is_no_success(tmp_path: Path) -> None:
     assert "`make demo` starts virtual Pis" in refusal(tmp_path / "i.ini")
     (tmp_path / "i.ini").write_text("# [pis]\n", "ascii")
     assert "names no Pi: write each Pi's name on a line" in refusal(tmp_path / "i.ini")
+
+
+def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path: Path) -> None:
+    """At home, before the first card is flashed, or after the last lesson; a file that is missing is a mistake."""
+    settings = json.dumps({"apt_cache_platforms": ["pdp-11"], "cluster_folder": str(tmp_path / "cluster")})
+    arguments = "-i", tmp_path / "i.ini", "-e", settings
+    fetch = *arguments, "playbooks/fetch.yml", "--start-at-task=Refuse unsupported platforms"
+    assert "There is no inventory" in run_playbook(*fetch).stderr
+    (tmp_path / "i.ini").write_text("[pis]\n", "ascii")
+    assert "apt_cache_platforms has pdp-11, which is not supported" in run_playbook(*fetch).stdout
+    assert run_playbook(*arguments, "playbooks/cluster_stop.yml").returncode == 0
