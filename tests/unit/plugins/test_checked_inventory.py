@@ -1,9 +1,10 @@
 """A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
 
 import json
+import subprocess
 from pathlib import Path
 
-from tests.support.programs import run_playbook
+from tests.support.programs import ROOT, run_playbook
 
 MISTAKES = """\
 [pis]
@@ -65,3 +66,11 @@ def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path:
     (tmp_path / "i.ini").write_text("[pis]\n", "ascii")
     assert "apt_cache_platforms has pdp-11, which is not supported" in run_playbook(*fetch).stdout
     assert run_playbook(*arguments, "playbooks/cluster_stop.yml").returncode == 0
+
+
+def test_a_pi_that_the_inventory_does_not_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "i.ini").write_text("[pis]\npi01.local\npi02.local\n", "ascii")
+    command = ["make", "--silent", "--old-file=.venv/ready", "known-pi", "PI=pi-77", f"INVENTORY={tmp_path}/i.ini"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert f"{tmp_path}/i.ini names no Pi pi-77. It names:\n    pi01.local\n    pi02.local\n" in done.stderr
