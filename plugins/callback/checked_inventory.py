@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +89,18 @@ def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, d
             yield f"{where(settings[name])}there is no setting {name}; the nearest is {nearest[0]}."
 
 
-def twice(source: Path) -> Iterator[str]:
-    """Give each name that stands twice below [pis] in an INI file, of which Ansible keeps one."""
-    section, seen = "", set()
+def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
+    """Give each name that stands twice in one of the groups in an INI file, of which Ansible keeps one."""
+    section, seen, headings = "", set(), [f"[{group}]" for group in groups]
     for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if line.startswith("["):
             section = line.strip()
-        elif section == "[pis]" and words and not line.startswith(("#", ";")):
+        elif section in headings and words and not line.startswith(("#", ";")):
             for name in expand_hostname_range(words[0]) if detect_range(words[0]) else words[:1]:
-                if name in seen:
+                if (section, name) in seen:
                     yield name
-                seen.add(name)
+                seen.add((section, name))
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -144,9 +144,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             else:
                 yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"
             return
+        groups = [each.name for each in (group, *group.get_descendants())]
         for source in sources:
             if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
-                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source))
+                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
         specs, known = options(), known_words()
         addresses: dict[tuple[str, str], str] = {}
         names: dict[str, str] = {}

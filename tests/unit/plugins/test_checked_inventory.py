@@ -15,10 +15,17 @@ pi05 ansible_host=192.0.2.1
 pi06.local
 pi06.lan jupyter_port=abc
 pi-bärbel
+[pis:children]
+room1
+[room1]
+pi07.local
+pi08.local
+pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
+    "i.ini names pi07.local twice",
     "pi04 and pi05 have the same address, 192.0.2.1",
     "pi06.local and pi06.lan would both be called pi06",
     "“pi-bärbel” cannot be a Pi's name",
