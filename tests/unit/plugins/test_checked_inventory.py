@@ -23,6 +23,7 @@ pi08.local
 pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
+WRONG += "student: [ada]\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
     "i.ini names pi07.local twice",
@@ -34,6 +35,7 @@ SENTENCES = [
     "pis.yml:2: students is 5, and must be a list",
     "pis.yml:3: there is no setting boad; the nearest is board",
     "pis.yml:4: there is no setting jupyter_pasword; the nearest is jupyter_password",
+    "pis.yml:6: there is no setting student; the nearest is students",
 ]
 
 
