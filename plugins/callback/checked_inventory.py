@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.inventory import detect_range, expand_hostname_range
 from ansible.template import Templar
@@ -36,6 +37,7 @@ author: The mynn-pi authors
 PROJECT = Path(__file__).resolve().parents[2]
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
 WRITE = "write each Pi's name on a line below [pis], such as pi01.local, as the manual's page “The inventory” shows."
+LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
 NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
 
 
@@ -71,11 +73,14 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
         except AnsibleError as error:
             yield f"{where(settings[name])}{name} cannot be read: {error}"
             continue
+        last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
         no_list = spec["type"] == "list" and not isinstance(value, (list, str))
-        if no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
+        wrong = no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        if wrong or (last_port and not 1 <= int(value) <= last_port):
             given = "has a value that is not shown" if spec.get("no_log") else f"is {value!r}"
             choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
             kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
+            kind += f" from 1 to {last_port}" if last_port else ""
             yield f"{where(settings[name])}{name} {given}, and must be {kind}."
 
 
@@ -87,6 +92,19 @@ def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, d
         if near or name.startswith(prefixes):
             nearest = near or difflib.get_close_matches(name, specs, 1, 0)
             yield f"{where(settings[name])}there is no setting {name}; the nearest is {nearest[0]}."
+
+
+def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:
+    """Give the sentence of the role students if it would refuse their names; a Pi's own account is not known yet."""
+    if "students" not in templar.available_variables:
+        return
+    role = PROJECT / "roles/students"
+    [check] = loader.load_from_file(str(role / "tasks/names.yml"), trusted_as_template=True)
+    own = loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True) | check["vars"]
+    names = Templar(loader=loader, variables={**templar.available_variables, **own})
+    rule = check["ansible.builtin.assert"]
+    if not all(names.evaluate_conditional(condition) for condition in rule["that"]):
+        yield where(names.available_variables["students"]) + str(names.template(rule["fail_msg"]))
 
 
 def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
@@ -155,7 +173,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             settings = manager.get_vars(play=play, host=host, include_hostvars=False)
             templar = Templar(loader=play.get_loader(), variables=settings)
             yield from misspelt({name: settings[name] for name in settings if "ansible" not in name}, known, specs)
-            yield from wrong_settings(settings, templar, specs)
+            wrong = list(wrong_settings(settings, templar, specs))
+            yield from wrong or wrong_students(templar, play.get_loader())
             address = str(settings.get("ansible_host", host.name)).lower(), str(settings.get("ansible_port", 22))
             if (other := addresses.setdefault(address, host.name)) != host.name:
                 yield f"{other} and {host.name} have the same address, {address[0]}: name each Pi once."

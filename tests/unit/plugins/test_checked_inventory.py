@@ -23,7 +23,7 @@ pi08.local
 pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
-WRONG += "student: [ada]\n"
+WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
     "i.ini names pi07.local twice",
@@ -36,6 +36,8 @@ SENTENCES = [
     "pis.yml:3: there is no setting boad; the nearest is board",
     "pis.yml:4: there is no setting jupyter_pasword; the nearest is jupyter_password",
     "pis.yml:6: there is no setting student; the nearest is students",
+    "pis.yml:7: cluster_port is 65536, and must be a whole number from 1 to 65535",
+    "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1 to 32767",
 ]
 
 
@@ -56,6 +58,8 @@ def test_every_mistake_is_named_at_once_with_its_place(tmp_path: Path) -> None:
     for sentence in SENTENCES:
         assert sentence in said
     assert "my_own" not in said
+    (tmp_path / "group_vars/pis.yml").write_text("students: [Ada Lovelace]\n", "ascii")
+    assert "group_vars/pis.yml:1: students is ['Ada Lovelace'], and must be a list of at least" in refusal(inventory)
     (tmp_path / "group_vars/pis.yml").write_text("students: [a\n", "ascii")
     assert "group_vars/pis.yml:2:1: YAML parsing failed" in refusal(inventory)
 
