@@ -11,7 +11,6 @@ from mynn.lesson.notebook import in_a_notebook, ipython, show
 from mynn.mnist import SIDE
 
 MOST = 20  # pictures, bars or points that are named one by one
-FEW = 5  # points of a curve that are all told
 
 
 def describe_plots() -> None:
@@ -61,9 +60,10 @@ def _plot(axes: Any) -> str:
     for named, line in curves:
         x, y = (np.atleast_1d(np.asarray(values, float)) for values in line.get_data(orig=False))
         if len(y) > 2 and np.isfinite(y).all():
-            which = range(len(y)) if len(y) <= FEW else (0, -1, int(y.argmax()))
+            few = len(y) <= 5
+            which = range(len(y)) if few else (0, -1, int(y.argmax()))
             points = [f"{y[point]:.4g} at {_place(axes, x[point])}" for point in which]
-            told = ", ".join(points) if len(y) <= FEW else "from {} to {}, highest {}".format(*points)
+            told = ", ".join(points) if few else "from {} to {}, highest {}".format(*points)
             said.append(f"{_named(named, 'a curve')} {told}")
     written = [text.get_text() for text in axes.texts if text.get_text().strip()]
     if written:
