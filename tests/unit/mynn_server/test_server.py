@@ -210,9 +210,9 @@ def test_a_cookie_is_valid_for_a_day(server: Server) -> None:
         then = Mock(return_value=time.time() - days * 86_400)
         made = create_signed_value(secret, cookie.name, user, clock=then)
         cookie.value = made.decode()
-        assert student.ask("GET", "/api/contents").status_code == opened
         body = {"type": "file", "format": "text", "content": "x" * 100_000}
         assert student.ask("PUT", "/api/contents/day.txt", json=body).status_code == taken
+        assert student.ask("GET", "/api/contents").status_code == opened
     server.student().delete("/api/contents/day.txt")
 
 
