@@ -7,23 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mynn.lesson.notebook import in_a_notebook, ipython, show
+from mynn.lesson.notebook import ipython, show
 from mynn.mnist import SIDE
 
 MOST = 20  # pictures, bars or points that are named one by one
 
 
-def describe_plots() -> None:
-    """From now on, show each figure of matplotlib's with its description. matplotlib is not loaded for this."""
-    if in_a_notebook():
-        from IPython import get_ipython
-
-        shell: Any = get_ipython()
-        formatter = shell.display_formatter.ipython_display_formatter
-        formatter.for_type_by_name("matplotlib.figure", "Figure", _show)
-
-
-def _show(figure: Any) -> None:
+def show_described(figure: Any) -> None:
+    """Show a figure of matplotlib's with its description."""
     from IPython.core.pylabtools import print_figure
 
     png = print_figure(figure, base64=True)  # type: ignore[no-untyped-call]

@@ -114,8 +114,9 @@ function forNotebook(panel, commands, apputils, node, middle) {
   session.connectionStatusChanged.connect(showState);
   showState();
   const act = (command) => () => commands.execute(`notebook:${command}`);
-  const run = (command) => whenReady(session, act(command));
-  const again = () => startAgain(panel, commands, apputils);
+  let restart; // the latest one: what is sent meanwhile would be lost
+  const run = (command) => whenReady(session, () => restart, act(command));
+  const again = () => (restart = startAgain(panel, commands, apputils));
   const buttons = [
     ["run", "run", "Run", run("run-cell-and-select-next"), "Run this cell, and go on to the next"],
     ["", "on", "Run from here", run("run-all-below"), "Run this cell and all below"],
@@ -147,11 +148,12 @@ function titleOf({ model, path }) {
 }
 
 /** Return what runs cells once their program answers; what is pressed meanwhile counts once. */
-function whenReady(session, act) {
+function whenReady(session, restart, act) {
   let waiting = false;
   return async () => {
     if (waiting) return;
     waiting = true;
+    await Promise.allSettled([restart()]);
     await session.ready;
     await session.session?.kernel?.info;
     waiting = false;
