@@ -2,6 +2,7 @@
 // its program does, and large buttons that run it. Jupyter's own bars are hidden (bar.css), until somebody asks for them.
 
 const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
+const ANSWERS = ["idle", "busy", "dead"];
 const STATES = { idle: "", busy: "Working …", restarting: "Starting again …", dead: "Stopped" };
 const AGAIN =
   "All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.";
@@ -114,9 +115,8 @@ function forNotebook(panel, commands, apputils, node, middle) {
   session.connectionStatusChanged.connect(showState);
   showState();
   const act = (command) => () => commands.execute(`notebook:${command}`);
-  let restart; // the latest one: what is sent meanwhile would be lost
-  const run = (command) => whenReady(session, () => restart, act(command));
-  const again = () => (restart = startAgain(panel, commands, apputils));
+  const run = (command) => whenReady(session, act(command));
+  const again = () => startAgain(panel, commands, apputils);
   const buttons = [
     ["run", "run", "Run", run("run-cell-and-select-next"), "Run this cell, and go on to the next"],
     ["", "on", "Run from here", run("run-all-below"), "Run this cell and all below"],
@@ -148,14 +148,13 @@ function titleOf({ model, path }) {
 }
 
 /** Return what runs cells once their program answers; what is pressed meanwhile counts once. */
-function whenReady(session, restart, act) {
+function whenReady(session, act) {
   let waiting = false;
   return async () => {
     if (waiting) return;
     waiting = true;
-    await Promise.allSettled([restart()]);
-    await session.ready;
-    await session.session?.kernel?.info;
+    // What is sent to one that is starting again, or is not connected, is lost now and then.
+    while (!ANSWERS.includes(session.kernelDisplayStatus)) await new Promise((resume) => setTimeout(resume, 100));
     waiting = false;
     await act();
   };
