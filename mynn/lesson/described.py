@@ -69,10 +69,11 @@ def _place(axes: Any, x: float) -> str:
 
     formatter, ticks = axes.xaxis.get_major_formatter(), sorted(float(tick) for tick in axes.get_xticks())
     if isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter) and ticks:
-        away, word = min(zip(np.abs(np.subtract(ticks, x)), formatter.format_ticks(ticks), strict=True))
+        words = map(str, formatter.format_ticks(ticks))  # numbers, where a lesson gave numbers
+        away, word = min(zip(np.abs(np.subtract(ticks, x)), words, strict=True))
         beside = np.diff(ticks).min(initial=np.inf) / 4  # where a dot is drawn so that it hides no other
         if word.strip() and away <= beside:
-            return str(word).replace("\n", " ")
+            return word.replace("\n", " ")
     return f"{x:.4g}"
 
 
