@@ -75,9 +75,11 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
             continue
         last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
         no_list = spec["type"] == "list" and not isinstance(value, (list, str))
-        wrong = no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        is_empty = value is None and spec["type"] not in ("str", "path")
+        wrong = is_empty or no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
         if wrong or (last_port and not 1 <= int(value) <= last_port):
-            given = "has a value that is not shown" if spec.get("no_log") else f"is {value!r}"
+            given = "is empty" if is_empty else f"is {value!r}"
+            given = "has a value that is not shown" if spec.get("no_log") else given
             choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
             kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
             kind += f" from 1 to {last_port}" if last_port else ""

@@ -119,6 +119,9 @@ def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, b
         expect(prompt).to_have_text("[ ]:")
         run.click()
         expect(prompt).to_have_text("[1]:")  # and not [2]: it is another program
+        # A number is there as soon as a cell is begun. What follows would stop this run, and not the next one.
+        expect(lesson.get_by_text("hello", exact=True)).to_have_count(1)
+        expect(lesson.locator(".mynn-bar[data-state=idle]")).to_be_visible()
         lesson.locator(".jp-CodeCell .cm-content").first.fill("while True: pass")
         run.click()
         expect(lesson.locator(".mynn-state")).to_have_text("Working …")

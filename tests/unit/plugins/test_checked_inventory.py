@@ -23,7 +23,7 @@ pi08.local
 pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
-WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\n"
+WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_port:\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
     "i.ini names pi07.local twice",
@@ -38,6 +38,7 @@ SENTENCES = [
     "pis.yml:6: there is no setting student; the nearest is students",
     "pis.yml:7: cluster_port is 65536, and must be a whole number from 1 to 65535",
     "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1 to 32767",
+    "jupyter_port is empty, and must be a whole number from 1 to 65535",
 ]
 
 
