@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from mynn.arrays import Floats
+
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
 
@@ -31,15 +33,27 @@ def rule(name: str) -> str:
     return name
 
 
-def weights(wih: NDArray[Any], who: NDArray[Any]) -> None:
+def weights(wih: ArrayLike, who: ArrayLike) -> None:
     """Refuse weights that are not a network's, of float64 or float32 and finite: a ValueError."""
-    if wih.ndim != 2 or who.ndim != 2 or who.shape[1] != wih.shape[0]:
+    try:
+        first, last = np.asarray(wih), np.asarray(who)  # a student may have set lists
+    except ValueError:  # of rows that are not equally long
+        raise ValueError("its arrays do not fit together") from None
+    if first.ndim != 2 or last.ndim != 2 or last.shape[1] != first.shape[0]:
         raise ValueError("its arrays do not fit together")
-    for array in (wih, who):
+    for array in (first, last):
         if array.dtype not in (np.float64, np.float32):
             raise ValueError(f"its weights are {array.dtype}, and must be float64 or float32")
         if not np.isfinite(array).all():
             raise ValueError("some of its weights are not numbers")
+
+
+def result(array: Floats, wih: Floats, who: Floats) -> Floats:
+    """Return what a network with these weights answered, if it is finite; else it is a ValueError."""
+    if not np.isfinite(array).all():
+        weights(wih, who)
+        raise ValueError("its inputs or weights are so large that their sums are not numbers")
+    return array
 
 
 def whole(name: str, number: int, least: int = 1) -> int:

@@ -1,6 +1,6 @@
-"""What an error means: a sentence above Python's own report of it, which is folded.
+"""What an error means: a sentence above Python's own report of it, which is folded. And what is to be seen in a plot.
 
-An extension of IPython, which each kernel on a Pi has. Nothing here loads numpy.
+An extension of IPython, which each kernel on a Pi has, and others once they import mynn.lesson. It loads no numpy.
 """
 
 from __future__ import annotations
@@ -89,8 +89,17 @@ def _guess(error: BaseException, names: dict[str, Any]) -> str:
     return f" Did you mean {similar[0]}?" if similar else ""
 
 
+def _describe(figure: Any) -> None:
+    """Show a plot with its description."""
+    from mynn.lesson.described import show_described
+
+    show_described(figure)
+
+
 def load_ipython_extension(shell: Any) -> None:
-    """Explain each error from now on."""
+    """Explain each error, and describe each plot, from now on."""
+    formatter = shell.display_formatter.ipython_display_formatter
+    formatter.for_type_by_name("matplotlib.figure", "Figure", _describe)
     show = shell._showtraceback
 
     def explain(kind: type[BaseException], error: BaseException, report: list[str]) -> None:

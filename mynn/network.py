@@ -75,15 +75,20 @@ class NeuralNetwork:
         super().__setattr__(name, value)
 
     def query(self, inputs: ArrayLike) -> Floats:
-        """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1."""
+        """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1.
+
+        Outputs that are not finite, since weights are not, are a ValueError.
+        """
         inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
         hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
-        return sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
+        outputs = sigmoid(self.who @ hidden)  # (outputs, hidden) @ (hidden,) -> (outputs,)
+        return checks.result(outputs, self.wih, self.who)
 
     def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
         """Learn from one example: inputs of shape (input_nodes,), targets of shape (output_nodes,).
 
-        The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes".
+        The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes". For speed, nobody
+        looks whether the weights are still finite afterwards; `fit` does, once at its end.
         """
         inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
         targets = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
@@ -109,13 +114,15 @@ class NeuralNetwork:
 
         Takes targets of shape (output_nodes,), each between 0 and 1. Every step of a query is undone, last one
         first: the sigmoid exactly, the weights by sending each sum back along them. What arrives may have any
-        size, so each layer's signals are rescaled to 0.01..0.99, where signals live.
+        size, so each layer's signals are rescaled to 0.01..0.99, where signals live. Inputs that are not finite,
+        since weights are not, are a ValueError.
         """
         outputs = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
             raise ValueError("targets must lie between 0 and 1, which no output reaches: use 0.01 and 0.99 instead")
         hidden = rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
-        return rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
+        inputs = rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
+        return checks.result(inputs, self.wih, self.who)
 
     # For many examples: training.py.
     fit = training.fit

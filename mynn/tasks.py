@@ -1,4 +1,4 @@
-"""What a pupil has done: `my_progress.json` beside the notebooks, and the tasks that a lesson has.
+"""What a pupil has done: `my_progress.json` beside the notebooks.
 
     {"version": 2,
      "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81, "seconds": 240}},

@@ -57,9 +57,9 @@ def fit(
     progress  is called now and then with how many examples are done, and how many there will be; the
               network may be asked or scored then
 
-    Examples of another shape or kind, labels without an output, and inputs or weights that are not finite are a
-    ValueError or a TypeError. Two threads may not train one network at once, since each would undo what the other
-    does: a RuntimeError.
+    Examples of another shape or kind, labels without an output, and inputs or weights that are not finite, before or
+    after, are a ValueError or a TypeError. Two threads may not train one network at once, since each would undo what
+    the other does: a RuntimeError.
     """
     if not isinstance(examples, Sequence | Examples | np.ndarray):
         raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
@@ -71,6 +71,7 @@ def fit(
         _fit(network, examples, epochs, shuffle, seed, progress)
     finally:
         del _in_training[id(network)]
+    checks.weights(network.wih, network.who)
 
 
 def _fit(

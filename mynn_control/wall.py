@@ -126,12 +126,14 @@ def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, pis: 
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
     scored = [card.shown for card in cards if card.shown.score is not None]
     most = max((shown.tested or 0 for shown in scored), default=0)  # nobody is best at a few drawings
-    scores = [shown.score or 0.0 for shown in scored if (shown.tested or 0) == most]
+    compared = [shown for shown in scored if (shown.tested or 0) == most]
+    best = max((shown.score or 0.0 for shown in compared), default=None)
     parts = script("live_page.js", "wall.js") | {
         "cards": cards,
         "columns": columns,
         "in_a_row": in_a_row,
-        "best": max(scores, default=None),
+        "best": best,
+        "names": [shown.name for shown in compared if shown.score == best],
         "tiles": tiles,
         "tile_columns": tile_columns(len(tiles)),
         "taken_off": taken_off,

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp, ServerWebApplication
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, ResponseStartLine
+from tornado.web import HTTPError
 from traitlets import Unicode
 from traitlets.config import Configurable
 
@@ -37,6 +39,7 @@ OURS = [
     for name, file in (("start-page", "notebook"), ("keep", "keep"))
 ]
 READ = 300  # seconds in which a stranger's request must have come, or one that is too large
+UPLOAD = 3600  # seconds in which a student's must have come: 64 MB at 20 kB a second
 TOO_LARGE = f"This is larger than {LARGEST_REQUEST >> 20} MB. Clear outputs of cells that show much, and save again."
 SIGNED_OUT = "You are not signed in any more. Sign in to this Pi in another tab, and save here again."
 
@@ -79,17 +82,29 @@ def look_at_requests(application: ServerWebApplication) -> None:
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
         largest = LARGEST_REQUEST if signed_in else max(LARGEST_OF_STRANGERS, together.largest(request))
-        if not signed_in:
-            connection.set_body_timeout(READ)
         length = request.headers.get("Content-Length", "")
         if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
             connection.set_max_body_size(size)
             connection.set_body_timeout(READ)
             return TooLarge(connection, TOO_LARGE if signed_in else SIGNED_OUT)
         connection.set_max_body_size(largest)  # of chunks
+        connection.set_body_timeout(UPLOAD if signed_in else READ)
         return find_handler(request, **options)
 
     application.find_handler = find_handler_later  # type: ignore[method-assign]
+
+
+def refuse_other_bytes() -> None:
+    """Answer 400, not 500, to a body that is not UTF-8."""
+    body_of = JupyterHandler.get_json_body
+
+    def json_body(handler: JupyterHandler) -> dict[str, Any] | None:
+        try:
+            return body_of(handler)
+        except UnicodeDecodeError as error:
+            raise HTTPError(400, "This is not UTF-8.") from error
+
+    JupyterHandler.get_json_body = json_body  # type: ignore[method-assign, assignment]
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
@@ -114,5 +129,6 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         ],
     )
     look_at_requests(app.web_app)
+    refuse_other_bytes()
     hashed = app.identity_provider.hashed_password.encode()  # type: ignore[attr-defined]
     app.io_loop.add_callback(teacher.listen, app, teacher_socket(hashed))

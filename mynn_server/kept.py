@@ -196,9 +196,12 @@ class Missed(JupyterHandler):
     async def get(self) -> None:
         """Answer with the runs of a kernel's cells that have changed since so many changes, and what became of it."""
         kernel, since = self.get_argument("kernel"), self.get_argument("since", "0")
-        if not KERNEL.fullmatch(kernel) or not re.fullmatch("[0-9]{1,15}", since) or kernel not in kernels:
+        if not KERNEL.fullmatch(kernel) or not re.fullmatch("[0-9]{1,15}", since):
             raise HTTPError(404, "There is no such program.")
-        busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
         self.set_header("Cache-Control", "no-store")
-        one = kernels[kernel]
+        one = kernels.get(kernel)
+        if not one:  # ended by the start page, while its notebook's page still asked
+            self.finish({"runs": [], "changes": 0, "busy": False, "died": ""})
+            return
+        busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
         self.finish({"runs": one.since(int(since)), "changes": one.changes, "busy": busy, "died": one.died})

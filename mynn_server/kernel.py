@@ -15,7 +15,7 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 
-from mynn_server.outputs import ADDED, Message, overwritten, settle
+from mynn_server.outputs import ADDED, Message, overwritten, place_of, settle
 
 EVERY = 0.2  # seconds between two batches of outputs
 FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
@@ -151,13 +151,11 @@ class Limiter:
                 or one[1]["msg_type"] == "update_display_data"
             ]
         if kind == "update_display_data":
-            place = content.get("transient", {}).get("display_id")
+            place = place_of(content)
             self._waiting = [
                 one
                 for one in self._waiting
-                if not place
-                or one[1]["msg_type"] != kind
-                or one[1]["content"].get("transient", {}).get("display_id") != place
+                if not place or one[1]["msg_type"] != kind or place_of(one[1]["content"]) != place
             ]
         return False
 

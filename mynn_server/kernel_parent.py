@@ -24,8 +24,8 @@ READY = b"ready"
 LARGEST = 1 << 17  # bytes of a request, most of which is a kernel's environment
 # What lessons import, and then what a kernel would import as it starts, whatever is in its notebook.
 IMPORTS = (
-    "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.explain", "mynn.lesson.fields", "mynn.plotting",
-    "mynn_server.kernel", "numpy.random",
+    "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.explain", "mynn.lesson.described", "mynn.lesson.fields",
+    "mynn.plotting", "mynn_server.kernel", "numpy.random",
     "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.logger", "IPython.core.oinspect",
     "IPython.extensions.storemagic", "faulthandler", "ipykernel.debugger", "resource", "sqlite3",
     "tornado.platform.asyncio",

@@ -32,6 +32,12 @@ def _overwrite(line: str) -> str:
     return shown
 
 
+def place_of(content: dict[str, Any]) -> str | None:
+    """Return the name under which an output can be replaced, if it has one."""
+    place: str | None = content.get("transient", {}).get("display_id")
+    return place
+
+
 class Outputs:
     """The outputs of one run of a cell."""
 
@@ -66,9 +72,9 @@ class Outputs:
         if kind == "stream":
             output["text"] = settle(output["text"])
         self.shown.append({"output_type": kind, **output})
-        self._places.append(content.get("transient", {}).get("display_id"))
+        self._places.append(place_of(content))
 
     def _update(self, content: dict[str, Any]) -> None:
         for output, place in zip(self.shown, self._places, strict=True):
-            if place and place == content.get("transient", {}).get("display_id"):
+            if place and place == place_of(content):
                 output |= {"data": content["data"], "metadata": content["metadata"]}

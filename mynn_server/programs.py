@@ -23,8 +23,11 @@ STOPPED = "This lesson’s program stopped unexpectedly and was started again. R
 ROOT_FOLDER: Any = ""  # of the server's files
 # If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
 COMMAND = ("/usr/bin/choom", "--adjust", "500", "--", sys.executable, "-s")
-# It bounds what cells send, and explains errors.
-OURS = ("--IPKernelApp.kernel_class=mynn_server.kernel.Kernel", "--IPKernelApp.extra_extensions=mynn.explain")
+# It bounds what cells send, and explains errors. Plain: a report with context parses each file on its way.
+OURS = (
+    "--IPKernelApp.kernel_class=mynn_server.kernel.Kernel", "--IPKernelApp.extra_extensions=mynn.explain",
+    "--InteractiveShell.xmode=Plain",
+)  # fmt: skip
 
 
 class KernelSpecs(KernelSpecManager):

@@ -60,6 +60,8 @@ def programs(c: Config) -> None:
     c.MappingKernelManager.kernel_info_timeout = 300  # a kernel takes a Pi Zero a minute to start
     c.MappingKernelManager.cull_connected = True  # a Pi has memory for two or three kernels
     c.MappingKernelManager.buffer_offline_messages = False  # without limit, and for one page only; see kept.py
+    # An open page sends them beside a cell that runs: they say nothing of whether the program works.
+    c.MappingKernelManager.untracked_message_types.extend(["create_subshell_request", "delete_subshell_request"])
 
 
 def files(c: Config) -> None:

@@ -130,7 +130,8 @@ class SignIn(LoginFormHandler):
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:
-    """Whether a request has a cookie of this server's."""
+    """Whether a request has a cookie of this server's that is still valid."""
     key = application.settings["cookie_secret"]
+    valid = application.settings["identity_provider"].get_secure_cookie_kwargs
     cookies = ((name, cookie.value) for name, cookie in request.cookies.items() if name.startswith("username-"))
-    return any(decode_signed_value(key, name, value) for name, value in cookies)
+    return any(decode_signed_value(key, name, value, **valid) for name, value in cookies)

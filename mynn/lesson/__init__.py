@@ -10,13 +10,16 @@ Nothing here waits for anybody: *Run all* goes on without a guess, and says so.
 
 from mynn.files import networks_folder
 from mynn.lesson.answers import check
-from mynn.lesson.described import describe_plots
 from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
 from mynn.lesson.networks import keep, my_network
+from mynn.lesson.notebook import in_a_notebook
 from mynn.lesson.progress import finished
 from mynn.lesson.watch import Watch
 
-describe_plots()
+if in_a_notebook():  # a kernel on a Pi has loaded it already
+    from IPython import get_ipython
+
+    get_ipython().extension_manager.load_extension("mynn.explain")
 
 __all__ = [
     "Guess",

@@ -7,23 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mynn.lesson.notebook import in_a_notebook, ipython, show
+from mynn.lesson.notebook import ipython, show
 from mynn.mnist import SIDE
 
 MOST = 20  # pictures, bars or points that are named one by one
 
 
-def describe_plots() -> None:
-    """From now on, show each figure of matplotlib's with its description. matplotlib is not loaded for this."""
-    if in_a_notebook():
-        from IPython import get_ipython
-
-        shell: Any = get_ipython()
-        formatter = shell.display_formatter.ipython_display_formatter
-        formatter.for_type_by_name("matplotlib.figure", "Figure", _show)
-
-
-def _show(figure: Any) -> None:
+def show_described(figure: Any) -> None:
+    """Show a figure of matplotlib's with its description."""
     from IPython.core.pylabtools import print_figure
 
     png = print_figure(figure, base64=True)  # type: ignore[no-untyped-call]
@@ -50,21 +41,40 @@ def _plot(axes: Any) -> str:
     said = [(axes.get_title() or "A plot") + measured]
     curves = [(line, line) for line in axes.lines if line.get_label() != "_nolegend_"]  # as error bars' parts
     for group in axes.containers:
-        tops = [float(bar.get_height()) for bar in getattr(group, "patches", ())]
-        if tops:
-            said.append(f"{_named(group, 'bars')} {', '.join(f'{top:.4g}' for top in tops[:MOST])}")
+        lying = getattr(group, "orientation", None) == "horizontal"
+        bars = getattr(group, "patches", ())
+        lengths = [float(bar.get_width() if lying else bar.get_height()) for bar in bars]
+        if lengths:
+            said.append(f"{_named(group, 'bars')} {', '.join(f'{length:.4g}' for length in lengths[:MOST])}")
         if getattr(group, "lines", (None,))[0]:  # error bars on bars have no curve of their own
             curves.append((group, group.lines[0]))
     for named, line in curves:
-        x, y = (np.atleast_1d(np.asarray(values, float)) for values in line.get_data())
+        x, y = (np.atleast_1d(np.asarray(values, float)) for values in line.get_data(orig=False))
         if len(y) > 2 and np.isfinite(y).all():
-            top = int(y.argmax())
-            ends = f"from {y[0]:.4g} at {x[0]:.4g} to {y[-1]:.4g} at {x[-1]:.4g}"
-            said.append(f"{_named(named, 'a curve')} {ends}, highest {y[top]:.4g} at {x[top]:.4g}")
+            few = len(y) <= 5
+            which = range(len(y)) if few else (0, -1, int(y.argmax()))
+            points = [f"{y[point]:.4g} at {_place(axes, x[point])}" for point in which]
+            told = ", ".join(points) if few else "from {} to {}, highest {}".format(*points)
+            said.append(f"{_named(named, 'a curve')} {told}")
     written = [text.get_text() for text in axes.texts if text.get_text().strip()]
     if written:
         said.append(f"written in it: {', '.join(written[:MOST])}")
     return "; ".join(said)
+
+
+def _place(axes: Any, x: float) -> str:
+    """Return the word that a lesson wrote below this place, or near it; else its number."""
+    from matplotlib.category import StrCategoryFormatter  # matplotlib is loaded: there is a figure
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    formatter, ticks = axes.xaxis.get_major_formatter(), sorted(float(tick) for tick in axes.get_xticks())
+    if isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter) and ticks:
+        words = map(str, formatter.format_ticks(ticks))  # numbers, where a lesson gave numbers
+        away, word = min(zip(np.abs(np.subtract(ticks, x)), words, strict=True))
+        beside = np.diff(ticks).min(initial=np.inf) / 4  # where a dot is drawn so that it hides no other
+        if word.strip() and away <= beside:
+            return word.replace("\n", " ")
+    return f"{x:.4g}"
 
 
 def _named(artist: Any, kind: str) -> str:

@@ -49,7 +49,7 @@ def finished(stem: str, score: float | None = None) -> None:
 
     record = _write_down(change)
     best = record.lessons[stem].score
-    kept = "" if best is None else f" Your best score in it: {best:.1%}.".replace("%", " %")
+    kept = "" if best is None else f" At best, {best:.1%} of the test digits were recognised.".replace("%", " %")
     following = next_lesson(stem, Path())
     link = f" The next one: [{following[1]}]({following[0]})" if following else ""
     ending = _tasks_in_words(record, stem)

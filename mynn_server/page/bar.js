@@ -2,6 +2,7 @@
 // its program does, and large buttons that run it. Jupyter's own bars are hidden (bar.css), until somebody asks for them.
 
 const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
+const ANSWERS = ["idle", "busy", "dead"];
 const STATES = { idle: "", busy: "Working …", restarting: "Starting again …", dead: "Stopped" };
 const AGAIN =
   "All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.";
@@ -152,8 +153,8 @@ function whenReady(session, act) {
   return async () => {
     if (waiting) return;
     waiting = true;
-    await session.ready;
-    await session.session?.kernel?.info;
+    // What is sent to one that is starting again, or is not connected, is lost now and then.
+    while (!ANSWERS.includes(session.kernelDisplayStatus)) await new Promise((resume) => setTimeout(resume, 100));
     waiting = false;
     await act();
   };

@@ -13,10 +13,10 @@
   let latest; // of the times that the server was asked
   let died = ""; // why the program has, if it has
 
-  /** A sentence across the top of the page, which a click puts away. */
+  /** A sentence across the top of the page, which a press puts away. */
   function tell(text) {
     document.querySelectorAll(".mynn-told").forEach((line) => line.textContent === text && line.remove());
-    const line = Object.assign(document.createElement("div"), { className: "mynn-told", title: "Click to put it away." });
+    const line = Object.assign(document.createElement("button"), { className: "mynn-told", title: "Press to put it away." });
     line.setAttribute("role", "alert");
     line.textContent = text;
     line.addEventListener("click", () => line.remove());

@@ -31,10 +31,10 @@
     place.title = "Memory is short. End other lessons on the start page.";
   }
 
-  /** A line at the bottom of the page, which a click puts away. */
+  /** A line at the bottom of the page, which a press puts away. */
   function note() {
-    const title = "From your teacher. Click to put it away.";
-    const place = make("div", { id: "mynn-message", hidden: true, title });
+    const title = "From your teacher. Press to put it away.";
+    const place = make("button", { id: "mynn-message", hidden: true, title });
     place.setAttribute("role", "status");
     place.addEventListener("click", () => (place.hidden = true));
     document.body.append(place);

@@ -135,7 +135,7 @@ const died = (program) => program?.died && make("p", { class: "died" }, program.
 /** How far the pupil is in a lesson. It is done when it was run to its end and all of its tasks are right. */
 function standing({ tasks, right, tried, end, done }) {
   const all = `${tasks} task${tasks === 1 ? "" : "s"}`;
-  const best = end && end.score !== null && `a network of yours read ${(100 * end.score).toFixed(1)} %`;
+  const best = end && end.score !== null && `${(100 * end.score).toFixed(1)} % of the test digits recognised`;
   const words = [done ? "✓ Done" : right || tried || end ? `${right} of ${all}` : tasks && all];
   words.push(tried && `${tried} not right yet`, best);
   return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.inventory import detect_range, expand_hostname_range
 from ansible.template import Templar
@@ -36,6 +37,7 @@ author: The mynn-pi authors
 PROJECT = Path(__file__).resolve().parents[2]
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
 WRITE = "write each Pi's name on a line below [pis], such as pi01.local, as the manual's page “The inventory” shows."
+LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
 NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
 
 
@@ -49,10 +51,10 @@ def options() -> dict[str, dict[str, Any]]:
 
 
 def known_words() -> set[str]:
-    """Return all words of the playbooks and roles: what is not among them, no task reads."""
+    """Return the words of the playbooks and roles: what is not among them, no task reads; nor `student`, a word."""
     paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
     own = (path for path in paths if path.name != "settings.yml")
-    return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))} - {"student"}
 
 
 def where(value: object) -> str:
@@ -71,11 +73,16 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
         except AnsibleError as error:
             yield f"{where(settings[name])}{name} cannot be read: {error}"
             continue
+        last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
         no_list = spec["type"] == "list" and not isinstance(value, (list, str))
-        if no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
-            given = "has a value that is not shown" if spec.get("no_log") else f"is {value!r}"
+        is_empty = value is None and spec["type"] not in ("str", "path")
+        wrong = is_empty or no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        if wrong or (last_port and not 1 <= int(value) <= last_port):
+            given = "is empty" if is_empty else f"is {value!r}"
+            given = "has a value that is not shown" if spec.get("no_log") else given
             choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
             kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
+            kind += f" from 1 to {last_port}" if last_port else ""
             yield f"{where(settings[name])}{name} {given}, and must be {kind}."
 
 
@@ -89,18 +96,31 @@ def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, d
             yield f"{where(settings[name])}there is no setting {name}; the nearest is {nearest[0]}."
 
 
-def twice(source: Path) -> Iterator[str]:
-    """Give each name that stands twice below [pis] in an INI file, of which Ansible keeps one."""
-    section, seen = "", set()
+def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:
+    """Give the sentence of the role students if it would refuse their names; a Pi's own account is not known yet."""
+    if "students" not in templar.available_variables:
+        return
+    role = PROJECT / "roles/students"
+    [check] = loader.load_from_file(str(role / "tasks/names.yml"), trusted_as_template=True)
+    own = loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True) | check["vars"]
+    names = Templar(loader=loader, variables={**templar.available_variables, **own})
+    rule = check["ansible.builtin.assert"]
+    if not all(names.evaluate_conditional(condition) for condition in rule["that"]):
+        yield where(names.available_variables["students"]) + str(names.template(rule["fail_msg"]))
+
+
+def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
+    """Give each name that stands twice in one of the groups in an INI file, of which Ansible keeps one."""
+    section, seen, headings = "", set(), [f"[{group}]" for group in groups]
     for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if line.startswith("["):
             section = line.strip()
-        elif section == "[pis]" and words and not line.startswith(("#", ";")):
+        elif section in headings and words and not line.startswith(("#", ";")):
             for name in expand_hostname_range(words[0]) if detect_range(words[0]) else words[:1]:
-                if name in seen:
+                if (section, name) in seen:
                     yield name
-                seen.add(name)
+                seen.add((section, name))
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -135,6 +155,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         sources = [Path(source) for source in inventory._sources]
         group = inventory.groups.get("pis")
         if group is None or not group.get_hosts():
+            if play.vars.get("without_pis") and all(source.exists() for source in sources):
+                return
             missing = [source for source in sources if not source.exists()]
             if missing:
                 demo = "`make demo` starts virtual Pis; for your own, add INVENTORY=inventory.ini."
@@ -142,9 +164,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             else:
                 yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"
             return
+        groups = [each.name for each in (group, *group.get_descendants())]
         for source in sources:
             if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
-                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source))
+                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
         specs, known = options(), known_words()
         addresses: dict[tuple[str, str], str] = {}
         names: dict[str, str] = {}
@@ -152,7 +175,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             settings = manager.get_vars(play=play, host=host, include_hostvars=False)
             templar = Templar(loader=play.get_loader(), variables=settings)
             yield from misspelt({name: settings[name] for name in settings if "ansible" not in name}, known, specs)
-            yield from wrong_settings(settings, templar, specs)
+            wrong = list(wrong_settings(settings, templar, specs))
+            yield from wrong or wrong_students(templar, play.get_loader())
             address = str(settings.get("ansible_host", host.name)).lower(), str(settings.get("ansible_port", 22))
             if (other := addresses.setdefault(address, host.name)) != host.name:
                 yield f"{other} and {host.name} have the same address, {address[0]}: name each Pi once."

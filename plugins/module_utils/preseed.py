@@ -131,7 +131,7 @@ class Preseed:
         try:
             text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
             # tomllib needs 1 GB for a key of 30,000 parts.
-            if any(line.count(".") > MOST_DOTS for line in text.splitlines() if not line.startswith("#")):
+            if any(len(re.findall(r"[^.]\.", line)) > MOST_DOTS for line in text.split("\n")):
                 raise ValueError
             return tomllib.loads(text)
         except UnicodeDecodeError:

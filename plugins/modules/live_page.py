@@ -123,7 +123,8 @@ def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
 def answer_of(uid: int, name: str, largest: int) -> str | None:
     """Return what an account's server answers at its abstract socket; "" if it is silent, None if it does not run.
 
-    It is STRANGER if another account has taken the socket's name, which every account can see.
+    It is STRANGER if another account has taken the socket's name, which every account can see. One that does not listen
+    has taken it, too.
     """
     end = time.monotonic() + ANSWER
     with socket.socket(socket.AF_UNIX) as connection:
@@ -132,7 +133,7 @@ def answer_of(uid: int, name: str, largest: int) -> str | None:
             connection.connect(f"\0{name}")
             peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         except OSError:
-            return None
+            return STRANGER if is_taken(name) else None
         if struct.unpack("3i", peer)[1] != uid:  # process, user, group
             return STRANGER
         answer = b""
@@ -144,6 +145,11 @@ def answer_of(uid: int, name: str, largest: int) -> str | None:
         except OSError:
             return ""
     return answer.decode(errors="replace")
+
+
+def is_taken(name: str) -> bool:
+    """Whether a socket of any kind has an abstract name."""
+    return any(line.endswith(f" @{name}") for line in Path("/proc/net/unix").read_text(errors="replace").splitlines())
 
 
 def socket_name(hash_file: Path) -> str:

@@ -59,6 +59,7 @@ def test_the_passwords_that_another_computer_gave_stay(classroom: Classroom, tmp
     before = root(classroom, "cat /etc/jupyter/password")
     said = classroom.fail("site", "-e", f"jupyter_passwords={tmp_path}")
     assert "has passwords that another computer gave it" in said
+    assert "copy that computer's folder dist/passwords" in said
     assert root(classroom, "cat /etc/jupyter/password") == before
     assert list(tmp_path.iterdir()) == []
 

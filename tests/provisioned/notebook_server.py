@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 import uuid
@@ -15,11 +16,12 @@ import requests
 import websocket
 
 PATIENCE = 120  # seconds that a Pi Zero may take to respond: it may have to start the server first
+PICTURE = re.compile('<img alt="[^"]+" src="data:image/png;base64,([^"]+)"')
 
 
 @dataclass
 class Output:
-    """The text that a cell printed, the pictures that it showed (PNG, base64), and its error in one line, if any."""
+    """The text that a cell printed, its plots (PNG, base64) if they have a description, and its error in one line."""
 
     text: str = ""
     pictures: list[str] = field(default_factory=list)
@@ -146,7 +148,7 @@ def _add(answer: dict[str, Any], output: Output) -> set[str]:
             output.text += content["text"]
         case "display_data" | "execute_result":
             output.text += content["data"].get("text/plain", "")
-            output.pictures += [picture] if (picture := content["data"].get("image/png")) else []
+            output.pictures += PICTURE.findall(content["data"].get("text/html", ""))
         case "error":
             output.error = f"{content['ename']}: {content['evalue']}"
         case "execute_reply":

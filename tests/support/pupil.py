@@ -99,6 +99,7 @@ class Lesson:
         if ".plot(axes)" in source:
             expect(output.locator("img[src^='data:image/png']")).to_have_count(1)
             expect(output).not_to_contain_text("You have not drawn a guess.")
+        expect(output.locator("img:not([alt])")).to_have_count(0)
         if "pad = Pad(" in source:
             self.keep_digits()
 

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,8 +110,24 @@ def drip(connection: socket.socket) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def take_name(kind: socket.SocketKind = socket.SOCK_STREAM, waiting: int | None = None) -> Iterator[str]:
+    """Take a socket's name, and do not listen; or listen, with a queue of this length that is full."""
+    name = uuid.uuid4().hex
+    with ExitStack() as opened:
+        opened.enter_context(taken := socket.socket(socket.AF_UNIX, kind)).bind(f"\0{name}")
+        if waiting is not None:
+            taken.listen(waiting)
+            for _ in range(waiting + 1):
+                opened.enter_context(socket.socket(socket.AF_UNIX)).connect(f"\0{name}")
+        yield name
+
+
 def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one that is silent, endless, or so slow that it never ends. Another account's is told."""
+    """Not even one that is silent, endless, or so slow that it never ends. Another account's is told.
+
+    So is one that takes no connections.
+    """
     monkeypatch.setattr(module, "ANSWER", 0.5)
     began = time.monotonic()
     with (
@@ -120,11 +136,16 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
         run_server(drip) as slow,
         run_server(lambda connection: connection.sendall(b"hello")) as good,
         run_server(lambda connection: connection.sendall(b"imitated")) as imitated,
+        take_name() as deaf,
+        take_name(socket.SOCK_DGRAM) as datagrams,
+        take_name(waiting=0) as full,
     ):
         names = {"silent": silent, "endless": endless, "slow": slow, "good": good, "off": "nobody's", "none": ""}
-        places = {student: (OUR_UID, name) for student, name in names.items()} | {"other": (OUR_UID + 1, imitated)}
+        others = {"other": imitated, "deaf": deaf, "datagrams": datagrams, "full": full}
+        places = {student: (OUR_UID, name) for student, name in names.items()}
+        places |= {student: (OUR_UID + 1, name) for student, name in others.items()}
         bad = dict.fromkeys(("silent", "endless", "slow"), "")
-        assert module.servers(places, LARGEST)() == bad | {"good": "hello", "other": module.STRANGER}
+        assert module.servers(places, LARGEST)() == bad | {"good": "hello"} | dict.fromkeys(others, module.STRANGER)
     assert time.monotonic() - began < 10
 
 

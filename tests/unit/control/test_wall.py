@@ -55,6 +55,14 @@ def test_the_page_loads_nothing_runs_only_our_script_and_escapes_names() -> None
     assert (255 - np.asarray(image).ravel() == digits().pixels[-1]).all()  # dark on white; the zeros first
 
 
+def test_the_best_score_is_of_the_most_digits_and_each_says_of_how_many() -> None:
+    shown = [Shown("Ada", 0.9, tested=10_000), Shown("Bo", 0.9, tested=10), Shown("Cleo", 1.0, tested=10)]
+    page = page_of([Card(one.name, "digest", one) for one in shown])
+    [best] = re.findall(r'<p class="best">(.*?)</p>', page, re.S)
+    assert "90.0" in best and "Ada" in best and "Bo" not in best and "Cleo" not in best
+    assert page.count("of 10,000") == 1 and page.count("of 10<") == 2
+
+
 class Served:
     """A wall while it is served, with the answers of Pis that do not exist."""
 

@@ -119,6 +119,8 @@ BAD: list[tuple[str | bytes, str]] = [
     ('[locale]\ntimezone = "iso3166.tab"\n', "there is no time zone"),
     (f'[locale]\ntimezone = "{"a" * 256}"\n', "there is no time zone"),
     ("a." * 30_000 + "a = 1\n", "check the quotation marks"),  # which would take half a minute and 1 GB
+    ('"\u2028#"' + ".a" * 30_000 + " = 1\n", "check the quotation marks"),  # one line for TOML, two for Python
+    ('a = {b = """\n#""", c' + ".a" * 30_000 + " = 1}\n", "check the quotation marks"),  # no comment
     (f"{WLAN}password = []\n", "[wlan] password: this is a text"),
     ('[user]\nname = "root"\n', "[user] name: this Pi has another account"),
     ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),

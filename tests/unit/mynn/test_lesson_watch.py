@@ -17,11 +17,12 @@ LESSON = 600  # seconds
 @given(st.floats(0.001, 10), st.floats(0.001, 1))
 def test_a_network_is_watched_to_the_end_in_a_tenth_of_the_time(drawing: float, learning: float) -> None:
     """However many seconds the computer takes for a drawing, which it sends then, and to learn from a digit."""
-    now, shown = [0.0], []
+    now, shown, drawn = [0.0], [], {"picture": ""}
 
     def show(picture: str, alt: str, place: object) -> None:
         shown.append(alt)
-        assert "<image " in picture
+        assert "<image " in picture and picture.count("<rect ") >= 10
+        drawn["picture"] = picture
         now[0] += drawing
 
     with pytest.MonkeyPatch.context() as patch:
@@ -37,5 +38,6 @@ def test_a_network_is_watched_to_the_end_in_a_tenth_of_the_time(drawing: float, 
         spent = len(shown) * drawing
         watched.curve([0, total], [0.1, 0.937])
     assert 2 * (spent - drawing) <= now[0] / 10 and len(shown) - 1 <= now[0] / 0.2
+    assert "<polyline " in drawn["picture"], "There is no curve."
     assert shown[-1] == f"{shown[0]} 94 % recognised after {total:,} digits."
     assert shown[0].startswith("This is an 8. The network says ")

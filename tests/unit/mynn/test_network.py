@@ -229,7 +229,14 @@ def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
         loaded = NeuralNetwork.load(path)
         assert difference(loaded, network) == 0 and (loaded.learning_rate, loaded.rule) == (rate, "gradient")
     assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
+    wih, network.wih = network.wih, network.wih.tolist()
+    network.save(path)
+    assert (NeuralNetwork.load(path).wih == wih).all()
     before = path.read_bytes()
+    network.wih = [[0.5] * 7, [0.5]]  # type: ignore[assignment]
+    with pytest.raises(NetworkFileError, match="not saved: its arrays do not fit together"):
+        network.save(path)
+    network.wih = wih
     network.wih[2, 3] = math.nan
     with pytest.raises(NetworkFileError, match="not saved: some of its weights are not numbers"):
         network.save(path)
@@ -243,10 +250,17 @@ def set_to(name: str, value: object) -> Callable[[Any], object]:
     return lambda network: setattr(network, name, value)
 
 
-def without_numbers(network: NeuralNetwork) -> None:
-    broken = copy.deepcopy(network)
-    broken.who[0, 0] = math.nan
-    broken.score([(INPUTS, 1)])
+def without_numbers(call: Callable[[Any], object], weight: float = math.nan) -> Callable[[Any], object]:
+    """Ask a network of which some weights are not numbers, or so large that their sums are not."""
+
+    def called(network: NeuralNetwork) -> None:
+        broken = copy.deepcopy(network)
+        for weights in (broken.wih, broken.who):
+            weights[0, :2] = weight, -weight
+        with np.errstate(all="ignore"):
+            call(broken)
+
+    return called
 
 
 def trained_twice_at_once(network: NeuralNetwork) -> None:
@@ -268,7 +282,16 @@ WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda n: n.fit([(INPUTS, 3)]), ValueError, "a label 3, but this network has outputs only for 0 to 2"),
     (lambda n: n.train(NO_NUMBERS, [0.5] * 3), ValueError, "inputs must be numbers, but one of them is nan"),
     (lambda n: n.fit([(NO_NUMBERS, 1)]), ValueError, "inputs must be numbers, but one of them is nan"),
-    (without_numbers, ValueError, "some of its weights are not numbers"),
+    (without_numbers(lambda n: n.score([(INPUTS, 1)])), ValueError, "some of its weights are not numbers"),
+    (without_numbers(lambda n: n.query(INPUTS)), ValueError, "some of its weights are not numbers"),
+    (without_numbers(lambda n: n.backquery([0.5, 0.9, 0.1])), ValueError, "some of its weights are not numbers"),
+    (without_numbers(lambda n: n.query([10] * 7), 1e308), ValueError, "so large that their sums are not numbers"),
+    (without_numbers(lambda n: n.backquery([1e-9, 0.5, 0.5]), 1e308), ValueError, "so large that their sums are not"),
+    (
+        without_numbers(lambda n: n.fit([([1e308] * 7, 1)] * 2), 1e308),
+        ValueError,
+        "some of its weights are not numbers",
+    ),
     (set_to("learning_rate", -5), ValueError, "a learning rate of -5 makes no sense"),
     (set_to("rule", "nonsense"), ValueError, "no rule 'nonsense'; choose one of book, gradient, cross-entropy"),
     (lambda n: NeuralNetwork(7, 5, 3, 0.1, dtype=np.float16), ValueError, "float16, and must be float64 or float32"),

@@ -75,8 +75,21 @@ def test_a_plot_is_described_in_words() -> None:
     ax = plotting.curves({"book": ([1, 3, 5], [0.1, 0.9, 0.5])}, x="epochs", y="recognised")
     ax.set_title("two rules")
     ax.bar([1, 2], [3, 4.25], label="mistakes")
-    ax.errorbar([1, 2, 3], [5, 6, 7], [1, 1, 1], label="spread")
+    ax.barh([1, 2], [0.5, 30], height=0.85, left=7)
+    ax.errorbar(range(1, 7), [5, 6, 9, 4, 7, 7], [1] * 6, label="spread")
     assert description(ax.figure) == (
-        "two rules: recognised by epochs; bars (mistakes) 3, 4.25; a curve (book) from 0.1 at 1 to 0.5 at 5, highest"
-        " 0.9 at 3; a curve (spread) from 5 at 1 to 7 at 3, highest 7 at 3."
+        "two rules: recognised by epochs; bars (mistakes) 3, 4.25; bars 0.5, 30; a curve (book) 0.1 at 1, 0.9 at 3,"
+        " 0.5 at 5; a curve (spread) from 5 at 1 to 7 at 6, highest 9 at 3."
     )
+
+
+def test_a_curve_is_described_by_the_words_below_it() -> None:
+    """Where dots are drawn a little beside their word, so that none hides another, it is still theirs."""
+    ax = plotting.curves({}, x="learnt from", y="recognised")
+    ax.errorbar([0.05, 1.05, 1.5, 2.05], [97, 81, 85, 96], [1] * 4, fmt="o")
+    ax.set_xticks(range(3), ["school", "the\noffice", "both"])
+    said = "97 at school, 81 at the office, 85 at 1.5, 96 at both"
+    assert description(ax.figure) == f"A plot: recognised by learnt from; a curve {said}."
+    ax = plotting.curves({}, x="", y="")
+    ax.plot(["book", "gradient", "cross-entropy"], [3, 1, 2])
+    assert description(ax.figure) == "A plot; a curve 3 at book, 1 at gradient, 2 at cross-entropy."

@@ -95,8 +95,10 @@ def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
     go.touch()
     student = server.student()
     kernel = student.get("/api/kernels")[0]["id"]  # whose state is not its cell's: it is idle after each message
-    until(lambda: not any(run["running"] for run in student.get(f"/start/missed?kernel={kernel}&since=0")["runs"]))
+    missed = f"/start/missed?kernel={kernel}&since=0"
+    until(lambda: not any(run["running"] for run in student.get(missed)["runs"]))
     end_all(student)
+    assert student.get(missed)["runs"] == [], "A page that still asks does not learn that nothing is left to ask."
     assert printed(path) == whole and json.loads(path.read_text())["cells"][1]["execution_count"] == 2
 
 

@@ -1,5 +1,6 @@
 """What a student, a student's program and a stranger may not do, on a server with the role jupyter's settings."""
 
+import asyncio
 import contextlib
 import select
 import socket
@@ -7,14 +8,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler, create_signed_value, decode_signed_value
+from tornado.websocket import WebSocketHandler, websocket_connect
 
 from ansible_collections.mynn.pi.plugins.filter import passwords
+from mynn_server import extension, sign_in
 from mynn_server.contents import Contents
+from mynn_server.credentials import Credentials
 from mynn_server.sign_in import MOST_CONNECTIONS, Students, network_of
 from tests.support.jupyter_server import PASSWORD, Server
 
@@ -85,6 +93,12 @@ def test_a_student_can_save_a_large_file_but_not_open_one_that_does_not_fit_into
     assert answer.json()["message"].startswith("large.txt is too large to be shown: ")
     assert student.get("/api/contents/large.txt?content=0")["size"] == 110_000_000
     student.delete("/api/contents/large.txt")
+
+
+def test_bytes_that_are_no_text_are_refused(server: Server) -> None:
+    student = server.student()
+    for method, path in (("PUT", "/api/contents/a.txt"), ("POST", "/api/sessions")):
+        assert student.ask(method, path, data=b"\xff").status_code == 400
 
 
 def test_a_file_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -184,3 +198,63 @@ def test_idle_connections_of_one_computer_keep_nobody_out(server: Server) -> Non
         assert connections[-1].recv(1) == b"" and not select.select(connections[:50], [], [], 0)[0]
     time.sleep(1)  # until the server has seen them end
     assert server.client().ask("GET", "/login").status_code == 200
+
+
+def test_a_cookie_is_valid_for_a_day(server: Server) -> None:
+    """After it, the server takes no more from its owner than from a stranger."""
+    student, secret = server.student(), Credentials(server.hashed, b"").cookie_secret
+    [cookie] = [one for one in student.session.cookies if one.name.startswith("username-")]
+    user = decode_signed_value(secret, cookie.name, str(cookie.value).strip('"'))
+    assert user
+    for days, opened, taken in ((0.9, 200, 201), (1.1, 403, 413)):
+        then = Mock(return_value=time.time() - days * 86_400)
+        made = create_signed_value(secret, cookie.name, user, clock=then)
+        cookie.value = made.decode()
+        body = {"type": "file", "format": "text", "content": "x" * 100_000}
+        assert student.ask("PUT", "/api/contents/day.txt", json=body).status_code == taken
+        assert student.ask("GET", "/api/contents").status_code == opened
+    server.student().delete("/api/contents/day.txt")
+
+
+class Echo(WebSocketHandler):
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message)
+
+
+class Length(RequestHandler):
+    def post(self) -> None:
+        self.write(f"{len(self.request.body)} bytes")
+
+
+def test_a_request_that_never_comes_ends_and_a_students_slow_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a head nor a body may take for ever; a websocket may be silent."""
+    monkeypatch.setattr(sign_in, "IDLE", 0.2)
+    monkeypatch.setattr(extension, "READ", 0.2)
+    handlers: Any = [("/echo", Echo), ("/", Length)]
+    application: Any = Application(handlers, cookie_secret="secret", identity_provider=Students())
+    extension.look_at_requests(application)
+    cookie = create_signed_value("secret", "username-a", "ada").decode()
+
+    async def play() -> bytes:
+        [listening], web = bind_sockets(0, "127.0.0.1"), HTTPServer(application)
+        sign_in.limit_connections(web)
+        web.add_socket(listening)
+        port = listening.getsockname()[1]
+
+        async def begin(head: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head.encode())
+            return reader, writer
+
+        head = "POST / HTTP/1.0\r\nContent-Length: 6\r\n"
+        silent = await websocket_connect(f"ws://127.0.0.1:{port}/echo")
+        reader, writer = await begin(f"{head}Cookie: username-a={cookie}\r\n\r\nabc")
+        for endless in ("", "POST / HTTP/1.1\r\n", f"{head}\r\nabc"):
+            ended, _kept = await begin(endless)
+            assert await ended.read() == b""
+        writer.write(b"def")
+        await silent.write_message("here")
+        assert await silent.read_message() == "here"
+        return await reader.read()
+
+    assert asyncio.run(asyncio.wait_for(play(), 30)).endswith(b"6 bytes")

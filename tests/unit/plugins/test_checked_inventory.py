@@ -1,8 +1,10 @@
 """A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
 
+import json
+import subprocess
 from pathlib import Path
 
-from tests.support.programs import run_playbook
+from tests.support.programs import ROOT, run_playbook
 
 MISTAKES = """\
 [pis]
@@ -13,10 +15,18 @@ pi05 ansible_host=192.0.2.1
 pi06.local
 pi06.lan jupyter_port=abc
 pi-bärbel
+[pis:children]
+room1
+[room1]
+pi07.local
+pi08.local
+pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
+WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_port:\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
+    "i.ini names pi07.local twice",
     "pi04 and pi05 have the same address, 192.0.2.1",
     "pi06.local and pi06.lan would both be called pi06",
     "“pi-bärbel” cannot be a Pi's name",
@@ -25,6 +35,10 @@ SENTENCES = [
     "pis.yml:2: students is 5, and must be a list",
     "pis.yml:3: there is no setting boad; the nearest is board",
     "pis.yml:4: there is no setting jupyter_pasword; the nearest is jupyter_password",
+    "pis.yml:6: there is no setting student; the nearest is students",
+    "pis.yml:7: cluster_port is 65536, and must be a whole number from 1 to 65535",
+    "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1 to 32767",
+    "jupyter_port is empty, and must be a whole number from 1 to 65535",
 ]
 
 
@@ -45,6 +59,8 @@ def test_every_mistake_is_named_at_once_with_its_place(tmp_path: Path) -> None:
     for sentence in SENTENCES:
         assert sentence in said
     assert "my_own" not in said
+    (tmp_path / "group_vars/pis.yml").write_text("students: [Ada Lovelace]\n", "ascii")
+    assert "group_vars/pis.yml:1: students is ['Ada Lovelace'], and must be a list of at least" in refusal(inventory)
     (tmp_path / "group_vars/pis.yml").write_text("students: [a\n", "ascii")
     assert "group_vars/pis.yml:2:1: YAML parsing failed" in refusal(inventory)
 
@@ -53,3 +69,22 @@ def test_an_inventory_without_pis_is_no_success(tmp_path: Path) -> None:
     assert "`make demo` starts virtual Pis" in refusal(tmp_path / "i.ini")
     (tmp_path / "i.ini").write_text("# [pis]\n", "ascii")
     assert "names no Pi: write each Pi's name on a line" in refusal(tmp_path / "i.ini")
+
+
+def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path: Path) -> None:
+    """At home, before the first card is flashed, or after the last lesson; a file that is missing is a mistake."""
+    settings = json.dumps({"apt_cache_platforms": ["pdp-11"], "cluster_folder": str(tmp_path / "cluster")})
+    arguments = "-i", tmp_path / "i.ini", "-e", settings
+    fetch = *arguments, "playbooks/fetch.yml", "--start-at-task=Refuse unsupported platforms"
+    assert "There is no inventory" in run_playbook(*fetch).stderr
+    (tmp_path / "i.ini").write_text("[pis]\n", "ascii")
+    assert "apt_cache_platforms has pdp-11, which is not supported" in run_playbook(*fetch).stdout
+    assert run_playbook(*arguments, "playbooks/cluster_stop.yml").returncode == 0
+
+
+def test_a_pi_that_the_inventory_does_not_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "i.ini").write_text("[pis]\npi01.local\npi02.local\n", "ascii")
+    command = ["make", "--silent", "--old-file=.venv/ready", "known-pi", "PI=pi-77", f"INVENTORY={tmp_path}/i.ini"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert f"{tmp_path}/i.ini names no Pi pi-77. It names:\n    pi01.local\n    pi02.local\n" in done.stderr

@@ -12,6 +12,7 @@ from urllib.parse import urldefrag, urljoin
 
 import pytest
 
+from mynn.outline import outline
 from tests.support.jupyter_server import Server, run_server
 from tests.support.programs import ROOT
 
@@ -54,12 +55,16 @@ def test_no_link_is_broken_and_nothing_is_loaded_from_elsewhere(archive: Path, c
 def test_commands_and_lessons_named_on_the_pages_exist() -> None:
     commands = re.findall(r"(?m)^([a-z-]+(?: [a-z-]+)*):", (ROOT / "Makefile").read_text(encoding="utf-8"))
     known = {name for names in commands for name in names.split()}
+    lessons = outline(ROOT / "notebooks")
+    titles = tuple(lesson.title for lesson in lessons.values())
     for page in PAGES:
-        assert set(re.findall(r"(?m)(?:`|^ *)make ([a-z-]+)", page.read_text(encoding="utf-8"))) <= known, page
-    lessons = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    for name in ("plan", "task-answers"):
-        text = (ROOT / f"docs/teach/{name}.md").read_text(encoding="utf-8")
-        assert set(re.findall(r"`(part\w+)`", text)) <= lessons, name
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(r"(?m)(?:`|^ *)make ([a-z-]+)", text)) <= known, page
+        assert set(re.findall(r"`(part\d\w+)`", text)) <= lessons.keys(), page
+        for named in re.findall(r"Lesson \d+: .*", " ".join(text.split()).replace("Lesson", "\nLesson")):
+            assert named.startswith(titles), f"{page}: {named:.60}"
+    answers = (ROOT / "docs/teach/task-answers.md").read_text(encoding="utf-8")
+    assert [title for title in titles if title not in answers] == []
     readme = PAGES[0].read_text(encoding="utf-8")
     links = [urldefrag(link)[0] for link in re.findall(r"\]\(([^)]+)\)", readme)]
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
