@@ -128,7 +128,7 @@ function dot(row, signals) {
 }
 
 // Add the signals, each times the step, to a row; by fours, which is a third quicker.
-function add(row, step, signals) {
+function addTimes(row, step, signals) {
   const length = signals.length;
   let i = 0;
   for (; i < length % 4; i++) row[i] += step * signals[i];
@@ -143,12 +143,12 @@ function add(row, step, signals) {
 // The same backwards: what reaches each node before the links, if signals come from behind them.
 function sumsBack(rows, signals) {
   const total = new Float64Array(rows[0].length);
-  rows.forEach((row, k) => add(total, signals[k], row));
+  rows.forEach((row, k) => addTimes(total, signals[k], row));
   return total;
 }
 
 function move(rows, slopes, signals, learningRate) {
-  rows.forEach((row, j) => add(row, learningRate * slopes[j], signals));
+  rows.forEach((row, j) => addTimes(row, learningRate * slopes[j], signals));
 }
 
 // Signals shifted and scaled so that they just fill 0.01..0.99; all alike, they become 0.5.

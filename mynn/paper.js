@@ -1,13 +1,17 @@
 // What the pads share, in lessons and on the page /try/: a sheet of SVG on which a pen, a finger, the mouse or the keys
-// draw, the picture of that, and what the network sees of it.
+// draw, the picture of that, what a network sees of it, and its answer in words.
 
-import { add, addSvg, onStrokes } from "./live.js";
+import { frame } from "./frame.js";
+import { addSvg, onStrokes } from "./live.js";
+import { SIDE, strongest } from "./network.js";
 
-const SIDE = 560; // of the sheet, in its own units: whatever the screen, its lines are sharp
+const SHEET = 560; // its side, in its own units: whatever the screen, its lines are sharp
 const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
 const STEP = 20; // how far an arrow key moves the pen
-export const COARSE = 112; // the picture that is framed, in pixels: as in widget/__init__.py
-const SEEN = 28; // what the network sees
+const COARSE = 112; // the picture that is framed, in pixels: as in widget/__init__.py
+// No sentence is so long that the paper moves away under the pen.
+const EMPTY = "Draw a digit on the white square.";
+const UNSEEN = "I cannot see a digit yet.";
 
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 export const HELP = `the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it,
@@ -24,7 +28,7 @@ export function picture(strokes) {
   const pen = context(COARSE);
   pen.fillStyle = "white";
   pen.fillRect(0, 0, COARSE, COARSE);
-  pen.scale(COARSE / SIDE, COARSE / SIDE);
+  pen.scale(COARSE / SHEET, COARSE / SHEET);
   Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
   for (const stroke of strokes) {
     pen.beginPath();
@@ -36,15 +40,50 @@ export function picture(strokes) {
   return new Uint8Array(COARSE ** 2).map((_, place) => data[4 * place]);
 }
 
+// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null
+// where there is none.
+export function seen(strokes, speck) {
+  try {
+    return strokes.length ? frame(picture(strokes), COARSE, speck) : null;
+  } catch {
+    return null; // a dot, or a square full of ink
+  }
+}
+
+export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
+
+// The answer in words; without outputs, why there is none.
+export function inWords(outputs, strokes) {
+  if (!outputs) return strokes.length ? UNSEEN : EMPTY;
+  const first = strongest(outputs);
+  const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
+  if (outputs[first] < 0.5) return `I am not sure. Is it ${named(first)}, or ${named(second)}?`;
+  if (outputs[second] >= 0.5) return `It could be ${named(first)}, but also ${named(second)}.`;
+  return `This is ${named(first)}.`;
+}
+
+// Calls `show` with the latest strokes, but not more often than a screen shows pictures: a pen sends more points.
+export function calmly(show) {
+  let latest;
+  let asked = 0;
+  return (strokes) => {
+    latest = strokes;
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      show(latest);
+    });
+  };
+}
+
 // The square to draw on. `changed` is called with all strokes at the end of each, and when some are taken away; `drawn`
 // while one grows.
 export function paper(parent, strokes, changed, drawn = () => {}) {
-  const sheet = addSvg(parent, "svg", { class: "mynn-pad-paper", viewBox: `0 0 ${SIDE} ${SIDE}` });
+  const sheet = addSvg(parent, "svg", { class: "mynn-pad-paper", viewBox: `0 0 ${SHEET} ${SHEET}` });
   Object.entries({ tabindex: 0, role: "application", "aria-label": HELP }).forEach((pair) => sheet.setAttribute(...pair));
   const ink = addSvg(sheet, "g", { "stroke-width": PEN });
   const pen = addSvg(sheet, "circle", { class: "mynn-pad-pen", r: PEN / 2 });
   const past = []; // what was drawn before each change
-  let place = [SIDE / 2, SIDE / 2]; // of the pen that the keys move
+  let place = [SHEET / 2, SHEET / 2]; // of the pen that the keys move
   let stroke = null; // while the pen is down
   let line = null; // this stroke on the sheet
 
@@ -85,7 +124,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
     if (stroke) change([...strokes, stroke]);
   }
 
-  const onSheet = (point) => point.map((part) => Math.round(part * SIDE));
+  const onSheet = (point) => point.map((part) => Math.round(part * SHEET));
 
   function down(point) {
     end(); // of a stroke by keys
@@ -104,7 +143,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
       if (stroke) end();
       else begin(place);
     } else {
-      place = place.map((value, axis) => Math.min(Math.max(value + ARROWS[name][axis], PEN), SIDE - PEN));
+      place = place.map((value, axis) => Math.min(Math.max(value + ARROWS[name][axis], PEN), SHEET - PEN));
       if (stroke) go(place);
     }
     pen.setAttribute("transform", `translate(${place})`);
@@ -129,13 +168,13 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
 
 // A picture as the network sees it. Returns what shows it, given its 784 bytes of ink.
 export function eye(parent, label = "what the network sees") {
-  const sight = context(SEEN);
+  const sight = context(SIDE);
   sight.canvas.className = "mynn-pad-seen";
   sight.canvas.setAttribute("role", "img");
   sight.canvas.setAttribute("aria-label", label);
   parent.append(sight.canvas);
   return (ink) => {
-    const image = new ImageData(new Uint8ClampedArray(4 * SEEN * SEEN).fill(255), SEEN, SEEN);
+    const image = new ImageData(new Uint8ClampedArray(4 * SIDE * SIDE).fill(255), SIDE, SIDE);
     ink.forEach((value, index) => image.data.fill(255 - value, 4 * index, 4 * index + 3));
     sight.putImageData(image, 0, 0);
   };

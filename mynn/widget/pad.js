@@ -1,16 +1,22 @@
-// The pad of __init__.py in the browser. At the end of each stroke on its sheet (../paper.js) the picture is sent to
-// Python, and what Python answers is shown beside it.
+// The pad of __init__.py in the browser, which answers with the weights that Python sent: while one draws, and also
+// while the program is busy, or no more. At the end of each stroke Python gets the picture.
 
 import { add, addButton, leaveByEscape } from "../live.js";
-import { HELP, eye, paper, picture } from "../paper.js";
+import { Network, SIDE, scale } from "../network.js";
+import { HELP, calmly, eye, inWords, paper, picture, seen } from "../paper.js";
 
 const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
-// Two lines on a phone, like every message: the paper stays where it is.
-const BUSY = "No answer yet. Wait, or run this lesson again.";
+const BUSY = "No answer yet. Wait, or run this lesson again."; // two lines on a phone, like every message
 
-// What Python sent, as bytes.
-function bytes(view) {
-  return view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : new Uint8Array();
+// The network, as Python sent it: the weights from the inputs to the hidden nodes, then those to the outputs.
+function networkOf(sent) {
+  const weights = new Float32Array(sent.buffer.slice(sent.byteOffset, sent.byteOffset + sent.byteLength));
+  const [inputs, outputs] = [SIDE * SIDE, 10];
+  const hidden = weights.length / (inputs + outputs);
+  const row = (start, length) => weights.subarray(start, start + length);
+  const wih = Array.from({ length: hidden }, (_, j) => row(j * inputs, inputs));
+  const who = Array.from({ length: outputs }, (_, k) => row(hidden * inputs + k * hidden, hidden));
+  return Network.of({ wih, who, learningRate: 0.1, rule: "book" }); // which say nothing: it learns in Python
 }
 
 // A bar for each output. Returns what shows them.
@@ -57,24 +63,27 @@ function render({ model, el }) {
   const says = add(grid, "div", { className: "mynn-pad-says" });
   says.setAttribute("aria-live", "polite");
   const left = add(grid, "div", { className: "mynn-pad-left" });
+  let drawn = model.get("strokes");
+  let changes = 0;
   let timer;
 
-  function send(strokes) {
-    clearTimeout(timer);
-    timer = setTimeout(() => (says.textContent = BUSY), PATIENCE);
+  function changed(strokes) {
+    changes++;
+    later(strokes);
     model.set("strokes", strokes);
     model.set("drawing", new DataView(picture(strokes).buffer));
-    model.set("sent", model.get("sent") + 1);
     model.save_changes(); // without a program it may fail
   }
 
-  function keep(label) {
-    const strokes = pad.strokes();
-    model.send({ keep: label, sent: model.get("sent") }, undefined, [picture(strokes).buffer]);
+  // What only the program can do.
+  function ask(message, buffers) {
+    clearTimeout(timer);
+    timer = setTimeout(() => showKept(BUSY, model.get("counts"), false), PATIENCE);
+    model.send(message, undefined, buffers);
   }
 
-  function takeBack() {
-    model.send({ take_back: true });
+  function keep(label) {
+    ask({ keep: label, sent: changes }, [picture(pad.strokes()).buffer]);
   }
 
   // A digit's key, Delete and Ctrl+Z anywhere in the pad; all other keys are the notebook's. It listens on the window,
@@ -91,32 +100,49 @@ function render({ model, el }) {
     event.stopImmediatePropagation();
   }
 
-  const pad = paper(left, model.get("strokes"), send);
+  function show() {
+    const pixels = seen(drawn);
+    const outputs = pixels && network.query(scale(pixels));
+    const sentence = inWords(outputs, drawn);
+    if (says.textContent !== sentence) says.textContent = sentence; // only what changes: it is read aloud
+    showSeen(pixels ?? new Uint8Array(SIDE * SIDE));
+    showOutputs(outputs ?? []);
+  }
+
+  function learnt() {
+    network = networkOf(model.get("weights"));
+    show();
+  }
+
+  function told() {
+    clearTimeout(timer);
+    showKept(model.get("kept"), model.get("counts"), model.get("more"));
+  }
+
+  const later = calmly((strokes) => {
+    drawn = strokes;
+    show();
+  });
+  const pad = paper(left, drawn, changed, later);
   pad.sheet.setAttribute("aria-label", `${HELP}. A digit's key keeps the drawing as that digit`);
   const tools = add(left, "div", { className: "mynn-pad-tools" });
   addButton(tools, { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
   addButton(tools, { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
-  const showKept = keeper(grid, keep, takeBack);
+  const showKept = keeper(grid, keep, () => ask({ take_back: true }));
   const sight = add(grid, "div", { className: "mynn-pad-sight" });
   add(sight, "div", { textContent: "The network sees" });
   const showSeen = eye(sight);
   const showOutputs = bars(grid);
-
-  const show = () => {
-    if (model.get("answered") >= model.get("sent")) {
-      clearTimeout(timer);
-      says.textContent = model.get("says");
-    }
-    showSeen(bytes(model.get("seen")));
-    showOutputs(model.get("outputs"));
-    showKept(model.get("kept"), model.get("counts"), model.get("more"));
-  };
-  const names = ["says", "seen", "outputs", "answered", "kept", "counts", "more"];
-  names.forEach((name) => model.on(`change:${name}`, show));
-  model.on("msg:custom", (message) => message.kept === model.get("sent") && pad.clear()); // unless more was drawn since
+  let network;
+  model.on("change:weights", learnt);
+  model.on("msg:custom", ({ sent, kept }) => {
+    told();
+    if (kept && sent === changes) pad.clear(); // unless more was drawn since
+  });
   el.addEventListener("click", (event) => event.detail && pad.sheet.focus({ preventScroll: true })); // not by a key
   window.addEventListener("keydown", key, true);
-  show();
+  learnt();
+  told();
   return () => {
     clearTimeout(timer);
     window.removeEventListener("keydown", key, true);

@@ -2,10 +2,11 @@
 // lessons go on with them.
 
 import { addButton } from "./live.js";
+import { named, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
-import { $, rove, seen, write } from "./shared.js";
+import { $, rove, write } from "./shared.js";
 import { taught } from "./teach.js";
-import { named, pad } from "./try.js";
+import { pad } from "./try.js";
 
 const MOST = 500; // drawings at once, as in try_page.py
 const NOTHING = "There is nothing to keep yet: teach a network, or draw digits and press what they are.";

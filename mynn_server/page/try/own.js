@@ -3,9 +3,9 @@
 
 import { add, addButton, addSvg } from "./live.js";
 import { Network, scale, strongest } from "./network.js";
-import { eye } from "./paper.js";
+import { eye, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
-import { $, addPad, rove, seen, showTrouble, write } from "./shared.js";
+import { $, addPad, rove, showTrouble, write } from "./shared.js";
 
 const MOST_CLASSES = 10;
 const MOST = 500; // drawings, as in signs.py

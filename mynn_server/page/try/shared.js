@@ -1,8 +1,7 @@
 // What the pages of /try/ share.
 
-import { frame } from "./frame.js";
 import { addButton } from "./live.js";
-import { COARSE, paper, picture } from "./paper.js";
+import { calmly, paper } from "./paper.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -17,19 +16,9 @@ export function showTrouble(sentence) {
   $("trouble").scrollIntoView({ block: "nearest" });
 }
 
-// The paper with its buttons and keys. `show` is called with all strokes, but not more often than a screen shows
-// pictures: a pen sends more points than that.
+// The paper with its buttons and keys. `show` is called with all strokes.
 export function addPad(show) {
-  let drawn = [];
-  let frameAsked = 0;
-  const draw = () => {
-    frameAsked = 0;
-    show(drawn);
-  };
-  const later = (strokes) => {
-    drawn = strokes;
-    frameAsked ||= requestAnimationFrame(draw);
-  };
+  const later = calmly(show);
   const pad = paper($("pad"), [], later, later);
   $("pad").prepend(pad.sheet);
   addButton($("tools"), { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
@@ -42,16 +31,6 @@ export function addPad(show) {
     event.preventDefault();
   });
   return pad;
-}
-
-// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null
-// where there is none.
-export function seen(strokes, speck) {
-  try {
-    return strokes.length ? frame(picture(strokes), COARSE, speck) : null;
-  } catch {
-    return null; // a dot, or a square full of ink
-  }
 }
 
 // The Tab key reaches one of a group's buttons; from there, the arrow keys go to the others.

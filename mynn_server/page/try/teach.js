@@ -2,9 +2,9 @@
 
 import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
-import { eye } from "./paper.js";
+import { eye, named } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
-import { named, paint, redToBlue, use } from "./try.js";
+import { paint, redToBlue, use } from "./try.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // from one look to the next
 const PAUSE = 700; // milliseconds between two digits, slowly

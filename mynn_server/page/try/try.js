@@ -3,11 +3,9 @@
 
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
-import { eye } from "./paper.js";
-import { $, addPad, rove, seen, showTrouble, write } from "./shared.js";
+import { eye, inWords, named, seen } from "./paper.js";
+import { $, addPad, rove, showTrouble, write } from "./shared.js";
 
-const EMPTY = "Draw a digit on the white square.";
-const UNSEEN = "I cannot see a digit yet."; // no sentence is so long that the paper moves away under the pen
 const HINT = "Press a node to look inside, or an answer to see the dream of it.";
 
 let given = null; // the network that the Pi sends
@@ -73,7 +71,7 @@ function show() {
   if (!network) return;
   const inputs = pixels && scale(pixels);
   const outputs = inputs && damaged.query(inputs);
-  write($("says"), outputs ? inWords(outputs) : drawn.length ? UNSEEN : EMPTY);
+  write($("says"), inWords(outputs, drawn));
   showBars(outputs);
   showNodes(inputs && network.signals(inputs).hidden);
   showInside();
@@ -147,17 +145,6 @@ $("on").addEventListener("change", () => {
   else off.add(looking.node);
   change();
 });
-
-export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
-
-// As widget/__init__.py has it.
-function inWords(outputs) {
-  const first = strongest(outputs);
-  const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
-  if (outputs[first] < 0.5) return `I am not sure. Is it ${named(first)}, or ${named(second)}?`;
-  if (outputs[second] >= 0.5) return `It could be ${named(first)}, but also ${named(second)}.`;
-  return `This is ${named(first)}.`;
-}
 
 async function begin() {
   const answer = await fetch("network.npz");

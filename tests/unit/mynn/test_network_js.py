@@ -1,4 +1,4 @@
-"""network.js, npz.js and frame.js in a browser: the same numbers and files as Python's network."""
+"""network.js, npz.js and frame.js in a browser: the same numbers and files as Python's network. And what pads say."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ATTEMPT = """(source) => {
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
     """An empty page that has the modules, as `ours`."""
-    import_modules(browser_page, "network.js", "frame.js")
+    import_modules(browser_page, "network.js", "frame.js", "paper.js")
     browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{bytesOf, fileOf}}) }}")
     return browser_page
 
@@ -269,3 +269,16 @@ def test_a_drawing_in_which_nothing_can_be_seen_is_refused(page: Page, kind: str
         frame(drawing, dark_on_light=True)
     answer = page.evaluate(FRAME, base64.b64encode(drawing.tobytes()).decode())
     assert str(answer).startswith("no digit can be seen in this picture")
+
+
+@pytest.mark.parametrize(
+    ("four", "seven", "sentence"),
+    [
+        (0.4, 0.3, "I am not sure. Is it a 4, or a 7?"),
+        (0.9, 0.6, "It could be a 4, but also a 7."),
+        (0.9, 0.4, "This is a 4."),
+    ],
+)
+def test_a_doubtful_answer_says_so(page: Page, four: float, seven: float, sentence: str) -> None:
+    outputs = [0.01] * 4 + [four] + [0.01] * 2 + [seven] + [0.01] * 2
+    assert page.evaluate("(outputs) => ours.inWords(outputs, [1])", outputs) == sentence
