@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.board [--image IMAGE] [PART ...]
 
-The parts are boots, rest, network, programs, watch, lessons and cluster; the default is all of them.
+The parts are boots, rest, network, programs, try, watch, lessons and cluster; the default is all of them.
 
 There are two kinds of seconds. "Board" seconds are by the board's clock, which advances by two nanoseconds per
 instruction (QEMU's -icount shift=1): they do not depend on this computer's load, but a real Pi's instructions wait for
@@ -14,14 +14,28 @@ The table is also written to dist/board-bench.txt. A full run takes about two ho
 import argparse
 import json
 import os
+import re
 import shlex
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import requests
 
 from mynn.outline import outline
 from mynn_control.card_image import newest_image
-from tests.benchmarks.board_measure import memory_used, run_lesson, time_to_page, time_to_splash, wait_for_page, written
+from tests.benchmarks.board_measure import (
+    first_answer,
+    memory_used,
+    run_lesson,
+    time_to_page,
+    time_to_splash,
+    uptime,
+    wait_for_page,
+    written,
+)
 from tests.benchmarks.kernels import waits
 from tests.benchmarks.site import save, say
 from tests.provisioned.notebook_server import NotebookServer
@@ -34,6 +48,7 @@ from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
 WATCHED = 120  # seconds
+CLASS = 30  # browsers
 WAYS = ("the book's loop", "the book's loop, inputs parsed", "mynn, compiled", "mynn, compiled, float32")
 
 
@@ -85,6 +100,56 @@ def programs(classroom: BoardClassroom, table: Table) -> None:
     """Measure how long a student waits for a lesson's first picture, two minutes after opening the start page."""
     for when, what in waits(NotebookServer(url_of(classroom)), classroom.password, warm_up=120):
         table.add(f"{when}: host", what)
+
+
+def try_page(classroom: BoardClassroom, table: Table) -> None:
+    """Measure the page /try/: its first screen, and a class that fetches all digits beside a lesson."""
+    page, server = f"{url_of(classroom)}/try/", NotebookServer(url_of(classroom))
+    classroom.output_of("sudo systemctl restart jupyter")
+    began = time.monotonic()
+    opened = first_answer(page, {200}) - began
+    took = timed(first_screen, page)
+    assert server.ask("GET", "/login", headers={"Accept": "text/html"}).status_code == 503, "It has started already."
+    table.add("/try/ opens after a start of the notebook server: host", f"{opened:.1f} s")
+    table.add("  its first screen meanwhile: host", f"{took:.1f} s")
+    wait_for_page(classroom)
+    table.add("  the notebook server answers: host", f"{time.monotonic() - began:.0f} s")
+    time.sleep(90)
+    before, once = uptime(classroom), uptime(classroom)  # which takes a while itself
+    took = timed(lambda url: [first_screen(url) for _ in range(5)], page) / 5
+    board = (uptime(classroom) - once - (once - before)) / 5
+    table.add("its first screen, from an idle server: board", f"{board:.2f} s", "<= 1.5 s")
+    table.add("  host", f"{took:.1f} s")
+    assert server.sign_in(classroom.password), "The password was refused."
+    with server.kernel() as kernel:
+        kernel.run("import mynn, mynn.plotting", 600)
+        with ThreadPoolExecutor(CLASS) as browsers:
+            took = timed(lambda url: list(browsers.map(fetch, [f"{url}digits.bin"] * CLASS)), page)
+        assert kernel.run("1 + 1", 600).text == "2", "The program did not survive it."
+    peak = int(classroom.output_of("systemctl show --value --property MemoryPeak jupyter")) / 2**20
+    table.add(f"{CLASS} browsers fetch 10,000 digits, beside a program: host", f"{took:.0f} s")
+    table.add("  most memory of the server and its programs", f"{peak:.0f} MiB")
+
+
+def fetch(url: str) -> bytes:
+    """Return a file of the page's."""
+    answer = requests.get(url, timeout=900)
+    answer.raise_for_status()
+    return answer.content
+
+
+def first_screen(url: str) -> int:
+    """Fetch what a browser needs until the page can be used, six files at once; return how many bytes that is."""
+    names = re.findall(r'(?:href|src)="([a-z]+\.(?:css|js))"', fetch(url).decode())
+    with ThreadPoolExecutor(6) as connections:
+        return sum(map(len, connections.map(fetch, [url + name for name in (*names, "network.npz")])))
+
+
+def timed(do: Callable[[str], object], url: str) -> float:
+    """Return how many seconds of this computer's something takes."""
+    began = time.monotonic()
+    do(url)
+    return time.monotonic() - began
 
 
 def watched(classroom: BoardClassroom, table: Table) -> None:
@@ -166,6 +231,7 @@ PARTS = {
     "rest": at_rest,
     "network": the_network,
     "programs": programs,
+    "try": try_page,
     "watch": watched,
     "lessons": lessons,
     "cluster": cluster,
