@@ -34,7 +34,7 @@ def pristine() -> Iterator[Path]:
         folder.chmod(0o755)
         learn = "How a computer sees a picture"
         (folder / FIRST).write_text(notebook("Part 2: *ten* thousand", lesson=1, minutes=10, learn=learn))
-        (folder / THIRD).write_text(notebook(f"Part 2: {HOSTILE}", lesson=2))
+        (folder / THIRD).write_text(notebook(f"Part 2: {HOSTILE}", "check(fours, 4)", "check(sevens, 7)", lesson=2))
         (folder / SECOND).write_text(notebook("Part 2: a network from nothing"))
         (folder / "part9_damaged.ipynb").write_text("{")
         yield folder

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
 
+from mynn import tasks
 from tests.support.browser import DESKTOP, assert_accessible, open_browser, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.pupil import PHONE, TABLET
-from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, write
+from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, write
 
 PATIENCE = 180_000  # milliseconds
 ZOOMED: ViewportSize = {"width": 640, "height": 400}  # a desktop's screen at 200 %
@@ -93,6 +94,20 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
     missing.get_by_role("button", name="Put it back").click()
     expect(missing.get_by_role("link", name="Start")).to_be_visible()
     (server.home / "notebooks" / THIRD).unlink()
+
+
+def test_a_card_says_how_many_of_its_tasks_are_right(page: Page, server: Server) -> None:
+    end, right, wrong = tasks.Finished("2026-11-27T10:00:00", 0.81), tasks.Answer(True, "4"), tasks.Answer(False, "3")
+    for seven, words in (
+        (wrong, "1 of 2 tasks, 1 not right yet, 81.0 % of the test digits recognised"),
+        (right, "✓ Done, 81.0 % of the test digits recognised"),
+    ):
+        record = tasks.Record({Path(THIRD).stem: end}, {"fours": right, "sevens": seven})
+        path = write(server, tasks.FILE, record.text())
+        page.reload()
+        expect(page.locator(".lesson").nth(1)).to_contain_text(words)
+        path.unlink()
+    page.reload()
 
 
 @pytest.mark.slow
@@ -223,6 +238,20 @@ def test_the_page_asks_again_if_the_pi_does_not_answer(page: Page) -> None:
     expect(page.locator("#trouble")).to_contain_text("The Pi does not answer.")
     expect(page.locator(".lesson").first).to_be_visible(timeout=60_000)
     expect(page.locator("#trouble")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_notebook_of_another_program_asks_for_none(page: Page, browser: BrowserContext, server: Server) -> None:
+    write(server, "other.ipynb", notebook("Other").replace('"python3"', '"julia-1.9"'))
+    other = browser.new_page()
+    other.goto(f"{server.url}/notebooks/other.ipynb")
+    expect(other.locator(".mynn-bar[data-state=idle]")).to_be_visible()
+    expect(other.locator(".jp-Dialog")).to_have_count(0)
+    other.close()
+    page.bring_to_front()
+    page.get_by_role("button", name="End").click()
+    expect(page.get_by_role("button", name="End")).to_have_count(0)
+    (server.home / "notebooks/other.ipynb").unlink()
 
 
 @pytest.mark.slow
