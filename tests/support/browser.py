@@ -213,7 +213,7 @@ def take_screenshot(page: Page, classroom: BaseClassroom, name: str, shown: Loca
 
 def pictures(cells: Locator) -> list[str]:
     """Return the data URLs of the pictures in cells."""
-    return [str(picture.get_attribute("src")) for picture in cells.locator(".jp-RenderedImage img").all()]
+    return [str(picture.get_attribute("src")) for picture in cells.locator("img[src^='data:image/png']").all()]
 
 
 def learn_to_read(
