@@ -105,7 +105,7 @@ def programs(classroom: BoardClassroom, table: Table) -> None:
 def try_page(classroom: BoardClassroom, table: Table) -> None:
     """Measure the page /try/: its first screen, and a class that fetches all digits beside a lesson."""
     page, server = f"{url_of(classroom)}/try/", NotebookServer(url_of(classroom))
-    classroom.output_of("sudo systemctl restart jupyter")
+    classroom.output_of("sudo systemctl restart --no-block jupyter")
     began = time.monotonic()
     opened = first_answer(page, {200}) - began
     took = timed(first_screen, page)

@@ -147,9 +147,7 @@ def test_a_page_that_was_asleep_when_its_program_died_says_so(
 
     def connect(route: WebSocketRoute) -> None:
         connections.append(route)
-        if is_asleep[0]:
-            route.close()
-        else:
+        if not is_asleep[0]:  # or it leads nowhere
             route.connect_to_server()
 
     browser.route_web_socket(re.compile("/channels"), connect)
@@ -161,5 +159,6 @@ def test_a_page_that_was_asleep_when_its_program_died_says_so(
     subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
     until(lambda: server.student().get("/start/status")["running"][0]["died"])
     is_asleep[0] = False
+    connections[-1].close()
     expect(page.locator(".mynn-told")).to_have_text(re.compile("This lesson’s program stopped unexpectedly"))
     page.close()
