@@ -57,7 +57,8 @@ def test_commands_and_lessons_named_on_the_pages_exist() -> None:
     known = {name for names in commands for name in names.split()}
     lessons = outline(ROOT / "notebooks")
     titles = tuple(lesson.title for lesson in lessons.values())
-    [lesson_0] = re.findall("<title>(.*)</title>", (ROOT / "mynn_server/page/try/index.html").read_text(encoding="utf-8"))
+    page_try = (ROOT / "mynn_server/page/try/index.html").read_text(encoding="utf-8")
+    [lesson_0] = re.findall("<title>(.*)</title>", page_try)
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert set(re.findall(r"(?m)(?:`|^ *)make ([a-z-]+)", text)) <= known, page
