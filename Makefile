@@ -140,7 +140,7 @@ image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dis
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
 
-test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (six minutes)
+test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (eight minutes)
 	python -m tests.stages quick
 
 test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (forty minutes)

@@ -1,12 +1,18 @@
 """The page /try/ as a Pi sends it whose notebook server is still starting."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import Page, expect
+
 from mynn_server import serve
 from mynn_server.try_files import FILES
+from tests.support.browser import assert_accessible
+from tests.support.jupyter_server import PASSWORD
+from tests.support.pupil import press
 
 RECORD = 785  # bytes of a digit
 
@@ -31,3 +37,15 @@ def fewer_digits(networks: Path, folder: Path) -> dict[str, Path]:
         small.write_bytes(gzip.compress(gzip.decompress(ready[name].read_bytes())[: RECORD * count], 1))
         ready[name] = small
     return ready
+
+
+def keep_and_sign_in(page: Page, way: str) -> Page:
+    """Keep something as somebody who has not signed in; sign in in the tab that opens for this, and return it."""
+    press(page.get_by_role("button", name="Keep on the Pi"), way)
+    expect(page.locator("#kept")).to_have_text(re.compile("Sign in to this Pi first"))
+    assert_accessible(page)
+    with page.expect_popup() as tab:
+        press(page.get_by_role("link", name="Sign in"), way)
+    tab.value.locator("input[name=password]").fill(PASSWORD)
+    tab.value.keyboard.press("Enter")
+    return tab.value

@@ -38,12 +38,14 @@ export function addKeep(send) {
   }
 }
 
+// What whoever has signed in sends beside the cookie.
+export const token = () => /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1] ?? "";
+
 // Ask the Pi, and return its sentence; an Error is one, too.
 export async function ask(address, body) {
-  const token = /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1] ?? "";
   const silence = new AbortController();
   const deadline = setTimeout(() => silence.abort(), PATIENCE);
-  const request = { method: body ? "POST" : "GET", body, cache: "no-store", headers: { "X-XSRFToken": token } };
+  const request = { method: body ? "POST" : "GET", body, cache: "no-store", headers: { "X-XSRFToken": token() } };
   const answer = await fetch(address, { ...request, signal: silence.signal }).catch(() => {
     throw new Error(silence.signal.aborted ? SILENT : AWAY);
   });

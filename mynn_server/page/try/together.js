@@ -1,6 +1,7 @@
 // One network of the whole class: join it, begin it, and see what it recognises. The worker does the rest.
 
 import { Network } from "./network.js";
+import { token } from "./pi.js";
 import { $, write } from "./shared.js";
 import { use } from "./try.js";
 
@@ -24,15 +25,15 @@ $("start").addEventListener("click", async () => {
 $("ours").addEventListener("change", () => use($("ours").checked ? network : null));
 
 async function lead() {
-  const token = await signedIn();
-  if (token) run({ begin: { two: $("two").checked, token } });
+  const signed = await signedIn();
+  if (signed) run({ begin: { two: $("two").checked, token: signed } });
 }
 
 // The token that whoever has signed in sends; "" for others, who are told.
 async function signedIn() {
   const answer = await fetch("keep");
   $("lead-sign-in").hidden = answer.ok;
-  return answer.ok ? /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)[1] : "";
+  return answer.ok ? token() : "";
 }
 
 function run(message) {

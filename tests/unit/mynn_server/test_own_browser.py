@@ -13,6 +13,7 @@ from mynn_server import signs
 from tests.support.browser import assert_accessible, open_browser, touch
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import SCREENS, Strokes, focus, keys_of, press
+from tests.support.try_page import keep_and_sign_in
 
 PATIENCE = 60_000  # milliseconds
 SMILE, LETTER = "😀", "L"
@@ -104,15 +105,8 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
     expect(page.locator("#rounds")).to_have_text(re.compile(f"from {2 * count} drawings, it recognises 1 of 1 new"))
     expect(page.locator("#result")).to_have_text(f"It has learnt from {2 * count + 1} drawings.")
 
-    keep, kept = page.get_by_role("button", name="Keep on the Pi"), page.locator("#kept")
-    press(keep, way)
-    expect(kept).to_have_text(re.compile("Sign in to this Pi first"))
-    assert_accessible(page)
-    with page.expect_popup() as tab:
-        press(page.get_by_role("link", name="Sign in"), way)
-    tab.value.locator("input[name=password]").fill(PASSWORD)
-    tab.value.keyboard.press("Enter")
-    expect(kept).to_have_text(f"Kept in my_signs.csv, which has {2 * count + 1} drawings now.")
+    keep_and_sign_in(page, way)
+    expect(page.locator("#kept")).to_have_text(f"Kept in my_signs.csv, which has {2 * count + 1} drawings now.")
     expect(page.locator("#unkept")).to_be_empty()
     assert list(signs.read(file).values()).count(SMILE.encode()) == count
 

@@ -15,10 +15,10 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from mynn import NeuralNetwork, read_csv
 from mynn_server.try_files import FILES
 from tests.support.browser import FIREFOX, assert_accessible, open_browser, open_firefox, touch
-from tests.support.jupyter_server import PASSWORD, Server, run_server
+from tests.support.jupyter_server import Server, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, drag, focus, keys_of, press
-from tests.support.try_page import fewer_digits, serving
+from tests.support.try_page import fewer_digits, keep_and_sign_in, serving
 
 PATIENCE = 60_000  # milliseconds
 
@@ -313,15 +313,9 @@ def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
         press(page.get_by_role("button", name="Full speed"), way)
         expect(page.locator("#result")).to_contain_text("It has learnt from 2,000 digits.")
         keep, kept = page.get_by_role("button", name="Keep on the Pi"), page.locator("#kept")
-        press(keep, way)
-        expect(kept).to_have_text(re.compile("Sign in to this Pi first"))
-        assert_accessible(page)
-        with page.expect_popup() as tab:
-            press(page.get_by_role("link", name="Sign in"), way)
-        tab.value.locator("input[name=password]").fill(PASSWORD)
-        tab.value.keyboard.press("Enter")
+        tab = keep_and_sign_in(page, way)
         expect(kept).to_contain_text("Kept in my_digits.csv, which has 2 drawings now. Kept in my_network.npz: ")
-        assert tab.value.is_closed()
+        assert tab.is_closed()
         expect(page.locator("#labelled")).to_be_empty()
         assert read_csv(folder / "my_digits.csv").labels.tolist() == [4, 7]
         network = NeuralNetwork.load(folder / "my_network.npz")
