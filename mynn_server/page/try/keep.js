@@ -1,11 +1,12 @@
-// Keeps the network that was taught, and drawings that were given a label, in the student's folder on the Pi, where
-// lessons go on with them.
+// Keeps the network that was taught, alone or together, and drawings that were given a label, in the student's folder
+// on the Pi, where lessons go on with them.
 
 import { addButton } from "./live.js";
 import { named, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
 import { $, rove, write } from "./shared.js";
 import { taught } from "./teach.js";
+import { ours } from "./together.js";
 import { pad } from "./try.js";
 
 const MOST = 500; // drawings at once, as in try_page.py
@@ -30,7 +31,7 @@ function label(digit) {
 
 // Send what there is; returns sentences.
 async function send() {
-  const [network, some] = [taught(), [...drawings].slice(0, MOST)];
+  const [network, some] = [ours() ?? taught(), [...drawings].slice(0, MOST)];
   if (!network && !some.length) return [NOTHING];
   const sentences = [];
   try {

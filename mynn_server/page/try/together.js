@@ -9,6 +9,7 @@ const COMING = "The digits are on their way.";
 
 let worker = null;
 let network = null; // the class's
+export const ours = () => ($("ours").checked ? network : null); // where the pad asks it
 
 $("join").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -22,7 +23,7 @@ $("start").addEventListener("click", async () => {
   const answer = await fetch("together/start", { method: "POST", headers });
   if (!answer.ok) write($("together-says"), "It cannot be started: begin one anew.");
 });
-$("ours").addEventListener("change", () => use($("ours").checked ? network : null));
+$("ours").addEventListener("change", () => use(ours()));
 
 async function lead() {
   const signed = await signedIn();
@@ -64,7 +65,7 @@ function show({ trouble, about, network: latest, together, own }) {
   $("figures").hidden = false;
   $("asks-ours").hidden = !latest;
   network = latest && Network.of(latest);
-  if (network && $("ours").checked) use(network);
+  if (ours()) use(ours());
 }
 
 const percent = (part) => (part === undefined ? "–" : `${(100 * part).toFixed(1)}%`);

@@ -223,3 +223,6 @@ def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Serv
         assert all(60 < one < 92 for one in own)
         assert pupils[0].evaluate("document.documentElement.scrollWidth") <= SCREENS["phone"]["width"]
         assert_accessible(teacher, "#together")
+        teacher.get_by_label("The pad asks the class’s network").check()
+        teacher.get_by_role("button", name="Keep on the Pi").click()
+        expect(teacher.locator("#kept")).to_contain_text("Kept in my_network.npz")
