@@ -35,7 +35,6 @@ MODULES = 720
 LATER = ("requests", "websocket")
 WITHOUT = ("fqdn", "isoduration", "rfc3986_validator", "rfc3987_syntax", "uri_template", "webcolors")
 MOST_CONNECTIONS = 128  # that wait, or are being answered
-SENDING = 60  # seconds in which some of an answer must be taken
 HEAD = 8192  # bytes of a request that are looked at
 HEADERS = """HTTP/1.1 503 Service Unavailable\r
 Content-Type: text/html; charset=utf-8\r
@@ -134,7 +133,7 @@ class Starting:
         """Begin to send a file of the page /try/."""
         connection.recv(HEAD)
         lines = ["HTTP/1.1 200 OK", *map(": ".join, headers.items()), "Connection: close", "", ""]
-        self.sending[connection] = path.open("rb"), time.monotonic() + SENDING
+        self.sending[connection] = path.open("rb"), time.monotonic() + try_files.TAKEN
         del self.waiting[connection]
         with suppress(OSError):  # sending the file will show it, too
             connection.send("\r\n".join(lines).encode())
@@ -146,7 +145,7 @@ class Starting:
             if is_going_on and connection in free:
                 try:
                     is_going_on = os.sendfile(connection.fileno(), file.fileno(), None, try_files.CHUNK) > 0
-                    self.sending[connection] = file, time.monotonic() + SENDING
+                    self.sending[connection] = file, time.monotonic() + try_files.TAKEN
                 except OSError:
                     is_going_on = False
             if not is_going_on:

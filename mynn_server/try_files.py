@@ -33,7 +33,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-CHUNK = 16 << 10  # bytes that are in memory at once for each that asks, who has a minute for them
+CHUNK = 16 << 10  # bytes that are in memory at once for each that asks
+TAKEN = 300  # seconds in which they must be taken: where many are lost, TCP itself is silent for a minute and more
 ASKED = re.compile(rb"GET /try/([a-z0-9_.-]{0,40}) HTTP/1\.1\r\n")
 
 

@@ -34,8 +34,7 @@ from mynn.errors import DataError
 from mynn_server import keep_network, signs
 from mynn_server.linux import memory
 from mynn_server.programs import COMMAND
-from mynn_server.sign_in import IDLE
-from mynn_server.try_files import CHUNK, find
+from mynn_server.try_files import CHUNK, TAKEN, find
 
 MOST_DRAWINGS = 500  # in one request
 LEAST_FREE = 60  # MB: for a program with numpy
@@ -65,7 +64,7 @@ class TryPage(JupyterHandler):
             while piece := file.read(CHUNK):
                 self.write(piece)
                 try:
-                    await asyncio.wait_for(self.flush(), IDLE)  # until the piece is sent
+                    await asyncio.wait_for(self.flush(), TAKEN)  # until the piece is sent
                 except TimeoutError:  # who asked does not read
                     cast("Any", self.request.connection).stream.close()
                     return

@@ -76,7 +76,7 @@ def test_the_page_try_is_there_already_and_nothing_that_is_sent_is_cut_off(
     assert page.headers["Content-Security-Policy"] == try_files.POLICY
     assert requests.get(f"{url}missing.js", headers=BROWSER, timeout=5).status_code == 503
     with monkeypatch.context() as hasty:
-        hasty.setattr(serve, "SENDING", 0.1)
+        hasty.setattr(try_files, "TAKEN", 0.1)
         with requests.get(f"{url}digits.bin", stream=True, timeout=20):
             until(lambda: not starting.sending)
     with requests.get(f"{url}digits.bin", stream=True, timeout=20) as answer:
