@@ -1,4 +1,4 @@
-"""`make watch`, `message` and `off`."""
+"""The desk's tab Class, `make message` and `make off`."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import READING, copied_lessons, open_browser, signed_in, url_of
 from tests.support.classroom import Classroom, root
-from tests.support.live_page import kept
+from tests.support.desk import open_desk
 
 FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 
@@ -16,7 +16,7 @@ FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, tmp_path: Path) -> None:
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password)
-    with kept(classroom, "watch", tmp_path) as (url, _), open_browser() as browser:
+    with open_desk(classroom.inventory, tmp_path) as (url, _), open_browser() as browser:
         page = browser.pages[0]
         page.goto(url)
         card = page.locator("article")
