@@ -84,7 +84,7 @@ update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixi
 fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
 	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
-verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html (CHECKS=no: only ask how each Pi is)
+verify: .venv/ready  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
 	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
 cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
@@ -105,7 +105,7 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
-desk: .venv/ready  ## Open your page of the class: who is at what, the wall, messages; until Ctrl-C (PI=pi07.local, STUDENT=morning)
+desk: .venv/ready  ## Open your page: the class, its wall and tasks, and how the Pis are; until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)

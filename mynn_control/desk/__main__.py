@@ -19,21 +19,20 @@ from mynn import wall
 from mynn.outline import outline
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import keep_asking
-from mynn_control.desk.pages import Desk, Pis
-from mynn_control.desk.runs import PROJECT
+from mynn_control.desk.pages import Desk
+from mynn_control.desk.runs import PROJECT, Pis
 
 
 def main(folder: Path, pis: Pis, student: str) -> int:
     """Keep asking the Pis, and serve the pages; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
-    titles = {name: lesson.title for name, lesson in outline(PROJECT / "notebooks").items()}
     with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
         settings = {"desk_answers": answers, "wall_file": wall.FILE} | ({"desk_students": [student]} if student else {})
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(pis.inventory)]
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
             with locked(folder, 0):
-                desk = Desk(pis, Path(answers), folder, titles)
+                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"))
                 with Server(desk) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     code = keep_asking([*command, "--extra-vars", json.dumps(settings)], desk.update)

@@ -86,9 +86,10 @@ class Server:
         self.thread.join(10)
 
     def _app(self) -> Starlette:
-        pages = {"/": "class", "/wall": "wall", "/wall/full": "full"}
+        pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/pis": "pis"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
+            Route("/tasks.csv", self._table),
             Route("/events", self._events),
             *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
@@ -101,6 +102,9 @@ class Server:
             return HTMLResponse(self.desk.pages[tab])
 
         return page
+
+    async def _table(self, _: Request) -> Response:
+        return Response(self.desk.table, media_type="text/csv")
 
     def _run(self, name: str) -> Endpoint:
         async def run(request: Request) -> Response:

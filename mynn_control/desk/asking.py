@@ -36,10 +36,13 @@ class Answers:
         self._times = times
         return bool(new)
 
+    def in_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the Pis in the inventory's order."""
+        return sorted(self.pis.items(), key=lambda pi: pi[1]["place"])
+
     def shown(self, page: str) -> dict[str, dict[str, str]]:
         """Return by Pi, in the inventory's order, and by student, the text for a page."""
-        pis = sorted(self.pis.items(), key=lambda pi: pi[1]["place"])
-        return {name: pi["shown"].get(page, {}) for name, pi in pis}
+        return {name: pi["shown"].get(page, {}) for name, pi in self.in_order()}
 
     @property
     def answering(self) -> int:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # A version of the schema each. Whoever changes it adds one: a teacher's file is brought from any of them to the last.
 VERSIONS = [
     "CREATE TABLE taken_off (place TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID, STRICT",
+    """CREATE TABLE pis (
+        name TEXT PRIMARY KEY,
+        asked REAL NOT NULL,      -- when
+        lost TEXT NOT NULL,       -- why it did not answer then
+        heard REAL NOT NULL DEFAULT 0,    -- when it last answered
+        state TEXT NOT NULL DEFAULT '{}',     -- what it then answered, as JSON
+        verified TEXT NOT NULL DEFAULT 'null',    -- its last verification, as JSON
+        verified_when REAL NOT NULL DEFAULT 0,
+        lessons TEXT NOT NULL,    -- the folder on this computer
+        room REAL NOT NULL        -- the MB that the next run needs on its card
+    ) WITHOUT ROWID, STRICT""",
 ]
+JSON = ("state", "verified")  # columns
 
 
 class Memory:
@@ -46,6 +60,27 @@ class Memory:
                 yield database
         finally:
             database.close()
+
+    @property
+    def changed(self) -> int:
+        """What changes whenever something else is remembered."""
+        return self.path.stat().st_mtime_ns
+
+    def keep(self, name: str, **columns: Any) -> None:
+        """Remember something of a Pi; what is not given stays."""
+        values = {"name": name} | columns
+        values |= {column: json.dumps(values[column]) for column in JSON if column in values}
+        names, places = ", ".join(values), ", ".join(f":{column}" for column in values)
+        new = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        with self._opened() as database:
+            database.execute(f"INSERT INTO pis ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {new}", values)
+
+    def pis(self) -> dict[str, dict[str, Any]]:
+        """Return what is remembered of each Pi, by name."""
+        with self._opened() as database:
+            database.row_factory = sqlite3.Row
+            pis = [dict(row) for row in database.execute("SELECT * FROM pis")]
+        return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
     def taken_off(self) -> list[str]:
         """Return whom the teacher took off the wall, as PI/STUDENT, in that order."""

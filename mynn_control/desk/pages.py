@@ -3,53 +3,64 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from mynn_control.desk import class_now
+from mynn.outline import Lesson
+from mynn_control.desk import class_now, pis, tasks
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
-from mynn_control.desk.runs import Run
+from mynn_control.desk.runs import Pis, Run
 from mynn_control.desk.wall import Wall
 
 
-@dataclass(frozen=True)
-class Pis:
-    """The Pis of a desk: an inventory, and what Ansible's --limit takes; empty for all of them."""
-
-    inventory: Path
-    limit: str = ""
-
-
 class Desk:
-    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: their titles, by name."""
+    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: by name, in their order."""
 
-    def __init__(self, pis: Pis, answers: Path, folder: Path, lessons: Mapping[str, str]) -> None:
-        self.of, self.lessons = pis, lessons
-        self.answers = Answers(answers)
-        self.wall = Wall(self.answers, Memory(folder / "memory.sqlite"), folder / "test_set/class_digits.csv")
+    def __init__(self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson]) -> None:
+        self.of, self.folder, self.lessons = of, folder.resolve(), lessons
+        self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
+        self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.run: Run | None = None  # the last one that was started
         self.pages: dict[str, str] = {}  # by tab
+        self.table = ""  # of the tasks, as CSV
         self.version = 0
         self.ending = False
+        self._changed = 0  # of the memory, when the pages were drawn
+        self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
         self._thread = threading.Thread()
         self.redraw()
 
     def update(self) -> None:
-        """Draw the pages if there are new answers."""
+        """Draw the pages if there are new answers, or something else is remembered."""
         with self._lock:
-            if self.answers.update():
+            if self.answers.update() or self.memory.changed != self._changed:
                 self.redraw()
 
     def redraw(self) -> None:
         """Draw the pages."""
+        titles = {name: lesson.title for name, lesson in self.lessons.items()}
         with self._lock:
-            pages = {"class": class_now.draw(self.answers, self.lessons, self.run), **self.wall.draw()}
+            self._changed = self.memory.changed
+            pages = {"class": class_now.draw(self.answers, titles, self.run), **self.wall.draw(self.run)}
+            pages = self.pages | pages | self._draw_remembered()
             if pages != self.pages:
                 self.pages, self.version = pages, self.version + 1
+
+    def _draw_remembered(self) -> dict[str, str]:
+        """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
+        students = {name: pi["students"] for name, pi in self.answers.in_order()}
+        if (drawn := (self._changed, students, repr(self.run))) == self._drawn:
+            return {}
+        self._drawn = drawn
+        rows = pis.rows(self.memory.pis(), students)
+        pupils = [pupil for row in rows for pupil in row.pupils]
+        self.table = tasks.table(pupils, self.lessons)
+        drawn_pis = pis.draw(rows, self.of.inventory, time.time(), self.run)
+        return {"pis": drawn_pis, "tasks": tasks.draw(pupils, self.lessons, self.run)}
 
     def press(self, button: str, place: str) -> bool:
         """Do what a button is for, with a student of the wall. Returns whether there is such a student."""
@@ -73,7 +84,7 @@ class Desk:
 
     def _play(self, run: Run, text: str) -> None:
         setting = {"MESSAGE": text} if run.name == "message" else {}
-        run.play(self.of.inventory, self.of.limit, setting, self.redraw, lambda: self.ending)
+        run.play(self.of, self.folder, setting, self.redraw, lambda: self.ending)
         if run.name == "off":
             self.answers.off |= self.answers.pis.keys()
         self.redraw()

@@ -16,8 +16,16 @@ import ansible_runner
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
-PLAYBOOKS = {"message": "Message", "off": "Switching off"}
+PLAYBOOKS = {"message": "Message", "off": "Switching off", "report": "How the Pis are"}
 DEBUG = ("debug", "ansible.builtin.debug")
+
+
+@dataclass(frozen=True)
+class Pis:
+    """The Pis of a desk: an inventory, and what Ansible's --limit takes; empty for all of them."""
+
+    inventory: Path
+    limit: str = ""
 
 
 @dataclass
@@ -38,11 +46,11 @@ class Run:
         return PLAYBOOKS[self.name]
 
     def play(
-        self, inventory: Path, limit: str, setting: dict[str, str], news: Callable[[], None], ending: Callable[[], bool]
+        self, pis: Pis, folder: Path, setting: dict[str, str], news: Callable[[], None], ending: Callable[[], bool]
     ) -> None:
         """Run the playbook to its end, or until `ending` is true.
 
-        limit: as Ansible's --limit. setting: environment variables. news: called when something is to be shown.
+        folder: the desk's. setting: environment variables. news: called when something is to be shown.
         """
 
         def handle(event: dict[str, Any]) -> bool:
@@ -55,14 +63,15 @@ class Run:
                 self.said += map(str, message if isinstance(message, list) else [message])
             return False  # nothing of it is kept
 
-        with tempfile.TemporaryDirectory(prefix="mynn-run-") as folder:
-            summary = Path(folder, "summary.json")
+        with tempfile.TemporaryDirectory(prefix="mynn-run-") as own:
+            summary = Path(own, "summary.json")
             runner = ansible_runner.run(
-                private_data_dir=folder,
+                private_data_dir=own,
                 project_dir=str(PROJECT),
                 playbook=str(PROJECT / f"playbooks/{self.name}.yml"),
-                inventory=str(inventory),
-                limit=limit or None,
+                inventory=str(pis.inventory),
+                limit=pis.limit or None,
+                extravars={"desk_folder": str(folder)},
                 envvars=setting | self._environment(summary),
                 quiet=True,
                 suppress_env_files=True,

@@ -24,6 +24,7 @@ from mynn.errors import DataError
 from mynn.mnist import SIDE
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
+from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -79,7 +80,7 @@ class Wall:
             self.memory.put_back(place)
         return there
 
-    def draw(self) -> dict[str, str]:
+    def draw(self, run: Run | None = None) -> dict[str, str]:
         """Return the teacher's page, `wall`, and the projector's, `full`. Write the test set, too."""
         cards, taken_off = self.cards(), self.memory.taken_off()
         on = [card for card in cards if card.place not in taken_off]
@@ -91,11 +92,17 @@ class Wall:
             self.test_set.unlink(missing_ok=True)
         self._digits = digits
         counts = {"answering": self.answers.answering, "pis": len(self.answers.pis)}
-        return {tab: page(on, tab=tab, taken_off=taken_off, **counts) for tab in ("wall", "full")}
+        return {tab: page(on, tab=tab, taken_off=taken_off, run=run, **counts) for tab in ("wall", "full")}
 
 
 def page(
-    cards: Sequence[Card], *, tab: str = "full", taken_off: Sequence[str] = (), answering: int = 0, pis: int = 0
+    cards: Sequence[Card],
+    *,
+    tab: str = "full",
+    taken_off: Sequence[str] = (),
+    run: Run | None = None,
+    answering: int = 0,
+    pis: int = 0,
 ) -> str:
     """Return the page. What came from a Pi is escaped, and its pictures are drawn anew.
 
@@ -110,6 +117,7 @@ def page(
     best = max((shown.score or 0.0 for shown in compared), default=None)
     parts = {
         "tab": tab,
+        "run": run,
         "cards": cards,
         "columns": columns,
         "in_a_row": in_a_row,

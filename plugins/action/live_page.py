@@ -37,9 +37,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """Calls the module live_page: once, or again and again until the run is ended.
 
     With the argument `answers`, a folder, it writes each answer into PI.json there: the Pi's `place` in the inventory,
-    its `students`, what they have `shown` (by page and account, a text that nobody has parsed yet), and why the Pi is
-    `lost` ("": it answers; null: it was not asked yet). mynn_control/desk makes the pages. Each Pi is asked in a
-    process of its own, so one that is off or slow holds up no other. There must be as many forks as Pis.
+    its `students` with their addresses, what they have `shown` (by page and account, a text that nobody has parsed
+    yet), and why the Pi is `lost` ("": it answers; null: it was not asked yet). mynn_control/desk makes the pages. Each
+    Pi is asked in a process of its own, so one that is off or slow holds up no other. There must be as many forks as
+    Pis.
     """
 
     _requires_connection = True
@@ -54,7 +55,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return once
         pi = task_vars["inventory_hostname"]
         path = Path(self._task.args["answers"]) / f"{pi}.json"
-        students, pages = list(arguments["students"]), list(arguments["pages"])
+        students = {name: student["url"] for name, student in arguments["students"].items()}
+        pages = list(arguments["pages"])
         known: dict[str, Any] = {"place": task_vars["ansible_play_hosts_all"].index(pi), "students": students}
         known |= {"shown": {page: {} for page in pages}, "lost": None}
         versions: dict[str, dict[str, str]] = {page: {} for page in pages}

@@ -15,8 +15,10 @@ from typing import Any
 import requests
 
 from mynn.outline import outline
+from mynn_control.desk import pis
 from mynn_control.desk.app import Server
-from mynn_control.desk.pages import Desk, Pis
+from mynn_control.desk.pages import Desk
+from mynn_control.desk.runs import Pis
 from tests.support.classroom import ROOT, BaseClassroom
 from tests.support.playbook_run import descendants
 
@@ -36,7 +38,16 @@ class ServedDesk:
             for number, page in enumerate(("class", "wall"))
         }
         path = self.desk.answers.folder / f"{pi}.json"
-        path.write_text(json.dumps({"place": place, "students": [*students], "shown": pages, "lost": lost}))
+        path.write_text(
+            json.dumps(
+                {
+                    "place": place,
+                    "students": {name: f"http://{pi}:{port}" for port, name in enumerate(students, 8888)},
+                    "shown": pages,
+                    "lost": lost,
+                }
+            )
+        )
         os.utime(path, ns=(time.time_ns(),) * 2)
         self.desk.update()
 
@@ -51,12 +62,17 @@ def served(folder: Path, inventory: Path = Path("inventory.ini")) -> Iterator[Se
     """Serve a desk, whose folder this is."""
     answers = folder / "answers"
     answers.mkdir(exist_ok=True)
-    titles = {name: lesson.title for name, lesson in outline(ROOT / "notebooks").items()}
-    desk = Desk(Pis(inventory), answers, folder, titles)
+    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"))
     desk.update()
     with Server(desk, 0) as server:
         yield ServedDesk(folder, desk, server)
         desk.end()
+
+
+def pis_page(kept: dict[str, Any], *names: str) -> str:
+    """Return the tab Pis, from what the desk remembers of these Pis."""
+    made = pis.rows(kept, {pi: {"student": f"http://{pi}:8888"} for pi in names})
+    return pis.draw(made, Path("inventory.ini"), time.time())
 
 
 @contextmanager

@@ -104,6 +104,13 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
         expect(page.get_by_role("dialog")).to_contain_text("Switch off all Pis?")
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("status")).to_contain_text("Shown on 1 of 2 Pis")
+
+        page.get_by_role("link", name="Pis").click()
+        page.get_by_role("button", name="Ask the Pis again").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("0 of 2 Pis are ready")
+        expect(page.locator("article", has_text="pi-01")).to_contain_text("It is not a notebook server yet.")
+        expect(page.locator("article", has_text="pi-02")).to_contain_text("pi-02 does not answer over SSH")
+        expect(page.get_by_role("status")).to_contain_text("pi-01: It is not a notebook server yet.")
     expect(page.get_by_text("The desk has ended. This is what it last showed.")).to_be_visible()
     assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
 

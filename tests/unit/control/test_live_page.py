@@ -177,7 +177,11 @@ class ActionRun:
         monkeypatch.setattr(action.os, "getppid", lambda: len(self.requests) > len(answers))
         monkeypatch.setattr(action, "time", SimpleNamespace(sleep=self.slept.append, monotonic=lambda: 5.0))
         task: Any = object.__new__(action.ActionModule)
-        arguments = {"pages": {"wall": 2}, "students": {"ada": {}, "bo": {}}, "largest": LARGEST}
+        arguments = {
+            "pages": {"wall": 2},
+            "students": {name: {"url": name} for name in ("ada", "bo")},
+            "largest": LARGEST,
+        }
         arguments["answers"] = str(folder)
         task._task = SimpleNamespace(args=arguments, async_val=0)
         task._connection = SimpleNamespace(close=lambda: self.closed.append("closed"))
@@ -208,7 +212,12 @@ def test_each_request_says_what_is_known_from_the_last_answers(tmp_path: Path, m
     assert [request["patience"] for request in run.requests] == [0, *[action.PATIENCE] * 3]
     assert [request["since"] for request in run.requests] == [{}, *[{"wall": 0.0}] * 3]
     assert run.known == [{}, first, first | {"bo": "version of x"}, {"ada": "version of None", "bo": "version of x"}]
-    assert run.written == {"place": 1, "students": ["ada", "bo"], "shown": {"wall": {"bo": "x"}}, "lost": ""}
+    assert run.written == {
+        "place": 1,
+        "students": {"ada": "ada", "bo": "bo"},
+        "shown": {"wall": {"bo": "x"}},
+        "lost": "",
+    }
     assert (run.closed, run.slept) == ([], [action.AGAIN] * 4)
 
 
