@@ -1,4 +1,4 @@
-"""Pages from templates. Text in them is escaped, and those in templates/ load nothing and run no script."""
+"""Pages from templates: labels, and the desk's. Text in them is escaped."""
 
 from __future__ import annotations
 
@@ -11,24 +11,18 @@ from markupsafe import Markup
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 
-TEMPLATES = Path(__file__).parent / "templates"
+FOLDERS = [Path(__file__).parent / name for name in ("templates", "desk/templates")]
+ENVIRONMENT = Environment(  # one for all, which compiles each template once
+    loader=FileSystemLoader(FOLDERS),
+    autoescape=True,
+    finalize=lambda part: printable_lines(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def render(
-    name: str,
-    parts: dict[str, Any],
-    *,
-    filters: dict[str, Callable[..., Any]] | None = None,
-    folder: Path = TEMPLATES,
-) -> str:
-    """Return a page from a folder's NAME.html.j2. Text among the parts is escaped. NAME.css is its style."""
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        finalize=lambda part: printable_lines(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= filters or {}
-    return environment.get_template(f"{name}.html.j2").render(parts, style=f"{name}.css")
+def render(name: str, parts: dict[str, Any], filters: dict[str, Callable[..., Any]] | None = None) -> str:
+    """Return a page from NAME.html.j2. Text among the parts is escaped."""
+    ENVIRONMENT.filters |= filters or {}
+    return ENVIRONMENT.get_template(f"{name}.html.j2").render(parts)

@@ -90,7 +90,7 @@ class Server:
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
-            Route("/events", self._events),
+            *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -121,19 +121,22 @@ class Server:
 
         return press
 
-    async def _events(self, _: Request) -> Response:
+    def _events(self, tab: str) -> Endpoint:
         """Tell a page whenever something is new; the first time at once."""
 
-        async def events() -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[str]:
             known, quiet = -1, 0.0
             while not self.server.should_exit:
-                if known != self.desk.version or quiet >= QUIET:
-                    known, quiet = self.desk.version, 0.0
+                if known != self.desk.versions[tab] or quiet >= QUIET:
+                    known, quiet = self.desk.versions[tab], 0.0
                     yield f"data: {known}\n\n"
                 await asyncio.sleep(PAUSE)
                 quiet += PAUSE
 
-        return StreamingResponse(events(), media_type="text/event-stream")
+        async def events(_: Request) -> Response:
+            return StreamingResponse(lines(), media_type="text/event-stream")
+
+        return events
 
 
 def listening(port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
@@ -15,7 +15,6 @@ from mynn_control.desk.asking import Answers
 from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
-TEMPLATES = Path(__file__).parent / "templates"
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
 QUIET = 10  # minutes without a cell that ran, after which the page says so
 DIED = {"memory": "ran out of memory", "stopped": "stopped unexpectedly"}
@@ -75,7 +74,7 @@ def cards(answers: Answers, lessons: Mapping[str, str]) -> list[Card]:
 def draw(answers: Answers, lessons: Mapping[str, str], run: Run | None) -> str:
     """Return the page. run: of a playbook that was started there. What came from a Pi is escaped."""
     parts = {"cards": cards(answers, lessons), "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
-    return render("class", parts | {"tab": "class", "run": run}, folder=TEMPLATES)
+    return render("class", parts | {"tab": "class", "run": run})
 
 
 def card(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Desk:
         self.run: Run | None = None  # the last one that was started
         self.pages: dict[str, str] = {}  # by tab
         self.table = ""  # of the tasks, as CSV
-        self.version = 0
+        self.versions: Counter[str] = Counter()  # of these pages
         self.ending = False
         self._changed = 0  # of the memory, when the pages were drawn
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
@@ -46,9 +47,9 @@ class Desk:
         with self._lock:
             self._changed = self.memory.changed
             pages = {"class": class_now.draw(self.answers, titles, self.run), **self.wall.draw(self.run)}
-            pages = self.pages | pages | self._draw_remembered()
-            if pages != self.pages:
-                self.pages, self.version = pages, self.version + 1
+            pages |= self._draw_remembered()
+            self.versions.update(tab for tab, html in pages.items() if html != self.pages.get(tab))
+            self.pages |= pages
 
     def _draw_remembered(self) -> dict[str, str]:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""

@@ -23,8 +23,6 @@ from mynn_control.faults import Fault, faults
 from mynn_control.render import render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
 
-TEMPLATES = Path(__file__).parent / "templates"
-
 
 @dataclass
 class Pupil:
@@ -132,7 +130,7 @@ def draw(made: Sequence[Row], inventory: Path, now: float, run: Run | None = Non
         "HOLDS": HOLDS,
         "NOT_ASKED": NOT_ASKED,
     }
-    return render("pis", parts, filters=filters, folder=TEMPLATES)
+    return render("pis", parts, filters)
 
 
 def duration(seconds: float) -> str:

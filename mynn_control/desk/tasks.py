@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from mynn.outline import Lesson
 from mynn.tasks import Record
@@ -14,14 +13,12 @@ from mynn_control.desk.pis import Pupil
 from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
-TEMPLATES = Path(__file__).parent / "templates"
-
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], run: Run | None = None) -> str:
     """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
     parts = {"tab": "tasks", "run": run, "pupils": known, "lessons": lessons}
-    return render("tasks", parts, filters={"date": date}, folder=TEMPLATES)
+    return render("tasks", parts, {"date": date})
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:

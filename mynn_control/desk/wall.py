@@ -27,7 +27,6 @@ from mynn_control.desk.memory import Memory
 from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
-TEMPLATES = Path(__file__).parent / "templates"
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
 MANY = (6, 10)  # of more cards; the page can be scrolled then
@@ -133,7 +132,7 @@ def page(
         "together": together,
         "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%")),
     }
-    return render("wall", parts, filters=filters, folder=TEMPLATES)
+    return render("wall", parts, filters)
 
 
 @lru_cache(maxsize=1000)

@@ -56,6 +56,6 @@ document.addEventListener("submit", (event) => {
   press(address, event.target.elements.what.value);
 });
 
-const events = new EventSource("/events"); // connects again by itself
+const events = new EventSource(`/events/${document.documentElement.className}`); // connects again by itself
 events.addEventListener("message", () => refresh().then(complain, () => {}));
 events.addEventListener("error", () => complain("The desk has ended. This is what it last showed."));

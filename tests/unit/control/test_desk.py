@@ -35,7 +35,7 @@ def test_only_the_desks_own_pages_can_use_it(desk: ServedDesk) -> None:
     """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
     name = desk.url.removeprefix("http://")
     assert desk.ask("/").status_code == desk.ask("/", Host=name.replace("127.0.0.1", "localhost")).status_code == 200
-    for path in ("/", "/wall", "/events", "/static/desk.js"):
+    for path in ("/", "/wall", "/events/class", "/static/desk.js"):
         for host in ("evil.example", "127.0.0.1", f"evil.example:{name.partition(':')[2]}"):
             assert desk.ask(path, Host=host).status_code == 403
     for path in ("/run/off", "/run/message", "/wall/take-off"):
