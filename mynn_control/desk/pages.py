@@ -28,7 +28,6 @@ class Desk:
         self.pages: dict[str, str] = {}  # by tab
         self.table = ""  # of the tasks, as CSV
         self.versions: Counter[str] = Counter()  # of these pages
-        self.ending = False
         self._changed = 0  # of the memory, when the pages were drawn
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
@@ -85,14 +84,17 @@ class Desk:
 
     def _play(self, run: Run, text: str) -> None:
         setting = {"MESSAGE": text} if run.name == "message" else {}
-        run.play(self.of, self.folder, setting, self.redraw, lambda: self.ending)
-        if run.name == "off":
-            self.answers.off |= self.answers.pis.keys()
-        self.redraw()
+        try:
+            run.play(self.of, self.folder, setting, self.redraw)
+            if run.name == "off":
+                self.answers.off |= self.answers.pis.keys()
+        finally:
+            run.doing = ""
+            self.redraw()
 
     def end(self) -> None:
         """Cut off what runs."""
-        self.ending = True
-        if self._thread.is_alive():
-            print(f"{self.run.title if self.run else 'A run'} is cut off.")
-            self._thread.join()
+        while self._thread.is_alive():
+            if self.run and self.run.process:
+                self.run.process.terminate()
+            self._thread.join(5)

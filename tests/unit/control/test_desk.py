@@ -79,7 +79,7 @@ def test_the_memory_is_its_owners_and_says_what_to_do_if_it_cannot_be_used(tmp_p
 
 @pytest.mark.slow
 def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page: Page) -> None:
-    """It follows, shows a message, asks before it switches off, refuses a second one, and leaves nothing behind."""
+    """It follows, shows a message, asks how the Pis are, refuses a second one, and leaves nothing behind."""
     inventory, folder, page = tmp_path / "inventory.ini", tmp_path / "desk", browser_page
     inventory.write_text(INVENTORY.format(folder=tmp_path))
     with open_desk(inventory, folder) as (url, _):
@@ -100,11 +100,6 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
         expect(page.get_by_role("status")).to_contain_text("pi-02: It does not answer: it is off, still starting")
         assert json.loads((tmp_path / "run/message").read_text())["text"] == "Ada’s <b>group</b>: five minutes"
 
-        page.get_by_role("button", name="Save all and switch off").click()
-        expect(page.get_by_role("dialog")).to_contain_text("Switch off all Pis?")
-        page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_role("status")).to_contain_text("Shown on 1 of 2 Pis")
-
         page.get_by_role("link", name="Pis").click()
         page.get_by_role("button", name="Ask the Pis again").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("0 of 2 Pis are ready")
@@ -113,6 +108,30 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
         expect(page.get_by_role("status")).to_contain_text("pi-01: It is not a notebook server yet.")
     expect(page.get_by_text("The desk has ended. This is what it last showed.")).to_be_visible()
     assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
+
+
+@pytest.mark.slow
+def test_switching_off_is_asked_once_more(tmp_path: Path, browser_page: Page) -> None:
+    """With a Pi that does not answer: this computer would be switched off."""
+    inventory, page = tmp_path / "inventory.ini", browser_page
+    inventory.write_text("[pis]\npi-02 ansible_host=127.0.0.1 ansible_port=1\n")
+    with served(tmp_path, inventory) as desk:
+        desk.answer("pi-02", {"student": (None, None)}, lost="no route")
+        page.goto(desk.url)
+        page.get_by_role("button", name="Save all and switch off").click()
+        page.get_by_role("button", name="Cancel").click()
+        assert desk.desk.run is None
+        page.get_by_role("button", name="Save all and switch off").click()
+        page.get_by_role("dialog").get_by_role("button", name="Save all and switch off").click()
+        expect(page.get_by_role("status")).to_contain_text("pi-02: off already, or not reachable")
+        expect(page.locator("article")).to_contain_text("Switched off")
+
+
+def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:
+    assert desk.ask("/run/report", "").status_code == 200
+    assert "has not ended yet" in desk.ask("/run/off", "").text
+    desk.desk.end()
+    assert "It was cut off" in desk.ask("/").text
 
 
 def test_a_page_follows_within_three_seconds(desk: ServedDesk, browser_page: Page) -> None:
