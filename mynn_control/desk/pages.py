@@ -86,7 +86,7 @@ class Desk:
         setting = {"MESSAGE": text} if run.name == "message" else {}
         try:
             run.play(self.of, self.folder, setting, self.redraw)
-            if run.name == "off":
+            if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= self.answers.pis.keys()
         finally:
             run.doing = ""
