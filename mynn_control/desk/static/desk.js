@@ -56,6 +56,15 @@ document.addEventListener("submit", (event) => {
   press(address, event.target.elements.what.value);
 });
 
-const events = new EventSource(`/events/${document.documentElement.className}`); // connects again by itself
-events.addEventListener("message", () => refresh().then(complain, () => {}));
-events.addEventListener("error", () => complain("The desk has ended. This is what it last showed."));
+// A browser has six connections to the desk at most, so a page that nobody sees leaves its own.
+const tab = document.documentElement.className;
+let events;
+function follow() {
+  events?.close();
+  if (document.hidden) return;
+  events = new EventSource(`/events/${tab}`); // connects again by itself
+  events.addEventListener("message", () => refresh().then(() => complain(), () => {}));
+  events.addEventListener("error", () => complain("The desk has ended. This is what it last showed."));
+}
+document.addEventListener("visibilitychange", follow);
+follow();
