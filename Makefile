@@ -29,7 +29,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
 define install
 { \
-    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, wall, watch, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
+    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, desk, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
     echo "== $(1): $(2)"; \
     $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
@@ -53,7 +53,7 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify collect handout restore reset cards labels wall watch \
+.PHONY: help demo demo-stop find site update fetch verify collect handout restore reset cards labels desk \
     message off known-pi cluster image board test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
@@ -84,11 +84,11 @@ update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixi
 fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
 	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
-verify: .venv/ready  ## Check that every Pi works as it should, and write dist/report/index.html (CHECKS=no: only ask how each Pi is)
+verify: .venv/ready  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
 	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
-cards collect handout restore reset wall watch message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
-cards collect handout restore reset wall watch message off: known-pi
+cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+cards collect handout restore reset desk message off: known-pi
 known-pi: .venv/ready
 	$(if $(PI),@ansible pis -i $(INVENTORY) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
 	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis -i $(INVENTORY) --list-hosts | tail -n +2; exit 1; } >&2)
@@ -105,11 +105,8 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
-wall: .venv/ready  ## Keep a page for the projector of what students show, until Ctrl-C (PI=pi07.local, STUDENT=morning)
-	@python -m mynn_control.wall dist/wall $(PLAYBOOK) $(if $(STUDENT),-e '{"wall_students": ["$(STUDENT)"]}')
-
-watch: .venv/ready  ## Keep a page for you of who has which lesson open, and what is wrong, until Ctrl-C (PI=pi07.local)
-	@python -m mynn_control.watch build/watch $(PLAYBOOK)
+desk: .venv/ready  ## Open your page: the class, its wall and tasks, and how the Pis are; until Ctrl-C (PI=pi07.local, STUDENT=morning)
+	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
 	$(if $(filter command,$(origin TEXT)),,$(error Say what to show, as in: make message TEXT='Five more minutes'. TEXT= removes it))

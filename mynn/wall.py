@@ -6,7 +6,7 @@
     wall.take_down()
 
 Only what you choose is shown. It is kept in `on_the_wall.json` beside the notebook, where the teacher's computer finds
-it (`make wall`).
+it (`make desk`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """JSON schemas of a Pi's state, and of the figures that its verification measured.
 
-Both are checked before they are kept for later reports. Lists and names are limited to what a real Pi has.
+Both are checked before the desk remembers them. Lists and names are limited to what a real Pi has.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results of the tests of Pis, in a teacher's words: tests/provisioned writes them, for the report."""
+"""Results of the tests of Pis, in a teacher's words: tests/provisioned writes them, for the desk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers the teacher's computer, which asks what runs (`make watch`)."""
+"""Answers the teacher's computer, which asks what runs (`make desk`)."""
 
 from __future__ import annotations
 

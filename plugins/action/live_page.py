@@ -1,11 +1,11 @@
-"""Ansible action: keep asking a Pi for what a live page shows of its students."""
+"""Ansible action: keep asking a Pi for what the desk's live pages show of its students."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from hashlib import sha256
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,29 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 PATIENCE = 300.0  # seconds until a Pi answers that nothing has changed; answering takes a Pi Zero 0.6 s
 PAUSE = 5.0  # seconds until a Pi that did not answer is asked again
+AGAIN = 1.0  # seconds until a Pi that answered is: one that does so without end costs no more than that
 
 
-def schema(students: list[str], largest: int) -> dict[str, Any]:
+def schema(pages: Iterable[str], students: Iterable[str], largest: int) -> dict[str, Any]:
     """Return the schema of what a Pi with these students shows."""
-    text = {"type": "string", "maxLength": largest}
-    return {"type": "object", "properties": dict.fromkeys(students, text), "additionalProperties": False}
+    version, text = {"type": "string", "maxLength": 100}, {"type": ["string", "null"], "maxLength": largest}
+    pair = {"type": "array", "prefixItems": [version, text], "items": False, "minItems": 2}
+    return closed(pages, closed(students, pair))
+
+
+def closed(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object that has no other names than these."""
+    return {"type": "object", "properties": dict.fromkeys(names, values), "additionalProperties": False}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Calls the module live_page: once, or again and again until the run is ended.
 
     With the argument `answers`, a folder, it writes each answer into PI.json there: the Pi's `place` in the inventory,
-    its `students`, what they have `shown` (by account, a text that nobody has parsed yet), and why the Pi is `lost`
-    ("": it answers; null: it was not asked yet). mynn_control/live_page.py makes the page. Each Pi is asked in a
-    process of its own, so one that is off or slow holds up no other. There must be as many forks as Pis.
+    its `students` with their addresses, what they have `shown` (by page and account, a text that nobody has parsed
+    yet), and why the Pi is `lost` ("": it answers; null: it was not asked yet). mynn_control/desk makes the pages. Each
+    Pi is asked in a process of its own, so one that is off or slow holds up no other. There must be as many forks as
+    Pis.
     """
 
     _requires_connection = True
@@ -47,27 +55,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return once
         pi = task_vars["inventory_hostname"]
         path = Path(self._task.args["answers"]) / f"{pi}.json"
-        students = list(arguments["students"])
+        students = {name: student["url"] for name, student in arguments["students"].items()}
+        pages = list(arguments["pages"])
         known: dict[str, Any] = {"place": task_vars["ansible_play_hosts_all"].index(pi), "students": students}
-        known |= {"shown": {}, "lost": None}
+        known |= {"shown": {page: {} for page in pages}, "lost": None}
+        versions: dict[str, dict[str, str]] = {page: {} for page in pages}
+        looked: dict[str, float] = {}  # by page, when
         playbook = os.getppid()
         while os.getppid() == playbook:
             with replacing(path) as file:
                 file.write(json.dumps(known).encode())
-            sums = {name: sha256(text.encode()).hexdigest() for name, text in known["shown"].items()}
+            since = {page: time.monotonic() - then for page, then in looked.items()}
             patience = PATIENCE if known["lost"] == "" else 0.0  # a Pi that was not there answers at once
-            answer = self._ask(arguments | {"known": sums, "patience": patience}, task_vars)
+            asked = {"known": versions, "since": since, "patience": patience}
+            answer = self._ask(arguments | asked, task_vars)
             lost = "" if "shown" in answer else str(answer.get("msg") or "no answer").strip()
             if "sudo" in lost and "password" in lost:
                 return answer
-            if not lost and (wrong := misfit(answer["shown"], schema(students, int(arguments["largest"])))):
+            if not lost and (wrong := misfit(answer["shown"], schema(pages, students, int(arguments["largest"])))):
                 lost = f"its answer is invalid ({wrong}): flash its card again"
             known["lost"] = printable(lost.rpartition("\n")[2])
             if lost:
                 self._connection.close()
+                looked = {}
                 time.sleep(PAUSE)
-            else:
-                known["shown"] = answer["shown"]
+                continue
+            looked |= dict.fromkeys(answer["shown"], time.monotonic())
+            time.sleep(AGAIN)
+            for page, news in answer["shown"].items():
+                versions[page] |= {student: version for student, (version, _) in news.items()}
+                texts = known["shown"][page] | {student: text for student, (_, text) in news.items()}
+                known["shown"][page] = {student: text for student, text in texts.items() if text is not None}
         return {"changed": False}
 
     def _ask(self, arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import textwrap
 from itertools import zip_longest
@@ -22,7 +24,7 @@ description:
   - After an update, a line for each Pi with its versions and smoke accuracy before and after (C(update) in its stats).
   - Then a table of the Pis that are ready, but were not brought up to date (C(outdated) in their stats).
   - After a run that lost Pis, a table with a row for each of them, in words for readers who do not know Linux
-    (failures.yml).
+    (failures.yml). If the environment variable C(MYNN_SUMMARY) names a file, the rows are written there, too, as JSON.
 author: The mynn-pi authors
 """
 
@@ -182,6 +184,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             what = f"Repair {self.stopped_by or lost[0]} first. {FAILURES['phrases']['again']}"
             rows.append((", ".join(waiting), "The run ended before their turn.", what))
         self._show_table("NOT FINISHED", rows, "bright red")
+        if path := os.environ.get("MYNN_SUMMARY"):  # of the desk
+            Path(path).write_text(json.dumps(rows), encoding="utf-8")
         finished = len(set(self.expected) - set(lost) - set(waiting))
         self._display.display(
             f"\nNot finished: {', '.join([*lost, *waiting])}. Finished: {finished} of {len(self.expected)}."

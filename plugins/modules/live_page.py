@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: what a live page shows of a Pi's students."""
+"""Ansible module: what the desk's live pages show of a Pi's students."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_
 
 DOCUMENTATION = r"""
 module: live_page
-short_description: What a live page shows of a Pi's students
+short_description: What the desk's live pages show of a Pi's students
 description:
-  - Waits until it differs from what is known, or until C(patience) ends. The action of the same name asks again and
-    again if it has the argument C(answers).
+  - Waits until something differs from what is known, or until C(patience) ends. The action of the same name asks again
+    and again if it has the argument C(answers).
   - For the page C(wall), a file in each student's folder, which is read with the student's powers.
-  - For the page C(watch), what each notebook server answers at its socket (mynn_server). Only an answer from the
+  - For the page C(class), what each notebook server answers at its socket (mynn_server). Only an answer from the
     student's own account counts; where another account has taken the socket's name, it is C(stranger).
   - Nothing is parsed here; the control node checks what it gets.
 options:
-  page: {description: Which page., choices: [wall, watch], required: true}
+  pages: {description: "By page, how many seconds are between two looks.", type: dict, required: true}
   students: {description: "By account, what belongs to it (module_utils/students.py).", type: dict, required: true}
   file: {description: The file's name in the student's folder., type: str, default: ""}
   largest: {description: How many bytes one student's text may have., type: int, default: 32768}
-  known: {description: "By account, the SHA256 sum of what is known.", type: dict, default: {}}
+  known: {description: "By page and account, the version of what is known.", type: dict, default: {}}
+  since: {description: "By page, how many seconds ago the last look was.", type: dict, default: {}}
   patience: {description: "How long to wait, in seconds.", type: float, default: 0}
-  interval: {description: "How long until the next look, in seconds.", type: float, default: 0}
 author: The mynn-pi authors
 """
 
 RETURN = r"""
 shown:
   description: >-
-    By account, a text; without those who show none, or whose servers do not run. It is empty if a server runs and does
-    not answer.
+    By page that was looked at, and by account of which something else is known, a version and a text. The text is null
+    if there is none, or if the server does not run. It is empty if a server runs and does not answer.
   returned: always
   type: dict
 """
@@ -50,19 +50,29 @@ shown:
 READ = 10  # seconds that a student's file may take
 STRANGER = "stranger"
 ANSWER = 5.0  # seconds that a notebook server may take
-Look = Callable[[], dict[str, str]]
+# Takes the versions that are known, by account. Returns, by account of which another is there, that and a text.
+Look = Callable[[dict[str, str]], dict[str, tuple[str, str | None]]]
 
 
-def wait(look: Look, known: dict[str, str], patience: float, interval: float) -> dict[str, str]:
-    """Look until something else is shown than is known, by account and SHA256 sum, or until patience ends."""
-    end = time.monotonic() + patience
+def wait(
+    looks: dict[str, Look], intervals: dict[str, float], known: Any, since: dict[str, float], patience: float
+) -> dict[str, Any]:
+    """Look at each page in its interval until something else is there than is known, or until patience ends.
+
+    Returns what is, by page. The first look, too, waits for the page's interval: however much happens on one page, no
+    more is asked and sent than that, and it holds up no other.
+    """
+    now = time.monotonic()
+    end, shown = now + patience, dict[str, Any]()
+    due = {page: now + intervals[page] - since.get(page, intervals[page]) for page in looks}
     while True:
-        if patience:  # also before the first look: however much happens, no more is asked and sent than that
-            time.sleep(interval)
-        shown = look()
-        sums = {name: sha256(text.encode()).hexdigest() for name, text in shown.items()}
-        if sums != known or time.monotonic() >= end:
+        for page in [page for page in looks if due[page] <= now]:
+            shown[page] = looks[page](known.get(page, {}))
+            due[page] = time.monotonic() + intervals[page]
+        if any(shown.values()) or now >= end:
             return shown
+        time.sleep(max(0.0, min(*due.values(), end) - time.monotonic()))
+        now = time.monotonic()
 
 
 def files(places: dict[str, tuple[pwd.struct_passwd, Path]], largest: int) -> Look:
@@ -70,25 +80,22 @@ def files(places: dict[str, tuple[pwd.struct_passwd, Path]], largest: int) -> Lo
 
     A file is opened only after it has changed: otherwise a look costs a Pi Zero nothing.
     """
-    read: dict[str, tuple[tuple[int, ...], str | None]] = {}
 
-    def look() -> dict[str, str]:
-        for name, (account, path) in places.items():
-            now = stamp(path)
-            if name not in read or read[name][0] != now:
-                read[name] = now, text_of(account, path, largest) if now else None
-        return {name: text for name, (_, text) in read.items() if text is not None}
+    def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+        stamps = {name: stamp(path) for name, (_, path) in places.items()}
+        changed = [name for name, now in stamps.items() if known.get(name, "") != now]
+        return {name: (stamps[name], text_of(*places[name], largest) if stamps[name] else None) for name in changed}
 
     return look
 
 
-def stamp(path: Path) -> tuple[int, ...]:
+def stamp(path: Path) -> str:
     """Return what changes with a file. It follows no link in the file's place, and opens nothing."""
     try:
         status = path.lstat()
     except OSError:
-        return ()
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return ""
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
@@ -112,10 +119,12 @@ def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
 def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
     """Return a function that asks all notebook servers at once. places: by account, its id and its socket's name."""
 
-    def look() -> dict[str, str]:
+    def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
         with ThreadPoolExecutor(max(1, len(places))) as pool:
-            answers = pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())
-            return {name: answer for name, answer in zip(places, answers, strict=True) if answer is not None}
+            texts = [*pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())]
+        sums = ["" if text is None else sha256(text.encode()).hexdigest() for text in texts]
+        answers = zip(places, sums, texts, strict=True)
+        return {name: (version, text) for name, version, text in answers if known.get(name, "") != version}
 
     return look
 
@@ -164,26 +173,26 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         {
-            "page": {"choices": ["wall", "watch"], "required": True},
+            "pages": {"type": "dict", "required": True},
             "students": {"type": "dict", "required": True},
             "file": {"type": "str", "default": ""},
             "largest": {"type": "int", "default": 32768},
             "known": {"type": "dict", "default": {}},
+            "since": {"type": "dict", "default": {}},
             "patience": {"type": "float", "default": 0},
-            "interval": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
     )
     asked: dict[str, Any] = module.params
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     students = {name: student for name, student in asked["students"].items() if name in accounts}
-    if asked["page"] == "wall":
-        paths = {name: Path(student["folder"]) / asked["file"] for name, student in students.items()}
-        look = files({name: (accounts[name], path) for name, path in paths.items()}, asked["largest"])
-    else:
-        names = {name: socket_name(Path(student["hash_file"])) for name, student in students.items()}
-        look = servers({name: (accounts[name].pw_uid, place) for name, place in names.items()}, asked["largest"])
-    shown = wait(look, asked["known"], asked["patience"], asked["interval"])
+    paths = {name: (accounts[name], Path(student["folder"]) / asked["file"]) for name, student in students.items()}
+    sockets = {
+        name: (accounts[name].pw_uid, socket_name(Path(student["hash_file"]))) for name, student in students.items()
+    }
+    looks = {"class": servers(sockets, asked["largest"]), "wall": files(paths, asked["largest"])}
+    looks = {page: looks[page] for page in asked["pages"]}
+    shown = wait(looks, asked["pages"], asked["known"], asked["since"], asked["patience"])
     module.exit_json(changed=False, shown=shown)
 
 

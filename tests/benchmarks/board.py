@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.board [--image IMAGE] [PART ...]
 
-The parts are boots, rest, network, programs, try, watch, lessons and cluster; the default is all of them.
+The parts are boots, rest, network, programs, try, desk, lessons and cluster; the default is all of them.
 
 There are two kinds of seconds. "Board" seconds are by the board's clock, which advances by two nanoseconds per
 instruction (QEMU's -icount shift=1): they do not depend on this computer's load, but a real Pi's instructions wait for
@@ -42,8 +42,8 @@ from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.support.browser import url_of
 from tests.support.classroom import HOST_SEEN_FROM_BOARD, PATIENTLY, ROOT, BoardClassroom, use_apt_sources
 from tests.support.cluster import ClassCluster
+from tests.support.desk import open_desk, processor_shares
 from tests.support.lesson_claims import MEMORY_MIB
-from tests.support.live_page import kept, processor_shares
 from tests.virtual import Board
 
 MYNN = "/opt/mynn/venv/bin/mynn"
@@ -154,17 +154,17 @@ def timed(do: Callable[[str], object], url: str) -> float:
 
 
 def watched(classroom: BoardClassroom, table: Table) -> None:
-    """Measure what `make watch` costs a board with a lesson open, in processor time: with it, and without it."""
+    """Measure what `make desk` costs a board with a lesson open, in processor time: with it, and without it."""
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password), "The password was refused."
     session = server.open_notebook("part2_neural_network.ipynb")
     time.sleep(90)  # until its kernel has started
     alone = processor_shares(classroom, WATCHED)[1]
-    with tempfile.TemporaryDirectory() as folder, kept(classroom, "watch", Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, open_desk(classroom.inventory, Path(folder)):
         time.sleep(90)  # until it has connected
         asking, asked = processor_shares(classroom, WATCHED)
     server.delete(f"/api/sessions/{session['id']}")
-    table.add("processor time for `make watch`, what asks", f"{asking:.2%}")
+    table.add("processor time for `make desk`, what asks", f"{asking:.2%}")
     table.add("  the notebook server, and without it", f"{asked:.2%}, {alone:.2%}")
     table.add("  together", f"{asking + asked - alone:.2%}", "<= 1 %")
 
@@ -233,7 +233,7 @@ PARTS = {
     "network": the_network,
     "programs": programs,
     "try": try_page,
-    "watch": watched,
+    "desk": watched,
     "lessons": lessons,
     "cluster": cluster,
 }

@@ -139,5 +139,5 @@ def image_build() -> ImageBuild:
 
 @pytest.fixture
 def own_report(tmp_path: Path) -> list[str]:
-    """Return the options that send the results of verification, and the report, to a folder of the test."""
-    return ["-e", f"report_folder={tmp_path}/report", "-e", f"verify_results={tmp_path}/work"]
+    """Return the options that send the results of verification, and what the desk shows, to a folder of the test."""
+    return ["-e", f"desk_folder={tmp_path}/desk", "-e", f"verify_results={tmp_path}/work"]

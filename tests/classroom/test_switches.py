@@ -1,4 +1,4 @@
-"""`make watch`, `message` and `off`."""
+"""The desk's tab Class, `make message` and `make off`."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.browser import READING, copied_lessons, open_browser, signed_in, url_of
+from tests.support.browser import MINUTES, READING, copied_lessons, open_browser, signed_in, url_of
 from tests.support.classroom import Classroom, root
-from tests.support.live_page import kept
+from tests.support.desk import open_desk
 
 FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 
@@ -16,7 +16,7 @@ FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, tmp_path: Path) -> None:
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password)
-    with kept(classroom, "watch", tmp_path) as (url, _), open_browser() as browser:
+    with open_desk(classroom.inventory, tmp_path) as (url, _), open_browser() as browser:
         page = browser.pages[0]
         page.goto(url)
         card = page.locator("article")
@@ -34,21 +34,26 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
         expect(card).to_contain_text("Nothing open", timeout=FOLLOW)
 
 
-def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom) -> None:
-    """What is being written in a browser is there when the Pi is on again."""
+def test_a_message_is_shown_and_off_lets_a_page_save(classroom: Classroom, tmp_path: Path) -> None:
+    """By the desk. What is being written in a browser is there when the Pi is on again."""
     with copied_lessons(classroom, [READING]) as folder:
         place = f"/home/student/notebooks/{folder}/{READING}"
         try:
-            with open_browser() as browser:
-                page = signed_in(browser, classroom)
-                classroom.run("message", env={"MESSAGE": "Five more minutes"})
+            with open_desk(classroom.inventory, tmp_path) as (url, _), open_browser() as browser:
+                page, desk = signed_in(browser, classroom), browser.new_page()
+                desk.goto(url)
+                desk.get_by_label("Message to the class").fill("Five more minutes")
+                desk.get_by_role("button", name="Show").click()
+                expect(desk.get_by_role("status")).to_contain_text("Shown on 1 of 1 Pis")
                 expect(page.get_by_text("Five more minutes")).to_be_visible()
                 page.goto(f"{url_of(classroom)}/notebooks/{folder}/{READING}")
                 expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()
                 page.locator(".jp-CodeCell .cm-content").first.click()
                 page.keyboard.type("# mine")
-                output = classroom.run("off", "-e", "off_seconds=60")
-            assert "pi-01: off" in output
+                desk.get_by_role("button", name="Save all and switch off").click()
+                desk.get_by_role("dialog").get_by_role("button", name="Save all").click()
+                expect(desk.get_by_role("status")).to_contain_text("pi-01: off", timeout=3 * MINUTES)
+                expect(desk.locator("article")).to_contain_text("Switched off", timeout=FOLLOW)
             assert classroom.fleet.status("pi-01") == "stopped"
         finally:
             classroom.fleet.start("pi-01")

@@ -1,4 +1,4 @@
-"""Planted faults are found by the checks that are meant to find them, and by no others; the report says what to do."""
+"""Planted faults are found by the checks that are meant to find them, and by no others; the desk says what to do."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from mynn_control.desk.memory import Memory
 from tests.support.browser import open_browser, take_screenshot
 from tests.support.classroom import ROOT, Classroom, on, root, with_inventory
+from tests.support.desk import open_desk, pis_page
 
 FOLDER = "/home/student/notebooks"
 PICTURE = "my_own_images/gaps_3.png"
@@ -56,21 +58,21 @@ def failed(folder: Path, pi: str) -> set[str]:
 
 @pytest.mark.quick
 def test_a_healthy_pi_is_reported(classroom: Classroom) -> None:
-    """After site.yml every check holds, and the report says so."""
+    """After site.yml every check holds, and the desk says so."""
     classroom.run("verify")
-    report = ROOT / "dist/report"
-    suite = ET.parse(report / f"junit/{classroom.host}.xml").find("testsuite")
+    folder = ROOT / "dist/desk"
+    suite = ET.parse(folder / f"junit/{classroom.host}.xml").find("testsuite")
     assert suite is not None and suite.get("name") == classroom.host
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
     figures = {figure.get("name"): figure.get("value", "nan") for figure in suite.iter("property")}
     assert float(figures["smoke_accuracy"]) >= float(figures["smoke_bar"])
     assert figures["kernel"].startswith("compiled")  # the test setup installs a compiler
-    with open_browser(offline=True) as browser:
+    with open_desk(classroom.inventory, folder) as (url, _), open_browser(offline=True) as browser:
         page = browser.pages[0]
-        page.goto(f"file://{report}/index.html")
+        page.goto(f"{url}/pis")
         expect(page.locator("h1")).to_have_text("The Pi is ready")
         expect(page.locator("article")).to_contain_text("Debian GNU/Linux 13")
-        take_screenshot(page, classroom, "report")
+        take_screenshot(page, classroom, "pis")
         page.set_viewport_size({"width": 390, "height": 844})  # a phone
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -82,9 +84,9 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     for name, (fault, _) in FAULTS.items():
         root(on(three, name), fault)
     output = four.fail("verify", *own_report)
-    folder = tmp_path / "report"
+    folder = tmp_path / "desk"
     assert {name: failed(folder, name) for name in FAULTS} == {name: checks for name, (_, checks) in FAULTS.items()}
-    page = (folder / "index.html").read_text(encoding="utf-8")
+    page = pis_page(Memory(folder / "memory.sqlite").pis(), *FAULTS, DEAD)
     for sentence in (
         "0 of 4 Pis are ready",
         f"No answer from {DEAD}",
@@ -96,11 +98,11 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     assert not [text for text in written for name in FAULTS if three.password_of(name) in text]
     assert not (tmp_path / "work/settings.json").exists()
 
-    # As the report recommends. A student's picture, even a damaged one, is the student's own.
+    # As the desk recommends. A student's picture, even a damaged one, is the student's own.
     root(on(three, "pi-02"), f"rm /home/student/mine/{PICTURE}")
     three.run("site")
     assert root(on(three, "pi-02"), f'readlink "{FOLDER} (old)"') == "mine"
     root(on(three, "pi-02"), f'cd /home/student; rm -r mine moved "{FOLDER} (old)"')
     assert "requires debconf" in root(on(three, "pi-02"), "/opt/mynn/venv/bin/python -m pip check || true")
     three.run("verify", *own_report)
-    assert "All 3 Pis are ready" in (folder / "index.html").read_text(encoding="utf-8")
+    assert "All 3 Pis are ready" in pis_page(Memory(folder / "memory.sqlite").pis(), *FAULTS)

@@ -1,4 +1,4 @@
-"""`make wall`: what students show is on the projector's page, and off it at once."""
+"""The desk's tab Wall: what students show is on the projector's page, and off it at once."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import open_browser
 from tests.support.classroom import Classroom, as_student, on, until
-from tests.support.live_page import kept
+from tests.support.desk import open_desk
 
 SHOW = """
 from mynn import NeuralNetwork, read_csv, wall
@@ -26,9 +26,9 @@ def test_students_are_on_the_wall_and_off_it(three: Classroom, tmp_path: Path) -
         as_student(pi, SHOW.format(name=NAMES[name]))
     three.fleet.stop("pi-03")
     try:
-        with kept(three, "wall", tmp_path / "wall") as (url, _), open_browser() as browser:
+        with open_desk(three.inventory, tmp_path) as (url, _), open_browser() as browser:
             page = browser.pages[0]
-            page.goto(url)
+            page.goto(f"{url}/wall")
             cards, footer = page.locator("article h2"), page.locator("footer")
             expect(cards).to_have_count(2, timeout=BEGIN)
             expect(cards.first).to_have_text(re.compile("Ada *95.3"))

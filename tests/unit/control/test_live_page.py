@@ -1,17 +1,13 @@
-"""What `make wall` and `make watch` have in common: the Pis are asked again and again, each by itself."""
+"""The Pis are asked again and again, each by itself, for what the desk's live pages show."""
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,27 +17,37 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.mynn.pi.plugins.action import live_page as action
 from ansible_collections.mynn.pi.plugins.modules import live_page as module
-from tests.support.classroom import ROOT, until
 from tests.support.student import STUDENT, as_root, give_to_student
 
 LARGEST = 1000
 OUR_UID = os.geteuid()
 
 
-def digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
 # On a Pi
 
 
 def test_a_pi_answers_as_soon_as_something_changes_or_when_its_time_is_up() -> None:
-    shown = [{"ada": "first"}] * 3 + [{"ada": "other"}]
-    assert module.wait(lambda: shown[0], {}, 0.0, 30.0) == {"ada": "first"}  # once, at once
+    looks: list[str] = []
+
+    def look(page: str, times: int) -> module.Look:
+        """A page of which something new is there only after so many looks."""
+
+        def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+            looks.append(page)
+            return {} if looks.count(page) < times else {"ada": ("2", "other")}
+
+        return look
+
+    pages = {"wall": look("wall", 5), "class": look("class", 99)}
+    intervals, since = {"wall": 0.05, "class": 0.12}, {"wall": 0.0, "class": 0.0}
     began = time.monotonic()
-    assert module.wait(lambda: shown.pop(0), {"ada": digest("first")}, 30.0, 0.05) == {"ada": "other"}
-    assert time.monotonic() - began > 4 * 0.05  # and no more often than it is asked to look
-    assert module.wait(lambda: {"ada": "first"}, {"ada": digest("first")}, 0.2, 0.05) == {"ada": "first"}
+    # In a while: no more often than each page is to be looked at, and each as often as that.
+    assert module.wait(pages, intervals, {}, since, 30.0) == {"wall": {"ada": ("2", "other")}, "class": {}}
+    assert time.monotonic() - began > 5 * 0.05 and looks.count("class") == 2
+    assert module.wait({"class": pages["class"]}, intervals, {}, since, 0.2) == {"class": {}}
+    looks.clear()
+    assert module.wait(pages, intervals, {}, {}, 0.0) == {"wall": {}, "class": {}}  # once, at once
+    assert looks == ["wall", "class"]
 
 
 @pytest.fixture
@@ -51,13 +57,15 @@ def home(open_folder: Path) -> Path:
     return open_folder
 
 
-def files(home: Path) -> module.Look:
-    return module.files({"ada": (STUDENT, home / "shown")}, LARGEST)
+def shown(home: Path, known: str = "") -> Any:
+    """Return what a student shows, who had shown what has the version `known`; None if nothing else is there."""
+    return module.files({"ada": (STUDENT, home / "shown")}, LARGEST)({"ada": known}).get("ada")
 
 
 def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home: Path) -> None:
-    path, secret, look = home / "shown", home / "secret", files(home)
-    assert look() == {}
+    path, secret = home / "shown", home / "secret"
+    assert shown(home) is None
+    assert shown(home, "1 2 3 4") == ("", None)
     secret.write_text("secret")
     for make in (
         lambda: path.symlink_to(secret),
@@ -68,10 +76,12 @@ def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home
         lambda: path.symlink_to(path),
     ):
         make()
-        assert look() == {}
+        assert shown(home)[1] is None
         path.rmdir() if path.is_dir() else path.unlink()
         path.write_text("mine")
-        assert look() == look() == {"ada": "mine"}
+        version, text = shown(home)
+        assert text == "mine" and len(version) < 100
+        assert shown(home, version) is None
         path.unlink()
 
 
@@ -82,10 +92,10 @@ def test_files_are_read_with_the_students_powers(home: Path) -> None:
     roots.mkdir(mode=0o700)
     (roots / "shown").write_text("secret")
     (home / "notebooks").symlink_to(roots)
-    assert files(home / "notebooks")() == {}
+    assert shown(home / "notebooks")[1] is None
     (home / "shown").write_text("secret")
     (home / "shown").chmod(0o600)
-    assert files(home)() == {}
+    assert shown(home)[1] is None
 
 
 @contextmanager
@@ -145,7 +155,10 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
         places = {student: (OUR_UID, name) for student, name in names.items()}
         places |= {student: (OUR_UID + 1, name) for student, name in others.items()}
         bad = dict.fromkeys(("silent", "endless", "slow"), "")
-        assert module.servers(places, LARGEST)() == bad | {"good": "hello"} | dict.fromkeys(others, module.STRANGER)
+        look = module.servers(places, LARGEST)
+        answers = {name: text for name, (_, text) in look(dict.fromkeys(places, "other")).items()}
+        asleep = {"off": None, "none": None}
+        assert answers == bad | asleep | {"good": "hello"} | dict.fromkeys(others, module.STRANGER)
     assert time.monotonic() - began < 10
 
 
@@ -157,19 +170,26 @@ class ActionRun:
 
     def __init__(self, answers: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.known: list[dict[str, str]] = []
         self.slept: list[float] = []
         self.closed: list[str] = []
         # The parent process is another one when the run has ended.
         monkeypatch.setattr(action.os, "getppid", lambda: len(self.requests) > len(answers))
-        monkeypatch.setattr(action, "time", SimpleNamespace(sleep=self.slept.append))
+        monkeypatch.setattr(action, "time", SimpleNamespace(sleep=self.slept.append, monotonic=lambda: 5.0))
         task: Any = object.__new__(action.ActionModule)
-        arguments = {"page": "wall", "students": {"ada": {}, "bo": {}}, "largest": LARGEST, "answers": str(folder)}
+        arguments = {
+            "pages": {"wall": 2},
+            "students": {name: {"url": name} for name in ("ada", "bo")},
+            "largest": LARGEST,
+        }
+        arguments["answers"] = str(folder)
         task._task = SimpleNamespace(args=arguments, async_val=0)
         task._connection = SimpleNamespace(close=lambda: self.closed.append("closed"))
         answered = iter([*answers, {"shown": {}}])
 
         def execute(name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
             self.requests.append(module_args)
+            self.known.append(dict(module_args["known"]["wall"]))
             answer = next(answered)
             if isinstance(answer, Exception):
                 raise answer
@@ -181,62 +201,51 @@ class ActionRun:
         self.written = json.loads((folder / "pi-01.json").read_text())
 
 
-def test_each_request_says_what_is_known_from_the_last_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": {"bo": "x"}}], tmp_path, monkeypatch)
-    assert [request["known"] for request in run.requests] == [{}, {"ada": digest("first")}, {"bo": digest("x")}]
-    assert [request["patience"] for request in run.requests] == [0, action.PATIENCE, action.PATIENCE]
-    assert run.written == {"place": 1, "students": ["ada", "bo"], "shown": {"bo": "x"}, "lost": ""}
-    assert (run.closed, run.slept) == ([], [])
+def news(**shown: Any) -> dict[str, Any]:
+    """Return a Pi's answer."""
+    return {"shown": {"wall": {name: [f"version of {text}", text] for name, text in shown.items()}}}
+
+
+def test_each_request_says_what_is_known_from_the_last_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ActionRun([news(ada="first"), news(bo="x"), news(ada=None)], tmp_path, monkeypatch)
+    first = {"ada": "version of first"}
+    assert [request["patience"] for request in run.requests] == [0, *[action.PATIENCE] * 3]
+    assert [request["since"] for request in run.requests] == [{}, *[{"wall": 0.0}] * 3]
+    assert run.known == [{}, first, first | {"bo": "version of x"}, {"ada": "version of None", "bo": "version of x"}]
+    assert run.written == {
+        "place": 1,
+        "students": {"ada": "ada", "bo": "bo"},
+        "shown": {"wall": {"bo": "x"}},
+        "lost": "",
+    }
+    assert (run.closed, run.slept) == ([], [action.AGAIN] * 4)
 
 
 def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failure = AnsibleConnectionFailure("connect to port 22:\nno route\x1b[2J")
-    run = ActionRun([{"shown": {"ada": "first"}}, failure], tmp_path, monkeypatch)
-    assert (run.written["shown"], run.written["lost"]) == ({"ada": "first"}, r"no route\x1b[2J")
-    assert (run.closed, run.slept) == (["closed"], [action.PAUSE])
-    assert run.requests[-1]["patience"] == 0
+    run = ActionRun([news(ada="first"), failure], tmp_path, monkeypatch)
+    assert (run.written["shown"], run.written["lost"]) == ({"wall": {"ada": "first"}}, r"no route\x1b[2J")
+    assert (run.closed, run.slept) == (["closed"], [action.AGAIN, action.PAUSE, action.AGAIN])
+    assert (run.requests[-1]["patience"], run.requests[-1]["since"]) == (0, {})
 
 
-@pytest.mark.parametrize("shown", ["x", {"../ada": "x"}, {"ada": 5}, {"ada": "x" * (LARGEST + 1)}])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "x",
+        {"other": {}},
+        *({"wall": wall} for wall in ("x", {"../ada": ["1", "x"]}, {"ada": "x"}, {"ada": ["1"]}, {"ada": ["1", 5]})),
+        *({"wall": {"ada": pair}} for pair in (["1", "x" * (LARGEST + 1)], ["1" * 101, "x"], ["1", "x", "x"])),
+    ],
+)
 def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = ActionRun([{"shown": {"ada": "first"}}, {"shown": shown}], tmp_path, monkeypatch)
-    assert run.written["shown"] == {"ada": "first"}
+    run = ActionRun([news(ada="first"), {"shown": shown}], tmp_path, monkeypatch)
+    assert run.written["shown"] == {"wall": {"ada": "first"}}
     assert run.written["lost"].startswith("its answer is invalid")
 
 
 def test_a_missing_sudo_password_ends_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ActionRun([AnsibleConnectionFailure("sudo password is required")], tmp_path, monkeypatch)
     assert run.result == {"failed": True, "msg": "sudo password is required"}
-
-
-# The whole program, with a playbook that only writes an answer
-
-
-PLAYBOOK = """
-import json, pathlib, sys, time
-extra = json.loads(sys.argv[sys.argv.index("--extra-vars") + 1])
-answer = {"place": 0, "students": [], "shown": {"ada": sys.argv[1]}, "lost": ""}
-pathlib.Path(extra["live_page_answers"], "pi-01.json").write_text(json.dumps(answer))
-try:
-    time.sleep(60)
-except KeyboardInterrupt:
-    time.sleep(1)
-"""
-
-
-def test_a_second_one_is_refused_and_a_killed_one_ends_its_playbook_and_leaves_the_page(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mynn_control.wall", str(tmp_path / "wall")]
-    command += [sys.executable, "-c", PLAYBOOK, '{"version": 1, "name": "Ada", "score": 0.9}']
-    page = tmp_path / "wall/index.html"
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    until(lambda: page.exists() and "<bdi>Ada</bdi>" in page.read_text())
-    second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
-    assert second.returncode == 1 and "already on, in another terminal" in second.stderr
-    process.terminate()
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)  # an impatient teacher presses Ctrl-C, too
-    output, _ = process.communicate(timeout=20)  # the playbook's end of the pipe is closed, too
-    assert process.returncode == 0 and "The wall has ended." in output
-    assert "<bdi>Ada</bdi>" in page.read_text()

@@ -1,4 +1,4 @@
-"""What a Pi tells the report about itself, its card, and its students' lessons."""
+"""What a Pi tells the desk about itself, its card, and its students' lessons."""
 
 import json
 import os

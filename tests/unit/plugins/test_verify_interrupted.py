@@ -21,7 +21,7 @@ PASSWORD = "nobody-may-read-this-8d1f"
 def test_an_interrupted_verification_leaves_no_password(strategy: str) -> None:
     """It is interrupted while the tests, which have the password by then, wait for a Pi that does not answer."""
     folder = Path(tempfile.mkdtemp(prefix="mynn-"))  # a short path, as SSH makes a socket in it
-    settings = {"verify_results": f"{folder}/work", "report_folder": f"{folder}/report", "jupyter_password": PASSWORD}
+    settings = {"verify_results": f"{folder}/work", "desk_folder": f"{folder}/desk", "jupyter_password": PASSWORD}
     environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder), "ANSIBLE_STRATEGY": strategy}
     environment |= {"ANSIBLE_REMOTE_TEMP": f"{folder}/remote", "ANSIBLE_LOCAL_TEMP": f"{folder}/local"}
     environment["ANSIBLE_DISPLAY_SKIPPED_HOSTS"] = "true"  # prints a task's name when it begins

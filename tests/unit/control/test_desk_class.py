@@ -1,7 +1,6 @@
-"""The page of `make watch`: what the notebook servers answer is checked, and shown to the teacher as text."""
+"""The desk's tab Class: what the notebook servers answer is checked, and shown to the teacher as text."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
-from mynn.outline import outline
-from mynn_control.watch import Card, Watch, card, parsed
+from mynn_control.desk.class_now import Card, card, parsed
+from tests.support.browser import assert_accessible
+from tests.support.desk import served
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT
 
@@ -26,8 +26,8 @@ def said(*programs: dict[str, Any], free: Any = 200, total: Any = 427) -> str:
     return json.dumps({"running": programs, "free": free, "total": total})
 
 
-def seat(text: str | None = None, lost: str | None = "") -> Card:
-    return card("pi-01.local", "", lost, text, LESSONS)
+def seat(text: str | None = None, lost: str | None = "", off: bool = False) -> Card:
+    return card("pi-01.local", "", lost, text, LESSONS, off=off)
 
 
 FIELDS = ["path", "busy", "quiet", "died", "free", "total", "running"]
@@ -68,6 +68,7 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
             "No answer",
             "Another student's program on this Pi answers in its place: switch the Pi off and on.",
         ),
+        (seat(said(program()), lost="no route", off=True), "Switched off", ""),
         (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
     ],
 )
@@ -76,42 +77,40 @@ def test_a_card_says_how_a_pi_is(seat: Card, word: str, fault: str) -> None:
 
 
 def test_each_student_has_a_card_and_a_notebooks_name_is_text(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, LESSONS)
-    shown = {"ada": said(program("<script>alert(1)</script>\u202e\x1b.ipynb"))}
-    watch.pis["pi-01"] = {"place": 0, "students": ["ada", "bo"], "shown": shown, "lost": ""}
-    html = watch.draw()
+    with served(tmp_path) as desk:
+        said_by = said(program("<script>alert(1)</script>\u202e\x1b.ipynb"))
+        desk.answer("pi-01", {"ada": (said_by, None), "bo": (None, None)})
+        html = desk.ask("/").text
     assert "<script>alert" not in html and r"script&gt;\u202e\x1b.ipynb" in html
     assert "<small>bo</small>" in html and "Not signed in" in html
 
 
 def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> None:
     """For the manual. It fits a laptop without scrolling, and a phone without scrolling sideways."""
-    watch = Watch(tmp_path, {name: lesson.title for name, lesson in outline(ROOT / "notebooks").items()})
-    for number in range(30, 0, -1):
-        lesson = "part2_neural_network_mnist_improved" if number % 5 else "part2_neural_network_mnist_data"
-        here = program(f"{lesson}.ipynb", busy=number % 4 == 1, quiet=5 * (number % 7 == 3))
-        special = {
-            12: "",
-            18: said(program(died="memory"), free=210),
-            21: said(here, program(quiet=25), program("my own try.ipynb", quiet=40), free=40),
-            25: said(free=270),
-        }
-        shown = {"student": special.get(number, said(here, free=150 + 10 * (number % 5)))}
-        lost = {7: "<b>no route</b>", 26: None}.get(number, "")
-        answer = {"place": number, "students": ["student"], "shown": shown, "lost": lost}
-        watch.pis[f"pi{number:02}.local"] = answer
-    html = watch.draw()
-    (tmp_path / "index.html").write_text(html, encoding="utf-8")
-    assert set(re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([a-z]+:)", html)) == {"data:"}
-    for width, height in ((390, 844), (1280, 800)):
-        browser_page.set_viewport_size({"width": width, "height": height})
-        browser_page.goto(f"file://{tmp_path}/index.html")
-        assert browser_page.locator("article").count() == 30
-        assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
-    assert browser_page.evaluate("document.documentElement.scrollHeight") <= height
-    names = [f"pi{number:02}" for number in range(1, 31)]  # in the inventory's order
-    assert browser_page.locator("h2 bdi").all_inner_texts() == names
-    assert browser_page.locator("article[title]").get_attribute("title") == "<b>no route</b>"
-    counts = ["28 of 30 Pis answer", "26 with a lesson open", "7 working now", "4 to look at"]
-    assert browser_page.locator("header li").all_inner_texts() == counts
-    browser_page.screenshot(path=ROOT / "dist/screenshots/watch.png")
+    with served(tmp_path) as desk:
+        for number in range(30, 0, -1):
+            lesson = "part2_neural_network_mnist_improved" if number % 5 else "part2_neural_network_mnist_data"
+            here = program(f"{lesson}.ipynb", busy=number % 4 == 1, quiet=5 * (number % 7 == 3))
+            special = {
+                12: "",
+                18: said(program(died="memory"), free=210),
+                21: said(here, program(quiet=25), program("my own try.ipynb", quiet=40), free=40),
+                25: said(free=270),
+            }
+            says = special.get(number, said(here, free=150 + 10 * (number % 5)))
+            lost = {7: "<b>no route</b>", 26: None}.get(number, "")
+            desk.answer(f"pi{number:02}.local", {"student": (says, None)}, lost, number)
+        for width, height in ((390, 844), (1280, 800)):
+            browser_page.set_viewport_size({"width": width, "height": height})
+            browser_page.goto(desk.url)
+            assert browser_page.locator("article").count() == 30
+            assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+        assert browser_page.evaluate("document.documentElement.scrollHeight") <= height
+        first = ["pi07", "pi12", "pi18", "pi21"]  # what needs help; then the others, in the inventory's order
+        others = [name for number in range(1, 31) if (name := f"pi{number:02}") not in first]
+        assert browser_page.locator("h2 bdi").all_inner_texts() == first + others
+        assert browser_page.locator("article[title]").get_attribute("title") == "<b>no route</b>"
+        counts = ["28 of 30 Pis answer", "26 with a lesson open", "7 working now", "4 to look at"]
+        assert browser_page.locator(".top li").all_inner_texts() == counts
+        browser_page.screenshot(path=ROOT / "dist/screenshots/class.png")
+        assert_accessible(browser_page)

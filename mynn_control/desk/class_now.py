@@ -1,26 +1,19 @@
-"""`make watch`: show the teacher what runs on each Pi, until Ctrl-C. Nothing that a Pi says is trusted.
-
-python -m mynn_control.watch FOLDER COMMAND...
-
-COMMAND runs playbooks/watch.yml. The page is at http://127.0.0.1:8901 while this runs, and is not kept. FOLDER is
-locked meanwhile.
-"""
+"""The tab Class: what runs on each Pi. Nothing that a Pi says is trusted."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
-from mynn.outline import outline
-from mynn_control.live_page import LivePage, keep
-from mynn_control.render import render, script
+from mynn_control.desk.asking import Answers
+from mynn_control.desk.runs import Run
+from mynn_control.render import render
 
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
 QUIET = 10  # minutes without a cell that ran, after which the page says so
@@ -67,34 +60,35 @@ class Card:
     used: int = 0  # percent
 
 
-class Watch(LivePage):
-    """What runs on the Pis. lessons: their titles, by name."""
-
-    name = "watch"
-    port = 8901
-
-    def __init__(self, answers: Path, lessons: Mapping[str, str]) -> None:
-        super().__init__(answers)
-        self.lessons = lessons
-
-    def draw(self) -> str:
-        """Return the page: the Pis in the inventory's order. What came from a Pi is escaped."""
-        pis = sorted(self.pis.items(), key=lambda pi: pi[1]["place"])
-        cards = [
-            card(name, student if len(pi["students"]) > 1 else "", pi["lost"], pi["shown"].get(student), self.lessons)
-            for name, pi in pis
-            for student in pi["students"]
-        ]
-        answering = sum(pi["lost"] == "" for pi in self.pis.values())
-        parts = {"cards": cards, "short": SHORT, "pis": len(pis), "answering": answering}
-        return render("watch", script("live_page.js") | parts)
+def cards(answers: Answers, lessons: Mapping[str, str]) -> list[Card]:
+    """Return the students' cards: first those with a fault, each in the inventory's order. lessons: titles by name."""
+    found = []
+    for pi, texts in answers.shown("class").items():
+        students, lost = answers.pis[pi]["students"], answers.pis[pi]["lost"]
+        for student in students:
+            whose = student if len(students) > 1 else ""
+            found.append(card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off))
+    return sorted(found, key=lambda card: not card.faults)
 
 
-def card(pi: str, student: str, lost: str | None, text: str | None, lessons: Mapping[str, str]) -> Card:
-    """Return a student's card. text: of the notebook server, None if it does not run, "" if it is silent."""
+def draw(answers: Answers, lessons: Mapping[str, str], run: Run | None) -> str:
+    """Return the page. run: of a playbook that was started there. What came from a Pi is escaped."""
+    parts = {"cards": cards(answers, lessons), "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
+    return render("class", parts | {"tab": "class", "run": run})
+
+
+def card(
+    pi: str, student: str, lost: str | None, text: str | None, lessons: Mapping[str, str], *, off: bool = False
+) -> Card:
+    """Return a student's card.
+
+    text: of the notebook server, None if it does not run, "" if it is silent. off: whether the Pi was switched off.
+    """
     name = printable(pi, 80).removesuffix(".local")
     if lost is None:
         return Card(name, student, "asked", "Asking …")
+    if lost and off:
+        return Card(name, student, "asked", "Switched off")
     if lost:
         return Card(name, student, "lost", "Does not answer", faults=["Check its power and its Wi-Fi."], why=lost)
     if text is None:
@@ -140,9 +134,3 @@ def titled(path: str, lessons: Mapping[str, str]) -> tuple[str, bool]:
     place = PurePosixPath(path)
     title = lessons.get(place.stem, "") if place.suffix == ".ipynb" else ""
     return (title, True) if title else (printable(place.name, 60) or "?", False)
-
-
-if __name__ == "__main__":
-    lessons = outline(Path(__file__).resolve().parents[1] / "notebooks")
-    titles = {name: lesson.title for name, lesson in lessons.items()}
-    sys.exit(keep(Path(sys.argv[1]), sys.argv[2:], lambda answers: Watch(answers, titles)))

@@ -1,26 +1,16 @@
-"""`make wall`: show the class what students show, until Ctrl-C. Nothing of it is trusted.
-
-python -m mynn_control.wall FOLDER COMMAND...
-
-COMMAND runs playbooks/wall.yml. The page is FOLDER/index.html, and while this runs http://127.0.0.1:8900, where each
-card has a button that takes it off. Whom the teacher took off is remembered in FOLDER/taken_off.json. The class's own
-test set is FOLDER/test_set/class_digits.csv. The Pis' answers themselves are kept only while this runs.
-"""
+"""The tab Wall, and the projector's page: what students show. Nothing of it is trusted."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import math
-import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from markupsafe import Markup
@@ -32,8 +22,10 @@ from mynn import wall
 from mynn.arrays import Bytes
 from mynn.errors import DataError
 from mynn.mnist import SIDE
-from mynn_control.live_page import LivePage, keep
-from mynn_control.render import render, script
+from mynn_control.desk.asking import Answers
+from mynn_control.desk.memory import Memory
+from mynn_control.desk.runs import Run
+from mynn_control.render import render
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
@@ -51,97 +43,102 @@ class Card:
     shown: wall.Shown
 
 
-class Wall(LivePage):
-    """The wall. folder: what is kept of it."""
+class Wall:
+    """The wall. memory: whom the teacher took off. test_set: the file with all digits that are on the wall."""
 
-    name = "wall"
-    port = 8900
-    hint = "open it on the projector; F11 fills the screen"
-    settings: ClassVar = {"wall_file": wall.FILE, "wall_largest": wall.LARGEST}
-
-    def __init__(self, folder: Path, answers: Path) -> None:
-        super().__init__(answers)
-        self.folder = folder
-        self.remembered = folder / "taken_off.json"
-        self.taken_off: list[str] = json.loads(self.remembered.read_bytes()) if self.remembered.exists() else []
+    def __init__(self, answers: Answers, memory: Memory, test_set: Path) -> None:
+        self.answers, self.memory, self.test_set = answers, memory, test_set
         self._left_out: set[str] = set()  # places
-        if self.taken_off:
-            print(f"Still taken off: {printable(', '.join(self.taken_off))}.")
-
-    def farewell(self) -> str:
-        """Return where the page stays."""
-        return f"The wall has ended. {self.folder}/index.html shows it as it was; delete {self.folder} to forget it."
-
-    def press(self, button: str, what: str) -> bool:
-        """Take a student off, by place, or put back the one who was taken off last."""
-        with self.lock:
-            if button == "take-off" and what in {card.place for card in self.cards()}:
-                self.taken_off = [*(place for place in self.taken_off if place != what), what]
-            elif button == "put-back":
-                self.taken_off = self.taken_off[:-1]
-            else:
-                return False
-            write_text(self.remembered, json.dumps(self.taken_off) + "\n")
-            self.redraw()
-        return True
+        self._digits = ""  # the test set as it was written
+        if places := memory.taken_off():
+            print(f"Still taken off the wall: {printable(', '.join(places))}.")
 
     def cards(self) -> list[Card]:
         """Return the cards of all who show something that can be read."""
         cards = []
-        for pi, answer in self.pis.items():
-            for student, text in answer["shown"].items():
+        for pi, texts in self.answers.shown("wall").items():
+            for student, text in texts.items():
                 place, digest = f"{pi}/{student}", sha256(text.encode()).hexdigest()
                 try:
-                    cards.append(Card(place, digest, wall.read(text)))
+                    cards.append(Card(place, digest, read(text)))
                 except DataError as error:
                     if place not in self._left_out:  # a student may write another such file again and again
                         print(f"{place} is left out. {printable(error)}", flush=True)
                     self._left_out.add(place)
         return cards
 
-    def draw(self) -> str:
-        """Return the page. Write it and the test set, too, if they change."""
-        cards = self.cards()
-        on = [card for card in cards if card.place not in self.taken_off]
-        answering = sum(answer["lost"] == "" for answer in self.pis.values())
-        html = page(on, taken_off=len(self.taken_off), answering=answering, pis=len(self.pis))
-        if html != self.html:
-            write_text(self.folder / "index.html", html)
-            digits = self.folder / "test_set/class_digits.csv"
-            if tiles := mosaic(on):
-                digits.parent.mkdir(exist_ok=True)
-                write_text(digits, test_set(tiles))
-            elif cards:
-                digits.unlink(missing_ok=True)
-        return html
+    def take_off(self, place: str) -> bool:
+        """Take a student off, by place. Returns whether that student shows something."""
+        if there := place in {card.place for card in self.cards()}:
+            self.memory.take_off(place)
+        return there
+
+    def put_back(self, place: str) -> bool:
+        """Put a student back, by place. Returns whether that student was taken off."""
+        if there := place in self.memory.taken_off():
+            self.memory.put_back(place)
+        return there
+
+    def draw(self, run: Run | None = None) -> dict[str, str]:
+        """Return the teacher's page, `wall`, and the projector's, `full`. Write the test set, too."""
+        cards, taken_off = self.cards(), self.memory.taken_off()
+        on = [card for card in cards if card.place not in taken_off]
+        digits = test_set(mosaic(on))
+        if digits and digits != self._digits:
+            self.test_set.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self.test_set, digits)
+        elif cards and not digits:
+            self.test_set.unlink(missing_ok=True)
+        self._digits = digits
+        counts = {"answering": self.answers.answering, "pis": len(self.answers.pis)}
+        return {tab: page(on, tab=tab, taken_off=taken_off, run=run, **counts) for tab in ("wall", "full")}
 
 
-def page(cards: Sequence[Card], *, taken_off: int = 0, answering: int = 0, pis: int = 0) -> str:
+def page(
+    cards: Sequence[Card],
+    *,
+    tab: str = "full",
+    taken_off: Sequence[str] = (),
+    run: Run | None = None,
+    answering: int = 0,
+    pis: int = 0,
+) -> str:
     """Return the page. What came from a Pi is escaped, and its pictures are drawn anew.
 
-    taken_off: how many students the teacher took off. answering: how many of the Pis answer.
+    tab: `full`, or `wall`, which has the teacher's buttons. taken_off: whom the teacher took off. answering: how many
+    of the Pis answer.
     """
     cards = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
-    tiles = mosaic(cards)
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
     scored = [card.shown for card in cards if card.shown.score is not None]
     most = max((shown.tested or 0 for shown in scored), default=0)  # nobody is best at a few drawings
     compared = [shown for shown in scored if (shown.tested or 0) == most]
     best = max((shown.score or 0.0 for shown in compared), default=None)
-    parts = script("live_page.js", "wall.js") | {
+    parts = {
+        "tab": tab,
+        "run": run,
         "cards": cards,
         "columns": columns,
         "in_a_row": in_a_row,
         "best": best,
         "names": [shown.name for shown in compared if shown.score == best],
-        "tiles": tiles,
-        "tile_columns": tile_columns(len(tiles)),
+        "tiles": mosaic(cards),
         "taken_off": taken_off,
         "answering": answering,
         "pis": pis,
     }
-    filters = {"picture": picture, "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%"))}
-    return render("wall", parts, filters=filters)
+    filters: dict[str, Callable[..., str]] = {
+        "picture": picture,
+        "together": together,
+        "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%")),
+    }
+    return render("wall", parts, filters)
+
+
+@lru_cache(maxsize=1000)
+def read(text: str) -> wall.Shown:
+    """Return what a student shows, as mynn.wall.read does: each change of any Pi draws the wall anew."""
+    return wall.read(text)
 
 
 def without_marks(name: str) -> str:
@@ -169,17 +166,21 @@ def test_set(tiles: Sequence[tuple[int, Bytes]]) -> str:
 
 def picture(pixels: Bytes) -> str:
     """Return a picture of 784 pixels as an address, dark where there is ink."""
-    return _png(pixels.tobytes())
+    return _png(pixels.tobytes(), SIDE)
+
+
+def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
+    """Return the mosaic's picture as an address."""
+    columns = tile_columns(len(tiles))
+    canvas = np.zeros((math.ceil(len(tiles) / columns), SIDE, columns, SIDE), np.uint8)
+    for place, (_, pixels) in enumerate(tiles):
+        canvas[place // columns, :, place % columns] = pixels.reshape(SIDE, SIDE)
+    return _png(canvas.tobytes(), columns * SIDE)
 
 
 @lru_cache(maxsize=4096)
-def _png(pixels: bytes) -> str:
-    image = Image.fromarray(255 - np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE))
+def _png(pixels: bytes, width: int) -> str:
+    image = Image.fromarray(255 - np.frombuffer(pixels, np.uint8).reshape(-1, width))
     with io.BytesIO() as file:
         image.save(file, "PNG")
         return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-if __name__ == "__main__":
-    own = Path(sys.argv[1])
-    sys.exit(keep(own, sys.argv[2:], lambda answers: Wall(own, answers)))

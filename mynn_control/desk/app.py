@@ -1,0 +1,149 @@
+"""The desk's web application: for this computer only, and for its own pages only."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mynn_control.desk.pages import Desk
+from mynn_control.desk.runs import PLAYBOOKS
+
+HOST = "127.0.0.1"  # nobody else's computer can open the pages
+PORT = 8900
+LARGEST = 4096  # bytes of a request from a page
+PAUSE = 0.3  # seconds between looks for news
+QUIET = 15  # seconds after which a browser that has gone is noticed
+Endpoint = Callable[[Request], Awaitable[Response]]
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Doors:
+    """Refuses another name for this computer, which a site could point here, and another site's requests."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self.app = app
+        self.hosts = {f"{host}:{port}" for host in (HOST, "localhost")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        asked = Headers(scope=scope)
+        own = asked.get("host") in self.hosts
+        if scope["method"] not in ("GET", "HEAD"):
+            own &= asked.get("origin") == f"http://{asked.get('host')}"
+        app = self.app if own else PlainTextResponse("This is not for you.", HTTPStatus.FORBIDDEN)
+        await app(scope, receive, send_with_headers)
+
+
+class Server:
+    """Serves a desk, in a thread of its own."""
+
+    def __init__(self, desk: Desk, port: int = PORT) -> None:
+        self.desk = desk
+        self.socket = listening(port)
+        self.port: int = self.socket.getsockname()[1]
+        self.url = f"http://{HOST}:{self.port}"
+        options = uvicorn.Config(
+            self._app(), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+        )
+        self.server = uvicorn.Server(options)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    def __enter__(self) -> Server:
+        """Begin."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, also what pages wait for."""
+        self.server.should_exit = True
+        self.thread.join(10)
+
+    def _app(self) -> Starlette:
+        pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/pis": "pis"}
+        routes = [
+            *(Route(path, self._page(tab)) for path, tab in pages.items()),
+            Route("/tasks.csv", self._table),
+            *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
+            *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
+            *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
+            Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+        ]
+        return Starlette(routes=routes, middleware=[Middleware(Doors, port=self.port)], max_body_size=LARGEST)
+
+    def _page(self, tab: str) -> Endpoint:
+        async def page(_: Request) -> Response:
+            return HTMLResponse(self.desk.pages[tab])
+
+        return page
+
+    async def _table(self, _: Request) -> Response:
+        return Response(self.desk.table, media_type="text/csv")
+
+    def _run(self, name: str) -> Endpoint:
+        async def run(request: Request) -> Response:
+            wrong = self.desk.start(name, (await request.body()).decode(errors="replace"))
+            return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
+
+        return run
+
+    def _press(self, name: str) -> Endpoint:
+        async def press(request: Request) -> Response:
+            place = (await request.body()).decode(errors="replace")
+            done = await run_in_threadpool(self.desk.press, name, place)
+            return PlainTextResponse("" if done else "There is nobody of that name.", 200 if done else 404)
+
+        return press
+
+    def _events(self, tab: str) -> Endpoint:
+        """Tell a page whenever something is new; the first time at once."""
+
+        async def lines() -> AsyncIterator[str]:
+            known, quiet = -1, 0.0
+            while not self.server.should_exit:
+                if known != self.desk.versions[tab] or quiet >= QUIET:
+                    known, quiet = self.desk.versions[tab], 0.0
+                    yield f"data: {known}\n\n"
+                await asyncio.sleep(PAUSE)
+                quiet += PAUSE
+
+        async def events(_: Request) -> Response:
+            return StreamingResponse(lines(), media_type="text/event-stream")
+
+        return events
+
+
+def listening(port: int) -> socket.socket:
+    """Return a socket at the port, or at another one if that is in use."""
+    try:
+        return socket.create_server((HOST, port))
+    except OSError:
+        print(f"Port {port} of this computer is in use, so the desk takes another.")
+        return socket.create_server((HOST, 0))

@@ -1,0 +1,98 @@
+"""What the desk remembers, in one SQLite file that only its owner can read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# A version of the schema each. Whoever changes it adds one: a teacher's file is brought from any of them to the last.
+VERSIONS = [
+    "CREATE TABLE taken_off (place TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID, STRICT",
+    """CREATE TABLE pis (
+        name TEXT PRIMARY KEY,
+        asked REAL NOT NULL,      -- when
+        lost TEXT NOT NULL,       -- why it did not answer then
+        heard REAL NOT NULL DEFAULT 0,    -- when it last answered
+        state TEXT NOT NULL DEFAULT '{}',     -- what it then answered, as JSON
+        verified TEXT NOT NULL DEFAULT 'null',    -- its last verification, as JSON
+        verified_when REAL NOT NULL DEFAULT 0,
+        lessons TEXT NOT NULL,    -- the folder on this computer
+        room REAL NOT NULL        -- the MB that the next run needs on its card
+    ) WITHOUT ROWID, STRICT""",
+]
+JSON = ("state", "verified")  # columns
+
+
+class Memory:
+    """The file. Every process may open it; each call is a transaction of its own.
+
+    SystemExit: it was written by a later mynn-pi, or cannot be used, with what to do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        try:
+            with self._opened() as database:
+                database.execute("BEGIN IMMEDIATE")
+                [version] = database.execute("PRAGMA user_version").fetchone()
+                if version > len(VERSIONS):
+                    raise SystemExit(f"{path} was written by a later mynn-pi: update this one, or move the file away.")
+                for number, script in enumerate(VERSIONS[version:], version + 1):
+                    database.execute(script)
+                    database.execute(f"PRAGMA user_version = {number}")
+        except sqlite3.DatabaseError as error:
+            raise SystemExit(
+                f"{path} cannot be used ({error}): if it is damaged, move it away, and start again."
+            ) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self.path, timeout=10)
+        try:
+            with database:
+                yield database
+        finally:
+            database.close()
+
+    @property
+    def changed(self) -> int:
+        """What changes whenever something else is remembered."""
+        return self.path.stat().st_mtime_ns
+
+    def keep(self, name: str, **columns: Any) -> None:
+        """Remember something of a Pi; what is not given stays."""
+        values = {"name": name} | columns
+        values |= {column: json.dumps(values[column]) for column in JSON if column in values}
+        names, places = ", ".join(values), ", ".join(f":{column}" for column in values)
+        new = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        with self._opened() as database:
+            database.execute(f"INSERT INTO pis ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {new}", values)
+
+    def pis(self) -> dict[str, dict[str, Any]]:
+        """Return what is remembered of each Pi, by name."""
+        with self._opened() as database:
+            database.row_factory = sqlite3.Row
+            pis = [dict(row) for row in database.execute("SELECT * FROM pis")]
+        return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
+
+    def taken_off(self) -> list[str]:
+        """Return whom the teacher took off the wall, as PI/STUDENT, in that order."""
+        with self._opened() as database:
+            return [place for (place,) in database.execute("SELECT place FROM taken_off ORDER BY since")]
+
+    def take_off(self, place: str) -> None:
+        """Remember that a student is off the wall."""
+        with self._opened() as database:
+            database.execute("INSERT OR REPLACE INTO taken_off VALUES (?, ?)", (place, time.time()))
+
+    def put_back(self, place: str) -> None:
+        """Forget that a student was taken off."""
+        with self._opened() as database:
+            database.execute("DELETE FROM taken_off WHERE place = ?", (place,))

@@ -1,0 +1,168 @@
+"""The tab Pis: how each Pi is, what is wrong, and what to do. It is as of when `make verify` last asked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
+from mynn.cli.info import EXAMPLES, TESTED
+from mynn.tasks import Record, parse
+from mynn_control.desk.runs import PROJECT, Run
+from mynn_control.faults import Fault, faults
+from mynn_control.render import render
+from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
+
+
+@dataclass
+class Pupil:
+    """A student's row in the tables of lessons and tasks."""
+
+    pi: str
+    name: str  # empty for a Pi's only student
+    record: Record
+
+
+@dataclass
+class Row:
+    """One Pi; `heard` and `verified_when` are 0 if it was never asked. students: their names, with their addresses."""
+
+    pi: str
+    students: Mapping[str, str]
+    asked: float = 0  # when it was last asked
+    lost: str = ""  # why it did not answer then
+    heard: float = 0  # when it last answered
+    state: dict[str, Any] = field(default_factory=dict)
+    faults: Sequence[Fault] = ()
+    verified: PiResult | None = None
+    verified_when: float = 0
+
+    @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Each student's name and address; a single student's name is left out."""
+        several = len(self.students) > 1
+        return [(name if several else "", url) for name, url in self.students.items()]
+
+    @property
+    def pupils(self) -> list[Pupil]:
+        """What each student has done, as far as it is known."""
+        records = self.state.get("records", {})
+        names = [name for name in self.students if name in records]
+        several = len(self.students) > 1
+        return [Pupil(self.pi, name if several else "", parse(records[name]) or Record()) for name in names]
+
+    @property
+    def failing(self) -> list[Check]:
+        """The checks that failed when it was verified."""
+        return self.verified.those(FAILS) if self.verified else []
+
+    @property
+    def grave(self) -> list[Fault]:
+        """What is wrong now."""
+        return [fault for fault in self.faults if fault.grave]
+
+    @property
+    def repairable(self) -> bool:
+        """Whether site.yml may repair something."""
+        return bool(self.failing) or any("make site" in fault.cure for fault in self.faults)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answered, and nothing is known to be wrong."""
+        return bool(self.state) and not (self.lost or self.grave or self.failing)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What its verification measured."""
+        return self.verified.figures if self.verified else {}
+
+
+def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
+    """Return each Pi's row, from what is kept of it. pis: by name, their students' addresses."""
+    made = []
+    sums: dict[str, dict[str, str]] = {}  # of the lessons in a folder on this computer
+    for name, students in pis.items():
+        of_it = dict(kept.get(name, {}))
+        verified, lessons, room = (of_it.pop(what, None) for what in ("verified", "lessons", "room"))
+        row = Row(name, students, verified=result_of(verified) if verified else None, **of_it)
+        if row.state:
+            sums[lessons] = sums.get(lessons) or sums_of(Path(lessons))
+            row.faults = list(faults(row.state, sums[lessons], row.heard, room))
+        made.append(row)
+    return made
+
+
+def draw(made: Sequence[Row], inventory: Path, now: float, run: Run | None = None) -> str:
+    """Return the page. What came from a Pi is escaped."""
+    inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
+    usual = inventory == Path("inventory.ini")
+    site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
+    filters: dict[str, Any] = {
+        "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
+        "duration": duration,
+        "age": age,
+        "ago": lambda when: f"{age(now - when)} ago",
+        "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
+        "size": size,
+        "model": model,
+        "marked": marked,
+    }
+    parts = {
+        "tab": "pis",
+        "run": run,
+        "rows": made,
+        "ready": [row for row in made if row.ready],
+        "lost": [row for row in made if row.lost],
+        "faulty": [row for row in made if not row.ready and not row.lost],
+        "asked": max((row.asked for row in made), default=0),
+        "smoke": (EXAMPLES, TESTED),
+        "site": f"{site} playbooks/site.yml --limit",
+        "HOLDS": HOLDS,
+        "NOT_ASKED": NOT_ASKED,
+    }
+    return render("pis", parts, filters)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+
+
+def age(seconds: float) -> str:
+    """Return a duration, roughly."""
+    for unit, name in [(86400, "days"), (3600, "hours")]:
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(seconds, 0) / 60:.0f} min"
+
+
+def size(megabytes: float) -> str:
+    """Return a size in MB or GB."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
+def model(text: str) -> tuple[str, str]:
+    """Return a Pi's model as people call it, and its revision, from what its device tree says."""
+    name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
+    return (name, f"revision {revision}") if separator else (revision, "")
+
+
+def marked(text: str) -> Markup:
+    """Return a sentence as HTML, with commands in backquotes as code."""
+    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """Return the SHA256 sums of the lessons on this computer, by name."""
+    return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}

@@ -1,0 +1,73 @@
+"""Remember how the Pis are, for the desk: playbooks/tasks/report.yml runs this.
+
+python -m mynn_control.desk.record FOLDER < RUN.json
+
+RUN.json is what the playbook knows: `lessons` (the folder on this computer), `asked` (for each Pi that was asked, its
+`state` from the module pi_state, or why it is `lost`), `room` (the MB that the next run needs on a card), `verified`
+(names of the Pis that were verified, if any) and `results` (the folder with their results). FOLDER is the desk's, which
+keeps each Pi's last answer: a Pi that is off is shown as it last was.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.desk.memory import Memory
+from mynn_control.desk.pis import rows
+from mynn_control.report_schemas import FIGURES, STATE
+from mynn_control.results import PiResult, load, save
+
+
+def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
+    """Return what is kept anew of a Pi that was asked: it matches its schema and holds no passwords."""
+    state, lost = answer["state"], answer["lost"] and in_words(name, str(answer["lost"]))
+    if state != {} and (wrong := misfit(state, STATE)):
+        state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
+    new = {"asked": now, "lost": printable((result.lost if result else "") or lost, 1000)}
+    if state:
+        new |= {"state": {name: state[name] for name in STATE["properties"] if name in state}, "heard": now}
+    if result and not result.lost:
+        new |= {"verified": asdict(result), "verified_when": now}
+    return new
+
+
+def result_from(name: str, folder: Path) -> PiResult:
+    """Return a Pi's verification, or a result that says that its figures make no sense."""
+    result = load(name, folder)
+    wrong = misfit(result.figures, FIGURES)
+    return PiResult(name, f"{name} measured what makes no sense ({wrong}). Flash its card again.") if wrong else result
+
+
+def in_words(name: str, error: str) -> str:
+    """Return a sentence for Ansible's message about a Pi that did not answer."""
+    last = printable(error.strip().splitlines()[-1]) if error.strip() else "no answer"
+    if "sudo" in error or "become" in error:
+        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
+    return f"{name} does not answer over SSH ({last}). Check that it is switched on and on the network."
+
+
+def main(folder: Path) -> None:
+    """Keep what the Pis answered, and print what a teacher should know at once."""
+    run, now = json.load(sys.stdin), time.time()
+    memory, results = Memory(folder / "memory.sqlite"), Path(run["results"])
+    verified = {name: result_from(name, results) for name in run["verified"]}
+    for name, answer in run["asked"].items():
+        new = kept(name, now, answer, verified.get(name))
+        memory.keep(name, **new, lessons=run["lessons"], room=run["room"])
+    for result in verified.values():
+        save(result, results)  # also of tests that were cut off, for the role verify
+    for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
+        for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
+            print(printable(what, 1000))
+    print("The desk (`make desk`) shows how each Pi is, and what to do, on its tab Pis; who did which task, on Tasks.")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,43 @@
+"""The tab Tasks: what each student has done, by lesson and task, and the same as a table for marks."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from mynn.outline import Lesson
+from mynn.tasks import Record
+from mynn_control.desk.pis import Pupil
+from mynn_control.desk.runs import Run
+from mynn_control.render import render
+
+
+def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], run: Run | None = None) -> str:
+    """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
+    known = pupils if any(pupil.record != Record() for pupil in pupils) else []
+    parts = {"tab": "tasks", "run": run, "pupils": known, "lessons": lessons}
+    return render("tasks", parts, {"date": date})
+
+
+def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
+    """Return how many tasks of each lesson are right, as CSV, a line for each student. No cell is a student's text."""
+    with io.StringIO(newline="") as file:
+        write = csv.writer(file).writerow
+        tasks = sum(len(lesson.tasks) for lesson in lessons.values())
+        write(
+            ["Pi", "Student", *(f"{one.title} (of {len(one.tasks)})" for one in lessons.values()), f"All (of {tasks})"]
+        )
+        for pupil in pupils:
+            right = [pupil.record.standing(name, lesson.tasks).right for name, lesson in lessons.items()]
+            write([pupil.pi, pupil.name, *right, sum(right)])
+        return f"\ufeff{file.getvalue()}"  # by its first character, a spreadsheet knows that this is UTF-8
+
+
+def date(when: str) -> str:
+    """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
+    try:
+        return f"{datetime.fromisoformat(when):%-d %b}"
+    except ValueError:
+        return ""

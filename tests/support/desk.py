@@ -1,0 +1,139 @@
+"""The teacher's desk: with the answers of Pis that do not exist, or while its command runs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from mynn.outline import outline
+from mynn_control.desk import pis
+from mynn_control.desk.app import Server
+from mynn_control.desk.pages import Desk
+from mynn_control.desk.runs import Pis
+from tests.support.classroom import ROOT, BaseClassroom
+from tests.support.playbook_run import descendants
+
+
+class ServedDesk:
+    """A desk that is served. What it keeps is in a folder."""
+
+    def __init__(self, folder: Path, desk: Desk, server: Server) -> None:
+        self.folder, self.desk, self.url = folder, desk, server.url
+
+    def answer(
+        self, pi: str, students: Mapping[str, tuple[str | None, str | None]], lost: str | None = "", place: int = 0
+    ) -> None:
+        """Write a Pi's answer: by student, what the notebook server says, and what is on the wall; None for neither."""
+        pages = {
+            page: {name: texts[number] for name, texts in students.items() if texts[number] is not None}
+            for number, page in enumerate(("class", "wall"))
+        }
+        path = self.desk.answers.folder / f"{pi}.json"
+        path.write_text(
+            json.dumps(
+                {
+                    "place": place,
+                    "students": {name: f"http://{pi}:{port}" for port, name in enumerate(students, 8888)},
+                    "shown": pages,
+                    "lost": lost,
+                }
+            )
+        )
+        os.utime(path, ns=(time.time_ns(),) * 2)
+        self.desk.update()
+
+    def ask(self, path: str, body: str | None = None, **headers: str) -> requests.Response:
+        """Send a request, as the desk's own page does: by POST if it has a body."""
+        method = "GET" if body is None else "POST"
+        return requests.request(method, self.url + path, data=body, headers={"Origin": self.url, **headers})
+
+
+@contextmanager
+def served(folder: Path, inventory: Path = Path("inventory.ini")) -> Iterator[ServedDesk]:
+    """Serve a desk, whose folder this is."""
+    answers = folder / "answers"
+    answers.mkdir(exist_ok=True)
+    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"))
+    desk.update()
+    with Server(desk, 0) as server:
+        yield ServedDesk(folder, desk, server)
+        desk.end()
+
+
+def pis_page(kept: dict[str, Any], *names: str) -> str:
+    """Return the tab Pis, from what the desk remembers of these Pis."""
+    made = pis.rows(kept, {pi: {"student": f"http://{pi}:8888"} for pi in names})
+    return pis.draw(made, Path("inventory.ini"), time.time())
+
+
+@contextmanager
+def open_desk(inventory: Path, folder: Path, *options: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run `make desk` until Ctrl-C, after which nothing of it is left; yield the page's address and the process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mynn_control.desk", str(folder), str(inventory), *options],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout
+        lines = iter(process.stdout.readline, "")
+        url = next(found for line in lines if (found := re.match(r"The desk: (http://127\.0\.0\.1:\d+) ", line)))
+        yield url[1], process
+        started = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
+        output, _ = process.communicate(timeout=30)
+        print(output)
+        assert process.returncode == 0, output
+        assert "The desk has ended." in output
+        left = [one for one in started if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
+        assert left == []
+    finally:
+        for one in descendants(process.pid) if process.poll() is None else []:
+            os.kill(one, signal.SIGKILL)
+
+
+def status(process: int) -> str:
+    """Return a process's status in words; a zombie's if it has gone."""
+    try:
+        return Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return "Z ("
+
+
+SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
+# The processor time of the Python processes that a run has on a Pi, in ticks of 10 ms.
+LOAD = r"""
+sudo sh -c '
+ticks=0
+for process in $(pgrep -f "[p]ython3.mitogen"); do
+    ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
+done
+echo $ticks'
+"""
+
+
+def processor_shares(classroom: BaseClassroom, seconds: float) -> tuple[float, float]:
+    """Return what share of the Pi's processor a run takes, and the notebook server, over so many seconds."""
+    before, began = _ticks(classroom), time.monotonic()
+    time.sleep(seconds)
+    after, passed = _ticks(classroom), (time.monotonic() - began) * 100
+    return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed
+
+
+def _ticks(classroom: BaseClassroom) -> tuple[int, int]:
+    """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
+    fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
+    return int(classroom.ssh(LOAD).stdout), int(fields[11]) + int(fields[12])

@@ -1,0 +1,144 @@
+"""The desk: its doors, the runs that it starts, and the whole of it, with this computer as a Pi."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from mynn_control.desk.memory import VERSIONS, Memory
+from tests.support.desk import ServedDesk, open_desk, served
+from tests.support.programs import ROOT
+
+INVENTORY = """
+[pis]
+pi-01 ansible_connection=local
+pi-02 ansible_host=127.0.0.1 ansible_port=1
+[pis:vars]
+ansible_become=false
+message_file={folder}/run/message
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[ServedDesk]:
+    with served(tmp_path) as desk:
+        yield desk
+
+
+def test_only_the_desks_own_pages_can_use_it(desk: ServedDesk) -> None:
+    """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
+    name = desk.url.removeprefix("http://")
+    assert desk.ask("/").status_code == desk.ask("/", Host=name.replace("127.0.0.1", "localhost")).status_code == 200
+    for path in ("/", "/wall", "/events/class", "/static/desk.js"):
+        for host in ("evil.example", "127.0.0.1", f"evil.example:{name.partition(':')[2]}"):
+            assert desk.ask(path, Host=host).status_code == 403
+    for path in ("/run/off", "/run/message", "/wall/take-off"):
+        for origin in ("http://evil.example", "null", "http://127.0.0.1:1", ""):
+            assert desk.ask(path, "pi-01/ada", Origin=origin).status_code == 403
+        assert desk.ask(path, "x" * 5000).status_code == 413
+    assert desk.desk.run is None
+
+
+def test_a_page_loads_and_runs_only_what_the_desk_has(desk: ServedDesk) -> None:
+    for path in ("/", "/wall", "/wall/full"):
+        answer = desk.ask(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert not re.search(r"<style|<script(?! type=\"module\" src=\"/static)| style=| on[a-z]+=", answer.text)
+        assert set(re.findall(r'(?:src|href)="(?!/)([a-z]*:?)', answer.text)) <= {"data:"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/site", "/wall/forget", "/static/..%2fapp.py", "/static/..%2f..%2f..%2fMakefile"]
+)
+def test_nothing_else_has_an_address(desk: ServedDesk, path: str) -> None:
+    assert desk.ask(path, "").status_code in (404, 405)
+    assert desk.ask(path).status_code == 404
+    assert desk.desk.run is None
+
+
+def test_the_memory_is_its_owners_and_says_what_to_do_if_it_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "memory.sqlite"
+    Memory(path).take_off("pi-01/ada")
+    assert Memory(path).taken_off() == ["pi-01/ada"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    with Memory(path)._opened() as database:
+        database.execute(f"PRAGMA user_version = {len(VERSIONS) + 1}")
+    with pytest.raises(SystemExit, match=r"memory\.sqlite was written by a later mynn-pi"):
+        Memory(path)
+    path.write_text("not a database " * 100)
+    with pytest.raises(SystemExit, match="if it is damaged, move it away"):
+        Memory(path)
+
+
+@pytest.mark.slow
+def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page: Page) -> None:
+    """It follows, shows a message, asks how the Pis are, refuses a second one, and leaves nothing behind."""
+    inventory, folder, page = tmp_path / "inventory.ini", tmp_path / "desk", browser_page
+    inventory.write_text(INVENTORY.format(folder=tmp_path))
+    with open_desk(inventory, folder) as (url, _):
+        page.goto(url)
+        expect(page.get_by_text("1 of 2 Pis answer")).to_be_visible()
+        expect(page.locator("article h2 bdi")).to_have_text(["pi-02", "pi-01"])  # what needs help is first
+        expect(page.locator("article").first).to_contain_text("Does not answer")
+        command = [sys.executable, "-m", "mynn_control.desk", str(folder), str(inventory)]
+        second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+        assert second.returncode == 1 and "already open, in another terminal" in second.stderr
+
+        page.get_by_label("Message to the class").fill("Five more minutes {{ 1 + 1 }}")
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("status")).to_contain_text("pi-01: It is refused. A message may have 200 letters")
+        page.get_by_label("Message to the class").fill("Ada’s <b>group</b>: five minutes")
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("status")).to_contain_text("Shown on 1 of 2 Pis")
+        expect(page.get_by_role("status")).to_contain_text("pi-02: It does not answer: it is off, still starting")
+        assert json.loads((tmp_path / "run/message").read_text())["text"] == "Ada’s <b>group</b>: five minutes"
+
+        page.get_by_role("link", name="Pis").click()
+        page.get_by_role("button", name="Ask the Pis again").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("0 of 2 Pis are ready")
+        expect(page.locator("article", has_text="pi-01")).to_contain_text("It is not a notebook server yet.")
+        expect(page.locator("article", has_text="pi-02")).to_contain_text("pi-02 does not answer over SSH")
+        expect(page.get_by_role("status")).to_contain_text("pi-01: It is not a notebook server yet.")
+    expect(page.get_by_text("The desk has ended. This is what it last showed.")).to_be_visible()
+    assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
+
+
+@pytest.mark.slow
+def test_switching_off_is_asked_once_more(tmp_path: Path, browser_page: Page) -> None:
+    """With a Pi that does not answer: this computer would be switched off."""
+    inventory, page = tmp_path / "inventory.ini", browser_page
+    inventory.write_text("[pis]\npi-02 ansible_host=127.0.0.1 ansible_port=1\n")
+    with served(tmp_path, inventory) as desk:
+        desk.answer("pi-02", {"student": (None, None)}, lost="no route")
+        page.goto(desk.url)
+        page.get_by_role("button", name="Save all and switch off").click()
+        page.get_by_role("button", name="Cancel").click()
+        assert desk.desk.run is None
+        page.get_by_role("button", name="Save all and switch off").click()
+        page.get_by_role("dialog").get_by_role("button", name="Save all and switch off").click()
+        expect(page.get_by_role("status")).to_contain_text("pi-02: off already, or not reachable")
+        expect(page.locator("article")).to_contain_text("Switched off")
+
+
+def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:
+    assert desk.ask("/run/report", "").status_code == 200
+    assert "has not ended yet" in desk.ask("/run/off", "").text
+    desk.desk.end()
+    assert "It was cut off" in desk.ask("/").text
+
+
+def test_a_page_follows_within_three_seconds(desk: ServedDesk, browser_page: Page) -> None:
+    browser_page.goto(desk.url)
+    expect(browser_page.locator(".empty")).to_have_text("Asking the Pis …")
+    for number in range(30):
+        began = time.monotonic()
+        desk.answer(f"pi{number:02}.local", {"student": (None, None)}, place=number)
+    expect(browser_page.locator("article")).to_have_count(30)
+    assert time.monotonic() - began < 3
