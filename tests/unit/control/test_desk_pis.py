@@ -163,7 +163,7 @@ def test_pictures_of_thirty_pis(browser_page: Page, tmp_path: Path) -> None:
             figures = {"smoke_accuracy": 0.83, "smoke_seconds": 9}
             result = PiResult(name, checks=[Check("mynn", "learns", "It learns to read.", figures=figures)])
             desk.answer(name, {"student": (None, None)}, "", number)
-            kept = record.kept(name, NOW, told, result)
+            kept = record.kept(name, time.time(), told, result)
             desk.desk.memory.keep(name, **kept, lessons=str(ROOT / "notebooks"), room=250)
         desk.desk.update()
         browser_page.emulate_media(color_scheme="light")
