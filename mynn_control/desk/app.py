@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,13 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PLAYBOOKS
+from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
@@ -37,6 +39,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# The sheets of labels hold their own style.
+LABELS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+}
 
 
 class Doors:
@@ -51,7 +58,7 @@ class Doors:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(HEADERS | (LABELS if "/labels/" in scope["path"] else {}))
             await send(message)
 
         asked = Headers(scope=scope)
@@ -87,12 +94,14 @@ class Server:
         self.thread.join(10)
 
     def _app(self) -> Starlette:
-        pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/pis": "pis"}
+        pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
+            *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
+            Route("/stop", self._stop, methods=["POST"]),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
@@ -100,16 +109,28 @@ class Server:
 
     def _page(self, tab: str) -> Endpoint:
         async def page(_: Request) -> Response:
-            return HTMLResponse(self.desk.pages[tab])
+            return HTMLResponse(self.desk.page(tab))
 
         return page
 
     async def _table(self, _: Request) -> Response:
         return Response(self.desk.table, media_type="text/csv")
 
+    def _labels(self, paper: str) -> Endpoint:
+        async def labels(_: Request) -> Response:
+            path = self.desk.labels / f"labels-{paper}.html"
+            return FileResponse(path) if path.is_file() else PlainTextResponse("There are no labels yet.", 404)
+
+        return labels
+
+    async def _stop(self, _: Request) -> Response:
+        await run_in_threadpool(self.desk.stop)
+        return PlainTextResponse("")
+
     def _run(self, name: str) -> Endpoint:
         async def run(request: Request) -> Response:
-            wrong = self.desk.start(name, (await request.body()).decode(errors="replace"))
+            given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+            wrong = await run_in_threadpool(self.desk.start, name, given)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
         return run

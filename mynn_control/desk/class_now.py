@@ -12,7 +12,6 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
 from mynn_control.desk.asking import Answers
-from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
@@ -71,10 +70,10 @@ def cards(answers: Answers, lessons: Mapping[str, str]) -> list[Card]:
     return sorted(found, key=lambda card: not card.faults)
 
 
-def draw(answers: Answers, lessons: Mapping[str, str], run: Run | None) -> str:
-    """Return the page. run: of a playbook that was started there. What came from a Pi is escaped."""
+def draw(answers: Answers, lessons: Mapping[str, str]) -> str:
+    """Return the page. What came from a Pi is escaped."""
     parts = {"cards": cards(answers, lessons), "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
-    return render("class", parts | {"tab": "class", "run": run})
+    return render("class", parts | {"tab": "class"})
 
 
 def card(

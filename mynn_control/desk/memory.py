@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,17 @@ VERSIONS = [
         lessons TEXT NOT NULL,    -- the folder on this computer
         room REAL NOT NULL        -- the MB that the next run needs on its card
     ) WITHOUT ROWID, STRICT""",
+    """CREATE TABLE runs (
+        began REAL PRIMARY KEY,
+        name TEXT NOT NULL,       -- of the playbook
+        chosen TEXT NOT NULL,     -- what the teacher chose for it, as JSON
+        ended REAL NOT NULL DEFAULT 0,
+        how TEXT NOT NULL DEFAULT '',     -- it ended, in words
+        said TEXT NOT NULL DEFAULT '[]',  -- its messages, as JSON
+        lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
+    ) STRICT""",
 ]
-JSON = ("state", "verified")  # columns
+JSON = ("state", "verified")  # columns of pis
 
 
 class Memory:
@@ -81,6 +90,25 @@ class Memory:
             database.row_factory = sqlite3.Row
             pis = [dict(row) for row in database.execute("SELECT * FROM pis")]
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
+
+    def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
+        """Remember that a run began."""
+        with self._opened() as database:
+            row = (began, name, json.dumps(dict(chosen)))
+            database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
+
+    def end(self, began: float, how: str, said: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
+        """Remember how it ended, in words, its messages, and the Pis that were not finished."""
+        with self._opened() as database:
+            row = (time.time(), how, json.dumps(said), json.dumps(lost), began)
+            database.execute("UPDATE runs SET ended = ?, how = ?, said = ?, lost = ? WHERE began = ?", row)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the last twenty runs, the latest first."""
+        with self._opened() as database:
+            database.row_factory = sqlite3.Row
+            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC LIMIT 20")]
+        return [run | {column: json.loads(run[column]) for column in ("chosen", "said", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:
         """Return whom the teacher took off the wall, as PI/STUDENT, in that order."""

@@ -7,13 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mynn.outline import Lesson
-from mynn_control.desk import class_now, pis, tasks
+from mynn_control.desk import class_now, pis, tasks, work
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
-from mynn_control.desk.runs import Pis, Run
+from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Pis, Run
 from mynn_control.desk.wall import Wall
+from mynn_control.render import render
+
+RUN = "<!--run-->"  # the place of the run on a tab
 
 
 class Desk:
@@ -21,18 +25,24 @@ class Desk:
 
     def __init__(self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson]) -> None:
         self.of, self.folder, self.lessons = of, folder.resolve(), lessons
+        self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
-        self.run: Run | None = None  # the last one that was started
-        self.pages: dict[str, str] = {}  # by tab
+        self.run = self._cut_off()  # the last one, until the teacher closes its report
         self.table = ""  # of the tasks, as CSV
-        self.versions: Counter[str] = Counter()  # of these pages
+        self.versions: Counter[str] = Counter()  # of the pages
+        self._pages: dict[str, str] = {}  # by tab
+        self._run_drawn = ""  # the part of all tabs that is about the run
         self._changed = 0  # of the memory, when the pages were drawn
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
         self._thread = threading.Thread()
         self.redraw()
+
+    def page(self, tab: str) -> str:
+        """Return a tab's page."""
+        return self._pages[tab].replace(RUN, self._run_drawn, 1)
 
     def update(self) -> None:
         """Draw the pages if there are new answers, or something else is remembered."""
@@ -45,22 +55,40 @@ class Desk:
         titles = {name: lesson.title for name, lesson in self.lessons.items()}
         with self._lock:
             self._changed = self.memory.changed
-            pages = {"class": class_now.draw(self.answers, titles, self.run), **self.wall.draw(self.run)}
+            pages = {"class": class_now.draw(self.answers, titles), **self.wall.draw()}
             pages |= self._draw_remembered()
-            self.versions.update(tab for tab, html in pages.items() if html != self.pages.get(tab))
-            self.pages |= pages
+            self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
+            self._pages |= pages
+            self._draw_run()
+
+    def _draw_run(self) -> None:
+        with self._lock:
+            drawn = render("run", {"run": self.run})
+            if drawn != self._run_drawn:
+                self.versions.update(self._pages.keys() - {"full"})
+            self._run_drawn = drawn
 
     def _draw_remembered(self) -> dict[str, str]:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
-        if (drawn := (self._changed, students, repr(self.run))) == self._drawn:
+        folders, made = work.handouts(self.folder), self._labels_made()
+        if (
+            drawn := (self._changed, students, folders, made, self.run and (self.run.name, self.run.how))
+        ) == self._drawn:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
         pupils = [pupil for row in rows for pupil in row.pupils]
         self.table = tasks.table(pupils, self.lessons)
-        drawn_pis = pis.draw(rows, self.of.inventory, time.time(), self.run)
-        return {"pis": drawn_pis, "tasks": tasks.draw(pupils, self.lessons, self.run)}
+        return {
+            "pis": pis.draw(rows, self.of.inventory, time.time(), self._remembered(), made),
+            "tasks": tasks.draw(pupils, self.lessons),
+            "work": work.draw(list(students), self.work, folders, self.run),
+        }
+
+    def _labels_made(self) -> float:
+        """Return when the labels were made; 0 if there are none."""
+        return max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
 
     def press(self, button: str, place: str) -> bool:
         """Do what a button is for, with a student of the wall. Returns whether there is such a student."""
@@ -69,32 +97,89 @@ class Desk:
             self.redraw()
         return done
 
-    def start(self, name: str, text: str) -> str:
-        """Start one of PLAYBOOKS. text: of a message. Returns why it did not start, or nothing."""
-        if "\0" in text:  # the environment cannot hold it; the playbook checks all else
-            return "A message has letters, digits and usual punctuation marks."
+    # --- runs
+
+    def _remembered(self) -> list[Run]:
+        runs = self.memory.runs()
+        return [
+            Run(run["name"], run["chosen"], run["how"], "", said=run["said"], lost=run["lost"], began=run["began"])
+            for run in runs
+            if run["name"] in PLAYBOOKS
+        ]
+
+    def _cut_off(self) -> Run | None:
+        """Return the run that the last desk did not see end, and remember that it was cut off."""
+        for run in self._remembered():
+            if not run.how:
+                run.how = CUT_OFF
+                self.memory.end(run.began, run.how, run.said, run.lost)
+                return run
+        return None
+
+    def start(self, name: str, given: Mapping[str, str]) -> str:
+        """Start one of PLAYBOOKS. given: what was chosen for it. Returns why it did not start, or nothing."""
         with self._lock:
-            if self.run and self.run.doing:
-                return f"{self.run.title} has not ended yet: wait for it."
-            self.run = Run(name)
-            self._thread = threading.Thread(target=self._play, args=(self.run, text))
+            if self.run and not self.run.how:
+                return f"{self.run.title}: this has not ended yet. Wait for it, or stop it."
+            chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
+            if given.keys() - chosen.keys() or not all(self._is_choice(name, *choice) for choice in chosen.items()):
+                return "There is no such choice, or no longer: load this page again, and choose from its lists."
+            look = self.run
+            if name == "reset" and not (look and look.name == "look" and look.pi == chosen["pi"]):
+                return "Look first at what a reset would touch."
+            self.run = Run(name, chosen)
+            self.memory.begin(self.run.began, name, chosen)
+            self._thread = threading.Thread(target=self._play, args=(self.run,))
             self._thread.start()
         self.redraw()
         return ""
 
-    def _play(self, run: Run, text: str) -> None:
-        setting = {"MESSAGE": text} if run.name == "message" else {}
+    def _is_choice(self, name: str, field: str, value: str) -> bool:
+        """Return whether a teacher may choose this."""
+        if field == "what":
+            return "\0" not in value  # the environment cannot hold it; the playbook checks all else
+        if field == "pi":
+            return value in self.answers.pis or (not value and name != "restore")
+        if field in ("passwords", "discard"):
+            return value in ("", "yes")
+        return value in (work.handouts(self.folder) if field == "folder" else work.collected(self.work))
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        """Return a run's extra variables."""
+        settings: dict[str, Any] = {"desk_folder": str(self.folder), "labels_folder": str(self.labels)}
+        match run.name:
+            case "handout":
+                settings["student_work_handout"] = str(work.handouts(self.folder)[run.chosen["folder"]])
+            case "restore":
+                date, pi = run.chosen["collection"].split("/")
+                settings |= {"student_work_date": date, "student_work_from": pi}
+            case "reset":
+                settings["reset_passwords"] = bool(run.chosen["passwords"])
+                settings["reset_uncollected"] = bool(run.chosen["discard"])
+        return settings
+
+    def _play(self, run: Run) -> None:
         try:
-            run.play(self.of, self.folder, setting, self.redraw)
+            run.play(self.of, self._settings(run), self._draw_run)
             if run.name == "off" and run.process and not run.process.returncode:
-                self.answers.off |= self.answers.pis.keys()
+                self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
-            run.doing = ""
+            run.how = run.how or "It did not start: see the terminal in which the desk runs."
+            self.memory.end(run.began, run.how, run.said, run.lost)
             self.redraw()
+
+    def stop(self) -> None:
+        """Stop what runs; or if nothing does, close the last run's report."""
+        with self._lock:
+            if self.run and not self.run.how:
+                self.run.stop(f"You stopped it. {AGAIN}")
+            else:
+                self.run = None
+        self.redraw()
 
     def end(self) -> None:
         """Cut off what runs."""
         while self._thread.is_alive():
-            if self.run and self.run.process:
-                self.run.process.terminate()
+            if self.run:
+                self.run.stop(CUT_OFF)
             self._thread.join(5)

@@ -102,8 +102,8 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     return made
 
 
-def draw(made: Sequence[Row], inventory: Path, now: float, run: Run | None = None) -> str:
-    """Return the page. What came from a Pi is escaped."""
+def draw(made: Sequence[Row], inventory: Path, now: float, runs: Sequence[Run] = (), labels: float = 0) -> str:
+    """Return the page. What came from a Pi is escaped. runs: the latest first. labels: when they were made."""
     inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
     usual = inventory == Path("inventory.ini")
     site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
@@ -119,8 +119,9 @@ def draw(made: Sequence[Row], inventory: Path, now: float, run: Run | None = Non
     }
     parts = {
         "tab": "pis",
-        "run": run,
         "rows": made,
+        "runs": runs,
+        "labels": labels,
         "ready": [row for row in made if row.ready],
         "lost": [row for row in made if row.lost],
         "faulty": [row for row in made if not row.ready and not row.lost],

@@ -8,16 +8,46 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.collection import some
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
-PLAYBOOKS = {"message": "Message", "off": "Switching off", "report": "How the Pis are"}
 DEBUG = ("debug", "ansible.builtin.debug")
+WORDS = {"passwords": "new passwords", "discard": "also without a collection"}  # of switches
+AGAIN = "Start it again when you like: it goes on with what is left to do."
+CUT_OFF = f"It was cut off, because the desk ended. {AGAIN}"
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """One that the desk starts. fields: what is chosen for it, beside a Pi. file: its name; options: Ansible's."""
+
+    title: str
+    fields: tuple[str, ...] = ()
+    file: str = ""
+    options: tuple[str, ...] = ()
+
+
+PLAYBOOKS = {
+    "message": Playbook("Message", ("what",)),
+    "off": Playbook("Switching off"),
+    "report": Playbook("How the Pis are"),
+    "site": Playbook("Setting up"),
+    "verify": Playbook("Verifying"),
+    "update": Playbook("Updating"),
+    "labels": Playbook("Making labels"),
+    "collect": Playbook("Collecting work"),
+    "handout": Playbook("Handing out", ("folder",)),
+    "restore": Playbook("Restoring work", ("collection",)),
+    "look": Playbook("What a reset would touch", file="reset", options=("--check",)),
+    "reset": Playbook("Resetting for the next class", ("passwords", "discard")),
+}
 
 
 @dataclass(frozen=True)
@@ -30,71 +60,127 @@ class Pis:
 
 @dataclass
 class Run:
-    """A run of a playbook. doing: its task of now, while it runs. said: its messages.
+    """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
 
-    lost: of each Pi that was not finished its name, why, and what to do (the callback summary).
+    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. said: its messages. lost: of
+    each Pi that was not finished its name, why, and what to do (the callback summary).
     """
 
     name: str
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    how: str = ""
     doing: str = "It starts."
+    at: dict[str, tuple[str, str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.time)
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    stopped: str = ""  # why its process is to end
 
     @property
     def title(self) -> str:
         """What it does, in words."""
-        return PLAYBOOKS[self.name]
+        words = ", ".join(WORDS.get(name, value) for name, value in self.chosen.items() if value)
+        return PLAYBOOKS[self.name].title + (f": {words}" if words else "")
 
-    def play(self, pis: Pis, folder: Path, setting: dict[str, str], news: Callable[[], None]) -> None:
-        """Run the playbook to its end, or until the process is terminated.
+    @property
+    def pi(self) -> str:
+        """The only Pi of it; empty for all."""
+        return self.chosen.get("pi", "")
 
-        folder: the desk's. setting: environment variables. news: called when something is to be shown.
+    def stop(self, why: str) -> None:
+        """Stop it, for a reason in words."""
+        self.stopped = self.stopped or why
+        if self.process:
+            self.process.terminate()
+
+    def play(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
+        """Run the playbook to its end, or until it is stopped.
+
+        settings: extra variables. news: called when something is to be shown.
         """
         with tempfile.TemporaryDirectory(prefix="mynn-run-") as own:
             summary = Path(own, "summary.json")
-            environment = os.environ | setting | our_environment(summary)
             with subprocess.Popen(
-                [*self._command(pis, folder), own],
-                env=environment,
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "mynn_control.desk.play"],
+                cwd=PROJECT,
+                env=os.environ | {"MESSAGE": self.chosen.get("what", "")} | our_environment(summary),
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
                 start_new_session=True,  # Ctrl-C in the desk's terminal is the desk's
             ) as self.process:
+                assert self.process.stdin and self.process.stdout
+                with self.process.stdin as file:
+                    json.dump(self._asked(pis, settings, own), file)
                 last = ""
-                for line in self.process.stdout or ():
-                    before = self.doing
+                for line in self.process.stdout:
+                    if self.stopped:  # perhaps before there was a process
+                        self.process.terminate()
                     last = self._read(line) or last
-                    if self.doing != before:
-                        news()
+                    news()
             self.lost = json.loads(summary.read_bytes()) if summary.exists() else []
-            if self.process.returncode and not self.lost:
-                self.said.append(f"It was cut off. {printable(last)}")
+        self._end(self.process.returncode, last)
 
-    def _command(self, pis: Pis, folder: Path) -> list[str]:
-        """Return ansible-runner's command, but for its own folder."""
-        settings = shlex.join(["-e", json.dumps({"desk_folder": str(folder)})])
-        command = [sys.executable, "-m", "ansible_runner", "run", "--json", "--omit-env-files"]
-        command += [f"--project-dir={PROJECT}", f"--playbook={PROJECT}/playbooks/{self.name}.yml"]
-        command += [f"--inventory={pis.inventory}", f"--cmdline={settings}"]
-        return command + ([f"--limit={pis.limit}"] if pis.limit else [])
+    def _asked(self, pis: Pis, settings: dict[str, Any], own: str) -> dict[str, Any]:
+        """Return ansible-runner's arguments. own: a folder for it."""
+        playbook, options = PLAYBOOKS[self.name], ["-e", json.dumps(settings)]
+        return {
+            "private_data_dir": own,
+            "project_dir": str(PROJECT),
+            "playbook": f"{PROJECT}/playbooks/{playbook.file or self.name}.yml",
+            "inventory": str(pis.inventory),
+            "limit": self.pi or pis.limit or None,
+            "cmdline": shlex.join([*options, *playbook.options]),
+            "suppress_env_files": True,
+            "settings": {"pexpect_timeout": 1},  # seconds until it notices that it is to end
+            "passwords": {r"Password \(not shown\): ": ""},  # nobody is there to type one
+        }
 
     def _read(self, line: str) -> str:
-        """Read one of ansible-runner's lines, an event as JSON, and return the text of it."""
+        """Read an event, as JSON, and return the text of it."""
         try:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
             return line
         data = event.get("event_data", {})
-        if event["event"] == "playbook_on_task_start":
-            self.doing = printable(data["name"])
-        elif event["event"] == "runner_on_ok" and data["task_action"] in DEBUG:
-            message = data["res"].get("msg", "")
-            self.said += map(str, message if isinstance(message, list) else [message])
+        task, pi, result = printable(data.get("task", "")), data.get("host", ""), data.get("res") or {}
+        match event["event"]:
+            case "playbook_on_task_start":
+                self.doing = task
+            case "runner_on_start":
+                self.at[pi] = ("working", task)
+            case "runner_on_ok" | "runner_on_skipped":
+                self.at[pi] = ("waiting", "waits")
+                self._hear(pi, data["task_action"], result)
+            case "runner_on_unreachable":
+                self.at[pi] = ("lost", "does not answer")
+            case "runner_on_failed" if not data.get("ignore_errors"):
+                self.at[pi] = ("lost", f"failed: {task}")
         return str(event["stdout"]).strip().rpartition("\n")[2]
+
+    def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:
+        """Keep a message; and what a reset would change, if that is what the run is for."""
+        message = result.get("msg", "") if action in DEBUG else []
+        if self.name == "look" and action == "student_work":
+            changes = str(result.get("diff", {}).get("after", "")).splitlines()
+            gone = [change.removesuffix(" removed") for change in changes if change.endswith(" removed")]
+            message = f"{pi}: {len(gone)} would be removed{f' ({some(gone)})' if gone else ''}, "
+            message += f"{len(changes) - len(gone)} put back as at first."
+        lines = map(str, message if isinstance(message, list) else [message])
+        self.said += [line for line in lines if line not in self.said]
+
+    def _end(self, code: int, last: str) -> None:
+        """Say how it ended. code: of its process. last: the last line that it printed."""
+        if self.stopped:
+            self.how = self.stopped
+        elif code and not self.lost:
+            self.how = f"It was cut off. {printable(last)}"
+        else:
+            self.how = "Not finished on all Pis." if self.lost else "Finished."
+        self.doing, self.at = "", {}
 
 
 def our_environment(summary: Path) -> dict[str, str]:

@@ -10,14 +10,13 @@ from datetime import datetime
 from mynn.outline import Lesson
 from mynn.tasks import Record
 from mynn_control.desk.pis import Pupil
-from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
 
-def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], run: Run | None = None) -> str:
+def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
     """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
-    parts = {"tab": "tasks", "run": run, "pupils": known, "lessons": lessons}
+    parts = {"tab": "tasks", "pupils": known, "lessons": lessons}
     return render("tasks", parts, {"date": date})
 
 

@@ -24,7 +24,6 @@ from mynn.errors import DataError
 from mynn.mnist import SIDE
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
-from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
@@ -79,7 +78,7 @@ class Wall:
             self.memory.put_back(place)
         return there
 
-    def draw(self, run: Run | None = None) -> dict[str, str]:
+    def draw(self) -> dict[str, str]:
         """Return the teacher's page, `wall`, and the projector's, `full`. Write the test set, too."""
         cards, taken_off = self.cards(), self.memory.taken_off()
         on = [card for card in cards if card.place not in taken_off]
@@ -91,7 +90,7 @@ class Wall:
             self.test_set.unlink(missing_ok=True)
         self._digits = digits
         counts = {"answering": self.answers.answering, "pis": len(self.answers.pis)}
-        return {tab: page(on, tab=tab, taken_off=taken_off, run=run, **counts) for tab in ("wall", "full")}
+        return {tab: page(on, tab=tab, taken_off=taken_off, **counts) for tab in ("wall", "full")}
 
 
 def page(
@@ -99,7 +98,6 @@ def page(
     *,
     tab: str = "full",
     taken_off: Sequence[str] = (),
-    run: Run | None = None,
     answering: int = 0,
     pis: int = 0,
 ) -> str:
@@ -116,7 +114,6 @@ def page(
     best = max((shown.score or 0.0 for shown in compared), default=None)
     parts = {
         "tab": tab,
-        "run": run,
         "cards": cards,
         "columns": columns,
         "in_a_row": in_a_row,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,9 @@ def pis_page(kept: dict[str, Any], *names: str) -> str:
     return pis.draw(made, Path("inventory.ini"), time.time())
 
 
-@contextmanager
-def open_desk(inventory: Path, folder: Path, *options: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run `make desk` until Ctrl-C, after which nothing of it is left; yield the page's address and the process."""
-    process = subprocess.Popen(
+def start_desk(inventory: Path, folder: Path, *options: Any) -> subprocess.Popen[str]:
+    """Start `make desk`."""
+    return subprocess.Popen(
         [sys.executable, "-m", "mynn_control.desk", str(folder), str(inventory), *options],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -87,22 +86,36 @@ def open_desk(inventory: Path, folder: Path, *options: Any) -> Iterator[tuple[st
         text=True,
         start_new_session=True,
     )
+
+
+def url_of(desk: subprocess.Popen[str]) -> str:
+    """Wait for the address that a desk prints."""
+    assert desk.stdout
+    lines = iter(desk.stdout.readline, "")
+    return next(found[1] for line in lines if (found := re.match(r"The desk: (http://127\.0\.0\.1:\d+) ", line)))
+
+
+@contextmanager
+def open_desk(inventory: Path, folder: Path, *options: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run `make desk` until Ctrl-C, after which nothing of it is left; yield the page's address and the process."""
+    process = start_desk(inventory, folder, *options)
     try:
-        assert process.stdout
-        lines = iter(process.stdout.readline, "")
-        url = next(found for line in lines if (found := re.match(r"The desk: (http://127\.0\.0\.1:\d+) ", line)))
-        yield url[1], process
+        yield url_of(process), process
         started = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
         output, _ = process.communicate(timeout=30)
         print(output)
         assert process.returncode == 0, output
         assert "The desk has ended." in output
-        left = [one for one in started if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
-        assert left == []
+        assert running(started) == []
     finally:
         for one in descendants(process.pid) if process.poll() is None else []:
             os.kill(one, signal.SIGKILL)
+
+
+def running(processes: Iterable[int]) -> list[int]:
+    """Return those processes that still run."""
+    return [one for one in processes if Path(f"/proc/{one}").exists() and "Z (" not in status(one)]
 
 
 def status(process: int) -> str:

@@ -1,14 +1,19 @@
-// The page follows the desk: an event says that something is new, and then <main> is replaced.
+// The page follows the desk: an event says that something is new, and then those of its two parts are replaced that are.
 const trouble = document.querySelector(".trouble");
-let shown = "";
+const shown = {};
 
 async function refresh() {
+  if (document.querySelector("main dialog[open]")) return; // a question is being answered
   const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
-  if (text === shown) return;
-  shown = text;
-  const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
-  keepCards(main);
-  document.querySelector("main").replaceWith(document.adoptNode(main));
+  const page = new DOMParser().parseFromString(text, "text/html");
+  for (const name of [".run", "main"]) {
+    const part = page.querySelector(name);
+    if (!part || part.outerHTML === shown[name]) continue;
+    shown[name] = part.outerHTML;
+    keepCards(part);
+    keepChoices(part);
+    document.querySelector(name).replaceWith(document.adoptNode(part));
+  }
   const running = Boolean(document.querySelector(".running"));
   document.querySelectorAll("fieldset").forEach((fieldset) => (fieldset.disabled = running));
 }
@@ -23,6 +28,16 @@ function keepCards(main) {
   }
 }
 
+// What was chosen in a form stays so, as long as there is that choice.
+function keepChoices(part) {
+  for (const control of part.querySelectorAll("select, input[id]")) {
+    const before = document.getElementById(control.id);
+    if (!before) continue;
+    control.checked = before.checked;
+    if (Array.from(control.options ?? [], (option) => option.value).includes(before.value)) control.value = before.value;
+  }
+}
+
 function complain(text = "") {
   trouble.textContent = text;
   trouble.hidden = !text;
@@ -34,27 +49,28 @@ async function press(address, what) {
   if (!answer.ok) complain(await answer.text());
 }
 
-document.addEventListener("click", ({ target }) => {
-  const button = target.closest("button");
-  if (button?.dataset.press) {
-    button.closest("dialog")?.close();
-    return press(button.dataset.press, button.dataset.what);
-  }
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
   if (button?.dataset.asks) return document.getElementById(button.dataset.asks).showModal();
+  const question = button?.closest("dialog");
+  if (question && !question.open) return event.preventDefault(); // the Enter key elsewhere in the form is no answer
+  question?.close();
+  if (button?.dataset.press) return press(button.dataset.press, button.dataset.what);
   // A click on a card of the wall makes it large, another one small again.
   const large = document.querySelector(".large");
   if (large) large.classList.remove("large");
-  else target.closest("[data-digest]")?.classList.add("large");
+  else event.target.closest("[data-digest]")?.classList.add("large");
 });
 document.addEventListener("keydown", ({ key }) => {
   if (key === "Escape") document.querySelector(".large")?.classList.remove("large");
 });
 document.addEventListener("submit", (event) => {
-  const { press: address } = event.target.dataset;
+  const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.press;
   if (!address) return;
   event.preventDefault();
-  press(address, event.target.elements.what.value);
+  press(address, String(new URLSearchParams(new FormData(event.target, event.submitter))));
 });
+document.addEventListener("close", () => refresh(), true); // of a question
 
 // A browser has six connections to the desk at most, so a page that nobody sees leaves its own.
 const tab = document.documentElement.className;

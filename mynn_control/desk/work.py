@@ -1,0 +1,44 @@
+"""The tab Work: what was collected, and what can be handed out, as choices that this computer's folders give."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
+from mynn_control.desk.runs import Run
+from mynn_control.render import render
+
+# Names that neither Ansible nor a shell takes for anything else.
+DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
+WHEN = "%Y-%m-%d_%H-%M-%S"
+
+
+def collected(work: Path) -> dict[str, list[str]]:
+    """Return the collections in a folder, DATE/PI, the newest first: each with its students."""
+    folders = sorted((path.parent for path in work.glob(f"*/*/{SUMS}")), key=lambda of: (of.parent.name, of.name))
+    return {
+        f"{of.parent.name}/{of.name}": sorted({inner.name.removesuffix(BESIDE) for inner in of.glob("[!.]*/")})
+        for of in reversed(folders)
+        if re.fullmatch(DATE, of.parent.name) and re.fullmatch(NAME, of.name)
+    }
+
+
+def handouts(desk: Path) -> dict[str, Path]:
+    """Return the folders that can be handed out, by name. desk: the desk's own folder, with the class's test set."""
+    folders = [*sorted((desk.parents[1] / "handout").glob("*/")), desk / "test_set"]
+    return {of.name: of for of in folders if of.is_dir() and re.fullmatch(OWN, of.name)}
+
+
+def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run | None) -> str:
+    """Return the page. pis: their names. run: the last; a reset is offered after a look at what it would touch."""
+    look = run if run and run.name == "look" and run.how else None
+    parts = {"tab": "work", "pis": pis, "collections": collected(work), "folders": folders, "work": work, "look": look}
+    return render("work", parts, {"collected_on": collected_on})
+
+
+def collected_on(date: str) -> str:
+    """Return a collection's date in words."""
+    return time.strftime("%-d %B %Y, %H:%M", time.strptime(date, WHEN))

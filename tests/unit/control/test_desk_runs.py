@@ -1,0 +1,253 @@
+"""The runs that the desk starts: what may be chosen for them, their progress and end, and the tabs Work and Pis."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
+from tests.support.browser import assert_accessible
+from tests.support.desk import ServedDesk, running, served, start_desk, url_of
+from tests.support.playbook_run import descendants
+
+COLLECTION = "2026-11-25_14-03-20/pi03.local"
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Iterator[Path]:
+    """An inventory of this computer, and of a Pi that takes a connection and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = tmp_path / "inventory.ini"
+        path.write_text(
+            f"""
+            [pis]
+            pi-01 ansible_connection=local
+            pi-02 ansible_host=127.0.0.1 ansible_port={silent.getsockname()[1]}
+            [pis:vars]
+            ansible_become=false
+            message_file={tmp_path}/run/message
+            """.replace(" " * 12, "")
+        )
+        yield path
+
+
+@pytest.fixture
+def desk(tmp_path: Path, inventory: Path) -> Iterator[ServedDesk]:
+    """A desk with something to choose. Its folder is dist/desk, as a teacher's is."""
+    folder = tmp_path / "dist/desk"
+    folder.mkdir(parents=True)
+    for place in (COLLECTION, "2026-11-24_09-00-00/pi03.local", "old/pi03.local", "2026-11-25_14-03-20/{{ x }}"):
+        for student in ("ada", "bo", "bo.home"):
+            (folder.with_name("work") / place / student).mkdir(parents=True)
+        (folder.with_name("work") / place / "SHA256SUMS").touch()
+    for name in ("worksheets", "{{ lookup('pipe', 'x') }}", ".git"):
+        (tmp_path / "handout" / name).mkdir(parents=True)
+    with served(folder, inventory) as desk:
+        for number, pi in enumerate(("pi-01", "pi-02")):
+            desk.answer(pi, {"ada": (None, None), "bo": (None, None)}, "", number)
+        yield desk
+
+
+def until(done: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "This takes too long."
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        *((name, "pi=pi-03") for name in PLAYBOOKS),
+        ("site", "pi=pi-01,pi-02"),
+        ("site", "pi=all:!pi-01"),
+        ("verify", "limit=pi-01"),
+        ("collect", "pi=pi-01&student_work_collections=/etc"),
+        ("handout", ""),
+        ("handout", "folder=../handout/worksheets"),
+        ("handout", "folder=/etc"),
+        ("handout", "folder={{ lookup('pipe', 'x') }}"),
+        ("handout", "folder=.git"),
+        ("restore", f"collection={COLLECTION}"),
+        ("restore", "pi=pi-01&collection=2026-11-26_14-03-20/pi03.local"),
+        ("restore", "pi=pi-01&collection=old/pi03.local"),
+        ("restore", "pi=pi-01&collection=2026-11-25_14-03-20/{{ x }}"),
+        ("restore", f"pi=pi-01&collection={COLLECTION}/../../../desk"),
+        ("reset", ""),
+        ("reset", "discard=yes"),
+        ("reset", "discard={{ x }}"),
+        ("message", "what=\0"),
+    ],
+)
+def test_only_what_the_desk_offers_can_be_chosen(desk: ServedDesk, name: str, chosen: str) -> None:
+    answer = desk.ask(f"/run/{name}", chosen)
+    assert answer.status_code == 409 and re.search("no such choice|Look first", answer.text)
+    assert desk.desk.run is None and desk.desk.memory.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "settings"),
+    [
+        ("handout", {"folder": "worksheets"}, {"student_work_handout": "handout/worksheets"}),
+        (
+            "restore",
+            {"pi": "pi-01", "collection": COLLECTION},
+            {"student_work_date": "2026-11-25_14-03-20", "student_work_from": "pi03.local"},
+        ),
+        ("reset", {"passwords": "yes", "discard": ""}, {"reset_passwords": True, "reset_uncollected": False}),
+    ],
+)
+def test_a_choice_becomes_settings_of_the_playbook(
+    desk: ServedDesk, tmp_path: Path, name: str, chosen: dict[str, str], settings: dict[str, object]
+) -> None:
+    found = desk.desk._settings(Run(name, chosen))
+    own = {
+        name: str(tmp_path / f"dist/{folder}")
+        for name, folder in (("desk_folder", "desk"), ("labels_folder", "labels"))
+    }
+    if "student_work_handout" in settings:
+        settings = {"student_work_handout": str(tmp_path / str(settings["student_work_handout"]))}
+    assert found == own | settings
+
+
+def test_a_look_says_once_what_a_reset_would_touch() -> None:
+    after = "/home/ada/notebooks/own.ipynb removed\n/home/ada/.profile as at first\n"
+    result = {"changed": True, "diff": {"before": "", "after": after}}
+    data = {"task": "Reset", "task_action": "student_work", "host": "pi-01", "res": result}
+    look = Run("look")
+    for _ in range(2):  # the role looks, and then resets
+        look._read(json.dumps({"event": "runner_on_ok", "event_data": data, "stdout": ""}))
+    assert look.said == ["pi-01: 1 would be removed (/home/ada/notebooks/own.ipynb), 1 put back as at first."]
+
+
+def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
+    desk: ServedDesk, browser_page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, lost = browser_page, [("pi-02", "It has work that is in no collection.", "Collect it.")]
+    desk.desk.run = Run("look", {"pi": ""}, "Not finished on all Pis.", "", said=["pi-01: 3 changes."], lost=lost)
+    assert "Look first" in desk.ask("/run/reset", "pi=pi-01").text
+    desk.desk.redraw()
+    started: list[dict[str, str]] = []
+
+    def start(name: str, given: dict[str, str]) -> str:
+        started.append({name: "", **given})
+        return ""
+
+    monkeypatch.setattr(desk.desk, "start", start)
+    page.goto(f"{desk.url}/work")
+    page.get_by_label("New passwords").check()
+    page.get_by_label("New passwords").press("Enter")  # is no answer to a question that was not asked
+    page.get_by_role("button", name="Reset", exact=True).click()
+    assert_accessible(page)
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert started == []
+    page.get_by_role("button", name="Reset", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    until(lambda: started == [{"reset": "", "pi": "", "passwords": "yes"}])
+    page.get_by_role("button", name="Reset, and discard what was not collected").click()
+    expect(page.get_by_role("dialog")).to_contain_text("lost for good")
+    page.get_by_role("dialog").get_by_role("button", name="Discard and reset").click()
+    until(lambda: started[1:] == [{"reset": "", "pi": "", "passwords": "yes", "discard": "yes"}])
+
+
+def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk, browser_page: Page) -> None:
+    page = browser_page
+    page.goto(f"{desk.url}/work")
+    assert page.locator("main table td").all_inner_texts() == [
+        *("25 November 2026, 14:03", "pi03.local", "ada, bo"),
+        *("24 November 2026, 09:00", "pi03.local", "ada, bo"),
+    ]
+    assert_accessible(page)
+    collect = page.locator("form", has=page.get_by_role("button", name="Collect"))
+    collect.get_by_label("For").select_option("pi-01")
+    desk.answer("pi-03", {"ada": (None, None)}, "", 3)
+    expect(collect.locator("option")).to_have_text(["all Pis", "pi-01", "pi-02", "pi-03"])
+    expect(collect.get_by_label("For")).to_have_value("pi-01")
+
+
+def test_labels_are_served_under_a_policy_of_their_own(desk: ServedDesk) -> None:
+    assert desk.ask("/labels/A4").status_code == 404
+    desk.desk.labels.mkdir()
+    (desk.desk.labels / "labels-A4.html").write_text("<p>Passwords")
+    (desk.desk.labels / "notes.html").write_text("")
+    sheet = desk.ask("/labels/A4")
+    assert sheet.text == "<p>Passwords" and sheet.headers["Cache-Control"] == "no-store"
+    assert "script" not in sheet.headers["Content-Security-Policy"]
+    for path in ("/labels/Letter", "/labels/notes", "/labels/..%2fdesk%2fmemory.sqlite", "/labels/labels-A4.html"):
+        assert desk.ask(path).status_code == 404
+    assert desk.ask("/labels/A4", Host="evil.example").status_code == 403
+    desk.desk.redraw()
+    assert 'href="/labels/A4"' in desk.ask("/pis").text
+
+
+@pytest.mark.slow
+def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page: Page) -> None:
+    """On any tab, also on one that was opened meanwhile. Only one runs at a time."""
+    page = browser_page
+    page.goto(desk.url)
+    page.get_by_label("Message to the class").fill("Five more minutes")
+    page.get_by_role("button", name="Show").click()
+    status = page.get_by_role("status")
+    expect(status.locator("li")).to_have_text(["pi-01 waits", "pi-02 Create the message's folder"])
+    assert "has not ended yet" in desk.ask("/run/site", "").text
+    page.get_by_role("link", name="Pis").click()
+    expect(page.get_by_role("button", name="Set up")).to_be_disabled()
+    assert desk.desk.run and desk.desk.run.process
+    started = descendants(desk.desk.run.process.pid)
+    status.get_by_role("button", name="Stop").click()
+    expect(status).to_contain_text("You stopped it. Start it again when you like", timeout=5000)
+    assert running(started) == []
+    expect(page.locator("details")).to_contain_text("Message: Five more minutes. You stopped it.")
+    status.get_by_role("button", name="Close").click()
+    expect(status).to_be_hidden()
+    with served(desk.folder) as again:
+        assert again.desk.run is None
+        assert "Message: Five more minutes. You stopped it." in again.ask("/pis").text
+
+
+@pytest.mark.slow
+def test_how_a_run_failed_is_remembered(desk: ServedDesk) -> None:
+    """It goes on while no page is open. It can be for one Pi."""
+    assert desk.ask("/run/message", "pi=pi-02&what=Hello").status_code == 200
+    until(lambda: "<td>Switch it on" in desk.ask("/tasks").text, 60)
+    [run] = desk.desk.memory.runs()
+    assert (run["name"], run["chosen"], run["how"]) == (
+        "message",
+        {"pi": "pi-02", "what": "Hello"},
+        "Not finished on all Pis.",
+    )
+    [(pi, why, what)] = run["lost"]
+    assert pi == "pi-02" and "It does not answer" in why and "Switch it on" in what
+
+
+@pytest.mark.slow
+def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(
+    tmp_path: Path, inventory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANSIBLE_STDOUT_CALLBACK", raising=False)  # ours notices that the desk has gone
+    folder = tmp_path / "dist/desk"
+    process = start_desk(inventory, folder)
+    try:
+        url = url_of(process)
+        assert requests.post(f"{url}/run/message", "what=Hello", headers={"Origin": url}).status_code == 200
+        until(lambda: "pi-02</strong> Create the message" in requests.get(url).text)
+        started = descendants(process.pid)
+        assert len(started) > 4
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    until(lambda: not running(started), 15)
+    with served(folder) as desk:
+        page = desk.ask("/work").text
+        assert CUT_OFF in page and AGAIN in page and '<section class="run"' in page
+        assert desk.desk.memory.runs()[0]["ended"]
+        assert desk.ask("/stop", "", Origin="http://evil.example").status_code == 403
+        assert desk.ask("/stop", "").status_code == 200 and CUT_OFF not in desk.ask("/work").text
