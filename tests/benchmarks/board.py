@@ -125,7 +125,8 @@ def try_page(classroom: BoardClassroom, table: Table) -> None:
         kernel.run("import mynn, mynn.plotting; alive = 1 + 1", 600)
         with ThreadPoolExecutor(CLASS) as browsers:
             took = timed(lambda url: list(browsers.map(fetch, [f"{url}digits.bin"] * CLASS)), page)
-        again = Kernel(kernel.identity, server.connect(kernel.identity))  # no page was there to answer the server's pings
+        # Nobody answered the server's pings meanwhile, so this connection is closed.
+        again = Kernel(kernel.identity, server.connect(kernel.identity))
         assert again.run("alive", 600).text == "2", "The program did not survive it."
     peak = int(classroom.output_of("systemctl show --value --property MemoryPeak jupyter")) / 2**20
     table.add(f"{CLASS} browsers fetch 10,000 digits, beside a program: host", f"{took:.0f} s")
