@@ -69,7 +69,7 @@ class Run:
     name: str
     chosen: Mapping[str, str] = field(default_factory=dict)
     how: str = ""
-    doing: str = "It starts."
+    doing: str = "It starts"
     at: dict[str, tuple[str, str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
