@@ -27,7 +27,8 @@ def main(folder: Path, pis: Pis, student: str) -> int:
     """Keep asking the Pis, and serve the pages; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
-        settings = {"desk_answers": answers, "wall_file": wall.FILE} | ({"desk_students": [student]} if student else {})
+        settings = {"desk_answers": answers, "wall_file": wall.FILE, "wall_largest": wall.LARGEST}
+        settings |= {"desk_students": [student]} if student else {}
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(pis.inventory)]
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
