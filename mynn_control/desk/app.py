@@ -58,7 +58,9 @@ class Doors:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS | (LABELS if "/labels/" in scope["path"] else {}))
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         asked = Headers(scope=scope)
@@ -119,7 +121,8 @@ class Server:
     def _labels(self, paper: str) -> Endpoint:
         async def labels(_: Request) -> Response:
             path = self.desk.labels / f"labels-{paper}.html"
-            return FileResponse(path) if path.is_file() else PlainTextResponse("There are no labels yet.", 404)
+            there = path.is_file()
+            return FileResponse(path, headers=LABELS) if there else PlainTextResponse("There are no labels yet.", 404)
 
         return labels
 
