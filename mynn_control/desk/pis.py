@@ -112,7 +112,7 @@ def draw(made: Sequence[Row], inventory: Path, now: float, runs: Sequence[Run] =
         "duration": duration,
         "age": age,
         "ago": lambda when: f"{age(now - when)} ago",
-        "day": lambda when: time.strftime("%-d %B %Y, %H:%M", time.localtime(when)),
+        "day": day,
         "size": size,
         "model": model,
         "marked": marked,
@@ -146,6 +146,11 @@ def age(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(seconds, 0) / 60:.0f} min"
+
+
+def day(when: float) -> str:
+    """Return a time as people write it."""
+    return time.strftime("%-d %B %Y, %H:%M", time.localtime(when))
 
 
 def size(megabytes: float) -> str:

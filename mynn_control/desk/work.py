@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
+from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import render
 
@@ -41,4 +42,4 @@ def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run |
 
 def collected_on(date: str) -> str:
     """Return a collection's date in words."""
-    return time.strftime("%-d %B %Y, %H:%M", time.strptime(date, WHEN))
+    return day(time.mktime(time.strptime(date, WHEN)))
