@@ -126,6 +126,7 @@ BAD: list[tuple[str | bytes, str]] = [
     ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),
     (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "not a public SSH key, or not all of it"),
     (f'{WLAN}password = "secret7"\n', "[wlan] password: a Wi-Fi password has 8 to 63"),
+    (WLAN.replace("IEEE", "é" * 17), "a network's name has 1 to 32 characters"),
     (f'{WLAN}[mynn.wlan]\nssid = "a"\n', "[mynn] wlan: write [[mynn.wlan]], with two brackets"),
 ]
 

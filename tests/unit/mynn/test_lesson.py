@@ -252,6 +252,7 @@ def test_a_forged_record_is_read_as_we_write_it_or_not_at_all(place: str, value:
         assert tasks.parse(record.text()) == record and len(record.text()) <= tasks.LARGEST
         assert all(re.fullmatch("[ -~]{0,100}", answer.typed) for answer in record.tasks.values())
         assert all(0 <= (end.score or 0) <= 1 for end in record.lessons.values())
+    assert tasks.parse(json.dumps(forged) + " " * tasks.LARGEST) is None
 
 
 @pytest.mark.parametrize("damaged", ["", "[]", "[" * 30_000, '{"version": 3, "lessons": {}, "tasks": {}}'], ids=len)
