@@ -93,6 +93,12 @@ def test_only_what_the_desk_offers_can_be_chosen(desk: ServedDesk, name: str, ch
     assert desk.desk.run is None and desk.desk.memory.runs() == []
 
 
+def test_a_reset_is_only_for_the_pis_that_were_looked_at(desk: ServedDesk) -> None:
+    desk.desk.run = Run("look", {"pi": "pi-01"}, "Finished.")
+    for chosen in ("", "pi=pi-02"):
+        assert desk.ask("/run/reset", chosen).text == "Look first at what a reset would touch."
+
+
 @pytest.mark.parametrize(
     ("name", "chosen", "settings"),
     [

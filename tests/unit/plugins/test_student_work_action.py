@@ -216,6 +216,7 @@ FORGED: list[Any] = [
     {"files": {f"{number}": [1 << 20, SUM, 0, False] for number in range(4)}, "left": {}},
     {"files": {f"{number}": [0, SUM, 0, False] for number in range(20_003)}, "left": {}},
     {"files": {}, "left": {"a": "\x1b[31m"}},
+    {"files": {"a": [1, SUM[:63], 0, False]}, "left": {}},
     *(
         {"files": {name: FILE}, "left": {}}
         for name in (
