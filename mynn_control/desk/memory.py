@@ -30,7 +30,7 @@ VERSIONS = [
         chosen TEXT NOT NULL,     -- what the teacher chose for it, as JSON
         ended REAL NOT NULL DEFAULT 0,
         how TEXT NOT NULL DEFAULT '',     -- it ended, in words
-        said TEXT NOT NULL DEFAULT '[]',  -- its messages, as JSON
+        messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
 ]
@@ -97,18 +97,18 @@ class Memory:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
 
-    def end(self, began: float, how: str, said: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
+    def end(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
         """Remember how it ended, in words, its messages, and the Pis that were not finished."""
         with self._opened() as database:
-            row = (time.time(), how, json.dumps(said), json.dumps(lost), began)
-            database.execute("UPDATE runs SET ended = ?, how = ?, said = ?, lost = ? WHERE began = ?", row)
+            row = (time.time(), how, json.dumps(messages), json.dumps(lost), began)
+            database.execute("UPDATE runs SET ended = ?, how = ?, messages = ?, lost = ? WHERE began = ?", row)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the last twenty runs, the latest first."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
             runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC LIMIT 20")]
-        return [run | {column: json.loads(run[column]) for column in ("chosen", "said", "lost")} for run in runs]
+        return [run | {column: json.loads(run[column]) for column in ("chosen", "messages", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:
         """Return whom the teacher took off the wall, as PI/STUDENT, in that order."""

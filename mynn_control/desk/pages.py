@@ -102,7 +102,15 @@ class Desk:
     def _remembered(self) -> list[Run]:
         runs = self.memory.runs()
         return [
-            Run(run["name"], run["chosen"], run["how"], "", said=run["said"], lost=run["lost"], began=run["began"])
+            Run(
+                run["name"],
+                run["chosen"],
+                run["how"],
+                "",
+                messages=run["messages"],
+                lost=run["lost"],
+                began=run["began"],
+            )
             for run in runs
             if run["name"] in PLAYBOOKS
         ]
@@ -112,7 +120,7 @@ class Desk:
         for run in self._remembered():
             if not run.how:
                 run.how = CUT_OFF
-                self.memory.end(run.began, run.how, run.said, run.lost)
+                self.memory.end(run.began, run.how, run.messages, run.lost)
                 return run
         return None
 
@@ -165,7 +173,7 @@ class Desk:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
             run.how = run.how or "It did not start: see the terminal in which the desk runs."
-            self.memory.end(run.began, run.how, run.said, run.lost)
+            self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
 
     def stop(self) -> None:

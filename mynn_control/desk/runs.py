@@ -62,8 +62,8 @@ class Pis:
 class Run:
     """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
 
-    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. said: its messages. lost: of
-    each Pi that was not finished its name, why, and what to do (the callback summary).
+    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. messages: what it printed. lost:
+    of each Pi that was not finished its name, why, and what to do (the callback summary).
     """
 
     name: str
@@ -71,7 +71,7 @@ class Run:
     how: str = ""
     doing: str = "It starts"
     at: dict[str, tuple[str, str]] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
     began: float = field(default_factory=time.time)
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
@@ -170,7 +170,7 @@ class Run:
             message = f"{pi}: {len(gone)} would be removed{f' ({some(gone)})' if gone else ''}, "
             message += f"{len(changes) - len(gone)} put back as at first."
         lines = map(str, message if isinstance(message, list) else [message])
-        self.said += [line for line in lines if line not in self.said]
+        self.messages += [line for line in lines if line not in self.messages]
 
     def _end(self, code: int, last: str) -> None:
         """Say how it ended. code: of its process. last: the last line that it printed."""

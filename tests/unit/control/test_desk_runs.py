@@ -131,14 +131,14 @@ def test_a_look_says_once_what_a_reset_would_touch() -> None:
     look = Run("look")
     for _ in range(2):  # the role looks, and then resets
         look._read(json.dumps({"event": "runner_on_ok", "event_data": data, "stdout": ""}))
-    assert look.said == ["pi-01: 1 would be removed (/home/ada/notebooks/own.ipynb), 1 put back as at first."]
+    assert look.messages == ["pi-01: 1 would be removed (/home/ada/notebooks/own.ipynb), 1 put back as at first."]
 
 
 def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
     desk: ServedDesk, browser_page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, lost = browser_page, [("pi-02", "It has work that is in no collection.", "Collect it.")]
-    desk.desk.run = Run("look", {"pi": ""}, "Not finished on all Pis.", "", said=["pi-01: 3 changes."], lost=lost)
+    desk.desk.run = Run("look", {"pi": ""}, "Not finished on all Pis.", "", messages=["pi-01: 3 changes."], lost=lost)
     assert "Look first" in desk.ask("/run/reset", "pi=pi-01").text
     desk.desk.redraw()
     started: list[dict[str, str]] = []
