@@ -100,20 +100,9 @@ class Desk:
     # --- runs
 
     def _remembered(self) -> list[Run]:
-        runs = self.memory.runs()
-        return [
-            Run(
-                run["name"],
-                run["chosen"],
-                run["how"],
-                "",
-                messages=run["messages"],
-                lost=run["lost"],
-                began=run["began"],
-            )
-            for run in runs
-            if run["name"] in PLAYBOOKS
-        ]
+        kept = ("name", "chosen", "how", "messages", "lost", "began")
+        runs = [run for run in self.memory.runs() if run["name"] in PLAYBOOKS]
+        return [Run(doing="", **{name: run[name] for name in kept}) for run in runs]
 
     def _cut_off(self) -> Run | None:
         """Return the run that the last desk did not see end, and remember that it was cut off."""

@@ -62,8 +62,8 @@ class Pis:
 class Run:
     """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
 
-    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. messages: what it printed. lost:
-    of each Pi that was not finished its name, why, and what to do (the callback summary).
+    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. messages: what it printed.
+    lost: of each Pi that was not finished its name, why, and what to do (the callback summary).
     """
 
     name: str
