@@ -163,12 +163,15 @@ class Run:
 
     def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:
         """Keep a message; and what a reset would change, if that is what the run is for."""
-        message = result.get("msg", "") if action in DEBUG else []
+        message: Any = []
         if self.name == "look" and action == "student_work":
             changes = str(result.get("diff", {}).get("after", "")).splitlines()
             gone = [change.removesuffix(" removed") for change in changes if change.endswith(" removed")]
+            gone = [path for path in gone if "/." not in path]  # a teacher does not know what programs keep
             message = f"{pi}: {len(gone)} would be removed{f' ({some(gone)})' if gone else ''}, "
-            message += f"{len(changes) - len(gone)} put back as at first."
+            message += f"{sum(not change.endswith(' removed') for change in changes)} put back as at first."
+        elif self.name != "look" and action in DEBUG:
+            message = result.get("msg", "")
         lines = map(str, message if isinstance(message, list) else [message])
         self.messages += [line for line in lines if line not in self.messages]
 

@@ -17,7 +17,7 @@ from tests.virtual import Fleet
 
 # The school year. Each chapter also runs alone, and the order of the others does not matter.
 CHAPTERS = ["site", "browser", "verify", "lessons", "student_work", "student_against_pi", "teacher", "repair"]
-CHAPTERS += ["students", "wall", "switches", "find", "cluster", "faults", "update"]
+CHAPTERS += ["students", "wall", "desk", "switches", "find", "cluster", "faults", "update"]
 # A check of a provisioned Pi that takes a second. verify.yml checks far more, and takes 15 seconds.
 CHECK = """
 set -e

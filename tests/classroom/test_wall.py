@@ -7,13 +7,8 @@ from playwright.sync_api import expect
 
 from tests.support.browser import open_browser
 from tests.support.classroom import Classroom, as_student, on, until
-from tests.support.desk import open_desk
+from tests.support.desk import SHOW, open_desk
 
-SHOW = """
-from mynn import NeuralNetwork, read_csv, wall
-digits = read_csv("/srv/mynn/mnist/mnist_test.csv", 10)
-wall.show(name="{name}", score=0.953, backquery=NeuralNetwork(784, 20, 10, 0.1, seed=1), digits=digits)
-"""
 TAKE_DOWN = "from mynn import wall; wall.take_down()"
 NAMES = {"pi-01": "Ada", "pi-02": "Bo", "pi-03": "Cleo"}
 BEGIN, FOLLOW = 60_000, 15_000  # milliseconds until the first answers are there, and until a change is seen

@@ -126,6 +126,12 @@ def status(process: int) -> str:
         return "Z ("
 
 
+# What a student does to be on the wall.
+SHOW = """
+from mynn import NeuralNetwork, read_csv, wall
+digits = read_csv("/srv/mynn/mnist/mnist_test.csv", 10)
+wall.show(name="{name}", score=0.953, backquery=NeuralNetwork(784, 20, 10, 0.1, seed=1), digits=digits)
+"""
 SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
 # The processor time of the Python processes that a run has on a Pi, in ticks of 10 ms.
 LOAD = r"""

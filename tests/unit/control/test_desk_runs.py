@@ -125,7 +125,7 @@ def test_a_choice_becomes_settings_of_the_playbook(
 
 
 def test_a_look_says_once_what_a_reset_would_touch() -> None:
-    after = "/home/ada/notebooks/own.ipynb removed\n/home/ada/.profile as at first\n"
+    after = "/home/ada/notebooks/own.ipynb removed\n/home/ada/.cache/x removed\n/home/ada/.profile as at first\n"
     result = {"changed": True, "diff": {"before": "", "after": after}}
     data = {"task": "Reset", "task_action": "student_work", "host": "pi-01", "res": result}
     look = Run("look")

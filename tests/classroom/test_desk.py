@@ -1,0 +1,139 @@
+"""A class from the desk, in a real browser: from setting up to the end of a lesson, with a Pi that dies in between."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.support.browser import MINUTES, open_browser, signed_in
+from tests.support.classroom import Classroom, as_student, on, with_inventory
+from tests.support.desk import SHOW, open_desk
+from tests.support.pupil import FIRST, StartPage
+
+TITLE = "Lesson 1: ten thousand digits"
+PUPILS = {"pi-01": "Ada", "pi-02": "Bo", "pi-03": "Cleo"}
+FOLLOW = 15_000  # milliseconds until a change is seen
+
+
+class Teacher:
+    """The desk in a browser."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.report = page, page.get_by_role("status")
+
+    def go_to(self, tab: str) -> None:
+        """Open a tab."""
+        self.page.bring_to_front()
+        self.page.get_by_role("navigation").get_by_role("link", name=tab, exact=True).click()
+        expect(self.page.get_by_role("link", name=tab, exact=True)).to_have_attribute("aria-current", "page")
+
+    def press(self, *buttons: str, ends: str = "Finished.", patience: float = 10 * MINUTES) -> str:
+        """Press buttons, one after the other, wait for the end of what they start, and return its report."""
+        for button in buttons:
+            self.page.locator("button:visible", has_text=re.compile(f"^{button}$")).last.click()
+        expect(self.report.get_by_role("button")).to_have_text("Close", timeout=patience)
+        expect(self.report).to_contain_text(ends)
+        said = self.report.inner_text()
+        if "would be removed" not in said:  # a reset is offered as long as that is there
+            self.report.get_by_role("button", name="Close").click()
+            expect(self.report).to_be_hidden()
+        return said
+
+    def at(self, pi: str) -> Locator:
+        """Return a Pi's card on the tab Class."""
+        return self.page.locator("article", has_text=pi)
+
+
+@pytest.fixture
+def school(three: Classroom, tmp_path: Path) -> Iterator[Classroom]:
+    """Return three Pis whose work is collected into the test's own folder; they are as at first afterwards."""
+    (tmp_path / "handout/sheets").mkdir(parents=True)
+    (tmp_path / "handout/sheets/read me.txt").write_text("What is a network?")
+    work = dict.fromkeys(PUPILS, f"student_work_collections={tmp_path}/dist/work")
+    yield with_inventory(three, tmp_path, settings=work)
+    for pi in PUPILS:
+        three.fleet.start(pi)
+
+
+def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:
+    """Everything is done by the desk's buttons and by what a pupil types into the first lesson."""
+    desk = tmp_path / "dist/desk"
+    with open_desk(school.inventory, desk) as (url, _), open_browser(FOLLOW) as browser:
+        teacher = Teacher(browser.new_page())
+        teacher.page.goto(url)
+        expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible(timeout=MINUTES)
+        prepare(teacher, school)
+        hold_lesson(teacher, school, browser)
+        show_wall(teacher, school)
+        end_class(teacher, school)
+
+
+def prepare(teacher: Teacher, school: Classroom) -> None:
+    """Set up, verify, label, hand out."""
+    teacher.go_to("Pis")
+    teacher.press("Set up")
+    teacher.press("Verify")
+    expect(teacher.page.get_by_role("heading", level=1)).to_have_text("All 3 Pis are ready")
+    teacher.press("Labels")
+    with teacher.page.expect_popup() as sheet:
+        teacher.page.get_by_role("link", name="A4").click()
+    for pi in PUPILS:
+        expect(sheet.value.locator("body")).to_contain_text(school.password_of(pi))
+    sheet.value.close()
+    teacher.go_to("Work")
+    teacher.press("Hand out")
+
+
+def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) -> None:
+    """A pupil does the first lesson; the teacher sees it, and what was typed. Then a Pi dies."""
+    start = signed_in(browser, school)
+    expect(start.get_by_text("read me.txt")).to_be_visible()
+    lesson = StartPage(start).open(FIRST, "keys")
+    teacher.go_to("Class")
+    expect(teacher.at("pi-01")).to_contain_text(TITLE)
+    lesson.play()
+    teacher.go_to("Tasks")
+    teacher.press("Ask the Pis again")
+    teacher.page.get_by_role("button", name=re.compile(f"^pi-01 , {TITLE}")).click()
+    expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
+    school.fleet.kill("pi-03")
+    teacher.go_to("Class")
+    expect(teacher.at("pi-03")).to_contain_text("Does not answer", timeout=MINUTES)
+    expect(teacher.at("pi-01")).to_contain_text(TITLE)
+
+
+def show_wall(teacher: Teacher, school: Classroom) -> None:
+    """Pupils are on the wall, and off it."""
+    for pi in ("pi-01", "pi-02"):
+        as_student(on(school, pi), SHOW.format(name=PUPILS[pi]))
+    teacher.go_to("Wall")
+    expect(teacher.page.locator("article h2")).to_have_text([re.compile(r"Ada\s*95\.3"), re.compile("Bo")])
+    teacher.page.get_by_role("button", name="Take Bo off the wall").click()
+    expect(teacher.page.locator("article")).to_have_count(1)
+
+
+def end_class(teacher: Teacher, school: Classroom) -> None:
+    """Announce the end, collect, update, reset and switch off. The Pi that died is named, and comes back."""
+    teacher.go_to("Class")
+    teacher.page.get_by_label("Message to the class").fill("Five more minutes")
+    assert "Shown on 2 of 3 Pis" in teacher.press("Show", ends="Not finished on all Pis.")
+    [start, _, lesson] = teacher.page.context.pages
+    for page in (start, lesson):
+        expect(page.get_by_text("Five more minutes")).to_be_visible(timeout=MINUTES)
+    teacher.go_to("Work")
+    assert "pi-03" in teacher.press("Collect", ends="Not finished on all Pis.")
+    school.fleet.start("pi-03")
+    teacher.press("Collect")
+    teacher.go_to("Work")
+    assert "read me.txt" in teacher.press("Look at what it would touch")
+    teacher.press("Reset", "Reset")
+    assert "read me.txt" not in as_student(school, "print(os.listdir())")
+    teacher.go_to("Pis")
+    teacher.page.get_by_label("For").select_option("pi-01")
+    teacher.press("Update", "Update", patience=20 * MINUTES)
+    teacher.go_to("Class")
+    report = teacher.press("Save all and switch off", "Save all and switch off")
+    assert all(f"{pi}: off" in report for pi in PUPILS)
+    expect(teacher.page.get_by_text("Switched off")).to_have_count(3)
