@@ -23,7 +23,7 @@ def collected(work: Path) -> dict[str, list[str]]:
     return {
         f"{of.parent.name}/{of.name}": sorted({inner.name.removesuffix(BESIDE) for inner in of.glob("[!.]*/")})
         for of in reversed(folders)
-        if re.fullmatch(DATE, of.parent.name) and re.fullmatch(NAME, of.name)
+        if re.fullmatch(DATE, of.parent.name) and when(of.parent.name) and re.fullmatch(NAME, of.name)
     }
 
 
@@ -37,9 +37,12 @@ def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run |
     """Return the page. pis: their names. run: the last; a reset is offered after a look at what it would touch."""
     look = run if run and run.name == "look" and run.how else None
     parts = {"tab": "work", "pis": pis, "collections": collected(work), "folders": folders, "work": work, "look": look}
-    return render("work", parts, {"collected_on": collected_on})
+    return render("work", parts, {"collected_on": lambda date: day(when(date))})
 
 
-def collected_on(date: str) -> str:
-    """Return a collection's date in words."""
-    return day(time.mktime(time.strptime(date, WHEN)))
+def when(date: str) -> float:
+    """Return a collection's time; 0 if there is no such day."""
+    try:
+        return time.mktime(time.strptime(date, WHEN))
+    except (ValueError, OverflowError):
+        return 0.0

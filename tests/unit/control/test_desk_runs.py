@@ -44,7 +44,13 @@ def desk(tmp_path: Path, inventory: Path) -> Iterator[ServedDesk]:
     """A desk with something to choose. Its folder is dist/desk, as a teacher's is."""
     folder = tmp_path / "dist/desk"
     folder.mkdir(parents=True)
-    for place in (COLLECTION, "2026-11-24_09-00-00/pi03.local", "old/pi03.local", "2026-11-25_14-03-20/{{ x }}"):
+    for place in (
+        COLLECTION,
+        "2026-11-24_09-00-00/pi03.local",
+        "2026-02-30_09-00-00/pi03.local",
+        "old/pi03.local",
+        "2026-11-25_14-03-20/{{ x }}",
+    ):
         for student in ("ada", "bo", "bo.home"):
             (folder.with_name("work") / place / student).mkdir(parents=True)
         (folder.with_name("work") / place / "SHA256SUMS").touch()
