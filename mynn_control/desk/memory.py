@@ -35,6 +35,7 @@ VERSIONS = [
     ) STRICT""",
 ]
 JSON = ("state", "verified")  # columns of pis
+RUNS = 20  # that are remembered
 
 
 class Memory:
@@ -65,6 +66,7 @@ class Memory:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self.path, timeout=10)
         try:
+            database.execute("PRAGMA secure_delete = ON")  # what is deleted is not left in the file
             with database:
                 yield database
         finally:
@@ -92,10 +94,12 @@ class Memory:
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
     def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
-        """Remember that a run began."""
+        """Remember that a run began, and forget the oldest."""
         with self._opened() as database:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
+            last = "SELECT began FROM runs ORDER BY began DESC LIMIT ?"
+            database.execute(f"DELETE FROM runs WHERE began NOT IN ({last})", (RUNS,))
 
     def end(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
         """Remember how it ended, in words, its messages, and the Pis that were not finished."""
@@ -104,10 +108,10 @@ class Memory:
             database.execute("UPDATE runs SET ended = ?, how = ?, messages = ?, lost = ? WHERE began = ?", row)
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the last twenty runs, the latest first."""
+        """Return the last runs, the latest first."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
-            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC LIMIT 20")]
+            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC")]
         return [run | {column: json.loads(run[column]) for column in ("chosen", "messages", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:

@@ -170,6 +170,13 @@ def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
     until(lambda: started[1:] == [{"reset": "", "pi": "", "passwords": "yes", "discard": "yes"}])
 
 
+def test_the_last_twenty_runs_are_remembered(desk: ServedDesk) -> None:
+    for number in range(25):
+        desk.desk.memory.begin(number, "message", {"what": f"Message {number}"})
+    assert [run["began"] for run in desk.desk.memory.runs()] == list(range(24, 4, -1))
+    assert b"Message 4" not in desk.desk.memory.path.read_bytes()
+
+
 def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk, browser_page: Page) -> None:
     page = browser_page
     page.goto(f"{desk.url}/work")
