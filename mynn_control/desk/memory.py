@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +34,17 @@ VERSIONS = [
         messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
+    """CREATE TABLE names (
+        pi TEXT NOT NULL,
+        student TEXT NOT NULL,    -- the account
+        since REAL NOT NULL,
+        name TEXT NOT NULL,       -- of the pupil who has this seat from then on; empty for nobody
+        PRIMARY KEY (pi, student, since)
+    ) WITHOUT ROWID, STRICT""",
 ]
 JSON = ("state", "verified")  # columns of pis
 RUNS = 20  # that are remembered
+Seat = tuple[str, str]  # a Pi, and a student's account there
 
 
 class Memory:
@@ -128,3 +137,25 @@ class Memory:
         """Forget that a student was taken off."""
         with self._opened() as database:
             database.execute("DELETE FROM taken_off WHERE place = ?", (place,))
+
+    def names(self, when: float = math.inf) -> dict[Seat, str]:
+        """Return the pupils' names that held at a time, by seat."""
+        with self._opened() as database:
+            held = database.execute("SELECT pi, student, name FROM names WHERE since <= ? ORDER BY since", (when,))
+            names = {(pi, student): name for pi, student, name in held}
+        return {seat: name for seat, name in names.items() if name}
+
+    def name(self, names: Mapping[Seat, str]) -> None:
+        """Remember the pupils who have these seats from now on; an empty name for nobody."""
+        known, now = self.names(), time.time()
+        new = [(*seat, now, name) for seat, name in names.items() if name != known.get(seat, "")]
+        with self._opened() as database:
+            # The clock may have been set back.
+            later = "DELETE FROM names WHERE pi = ? AND student = ? AND since >= ?"
+            database.executemany(later, [row[:3] for row in new])
+            database.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", new)
+
+    def forget_names(self) -> None:
+        """Forget all names, also those of before."""
+        with self._opened() as database:
+            database.execute("DELETE FROM names")
