@@ -8,13 +8,17 @@ import os
 import socket
 import struct
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.serverapp import ServerApp
 
+from mynn import tasks
 from mynn_server.linux import memory
 from mynn_server.programs import OUT_OF_MEMORY, STOPPED, running
+from mynn_server.start_page import progress
 
 DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
 
@@ -31,7 +35,8 @@ async def listen(app: ServerApp, name: str) -> None:
             if struct.unpack("3i", peer)[1] not in (0, os.getuid()):  # process, user, group
                 return
             sessions: Any = await ensure_async(app.session_manager.list_sessions())
-            writer.write(json.dumps(state(sessions, app.kernel_manager), sort_keys=True).encode())
+            said = state(sessions, app.kernel_manager) | tasks_of(Path(app.contents_manager.root_dir, tasks.FILE))
+            writer.write(json.dumps(said, sort_keys=True).encode())
         finally:
             writer.close()
 
@@ -44,13 +49,14 @@ async def listen(app: ServerApp, name: str) -> None:
 def state(sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
     """Return what the teacher sees; the control node checks that it has this form.
 
-    Memory goes in steps of 10 MB, and times in steps of 5 minutes, since each change is sent. How much each program
-    takes is left out: Linux would have to go through all its pages.
+    Memory goes in steps of 10 MB, and minutes in steps of 5, since each change is sent. How much each program takes is
+    left out: Linux would have to go through all its pages. `began` is when it was started, in seconds since 1970.
     """
     programs = [
         {
             "path": program["path"][:300],
             "busy": program["busy"],
+            "began": getattr(kernel, "began", 0),
             "quiet": quiet_minutes(kernel),
             "died": DIED.get(program["died"], ""),
         }
@@ -64,3 +70,18 @@ def quiet_minutes(kernel: Any) -> int:
     """Return for how many minutes a program has done nothing."""
     seconds = (datetime.now(UTC) - getattr(kernel, "last_activity", datetime.now(UTC))).total_seconds()
     return max(0, int(seconds / 300)) * 5
+
+
+def tasks_of(path: Path) -> dict[str, Any]:
+    """Return by task that the student has tried, whether it is right; and when that last changed, as in `began`."""
+    try:
+        changed = path.lstat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return {"tasks": _rights(path, changed), "answered": max(0, changed // 10**9)}
+
+
+@lru_cache(maxsize=1)
+def _rights(path: Path, changed: int) -> dict[str, bool]:
+    """Return whether tasks are right; the file is read again when it has changed."""
+    return {name: answer.right for name, answer in progress(path).tasks.items()}
