@@ -18,6 +18,10 @@ from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
 RUN = "<!--run-->"  # the place of the run on a tab
+FIRST = {  # what must have been the last run, of the same Pis, and what is answered if it was not
+    "reset": ("look", "Look first at what a reset would touch."),
+    "undo": ("reset", "The reset was not the last that ran: choose Restore for each Pi."),
+}
 
 
 class Desk:
@@ -149,9 +153,9 @@ class Desk:
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
             if given.keys() - chosen.keys() or not all(self._is_choice(name, *choice) for choice in chosen.items()):
                 return "There is no such choice, or no longer: load this page again, and choose from its lists."
-            look = self.run
-            if name == "reset" and not (look and look.name == "look" and look.pi == chosen["pi"]):
-                return "Look first at what a reset would touch."
+            before, wrong = FIRST.get(name, ("", ""))
+            if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
+                return wrong
             self.run = Run(name, chosen)
             self.memory.begin(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))

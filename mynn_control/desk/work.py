@@ -43,7 +43,7 @@ def draw(
 ) -> str:
     """Return the page. pis: their names. names_at: the pupils' names that held at a time, by seat.
 
-    run: the last; a reset is offered after a look at what it would touch.
+    run: the last; a reset is offered after a look at what it would touch, and its undoing after a reset.
     """
     ended = run.name if run and run.how else ""
     collections = collected(work)
@@ -57,6 +57,8 @@ def draw(
         "folders": folders,
         "work": work,
         "look": run if ended == "look" else None,
+        "reset": run if ended == "reset" else None,
+        "last": {pi: next((place for place in collections if place.endswith(f"/{pi}")), "") for pi in pis},
     }
     return render("work", parts, {"collected_on": lambda date: day(when(date))})
 

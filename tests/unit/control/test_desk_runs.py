@@ -170,6 +170,29 @@ def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
     until(lambda: started[1:] == [{"reset": "", "pi": "", "passwords": "yes", "discard": "yes"}])
 
 
+def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, browser_page: Page) -> None:
+    """With the newest collection of each of its Pis: it says which."""
+    page = browser_page
+    desk.desk.run = Run("look", {"pi": "pi03.local"}, "Finished.")
+    assert desk.ask("/run/undo", "pi=pi-01").text == "The reset was not the last that ran: choose Restore for each Pi."
+    desk.answer("pi03.local", {"ada": (None, None)}, "", 3)
+    desk.desk.run = Run("reset", {"pi": "", "passwords": "yes", "discard": ""}, "Finished.")
+    desk.desk.redraw()
+    page.goto(f"{desk.url}/work")
+    form = page.locator("form", has_text="Undo the reset")
+    expect(form.locator("li")).to_have_text(
+        [
+            *(f"{pi}: nothing was collected from it" for pi in ("pi-01", "pi-02")),
+            "pi03.local: 25 November 2026, 14:03, ada, bo",
+        ]
+    )
+    expect(form).to_contain_text("So do the new passwords.")
+    assert desk.ask("/run/undo", "pi=pi-01").status_code == 409  # all were reset
+    form.get_by_role("button").click()
+    until(lambda: desk.desk.run and desk.desk.run.name == "undo" and desk.desk.run.pi == "")
+    expect(form).to_be_hidden()
+
+
 def test_the_last_twenty_runs_are_remembered(desk: ServedDesk) -> None:
     for number in range(25):
         desk.desk.memory.begin(number, "message", {"what": f"Message {number}"})
