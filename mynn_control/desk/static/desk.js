@@ -1,13 +1,14 @@
 // The page follows the desk: an event says that something is new, and then those of its two parts are replaced that are.
 const trouble = document.querySelector(".trouble");
-const shown = {};
+const parts = [".run", "main"];
+const shown = Object.fromEntries(parts.map((name) => [name, document.querySelector(name)?.outerHTML]));
 const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
   if (document.querySelector("main dialog[open]")) return; // a question is being answered
   const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
   const page = new DOMParser().parseFromString(text, "text/html");
-  for (const name of [".run", "main"]) {
+  for (const name of parts) {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
     shown[name] = part.outerHTML;

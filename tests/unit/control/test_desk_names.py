@@ -59,11 +59,11 @@ def test_a_list_is_pasted_and_names_are_on_every_page(desk: ServedDesk, browser_
     page = browser_page
     page.goto(desk.url)
     page.get_by_role("link", name="Names of the pupils").click()
-    page.get_by_label("pi-01 ada").focus()
-    page.evaluate(
-        """text => { const clipboardData = new DataTransfer(); clipboardData.setData("text", text);
-        document.activeElement.dispatchEvent(new ClipboardEvent("paste",
-          {clipboardData, bubbles: true, cancelable: true})); }""",
+    expect(page).to_have_title("Names of the pupils")
+    page.wait_for_load_state()
+    page.get_by_label("pi-01 ada").evaluate(
+        """(box, text) => { const clipboardData = new DataTransfer(); clipboardData.setData("text", text); box.focus();
+        box.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true})); }""",
         f"{ADA}\r\n\r\nCleo\tK.\nDoro\n",
     )
     expect(page.get_by_role("alert")).to_contain_text("The list has 4 lines, but only 3 seats were left")
