@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import struct
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from mynn_server.programs import OUT_OF_MEMORY, STOPPED, running
 from mynn_server.start_page import progress
 
 DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
+OLD = 10.0  # seconds
 
 
 async def listen(app: ServerApp, name: str) -> None:
@@ -28,15 +30,14 @@ async def listen(app: ServerApp, name: str) -> None:
 
     The socket's name is abstract: in a folder for it, the student's programs could fill the memory of /run.
     """
+    told = Told(app)
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             if struct.unpack("3i", peer)[1] not in (0, os.getuid()):  # process, user, group
                 return
-            sessions: Any = await ensure_async(app.session_manager.list_sessions())
-            said = state(sessions, app.kernel_manager) | tasks_of(Path(app.contents_manager.root_dir, tasks.FILE))
-            writer.write(json.dumps(said, sort_keys=True).encode())
+            writer.write(await told.text())
         finally:
             writer.close()
 
@@ -44,6 +45,29 @@ async def listen(app: ServerApp, name: str) -> None:
         app.teacher = await asyncio.start_unix_server(answer, f"\0{name}")  # type: ignore[attr-defined]
     except OSError as error:  # another program has taken the name
         app.log.warning("The teacher does not see what runs: %s", error)
+
+
+class Told:
+    """What the teacher is told. It is put together again when a program or the tasks changed, or after OLD seconds.
+
+    The question comes every two seconds, and to put it together takes four times as long as to look whether to.
+    """
+
+    def __init__(self, app: ServerApp) -> None:
+        self.app, self.tasks = app, Path(app.contents_manager.root_dir, tasks.FILE)
+        self._of: object = None
+        self._until = 0.0
+        self._text = b""
+
+    async def text(self) -> bytes:
+        """Return it as JSON."""
+        manager: Any = self.app.kernel_manager
+        programs = {one: getattr(manager.get_kernel(one), "execution_state", "") for one in manager.list_kernel_ids()}
+        if (of := (programs, changed(self.tasks))) != self._of or time.monotonic() > self._until:
+            sessions: Any = await ensure_async(self.app.session_manager.list_sessions())
+            said = state(sessions, manager) | tasks_of(self.tasks)
+            self._of, self._until, self._text = of, time.monotonic() + OLD, json.dumps(said, sort_keys=True).encode()
+        return self._text
 
 
 def state(sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
@@ -74,11 +98,16 @@ def quiet_minutes(kernel: Any) -> int:
 
 def tasks_of(path: Path) -> dict[str, Any]:
     """Return by task that the student has tried, whether it is right; and when that last changed, as in `began`."""
+    when = changed(path)
+    return {"tasks": _rights(path, when), "answered": max(0, when // 10**9)}
+
+
+def changed(path: Path) -> int:
+    """Return when a file changed, in nanoseconds since 1970; 0 if it is not there."""
     try:
-        changed = path.lstat().st_mtime_ns
+        return path.lstat().st_mtime_ns
     except OSError:
-        changed = 0
-    return {"tasks": _rights(path, changed), "answered": max(0, changed // 10**9)}
+        return 0
 
 
 @lru_cache(maxsize=1)
