@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -27,7 +27,7 @@ from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
-LARGEST = 4096  # bytes of a request from a page
+LARGEST, LARGEST_NAMES = 4096, 1 << 16  # bytes of a request from a page, and of one with all seats' names
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -97,6 +97,7 @@ class Server:
 
     def _app(self) -> Starlette:
         pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
+        pages |= {"/names": "names"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
@@ -104,6 +105,8 @@ class Server:
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
             Route("/stop", self._stop, methods=["POST"]),
+            Route("/names", self._form(self.desk.name), methods=["POST"], max_body_size=LARGEST_NAMES),
+            Route("/names/delete", self._form(lambda _: self.desk.forget_names()), methods=["POST"]),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
@@ -131,12 +134,17 @@ class Server:
         return PlainTextResponse("")
 
     def _run(self, name: str) -> Endpoint:
-        async def run(request: Request) -> Response:
+        return self._form(lambda given: self.desk.start(name, given))
+
+    def _form(self, take: Callable[[Mapping[str, str]], str]) -> Endpoint:
+        """Give a form's fields to a function that returns why it did nothing with them, or nothing."""
+
+        async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-            wrong = await run_in_threadpool(self.desk.start, name, given)
+            wrong = await run_in_threadpool(take, given)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
-        return run
+        return form
 
     def _press(self, name: str) -> Endpoint:
         async def press(request: Request) -> Response:
