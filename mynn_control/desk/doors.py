@@ -156,7 +156,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it."""
         super().connection_made(transport)
-        self.network = network_of(self.client[0] if self.client else "127.0.0.1")
+        # By port, too: HTTP and HTTPS have a thread each, and nothing else keeps their counts apart.
+        self.network = (self.server, network_of(self.client[0] if self.client else "127.0.0.1"))
         self.open_now[self.network] += 1
         self.deadline: asyncio.TimerHandle | None = None
         if self.open_now[self.network] > MOST_CONNECTIONS:
