@@ -130,8 +130,8 @@ cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the ot
 labels: .venv/ready  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
 	$(PLAYBOOK)
 
-image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; FROM=FILE: from Raspberry Pi OS Lite; BOARD=zero, 2, 3, zero2w, 4 or 5)
-	ansible-playbook playbooks/image.yml -e image_board=$(BOARD) \
+image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; BOARD=zero, 2, 3, zero2w, 4 or 5; DESK=yes: for your desk; FROM=FILE: from Raspberry Pi OS Lite)
+	ansible-playbook playbooks/image.yml -e image_board=$(BOARD) $(if $(filter yes,$(DESK)),-e '{"image_desk": true}') \
 	    $(if $(FROM),-e '{"image_from": "$(abspath $(FROM))"}') $(if $(SHA256),-e image_from_sha256=$(SHA256))
 
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
@@ -176,6 +176,9 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	        --custom-compile-command "make lock" \
 	        --output-file roles/cluster/files/requirements-$${suite%:*}.txt || exit; \
 	done
+	uv pip compile --quiet --python-version 3.13 --python-platform linux --no-annotate --generate-hashes --group desk \
+	    --constraints <(sed -n 's/^[a-z][^ ]*==[^\\]*/&/p' requirements.txt | tr -d '\\') \
+	    --custom-compile-command "make lock" --output-file roles/desk/files/requirements-trixie.txt
 
 .venv/ready: requirements.txt
 	@[ -n "$(PYTHON)" ] || { echo "$$PYTHON_WANTED" >&2; exit 1; }

@@ -4,7 +4,8 @@ python -m mynn_control.image_release ABOUT
 
 ABOUT is JSON, as roles/image/tasks/pack.yml hands it over: `image`, the `root` that it was made from, the folder `dist`
 for all files, its `name`, `version` and `epoch` (seconds since 1970), Imager's names of the `devices` that it is for,
-and in words, `pis` and the one that it was `tried` on. These files are written, all named NAME-VERSION:
+and in words, its `title`, its `pis` and the one that it was `tried` on. These files are written, all named
+NAME-VERSION:
 
     .cdx.json            all packages in the root, apt's (by debsbom) and pip's, as CycloneDX
     .img.xz              the image, packed
@@ -48,7 +49,8 @@ def list_packages(root: Path, out: Path, name: str, version: str, date: datetime
     debsbom = Path(sys.executable).with_name("debsbom")
     run(debsbom, "generate", "--root", root, *about, *form, f"--cdx-serialnumber={SPACE}", "--out", out)
     listed = json.loads(out.read_bytes())
-    site = [str(path) for path in root.glob("opt/mynn/venv/lib/python3*/site-packages")]
+    venvs = ("opt/mynn/venv", "opt/mynn/desk/venv")
+    site = [str(path) for venv in venvs for path in root.glob(f"{venv}/lib/python3*/site-packages")]
     for package, of in sorted({(each.name, each.version) for each in distributions(path=site)}):
         purl = f"pkg:pypi/{package.lower().replace('_', '-')}@{of}"
         listed["components"] += [{"type": "library", "name": package, "version": of, "purl": purl, "bom-ref": purl}]
@@ -91,9 +93,8 @@ def release(about: dict[str, Any], parts: Path) -> str:
     shutil.copyfile(HERE / "image_icon.svg", parts / f"{stem}.svg")
     # By Imager's published schema.
     entry = {
-        "name": f"A classroom for neural networks ({stem})",
-        "description": "Children train their own neural network, in a browser and without Internet: "
-        "Debian, Jupyter, the lessons and all digits of MNIST",
+        "name": f"{about['title']} ({stem})",
+        "description": "Children train their own neural network, in a browser and without Internet",
         "icon": f"{address}{stem}.svg",
         "url": f"{address}{packed.name}",
         "extract_size": sizes["raw_size"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,27 +18,13 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
+from mynn import turns
+from mynn.turns import PAUSE, network_of
+
 WRONG = "That is not this Pi’s password: it is on the label."
-PAUSE = 2  # seconds that a wrong password costs
-MOST_WAITING = 32  # passwords from one network
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
 MOST_CONNECTIONS = 256  # from one network, which with IPv6 is the whole class; a browser opens six for a page
 IDLE = 60  # seconds that a connection may ask for nothing
-
-turns: dict[object, asyncio.Lock] = {}
-waiting: Counter[object] = Counter()
-
-
-def network_of(address: str) -> object:
-    """Return whose turn a password from an address takes.
-
-    A computer has one IPv4 address, and many IPv6 addresses. The Pi's own programs have all of 127.0.0.0/8.
-    """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_loopback:
-        return "this Pi"
-    return ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False)
 
 
 def limit_connections(server: HTTPServer) -> None:
@@ -72,18 +57,12 @@ class TooMany(HTTPError):
 
 @asynccontextmanager
 async def turn(handler: RequestHandler) -> AsyncIterator[None]:
-    """Wait until a network may try a secret: one at a time."""
-    network = network_of(str(handler.request.remote_ip))
-    if waiting[network] >= MOST_WAITING:
-        raise TooMany(429, "Too many at once from your network. Try again soon.")
-    waiting[network] += 1
+    """Wait until the network of a request may try a secret."""
     try:
-        async with turns.setdefault(network, asyncio.Lock()):
+        async with turns.turn(str(handler.request.remote_ip)):
             yield
-    finally:
-        waiting[network] -= 1
-        if not waiting[network]:
-            del waiting[network], turns[network]
+    except turns.TooManyError as error:
+        raise TooMany(429, str(error)) from None
 
 
 class Students(PasswordIdentityProvider):
@@ -99,19 +78,12 @@ class Students(PasswordIdentityProvider):
         return f"{super().get_cookie_name(handler)}-{network.hexdigest()[:16]}"
 
     def passwd_check(self, password: str) -> bool:
-        """Check a password as it was typed, and then in small letters, which are all that our own consist of.
-
-        Somebody who guesses does not get more tries by it: each costs its turn and its pause.
-        """
-        tries = dict.fromkeys([password, password.lower()])
-        return any(super(Students, self).passwd_check(one) for one in tries)
+        """Check a password."""
+        return any(super(Students, self).passwd_check(one) for one in turns.spellings(password))
 
 
 class SignIn(LoginFormHandler):
-    """Takes one password at a time from each address, and is slow with wrong ones.
-
-    Nobody is locked out: a user who shares an address with somebody who guesses waits for a minute, others do not wait.
-    """
+    """Takes one password at a time from each address, and is slow with wrong ones."""
 
     @allow_unauthenticated
     async def post(self) -> None:

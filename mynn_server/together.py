@@ -39,7 +39,8 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
-from mynn_server.sign_in import PAUSE, turn
+from mynn.turns import PAUSE
+from mynn_server.sign_in import turn
 
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes

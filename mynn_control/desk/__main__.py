@@ -1,15 +1,18 @@
 """`make desk`: serve the teacher's pages, until Ctrl-C.
 
-python -m mynn_control.desk FOLDER INVENTORY [--limit PIS] [--student NAME]
+python -m mynn_control.desk FOLDER INVENTORY [--limit PIS] [--student NAME] [--serve FILE [--certificate FILE]]
 
 FOLDER keeps what is remembered, and the class's own test set; only one desk at a time has it. The Pis' answers are kept
-only while this runs.
+only while this runs. The pages are for this computer's own browser; with --serve, for whoever knows the password whose
+hash the file has, on the network: so the desk's card does. A certificate with its key, in one file, is for HTTPS, if
+there is one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -19,13 +22,17 @@ from mynn import wall
 from mynn.outline import outline
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import keep_asking
+from mynn_control.desk.backup import Kept, restore
+from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, Pis
 
 
-def main(folder: Path, pis: Pis, student: str) -> int:
+def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
     """Keep asking the Pis, and serve the pages; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
+    home = Path.home() if served else None
+    restore(Kept(pis.inventory, folder.resolve(), home))
     with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
         settings = {"desk_answers": answers, "wall_file": wall.FILE, "wall_largest": wall.LARGEST}
         settings |= {"desk_students": [student]} if student else {}
@@ -33,10 +40,11 @@ def main(folder: Path, pis: Pis, student: str) -> int:
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
             with locked(folder, 0):
-                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"))
-                with Server(desk) as server:
+                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"), home)
+                with Server(desk, served=served) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    code = keep_asking([*command, "--extra-vars", json.dumps(settings)], desk.update)
+                    command += ["--extra-vars", json.dumps(settings)]
+                    code = keep_asking(command, desk.update, stay=served is not None)
                     desk.end()
         except TimeoutError:
             print("The desk is already open, in another terminal: end it there with Ctrl-C.", file=sys.stderr)
@@ -51,5 +59,12 @@ if __name__ == "__main__":
     parser.add_argument("inventory", type=Path)
     parser.add_argument("--limit", default="")
     parser.add_argument("--student", default="")
+    parser.add_argument("--serve", type=Path)
+    parser.add_argument("--certificate", type=Path)
     given = parser.parse_args()
-    sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student))
+    served = None
+    if given.serve:
+        certificate = given.certificate if given.certificate and given.certificate.exists() else None
+        names = frozenset({f"{socket.gethostname()}.local"})
+        served = Served(given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:"), names, certificate)
+    sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, served))

@@ -1,10 +1,13 @@
-"""The desk's web application: for this computer only, and for its own pages only."""
+"""The desk's web application. Who may use it: doors.py."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -12,15 +15,17 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
+from mynn_control.desk import backup
+from mynn_control.desk.doors import RESTORE, Connection, Doors, Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PLAYBOOKS
 from mynn_control.labels import PAPERS
@@ -28,17 +33,10 @@ from mynn_control.labels import PAPERS
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
 LARGEST, LARGEST_NAMES = 4096, 1 << 16  # bytes of a request from a page, and of one with all seats' names
+MOST_CONNECTIONS = 500  # of all computers
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 # The sheets of labels hold their own style.
 LABELS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -46,71 +44,72 @@ LABELS = {
 }
 
 
-class Doors:
-    """Refuses another name for this computer, which a site could point here, and another site's requests."""
-
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app = app
-        self.hosts = {f"{host}:{port}" for host in (HOST, "localhost")}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        asked = Headers(scope=scope)
-        own = asked.get("host") in self.hosts
-        if scope["method"] not in ("GET", "HEAD"):
-            own &= asked.get("origin") == f"http://{asked.get('host')}"
-        app = self.app if own else PlainTextResponse("This is not for you.", HTTPStatus.FORBIDDEN)
-        await app(scope, receive, send_with_headers)
-
-
 class Server:
-    """Serves a desk, in a thread of its own."""
+    """Serves a desk, in threads of its own. With a certificate, systemd's first socket only leads to the second."""
 
-    def __init__(self, desk: Desk, port: int = PORT) -> None:
-        self.desk = desk
-        self.socket = listening(port)
-        self.port: int = self.socket.getsockname()[1]
-        self.url = f"http://{HOST}:{self.port}"
-        options = uvicorn.Config(
-            self._app(), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
-        )
-        self.server = uvicorn.Server(options)
-        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+    def __init__(self, desk: Desk, port: int = PORT, served: Served | None = None) -> None:
+        self.desk, self.served = desk, served
+        certificate = served.certificate if served else None
+        sockets = listening(port, served.address if served else HOST)[: 2 if certificate else 1]
+        host, self.port = sockets[-1].getsockname()
+        self.url = f"http{'s' if certificate else ''}://{host}:{self.port}"
+        app, self.servers = self._app(), []
+        for one in sockets:
+            pem = certificate if one is sockets[-1] else None
+            options = uvicorn.Config(
+                app,
+                http=Connection if served else "auto",
+                limit_concurrency=MOST_CONNECTIONS if served else None,
+                ssl_certfile=pem,
+                ssl_keyfile=pem,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+            )
+            self.servers.append(uvicorn.Server(options))
+        pairs = zip(self.servers, sockets, strict=True)
+        self.threads = [threading.Thread(target=of.run, args=([one],), daemon=True) for of, one in pairs]
 
     def __enter__(self) -> Server:
         """Begin."""
-        self.thread.start()
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End, also what pages wait for."""
-        self.server.should_exit = True
-        self.thread.join(10)
+        for server in self.servers:
+            server.should_exit = True
+        for thread in self.threads:
+            thread.join(10)
 
     def _app(self) -> Starlette:
         pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
-        pages |= {"/names": "names"}
+        pages |= {"/names": "names", "/backup": "backup"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
-            *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
-            Route("/stop", self._stop, methods=["POST"]),
-            Route("/names", self._form(self.desk.name), methods=["POST"], max_body_size=LARGEST_NAMES),
-            Route("/names/delete", self._form(lambda _: self.desk.forget_names()), methods=["POST"]),
-            *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
+            Route("/backup/now", self._backup),
+            *(self._button(f"/run/{name}", self._run(name)) for name in PLAYBOOKS),
+            self._button("/stop", self._stop),
+            self._button("/names", self._form(self.desk.name), LARGEST_NAMES),
+            self._button("/names/delete", self._form(lambda _: self.desk.forget_names())),
+            *(self._button(f"/wall/{name}", self._press(name)) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(Doors, port=self.port)], max_body_size=LARGEST)
+        if served := self.served:
+            routes += [self._button("/sign-in", served.sign_in), self._button("/sign-out", served.sign_out)]
+            routes += [self._button(RESTORE, self._restore, backup.LARGEST)]
+        names = served.names if served else frozenset({"localhost"})
+        return Starlette(routes=routes, middleware=[Middleware(Doors, names=names, served=served)])
+
+    @staticmethod
+    def _button(path: str, endpoint: Endpoint, largest: int = LARGEST) -> Route:
+        return Route(path, endpoint, methods=["POST"], max_body_size=largest)
 
     def _page(self, tab: str) -> Endpoint:
         async def page(_: Request) -> Response:
@@ -128,6 +127,28 @@ class Server:
             return FileResponse(path, headers=LABELS) if there else PlainTextResponse("There are no labels yet.", 404)
 
         return labels
+
+    async def _backup(self, _: Request) -> Response:
+        made = await run_in_threadpool(backup.write, self.desk.kept)
+        return FileResponse(
+            made, filename=time.strftime("mynn-pi-%Y-%m-%d.tar.gz"), background=BackgroundTask(made.unlink)
+        )
+
+    async def _restore(self, request: Request) -> Response:
+        """Take a backup, and end: the desk's service starts it again, and it then puts the backup in place."""
+        if self.desk.run and not self.desk.run.how:
+            return PlainTextResponse("Something runs: wait until it has ended, or stop it.", HTTPStatus.CONFLICT)
+        try:
+            with replacing(self.desk.kept.waiting, 0o600) as file:
+                async for chunk in request.stream():
+                    await run_in_threadpool(file.write, chunk)
+                file.flush()
+                with os.fdopen(os.dup(file.fileno()), "rb") as written:
+                    written.seek(0)
+                    await run_in_threadpool(backup.check, written)
+        except backup.BackupError as error:
+            return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
+        return PlainTextResponse("", background=BackgroundTask(os.kill, os.getpid(), signal.SIGTERM))
 
     async def _stop(self, _: Request) -> Response:
         await run_in_threadpool(self.desk.stop)
@@ -159,7 +180,7 @@ class Server:
 
         async def lines() -> AsyncIterator[str]:
             known, quiet = -1, 0.0
-            while not self.server.should_exit:
+            while not self.servers[-1].should_exit:
                 if known != self.desk.versions[tab] or quiet >= QUIET:
                     known, quiet = self.desk.versions[tab], 0.0
                     yield f"data: {known}\n\n"
@@ -172,10 +193,12 @@ class Server:
         return events
 
 
-def listening(port: int) -> socket.socket:
-    """Return a socket at the port, or at another one if that is in use."""
+def listening(port: int, address: str) -> list[socket.socket]:
+    """Return systemd's sockets, or one at the port, or at another one if that is in use."""
+    if given := os.environ.pop("LISTEN_FDS", ""):
+        return [socket.socket(fileno=3 + number) for number in range(int(given))]
     try:
-        return socket.create_server((HOST, port))
+        return [socket.create_server((address, port))]
     except OSError:
         print(f"Port {port} of this computer is in use, so the desk takes another.")
-        return socket.create_server((HOST, 0))
+        return [socket.create_server((address, 0))]

@@ -59,8 +59,11 @@ class Answers:
             self.off.discard(pi)
 
 
-def keep_asking(command: Sequence[str], update: Callable[[], None]) -> int:
-    """Run the playbook until it ends, or Ctrl-C, and look for its answers. Returns its exit code, 0 after Ctrl-C."""
+def keep_asking(command: Sequence[str], update: Callable[[], None], stay: bool = False) -> int:
+    """Run the playbook until it ends, or Ctrl-C, and look for its answers. Returns its exit code, 0 after Ctrl-C.
+
+    stay: until Ctrl-C in any case.
+    """
     playbook = subprocess.Popen([*command, "--forks", str(FORKS)])
 
     def stop(*_: object) -> None:
@@ -71,7 +74,7 @@ def keep_asking(command: Sequence[str], update: Callable[[], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        while playbook.poll() is None:
+        while stay or playbook.poll() is None:
             update()
             time.sleep(PAUSE)
         return playbook.returncode

@@ -12,6 +12,7 @@ from typing import Any
 from mynn.outline import Lesson
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import Answers
+from mynn_control.desk.backup import Kept
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Pis, Run
 from mynn_control.desk.wall import Wall
@@ -25,11 +26,17 @@ FIRST = {  # what must have been the last run, of the same Pis, and what is answ
 
 
 class Desk:
-    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: by name, in their order."""
+    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: by name, in their order.
 
-    def __init__(self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson]) -> None:
+    home: of the desk's own account, if it is on a card of its own.
+    """
+
+    def __init__(
+        self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson], home: Path | None = None
+    ) -> None:
         self.of, self.folder, self.lessons = of, folder.resolve(), lessons
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
+        self.kept = Kept(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
@@ -60,7 +67,7 @@ class Desk:
         with self._lock:
             self._changed, self._minute = self.memory.changed, minute()
             pages = {"class": class_now.draw(self.answers, self.lessons, self.memory.names()), **self.wall.draw()}
-            pages |= self._draw_remembered()
+            pages |= self._draw_remembered() | {"backup": render("backup", {"tab": "backup", "kept": self.kept})}
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
             self._draw_run()

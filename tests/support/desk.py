@@ -17,6 +17,7 @@ import requests
 from mynn.outline import outline
 from mynn_control.desk import pis
 from mynn_control.desk.app import Server
+from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import Pis
 from tests.support.classroom import ROOT, BaseClassroom
@@ -58,13 +59,13 @@ class ServedDesk:
 
 
 @contextmanager
-def served(folder: Path, inventory: Path = Path("inventory.ini")) -> Iterator[ServedDesk]:
-    """Serve a desk, whose folder this is."""
+def served(folder: Path, inventory: Path = Path("inventory.ini"), how: Served | None = None) -> Iterator[ServedDesk]:
+    """Serve a desk, whose folder this is. how: to the network."""
     answers = folder / "answers"
     answers.mkdir(exist_ok=True)
-    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"))
+    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"), folder if how else None)
     desk.update()
-    with Server(desk, 0) as server:
+    with Server(desk, 0, how) as server:
         yield ServedDesk(folder, desk, server)
         desk.end()
 

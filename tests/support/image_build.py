@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -65,7 +66,7 @@ def key() -> str:
     return digest.hexdigest()[:16]
 
 
-def run_playbook(chosen: dict[str, str], before: list[str]) -> tuple[int, str]:
+def run_playbook(chosen: dict[str, Any], before: list[str]) -> tuple[int, str]:
     """Run the playbook with settings; return its exit code and output. before: what makes it run without network."""
     began = time.monotonic()
     run = PlaybookRun([*before, ANSIBLE_PLAYBOOK, str(PLAYBOOK), "-e", json.dumps(chosen)], ROOT, dict(os.environ))
@@ -74,13 +75,16 @@ def run_playbook(chosen: dict[str, str], before: list[str]) -> tuple[int, str]:
     return code, run.output
 
 
-def build_for(board: str, image_from: Path | None = None) -> Path:
-    """Build the image for a board, from Debian or from a card's image, and return it uncompressed."""
-    chosen = {"image_board": board} | ({"image_from": str(image_from)} if image_from else {})
+def build_for(board: str, image_from: Path | None = None, desk: bool = False) -> Path:
+    """Build the image for a board, from Debian or from a card's image, and return it uncompressed. desk: the desk's."""
+    chosen = {"image_board": board, "image_desk": desk} | ({"image_from": str(image_from)} if image_from else {})
     code, output = run_playbook(chosen, [])
     assert code == 0, output[-3000:]
     [boards] = [row["boards"] for row in TABLE if board in row["boards"]]
-    packed = max((ROOT / "dist").glob(f"mynn-pi-{'-'.join(boards)}-*.img.xz"), key=lambda path: path.stat().st_mtime)
+    packed = max(
+        (ROOT / "dist").glob(f"mynn-{'desk' if desk else 'pi'}-{'-'.join(boards)}-*.img.xz"),
+        key=lambda path: path.stat().st_mtime,
+    )
     return ROOT / "build/image" / packed.name.removesuffix(".xz")
 
 

@@ -24,7 +24,7 @@ from .state import SSH_PORT, State
 
 FOLDER = PROJECT / "build/board"
 ADDRESS = "127.77.90.1"
-NOTEBOOKS, WORKER = 8888, 8785
+NOTEBOOKS, WORKER, DESK = 8888, 8785, 8080
 REBOOT = '"guest-reset"'  # QEMU's reason for exiting when the guest reboots
 BOOT_TIMEOUT = 600  # seconds; enough for a first boot on a busy host
 # Kernel arguments that only QEMU's boards need.
@@ -96,7 +96,8 @@ class Settings:
 class Board(Emulated):
     """A board and its card, in a state folder.
 
-    The host reaches SSH at port 2222, the notebooks at port 8888, and the cluster's worker at port 8785.
+    The host reaches SSH at port 2222, the notebooks at port 8888, the cluster's worker at port 8785, and a desk at port
+    8080.
     """
 
     def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS) -> None:
@@ -218,7 +219,7 @@ class Board(Emulated):
         run(["fdtput", "-t", "s", tree, "/", "serial-number", self.serial], doing="Changing the device tree")
         if not machine.dma:
             run(["fdtput", "-d", tree, "/soc/mmc@7e202000", "dmas", "dma-names"], doing="Changing the device tree")
-        network = forwarding(self.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS, WORKER: WORKER})
+        network = forwarding(self.address, {SSH_PORT: 22, NOTEBOOKS: NOTEBOOKS, WORKER: WORKER, DESK: 80})
         return [
             *[machine.program, "-machine", machine.name, "-nodefaults", "-display", "none"],
             *["-accel", machine.acceleration],

@@ -6,8 +6,9 @@ const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
   if (document.querySelector("main dialog[open]")) return; // a question is being answered
-  const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
-  const page = new DOMParser().parseFromString(text, "text/html");
+  const answer = await fetch(location.pathname, { cache: "no-store" });
+  if (answer.status === 401) return location.reload(); // the session has ended
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const name of parts) {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
@@ -53,7 +54,8 @@ function say(text = "", { over = false, done = false } = {}) {
 
 async function press(address, what, done = "") {
   const answer = await fetch(address, { method: "POST", body: what });
-  say(answer.ok ? done : await answer.text(), { done: answer.ok });
+  if (answer.status === 401) location.reload();
+  else say(answer.ok ? done : await answer.text(), { done: answer.ok });
 }
 
 document.addEventListener("click", (event) => {
@@ -73,6 +75,10 @@ document.addEventListener("keydown", ({ key }) => {
 });
 document.addEventListener("submit", (event) => {
   const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.press;
+  if (event.target.dataset.send) {
+    event.preventDefault();
+    return press(event.target.dataset.send, event.target.elements.backup.files[0], "The desk starts again.");
+  }
   if (!address) return;
   event.preventDefault();
   press(address, String(new URLSearchParams(new FormData(event.target, event.submitter))), event.target.dataset.done);
@@ -99,7 +105,9 @@ function follow() {
   if (document.hidden) return;
   events = new EventSource(`/events/${tab}`); // connects again by itself
   events.addEventListener("message", () => refresh().then(() => isOver() && say(), () => {}));
-  events.addEventListener("error", () => say("The desk has ended. This is what it last showed.", { over: true }));
+  events.addEventListener("error", () =>
+    refresh().catch(() => say("The desk has ended. This is what it last showed.", { over: true })),
+  );
 }
 document.addEventListener("visibilitychange", follow);
 follow();

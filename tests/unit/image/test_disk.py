@@ -109,7 +109,12 @@ def test_the_vendors_first_boot_is_disabled(built: Built, tmp_path: Path) -> Non
 
 def release(built: Built, dist: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     about = {"image": str(built.image), "root": str(built.root), "dist": str(dist), "version": "0.1"}
-    about |= {"name": "mynn-pi-zero", "pis": "Raspberry Pi Zero, Zero W or 1", "tried": "Pi Zero"}
+    about |= {
+        "name": "mynn-pi-zero",
+        "title": "A classroom",
+        "pis": "Raspberry Pi Zero, Zero W or 1",
+        "tried": "Pi Zero",
+    }
     handed = json.dumps(about | {"epoch": EPOCH, "devices": ["pi1-32bit"]})
     command = [sys.executable, "-m", "mynn_control.image_release", handed]
     environment = {**os.environ, "PATH": path}

@@ -106,8 +106,8 @@ def card(tmp_path: Path) -> Card:
     return Card(tmp_path / "card")
 
 
-def opens_notebooks(card: Card, password: str) -> bool:
-    hashed = card.read("etc/jupyter/password")
+def opens_notebooks(card: Card, password: str, path: str = "etc/jupyter/password") -> bool:
+    hashed = card.read(path)
     assert hashed.endswith("\n")
     with suppress(argon2.exceptions.VerifyMismatchError):
         return argon2.PasswordHasher().verify(hashed.removeprefix("argon2:").strip(), password)
@@ -144,6 +144,20 @@ def test_a_card_gets_its_own_identity(card: Card) -> None:
         assert places == ["boot/firmware/this-pi.txt"]
     card.boot()
     assert card.files() == before, "a second boot changes nothing"
+
+
+def test_the_desks_card_says_how_to_open_the_desk(card: Card) -> None:
+    (card.root / "etc/mynn-desk").mkdir()
+    card.boot()
+    password = card.fact("Password")
+    assert opens_notebooks(card, password, "etc/mynn-desk/password")
+    assert (card.fact("Name"), card.fact("The desk")) == ("desk", "http://desk.local")
+    assert password in card.read("etc/issue.d/mynn-pi.issue")
+    assert not (card.root / "etc/jupyter").exists()
+    card.write("etc/mynn-desk/password", "another\n")
+    card.announce()
+    assert "was changed later" in card.fact("Password")
+    assert password not in card.read("etc/issue.d/mynn-pi.issue")
 
 
 class PowerCut(BaseException):

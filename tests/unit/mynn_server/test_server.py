@@ -20,10 +20,11 @@ from tornado.web import Application, RequestHandler, create_signed_value, decode
 from tornado.websocket import WebSocketHandler, websocket_connect
 
 from ansible_collections.mynn.pi.plugins.filter import passwords
+from mynn.turns import network_of
 from mynn_server import extension, sign_in
 from mynn_server.contents import Contents
 from mynn_server.credentials import Credentials
-from mynn_server.sign_in import MOST_CONNECTIONS, Students, network_of
+from mynn_server.sign_in import MOST_CONNECTIONS, Students
 from tests.support.jupyter_server import PASSWORD, Server
 
 NOTEBOOK = {"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}

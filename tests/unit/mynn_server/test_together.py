@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Route, expect
 
 from mynn import read_csv
-from mynn_server.sign_in import PAUSE
+from mynn.turns import PAUSE
 from mynn_server.together import MOST, NUMBERS, ROUNDS, SIZE, Average, ClassNetwork
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import assert_accessible, open_browser

@@ -10,6 +10,10 @@ root=${MYNN_ROOT:-}
 file=$root/boot/firmware/this-pi.txt
 stamps=$root/var/lib/mynn-pi/passwords
 jupyter=$root/etc/jupyter
+secret=$jupyter/password
+# The desk's card has no notebook server.
+desk=
+if [ -d "$root/etc/mynn-desk" ]; then desk=yes secret=$root/etc/mynn-desk/password; fi
 
 # The account that Ansible logs in with.
 account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
@@ -17,7 +21,7 @@ account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
 # The fingerprint of the current password's hash; $stamps has that of the hash that first_boot.py set.
 fingerprint() {
     case $1 in
-    notebooks) sha256sum <"$jupyter/password" ;;
+    notebooks) sha256sum <"$secret" ;;
     account) sed -n "s/^$account:\([^:]*\):.*/\1/p" "$root/etc/shadow" | sha256sum ;;
     esac
 }
@@ -67,10 +71,15 @@ sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
 if grep -qs '^c\.ServerApp\.certfile' "$jupyter/jupyter_server_config.py"; then scheme=https; fi
+at=:${port:-8888} what="Notebooks:" whose="for the students"
+if [ -n "$desk" ]; then
+    at="" what="The desk: " whose="the desk's"
+    if [ -e "$root/var/lib/mynn-desk/dist/ca/desk.pem" ]; then scheme=https; fi
+fi
 addresses=
 for address in $(hostname -I); do
-    case $address in *:*) address="[$address]" ;; esac
-    addresses="$addresses $scheme://$address:${port:-8888}"
+    case $desk$address in yes*:*) continue ;; *:*) address="[$address]" ;; esac    # the desk is for IPv4
+    addresses="$addresses $scheme://$address$at"
 done
 addresses=${addresses# }
 # Without a network, the last addresses stay.
@@ -84,7 +93,7 @@ password=${MYNN_account:-$(summary account 'Account password')}
 host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
 
 text="Name:              $name
-Notebooks:         $scheme://$name.local:${port:-8888}
+$what         $scheme://$name.local$at
 By address:        ${addresses:-not known yet; it is written here once the Pi is on a network}
 Wi-Fi:             $(wifi)
 Password:          $notebooks
@@ -94,7 +103,7 @@ Account password:  $password
 Over SSH:          ssh $account@$name.local
 SSH host key:      ${host_key:-none yet} (ED25519)
 
-The first password is for the students; the account is for the teacher only.
+The first password is $whose; the account is for the teacher only.
 To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."
 
@@ -111,3 +120,6 @@ write() {
 write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
 # getty shows these lines on the Pi's screen.
 [ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
+[ -z "$desk" ] || write "$root/etc/issue.d/mynn-pi.issue" "
+The desk: $scheme://\n.local or $scheme://\4, with the password $notebooks
+"

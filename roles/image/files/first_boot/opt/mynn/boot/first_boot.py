@@ -97,6 +97,7 @@ class Pi:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.boot = self.path("/boot/firmware")
+        self.is_desk = self.path("/etc/mynn-desk").is_dir()  # and no notebook server
         # Fingerprints of the passwords' hashes that were set here. Also the stamp of the first boot.
         self.passwords = self.path("/var/lib/mynn-pi/passwords")
 
@@ -151,7 +152,7 @@ class Pi:
         if "account" in settings:
             self.rename_account(settings["account"])
         if first or "hostname" in settings:
-            self.name(settings.get("hostname") or f"mynn-{self.number()}")
+            self.name(settings.get("hostname") or ("desk" if self.is_desk else f"mynn-{self.number()}"))
         if first:
             self.make_host_key()
         if "timezone" in settings:
@@ -266,7 +267,7 @@ class Pi:
             entry = next(entry for entry in self.table("/etc/shadow") if entry[0] == account)
             stamps["account"] = sha256(f"{entry[1]}\n".encode())
         if passwords["notebooks"]:
-            file = self.path("/etc/jupyter/password")
+            file = self.path("/etc/mynn-desk/password" if self.is_desk else "/etc/jupyter/password")
             file.parent.mkdir(mode=0o755, exist_ok=True)
             # site.yml may have put a certificate below the hash.
             certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""

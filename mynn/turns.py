@@ -1,0 +1,58 @@
+"""Slow guessing, for the notebook server and the desk: a secret is tried when it is its network's turn.
+
+Nobody is locked out: a user who shares an address with somebody who guesses waits for a minute, others do not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+PAUSE = 2  # seconds that a wrong secret costs
+MOST_WAITING = 32  # secrets from one network
+
+turns: dict[object, asyncio.Lock] = {}
+waiting: Counter[object] = Counter()
+
+
+class TooManyError(Exception):
+    """Too many secrets at once, in words."""
+
+
+def network_of(address: str) -> object:
+    """Return whose turn a secret from an address takes.
+
+    A computer has one IPv4 address, and many IPv6 addresses. The Pi's own programs have all of 127.0.0.0/8.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return "this Pi"
+    return ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False)
+
+
+def spellings(password: str) -> list[str]:
+    """Return a password as it was typed, and then in small letters, which are all that our own consist of.
+
+    Somebody who guesses does not get more tries by it: each costs its turn and its pause.
+    """
+    return list(dict.fromkeys([password, password.lower()]))
+
+
+@asynccontextmanager
+async def turn(address: str) -> AsyncIterator[None]:
+    """Wait until a network may try a secret: one at a time. TooManyError: too many wait."""
+    network = network_of(address)
+    if waiting[network] >= MOST_WAITING:
+        raise TooManyError("Too many at once from your network. Try again soon.")
+    waiting[network] += 1
+    try:
+        async with turns.setdefault(network, asyncio.Lock()):
+            yield
+    finally:
+        waiting[network] -= 1
+        if not waiting[network]:
+            del waiting[network], turns[network]

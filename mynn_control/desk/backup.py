@@ -1,0 +1,134 @@
+"""Back up what a desk keeps as one file, and put a backup in its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.desk.runs import PROJECT
+
+LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
+MOST = 200_000  # files
+SETTINGS = "playbooks/group_vars/all/settings.yml"
+DATABASE = "dist/desk/memory.sqlite"
+# What a backup may have: no hidden file of the desk's, and no way out of its folders.
+NAME = re.compile(
+    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|dist/(ca|desk|passwords|work)(/.+)?", re.S
+)
+
+
+class BackupError(Exception):
+    """What is wrong with a backup, in words."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a desk keeps: its inventory, and the folder of its memory, in dist/.
+
+    home: of its own account, if it is on a card of its own: the SSH key there is the desk's.
+    """
+
+    inventory: Path
+    desk: Path
+    home: Path | None = None
+
+    @property
+    def dist(self) -> Path:
+        """The folder of all that a teacher's computer keeps."""
+        return self.desk.parent
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """Where it is, by its name in a backup, which is its place in the project of a teacher's computer."""
+        places = {"inventory.ini": self.inventory, SETTINGS: PROJECT / SETTINGS}
+        places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
+        return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
+
+    @property
+    def key(self) -> str:
+        """The public SSH key, of a desk on a card of its own."""
+        public = self.home / ".ssh/id_ed25519.pub" if self.home else None
+        return public.read_text(encoding="utf-8").strip() if public and public.exists() else ""
+
+    @property
+    def waiting(self) -> Path:
+        """A backup that is put in place when the desk starts."""
+        return self.dist / "restore.tar.gz"
+
+
+def write(kept: Kept) -> Path:
+    """Write a backup into a new file in dist/, and return its path."""
+    descriptor, made = tempfile.mkstemp(prefix=".backup-", dir=kept.dist)
+    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        for place, path in kept.places.items():
+            if path.exists():
+                tar.add(path, place, filter=_wanted)
+        with tempfile.TemporaryDirectory(dir=kept.dist, prefix=".memory-") as folder:
+            copy = f"{folder}/memory.sqlite"
+            with closing(sqlite3.connect(kept.desk / "memory.sqlite")) as memory:
+                memory.execute("VACUUM INTO ?", (copy,))
+            tar.add(copy, DATABASE)
+    return Path(made)
+
+
+def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    is_plain = (member.isfile() or member.isdir()) and not member.name.startswith(DATABASE)
+    return member if is_plain and NAME.fullmatch(member.name) else None
+
+
+def check(file: IO[bytes]) -> None:
+    """Read a backup to its end. BackupError: it has what no backup of a desk's has, or too much, or is damaged."""
+    size, names = 0, set()
+    try:
+        with tarfile.open(fileobj=file, mode="r:gz") as tar:
+            for number, member in enumerate(tar):
+                size += member.size
+                names.add(member.name)
+                parts = member.name.split("/")
+                if not NAME.fullmatch(member.name) or not {"", ".", ".."}.isdisjoint(parts):
+                    raise BackupError(f"This is no backup of a desk: it has {printable(member.name, 100)}.")
+                if not (member.isfile() or member.isdir()):
+                    raise BackupError(f"In this backup, {printable(member.name, 100)} is neither a file nor a folder.")
+                if size > LARGEST or number >= MOST:
+                    raise BackupError("This backup is too large.")
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise BackupError("This file is damaged, or is no backup of a desk’s.") from error
+    if not {"inventory.ini", DATABASE} <= names:
+        raise BackupError("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers.")
+
+
+def restore(kept: Kept) -> None:
+    """Put a backup that waits in place. What was there is kept in dist/before-DATE; a power cut only repeats this."""
+    for left in kept.dist.glob(".backup-*"):  # of a desk that was killed
+        left.unlink()
+    if not kept.waiting.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=kept.dist, prefix=".restore-") as folder:
+        new, before = Path(folder), kept.dist / time.strftime("before-%Y-%m-%d_%H-%M-%S")
+        try:
+            with kept.waiting.open("rb") as file:
+                check(file)
+                file.seek(0)
+                with tarfile.open(fileobj=file, mode="r:gz") as tar:
+                    tar.extractall(new, filter="data")
+        except (BackupError, tarfile.TarError, OSError) as error:
+            print(f"The backup was not restored, and nothing was changed: {error}", file=sys.stderr)
+        else:
+            for place, path in kept.places.items():
+                for source, target in ((path, before / place), (new / place, path)):
+                    if source.exists():
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.move(source, target)
+    kept.waiting.unlink()

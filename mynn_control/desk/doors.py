@@ -1,0 +1,188 @@
+"""Who may use the desk: this computer's own browser; or, where it is served to the network, whoever knows its password.
+
+Another site's page can use neither, and a computer that floods, lies or hangs costs itself only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qsl
+
+import argon2
+import h11
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request, cookie_parser
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mynn.turns import PAUSE, TooManyError, network_of, spellings, turn
+from mynn_control.render import render
+
+COOKIE = "desk"
+DAY = 24 * 60 * 60  # seconds that a session lasts
+MOST_SESSIONS = 100
+MOST_CONNECTIONS = 32  # from one computer: a browser opens six
+IDLE = 20  # seconds that a request, or its head, may take to come
+RESTORE = "/restore"  # where a backup is sent to
+PUBLIC = ("/static/", "/sign-in")  # the paths that need no password
+WRONG = "That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it."
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# The form needs no script; without a referrer, a browser would not say where it comes from.
+SIGN_IN = {
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
+    "Referrer-Policy": "same-origin",
+}
+
+
+@dataclass
+class Served:
+    """How a desk is served to the network. hashed: its password's hash, by argon2.
+
+    names: its own on the network. certificate: a file with that and its key, for HTTPS. address: where it listens, by
+    IPv4: with IPv6, the whole class would be one computer.
+    """
+
+    hashed: str
+    names: frozenset[str]
+    certificate: Path | None = None
+    address: str = "0.0.0.0"
+    _sessions: dict[str, float] = field(default_factory=dict)  # until when, by what their cookies hold
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def is_password(self, password: str) -> bool:
+        """Return whether this is the password: one try at a time in all, since each takes 19 MiB and a processor."""
+        for one in spellings(password):
+            with suppress(argon2.exceptions.Argon2Error):
+                async with self._one:
+                    return await run_in_threadpool(argon2.PasswordHasher().verify, self.hashed, one)
+        return False
+
+    def begin(self) -> str:
+        """Begin a session, and return what its cookie is to hold. Of too many, the first ends."""
+        new, now = secrets.token_urlsafe(32), time.monotonic()
+        kept = [(token, until) for token, until in self._sessions.items() if until > now]
+        self._sessions = dict([*kept[1 - MOST_SESSIONS :], (new, now + DAY)])
+        return new
+
+    def is_open(self, cookies: str) -> bool:
+        """Return whether a request with these cookies is of a session."""
+        return self._sessions.get(cookie_parser(cookies).get(COOKIE, ""), 0) > time.monotonic()
+
+    async def sign_in(self, request: Request) -> Response:
+        """Begin a session for whoever knows the password; be slow with who does not."""
+        given = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("password", "")
+        assert request.client
+        try:
+            async with turn(request.client.host):
+                if not await self.is_password(given):
+                    await asyncio.sleep(PAUSE)
+                    return sign_in_page(WRONG)
+        except TooManyError as error:
+            return sign_in_page(str(error), HTTPStatus.TOO_MANY_REQUESTS)
+        answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, self.begin(), DAY, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def sign_out(self, request: Request) -> Response:
+        """End a session."""
+        self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+        return sign_in_page("")
+
+
+def sign_in_page(wrong: str = "", status: int = HTTPStatus.UNAUTHORIZED) -> Response:
+    """Return the page that asks for the password. wrong: with what was given."""
+    return HTMLResponse(render("sign_in", {"wrong": wrong}), status, SIGN_IN)
+
+
+class Doors:
+    """Refuses other names of this computer, which a site could point here, other sites' requests, and strangers."""
+
+    def __init__(self, app: ASGIApp, names: frozenset[str], served: Served | None) -> None:
+        self.app, self.names, self.served = app, names, served
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        asked = Headers(scope=scope)
+        app = self.app
+        if not self._is_own(scope, asked):
+            app = PlainTextResponse("This is not for you.", HTTPStatus.FORBIDDEN)
+        elif self.served and self.served.certificate and scope["scheme"] == "http":
+            app = RedirectResponse(f"https://{asked['host'].partition(':')[0]}")
+        elif self.served and not (self.served.is_open(asked.get("cookie", "")) or scope["path"].startswith(PUBLIC)):
+            app = sign_in_page()
+        await app(scope, receive, send_with_headers)
+
+    def _is_own(self, scope: Scope, asked: Headers) -> bool:
+        """Return whether a request is for this computer's name, or the address that it came to, from its own page."""
+        address, port = scope["server"]
+        usual = {"http": 80, "https": 443}[scope["scheme"]]
+        hosts = {name if port == usual else f"{name}:{port}" for name in (*self.names, address)}
+        host = asked.get("host")
+        reads = scope["method"] in ("GET", "HEAD")
+        return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
+
+
+class Connection(H11Protocol):
+    """A connection of uvicorn's, of which a computer has a few at most, and which ends if a request does not come."""
+
+    open_now: ClassVar[Counter[object]] = Counter()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it."""
+        super().connection_made(transport)
+        # By port, too: HTTP and HTTPS have a thread each, and nothing else keeps their counts apart.
+        self.network = (self.server, network_of(self.client[0] if self.client else "127.0.0.1"))
+        self.open_now[self.network] += 1
+        self.deadline: asyncio.TimerHandle | None = None
+        if self.open_now[self.network] > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
+        super().connection_lost(exc)
+        self.open_now[self.network] -= 1
+        if not self.open_now[self.network]:
+            del self.open_now[self.network]
+
+    def _watch(self) -> None:
+        """Set a deadline, unless a request has come whole. A backup may take longer, as long as it comes."""
+        long = self.conn.their_state is h11.SEND_BODY and self.scope["path"] == RESTORE
+        comes = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if self.deadline and (long or not comes):
+            self.deadline.cancel()
+            self.deadline = None
+        if comes and not self.deadline:
+            self.deadline = self.loop.call_later(IDLE, self.transport.abort)

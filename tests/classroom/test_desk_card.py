@@ -1,0 +1,135 @@
+"""The desk's card: its role in a virtual Pi, and its image on an emulated one."""
+
+import re
+import shlex
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from argon2 import PasswordHasher
+
+from tests.benchmarks.board_measure import first_answer
+from tests.support.classroom import ROOT, Classroom, root, until
+from tests.support.image import faults, unpack
+from tests.support.image_build import build_for
+from tests.support.programs import run_playbook
+from tests.virtual import Board, Fleet
+from tests.virtual.board import DESK
+
+PASSWORD = "sunflower7"
+PLAY = """
+- name: Make a Pi the desk
+  hosts: pis
+  become: true
+  gather_facts: false
+  roles: [system, desk]
+"""
+# The settings that every play in playbooks/ has.
+OURS = ["defaults", "platforms", "students"]
+MOST_SECONDS, MOST_MEMORY = 240, 150  # to the page at a first boot, and MiB of the desk's processes when idle
+# The memory of the desk's processes, in kB: what several share counts once.
+MEMORY = """
+for process in $(pgrep -u mynn-desk); do sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$process/smaps_rollup; done |
+    awk '{ sum += $1 } END { print sum }'
+"""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
+    """Make a virtual Pi a desk; its first boot, which a container has not, would write the password's hash."""
+    fleet = Fleet(ROOT / "build/virtual-desk", address="127.77.9.0")
+    fleet.down()
+    fleet.up(1, publish=(80,))
+    classroom = Classroom(fleet)
+    hashed = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(PASSWORD)
+    root(classroom, 'umask 077; mkdir -m 755 /etc/mynn-desk; echo "argon2:$1" >/etc/mynn-desk/password', hashed)
+    play = tmp_path_factory.mktemp("play") / "desk.yml"
+    play.write_text(PLAY)
+    ours = [f"-e@{ROOT}/playbooks/group_vars/all/{name}.yml" for name in OURS]
+    ours.append(f"-eansible_ssh_executable={ROOT}/playbooks/files/ssh")
+    for changes in ("changed=[1-9]", "changed=0"):
+        done = run_playbook("-i", fleet.state.inventory, *ours, play)
+        assert done.returncode == 0 and re.search(changes, done.stdout)
+    yield classroom
+    fleet.down()
+
+
+class Browser(requests.Session):
+    """A teacher's, which finds the desk by a name. url: where it is in truth, behind a forwarded port."""
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__()
+        self.url = url
+        self.headers.update({"Host": f"{name}.local", "Origin": f"http://{name}.local"})
+
+    def ask(self, path: str, body: dict[str, str] | None = None) -> requests.Response:
+        """Ask for a page, or press a button."""
+        method = "GET" if body is None else "POST"
+        return self.request(method, self.url + path, data=body, timeout=60, allow_redirects=False)
+
+    def sign_in(self, password: str) -> None:
+        """Sign in."""
+        answer = self.ask("/sign-in", {"password": password})
+        assert answer.status_code == 303, answer.text
+        self.headers["Cookie"] = answer.headers["Set-Cookie"].split(";")[0]
+
+
+@pytest.fixture
+def browser(desk: Classroom) -> Browser:
+    return Browser(f"http://{desk.address}:80", desk.host)
+
+
+def test_a_teacher_signs_in_and_verifies_a_pi(desk: Classroom, browser: Browser) -> None:
+    """It has what the playbooks need, and a Pi's own tests. In a container's little memory, the Pi must not answer."""
+    assert browser.ask("/").status_code == 401
+    pi = "pi-02 ansible_host=127.0.0.1 ansible_port=1 ansible_user=pi"
+    root(desk, 'echo "[pis]\n$1" >/var/lib/mynn-desk/inventory.ini; systemctl restart mynn-desk', pi)
+    browser.sign_in(PASSWORD)
+    until(lambda: "pi-02" in browser.ask("/").text, 60)
+    assert browser.ask("/run/verify", {}).status_code == 200
+    until(lambda: "pi-02 cannot be reached over SSH" in browser.ask("/pis").text, 120)
+    assert "ssh-ed25519 " in browser.ask("/backup").text
+    assert browser.ask("/backup/now").content.startswith(b"\x1f\x8b")
+
+
+def test_its_account_can_do_nothing_else(desk: Classroom) -> None:
+    for denied in ("test -w /opt/mynn/desk", "test -r /etc/mynn-desk/password", "test -r /etc/shadow", "sudo -n true"):
+        assert desk.ssh(f"sudo runuser -u mynn-desk -- {denied}").returncode != 0, denied
+    assert desk.ssh("sudo runuser -u mynn-desk -- test -w /var/lib/mynn-desk").returncode == 0
+    assert root(desk, "stat -c %a /var/lib/mynn-desk") == "700"
+
+
+def test_it_is_small_and_comes_back(desk: Classroom, browser: Browser) -> None:
+    until(lambda: root(desk, "pgrep -fc [a]nsible-playbook || true") != "0")
+    time.sleep(10)
+    used = int(root(desk, MEMORY)) / 1024
+    print(f"The desk's processes take {used:.0f} MiB.")
+    assert used < MOST_MEMORY
+    root(desk, "pkill -KILL -u mynn-desk")
+    until(lambda: browser.ask("/").status_code == 401)
+
+
+@pytest.mark.long
+def test_the_image_boots_to_its_page() -> None:
+    disk = build_for("3", desk=True)
+    assert faults(unpack(disk)) == []
+    board = Board(ROOT / "build/board-desk", address="127.77.93.1")
+    browser = Browser(f"http://{board.address}:{DESK}", "desk")
+    board.down()
+    try:
+        board.insert(disk)
+        began = time.monotonic()
+        board.switch_on()
+        seconds = first_answer(browser.url, {401}, Host="desk.local") - began
+        print(f"The first boot to the sign-in page took {seconds:.0f} s.")
+        board.start()
+        facts = board.facts()
+        assert (facts["name"], facts["the desk"]) == ("desk", "http://desk.local")
+        browser.sign_in(facts["password"])
+        assert "Asking the Pis" in browser.ask("/").text
+        used = int(board.ssh(f"sudo sh -c {shlex.quote(MEMORY)}").stdout) / 1024
+        print(f"The desk's processes take {used:.0f} MiB.")
+        assert seconds < MOST_SECONDS and used < MOST_MEMORY
+    finally:
+        board.down()

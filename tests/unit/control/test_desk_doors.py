@@ -1,0 +1,215 @@
+"""The doors of a desk that is served to the network: each is tried on a real server, over a real socket."""
+
+import ipaddress
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+import requests
+from argon2 import PasswordHasher
+from playwright.sync_api import Page, expect
+
+from mynn import turns
+from mynn.turns import PAUSE
+from mynn_control.desk import app, doors
+from mynn_control.desk.doors import COOKIE, IDLE, MOST_CONNECTIONS, Served
+from tests.support.browser import assert_accessible
+from tests.support.desk import ServedDesk, served
+
+PASSWORD = "sunflower7"
+HASH = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
+PAGES = ("/", "/tasks", "/tasks.csv", "/wall/full", "/events/class", "/backup", "/backup/now", "/labels/A4", "/nothing")
+BUTTONS = ("/run/off", "/stop", "/wall/take-off", "/restore", "/sign-out")
+TEACHER, STUDENT = "127.0.0.1", "127.0.0.9"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedDesk]:
+    """Serve a desk. To it, each address of the loopback is a computer of its own."""
+    for module in (doors, turns):
+        monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
+    (tmp_path / "dist/desk").mkdir(parents=True)
+    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), address="127.0.0.1")) as desk:
+        yield desk
+
+
+def port_of(desk: ServedDesk) -> int:
+    return int(desk.url.rpartition(":")[2])
+
+
+def ask(
+    desk: ServedDesk, path: str, body: str | bytes | None = None, source: str = TEACHER, **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """Return a request's status, headers and text: a POST of the desk's own page if it has a body."""
+    connection = HTTPConnection("127.0.0.1", port_of(desk), timeout=30, source_address=(source, 0))
+    with closing(connection):
+        origin = {} if body is None else {"Origin": desk.url}
+        connection.request("GET" if body is None else "POST", path, body, origin | headers)
+        answer = connection.getresponse()
+        text = "" if path.startswith("/events") and answer.status == 200 else answer.read().decode(errors="replace")
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
+
+
+def sign_in(desk: ServedDesk, password: str = PASSWORD, source: str = TEACHER) -> str:
+    """Sign in, and return the cookie; empty if it was refused."""
+    return ask(desk, "/sign-in", f"password={password}", source)[1].get("set-cookie", "")
+
+
+def test_nobody_sees_or_does_anything_without_the_password(desk: ServedDesk) -> None:
+    for cookie in ("", f"{COOKIE}=guessed", f"{COOKIE}="):
+        for path in PAGES:
+            status, _, text = ask(desk, path, Cookie=cookie)
+            assert status == 401 and "Password" in text and "Pis" not in text
+        for path in BUTTONS:
+            assert ask(desk, path, "", Cookie=cookie)[0] == 401
+    assert desk.desk.run is None
+    assert ask(desk, "/static/desk.css")[0] == 200
+    assert ask(desk, "/static/..%2fapp.py")[0] == 404
+
+
+def test_a_session_is_a_browsers_own_and_can_be_ended(desk: ServedDesk) -> None:
+    assert not sign_in(desk, "sunflower8")
+    cookie, attributes = sign_in(desk, "Sunflower7").split(";", 1)  # as a tablet writes it
+    assert {"HttpOnly", "SameSite=strict", "Path=/", "Max-Age=86400"} <= {one.strip() for one in attributes.split(";")}
+    assert sign_in(desk).split(";")[0] != cookie
+    assert ask(desk, "/", Cookie=cookie)[0] == 200
+    assert ask(desk, "/sign-out", "", Cookie=cookie)[0] == 401
+    assert ask(desk, "/", Cookie=cookie)[0] == 401
+
+
+def test_another_sites_page_can_use_no_session(desk: ServedDesk) -> None:
+    """Neither under another name that leads here, nor by a form; nor would a browser send it the cookie."""
+    cookie, port = sign_in(desk).split(";")[0], port_of(desk)
+    for host in (f"127.0.0.1:{port}", f"desk.local:{port}"):
+        assert ask(desk, "/", Cookie=cookie, Host=host)[0] == 200
+        origin = f"http://{host}"
+        assert ask(desk, "/stop", "", Cookie=cookie, Host=host, Origin=origin)[0] == 200
+    for host in (f"evil.example:{port}", "desk.local", f"desk.local.evil.example:{port}", f"127.0.0.2:{port}", ""):
+        assert ask(desk, "/", Cookie=cookie, Host=host)[0] == 403
+    for origin in ("http://evil.example", "null", f"https://desk.local:{port}", ""):
+        for path in (*BUTTONS, "/sign-in"):
+            assert ask(desk, path, f"password={PASSWORD}", Cookie=cookie, Origin=origin)[0] == 403
+
+
+def test_guessing_is_slow_and_costs_only_who_guesses(desk: ServedDesk) -> None:
+    with ThreadPoolExecutor(4) as four:
+        began = time.monotonic()
+        guesses = [four.submit(ask, desk, "/sign-in", f"password=guess{n}", STUDENT) for n in range(4)]
+        time.sleep(0.5)
+        assert sign_in(desk) and time.monotonic() - began < 2  # from another computer: at once
+        assert sign_in(desk, source=STUDENT)  # from the same: after the guesses
+        assert {guess.result()[0] for guess in guesses} == {401}
+    assert time.monotonic() - began > 4 * PAUSE
+
+
+def test_requests_that_do_not_come_end_and_do_not_hold_the_place_of_others(
+    desk: ServedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "IDLE", 0.5)
+    head = f"GET /static/desk.css HTTP/1.1\r\nHost: 127.0.0.1:{port_of(desk)}\r\n"
+    post = (
+        head.replace("GET /static/desk.css", "POST /sign-in") + f"Origin: {desk.url}\r\nContent-Length: 9\r\n\r\npass"
+    )
+    for parts in ([], [head], [f"{head}\r\n", head], [post]):
+        with socket.create_connection(("127.0.0.1", port_of(desk)), 10, (STUDENT, 0)) as connection:
+            for part in parts:
+                connection.sendall(part.encode())
+                time.sleep(0.2)
+            began = time.monotonic()
+            with suppress(ConnectionResetError):
+                while connection.recv(1 << 16):
+                    pass
+            assert time.monotonic() - began < 3, parts
+
+
+def test_a_computer_has_few_connections_and_others_have_theirs(desk: ServedDesk) -> None:
+    def connect() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port_of(desk)), 10, (STUDENT, 0))
+
+    held = [connect() for _ in range(MOST_CONNECTIONS)]
+    try:
+        for _ in range(50):
+            with connect() as one, suppress(ConnectionError):
+                assert one.recv(1) == b""
+        assert sign_in(desk)
+    finally:
+        for one in held:
+            one.close()
+    deadline = time.monotonic() + IDLE / 4
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if ask(desk, "/", source=STUDENT)[0] == 401:
+                break
+    assert ask(desk, "/", source=STUDENT)[0] == 401
+
+
+def test_what_is_too_large_is_refused(desk: ServedDesk) -> None:
+    cookie = sign_in(desk).split(";")[0]
+    assert ask(desk, "/sign-in", b"x" * 5000)[0] == 413
+    assert ask(desk, "/run/message", b"x" * 5000, Cookie=cookie)[0] == 413
+    with suppress(ConnectionError):  # it may close before all was sent
+        assert ask(desk, "/", Cookie="x" * 5_000_000)[0] == 400
+    assert desk.desk.run is None
+
+
+def test_the_sign_in_page_works_in_a_browser(desk: ServedDesk, browser_page: Page) -> None:
+    page = browser_page
+    page.goto(f"{desk.url}/pis")
+    assert_accessible(page)
+    page.get_by_label("Password").fill("another")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("That is not the desk’s password")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Backup").click()
+    assert_accessible(page)
+    with browser_page.context.expect_page() as other:
+        page.evaluate("window.open('/wall')")
+    expect(other.value.get_by_role("link", name="Wall")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    other.value.reload()
+    expect(other.value.get_by_label("Password")).to_be_visible()
+
+
+def test_with_a_certificate_nothing_is_sent_in_the_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the card: systemd's two sockets, of which the first leads to the second."""
+    pem, crt = tmp_path / "desk.pem", tmp_path / "desk.crt"
+    request = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-newkey",
+        "rsa:2048",
+        "-subj",
+        "/CN=desk",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run(["openssl", *request, "-keyout", pem, "-out", crt], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + crt.read_text())
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    monkeypatch.setattr(app, "listening", lambda *_: sockets)
+    (tmp_path / "dist/desk").mkdir(parents=True)
+    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), pem)) as desk:
+        plain = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        assert requests.get(plain, allow_redirects=False).headers["Location"] == "https://127.0.0.1"
+        answer = requests.post(
+            f"{plain}/sign-in", {"password": PASSWORD}, headers={"Origin": plain}, allow_redirects=False
+        )
+        assert "Set-Cookie" not in answer.headers
+        session = requests.Session()
+        session.verify, session.trust_env = str(crt), False
+        session.headers["Origin"] = desk.url
+        assert desk.url.startswith("https://") and session.get(desk.url).status_code == 401
+        signed_in = session.post(f"{desk.url}/sign-in", {"password": PASSWORD}, allow_redirects=False)
+        assert "Secure" in signed_in.headers["Set-Cookie"]
+        assert session.get(desk.url).status_code == 200
+        other = session.post(f"{desk.url}/stop", headers={"Origin": desk.url.replace("https", "http")})
+        assert other.status_code == 403
