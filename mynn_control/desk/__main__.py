@@ -18,9 +18,9 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from mynn import wall
 from mynn.outline import outline
 from mynn_control.desk.app import Server
-from mynn_control.desk.asking import keep_asking
+from mynn_control.desk.asking import Asking, keep_asking
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PROJECT, Pis
+from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 
 
 def main(folder: Path, pis: Pis, student: str) -> int:
@@ -36,13 +36,15 @@ def main(folder: Path, pis: Pis, student: str) -> int:
                 desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"))
                 with Server(desk) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    code = keep_asking([*command, "--extra-vars", json.dumps(settings)], desk.update)
+                    asked = [pis.inventory, SETTINGS]
+                    desk.asking = Asking([*command, "--extra-vars", json.dumps(settings)], asked)
+                    keep_asking(desk.asking, desk.update, desk.answers.forget)
                     desk.end()
         except TimeoutError:
             print("The desk is already open, in another terminal: end it there with Ctrl-C.", file=sys.stderr)
             return 1
     print("The desk has ended.")
-    return code
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -22,12 +22,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PLAYBOOKS
 from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
-LARGEST = 4096  # bytes of a request from a page
+LARGEST = 1 << 16  # bytes of a request from a page
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -102,7 +101,7 @@ class Server:
             Route("/tasks.csv", self._table),
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
-            *(Route(f"/run/{name}", self._run(name), methods=["POST"]) for name in PLAYBOOKS),
+            *(Route(path, self._form(take), methods=["POST"]) for path, take in self.desk.forms.items()),
             Route("/stop", self._stop, methods=["POST"]),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -130,13 +129,15 @@ class Server:
         await run_in_threadpool(self.desk.stop)
         return PlainTextResponse("")
 
-    def _run(self, name: str) -> Endpoint:
-        async def run(request: Request) -> Response:
+    def _form(self, take: Callable[[Mapping[str, str]], str]) -> Endpoint:
+        """Hand over what a form says; the answer is why it was not done, or nothing."""
+
+        async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-            wrong = await run_in_threadpool(self.desk.start, name, given)
+            wrong = await run_in_threadpool(take, given)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
-        return run
+        return form
 
     def _press(self, name: str) -> Endpoint:
         async def press(request: Request) -> Response:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 PAUSE = 0.3  # seconds between looks for new answers
+UNKNOWN = "The playbook that asks the Pis has ended. The terminal in which the desk runs says why."
 FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
 
 
@@ -30,11 +34,19 @@ class Answers:
     def update(self) -> bool:
         """Read the answers that are new. Returns whether there are any."""
         times = {path.stem: path.stat().st_mtime_ns for path in self.folder.glob("[!.]*.json")}
+        gone = self.pis.keys() - times.keys()
+        for pi in gone:
+            del self.pis[pi]
         new = [pi for pi in times if times[pi] != self._times.get(pi)]
         for pi in new:
             self._read(pi)
         self._times = times
-        return bool(new)
+        return bool(new or gone)
+
+    def forget(self) -> None:
+        """Drop all answers, of which some are from Pis that are not asked any more."""
+        for path in self.folder.glob("*.json"):
+            path.unlink()
 
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the Pis in the inventory's order."""
@@ -59,29 +71,76 @@ class Answers:
             self.off.discard(pi)
 
 
-def keep_asking(command: Sequence[str], update: Callable[[], None]) -> int:
-    """Run the playbook until it ends, or Ctrl-C, and look for its answers. Returns its exit code, 0 after Ctrl-C."""
-    playbook = subprocess.Popen([*command, "--forks", str(FORKS)])
+class Asking:
+    """The playbook, which is begun afresh whenever one of the files that it reads is written.
+
+    trouble: why it ended by itself, in words; empty while it runs.
+    """
+
+    def __init__(self, command: Sequence[str], files: Sequence[Path]) -> None:
+        self.command, self.files = [*command, "--forks", str(FORKS)], files
+        self.trouble = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.trouble, self._written = "", self._times()
+        self._errors = deque[str](maxlen=20)
+        self._playbook = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, errors="replace")
+        self._thread = threading.Thread(target=self._hear, args=(self._playbook.stderr,), daemon=True)
+        self._thread.start()
+
+    def _hear(self, errors: Iterable[str]) -> None:
+        for line in errors:
+            sys.stderr.write(line)
+            self._errors.append(line)
+
+    def _times(self) -> list[int]:
+        return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
+
+    def renew(self) -> bool:
+        """Begin afresh if need be. Returns whether that was done; what was answered before counts no more."""
+        if self._times() != self._written:
+            self.interrupt()
+            self.end()
+            self._begin()
+            return True
+        if not self.trouble and self._playbook.poll() is not None:
+            self._thread.join(1)
+            self.trouble = "".join(self._errors).replace("[ERROR]: ", "").strip() or UNKNOWN
+        return False
+
+    def interrupt(self) -> None:
+        """Ask it to end."""
+        self._playbook.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """Wait for its end."""
+        try:
+            self._playbook.wait(10)
+        except subprocess.TimeoutExpired:
+            self._playbook.kill()
+            self._playbook.wait()
+
+
+def keep_asking(asking: Asking, update: Callable[[], None], again: Callable[[], None]) -> None:
+    """Look for the playbook's answers until Ctrl-C. again: called when it was begun afresh."""
 
     def stop(*_: object) -> None:
-        playbook.send_signal(signal.SIGINT)
+        asking.interrupt()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the terminal sends it to the playbook, too
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        while playbook.poll() is None:
+        while True:
+            if asking.renew():
+                again()
             update()
             time.sleep(PAUSE)
-        return playbook.returncode
     except KeyboardInterrupt:
-        return 0
+        return
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
-        try:
-            playbook.wait(10)
-        except subprocess.TimeoutExpired:
-            playbook.kill()
-            playbook.wait()
+        asking.end()

@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mynn.outline import Lesson
 from mynn_control.desk import class_now, pis, tasks, work
-from mynn_control.desk.asking import Answers
+from mynn_control.desk.asking import Answers, Asking
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Memory
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Pis, Run
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
 RUN = "<!--run-->"  # the place of the run on a tab
+NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
 
 
 class Desk:
@@ -29,6 +32,12 @@ class Desk:
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
+        self.inventory = Inventory(of.inventory, self.redraw)
+        lists = {name: getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
+        self.forms = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}  # by address
+        self.forms |= {f"/run/{name}": partial(self.start, name) for name in PLAYBOOKS}
+        self.asking: Asking | None = None
+        self._trouble = ""  # of the asking, when the pages were drawn
         self.run = self._cut_off()  # the last one, until the teacher closes its report
         self.table = ""  # of the tasks, as CSV
         self.versions: Counter[str] = Counter()  # of the pages
@@ -47,7 +56,9 @@ class Desk:
     def update(self) -> None:
         """Draw the pages if there are new answers, or something else is remembered."""
         with self._lock:
-            if self.answers.update() or self.memory.changed != self._changed:
+            told = self.asking.trouble if self.asking else ""
+            if self.answers.update() or self.memory.changed != self._changed or told != self._trouble:
+                self._trouble = told
                 self.redraw()
 
     def redraw(self) -> None:
@@ -63,7 +74,8 @@ class Desk:
 
     def _draw_run(self) -> None:
         with self._lock:
-            drawn = render("run", {"run": self.run})
+            trouble = self._trouble and (self._trouble if self.inventory.names() else NO_PI)
+            drawn = render("run", {"run": self.run, "trouble": trouble})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -72,16 +84,15 @@ class Desk:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders, made = work.handouts(self.folder), self._labels_made()
-        if (
-            drawn := (self._changed, students, folders, made, self.run and (self.run.name, self.run.how))
-        ) == self._drawn:
+        listed, run = self.inventory.state, self.run and (self.run.name, self.run.how)
+        if (drawn := (self._changed, students, folders, made, listed, self._trouble, run)) == self._drawn:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
         pupils = [pupil for row in rows for pupil in row.pupils]
         self.table = tasks.table(pupils, self.lessons)
         return {
-            "pis": pis.draw(rows, self.of.inventory, time.time(), self._remembered(), made),
+            "pis": pis.draw(rows, self.inventory, time.time(), self._remembered(), made),
             "tasks": tasks.draw(pupils, self.lessons),
             "work": work.draw(list(students), self.work, folders, self.run),
         }
@@ -97,7 +108,20 @@ class Desk:
             self.redraw()
         return done
 
+    def _take(self, take: Callable[[Mapping[str, str]], str], given: Mapping[str, str]) -> str:
+        """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
+        with self._lock:
+            wrong = self._busy or take(given)
+        self.redraw()
+        return wrong
+
     # --- runs
+
+    @property
+    def _busy(self) -> str:
+        """Why nothing else can be done now; empty if it can."""
+        running = self.run and not self.run.how
+        return f"{self.run.title}: this has not ended yet. Wait for it, or stop it." if self.run and running else ""
 
     def _remembered(self) -> list[Run]:
         kept = ("name", "chosen", "how", "messages", "lost", "began")
@@ -116,8 +140,8 @@ class Desk:
     def start(self, name: str, given: Mapping[str, str]) -> str:
         """Start one of PLAYBOOKS. given: what was chosen for it. Returns why it did not start, or nothing."""
         with self._lock:
-            if self.run and not self.run.how:
-                return f"{self.run.title}: this has not ended yet. Wait for it, or stop it."
+            if self._busy:
+                return self._busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
             if given.keys() - chosen.keys() or not all(self._is_choice(name, *choice) for choice in chosen.items()):
                 return "There is no such choice, or no longer: load this page again, and choose from its lists."

@@ -18,6 +18,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.runs import PROJECT, Run
 from mynn_control.faults import Fault, faults
 from mynn_control.render import render
@@ -102,9 +103,9 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     return made
 
 
-def draw(made: Sequence[Row], inventory: Path, now: float, runs: Sequence[Run] = (), labels: float = 0) -> str:
+def draw(made: Sequence[Row], listed: Inventory, now: float, runs: Sequence[Run] = (), labels: float = 0) -> str:
     """Return the page. What came from a Pi is escaped. runs: the latest first. labels: when they were made."""
-    inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
+    inventory = listed.path.relative_to(PROJECT) if listed.path.is_relative_to(PROJECT) else listed.path
     usual = inventory == Path("inventory.ini")
     site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
     filters: dict[str, Any] = {
@@ -121,6 +122,8 @@ def draw(made: Sequence[Row], inventory: Path, now: float, runs: Sequence[Run] =
         "tab": "pis",
         "rows": made,
         "runs": runs,
+        "listed": listed,
+        "names": listed.names(),
         "labels": labels,
         "ready": [row for row in made if row.ready],
         "lost": [row for row in made if row.lost],

@@ -18,6 +18,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import some
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
+SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # the teacher's
 DEBUG = ("debug", "ansible.builtin.debug")
 WORDS = {"passwords": "new passwords", "discard": "also without a collection"}  # of switches
 AGAIN = "Start it again when you like: it goes on with what is left to do."

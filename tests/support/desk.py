@@ -17,6 +17,7 @@ import requests
 from mynn.outline import outline
 from mynn_control.desk import pis
 from mynn_control.desk.app import Server
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import Pis
 from tests.support.classroom import ROOT, BaseClassroom
@@ -72,7 +73,7 @@ def served(folder: Path, inventory: Path = Path("inventory.ini")) -> Iterator[Se
 def pis_page(kept: dict[str, Any], *names: str) -> str:
     """Return the tab Pis, from what the desk remembers of these Pis."""
     made = pis.rows(kept, {pi: {"student": f"http://{pi}:8888"} for pi in names})
-    return pis.draw(made, Path("inventory.ini"), time.time())
+    return pis.draw(made, Inventory(Path("inventory.ini"), lambda: None), time.time())
 
 
 def start_desk(inventory: Path, folder: Path, *options: Any) -> subprocess.Popen[str]:

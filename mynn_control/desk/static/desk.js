@@ -28,12 +28,14 @@ function keepCards(main) {
   }
 }
 
-// What was chosen in a form stays so, as long as there is that choice.
+// What was chosen or typed in a form stays so, as long as there is that choice; and what was unfolded.
 function keepChoices(part) {
-  for (const control of part.querySelectorAll("select, input[id]")) {
+  for (const control of part.querySelectorAll("select, input[id], textarea[id], details[id]")) {
     const before = document.getElementById(control.id);
     if (!before) continue;
-    control.checked = before.checked;
+    if (control.matches("details")) control.open ||= before.open;
+    if (before.checked !== before.defaultChecked) control.checked = before.checked;
+    if (!before.options && before.value !== before.defaultValue) control.value = before.value;
     if (Array.from(control.options ?? [], (option) => option.value).includes(before.value)) control.value = before.value;
   }
 }
@@ -46,7 +48,8 @@ function complain(text = "") {
 
 async function press(address, what) {
   const answer = await fetch(address, { method: "POST", body: what });
-  if (!answer.ok) complain(await answer.text());
+  if (!answer.ok) return complain(await answer.text());
+  if (!address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
 }
 
 document.addEventListener("click", (event) => {
