@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mynn_control.desk.pages import Desk
+from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
@@ -134,7 +134,10 @@ class Server:
 
         async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-            wrong = await run_in_threadpool(take, given)
+            try:
+                wrong = await run_in_threadpool(take, given)
+            except AskPasswordError as question:
+                return PlainTextResponse(str(question), HTTPStatus.UNAUTHORIZED)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
         return form

@@ -15,12 +15,18 @@ from mynn_control.desk import class_now, pis, tasks, work
 from mynn_control.desk.asking import Answers, Asking
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Memory
-from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Pis, Run
+from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, Pis, Run
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
 RUN = "<!--run-->"  # the place of the run on a tab
+ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
+SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
 NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
+
+
+class AskPasswordError(Exception):
+    """Whose password has to be asked for, in words."""
 
 
 class Desk:
@@ -36,6 +42,7 @@ class Desk:
         lists = {name: getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
         self.forms = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}  # by address
         self.forms |= {f"/run/{name}": partial(self.start, name) for name in PLAYBOOKS}
+        self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
         self._trouble = ""  # of the asking, when the pages were drawn
         self.run = self._cut_off()  # the last one, until the teacher closes its report
@@ -138,17 +145,28 @@ class Desk:
         return None
 
     def start(self, name: str, given: Mapping[str, str]) -> str:
-        """Start one of PLAYBOOKS. given: what was chosen for it. Returns why it did not start, or nothing."""
+        """Start one of PLAYBOOKS. given: what was chosen for it, and perhaps the password of the Pis' account.
+
+        Returns why it did not start, or nothing. AskPasswordError: a password has to be asked for first.
+        """
         with self._lock:
             if self._busy:
                 return self._busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
-            if given.keys() - chosen.keys() or not all(self._is_choice(name, *choice) for choice in chosen.items()):
+            if given.keys() - chosen.keys() - {"password"} or not all(
+                self._is_choice(name, *choice) for choice in chosen.items()
+            ):
                 return "There is no such choice, or no longer: load this page again, and choose from its lists."
             look = self.run
             if name == "reset" and not (look and look.name == "look" and look.pi == chosen["pi"]):
                 return "Look first at what a reset would touch."
-            self.run = Run(name, chosen)
+            if "password" not in given and (name == "adopt" or self.wanted):
+                raise AskPasswordError(ADOPT if name == "adopt" else SUDO)
+            password = given.get("password", "")
+            if not PASSWORD.fullmatch(password):
+                return "A password has at most 200 characters, and no control characters."
+            self.wanted &= bool(password)
+            self.run = Run(name, chosen, password=password)
             self.memory.begin(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))
             self._thread.start()
@@ -186,6 +204,7 @@ class Desk:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
             run.how = run.how or "It did not start: see the terminal in which the desk runs."
+            self.wanted |= run.wanted
             self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
 

@@ -48,8 +48,23 @@ function complain(text = "") {
 
 async function press(address, what) {
   const answer = await fetch(address, { method: "POST", body: what });
+  if (answer.status === 401) return askPassword(address, what, await answer.text());
   if (!answer.ok) return complain(await answer.text());
   if (!address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
+}
+
+// The same once more, with a password, which the desk keeps for that run.
+function askPassword(address, what, question) {
+  const dialog = document.getElementById("password");
+  const form = dialog.querySelector("form");
+  dialog.querySelector("p").textContent = question;
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const password = new URLSearchParams(new FormData(form));
+    form.reset();
+    press(address, `${what}&${password}`);
+  };
+  dialog.showModal();
 }
 
 document.addEventListener("click", (event) => {

@@ -219,6 +219,53 @@ def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page
         assert "Message: Five more minutes. You stopped it." in again.ask("/pis").text
 
 
+SUDO = """\
+#!/bin/sh
+# As sudo, which asks root for nothing.
+printf 'mitogen-sudo-prompt:' >/dev/tty; read -r given </dev/tty
+[ "$given" = 'open "sesame' ] || { echo 'Sorry, try again.' >/dev/tty; exit 1; }
+while [ "$1" != -- ]; do shift; done; shift
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_a_password_is_asked_for_when_sudo_wants_one_and_kept_nowhere(tmp_path: Path, browser_page: Page) -> None:
+    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    text = f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo} message_file={tmp_path}/run/message\n"
+    inventory.write_text(text)
+    status = page.get_by_role("status")
+    with served(tmp_path, inventory) as desk:
+        page.goto(desk.url)
+        page.get_by_label("Message to the class").fill("Five more minutes")
+        page.get_by_role("button", name="Show").click()
+        expect(status).to_contain_text("sudo on it wants a password, and none was given.")
+        page.get_by_role("button", name="Show").click()
+        question = page.get_by_role("dialog")
+        expect(question).to_contain_text("sudo on the Pis wants the password")
+        assert_accessible(page)
+        question.get_by_label("Password").fill('open "sesame')
+        question.get_by_label("Password").press("Enter")
+        expect(status).to_contain_text("Shown on 1 of 1 Pis")
+        assert "sesame" not in page.content() and desk.desk.run and desk.desk.run.password == ""
+        page.get_by_role("button", name="Show").click()  # each run asks
+        expect(question).to_be_visible()
+        assert desk.ask("/run/report", "password=a%03").text.startswith("A password has at most")
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and path != sudo and b"sesame" in path.read_bytes()]
+    assert found == []
+
+
+def test_a_password_is_in_no_argument(desk: ServedDesk) -> None:
+    for name, question in [("adopt", "SSH password: "), ("site", "BECOME password: ")]:
+        asked = Run(name, password="sesame")._asked(desk.desk.of, {}, "own")
+        assert asked.pop("passwords")[question] == "sesame"
+        assert "sesame" not in str(asked)
+        assert asked["cmdline"].endswith(" --ask-pass" if name == "adopt" else " --ask-become-pass")
+    assert desk.ask("/run/adopt", "").status_code == 401 and desk.desk.run is None
+
+
 @pytest.mark.slow
 def test_how_a_run_failed_is_remembered(desk: ServedDesk) -> None:
     """It goes on while no page is open. It can be for one Pi."""
