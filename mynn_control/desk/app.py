@@ -96,6 +96,7 @@ class Server:
 
     def _app(self) -> Starlette:
         pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
+        pages |= {"/settings": "settings"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),

@@ -15,7 +15,8 @@ from mynn_control.desk import class_now, pis, tasks, work
 from mynn_control.desk.asking import Answers, Asking
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Memory
-from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, Pis, Run
+from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
+from mynn_control.desk.settings import Settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
@@ -32,7 +33,9 @@ class AskPasswordError(Exception):
 class Desk:
     """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: by name, in their order."""
 
-    def __init__(self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson]) -> None:
+    def __init__(
+        self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson], settings: Path = SETTINGS
+    ) -> None:
         self.of, self.folder, self.lessons = of, folder.resolve(), lessons
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
@@ -41,6 +44,9 @@ class Desk:
         self.inventory = Inventory(of.inventory, self.redraw)
         lists = {name: getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
         self.forms = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}  # by address
+        self.settings = Settings(settings)
+        both = {"save": self.settings.save, "put_back": self.settings.put_back}
+        self.forms |= {f"/settings/{name}": partial(self._take, take) for name, take in both.items()}
         self.forms |= {f"/run/{name}": partial(self.start, name) for name in PLAYBOOKS}
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
@@ -91,8 +97,8 @@ class Desk:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders, made = work.handouts(self.folder), self._labels_made()
-        listed, run = self.inventory.state, self.run and (self.run.name, self.run.how)
-        if (drawn := (self._changed, students, folders, made, listed, self._trouble, run)) == self._drawn:
+        files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
+        if (drawn := (self._changed, students, folders, made, files, self._trouble, run)) == self._drawn:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
@@ -101,6 +107,7 @@ class Desk:
         return {
             "pis": pis.draw(rows, self.inventory, time.time(), self._remembered(), made),
             "tasks": tasks.draw(pupils, self.lessons),
+            "settings": self.settings.draw(),
             "work": work.draw(list(students), self.work, folders, self.run),
         }
 
@@ -166,6 +173,7 @@ class Desk:
             if not PASSWORD.fullmatch(password):
                 return "A password has at most 200 characters, and no control characters."
             self.wanted &= bool(password)
+            self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=password)
             self.memory.begin(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))

@@ -19,7 +19,7 @@ from mynn_control.desk import pis
 from mynn_control.desk.app import Server
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import SETTINGS, Pis
 from tests.support.classroom import ROOT, BaseClassroom
 from tests.support.playbook_run import descendants
 
@@ -59,11 +59,11 @@ class ServedDesk:
 
 
 @contextmanager
-def served(folder: Path, inventory: Path = Path("inventory.ini")) -> Iterator[ServedDesk]:
+def served(folder: Path, inventory: Path = Path("inventory.ini"), settings: Path = SETTINGS) -> Iterator[ServedDesk]:
     """Serve a desk, whose folder this is."""
     answers = folder / "answers"
     answers.mkdir(exist_ok=True)
-    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"))
+    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"), settings)
     desk.update()
     with Server(desk, 0) as server:
         yield ServedDesk(folder, desk, server)

@@ -36,8 +36,19 @@ function keepChoices(part) {
     if (control.matches("details")) control.open ||= before.open;
     if (before.checked !== before.defaultChecked) control.checked = before.checked;
     if (!before.options && before.value !== before.defaultValue) control.value = before.value;
+    if (before.selectedOptions?.[0]?.defaultSelected) continue;
     if (Array.from(control.options ?? [], (option) => option.value).includes(before.value)) control.value = before.value;
   }
+}
+
+// What was changed in a form of settings, and what is hidden in it.
+function changes(form) {
+  const same = (control) =>
+    control.options ? control.selectedOptions[0].defaultSelected
+    : control.type === "checkbox" ? control.checked === control.defaultChecked
+    : control.type !== "hidden" && control.value === control.defaultValue;
+  return Array.from(form.elements).filter((control) => control.name && !same(control)).map((control) =>
+    [control.name, control.type === "checkbox" ? String(control.checked) : control.value]);
 }
 
 function complain(text = "") {
@@ -86,7 +97,8 @@ document.addEventListener("submit", (event) => {
   const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.press;
   if (!address) return;
   event.preventDefault();
-  press(address, String(new URLSearchParams(new FormData(event.target, event.submitter))));
+  const given = event.target.matches(".changes") ? changes(event.target) : new FormData(event.target, event.submitter);
+  press(address, String(new URLSearchParams(given)));
 });
 document.addEventListener("close", () => refresh(), true); // of a question
 
