@@ -32,15 +32,16 @@ def version() -> str:
 def settings() -> str:
     """Return a section for the settings that several roles share, and one for each role's own."""
     parts = []
-    for section in sections():
-        parts.append(f"## {section.title}\n" + (f"\n{section.about}.\n" if section.about else ""))
-        parts += map(setting, section.settings)
+    for title, about, own in sections():
+        parts.append(f"## {title}\n" + (f"\n{about}.\n" if about else ""))
+        parts += map(setting, own)
     return "\n".join(parts)
 
 
 def setting(of: Setting) -> str:
     """Return the section of one setting."""
-    parts = [f"### {of.name}\n", f"{plain(of.description)} (`{of.kind}`)\n"]
+    kind = of.option["type"] + (f" of {of.option['elements']}" if "elements" in of.option else "")
+    parts = [f"### {of.name}\n", f"{plain(of.description)} (`{kind}`)\n"]
     if "choices" in of.option:
         parts.append(f"One of {', '.join(f'`{choice}`' for choice in of.option['choices'] if choice)}.\n")
     if of.reason:

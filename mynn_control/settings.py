@@ -29,37 +29,25 @@ class Setting:
         text = self.option["description"]
         return re.sub(r"\b[OCV]\(([^)]*)\)", r"`\1`", (text if isinstance(text, str) else " ".join(text)).strip())
 
-    @property
-    def kind(self) -> str:
-        """Its type, such as `list of str`."""
-        elements = f" of {self.option['elements']}" if "elements" in self.option else ""
-        return f"{self.option['type']}{elements}"
 
-
-@dataclass(frozen=True)
-class Section:
-    """Settings of one role, or those that several share, for which `about` is empty."""
-
-    title: str
-    about: str
-    settings: list[Setting]
-
-
-def sections() -> Iterator[Section]:
-    """Give the settings: those that several roles share, and then each role's own."""
+def sections() -> Iterator[tuple[str, str, list[Setting]]]:
+    """Give the settings that several roles share, and then each role's own: a title, what the role is, and these."""
     roles = {}
     for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
         roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
     options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
     shared = defaults(SHARED)
-    common = [Setting(name, options[name], *shared[name]) for name in shared if name in options]
-    yield Section("Shared by several roles", "", common)
+    yield (
+        "Shared by several roles",
+        "",
+        [Setting(name, options[name], *shared[name]) for name in shared if name in options],
+    )
     for role, entry in roles.items():
         known = defaults(role / "defaults/main.yml")
         own = {name: option for name, option in entry.get("options", {}).items() if name not in shared}
         if own:
             settings = [Setting(name, option, *known.get(name, ("", ""))) for name, option in own.items()]
-            yield Section(role.name, entry["short_description"], settings)
+            yield role.name, entry["short_description"], settings
 
 
 def defaults(path: Path) -> dict[str, tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mynn_control.desk.pages import AskPasswordError, Desk
+from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
@@ -130,7 +130,7 @@ class Server:
         await run_in_threadpool(self.desk.stop)
         return PlainTextResponse("")
 
-    def _form(self, take: Callable[[Mapping[str, str]], str]) -> Endpoint:
+    def _form(self, take: Form) -> Endpoint:
         """Hand over what a form says; the answer is why it was not done, or nothing."""
 
         async def form(request: Request) -> Response:

@@ -17,11 +17,10 @@ from ansible.plugins.inventory import detect_range, expand_hostname_range
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
+from mynn_control.find import Proposal, hosts_in, is_host_name, is_reachable, proposals, search
 
 MOST = 100  # computers of a search that are shown
 PLACES = ("inventory_file", "inventory_dir")  # Ansible's own variables of a host
-Contents = dict[str, Any]
 
 
 class RefusedError(Exception):
@@ -42,7 +41,7 @@ class Inventory:
 
     def names(self) -> list[str]:
         """Return the Pis' names."""
-        return [name for name, (_, groups) in _hosts(contents(self.path)).items() if "pis" in groups]
+        return [host.name for host in _read(self.path).get_hosts("pis")]
 
     @property
     def state(self) -> object:
@@ -59,7 +58,7 @@ class Inventory:
 
     def _search(self) -> None:
         try:
-            self.found = proposals(search(), contents(self.path))[:MOST]
+            self.found = proposals(search(), hosts_in(str(self.path)))[:MOST]
             self.note = "" if self.found else "What answered has no valid name or address."
         except LookupError as error:
             self.note = str(error)
@@ -100,63 +99,61 @@ class Inventory:
         return ""
 
 
-def contents(path: Path) -> Contents:
-    """Return what Ansible reads: by host, its settings and groups; and by [GROUP], the group's settings."""
-    manager = InventoryManager(DataLoader(), sources=[str(path)])
+def _read(path: Path) -> InventoryManager:
+    return InventoryManager(DataLoader(), sources=[str(path)])
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """Return what Ansible reads: by host, its settings; by [GROUP], its settings, groups and own hosts, in order."""
+    manager = _read(path)
     hosts = {
-        host.name: ({name: value for name, value in host.vars.items() if name not in PLACES}, _groups(host))
+        host.name: {name: value for name, value in host.vars.items() if name not in PLACES}
         for host in manager.get_hosts()
     }
-    return hosts | {f"[{name}]": group.vars for name, group in manager.groups.items()}
-
-
-def _groups(host: Any) -> list[str]:
-    return sorted(group.name for group in host.get_groups())
-
-
-def _hosts(of: Contents) -> Contents:
-    return {name: value for name, value in of.items() if not name.startswith("[")}
+    return hosts | {
+        f"[{name}]": (group.vars, [child.name for child in group.child_groups], [host.name for host in group.hosts])
+        for name, group in manager.groups.items()
+    }
 
 
 def add(path: Path, new: Mapping[str, str]) -> None:
     """Add Pis below [pis]. new: by name, the address; empty if this computer finds the name. RefusedError: why not."""
-    lines, before = _lines(path), contents(path)
-    taken = {name.partition(".")[0].lower() for name in _hosts(before)}
+    lines, wanted = _lines(path), contents(path)
+    taken = {name.partition(".")[0].lower() for name in wanted if not name.startswith("[")}
     for name, address in new.items():
         short = name.partition(".")[0].lower()
-        if not is_host_name(name) or f"[{name}]" in before:
+        if not is_host_name(name) or f"[{name}]" in wanted:
             raise RefusedError(f"“{name}” cannot be a Pi's name: use letters, digits and hyphens, as in pi07.local.")
         if address and not _is_address(address):
             raise RefusedError(f"“{address}” is not the address of a Pi, such as 192.168.1.52.")
         if short in taken:
             raise RefusedError(f"A Pi is called {short} already: choose another name for {name}.")
         taken.add(short)
-    place = max(
-        (number for number, section, _ in _hosts_of(lines) if section == "[pis]"),
-        default=next((number for number, line in enumerate(lines) if _section(line) == "[pis]"), None),
-    )
-    if place is None:
+    places = [number for number, line in enumerate(lines) if _section(line) == "[pis]"]
+    if not places:
         raise RefusedError(f"{path} has no line [pis]: write one, and a Pi below it, by hand.")
-    added = {name: {"ansible_host": address} if address else {} for name, address in new.items()}
-    lines[place + 1 : place + 1] = [
-        " ".join([name, *(f"{key}={value}" for key, value in settings.items())]) + "\n"
-        for name, settings in added.items()
+    place = max([places[0], *(number for number, section, _ in _hosts_of(lines) if section == "[pis]")]) + 1
+    lines[place:place] = [
+        f"{name} ansible_host={address}\n" if address else f"{name}\n" for name, address in new.items()
     ]
-    groups = ["all", "pis", *_above(path)]
-    _write(path, lines, before | {name: (settings, sorted(groups)) for name, settings in added.items()})
+    settings, children, hosts = wanted["[pis]"]
+    wanted |= {name: {"ansible_host": address} if address else {} for name, address in new.items()}
+    _write(path, lines, wanted | {"[pis]": (settings, children, [*hosts, *new])})
 
 
 def remove(path: Path, name: str) -> None:
     """Remove a Pi, wherever the inventory names it. RefusedError: why not."""
-    lines, before = _lines(path), contents(path)
-    if name not in _hosts(before):
+    lines, wanted = _lines(path), contents(path)
+    if name.startswith("[") or wanted.pop(name, None) is None:
         raise RefusedError(f"{name} is not in it.")
+    for _, _, hosts in (group for group in wanted.values() if isinstance(group, tuple)):
+        hosts[:] = [other for other in hosts if other != name]
     for number, _, word in _hosts_of(lines):
         names = expand_hostname_range(word) if detect_range(word) else [word]
         if name in names:
             rest = lines[number].lstrip().removeprefix(word)
             lines[number] = "".join(f"{other}{rest}" for other in names if other != name)
-    _write(path, lines, {other: value for other, value in before.items() if other != name})
+    _write(path, lines, wanted)
 
 
 def _is_address(text: str) -> bool:
@@ -164,12 +161,6 @@ def _is_address(text: str) -> bool:
         return is_reachable(str(ipaddress.IPv4Address(text)))
     except ValueError:
         return False
-
-
-def _above(path: Path) -> list[str]:
-    """Return the groups that the group pis belongs to, beside all."""
-    group = InventoryManager(DataLoader(), sources=[str(path)]).groups["pis"]
-    return [above.name for above in group.get_ancestors() if above.name != "all"]
 
 
 def _lines(path: Path) -> list[str]:
@@ -196,7 +187,7 @@ def _hosts_of(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
             yield number, section, words[0]
 
 
-def _write(path: Path, lines: Sequence[str], wanted: Contents) -> None:
+def _write(path: Path, lines: Sequence[str], wanted: dict[str, Any]) -> None:
     """Write the inventory, if Ansible reads in it what is wanted."""
     text = "".join(lines)
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,6 +22,7 @@ from mynn_control.render import render
 RUN = "<!--run-->"  # the place of the run on a tab
 ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
 SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
+Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
 NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
 
 
@@ -43,11 +43,11 @@ class Desk:
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
         lists = {name: getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
-        self.forms = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}  # by address
+        self.forms: dict[str, Form] = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}
         self.settings = Settings(settings)
         both = {"save": self.settings.save, "put_back": self.settings.put_back}
         self.forms |= {f"/settings/{name}": partial(self._take, take) for name, take in both.items()}
-        self.forms |= {f"/run/{name}": partial(self.start, name) for name in PLAYBOOKS}
+        self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
         self._trouble = ""  # of the asking, when the pages were drawn
@@ -105,7 +105,7 @@ class Desk:
         pupils = [pupil for row in rows for pupil in row.pupils]
         self.table = tasks.table(pupils, self.lessons)
         return {
-            "pis": pis.draw(rows, self.inventory, time.time(), self._remembered(), made),
+            "pis": pis.draw(rows, self.inventory, self._remembered(), made),
             "tasks": tasks.draw(pupils, self.lessons),
             "settings": self.settings.draw(),
             "work": work.draw(list(students), self.work, folders, self.run),
@@ -122,7 +122,7 @@ class Desk:
             self.redraw()
         return done
 
-    def _take(self, take: Callable[[Mapping[str, str]], str], given: Mapping[str, str]) -> str:
+    def _take(self, take: Form, given: Mapping[str, str]) -> str:
         """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
         with self._lock:
             wrong = self._busy or take(given)
@@ -130,6 +130,9 @@ class Desk:
         return wrong
 
     # --- runs
+
+    def _starts(self, name: str) -> Form:
+        return lambda given: self.start(name, given)
 
     @property
     def _busy(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,14 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable_line
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
 from mynn_control.desk.inventory import Inventory
-from mynn_control.desk.runs import PROJECT, Run
+from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
+
+# The desk's buttons for commands.
+BUTTONS = {"adopt": "Adopt", "collect": "Collect", "labels": "Labels", "restore": "Restore", "site": "Set up"}
+BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset, and discard what was not collected"}
 
 
 @dataclass
@@ -103,21 +106,8 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     return made
 
 
-def draw(made: Sequence[Row], listed: Inventory, now: float, runs: Sequence[Run] = (), labels: float = 0) -> str:
+def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), labels: float = 0) -> str:
     """Return the page. What came from a Pi is escaped. runs: the latest first. labels: when they were made."""
-    inventory = listed.path.relative_to(PROJECT) if listed.path.is_relative_to(PROJECT) else listed.path
-    usual = inventory == Path("inventory.ini")
-    site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
-    filters: dict[str, Any] = {
-        "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
-        "duration": duration,
-        "age": age,
-        "ago": lambda when: f"{age(now - when)} ago",
-        "day": day,
-        "size": size,
-        "model": model,
-        "marked": marked,
-    }
     parts = {
         "tab": "pis",
         "rows": made,
@@ -130,19 +120,20 @@ def draw(made: Sequence[Row], listed: Inventory, now: float, runs: Sequence[Run]
         "faulty": [row for row in made if not row.ready and not row.lost],
         "asked": max((row.asked for row in made), default=0),
         "smoke": (EXAMPLES, TESTED),
-        "site": f"{site} playbooks/site.yml --limit",
         "HOLDS": HOLDS,
         "NOT_ASKED": NOT_ASKED,
     }
-    return render("pis", parts, filters)
+    return render("pis", parts)
 
 
+@for_templates
 def duration(seconds: float) -> str:
     """Return a duration in words."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
 
 
+@for_templates
 def age(seconds: float) -> str:
     """Return a duration, roughly."""
     for unit, name in [(86400, "days"), (3600, "hours")]:
@@ -151,25 +142,46 @@ def age(seconds: float) -> str:
     return f"{max(seconds, 0) / 60:.0f} min"
 
 
+@for_templates
+def ago(when: float) -> str:
+    """Return how long ago something was."""
+    return f"{age(time.time() - when)} ago"
+
+
+@for_templates
+def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
+    """Return checks, those of each role together."""
+    return [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)]
+
+
+@for_templates
 def day(when: float) -> str:
     """Return a time as people write it."""
     return time.strftime("%-d %B %Y, %H:%M", time.localtime(when))
 
 
+@for_templates
 def size(megabytes: float) -> str:
     """Return a size in MB or GB."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
+@for_templates
 def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
     name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
     return (name, f"revision {revision}") if separator else (revision, "")
 
 
+@for_templates
 def marked(text: str) -> Markup:
-    """Return a sentence as HTML, with commands in backquotes as code."""
-    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
+    """Return a sentence as HTML, with the desk's buttons in place of commands in backquotes; others are code."""
+    return Markup(re.sub("`(.*?)`", _command, str(escape(printable_lines(text)))))
+
+
+def _command(found: re.Match[str]) -> str:
+    label = BUTTONS.get(found[1].removeprefix("make "))
+    return f"<em>{label}</em>" if label else f"<code>{found[1]}</code>"
 
 
 def sums_of(folder: Path) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from ansible_collections.mynn.pi.plugins.callback.checked_inventory import wrong
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.inventory import RefusedError
-from mynn_control.desk.pis import marked
 from mynn_control.render import render
-from mynn_control.settings import Section, Setting, sections
+from mynn_control.settings import Setting, sections
 
 # Those that teachers ask for are first on the page.
 FIRST = ["jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname", "system_ssh_keys"]
@@ -27,7 +27,6 @@ FIRST += ["apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
 TYPES = {"bool": bool, "int": int, "list": list, "dict": dict}  # all others are text
 TEMPLATE = re.compile(r"\{[{%#]")
 COMMENT = re.compile(r"(?:^|\s)#")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 SECRET = re.compile("pass|psk|secret", re.I)  # names in a setting that is a table
 DOTS = "••••"
 ALIAS = (yaml.AliasToken, yaml.AnchorToken)
@@ -60,10 +59,7 @@ class Settings:
 
     path: Path
     saved: bool = False
-    known: list[Section] = field(default_factory=lambda: list(sections()))
-
-    def __post_init__(self) -> None:
-        self.by_name = {one.name: one for section in self.known for one in section.settings}
+    known: dict[str, Setting] = field(default_factory=lambda: {one.name: one for of in sections() for one in of[2]})
 
     @property
     def text(self) -> str:
@@ -82,36 +78,33 @@ class Settings:
             text = self.text
             there = written(text)
         except (RefusedError, UnicodeError) as error:
-            return render("settings", parts | {"trouble": str(error)}, {"marked": marked})
-        first = Section("Those that teachers ask for", "", [self.by_name[name] for name in FIRST])
-        rest = [
-            Section(one.title, one.about, [own for own in one.settings if own.name not in FIRST]) for one in self.known
-        ]
-        made = [(one, [row_of(own, there.get(own.name)) for own in one.settings]) for one in (first, *rest)]
-        return render("settings", parts | {"sections": made, "version": version(text)}, {"marked": marked})
+            return render("settings", parts | {"trouble": str(error)})
+        rows = {name: row_of(one, there.get(name)) for name, one in self.known.items()}
+        made = [("Those that teachers ask for", "", [rows.pop(name) for name in FIRST])]
+        for title, about, own in sections():
+            made.append((title, about, [rows[one.name] for one in own if one.name in rows]))
+        return render("settings", parts | {"sections": made, "version": version(text)})
 
     def save(self, given: Mapping[str, str]) -> str:
         """Write what was changed on the page: all of it, or nothing. Returns why not, with the setting's name."""
-        return self._write(dict(given), given.get("version", ""))
+        return self._write({name: given[name] for name in given if name != "version"}, given.get("version", ""))
 
     def put_back(self, given: Mapping[str, str]) -> str:
         """Take a setting out of the file, so that its default holds again."""
-        return self._write(dict.fromkeys(given), version(self.text))
+        return self._write(dict.fromkeys(given))
 
-    def _write(self, given: dict[str, str | None], of: str) -> str:
-        given.pop("version", None)
+    def _write(self, given: Mapping[str, str | None], of: str | None = None) -> str:
         try:
             text = self.text
-            if of != version(text):
+            if of not in (None, version(text)):
                 raise RefusedError(f"{self.path.name} was changed meanwhile: load this page again.")
             for name, answer in given.items():
-                if name not in self.by_name:
+                if name not in self.known:
                     raise RefusedError(f"There is no setting {name}.")
-                text = changed(text, name, answer, self.by_name[name])
+                text = changed(text, name, answer, self.known[name])
         except (RefusedError, OSError, UnicodeError) as error:
             return printable(f"Nothing was saved. {error}", 1000)
-        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644
-        write_text(self.path, text, mode)
+        write_text(self.path, text, self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644)
         self.saved = True
         return ""
 
@@ -196,26 +189,22 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
     if TEMPLATE.search(answer):
         raise RefusedError(f"{name}: a template can only be written into the file by hand.")
     value: Any = answer
-    if kind in ("list", "dict"):
+    lines = kind in ("list", "dict")
+    if not (re.sub(r"[\r\n\t]", "", answer) if lines else answer).isprintable():
+        raise RefusedError(f"{name} must be {'text' if lines else 'on one line'}, of characters that can be printed.")
+    if lines:
         value = _parsed(name, answer, TYPES[kind])
-        value = _revealed(name, value, _secrets(before))
-    elif CONTROL.search(answer):
-        raise RefusedError(f"{name} must be on one line.")
+        value = _revealed(name, value, before)
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)
     elif kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", answer):
         value = int(answer)
-    for sentence in wrong(setting, value):
+    loader = DataLoader()
+    templar = Templar(loader=loader, variables={name: value})
+    # As before each run: Ansible's own check of the role's argument spec, and of the students' names.
+    for sentence in (*wrong_settings({name: value}, templar, {name: setting.option}), *wrong_students(templar, loader)):
         raise RefusedError(sentence)
     return value
-
-
-def wrong(setting: Setting, value: Any) -> Iterator[str]:
-    """Give what a run would say of a value: Ansible's own check of the role's argument spec, and of students' names."""
-    loader = DataLoader()
-    templar = Templar(loader=loader, variables={setting.name: value})
-    yield from wrong_settings({setting.name: value}, templar, {setting.name: setting.option})
-    yield from wrong_students(templar, loader)
 
 
 def _parsed(name: str, answer: str, kind: type) -> Any:
@@ -235,42 +224,38 @@ def _parsed(name: str, answer: str, kind: type) -> Any:
     return value
 
 
-def _hidden(value: Any, secrets: list[Any]) -> Any:
-    """Return a value with numbered dots in place of its secrets, which are added to the list."""
+def _secrets(value: Any, use: Callable[[Any], Any]) -> Any:
+    """Return a value with what `use` makes of each secret in its place."""
     if isinstance(value, list):
-        return [_hidden(one, secrets) for one in value]
+        return [_secrets(one, use) for one in value]
     if not isinstance(value, dict):
         return value
-    shown = {}
-    for name, one in value.items():
-        if SECRET.search(str(name)) and one not in ("", None):
-            secrets.append(one)
-            shown[name] = f"{DOTS}{len(secrets)}"
-        else:
-            shown[name] = _hidden(one, secrets)
-    return shown
+    return {
+        name: use(one) if SECRET.search(str(name)) and one not in ("", None) else _secrets(one, use)
+        for name, one in value.items()
+    }
 
 
-def _secrets(value: Any) -> list[Any]:
-    found: list[Any] = []
-    _hidden(value, found)
-    return found
+def _hidden(value: Any) -> Any:
+    """Return a value with numbered dots in place of its secrets."""
+    numbers = count(1)
+    return _secrets(value, lambda _: f"{DOTS}{next(numbers)}")
 
 
-def _revealed(name: str, value: Any, secrets: list[Any]) -> Any:
-    """Return a value with the secrets that its dots stand for."""
-    if isinstance(value, list):
-        return [_revealed(name, one, secrets) for one in value]
-    if isinstance(value, dict):
-        return {key: _revealed(name, one, secrets) for key, one in value.items()}
-    if not isinstance(value, str) or DOTS[0] not in value:
-        return value
-    number = re.fullmatch(rf"{DOTS}([1-9][0-9]?)", value)
-    if not number or int(number[1]) > len(secrets):
-        raise RefusedError(
-            f"{name}: {value} stands for no password that is in the file. Write the password in its place."
-        )
-    return secrets[int(number[1]) - 1]
+def _revealed(name: str, value: Any, before: Any) -> Any:
+    """Return a value with the secrets of the one before that its dots stand for."""
+    secrets: list[Any] = []
+    _secrets(before, secrets.append)
+
+    def reveal(one: Any) -> Any:
+        if not str(one).startswith(DOTS[0]):
+            return one
+        number = re.fullmatch(rf"{DOTS}([1-9][0-9]?)", str(one))
+        if not number or int(number[1]) > len(secrets):
+            raise RefusedError(f"{name}: {one} stands for no password in the file: write the password in its place.")
+        return secrets[int(number[1]) - 1]
+
+    return _secrets(value, reveal)
 
 
 def row_of(of: Setting, there: Written | None) -> Row:
@@ -292,8 +277,6 @@ def row_of(of: Setting, there: Written | None) -> Row:
         shown = "true" if value else ""
     elif control == "yaml":
         shown = (
-            yaml.safe_dump(_hidden(value, []), allow_unicode=True, sort_keys=False, width=10_000).rstrip()
-            if value
-            else ""
+            yaml.safe_dump(_hidden(value), allow_unicode=True, sort_keys=False, width=10_000).rstrip() if value else ""
         )
     return Row(of, control, shown, differs, bool(there))

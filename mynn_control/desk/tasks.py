@@ -10,14 +10,14 @@ from datetime import datetime
 from mynn.outline import Lesson
 from mynn.tasks import Record
 from mynn_control.desk.pis import Pupil
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
     """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
     parts = {"tab": "tasks", "pupils": known, "lessons": lessons}
-    return render("tasks", parts, {"date": date})
+    return render("tasks", parts)
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
@@ -34,6 +34,7 @@ def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
         return f"\ufeff{file.getvalue()}"  # by its first character, a spreadsheet knows that this is UTF-8
 
 
+@for_templates
 def date(when: str) -> str:
     """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
     try:

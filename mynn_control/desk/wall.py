@@ -6,7 +6,7 @@ import base64
 import io
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -24,7 +24,7 @@ from mynn.errors import DataError
 from mynn.mnist import SIDE
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
@@ -124,12 +124,13 @@ def page(
         "answering": answering,
         "pis": pis,
     }
-    filters: dict[str, Callable[..., str]] = {
-        "picture": picture,
-        "together": together,
-        "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%")),
-    }
-    return render("wall", parts, filters)
+    return render("wall", parts)
+
+
+@for_templates
+def percent(score: float) -> Markup:
+    """Return a share in percent."""
+    return Markup(f"{score:.1%}".replace("%", "&#8239;%"))
 
 
 @lru_cache(maxsize=1000)
@@ -161,11 +162,13 @@ def test_set(tiles: Sequence[tuple[int, Bytes]]) -> str:
     return "".join(f"{label},{','.join(map(str, pixels.tolist()))}\n" for label, pixels in tiles)
 
 
+@for_templates
 def picture(pixels: Bytes) -> str:
     """Return a picture of 784 pixels as an address, dark where there is ink."""
     return _png(pixels.tobytes(), SIDE)
 
 
+@for_templates
 def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
     """Return the mosaic's picture as an address."""
     columns = tile_columns(len(tiles))

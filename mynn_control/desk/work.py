@@ -10,7 +10,7 @@ from pathlib import Path
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 # Names that neither Ansible nor a shell takes for anything else.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
@@ -37,9 +37,10 @@ def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run |
     """Return the page. pis: their names. run: the last; a reset is offered after a look at what it would touch."""
     look = run if run and run.name == "look" and run.how else None
     parts = {"tab": "work", "pis": pis, "collections": collected(work), "folders": folders, "work": work, "look": look}
-    return render("work", parts, {"collected_on": collected_on})
+    return render("work", parts)
 
 
+@for_templates
 def collected_on(date: str) -> str:
     """Return a collection's date in words."""
     return day(time.mktime(time.strptime(date, WHEN)))

@@ -73,7 +73,7 @@ def served(folder: Path, inventory: Path = Path("inventory.ini"), settings: Path
 def pis_page(kept: dict[str, Any], *names: str) -> str:
     """Return the tab Pis, from what the desk remembers of these Pis."""
     made = pis.rows(kept, {pi: {"student": f"http://{pi}:8888"} for pi in names})
-    return pis.draw(made, Inventory(Path("inventory.ini"), lambda: None), time.time())
+    return pis.draw(made, Inventory(Path("inventory.ini"), lambda: None))
 
 
 def start_desk(inventory: Path, folder: Path, *options: Any) -> subprocess.Popen[str]:
