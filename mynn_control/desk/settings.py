@@ -109,6 +109,11 @@ class Settings:
         return ""
 
 
+def dump(value: Any) -> str:
+    """Return a value as YAML."""
+    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000))
+
+
 def version(text: str) -> str:
     """Return what tells one state of the file from another."""
     return sha256(text.encode()).hexdigest()[:16]
@@ -164,7 +169,7 @@ def changed(text: str, name: str, answer: str | None, setting: Setting) -> str:
     new, value = "", None
     if answer is not None:
         value = value_of(setting, answer, there.value if there else None)
-        new = yaml.safe_dump({name: value}, allow_unicode=True, sort_keys=False, width=10_000)
+        new = dump({name: value})
     if there:
         start, end = there.start, there.end
         ended = text[end - 1 : end] == "\n"
@@ -186,19 +191,18 @@ def changed(text: str, name: str, answer: str | None, setting: Setting) -> str:
 def value_of(setting: Setting, answer: str, before: Any) -> Any:
     """Return the value of a page's answer. before: the file's, with its secrets. RefusedError: why there is none."""
     name, kind = setting.name, setting.option["type"]
-    if TEMPLATE.search(answer):
-        raise RefusedError(f"{name}: a template can only be written into the file by hand.")
     value: Any = answer
     lines = kind in ("list", "dict")
     if not (re.sub(r"[\r\n\t]", "", answer) if lines else answer).isprintable():
         raise RefusedError(f"{name} must be {'text' if lines else 'on one line'}, of characters that can be printed.")
     if lines:
-        value = _parsed(name, answer, TYPES[kind])
-        value = _revealed(name, value, before)
+        value = _revealed(name, _parsed(name, answer, TYPES[kind]), before)
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)
     elif kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", answer):
         value = int(answer)
+    if TEMPLATE.search(str(value)):
+        raise RefusedError(f"{name}: a template can only be written into the file by hand.")
     loader = DataLoader()
     templar = Templar(loader=loader, variables={name: value})
     # As before each run: Ansible's own check of the role's argument spec, and of the students' names.
@@ -236,12 +240,6 @@ def _secrets(value: Any, use: Callable[[Any], Any]) -> Any:
     }
 
 
-def _hidden(value: Any) -> Any:
-    """Return a value with numbered dots in place of its secrets."""
-    numbers = count(1)
-    return _secrets(value, lambda _: f"{DOTS}{next(numbers)}")
-
-
 def _revealed(name: str, value: Any, before: Any) -> Any:
     """Return a value with the secrets of the one before that its dots stand for."""
     secrets: list[Any] = []
@@ -276,7 +274,6 @@ def row_of(of: Setting, there: Written | None) -> Row:
     elif control == "checkbox":
         shown = "true" if value else ""
     elif control == "yaml":
-        shown = (
-            yaml.safe_dump(_hidden(value), allow_unicode=True, sort_keys=False, width=10_000).rstrip() if value else ""
-        )
+        numbers = count(1)
+        shown = dump(_secrets(value, lambda _: f"{DOTS}{next(numbers)}")).rstrip() if value else ""
     return Row(of, control, shown, differs, bool(there))

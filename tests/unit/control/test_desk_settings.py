@@ -124,6 +124,7 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
         ("cards_wifi", "password: ••••2", "stands for no password"),
         ("system_hostname", "{{ lookup('pipe', 'x') }}", "a template can only be written"),
         ("students", "['{% if x %}']", "a template can only be written"),
+        ("students", r'["\x7b{ x }}"]', "a template can only be written"),
         ("system_hostname", "pi07\nansible_user: root", "must be on one line"),
         ("jupyter_ca", "/ca", "was written by hand"),
         ("ansible_user", "root", "There is no setting ansible_user"),
