@@ -41,7 +41,7 @@ class Inventory:
 
     def names(self) -> list[str]:
         """Return the Pis' names."""
-        return [host.name for host in _read(self.path).get_hosts("pis")]
+        return [host.name for host in _read(self.path).get_hosts("pis")] if self.path.exists() else []
 
     @property
     def state(self) -> object:

@@ -42,11 +42,10 @@ class Desk:
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
-        lists = {name: getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
-        self.forms: dict[str, Form] = {f"/pis/{name}": partial(self._take, take) for name, take in lists.items()}
         self.settings = Settings(settings)
-        both = {"save": self.settings.save, "put_back": self.settings.put_back}
-        self.forms |= {f"/settings/{name}": partial(self._take, take) for name, take in both.items()}
+        of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
+        of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
+        self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
