@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,13 +20,11 @@ ENVIRONMENT = Environment(  # one for all, which compiles each template once
     trim_blocks=True,
     lstrip_blocks=True,
 )
-Filter = TypeVar("Filter", bound=Callable[..., Any])
 
 
-def for_templates(function: Filter) -> Filter:
-    """Let templates use a function, as a filter of its name."""
-    ENVIRONMENT.filters[function.__name__] = function
-    return function
+def for_templates(*functions: Callable[..., Any]) -> None:
+    """Let templates use functions, as filters of their names."""
+    ENVIRONMENT.filters |= {function.__name__: function for function in functions}
 
 
 def render(name: str, parts: dict[str, Any]) -> str:

@@ -104,16 +104,13 @@ def _read(path: Path) -> InventoryManager:
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """Return what Ansible reads: by host, its settings; by [GROUP], its settings, groups and own hosts, in order."""
+    """Return what Ansible reads: by host, its settings; and by [GROUP], its hosts, in order."""
     manager = _read(path)
     hosts = {
         host.name: {name: value for name, value in host.vars.items() if name not in PLACES}
         for host in manager.get_hosts()
     }
-    return hosts | {
-        f"[{name}]": (group.vars, [child.name for child in group.child_groups], [host.name for host in group.hosts])
-        for name, group in manager.groups.items()
-    }
+    return hosts | {f"[{name}]": [host.name for host in group.hosts] for name, group in manager.groups.items()}
 
 
 def add(path: Path, new: Mapping[str, str]) -> None:
@@ -136,9 +133,8 @@ def add(path: Path, new: Mapping[str, str]) -> None:
     lines[place:place] = [
         f"{name} ansible_host={address}\n" if address else f"{name}\n" for name, address in new.items()
     ]
-    settings, children, hosts = wanted["[pis]"]
     wanted |= {name: {"ansible_host": address} if address else {} for name, address in new.items()}
-    _write(path, lines, wanted | {"[pis]": (settings, children, [*hosts, *new])})
+    _write(path, lines, wanted | {"[pis]": [*wanted["[pis]"], *new]})
 
 
 def remove(path: Path, name: str) -> None:
@@ -146,8 +142,8 @@ def remove(path: Path, name: str) -> None:
     lines, wanted = _lines(path), contents(path)
     if name.startswith("[") or wanted.pop(name, None) is None:
         raise RefusedError(f"{name} is not in it.")
-    for _, _, hosts in (group for group in wanted.values() if isinstance(group, tuple)):
-        hosts[:] = [other for other in hosts if other != name]
+    for group in (one for one in wanted if one.startswith("[")):
+        wanted[group] = [other for other in wanted[group] if other != name]
     for number, _, word in _hosts_of(lines):
         names = expand_hostname_range(word) if detect_range(word) else [word]
         if name in names:

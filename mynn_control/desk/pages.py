@@ -42,7 +42,7 @@ class Desk:
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
-        self.settings = Settings(settings)
+        self.settings = Settings(settings.resolve())
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}

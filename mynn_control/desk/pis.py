@@ -126,14 +126,12 @@ def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), label
     return render("pis", parts)
 
 
-@for_templates
 def duration(seconds: float) -> str:
     """Return a duration in words."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
 
 
-@for_templates
 def age(seconds: float) -> str:
     """Return a duration, roughly."""
     for unit, name in [(86400, "days"), (3600, "hours")]:
@@ -142,48 +140,45 @@ def age(seconds: float) -> str:
     return f"{max(seconds, 0) / 60:.0f} min"
 
 
-@for_templates
 def ago(when: float) -> str:
     """Return how long ago something was."""
     return f"{age(time.time() - when)} ago"
 
 
-@for_templates
 def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
     """Return checks, those of each role together."""
     return [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)]
 
 
-@for_templates
 def day(when: float) -> str:
     """Return a time as people write it."""
     return time.strftime("%-d %B %Y, %H:%M", time.localtime(when))
 
 
-@for_templates
 def size(megabytes: float) -> str:
     """Return a size in MB or GB."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
-@for_templates
 def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
     name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
     return (name, f"revision {revision}") if separator else (revision, "")
 
 
-@for_templates
 def marked(text: str) -> Markup:
     """Return a sentence as HTML, with the desk's buttons in place of commands in backquotes; others are code."""
     return Markup(re.sub("`(.*?)`", _command, str(escape(printable_lines(text)))))
 
 
 def _command(found: re.Match[str]) -> str:
-    label = BUTTONS.get(found[1].removeprefix("make "))
+    label = BUTTONS.get(found[1].removeprefix("make ").partition(" PI=")[0])
     return f"<em>{label}</em>" if label else f"<code>{found[1]}</code>"
 
 
 def sums_of(folder: Path) -> dict[str, str]:
     """Return the SHA256 sums of the lessons on this computer, by name."""
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
+
+
+for_templates(duration, age, ago, by_role, day, size, model, marked)

@@ -77,7 +77,7 @@ class Settings:
         try:
             text = self.text
             there = written(text)
-        except (RefusedError, UnicodeError) as error:
+        except (RefusedError, OSError, UnicodeError) as error:
             return render("settings", parts | {"trouble": str(error)})
         rows = {name: row_of(one, there.get(name)) for name, one in self.known.items()}
         made = [("Those that teachers ask for", "", [rows.pop(name) for name in FIRST])]

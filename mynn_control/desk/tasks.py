@@ -34,10 +34,12 @@ def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
         return f"\ufeff{file.getvalue()}"  # by its first character, a spreadsheet knows that this is UTF-8
 
 
-@for_templates
 def date(when: str) -> str:
     """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
     try:
         return f"{datetime.fromisoformat(when):%-d %b}"
     except ValueError:
         return ""
+
+
+for_templates(date)

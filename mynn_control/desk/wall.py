@@ -127,7 +127,6 @@ def page(
     return render("wall", parts)
 
 
-@for_templates
 def percent(score: float) -> Markup:
     """Return a share in percent."""
     return Markup(f"{score:.1%}".replace("%", "&#8239;%"))
@@ -162,13 +161,11 @@ def test_set(tiles: Sequence[tuple[int, Bytes]]) -> str:
     return "".join(f"{label},{','.join(map(str, pixels.tolist()))}\n" for label, pixels in tiles)
 
 
-@for_templates
 def picture(pixels: Bytes) -> str:
     """Return a picture of 784 pixels as an address, dark where there is ink."""
     return _png(pixels.tobytes(), SIDE)
 
 
-@for_templates
 def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
     """Return the mosaic's picture as an address."""
     columns = tile_columns(len(tiles))
@@ -184,3 +181,6 @@ def _png(pixels: bytes, width: int) -> str:
     with io.BytesIO() as file:
         image.save(file, "PNG")
         return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+for_templates(picture, together, percent)

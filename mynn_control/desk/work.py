@@ -40,7 +40,9 @@ def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run |
     return render("work", parts)
 
 
-@for_templates
 def collected_on(date: str) -> str:
     """Return a collection's date in words."""
     return day(time.mktime(time.strptime(date, WHEN)))
+
+
+for_templates(collected_on)
