@@ -138,7 +138,7 @@ class Server:
             try:
                 wrong = await run_in_threadpool(take, given)
             except AskPasswordError as question:
-                return PlainTextResponse(str(question), HTTPStatus.UNAUTHORIZED)
+                return PlainTextResponse(str(question), HTTPStatus.PRECONDITION_REQUIRED)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
         return form

@@ -59,7 +59,7 @@ function complain(text = "") {
 
 async function press(address, what) {
   const answer = await fetch(address, { method: "POST", body: what });
-  if (answer.status === 401) return askPassword(address, what, await answer.text());
+  if (answer.status === 428) return askPassword(address, what, await answer.text());
   if (!answer.ok) return complain(await answer.text());
   if (!address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
 }

@@ -263,7 +263,7 @@ def test_a_password_is_in_no_argument(desk: ServedDesk) -> None:
         assert asked.pop("passwords")[question] == "sesame"
         assert "sesame" not in str(asked)
         assert asked["cmdline"].endswith(" --ask-pass" if name == "adopt" else " --ask-become-pass")
-    assert desk.ask("/run/adopt", "").status_code == 401 and desk.desk.run is None
+    assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
 
 
 @pytest.mark.slow
