@@ -83,7 +83,7 @@ class Asking:
         self._begin()
 
     def _begin(self) -> None:
-        self.trouble, self._written = "", self._times()
+        self.trouble, self._interrupted, self._written = "", False, self._times()
         self._errors = deque[str](maxlen=20)
         self._playbook = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, errors="replace")
         self._thread = threading.Thread(target=self._hear, args=(self._playbook.stderr,), daemon=True)
@@ -91,8 +91,9 @@ class Asking:
 
     def _hear(self, errors: Iterable[str]) -> None:
         for line in errors:
-            sys.stderr.write(line)
             self._errors.append(line)
+            if not self._interrupted:
+                sys.stderr.write(line)
 
     def _times(self) -> list[int]:
         return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
@@ -106,11 +107,12 @@ class Asking:
             return True
         if not self.trouble and self._playbook.poll() is not None:
             self._thread.join(1)
-            self.trouble = "".join(self._errors).replace("[ERROR]: ", "").strip() or UNKNOWN
+            self.trouble = "".join(self._errors).rpartition("[ERROR]: ")[2].strip() or UNKNOWN
         return False
 
     def interrupt(self) -> None:
-        """Ask it to end."""
+        """Ask it to end; what it says of that is not news."""
+        self._interrupted = True
         self._playbook.send_signal(signal.SIGINT)
 
     def end(self) -> None:

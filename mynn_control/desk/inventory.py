@@ -161,8 +161,8 @@ def _is_address(text: str) -> bool:
 
 def _lines(path: Path) -> list[str]:
     """Return the lines of an inventory, each with its end. RefusedError: it is not an INI file."""
-    text = path.read_bytes().decode() if path.is_file() else ""
-    if not text or path.suffix in {".yml", ".yaml", ".json", ".toml"} or text.startswith("#!"):
+    text = path.read_bytes().decode()
+    if path.suffix in {".yml", ".yaml", ".json", ".toml"} or text.startswith("#!"):
         raise RefusedError(f"{path} is not an INI file, such as inventory.ini: change it by hand.")
     return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
 

@@ -86,7 +86,8 @@ class Desk:
 
     def _draw_run(self) -> None:
         with self._lock:
-            trouble = self._trouble and (self._trouble if self.inventory.names() else NO_PI)
+            no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
+            trouble = NO_PI if no_pi else self._trouble
             drawn = render("run", {"run": self.run, "trouble": trouble})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})

@@ -124,6 +124,12 @@ def network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "search", lambda: there)
 
 
+def test_without_an_inventory_the_desk_says_which_is_missing(tmp_path: Path) -> None:
+    with served(tmp_path, tmp_path / "none.ini") as desk:
+        for path, given in (("add_named", "name=pi07"), ("remove", "pi=pi07")):
+            assert f"No such file or directory: '{tmp_path}/none.ini'" in desk.ask(f"/pis/{path}", given).text
+
+
 def written(path: Path, text: str) -> None:
     deadline = time.monotonic() + 5
     while text not in path.read_text():
@@ -181,7 +187,7 @@ def test_a_desk_without_pis_opens_and_asks_those_that_are_added(tmp_path: Path, 
             page.get_by_label("Name", exact=True).fill(name)
             page.get_by_label("Address").fill("10.255.255.1" if name == "pi08" else "")
             page.get_by_role("button", name="Add", exact=True).click()
-            expect(page.locator(".states tbody tr")).to_have_count(2 if name == "pi08" else 1)
+            expect(page.locator(".states tbody tr")).to_have_count(2 if name == "pi08" else 1, timeout=60_000)
         path.write_text(path.read_text().replace("pi07\n", ""))  # by a person
-        expect(page.locator(".states tbody tr")).to_have_count(1)
+        expect(page.locator(".states tbody tr")).to_have_count(1, timeout=60_000)
         expect(page.get_by_role("status")).to_be_hidden()
