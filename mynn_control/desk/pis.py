@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
 from mynn_control.desk.inventory import Inventory
@@ -22,10 +18,6 @@ from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
 from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
-
-# The desk's buttons for commands.
-BUTTONS = {"adopt": "Adopt", "collect": "Collect", "labels": "Labels", "restore": "Restore", "site": "Set up"}
-BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset, and discard what was not collected"}
 
 
 @dataclass
@@ -166,19 +158,9 @@ def model(text: str) -> tuple[str, str]:
     return (name, f"revision {revision}") if separator else (revision, "")
 
 
-def marked(text: str) -> Markup:
-    """Return a sentence as HTML, with the desk's buttons in place of commands in backquotes; others are code."""
-    return Markup(re.sub("`(.*?)`", _command, str(escape(printable_lines(text)))))
-
-
-def _command(found: re.Match[str]) -> str:
-    label = BUTTONS.get(found[1].removeprefix("make ").partition(" PI=")[0])
-    return f"<em>{label}</em>" if label else f"<code>{found[1]}</code>"
-
-
 def sums_of(folder: Path) -> dict[str, str]:
     """Return the SHA256 sums of the lessons on this computer, by name."""
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
-for_templates(duration, age, ago, by_role, day, size, model, marked)
+for_templates(duration, age, ago, by_role, day, size, model)
