@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 PAUSE = 0.3  # seconds between looks for new answers
+WANTED = "sudo on the Pis wants a password before the desk can ask them what the class does."
 UNKNOWN = "The playbook that asks the Pis has ended. The terminal in which the desk runs says why."
 FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
 
@@ -74,26 +75,39 @@ class Answers:
 class Asking:
     """The playbook, which is begun afresh whenever one of the files that it reads is written.
 
-    trouble: why it ended by itself, in words; empty while it runs.
+    trouble: what keeps it from asking, in words; empty if nothing does. password: for sudo on the Pis, if it wants one;
+    it is kept for as long as the desk is open, and goes to the playbook through a pipe.
     """
 
     def __init__(self, command: Sequence[str], files: Sequence[Path]) -> None:
         self.command, self.files = [*command, "--forks", str(FORKS)], files
-        self.trouble = ""
+        self.trouble = self.password = ""
         self._begin()
 
     def _begin(self) -> None:
         self.trouble, self._interrupted, self._written = "", False, self._times()
-        self._errors = deque[str](maxlen=20)
-        self._playbook = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, errors="replace")
-        self._thread = threading.Thread(target=self._hear, args=(self._playbook.stderr,), daemon=True)
+        self._said = deque[str](maxlen=20)
+        self._playbook = subprocess.Popen(
+            [*self.command, *(["--become-password-file", "-"] if self.password else [])],
+            stdin=subprocess.PIPE,  # it asks nobody: the page does
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        with suppress(BrokenPipeError), self._playbook.stdin as file:  # type: ignore[union-attr]
+            file.write(self.password)
+        self._thread = threading.Thread(target=self._hear, args=(self._playbook.stdout,), daemon=True)
         self._thread.start()
 
-    def _hear(self, errors: Iterable[str]) -> None:
-        for line in errors:
-            self._errors.append(line)
-            if not self._interrupted:
-                sys.stderr.write(line)
+    def _hear(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._said.append(line)
+            if self._interrupted:
+                continue
+            print(line, end="", flush=True)
+            if "sudo password" in line:  # as mitogen and Ansible end a refused task
+                self.trouble = WANTED
 
     def _times(self) -> list[int]:
         return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
@@ -107,8 +121,12 @@ class Asking:
             return True
         if not self.trouble and self._playbook.poll() is not None:
             self._thread.join(1)
-            self.trouble = "".join(self._errors).rpartition("[ERROR]: ")[2].strip() or UNKNOWN
+            self.trouble = "".join(self._said).rpartition("[ERROR]: ")[2].strip() or UNKNOWN
         return False
+
+    def give(self, password: str) -> None:
+        """Begin afresh with a password."""
+        self.password, self._written = password, []
 
     def interrupt(self) -> None:
         """Ask it to end; what it says of that is not news."""

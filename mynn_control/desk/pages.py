@@ -11,7 +11,7 @@ from typing import Any
 
 from mynn.outline import Lesson
 from mynn_control.desk import class_now, pis, tasks, work
-from mynn_control.desk.asking import Answers, Asking
+from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Memory
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
@@ -22,6 +22,9 @@ from mynn_control.render import render
 RUN = "<!--run-->"  # the place of the run on a tab
 ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
 SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
+ONCE = "It is used for this run only, and kept nowhere."
+FOR_ALL_DAY = "It is kept until the desk is closed, and in no file."
+NO_PASSWORD = "A password has at most 200 characters, and no control characters."
 Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
 NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
 
@@ -46,6 +49,7 @@ class Desk:
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
+        self.forms["/password"] = self._give_password
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
@@ -88,7 +92,7 @@ class Desk:
         with self._lock:
             no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
             trouble = NO_PI if no_pi else self._trouble
-            drawn = render("run", {"run": self.run, "trouble": trouble})
+            drawn = render("run", {"run": self.run, "trouble": trouble, "wanted": trouble == WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -128,6 +132,16 @@ class Desk:
             wrong = self._busy or take(given)
         self.redraw()
         return wrong
+
+    def _give_password(self, given: Mapping[str, str]) -> str:
+        """Give the asking a password for sudo."""
+        if "password" not in given:
+            raise AskPasswordError(f"{SUDO} {FOR_ALL_DAY}")
+        if not PASSWORD.fullmatch(given["password"]):
+            return NO_PASSWORD
+        if self.asking:
+            self.asking.give(given["password"])
+        return ""
 
     # --- runs
 
@@ -171,10 +185,10 @@ class Desk:
             if name == "reset" and not (look and look.name == "look" and look.pi == chosen["pi"]):
                 return "Look first at what a reset would touch."
             if "password" not in given and (name == "adopt" or self.wanted):
-                raise AskPasswordError(ADOPT if name == "adopt" else SUDO)
+                raise AskPasswordError(f"{ADOPT if name == 'adopt' else SUDO} {ONCE}")
             password = given.get("password", "")
             if not PASSWORD.fullmatch(password):
-                return "A password has at most 200 characters, and no control characters."
+                return NO_PASSWORD
             self.wanted &= bool(password)
             self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=password)

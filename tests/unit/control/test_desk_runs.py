@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from tests.support.browser import assert_accessible
-from tests.support.desk import ServedDesk, running, served, start_desk, url_of
+from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 
 COLLECTION = "2026-11-25_14-03-20/pi03.local"
@@ -255,6 +255,25 @@ def test_a_password_is_asked_for_when_sudo_wants_one_and_kept_nowhere(tmp_path: 
         assert desk.ask("/run/report", "password=a%03").text.startswith("A password has at most")
     found = [path for path in tmp_path.rglob("*") if path.is_file() and path != sudo and b"sesame" in path.read_bytes()]
     assert found == []
+
+
+@pytest.mark.slow
+def test_the_asking_is_given_a_password_when_sudo_wants_one(tmp_path: Path, browser_page: Page) -> None:
+    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    inventory.write_text(f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo}\n")
+    with open_desk(inventory, tmp_path / "desk") as (url, desk):
+        page.goto(url)
+        page.get_by_role("button", name="Give the password").click(timeout=60_000)
+        expect(page.get_by_role("dialog")).to_contain_text("It is kept until the desk is closed, and in no file.")
+        page.get_by_label("Password").fill('open "sesame')
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator("article")).to_contain_text("No notebook server yet", timeout=60_000)
+        expect(page.get_by_role("status")).to_be_hidden()
+        for process in descendants(desk.pid):
+            for name in ("cmdline", "environ"):
+                assert b"sesame" not in Path(f"/proc/{process}/{name}").read_bytes()
 
 
 def test_a_password_is_in_no_argument(desk: ServedDesk) -> None:
