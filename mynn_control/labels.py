@@ -1,17 +1,18 @@
 """Sheets of labels to print from a browser, one label for each Pi and student, on A4 and on Letter.
 
-python -m mynn_control.labels FOLDER < PIS.json
+python -m mynn_control.labels FOLDER DESK < PIS.json
 
-PIS.json is a list of objects: `name`, `model` (such as Pi 4; empty if it is not known), `students` (as the filter
-classroom_students returns them), `password` (empty: it is in the student's password file). The labels have the size of
-those on shops' sheets of fourteen (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter); they can also be printed on paper
-and cut.
+DESK is the desk's folder: its memory has the pupils' names. PIS.json is a list of objects: `name`, `model` (such as
+Pi 4; empty if it is not known), `students` (as the filter classroom_students returns them), `password` (empty: it is in
+the student's password file). The labels have the size of those on shops' sheets of fourteen (99.1 by 38.1 mm on A4; 4
+by 1⅓ inches on Letter); they can also be printed on paper and cut.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import segno
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
 
 A_SHEET = 14  # labels
@@ -44,13 +46,14 @@ PAPERS = [
 
 @dataclass(frozen=True)
 class Label:
-    """The text of one label. It names the student only where several share a Pi: the page asks for no account."""
+    """The text of one label. It has the account only where several share a Pi: the page asks for none."""
 
     pi: str
     model: str
     url: str
     student: str
     password: str
+    name: str = ""  # of the pupil
 
     @property
     def code(self) -> str:
@@ -58,7 +61,7 @@ class Label:
         return str(segno.make_qr(self.url, error="m").svg_data_uri(border=4, omitsize=True))
 
 
-def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
+def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[list[Label], list[str]]:
     """Return the labels, and a sentence for each that is left out because it has no password yet."""
     labels, lacking = [], []
     for pi in pis:
@@ -66,7 +69,8 @@ def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
             path = Path(student["password_file"])
             if password := pi["password"] or (path.read_text(encoding="utf-8").strip() if path.exists() else ""):
                 shared = student["name"] if len(pi["students"]) > 1 else ""
-                labels.append(Label(pi["name"], pi["model"], student["url"], shared, password))
+                name = names.get((pi["name"], student["name"]), "")
+                labels.append(Label(pi["name"], pi["model"], student["url"], shared, password, name))
             else:
                 lacking.append(
                     f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
@@ -75,9 +79,11 @@ def labels_of(pis: list[dict[str, Any]]) -> tuple[list[Label], list[str]]:
     return labels, lacking
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, desk: Path) -> None:
     """Read the Pis, and write the sheets. SystemExit: there is no label, with the reason."""
-    labels, lacking = labels_of(json.load(sys.stdin))
+    memory = desk / "memory.sqlite"
+    names = Memory(memory).names() if memory.exists() else {}
+    labels, lacking = labels_of(json.load(sys.stdin), names)
     if not labels:
         sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,4 +100,4 @@ def _many(number: int, word: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

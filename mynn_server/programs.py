@@ -85,6 +85,7 @@ class Kernels(AsyncMappingKernelManager):
         """Start a kernel; the path is below the student's folder."""
         kernel = str(await super().start_kernel(path=path or ROOT_FOLDER, **options))
         deaths.watch(self, kernel)
+        self.get_kernel(kernel).began = int(time.time())  # type: ignore[attr-defined]
         return kernel
 
     def start_watching_activity(self, kernel_id: str) -> None:

@@ -26,7 +26,7 @@ from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
-LARGEST = 1 << 16  # bytes of a request from a page
+LARGEST = 1 << 16  # bytes of a request from a page, such as one with all seats' names
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -96,7 +96,7 @@ class Server:
 
     def _app(self) -> Starlette:
         pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
-        pages |= {"/settings": "settings"}
+        pages |= {"/settings": "settings", "/names": "names"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
@@ -104,6 +104,8 @@ class Server:
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             *(Route(path, self._form(take), methods=["POST"]) for path, take in self.desk.forms.items()),
             Route("/stop", self._stop, methods=["POST"]),
+            Route("/names", self._form(self.desk.name), methods=["POST"]),
+            Route("/names/delete", self._form(lambda _: self.desk.forget_names()), methods=["POST"]),
             *(Route(f"/wall/{name}", self._press(name), methods=["POST"]) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]

@@ -4,81 +4,118 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
+from mynn.outline import Lesson
+from mynn.tasks import MOST, NAME
 from mynn_control.desk.asking import Answers
+from mynn_control.desk.memory import Seat
 from mynn_control.render import render
 
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
 QUIET = 10  # minutes without a cell that ran, after which the page says so
+LONGEST = 600  # minutes at a task: whatever is longer is a wrong clock's
+MARKS = {True: "✔", False: "✘", None: "·"}  # of a task: right, tried, untouched
 DIED = {"memory": "ran out of memory", "stopped": "stopped unexpectedly"}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
+EPOCH = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
 PROGRAM = {
     "path": {"type": "string", "maxLength": 300},
     "busy": {"type": "boolean"},
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
     "died": {"enum": ["", *DIED]},
 }
+TASKS = {
+    "type": "object",
+    "propertyNames": {"pattern": rf"^{NAME}\Z"},
+    "additionalProperties": {"type": "boolean"},
+    "maxProperties": MOST,
+}
 
 
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with these properties and no others."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+def closed(properties: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """Return the schema of an object with these properties, perhaps the others, and no more."""
+    known = {"properties": properties | others, "required": list(properties), "additionalProperties": False}
+    return {"type": "object", **known}
 
 
-# What a student's notebook server answers (mynn_server).
+# What a student's notebook server answers (mynn_server). Those of the last release do not tell of tasks.
 ANSWER = closed(
     {
-        "running": {"type": "array", "items": closed(PROGRAM), "maxItems": 50},
+        "running": {"type": "array", "items": closed(PROGRAM, began=EPOCH), "maxItems": 50},
         "free": MEGABYTES,
         "total": {**MEGABYTES, "minimum": 1},
-    }
+    },
+    tasks=TASKS,
+    answered=EPOCH,
 )
 
 
 @dataclass(frozen=True)
-class Card:
-    """What the page shows of a student at a Pi. student: empty where a Pi has one.
+class Line:
+    """A program on a card: its lesson, and whether that is ours.
 
-    lines: by program, its lesson, and whether that is ours. why: the reason that a Pi does not answer, as SSH puts it.
+    marks: for each of the lesson's tasks, as on the tab Tasks. task: the first that is not right. minutes: for how long
+    the student is at it; empty if that is not known.
+    """
+
+    title: str
+    ours: bool = False
+    marks: str = ""
+    task: str = ""
+    minutes: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of a student at a Pi. student: empty where a Pi has one. name: empty if none was given.
+
+    lines: by program. why: the reason that a Pi does not answer, as SSH puts it.
     """
 
     pi: str
     student: str
     state: str  # a class of the style sheet
     word: str
-    lines: Sequence[tuple[str, bool]] = ()
+    lines: Sequence[Line] = ()
     faults: Sequence[str] = ()
     why: str = ""
     free: int = SHORT  # MB
     used: int = 0  # percent
+    name: str = ""
 
 
-def cards(answers: Answers, lessons: Mapping[str, str]) -> list[Card]:
-    """Return the students' cards: first those with a fault, each in the inventory's order. lessons: titles by name."""
+def cards(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> list[Card]:
+    """Return the students' cards: first those with a fault, each in the inventory's order.
+
+    lessons: by name. names: of the pupils, by seat.
+    """
     found = []
     for pi, texts in answers.shown("class").items():
         students, lost = answers.pis[pi]["students"], answers.pis[pi]["lost"]
         for student in students:
             whose = student if len(students) > 1 else ""
-            found.append(card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off))
+            made = card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off)
+            found.append(replace(made, name=names.get((pi, student), "")))
     return sorted(found, key=lambda card: not card.faults)
 
 
-def draw(answers: Answers, lessons: Mapping[str, str]) -> str:
+def draw(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> str:
     """Return the page. What came from a Pi is escaped."""
-    parts = {"cards": cards(answers, lessons), "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
+    made = cards(answers, lessons, names)
+    parts = {"cards": made, "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
     return render("class", parts | {"tab": "class"})
 
 
 def card(
-    pi: str, student: str, lost: str | None, text: str | None, lessons: Mapping[str, str], *, off: bool = False
+    pi: str, student: str, lost: str | None, text: str | None, lessons: Mapping[str, Lesson], *, off: bool = False
 ) -> Card:
     """Return a student's card.
 
@@ -103,10 +140,10 @@ def card(
             fault = "Another student's program on this Pi answers in its place: switch the Pi off and on."
         return Card(name, student, "lost", "No answer", faults=[fault])
     running = answer["running"]
-    lines = [titled(program["path"], lessons) for program in running]
+    lines = [line_of(program, answer, lessons) for program in running]
     faults = [
-        f"{title if len(lines) > 1 else 'It'} {DIED[program['died']]}."
-        for (title, _), program in zip(lines, running, strict=True)
+        f"{line.title if len(lines) > 1 else 'It'} {DIED[program['died']]}."
+        for line, program in zip(lines, running, strict=True)
         if program["died"]
     ]
     if answer["free"] < SHORT:
@@ -131,8 +168,16 @@ def parsed(text: str) -> dict[str, Any] | None:
     return None if misfit(answer, ANSWER) else answer
 
 
-def titled(path: str, lessons: Mapping[str, str]) -> tuple[str, bool]:
-    """Return a notebook's title, if it is a lesson of ours; else its name."""
-    place = PurePosixPath(path)
-    title = lessons.get(place.stem, "") if place.suffix == ".ipynb" else ""
-    return (title, True) if title else (printable(place.name, 60) or "?", False)
+def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapping[str, Lesson]) -> Line:
+    """Return a program's line: a notebook's title, if it is a lesson of ours; else its name."""
+    place = PurePosixPath(program["path"])
+    lesson = lessons.get(place.stem) if place.suffix == ".ipynb" else None
+    if not lesson:
+        return Line(printable(place.name, 60) or "?")
+    tried, since = answer.get("tasks", {}), max(program.get("began", 0), answer.get("answered", 0))
+    minutes = max(0, int((time.time() - since) / 60))
+    if minutes > LONGEST:
+        return Line(lesson.title, True)
+    marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)
+    now = next((task for task in lesson.tasks if not tried.get(task)), "")
+    return Line(lesson.title, True, marks, now, f"{minutes} min")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,17 @@ VERSIONS = [
         messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
+    """CREATE TABLE names (
+        pi TEXT NOT NULL,
+        student TEXT NOT NULL,    -- the account
+        since REAL NOT NULL,
+        name TEXT NOT NULL,       -- of the pupil who has this seat from then on; empty for nobody
+        PRIMARY KEY (pi, student, since)
+    ) WITHOUT ROWID, STRICT""",
 ]
 JSON = ("state", "verified")  # columns of pis
+RUNS = 20  # that are remembered
+Seat = tuple[str, str]  # a Pi, and a student's account there
 
 
 class Memory:
@@ -65,6 +75,7 @@ class Memory:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self.path, timeout=10)
         try:
+            database.execute("PRAGMA secure_delete = ON")  # what is deleted is not left in the file
             with database:
                 yield database
         finally:
@@ -92,10 +103,12 @@ class Memory:
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
     def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
-        """Remember that a run began."""
+        """Remember that a run began, and forget the oldest."""
         with self._opened() as database:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
+            last = "SELECT began FROM runs ORDER BY began DESC LIMIT ?"
+            database.execute(f"DELETE FROM runs WHERE began NOT IN ({last})", (RUNS,))
 
     def end(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
         """Remember how it ended, in words, its messages, and the Pis that were not finished."""
@@ -104,10 +117,10 @@ class Memory:
             database.execute("UPDATE runs SET ended = ?, how = ?, messages = ?, lost = ? WHERE began = ?", row)
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the last twenty runs, the latest first."""
+        """Return the last runs, the latest first."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
-            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC LIMIT 20")]
+            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC")]
         return [run | {column: json.loads(run[column]) for column in ("chosen", "messages", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:
@@ -124,3 +137,25 @@ class Memory:
         """Forget that a student was taken off."""
         with self._opened() as database:
             database.execute("DELETE FROM taken_off WHERE place = ?", (place,))
+
+    def names(self, when: float = math.inf) -> dict[Seat, str]:
+        """Return the pupils' names that held at a time, by seat."""
+        with self._opened() as database:
+            held = database.execute("SELECT pi, student, name FROM names WHERE since <= ? ORDER BY since", (when,))
+            names = {(pi, student): name for pi, student, name in held}
+        return {seat: name for seat, name in names.items() if name}
+
+    def name(self, names: Mapping[Seat, str]) -> None:
+        """Remember the pupils who have these seats from now on; an empty name for nobody."""
+        known, now = self.names(), time.time()
+        new = [(*seat, now, name) for seat, name in names.items() if name != known.get(seat, "")]
+        with self._opened() as database:
+            # The clock may have been set back.
+            later = "DELETE FROM names WHERE pi = ? AND student = ? AND since >= ?"
+            database.executemany(later, [row[:3] for row in new])
+            database.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", new)
+
+    def forget_names(self) -> None:
+        """Forget all names, also those of before."""
+        with self._opened() as database:
+            database.execute("DELETE FROM names")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from mynn.outline import Lesson
-from mynn_control.desk import class_now, pis, tasks, work
+from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.inventory import Inventory
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.memory import Memory, Seat
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
 from mynn_control.desk.settings import Settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
 RUN = "<!--run-->"  # the place of the run on a tab
+FIRST = {  # what must have been the last run, of the same Pis, and what is answered if it was not
+    "reset": ("look", "Look first at what a reset would touch."),
+    "undo": ("reset", "The reset was not the last that ran: choose Restore for each Pi."),
+}
 ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
 SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
 ONCE = "It is used for this run only, and kept nowhere."
@@ -60,6 +65,7 @@ class Desk:
         self._pages: dict[str, str] = {}  # by tab
         self._run_drawn = ""  # the part of all tabs that is about the run
         self._changed = 0  # of the memory, when the pages were drawn
+        self._minute = 0  # then: Class counts minutes
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
         self._thread = threading.Thread()
@@ -70,19 +76,19 @@ class Desk:
         return self._pages[tab].replace(RUN, self._run_drawn, 1)
 
     def update(self) -> None:
-        """Draw the pages if there are new answers, or something else is remembered."""
+        """Draw the pages if there are new answers, something else is remembered, or a minute has passed."""
         with self._lock:
             told = self.asking.trouble if self.asking else ""
-            if self.answers.update() or self.memory.changed != self._changed or told != self._trouble:
+            known = (self._changed, self._minute, self._trouble)
+            if self.answers.update() or (self.memory.changed, minute(), told) != known:
                 self._trouble = told
                 self.redraw()
 
     def redraw(self) -> None:
         """Draw the pages."""
-        titles = {name: lesson.title for name, lesson in self.lessons.items()}
         with self._lock:
-            self._changed = self.memory.changed
-            pages = {"class": class_now.draw(self.answers, titles), **self.wall.draw()}
+            self._changed, self._minute = self.memory.changed, minute()
+            pages = {"class": class_now.draw(self.answers, self.lessons, self.memory.names()), **self.wall.draw()}
             pages |= self._draw_remembered()
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
@@ -106,14 +112,19 @@ class Desk:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
-        pupils = [pupil for row in rows for pupil in row.pupils]
+        called = self.memory.names()
+        pupils = [pupil for row in rows for pupil in row.pupils(called)]
         self.table = tasks.table(pupils, self.lessons)
         return {
+            "names": names.draw(self._seats(), called),
             "pis": pis.draw(rows, self.inventory, self._remembered(), made),
-            "tasks": tasks.draw(pupils, self.lessons),
             "settings": self.settings.draw(),
-            "work": work.draw(list(students), self.work, folders, self.run),
+            "tasks": tasks.draw(pupils, self.lessons),
+            "work": work.draw(list(students), self.work, folders, self.run, self.memory.names),
         }
+
+    def _seats(self) -> list[Seat]:
+        return [(pi, student) for pi, answer in self.answers.in_order() for student in answer["students"]]
 
     def _labels_made(self) -> float:
         """Return when the labels were made; 0 if there are none."""
@@ -141,6 +152,29 @@ class Desk:
             return NO_PASSWORD
         if self.asking:
             self.asking.give(given["password"])
+        return ""
+
+    # --- the pupils' names
+
+    def name(self, given: Mapping[str, str]) -> str:
+        """Give seats their pupils' names, by PI/STUDENT. Returns why none was saved, or nothing."""
+        with self._lock:
+            try:
+                self.memory.name(names.given_names(given, self._seats()))
+            except ValueError as error:
+                return str(error)
+            self.redraw()
+        return ""
+
+    def forget_names(self) -> str:
+        """Delete all names, and the labels that may bear them. Returns why they were not deleted, or nothing."""
+        with self._lock:
+            if self.run and not self.run.how:
+                return f"{self.run.title}: this has not ended yet, and may make labels. Wait for it, or stop it."
+            for path in self.labels.glob("*labels-*.html*"):  # also an unfinished one
+                path.unlink()
+            self.memory.forget_names()
+            self.redraw()
         return ""
 
     # --- runs
@@ -181,9 +215,9 @@ class Desk:
                 self._is_choice(name, *choice) for choice in chosen.items()
             ):
                 return "There is no such choice, or no longer: load this page again, and choose from its lists."
-            look = self.run
-            if name == "reset" and not (look and look.name == "look" and look.pi == chosen["pi"]):
-                return "Look first at what a reset would touch."
+            before, wrong = FIRST.get(name, ("", ""))
+            if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
+                return wrong
             if "password" not in given and (name == "adopt" or self.wanted):
                 raise AskPasswordError(f"{ADOPT if name == 'adopt' else SUDO} {ONCE}")
             password = given.get("password", "")
@@ -248,3 +282,8 @@ class Desk:
             if self.run:
                 self.run.stop(CUT_OFF)
             self._thread.join(5)
+
+
+def minute() -> int:
+    """Return the minute of now."""
+    return int(time.time() / 60)

@@ -14,6 +14,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
 from mynn_control.desk.inventory import Inventory
+from mynn_control.desk.memory import Seat
 from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
 from mynn_control.render import for_templates, render
@@ -25,7 +26,8 @@ class Pupil:
     """A student's row in the tables of lessons and tasks."""
 
     pi: str
-    name: str  # empty for a Pi's only student
+    student: str  # the account; empty for a Pi's only student
+    name: str  # of the pupil; empty if the teacher gave none
     record: Record
 
 
@@ -49,13 +51,15 @@ class Row:
         several = len(self.students) > 1
         return [(name if several else "", url) for name, url in self.students.items()]
 
-    @property
-    def pupils(self) -> list[Pupil]:
-        """What each student has done, as far as it is known."""
+    def pupils(self, names: Mapping[Seat, str]) -> list[Pupil]:
+        """Return what each student has done, as far as it is known. names: of the pupils, by seat."""
         records = self.state.get("records", {})
-        names = [name for name in self.students if name in records]
         several = len(self.students) > 1
-        return [Pupil(self.pi, name if several else "", parse(records[name]) or Record()) for name in names]
+        done = {student: parse(records[student]) or Record() for student in self.students if student in records}
+        return [
+            Pupil(self.pi, student if several else "", names.get((self.pi, student), ""), record)
+            for student, record in done.items()
+        ]
 
     @property
     def failing(self) -> list[Check]:

@@ -52,6 +52,7 @@ PLAYBOOKS = {
     "restore": Playbook("Restoring work", ("collection",)),
     "look": Playbook("What a reset would touch", file="reset", options=("--check",)),
     "reset": Playbook("Resetting for the next class", ("passwords", "discard")),
+    "undo": Playbook("Undoing the reset", file="restore"),
 }
 
 

@@ -21,16 +21,18 @@ def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
-    """Return how many tasks of each lesson are right, as CSV, a line for each student. No cell is a student's text."""
+    """Return how many tasks of each lesson are right, as CSV, a line for each student.
+
+    No cell is a student's text, and the teacher's names begin with a letter: a spreadsheet takes none for a formula.
+    """
     with io.StringIO(newline="") as file:
         write = csv.writer(file).writerow
         tasks = sum(len(lesson.tasks) for lesson in lessons.values())
-        write(
-            ["Pi", "Student", *(f"{one.title} (of {len(one.tasks)})" for one in lessons.values()), f"All (of {tasks})"]
-        )
+        titles = [f"{one.title} (of {len(one.tasks)})" for one in lessons.values()]
+        write(["Pi", "Student", "Name", *titles, f"All (of {tasks})"])
         for pupil in pupils:
             right = [pupil.record.standing(name, lesson.tasks).right for name, lesson in lessons.items()]
-            write([pupil.pi, pupil.name, *right, sum(right)])
+            write([pupil.pi, pupil.student, pupil.name, *right, sum(right)])
         return f"\ufeff{file.getvalue()}"  # by its first character, a spreadsheet knows that this is UTF-8
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
+from mynn_control.desk.memory import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
@@ -23,7 +24,7 @@ def collected(work: Path) -> dict[str, list[str]]:
     return {
         f"{of.parent.name}/{of.name}": sorted({inner.name.removesuffix(BESIDE) for inner in of.glob("[!.]*/")})
         for of in reversed(folders)
-        if re.fullmatch(DATE, of.parent.name) and re.fullmatch(NAME, of.name)
+        if re.fullmatch(DATE, of.parent.name) and when(of.parent.name) and re.fullmatch(NAME, of.name)
     }
 
 
@@ -33,16 +34,46 @@ def handouts(desk: Path) -> dict[str, Path]:
     return {of.name: of for of in folders if of.is_dir() and re.fullmatch(OWN, of.name)}
 
 
-def draw(pis: Sequence[str], work: Path, folders: Mapping[str, Path], run: Run | None) -> str:
-    """Return the page. pis: their names. run: the last; a reset is offered after a look at what it would touch."""
-    look = run if run and run.name == "look" and run.how else None
-    parts = {"tab": "work", "pis": pis, "collections": collected(work), "folders": folders, "work": work, "look": look}
+def draw(
+    pis: Sequence[str],
+    work: Path,
+    folders: Mapping[str, Path],
+    run: Run | None,
+    names_at: Callable[[float], Mapping[Seat, str]],
+) -> str:
+    """Return the page. pis: their names. names_at: the pupils' names that held at a time, by seat.
+
+    run: the last; a reset is offered after a look at what it would touch, and its undoing after a reset.
+    """
+    ended = run.name if run and run.how else ""
+    collections = collected(work)
+    dates = {place.partition("/")[0] for place in collections}
+    names = {date: names_at(when(date)) for date in dates}
+    parts = {
+        "tab": "work",
+        "pis": pis,
+        "collections": collections,
+        "names": names,
+        "folders": folders,
+        "work": work,
+        "look": run if ended == "look" else None,
+        "reset": run if ended == "reset" else None,
+        "last": {pi: next((place for place in collections if place.endswith(f"/{pi}")), "") for pi in pis},
+    }
     return render("work", parts)
+
+
+def when(date: str) -> float:
+    """Return a collection's time; 0 if there is no such day."""
+    try:
+        return time.mktime(time.strptime(date, WHEN))
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def collected_on(date: str) -> str:
     """Return a collection's date in words."""
-    return day(time.mktime(time.strptime(date, WHEN)))
+    return day(when(date))
 
 
 for_templates(collected_on)

@@ -118,10 +118,10 @@ def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
 
 def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
     """Return a function that asks all notebook servers at once. places: by account, its id and its socket's name."""
+    pool = ThreadPoolExecutor(max(1, len(places)))  # for all looks: to start a thread takes longer than a question
 
     def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
-        with ThreadPoolExecutor(max(1, len(places))) as pool:
-            texts = [*pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())]
+        texts = [*pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())]
         sums = ["" if text is None else sha256(text.encode()).hexdigest() for text in texts]
         answers = zip(places, sums, texts, strict=True)
         return {name: (version, text) for name, version, text in answers if known.get(name, "") != version}

@@ -92,16 +92,17 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     expect(start.get_by_text("read me.txt")).to_be_visible()
     lesson = StartPage(start).open(FIRST, "keys")
     teacher.go_to("Class")
-    expect(teacher.at("pi-01")).to_contain_text(TITLE)
+    here = teacher.at("pi-01").locator(".lesson")
+    expect(here).to_have_attribute("title", f"{TITLE}, fours")
     lesson.play()
     teacher.go_to("Tasks")
     teacher.press("Ask the Pis again")
-    teacher.page.get_by_role("button", name=re.compile(f"^pi-01 , {TITLE}")).click()
+    teacher.page.get_by_role("button", name=re.compile(f"^pi-01, {TITLE}")).click()
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
     school.fleet.kill("pi-03")
     teacher.go_to("Class")
     expect(teacher.at("pi-03")).to_contain_text("Does not answer", timeout=MINUTES)
-    expect(teacher.at("pi-01")).to_contain_text(TITLE)
+    expect(here).to_contain_text("Lesson 1 ✔")
 
 
 def show_wall(teacher: Teacher, school: Classroom) -> None:

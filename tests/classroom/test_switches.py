@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from mynn import tasks
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import MINUTES, READING, copied_lessons, open_browser, signed_in, url_of
 from tests.support.classroom import Classroom, root
@@ -23,7 +24,14 @@ def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, t
         expect(card).to_contain_text("Nothing open", timeout=FOLLOW)
         expect(card.locator(".memory")).to_contain_text(re.compile(r"\d+ MB free"))
         session = server.open_notebook("part2_neural_network.ipynb")
-        expect(card.locator(".lesson")).to_contain_text("Lesson 2: a network from nothing", timeout=FOLLOW)
+        lesson = card.locator(".lesson")
+        expect(lesson).to_have_text(re.compile(r"Lesson 2\s*··\s*other_total\s*[01] min"), timeout=FOLLOW)
+        expect(lesson).to_have_attribute("title", "Lesson 2: a network from nothing, other_total")
+        answered = tasks.Record(tasks={"other_total": tasks.Answer(True, "7")}).text()
+        file = {"type": "file", "format": "text", "content": answered}
+        server.ask("PUT", f"/api/contents/{tasks.FILE}", json=file).raise_for_status()
+        expect(lesson).to_have_text(re.compile(r"Lesson 2\s*✔·\s*weights\s*[01] min"), timeout=FOLLOW)
+        server.delete(f"/api/contents/{tasks.FILE}")
         root(classroom, "pkill -KILL -u student -f ipykernel_launcher || pkill -KILL -u student -f kernel_parent")
         expect(card).to_contain_text("It stopped unexpectedly", timeout=FOLLOW)
         server.delete(f"/api/sessions/{session['id']}")

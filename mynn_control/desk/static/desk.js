@@ -1,18 +1,22 @@
 // The page follows the desk: an event says that something is new, and then those of its two parts are replaced that are.
 const trouble = document.querySelector(".trouble");
-const shown = {};
+const parts = [".run", "main"];
+const shown = Object.fromEntries(parts.map((name) => [name, document.querySelector(name)?.outerHTML]));
+const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
   if (document.querySelector("main dialog[open]")) return; // a question is being answered
   const text = await (await fetch(location.pathname, { cache: "no-store" })).text();
   const page = new DOMParser().parseFromString(text, "text/html");
-  for (const name of [".run", "main"]) {
+  for (const name of parts) {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
     shown[name] = part.outerHTML;
     keepCards(part);
     keepChoices(part);
+    const focused = document.activeElement.id;
     document.querySelector(name).replaceWith(document.adoptNode(part));
+    if (focused) document.getElementById(focused)?.focus();
   }
   const running = Boolean(document.querySelector(".running"));
   document.querySelectorAll("fieldset").forEach((fieldset) => (fieldset.disabled = running));
@@ -51,21 +55,23 @@ function changes(form) {
     [control.name, control.type === "checkbox" ? String(control.checked) : control.value]);
 }
 
-function complain(text = "") {
+// Say what went wrong, or what is done. over: whether the desk has ended.
+function say(text = "", { over = false, done = false } = {}) {
   trouble.textContent = text;
   trouble.hidden = !text;
-  document.documentElement.classList.toggle("over", Boolean(text));
+  trouble.classList.toggle("done", done);
+  document.documentElement.classList.toggle("over", over);
 }
 
-async function press(address, what) {
+async function press(address, what, done = "") {
   const answer = await fetch(address, { method: "POST", body: what });
-  if (answer.status === 428) return askPassword(address, what, await answer.text());
-  if (!answer.ok) return complain(await answer.text());
-  if (!address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
+  if (answer.status === 428) return askPassword(address, what, await answer.text(), done);
+  say(answer.ok ? done : await answer.text(), { done: answer.ok });
+  if (answer.ok && !address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
 }
 
 // The same once more, with a password, which the desk keeps for that run.
-function askPassword(address, what, question) {
+function askPassword(address, what, question, done) {
   const dialog = document.getElementById("password");
   const form = dialog.querySelector("form");
   dialog.querySelector("p").textContent = question;
@@ -73,7 +79,7 @@ function askPassword(address, what, question) {
     event.preventDefault();
     const password = new URLSearchParams(new FormData(form));
     form.reset();
-    press(address, `${what}&${password}`);
+    press(address, `${what}&${password}`, done);
   };
   dialog.showModal();
 }
@@ -84,7 +90,7 @@ document.addEventListener("click", (event) => {
   const question = button?.closest("dialog");
   if (question && !question.open) return event.preventDefault(); // the Enter key elsewhere in the form is no answer
   question?.close();
-  if (button?.dataset.press) return press(button.dataset.press, button.dataset.what);
+  if (button?.dataset.press) return press(button.dataset.press, button.dataset.what, button.dataset.done);
   // A click on a card of the wall makes it large, another one small again.
   const large = document.querySelector(".large");
   if (large) large.classList.remove("large");
@@ -98,7 +104,19 @@ document.addEventListener("submit", (event) => {
   if (!address) return;
   event.preventDefault();
   const given = event.target.matches(".changes") ? changes(event.target) : new FormData(event.target, event.submitter);
-  press(address, String(new URLSearchParams(given)));
+  press(address, String(new URLSearchParams(given)), event.target.dataset.done);
+});
+document.addEventListener("input", () => isOver() || say());
+// A list of names fills the box that it is pasted into, and those after it.
+document.addEventListener("paste", (event) => {
+  const boxes = [...document.querySelectorAll(".seats input")];
+  const names = event.clipboardData.getData("text").trimEnd().split(/\r?\n/);
+  const places = boxes.slice(boxes.indexOf(event.target));
+  if (!boxes.includes(event.target) || names.length < 2) return;
+  event.preventDefault();
+  names.slice(0, places.length).forEach((name, number) => (places[number].value = name.trim()));
+  const more = names.length - places.length;
+  say(more > 0 ? `The list has ${names.length} lines, but only ${places.length} seats were left for it.` : "");
 });
 document.addEventListener("close", () => refresh(), true); // of a question
 
@@ -109,8 +127,8 @@ function follow() {
   events?.close();
   if (document.hidden) return;
   events = new EventSource(`/events/${tab}`); // connects again by itself
-  events.addEventListener("message", () => refresh().then(() => complain(), () => {}));
-  events.addEventListener("error", () => complain("The desk has ended. This is what it last showed."));
+  events.addEventListener("message", () => refresh().then(() => isOver() && say(), () => {}));
+  events.addEventListener("error", () => say("The desk has ended. This is what it last showed.", { over: true }));
 }
 document.addEventListener("visibilitychange", follow);
 follow();

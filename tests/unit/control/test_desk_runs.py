@@ -44,7 +44,13 @@ def desk(tmp_path: Path, inventory: Path) -> Iterator[ServedDesk]:
     """A desk with something to choose. Its folder is dist/desk, as a teacher's is."""
     folder = tmp_path / "dist/desk"
     folder.mkdir(parents=True)
-    for place in (COLLECTION, "2026-11-24_09-00-00/pi03.local", "old/pi03.local", "2026-11-25_14-03-20/{{ x }}"):
+    for place in (
+        COLLECTION,
+        "2026-11-24_09-00-00/pi03.local",
+        "2026-02-30_09-00-00/pi03.local",
+        "old/pi03.local",
+        "2026-11-25_14-03-20/{{ x }}",
+    ):
         for student in ("ada", "bo", "bo.home"):
             (folder.with_name("work") / place / student).mkdir(parents=True)
         (folder.with_name("work") / place / "SHA256SUMS").touch()
@@ -162,6 +168,36 @@ def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
     expect(page.get_by_role("dialog")).to_contain_text("lost for good")
     page.get_by_role("dialog").get_by_role("button", name="Discard and reset").click()
     until(lambda: started[1:] == [{"reset": "", "pi": "", "passwords": "yes", "discard": "yes"}])
+
+
+def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, browser_page: Page) -> None:
+    """With the newest collection of each of its Pis: it says which."""
+    page = browser_page
+    desk.desk.run = Run("look", {"pi": "pi03.local"}, "Finished.")
+    assert desk.ask("/run/undo", "pi=pi-01").text == "The reset was not the last that ran: choose Restore for each Pi."
+    desk.answer("pi03.local", {"ada": (None, None)}, "", 3)
+    desk.desk.run = Run("reset", {"pi": "", "passwords": "yes", "discard": ""}, "Finished.")
+    desk.desk.redraw()
+    page.goto(f"{desk.url}/work")
+    form = page.locator("form", has_text="Undo the reset")
+    expect(form.locator("li")).to_have_text(
+        [
+            *(f"{pi}: nothing was collected from it" for pi in ("pi-01", "pi-02")),
+            "pi03.local: 25 November 2026, 14:03, ada, bo",
+        ]
+    )
+    expect(form).to_contain_text("So do the new passwords.")
+    assert desk.ask("/run/undo", "pi=pi-01").status_code == 409  # all were reset
+    form.get_by_role("button").click()
+    until(lambda: desk.desk.run and desk.desk.run.name == "undo" and desk.desk.run.pi == "")
+    expect(form).to_be_hidden()
+
+
+def test_the_last_twenty_runs_are_remembered(desk: ServedDesk) -> None:
+    for number in range(25):
+        desk.desk.memory.begin(number, "message", {"what": f"Message {number}"})
+    assert [run["began"] for run in desk.desk.memory.runs()] == list(range(24, 4, -1))
+    assert b"Message 4" not in desk.desk.memory.path.read_bytes()
 
 
 def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk, browser_page: Page) -> None:

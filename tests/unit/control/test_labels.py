@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from mynn_control import labels
+from mynn_control.desk.memory import Memory
 from tests.support.browser import decoded
 
 LONG = "a-name-as-long-as-names-can-be-" * 2 + "x.local"
@@ -39,19 +40,23 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch, *pis: tuple[str, str], 
         made = classroom_students(students, name, name, 8888, settings.get("https", False), str(folder))
         content.append({"name": name, "model": model, "students": made, "password": ""})
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
-    labels.main(folder)
+    labels.main(folder, folder / "desk")
 
 
 def test_thirty_labels_on_both_papers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser_page: Page, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There are 14 to a page, none is cropped, even with the longest host name, and each has its Pi's code."""
+    """There are 14 to a page, none is cropped, even with the longest names, and each has its Pi's code."""
     pis = [(f"pi{number:02}.local", ["Pi Zero", "", "Pi Zero 2 W"][number % 3]) for number in range(1, 30)]
     pis.append((LONG, "Pi Zero 2 W"))
     for number, (name, _) in enumerate(pis):
         (tmp_path / name).write_text(f"k7m{number:02}rqtw3\n")
+    pupils = {(name, "student"): "" if number % 5 == 1 else f"Ada {number}" for number, (name, _) in enumerate(pis)}
+    pupils[LONG, "student"] = "Wilhelmina " * 5
+    Memory(tmp_path / "desk/memory.sqlite").name(pupils)
     write(tmp_path, monkeypatch, *pis)
     output = capsys.readouterr().out
+    assert "Ada" not in output
     assert "rqtw3" not in output
     for paper, (size, label, place, pitch) in PAPERS.items():
         sheet = tmp_path / f"labels-{paper}.html"
@@ -69,7 +74,8 @@ def test_thirty_labels_on_both_papers(
             assert clear > 2.5, pis[number]
         texts = browser_page.locator("article").all_text_contents()
         for number, (name, model) in enumerate(pis):
-            words = [name, model, f"http://{name}:8888", "password", f"k7m{number:02}rqtw3"]
+            pupil = pupils[name, "student"] and f"name{pupils[name, 'student']}"
+            words = [name, model, f"http://{name}:8888", pupil, "password", f"k7m{number:02}rqtw3"]
             assert "".join(texts[number].split()) == "".join(words).replace(" ", "")
         for image, (name, _) in list(zip(browser_page.locator("article img").all(), pis, strict=True))[::-9]:
             assert decoded(image) == f"http://{name}:8888"

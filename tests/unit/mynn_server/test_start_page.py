@@ -2,16 +2,20 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from mynn import tasks
 from mynn.outline import outline
+from mynn_control.desk.class_now import ANSWER
 from mynn_server import programs
 from mynn_server.credentials import teacher_socket
 from mynn_server.start_page import message, own_files, progress
+from mynn_server.teacher import tasks_of
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.student import STUDENT, as_root
 from tests.unit.mynn_server.conftest import FIRST, THIRD, notebook
@@ -84,6 +88,29 @@ def test_another_account_is_told_nothing(server: Server) -> None:
     for account, answer in ((STUDENT.pw_uid, "running"), (STUDENT.pw_uid - 1, "b''")):
         done = subprocess.run(["/usr/bin/python3", "-c", ask], capture_output=True, text=True, user=account, timeout=60)
         assert answer in done.stdout, done.stderr
+
+
+def test_the_teacher_is_told_which_tasks_are_right_and_since_when(tmp_path: Path) -> None:
+    """The file is read again when it has changed; it may be anything."""
+    path = tmp_path / tasks.FILE
+    assert tasks_of(path) == {"tasks": {}, "answered": 0}
+    for right, when in ((False, 100), (True, 200)):
+        path.write_text(tasks.Record(tasks={"fours": tasks.Answer(right, "counts[4]")}).text())
+        os.utime(path, (when, when))
+        assert tasks_of(path) == {"tasks": {"fours": right}, "answered": when}
+    path.write_text("[")
+    os.utime(path, (-5, -5))
+    assert tasks_of(path) == {"tasks": {}, "answered": 0}
+
+
+def test_the_teacher_is_told_when_a_lesson_was_opened(server: Server) -> None:
+    began = time.time()
+    server.student().open_notebook(FIRST)
+    with socket.socket(socket.AF_UNIX) as teacher:
+        teacher.connect(f"\0{teacher_socket(server.hashed)}")
+        answer = json.loads(teacher.makefile().read())
+    assert misfit(answer, ANSWER) == ""
+    assert began - 1 < answer["running"][0]["began"] < time.time() + 1
 
 
 def test_lack_of_memory_is_told_apart_from_other_reasons() -> None:

@@ -1,0 +1,46 @@
+"""The page Names: whose seat is whose. Names stay on the teacher's computer: no playbook, no log and no Pi has them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from mynn_control.desk.memory import Seat
+from mynn_control.render import render
+
+LONGEST = 60  # letters
+# With letters, marks and numbers, what names are made of. None can begin a spreadsheet's formula, or a column.
+BESIDE_LETTERS = " '’.,()_&+/-"
+
+
+def draw(seats: Sequence[Seat], names: Mapping[Seat, str]) -> str:
+    """Return the page. names: of now."""
+    pis = Counter(pi for pi, _ in seats)
+    shared = [pi for pi in pis if pis[pi] > 1]
+    return render("names", {"tab": "names", "seats": seats, "shared": shared, "names": names, "longest": LONGEST})
+
+
+def given_names(given: Mapping[str, str], seats: Sequence[Seat]) -> dict[Seat, str]:
+    """Return names by seat, each empty or a name, from a form with a field PI/STUDENT for each seat.
+
+    ValueError: something else was given; with what to do.
+    """
+    places = {"/".join(seat): seat for seat in seats}
+    if given.keys() - places.keys():
+        raise ValueError("There is no such seat any more: load this page again.")
+    names = {places[place]: unicodedata.normalize("NFC", " ".join(text.split())) for place, text in given.items()}
+    for (pi, _), name in names.items():
+        if name and not is_name(name):
+            raise ValueError(
+                f"The name for {pi} was refused, and none was saved: a name has at most {LONGEST} letters, begins with "
+                f"one, and has nothing else but numbers, spaces and {BESIDE_LETTERS[1:]}"
+            )
+    return names
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text, which is not empty, can be a pupil's name."""
+    kinds = [unicodedata.category(letter)[0] for letter in text]
+    known = all(kind in "LMN" or letter in BESIDE_LETTERS for kind, letter in zip(kinds, text, strict=True))
+    return known and len(text) <= LONGEST and (kinds[0] in "LN" or text[0] in "'’")
