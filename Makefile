@@ -53,7 +53,7 @@ endef
 export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop find site update fetch verify collect handout restore reset cards labels desk \
+.PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
     message off known-pi cluster image board test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
@@ -75,6 +75,9 @@ demo-stop:  ## Remove the virtual Pis and the emulated one
 find: .venv/ready  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
+adopt: .venv/ready  ## Put your SSH key onto the Pis, by their account's password, which is asked for (PI=pi07.local)
+	$(PLAYBOOK) --ask-pass
+
 site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis; PASSWORDS=new: in place of another computer's)
 	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e jupyter_new_passwords=true)
 
@@ -87,8 +90,8 @@ fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it
 verify: .venv/ready  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
 	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
-cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
-cards collect handout restore reset desk message off: known-pi
+adopt cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
+adopt cards collect handout restore reset desk message off: known-pi
 known-pi: .venv/ready
 	$(if $(PI),@ansible pis -i $(INVENTORY) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
 	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis -i $(INVENTORY) --list-hosts | tail -n +2; exit 1; } >&2)

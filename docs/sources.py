@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import yaml
-
 from mynn.outline import outline
+from mynn_control.settings import Setting, sections
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
 
 
 def version() -> str:
@@ -33,60 +31,26 @@ def version() -> str:
 
 def settings() -> str:
     """Return a section for the settings that several roles share, and one for each role's own."""
-    roles = {}
-    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
-        roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
-    options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
-    shared = defaults(SHARED)
-    sections = ["## Shared by several roles\n"] if shared else []
-    sections += [setting(name, options[name], *shared[name]) for name in shared if name in options]
-    for role, entry in roles.items():
-        own = [name for name in entry.get("options", {}) if name not in shared]
-        known = defaults(role / "defaults/main.yml")
-        if own:
-            sections.append(f"## {role.name}\n\n{entry['short_description']}.\n")
-        sections += [setting(name, options[name], *known.get(name, ("", ""))) for name in own]
-    return "\n".join(sections)
-
-
-def setting(name: str, option: dict[str, Any], value: str, comment: str) -> str:
-    """Return the section of one setting."""
-    kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
-    parts = [f"### {name}\n", f"{plain(described(option['description']))} (`{kind}`)\n"]
-    if "choices" in option:
-        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option['choices'] if choice)}.\n")
-    if comment:
-        parts.append(f"{plain(comment)}\n")
-    if "\n" in value:
-        parts.append(f"```yaml\n{name}:{value}\n```\n")
-    elif value:
-        parts.append(f"Default: `{value}`\n")
+    parts = []
+    for title, about, own in sections():
+        parts.append(f"## {title}\n" + (f"\n{about}.\n" if about else ""))
+        parts += map(setting, own)
     return "\n".join(parts)
 
 
-def described(description: str | list[str]) -> str:
-    """Return an option's description, without Ansible's markup."""
-    text = description if isinstance(description, str) else " ".join(description)
-    return re.sub(r"\b[OCV]\(([^)]*)\)", r"`\1`", text.strip())
-
-
-def defaults(path: Path) -> dict[str, tuple[str, str]]:
-    """Return, by name, each default as it is written, and the comment above it."""
-    found: dict[str, tuple[str, str]] = {}
-    comment: list[str] = []
-    name = ""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        if line.startswith("#"):
-            comment.append(line.lstrip("#").strip())
-        elif match := re.match(r"(\w+):\s*(.*)", line):
-            name = match[1]
-            found[name] = (match[2], " ".join(comment))
-            comment = []
-        elif line.startswith((" ", "-")) and name:
-            found[name] = (f"{found[name][0]}\n{line}", found[name][1])
-        else:
-            comment, name = [], ""
-    return found
+def setting(of: Setting) -> str:
+    """Return the section of one setting."""
+    kind = of.option["type"] + (f" of {of.option['elements']}" if "elements" in of.option else "")
+    parts = [f"### {of.name}\n", f"{plain(of.description)} (`{kind}`)\n"]
+    if "choices" in of.option:
+        parts.append(f"One of {', '.join(f'`{choice}`' for choice in of.option['choices'] if choice)}.\n")
+    if of.reason:
+        parts.append(f"{plain(of.reason)}\n")
+    if "\n" in of.default:
+        parts.append(f"```yaml\n{of.name}:{of.default}\n```\n")
+    elif of.default:
+        parts.append(f"Default: `{of.default}`\n")
+    return "\n".join(parts)
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,8 @@ import itertools
 import re
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
 MOST = 500  # answers; somebody may send thousands
 SECONDS = 5  # to wait for answers
+SILENCE = (
+    "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some school"
+    " networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses."
+)
 
 
 @dataclass
@@ -54,6 +59,28 @@ class Found:
     addresses: set[str] = field(default_factory=set)
     was_asked_for: bool = False
     is_server: bool = False
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A computer that was found, and its line in an inventory.
+
+    name: there; address: empty if this computer resolves the name. note: in words, what it is. known: whether it is in
+    the inventory. suits: whether it should be, as far as is known.
+    """
+
+    found: str
+    addresses: str
+    name: str
+    address: str
+    note: str
+    known: bool
+    suits: bool
+
+    @property
+    def line(self) -> str:
+        """The line."""
+        return f"{self.name} ansible_host={self.address}" if self.address else self.name
 
 
 def hosts_in(inventory: str) -> list[str]:
@@ -139,34 +166,66 @@ def in_order(name: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
-    """Return the lines for an inventory. Known Pis, and what may not be a Pi, become comments.
+def resolved(names: Sequence[str]) -> set[str]:
+    """Return those names that this computer resolves within SECONDS."""
+    pool = ThreadPoolExecutor(32)
+    asked = {pool.submit(is_resolved, name): name for name in names}
+    done, _ = wait(asked, SECONDS)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return {asked[answer] for answer in done if answer.result()}
 
-    Names come from the network: those that are not host names are counted, and never shown.
+
+def search(names: Iterable[str] = ()) -> dict[str, Found]:
+    """Return the computers that answer, by name. names: to ask for besides. LookupError: why there is none."""
+    every = dict.fromkeys(one for word in (*USUAL, *names) for one in expand(word))
+    try:
+        found = asyncio.run(asyncio.wait_for(ask(every), 4 * SECONDS))
+    except OSError as error:
+        raise LookupError(
+            f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network."
+        ) from error
+    if not found:
+        raise LookupError(SILENCE)
+    return found
+
+
+def proposals(found: dict[str, Found], known: Iterable[str]) -> list[Proposal]:
+    """Return the computers that may be in an inventory, in order. known: the names in it.
+
+    Names come from the network: those that are not host names are left out.
     """
-    refused = [name for name, host in found.items() if not is_host_name(name) or not host.addresses]
-    found = {name: host for name, host in found.items() if name not in refused}
+    found = {name: host for name, host in found.items() if is_host_name(name) and host.addresses}
     taken = {name.partition(".")[0] for name in known}
     free = (unused for number in itertools.count(1) if (unused := f"pi{number:02}") not in taken | set(found))
-    shown = []
-    for name in sorted(found, key=in_order):
-        host = found[name]
-        addresses = " ".join(sorted(host.addresses))
-        by_address = f"ansible_host={addresses.partition(' ')[0]}"
-        line = f"{name}.local" if is_resolved(f"{name}.local") else f"{name} {by_address}"
-        if name in taken:
-            line, note = f"# {line}", "is already in the inventory"
-        elif host.is_server:
-            note = "is a notebook server"
-        elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
-            line, note = f"{next(free)} {by_address}", f"is called {name} and gets this name"
-        elif host.was_asked_for:
-            note = "is not a notebook server yet"
-        else:
-            line, note = f"# {line}", "if it is a Pi, remove the first #"
-        shown.append(f"{line}   # {addresses}: {note}")
-    if refused:
-        shown.append(f"# Left out: {len(refused)} without a valid host name or address.")
+    by_name = resolved([f"{name}.local" for name in found])
+    return [_proposal(name, found[name], taken, free, by_name) for name in sorted(found, key=in_order)]
+
+
+def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_name: set[str]) -> Proposal:
+    addresses = " ".join(sorted(host.addresses))
+    first, full, suits = addresses.partition(" ")[0], f"{name}.local", True
+    named = (full, "") if full in by_name else (name, first)
+    known = name in taken
+    if known:
+        note, suits = "is already in the inventory", False
+    elif host.is_server:
+        note = "is a notebook server"
+    elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
+        named = (next(free), first)
+        note = f"is called {name} and gets this name"
+    elif host.was_asked_for:
+        note = "is not a notebook server yet"
+    else:
+        note, suits = "may be another computer", False
+    return Proposal(name, addresses, *named, note, known, suits)
+
+
+def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
+    """Return the lines for an inventory. Known Pis, and what may not be a Pi, become comments."""
+    proposed = proposals(found, known)
+    shown = [f"{'' if one.suits else '# '}{one.line}   # {one.addresses}: {one.note}" for one in proposed]
+    if refused := len(found) - len(proposed):
+        shown.append(f"# Left out: {refused} without a valid host name or address.")
     return shown
 
 
@@ -178,18 +237,12 @@ def main() -> None:
         "--inventory", type=Path, default=Path("inventory.ini"), help="the inventory with the known Pis"
     )
     options = parser.parse_args()
-    names = [name for word in (*USUAL, *options.names) for name in expand(word)]
     print(f"Searching the network for {SECONDS} seconds ...", file=sys.stderr)
     try:
-        found = asyncio.run(ask(dict.fromkeys(names)))
-    except OSError as error:
-        sys.exit(f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network.")
-    if not found:
-        sys.exit(
-            "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some"
-            " school networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses. To search for"
-            " names other than pi01 to pi40: make find NAMES='lab[1:20]'."
-        )
+        found = search(options.names)
+    except LookupError as error:
+        other = " To search for names other than pi01 to pi40: make find NAMES='lab[1:20]'."
+        sys.exit(f"{error}{other if str(error) == SILENCE else ''}")
     known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
     print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))
 

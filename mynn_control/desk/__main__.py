@@ -21,11 +21,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from mynn import wall
 from mynn.outline import outline
 from mynn_control.desk.app import Server
-from mynn_control.desk.asking import keep_asking
+from mynn_control.desk.asking import Asking, keep_asking
 from mynn_control.desk.backup import Kept, restore
 from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PROJECT, Pis
+from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 
 
 def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
@@ -40,17 +40,18 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
             with locked(folder, 0):
-                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"), home)
+                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"), home=home)
                 with Server(desk, served=served) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    command += ["--extra-vars", json.dumps(settings)]
-                    code = keep_asking(command, desk.update, stay=served is not None)
+                    asked = [pis.inventory, SETTINGS]
+                    desk.asking = Asking([*command, "--extra-vars", json.dumps(settings)], asked)
+                    keep_asking(desk.asking, desk.update, desk.answers.forget)
                     desk.end()
         except TimeoutError:
             print("The desk is already open, in another terminal: end it there with Ctrl-C.", file=sys.stderr)
             return 1
     print("The desk has ended.")
-    return code
+    return 0
 
 
 if __name__ == "__main__":

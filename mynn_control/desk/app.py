@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -26,13 +26,12 @@ from starlette.staticfiles import StaticFiles
 from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 from mynn_control.desk import backup
 from mynn_control.desk.doors import RESTORE, Connection, Doors, Served
-from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PLAYBOOKS
+from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
-LARGEST, LARGEST_NAMES = 4096, 1 << 16  # bytes of a request from a page, and of one with all seats' names
+LARGEST = 1 << 16  # bytes of a request from a page, such as one with all seats' names
 MOST_CONNECTIONS = 500  # of all computers
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
@@ -87,16 +86,16 @@ class Server:
 
     def _app(self) -> Starlette:
         pages = {"/": "class", "/wall": "wall", "/wall/full": "full", "/tasks": "tasks", "/work": "work", "/pis": "pis"}
-        pages |= {"/names": "names", "/backup": "backup"}
+        pages |= {"/settings": "settings", "/names": "names", "/backup": "backup"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             Route("/backup/now", self._backup),
-            *(self._button(f"/run/{name}", self._run(name)) for name in PLAYBOOKS),
+            *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
             self._button("/stop", self._stop),
-            self._button("/names", self._form(self.desk.name), LARGEST_NAMES),
+            self._button("/names", self._form(self.desk.name)),
             self._button("/names/delete", self._form(lambda _: self.desk.forget_names())),
             *(self._button(f"/wall/{name}", self._press(name)) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -154,15 +153,15 @@ class Server:
         await run_in_threadpool(self.desk.stop)
         return PlainTextResponse("")
 
-    def _run(self, name: str) -> Endpoint:
-        return self._form(lambda given: self.desk.start(name, given))
-
-    def _form(self, take: Callable[[Mapping[str, str]], str]) -> Endpoint:
-        """Give a form's fields to a function that returns why it did nothing with them, or nothing."""
+    def _form(self, take: Form) -> Endpoint:
+        """Hand over what a form says; the answer is why it was not done, or nothing."""
 
         async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-            wrong = await run_in_threadpool(take, given)
+            try:
+                wrong = await run_in_threadpool(take, given)
+            except AskPasswordError as question:
+                return PlainTextResponse(str(question), HTTPStatus.PRECONDITION_REQUIRED)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
         return form

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 PAUSE = 0.3  # seconds between looks for new answers
+WANTED = "sudo on the Pis wants a password before the desk can ask them what the class does."
+UNKNOWN = "The playbook that asks the Pis has ended. The terminal in which the desk runs says why."
 FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
 
 
@@ -30,11 +35,19 @@ class Answers:
     def update(self) -> bool:
         """Read the answers that are new. Returns whether there are any."""
         times = {path.stem: path.stat().st_mtime_ns for path in self.folder.glob("[!.]*.json")}
+        gone = self.pis.keys() - times.keys()
+        for pi in gone:
+            del self.pis[pi]
         new = [pi for pi in times if times[pi] != self._times.get(pi)]
         for pi in new:
             self._read(pi)
         self._times = times
-        return bool(new)
+        return bool(new or gone)
+
+    def forget(self) -> None:
+        """Drop all answers, of which some are from Pis that are not asked any more."""
+        for path in self.folder.glob("*.json"):
+            path.unlink()
 
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the Pis in the inventory's order."""
@@ -59,32 +72,95 @@ class Answers:
             self.off.discard(pi)
 
 
-def keep_asking(command: Sequence[str], update: Callable[[], None], stay: bool = False) -> int:
-    """Run the playbook until it ends, or Ctrl-C, and look for its answers. Returns its exit code, 0 after Ctrl-C.
+class Asking:
+    """The playbook, which is begun afresh whenever one of the files that it reads is written.
 
-    stay: until Ctrl-C in any case.
+    trouble: what keeps it from asking, in words; empty if nothing does. password: for sudo on the Pis, if it wants one;
+    it is kept for as long as the desk is open, and goes to the playbook through a pipe.
     """
-    playbook = subprocess.Popen([*command, "--forks", str(FORKS)])
+
+    def __init__(self, command: Sequence[str], files: Sequence[Path]) -> None:
+        self.command, self.files = [*command, "--forks", str(FORKS)], files
+        self.trouble = self.password = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.trouble, self._interrupted, self._written = "", False, self._times()
+        self._said = deque[str](maxlen=20)
+        self._playbook = subprocess.Popen(
+            [*self.command, *(["--become-password-file", "-"] if self.password else [])],
+            stdin=subprocess.PIPE,  # it asks nobody: the page does
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        with suppress(BrokenPipeError), self._playbook.stdin as file:  # type: ignore[union-attr]
+            file.write(self.password)
+        self._thread = threading.Thread(target=self._hear, args=(self._playbook.stdout,), daemon=True)
+        self._thread.start()
+
+    def _hear(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._said.append(line)
+            if self._interrupted:
+                continue
+            print(line, end="", flush=True)
+            if "sudo password" in line:  # as mitogen and Ansible end a refused task
+                self.trouble = WANTED
+
+    def _times(self) -> list[int]:
+        return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
+
+    def renew(self) -> bool:
+        """Begin afresh if need be. Returns whether that was done; what was answered before counts no more."""
+        if self._times() != self._written:
+            self.interrupt()
+            self.end()
+            self._begin()
+            return True
+        if not self.trouble and self._playbook.poll() is not None:
+            self._thread.join(1)
+            self.trouble = "".join(self._said).rpartition("[ERROR]: ")[2].strip() or UNKNOWN
+        return False
+
+    def give(self, password: str) -> None:
+        """Begin afresh with a password."""
+        self.password, self._written = password, []
+
+    def interrupt(self) -> None:
+        """Ask it to end; what it says of that is not news."""
+        self._interrupted = True
+        self._playbook.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """Wait for its end."""
+        try:
+            self._playbook.wait(10)
+        except subprocess.TimeoutExpired:
+            self._playbook.kill()
+            self._playbook.wait()
+
+
+def keep_asking(asking: Asking, update: Callable[[], None], again: Callable[[], None]) -> None:
+    """Look for the playbook's answers until Ctrl-C. again: called when it was begun afresh."""
 
     def stop(*_: object) -> None:
-        playbook.send_signal(signal.SIGINT)
+        asking.interrupt()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the terminal sends it to the playbook, too
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        while stay or playbook.poll() is None:
+        while True:
+            if asking.renew():
+                again()
             update()
             time.sleep(PAUSE)
-        return playbook.returncode
     except KeyboardInterrupt:
-        return 0
+        return
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
-        try:
-            playbook.wait(10)
-        except subprocess.TimeoutExpired:
-            playbook.kill()
-            playbook.wait()
+        asking.end()

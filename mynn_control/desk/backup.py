@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import IO
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn_control.desk.runs import PROJECT
+from mynn_control.desk import runs
 
 LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
 MOST = 200_000  # files
-SETTINGS = "playbooks/group_vars/all/settings.yml"
+SETTINGS = str(runs.SETTINGS.relative_to(runs.PROJECT))
 DATABASE = "dist/desk/memory.sqlite"
 # What a backup may have: no hidden file of the desk's, and no way out of its folders.
 NAME = re.compile(
-    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|dist/(ca|desk|passwords|work)(/.+)?", re.S
+    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|dist/(ca|desk|passwords|work)(/.+)?",
+    re.S,
 )
 
 
@@ -52,7 +53,7 @@ class Kept:
     @property
     def places(self) -> dict[str, Path]:
         """Where it is, by its name in a backup, which is its place in the project of a teacher's computer."""
-        places = {"inventory.ini": self.inventory, SETTINGS: PROJECT / SETTINGS}
+        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
         places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
         return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,7 +127,9 @@ def card(
     if lost and off:
         return Card(name, student, "asked", "Switched off")
     if lost:
-        return Card(name, student, "lost", "Does not answer", faults=["Check its power and its Wi-Fi."], why=lost)
+        shut = re.search("ssh password|permission denied", lost, re.I)
+        fault = "It wants a password: adopt it, on the tab Pis." if shut else "Check its power and its Wi-Fi."
+        return Card(name, student, "lost", "Does not answer", faults=[fault], why=lost)
     if text is None:
         # One student's server runs all the time; of several, each server is started when its page is opened.
         return Card(name, student, "asked", "Not signed in" if student else "No notebook server yet")

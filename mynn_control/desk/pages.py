@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mynn.outline import Lesson
 from mynn_control.desk import class_now, names, pis, tasks, work
-from mynn_control.desk.asking import Answers
+from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import Kept
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Memory, Seat
-from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Pis, Run
+from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
+from mynn_control.desk.settings import Settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 
@@ -23,6 +26,17 @@ FIRST = {  # what must have been the last run, of the same Pis, and what is answ
     "reset": ("look", "Look first at what a reset would touch."),
     "undo": ("reset", "The reset was not the last that ran: choose Restore for each Pi."),
 }
+ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
+SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
+ONCE = "It is used for this run only, and kept nowhere."
+FOR_ALL_DAY = "It is kept until the desk is closed, and in no file."
+NO_PASSWORD = "A password has at most 200 characters, and no control characters."
+Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
+NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
+
+
+class AskPasswordError(Exception):
+    """Whose password has to be asked for, in words."""
 
 
 class Desk:
@@ -32,7 +46,13 @@ class Desk:
     """
 
     def __init__(
-        self, of: Pis, answers: Path, folder: Path, lessons: Mapping[str, Lesson], home: Path | None = None
+        self,
+        of: Pis,
+        answers: Path,
+        folder: Path,
+        lessons: Mapping[str, Lesson],
+        settings: Path = SETTINGS,
+        home: Path | None = None,
     ) -> None:
         self.of, self.folder, self.lessons = of, folder.resolve(), lessons
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
@@ -40,6 +60,16 @@ class Desk:
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
+        self.inventory = Inventory(of.inventory, self.redraw)
+        self.settings = Settings(settings.resolve())
+        of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
+        of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
+        self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
+        self.forms["/password"] = self._give_password
+        self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
+        self.wanted = False  # whether sudo on some Pi wants a password
+        self.asking: Asking | None = None
+        self._trouble = ""  # of the asking, when the pages were drawn
         self.run = self._cut_off()  # the last one, until the teacher closes its report
         self.table = ""  # of the tasks, as CSV
         self.versions: Counter[str] = Counter()  # of the pages
@@ -59,7 +89,10 @@ class Desk:
     def update(self) -> None:
         """Draw the pages if there are new answers, something else is remembered, or a minute has passed."""
         with self._lock:
-            if self.answers.update() or (self.memory.changed, minute()) != (self._changed, self._minute):
+            told = self.asking.trouble if self.asking else ""
+            known = (self._changed, self._minute, self._trouble)
+            if self.answers.update() or (self.memory.changed, minute(), told) != known:
+                self._trouble = told
                 self.redraw()
 
     def redraw(self) -> None:
@@ -74,7 +107,9 @@ class Desk:
 
     def _draw_run(self) -> None:
         with self._lock:
-            drawn = render("run", {"run": self.run})
+            no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
+            trouble = NO_PI if no_pi else self._trouble
+            drawn = render("run", {"run": self.run, "trouble": trouble, "wanted": trouble == WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -83,9 +118,8 @@ class Desk:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders, made = work.handouts(self.folder), self._labels_made()
-        if (
-            drawn := (self._changed, students, folders, made, self.run and (self.run.name, self.run.how))
-        ) == self._drawn:
+        files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
+        if (drawn := (self._changed, students, folders, made, files, self._trouble, run)) == self._drawn:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
@@ -94,7 +128,8 @@ class Desk:
         self.table = tasks.table(pupils, self.lessons)
         return {
             "names": names.draw(self._seats(), called),
-            "pis": pis.draw(rows, self.of.inventory, time.time(), self._remembered(), made),
+            "pis": pis.draw(rows, self.inventory, self._remembered(), made),
+            "settings": self.settings.draw(),
             "tasks": tasks.draw(pupils, self.lessons),
             "work": work.draw(list(students), self.work, folders, self.run, self.memory.names),
         }
@@ -112,6 +147,23 @@ class Desk:
             done = self.buttons[button](place)
             self.redraw()
         return done
+
+    def _take(self, take: Form, given: Mapping[str, str]) -> str:
+        """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
+        with self._lock:
+            wrong = self._busy or take(given)
+        self.redraw()
+        return wrong
+
+    def _give_password(self, given: Mapping[str, str]) -> str:
+        """Give the asking a password for sudo."""
+        if "password" not in given:
+            raise AskPasswordError(f"{SUDO} {FOR_ALL_DAY}")
+        if not PASSWORD.fullmatch(given["password"]):
+            return NO_PASSWORD
+        if self.asking:
+            self.asking.give(given["password"])
+        return ""
 
     # --- the pupils' names
 
@@ -138,6 +190,15 @@ class Desk:
 
     # --- runs
 
+    def _starts(self, name: str) -> Form:
+        return lambda given: self.start(name, given)
+
+    @property
+    def _busy(self) -> str:
+        """Why nothing else can be done now; empty if it can."""
+        running = self.run and not self.run.how
+        return f"{self.run.title}: this has not ended yet. Wait for it, or stop it." if self.run and running else ""
+
     def _remembered(self) -> list[Run]:
         kept = ("name", "chosen", "how", "messages", "lost", "began")
         runs = [run for run in self.memory.runs() if run["name"] in PLAYBOOKS]
@@ -153,17 +214,29 @@ class Desk:
         return None
 
     def start(self, name: str, given: Mapping[str, str]) -> str:
-        """Start one of PLAYBOOKS. given: what was chosen for it. Returns why it did not start, or nothing."""
+        """Start one of PLAYBOOKS. given: what was chosen for it, and perhaps the password of the Pis' account.
+
+        Returns why it did not start, or nothing. AskPasswordError: a password has to be asked for first.
+        """
         with self._lock:
-            if self.run and not self.run.how:
-                return f"{self.run.title}: this has not ended yet. Wait for it, or stop it."
+            if self._busy:
+                return self._busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
-            if given.keys() - chosen.keys() or not all(self._is_choice(name, *choice) for choice in chosen.items()):
+            if given.keys() - chosen.keys() - {"password"} or not all(
+                self._is_choice(name, *choice) for choice in chosen.items()
+            ):
                 return "There is no such choice, or no longer: load this page again, and choose from its lists."
             before, wrong = FIRST.get(name, ("", ""))
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
                 return wrong
-            self.run = Run(name, chosen)
+            if "password" not in given and (name == "adopt" or self.wanted):
+                raise AskPasswordError(f"{ADOPT if name == 'adopt' else SUDO} {ONCE}")
+            password = given.get("password", "")
+            if not PASSWORD.fullmatch(password):
+                return NO_PASSWORD
+            self.wanted &= bool(password)
+            self.settings.saved &= name != "site" or bool(chosen["pi"])
+            self.run = Run(name, chosen, password=password)
             self.memory.begin(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))
             self._thread.start()
@@ -201,6 +274,7 @@ class Desk:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
             run.how = run.how or "It did not start: see the terminal in which the desk runs."
+            self.wanted |= run.wanted
             self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Seat
-from mynn_control.desk.runs import PROJECT, Run
+from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
 
 
@@ -106,36 +102,24 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     return made
 
 
-def draw(made: Sequence[Row], inventory: Path, now: float, runs: Sequence[Run] = (), labels: float = 0) -> str:
+def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), labels: float = 0) -> str:
     """Return the page. What came from a Pi is escaped. runs: the latest first. labels: when they were made."""
-    inventory = inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory
-    usual = inventory == Path("inventory.ini")
-    site = ".venv/bin/ansible-playbook" + ("" if usual else f" -i {shlex.quote(str(inventory))}")
-    filters: dict[str, Any] = {
-        "by_role": lambda checks: [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)],
-        "duration": duration,
-        "age": age,
-        "ago": lambda when: f"{age(now - when)} ago",
-        "day": day,
-        "size": size,
-        "model": model,
-        "marked": marked,
-    }
     parts = {
         "tab": "pis",
         "rows": made,
         "runs": runs,
+        "listed": listed,
+        "names": listed.names(),
         "labels": labels,
         "ready": [row for row in made if row.ready],
         "lost": [row for row in made if row.lost],
         "faulty": [row for row in made if not row.ready and not row.lost],
         "asked": max((row.asked for row in made), default=0),
         "smoke": (EXAMPLES, TESTED),
-        "site": f"{site} playbooks/site.yml --limit",
         "HOLDS": HOLDS,
         "NOT_ASKED": NOT_ASKED,
     }
-    return render("pis", parts, filters)
+    return render("pis", parts)
 
 
 def duration(seconds: float) -> str:
@@ -150,6 +134,16 @@ def age(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(seconds, 0) / 60:.0f} min"
+
+
+def ago(when: float) -> str:
+    """Return how long ago something was."""
+    return f"{age(time.time() - when)} ago"
+
+
+def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
+    """Return checks, those of each role together."""
+    return [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)]
 
 
 def day(when: float) -> str:
@@ -168,11 +162,9 @@ def model(text: str) -> tuple[str, str]:
     return (name, f"revision {revision}") if separator else (revision, "")
 
 
-def marked(text: str) -> Markup:
-    """Return a sentence as HTML, with commands in backquotes as code."""
-    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(printable_lines(text)))))
-
-
 def sums_of(folder: Path) -> dict[str, str]:
     """Return the SHA256 sums of the lessons on this computer, by name."""
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
+
+
+for_templates(duration, age, ago, by_role, day, size, model)

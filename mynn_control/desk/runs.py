@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,8 +19,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import some
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
+SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # the teacher's
 DEBUG = ("debug", "ansible.builtin.debug")
 WORDS = {"passwords": "new passwords", "discard": "also without a collection"}  # of switches
+NO_PASSWORD = "Password (not shown): "  # the question of the strategy, plugins/strategy/classroom.py
+PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # one that a terminal can be given
 AGAIN = "Start it again when you like: it goes on with what is left to do."
 CUT_OFF = f"It was cut off, because the desk ended. {AGAIN}"
 
@@ -38,6 +42,7 @@ PLAYBOOKS = {
     "message": Playbook("Message", ("what",)),
     "off": Playbook("Switching off"),
     "report": Playbook("How the Pis are"),
+    "adopt": Playbook("Adopting", options=("--ask-pass",)),
     "site": Playbook("Setting up"),
     "verify": Playbook("Verifying"),
     "update": Playbook("Updating"),
@@ -64,7 +69,9 @@ class Run:
     """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
 
     doing: its task of now. at: of each Pi a class of the style sheet, and what it does. messages: what it printed.
-    lost: of each Pi that was not finished its name, why, and what to do (the callback summary).
+    lost: of each Pi that was not finished its name, why, and what to do (the callback summary). password: of the Pis'
+    account, for SSH if the playbook asks for that (--ask-pass), otherwise for sudo; it is gone once the run has begun.
+    wanted: whether sudo on some Pi wants a password, and has none.
     """
 
     name: str
@@ -75,6 +82,8 @@ class Run:
     messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
     began: float = field(default_factory=time.time)
+    password: str = field(default="", repr=False)
+    wanted: bool = False
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
     stopped: str = ""  # why its process is to end
 
@@ -116,6 +125,7 @@ class Run:
                 assert self.process.stdin and self.process.stdout
                 with self.process.stdin as file:
                     json.dump(self._asked(pis, settings, own), file)
+                self.password = ""
                 last = ""
                 for line in self.process.stdout:
                     if self.stopped:  # perhaps before there was a process
@@ -127,17 +137,22 @@ class Run:
 
     def _asked(self, pis: Pis, settings: dict[str, Any], own: str) -> dict[str, Any]:
         """Return ansible-runner's arguments. own: a folder for it."""
-        playbook, options = PLAYBOOKS[self.name], ["-e", json.dumps(settings)]
+        playbook = PLAYBOOKS[self.name]
+        options = ["-e", json.dumps(settings), *playbook.options]
+        question = "SSH" if "--ask-pass" in options else "BECOME"
+        if self.password and question == "BECOME":
+            options.append("--ask-become-pass")
         return {
             "private_data_dir": own,
             "project_dir": str(PROJECT),
             "playbook": f"{PROJECT}/playbooks/{playbook.file or self.name}.yml",
             "inventory": str(pis.inventory),
             "limit": self.pi or pis.limit or None,
-            "cmdline": shlex.join([*options, *playbook.options]),
+            "cmdline": shlex.join(options),
             "suppress_env_files": True,
             "settings": {"pexpect_timeout": 1},  # seconds until it notices that it is to end
-            "passwords": {r"Password \(not shown\): ": ""},  # nobody is there to type one
+            # Ansible's question, and that of our strategy; nobody is there to type at it.
+            "passwords": {f"{question} password: ": self.password, re.escape(NO_PASSWORD): ""},
         }
 
     def _read(self, line: str) -> str:
@@ -160,6 +175,7 @@ class Run:
                 self.at[pi] = ("lost", "does not answer")
             case "runner_on_failed" if not data.get("ignore_errors"):
                 self.at[pi] = ("lost", f"failed: {task}")
+        self.wanted |= NO_PASSWORD.strip() in event["stdout"]
         return str(event["stdout"]).strip().rpartition("\n")[2]
 
     def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:

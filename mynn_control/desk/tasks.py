@@ -10,14 +10,14 @@ from datetime import datetime
 from mynn.outline import Lesson
 from mynn.tasks import Record
 from mynn_control.desk.pis import Pupil
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
     """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
     parts = {"tab": "tasks", "pupils": known, "lessons": lessons}
-    return render("tasks", parts, {"date": date})
+    return render("tasks", parts)
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
@@ -42,3 +42,6 @@ def date(when: str) -> str:
         return f"{datetime.fromisoformat(when):%-d %b}"
     except ValueError:
         return ""
+
+
+for_templates(date)

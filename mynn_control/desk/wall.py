@@ -6,7 +6,7 @@ import base64
 import io
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -24,7 +24,7 @@ from mynn.errors import DataError
 from mynn.mnist import SIDE
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
@@ -124,12 +124,12 @@ def page(
         "answering": answering,
         "pis": pis,
     }
-    filters: dict[str, Callable[..., str]] = {
-        "picture": picture,
-        "together": together,
-        "percent": lambda score: Markup(f"{score:.1%}".replace("%", "&#8239;%")),
-    }
-    return render("wall", parts, filters)
+    return render("wall", parts)
+
+
+def percent(score: float) -> Markup:
+    """Return a share in percent."""
+    return Markup(f"{score:.1%}".replace("%", "&#8239;%"))
 
 
 @lru_cache(maxsize=1000)
@@ -181,3 +181,6 @@ def _png(pixels: bytes, width: int) -> str:
     with io.BytesIO() as file:
         image.save(file, "PNG")
         return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+for_templates(picture, together, percent)

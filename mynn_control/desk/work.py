@@ -11,7 +11,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, 
 from mynn_control.desk.memory import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
-from mynn_control.render import render
+from mynn_control.render import for_templates, render
 
 # Names that neither Ansible nor a shell takes for anything else.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
@@ -60,7 +60,7 @@ def draw(
         "reset": run if ended == "reset" else None,
         "last": {pi: next((place for place in collections if place.endswith(f"/{pi}")), "") for pi in pis},
     }
-    return render("work", parts, {"collected_on": lambda date: day(when(date))})
+    return render("work", parts)
 
 
 def when(date: str) -> float:
@@ -69,3 +69,11 @@ def when(date: str) -> float:
         return time.mktime(time.strptime(date, WHEN))
     except (ValueError, OverflowError):
         return 0.0
+
+
+def collected_on(date: str) -> str:
+    """Return a collection's date in words."""
+    return day(when(date))
+
+
+for_templates(collected_on)

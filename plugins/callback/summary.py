@@ -60,7 +60,7 @@ def texts_of(result: dict[str, Any]) -> list[str]:
 def explain(result: dict[str, Any], task: str, pi: dict[str, str], ours: bool = False) -> tuple[str, str]:
     """Return why a Pi was not finished, and what to do.
 
-    pi: what is put into the sentences: name, known (as in known_hosts) and copy_id (the command).
+    pi: what is put into the sentences: name and known (as in known_hosts).
     ours: whether the message was worded on this computer.
     """
     texts = texts_of(result)
@@ -155,11 +155,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         host = result.host
         settings = self.play.get_variable_manager().get_vars(play=self.play, host=host, include_hostvars=False)
         address = str(settings.get("ansible_host") or host.name)
-        port, user = str(settings.get("ansible_port") or 22), settings.get("ansible_user")
+        port = str(settings.get("ansible_port") or 22)
         pi = {
             "name": host.name,
             "known": address if port == "22" else f"'[{address}]:{port}'",
-            "copy_id": f"ssh-copy-id {'' if port == '22' else f'-p {port} '}{f'{user}@' if user else ''}{address}",
         }
         self.why[host.name] = explain(answer, result.task_name, pi, result.task.action in OURS)
 

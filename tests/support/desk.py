@@ -18,8 +18,9 @@ from mynn.outline import outline
 from mynn_control.desk import pis
 from mynn_control.desk.app import Server
 from mynn_control.desk.doors import Served
+from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import SETTINGS, Pis
 from tests.support.classroom import ROOT, BaseClassroom
 from tests.support.playbook_run import descendants
 
@@ -59,11 +60,13 @@ class ServedDesk:
 
 
 @contextmanager
-def served(folder: Path, inventory: Path = Path("inventory.ini"), how: Served | None = None) -> Iterator[ServedDesk]:
+def served(
+    folder: Path, inventory: Path = Path("inventory.ini"), settings: Path = SETTINGS, how: Served | None = None
+) -> Iterator[ServedDesk]:
     """Serve a desk, whose folder this is. how: to the network."""
     answers = folder / "answers"
     answers.mkdir(exist_ok=True)
-    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"), folder if how else None)
+    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"), settings, folder if how else None)
     desk.update()
     with Server(desk, 0, how) as server:
         yield ServedDesk(folder, desk, server)
@@ -73,7 +76,7 @@ def served(folder: Path, inventory: Path = Path("inventory.ini"), how: Served | 
 def pis_page(kept: dict[str, Any], *names: str) -> str:
     """Return the tab Pis, from what the desk remembers of these Pis."""
     made = pis.rows(kept, {pi: {"student": f"http://{pi}:8888"} for pi in names})
-    return pis.draw(made, Path("inventory.ini"), time.time())
+    return pis.draw(made, Inventory(Path("inventory.ini"), lambda: None))
 
 
 def start_desk(inventory: Path, folder: Path, *options: Any) -> subprocess.Popen[str]:

@@ -33,15 +33,27 @@ function keepCards(main) {
   }
 }
 
-// What was typed or chosen in a form stays so, as long as there is that choice.
+// What was chosen or typed in a form stays so, as long as there is that choice; and what was unfolded.
 function keepChoices(part) {
-  for (const control of part.querySelectorAll("select, input[id]")) {
+  for (const control of part.querySelectorAll("select, input[id], textarea[id], details[id]")) {
     const before = document.getElementById(control.id);
     if (!before) continue;
-    control.checked = before.checked;
-    if (control.type === "text" && before.value !== before.defaultValue) control.value = before.value;
+    if (control.matches("details")) control.open ||= before.open;
+    if (before.checked !== before.defaultChecked) control.checked = before.checked;
+    if (!before.options && before.value !== before.defaultValue) control.value = before.value;
+    if (before.selectedOptions?.[0]?.defaultSelected) continue;
     if (Array.from(control.options ?? [], (option) => option.value).includes(before.value)) control.value = before.value;
   }
+}
+
+// What was changed in a form of settings, and what is hidden in it.
+function changes(form) {
+  const same = (control) =>
+    control.options ? control.selectedOptions[0].defaultSelected
+    : control.type === "checkbox" ? control.checked === control.defaultChecked
+    : control.type !== "hidden" && control.value === control.defaultValue;
+  return Array.from(form.elements).filter((control) => control.name && !same(control)).map((control) =>
+    [control.name, control.type === "checkbox" ? String(control.checked) : control.value]);
 }
 
 // Say what went wrong, or what is done. over: whether the desk has ended.
@@ -54,8 +66,24 @@ function say(text = "", { over = false, done = false } = {}) {
 
 async function press(address, what, done = "") {
   const answer = await fetch(address, { method: "POST", body: what });
-  if (answer.status === 401) location.reload();
-  else say(answer.ok ? done : await answer.text(), { done: answer.ok });
+  if (answer.status === 401) return location.reload();
+  if (answer.status === 428) return askPassword(address, what, await answer.text(), done);
+  say(answer.ok ? done : await answer.text(), { done: answer.ok });
+  if (answer.ok && !address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
+}
+
+// The same once more, with a password, which the desk keeps for that run.
+function askPassword(address, what, question, done) {
+  const dialog = document.getElementById("password");
+  const form = dialog.querySelector("form");
+  dialog.querySelector("p").textContent = question;
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const password = new URLSearchParams(new FormData(form));
+    form.reset();
+    press(address, `${what}&${password}`, done);
+  };
+  dialog.showModal();
 }
 
 document.addEventListener("click", (event) => {
@@ -81,7 +109,8 @@ document.addEventListener("submit", (event) => {
   }
   if (!address) return;
   event.preventDefault();
-  press(address, String(new URLSearchParams(new FormData(event.target, event.submitter))), event.target.dataset.done);
+  const given = event.target.matches(".changes") ? changes(event.target) : new FormData(event.target, event.submitter);
+  press(address, String(new URLSearchParams(given)), event.target.dataset.done);
 });
 document.addEventListener("input", () => isOver() || say());
 // A list of names fills the box that it is pasted into, and those after it.

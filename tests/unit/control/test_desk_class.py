@@ -79,6 +79,11 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
         ),
         (seat(said(program()), lost="no route", off=True), "Switched off", ""),
         (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
+        (
+            seat(said(program()), lost="SSH password was requested"),
+            "Does not answer",
+            "It wants a password: adopt it, on the tab Pis.",
+        ),
     ],
 )
 def test_a_card_says_how_a_pi_is(seat: Card, word: str, fault: str) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from tests.support.browser import assert_accessible
-from tests.support.desk import ServedDesk, running, served, start_desk, url_of
+from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 
 COLLECTION = "2026-11-25_14-03-20/pi03.local"
@@ -247,12 +247,78 @@ def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page
     status.get_by_role("button", name="Stop").click()
     expect(status).to_contain_text("You stopped it. Start it again when you like", timeout=5000)
     assert running(started) == []
-    expect(page.locator("details")).to_contain_text("Message: Five more minutes. You stopped it.")
+    expect(page.locator("details:not(#list)")).to_contain_text("Message: Five more minutes. You stopped it.")
     status.get_by_role("button", name="Close").click()
     expect(status).to_be_hidden()
     with served(desk.folder) as again:
         assert again.desk.run is None
         assert "Message: Five more minutes. You stopped it." in again.ask("/pis").text
+
+
+SUDO = """\
+#!/bin/sh
+# As sudo, which asks root for nothing.
+printf 'mitogen-sudo-prompt:' >/dev/tty; read -r given </dev/tty
+[ "$given" = 'open "sesame' ] || { echo 'Sorry, try again.' >/dev/tty; exit 1; }
+while [ "$1" != -- ]; do shift; done; shift
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_a_password_is_asked_for_when_sudo_wants_one_and_kept_nowhere(tmp_path: Path, browser_page: Page) -> None:
+    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    text = f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo} message_file={tmp_path}/run/message\n"
+    inventory.write_text(text)
+    status = page.get_by_role("status")
+    with served(tmp_path, inventory) as desk:
+        page.goto(desk.url)
+        page.get_by_label("Message to the class").fill("Five more minutes")
+        page.get_by_role("button", name="Show").click()
+        expect(status).to_contain_text("sudo on it wants a password, and none was given.")
+        page.get_by_role("button", name="Show").click()
+        question = page.get_by_role("dialog")
+        expect(question).to_contain_text("sudo on the Pis wants the password")
+        assert_accessible(page)
+        question.get_by_label("Password").fill('open "sesame')
+        question.get_by_label("Password").press("Enter")
+        expect(status).to_contain_text("Shown on 1 of 1 Pis")
+        assert "sesame" not in page.content() and desk.desk.run and desk.desk.run.password == ""
+        page.get_by_role("button", name="Show").click()  # each run asks
+        expect(question).to_be_visible()
+        assert desk.ask("/run/report", "password=a%03").text.startswith("A password has at most")
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and path != sudo and b"sesame" in path.read_bytes()]
+    assert found == []
+
+
+@pytest.mark.slow
+def test_the_asking_is_given_a_password_when_sudo_wants_one(tmp_path: Path, browser_page: Page) -> None:
+    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    inventory.write_text(f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo}\n")
+    with open_desk(inventory, tmp_path / "desk") as (url, desk):
+        page.goto(url)
+        page.get_by_role("button", name="Give the password").click(timeout=60_000)
+        expect(page.get_by_role("dialog")).to_contain_text("It is kept until the desk is closed, and in no file.")
+        page.get_by_label("Password").fill('open "sesame')
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator("article")).to_contain_text("No notebook server yet", timeout=60_000)
+        expect(page.get_by_role("status")).to_be_hidden()
+        for process in descendants(desk.pid):
+            for name in ("cmdline", "environ"):
+                assert b"sesame" not in Path(f"/proc/{process}/{name}").read_bytes()
+
+
+def test_a_password_is_in_no_argument(desk: ServedDesk) -> None:
+    for name, question in [("adopt", "SSH password: "), ("site", "BECOME password: ")]:
+        asked = Run(name, password="sesame")._asked(desk.desk.of, {}, "own")
+        assert asked.pop("passwords")[question] == "sesame"
+        assert "sesame" not in str(asked)
+        assert asked["cmdline"].endswith(" --ask-pass" if name == "adopt" else " --ask-become-pass")
+    assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from ansible_collections.mynn.pi.plugins.callback import summary
 from ansible_collections.mynn.pi.plugins.callback.summary import CallbackModule, explain
 from tests.support.programs import ROOT
 
-NAMES = {"name": "pi07.local", "known": "pi07.local", "copy_id": "ssh-copy-id pi@pi07.local"}
+NAMES = {"name": "pi07.local", "known": "pi07.local"}
 AGAIN = "Then run this again."
 # What SSH, mitogen, apt or a task says, how the sentence begins, and what to do.
 UNREACHABLE = [

@@ -1,0 +1,69 @@
+"""The settings, as the roles describe them: for the manual, and for the desk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. option: from a role's argument spec. default: as it is written. reason: the comment above that."""
+
+    name: str
+    option: dict[str, Any]
+    default: str
+    reason: str
+
+    @property
+    def description(self) -> str:
+        """Its description, without Ansible's markup."""
+        text = self.option["description"]
+        return re.sub(r"\b[OCV]\(([^)]*)\)", r"`\1`", (text if isinstance(text, str) else " ".join(text)).strip())
+
+
+def sections() -> Iterator[tuple[str, str, list[Setting]]]:
+    """Give the settings that several roles share, and then each role's own: a title, what the role is, and these."""
+    roles = {}
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
+    options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
+    shared = defaults(SHARED)
+    yield (
+        "Shared by several roles",
+        "",
+        [Setting(name, options[name], *shared[name]) for name in shared if name in options],
+    )
+    for role, entry in roles.items():
+        known = defaults(role / "defaults/main.yml")
+        own = {name: option for name, option in entry.get("options", {}).items() if name not in shared}
+        if own:
+            settings = [Setting(name, option, *known.get(name, ("", ""))) for name, option in own.items()]
+            yield role.name, entry["short_description"], settings
+
+
+def defaults(path: Path) -> dict[str, tuple[str, str]]:
+    """Return, by name, each default as it is written, and the comment above it."""
+    found: dict[str, tuple[str, str]] = {}
+    comment: list[str] = []
+    name = ""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        if line.startswith("#"):
+            comment.append(line.lstrip("#").strip())
+        elif match := re.match(r"(\w+):\s*(.*)", line):
+            name = match[1]
+            found[name] = (match[2], " ".join(comment))
+            comment = []
+        elif line.startswith((" ", "-")) and name:
+            found[name] = (f"{found[name][0]}\n{line}", found[name][1])
+        else:
+            comment, name = [], ""
+    return found
