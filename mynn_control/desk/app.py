@@ -31,7 +31,7 @@ from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
-LARGEST = 1 << 16  # bytes of a request from a page, such as one with all seats' names
+LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes of a request from a page, such as all seats' names; and of a password
 MOST_CONNECTIONS = 500  # of all computers
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
@@ -101,7 +101,10 @@ class Server:
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
         if served := self.served:
-            routes += [self._button("/sign-in", served.sign_in), self._button("/sign-out", served.sign_out)]
+            routes += [
+                self._button("/sign-in", served.sign_in, OF_STRANGERS),
+                self._button("/sign-out", served.sign_out),
+            ]
             routes += [self._button(RESTORE, self._restore, backup.LARGEST)]
         names = served.names if served else frozenset({"localhost"})
         return Starlette(routes=routes, middleware=[Middleware(Doors, names=names, served=served)])
