@@ -71,16 +71,23 @@ def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:
 
 
 def prepare(teacher: Teacher, school: Classroom) -> None:
-    """Set up, verify, label, hand out."""
+    """Set up, verify, name the pupils, label, hand out."""
     teacher.go_to("Pis")
     teacher.press("Set up")
     teacher.press("Verify")
     expect(teacher.page.get_by_role("heading", level=1)).to_have_text("All 3 Pis are ready")
+    teacher.page.get_by_role("link", name="Names of the pupils").click()
+    for pi, name in PUPILS.items():
+        teacher.page.get_by_label(pi).fill(name)
+    teacher.page.get_by_role("button", name="Save the names").click()
+    expect(teacher.page.get_by_text("The names are saved.")).to_be_visible()
+    teacher.go_to("Pis")
     teacher.press("Labels")
     with teacher.page.expect_popup() as sheet:
         teacher.page.get_by_role("link", name="A4").click()
-    for pi in PUPILS:
-        expect(sheet.value.locator("body")).to_contain_text(school.password_of(pi))
+    for pi, name in PUPILS.items():
+        for printed in (name, school.password_of(pi)):
+            expect(sheet.value.locator("body")).to_contain_text(printed)
     sheet.value.close()
     teacher.go_to("Work")
     teacher.press("Hand out")
@@ -92,12 +99,13 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     expect(start.get_by_text("read me.txt")).to_be_visible()
     lesson = StartPage(start).open(FIRST, "keys")
     teacher.go_to("Class")
+    expect(teacher.at("pi-01")).to_contain_text("Ada")
     here = teacher.at("pi-01").locator(".lesson")
     expect(here).to_have_attribute("title", f"{TITLE}, fours")
     lesson.play()
     teacher.go_to("Tasks")
     teacher.press("Ask the Pis again")
-    teacher.page.get_by_role("button", name=re.compile(f"^pi-01, {TITLE}")).click()
+    teacher.page.get_by_role("button", name=re.compile(f"^Ada, pi-01, {TITLE}")).click()
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
     school.fleet.kill("pi-03")
     teacher.go_to("Class")
