@@ -24,14 +24,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
-from mynn_control.desk import backup
-from mynn_control.desk.doors import RESTORE, Connection, Doors, Served
+from mynn_control.desk import backup, work
+from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Doors, Served
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
 LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes of a request from a page, such as all seats' names; and of a password
+LARGEST_HANDOUT = 64 << 20
 MOST_CONNECTIONS = 500  # of all computers
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
@@ -93,6 +94,8 @@ class Server:
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             Route("/backup/now", self._backup),
+            Route("/work/{date}/{pi}.zip", self._collection),
+            self._button(f"{HANDOUT}{{name}}", self._handout, LARGEST_HANDOUT),
             *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
             self._button("/stop", self._stop),
             self._button("/names", self._form(self.desk.name)),
@@ -131,10 +134,27 @@ class Server:
         return labels
 
     async def _backup(self, _: Request) -> Response:
-        made = await run_in_threadpool(backup.write, self.desk.kept)
-        return FileResponse(
-            made, filename=time.strftime("mynn-pi-%Y-%m-%d.tar.gz"), background=BackgroundTask(made.unlink)
+        return _download(
+            await run_in_threadpool(backup.write, self.desk.kept), time.strftime("mynn-pi-%Y-%m-%d.tar.gz")
         )
+
+    async def _collection(self, request: Request) -> Response:
+        date, pi = (request.path_params[name] for name in ("date", "pi"))
+        if f"{date}/{pi}" not in work.collected(self.desk.work):
+            return PlainTextResponse("There is no such collection.", 404)
+        made = await run_in_threadpool(work.packed, self.desk.work, f"{date}/{pi}")
+        return _download(made, f"{pi} {date}.zip")
+
+    async def _handout(self, request: Request) -> Response:
+        """Keep a file that can be handed out then."""
+        try:
+            with replacing(work.handout(self.desk.folder, request.path_params["name"])) as file:
+                async for chunk in request.stream():
+                    await run_in_threadpool(file.write, chunk)
+        except ValueError as error:
+            return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
+        await run_in_threadpool(self.desk.redraw)
+        return PlainTextResponse("")
 
     async def _restore(self, request: Request) -> Response:
         """Take a backup, and end: the desk's service starts it again, and it then puts the backup in place."""
@@ -193,6 +213,11 @@ class Server:
             return StreamingResponse(lines(), media_type="text/event-stream")
 
         return events
+
+
+def _download(made: Path, name: str) -> Response:
+    """Give a file, which is deleted then."""
+    return FileResponse(made, filename=name, background=BackgroundTask(made.unlink))
 
 
 def listening(port: int, address: str) -> list[socket.socket]:

@@ -23,6 +23,7 @@ LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
 MOST = 200_000  # files
 SETTINGS = str(runs.SETTINGS.relative_to(runs.PROJECT))
 DATABASE = "dist/desk/memory.sqlite"
+UNFINISHED = ".download-"  # begins the names of what is being packed
 # What a backup may have: no hidden file of the desk's, and no way out of its folders.
 NAME = re.compile(
     rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|dist/(ca|desk|passwords|work)(/.+)?",
@@ -71,7 +72,7 @@ class Kept:
 
 def write(kept: Kept) -> Path:
     """Write a backup into a new file in dist/, and return its path."""
-    descriptor, made = tempfile.mkstemp(prefix=".backup-", dir=kept.dist)
+    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=kept.dist)
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
         for place, path in kept.places.items():
             if path.exists():
@@ -112,7 +113,7 @@ def check(file: IO[bytes]) -> None:
 
 def restore(kept: Kept) -> None:
     """Put a backup that waits in place. What was there is kept in dist/before-DATE; a power cut only repeats this."""
-    for left in kept.dist.glob(".backup-*"):  # of a desk that was killed
+    for left in kept.dist.glob(f"{UNFINISHED}*"):  # of a desk that was killed
         left.unlink()
     if not kept.waiting.exists():
         return

@@ -33,7 +33,7 @@ DAY = 24 * 60 * 60  # seconds that a session lasts
 MOST_SESSIONS = 100
 MOST_CONNECTIONS = 32  # from one computer: a browser opens six
 IDLE = 20  # seconds that a request, or its head, may take to come
-RESTORE = "/restore"  # where a backup is sent to
+RESTORE, HANDOUT = "/restore", "/handout/"  # where a backup is sent to, and files to hand out
 PUBLIC = ("/static/", "/sign-in")  # the paths that need no password
 WRONG = "That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it."
 HEADERS = {
@@ -178,8 +178,8 @@ class Connection(H11Protocol):
             del self.open_now[self.network]
 
     def _watch(self) -> None:
-        """Set a deadline, unless a request has come whole. A backup may take longer, as long as it comes."""
-        long = self.conn.their_state is h11.SEND_BODY and self.scope["path"] == RESTORE
+        """Set a deadline, unless a request has come whole. A file may take longer, as long as it comes."""
+        long = self.conn.their_state is h11.SEND_BODY and self.scope["path"].startswith((RESTORE, HANDOUT))
         comes = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
         if self.deadline and (long or not comes):
             self.deadline.cancel()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
+from mynn_control.desk.backup import UNFINISHED
 from mynn_control.desk.memory import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
@@ -16,6 +20,7 @@ from mynn_control.render import for_templates, render
 # Names that neither Ansible nor a shell takes for anything else.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
 WHEN = "%Y-%m-%d_%H-%M-%S"
+LONGEST = 100  # characters of a file's name
 
 
 def collected(work: Path) -> dict[str, list[str]]:
@@ -26,6 +31,32 @@ def collected(work: Path) -> dict[str, list[str]]:
         for of in reversed(folders)
         if re.fullmatch(DATE, of.parent.name) and when(of.parent.name) and re.fullmatch(NAME, of.name)
     }
+
+
+def packed(work: Path, place: str) -> Path:
+    """Pack a collection, DATE/PI, into a new file beside the folder of all of them, and return its path."""
+    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=work.parent)
+    with (
+        os.fdopen(descriptor, "wb") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+    ):
+        for path in sorted((work / place).rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                name = os.fsencode(path.relative_to(work)).decode(errors="replace")
+                archive.write(path, name)
+    return Path(made)
+
+
+def handout(desk: Path, name: str) -> Path:
+    """Return where a file that a browser sends is kept, to be handed out: in a folder of today.
+
+    ValueError: it cannot have this name.
+    """
+    if len(name) > LONGEST or not re.fullmatch(OWN, name):
+        raise ValueError("A file to hand out has a name of letters, digits, spaces, full stops, commas, _ and -.")
+    folder = desk.parents[1] / "handout" / time.strftime("%Y-%m-%d")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
 
 
 def handouts(desk: Path) -> dict[str, Path]:

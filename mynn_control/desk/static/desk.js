@@ -70,6 +70,16 @@ async function press(address, what, done = "") {
   if (answer.status === 428) return askPassword(address, what, await answer.text(), done);
   say(answer.ok ? done : await answer.text(), { done: answer.ok });
   if (answer.ok && !address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
+  return answer.ok;
+}
+
+// Send a form's files; where they are several, each by its name.
+async function send(form) {
+  for (const file of form.elements.files.files) {
+    const name = form.elements.files.multiple ? encodeURIComponent(file.name) : "";
+    if (!(await press(form.dataset.send + name, file, form.dataset.done))) return;
+  }
+  form.reset();
 }
 
 // The same once more, with a password, which the desk keeps for that run.
@@ -105,7 +115,7 @@ document.addEventListener("submit", (event) => {
   const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.press;
   if (event.target.dataset.send) {
     event.preventDefault();
-    return press(event.target.dataset.send, event.target.elements.backup.files[0], "The desk starts again.");
+    return send(event.target);
   }
   if (!address) return;
   event.preventDefault();

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import requests
 from playwright.sync_api import Page, expect
 
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
+from mynn_control.desk.work import handouts
 from tests.support.browser import assert_accessible
 from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
@@ -204,8 +206,8 @@ def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk
     page = browser_page
     page.goto(f"{desk.url}/work")
     assert page.locator("main table td").all_inner_texts() == [
-        *("25 November 2026, 14:03", "pi03.local", "ada, bo"),
-        *("24 November 2026, 09:00", "pi03.local", "ada, bo"),
+        *("25 November 2026, 14:03", "pi03.local", "ada, bo", "Download"),
+        *("24 November 2026, 09:00", "pi03.local", "ada, bo", "Download"),
     ]
     assert_accessible(page)
     collect = page.locator("form", has=page.get_by_role("button", name="Collect"))
@@ -359,3 +361,29 @@ def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(
         assert desk.desk.memory.runs()[0]["ended"]
         assert desk.ask("/stop", "", Origin="http://evil.example").status_code == 403
         assert desk.ask("/stop", "").status_code == 200 and CUT_OFF not in desk.ask("/work").text
+
+
+def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
+    desk: ServedDesk, browser_page: Page, tmp_path: Path
+) -> None:
+    """Whatever students call their files. What is no name, and no collection, is refused."""
+    page, chosen = browser_page, [tmp_path / "a sheet.txt", tmp_path / "Übung 2.txt"]
+    for path in chosen:
+        path.write_text(path.name)
+    page.goto(f"{desk.url}/work")
+    page.get_by_label("Files to hand out").set_input_files(chosen)
+    page.get_by_role("button", name="Keep in today’s folder").click()
+    expect(page.get_by_role("alert")).to_contain_text("The files are in today’s folder")
+    [kept] = [folder for name, folder in handouts(desk.desk.folder).items() if re.fullmatch(r"\d{4}-\d\d-\d\d", name)]
+    assert {path.name: path.read_text() for path in kept.iterdir()} == {path.name: path.name for path in chosen}
+    for name in ("%2e%2e", ".hidden", "a%2fb", "x" * 101, "a%00b"):
+        assert desk.ask(f"/handout/{name}", "x").status_code in (404, 409), name
+    student = desk.desk.work / COLLECTION / "ada"
+    (student / os.fsdecode(b"no text \xff")).write_text("mine")
+    os.utime(student / os.fsdecode(b"no text \xff"), (5, 5))
+    with page.expect_download() as download:
+        page.locator(f"a[href='/work/{COLLECTION}.zip']").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.read(f"{COLLECTION}/ada/no text \ufffd") == b"mine"
+    assert [path.name for path in desk.desk.work.parent.glob(".download-*")] == []
+    assert desk.ask("/work/2026-11-25_10-00-00/pi-99.zip").status_code == 404
