@@ -38,7 +38,7 @@ def faults(state: dict[str, Any], lessons: dict[str, str], asked: float, room: f
     if available is not None and available < SHORT:
         yield Fault(
             f"Only {available} MB of memory is free.",
-            "Close notebooks that are not in use (menu File, Close and Shut Down Notebook).",
+            "End the lessons that nobody uses, on the start page.",
         )
     if state["epoch"] > asked + 60 or state["epoch"] < asked - CLOCK:
         yield Fault(
