@@ -31,8 +31,11 @@ class Teacher:
 
     def press(self, *buttons: str, ends: str = "Finished.", patience: float = 10 * MINUTES) -> str:
         """Press buttons, one after the other, wait for the end of what they start, and return its report."""
+        title = self.report.get_by_role("heading")
+        before = title.inner_text() if title.count() else "none"
         for button in buttons:
             self.page.locator("button:visible", has_text=re.compile(f"^{button}$")).last.click()
+        expect(title).not_to_have_text(before)
         expect(self.report.get_by_role("button")).to_have_text("Close", timeout=patience)
         expect(self.report).to_contain_text(ends)
         said = self.report.inner_text()
