@@ -38,7 +38,7 @@ for process in $(pgrep -u mynn-desk); do sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p'
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
     """Make a virtual Pi a desk; its first boot, which a container has not, would write the password's hash."""
-    fleet = Fleet(ROOT / "build/virtual-desk", address="127.77.9.0")
+    fleet = Fleet(ROOT / "build/virtual-desk", address="127.77.13.0")
     fleet.down()
     fleet.up(1, publish=(80,))
     classroom = Classroom(fleet)
