@@ -25,6 +25,15 @@ VERSIONS = [
         lessons TEXT NOT NULL,    -- the folder on this computer
         room REAL NOT NULL        -- the MB that the next run needs on its card
     ) WITHOUT ROWID, STRICT""",
+    "SELECT 1",  # its table of runs had another form
+    """CREATE TABLE names (
+        pi TEXT NOT NULL,
+        student TEXT NOT NULL,    -- the account
+        since REAL NOT NULL,
+        name TEXT NOT NULL,       -- of the pupil who has this seat from then on; empty for nobody
+        PRIMARY KEY (pi, student, since)
+    ) WITHOUT ROWID, STRICT""",
+    "DROP TABLE IF EXISTS runs",
     """CREATE TABLE runs (
         began REAL PRIMARY KEY,
         name TEXT NOT NULL,       -- of the playbook
@@ -34,13 +43,6 @@ VERSIONS = [
         messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
-    """CREATE TABLE names (
-        pi TEXT NOT NULL,
-        student TEXT NOT NULL,    -- the account
-        since REAL NOT NULL,
-        name TEXT NOT NULL,       -- of the pupil who has this seat from then on; empty for nobody
-        PRIMARY KEY (pi, student, since)
-    ) WITHOUT ROWID, STRICT""",
 ]
 JSON = ("state", "verified")  # columns of pis
 RUNS = 20  # that are remembered

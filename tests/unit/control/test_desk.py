@@ -2,10 +2,12 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,22 @@ def test_the_memory_is_its_owners_and_says_what_to_do_if_it_cannot_be_used(tmp_p
     path.write_text("not a database " * 100)
     with pytest.raises(SystemExit, match="if it is damaged, move it away"):
         Memory(path)
+
+
+def test_the_memory_of_an_earlier_desk_is_brought_forward(tmp_path: Path) -> None:
+    """Its runs were kept in another form, and are forgotten; whom the teacher took off the wall is not."""
+    path = tmp_path / "memory.sqlite"
+    with closing(sqlite3.connect(path)) as earlier, earlier:
+        for script in (*VERSIONS[:2], "CREATE TABLE runs (began REAL PRIMARY KEY, said TEXT) STRICT"):
+            earlier.execute(script)
+        earlier.execute("INSERT INTO taken_off VALUES ('pi-01/ada', 1)")
+        earlier.execute("INSERT INTO runs VALUES (1, '[]')")
+        earlier.execute("PRAGMA user_version = 3")
+    memory = Memory(path)
+    assert (memory.taken_off(), memory.runs()) == (["pi-01/ada"], [])
+    memory.begin(2, "message", {})
+    memory.end(2, "Finished.", ["Shown."], [])
+    assert [run["messages"] for run in memory.runs()] == [["Shown."]]
 
 
 @pytest.mark.slow
