@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qsl
 
 import uvicorn
@@ -98,8 +99,6 @@ class Server:
             self._button(f"{HANDOUT}{{name}}", self._handout, LARGEST_HANDOUT),
             *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
             self._button("/stop", self._stop),
-            self._button("/names", self._form(self.desk.name)),
-            self._button("/names/delete", self._form(lambda _: self.desk.forget_names())),
             *(self._button(f"/wall/{name}", self._press(name)) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
@@ -149,8 +148,7 @@ class Server:
         """Keep a file that can be handed out then."""
         try:
             with replacing(work.handout(self.desk.folder, request.path_params["name"])) as file:
-                async for chunk in request.stream():
-                    await run_in_threadpool(file.write, chunk)
+                await _receive(request, file)
         except ValueError as error:
             return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
         await run_in_threadpool(self.desk.redraw)
@@ -162,8 +160,7 @@ class Server:
             return PlainTextResponse("Something runs: wait until it has ended, or stop it.", HTTPStatus.CONFLICT)
         try:
             with replacing(self.desk.kept.waiting, 0o600) as file:
-                async for chunk in request.stream():
-                    await run_in_threadpool(file.write, chunk)
+                await _receive(request, file)
                 file.flush()
                 with os.fdopen(os.dup(file.fileno()), "rb") as written:
                     written.seek(0)
@@ -213,6 +210,12 @@ class Server:
             return StreamingResponse(lines(), media_type="text/event-stream")
 
         return events
+
+
+async def _receive(request: Request, file: IO[bytes]) -> None:
+    """Write what a request sends into a file."""
+    async for chunk in request.stream():
+        await run_in_threadpool(file.write, chunk)
 
 
 def _download(made: Path, name: str) -> Response:

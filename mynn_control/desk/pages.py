@@ -65,7 +65,7 @@ class Desk:
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
-        self.forms["/password"] = self._give_password
+        self.forms |= {"/names": self.name, "/names/delete": self.forget_names, "/password": self._give_password}
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
@@ -177,7 +177,7 @@ class Desk:
             self.redraw()
         return ""
 
-    def forget_names(self) -> str:
+    def forget_names(self, _: Mapping[str, str]) -> str:
         """Delete all names, and the labels that may bear them. Returns why they were not deleted, or nothing."""
         with self._lock:
             if self.run and not self.run.how:
