@@ -54,7 +54,7 @@ def browser_page() -> Iterator["Page"]:
     """A page in a browser."""
     from tests.support.browser import open_browser
 
-    with open_browser(20_000) as browser:
+    with open_browser() as browser:
         yield browser.pages[0]
 
 
