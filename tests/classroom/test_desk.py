@@ -148,4 +148,4 @@ def end_class(teacher: Teacher, school: Classroom) -> None:
     teacher.go_to("Class")
     report = teacher.press("Save all and switch off", "Save all and switch off")
     assert all(f"{pi}: off" in report for pi in PUPILS)
-    expect(teacher.page.get_by_text("Switched off")).to_have_count(3)
+    expect(teacher.page.get_by_text("Switched off")).to_have_count(3, timeout=MINUTES)
