@@ -68,4 +68,5 @@ if __name__ == "__main__":
         certificate = given.certificate if given.certificate and given.certificate.exists() else None
         names = frozenset({f"{socket.gethostname()}.local"})
         served = Served(given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:"), names, certificate)
+        served.clock = given.folder / "clock"
     sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, served))

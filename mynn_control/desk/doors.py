@@ -6,6 +6,7 @@ Another site's page can use neither, and a computer that floods, lies or hangs c
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections import Counter
@@ -44,7 +45,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# The form needs no script; without a referrer, a browser would not say where it comes from.
+# The form works without a script; without a referrer, a browser would not say where it comes from.
 SIGN_IN = {
     "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
     "Referrer-Policy": "same-origin",
@@ -56,13 +57,15 @@ class Served:
     """How a desk is served to the network. hashed: its password's hash, by argon2.
 
     names: its own on the network. certificate: a file with that and its key, for HTTPS. address: where it listens, by
-    IPv4: with IPv6, the whole class would be one computer.
+    IPv4: with IPv6, the whole class would be one computer. clock: a file for the time of a browser that signs in, in
+    seconds since 1970: the desk's card has no clock (roles/desk).
     """
 
     hashed: str
     names: frozenset[str]
     certificate: Path | None = None
     address: str = "0.0.0.0"
+    clock: Path | None = None
     _sessions: dict[str, float] = field(default_factory=dict)  # until when, by what their cookies hold
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -87,15 +90,17 @@ class Served:
 
     async def sign_in(self, request: Request) -> Response:
         """Begin a session for whoever knows the password; be slow with who does not."""
-        given = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("password", "")
+        given = dict(parse_qsl((await request.body()).decode(errors="replace")))
         assert request.client
         try:
             async with turn(request.client.host):
-                if not await self.is_password(given):
+                if not await self.is_password(given.get("password", "")):
                     await asyncio.sleep(PAUSE)
                     return sign_in_page(WRONG)
         except TooManyError as error:
             return sign_in_page(str(error), HTTPStatus.TOO_MANY_REQUESTS)
+        if self.clock and re.fullmatch("[0-9]{10}", given.get("now", "")):
+            self.clock.write_text(given["now"])
         answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, self.begin(), DAY, httponly=True, samesite="strict", secure=secure)

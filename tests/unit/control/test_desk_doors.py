@@ -35,7 +35,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedDesk
     for module in (doors, turns):
         monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
     (tmp_path / "dist/desk").mkdir(parents=True)
-    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), address="127.0.0.1")) as desk:
+    how = Served(HASH, frozenset({"desk.local"}), address="127.0.0.1", clock=tmp_path / "clock")
+    with served(tmp_path / "dist/desk", how=how) as desk:
         yield desk
 
 
@@ -158,15 +159,19 @@ def test_what_is_too_large_is_refused(desk: ServedDesk) -> None:
     assert desk.desk.run is None
 
 
-def test_the_sign_in_page_works_in_a_browser(desk: ServedDesk, browser_page: Page) -> None:
-    page = browser_page
+def test_the_sign_in_page_works_in_a_browser(desk: ServedDesk, browser_page: Page, tmp_path: Path) -> None:
+    """And says what time it is, but only by the password."""
+    page, clock = browser_page, tmp_path / "clock"
     page.goto(f"{desk.url}/pis")
     assert_accessible(page)
     page.get_by_label("Password").fill("another")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("That is not the desk’s password")
+    assert not clock.exists()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Backup")).to_be_visible()
+    assert abs(int(clock.read_text()) - time.time()) < 60
     page.get_by_role("link", name="Backup").click()
     assert_accessible(page)
     with browser_page.context.expect_page() as other:
