@@ -127,7 +127,10 @@ def read_from_card(board: Board, name: str) -> bytes:
 
 
 def test_it_boots_with_its_own_identity(classroom: BoardClassroom, identity: list[str]) -> None:
-    """The name is from the serial number, the root fills the card, swap is in RAM, and no unit has failed."""
+    """The name is from the serial number, the root fills the card, swap is in RAM, and no unit has failed.
+
+    Nor is its clock behind the image, so that nothing seems older than the lessons.
+    """
     name = f"mynn-{classroom.board.serial[-6:]}"
     assert identity[1] == classroom.output_of("hostname").strip() == name
     assert classroom.board.facts()["name"] == name
@@ -136,6 +139,8 @@ def test_it_boots_with_its_own_identity(classroom: BoardClassroom, identity: lis
     size = int(classroom.output_of("df --output=size --block-size=1M /").split()[1])
     assert size > 3500  # the card has 4 GiB
     assert "/dev/zram0" in classroom.output_of("cat /proc/swaps")
+    built, now = map(int, classroom.output_of("stat --format=%Y /usr/lib/clock-epoch; date +%s").split())
+    assert built < now
 
 
 def test_the_server_leaves_memory_for_programs(
