@@ -61,7 +61,8 @@ class Browser(requests.Session):
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
         self.url = url
-        self.headers.update({"Host": f"{name}.local", "Origin": f"http://{name}.local"})
+        # The desk ends a connection on which nothing comes for a while.
+        self.headers.update({"Host": f"{name}.local", "Origin": f"http://{name}.local", "Connection": "close"})
 
     def ask(self, path: str, body: dict[str, str] | None = None) -> requests.Response:
         """Ask for a page, or press a button."""
@@ -69,10 +70,21 @@ class Browser(requests.Session):
         return self.request(method, self.url + path, data=body, timeout=60, allow_redirects=False)
 
     def sign_in(self, password: str) -> None:
-        """Sign in."""
-        answer = self.ask("/sign-in", {"password": password})
+        """Sign in, and say what time it is."""
+        answer = self.ask("/sign-in", {"password": password, "now": str(int(time.time()))})
         assert answer.status_code == 303, answer.text
         self.headers["Cookie"] = answer.headers["Set-Cookie"].split(";")[0]
+
+    def press(self, button: str) -> str:
+        """Press a button on the tab Pis, wait for the end of what it starts, and return the report."""
+        assert self.ask(f"/run/{button}", {}).status_code == 200
+        until(lambda: "Close" in self.report(), 3600)
+        return self.report()
+
+    def report(self) -> str:
+        """Return what the tab Pis says of a run, as text."""
+        html = self.ask("/pis").text.partition('<section class="run')[2].partition("</section>")[0]
+        return " ".join(re.sub("<[^>]*>", " ", html).split())
 
 
 @pytest.fixture
@@ -105,8 +117,18 @@ def test_it_comes_back(desk: Classroom, browser: Browser) -> None:
     until(lambda: browser.ask("/").status_code == 401)
 
 
+@pytest.fixture
+def fresh() -> Iterator[Fleet]:
+    """A virtual Pi that was not set up yet, at 127.0.0.1, which is 10.0.2.2 to an emulated Pi."""
+    fleet = Fleet(ROOT / "build/virtual-fresh", address="127.0.0.0")
+    fleet.down()
+    fleet.up(1)
+    yield fleet
+    fleet.down()
+
+
 @pytest.mark.long
-def test_the_image_boots_to_its_page() -> None:
+def test_the_image_boots_to_its_page_and_sets_up_a_pi(fresh: Fleet) -> None:
     disk = build_for("3", desk=True)
     assert faults(unpack(disk)) == []
     board = Board(ROOT / "build/board-desk", address="127.77.93.1")
@@ -126,5 +148,17 @@ def test_the_image_boots_to_its_page() -> None:
         used = int(board.ssh(f"sudo sh -c {shlex.quote(MEMORY)}").stdout) / 1024
         print(f"The desk's processes take {used:.0f} MiB.")
         assert seconds < MOST_SECONDS and used < MOST_MEMORY
+        until(lambda: abs(int(board.ssh("date +%s").stdout) - time.time()) < 60)
+        until(lambda: "ssh-ed25519 " in browser.ask("/backup").text, 120)
+        key = re.findall(r"ssh-ed25519 [\w+/=]+", browser.ask("/backup").text)[0]
+        fresh.ssh("pi-01", f"echo '{key}' >>~/.ssh/authorized_keys")
+        pi = "pi-01 ansible_host=10.0.2.2 ansible_port=2222 ansible_user=pi"
+        board.ssh(f"printf '[pis]\\n{pi}\\n' | sudo tee /var/lib/mynn-desk/inventory.ini")
+        until(lambda: "pi-01" in browser.ask("/").text, 300)
+        for button in ("site", "verify"):
+            began = time.monotonic()
+            assert "Finished." in browser.press(button)
+            print(f"{button}: {time.monotonic() - began:.0f} s")
+        assert "The Pi is ready" in browser.ask("/pis").text
     finally:
         board.down()
