@@ -91,7 +91,7 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
     data = [(cell, output.data) for cell, those in outputs.items() for output in those if "data" in output]
     for cell, shown in data:
         assert "image/png" not in shown, f"{cell} shows a plot without its description"
-        for alt, png in re.findall(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)">', shown.get("text/html", "")):
+        for alt, png in re.findall(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)"', shown.get("text/html", "")):
             picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))
             assert picture.std() > 0.03 and len(alt) > 10, f"{cell} shows an empty picture, or does not say what it is"
     assert "Well done" in data[-1][1]["text/markdown"]

@@ -1,9 +1,14 @@
 """The plots: their pixels, lines, titles and labels."""
 
+import io
+import re
+from base64 import b64decode
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from PIL import Image
 
 from mynn import NeuralNetwork
 
@@ -31,6 +36,7 @@ def test_digits_are_in_order_and_dark_where_there_is_ink() -> None:
     rows[range(7), [28 * 9 + number for number in range(7)]] = 127
     names = [f"no. {number}" for number in range(7)]
     for figure in (plotting.digits(rows, names, columns=3), plotting.digits(rows / 255, names, columns=3)):
+        assert figure
         for number, ax in enumerate(figure.axes[:7]):
             dark = darkness(ax)
             assert dark.shape == (28, 28) and dark[3, 20] == 1.0 and 0.3 < dark[9, number] < 0.7
@@ -38,6 +44,19 @@ def test_digits_are_in_order_and_dark_where_there_is_ink() -> None:
         assert not any(ax.axison for ax in figure.axes[7:])
         left = [round(ax.get_position().x0, 3) for ax in figure.axes]
         assert left[0] == left[3] == left[6] < left[1] == left[4] < left[2]
+
+
+def test_in_a_notebook_digits_are_small_pictures_with_text() -> None:
+    rows = np.zeros((3, 784), np.uint8)
+    rows[:, 28 * 3 + 20] = 255
+    for pixels in (rows, rows / 255):
+        titled, sheet = (plotting.digits_html(pixels, titles, 2) for titles in (["7", "<b>", "1"], ()))
+        assert (titled.count("<img "), titled.count(">7</span>"), titled.count("&lt;b&gt;")) == (3, 1, 2)
+        assert '<img alt="2 rows of 2 digits"' in sheet
+        for html, where in ((titled, [(4, 21)]), (sheet, [(4, 21), (4, 51), (34, 21)])):
+            source = re.findall('base64,([^"]+)"', html)[0]
+            grey = np.asarray(Image.open(io.BytesIO(b64decode(source))))
+            assert [(y, x) for y, x in zip(*np.nonzero(grey < 255), strict=True)] == where and grey.min() == 0
 
 
 def test_curves_show_the_mean_of_runs_and_a_band_of_their_spread() -> None:
@@ -71,7 +90,8 @@ def test_weights_are_red_above_zero_and_blue_below() -> None:
 
 def test_a_plot_is_described_in_words() -> None:
     rows = np.zeros((3, 784), np.uint8)
-    assert description(plotting.digits(rows, ["is 7", "is 2", "is 1"])) == "3 pictures: is 7; is 2; is 1."
+    figure = plotting.digits(rows, ["is 7", "is 2", "is 1"])
+    assert figure and description(figure) == "3 pictures: is 7; is 2; is 1."
     ax = plotting.curves({"book": ([1, 3, 5], [0.1, 0.9, 0.5])}, x="epochs", y="recognised")
     ax.set_title("two rules")
     ax.bar([1, 2], [3, 4.25], label="mistakes")
