@@ -2,20 +2,24 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 from argon2 import PasswordHasher
 
 from tests.benchmarks.board_measure import first_answer
-from tests.support.classroom import ROOT, Classroom, root, until
+from tests.support.classroom import ROOT, BoardClassroom, Classroom, root, until
 from tests.support.image import faults, unpack
 from tests.support.image_build import build_for
 from tests.support.programs import run_playbook
 from tests.virtual import Board, Fleet
 from tests.virtual.board import DESK
+from tests.virtual.host import cache_folder
 
 PASSWORD = "sunflower7"
 PLAY = """
@@ -127,6 +131,14 @@ def fresh() -> Iterator[Fleet]:
     fleet.down()
 
 
+def give_wheels(desk: BoardClassroom) -> None:
+    """Give a desk the wheels for a virtual Pi: it has a Pi Zero's only, and an emulated Pi may have no Internet."""
+    wheels = max((cache_folder() / "wheels").glob("trixie-amd64-*.tar"), key=lambda path: path.stat().st_mtime)
+    copied = f"src={wheels} dest=/var/lib/mynn-desk/cache/wheels/ owner=mynn-desk"
+    ansible = [str(Path(sys.executable).with_name("ansible")), "all", "--inventory", str(desk.inventory), "--become"]
+    subprocess.run([*ansible, "-m", "copy", "-a", copied], cwd=ROOT, check=True)
+
+
 @pytest.mark.long
 def test_the_image_boots_to_its_page_and_sets_up_a_pi(fresh: Fleet) -> None:
     disk = build_for("3", desk=True)
@@ -152,6 +164,7 @@ def test_the_image_boots_to_its_page_and_sets_up_a_pi(fresh: Fleet) -> None:
         until(lambda: "ssh-ed25519 " in browser.ask("/backup").text, 120)
         key = re.findall(r"ssh-ed25519 [\w+/=]+", browser.ask("/backup").text)[0]
         fresh.ssh("pi-01", f"echo '{key}' >>~/.ssh/authorized_keys")
+        give_wheels(BoardClassroom(board))
         pi = "pi-01 ansible_host=10.0.2.2 ansible_port=2222 ansible_user=pi"
         board.ssh(f"printf '[pis]\\n{pi}\\n' | sudo tee /var/lib/mynn-desk/inventory.ini")
         until(lambda: "pi-01" in browser.ask("/").text, 300)
