@@ -43,8 +43,8 @@ def digit(pixels: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes
 def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10) -> Figure | None:
     """Draw digits in a grid: rows of shape (n, 784) as for `digit`, and a title for each of them or none.
 
-    In a notebook they are shown at once, as small pictures that the page enlarges, with the titles as its text; thirty
-    subplots take 700 times as long. Elsewhere, returns a figure.
+    In a notebook they are shown at once, as small pictures that the page enlarges, with the titles as its text: thirty
+    subplots take hundreds of times as long (docs/develop/measurements.md). Elsewhere, returns a figure.
     """
     rows = np.asarray(rows)  # (n, 784)
     if rows.ndim != 2 or not len(rows):
