@@ -7,8 +7,6 @@ Zero some seconds to load: so import this file by name, and only to draw.
 
 from __future__ import annotations
 
-import io
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -20,11 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
-from PIL import Image
 
+from mynn.arrays import Bytes
 from mynn.files import replacing
 from mynn.mnist import SIDE, targets_for
 from mynn.network import NeuralNetwork
+from mynn.png import png_source
 
 Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
@@ -52,7 +51,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     if titles and len(titles) != len(rows):
         raise ValueError(f"there are {len(titles)} titles for {len(rows)} digits; give one for each, or none")
     columns = min(columns, len(rows))
-    from mynn.lesson import notebook
+    from mynn.lesson import notebook  # here: a command that draws has no need of lessons
 
     if notebook.in_a_notebook():
         notebook.show(notebook.ipython().HTML(digits_html(rows, titles, columns)))
@@ -74,31 +73,26 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
 def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: int) -> str:
     """Return a grid of digits as HTML, for `digits`: with titles a picture for each, else one picture of them all."""
     white, black = _range(rows)
-    ink = 255 * np.clip((rows - white) / ((black - white) or 1), 0, 1)
-    paper = np.full((-(-len(rows) // columns) * columns, SIDE + 2, SIDE + 2), 255, np.uint8)  # (n or more, 30, 30)
-    paper[: len(rows), 1:-1, 1:-1] -= ink.reshape(-1, SIDE, SIDE).round().astype(np.uint8)
+    lines = -(-len(rows) // columns)
+    ink = np.zeros((lines * columns, SIDE + 2, SIDE + 2), np.uint8)  # (n or more, 30, 30): with a rim of paper
+    shades = 255 * np.clip((rows - white) / ((black - white) or 1), 0, 1)
+    ink[: len(rows), 1:-1, 1:-1] = shades.reshape(-1, SIDE, SIDE).round()
     side = min(LARGEST, WIDEST // columns)
     if not titles:
-        lines = len(paper) // columns
-        sheet = paper.reshape(lines, columns, *paper.shape[1:]).swapaxes(1, 2).reshape(lines * len(paper[0]), -1)
-        return _img(
-            sheet, f"{lines} {'row' if lines == 1 else 'rows'} of {columns} digits", f"min(100%, {columns * side}px)"
-        )
+        sheet = ink.reshape(lines, columns, *ink.shape[1:]).swapaxes(1, 2).reshape(lines * ink.shape[1], -1)
+        alt = f"{lines} {'row' if lines == 1 else 'rows'} of {columns} digits"
+        return _img(sheet, alt, f"min(100%, {columns * side}px)")
     cells = [
         f'<div>{_img(picture, f"A picture: {title}", "100%")}<br><span aria-hidden="true">{escape(title)}</span></div>'
-        for picture, title in zip(paper, map(str, titles), strict=False)
+        for picture, title in zip(ink, map(str, titles), strict=False)
     ]
     grid = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, {side}px)); gap: 4px; text-align: center"
     return f'<div style="{grid}">{"".join(cells)}</div>'
 
 
-def _img(grey: np.ndarray[Any, Any], alt: str, width: str) -> str:
-    """Return an HTML picture of pixels 0..255, white is 255; `width` is its style's."""
-    png = io.BytesIO()
-    Image.fromarray(grey).save(png, "PNG", compress_level=1)
-    source = b64encode(png.getvalue()).decode()
+def _img(ink: Bytes, alt: str, width: str) -> str:
     style = f"width: {width}; image-rendering: pixelated"
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}" style="{style}">'
+    return f'<img alt="{escape(alt)}" src="{png_source(ink)}" style="{style}">'
 
 
 def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | None = None) -> Axes:

@@ -5,9 +5,7 @@ One SVG of some kilobytes, drawn again and again in its place: matplotlib takes 
 
 from __future__ import annotations
 
-import io
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +14,7 @@ from mynn.arrays import Bytes, Floats
 from mynn.lesson.guesses import GuessedCurve
 from mynn.lesson.notebook import in_a_notebook, show_svg
 from mynn.mnist import SIDE, named
+from mynn.png import png_source
 from mynn.training import Network
 
 PAUSE = 0.2  # seconds between two drawings, at least: a browser shows no more
@@ -82,14 +81,9 @@ _FRAME = (
 
 def _digit(pixels: Bytes) -> str:
     """Return a digit, (784,), dark on light, as a PNG inside the picture."""
-    from PIL import Image  # here, as it takes a Pi Zero a second
-
-    png = io.BytesIO()
-    Image.fromarray(255 - pixels.reshape(SIDE, SIDE)).save(png, "PNG", compress_level=1)
-    source = b64encode(png.getvalue()).decode()
     return (
         '<rect x="9" y="9" width="114" height="114" fill="none" stroke="#ccc"/><image x="10" y="10" width="112"'
-        f' height="112" style="image-rendering:pixelated" href="data:image/png;base64,{source}"/>'
+        f' height="112" style="image-rendering:pixelated" href="{png_source(pixels.reshape(SIDE, SIDE))}"/>'
     )
 
 

@@ -67,6 +67,6 @@ if __name__ == "__main__":
     if given.serve:
         certificate = given.certificate if given.certificate and given.certificate.exists() else None
         names = frozenset({f"{socket.gethostname()}.local"})
-        served = Served(given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:"), names, certificate)
-        served.clock = given.folder / "clock"
+        hashed = given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:")
+        served = Served(hashed, names, certificate, clock=given.folder / "clock")
     sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, served))

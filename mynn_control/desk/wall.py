@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
@@ -22,6 +19,7 @@ from mynn import wall
 from mynn.arrays import Bytes
 from mynn.errors import DataError
 from mynn.mnist import SIDE
+from mynn.png import png_source
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
 from mynn_control.render import for_templates, render
@@ -177,10 +175,7 @@ def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
 
 @lru_cache(maxsize=4096)
 def _png(pixels: bytes, width: int) -> str:
-    image = Image.fromarray(255 - np.frombuffer(pixels, np.uint8).reshape(-1, width))
-    with io.BytesIO() as file:
-        image.save(file, "PNG")
-        return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return png_source(np.frombuffer(pixels, np.uint8).reshape(-1, width))
 
 
 for_templates(picture, together, percent)

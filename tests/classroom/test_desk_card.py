@@ -87,7 +87,7 @@ class Browser(requests.Session):
 
     def report(self) -> str:
         """Return what the tab Pis says of a run, as text."""
-        html = self.ask("/pis").text.partition('<section class="run')[2].partition("</section>")[0]
+        html = self.ask("/pis").text.partition(' role="status">')[2].partition("</section>")[0]
         return " ".join(re.sub("<[^>]*>", " ", html).split())
 
 
