@@ -4,7 +4,7 @@ MNIST's digits are light on dark in the files, of one size (their ink just fits 
 one place (the ink's centre of mass is the middle of 28 x 28). A network knows nothing else, so a picture is
 brought to that in four steps: which side is ink, the dark or the light; take the paper away, with its
 shadows; find the digit; scale and place it, with a thicker pen where it is thin. A digit that is of that size
-and in that place already stays as it is. Grey edges stay grey all the way. (docs/develop/measurements.md
+and in that place already stays as it is. Grey edges stay grey all the way. (docs/develop/measurements-network.md
 has how well networks read pictures of seven styles framed like this.)
 """
 

@@ -1,5 +1,5 @@
 // Trains a network on a pupil's own drawings, beside the page. In each round, every drawing is turned and shifted a
-// little, in another way than before. The numbers were chosen by what is in docs/develop/measurements.md.
+// little, in another way than before. The numbers were chosen by what is in docs/develop/measurements-network.md.
 
 import { rotation } from "./distort.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";
