@@ -76,6 +76,7 @@ class Starting:
     def __init__(self, listening: socket.socket) -> None:
         self.listening = listening
         self.began = time.monotonic()
+        self.has_told = False
         self.waiting: dict[socket.socket, Any] = {}  # by connection, the address that it comes from
         self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # a file that is sent, and until when
         self.reading, self.writing = os.pipe()
@@ -126,6 +127,9 @@ class Starting:
                 connection.recv(HEAD)  # what is not read would be answered with a reset
                 connection.send(self.page())
                 connection.shutdown(socket.SHUT_WR)
+                if not self.has_told:
+                    self.has_told = True
+                    print("The first browser was told to wait.", flush=True)
         del self.waiting[connection]
         connection.close()
 

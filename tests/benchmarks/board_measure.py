@@ -1,9 +1,12 @@
 """Measure a board: its boot time, its memory, what it writes to its card, and lessons."""
 
 import re
+import shlex
+import subprocess
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import requests
@@ -13,6 +16,7 @@ from tests.support.browser import url_of
 from tests.support.classroom import BoardClassroom
 from tests.support.lesson_claims import PEAK
 from tests.virtual import Board
+from tests.virtual.pi import ssh_command
 
 PATIENCE = 900  # seconds for a boot
 
@@ -20,7 +24,7 @@ PATIENCE = 900  # seconds for a boot
 def first_answer(url: str, statuses: set[int], **headers: str) -> float:
     """Wait for an answer with one of these statuses, and return when it came, by time.monotonic().
 
-    A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
+    A new request starts every half second, in parallel with pending ones: QEMU accepts connections before the board is
     on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
     deadline, there, answered = time.monotonic() + PATIENCE, threading.Event(), []
@@ -34,7 +38,7 @@ def first_answer(url: str, statuses: set[int], **headers: str) -> float:
     while not there.is_set():
         assert time.monotonic() < deadline, f"There was no page at {url} within {PATIENCE} s."
         threading.Thread(target=ask, daemon=True).start()
-        there.wait(2)
+        there.wait(0.5)
     return min(answered)
 
 
@@ -47,37 +51,55 @@ def wait_for_page(classroom: BoardClassroom) -> NotebookServer:
 
 @dataclass(frozen=True)
 class BootTime:
-    """Seconds to the notebook page: by the host's clock from power-on, by the board's from the start of its kernel."""
+    """Seconds of a boot: by the board's clock to the first page, which says that it is starting, and to the login page.
 
-    wall: float
-    guest: float
+    The board's begin with its kernel; ``host`` are this computer's from power-on to the login page.
+    """
+
+    starting: float
+    page: float
+    host: float
 
 
 def time_to_page(board: Board) -> BootTime:
-    """Switch a board on, and wait for the page. There is no login before, which would slow the boot down."""
+    """Switch a board on, and wait for its pages. There is no login before, which would slow the boot down."""
     classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on()
+    url = url_of(classroom)
+    first_answer(f"{url}/login", {200, 503}, Accept="text/html")
     server = wait_for_page(classroom)
-    wall = time.monotonic() - began
-    # The server logs each redirected request, and the journal has its time by the board's clock.
+    host = time.monotonic() - began
     server.ask("GET", "/?mark")
     board.start()
-    line = classroom.output_of(
-        "sudo journalctl --unit=jupyter --output=short-monotonic --grep='302 GET /.mark' --lines=1"
-    )
+    # The server logs each redirected request, and that it told somebody to wait; the journal has the board's time.
+    return BootTime(logged_at(classroom, "told to wait"), logged_at(classroom, "302 GET /.mark"), host)
+
+
+def logged_at(classroom: BoardClassroom, said: str) -> float:
+    """Return when the notebook server logged something first, in seconds since the start of the kernel."""
+    words = f"sudo journalctl --boot --unit=jupyter --output=short-monotonic --grep={shlex.quote(said)} --lines=+1"
+    line = classroom.output_of(words)
     moment = re.search(r"^\[ *([0-9.]+)\]", line, re.M)
-    assert moment, f"The time of the request is not in the notebook server's log: {line}"
-    return BootTime(wall, float(moment[1]))
+    assert moment, f"The notebook server's log does not have {said!r}: {line}"
+    return float(moment[1])
 
 
-def time_to_splash(board: Board) -> float:
-    """Switch a board on, and return the seconds by the host's clock until it says that its notebook server is starting.
+@contextmanager
+def clock_of(classroom: BoardClassroom) -> Iterator[Callable[[], float]]:
+    """Give a function that reads the board's clock: the seconds since its start. It costs the board milliseconds."""
+    command = ssh_command(classroom.board.state, classroom.address, "while read -r _; do cat /proc/uptime; done")
+    command.remove("-n")  # it would close what the loop reads
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as reading:
+        asked, answered = reading.stdin, reading.stdout
+        assert asked and answered
 
-    Not in the same boot as time_to_page(): the server gets ready for a lesson once a browser has asked it for a page.
-    """
-    began = time.monotonic()
-    board.switch_on()
-    return first_answer(f"{url_of(BoardClassroom(board))}/login", {200, 503}, Accept="text/html") - began
+        def now() -> float:
+            asked.write("\n")
+            return float(answered.readline().split()[0])
+
+        now()  # once it has signed in
+        yield now
+        asked.close()
 
 
 def memory_used(classroom: BoardClassroom) -> float:
@@ -92,25 +114,20 @@ def written(classroom: BoardClassroom) -> int:
     return int(classroom.output_of("cat /sys/block/mmcblk0/stat").split()[6]) * 512
 
 
-def run_lesson(classroom: BoardClassroom, name: str) -> tuple[float, float, float]:
+def run_lesson(classroom: BoardClassroom, name: str, now: Callable[[], float]) -> tuple[float, float]:
     """Run all cells of a lesson in the student's folder, without a browser, from the start of its kernel.
 
-    Returns its minutes on this computer and by the board's own clock, and the kernel's peak in MiB.
+    Returns its minutes and the kernel's peak in MiB.
     """
     server = NotebookServer(url_of(classroom))
     assert server.sign_in(classroom.password), "The password was refused."
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
-    began, began_there = time.monotonic(), uptime(classroom)
+    began = now()
     with server.kernel() as kernel:
         for cell in cells:
             if cell["cell_type"] == "code":
                 output = kernel.run(cell["source"], 7200)
                 assert not output.error, f"{name}: {output.error}"
-        minutes, there = (time.monotonic() - began) / 60, (uptime(classroom) - began_there) / 60
+        minutes = (now() - began) / 60
         peak = float(kernel.run(PEAK).text)
-    return minutes, there, peak
-
-
-def uptime(classroom: BoardClassroom) -> float:
-    """Return the seconds since the board's start, by its own clock."""
-    return float(classroom.output_of("cat /proc/uptime").split()[0])
+    return minutes, peak

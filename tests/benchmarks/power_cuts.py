@@ -150,7 +150,7 @@ def cut(classroom: BoardClassroom, image: Path, student: Student, kind: str, mom
 
 def come_back(classroom: BoardClassroom, student: Student) -> Outcome:
     """Switch the board on after a cut, run all checks, and shut it down."""
-    outcome = Outcome(to_page=time_to_page(classroom.board).wall)
+    outcome = Outcome(to_page=time_to_page(classroom.board).host)
     kernel_log = classroom.output_of("sudo dmesg").splitlines()
     outcome.faults += [line for line in kernel_log if "EXT4-fs error" in line or "EXT4-fs warning" in line]
     if student.acknowledged:
