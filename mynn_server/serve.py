@@ -76,7 +76,7 @@ class Starting:
     def __init__(self, listening: socket.socket) -> None:
         self.listening = listening
         self.began = time.monotonic()
-        self.has_told = False
+        self.has_been_asked = False
         self.waiting: dict[socket.socket, Any] = {}  # by connection, the address that it comes from
         self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # a file that is sent, and until when
         self.reading, self.writing = os.pipe()
@@ -118,6 +118,9 @@ class Starting:
         """Answer a connection that asks for a page, and close one that was given up; let any other wait."""
         with suppress(OSError):
             head = connection.recv(HEAD, socket.MSG_PEEK)
+            if head and not self.has_been_asked:
+                self.has_been_asked = True
+                print("The first request has come.", flush=True)
             if asked := try_files.asked_for(head):
                 self.begin(connection, *asked)
                 return
@@ -127,9 +130,6 @@ class Starting:
                 connection.recv(HEAD)  # what is not read would be answered with a reset
                 connection.send(self.page())
                 connection.shutdown(socket.SHUT_WR)
-                if not self.has_told:
-                    self.has_told = True
-                    print("The first browser was told to wait.", flush=True)
         del self.waiting[connection]
         connection.close()
 
