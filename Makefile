@@ -31,8 +31,10 @@ define install
 { \
     command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, desk, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
-    echo "== $(1): $(2)"; \
-    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
+    echo "== $(1): $(2)"; log=$$(mktemp) && set -o pipefail; \
+    { $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); } 2>&1 \
+        | tee "$$log" | sed -nu '/^Need to get/p' || { cat "$$log" >&2; rm "$$log"; exit 1; }; \
+    rm "$$log"; \
 }
 endef
 # $(call need,WHAT FOR,PROGRAMS AND FILES,PACKAGES): install the packages unless all programs and files exist.

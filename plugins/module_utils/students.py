@@ -26,7 +26,7 @@ def classroom_students(
     socket, socket_file: the socket's unit, and its file; empty for a single student.
     hash_file: on the Pi, the file with the password's hash.
     password_file, salt_file: on the control node, the files with the password, and with the salt of its hash.
-    stale_password_file: password_file as it would be if the Pi had one student instead of several, or vice versa.
+    secret_files: these two, also as they would be if the Pi had one student instead of several, or vice versa.
     """
     several = len(names) > 1
     host = f"[{address}]" if ":" in address else address
@@ -46,8 +46,8 @@ def classroom_students(
                 "socket_file": socket and UNITS + socket,
                 "hash_file": f"/etc/jupyter/password-{name}" if several else "/etc/jupyter/password",
                 "password_file": f"{passwords}/{files[0]}",
-                "stale_password_file": f"{passwords}/{files[1]}",
                 "salt_file": f"{passwords}/.salt-{files[0]}",
+                "secret_files": [f"{passwords}/{prefix}{file}" for file in files for prefix in ("", ".salt-")],
             }
         )
     return students

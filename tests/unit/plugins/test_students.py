@@ -1,8 +1,13 @@
 """The names, files and units of each student on a Pi, and the files and units that are no longer needed."""
 
+import json
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers
+from tests.support.programs import ROOT, run_playbook
 
 UNITS = "/etc/systemd/system"
 HASH = "/etc/jupyter/password"
@@ -27,9 +32,27 @@ OTHERS = [
 def test_each_of_several_students_has_files_units_and_a_port_of_their_own() -> None:
     [student], [first, second] = ONE, TWO
     assert (student["unit"], student["socket"], student["hash_file"]) == ("jupyter.service", "", HASH)
-    assert {key for key in first if first[key] == second[key]} == {"unit_file", "stale_password_file"}
-    assert student["stale_password_file"] == first["password_file"]
-    assert first["stale_password_file"] == student["password_file"]
+    assert {key for key in first if first[key] == second[key]} == {"unit_file"}
+
+
+def test_a_password_is_removed_with_its_salt_and_an_image_has_neither(tmp_path: Path) -> None:
+    def run(task: dict[str, object]) -> set[str]:
+        """Run a task for a Pi with one student and no password; return which passwords and salts there are then."""
+        settings = [*(ROOT / "playbooks/group_vars/all").glob("*.yml"), ROOT / "roles/jupyter/vars/main.yml"]
+        play = {"hosts": "pi01.local", "gather_facts": False, "vars_files": [*map(str, settings)], "tasks": [task]}
+        (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+        chosen = {"students": ["student"], "jupyter_password": "", "jupyter_passwords": f"{tmp_path}/dist/passwords"}
+        done = run_playbook(f"{tmp_path}/play.yml", "-c", "local", "-i", "pi01.local,", "-e", json.dumps(chosen))
+        assert done.returncode == 0
+        return {path.name for path in tmp_path.glob("dist/passwords/*")}
+
+    assert run({"ansible.builtin.debug": {"var": "__jupyter_hashes"}}) == set()
+    (tmp_path / "dist/passwords").mkdir(parents=True)
+    for student in ONE + TWO:
+        for file in ("password_file", "salt_file"):
+            (tmp_path / student[file]).write_text("it was for one or for several")
+    [remove, *_] = yaml.safe_load((ROOT / "roles/student_work/tasks/passwords.yml").read_text(encoding="utf-8"))
+    assert run(remove) == {"pi01.local-ada", ".salt-pi01.local-ada"}
 
 
 # By what happened: the files, the units that run, the students, and what is then surplus and unneeded. A unit without a
