@@ -82,10 +82,12 @@ def _boxes(figure: Figure) -> Iterator[BboxBase]:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
+    canvas: Any = figure.canvas
+    renderer = canvas.get_renderer()
     for part in (figure, *figure.axes):
         for artist in part.get_children():
             if isinstance(artist, Text | Legend) and artist.get_visible() and artist.get_in_layout():
-                box = artist.get_tightbbox()
+                box = artist.get_tightbbox(renderer)
                 if box is not None and box.width and np.isfinite(box.extents).all():
                     yield box
     yield from (axes.bbox.frozen() for axes in figure.axes if axes.get_visible())
