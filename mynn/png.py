@@ -36,7 +36,7 @@ def plot_source(figure: Figure) -> str:
     margin = 0 if figure.get_layout_engine() else MARGIN  # a layout makes room for the texts
     pixels = _draw(figure, margin)
     height, width = pixels.shape[:2]
-    boxes = [*_ink(pixels), *(box.translated(margin, margin) for box in _boxes(figure))]
+    boxes = [*_ink(pixels), *(box.translated(margin, margin) for box in _boxes(figure))] or [figure.bbox]
     left, below, right, above = (int(edge) for edge in np.rint(Bbox.union(boxes).extents))
     if left <= 0 or below <= 0 or right >= width or above >= height:
         with io.BytesIO() as file:
@@ -78,7 +78,7 @@ def _ink(pixels: Bytes) -> Iterator[BboxBase]:
 
 
 def _boxes(figure: Figure) -> Iterator[BboxBase]:
-    """Yield where a figure has axes, texts and legends, in pixels. Those far off leave no ink that would be found."""
+    """Yield where a figure has axes, texts and legends, in pixels: beyond the margins, no ink tells of them."""
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
