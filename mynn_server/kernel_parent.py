@@ -71,18 +71,17 @@ def import_all(folder: str) -> None:
 
 def draw() -> None:
     """Draw what nobody sees: matplotlib loads fonts and formats when it first needs them."""
-    from IPython.core.pylabtools import print_figure
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from mynn.png import plot_source
+
     figure = Figure()
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], label="line")
     left.set_title("plot")
     left.legend()
     right.imshow([[0, 1], [1, 0]], cmap="Greys")
-    print_figure(figure)  # type: ignore[no-untyped-call]
+    plot_source(figure)
 
 
 def serve(server: socket.socket) -> dict[str, Any] | None:

@@ -9,16 +9,15 @@ import numpy as np
 
 from mynn.lesson.notebook import ipython, show
 from mynn.mnist import SIDE
+from mynn.png import plot_source
 
 MOST = 20  # pictures, bars or points that are named one by one
 
 
 def show_described(figure: Any) -> None:
-    """Show a figure of matplotlib's with its description."""
-    from IPython.core.pylabtools import print_figure
-
-    png = print_figure(figure, base64=True)  # type: ignore[no-untyped-call]
-    show(ipython().HTML(f'<img alt="{escape(description(figure))}" src="data:image/png;base64,{png}">'))
+    """Show a figure of matplotlib's with its description; nothing, if it is empty."""
+    if figure.axes:
+        show(ipython().HTML(f'<img alt="{escape(description(figure))}" src="{plot_source(figure)}">'))
 
 
 def description(figure: Any) -> str:

@@ -6,7 +6,11 @@ from base64 import b64decode
 
 import matplotlib
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,7 +19,8 @@ from mynn import NeuralNetwork
 matplotlib.use("Agg")
 
 from mynn import plotting
-from mynn.lesson.described import description
+from mynn.lesson.described import description, show_described
+from mynn.png import plot_source
 
 
 def colours(ax: Axes) -> NDArray[np.float64]:
@@ -57,6 +62,56 @@ def test_in_a_notebook_digits_are_small_pictures_with_text() -> None:
             source = re.findall('base64,([^"]+)"', html)[0]
             grey = np.asarray(Image.open(io.BytesIO(b64decode(source))))
             assert [(y, x) for y, x in zip(*np.nonzero(grey < 255), strict=True)] == where and grey.min() == 0
+
+
+def shown(figure: Figure) -> NDArray[np.uint8]:
+    """Return the picture of a plot in a notebook."""
+    return np.asarray(Image.open(io.BytesIO(b64decode(plot_source(figure).split(",")[1]))).convert("RGB"))
+
+
+def whole(figure: Figure) -> NDArray[np.uint8]:
+    """Return a picture of all that is drawn, as Jupyter makes it: in two drawings."""
+    with io.BytesIO() as file:
+        figure.savefig(file, bbox_inches="tight", pad_inches=0.1, dpi=figure.dpi)
+        return np.asarray(Image.open(file).convert("RGB"))
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    size=st.tuples(st.floats(1, 8), st.floats(1, 5)),
+    title=st.text("the digits", max_size=120),
+    legend=st.none() | st.tuples(st.floats(-2, 3), st.floats(-2, 3)),
+    picture=st.booleans(),
+)
+def test_a_plot_is_not_cut_off(
+    size: tuple[float, float], title: str, legend: tuple[float, float] | None, picture: bool
+) -> None:
+    """However far its texts reach, and wherever its legend is, it looks as if it had been drawn twice."""
+    figure = Figure(size)
+    axes = figure.subplots()
+    axes.plot([0, 9], [0, 1], label="one of the curves")
+    if picture:
+        axes.imshow(np.eye(10), cmap="Reds")
+    axes.set(title=title, xlabel="epochs", ylabel="recognised")
+    if legend:
+        axes.legend(loc="upper left", bbox_to_anchor=legend)
+    once, twice = shown(figure), whole(figure)
+    assert np.allclose(once.shape, twice.shape, atol=5)
+    assert np.allclose(once.mean(axis=(0, 1)), twice.mean(axis=(0, 1)), atol=3)
+
+
+def test_plots_side_by_side_are_laid_out_and_not_cut_off() -> None:
+    figure = Figure((7, 3), layout="constrained")
+    for axes in figure.subplots(1, 2):
+        axes.set(title="a rather long title", ylabel="recognised")
+    once, twice = shown(figure), whole(figure)
+    assert np.allclose(once.shape, twice.shape, atol=15) and (once[[0, -1]] == 255).all()
+    assert np.allclose(once.mean(), twice.mean(), atol=2) and (once[:, [0, -1]] == 255).all()
+
+
+def test_nothing_is_shown_of_an_empty_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    show_described(Figure())
+    assert capsys.readouterr().out == ""
 
 
 def test_curves_show_the_mean_of_runs_and_a_band_of_their_spread() -> None:
