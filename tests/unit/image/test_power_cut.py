@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.power_cut import Recording, check, notebook, table, version_of
+from tests.support.power_cut import FILES, Recording, check, identity_faults, notebook, table, version_of
 from tests.support.programs import ROOT
 from tests.support.student import as_root
+from tests.unit.image.test_first_boot import Card
 from tests.virtual.writes import SECTOR, Cut, Replay
 
 pytestmark = [
@@ -146,3 +147,16 @@ def test_a_damaged_notebook_is_seen() -> None:
     text = json.dumps(notebook(7)).encode()
     assert version_of(text) == 7
     assert version_of(text[:-100]) == version_of(text.replace(b"version 7", b"version 8", 1)) == 0
+
+
+def test_a_torn_file_of_the_first_boot_is_seen(tmp_path: Path) -> None:
+    pi = Card(tmp_path)
+    pi.boot()
+    files = {path: (pi.root / path.lstrip("/")).read_bytes() for path in FILES if "student" not in path}
+    this_pi = pi.read("boot/firmware/this-pi.txt")
+    assert not [*identity_faults(files, this_pi)]
+    for path, content in files.items():
+        for torn in (b"", content[: len(content) // 2], bytes(len(content))):
+            assert [*identity_faults(files | {path: torn}, this_pi)], path
+    assert [*identity_faults(files, this_pi[:-60])]
+    assert [*identity_faults(files, this_pi.replace(pi.fact("Password"), "another"))]
