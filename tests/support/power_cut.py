@@ -10,6 +10,7 @@ A check repairs the card as a boot does, by e2fsck and fsck.vfat, and then reads
   then, the next boot makes them again.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -26,7 +27,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import argon2
-import nbformat
 import numpy as np
 
 from tests.provisioned.notebook_server import NotebookServer
@@ -61,8 +61,9 @@ def notebook(version: int) -> dict[str, object]:
 def version_of(text: bytes) -> int:
     """Return the version of a notebook in a file; 0 if it is damaged."""
     with suppress(ValueError, KeyError, IndexError):
-        # In the file, a cell's source is a list of lines.
-        content = nbformat.reads(text.decode(), as_version=4)  # type: ignore[no-untyped-call]
+        content = json.loads(text)
+        for cell in content["cells"]:
+            cell["source"] = "".join(cell["source"])  # in the file, a list of lines
         version = int(content["cells"][0]["source"].split()[1])
         return version if content == notebook(version) else 0
     return 0
@@ -125,7 +126,7 @@ class CardCheck:
         with self.replay.at(cut), self.repaired() as root:
             if not root:
                 return ["e2fsck cannot repair the root"]
-            return [*self.root_faults(root), *self.file_faults(cut, root)]
+            return [*self.root_faults(cut, root), *self.file_faults(cut, root)]
 
     @contextmanager
     def repaired(self) -> Iterator[Path | None]:
@@ -145,9 +146,9 @@ class CardCheck:
         subprocess.run(["cp", "--sparse=always", self.root, copy], check=True)
         yield copy if quiet("e2fsck", "-y", copy) <= MENDED else None
 
-    def root_faults(self, root: Path) -> Iterator[str]:
-        """Yield what is wrong with the root, once it is repaired."""
-        if quiet("e2fsck", "-f", "-n", root):
+    def root_faults(self, cut: Cut, root: Path) -> Iterator[str]:
+        """Yield what is wrong with the repaired root. A whole check takes longest, so a quarter of the cuts get one."""
+        if cut.written % 4 == 0 and quiet("e2fsck", "-f", "-n", root):
             yield "the root is damaged after its repair"
         with root.open("rb") as superblock, self.table.open("rb") as table:
             superblock.seek(1024)
