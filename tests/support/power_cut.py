@@ -141,10 +141,12 @@ class CardCheck:
         finally:
             # With 8, it could not begin.
             assert code & 8 or quiet("e2undo", undo, self.root) == 0, "e2undo failed."
-        # At a boot, `fsck.repair=yes` answers the questions that remain, such as which copy of the superblock to use.
+        # At a boot, `fsck.repair=yes` says yes to the rest, such as to using a copy of the superblock. If that is not
+        # enough, the image's initramfs runs it once more.
         copy = self.folder / "root.copy"
         subprocess.run(["cp", "--sparse=always", self.root, copy], check=True)
-        yield copy if quiet("e2fsck", "-y", copy) <= MENDED else None
+        runs = (quiet("e2fsck", *options, copy) for options in (["-y"], ["-f", "-y"]))
+        yield copy if any(code <= MENDED for code in runs) else None
 
     def root_faults(self, cut: Cut, root: Path) -> Iterator[str]:
         """Yield what is wrong with the repaired root. A whole check takes longest, so a quarter of the cuts get one."""
