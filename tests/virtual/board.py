@@ -6,7 +6,8 @@ The kernel on the card decides which.
 
 `Board.kill` is a power cut: it kills QEMU. Data in the board's memory is lost, and a multi-block write may stop after
 any block. Acknowledged writes survive: neither such cards nor QEMU's model have a write cache, and by then QEMU has
-handed the data to the host's kernel. Some real cards lose acknowledged writes; this one does not.
+handed the data to the host's kernel. Some real cards lose acknowledged writes; this one does not. A board that records
+tells what any power cut would have left (writes.py).
 """
 
 import ctypes

@@ -117,6 +117,8 @@ write() {
         sync "$1" "${1%/*}"   # the file too: on FAT, its directory entry belongs to it, and would be written 10 s later
     fi
 }
+# Passwords that it tells of must be on the card before it: what site.yml writes gets there half a minute later.
+sync "$secret" "$root/etc/shadow" "${secret%/*}" "$root/etc" 2>/dev/null || true
 write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
 # getty shows these lines on the Pi's screen.
 [ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
