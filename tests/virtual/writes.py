@@ -23,7 +23,8 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-SECTOR = 512
+from tests.support.image import SECTOR
+
 _MAGIC = 0x6A736677736872  # of dm-log-writes
 _FLUSH, _DISCARD = 1, 4
 _JOURNAL, _COMMIT, _SUPERBLOCKS = 0xC03B3998, 2, (3, 4)

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.image import SECTOR
 from tests.support.power_cut import FILES, Recording, check, identity_faults, notebook, table, version_of
 from tests.support.programs import ROOT
 from tests.support.student import as_root
 from tests.unit.image.test_first_boot import Card
-from tests.virtual.writes import SECTOR, Cut, Replay
+from tests.virtual.writes import Cut, Replay
 
 pytestmark = [
     as_root,
@@ -35,7 +36,7 @@ SAVER = """
 import json, os, sys
 from pathlib import Path
 from mynn_server.contents import Contents
-from tests.support.power_cut import NETWORK, NOTEBOOK, notebook
+from tests.support.power_cut import NOTEBOOK, notebook
 home, log, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 (home / "notebooks").mkdir(parents=True)
 os.sync()
