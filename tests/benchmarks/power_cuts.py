@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mynn_control.card_image import newest_image
-from tests.benchmarks.board_measure import time_to_page
+from tests.benchmarks.board_measure import wait_for_page
 from tests.benchmarks.site import say
 from tests.support.classroom import ROOT, BoardClassroom, use_apt_sources
 from tests.support.power_cut import SAVED, TRAIN, Recording, check_all, table, version_of
@@ -33,10 +33,18 @@ from tests.virtual.writes import Cut, Replay
 APT = "sudo DEBIAN_FRONTEND=noninteractive apt-get --yes --reinstall install python3-numpy python3-pil tzdata sudo"
 
 
+def boot(board: Board) -> BoardClassroom:
+    """Switch the board on, wait for the login page, and sign in."""
+    classroom = BoardClassroom(board)
+    board.switch_on()
+    wait_for_page(classroom)
+    board.start()
+    return classroom
+
+
 def first_day(board: Board) -> Recording:
     """Record a first boot, saves and trainings. The board stays on."""
-    time_to_page(board)
-    recording, classroom = Recording.of(board, "first boot"), BoardClassroom(board)
+    classroom, recording = boot(board), Recording.of(board, "first boot")
     recording.save(classroom, 20)
     recording.begin("training")
     for _ in range(2):
@@ -46,8 +54,7 @@ def first_day(board: Board) -> Recording:
 
 def later_day(board: Board, saved: int) -> Recording:
     """Record a later boot, a site.yml and apt, after so many saves of the notebook. The board stays on."""
-    time_to_page(board)
-    recording, classroom = Recording.of(board, "later boot"), BoardClassroom(board)
+    classroom, recording = boot(board), Recording.of(board, "later boot")
     recording.saved = [0] * saved
     use_apt_sources(classroom)
     recording.begin("site.yml")
@@ -69,11 +76,10 @@ def keep(board: Board, recording: Recording, name: str) -> Recording:
 
 def come_back(board: Board, recording: Recording, cut: Cut) -> list[str]:
     """Boot a card after a cut, and return what is wrong."""
-    log, classroom = recording.log, BoardClassroom(board)
-    replay = Replay(log, recording.before, {0: board.card.path})
+    log, replay = recording.log, Replay(recording.log, recording.before, {0: board.card.path})
     with replay.at(cut):
         board.state.known_hosts.unlink(missing_ok=True)  # the first boot may make its key again
-        say(f"{cut}: {time_to_page(board)}")
+        classroom = boot(board)
         faults = [line for line in classroom.output_of("sudo dmesg").splitlines() if "EXT4-fs error" in line]
         saved = sum(log.written(size) <= cut.written for size in recording.saved)
         if saved and version_of(classroom.output_of(f"sudo cat {SAVED}").encode()) < saved:
