@@ -46,7 +46,7 @@ TRAIN = f"sudo -H -u student sh -c '/opt/mynn/venv/bin/mynn train --examples 100
 # When dpkg last changed them.
 DPKG = [f"stat /var/lib/dpkg/{name}" for name in ("", "updates", "info", "status")]
 # A first line as Jupyter's server needs it.
-HASHED = re.compile(rb"argon2:\$argon2id\$v=19\$[mtp=0-9,]+\$[\w+/]{22}\$[\w+/]{43}\n")
+HASHED = re.compile(rb"argon2:\$argon2id\$v=19\$[mtp=0-9,]+\$[\w+/]{22,}\$[\w+/]{43}\n")
 # What this-pi.txt is like from its first line to its last.
 THIS_PI = re.compile(r"Name: +(\S+)\r\n.*^Password: +([^\r]+)\r\n.*^This file is written by the Pi\.\r\n", re.S | re.M)
 
