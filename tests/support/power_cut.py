@@ -167,7 +167,9 @@ class CardCheck:
             copy = self.folder / "boot.copy"
             subprocess.run(["cp", "--sparse=always", self.boot, copy], check=True)
             code = quiet("fsck.vfat", "-a", copy)
-            self.boots[number] = code, output("mtype", "-i", copy, "::this-pi.txt")
+            spare = output("mtype", "-i", copy, "::.this-pi.txt.new")  # of which announce.sh makes the file again
+            this_pi = output("mtype", "-i", copy, "::this-pi.txt")
+            self.boots[number] = code, spare if THIS_PI.fullmatch(spare.decode(errors="replace")) else this_pi
         return self.boots[number]
 
     def file_faults(self, cut: Cut, root: Path) -> Iterator[str]:
