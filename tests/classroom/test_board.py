@@ -22,10 +22,10 @@ import yaml
 from _pytest.mark import ParameterSet
 
 from tests.benchmarks.board_measure import memory_used, time_to_page, wait_for_page
-from tests.benchmarks.power_cuts import Student, come_back, cut
 from tests.support.classroom import ROOT, BoardClassroom, changed_tasks, until, use_apt_sources
 from tests.support.image import TABLE, faults, unpack
 from tests.support.image_build import ImageBuild, build_for
+from tests.support.power_cut import TRAIN, Recording, check_all, table
 from tests.support.raspberry_card import raspberry_card
 from tests.virtual import Board, VirtualError
 
@@ -99,7 +99,7 @@ def disk(image: dict[str, Any], request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def classroom(disk: Path) -> Iterator[BoardClassroom]:
     """Boot a board with a fresh card, up to its notebook page."""
-    board = Board(ROOT / "build/board-tests", address="127.77.91.1")
+    board = Board(ROOT / "build/board-tests", address="127.77.91.1", records=True)
     board.down()
     board.insert(disk)
     print("The first boot to the page took", time_to_page(board))
@@ -170,6 +170,18 @@ def test_image_and_playbooks_agree(classroom: BoardClassroom) -> None:
     assert "[lz4]" in classroom.output_of("cat /sys/block/zram0/comp_algorithm")
 
 
+def test_a_power_cut_at_any_write_loses_nothing(classroom: BoardClassroom) -> None:
+    """From the first boot on: whatever the card keeps, it is repaired unaided, and has all acknowledged saves."""
+    recording = Recording.of(classroom.board, "first boot, site.yml")
+    recording.save(classroom, 20)
+    recording.begin("training")
+    for _ in range(2):
+        classroom.output_of(TRAIN)
+    outcomes = check_all(recording, recording.log.cuts(1000, seed=2016))
+    print(table(recording, outcomes))
+    assert not [outcome for outcome in outcomes if outcome[1]]
+
+
 def test_a_fork_bomb_and_a_program_that_takes_all_memory_are_stopped(classroom: BoardClassroom) -> None:
     """By the limits of the server's service, before the Pi runs out of memory; the server goes on."""
     state = f"systemctl show --property=MainPID --value jupyter; {BOOT}"
@@ -201,16 +213,6 @@ def test_a_fork_bomb_and_a_program_that_takes_all_memory_are_stopped(classroom: 
 @pytest.mark.long
 def test_every_check_holds(classroom: BoardClassroom) -> None:
     classroom.run("verify", timeout=3600)
-
-
-@pytest.mark.long
-def test_a_power_cut_while_a_notebook_is_saved_loses_nothing(classroom: BoardClassroom) -> None:
-    """It boots unaided, keeps every acknowledged save, and site.yml converges. tests.benchmarks.power_cuts does 20."""
-    student = Student(classroom)
-    cut(classroom, classroom.board.card.path, student, "saving", 7.5)
-    outcome = come_back(classroom, student)
-    print(outcome)
-    assert outcome.faults == []
 
 
 @pytest.mark.long

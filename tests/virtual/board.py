@@ -6,7 +6,8 @@ The kernel on the card decides which.
 
 `Board.kill` is a power cut: it kills QEMU. Data in the board's memory is lost, and a multi-block write may stop after
 any block. Acknowledged writes survive: neither such cards nor QEMU's model have a write cache, and by then QEMU has
-handed the data to the host's kernel. Some real cards lose acknowledged writes; this one does not.
+handed the data to the host's kernel. Some real cards lose acknowledged writes; this one does not. A board that records
+tells what any power cut would have left (writes.py).
 """
 
 import ctypes
@@ -85,25 +86,27 @@ class Settings:
     """The settings of a board.
 
     ``image`` is the image its card was made from; empty if there is no board yet. ``name`` is its host name; empty
-    until it is known.
+    until it is known. ``records`` says whether it records what it writes to its card.
     """
 
     image: str
     address: str
     name: str = ""
+    records: bool = False
 
 
 class Board(Emulated):
     """A board and its card, in a state folder.
 
     The host reaches SSH at port 2222, the notebooks at port 8888, the cluster's worker at port 8785, and a desk at port
-    8080.
+    8080. One that records keeps its card as it was when QEMU started, and a log of all that was written since.
     """
 
-    def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS) -> None:
-        self.state, self._fresh = State(folder), Settings(image="", address=address)
+    def __init__(self, folder: Path = FOLDER, *, address: str = ADDRESS, records: bool = False) -> None:
+        self.state, self._fresh = State(folder), Settings(image="", address=address, records=records)
         self.folder = self.state.folder
         self.card = Card(self.folder / "card.img")
+        self.before, self.writes = self.folder / "card.before", self.folder / "card.writes"
         self.log = self.folder / "log"
         # Unique to each board; the firmware writes it into the device tree.
         self.serial = self.state.prefix.removeprefix("mynn-").rjust(16, "0")
@@ -191,7 +194,8 @@ class Board(Emulated):
         """Remove the board: its processes, card, key and settings."""
         self.kill()
         boot_files = ["kernel", "initramfs", "device-tree"]
-        self.state.remove("board.json", "card.img", "card.partial", "log", "console", *boot_files)
+        card_files = ["card.img", "card.partial", self.before.name, self.writes.name]
+        self.state.remove("board.json", *card_files, "log", "console", *boot_files)
         self._use(self._fresh)
 
     def _use(self, settings: Settings) -> None:
@@ -225,13 +229,22 @@ class Board(Emulated):
             *["-accel", machine.acceleration],
             *["-kernel", str(kernel), "-initrd", str(initramfs), "-dtb", str(tree)],
             *["-append", " ".join([arguments, f"console={machine.console},115200", *_ARGUMENTS])],
-            *["-drive", f"file={self.card.path},if=sd,format=raw,aio={_aio()}"],
+            *["-drive", f"if=sd,{self._drive()}"],
             # Directly at the port, as on a Zero. QEMU's default hub causes 1,700 interrupts a second, with or without
             # network: 88 s from power-on to a notebook page instead of 80 to 83.
             *["-netdev", f"user,id=usb{network}", "-device", "usb-net,netdev=usb,bus=usb-bus.0,port=1"],
             *["-chardev", f"file,id=console,path={self.folder}/console,append=on", *machine.serial],
             *(["-icount", "shift=1"] if machine.counts else []),
         ]
+
+    def _drive(self) -> str:
+        """Return QEMU's options for the card; a recording begins anew."""
+        if not self.settings.records:
+            return f"file={self.card.path},format=raw,aio={_aio()}"
+        run(["cp", "--sparse=always", "--reflink=auto", self.card.path, self.before], doing="Copying the card")
+        self.writes.write_bytes(b"")  # QEMU does not shorten a longer one
+        card = f"file.driver=file,file.filename={self.card.path},file.aio={_aio()}"
+        return f"driver=blklogwrites,{card},log.driver=file,log.filename={self.writes}"
 
 
 def _aio() -> str:

@@ -160,6 +160,19 @@ def test_the_desks_card_says_how_to_open_the_desk(card: Card) -> None:
     assert password not in card.read("etc/issue.d/mynn-pi.issue")
 
 
+def test_a_torn_this_pi_txt_is_made_again_from_its_copy(card: Card) -> None:
+    """On FAT, no file replaces another atomically."""
+    card.boot()
+    file, copy = (f"boot/firmware/{name}" for name in ("this-pi.txt", ".this-pi.txt.new"))
+    whole = card.read(file)
+    for torn, spare in (("", whole), (whole[:300], whole), (whole, whole[:300]), (whole, "")):
+        card.write(file, torn)
+        card.write(copy, spare)
+        card.announce()
+        assert card.read(file) == whole
+        assert not (card.root / copy).exists()
+
+
 class PowerCut(BaseException):
     """Nothing more is done: each further step raises it, too."""
 

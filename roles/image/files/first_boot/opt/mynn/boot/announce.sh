@@ -8,12 +8,20 @@ set -eu
 
 root=${MYNN_ROOT:-}
 file=$root/boot/firmware/this-pi.txt
+spare=$root/boot/firmware/.this-pi.txt.new
 stamps=$root/var/lib/mynn-pi/passwords
 jupyter=$root/etc/jupyter
 secret=$jupyter/password
 # The desk's card has no notebook server.
 desk=
 if [ -d "$root/etc/mynn-desk" ]; then desk=yes secret=$root/etc/mynn-desk/password; fi
+
+# A power cut while the file was written has left a whole copy.
+if tail -n 1 "$spare" 2>/dev/null | grep -q '^This file is written by the Pi\.'; then
+    cp "$spare" "$file"
+    sync "$file" "${file%/*}"
+fi
+rm -f "$spare"
 
 # The account that Ansible logs in with.
 account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
@@ -107,16 +115,20 @@ The first password is $whose; the account is for the teacher only.
 To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."
 
-# write FILE TEXT: only if the text is new, since writing wears the card; and atomically, since the power may fail.
+# write FILE TEXT: only if the text is new, since writing wears the card. The power may fail, and to rename a file over
+# another is not atomic on FAT: the old contents are gone before the new ones have the name. So there is a copy meanwhile.
 write() {
     if ! printf '%s\n' "$2" | cmp -s - "$1"; then
         new=${1%/*}/.${1##*/}.new
         printf '%s\n' "$2" >"$new"
-        sync "$new"
-        mv "$new" "$1"
+        sync "$new" "${1%/*}"
+        cp "$new" "$1"
         sync "$1" "${1%/*}"   # the file too: on FAT, its directory entry belongs to it, and would be written 10 s later
+        rm "$new"
     fi
 }
+# Passwords that it tells of must be on the card before it: what site.yml writes gets there half a minute later.
+sync "$secret" "$root/etc/shadow" "${secret%/*}" "$root/etc" 2>/dev/null || true
 write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
 # getty shows these lines on the Pi's screen.
 [ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
