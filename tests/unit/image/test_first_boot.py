@@ -406,3 +406,23 @@ def test_the_usb_networks_addresses_are_each_pis_own(tmp_path: Path, monkeypatch
     (tmp_path / "proc/device-tree/serial-number").write_text("00000000a1b2c3d4\0")
     found = subprocess.check_output(["/bin/sh", PROGRAM.with_name("usb_gadget.sh")], text=True)
     assert found == "g_ether dev_addr=02:6d:79:b2:c3:d4 host_addr=06:6d:79:b2:c3:d4\n"
+
+
+def test_an_address_is_taken_again_if_the_network_gave_it(tmp_path: Path) -> None:
+    (tmp_path / "var/lib/dhcpcd").mkdir(parents=True)
+    kept = tmp_path / "var/lib/dhcpcd/usb0.address"
+
+    def event(reason: str, **given: str) -> str:
+        """Source the hook, as dhcpcd does, and return what it calls ip with."""
+        script = f'ip() {{ echo "$@"; }}; set -eu; . {TREE}/etc/dhcpcd.enter-hook'
+        environment = {"MYNN_ROOT": str(tmp_path), "interface": "usb0", "reason": reason, **given}
+        return subprocess.run(
+            ["/bin/sh", "-c", script], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert event("CARRIER") == ""
+    event("BOUND", new_ip_address="10.0.2.15", new_subnet_cidr="24")
+    assert event("CARRIER").startswith("address add 10.0.2.15/24 dev usb0 noprefixroute valid_lft 10 ")
+    for torn in ("", "10.0.2.15", "10.0.2.15/24 dev eth0", "/"):
+        kept.write_text(torn)
+        assert event("CARRIER") == ""
