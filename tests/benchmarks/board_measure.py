@@ -21,11 +21,11 @@ from tests.virtual.pi import ssh_command
 PATIENCE = 900  # seconds for a boot
 
 
-def first_answer(url: str, statuses: set[int], **headers: str) -> float:
+def first_answer(url: str, statuses: set[int], every: float = 2, **headers: str) -> float:
     """Wait for an answer with one of these statuses, and return when it came, by time.monotonic().
 
-    A new request starts every two seconds, in parallel with pending ones: QEMU accepts connections before the board is
-    on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
+    A new request starts every so many seconds, in parallel with pending ones: QEMU accepts connections before the board
+    is on the network and retries at growing intervals, so an early request may be answered up to 20 seconds late.
     """
     deadline, there, answered = time.monotonic() + PATIENCE, threading.Event(), []
 
@@ -38,7 +38,7 @@ def first_answer(url: str, statuses: set[int], **headers: str) -> float:
     while not there.is_set():
         assert time.monotonic() < deadline, f"There was no page at {url} within {PATIENCE} s."
         threading.Thread(target=ask, daemon=True).start()
-        there.wait(2)
+        there.wait(every)
     return min(answered)
 
 
@@ -65,9 +65,10 @@ def time_to_page(board: Board) -> BootTime:
     """Switch a board on, and wait for its pages. There is no login before, which would slow the boot down."""
     classroom, began = BoardClassroom(board), time.monotonic()
     board.switch_on()
-    url = url_of(classroom)
-    first_answer(f"{url}/try/", {200})  # not as a browser: that would also make the server get ready for a kernel
-    server = wait_for_page(classroom)
+    server = NotebookServer(url_of(classroom))
+    # Not as a browser: that would also make the server get ready for a kernel. Rarely: the board answers them all.
+    first_answer(f"{server.url}/try/", {200}, every=5)
+    server.ask("GET", "/login", timeout=PATIENCE).raise_for_status()  # it waits until the server has started
     host = time.monotonic() - began
     server.ask("GET", "/?mark")
     board.start()
