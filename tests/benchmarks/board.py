@@ -74,6 +74,16 @@ def boots(classroom: BoardClassroom, table: Table) -> None:
         boot = time_to_page(classroom.board)
         table.add(f"power to the login page, {which} boot (host {boot.host:.0f} s)", f"{boot.page:.1f} s", wanted)
         table.add('  to the page that says "starting"', f"{boot.starting:.1f} s", "<= 8 s")
+        if which == "third":
+            server = NotebookServer(url_of(classroom))
+            assert server.sign_in(classroom.password), "The password was refused."
+            with clock_of(classroom) as now:
+                began = now()
+                with server.kernel() as kernel:
+                    kernel.run("1 + 1")
+                table.add(
+                    "from a kernel that is asked for then to its first answer", f"{now() - began:.1f} s", "<= 6 s"
+                )
         classroom.board.stop()
 
 
@@ -96,6 +106,21 @@ def programs(classroom: BoardClassroom, table: Table) -> None:
     with clock_of(classroom) as now:
         for when, what in waits(NotebookServer(url_of(classroom)), classroom.password, 120, now):
             table.add(when, what)
+        table.add("lesson 1's first picture, after its kernel", f"{first_picture(classroom, now):.1f} s", "<= 3 s")
+
+
+def first_picture(classroom: BoardClassroom, now: Callable[[], float]) -> float:
+    """Return the seconds from the first lesson's kernel to its first picture."""
+    server, name = NotebookServer(url_of(classroom)), next(iter(outline(ROOT / "notebooks")))
+    assert server.sign_in(classroom.password), "The password was refused."
+    cells = server.get(f"/api/contents/{name}.ipynb")["content"]["cells"]
+    with server.kernel() as kernel:
+        kernel.run("1 + 1")
+        began = now()
+        for cell in cells:
+            if cell["cell_type"] == "code" and kernel.run(cell["source"]).pictures:
+                return now() - began
+    raise AssertionError(f"{name} has no picture.")
 
 
 def try_page(classroom: BoardClassroom, table: Table) -> None:
