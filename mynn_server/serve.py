@@ -23,12 +23,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from mynn_server import try_files
 
 # As many modules are loaded once the server answers; so the number of those that are tells how far it is.
-MODULES = 720
+MODULES = 700
 # What Jupyter loads and a Pi does not use, a sixth of the time (under Debian 12, three quarters): modules that are
 # now loaded when they are first used, and optional ones, with which jsonschema would check formats in Jupyter's own
 # schemas.
@@ -184,9 +185,20 @@ class Later:
         return spec
 
 
+def without_lab() -> dict[str, ModuleType]:
+    """Return a stand-in for JupyterLab, which the server loads, to ask it for three folders: it builds JupyterLab."""
+    lab, commands = ModuleType("jupyterlab"), ModuleType("jupyterlab.commands")
+    commands.get_app_dir = lambda: f"{sys.prefix}/share/jupyter/lab"  # type: ignore[attr-defined]
+    for name in ("user_settings", "workspaces"):
+        folder = os.environ[f"JUPYTERLAB_{name.removeprefix('user_').upper()}_DIR"]  # as the unit gives them
+        setattr(commands, f"get_{name}_dir", lambda folder=folder: folder)
+    return {module.__name__: module for module in (lab, commands)}
+
+
 def hasten() -> Callable[[], None]:
     """Load what follows faster, until the function that this returns is called."""
     gc.disable()  # nothing that is loaded is garbage
+    sys.modules |= without_lab()
     sys.meta_path.insert(0, Later)
     sys.modules |= dict.fromkeys(WITHOUT)  # type: ignore[arg-type]  # None: it cannot be imported
     os.environ["SSL_CERT_FILE"] = os.devnull  # tornado loads all authorities, but this server calls nobody
