@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import BboxBase
 
-MARGIN, RIM = 200, 10  # pixels around a plot: how far its texts may reach, and the paper that is left around all
+MARGIN, RIM = 100, 10  # pixels around a plot: how far its texts may reach, and the paper that is left around all
 FAST = 3  # the last of zlib's levels that take half as long as the usual one
 
 
@@ -62,9 +62,19 @@ def _draw(figure: Figure, margin: int) -> Bytes:
     width, height = (int(np.ceil(length)) + 2 * margin for length in figure.bbox.size)
     half = 0.5  # a pixel, as sizes are rounded down
     box = np.array([-margin, -margin, width + half, height + half]) / figure.dpi
-    with io.BytesIO() as file:
-        canvas.print_figure(file, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box))
-        return np.frombuffer(file.getvalue(), np.uint8).reshape(height, width, 4)
+    kept = _Kept()
+    canvas.print_figure(kept, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box))
+    return kept.pixels.reshape(height, width, 4)
+
+
+class _Kept(io.RawIOBase):
+    """A file that keeps the pixels that are written to it, without a copy: a kernel would keep that memory, too."""
+
+    pixels: Bytes
+
+    def write(self, pixels: Any) -> int:
+        self.pixels = np.frombuffer(pixels, np.uint8)
+        return self.pixels.size
 
 
 def _ink(pixels: Bytes) -> Iterator[BboxBase]:
