@@ -85,7 +85,7 @@ def test_python_packages_with_files_left_out_can_be_updated(image_build: ImageBu
             reduced.append(listed.stem.partition(":")[0])
     assert {"python3-numpy", "python3-sympy"} <= set(reduced)
     compile_all = ["sh", "-c", 'for package; do py3compile -p "$package" || echo "$package"; done', "sh", *reduced]
-    chroot = [ROOT / "roles/image/files/chroot", root, *compile_all]
+    chroot = [str(ROOT / "roles/image/files/chroot"), str(root), *compile_all]
     done = subprocess.run(chroot, capture_output=True, text=True, timeout=600, check=True)
     assert done.stdout == "", done.stderr
 
