@@ -49,7 +49,7 @@ def is_right(path: Path, content: bytes | None, target: str | None) -> bool:
 
 def clear(home: Path) -> None:
     """Remove all that is in the home, however deep or closed. OSError: something stays."""
-    for command in (["chmod", "--recursive", "u+rwX", home], ["find", home, "-mindepth", "1", "-delete"]):
+    for command in (["chmod", "--recursive", "u+rwX", str(home)], ["find", str(home), "-mindepth", "1", "-delete"]):
         # With no other powers than this process's.
         subprocess.run(command, user=os.geteuid(), group=os.getegid(), env={}, capture_output=True, check=False)
     with os.scandir(home) as entries:
