@@ -187,12 +187,14 @@ class Later:
 
 def without_lab() -> dict[str, ModuleType]:
     """Return a stand-in for JupyterLab, which the server loads, to ask it for three folders: it builds JupyterLab."""
-    lab, commands = ModuleType("jupyterlab"), ModuleType("jupyterlab.commands")
-    commands.get_app_dir = lambda: f"{sys.prefix}/share/jupyter/lab"  # type: ignore[attr-defined]
-    for name in ("user_settings", "workspaces"):
-        folder = os.environ[f"JUPYTERLAB_{name.removeprefix('user_').upper()}_DIR"]  # as the unit gives them
-        setattr(commands, f"get_{name}_dir", lambda folder=folder: folder)
-    return {module.__name__: module for module in (lab, commands)}
+    commands = ModuleType("jupyterlab.commands")
+    vars(commands).update(
+        get_app_dir=lambda: f"{sys.prefix}/share/jupyter/lab",
+        # The unit names these.
+        get_user_settings_dir=lambda: os.environ["JUPYTERLAB_SETTINGS_DIR"],
+        get_workspaces_dir=lambda: os.environ["JUPYTERLAB_WORKSPACES_DIR"],
+    )
+    return {"jupyterlab": ModuleType("jupyterlab"), commands.__name__: commands}
 
 
 def hasten() -> Callable[[], None]:
