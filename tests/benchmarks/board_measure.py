@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import requests
 
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.browser import url_of
+from tests.support.browser import signed_in_server, url_of
 from tests.support.classroom import BoardClassroom
 from tests.support.lesson_claims import PEAK
 from tests.virtual import Board
@@ -119,8 +119,7 @@ def run_lesson(classroom: BoardClassroom, name: str, now: Callable[[], float]) -
 
     Returns its minutes and the kernel's peak in MiB.
     """
-    server = NotebookServer(url_of(classroom))
-    assert server.sign_in(classroom.password), "The password was refused."
+    server = signed_in_server(classroom)
     cells = server.get(f"/api/contents/{name}")["content"]["cells"]
     began = now()
     with server.kernel() as kernel:

@@ -6,8 +6,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from mynn import tasks
-from tests.provisioned.notebook_server import NotebookServer
-from tests.support.browser import MINUTES, READING, copied_lessons, open_browser, signed_in, url_of
+from tests.support.browser import MINUTES, READING, copied_lessons, open_browser, signed_in, signed_in_server, url_of
 from tests.support.classroom import Classroom, root
 from tests.support.desk import open_desk
 
@@ -15,8 +14,7 @@ FOLLOW = 30_000  # milliseconds until the page shows what happens on a Pi
 
 
 def test_the_teacher_sees_what_is_open_and_what_has_died(classroom: Classroom, tmp_path: Path) -> None:
-    server = NotebookServer(url_of(classroom))
-    assert server.sign_in(classroom.password)
+    server = signed_in_server(classroom)
     with open_desk(classroom.inventory, tmp_path) as (url, _), open_browser() as browser:
         page = browser.pages[0]
         page.goto(url)

@@ -89,11 +89,17 @@ def import_modules(page: Page, *names: str) -> None:
         page.evaluate(f"async () => window.ours = {{...window.ours, ...await import('/{name}')}}")
 
 
+def signed_in_server(classroom: BaseClassroom) -> NotebookServer:
+    """Return the notebook server, signed in."""
+    server = NotebookServer(url_of(classroom))
+    assert server.sign_in(classroom.password), "The password was refused."
+    return server
+
+
 @contextmanager
 def copied_lessons(classroom: BaseClassroom, lessons: Iterable[str] = (READING,)) -> Iterator[str]:
     """Copy lessons into a new folder, so that the student's own are not changed, and remove it afterwards."""
-    server = NotebookServer(url_of(classroom))
-    assert server.sign_in(classroom.password)
+    server = signed_in_server(classroom)
     name = f"browser-{uuid.uuid4().hex[:8]}"
     server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
     try:

@@ -29,8 +29,7 @@ from pathlib import Path
 import argon2
 import numpy as np
 
-from tests.provisioned.notebook_server import NotebookServer
-from tests.support.browser import url_of
+from tests.support.browser import signed_in_server
 from tests.support.classroom import BoardClassroom
 from tests.support.image import SECTOR, Image
 from tests.virtual import Board
@@ -97,8 +96,7 @@ class Recording:
 
     def save(self, classroom: BoardClassroom, times: int) -> None:
         """Save new versions of the notebook, as a browser does."""
-        server = NotebookServer(url_of(classroom))
-        assert server.sign_in(classroom.password), "The password was refused."
+        server = signed_in_server(classroom)
         self.begin("saves")
         for _ in range(times):
             body = {"type": "notebook", "format": "json", "content": notebook(len(self.saved) + 1)}

@@ -23,12 +23,7 @@ from tests.support.student import as_root
 from tests.unit.image.test_first_boot import Card
 from tests.virtual.writes import Cut, Replay
 
-pytestmark = [
-    as_root,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="there is no QEMU: `make test-all` installs it"),
-    pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="there is no /dev/fuse"),
-]
+pytestmark = [as_root, pytest.mark.slow]
 PANIC = ROOT / "roles/image/files/debian/etc/initramfs-tools/scripts/panic/mynn-pi"
 BOOT, ROOT_START, END = 2048, 34816, 131072  # sectors
 # Save versions of a notebook by the function that is named, and print the log's size after each.
@@ -98,6 +93,10 @@ def make_card(card: Path) -> None:
 @pytest.fixture(scope="module", params=["server", "forgetful"])
 def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """Save a notebook eight times: as the notebook server does, and without waiting for the card."""
+    if not shutil.which("qemu-system-arm"):
+        pytest.skip("there is no QEMU: `make test-all` installs it")
+    if not os.access("/dev/fuse", os.W_OK):
+        pytest.skip("there is no /dev/fuse: `modprobe fuse` makes it, or a container needs `--device /dev/fuse`")
     folder = tmp_path_factory.mktemp("card")
     card, made = folder / "card", Recording(folder / "before", folder / "writes", {request.param: 0})
     make_card(card)
