@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.programs import ROOT
+from tests.unit.image.card import Card
 
 DISK = ROOT / "roles/image/files/disk"
 BOOT, ROOM = 160, 12  # MiB
@@ -68,6 +69,11 @@ def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subpro
     """Run the role's script."""
     command: list[str | Path] = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    return Card(tmp_path / "card")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import tomli_w
 
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import METHODS
 from tests.support.ports import free_port
-from tests.unit.image.test_first_boot import CONF, Card
+from tests.unit.image.card import CONF, Card
 from tests.unit.image.test_preseed import authority
 
 Authenticate = Callable[..., tuple[bool, str]]

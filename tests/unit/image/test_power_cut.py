@@ -20,7 +20,7 @@ from tests.support.image import SECTOR
 from tests.support.power_cut import FILES, Recording, check, identity_faults, notebook, table, version_of
 from tests.support.programs import ROOT
 from tests.support.student import as_root
-from tests.unit.image.test_first_boot import Card
+from tests.unit.image.card import Card
 from tests.virtual.writes import Cut, Replay
 
 pytestmark = [as_root, pytest.mark.slow]
