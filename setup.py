@@ -20,8 +20,14 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 from setuptools.modified import newer_group
 
-# By the first word of the compiler's machine, what pip calls it. The same 32-bit system runs on both ARMs.
-PLATFORMS = {"x86_64": "linux_x86_64", "aarch64": "linux_aarch64", "arm": "linux_armv6l.linux_armv7l"}
+# By how the name of the compiler's machine begins, what pip calls it. The kernel needs nothing of a libc but four
+# functions that each has, so one wheel is for old and new Linux with glibc (manylinux) and for those with musl.
+PLATFORMS = {
+    "x86_64": "manylinux_2_17_x86_64.musllinux_1_1_x86_64",
+    "aarch64": "manylinux_2_17_aarch64.musllinux_1_1_aarch64",
+    "arm-linux-gnueabihf": "manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l",
+    "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
+}
 
 
 def run_compiler(*arguments: str) -> str:
@@ -49,16 +55,16 @@ def flags() -> list[str]:
     true anyhow, and lets the compiler do several numbers at once where there is a comparison in between.)
     """
     common = ["-O3", "-fno-trapping-math", "-shared", "-fPIC"]
+    if "linux" in machine():
+        # Bound to no libc: those four functions are Python's own. Nor is there what Debian's compiler for armhf would
+        # add to the start of every library, which is for later processors than the Pi Zero's.
+        common += ["-nostdlib"]
     if not machine().startswith("arm-linux-gnueabi"):
         return common
     pi_zero = [*common, "-mcpu=arm1176jzf-s", "-marm", "-mfpu=vfp"]
-    if machine().endswith("hf"):
-        # What Debian's compiler would add to the start of every library is for later processors than the Pi Zero's.
-        # The kernel can do without.
-        return [*pi_zero, "-nostartfiles"]
     # Debian armel is made for processors without floating point, but the Pi Zero has it: use it, and hand numbers over
     # as the system's other programs do.
-    return [*pi_zero, "-mfloat-abi=softfp"]
+    return pi_zero if machine().endswith("hf") else [*pi_zero, "-mfloat-abi=softfp"]
 
 
 class Kernel(build_ext):
@@ -73,7 +79,8 @@ class Kernel(build_ext):
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         if newer_group([*ext.sources, *ext.depends], str(library)):
-            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources)
+            libraries = ["-lgcc"] if "linux" in machine() else []  # finds out what a PC's processor can do
+            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
 
 
 class Wheel(bdist_wheel):
@@ -81,9 +88,8 @@ class Wheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         """Return Python, its binary interface and the machine, as a wheel's name has them."""
-        processor, _, system = machine().partition("-")
-        known = PLATFORMS.get(processor) if "linux" in system else None
-        return "py3", "none", known or super().get_tag()[2]
+        known = [tag for name, tag in PLATFORMS.items() if machine().startswith(name) and "linux" in machine()]
+        return "py3", "none", (known or super().get_tag()[2:])[0]
 
 
 try:

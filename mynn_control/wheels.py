@@ -30,7 +30,8 @@ MACHINES = {
     "armhf": "arm-linux-gnueabihf",
 }
 # What a package consists of; not what builds and editors leave beside it.
-SUFFIXES = (".css", ".html", ".js", ".py", ".svg")
+SUFFIXES = (".css", ".html", ".js", ".py", ".svg", ".typed")
+README = "docs/teach/without-a-pi.md"  # of mynn, as pyproject.toml says
 
 
 class CannotBuildError(Exception):
@@ -39,9 +40,9 @@ class CannotBuildError(Exception):
 
 def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
     """Return what a wheel is made of, by its place in the build; without a compiler, there is no kernel."""
-    parts = {"LICENSE": project / "LICENSE", "pyproject.toml": project / "pyproject.toml"}
+    parts = {name: project / name for name in ("LICENSE", "pyproject.toml", README)}
     if package != "mynn":
-        parts["pyproject.toml"] = project / package / "pyproject.toml"
+        parts = {"LICENSE": parts["LICENSE"], "pyproject.toml": project / package / "pyproject.toml"}
     kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.c")] if compiler else []
     files = [path for path in (project / package).rglob("*") if path.suffix in SUFFIXES]
     named = {str(path.relative_to(project)): path for path in sorted([*files, *kernel])}

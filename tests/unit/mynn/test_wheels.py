@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mynn_control.wheels import MACHINES, digest, sources
+from mynn_control.wheels import MACHINES, README, digest, sources, wheel
+from tests.support.jupyter_server import pi_venv
 from tests.support.programs import ROOT
 
 HERE = next((name for name, machine in MACHINES.items() if machine == sysconfig.get_config_var("MULTIARCH")), "")
@@ -20,10 +21,10 @@ KERNEL = "mynn/kernel/_kernel.so"
 # A wheel's tag, and what readelf says of its kernel.
 ARM = ("Tag_CPU_arch: v6", "Tag_FP_arch: VFPv2")
 CODE = {
-    "amd64": ("linux_x86_64", "X86-64"),
-    "arm64": ("linux_aarch64", "AArch64"),
+    "amd64": ("manylinux_2_17_x86_64.musllinux_1_1_x86_64", "X86-64"),
+    "arm64": ("manylinux_2_17_aarch64.musllinux_1_1_aarch64", "AArch64"),
     "armel": ("linux_armv6l.linux_armv7l", "soft-float ABI", *ARM),
-    "armhf": ("linux_armv6l.linux_armv7l", "hard-float ABI", *ARM),
+    "armhf": ("manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l", "hard-float ABI", *ARM),
 }
 # What builds, editors and Jupyter leave beside the sources; git ignores it.
 LEFTOVERS = ("mynn/kernel/_kernel.so", "mynn_server/page/page.js~", "mynn/.ipynb_checkpoints/network.py")
@@ -64,17 +65,18 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     for package in ("mynn", "mynn_server"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
-    for name in ("pyproject.toml", "LICENSE", "setup.py"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / README).parent.mkdir(parents=True)
+    for name in ("pyproject.toml", "LICENSE", "setup.py", README):
+        shutil.copy(ROOT / name, tmp_path / name)
     for name in LEFTOVERS:
         append(tmp_path / name, "left by something else")
     (tmp_path / "build").symlink_to(tmp_path_factory.getbasetemp())
     return tmp_path
 
 
-def info(wheel: str, to: Path) -> dict[str, Any]:
+def info(path: str, to: Path) -> dict[str, Any]:
     """Unpack a wheel, and return the output of its `mynn info`."""
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(path) as archive:
         archive.extractall(to)
     return run(["mynn", "info", "--json"], to, PYTHONPATH=str(to))
 
@@ -162,3 +164,30 @@ def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python(projec
     subprocess.run(command, cwd=project, env={**os.environ, "PATH": path}, check=True, capture_output=True)
     [wheel] = (tmp_path / "dist").iterdir()
     assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the script runs as root")
+def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
+    """Both have the same files, which must be there afterwards."""
+    with pi_venv() as venv:
+        [new] = venv.glob("lib/python3*/site-packages/mynn_pi-*.dist-info")
+        old = new.rename(new.with_name(new.name.replace("_pi", "")))
+        for file in (old / "METADATA", old / "RECORD"):
+            file.write_text(file.read_text().replace("mynn-pi", "mynn").replace(new.name, old.name))
+        wheels = [shutil.copy(wheel(ROOT, name), tmp_path) for name in ("mynn", "mynn", "mynn_server")]
+        script = ROOT / "roles/mynn/files/install.sh"
+        subprocess.run(["sh", script, venv, "mynn-stamp", *wheels], check=True)
+        names = {path.name.partition("-")[0] for path in old.parent.glob("mynn*.dist-info")}
+        assert names == {"mynn_pi", "mynn_server"}
+        subprocess.run([venv / "bin/python", "-c", "import mynn.network"], cwd=tmp_path, check=True)
+
+
+def test_a_strict_mypy_of_others_sees_the_types(tmp_path: Path) -> None:
+    program = (
+        "from mynn import NeuralNetwork\nnetwork = NeuralNetwork(784, 50, 10, 0.1)\nreveal_type(network.score([]))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    with pi_venv() as venv:
+        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", venv / "bin/python", "program.py"]
+        said = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True).stdout
+    assert '3: note: Revealed type is "float"' in said and "Success" in said
