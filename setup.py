@@ -1,5 +1,7 @@
 """What pyproject.toml cannot say: the package has a compiled kernel, wherever there is a compiler to build it.
 
+On Windows that is Microsoft's, as setuptools finds it; elsewhere it is `cc`.
+
 `python setup.py build_ext --inplace` puts the kernel beside its source, for work on the project itself. The variable CC
 may name a compiler for another machine (`CC=arm-linux-gnueabi-gcc pip wheel .`): the wheel is for that one then, and
 there is none if it cannot be compiled.
@@ -28,6 +30,14 @@ PLATFORMS = {
     "arm-linux-gnueabihf": "manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l",
     "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
 }
+WINDOWS = sys.platform == "win32" and "CC" not in os.environ
+# What a library for Windows must name: the functions that mynn/kernel/__init__.py calls.
+CALLED = [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
+FOR_WINDOWS = {
+    "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
+    "include_dirs": ["mynn/kernel"],
+    "export_symbols": ["mynn_level", "mynn_resample", *CALLED],
+}
 
 
 def run_compiler(*arguments: str) -> str:
@@ -45,7 +55,7 @@ def run_compiler(*arguments: str) -> str:
 @functools.cache
 def machine() -> str:
     """Return which machine the compiler makes programs for, in its own words: "arm-linux-gnueabi"."""
-    return run_compiler("-dumpmachine")
+    return "windows" if WINDOWS else run_compiler("-dumpmachine")
 
 
 def flags() -> list[str]:
@@ -74,8 +84,15 @@ class Kernel(build_ext):
         """Return its name in the package, which is the same for every Python."""
         return f"{fullname.replace('.', '/')}.so"
 
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """Return what it says, without what a module for Python itself would have."""
+        return ext.export_symbols
+
     def build_extension(self, ext: Extension) -> None:
         """Compile it, without the flags that this computer's Python was compiled with."""
+        if WINDOWS:
+            super().build_extension(ext)
+            return
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         if newer_group([*ext.sources, *ext.depends], str(library)):
@@ -106,9 +123,9 @@ else:
         Extension(
             f"mynn.kernel._kernel{level}",
             ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
-            depends=["mynn/kernel/blocks.c", "setup.py"],
-            extra_compile_args=more,
+            depends=["mynn/kernel/blocks.c", "mynn/kernel/msvc.h", "setup.py"],
             optional="CC" not in os.environ,
+            **(FOR_WINDOWS if WINDOWS else {"extra_compile_args": more}),
         )
         for level, more in levels.items()
     ]

@@ -169,7 +169,7 @@ def _keep(path: Path, rows: Bytes, changed: int) -> None:
         file.write(_sum(rows))
         file.flush()
         os.fsync(file.fileno())
-        os.fchmod(file.fileno(), path.stat().st_mode & 0o666)
+        Path(file.name).chmod(path.stat().st_mode & 0o666)
         os.utime(file.name, ns=(changed, changed))
         Path(file.name).replace(f"{path}.npy")  # closing then finds nothing to delete, an OSError too
 

@@ -132,6 +132,20 @@ def test_mistakes_on_the_command_line_are_explained(arguments: list[str], messag
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_where_the_system_is_not_like_unix_everything_works(
+    data: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Windows' Python lacks."""
+    for name in ("fcntl", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("fchmod", "sysconf"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr("mynn.progress.Path", Mock(side_effect=FileNotFoundError))
+    for words in (["info"], ["train"], ["experiment", "sweep", "--seeds", "1", "--out", str(data / "sweep")]):
+        assert main([*words, "--data", str(data), "--json"]) == 0
+        json.loads(capsys.readouterr().out)
+
+
 def test_without_a_verb_the_help_is_printed(capsys: Printed) -> None:
     for arguments in ([], ["experiment"]):
         assert main(arguments) == 0

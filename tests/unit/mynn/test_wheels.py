@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,10 @@ def info(path: str, to: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("architecture", sorted(MACHINES))
 def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: str, tmp_path: Path) -> None:
-    """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit."""
+    """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit.
+
+    It runs with any libc: it needs no library, and four functions that they all have.
+    """
     compiler = compiler_for(architecture)
     tag, *words = CODE[architecture]
     output = build(project, architecture)
@@ -93,9 +97,34 @@ def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: s
         assert info(wheel, tmp_path / "installed")["kernel"].startswith("compiled")
     with zipfile.ZipFile(wheel) as archive:
         library = Path(archive.extract(KERNEL, tmp_path / "unpacked"))
-    command = [compiler.replace("-gcc", "-readelf"), "--file-header", "--arch-specific", str(library)]
+    command = [compiler.replace("-gcc", "-readelf"), "-hAW", "--dyn-syms", "--dynamic", str(library)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     assert [word for word in words if word not in said] == []
+    assert set(re.findall(r" UND (\w.*)", said)) <= {"aligned_alloc", "free", "memcpy", "memset"}
+    assert "(NEEDED)" not in said
+
+
+@pytest.mark.slow
+def test_an_index_takes_the_wheels_and_anybody_can_install_the_sources(project: Path, tmp_path: Path) -> None:
+    """With a compiler and without."""
+    for architecture in ("amd64", "arm64", "armhf"):
+        compiler_for(architecture)
+    dist, module = tmp_path / "dist", [sys.executable, "-m"]
+    subprocess.run([*module, "mynn_control.wheels", project, "--to", dist], cwd=ROOT, check=True)
+    [plain], [sources] = dist.glob("*-any.whl"), dist.glob("*.tar.gz")
+    linux = {path.name for path in dist.glob("*manylinux*.whl")}
+    assert len(linux) == 3
+    for name in linux:
+        shown = json.loads(subprocess.check_output([*module, "auditwheel", "show", "--json", dist / name]))
+        assert shown["overall_tag"].startswith("manylinux") and not shown["external_libs"]
+    for path, wheels in ((os.environ["PATH"], linux), (str(tmp_path), {plain.name})):
+        to = tmp_path / f"from_{len(wheels)}"
+        options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(to)]
+        command = [*module, "pip", "wheel", *options, str(sources)]
+        subprocess.run(command, env={**os.environ, "PATH": path}, check=True)
+        [built] = to.iterdir()
+        assert built.name in wheels
+        assert zipfile.ZipFile(built).namelist() == zipfile.ZipFile(dist / built.name).namelist()
 
 
 def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Path) -> None:
@@ -188,6 +217,7 @@ def test_a_strict_mypy_of_others_sees_the_types(tmp_path: Path) -> None:
     )
     (tmp_path / "program.py").write_text(program)
     with pi_venv() as venv:
-        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", venv / "bin/python", "program.py"]
+        python = f"--python-executable={venv}/bin/python"
+        command = [sys.executable, "-m", "mypy", "--strict", python, "program.py"]
         said = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True).stdout
     assert '3: note: Revealed type is "float"' in said and "Success" in said
