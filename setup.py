@@ -65,10 +65,6 @@ def flags() -> list[str]:
     true anyhow, and lets the compiler do several numbers at once where there is a comparison in between.)
     """
     common = ["-O3", "-fno-trapping-math", "-shared", "-fPIC"]
-    if "linux" in machine():
-        # Bound to no libc: those four functions are Python's own. Nor is there what Debian's compiler for armhf would
-        # add to the start of every library, which is for later processors than the Pi Zero's.
-        common += ["-nostdlib"]
     if not machine().startswith("arm-linux-gnueabi"):
         return common
     pi_zero = [*common, "-mcpu=arm1176jzf-s", "-marm", "-mfpu=vfp"]
@@ -96,7 +92,9 @@ class Kernel(build_ext):
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         if newer_group([*ext.sources, *ext.depends], str(library)):
-            libraries = ["-lgcc"] if "linux" in machine() else []  # finds out what a PC's processor can do
+            # Bound to no libc: Python has those four functions. Nor is there what Debian's compiler for armhf would add
+            # to the start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
+            libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
             run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
 
 
