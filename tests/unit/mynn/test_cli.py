@@ -105,7 +105,7 @@ def test_ctrl_c_saves_the_network_so_far(
     message = f"stopped after {2 * block} of {9 * EXAMPLES} examples; the network so far is in {saved}. Testing it"
     assert f"\nmynn train: {message}" in printed.err
     assert f"of {TESTED} digits recognised after {2 * block} examples" in printed.out
-    network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
+    network = NeuralNetwork(784, 50, 10, 0.1, seed=0, dtype=np.float32)
     if implementation == "numpy":
         network.fit(read_csv(data / "mnist_train.csv", 2 * block))
     else:
