@@ -6,7 +6,8 @@
 The first prints JSON: `wheels`, by Debian's name of each architecture the path of mynn's wheel; `plain`, that of the
 one without the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that must do with
 that one; `server`, the path of mynn_server's. The second puts into a folder what an index of packages takes: mynn's
-wheels for Linux on PCs and Pis, the one for all other computers, and its sources.
+wheels for Linux on PCs and Pis, and its sources for all others. (Not the plain wheel: a Mac or Windows would install
+that one, and compile no kernel.)
 
 A wheel lies in PROJECT/build/wheel/SUM, of its sources and its compiler. It appears whole or not at all, so several
 runs may build at once.
@@ -133,7 +134,7 @@ def distribute(project: Path, folder: Path) -> None:
         source = Path(temporary, "source")
         copy(sources(project, "mynn", compilers[0]), source)
         run([sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", temporary], compilers[0], source)
-        made = [*Path(temporary).glob("*.tar.gz"), *(wheel(project, "mynn", compiler) for compiler in ("", *compilers))]
+        made = [*Path(temporary).glob("*.tar.gz"), *(wheel(project, "mynn", compiler) for compiler in compilers)]
         for path in made:
             print(shutil.copy(path, folder))
 
