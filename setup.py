@@ -31,12 +31,12 @@ PLATFORMS = {
     "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
 }
 WINDOWS = sys.platform == "win32" and "CC" not in os.environ
-# What a library for Windows must name: the functions that mynn/kernel/__init__.py calls.
-CALLED = [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
+# What a library for Windows must name: the kernel's functions.
+EXPORTED = ["mynn_level", "mynn_resample", *(f"mynn_{v}_{t}" for v in ("train", "query") for t in ("double", "float"))]
 FOR_WINDOWS = {
     "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
     "include_dirs": ["mynn/kernel"],
-    "export_symbols": ["mynn_level", "mynn_resample", *CALLED],
+    "export_symbols": EXPORTED,
 }
 
 

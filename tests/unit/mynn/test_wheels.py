@@ -102,6 +102,9 @@ def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: s
     assert [word for word in words if word not in said] == []
     assert set(re.findall(r" UND (\w.*)", said)) <= {"aligned_alloc", "free", "memcpy", "memset"}
     assert "(NEEDED)" not in said
+    names = "import setuptools; setuptools.setup = lambda **_: None; import setup; print(*setup.EXPORTED)"
+    on_windows = subprocess.check_output([sys.executable, "-c", names], cwd=ROOT, text=True).split()
+    assert sorted(on_windows) == sorted(re.findall(r"FUNC +GLOBAL .* (mynn_\w+)", said))
 
 
 @pytest.mark.slow
@@ -139,7 +142,7 @@ def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Pat
     assert {path: path.stat().st_ctime_ns for path in built} == built
 
     ours = subprocess.run(["git", "ls-files", "mynn", "mynn_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    expected = {name for name in ours.stdout.split() if not name.endswith((".c", ".toml"))}
+    expected = {name for name in ours.stdout.split() if not name.endswith((".c", ".h", ".toml"))}
     packed = {name for wheel in built for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
 
