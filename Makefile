@@ -56,7 +56,7 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
-    message off known-pi cluster image board test test-all lint lock compiler compilers \
+    message off known-pi cluster image board wheels test test-all lint lock compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
@@ -141,6 +141,9 @@ image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dis
 
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
+
+wheels: .venv/ready compiler compilers  ## Build the Python package for an index of packages: dist/*.whl, dist/*.tar.gz
+	@python -m mynn_control.wheels . --to dist
 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (eight minutes)
 	python -m tests.stages quick

@@ -1,5 +1,7 @@
 """What pyproject.toml cannot say: the package has a compiled kernel, wherever there is a compiler to build it.
 
+On Windows that is Microsoft's, as setuptools finds it; elsewhere it is `cc`.
+
 `python setup.py build_ext --inplace` puts the kernel beside its source, for work on the project itself. The variable CC
 may name a compiler for another machine (`CC=arm-linux-gnueabi-gcc pip wheel .`): the wheel is for that one then, and
 there is none if it cannot be compiled.
@@ -20,8 +22,22 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 from setuptools.modified import newer_group
 
-# By the first word of the compiler's machine, what pip calls it. The same 32-bit system runs on both ARMs.
-PLATFORMS = {"x86_64": "linux_x86_64", "aarch64": "linux_aarch64", "arm": "linux_armv6l.linux_armv7l"}
+# By how the name of the compiler's machine begins, what pip calls it. The kernel needs nothing of a libc but four
+# functions that each has, so one wheel is for old and new Linux with glibc (manylinux) and for those with musl.
+PLATFORMS = {
+    "x86_64": "manylinux_2_17_x86_64.musllinux_1_1_x86_64",
+    "aarch64": "manylinux_2_17_aarch64.musllinux_1_1_aarch64",
+    "arm-linux-gnueabihf": "manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l",
+    "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
+}
+WINDOWS = sys.platform == "win32" and "CC" not in os.environ
+# What a library for Windows must name: the kernel's functions.
+EXPORTED = ["mynn_level", "mynn_resample", *(f"mynn_{v}_{t}" for v in ("train", "query") for t in ("double", "float"))]
+FOR_WINDOWS = {
+    "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
+    "include_dirs": ["mynn/kernel"],
+    "export_symbols": EXPORTED,
+}
 
 
 def run_compiler(*arguments: str) -> str:
@@ -39,7 +55,7 @@ def run_compiler(*arguments: str) -> str:
 @functools.cache
 def machine() -> str:
     """Return which machine the compiler makes programs for, in its own words: "arm-linux-gnueabi"."""
-    return run_compiler("-dumpmachine")
+    return "windows" if WINDOWS else run_compiler("-dumpmachine")
 
 
 def flags() -> list[str]:
@@ -52,13 +68,9 @@ def flags() -> list[str]:
     if not machine().startswith("arm-linux-gnueabi"):
         return common
     pi_zero = [*common, "-mcpu=arm1176jzf-s", "-marm", "-mfpu=vfp"]
-    if machine().endswith("hf"):
-        # What Debian's compiler would add to the start of every library is for later processors than the Pi Zero's.
-        # The kernel can do without.
-        return [*pi_zero, "-nostartfiles"]
     # Debian armel is made for processors without floating point, but the Pi Zero has it: use it, and hand numbers over
     # as the system's other programs do.
-    return [*pi_zero, "-mfloat-abi=softfp"]
+    return pi_zero if machine().endswith("hf") else [*pi_zero, "-mfloat-abi=softfp"]
 
 
 class Kernel(build_ext):
@@ -68,12 +80,22 @@ class Kernel(build_ext):
         """Return its name in the package, which is the same for every Python."""
         return f"{fullname.replace('.', '/')}.so"
 
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """Return what it says, without what a module for Python itself would have."""
+        return ext.export_symbols
+
     def build_extension(self, ext: Extension) -> None:
         """Compile it, without the flags that this computer's Python was compiled with."""
+        if WINDOWS:
+            super().build_extension(ext)
+            return
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         if newer_group([*ext.sources, *ext.depends], str(library)):
-            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources)
+            # Bound to no libc: Python has those four functions. Nor is there what Debian's compiler for armhf would add
+            # to the start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
+            libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
+            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
 
 
 class Wheel(bdist_wheel):
@@ -81,9 +103,8 @@ class Wheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         """Return Python, its binary interface and the machine, as a wheel's name has them."""
-        processor, _, system = machine().partition("-")
-        known = PLATFORMS.get(processor) if "linux" in system else None
-        return "py3", "none", known or super().get_tag()[2]
+        known = [tag for name, tag in PLATFORMS.items() if machine().startswith(name) and "linux" in machine()]
+        return "py3", "none", (known or super().get_tag()[2:])[0]
 
 
 try:
@@ -100,9 +121,9 @@ else:
         Extension(
             f"mynn.kernel._kernel{level}",
             ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
-            depends=["mynn/kernel/blocks.c", "setup.py"],
-            extra_compile_args=more,
+            depends=["mynn/kernel/blocks.c", "mynn/kernel/msvc.h", "setup.py"],
             optional="CC" not in os.environ,
+            **(FOR_WINDOWS if WINDOWS else {"extra_compile_args": more}),
         )
         for level, more in levels.items()
     ]

@@ -95,7 +95,12 @@ def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
 
 
 def rows(array: NDArray[Any], nodes: int) -> None:
-    """Refuse examples for a network of other inputs, or with inputs that are not finite: a ValueError."""
+    """Refuse examples for a network of other inputs, or with inputs that are not finite: a ValueError.
+
+    Inputs that are no numbers are a TypeError.
+    """
+    if array.dtype.kind not in "uif":
+        raise TypeError(f"inputs must be numbers, not {array.dtype}")
     if array.ndim != 2 or array.shape[1] != nodes:
         raise ValueError(f"the inputs of each example must have shape ({nodes},), not {array.shape[1:]}")
     if array.dtype != np.uint8:

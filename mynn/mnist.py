@@ -1,4 +1,4 @@
-"""The MNIST data set as CSV: one handwritten digit a line, `label,784 pixels`, no header.
+"""The MNIST data set as CSV: one handwritten digit a line, `label,784 pixels`, no header. Or as IDX: see idx.py.
 
 Pixels are kept as they come, one byte each: 60,000 digits take 47 MB that way and 376 MB as the
 numbers that the network works with, which a Pi Zero does not have. They are scaled one digit at a
@@ -24,7 +24,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mynn import checks
+from mynn import checks, idx
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, os_errors_as
 from mynn.rows import LABELS as LABELS
@@ -116,17 +116,22 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
 
     Parsing needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
     not a label 0..9 and 784 pixels 0..255, is a DataError.
+
+    MNIST's own files are read as well: `train-images-idx3-ubyte`, with that of the labels beside it. Each file may be
+    compressed by gzip or xz.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"read_csv needs the path of a CSV, not {checks.shown(path)}")
     if limit is not None:
         checks.whole("limit", limit)
     path = Path(path)
-    with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST", path=path):
+    with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST, which `mynn mnist FOLDER` makes", path=path):
         changed = path.stat().st_mtime_ns
         rows = load(path, limit)
         if rows is None:
-            rows, whole = _parsed(path, limit)
+            with idx.opened(path) as file:
+                is_idx = file.peek(4).startswith(idx.PICTURES)
+                rows, whole = (idx.rows(file, path, limit), False) if is_idx else _parsed(file, path, limit)
             if whole and len(rows) >= _WORTH_KEEPING:
                 _keep(path, rows, changed)
     return Examples(rows[:, 0], rows[:, 1:])
@@ -169,26 +174,25 @@ def _keep(path: Path, rows: Bytes, changed: int) -> None:
         file.write(_sum(rows))
         file.flush()
         os.fsync(file.fileno())
-        os.fchmod(file.fileno(), path.stat().st_mode & 0o666)
+        Path(file.name).chmod(path.stat().st_mode & 0o666)
         os.utime(file.name, ns=(changed, changed))
         Path(file.name).replace(f"{path}.npy")  # closing then finds nothing to delete, an OSError too
 
 
-def _parsed(path: Path, limit: int | None) -> tuple[Bytes, bool]:
-    """Return the digits of a CSV, (n, 785), and whether these are all of it."""
+def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]:
+    """Return the digits of an opened CSV, (n, 785), and whether these are all of it."""
     rows = bytearray()
-    with path.open("rb") as file:
-        lines = iter(lambda: file.readline(_LONGEST), b"")
-        for number, line in enumerate(islice(lines, limit), 1):
-            fields = line.rstrip(b"\r\n").split(b",")
-            try:
-                row = bytes(map(_VALUES.__getitem__, fields))
-            except KeyError:
-                row = b""
-            if len(row) != _NUMBERS or row[0] >= LABELS:
-                row = _parsed_with_care(fields, f"{path}, line {number}")
-            rows += row
-        whole = not file.read(1)
+    lines = iter(lambda: file.readline(_LONGEST), b"")
+    for number, line in enumerate(islice(lines, limit), 1):
+        fields = line.rstrip(b"\r\n").split(b",")
+        try:
+            row = bytes(map(_VALUES.__getitem__, fields))
+        except KeyError:
+            row = b""
+        if len(row) != _NUMBERS or row[0] >= LABELS:
+            row = _parsed_with_care(fields, f"{path}, line {number}")
+        rows += row
+    whole = not file.read(1)
     if not rows:
         raise DataError(f"{path}: this file is empty; fetch it again")
     return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole

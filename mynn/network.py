@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint, checks, training
+from mynn import checkpoint, checks, estimator, training
 from mynn.arrays import Floats
 
 RULES = checks.RULES
@@ -39,6 +39,8 @@ class NeuralNetwork:
                      -log(1 - outputs) where it is "no". It leaves the slope of the output's sigmoid out of
                      both layers: what is surely wrong costs most, and is put right most quickly.
     """
+
+    seed: int | None = None  # of a network from a file
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class NeuralNetwork:
         checks.weights(self.wih, self.who)
         self.learning_rate = learning_rate
         self.rule = rule
+        self.seed = seed
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse a learning rate or a rule that makes no sense, whenever it is set: a ValueError."""
@@ -130,6 +133,17 @@ class NeuralNetwork:
     predict = training.predict
     score = training.score
     confusion = training.confusion
+
+    # For scikit-learn: estimator.py.
+    get_params = estimator.get_params
+    set_params = estimator.set_params
+    __sklearn_clone__ = estimator.untrained
+    __sklearn_is_fitted__ = estimator.is_fitted
+    __sklearn_tags__ = estimator.tags
+
+    def __repr__(self) -> str:
+        """Return how to make such a network."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into one .npz file, under exactly this name; only a network is overwritten.

@@ -37,13 +37,15 @@ class Bar:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process has had so far, in MiB."""
+    """Return the most memory that this process has had so far, in MiB; on Windows, 0."""
     # Not getrusage where there is /proc: what it says of a child process begins with the peak of its parent.
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:  # a Mac, or a sandbox
-        import resource
-
+        try:
+            import resource
+        except ImportError:
+            return 0.0
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most / (2**20 if sys.platform == "darwin" else 1024)
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

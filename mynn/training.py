@@ -6,8 +6,9 @@ What is public here is also a method of `NeuralNetwork`: `network.fit(examples)`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,25 +35,42 @@ class Network(Protocol):
 
 Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
 Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Examples that are arrays: rows, shape (n, input_nodes), pixels as bytes or inputs, and labels, shape (n,)."""
+
+    rows: NDArray[Any]
+    labels: Integers
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.rows)
+
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
 _STACKED = 1000  # examples copied at a time, where they are not an array already
-_EXPECTED = "examples must be Examples, or a list of pairs (inputs, label)"
+_EXPECTED = "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels"
 _in_training: dict[int, object] = {}  # networks, by id
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
 
 def fit(
-    network: Network,
-    examples: Examples | Sequence[Pair],
+    network: AnyNetwork,
+    examples: Examples | Sequence[Pair] | NDArray[Any],
+    labels: ArrayLike | None = None,
     *,
     epochs: int = 1,
     shuffle: bool = False,
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
-) -> None:
-    """Train on each of the examples, in their order, as many times over as there are epochs.
+) -> AnyNetwork:
+    """Train on each of the examples, in their order, as many times over as there are epochs; return the network.
 
+    examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs, or of pixels, if they are bytes
+    labels    of such an array, (n,)
     shuffle   take them in another order each epoch; the same seed gives the same orders
     progress  is called now and then with how many examples are done, and how many there will be; the
               network may be asked or scored then
@@ -61,22 +79,24 @@ def fit(
     after, are a ValueError or a TypeError. Two threads may not train one network at once, since each would undo what
     the other does: a RuntimeError.
     """
-    if not isinstance(examples, Sequence | Examples | np.ndarray):
+    given = _arrays(examples, labels)
+    if not isinstance(given, Sequence | _Arrays | np.ndarray):
         raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
     checks.whole("the number of epochs", epochs)
     checks.weights(network.wih, network.who)
     if _in_training.setdefault(id(network), mine := object()) is not mine:
         raise RuntimeError("this network is being trained already: wait until that is done, or train another one")
     try:
-        _fit(network, examples, epochs, shuffle, seed, progress)
+        _fit(network, given, epochs, shuffle, seed, progress)
     finally:
         del _in_training[id(network)]
     checks.weights(network.wih, network.who)
+    return network
 
 
 def _fit(
     network: Network,
-    examples: Examples | Sequence[Pair],
+    examples: _Arrays | Sequence[Pair] | NDArray[Any],
     epochs: int,
     shuffle: bool,
     seed: int | None,
@@ -95,28 +115,33 @@ def _fit(
 
 
 def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
-    """Return what `query` returns for each of the examples: shape (n, output_nodes), each 0..1."""
+    """Return what `query` returns for each of the examples: shape (n, output_nodes), each 0..1.
+
+    Here and in what follows, examples may be an array, and have labels apart, as those of `fit`.
+    """
     none = np.empty((0, len(network.who)), network.who.dtype)
-    return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(examples))])
+    return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(_unlabelled(examples)))])
 
 
 def predict(network: Network, examples: Iterable[Pair]) -> Integers:
     """Return the answer to each example, shape (n,): the number of its strongest output."""
-    return np.concatenate([np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(examples))])
+    return np.concatenate(
+        [np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(_unlabelled(examples)))]
+    )
 
 
-def confusion(network: Network, examples: Iterable[Pair]) -> Integers:
+def confusion(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> Integers:
     """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
     counts = np.zeros((len(network.who), len(network.who)), np.int64)
-    for rows, labels in _blocks(examples):
-        checks.labels(labels, len(counts))
-        np.add.at(counts, (labels, _answers(network, rows)), 1)
+    for rows, right in _blocks(_arrays(examples, labels)):
+        checks.labels(right, len(counts))
+        np.add.at(counts, (right, _answers(network, rows)), 1)
     return counts
 
 
-def score(network: Network, examples: Iterable[Pair]) -> float:
+def score(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> float:
     """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
-    right = [_answers(network, rows) == labels for rows, labels in _blocks(examples)]
+    right = [_answers(network, rows) == these for rows, these in _blocks(_arrays(examples, labels))]
     if not right:
         raise ValueError("there is nothing to score: give at least one example")
     return float(np.concatenate(right).mean())
@@ -153,24 +178,49 @@ def _answers(network: Network, rows: NDArray[Any]) -> Integers:
     return _outputs(network, rows).argmax(axis=1)
 
 
-def _in_order(examples: Examples | Sequence[Pair], order: range | Integers, size: int) -> Iterator[Block]:
+def _arrays(examples: Any, labels: ArrayLike | None) -> Any:
+    """Return examples that are arrays as _Arrays; whatever else they are, as they are."""
+    if labels is None and isinstance(examples, Examples):
+        return _Arrays(examples.pixels, examples.labels)
+    if labels is None:
+        if _is_table(examples):
+            raise TypeError("an array of inputs needs its labels, too, as a second array")
+        return examples
+    rows = np.asarray(examples.pixels if isinstance(examples, Examples) else examples)
+    right = np.asarray(labels)
+    if right.shape != rows.shape[:1] or right.dtype.kind not in "iu":
+        raise TypeError(f"the labels must be {len(rows)} whole numbers, not {checks.shown(labels)}")
+    return _Arrays(rows, right)
+
+
+def _unlabelled(examples: Any) -> Any:
+    """Return what `_arrays` does, of examples whose labels nobody asks for."""
+    return _arrays(examples, np.zeros(len(examples), np.uint8) if _is_table(examples) else None)
+
+
+def _is_table(examples: Any) -> bool:
+    """Whether these are inputs, as an array or what numpy takes for one; an array of pairs is none."""
+    return hasattr(examples, "__array__") and np.ndim(examples) == 2 and getattr(examples, "dtype", None) != np.object_
+
+
+def _in_order(examples: _Arrays | Sequence[Pair] | NDArray[Any], order: range | Integers, size: int) -> Iterator[Block]:
     """Give the examples in this order, as blocks of that size: see `_blocks`."""
     for first in range(0, len(order), size):
         which = order[first : first + size]
-        if not isinstance(examples, Examples):
+        if not isinstance(examples, _Arrays):
             yield _stacked([examples[index] for index in which])
             continue
         # those that lie together need not be copied
-        some = examples[slice(which.start, which.stop) if isinstance(which, range) else which]
-        yield some.pixels, some.labels
+        some = slice(which.start, which.stop) if isinstance(which, range) else which
+        yield examples.rows[some], examples.labels[some]
 
 
-def _blocks(examples: Iterable[Pair]) -> Iterator[Block]:
+def _blocks(examples: _Arrays | Iterable[Pair]) -> Iterator[Block]:
     """Give the examples as blocks of (rows, labels).
 
-    The rows of `Examples` are pixels, (n, 784), one byte each; those of other pairs are inputs, (n, inputs).
+    The rows of arrays are as they are there; those of pairs are inputs, (n, inputs).
     """
-    if isinstance(examples, Examples):  # the kernel does not heed Ctrl-C within a block
+    if isinstance(examples, _Arrays):  # the kernel does not heed Ctrl-C within a block
         yield from _in_order(examples, range(len(examples)), _BY_KERNEL)
         return
     if not isinstance(examples, Iterable):

@@ -1,10 +1,13 @@
 """Build the Pis' wheels on the control node, unless they were built before of these very sources.
 
     python -m mynn_control.wheels PROJECT ARCHITECTURE...
+    python -m mynn_control.wheels PROJECT --to FOLDER
 
-Prints JSON: `wheels`, by Debian's name of each architecture the path of mynn's wheel; `plain`, that of the one without
-the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that must do with that one;
-`server`, the path of mynn_server's.
+The first prints JSON: `wheels`, by Debian's name of each architecture the path of mynn's wheel; `plain`, that of the
+one without the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that must do with
+that one; `server`, the path of mynn_server's. The second puts into a folder what an index of packages takes: mynn's
+wheels for Linux on PCs and Pis, and its sources for all others. (Not the plain wheel: a Mac or Windows would install
+that one, and compile no kernel.)
 
 A wheel lies in PROJECT/build/wheel/SUM, of its sources and its compiler. It appears whole or not at all, so several
 runs may build at once.
@@ -30,7 +33,8 @@ MACHINES = {
     "armhf": "arm-linux-gnueabihf",
 }
 # What a package consists of; not what builds and editors leave beside it.
-SUFFIXES = (".css", ".html", ".js", ".py", ".svg")
+SUFFIXES = (".css", ".html", ".js", ".py", ".svg", ".typed")
+README = "docs/teach/without-a-pi.md"  # of mynn, as pyproject.toml says
 
 
 class CannotBuildError(Exception):
@@ -39,22 +43,22 @@ class CannotBuildError(Exception):
 
 def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
     """Return what a wheel is made of, by its place in the build; without a compiler, there is no kernel."""
-    parts = {"LICENSE": project / "LICENSE", "pyproject.toml": project / "pyproject.toml"}
+    parts = {name: project / name for name in ("LICENSE", "pyproject.toml", README)}
     if package != "mynn":
-        parts["pyproject.toml"] = project / package / "pyproject.toml"
-    kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.c")] if compiler else []
+        parts = {"LICENSE": parts["LICENSE"], "pyproject.toml": project / package / "pyproject.toml"}
+    kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.[ch]")] if compiler else []
     files = [path for path in (project / package).rglob("*") if path.suffix in SUFFIXES]
     named = {str(path.relative_to(project)): path for path in sorted([*files, *kernel])}
     return parts | {name: path for name, path in named.items() if "/." not in name}
 
 
-def run(command: Sequence[str | Path], compiler: str) -> str:
+def run(command: Sequence[str | Path], compiler: str, folder: Path | None = None) -> str:
     """Return what a command prints; CannotBuildError has the line that says why it failed."""
     # The files in the wheel have one time, whenever it is built, so that the same sources make the same wheel.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
     if compiler:
         environment["CC"] = compiler
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
         reasons = [line.strip().removeprefix("error: ") for line in lines if "error: " in line]
@@ -72,12 +76,17 @@ def digest(files: dict[str, Path], compiler: str = "") -> str:
     return total.hexdigest()[:12]
 
 
-def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
+def copy(files: dict[str, Path], folder: Path) -> None:
     """Build in a copy: a build leaves files beside the sources, and would pack what an earlier one left."""
     for name, path in files.items():
-        target = folder / "source" / name
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+
+
+def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
+    """Build a wheel in the folder's own folder `wheel`."""
+    copy(files, folder / "source")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
     run([*pip, *offline, "--wheel-dir", folder / "wheel", folder / "source"], compiler)
@@ -117,9 +126,25 @@ def compiled(project: Path, architecture: str) -> Path:
         ) from None
 
 
+def distribute(project: Path, folder: Path) -> None:
+    """Put mynn's wheels and its sources into a folder, and print their names."""
+    compilers = [f"{MACHINES[architecture]}-gcc" for architecture in ("amd64", "arm64", "armhf")]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
+        source = Path(temporary, "source")
+        copy(sources(project, "mynn", compilers[0]), source)
+        run([sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", temporary], compilers[0], source)
+        made = [*Path(temporary).glob("*.tar.gz"), *(wheel(project, "mynn", compiler) for compiler in compilers)]
+        for path in made:
+            print(shutil.copy(path, folder))
+
+
 def main() -> None:
     """Find or build the wheels, and print where they are."""
     project = Path(sys.argv[1]).resolve()
+    if sys.argv[2:3] == ["--to"]:
+        distribute(project, Path(sys.argv[3]))
+        return
     try:
         plain, server = wheel(project, "mynn"), wheel(project, "mynn_server")
     except CannotBuildError as error:

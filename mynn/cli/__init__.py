@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mynn import DataError, NetworkFileError, __version__
-from mynn.cli import experiment, info, train
+from mynn.cli import experiment, info, mnist, train
 from mynn.cli.arguments import help_of
 
 UNUSABLE, STOPPED, UNREAD = 2, 130, 141  # exit codes; argparse has the same 2 for a command line it cannot use
@@ -50,6 +50,6 @@ def parser() -> argparse.ArgumentParser:
     mynn.add_argument("--version", action="version", version=f"mynn {__version__}")
     mynn.set_defaults(run=help_of(mynn))  # without a verb
     verbs = mynn.add_subparsers(dest="verb", metavar="VERB")
-    for group in (train, experiment, info):
+    for group in (train, experiment, mnist, info):
         group.add(verbs)
     return mynn

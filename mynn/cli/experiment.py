@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,18 +75,24 @@ def add(verbs: Any) -> None:
 
 
 def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    import fcntl
-
     with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
         options.out.mkdir(parents=True, exist_ok=True)
         with (options.out / ".lock").open("w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(lock)
             except BlockingIOError:
                 raise DataError(
                     f"{options.out}: another experiment is using this folder; wait for it, or choose another with --out"
                 ) from None
             return run(options)  # where the data cannot be read, that is a DataError already
+
+
+def _take(lock: IO[str]) -> None:
+    """Lock a file, or raise a BlockingIOError."""
+    with suppress(ImportError):  # Windows has nothing like it
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def _info(options: argparse.Namespace) -> int:
         **{name: _version_of(name) for name in ("numpy", "scipy", "matplotlib", "Pillow")},
         "kernel": kernel.STATE,
         "machine": platform.machine(),
-        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "memory_mib": _memory_mib(),
         "data": str(options.data),
         "files": [name for name in FILES if os.access(options.data / name, os.R_OK)],
     }
@@ -95,6 +95,12 @@ def _info(options: argparse.Namespace) -> int:
         for name, fact in facts.items():
             print(f"{name:<11} {', '.join(fact) or 'none' if isinstance(fact, list) else fact}")
     return 0
+
+
+def _memory_mib() -> int | None:
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 def _version_of(package: str) -> str:

@@ -36,7 +36,7 @@ _MOST_OUTPUTS = 256  # a label is a byte
 
 
 def fits(wih: Array, who: Array) -> bool:
-    """Whether the kernel is there and can work with these weights, just where they lie in memory."""
+    """Whether the kernel is there and can work with these weights."""
     return (
         READY
         and wih.dtype in _TYPES
@@ -45,7 +45,8 @@ def fits(wih: Array, who: Array) -> bool:
         and wih.shape[0] == who.shape[1]
         and min(*wih.shape, *who.shape) > 0
         and len(who) <= _MOST_OUTPUTS
-        and all(weights.flags.c_contiguous and weights.flags.writeable for weights in (wih, who))
+        and wih.flags.writeable
+        and who.flags.writeable
     )
 
 
@@ -85,7 +86,10 @@ def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Byt
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:
-    """Call one of kernel.c's functions, with what it needs to know of the arrays; nothing of them is copied."""
+    """Call one of kernel.c's functions, with what it needs to know of the arrays.
+
+    Nothing of them is copied, unless the weights do not lie in memory row by row.
+    """
     if not fits(wih, who) or rows.ndim != 2 or rows.shape[1] != wih.shape[1] or table.shape != (256,):
         raise ValueError(f"rows of shape {rows.shape} do not fit a network of {wih.shape[-1]} inputs")
     name, real = _TYPES[wih.dtype]
@@ -96,13 +100,17 @@ def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Ar
     else:
         rows = np.ascontiguousarray(rows, wih.dtype)
         pixels, apart, inputs = None, 0, _place(rows)
+    weights = [np.ascontiguousarray(array) for array in (wih, who)]
     failed = getattr(_library, f"mynn_{verb}_{name}")(
-        *(_place(wih), _place(who), wih.shape[1], wih.shape[0], who.shape[0]),
+        *(*map(_place, weights), wih.shape[1], wih.shape[0], who.shape[0]),
         *(pixels, ctypes.c_long(apart), inputs, _place(table), ctypes.c_long(len(rows)), _place(each)),
         *(real(number) if isinstance(number, float) else number for number in more),
     )
     if failed:
         raise MemoryError("there is not enough memory for a network of this size")
+    for array, row_by_row in zip((wih, who), weights, strict=True):
+        if row_by_row is not array:
+            array[:] = row_by_row
 
 
 def _place(array: Array) -> ctypes.c_void_p:

@@ -99,9 +99,9 @@ def versions(venv: str) -> dict[str, str]:
         return {}
     numbers = {"python": python[1]}
     places = [*map(str, Path(venv).glob("lib/python3*/site-packages")), "/usr/lib/python3/dist-packages"]
-    for name in ("mynn", "notebook", "numpy"):
+    for name in ("mynn-pi", "notebook", "numpy"):
         for package in Distribution.discover(name=name, path=places):
-            numbers.setdefault(name, package.version)
+            numbers.setdefault(name.removesuffix("-pi"), package.version)
     return numbers
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from mynn_control.wheels import README
 from tests.support.image import TABLE, unpack
 from tests.support.playbook_run import PlaybookRun
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
@@ -22,7 +23,7 @@ PLAYBOOK = ROOT / "playbooks/image.yml"
 # What an image is made of, besides its roles. (The manual is in it, too, but no test of the image depends on that.)
 PARTS = [
     *("mynn", "mynn_server", "notebooks", "locale", "plugins", "playbooks/group_vars", "playbooks/image.yml"),
-    *("mynn_control/image_*", "mynn_control/card_*", "setup.py", "pyproject.toml"),
+    *("mynn_control/image_*", "mynn_control/card_*", "setup.py", "pyproject.toml", README),
 ]
 # Without network: a build with a cached first stage fetches nothing. Only root can disconnect it.
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []

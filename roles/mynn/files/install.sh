@@ -23,6 +23,10 @@ from mynn import NeuralNetwork, kernel
 if not kernel.READY: raise SystemExit(kernel.STATE)
 NeuralNetwork(4, 3, 2, 0.1, seed=0).fit([([0.01, 0.3, 0.01, 0.9], 1)])')
 }
+# Until November 2026 mynn-pi was called mynn. Removed later, it would take the same files of mynn-pi with it.
+for old in "$venv"/lib/python3*/site-packages/mynn-[0-9]*.dist-info; do
+    [ ! -d "$old" ] || "$venv/bin/python" -m pip uninstall --quiet --disable-pip-version-check --yes mynn
+done
 reason=
 install "$server"
 if [ "$wheel" = "$plain" ]; then

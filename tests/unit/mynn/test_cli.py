@@ -105,7 +105,7 @@ def test_ctrl_c_saves_the_network_so_far(
     message = f"stopped after {2 * block} of {9 * EXAMPLES} examples; the network so far is in {saved}. Testing it"
     assert f"\nmynn train: {message}" in printed.err
     assert f"of {TESTED} digits recognised after {2 * block} examples" in printed.out
-    network = NeuralNetwork(784, 50, 10, 0.1, seed=0)
+    network = NeuralNetwork(784, 50, 10, 0.1, seed=0, dtype=np.float32)
     if implementation == "numpy":
         network.fit(read_csv(data / "mnist_train.csv", 2 * block))
     else:
@@ -130,6 +130,20 @@ def test_mistakes_on_the_command_line_are_explained(arguments: list[str], messag
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_where_the_system_is_not_like_unix_everything_works(
+    data: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Windows' Python lacks."""
+    for name in ("fcntl", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("fchmod", "sysconf"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr("mynn.progress.Path", Mock(side_effect=FileNotFoundError))
+    for words in (["info"], ["train"], ["experiment", "sweep", "--seeds", "1", "--out", str(data / "sweep")]):
+        assert main([*words, "--data", str(data), "--json"]) == 0
+        json.loads(capsys.readouterr().out)
 
 
 def test_without_a_verb_the_help_is_printed(capsys: Printed) -> None:

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from mynn import NetworkFileError, NeuralNetwork, targets_for
+from mynn import NetworkFileError, NeuralNetwork, scale, targets_for, training
 from mynn.arrays import Floats
 from mynn.network import RULES, sigmoid
 
@@ -139,6 +141,81 @@ def test_fitting_trains_on_each_example_in_turn(rule: str, implementation: str) 
     size = 2000 if implementation == "kernel" else 100
     ends = [*range(size, 2100, size), 2100]
     assert seen == [(done + epoch * 2100, 4200) for epoch in (0, 1) for done in ends]
+
+
+class Table:
+    """What numpy takes for an array, as it does pandas' tables."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.array
+
+
+@pytest.mark.parametrize("kind", [np.array, Table, np.asfortranarray])
+@pytest.mark.parametrize("pixels", [True, False])
+def test_arrays_of_inputs_and_labels_are_taken_like_pairs(kind: Any, pixels: bool, implementation: str) -> None:
+    random = np.random.default_rng(3)
+    given = random.integers(0, 256, (2100, 7), np.uint8)
+    inputs, labels = scale(given), random.integers(0, 3, 2100)
+    pairs = list(zip(inputs.tolist(), labels.tolist(), strict=True))
+    rows = kind(given if pixels else inputs)
+    network, other = small_network(), small_network()
+    assert network.fit(rows, labels, shuffle=True, seed=1) is network
+    other.fit(pairs, shuffle=True, seed=1)
+    assert same(network, other)
+    assert network.predict(rows).tolist() == other.predict(pairs).tolist()
+    assert np.allclose(network.outputs(rows), other.outputs(pairs))
+    assert network.score(rows, labels.tolist()) == other.score(pairs)
+    assert (network.confusion(rows, labels) == other.confusion(pairs)).all()
+
+
+def test_weights_column_by_column_are_trained_by_the_kernel_too(implementation: str) -> None:
+    """They stay the same arrays, as a student's other names for them do."""
+    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(9))]
+    network, wih, who = small_network(), *map(np.asfortranarray, (small_network().wih, small_network().who))
+    network.wih, network.who = wih, who
+    assert training._kernel_serves(network) == (implementation == "kernel")
+    network.fit(examples)
+    assert network.wih is wih and network.who is who and same(network, small_network().fit(examples))
+
+
+def test_a_network_says_how_it_was_made() -> None:
+    network = NeuralNetwork(7, 5, 3, 0.3, seed=1, rule="gradient", dtype=np.float32)
+    written = (
+        "input_nodes=7, hidden_nodes=5, output_nodes=3, learning_rate=0.3, seed=1, rule='gradient', dtype='float32'"
+    )
+    assert repr(network) == f"NeuralNetwork({written})"
+    assert same(eval(repr(network)), network)
+
+
+def test_its_parameters_are_those_that_scikit_learn_knows(tmp_path: Path) -> None:
+    network = small_network()
+    network.fit([(INPUTS, 1)])
+    weights = network.wih
+    assert network.set_params(learning_rate=0.2, rule="gradient") is network and network.wih is weights
+    assert network.set_params(hidden_nodes=6).wih.shape == (6, 7) and network.rule == "gradient"
+    network.save(tmp_path / "network.npz")
+    assert NeuralNetwork.load(tmp_path / "network.npz").get_params() == network.get_params() | {"seed": None}
+    with pytest.raises(TypeError, match="hidden_nods"):
+        network.set_params(hidden_nods=6)
+
+
+def test_scikit_learn_validates_and_searches() -> None:
+    random = np.random.default_rng(4)
+    inputs = random.uniform(0.01, 1.0, (300, 7))
+    labels = inputs[:, :3].argmax(axis=1)
+    network = NeuralNetwork(7, 30, 3, 0.3, seed=1)
+    assert cross_val_score(network, inputs, labels, cv=3, params={"epochs": 30}).mean() > 0.8
+    search = GridSearchCV(network, {"hidden_nodes": [1, 30], "learning_rate": [0.1, 0.3]}, cv=3)
+    assert search.fit(inputs, labels, epochs=30).best_params_["hidden_nodes"] == 30
+    assert same(network, NeuralNetwork(7, 30, 3, 0.3, seed=1))
+    pipeline = make_pipeline("passthrough", network)
+    assert pipeline.fit(inputs, labels, neuralnetwork__epochs=30).score(inputs, labels) > 0.8
 
 
 def test_each_epoch_is_shuffled_in_an_order_that_the_seed_decides(implementation: str) -> None:
@@ -278,7 +355,13 @@ WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda n: n.query([[1, 2], 3]), TypeError, r"inputs must be 7 numbers, not list \[\[1, 2\], 3\]"),
     (lambda n: n.train(INPUTS, 2), ValueError, r"not \(\); targets_for\(label\) makes them"),
     (lambda n: n.backquery([0.5, 1.0, 0.5]), ValueError, "targets must lie between 0 and 1, which no output reaches"),
-    (lambda n: n.fit(None), TypeError, r"must be Examples, or a list of pairs \(inputs, label\), not None"),
+    (lambda n: n.fit(None), TypeError, r"must be Examples, a list of pairs \(inputs, label\), or arrays .*, not None"),
+    (lambda n: n.predict(np.array(INPUTS)), TypeError, r"pairs \(inputs, label\), or arrays"),
+    (lambda n: n.fit(np.array([INPUTS])), TypeError, "an array of inputs needs its labels, too"),
+    (lambda n: n.fit([INPUTS], [1, 2]), TypeError, r"the labels must be 1 whole numbers, not list \[1, 2\]"),
+    (lambda n: n.fit([INPUTS], ["1"]), TypeError, r"the labels must be 1 whole numbers, not list \['1'\]"),
+    (lambda n: n.score([["a"] * 7], [1]), TypeError, "inputs must be numbers, not <U1"),
+    (lambda n: n.fit(INPUTS, [1] * 7), ValueError, r"the inputs of each example must have shape \(7,\), not \(\)"),
     (lambda n: n.fit([(INPUTS, 3)]), ValueError, "a label 3, but this network has outputs only for 0 to 2"),
     (lambda n: n.train(NO_NUMBERS, [0.5] * 3), ValueError, "inputs must be numbers, but one of them is nan"),
     (lambda n: n.fit([(NO_NUMBERS, 1)]), ValueError, "inputs must be numbers, but one of them is nan"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mynn_control.wheels import MACHINES, digest, sources
+from mynn_control.wheels import MACHINES, README, digest, sources, wheel
+from tests.support.jupyter_server import pi_venv
 from tests.support.programs import ROOT
 
 HERE = next((name for name, machine in MACHINES.items() if machine == sysconfig.get_config_var("MULTIARCH")), "")
@@ -20,10 +22,10 @@ KERNEL = "mynn/kernel/_kernel.so"
 # A wheel's tag, and what readelf says of its kernel.
 ARM = ("Tag_CPU_arch: v6", "Tag_FP_arch: VFPv2")
 CODE = {
-    "amd64": ("linux_x86_64", "X86-64"),
-    "arm64": ("linux_aarch64", "AArch64"),
+    "amd64": ("manylinux_2_17_x86_64.musllinux_1_1_x86_64", "X86-64"),
+    "arm64": ("manylinux_2_17_aarch64.musllinux_1_1_aarch64", "AArch64"),
     "armel": ("linux_armv6l.linux_armv7l", "soft-float ABI", *ARM),
-    "armhf": ("linux_armv6l.linux_armv7l", "hard-float ABI", *ARM),
+    "armhf": ("manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l", "hard-float ABI", *ARM),
 }
 # What builds, editors and Jupyter leave beside the sources; git ignores it.
 LEFTOVERS = ("mynn/kernel/_kernel.so", "mynn_server/page/page.js~", "mynn/.ipynb_checkpoints/network.py")
@@ -64,24 +66,28 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     for package in ("mynn", "mynn_server"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
-    for name in ("pyproject.toml", "LICENSE", "setup.py"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / README).parent.mkdir(parents=True)
+    for name in ("pyproject.toml", "LICENSE", "setup.py", README):
+        shutil.copy(ROOT / name, tmp_path / name)
     for name in LEFTOVERS:
         append(tmp_path / name, "left by something else")
     (tmp_path / "build").symlink_to(tmp_path_factory.getbasetemp())
     return tmp_path
 
 
-def info(wheel: str, to: Path) -> dict[str, Any]:
+def info(path: str, to: Path) -> dict[str, Any]:
     """Unpack a wheel, and return the output of its `mynn info`."""
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(path) as archive:
         archive.extractall(to)
     return run(["mynn", "info", "--json"], to, PYTHONPATH=str(to))
 
 
 @pytest.mark.parametrize("architecture", sorted(MACHINES))
 def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: str, tmp_path: Path) -> None:
-    """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit."""
+    """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit.
+
+    It runs with any libc: it needs no library, and four functions that they all have.
+    """
     compiler = compiler_for(architecture)
     tag, *words = CODE[architecture]
     output = build(project, architecture)
@@ -91,9 +97,36 @@ def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: s
         assert info(wheel, tmp_path / "installed")["kernel"].startswith("compiled")
     with zipfile.ZipFile(wheel) as archive:
         library = Path(archive.extract(KERNEL, tmp_path / "unpacked"))
-    command = [compiler.replace("-gcc", "-readelf"), "--file-header", "--arch-specific", str(library)]
+    command = [compiler.replace("-gcc", "-readelf"), "-hAW", "--dyn-syms", "--dynamic", str(library)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     assert [word for word in words if word not in said] == []
+    assert set(re.findall(r" UND (\w.*)", said)) <= {"aligned_alloc", "free", "memcpy", "memset"}
+    assert "(NEEDED)" not in said
+    names = "import setuptools; setuptools.setup = lambda **_: None; import setup; print(*setup.EXPORTED)"
+    on_windows = subprocess.check_output([sys.executable, "-c", names], cwd=ROOT, text=True).split()
+    assert sorted(on_windows) == sorted(re.findall(r"FUNC +GLOBAL .* (mynn_\w+)", said))
+
+
+@pytest.mark.slow
+def test_an_index_takes_the_wheels_and_anybody_can_install_the_sources(project: Path, tmp_path: Path) -> None:
+    """With a compiler, the wheel is the same; without, it is the plain one, which works on all other machines."""
+    for architecture in ("amd64", "arm64", "armhf"):
+        compiler_for(architecture)
+    dist, module = tmp_path / "dist", [sys.executable, "-m"]
+    subprocess.run([*module, "mynn_control.wheels", project, "--to", dist], cwd=ROOT, check=True)
+    [sources], linux = dist.glob("*.tar.gz"), list(dist.glob("*.whl"))
+    assert len(linux) == 3
+    for path in linux:
+        shown = json.loads(subprocess.check_output([*module, "auditwheel", "show", "--json", path]))
+        assert shown["overall_tag"].startswith("manylinux") and not shown["external_libs"]
+    for way, wheels in ((os.environ["PATH"], linux), (str(tmp_path), [wheel(project, "mynn")])):
+        to = tmp_path / f"from_{len(wheels)}"
+        options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(to)]
+        command = [*module, "pip", "wheel", *options, str(sources)]
+        subprocess.run(command, env={**os.environ, "PATH": way}, check=True)
+        [built] = to.iterdir()
+        [known] = [path for path in wheels if path.name == built.name]
+        assert zipfile.ZipFile(built).namelist() == zipfile.ZipFile(known).namelist()
 
 
 def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Path) -> None:
@@ -109,7 +142,7 @@ def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Pat
     assert {path: path.stat().st_ctime_ns for path in built} == built
 
     ours = subprocess.run(["git", "ls-files", "mynn", "mynn_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    expected = {name for name in ours.stdout.split() if not name.endswith((".c", ".toml"))}
+    expected = {name for name in ours.stdout.split() if not name.endswith((".c", ".h", ".toml"))}
     packed = {name for wheel in built for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
 
@@ -162,3 +195,31 @@ def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python(projec
     subprocess.run(command, cwd=project, env={**os.environ, "PATH": path}, check=True, capture_output=True)
     [wheel] = (tmp_path / "dist").iterdir()
     assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the script runs as root")
+def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
+    """Both have the same files, which must be there afterwards."""
+    with pi_venv() as venv:
+        [new] = venv.glob("lib/python3*/site-packages/mynn_pi-*.dist-info")
+        old = new.rename(new.with_name(new.name.replace("_pi", "")))
+        for file in (old / "METADATA", old / "RECORD"):
+            file.write_text(file.read_text().replace("mynn-pi", "mynn").replace(new.name, old.name))
+        wheels = [shutil.copy(wheel(ROOT, name), tmp_path) for name in ("mynn", "mynn", "mynn_server")]
+        script = ROOT / "roles/mynn/files/install.sh"
+        subprocess.run(["sh", script, venv, "mynn-stamp", *wheels], check=True)
+        names = {path.name.partition("-")[0] for path in old.parent.glob("mynn*.dist-info")}
+        assert names == {"mynn_pi", "mynn_server"}
+        subprocess.run([venv / "bin/python", "-c", "import mynn.network"], cwd=tmp_path, check=True)
+
+
+def test_a_strict_mypy_of_others_sees_the_types(tmp_path: Path) -> None:
+    program = (
+        "from mynn import NeuralNetwork\nnetwork = NeuralNetwork(784, 50, 10, 0.1)\nreveal_type(network.score([]))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    with pi_venv() as venv:
+        python = f"--python-executable={venv}/bin/python"
+        command = [sys.executable, "-m", "mypy", "--strict", python, "program.py"]
+        said = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True).stdout
+    assert '3: note: Revealed type is "float"' in said and "Success" in said

@@ -1,0 +1,80 @@
+"""MNIST as it was published: two files of pixels and two of labels, in the format IDX, and mostly compressed."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+
+from mynn.arrays import Bytes
+from mynn.errors import DataError
+from mynn.rows import LABELS, PIXELS, SIDE
+
+PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # how a file of pixels begins, and one of labels
+
+File = BufferedReader | gzip.GzipFile | lzma.LZMAFile
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[File]:
+    """Open a file that may be compressed by gzip or xz, whatever its name; one that is damaged is a DataError."""
+    with path.open("rb") as file:
+        head = file.peek(6)
+        try:
+            if head.startswith(b"\x1f\x8b"):
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield unpacked
+            elif head.startswith(b"\xfd7zXZ"):
+                with lzma.LZMAFile(file) as unpacked:
+                    yield unpacked
+            else:
+                yield file
+        except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+            raise DataError(f"{path}: this file is damaged ({error}); fetch it again") from None
+
+
+def rows(file: File, path: Path, limit: int | None) -> Bytes:
+    """Return the digits of an opened file of pixels, with their labels in front: shape (n, 785).
+
+    The labels are in the file beside it, `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`. What does not fit
+    together, or is no digits of 28 x 28, is a DataError.
+    """
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    if beside == path:
+        raise DataError(
+            f"{path}: this file has no labels; rename it, as train-images-idx3-ubyte, and put theirs beside it"
+        )
+    with opened(beside) as other:
+        total = _count(other, beside, NUMBERS)
+        count = total if limit is None else min(total, limit)
+        labels = _read(other, beside, count, count == total)
+    if _count(file, path, PICTURES, SIDE, SIDE) != total:
+        raise DataError(f"{path}: {beside.name} has not as many labels; fetch both again")
+    pixels = _read(file, path, count * PIXELS, count == total)
+    if not count or max(labels) >= LABELS:
+        raise DataError(f"{beside}: these are not labels of digits; fetch it again")
+    parts = np.frombuffer(labels, np.uint8)[:, None], np.frombuffer(pixels, np.uint8).reshape(count, PIXELS)
+    return np.hstack(parts)
+
+
+def _count(file: File, path: Path, kind: bytes, *sides: int) -> int:
+    """Return how many there are in a file, if it is of this kind."""
+    head = file.read(8 + 4 * len(sides))
+    if head[:4] != kind or head[8:] != b"".join(side.to_bytes(4, "big") for side in sides):
+        what = f"pictures of {SIDE} x {SIDE}" if sides else "labels"
+        raise DataError(f"{path}: this is no IDX file of {what}; fetch it again")
+    return int.from_bytes(head[4:8], "big")
+
+
+def _read(file: File, path: Path, size: int, whole: bool) -> bytes:
+    """Return so many bytes of a file, and see whether they are all of it: then what compressed it checks their sum."""
+    content = file.read(size)
+    if len(content) < size or (whole and file.read(1)):
+        raise DataError(f"{path}: this file is cut off, or too long; fetch it again")
+    return content
