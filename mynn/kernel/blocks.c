@@ -20,8 +20,8 @@
 #define BLOCK 8
 #define SIXTEEN 16
 
-/* A strip's row has 2 to ROW_BITS bytes, or half as many where no more nodes are left. As many registers of it as are
-   there take a pixel at once, and AHEAD pixels, so that none of them waits for the one before it. */
+/* REGISTER: how many bytes are added at once. A row of a strip has 2 to the power of ROW_BITS bytes; the last strip may
+   be half as wide. AHEAD: how many pixels are taken at once, so that no sum waits for the one before it. */
 #ifdef PI_ZERO
 #define REGISTER (int)sizeof(REAL) /* bytes */
 #define ROW_BITS 5                 /* what comes from its memory at once */
@@ -59,7 +59,7 @@ typedef struct {
 } Digit;
 
 #ifdef __AVX512F__
-/* Pixels to spots: sixteen of them, and those with ink first. Returns how many have. */
+/* Write the spots of sixteen pixels, those with ink first. Returns how many have ink. */
 static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pixel) {
     const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i places = _mm512_slli_epi32(_mm512_add_epi32(each, _mm512_set1_epi32(pixel)), 21);
@@ -71,7 +71,7 @@ static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pix
 }
 #endif
 
-/* Pixels to spots. No branch asks for a single one, or for eight, as in kernel.c. There must be room for sixteen more. */
+/* Pixels to spots. No branch asks for a single one, or for eight, as in kernel.c. Needs room for sixteen more. */
 static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
     Spot *restrict spots = digit->spots;
     int i = 0, sum = 0;
@@ -107,7 +107,7 @@ static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
     digit->count = (int)count;
 }
 
-/* alike = the products of digit m's values and of those of each digit before it in the block, summed up. */
+/* alike[n] = the sum of digit m's values times digit n's, for each digit n before it in the block. */
 static void compare(const Digit *digit, int m, const unsigned char *pixels, long apart, int inputs, int32_t *alike) {
 #ifndef PI_ZERO
     int16_t values[MOST_INPUTS]; /* a PC takes so many at once that it need not leave out those without ink */
@@ -174,7 +174,7 @@ INLINE int NAME(blocks_serve)(const unsigned char *pixels, int inputs, const REA
     return pixels && inputs <= MOST_INPUTS && evenly;
 }
 
-/* Take the weights to the hidden nodes from wih, or (back) write them there. */
+/* Copy the weights to the hidden nodes from wih to V, or (back) from V to wih. */
 INLINE void NAME(carry)(const NAME(Blocks) *b, REAL *wih, int back) {
     for (int j = 0; j < b->wide; j += NODES) {
         const int width = b->wide - j < NODES ? b->wide - j : NODES;
