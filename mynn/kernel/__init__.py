@@ -1,8 +1,8 @@
 """The way to the compiled kernel, where there is one; `STATE` says whether that is so, and why not.
 
-kernel.c trains and queries, distort.c distorts digits. The steps of training are those of network.py. After an epoch
-of MNIST the weights differ by about 1e-13, since sums are added up in another order, and the sigmoid is its own.
-Distorted digits may differ by 1 of 255.
+kernel.c trains and queries, distort.c distorts digits and finds their moments. The steps of training are those of
+network.py. After an epoch of MNIST the weights differ by about 1e-13, since sums are added up in another order, and
+the sigmoid is its own. Distorted digits may differ by 1 of 255; moments are the same.
 """
 
 from __future__ import annotations
@@ -83,6 +83,15 @@ def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Byt
     new = np.empty(pixels.shape, np.uint8)
     _library.mynn_resample(*map(_place, given), ctypes.c_long(len(pixels)), _place(new))
     return new
+
+
+def moments(pixels: Bytes) -> Array:
+    """Return the sums of the pixels, (n, 784), times their row to a and column to b: (n, 3, 3), 0 where a + b > 2."""
+    if pixels.ndim != 2 or pixels.shape[1] != 784 or pixels.dtype != np.uint8:
+        raise ValueError(f"there must be 784 bytes for each digit, not {pixels.shape} of {pixels.dtype}")
+    pixels, sums = np.ascontiguousarray(pixels), np.zeros((len(pixels), 3, 3), np.int32)
+    _library.mynn_moments(_place(pixels), ctypes.c_long(len(pixels)), _place(sums))
+    return sums
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:

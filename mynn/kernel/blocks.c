@@ -1,28 +1,54 @@
-/* Training on a Pi Zero: the steps of kernel.c, but the weights V are visited once for eight examples.
+/* Training by blocks: the steps of kernel.c, but the weights V are visited once for eight examples.
 
-   What a Pi Zero waits for is its memory: V is some twenty times as large as its nearest memory (16 KB), and each
-   example comes by twice, to be asked and to be learnt from. Let V stay as it was before a block of eight examples.
-   What those before example m in its block have changed by then is found without it,
+   What a processor waits for is its memory: V is some twenty times as large as a Pi Zero's nearest memory (16 KB), and
+   seven times a PC's (48 KB) or more, and each example comes by twice, to be asked and to be learnt from. Let V stay as
+   it was before a block of eight examples. What those before example m in its block have changed by then is found
+   without it,
 
        V_now ink_m  =  V ink_m  +  the sum over these n of  (ink_n . ink_m) * step_n
 
    since each has added step_n * ink_n. Their steps are added to V together, when the next block's examples are asked:
-   strip by strip of as many hidden nodes as a line of memory holds, so that a strip's part of these digits, about a
-   third of all pixels, stays near while all sixteen come by.
+   strip by strip of so few hidden nodes that a strip's part of these digits, about a third of all pixels, stays near
+   while all sixteen come by.
 
    The steps are kernel.c's, but for the last digits. kernel.c includes this file, once for each REAL. */
 
 #ifndef BLOCK
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #define BLOCK 8
-#define STRIP (32 / (int)sizeof(REAL)) /* hidden nodes: what comes from a Pi Zero's memory at once */
+#define SIXTEEN 16
 
-/* A pixel with ink, in one word, so that one load brings all that is asked of it: how many bytes of a strip lie before
-   its row, and 8 times its value, which is how many bytes of the table of inks lie before its ink. */
+/* REGISTER: how many bytes are added at once. A row of a strip has 2 to the power of ROW_BITS bytes; the last strip may
+   be half as wide. AHEAD: how many pixels are taken at once, so that no sum waits for the one before it. */
+#ifdef PI_ZERO
+#define REGISTER (int)sizeof(REAL) /* bytes */
+#define ROW_BITS 5                 /* what comes from its memory at once */
+#define ASK_AHEAD 1
+#define MOVE_AHEAD (sizeof(REAL) == 8 ? 2 : 1) /* of floats, one pixel is as much as there are registers for */
+#else
+#if defined __AVX512F__
+#define REGISTER 64
+#elif defined __AVX__
+#define REGISTER 32
+#else
+#define REGISTER 16
+#endif
+#define ROW_BITS 7 /* twice that: a pixel's ink and place are found once for both */
+#define ASK_AHEAD (REGISTER / 16)
+#define MOVE_AHEAD (REGISTER / 16)
+#endif
+#define NODES ((1 << ROW_BITS) / (int)sizeof(REAL)) /* in a strip */
+#define VECTORS(bits) ((1 << (bits)) / REGISTER)
+
+/* A pixel with ink, in one word, so that one load brings all that is asked of it: which pixel it is, and 8 times its
+   value, which is how many bytes of the table of inks lie before its ink. */
 typedef uint32_t Spot;
-#define SPOT(pixel, value) ((Spot)(pixel) << 21 | (Spot)(value) << 3)
+#define SPOT(pixel, value) (((Spot)(pixel) << 21) + ((Spot)(value) << 3))
 #define VALUE(spot) ((int16_t)((spot) & 0xffff))
 #define PIXEL(spot) ((spot) >> 21)
-#define ROW(strip, spot) ((REAL *)((char *)(strip) + ((spot) >> 16)))
+#define ROW(strip, spot, bits) ((void *)((char *)(strip) + ((spot) >> (21 - (bits)))))
 #define INK(inks, spot) (*(const REAL *)((const char *)(inks) + ((spot) & 0xffff)))
 #define MOST_INPUTS 2040 /* that fit into a spot, with one row more; and below, 8 * 255 * 255 of each into 32 bits */
 
@@ -32,61 +58,107 @@ typedef struct {
     Spot *spots;
 } Digit;
 
-/* Pixels to spots. */
+#ifdef __AVX512F__
+/* Write the spots of sixteen pixels, those with ink first. Returns how many have ink. */
+static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pixel) {
+    const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i places = _mm512_slli_epi32(_mm512_add_epi32(each, _mm512_set1_epi32(pixel)), 21);
+    const __m512i values = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(pixels + pixel)));
+    const __m512i all = _mm512_add_epi32(places, _mm512_slli_epi32(values, 3));
+    const __mmask16 inked = _mm512_test_epi32_mask(values, values);
+    _mm512_storeu_si512(spots, _mm512_maskz_compress_epi32(inked, all));
+    return __builtin_popcount(inked);
+}
+#endif
+
+/* Pixels to spots. No branch asks for a single one, or for eight, as in kernel.c. Needs room for sixteen more. */
 static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
-    Spot *next = digit->spots;
-    int i = 0;
-    for (; i + FOUR <= inputs; i += FOUR) {
-        uint32_t four;
-        memcpy(&four, pixels + i, FOUR);
-        if (!four) continue;
-        for (int pixel = i; pixel < i + FOUR; pixel++) { /* no branch asks for a single one, as in kernel.c */
-            const unsigned value = pixels[pixel];
-            *next = SPOT(pixel, value);
-            next += value != 0;
+    Spot *restrict spots = digit->spots;
+    int i = 0, sum = 0;
+    size_t count = 0;
+#ifdef __AVX512F__
+    for (; i + SIXTEEN <= inputs; i += SIXTEEN) count += find_sixteen(spots + count, pixels, i);
+#else
+    int eights[MOST_INPUTS / EIGHT];
+    size_t found = 0;
+    for (; i + EIGHT <= inputs; i += EIGHT) {
+        uint64_t eight;
+        memcpy(&eight, pixels + i, EIGHT);
+        eights[found] = i;
+        found += eight != 0;
+    }
+    for (size_t k = 0; k < found; k++) {
+        const unsigned char *eight = pixels + eights[k];
+        const Spot first = SPOT(eights[k], 0);
+        for (int n = 0; n < EIGHT; n++) {
+            spots[count] = first + SPOT(n, eight[n]);
+            count += eight[n] != 0;
         }
     }
+#endif
     for (; i < inputs; i++) {
-        *next = SPOT(i, pixels[i]);
-        next += pixels[i] != 0;
+        spots[count] = SPOT(i, pixels[i]);
+        count += pixels[i] != 0;
     }
-    digit->inked = (int)(next - digit->spots);
-    digit->count = UP_TO(FOUR, digit->inked);
-    for (int k = digit->inked; k < digit->count; k++) *next++ = SPOT(inputs, 0);
-    digit->sum = 0;
-    for (int k = 0; k < digit->inked; k++) digit->sum += VALUE(digit->spots[k]) / 8;
+    for (size_t k = 0; k < count; k++) sum += VALUE(spots[k]);
+    digit->sum = sum / 8;
+    digit->inked = (int)count;
+    while (count % FOUR) spots[count++] = SPOT(inputs, 0);
+    digit->count = (int)count;
 }
 
-/* 8 times the sum of one digit's values times another's. */
-static int32_t dot(const Digit *digit, const unsigned char *other) {
-    const Spot *spots = digit->spots;
-    int32_t sum = 0;
-    int k = 0;
-    for (; k + FOUR <= digit->inked; k += FOUR) {
-        Spot a = spots[k], b = spots[k + 1], c = spots[k + 2], d = spots[k + 3];
-        sum += VALUE(a) * (int16_t)other[PIXEL(a)];
-        sum += VALUE(b) * (int16_t)other[PIXEL(b)];
-        sum += VALUE(c) * (int16_t)other[PIXEL(c)];
-        sum += VALUE(d) * (int16_t)other[PIXEL(d)];
+/* alike[n] = the sum of digit m's values times digit n's, for each digit n before it in the block. */
+static void compare(const Digit *digit, int m, const unsigned char *pixels, long apart, int inputs, int32_t *alike) {
+#ifndef PI_ZERO
+    int16_t values[MOST_INPUTS]; /* a PC takes so many at once that it need not leave out those without ink */
+    (void)digit;
+    for (int i = 0; i < inputs; i++) values[i] = pixels[m * apart + i];
+    for (int n = 0; n < m; n++, pixels += apart) {
+        int32_t sum = 0;
+        for (int i = 0; i < inputs; i++) sum += values[i] * (int16_t)pixels[i];
+        alike[n] = sum;
     }
-    for (; k < digit->inked; k++) sum += VALUE(spots[k]) * (int16_t)other[PIXEL(spots[k])];
-    return sum;
+#else
+    (void)inputs;
+    for (int n = 0; n < m; n++, pixels += apart) {
+        const Spot *spots = digit->spots;
+        int32_t sum = 0; /* eightfold */
+        int k = 0;
+        for (; k + FOUR <= digit->inked; k += FOUR) {
+            Spot a = spots[k], b = spots[k + 1], c = spots[k + 2], d = spots[k + 3];
+            sum += VALUE(a) * (int16_t)pixels[PIXEL(a)];
+            sum += VALUE(b) * (int16_t)pixels[PIXEL(b)];
+            sum += VALUE(c) * (int16_t)pixels[PIXEL(c)];
+            sum += VALUE(d) * (int16_t)pixels[PIXEL(d)];
+        }
+        for (; k < digit->inked; k++) sum += VALUE(spots[k]) * (int16_t)pixels[PIXEL(spots[k])];
+        alike[n] = sum / 8;
+    }
+#endif
 }
+#endif
+
+#ifdef PI_ZERO
+typedef REAL NAME(Vector);
+#else
+typedef REAL NAME(Vector) __attribute__((vector_size(REGISTER), may_alias));
 #endif
 
 typedef struct {
     int inputs, hidden, outputs;
-    int wide;      /* `hidden`, filled up as in kernel.c: to whole lines, and to whole strips */
+    int wide;      /* `hidden`, filled up to whole lines as in kernel.c */
     void *memory;  /* all of what follows */
     REAL *inks;    /* (256, 8 bytes each) what a pixel's value adds to paper */
-    REAL *v;       /* (wide / STRIP, inputs + 1, STRIP): V, strip by strip; nobody asks for the last row */
+    REAL *v;       /* (wide / NODES, inputs + 1, NODES): V, strip by strip; nobody asks for the last row */
     REAL *who;     /* (outputs, wide) */
     REAL *rows;    /* (wide,) these three are as in kernel.c */
     REAL *shift;   /* (wide,) */
     REAL *signals; /* (wide,) */
     REAL *sums;    /* (BLOCK, wide) V ink, before the block */
     REAL *steps;   /* (BLOCK, wide) */
-    REAL *results; /* (outputs,) */
+    REAL *results; /* (outputs,) these three are filled up to whole lines */
+    REAL *errors;  /* (outputs,) what is sent back */
+    REAL *moves;   /* (outputs,) by how much a weight moves, for each signal */
     Digit digits[2][BLOCK]; /* of this block, and of the one before */
 } NAME(Blocks);
 
@@ -102,18 +174,32 @@ INLINE int NAME(blocks_serve)(const unsigned char *pixels, int inputs, const REA
     return pixels && inputs <= MOST_INPUTS && evenly;
 }
 
+/* Copy the weights to the hidden nodes from wih to V, or (back) from V to wih. */
+INLINE void NAME(carry)(const NAME(Blocks) *b, REAL *wih, int back) {
+    for (int j = 0; j < b->wide; j += NODES) {
+        const int width = b->wide - j < NODES ? b->wide - j : NODES;
+        REAL *row = b->v + (size_t)j * (b->inputs + 1);
+        for (int i = 0; i < b->inputs; i++, row += width)
+            for (int n = 0; n < width && j + n < b->hidden; n++) {
+                REAL *weight = wih + (size_t)(j + n) * b->inputs + i;
+                if (back) *weight = row[n] + b->shift[j + n];
+                else b->rows[j + n] += row[n] = *weight;
+            }
+    }
+}
+
 /* The working memory of a network, with its weights in it; b.memory is null where there is none. */
-INLINE NAME(Blocks) NAME(begin_blocks)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
+INLINE NAME(Blocks) NAME(begin_blocks)(REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
                                        const REAL *table) {
-    const int each = 8 / (int)sizeof(REAL);
-    NAME(Blocks) b = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .wide = UP_TO(LINE > STRIP ? LINE : STRIP, hidden)};
-    size_t wide = b.wide, spots = UP_TO(FOUR, inputs);
-    size_t numbers = 256 * each + (inputs + 1 + outputs + 3 + 2 * BLOCK) * wide + outputs;
+    enum { EACH = 8 / (int)sizeof(REAL) };
+    NAME(Blocks) b = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .wide = UP_TO(LINE, hidden)};
+    size_t wide = b.wide, spots = UP_TO(FOUR, inputs) + SIXTEEN, most = UP_TO(LINE, outputs);
+    size_t numbers = 256 * EACH + (inputs + 1 + outputs + 3 + 2 * BLOCK) * wide + 3 * most;
     b.memory = aligned_alloc(64, UP_TO(64, numbers * sizeof(REAL) + 2 * BLOCK * spots * sizeof(Spot)));
     if (!b.memory) return b;
     memset(b.memory, 0, numbers * sizeof(REAL));
     b.inks = b.memory;
-    b.v = b.inks + 256 * each;
+    b.v = b.inks + 256 * EACH;
     b.who = b.v + (inputs + 1) * wide;
     b.rows = b.who + outputs * wide;
     b.shift = b.rows + wide;
@@ -121,73 +207,100 @@ INLINE NAME(Blocks) NAME(begin_blocks)(const REAL *wih, const REAL *who, int inp
     b.sums = b.signals + wide;
     b.steps = b.sums + BLOCK * wide;
     b.results = b.steps + BLOCK * wide;
-    for (int n = 0; n < 2 * BLOCK; n++)
-        b.digits[n / BLOCK][n % BLOCK].spots = (Spot *)(b.results + outputs) + n * spots;
-    for (int i = 0; i < 256; i++) b.inks[i * each] = table[i] - table[0];
-    for (int j = 0; j < hidden; j++) {
-        REAL *column = b.v + (size_t)(j / STRIP) * (inputs + 1) * STRIP + j % STRIP;
-        for (int i = 0; i < inputs; i++) b.rows[j] += column[i * STRIP] = wih[(size_t)j * inputs + i];
-    }
+    b.errors = b.results + most;
+    b.moves = b.errors + most;
+    for (int n = 0; n < 2 * BLOCK; n++) b.digits[n / BLOCK][n % BLOCK].spots = (Spot *)(b.moves + most) + n * spots;
+    for (int i = 0; i < 256; i++) b.inks[i * EACH] = table[i] - table[0];
+    NAME(carry)(&b, wih, 0);
     for (int k = 0; k < outputs; k++) memcpy(b.who + k * wide, who + (size_t)k * hidden, hidden * sizeof(REAL));
     return b;
 }
 
 /* sums = V ink, in one strip. */
-static void NAME(ask_strip)(const Digit *digit, const REAL *strip, const REAL *inks, REAL *sums) {
-    REAL all[STRIP] = {0};
-    for (int k = 0; k < digit->count; k++) {
-        const Spot spot = digit->spots[k];
-        const REAL *row = ROW(strip, spot), ink = INK(inks, spot);
-        for (int n = 0; n < STRIP; n++) all[n] += ink * row[n];
-    }
-    for (int n = 0; n < STRIP; n++) sums[n] = all[n];
-}
-
-/* V += ink * steps, in one strip: two pixels at a time, so that it need not wait for one before it begins the next. */
-static void NAME(move_strip)(const Digit *digit, REAL *strip, const REAL *inks, const REAL *steps) {
-    enum { TWO = sizeof(REAL) == 8 ? 2 : 1 }; /* of floats, one pixel is as much as there are registers for */
-    REAL step[STRIP];
-    for (int n = 0; n < STRIP; n++) step[n] = steps[n];
-    for (int k = 0; k < digit->count; k += TWO) {
-        REAL *row[TWO], moved[TWO][STRIP];
-        for (int t = 0; t < TWO; t++) {
-            const Spot spot = digit->spots[k + t];
+INLINE void NAME(ask_strip)(const Digit *digit, const REAL *strip, const REAL *inks, REAL *sums, int bits) {
+    const int vectors = VECTORS(bits);
+    NAME(Vector) all[ASK_AHEAD][VECTORS(ROW_BITS)], *to = (NAME(Vector) *)sums;
+    for (int a = 0; a < ASK_AHEAD; a++)
+        for (int n = 0; n < vectors; n++) all[a][n] = (NAME(Vector)){0};
+    for (int k = 0; k < digit->count; k += ASK_AHEAD)
+        for (int a = 0; a < ASK_AHEAD; a++) {
+            const Spot spot = digit->spots[k + a];
+            const NAME(Vector) *row = ROW(strip, spot, bits);
             const REAL ink = INK(inks, spot);
-            row[t] = ROW(strip, spot);
-            for (int n = 0; n < STRIP; n++) moved[t][n] = row[t][n] + ink * step[n];
+            for (int n = 0; n < vectors; n++) all[a][n] += ink * row[n];
         }
-        for (int t = 0; t < TWO; t++)
-            for (int n = 0; n < STRIP; n++) row[t][n] = moved[t][n];
+    for (int n = 0; n < vectors; n++) {
+        for (int a = 1; a < ASK_AHEAD; a++) all[0][n] += all[a][n];
+        to[n] = all[0][n];
     }
 }
 
-/* Every step on one example, whose sums are in `signals`; leaves its step in `steps`. */
-INLINE void NAME(learn)(NAME(Blocks) *b, REAL rate, int rule, REAL paper, REAL ink, int label, REAL *restrict steps) {
+/* V += ink * steps, in one strip: several pixels at a time, so that none need wait for the one before it. */
+INLINE void NAME(move_strip)(const Digit *digit, REAL *strip, const REAL *inks, const REAL *steps, int bits) {
+    const int vectors = VECTORS(bits);
+    NAME(Vector) step[VECTORS(ROW_BITS)];
+    for (int n = 0; n < vectors; n++) step[n] = ((const NAME(Vector) *)steps)[n];
+    for (int k = 0; k < digit->count; k += MOVE_AHEAD) {
+        NAME(Vector) *row[MOVE_AHEAD], moved[MOVE_AHEAD][VECTORS(ROW_BITS)];
+        for (unsigned a = 0; a < MOVE_AHEAD; a++) {
+            const Spot spot = digit->spots[k + a];
+            const REAL ink = INK(inks, spot);
+            row[a] = ROW(strip, spot, bits);
+            for (int n = 0; n < vectors; n++) moved[a][n] = row[a][n] + ink * step[n];
+        }
+        for (unsigned a = 0; a < MOVE_AHEAD; a++)
+            for (int n = 0; n < vectors; n++) row[a][n] = moved[a][n];
+    }
+}
+
+/* In the strip that begins with hidden node j: move the weights for old digits, and ask them about new ones. */
+INLINE void NAME(visit)(NAME(Blocks) *b, int j, int bits, const Digit *old, int before, const Digit *new, int these) {
+    REAL *strip = b->v + (size_t)j * (b->inputs + 1), *steps = b->steps + j, *sums = b->sums + j;
+    for (int m = 0; m < before; m++) NAME(move_strip)(old + m, strip, b->inks, steps + (size_t)m * b->wide, bits);
+    for (int m = 0; m < these; m++) NAME(ask_strip)(new + m, strip, b->inks, sums + (size_t)m * b->wide, bits);
+}
+
+/* What example m of its block sends on from the hidden nodes: what those before it have changed comes to its sums. */
+INLINE void NAME(reach)(NAME(Blocks) *b, int m, const int32_t *alike, REAL unit, REAL paper, REAL ink) {
     const int wide = b->wide;
-    REAL *restrict signals = b->signals;
+    REAL all = ink + paper * b->inputs, *restrict signals = b->signals;
+    const REAL *sums = b->sums + (size_t)m * wide;
+    for (int j = 0; j < wide; j++) signals[j] = sums[j] + paper * b->rows[j] + all * b->shift[j];
+    for (int n = 0; n < m; n++) NAME(add)(signals, alike[n] * (unit * unit), b->steps + (size_t)n * wide, wide);
     for (int j = 0; j < wide; j++) signals[j] = NAME(sigmoid)(signals[j]);
     for (int j = b->hidden; j < wide; j++) signals[j] = 0;
-    for (int k = 0; k < b->outputs; k++) b->results[k] = NAME(sum)(signals, b->who + (size_t)k * wide, wide);
-    for (int k = 0; k < b->outputs; k++) b->results[k] = NAME(sigmoid)(b->results[k]);
-    memset(steps, 0, wide * sizeof(REAL));
+}
+
+/* Every step on one example, whose hidden nodes' signals are there; leaves its step in `steps`. */
+INLINE void NAME(learn)(NAME(Blocks) *b, REAL rate, int rule, REAL paper, REAL ink, int label, REAL *restrict steps) {
+    const int wide = b->wide;
+    for (int k = 0; k < b->outputs; k++) b->results[k] = NAME(sum)(b->signals, b->who + (size_t)k * wide, wide);
+    for (int k = 0; k < UP_TO(LINE, b->outputs); k++) b->results[k] = NAME(sigmoid)(b->results[k]);
     for (int k = 0; k < b->outputs; k++) {
         const REAL output = b->results[k], error = (k == label ? (REAL)0.99 : (REAL)0.01) - output;
-        const REAL slope = output * (1 - output), signal = rule == GRADIENT ? error * slope : error;
-        const REAL step = rate * error * (rule == CROSS_ENTROPY ? 1 : slope);
-        REAL *restrict who = b->who + (size_t)k * wide;
-        for (int j = 0; j < wide; j += FOUR) { /* as everywhere, a weight is used for the error signal before it moves */
-            REAL back[FOUR], moved[FOUR];
-            for (int n = 0; n < FOUR; n++) back[n] = steps[j + n] + signal * who[j + n];
-            for (int n = 0; n < FOUR; n++) moved[n] = who[j + n] + step * signals[j + n];
-            for (int n = 0; n < FOUR; n++) steps[j + n] = back[n];
-            for (int n = 0; n < FOUR; n++) who[j + n] = moved[n];
-        }
+        const REAL slope = output * (1 - output);
+        b->errors[k] = rule == GRADIENT ? error * slope : error;
+        b->moves[k] = rate * error * (rule == CROSS_ENTROPY ? 1 : slope);
     }
-    for (int j = 0; j < wide; j++) {
-        const REAL step = rate * steps[j] * signals[j] * (1 - signals[j]);
-        steps[j] = step;
-        b->shift[j] += paper * step;
-        b->rows[j] += ink * step;
+    for (int j = 0; j < wide; j += LINE) {
+        enum { ALL = LINE * (int)sizeof(REAL) / REGISTER };
+        NAME(Vector) signals[ALL], back[ALL], *to = (NAME(Vector) *)(steps + j);
+        NAME(Vector) *shift = (NAME(Vector) *)(b->shift + j), *rows = (NAME(Vector) *)(b->rows + j);
+        for (int n = 0; n < ALL; n++) signals[n] = ((NAME(Vector) *)(b->signals + j))[n];
+        for (int n = 0; n < ALL; n++) back[n] = (NAME(Vector)){0};
+        for (int k = 0; k < b->outputs; k++) { /* as everywhere, a weight is used before it moves */
+            NAME(Vector) *who = (NAME(Vector) *)(b->who + (size_t)k * wide + j), moved[ALL];
+            const REAL error = b->errors[k], move = b->moves[k];
+            for (int n = 0; n < ALL; n++) back[n] += error * who[n];
+            for (int n = 0; n < ALL; n++) moved[n] = who[n] + move * signals[n];
+            for (int n = 0; n < ALL; n++) who[n] = moved[n];
+        }
+        for (int n = 0; n < ALL; n++) {
+            const NAME(Vector) step = rate * back[n] * signals[n] * (1 - signals[n]);
+            to[n] = step;
+            shift[n] += paper * step;
+            rows[n] += ink * step;
+        }
     }
 }
 
@@ -197,35 +310,27 @@ INLINE int NAME(train_blocks)(REAL *wih, REAL *who, int inputs, int hidden, int 
     NAME(Blocks) b = NAME(begin_blocks)(wih, who, inputs, hidden, outputs, table);
     if (!b.memory) return -1;
     const REAL paper = table[0], unit = (table[255] - table[0]) / 255;
-    const int wide = b.wide;
     int before = 0;
     for (long first = 0;; first += BLOCK) {
         const int these = first >= count ? 0 : count - first < BLOCK ? (int)(count - first) : BLOCK;
+        const unsigned char *block = pixels + first * apart;
         Digit *digits = b.digits[first / BLOCK % 2], *old = b.digits[1 - first / BLOCK % 2];
-        for (int m = 0; m < these; m++) find_spots(digits + m, pixels + (first + m) * apart, inputs);
-        for (int j = 0; j < wide; j += STRIP) {
-            REAL *strip = b.v + (size_t)j * (inputs + 1);
-            for (int m = 0; m < before; m++) NAME(move_strip)(old + m, strip, b.inks, b.steps + (size_t)m * wide + j);
-            for (int m = 0; m < these; m++) NAME(ask_strip)(digits + m, strip, b.inks, b.sums + (size_t)m * wide + j);
-        }
+        for (int m = 0; m < these; m++) find_spots(digits + m, block + m * apart, inputs);
+        int j = 0;
+        for (; b.wide - j >= NODES; j += NODES) NAME(visit)(&b, j, ROW_BITS, old, before, digits, these);
+        if (j < b.wide) NAME(visit)(&b, j, ROW_BITS - 1, old, before, digits, these);
         if (!these) break;
         for (int m = 0; m < these; m++) {
-            const REAL ink = digits[m].sum * unit, all = ink + paper * inputs;
-            const REAL *sums = b.sums + (size_t)m * wide;
-            for (int j = 0; j < wide; j++) b.signals[j] = sums[j] + paper * b.rows[j] + all * b.shift[j];
-            for (int n = 0; n < m; n++) {
-                const REAL alike = dot(digits + m, pixels + (first + n) * apart) * (unit * unit / 8);
-                NAME(add)(b.signals, alike, b.steps + (size_t)n * wide, wide);
-            }
-            NAME(learn)(&b, rate, rule, paper, ink, labels[first + m], b.steps + (size_t)m * wide);
+            const REAL ink = digits[m].sum * unit;
+            int32_t alike[BLOCK];
+            compare(digits + m, m, block, apart, inputs, alike);
+            NAME(reach)(&b, m, alike, unit, paper, ink);
+            NAME(learn)(&b, rate, rule, paper, ink, labels[first + m], b.steps + (size_t)m * b.wide);
         }
         before = these;
     }
-    for (int j = 0; j < hidden; j++) {
-        const REAL *column = b.v + (size_t)(j / STRIP) * (inputs + 1) * STRIP + j % STRIP;
-        for (int i = 0; i < inputs; i++) wih[(size_t)j * inputs + i] = column[i * STRIP] + b.shift[j];
-    }
-    for (int k = 0; k < outputs; k++) memcpy(who + (size_t)k * hidden, b.who + (size_t)k * wide, hidden * sizeof(REAL));
+    NAME(carry)(&b, wih, 1);
+    for (int k = 0; k < outputs; k++) memcpy(who + (size_t)k * hidden, b.who + (size_t)k * b.wide, hidden * sizeof(REAL));
     free(b.memory);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Digits distorted: what distort.py's `_resample` does with scipy, but for a pixel's last digit.
+/* Digits distorted: what distort.py's `_resample` does with scipy, but for a pixel's last digit; and what normalise.py
+   needs to know of them.
 
    All of it is whole numbers: places are in 65,536ths of a pixel, shares in 2,048ths. So the same bytes come of it on
    every machine, whatever its compiler does with fractions, and a Pi Zero is as quick with them as it can be. */
@@ -50,6 +51,29 @@ void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t
                 int total = first * ((1 << SHARE) - below[c]) + second * below[c];
                 resampled[r * SIDE + c] = (uint8_t)((total + (1 << (2 * SHARE - 1))) >> (2 * SHARE));
             }
+        }
+    }
+}
+
+/* sums (count, 3, 3): each digit's pixels (count, 784) times their row to a, and their column to b, added up; those for
+   which a + b is more than 2 stay as they are. From the bottom up, a pixel of row r comes once into `one`, r times
+   into `two`, and r * (r - 1) / 2 times into `three`: nothing is multiplied. */
+void mynn_moments(const uint8_t *pixels, long count, int32_t *sums) {
+    for (long n = 0; n < count; n++, pixels += PIXELS, sums += 9) {
+        int32_t one[SIDE] = {0}, two[SIDE] = {0}, three[SIDE] = {0};
+        for (int r = SIDE; r-- > 0;)
+            for (int c = 0; c < SIDE; c++) {
+                three[c] += two[c];
+                two[c] += one[c];
+                one[c] += pixels[r * SIDE + c];
+            }
+        for (int c = 0; c < SIDE; c++) {
+            sums[0] += one[c];
+            sums[1] += one[c] * c;
+            sums[2] += one[c] * (c * c);
+            sums[3] += two[c];
+            sums[4] += two[c] * c;
+            sums[6] += 2 * three[c] + two[c];
         }
     }
 }

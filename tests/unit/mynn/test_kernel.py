@@ -1,4 +1,4 @@
-"""The compiled kernel gives the same results as network.py: here, by blocks as on a Pi Zero, and on an emulated one."""
+"""The compiled kernel gives the same results as network.py: here, with a Pi Zero's code, and on an emulated one."""
 
 import ctypes
 import os
@@ -47,14 +47,14 @@ int main(void) {
 """
 
 
-@pytest.fixture(scope="module", params=["as here", "by blocks"])
+@pytest.fixture(scope="module", params=["as here", "a Pi Zero's"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The kernel as it is, and compiled for this computer, but training by blocks as on a Pi Zero."""
+    """The kernel as it is, and compiled for this computer, but from the code that a Pi Zero has."""
     if request.param == "as here":
         yield
         return
-    name = tmp_path_factory.mktemp("blocks") / "_kernel.so"
-    command = ["cc", *FLAGS, "-DBLOCKS", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    name = tmp_path_factory.mktemp("pi_zero") / "_kernel.so"
+    command = ["cc", *FLAGS, "-DPI_ZERO", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([*command, "-o", name, SOURCES / "kernel.c", SOURCES / "distort.c"], check=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_library", ctypes.CDLL(str(name)))
@@ -73,7 +73,7 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     dtype=st.sampled_from([np.float64, np.float32]),
     seed=st.integers(0, 1000),
 )
-@example((784, 50, 10), 40, "paper", "book", np.float64, 1)  # a class's network, for which the kernel has its own code
+@example((784, 50, 10), 40, "paper", "book", np.float64, 1)  # a class's network
 def test_networks_of_any_size_and_all_kinds_of_examples(
     sizes: tuple[int, int, int], count: int, kind: str, rule: str, dtype: Any, seed: int
 ) -> None:
