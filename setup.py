@@ -32,7 +32,8 @@ PLATFORMS = {
 }
 WINDOWS = sys.platform == "win32" and "CC" not in os.environ
 # What a library for Windows must name: the kernel's functions.
-EXPORTED = ["mynn_level", "mynn_resample", *(f"mynn_{v}_{t}" for v in ("train", "query") for t in ("double", "float"))]
+EXPORTED = ["mynn_level", "mynn_moments", "mynn_resample"]
+EXPORTED += [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
 FOR_WINDOWS = {
     "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
     "include_dirs": ["mynn/kernel"],

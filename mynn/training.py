@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,6 @@ class Network(Protocol):
 
 Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
 Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each p
 
 
 def fit(
-    network: AnyNetwork,
+    network: Network,
     examples: Examples | Sequence[Pair] | NDArray[Any],
     labels: ArrayLike | None = None,
     *,
@@ -66,8 +65,8 @@ def fit(
     shuffle: bool = False,
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
-) -> AnyNetwork:
-    """Train on each of the examples, in their order, as many times over as there are epochs; return the network.
+) -> None:
+    """Train on each of the examples, in their order, as many times over as there are epochs.
 
     examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs, or of pixels, if they are bytes
     labels    of such an array, (n,)
@@ -91,7 +90,6 @@ def fit(
     finally:
         del _in_training[id(network)]
     checks.weights(network.wih, network.who)
-    return network
 
 
 def _fit(

@@ -165,7 +165,7 @@ def test_arrays_of_inputs_and_labels_are_taken_like_pairs(kind: Any, pixels: boo
     pairs = list(zip(inputs.tolist(), labels.tolist(), strict=True))
     rows = kind(given if pixels else inputs)
     network, other = small_network(), small_network()
-    assert network.fit(rows, labels, shuffle=True, seed=1) is network
+    network.fit(rows, labels, shuffle=True, seed=1)
     other.fit(pairs, shuffle=True, seed=1)
     assert same(network, other)
     assert network.predict(rows).tolist() == other.predict(pairs).tolist()
@@ -177,11 +177,13 @@ def test_arrays_of_inputs_and_labels_are_taken_like_pairs(kind: Any, pixels: boo
 def test_weights_column_by_column_are_trained_by_the_kernel_too(implementation: str) -> None:
     """They stay the same arrays, as a student's other names for them do."""
     examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(9))]
-    network, wih, who = small_network(), *map(np.asfortranarray, (small_network().wih, small_network().who))
+    network, other = small_network(), small_network()
+    wih, who = np.asfortranarray(network.wih), np.asfortranarray(network.who)
     network.wih, network.who = wih, who
     assert training._kernel_serves(network) == (implementation == "kernel")
-    network.fit(examples)
-    assert network.wih is wih and network.who is who and same(network, small_network().fit(examples))
+    for each in (network, other):
+        each.fit(examples)
+    assert network.wih is wih and network.who is who and same(network, other)
 
 
 def test_a_network_says_how_it_was_made() -> None:
