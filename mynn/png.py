@@ -52,19 +52,21 @@ def _draw(figure: Figure, margin: int) -> Bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 
-    canvas: Any = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
-    if not margin:
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())
-    for axes in figure.axes:  # or pictures would be stretched
+    for axes in figure.axes if margin else ():  # or pictures would be stretched
         locator: Any = axes.get_axes_locator()
         axes.apply_aspect(locator(axes, None) if locator else None)
     width, height = (int(np.ceil(length)) + 2 * margin for length in figure.bbox.size)
     half = 0.5  # a pixel, as sizes are rounded down
     box = np.array([-margin, -margin, width + half, height + half]) / figure.dpi
-    kept = _Kept()
-    canvas.print_figure(kept, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box))
-    return kept.pixels.reshape(height, width, 4)
+    kept, own = _Kept(), figure.canvas
+    canvas: Any = FigureCanvasAgg(figure)
+    try:
+        canvas.print_figure(kept, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box) if margin else None)
+    finally:
+        figure.set_canvas(own)
+    # Each text refers to what it was drawn on, and a notebook to the figure: so it gives up its pixels, 2 MB.
+    type(canvas.renderer).__init__(canvas.renderer, 1, 1, figure.dpi)
+    return kept.pixels.reshape(-1, width, 4)
 
 
 class _Kept(io.RawIOBase):
@@ -90,11 +92,11 @@ def _ink(pixels: Bytes) -> Iterator[BboxBase]:
 
 def _boxes(figure: Figure) -> Iterator[BboxBase]:
     """Yield where a figure has axes, texts and legends, in pixels: beyond the margins, no ink tells of them."""
+    from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    canvas: Any = figure.canvas
-    renderer = canvas.get_renderer()
+    renderer = RendererAgg(1, 1, figure.dpi)  # type: ignore[no-untyped-call]  # one that only measures
     for part in (figure, *figure.axes):
         for artist in part.get_children():
             if isinstance(artist, Text | Legend) and artist.get_visible() and artist.get_in_layout():
