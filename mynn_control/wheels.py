@@ -77,7 +77,7 @@ def digest(files: dict[str, Path], compiler: str = "") -> str:
 
 
 def copy(files: dict[str, Path], folder: Path) -> None:
-    """Build in a copy: a build leaves files beside the sources, and would pack what an earlier one left."""
+    """Copy files to where they are built: a build leaves more beside them, and would pack what an earlier one left."""
     for name, path in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
