@@ -58,7 +58,10 @@ def run(command: Sequence[str | Path], compiler: str, folder: Path | None = None
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
     if compiler:
         environment["CC"] = compiler
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise CannotBuildError(f"there is no {command[0]}") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
         reasons = [line.strip().removeprefix("error: ") for line in lines if "error: " in line]
@@ -115,8 +118,6 @@ def compiled(project: Path, architecture: str) -> Path:
     if brought := list((project / "build/wheel" / architecture).glob("*.whl")):  # the desk's card has no compilers
         return brought[0]
     try:
-        if not shutil.which(compiler):
-            raise CannotBuildError(f"there is no {compiler}")
         return wheel(project, "mynn", compiler)
     except CannotBuildError as error:
         packages = f"gcc-{MACHINES[architecture]} libc6-dev-{architecture}-cross".replace("_", "-")
@@ -142,10 +143,10 @@ def distribute(project: Path, folder: Path) -> None:
 def main() -> None:
     """Find or build the wheels, and print where they are."""
     project = Path(sys.argv[1]).resolve()
-    if sys.argv[2:3] == ["--to"]:
-        distribute(project, Path(sys.argv[3]))
-        return
     try:
+        if sys.argv[2:3] == ["--to"]:
+            distribute(project, Path(sys.argv[3]))
+            return
         plain, server = wheel(project, "mynn"), wheel(project, "mynn_server")
     except CannotBuildError as error:
         sys.exit(f"The packages in {project} cannot be built: {error}")
