@@ -72,12 +72,13 @@ def query(wih: Array, who: Array, rows: Array, table: Array) -> Array:
 
 def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Bytes:
     """Return new pictures for these, shape (n, 784): see distort.py's `_resample`."""
-    count, whole = len(pixels), np.int32
-    shapes = ((count, 784), (count, 2, 3), (len(fields), 784), (count, 2))
-    given = [np.ascontiguousarray(array) for array in (pixels, matrices, fields, which)]
-    for array, shape, dtype in zip(given, shapes, (np.uint8, whole, whole, whole), strict=True):
-        if array.shape != shape or array.dtype != dtype:
-            raise ValueError(f"there must be an array of shape {shape}, not {array.shape} of {array.dtype}")
+    count = len(pixels)
+    given = [
+        _given(pixels, (count, 784), np.uint8),
+        _given(matrices, (count, 2, 3), np.int32),
+        _given(fields, (len(fields), 784), np.int32),
+        _given(which, (count, 2), np.int32),
+    ]
     if which.size and not 0 <= which.min() <= which.max() < len(fields):
         raise ValueError(f"there are {len(fields)} fields, and not one of number {which.min()} or {which.max()}")
     new = np.empty(pixels.shape, np.uint8)
@@ -87,11 +88,16 @@ def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Byt
 
 def moments(pixels: Bytes) -> Array:
     """Return the sums of the pixels, (n, 784), times their row to a and column to b: (n, 3, 3), 0 where a + b > 2."""
-    if pixels.ndim != 2 or pixels.shape[1] != 784 or pixels.dtype != np.uint8:
-        raise ValueError(f"there must be 784 bytes for each digit, not {pixels.shape} of {pixels.dtype}")
-    pixels, sums = np.ascontiguousarray(pixels), np.zeros((len(pixels), 3, 3), np.int32)
-    _library.mynn_moments(_place(pixels), ctypes.c_long(len(pixels)), _place(sums))
+    given, sums = _given(pixels, (len(pixels), 784), np.uint8), np.zeros((len(pixels), 3, 3), np.int32)
+    _library.mynn_moments(_place(given), ctypes.c_long(len(given)), _place(sums))
     return sums
+
+
+def _given(array: Array, shape: tuple[int, ...], dtype: type) -> Array:
+    """Return an array of this shape and type, as the kernel reads it; of another it is a ValueError."""
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"there must be an array of shape {shape}, not {array.shape} of {array.dtype}")
+    return np.ascontiguousarray(array)
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:
