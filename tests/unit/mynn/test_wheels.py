@@ -197,7 +197,7 @@ def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python(projec
     assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the script runs as root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="the script needs root: `sudo .venv/bin/python -m pytest` runs it")
 def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
     """Both have the same files, which must be there afterwards."""
     with pi_venv() as venv:
