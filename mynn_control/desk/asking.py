@@ -23,7 +23,7 @@ class Answers:
     """What the Pis answered.
 
     folder: with PI.json of each Pi. pis: by Pi, as the action live_page documents it; nobody has parsed yet what is
-    `shown`. off: the Pis that were switched off, until they answer again.
+    `shown`. off: the Pis that were switched off, until they answer again; one whose answer was still on its way stays.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,11 +64,11 @@ class Answers:
 
     def _read(self, pi: str) -> None:
         answer = json.loads((self.folder / f"{pi}.json").read_bytes())  # the action has written it, and whole
-        before = self.pis.get(pi, {}).get("lost") or ""
-        if answer["lost"] is not None and answer["lost"] != before:
+        before = self.pis.get(pi, {}).get("lost")
+        if answer["lost"] is not None and answer["lost"] != (before or ""):
             print(f"{pi} does not answer: {answer['lost']}" if answer["lost"] else f"{pi} answers.", flush=True)
         self.pis[pi] = answer
-        if answer["lost"] == "":
+        if answer["lost"] == "" != before:
             self.off.discard(pi)
 
 

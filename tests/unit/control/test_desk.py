@@ -147,6 +147,17 @@ def test_switching_off_is_asked_once_more(tmp_path: Path, browser_page: Page) ->
         expect(page.locator("article")).to_contain_text("Switched off")
 
 
+def test_a_pi_that_was_switched_off_is_off_until_it_answers_again(desk: ServedDesk) -> None:
+    """One of its answers may still be on its way: it does not count."""
+    seen = []
+    desk.answer("pi-02", {"student": (None, None)})
+    desk.desk.answers.off.add("pi-02")
+    for lost in ("", "no route", "", "no route"):
+        desk.answer("pi-02", {"student": (None, None)}, lost)
+        seen.append("pi-02" in desk.desk.answers.off)
+    assert seen == [True, True, False, False]
+
+
 def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:
     assert desk.ask("/run/report", "").status_code == 200
     assert "has not ended yet" in desk.ask("/run/off", "").text
