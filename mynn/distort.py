@@ -7,7 +7,7 @@ each, the more the nearer, which blurs a little. Whatever lies outside of the pi
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +84,10 @@ class Distortion:
         fields = self._fields(max(2, len(pixels) // SHARED), random)  # (m, 784)
         which = random.integers(0, len(fields), (len(pixels), 2), np.int32)  # (n, 2)
         return (kernel.resample if kernel.READY else _resample)(pixels, matrices, fields, which)
+
+    def weaker(self, part: float) -> Distortion:
+        """Return this distortion with a part (0..1) of its strength; what is pulled alike stays as it is."""
+        return Distortion(*(part * most for most in astuple(self)[:-1]), self.sigma)
 
     def _matrices(self, count: int, random: np.random.Generator, frames: Floats | None = None) -> Integers:
         """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""
