@@ -7,7 +7,7 @@ each, the more the nearer, which blurs a little. Whatever lies outside of the pi
 from __future__ import annotations
 
 import platform
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -87,7 +87,7 @@ class Distortion:
 
     def weaker(self, part: float) -> Distortion:
         """Return this distortion with a part (0..1) of its strength; what is pulled alike stays as it is."""
-        return Distortion(*(part * most for most in astuple(self)[:-1]), self.sigma)
+        return replace(self, **{name: part * most for name, most in asdict(self).items() if name != "sigma"})
 
     def _matrices(self, count: int, random: np.random.Generator, frames: Floats | None = None) -> Integers:
         """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""

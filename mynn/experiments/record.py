@@ -13,7 +13,7 @@ Here each member brings digits to a width and a height of its own. (U. Meier, D.
 J. Schmidhuber, "Better digit recognition with a committee of simple neural nets", 2011.)
 
 All choices were made on training digits that were kept back for that (`Digits.held_out`). The test digits were asked
-about the three recipes here, and about eight that had been given up, but decided nothing.
+about the four recipes here, and about eight that had been given up, but decided nothing.
 docs/develop/measurements-network.md names them, and has what was tried.
 """
 
