@@ -156,7 +156,7 @@ def by_scikit_learn(training: Examples, seed: int) -> Iterator[Answer]:
     network = importlib.import_module("sklearn.neural_network").MLPClassifier((300,), batch_size=64, random_state=seed)
     inputs = inked(training.pixels)
     for _ in range(10):
-        network.partial_fit(inputs, training.labels, range(LABELS))
+        network.partial_fit(inputs, training.labels, classes=range(LABELS))
         yield lambda pixels: network.predict_proba(inked(pixels))
 
 
