@@ -6,11 +6,13 @@ each, the more the nearer, which blurs a little. Whatever lies outside of the pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mynn import kernel
 from mynn.arrays import Bytes, Floats, Integers
@@ -21,6 +23,8 @@ SHARED = 10  # digits for each field of pulls
 
 _PLACE = 1 << 16  # what a pixel is divided into, for places
 _MIDDLE = (SIDE - 1) / 2
+# What numpy multiplies quickest: under Debian, a Pi Zero has quick arithmetic for whole numbers only.
+_QUICK = np.int32 if platform.machine() == "armv6l" else np.float32
 
 
 def rotate(inputs: ArrayLike, degrees: float) -> Floats:
@@ -81,6 +85,10 @@ class Distortion:
         which = random.integers(0, len(fields), (len(pixels), 2), np.int32)  # (n, 2)
         return (kernel.resample if kernel.READY else _resample)(pixels, matrices, fields, which)
 
+    def weaker(self, part: float) -> Distortion:
+        """Return this distortion with a part (0..1) of its strength; what is pulled alike stays as it is."""
+        return replace(self, **{name: part * most for name, most in asdict(self).items() if name != "sigma"})
+
     def _matrices(self, count: int, random: np.random.Generator, frames: Floats | None = None) -> Integers:
         """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""
         places = np.empty((count, 2, 3))
@@ -98,11 +106,11 @@ class Distortion:
 
     def _fields(self, count: int, random: np.random.Generator) -> Integers:
         """Draw by how much each pixel is pulled, in one direction: shape (count, 784), as `_resample` takes it."""
-        noise = random.integers(-127, 128, (count, SIDE, SIDE), np.int8)
+        noise = random.integers(-127, 128, (count, SIDE, SIDE), np.int8).astype(_QUICK)
         smoothing, strength = _smoothing(self.sigma), round(self.alpha * 4096 * 128 / 127)  # 1 at 127
-        # Whole numbers: the same on every computer, and a Pi Zero under Debian has quick arithmetic for nothing else.
-        half = (smoothing @ noise + 64) >> 7
-        fields = (half @ smoothing).astype(np.int64) * strength >> 20
+        # Whole numbers below 2 to 24, which a float32 holds exactly: the same on every computer.
+        half = (smoothing @ noise).astype(np.int32) + 64 >> 7
+        fields = (half.astype(_QUICK) @ smoothing).astype(np.int64) * strength >> 20
         whole: Integers = fields.astype(np.int32).reshape(-1, PIXELS)
         return whole
 
@@ -141,14 +149,14 @@ def _rotation_matrix(degrees: float | Floats) -> Floats:
 
 
 @lru_cache
-def _smoothing(sigma: float) -> Integers:
+def _smoothing(sigma: float) -> NDArray[Any]:
     """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width.
 
     In 4096ths, so that sums of 28 stay below 2 to 24.
     """
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     bell = np.exp(-0.5 * (apart / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-    smooth: Integers = np.rint(4096 * bell).astype(np.int32)
+    smooth: NDArray[Any] = np.rint(4096 * bell).astype(_QUICK)
     return smooth
 
 

@@ -80,6 +80,13 @@ def test_distorted_digits_improve_the_score(digits: Digits, training: Examples, 
     assert network.score(testing) - plain.score(testing) > 0.006
 
 
+def test_the_last_epochs_distort_less_and_less(training: Examples) -> None:
+    recipe, some = replace(SMALL, calm=2), training[:200]
+    distorted = [recipe.distorted(some, np.random.default_rng(0), epoch).pixels for epoch in range(recipe.epochs)]
+    far = [np.abs(pixels.astype(int) - some.pixels).mean() for pixels in distorted]
+    assert far[0] == far[1] > far[2] > far[3] > 0
+
+
 def test_a_committee_is_better_than_its_members(mnist: Path, tmp_path: Path) -> None:
     """Committees 0 to 3: better by .033 to .045 than their members on average, each of which has its own recipe."""
     few, kinds = Digits(mnist, 1000), (Normalisation(), Normalisation(1.0), Normalisation(1.0, 18.0))
