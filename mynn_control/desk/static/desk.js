@@ -75,9 +75,11 @@ async function press(address, what, done = "") {
 
 // Send a form's files; where they are several, each by its name.
 async function send(form) {
-  for (const file of form.elements.files.files) {
+  const files = [...form.elements.files.files];
+  for (const file of files) {
     const name = form.elements.files.multiple ? encodeURIComponent(file.name) : "";
-    if (!(await press(form.dataset.send + name, file, form.dataset.done))) return;
+    const done = file === files.at(-1) ? form.dataset.done : "";
+    if (!(await press(form.dataset.send + name, file, done))) return;
   }
   form.reset();
 }
