@@ -56,7 +56,7 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
-    message off known-pi cluster image board wheels test test-all lint lock compiler compilers \
+    message off known-pi cluster image board wheels test test-all lint lock words compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
@@ -143,7 +143,7 @@ board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
 
 wheels: .venv/ready compiler compilers  ## Build the Python package for an index of packages: dist/*.whl, dist/*.tar.gz
-	@python -m mynn_control.wheels . --to dist
+	@python -m mynn_control.languages build && python -m mynn_control.wheels . --to dist
 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (eight minutes)
 	python -m tests.stages quick
@@ -164,6 +164,9 @@ docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also
 	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
 
 lint: docs
+
+words: .venv/ready  ## Update the translations in locale/ after a change, and check them
+	$(foreach do,update build check,python -m mynn_control.languages $(do) &&) true
 
 lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis' requirements
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --generate-hashes \

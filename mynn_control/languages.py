@@ -1,0 +1,224 @@
+"""The languages of what pupils read: the catalogs in locale/, and what is made of them.
+
+    python -m mynn_control.languages update     # what the sources say now goes into the catalogs
+    python -m mynn_control.languages check      # how much of each language is there, and what is wrong with it
+    python -m mynn_control.languages build      # for Python, browsers and notebooks; make does this
+
+There are four catalogs in each language: `mynn` (sentences in Python), `browser` (in scripts and pages), `lessons` (the
+notebooks) and `teach` (the manual's pages for teaching, which Sphinx takes apart).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from mynn.files import replacing
+from mynn.words import CATALOGS, LANGUAGES
+from mynn_control import lesson_words, page_words
+from mynn_control.page_words import WORD
+from mynn_control.translation_faults import faults
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCALE = ROOT / "locale"
+TRANSLATED = [code for code in LANGUAGES if code != "en"]
+# By catalog: which files it is made of, and Babel's method for them. The first pattern that fits counts.
+SOURCES = {
+    "mynn": [("mynn/**.py", "python"), ("mynn_server/**.py", "python")],
+    "browser": [
+        ("mynn/**.js", "javascript"),
+        ("mynn_server/page/**.js", "javascript"),
+        ("mynn_server/page/*.html", "mynn_control.page_words:messages"),
+        ("mynn_server/page/try/*.html", "mynn_control.page_words:messages"),
+    ],
+    "lessons": [("notebooks/*.ipynb", "mynn_control.lesson_words:messages")],
+}
+MANUAL = ROOT / "build/locale"  # where docs/conf.py looks
+PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
+FIGURES = re.compile(r"(?<=>)\d[\d.± ]*(?=<)")  # that stand alone in a page
+PLACE = re.compile(r"\{\w+\}")
+KEYWORDS = {"_": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is explain.py's
+
+
+def sources(name: str) -> Catalog:
+    """Return a catalog of what the sources say now, without translations."""
+    if name == "teach":
+        return _manual()
+    found = Catalog(project="mynn-pi", copyright_holder="The mynn-pi authors", fuzzy=False)
+    for path, line, text, comments, _context in extract_from_dir(ROOT, SOURCES[name], {}, KEYWORDS, ["Translators:"]):
+        found.add(text, locations=[(path, line)], auto_comments=comments)
+    return found
+
+
+def _manual() -> Catalog:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["-q", "-b", "gettext", "-D", "gettext_compact=1"]
+        subprocess.run([sys.executable, "-m", "sphinx", *options, ROOT / "docs", folder], check=True)
+        with Path(folder, "teach.pot").open("rb") as file:
+            found = read_po(file)
+    for message in list(found):
+        message.locations = [(path[path.index("docs/") :], line) for path, line in message.locations]
+        if str(message.id).startswith("<") and not WORD.search(re.sub(r"<[^>]*>", "", str(message.id))):
+            found.delete(message.id)  # such as lines to write on
+    return found
+
+
+def read(code: str, name: str) -> Catalog:
+    """Return a language's catalog; an empty one if there is none yet."""
+    path = LOCALE / code / f"{name}.po"
+    if not path.exists():
+        return Catalog(locale=code)
+    with path.open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def update() -> None:
+    """Put what the sources say now into the catalogs. What has changed is English until it is translated again."""
+    for name in (*SOURCES, "teach"):
+        template = sources(name)
+        for code in TRANSLATED:
+            catalog = read(code, name)
+            catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
+            catalog.obsolete.clear()
+            for message in catalog:
+                message.flags.discard("python-format")  # "97 % of" is none
+            path = LOCALE / code / f"{name}.po"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                write_po(file, catalog, width=100, include_lineno=False)
+
+
+def messages(catalog: Catalog) -> Iterator[tuple[Message, list[tuple[str, str]]]]:
+    """Yield each message with its pairs of a source and a translation, two where it depends on a number."""
+    for message in catalog:
+        if message.id:
+            ids = [message.id] if isinstance(message.id, str) else list(message.id)
+            string = message.string or ""
+            yield message, list(zip(ids, [string] * len(ids) if isinstance(string, str) else string, strict=False))
+
+
+def check() -> int:
+    """Print how much of each language is there, and what is wrong. Returns how many faults there are."""
+    wrong = 0
+    for code in TRANSLATED:
+        for name in (*SOURCES, "teach"):
+            pairs = [pair for _, both in messages(read(code, name)) for pair in both]
+            done = sum(bool(translation) for _, translation in pairs)
+            print(f"{code}/{name}.po: {done} of {len(pairs)}")
+            for source, translation in pairs:
+                for fault in faults(source, translation) if translation else []:
+                    print(f"  “{source[:60]}”: {fault}")
+                    wrong += 1
+    return wrong
+
+
+def build() -> None:
+    """Make of the catalogs what Python, browsers and notebooks read. A file that is as it should be is left alone."""
+    for code in TRANSLATED:
+        for name, content in built(code).items():
+            path = ROOT / name
+            if not path.exists() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as file:
+                    file.write(content)
+
+
+def built(code: str) -> dict[Path, bytes]:
+    """Return what is made of a language's catalogs, by its place in the project."""
+    browser, lessons = texts(code, "browser"), texts(code, "lessons")
+    made = {
+        CATALOGS / f"{code}.mo": compiled(code, "mynn"),
+        CATALOGS / f"{code}.js": script(code, texts(code, "browser", "mynn/")),
+        MANUAL / code / "LC_MESSAGES/teach.mo": compiled(code, "teach"),
+    }
+    made |= {PAGES / code / name: content for name, content in pages(code, browser).items()}
+    made |= {NOTEBOOKS / code / path.name: lesson(path, lessons) for path in NOTEBOOKS.glob("*.ipynb")}
+    return {path.relative_to(ROOT): content for path, content in made.items()}
+
+
+def compiled(code: str, name: str) -> bytes:
+    """Return a catalog as Python's gettext reads it."""
+    file = io.BytesIO()
+    write_mo(file, read(code, name))
+    return file.getvalue()
+
+
+def texts(code: str, name: str, folder: str = "") -> Mapping[str, str | list[str]]:
+    """Return a language's translations by their sources; two for a source that depends on a number.
+
+    With a folder, only those of sentences in its files: a widget brings them along, and should not bring more.
+    """
+    return {
+        pairs[0][0]: pairs[0][1] if len(pairs) == 1 else [translation for _, translation in pairs]
+        for message, pairs in messages(read(code, name))
+        if all(translation for _, translation in pairs)
+        and (not folder or any(path.startswith(folder) for path, _ in message.locations))
+    }
+
+
+def pseudo(name: str) -> Mapping[str, str | list[str]]:
+    """Return the texts of a catalog as `texts` does, but in no language: between marks, and a third longer.
+
+    On a page they show what is not translated, and what has too little room.
+    """
+    filler = " lorem ipsum dolor" * 100
+    longer = {
+        pairs[0][0]: [f"⟦{text}{filler[: len(PLACE.sub('', text)) // 3]}⟧" for text, _ in pairs]
+        for _, pairs in messages(sources(name))
+        if page_words.WORD.search(PLACE.sub("", pairs[0][0]))
+    }
+    return {text: others[0] if len(others) == 1 else others for text, others in longer.items()}
+
+
+def pages(code: str, browser: Mapping[str, str | list[str]]) -> dict[str, bytes]:
+    """Return what a browser gets in a language: by their names below mynn_server/page/, the pages and their catalog."""
+    names = [page.relative_to(PAGES) for page in PAGES.rglob("*.html")]
+    translated = {str(name): html(PAGES / name, browser, code) for name in names if name.parts[0] not in LANGUAGES}
+    return {**translated, "catalog.js": script(code, browser)}
+
+
+def script(code: str, browser: Mapping[str, str | list[str]]) -> bytes:
+    """Return the module catalog.js of a language."""
+    return f"export const catalog = {json.dumps({'': code} | dict(browser), ensure_ascii=False)};\n".encode()
+
+
+def html(page: Path, browser: Mapping[str, str | list[str]], code: str) -> bytes:
+    """Return a page in a language."""
+    other = page_words.translated(page.read_text(encoding="utf-8"), lambda text: str(browser.get(text, text)))
+    other = FIGURES.sub(lambda match: match[0].replace(".", ","), other)
+    return other.replace('<html lang="en-GB">', f'<html lang="{code}">').encode()
+
+
+def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
+    """Return a lesson in a language, as the file of a notebook."""
+    other = lesson_words.translated(json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text)))
+    return (json.dumps(other, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["update", "check", "build"])
+    match parser.parse_args().what:
+        case "update":
+            update()
+        case "check":
+            sys.exit(1 if check() else 0)
+        case "build":
+            build()
+
+
+if __name__ == "__main__":
+    main()
