@@ -11,12 +11,13 @@ import numpy as np
 from mynn import checks
 from mynn.errors import NetworkFileError, os_errors_as
 from mynn.files import check_place, replacing
+from mynn.words import _, marked
 
 FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
 VERSION = 2  # of what a saved file holds; raise it when that changes
 
 FIELDS = ("wih", "who", "learning_rate", "rule")
-NOT_HERE = "the network cannot be saved here ({reason}); choose another file"
+NOT_HERE = marked("the network cannot be saved here ({reason}); choose another file")
 
 Fields = dict[str, Any]
 
@@ -28,7 +29,7 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
     try:
         checks.weights(network["wih"], network["who"])
     except ValueError as error:
-        raise NetworkFileError(f"{path}: the network is not saved: {error}") from None
+        raise NetworkFileError(f"{path}: " + _("the network is not saved: {error}").format(error=error)) from None
     arrays: Fields = {name: np.asarray(network[name]) for name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
     with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError), replacing(path) as file:
@@ -53,7 +54,8 @@ def _check_old(path: Path) -> None:
     except Exception:  # whatever it is
         ours = False
     if not ours:
-        raise NetworkFileError(f"{path}: this file exists and is not a network; choose another file, or remove it")
+        sentence = _("this file exists and is not a network; choose another file, or remove it")
+        raise NetworkFileError(f"{path}: {sentence}")
 
 
 def load(path: str | os.PathLike[str]) -> Fields:
@@ -62,16 +64,16 @@ def load(path: str | os.PathLike[str]) -> Fields:
         with np.load(path, allow_pickle=False) as file:
             saved = {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise NetworkFileError(f"{path}: there is no such file; save a network there first") from None
+        raise NetworkFileError(f"{path}: " + _("there is no such file; save a network there first")) from None
     except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error
-        raise _refused(path, "it is damaged, or not an .npz file") from error
+        raise _refused(path, _("it is damaged, or not an .npz file")) from error
 
     if str(saved.get("format")) != FORMAT:
-        raise _refused(path, "it was not written by mynn")
+        raise _refused(path, _("it was not written by mynn"))
     version = str(saved.get("version"))
     if version != str(VERSION):
-        advice = "train it again, or use the mynn that wrote it"
-        raise _refused(path, f"it has version {version}, but this mynn reads version {VERSION}", advice)
+        wrong = _("it has version {version}, but this mynn reads version {ours}").format(version=version, ours=VERSION)
+        raise _refused(path, wrong, marked("train it again, or use the mynn that wrote it"))
     wih, who = (saved.get(name, np.empty(0)) for name in ("wih", "who"))
     try:
         checks.weights(wih, who)
@@ -81,5 +83,6 @@ def load(path: str | os.PathLike[str]) -> Fields:
         raise _refused(path, str(error)) from None
 
 
-def _refused(path: str | os.PathLike[str], reason: str, advice: str = "save it again") -> NetworkFileError:
-    return NetworkFileError(f"{path}: no network can be read from this file: {reason}; {advice}")
+def _refused(path: str | os.PathLike[str], reason: str, advice: str = marked("save it again")) -> NetworkFileError:
+    sentence = _("no network can be read from this file: {reason}; {advice}")
+    return NetworkFileError(f"{path}: " + sentence.format(reason=reason, advice=_(advice)))

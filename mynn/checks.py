@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mynn.arrays import Floats
+from mynn.words import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
@@ -21,15 +22,18 @@ def learning_rate(rate: float) -> float:
     if not isinstance(rate, Real):
         raise TypeError(f"the learning rate must be a number, not {shown(rate)}")
     if not 0 < rate <= HIGHEST_RATE:  # nan is neither
-        usual = f"above 0 and at most {HIGHEST_RATE:g}; 0.01 to 0.3 is usual"
-        raise ValueError(f"a learning rate of {rate:g} makes no sense: choose one {usual}")
+        sentence = _(
+            "a learning rate of {rate} makes no sense: choose one above 0 and at most {most}; 0.01 to 0.3 is usual"
+        )
+        raise ValueError(sentence.format(rate=in_figures(f"{rate:g}"), most=f"{HIGHEST_RATE:g}"))
     return float(rate)
 
 
 def rule(name: str) -> str:
     """Return a rule's name as it is, if there is such a rule; else it is a ValueError."""
     if name not in RULES:
-        raise ValueError(f"there is no rule {name!r}; choose one of {', '.join(RULES)}")
+        sentence = _("there is no rule {name}; choose one of {rules}")
+        raise ValueError(sentence.format(name=repr(name), rules=", ".join(RULES)))
     return name
 
 
@@ -38,21 +42,21 @@ def weights(wih: ArrayLike, who: ArrayLike) -> None:
     try:
         first, last = np.asarray(wih), np.asarray(who)  # a student may have set lists
     except ValueError:  # of rows that are not equally long
-        raise ValueError("its arrays do not fit together") from None
+        raise ValueError(_("its arrays do not fit together")) from None
     if first.ndim != 2 or last.ndim != 2 or last.shape[1] != first.shape[0]:
-        raise ValueError("its arrays do not fit together")
+        raise ValueError(_("its arrays do not fit together"))
     for array in (first, last):
         if array.dtype not in (np.float64, np.float32):
-            raise ValueError(f"its weights are {array.dtype}, and must be float64 or float32")
+            raise ValueError(_("its weights are {dtype}, and must be float64 or float32").format(dtype=array.dtype))
         if not np.isfinite(array).all():
-            raise ValueError("some of its weights are not numbers")
+            raise ValueError(_("some of its weights are not numbers"))
 
 
 def result(array: Floats, wih: Floats, who: Floats) -> Floats:
     """Return what a network with these weights answered, if it is finite; else it is a ValueError."""
     if not np.isfinite(array).all():
         weights(wih, who)
-        raise ValueError("its inputs or weights are so large that their sums are not numbers")
+        raise ValueError(_("its inputs or weights are so large that their sums are not numbers"))
     return array
 
 

@@ -16,6 +16,7 @@ from mynn import rows
 from mynn.arrays import Bytes
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.rows import NAME as NAME
+from mynn.words import _
 
 
 def my_digits(path: str | os.PathLike[str] = NAME) -> Examples:
@@ -27,7 +28,9 @@ def my_digits(path: str | os.PathLike[str] = NAME) -> Examples:
     lines = rows.read(Path(path))
     whole = [line for line in lines if rows.is_whole(line)]
     if len(whole) < len(lines):
-        print(f"{path}: {len(lines) - len(whole)} of its {len(lines)} lines cannot be read; the others can.")
+        # Translators: {count} may be 1.
+        sentence = _("{count} of its {all} lines cannot be read; the others can.")
+        print(f"{path}: " + sentence.format(count=len(lines) - len(whole), all=len(lines)))
     numbers = b"".join(bytes(map(int, line.split(b","))) for line in whole)
     table = np.frombuffer(numbers, np.uint8).reshape(-1, 1 + PIXELS)
     return Examples(table[:, 0], table[:, 1:])

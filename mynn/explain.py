@@ -12,49 +12,62 @@ from difflib import get_close_matches
 from html import escape
 from typing import Any
 
+from mynn.words import _, marked
+
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 KINDS = {
-    "int": "a whole number", "float": "a number", "str": "text", "list": "a list", "tuple": "a tuple",
-    "NoneType": "None", "ndarray": "an array", "numpy.ndarray": "an array", "builtin_function_or_method": "a function",
+    # Translators: such kinds of things take the place of {} in "{} is not a function, ..." and in others like it.
+    "int": marked("a whole number"), "float": marked("a number"), "str": marked("text"), "list": marked("a list"),
+    "tuple": marked("a tuple"), "NoneType": "None", "ndarray": marked("an array"), "numpy.ndarray": marked("an array"),
+    "builtin_function_or_method": marked("a function"),
 }  # fmt: skip
+
+
+def on(pattern: str, meaning: str) -> tuple[str, str]:
+    """Return an entry of MEANINGS, whose sentence is marked for translation by this."""
+    return pattern, meaning
+
+
 # What an error's name and message match, and what that means; the first that fits. A {} is a part of the message.
 MEANINGS = (
-    (r"KeyboardInterrupt", "You stopped this cell. What it had done until then stays."),
-    (r"\w+: .*ellipsis", "The three dots are still there: write something in their place, then run this again."),
-    (r"NameError: .*?'(.+?)'", "There is no {} yet: run the cells above, from the top, or look at how you spelt it."),
-    (r"IndentationError: expected", "After a line with a colon at its end, the next begins with four spaces."),
-    (r"IndentationError: unexpected indent", "The line begins with spaces that do not belong there."),
-    (r"(?:Indentation|Tab)Error", "The line begins with more or fewer spaces than those that it belongs to."),
-    (r"SyntaxError: '(.)' was never closed", "The bracket {} is opened, and never closed."),
-    (r"SyntaxError: unmatched '(.)'", "The bracket {} closes what was never opened."),
-    (r"SyntaxError: unterminated", "A text begins with a quotation mark and does not end with one."),
-    (r"SyntaxError: expected ':'", "There is a colon missing at the end of the line."),
-    (r"SyntaxError: .*cannot assign", "Left of = stands the name of what you make. To compare two things, write ==."),
-    (r"SyntaxError: .*forgot a comma", "There is a comma or a sign such as * missing between two things."),
-    (r"SyntaxError", "Python cannot read this line."),
-    (r"ZeroDivisionError", "Nothing can be divided by 0. Look at what stands behind the /."),
-    (r"IndexError: index (-?\d+) .* size (\d+)", "There is no place {}: there are {}, and the first is place 0."),
-    (r"IndexError: .*out of range", "There is no such place: they are counted from 0, so the last of ten is place 9."),
-    (r"KeyError: (.*)", "There is nothing called {} in it."),
-    (r"ModuleNotFoundError: .*?'(.+?)'", "There is no module {} on this computer. Look at how you spelt it."),
-    (r"ImportError: .*?'(.+?)' from '(.+?)'", "There is no {} in {}. Look at how you spelt it."),
-    (r"AttributeError: .*?'([\w.]+)' .*attribute '(.+?)'", "Behind the dot: {} has nothing called {}."),
-    (r"TypeError: '([\w.]+)' object is not callable", "{} is not a function, so round brackets cannot follow it."),
-    (r"TypeError: '([\w.]+)' object is not subscr", "{} has no places, so square brackets cannot follow it."),
-    (r"TypeError: .*operand.* for (.+): '([\w.]+)' and '([\w.]+)'", "The sign {} does not go between {} and {}."),
-    (r"TypeError: '(.+?)' not supported .*'([\w.]+)' and '([\w.]+)'", "The sign {} does not go between {} and {}."),
-    (r"TypeError: can't multiply seq", "The sign * needs numbers. A comma makes two of one: write 7.5, not 7,5."),
-    (r"TypeError: '([\w.]+)' object is not iterable", "{} has no places that one could go through."),
-    (r"TypeError: can only concatenate (\w+) \(not \"(\w+)\"", "The sign + does not go between {} and {}."),
-    (r"TypeError: (\w+)\(\) missing", "Between the brackets of {} there is something missing."),
-    (r"TypeError: (\w+)\(\) (?:takes|got)", "Between the brackets of {} there is something that it does not take."),
-    (r"ValueError: .*shapes? (\(.*?\)).*?(\(.*?\))", "The two arrays do not fit together: their shapes are {} and {}."),
-    (r"ValueError: .*(?:mismatch|inhomogeneous)", "The arrays do not fit together: look at the .shape of each."),
-    (r"ValueError: (?:could not conv|invalid lit).*?: (.*)", "{} is text that is not a number."),
-    (r"ValueError: .*truth value of an array", "An array has many answers: put .all() or .any() behind it."),
-    (r"FileNotFoundError: .*: (.*)", "There is no file called {} here. Look at how you spelt it."),
-    (r"RecursionError", "A function calls itself again and again, and never stops."),
-    (r"MemoryError", "There is not enough memory for this. End other lessons on the start page, or take fewer digits."),
+    on(r"KeyboardInterrupt", "You stopped this cell. What it had done until then stays."),
+    on(r"\w+: .*ellipsis", "The three dots are still there: write something in their place, then run this again."),
+    on(r"NameError: .*?'(.+?)'", "There is no {} yet: run the cells above, from the top, or look at how you spelt it."),
+    on(r"IndentationError: expected", "After a line with a colon at its end, the next begins with four spaces."),
+    on(r"IndentationError: unexpected indent", "The line begins with spaces that do not belong there."),
+    on(r"(?:Indentation|Tab)Error", "The line begins with more or fewer spaces than those that it belongs to."),
+    on(r"SyntaxError: '(.)' was never closed", "The bracket {} is opened, and never closed."),
+    on(r"SyntaxError: unmatched '(.)'", "The bracket {} closes what was never opened."),
+    on(r"SyntaxError: unterminated", "A text begins with a quotation mark and does not end with one."),
+    on(r"SyntaxError: expected ':'", "There is a colon missing at the end of the line."),
+    on(r"SyntaxError: .*cannot assign", "Left of = stands the name of what you make. To compare two things, write ==."),
+    on(r"SyntaxError: .*forgot a comma", "There is a comma or a sign such as * missing between two things."),
+    on(r"SyntaxError", "Python cannot read this line."),
+    on(r"ZeroDivisionError", "Nothing can be divided by 0. Look at what stands behind the /."),
+    on(r"IndexError: index (-?\d+) .* size (\d+)", "There is no place {0}: there are {1}, and the first is place 0."),
+    on(r"IndexError: .*out of", "There is no such place: they are counted from 0, so the last of ten is place 9."),
+    on(r"KeyError: (.*)", "There is nothing called {} in it."),
+    on(r"ModuleNotFoundError: .*?'(.+?)'", "There is no module {} on this computer. Look at how you spelt it."),
+    on(r"ImportError: .*?'(.+?)' from '(.+?)'", "There is no {0} in {1}. Look at how you spelt it."),
+    on(r"AttributeError: .*?'([\w.]+)' .*attribute '(.+?)'", "Behind the dot: {0} has nothing called {1}."),
+    on(r"TypeError: '([\w.]+)' object is not callable", "{} is not a function, so round brackets cannot follow it."),
+    on(r"TypeError: '([\w.]+)' object is not subscr", "{} has no places, so square brackets cannot follow it."),
+    on(r"TypeError: .*operand.* for (.+): '([\w.]+)' and '([\w.]+)'", "The sign {0} does not go between {1} and {2}."),
+    on(r"TypeError: '(.+?)' not supp.*'([\w.]+)' and '([\w.]+)'", "The sign {0} does not go between {1} and {2}."),
+    on(r"TypeError: can't multiply seq", "The sign * needs numbers. A comma makes two of one: write 7.5, not 7,5."),
+    on(r"TypeError: '([\w.]+)' object is not iterable", "{} has no places that one could go through."),
+    on(r"TypeError: can only concatenate (\w+) \(not \"(\w+)\"", "The sign + does not go between {0} and {1}."),
+    on(r"TypeError: (\w+)\(\) missing", "Between the brackets of {} there is something missing."),
+    on(r"TypeError: (\w+)\(\) (?:takes|got)", "Between the brackets of {} there is something that it does not take."),
+    on(r"ValueError: .*shapes? (\(.*?\)).*?(\(.*?\))",
+       "The two arrays do not fit together: their shapes are {0} and {1}."),
+    on(r"ValueError: .*(?:mismatch|inhomogeneous)", "The arrays do not fit together: look at the .shape of each."),
+    on(r"ValueError: (?:could not conv|invalid lit).*?: (.*)", "{} is text that is not a number."),
+    on(r"ValueError: .*truth value of an array", "An array has many answers: put .all() or .any() behind it."),
+    on(r"FileNotFoundError: .*: (.*)", "There is no file called {} here. Look at how you spelt it."),
+    on(r"RecursionError", "A function calls itself again and again, and never stops."),
+    on(r"MemoryError",
+       "There is not enough memory for this. End other lessons on the start page, or take fewer digits."),
 )  # fmt: skip
 
 
@@ -64,10 +77,13 @@ def sentence(error: BaseException, names: dict[str, Any]) -> str:
         return str(error)  # which is a sentence
     text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     matches = ((re.match(pattern, text), meaning) for pattern, meaning in MEANINGS)
-    match, meaning = next(((match, meaning) for match, meaning in matches if match), (None, "Python stopped here."))
-    meaning = meaning.format(*(KINDS.get(part, part) for part in match.groups())) if match else meaning
+    unknown = marked("Python stopped here.")
+    match, meaning = next(((match, meaning) for match, meaning in matches if match), (None, unknown))
+    parts = match.groups() if match else ()
+    meaning = _(meaning).format(*(_(KINDS[part]) if part in KINDS else part for part in parts))
+    meaning = f"{meaning[:1].upper()}{meaning[1:]}{_guess(error, names)}"
     line = error.lineno if isinstance(error, SyntaxError) else _line(error, names)
-    return f"{f'Line {line}: ' if line else ''}{meaning[:1].upper()}{meaning[1:]}{_guess(error, names)}"
+    return _("Line {line}: {sentence}").format(line=line, sentence=meaning) if line else meaning
 
 
 def _line(error: BaseException, names: dict[str, Any]) -> int | None:
@@ -86,7 +102,7 @@ def _guess(error: BaseException, names: dict[str, Any]) -> str:
     elif isinstance(error, NameError):
         known = [*names, *dir(builtins)]
     similar = get_close_matches(str(getattr(error, "name", "")), known, 1)
-    return f" Did you mean {similar[0]}?" if similar else ""
+    return " " + _("Did you mean {name}?").format(name=similar[0]) if similar else ""
 
 
 def _describe(figure: Any) -> None:
@@ -105,7 +121,8 @@ def load_ipython_extension(shell: Any) -> None:
     def explain(kind: type[BaseException], error: BaseException, report: list[str]) -> None:
         try:
             said, details = sentence(error, shell.user_ns), escape(COLOUR.sub("", "\n".join(report)))
-            html = f"<b>{escape(said)}</b><details><summary>What Python says</summary><pre>{details}</pre></details>"
+            summary = escape(_("What Python says"))
+            html = f"<b>{escape(said)}</b><details><summary>{summary}</summary><pre>{details}</pre></details>"
             shell.display_pub.publish({"text/plain": said, "text/html": html})
         except Exception:  # a pupil's own kind of error can do anything when it is asked
             show(kind, error, report)

@@ -15,6 +15,7 @@ import numpy as np
 from mynn.arrays import Bytes
 from mynn.errors import DataError
 from mynn.rows import LABELS, PIXELS, SIDE
+from mynn.words import _
 
 PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # how a file of pixels begins, and one of labels
 
@@ -36,7 +37,8 @@ def opened(path: Path) -> Iterator[File]:
             else:
                 yield file
         except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-            raise DataError(f"{path}: this file is damaged ({error}); fetch it again") from None
+            sentence = _("this file is damaged ({error}); fetch it again")
+            raise DataError(f"{path}: " + sentence.format(error=error)) from None
 
 
 def rows(file: File, path: Path, limit: int | None) -> Bytes:
@@ -47,18 +49,17 @@ def rows(file: File, path: Path, limit: int | None) -> Bytes:
     """
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if beside == path:
-        raise DataError(
-            f"{path}: this file has no labels; rename it, as train-images-idx3-ubyte, and put theirs beside it"
-        )
+        sentence = _("this file has no labels; rename it, as train-images-idx3-ubyte, and put theirs beside it")
+        raise DataError(f"{path}: {sentence}")
     with opened(beside) as other:
         total = _count(other, beside, NUMBERS)
         count = total if limit is None else min(total, limit)
         labels = _read(other, beside, count, count == total)
     if _count(file, path, PICTURES, SIDE, SIDE) != total:
-        raise DataError(f"{path}: {beside.name} has not as many labels; fetch both again")
+        raise DataError(f"{path}: " + _("{file} has not as many labels; fetch both again").format(file=beside.name))
     pixels = _read(file, path, count * PIXELS, count == total)
     if not count or max(labels) >= LABELS:
-        raise DataError(f"{beside}: these are not labels of digits; fetch it again")
+        raise DataError(f"{beside}: " + _("these are not labels of digits; fetch it again"))
     parts = np.frombuffer(labels, np.uint8)[:, None], np.frombuffer(pixels, np.uint8).reshape(count, PIXELS)
     return np.hstack(parts)
 
@@ -67,8 +68,8 @@ def _count(file: File, path: Path, kind: bytes, *sides: int) -> int:
     """Return how many there are in a file, if it is of this kind."""
     head = file.read(8 + 4 * len(sides))
     if head[:4] != kind or head[8:] != b"".join(side.to_bytes(4, "big") for side in sides):
-        what = f"pictures of {SIDE} x {SIDE}" if sides else "labels"
-        raise DataError(f"{path}: this is no IDX file of {what}; fetch it again")
+        pictures = _("this is no IDX file of pictures of 28 x 28; fetch it again")
+        raise DataError(f"{path}: " + (pictures if sides else _("this is no IDX file of labels; fetch it again")))
     return int.from_bytes(head[4:8], "big")
 
 
@@ -76,5 +77,5 @@ def _read(file: File, path: Path, size: int, whole: bool) -> bytes:
     """Return so many bytes of a file, and see whether they are all of it: then what compressed it checks their sum."""
     content = file.read(size)
     if len(content) < size or (whole and file.read(1)):
-        raise DataError(f"{path}: this file is cut off, or too long; fetch it again")
+        raise DataError(f"{path}: " + _("this file is cut off, or too long; fetch it again"))
     return content

@@ -21,6 +21,7 @@ from scipy import ndimage
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, reason
 from mynn.mnist import SIDE
+from mynn.words import _, marked
 
 DIGIT_SIDE = 20  # MNIST's digits fit into so many pixels
 BARS_SIDE = 18  # and their bars into so many
@@ -35,7 +36,7 @@ FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still b
 SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
 PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
 
-_NOTHING = "no digit can be seen in this picture; draw one, dark on light paper, with paper all around it"
+_NOTHING = marked("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
 
 
 def read_image(path: str | os.PathLike[str]) -> Bytes:
@@ -50,13 +51,15 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
             with Image.open(path, formats=("PNG", "JPEG")) as picture:
                 brightness = _brightness(picture)
     except UnidentifiedImageError:
-        raise DataError(f"{path}: this is not a PNG or JPEG picture; save it as one") from None
+        raise DataError(f"{path}: " + _("this is not a PNG or JPEG picture; save it as one")) from None
     except (_TooLarge, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"{path}: this picture is too large; cut out the digit, or save it smaller") from None
+        sentence = _("this picture is too large; cut out the digit, or save it smaller")
+        raise DataError(f"{path}: {sentence}") from None
     except OSError as error:
         if error.strerror is None:  # not of the file system, but of Pillow: the file ends too early
             raise _damaged(path) from error
-        raise DataError(f"{path}: {reason(error)}; give the path of a PNG or JPEG picture") from error
+        sentence = _("{reason}; give the path of a PNG or JPEG picture")
+        raise DataError(f"{path}: " + sentence.format(reason=reason(error))) from error
     except Exception as error:  # a damaged picture shows itself as any of a dozen kinds of error
         raise _damaged(path) from error
     try:
@@ -73,14 +76,15 @@ def frame(grey: ArrayLike, *, dark_on_light: bool = False) -> Bytes:
     """
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
-        raise DataError(f"a picture must be an array of brightness values, (height, width), not {brightness.shape}")
+        sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
+        raise DataError(sentence.format(shape=brightness.shape))
     ink = _without_paper(_shrunk(brightness, WORKING_SIDE), dark_on_light)  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
     grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
     strongest = smooth.max() - paper
     if strongest < max(CONTRAST, OUTSTANDING * grain):
-        raise DataError(_NOTHING)
+        raise DataError(_(_NOTHING))
 
     faintest = max(FAINTEST * strongest, 4 * grain)
     digit = _digit(smooth > paper + faintest)  # (height, width), whether this pixel belongs to it
@@ -96,7 +100,7 @@ class _TooLarge(Exception):
 
 
 def _damaged(path: str | os.PathLike[str]) -> DataError:
-    return DataError(f"{path}: this picture is damaged or incomplete; save or copy it again")
+    return DataError(f"{path}: " + _("this picture is damaged or incomplete; save or copy it again"))
 
 
 def _brightness(picture: Image.Image) -> Floats:
@@ -161,7 +165,7 @@ def _without_paper(brightness: Floats, dark_on_light: bool) -> Floats:
     if dark_on_light or (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
         away = -away
     window = max(away.shape) + 1
-    for _ in range(4):  # with fewer shadows in it, strokes are told better
+    for _step in range(4):  # with fewer shadows in it, strokes are told better
         strokes: Floats = ndimage.white_tophat(away, size=(window, window))
         depth = ndimage.distance_transform_cdt(strokes > strokes.max() / 2).max()  # in pixels: half a stroke's width
         if window <= 4 * depth + 1:
@@ -179,7 +183,7 @@ def _bend(brightness: Floats) -> Floats:
     little = _shrunk(brightness, 50)
     terms, values = _terms(little.shape), little.reshape(-1)
     away = values - np.median(values)
-    for _ in range(10):
+    for _step in range(10):
         pulls = terms.T / (np.abs(away) + 1.0)  # (6, pixels): the farther away, the less a pixel pulls
         bend = np.linalg.solve(pulls @ terms + 1e-9 * np.eye(6), pulls @ values)  # 1e-9: one pixel is enough
         away = values - terms @ bend
@@ -196,12 +200,12 @@ def _terms(shape: tuple[int, ...]) -> Floats:
 
 def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of the dark pixels are the digit, and not specks beside it."""
-    pieces, _ = ndimage.label(dark, np.ones((3, 3)))
+    pieces = ndimage.label(dark, np.ones((3, 3)))[0]
     sizes = np.bincount(pieces.reshape(-1))
     sizes[0] = 0  # this is all that is not dark
     large = sizes >= 0.05 * sizes.max()
     if sizes.max() < SMALLEST or large.sum() > PIECES:
-        raise DataError(_NOTHING)
+        raise DataError(_(_NOTHING))
     digit: NDArray[np.bool_] = large[pieces]
     return digit
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 from IPython.display import HTML, display
+
+from mynn.words import browser_catalog
 
 # Jupyter's sentence is text in the widget's place, which has no element in it. Ours is written by the style: where the
 # notebook is not trusted, Jupyter takes that out, and an empty paragraph is left.
@@ -32,12 +34,21 @@ _IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 
 def script(path: Path, *shared: str) -> str:
     """Return a widget's script with what all of them share, and more such files: a widget's module has no address."""
-    modules = [*(_HERE / name for name in ("live.js", *shared)), path]
+    modules = [*(_HERE / name for name in ("words.js", "live.js", *shared)), path]
     return "".join(_IMPORT.sub("", module.read_text(encoding="utf-8")) for module in modules)
 
 
 class Live(anywidget.AnyWidget):
-    """A widget that needs its program."""
+    """A widget that needs its program. `_script` is what runs in the browser, but for the words in the language.
+
+    On a Pi, the process in which classes are made does not know the language yet.
+    """
+
+    _script: ClassVar[str]
+
+    @property
+    def _esm(self) -> str:
+        return browser_catalog() + self._script
 
     def gone(self) -> str:
         """Return the sentence for when the program has ended."""

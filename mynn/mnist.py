@@ -30,12 +30,20 @@ from mynn.errors import DataError, os_errors_as
 from mynn.rows import LABELS as LABELS
 from mynn.rows import PIXELS as PIXELS
 from mynn.rows import SIDE as SIDE
+from mynn.words import _, language, marked
 
 _NUMBERS = 1 + PIXELS  # on a line
 _LONGEST = 100_000  # bytes of a line that are looked at: a line of digits has 3,140
 _WORTH_KEEPING = 1000  # digits: fewer are parsed quickly enough
 
 _VALUES = {b"%d" % value: value for value in range(256)}
+
+# What is wrong with a label, and with a pixel.
+_NOT_WHOLE = (
+    marked("the label is {shown}, which is not a whole number"),
+    marked("pixel {number} is {shown}, which is not a whole number"),
+)
+_OUTSIDE = marked("the label is {shown}, outside 0 to 9"), marked("pixel {number} is {shown}, outside 0 to 255")
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,9 @@ def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
 
 
 def named(label: int) -> str:
-    """Return a digit as a sentence has it: "a 7", "an 8"."""
+    """Return a digit as a sentence has it: "a 7", "an 8"; in other languages "7": translations have an article."""
+    if language() != "en":
+        return str(label)
     return f"an {label}" if label == 8 else f"a {label}"
 
 
@@ -125,7 +135,8 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     if limit is not None:
         checks.whole("limit", limit)
     path = Path(path)
-    with os_errors_as("{reason}; set MNIST_DIR to the folder of MNIST, which `mynn mnist FOLDER` makes", path=path):
+    missing = marked("{reason}; set MNIST_DIR to the folder of MNIST, which `mynn mnist FOLDER` makes")
+    with os_errors_as(missing, path=path):
         changed = path.stat().st_mtime_ns
         rows = load(path, limit)
         if rows is None:
@@ -190,11 +201,11 @@ def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]
         except KeyError:
             row = b""
         if len(row) != _NUMBERS or row[0] >= LABELS:
-            row = _parsed_with_care(fields, f"{path}, line {number}")
+            row = _parsed_with_care(fields, _("{path}, line {number}").format(path=path, number=number))
         rows += row
     whole = not file.read(1)
     if not rows:
-        raise DataError(f"{path}: this file is empty; fetch it again")
+        raise DataError(f"{path}: " + _("this file is empty; fetch it again"))
     return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole
 
 
@@ -203,21 +214,25 @@ def _parsed_with_care(fields: list[bytes], where: str) -> bytes:
     fields = [field.strip() for field in fields]
     wrong = _what_is_wrong(fields)
     if wrong:
-        raise DataError(f"{where}: {wrong}; correct that line, or fetch the file again")
+        sentence = _("{wrong}; correct that line, or fetch the file again")
+        raise DataError(f"{where}: " + sentence.format(wrong=wrong))
     return bytes(map(int, fields))
 
 
 def _what_is_wrong(fields: list[bytes]) -> str | None:
     if fields == [b""]:
-        return "the line is blank"
+        return _("the line is blank")
     if len(fields) != _NUMBERS:
-        length = "short" if len(fields) < _NUMBERS else "long"
-        return f"the line is too {length}: {len(fields)} numbers, not {_NUMBERS} (a label and 784 pixels)"
+        short = _("the line is too short: {count} numbers, not 785 (a label and 784 pixels)")
+        long = _("the line is too long: {count} numbers, not 785 (a label and 784 pixels)")
+        return (short if len(fields) < _NUMBERS else long).format(count=len(fields))
     for index, field in enumerate(fields):
-        name, most = (f"pixel {index}", 255) if index else ("the label", LABELS - 1)
         shown = repr(field[:20].decode("utf-8", "replace"))
         if not field.removeprefix(b"-").isdigit():
-            return f"{name} is {shown}, which is not a whole number"
-        if field.startswith(b"-") or len(field) > 20 or int(field) > most:
-            return f"{name} is {shown}, outside 0 to {most}"
+            wrong = _NOT_WHOLE
+        elif field.startswith(b"-") or len(field) > 20 or int(field) > (255 if index else LABELS - 1):
+            wrong = _OUTSIDE
+        else:
+            continue
+        return _(wrong[index > 0]).format(number=index, shown=shown)
     return None

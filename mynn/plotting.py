@@ -24,6 +24,7 @@ from mynn.files import replacing
 from mynn.mnist import SIDE, targets_for
 from mynn.network import NeuralNetwork
 from mynn.png import png_source
+from mynn.words import _, in_figures
 
 Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
@@ -79,12 +80,14 @@ def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: i
     ink[: len(rows), 1:-1, 1:-1] = shades.reshape(-1, SIDE, SIDE).round()
     side = min(LARGEST, WIDEST // columns)
     if not titles:
+        from mynn.lesson.described import rows_of_digits  # here, too
+
         sheet = ink.reshape(lines, columns, *ink.shape[1:]).swapaxes(1, 2).reshape(lines * ink.shape[1], -1)
-        alt = f"{lines} {'row' if lines == 1 else 'rows'} of {columns} digits"
-        return _img(sheet, alt, f"min(100%, {columns * side}px)")
+        return _img(sheet, rows_of_digits(lines, columns), f"min(100%, {columns * side}px)")
+    alt = _("A picture: {title}")
     cells = [
-        f'<div>{_img(picture, f"A picture: {title}", "100%")}<br><span aria-hidden="true">{escape(title)}</span></div>'
-        for picture, title in zip(ink, map(str, titles), strict=False)
+        f'<div>{_img(one, alt.format(title=title), "100%")}<br><span aria-hidden="true">{escape(title)}</span></div>'
+        for one, title in zip(ink, map(str, titles), strict=False)
     ]
     grid = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, {side}px)); gap: 4px; text-align: center"
     return f'<div style="{grid}">{"".join(cells)}</div>'
@@ -113,7 +116,7 @@ def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | No
             low, high = np.clip(band, 0, 1) if percent else band
             ax.fill_between(np.asarray(where), low, high, color=line.get_color(), alpha=0.2, lw=0)
     if percent:
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.yaxis.set_major_formatter(_Percent(1.0))
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(True, alpha=0.4)
@@ -152,10 +155,14 @@ def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
         ax.text(column, row, str(count) if count else "·", ha="center", va="center", weight=weight)
     ax.set_xticks(range(len(counts)))
     ax.set_yticks(range(len(counts)))
-    ax.set_xlabel("what the network says")
-    ax.set_ylabel("what it is")
+    ax.set_xlabel(_("what the network says"))
+    ax.set_ylabel(_("what it is"))
     total = int(counts.sum())
-    ax.set_title(f"{counts.trace() / total:.1%} of {total} recognised" if total else "no digits")
+    title = _("no digits")
+    if total:
+        part = in_figures(f"{counts.trace() / total:.1%}")
+        title = _("{part} of {count} recognised").format(part=part, count=total)
+    ax.set_title(title)
     return ax
 
 
@@ -163,7 +170,7 @@ def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axe
     """Draw what one hidden node looks at: its 784 weights. Ink on red wakes it, ink on blue puts it to sleep."""
     row = network.wih[node]  # (784,)
     most = float(np.abs(row).max()) or 1.0
-    return _picture(ax, row, f"hidden node {node}", -most, most, "RdBu_r")
+    return _picture(ax, row, _("hidden node {number}").format(number=node), -most, most, "RdBu_r")
 
 
 def backqueries(network: NeuralNetwork, labels: Sequence[int] | None = None, *, columns: int = 5) -> Figure | None:
@@ -179,12 +186,19 @@ def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = Non
     removed  how many nodes were removed, shape (n,)
     scores   the fractions 0..1 that were recognised then, shape (seeds, n): one row a choice of nodes
     """
-    lines = {"mean, and one standard deviation": (removed, scores)}
-    ax = curves(lines, x="hidden nodes removed", y="digits recognised", percent=True, ax=ax)
-    ax.axhline(GUESSING, color="grey", linestyle=":", label="guessing")
+    lines = {_("mean, and one standard deviation"): (removed, scores)}
+    ax = curves(lines, x=_("hidden nodes removed"), y=_("digits recognised"), percent=True, ax=ax)
+    ax.axhline(GUESSING, color="grey", linestyle=":", label=_("guessing"))
     ax.set_ylim(0, 1)
     ax.legend()
     return ax
+
+
+class _Percent(PercentFormatter):
+    """Writes percentages beside an axis as the reader's language has them."""
+
+    def format_pct(self, x: float, display_range: float) -> str:
+        return in_figures(super().format_pct(x, display_range))
 
 
 def _axes(width: float, height: float) -> Axes:

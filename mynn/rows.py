@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mynn.errors import DataError, os_errors_as
 from mynn.files import replacing
+from mynn.words import _, in_figures, marked
 
 SIDE = 28  # a digit is 28 x 28 pixels
 PIXELS = SIDE * SIDE
@@ -34,14 +35,15 @@ def read(path: Path) -> list[bytes]:
 
     A file that cannot be read, or is far too large, is a DataError.
     """
-    with os_errors_as("{reason}; rename it to start a new one", path=path):
+    with os_errors_as(marked("{reason}; rename it to start a new one"), path=path):
         try:
             with path.open("rb") as file:
                 content = file.read(LONGEST * MOST + 1)
         except FileNotFoundError:
             return []
     if len(content) > LONGEST * MOST:
-        raise DataError(f"{path}: this file is too large to be drawings from the pad; rename it to start a new one")
+        sentence = _("this file is too large to be drawings from the pad; rename it to start a new one")
+        raise DataError(f"{path}: {sentence}")
     return [line for line in content.splitlines() if line]
 
 
@@ -54,13 +56,14 @@ def add(lines: Sequence[bytes], path: Path) -> int:
     new = {line[1:]: line for line in lines}  # by their pixels
     others = [line for line in read(path) if line[1:] not in new]
     if len(others) + len(new) > MOST:
-        raise DataError(f"{path}: this file is full: it has room for {MOST:,} drawings; rename it to start a new one")
+        sentence = _("this file is full: it has room for {count} drawings; rename it to start a new one")
+        raise DataError(f"{path}: " + sentence.format(count=in_figures(f"{MOST:,}")))
     write(path, [*others, *new.values()])
     return len(others) + len(new)
 
 
 def write(path: Path, lines: Sequence[bytes]) -> None:
     """Write the file, whole or not at all."""
-    sentence = "{reason}, so the drawing is not kept; free some space, or ask your teacher"
+    sentence = marked("{reason}, so the drawing is not kept; free some space, or ask your teacher")
     with os_errors_as(sentence, path=path), replacing(path) as file:
         file.writelines(line + b"\n" for line in lines)

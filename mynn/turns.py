@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from mynn.words import _
+
 PAUSE = 2  # seconds that a wrong secret costs
 MOST_WAITING = 32  # secrets from one network
 
@@ -47,7 +49,7 @@ async def turn(address: str) -> AsyncIterator[None]:
     """Wait until a network may try a secret: one at a time. TooManyError: too many wait."""
     network = network_of(address)
     if waiting[network] >= MOST_WAITING:
-        raise TooManyError("Too many at once from your network. Try again soon.")
+        raise TooManyError(_("Too many at once from your network. Try again soon."))
     waiting[network] += 1
     try:
         async with turns.setdefault(network, asyncio.Lock()):

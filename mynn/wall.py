@@ -28,6 +28,7 @@ from mynn.errors import DataError, os_errors_as
 from mynn.files import replacing
 from mynn.mnist import LABELS, PIXELS, Examples, targets_for
 from mynn.network import NeuralNetwork
+from mynn.words import _, in_figures, marked
 
 FILE = "on_the_wall.json"  # in the notebook's folder
 LARGEST = 32 * 1024  # bytes of that file: all that can be shown takes 22,000
@@ -80,32 +81,33 @@ def show(
     """
     fitting = _fitting(name) if isinstance(name, str) else ""
     if not fitting:
-        print('Nothing new is shown. To show this to your class, write a name between the quotes of name="".')
+        print(_('Nothing new is shown. To show this to your class, write a name between the quotes of name="".'))
         return
     tested = None if of is None or score is None else len(of)
     shown = Shown(fitting, _score(score), _pictures(backquery), _first(digits), tested)
     if shown.score is None and shown.backquery is None and shown.digits is None:
-        raise DataError("the wall: choose what to show besides your name, such as score=0.95 or backquery=network")
+        raise DataError(_("the wall: choose what to show besides your name, such as score=0.95 or backquery=network"))
     _write(Path(FILE), _text(shown))
-    print(f"On the wall: {_in_words(shown, len(digits or ()))}. Nothing else of yours is shown.")
-    print("Your class sees it within seconds, if the wall is on. To take it off: wall.take_down()")
+    all_of_it = _in_words(shown, len(digits or ()))
+    print(_("On the wall: {all}. Nothing else of yours is shown.").format(all=all_of_it))
+    print(_("Your class sees it within seconds, if the wall is on. To take it off: wall.take_down()"))
 
 
 def take_down() -> None:
     """Take off the wall what you showed. The class no longer sees it after some seconds."""
     path = Path(FILE)
     if not _is_there(path):
-        print("Nothing of yours is on the wall.")
+        print(_("Nothing of yours is on the wall."))
         return
-    with os_errors_as("{reason}; delete the file in the list of your files", path=path):
+    with os_errors_as(marked("{reason}; delete the file in the list of your files"), path=path):
         path.unlink()
-    print("It is off the wall; within seconds, the class no longer sees it.")
+    print(_("It is off the wall; within seconds, the class no longer sees it."))
 
 
 def read(text: str | bytes) -> Shown:
     """Return what `show` wrote; anything else is a DataError, whatever it is: a pupil can write anything there."""
     if len(text) > LARGEST:
-        raise DataError(f"{FILE}: it is larger than {LARGEST} bytes")
+        raise DataError(f"{FILE}: " + _("it is larger than {size} bytes").format(size=LARGEST))
     try:
         fields = json.loads(text)
         if not isinstance(fields, dict) or fields.get("version") != VERSION or not fields.keys() <= _KEYS:
@@ -121,7 +123,7 @@ def read(text: str | bytes) -> Shown:
     except DataError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise DataError(f"{FILE}: this was not written by wall.show()") from None
+        raise DataError(f"{FILE}: " + _("this was not written by wall.show()")) from None
 
 
 def _text(shown: Shown) -> str:
@@ -190,10 +192,12 @@ def _score(score: Any) -> float | None:
     if score is None:
         return None
     if isinstance(score, bool) or not isinstance(score, int | float | np.integer | np.floating):
-        raise DataError("the wall: a score is a number between 0 and 1, such as 0.953")
+        raise DataError(_("the wall: a score is a number between 0 and 1, such as 0.953"))
     if not 0 <= score <= 1:  # as NaN is not
-        hint = f"; {score:g} % is {float(score) / 100:g}" if 1 < score <= 100 else ""
-        raise DataError(f"the wall: a score is a number between 0 and 1{hint}")
+        if 1 < score <= 100:
+            sentence = _("the wall: a score is a number between 0 and 1; {percent} % is {part}")
+            raise DataError(sentence.format(percent=f"{score:g}", part=f"{float(score) / 100:g}"))
+        raise DataError(_("the wall: a score is a number between 0 and 1"))
     return float(score)
 
 
@@ -204,21 +208,22 @@ def _pictures(backquery: Any) -> Bytes | None:
     if isinstance(backquery, NeuralNetwork):
         inputs, outputs = backquery.wih.shape[1], len(backquery.who)
         if (inputs, outputs) != (PIXELS, LABELS):
-            raise DataError(
-                f"the wall: this network has {inputs} inputs and {outputs} outputs; give one that reads digits, with"
-                f" {PIXELS} and {LABELS}"
+            sentence = _(
+                "the wall: this network has {inputs} inputs and {outputs} outputs; give one that reads digits, with"
+                " 784 and 10"
             )
+            raise DataError(sentence.format(inputs=inputs, outputs=outputs))
         backquery = [backquery.backquery(targets_for(label)) for label in range(LABELS)]
     try:
         rows = np.asarray(backquery)
     except ValueError:
         rows = np.empty(0)
     if rows.shape != (LABELS, PIXELS):
-        raise DataError("the wall: backquery is your network, or its ten pictures, shape (10, 784)")
+        raise DataError(_("the wall: backquery is your network, or its ten pictures, shape (10, 784)"))
     if rows.dtype == np.uint8:
         return rows
     if rows.dtype.kind != "f" or not ((rows >= 0) & (rows <= 1)).all():
-        raise DataError("the wall: a picture has pixels between 0 and 1, or bytes from 0 to 255")
+        raise DataError(_("the wall: a picture has pixels between 0 and 1, or bytes from 0 to 255"))
     return np.rint(rows * 255).astype(np.uint8)
 
 
@@ -226,21 +231,26 @@ def _first(digits: Any) -> Examples | None:
     if digits is None:
         return None
     if not isinstance(digits, Examples):
-        raise DataError('the wall: digits are Examples, such as digits=read_csv("my_digits.csv")')
+        raise DataError(_('the wall: digits are Examples, such as digits=read_csv("my_digits.csv")'))
     if not len(digits):
-        raise DataError("the wall: there are no digits in these; draw some first")
+        raise DataError(_("the wall: there are no digits in these; draw some first"))
     return digits[:MOST]
 
 
 def _in_words(shown: Shown, drawn: int) -> str:
     """Return what is shown besides the name."""
-    of = f" of {shown.tested:,} digits" if shown.tested else ""
-    parts = {
-        f"the score {100 * (shown.score or 0):.1f} %{of}": shown.score,
-        "what your network takes for each digit": shown.backquery,
-        f"the first {MOST} of your {drawn} digits" if drawn > MOST else f"{drawn} of your digits": shown.digits,
-    }
-    return ", ".join([shown.name, *(part for part, value in parts.items() if value is not None)])
+    parts = [shown.name]
+    if shown.score is not None:
+        # Translators: these four are parts of a list, after "On the wall: Ada, ...".
+        of = _("the score {score} of {count} digits") if shown.tested else _("the score {score}")
+        score = in_figures(f"{100 * shown.score:.1f} %")
+        parts.append(of.format(score=score, count=in_figures(f"{shown.tested or 0:,}")))
+    if shown.backquery is not None:
+        parts.append(_("what your network takes for each digit"))
+    if shown.digits is not None:
+        some = _("the first {most} of your {count} digits") if drawn > MOST else _("{count} of your digits")
+        parts.append(some.format(most=MOST, count=drawn))
+    return ", ".join(parts)
 
 
 def _is_there(path: Path) -> bool:
@@ -249,18 +259,19 @@ def _is_there(path: Path) -> bool:
         return False
     try:
         if path.is_symlink() or not path.is_file():
-            raise DataError(f"{path}: this is not a file")
+            raise DataError(f"{path}: " + _("this is not a file"))
         with path.open("rb") as file:
             read(file.read(LARGEST + 1))
     except (DataError, OSError) as error:
-        raise DataError(f"{path}: the wall needs this name, and it is taken; rename that file or delete it") from error
+        sentence = _("the wall needs this name, and it is taken; rename that file or delete it")
+        raise DataError(f"{path}: {sentence}") from error
     return True
 
 
 def _write(path: Path, text: str) -> None:
     """Write the file, whole or not at all."""
     _is_there(path)
-    with os_errors_as("{reason}; make room, and run this again", path=path), replacing(path) as file:
+    with os_errors_as(marked("{reason}; make room, and run this again"), path=path), replacing(path) as file:
         file.write(text.encode())
 
 

@@ -33,7 +33,7 @@ MACHINES = {
     "armhf": "arm-linux-gnueabihf",
 }
 # What a package consists of; not what builds and editors leave beside it.
-SUFFIXES = (".css", ".html", ".js", ".py", ".svg", ".typed")
+SUFFIXES = (".css", ".html", ".js", ".mo", ".py", ".svg", ".typed")
 README = "docs/teach/without-a-pi.md"  # of mynn, as pyproject.toml says
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from tornado.web import HTTPError
 
+from mynn.words import _
 from mynn_server import kept
 from mynn_server.settings import LARGEST_REQUEST
 
@@ -38,7 +39,8 @@ class Contents(AsyncLargeFileManager):
         """Return a file or folder. A file that is too large to be saved, such as MNIST's, does not fit into memory."""
         place = Path(self._get_os_path(path))
         if content and place.is_file() and place.stat().st_size > LARGEST_REQUEST:
-            raise HTTPError(413, f"{path.strip('/')} is too large to be shown: read it in a notebook, with read_csv.")
+            sentence = _("{file} is too large to be shown: read it in a notebook, with read_csv.")
+            raise HTTPError(413, sentence.format(file=path.strip("/")))
         return await super().get(path, content, *arguments, **options)
 
     async def save(self, model: dict[str, Any], path: str = "") -> Any:
@@ -68,9 +70,11 @@ class Contents(AsyncLargeFileManager):
 
     async def _other_name(self, path: str) -> str:
         """Return the path of a new file beside one."""
-        folder, _, name = path.rpartition("/")
+        folder, _slash, name = path.rpartition("/")
         stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
-        name = f"{stem[:50]} (from another page, {time.strftime('%H.%M')}){dot}{ending}"
+        # Translators: the name of a file: without : / or quotation marks.
+        other = _("{name} (from another page, {time})").format(name=stem[:50], time=time.strftime("%H.%M"))
+        name = f"{other}{dot}{ending}"
         name = await self.increment_filename(name, folder, insert=" ")
         return f"{folder}/{name}".strip("/")
 

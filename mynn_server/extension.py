@@ -13,6 +13,7 @@ from tornado.web import HTTPError
 from traitlets import Unicode
 from traitlets.config import Configurable
 
+from mynn.words import _, marked
 from mynn_server import teacher, together
 from mynn_server.credentials import teacher_socket
 from mynn_server.forking import parent
@@ -20,7 +21,7 @@ from mynn_server.kept import Missed
 from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
-from mynn_server.start_page import Lesson, Status
+from mynn_server.start_page import Language, Lesson, Status
 from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepSigns, TryPage
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
@@ -40,8 +41,8 @@ OURS = [
 ]
 READ = 300  # seconds in which a stranger's request must have come, or one that is too large
 UPLOAD = 3600  # seconds in which a student's must have come: 64 MB at 20 kB a second
-TOO_LARGE = f"This is larger than {LARGEST_REQUEST >> 20} MB. Clear outputs of cells that show much, and save again."
-SIGNED_OUT = "You are not signed in any more. Sign in to this Pi in another tab, and save here again."
+TOO_LARGE = marked("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
+SIGNED_OUT = marked("You are not signed in any more. Sign in to this Pi in another tab, and save here again.")
 
 
 class Classroom(Configurable):
@@ -86,7 +87,8 @@ def look_at_requests(application: ServerWebApplication) -> None:
         if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
             connection.set_max_body_size(size)
             connection.set_body_timeout(READ)
-            return TooLarge(connection, TOO_LARGE if signed_in else SIGNED_OUT)
+            sentence = _(TOO_LARGE if signed_in else SIGNED_OUT)
+            return TooLarge(connection, sentence.format(size=LARGEST_REQUEST >> 20))
         connection.set_max_body_size(largest)  # of chunks
         connection.set_body_timeout(UPLOAD if signed_in else READ)
         return find_handler(request, **options)
@@ -117,6 +119,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         [
             (r"/start/status", Status, shown),
             (r"/start/lesson", Lesson, shown),
+            (r"/start/language", Language),
             (r"/start/missed", Missed),
             (r"/start(/.*)?", StartPage),
             (r"/manual(/.*)?", Manual, {"archive": classroom.manual_archive}),

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import zipfile
 
+from mynn.words import _
+
 LARGEST = 4 << 20  # bytes: 600 hidden nodes
 LARGEST_UNPACKED = 4 * LARGEST
 TESTED = 1000  # digits: those that the page /try/ tests with
@@ -23,9 +25,9 @@ def check_size(sent: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(sent)) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise ValueError("This is not an .npz file, so it is not kept.") from error
+        raise ValueError(_("This is not an .npz file, so it is not kept.")) from error
     if size > LARGEST_UNPACKED:
-        raise ValueError("This unpacks to more than a network needs, so it is not kept.")
+        raise ValueError(_("This unpacks to more than a network needs, so it is not kept."))
 
 
 def keep(sent: bytes) -> tuple[bool, str]:
@@ -44,7 +46,8 @@ def keep(sent: bytes) -> tuple[bool, str]:
             raise ValueError(f"{why[:1].upper()}{why[1:]}.") from error
     inputs, outputs = network.wih.shape[1], len(network.who)
     if (inputs, outputs) != (PIXELS, LABELS):
-        raise ValueError(f"This network has {inputs} inputs and {outputs} outputs, not {PIXELS} and {LABELS}.")
+        sentence = _("This network has {inputs} inputs and {outputs} outputs, not 784 and 10.")
+        raise ValueError(sentence.format(inputs=inputs, outputs=outputs))
     return kept(network, read_csv(mnist_folder() / "mnist_test.csv", limit=TESTED))
 
 

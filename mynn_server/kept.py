@@ -16,11 +16,12 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 from traitlets.log import get_logger
 
+from mynn.words import _, marked
 from mynn_server.outputs import Message, Outputs
 
 LARGEST = 4 << 20  # bytes of a run of a cell; all of a kernel's may have twice as many
 MOST = 1000  # runs
-TOO_LARGE = "[What this cell showed while its page was closed was too large to be kept.]\n"
+TOO_LARGE = marked("[What this cell showed while its page was closed was too large to be kept.]")
 KERNEL = re.compile(r"[0-9a-f-]{36}")
 NOT_AS_EXPECTED = (LookupError, TypeError, ValueError, AttributeError)
 
@@ -42,7 +43,7 @@ class Run:
         self.outputs.add(message)
         if self.size() > LARGEST:
             self.outputs = Outputs()
-            self.outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": TOO_LARGE}})
+            self.outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": _(TOO_LARGE) + "\n"}})
 
     def size(self) -> int:
         """Return about how many bytes it takes."""
@@ -77,7 +78,7 @@ class Kept:
     def hear(self, parts: list[Any]) -> None:
         """Follow a message. A student's program may have sent it."""
         try:
-            _, parts = self._session.feed_identities(parts)
+            _identities, parts = self._session.feed_identities(parts)
             self.follow(self._session.deserialize(parts))
         except NOT_AS_EXPECTED as error:
             get_logger().warning("A message of a kernel's was not understood: %r", error)
@@ -204,4 +205,4 @@ class Missed(JupyterHandler):
             self.finish({"runs": [], "changes": 0, "busy": False, "died": ""})
             return
         busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
-        self.finish({"runs": one.since(int(since)), "changes": one.changes, "busy": busy, "died": one.died})
+        self.finish({"runs": one.since(int(since)), "changes": one.changes, "busy": busy, "died": _(one.died)})

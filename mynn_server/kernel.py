@@ -15,15 +15,25 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 
+from mynn.words import _, in_figures, marked
 from mynn_server.outputs import ADDED, Message, overwritten, place_of, settle
 
 EVERY = 0.2  # seconds between two batches of outputs
 FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
 MOST, LARGEST = 40, 1_000_000  # a cell's other outputs (JupyterLab folds those after the 49th), and their bytes
 RUNS = 20  # cells that are remembered
-TEXT_LEFT_OUT = "[{:,} characters are left out here. Of what a cell prints, only the beginning and the end are kept.]\n"
-OUTPUTS_LEFT_OUT = "[{:,} more outputs are left out. A cell can show {} of them, or less if they are large.]"
+TEXT_LEFT_OUT = marked(
+    "[{count} characters are left out here. Of what a cell prints, only the beginning and the end are kept.]"
+)
+OUTPUTS_LEFT_OUT = marked(
+    "[{count} more outputs are left out. A cell can show {shown} of them, or less if they are large.]"
+)
 LIMITED = ("stream", "display_data", "execute_result", "update_display_data", "clear_output")
+
+
+def left_out(count: int) -> str:
+    """Return a line about so many characters that are left out."""
+    return _(TEXT_LEFT_OUT).format(count=in_figures(f"{count:,}")) + "\n"
 
 
 class Run:
@@ -54,7 +64,7 @@ class Run:
             self.stream = self.line = ""
             text = content["data"].get("text/plain", "")
             if len(text) > FIRST:
-                content["data"]["text/plain"] = text[:FIRST] + "\n" + TEXT_LEFT_OUT.format(len(text) - FIRST)
+                content["data"]["text/plain"] = text[:FIRST] + "\n" + left_out(len(text) - FIRST)
             return message if kind == "execute_result" or self._show(content["data"]) else None
         return message
 
@@ -84,7 +94,7 @@ class Run:
         begin = tail.find("\n", begin) + 1 or begin if begin else 0
         self.left_out += begin
         self.tail = tail[begin:]
-        self.notes["text"] = (TEXT_LEFT_OUT.format(self.left_out) if self.left_out else "") + overwritten(self.tail)
+        self.notes["text"] = (left_out(self.left_out) if self.left_out else "") + overwritten(self.tail)
 
     def _show(self, data: dict[str, Any]) -> bool:
         """Return whether there is room for an output."""
@@ -93,7 +103,7 @@ class Run:
             self.bytes += sum(len(str(value)) for value in data.values())
             return True
         self.unshown += 1
-        self.notes["outputs"] = OUTPUTS_LEFT_OUT.format(self.unshown, self.shown)
+        self.notes["outputs"] = _(OUTPUTS_LEFT_OUT).format(count=in_figures(f"{self.unshown:,}"), shown=self.shown)
         return False
 
     def new_notes(self) -> list[tuple[str, dict[str, Any]]]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 import zipfile
-from pathlib import Path
+from contextlib import suppress
 
 from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
-FOLDER = Path(__file__).parent / "page"
+from mynn.words import _, language
+from mynn_server.try_files import FOLDER, MYNN, in_language
+
 FILES = {
     path.relative_to(FOLDER).as_posix(): path
     for path in (*FOLDER.iterdir(), *(FOLDER / "pictures").iterdir())
     if path.is_file()
-}
+} | {name: MYNN / name for name in ("words.js", "catalog.js")}
 
 
 class StartPage(JupyterHandler):
@@ -35,13 +37,13 @@ class StartPage(JupyterHandler):
         try:
             content = self.read(name)
         except (OSError, LookupError, zipfile.BadZipFile) as error:
-            raise HTTPError(404, "There is no such page.") from error
+            raise HTTPError(404, _("There is no such page.")) from error
         self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "application/octet-stream")
         self.finish(content)
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; an OSError or LookupError where there is none."""
-        return FILES[name].read_bytes()
+        return in_language(FILES[name]).read_bytes()
 
 
 class Manual(StartPage):
@@ -56,4 +58,6 @@ class Manual(StartPage):
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
         with zipfile.ZipFile(self.archive) as archive:
+            with suppress(KeyError):
+                return archive.read(f"{language()}/{name}")
             return archive.read(name)

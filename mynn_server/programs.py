@@ -11,15 +11,18 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
+from mynn.words import marked
 from mynn_server import kept
+from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
 SHOWN = 600  # seconds for which a program's death is shown
-OUT_OF_MEMORY = (
+# They are kept as they are here, and translated for a page: the teacher's computer is told them in other words.
+OUT_OF_MEMORY = marked(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
     "End other lessons on the start page, then run this one again from the top."
 )
-STOPPED = "This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top."
+STOPPED = marked("This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top.")
 ROOT_FOLDER: Any = ""  # of the server's files
 # If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
 COMMAND = ("/usr/bin/choom", "--adjust", "500", "--", sys.executable, "-s")
@@ -82,8 +85,9 @@ class Kernels(AsyncMappingKernelManager):
     is_ending = False  # the server ends, and all its kernels with it
 
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
-        """Start a kernel; the path is below the student's folder."""
-        kernel = str(await super().start_kernel(path=path or ROOT_FOLDER, **options))
+        """Start a kernel; the path is below the student's folder. Lessons in every language work in that folder."""
+        is_lesson = is_ours(str(path or "").partition("/")[0])
+        kernel = str(await super().start_kernel(path=ROOT_FOLDER if is_lesson else path or ROOT_FOLDER, **options))
         deaths.watch(self, kernel)
         self.get_kernel(kernel).began = int(time.time())  # type: ignore[attr-defined]
         return kernel

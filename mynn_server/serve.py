@@ -26,7 +26,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from mynn.words import _, language, marked
 from mynn_server import try_files
+from mynn_server.language import recall
 
 # As many modules are loaded once the server answers; so the number of those that are tells how far it is.
 MODULES = 700
@@ -47,23 +49,26 @@ Connection: close\r
 \r
 """
 PAGE = """<!DOCTYPE html>
-<html lang="en">
+<html lang="%s">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="refresh" content="3">
-<title>Starting</title>
+<title>%s</title>
 <style>
   body { font: 1.125rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1.5rem }
   h1 { font-size: 1.75rem }
   progress { width: 100%%; height: 1rem }
 </style>
-<h1>Your Pi is starting</h1>
+<h1>%s</h1>
 <progress value="%d" max="100"></progress>
-<p>It is ready in about %d seconds. This page reloads by itself.
-<p><a href="/try/">Try it</a> meanwhile: draw a digit, and a network in your own browser reads it.
+<p>%s
+<p>%s
 </html>
 """
+TITLE, HEADING = marked("Starting"), marked("Your Pi is starting")
+READY = marked("It is ready in about {count} seconds. This page reloads by itself.")
+MEANWHILE = marked('<a href="/try/">Try it</a> meanwhile: draw a digit, and a network in your own browser reads it.')
 
 
 def is_for_a_page(head: bytes) -> bool:
@@ -100,7 +105,7 @@ class Starting:
         while True:
             room = [self.listening] if len(self.waiting) + len(self.sending) < MOST_CONNECTIONS else []
             waiting: list[Any] = [self.reading, *room, *new]
-            ready, free, _ = select.select(waiting, self.sending, [], 1 if self.sending else None)
+            ready, free, _failed = select.select(waiting, self.sending, [], 1 if self.sending else None)
             if self.reading in ready:
                 return
             for one in ready:
@@ -163,7 +168,8 @@ class Starting:
         done = min(len(sys.modules) / MODULES, 0.95)
         seconds = (time.monotonic() - self.began) * (1 - done) / done
         seconds = max(5, 5 * round(seconds / 5))
-        page = (PAGE % (100 * done, seconds)).encode()
+        ready = _(READY).format(count=seconds)
+        page = (PAGE % (language(), _(TITLE), _(HEADING), 100 * done, ready, _(MEANWHILE))).encode()
         return (HEADERS % (len(page), seconds)).encode() + page
 
     def end(self) -> socket.socket:
@@ -256,6 +262,7 @@ def main() -> None:
     """Run the server."""
     systemd = os.environ.pop("NOTIFY_SOCKET", "")  # nothing of this is the programs' that the server starts
     watched = int(os.environ.pop("WATCHDOG_USEC", "0"))
+    recall(Path.home() / "notebooks")
     starting = Starting(listen(int(sys.argv.pop(1))))
     for name in ("LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"):
         os.environ.pop(name, None)

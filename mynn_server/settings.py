@@ -8,7 +8,7 @@ from pathlib import Path
 from traitlets.config import Config
 
 from mynn_server.credentials import Credentials, read_credentials
-from mynn_server.pages import FOLDER
+from mynn_server.try_files import FOLDER
 
 # Requests are held in memory. Files of up to 15 MB are uploaded in one request, larger ones in chunks of 1 MB; a
 # notebook is saved in one, with all its plots.

@@ -20,8 +20,9 @@ from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
 from mynn import turns
 from mynn.turns import PAUSE, network_of
+from mynn.words import _, language, marked
 
-WRONG = "That is not this Pi’s password: it is on the label."
+WRONG = marked("That is not this Pi’s password: it is on the label.")
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
 MOST_CONNECTIONS = 256  # from one network, which with IPv6 is the whole class; a browser opens six for a page
 IDLE = 60  # seconds that a connection may ask for nothing
@@ -97,8 +98,12 @@ class SignIn(LoginFormHandler):
             self.set_status(429)
             self._render({"error": str(error.log_message)})
 
+    def get_template(self, name: str) -> Any:
+        """Return a template in the language, if there is one."""
+        return self.settings["jinja2_env"].select_template([f"{language()}/{name}", name])
+
     def _render(self, message: dict[str, str] | None = None) -> None:
-        super()._render({"error": WRONG} if self.get_status() == 401 else message)
+        super()._render({"error": _(WRONG)} if self.get_status() == 401 else message)
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mynn import rows
 from mynn.errors import DataError
+from mynn.words import _
 
 NAME = "my_signs.csv"
 MOST = 500  # drawings in the file, and changes at once
@@ -36,7 +37,7 @@ def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> 
     """Return the drawings' names by their pixels; the sentence as a DataError, if a line is something else."""
     found = {}
     for line in lines:
-        name, _, pixels = line.partition(b",")
+        name, _comma, pixels = line.partition(b",")
         if not rows.is_whole(b"0," + pixels) or not (is_name(name) or (also_none and not name)):
             raise DataError(sentence)
         found[pixels] = name
@@ -45,7 +46,8 @@ def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> 
 
 def read(path: Path) -> dict[bytes, bytes]:
     """Return the names of the drawings that are kept, by their pixels; a DataError, if that is not what is there."""
-    return names(rows.read(path), f"{path}: something else than drawings is in this file; rename it to start a new one")
+    sentence = _("something else than drawings is in this file; rename it to start a new one")
+    return names(rows.read(path), f"{path}: {sentence}")
 
 
 def text(drawings: dict[bytes, bytes]) -> list[bytes]:
@@ -55,12 +57,13 @@ def text(drawings: dict[bytes, bytes]) -> list[bytes]:
 
 def change(lines: list[bytes], path: Path) -> int:
     """Add, rename or take away drawings in the file; return how many it has then. A DataError says why it did not."""
-    sentence = f"These are not 1 to {MOST} drawings with their names, so they are not kept."
+    sentence = _("These are not 1 to {most} drawings with their names, so they are not kept.").format(most=MOST)
     if not 0 < len(lines) <= MOST:
         raise DataError(sentence)
     all_of_them = read(path) | names(lines, sentence, also_none=True)
     left = {pixels: name for pixels, name in all_of_them.items() if name}
     if len(left) > MOST:
-        raise DataError(f"{path}: this file has room for {MOST} drawings; take some away, or rename it")
+        full = _("this file has room for {count} drawings; take some away, or rename it").format(count=MOST)
+        raise DataError(f"{path}: {full}")
     rows.write(path, text(left))
     return len(left)

@@ -20,6 +20,8 @@ from tornado.web import HTTPError, authenticated
 
 from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
+from mynn.words import LANGUAGES, _, language, lessons_folder
+from mynn_server.language import choose, is_ours
 from mynn_server.linux import memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.programs import running
@@ -57,6 +59,8 @@ def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
         is_utf8 = entry.name == entry.name.encode(errors="ignore").decode()  # no address has any other
         if not is_utf8 or entry.name.startswith(".") or entry.name in lessons or entry.name in WRITTEN_BY_LESSONS:
             continue
+        if is_ours(entry.name) and entry.is_dir():
+            continue
         kind = "folder" if entry.is_dir() else "notebook" if entry.name.endswith(".ipynb") else "ordinary"
         files.append({"name": entry.name, "kind": kind, "size": entry.stat(follow_symlinks=False).st_size})
     order = ("folder", "notebook", "ordinary")
@@ -77,9 +81,9 @@ class Status(JupyterHandler):
         """Answer with the lessons in order, the student's files, what runs, the memory, and the teacher's message."""
         self.xsrf_token  # noqa: B018 - sets the cookie that the page's script needs
         record = progress(self.folder / tasks.FILE)
-        lessons = []
-        for stem, lesson in outline(self.lessons).items():
-            name, standing = f"{stem}.ipynb", record.standing(stem, lesson.tasks)
+        lessons, place = [], lessons_folder(self.lessons)
+        for stem, lesson in outline(self.lessons / place).items():
+            name, standing = f"{place}{stem}.ipynb", record.standing(stem, lesson.tasks)
             picture = f"pictures/{re.sub(r'_[0-9]+$', '', stem)}.svg"  # a lesson in two halves has one picture
             seen = {
                 "name": name,
@@ -89,18 +93,21 @@ class Status(JupyterHandler):
             }
             lessons.append({**asdict(lesson), **asdict(standing), **seen})
         sessions: Any = await ensure_async(self.session_manager.list_sessions())
-        programs = [
-            {**program, "memory": memory_of(getattr(kernel.provisioner, "pid", None))}
-            for program, kernel in running(sessions, self.kernel_manager)
-        ]
+        programs = []
+        for program, kernel in running(sessions, self.kernel_manager):
+            died = program["died"]
+            pid = getattr(kernel.provisioner, "pid", None)
+            programs.append({**program, "died": _(died), "memory": memory_of(pid)})
         self.set_header("Cache-Control", "no-store")
         self.finish(
             {
                 "lessons": lessons,
-                "files": own_files(self.folder, {lesson["name"] for lesson in lessons}),
+                "files": own_files(self.folder, {f"{stem}.ipynb" for stem in outline(self.lessons)}),
                 "running": programs,
                 "memory": memory(),
                 "message": message(self.message_file),
+                "language": language(),
+                "languages": LANGUAGES,
             }
         )
 
@@ -111,16 +118,36 @@ class Lesson(Status):
     @authenticated
     async def post(self) -> None:
         """Save an untouched copy, unless there is something of that name."""
-        try:
-            body = self.get_json_body()
-        except UnicodeDecodeError:
-            raise HTTPError(400, "This is no JSON.") from None
-        name: Any = body.get("name") if isinstance(body, dict) else None
-        if name not in [f"{stem}.ipynb" for stem in outline(self.lessons)]:
-            raise HTTPError(404, "There is no such lesson.")
+        name, place = sent(self, "name"), lessons_folder(self.lessons)
+        if name not in [f"{place}{stem}.ipynb" for stem in outline(self.lessons / place)]:
+            raise HTTPError(404, _("There is no such lesson."))
         if os.path.lexists(self.folder / name):
-            raise HTTPError(409, "This lesson is there already.")
+            raise HTTPError(409, _("This lesson is there already."))
+        if place:
+            await ensure_async(self.contents_manager.save({"type": "directory"}, place.rstrip("/")))
         text = (self.lessons / name).read_text(encoding="utf-8")
         lesson = {"type": "file", "format": "text", "content": text}
         await ensure_async(self.contents_manager.save(lesson, name))
         self.set_status(204)
+
+
+class Language(JupyterHandler):
+    """Changes the student's language."""
+
+    @authenticated
+    async def post(self) -> None:
+        """Take the language that was chosen, for pages and for kernels that start from now on."""
+        try:
+            choose(Path(str(self.contents_manager.root_dir)), str(sent(self, "language")))
+        except ValueError:
+            raise HTTPError(400, "There is no such language.") from None
+        self.set_status(204)
+
+
+def sent(handler: JupyterHandler, name: str) -> Any:
+    """Return a part of the JSON that was sent; None if it has no such part."""
+    try:
+        body = handler.get_json_body()
+    except UnicodeDecodeError:
+        raise HTTPError(400, "This is no JSON.") from None
+    return body.get(name) if isinstance(body, dict) else None

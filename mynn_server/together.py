@@ -40,6 +40,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
 from mynn.turns import PAUSE
+from mynn.words import _
 from mynn_server.sign_in import turn
 
 NUMBERS = (784 + 10) * 50
@@ -108,7 +109,7 @@ class ClassNetwork:
         self.forget()
         free = set(range(MOST)) - {member.number for member in self.members.values()}
         if not free:
-            raise HTTPError(409, f"{MOST} take part already, and there is no room for more.")
+            raise HTTPError(409, _("{count} take part already, and there is no room for more.").format(count=MOST))
         name = secrets.token_hex(16)
         self.members[name] = Member(min(free), time.monotonic())
         return name
@@ -157,7 +158,7 @@ class Together(APIHandler):
     def network(self) -> ClassNetwork:
         """Return the class's network."""
         if not Together.current:
-            raise HTTPError(404, "Nobody has begun a network of the class on this Pi.")
+            raise HTTPError(404, _("Nobody has begun a network of the class on this Pi."))
         return Together.current
 
     def member(self) -> Member | None:
@@ -170,7 +171,7 @@ class Together(APIHandler):
     def sent(self) -> bytes:
         """Return the weights that were sent."""
         if len(self.request.body) != SIZE:
-            raise HTTPError(400, "These are not the weights of a network with 50 hidden nodes.")
+            raise HTTPError(400, _("These are not the weights of a network with 50 hidden nodes."))
         return self.request.body
 
     def finish_about(self) -> None:
@@ -230,7 +231,7 @@ class Join(ByCode):
         async with turn(self):
             if not secrets.compare_digest(self.request.body, network.code.encode()):
                 await asyncio.sleep(PAUSE)
-                raise HTTPError(403, "That is not the code of this Pi’s network.")
+                raise HTTPError(403, _("That is not the code of this Pi’s network."))
         network.members.pop(self.request.headers.get("X-Member", ""), None)  # who was interrupted, and joins again
         name = network.join()
         self.finish({"member": name, "number": network.members[name].number, "two": network.two})
@@ -250,7 +251,7 @@ class Exchange(ByCode):
         """Take a member's."""
         member = self.member()
         if not member:
-            raise HTTPError(403, "You were away for too long: join again.")
+            raise HTTPError(403, _("You were away for too long: join again."))
         weights, began, member.alone = self.sent(), self.figure("round", ROUNDS), self.figure("alone", TESTED)
         await self.network().exchange(self.request.headers["X-Member"], began, weights)
         self.finish_weights()

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import mynn
 from mynn.files import networks_folder
+from mynn.words import language
 
-PAGE, MYNN, READY = Path(__file__).parent / "page/try", Path(mynn.__file__).parent, networks_folder() / "try"
-SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", PAGE.parent / "page.css")  # with lessons and the start page
+FOLDER, MYNN, READY = Path(__file__).parent / "page", Path(mynn.__file__).parent, networks_folder() / "try"
+PAGE = FOLDER / "try"
+SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", FOLDER / "page.css")  # with lessons and the start page
 # By name. No address leads to any other file.
 FILES = {path.name: path for path in (*SHARED, *PAGE.iterdir())} | {
     "network.npz": READY / "network.npz",
@@ -38,12 +40,20 @@ TAKEN = 300  # seconds in which they must be taken: where many are lost, TCP its
 ASKED = re.compile(rb"GET /try/([a-z0-9_.-]{0,40}) HTTP/1\.1\r\n")
 
 
+def in_language(path: Path) -> Path:
+    """Return the file in the language, which mynn_control/languages.py has built, or the file itself."""
+    if language() == "en":
+        return path
+    other = FOLDER / language() / (path.relative_to(FOLDER) if path.is_relative_to(FOLDER) else path.name)
+    return other if other.is_file() else path
+
+
 def find(name: str) -> tuple[Path, dict[str, str]]:
     """Return where a file is, and the headers of the answer; a LookupError or an OSError where there is none.
 
     MNIST stays as it is: for a week nobody asks again. Of all others the browser asks whether they have changed.
     """
-    path = FILES[name or "index.html"]
+    path = in_language(FILES[name or "index.html"])
     about = path.stat()
     headers = {
         "Content-Type": TYPES.get(path.suffix, "application/octet-stream"),

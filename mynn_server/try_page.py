@@ -31,6 +31,7 @@ from tornado.web import HTTPError, authenticated
 
 from mynn import rows
 from mynn.errors import DataError
+from mynn.words import _, in_figures, marked, ngettext
 from mynn_server import keep_network, signs
 from mynn_server.linux import memory
 from mynn_server.programs import COMMAND
@@ -39,7 +40,7 @@ from mynn_server.try_files import CHUNK, TAKEN, find
 MOST_DRAWINGS = 500  # in one request
 LEAST_FREE = 60  # MB: for a program with numpy
 PATIENCE = 120  # seconds for it; a Pi Zero takes some ten
-NO_MEMORY = "The Pi has too little memory for this now. End a lesson on the start page, then keep it again."
+NO_MEMORY = marked("The Pi has too little memory for this now. End a lesson on the start page, then keep it again.")
 
 
 class TryPage(JupyterHandler):
@@ -54,7 +55,7 @@ class TryPage(JupyterHandler):
             path, headers = find(name)
             file = path.open("rb")
         except (LookupError, OSError):
-            raise HTTPError(404, "There is no such page.") from None
+            raise HTTPError(404, _("There is no such page.")) from None
         with file:
             for header, value in headers.items():
                 self.set_header(header, value)
@@ -93,14 +94,15 @@ class Keeping(APIHandler):
     def sent(self, most: int) -> bytes:
         """Return what was sent, if it is not larger than that."""
         if len(self.request.body) > most:
-            raise HTTPError(413, f"This is larger than {most >> 10} kB, so it is not kept.")
+            raise HTTPError(413, _("This is larger than {size} kB, so it is not kept.").format(size=most >> 10))
         return self.request.body
 
     async def work_on(self, name: str, work: Callable[[Path], Any]) -> Any:
         """Return what some work on one of the student's files gives; its DataError is the answer."""
         path = self.folder / name
         if path.exists() and not path.is_file():  # what opens a FIFO waits
-            raise HTTPError(400, f"{name} is not a file: rename it, then keep the drawings again.")
+            sentence = _("{name} is not a file: rename it, then keep the drawings again.")
+            raise HTTPError(400, sentence.format(name=name))
         async with self.turn:
             try:
                 return await asyncio.to_thread(work, path)
@@ -109,8 +111,10 @@ class Keeping(APIHandler):
 
     def kept(self, name: str, count: int) -> None:
         """Answer that drawings are kept."""
-        drawings = f"{count:,} drawing{'s' * (count != 1)}"
-        self.finish({"kept": True, "message": f"Kept in {name}, which has {drawings} now."})
+        message = ngettext(
+            "Kept in {file}, which has {count} drawing now.", "Kept in {file}, which has {count} drawings now.", count
+        )
+        self.finish({"kept": True, "message": message.format(file=name, count=in_figures(f"{count:,}"))})
 
 
 class KeepNetwork(Keeping):
@@ -128,7 +132,7 @@ class KeepNetwork(Keeping):
         body = self.sent(keep_network.LARGEST)
         async with self.turn:
             if memory()["free"] < LEAST_FREE:
-                raise HTTPError(503, NO_MEMORY)
+                raise HTTPError(503, _(NO_MEMORY))
             status, answer = await asyncio.to_thread(self.run, body)
         if status == keep_network.UNUSABLE:
             raise HTTPError(400, answer["message"])
@@ -141,7 +145,7 @@ class KeepNetwork(Keeping):
             done = subprocess.run(command, cwd=self.folder, input=body, stdout=subprocess.PIPE, timeout=PATIENCE)
             return done.returncode, json.loads(done.stdout)
         except (subprocess.TimeoutExpired, ValueError):
-            raise HTTPError(503, NO_MEMORY) from None
+            raise HTTPError(503, _(NO_MEMORY)) from None
 
 
 class KeepDrawings(Keeping):
@@ -152,7 +156,8 @@ class KeepDrawings(Keeping):
         """Add drawings to the student's own."""
         lines = self.sent(rows.LONGEST * MOST_DRAWINGS).splitlines()
         if not 0 < len(lines) <= MOST_DRAWINGS or not all(map(rows.is_whole, lines)):
-            raise HTTPError(400, f"These are not 1 to {MOST_DRAWINGS} drawings, so they are not kept.")
+            sentence = _("These are not 1 to {most} drawings, so they are not kept.")
+            raise HTTPError(400, sentence.format(most=MOST_DRAWINGS))
         self.kept(rows.NAME, await self.work_on(rows.NAME, lambda path: rows.add(lines, path)))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mynn.lesson import progress
 from mynn.lesson.notebook import in_a_notebook
+from mynn.words import _
 
 CLOSE = 1e-6  # how far a number may be off, as a part of the right one: the computer's rounding, and a student's
 
@@ -37,21 +38,23 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
     In a notebook, the answer is written down as that of a task, which is called as the variable.
     """
     if answer is ...:
-        print("Not yet: write your answer in place of the dots, and run the cell again.")
+        print(_("Not yet: write your answer in place of the dots, and run the cell again."))
         return
     if right is None:
-        print("With these settings there is no right answer.")
+        print(_("With these settings there is no right answer."))
         return
     try:
         wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
     except Exception as error:  # whatever a student wrote must end in a sentence
-        wrong = f"this stopped with {type(error).__name__}: {error}."
+        wrong = _("this stopped with {error}.").format(error=f"{type(error).__name__}: {error}")
     if wrong is None:
-        print(f"Right. {why}".strip())
+        print(" ".join(filter(None, (_("Right."), why))))
     else:
         _wrong[hints] += 1
         hint = hints[min(_wrong[hints], len(hints)) - 1] if hints else ""
-        print(f"Not yet: {' '.join(filter(None, (wrong, hint))) or 'try again.'}")
+        said = " ".join(filter(None, (wrong, hint))) or _("try again.")
+        # Translators: what is wrong begins with a small letter, as in "Not yet: 5 is too small."
+        print(_("Not yet: {wrong}").format(wrong=said))
     if in_a_notebook() and (task := _task(sys._getframe(1))):
         progress.answered(task[0], right=wrong is None, typed=task[1])
 
@@ -81,40 +84,51 @@ def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
 def _compared(answer: Any, right: Any, within: float) -> str | None:
     """Return how the answer differs from the right one; None: it does not."""
     if answer is None:
-        return "it is None, which is nothing: print() shows a value, and gives none back."
+        return _("it is None, which is nothing: print() shows a value, and gives none back.")
     if isinstance(right, str):
         if not isinstance(answer, str):
-            return f'{_shown(answer)} is not text; write text "in quotes".'
-        return None if answer.strip().casefold() == right.casefold() else f"it is not “{answer}”."
+            return _('{answer} is not text; write text "in quotes".').format(answer=_shown(answer))
+        is_right = answer.strip().casefold() == right.casefold()
+        return None if is_right else _("it is not “{answer}”.").format(answer=answer)
     if isinstance(answer, str):
-        return f"“{answer}” is text; leave out the quotes."
+        return _("“{answer}” is text; leave out the quotes.").format(answer=answer)
     if callable(answer):
-        return "this is a function; call it, with brackets behind its name."
+        return _("this is a function; call it, with brackets behind its name.")
     if isinstance(right, bool | np.bool_):
         if not isinstance(answer, bool | np.bool_):
-            return "the answer is True or False."
-        return None if bool(answer) == bool(right) else f"it is not {answer}."
+            return _("the answer is True or False.")
+        return None if bool(answer) == bool(right) else _("it is not {answer}.").format(answer=answer)
     given, wanted = np.asarray(answer), np.asarray(right)
     if given.dtype.kind not in "biuf":
-        return f"{_shown(answer)} is not a number."
+        return _("{answer} is not a number.").format(answer=_shown(answer))
     if isinstance(answer, tuple) and len(answer) == 2 and not wanted.shape:
-        two = " and ".join(map(_shown, answer))
-        return f"a comma makes two numbers of it, {two}. Write 7.5 with a point, and 1000 with nothing."
+        sentence = _("a comma makes two numbers of it, {0} and {1}. Write 7.5 with a point, and 1000 with nothing.")
+        return sentence.format(*map(_shown, answer))
     if given.shape != wanted.shape:
-        return f"the answer is {_shaped(wanted.shape)}, and this is {_shaped(given.shape)}."
+        return _shapes(wanted.shape, given.shape)
     off = np.abs(given.astype(float) - wanted)
     allowed = np.maximum(CLOSE * np.abs(wanted), max(within, 1e-12))
     if (off <= allowed).all():
         return None
     if wanted.shape:
-        return f"{int((~(off <= allowed)).sum())} of the {wanted.size} numbers are not right."
+        count = int((~(off <= allowed)).sum())
+        # Translators: {count} may be 1.
+        return _("{count} of the {all} numbers are not right.").format(count=count, all=wanted.size)
     if math.isnan(float(given)):
-        return "this is not a number (nan)."
-    return f"{_shown(answer)} is too {'small' if given < wanted else 'large'}."
+        return _("this is not a number (nan).")
+    sentence = _("{answer} is too small.") if given < wanted else _("{answer} is too large.")
+    return sentence.format(answer=_shown(answer))
 
 
-def _shaped(shape: tuple[int, ...]) -> str:
-    return f"an array of shape {shape}" if shape else "one number"
+def _shapes(right: tuple[int, ...], given: tuple[int, ...]) -> str:
+    """Return how an answer of this shape differs from the right one, which has another."""
+    if not right:
+        sentence = _("the answer is one number, and this is an array of shape {given}.")
+    elif not given:
+        sentence = _("the answer is an array of shape {right}, and this is one number.")
+    else:
+        sentence = _("the answer is an array of shape {right}, and this is an array of shape {given}.")
+    return sentence.format(right=right, given=given)
 
 
 def _shown(answer: Any) -> str:

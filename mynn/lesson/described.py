@@ -10,6 +10,7 @@ import numpy as np
 from mynn.lesson.notebook import ipython, show
 from mynn.mnist import SIDE
 from mynn.png import plot_source
+from mynn.words import _, in_figures, ngettext
 
 MOST = 20  # pictures, bars or points that are named one by one
 
@@ -28,23 +29,33 @@ def description(figure: Any) -> str:
     if pictures:
         titles = [title for axes in pictures if (title := axes.get_title().replace("\n", " "))]
         rows, columns = (length // SIDE for length in pictures[0].images[0].get_array().shape[:2])
-        many = f"{rows} {'row' if rows == 1 else 'rows'} of {columns} digits" if rows * columns > 1 else "A picture"
-        number = f"{len(pictures)} pictures" if len(pictures) > 1 else many
-        parts.insert(0, number + (f": {'; '.join(titles[:MOST])}" if titles else ""))
+        said = rows_of_digits(rows, columns) if rows * columns > 1 else _("A picture")
+        if len(pictures) > 1:
+            said = _("{count} pictures").format(count=len(pictures))
+        parts.insert(0, said + (f": {'; '.join(titles[:MOST])}" if titles else ""))
     return ". ".join(parts) + "."
+
+
+def rows_of_digits(rows: int, columns: int) -> str:
+    """Return what a picture of so many rows of digits is."""
+    sentence = ngettext("{count} row of {columns} digits", "{count} rows of {columns} digits", rows)
+    return sentence.format(count=rows, columns=columns)
 
 
 def _plot(axes: Any) -> str:
     """Return what a plot of bars, curves or points shows."""
-    measured = f": {axes.get_ylabel()} by {axes.get_xlabel()}" if axes.get_ylabel() else ""
-    said = [(axes.get_title() or "A plot") + measured]
+    said = [axes.get_title() or _("A plot")]
+    if axes.get_ylabel():
+        # Translators: what a plot shows: {title}, then what is measured upwards, by what is on the axis below.
+        measured = _("{title}: {y} by {x}")
+        said = [measured.format(title=said[0], y=axes.get_ylabel(), x=axes.get_xlabel())]
     curves = [(line, line) for line in axes.lines if line.get_label() != "_nolegend_"]  # as error bars' parts
     for group in axes.containers:
         lying = getattr(group, "orientation", None) == "horizontal"
         bars = getattr(group, "patches", ())
         lengths = [float(bar.get_width() if lying else bar.get_height()) for bar in bars]
         if lengths:
-            said.append(f"{_named(group, 'bars')} {', '.join(f'{length:.4g}' for length in lengths[:MOST])}")
+            said.append(" ".join([_named(group, _("bars")), ", ".join(map(_figure, lengths[:MOST]))]))
         if getattr(group, "lines", (None,))[0]:  # error bars on bars have no curve of their own
             curves.append((group, group.lines[0]))
     for named, line in curves:
@@ -52,12 +63,15 @@ def _plot(axes: Any) -> str:
         if len(y) > 2 and np.isfinite(y).all():
             few = len(y) <= 5
             which = range(len(y)) if few else (0, -1, int(y.argmax()))
-            points = [f"{y[point]:.4g} at {_place(axes, x[point])}" for point in which]
-            told = ", ".join(points) if few else "from {} to {}, highest {}".format(*points)
-            said.append(f"{_named(named, 'a curve')} {told}")
+            # Translators: a height, and the place on the axis below where it is.
+            at = _("{height} at {place}")
+            points = [at.format(height=_figure(y[point]), place=_place(axes, x[point])) for point in which]
+            # Translators: of a curve: each {} is a point, such as "0.97 at 5".
+            told = ", ".join(points) if few else _("from {0} to {1}, highest {2}").format(*points)
+            said.append(" ".join([_named(named, _("a curve")), told]))
     written = [text.get_text() for text in axes.texts if text.get_text().strip()]
     if written:
-        said.append(f"written in it: {', '.join(written[:MOST])}")
+        said.append(_("written in it: {texts}").format(texts=", ".join(written[:MOST])))
     return "; ".join(said)
 
 
@@ -73,7 +87,11 @@ def _place(axes: Any, x: float) -> str:
         beside = np.diff(ticks).min(initial=np.inf) / 4  # where a dot is drawn so that it hides no other
         if word.strip() and away <= beside:
             return word.replace("\n", " ")
-    return f"{x:.4g}"
+    return _figure(x)
+
+
+def _figure(number: float) -> str:
+    return in_figures(f"{number:.4g}")
 
 
 def _named(artist: Any, kind: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import traitlets
 
 from mynn.live import Live, script
+from mynn.words import _
 
 _HERE = Path(__file__).parent
 
@@ -31,13 +32,13 @@ class _Field(Live):
 
     def gone(self) -> str:
         """Return the sentence for when the program has ended."""
-        return f"{self.question} To guess here, run this lesson again from the top."
+        return f"{self.question} " + _("To guess here, run this lesson again from the top.")
 
 
 class NumberField(_Field):
     """A number from low to high."""
 
-    _esm = script(_HERE / "number.js")
+    _script = script(_HERE / "number.js")
     low = traitlets.Float().tag(sync=True)
     high = traitlets.Float().tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
@@ -55,7 +56,7 @@ class NumberField(_Field):
 class CurveField(_Field):
     """Heights, 0 to 1 or None, at places from left to right."""
 
-    _esm = script(_HERE / "curve.js")
+    _script = script(_HERE / "curve.js")
     places = traitlets.List(traitlets.Float()).tag(sync=True)
     x_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     y_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # evenly from the lower end to the upper

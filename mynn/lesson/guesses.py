@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mynn.lesson.notebook import in_a_notebook, show, show_svg
+from mynn.words import _, in_figures
 
 _earlier: dict[tuple[str, str], Any] = {}  # what was guessed, by its kind and the question
 
@@ -40,16 +41,18 @@ class Guess:
         """
         answer = written(result, self.unit)
         if self.value is None:
-            print(f"{self.question} It is {answer}. (You have not guessed.)")
+            print(self.question, _("It is {answer}. (You have not guessed.)").format(answer=answer))
             return
         guessed = written(self.value, self.unit)
-        ending = ", and so it is!" if guessed == answer else f". It is {answer}."
-        print(f"{self.question} You guessed {guessed}{ending}")
+        is_right, other = _("You guessed {guess}, and so it is!"), _("You guessed {guess}. It is {answer}.")
+        print(self.question, (is_right if guessed == answer else other).format(guess=guessed, answer=answer))
         show_svg(_line(self, self.value, float(result)))
 
     def __repr__(self) -> str:
         """Say what was guessed."""
-        return "nothing guessed" if self.value is None else f"guessed: {written(self.value, self.unit)}"
+        if self.value is None:
+            return _("nothing guessed")
+        return _("guessed: {guess}").format(guess=written(self.value, self.unit))
 
 
 class GuessedCurve:
@@ -88,8 +91,8 @@ class GuessedCurve:
             "CurveField",
             question,
             places=((along - along[0]) / (along[-1] - along[0])).tolist(),  # 0 to 1
-            x_labels=[f"{value:g}" for value in self.x],
-            y_labels=[f"{100 * value:.3g} %" if percent else f"{value:.3g}" for value in marks],
+            x_labels=[in_figures(f"{value:g}") for value in self.x],
+            y_labels=[in_figures(f"{100 * value:.3g} %" if percent else f"{value:.3g}") for value in marks],
             x_label=xlabel,
             y_label=ylabel,
         )
@@ -108,21 +111,22 @@ class GuessedCurve:
     def plot(self, ax: Any) -> None:
         """Draw the guess into a plot, behind what was measured; say so where nothing was guessed."""
         if self.value is None:
-            print("(You have not drawn a guess.)")
+            print(_("(You have not drawn a guess.)"))
             return
-        ax.plot(self.x, self.value, color="0.6", linewidth=4, linestyle=(0, (1.5, 1)), zorder=1, label="your guess")
+        style = {"color": "0.6", "linewidth": 4, "linestyle": (0, (1.5, 1)), "zorder": 1}
+        ax.plot(self.x, self.value, **style, label=_("your guess"))
         ax.legend(loc="best", framealpha=0.9)
 
     def __repr__(self) -> str:
         """Say whether something was drawn."""
-        return "nothing drawn" if self.value is None else "a curve was drawn"
+        return _("nothing drawn") if self.value is None else _("a curve was drawn")
 
 
 guess, guess_curve = Guess, GuessedCurve  # as lessons call them
 
 
 def written(number: float, unit: str) -> str:
-    """Return a number as a sentence has it: "10,000", "97.3 %", "0.034"."""
+    """Return a number as a sentence has it: "10,000", "97.3 %", "0.034"; in German "97,3 %"."""
     number = float(number)
     if not math.isfinite(number):
         text = str(number)
@@ -130,7 +134,7 @@ def written(number: float, unit: str) -> str:
         text = f"{number:,.0f}"
     else:
         text = f"{number:,.{max(1, 1 - math.floor(math.log10(abs(number))))}f}".rstrip("0").rstrip(".")
-    return f"{text} {unit}".strip()
+    return f"{in_figures(text)} {unit}".strip()
 
 
 def _field(kind: str, question: str, **settings: Any) -> Any:
@@ -141,7 +145,7 @@ def _field(kind: str, question: str, **settings: Any) -> Any:
     try:
         from mynn.lesson import fields
     except ImportError:
-        print(f"{question} (Guess on paper: the library for fields, anywidget, is missing here.)")
+        print(question, _("(Guess on paper: the library for fields, anywidget, is missing here.)"))
         return None
     field = getattr(fields, kind)(question=question, **settings)
     field.keep_in(_earlier, (kind, question))
@@ -171,7 +175,7 @@ def _line(guessed: Guess, value: float, result: float) -> str:
         f'<path d="M{left} {level}H{right}" stroke="#bbb" stroke-width="4" stroke-linecap="round"/>'
         f'<text x="{left - 12}" y="{level + 5}" text-anchor="end" fill="#666">{escape(ends[0])}</text>'
         f'<text x="{right + 12}" y="{level + 5}" fill="#666">{escape(ends[1])}</text>'
-        + mark(value, f"you: {written(value, guessed.unit)}", "#777", 16)
-        + mark(result, f"it is {written(result, guessed.unit)}", "#c2410c", -25)
+        + mark(value, _("you: {guess}").format(guess=written(value, guessed.unit)), "#777", 16)
+        + mark(result, _("it is {answer}").format(answer=written(result, guessed.unit)), "#c2410c", -25)
         + "</svg>"
     )

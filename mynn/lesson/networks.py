@@ -8,6 +8,7 @@ from mynn.errors import DataError, NetworkFileError
 from mynn.files import networks_folder
 from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
+from mynn.words import _, in_figures
 
 OWN = "my_network.npz"  # in the notebook's folder
 CARDS = "digits.npz"  # in the folder of networks
@@ -24,19 +25,30 @@ def my_network() -> NeuralNetwork:
         network = NeuralNetwork.load(OWN)
         why = _unfit(network)
         if not why:
-            print(f"This is your own network, {OWN}, with {_nodes(network)}.")
+            own = _("This is your own network, {file}, with {nodes} hidden nodes.")
+            print(own.format(file=OWN, nodes=len(network.wih)))
             return network
     except NetworkFileError:
-        why = "it is damaged, or not a network" if Path(OWN).exists() else ""
+        why = _("it is damaged, or not a network") if Path(OWN).exists() else ""
     place = networks_folder() / CARDS
     try:
         network = NeuralNetwork.load(place)
     except NetworkFileError as error:
-        first = f"{OWN} cannot be used: {why}" if why else f"there is no {OWN} here"
-        advice = "train one in Lesson 4: a network learns to read, or set NETWORKS_DIR"
-        raise NetworkFileError(f"{first}, and no network is on the card ({error}); {advice}") from None
-    reason = f"Your {OWN} cannot be used here: {why}. So this" if why else f"You have no {OWN} yet, so this"
-    print(f"{reason} is the network on the card, with {_nodes(network)}: it reads about 97 digits in 100.")
+        unfit = _("{file} cannot be used: {why}, and no network is on the card ({error}); {advice}")
+        none = _("there is no {file} here, and no network is on the card ({error}); {advice}")
+        # Translators: {advice} of the two sentences above. What follows "Lesson 4" is that lesson's title.
+        advice = _("train one in Lesson 4: a network learns to read, or set NETWORKS_DIR")
+        sentence = (unfit if why else none).format(file=OWN, why=why, error=error, advice=advice)
+        raise NetworkFileError(sentence) from None
+    unfit = _(
+        "Your {file} cannot be used here: {why}. So this is the network on the card, with {nodes} hidden nodes:"
+        " it reads about 97 digits in 100."
+    )
+    none = _(
+        "You have no {file} yet, so this is the network on the card, with {nodes} hidden nodes: it reads about 97"
+        " digits in 100."
+    )
+    print((unfit if why else none).format(file=OWN, why=why, nodes=len(network.wih)))
     return network
 
 
@@ -55,25 +67,28 @@ def kept(network: NeuralNetwork, testing: Examples) -> tuple[bool, str]:
         try:
             theirs = NeuralNetwork.load(place).score(testing)
         except ValueError as error:  # no network, or one for other inputs
-            return False, f"Not kept: {OWN} holds something else ({error}). Rename that file, then do this again."
+            other = _("Not kept: {file} holds something else ({error}). Rename that file, then do this again.")
+            return False, other.format(file=OWN, error=error)
         if theirs > mine:
-            return False, f"{OWN} stays as it is: the network in it recognises {theirs:.1%}, and this one {mine:.1%}."
+            better = _("{file} stays as it is: the network in it recognises {theirs}, and this one {mine}.")
+            scores = {"theirs": in_figures(f"{theirs:.1%}"), "mine": in_figures(f"{mine:.1%}")}
+            return False, better.format(file=OWN, **scores)
     network.save(place)
-    of = f"{mine:.1%} of {len(testing):,} digits"
-    return True, f"Kept in {OWN}: a network with {_nodes(network)}, which recognises {of}."
-
-
-def _nodes(network: NeuralNetwork) -> str:
-    return f"{len(network.wih)} hidden nodes"
+    sentence = _("Kept in {file}: a network with {nodes} hidden nodes, which recognises {score} of {count} digits.")
+    figures = {"score": in_figures(f"{mine:.1%}"), "count": in_figures(f"{len(testing):,}")}
+    return True, sentence.format(file=OWN, nodes=len(network.wih), **figures)
 
 
 def _unfit(network: NeuralNetwork) -> str:
     """Return why a network cannot be used in a lesson; nothing if it can."""
     inputs, outputs = network.wih.shape[1], len(network.who)
     if (inputs, outputs) != (PIXELS, LABELS):
-        return f"it has {inputs} inputs and {outputs} outputs, not {PIXELS} and {LABELS}"
+        sentence = _("it has {inputs} inputs and {outputs} outputs, not 784 and 10")
+        return sentence.format(inputs=inputs, outputs=outputs)
     try:
         score = network.score(read_csv(mnist_folder() / "mnist_train_100.csv", limit=100))
     except DataError:  # without MNIST nobody can tell
         return ""
-    return "" if score >= ENOUGH else f"it reads only {score:.0%} of a hundred digits"
+    if score >= ENOUGH:
+        return ""
+    return _("it reads only {score} of a hundred digits").format(score=in_figures(f"{score:.0%}"))

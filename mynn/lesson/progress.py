@@ -14,6 +14,7 @@ from mynn.files import replacing
 from mynn.lesson.notebook import show_markdown
 from mynn.outline import outline
 from mynn.tasks import FILE, Answer, Finished, Record
+from mynn.words import _, in_figures, lessons_folder
 
 DAMAGED = "my_progress.damaged.json"
 
@@ -48,12 +49,14 @@ def finished(stem: str, score: float | None = None) -> None:
         record.lessons[stem] = Finished(now, max(scores, default=None), round(time.process_time()))
 
     record = _write_down(change)
+    said = [_("**Well done: you have reached the end of this lesson.**"), *_tasks_in_words(record, stem)]
     best = record.lessons[stem].score
-    kept = "" if best is None else f" At best, {best:.1%} of the test digits were recognised.".replace("%", " %")
-    following = next_lesson(stem, Path())
-    link = f" The next one: [{following[1]}]({following[0]})" if following else ""
-    ending = _tasks_in_words(record, stem)
-    show_markdown(f"**Well done: you have reached the end of this lesson.**{ending}{kept}{link}")
+    if best is not None:
+        part = in_figures(f"{best:.1%}".replace("%", " %"))
+        said.append(_("At best, {part} of the test digits were recognised.").format(part=part))
+    if following := next_lesson(stem, Path(lessons_folder(Path()))):
+        said.append(_("The next one: [{title}]({file})").format(title=following[1], file=following[0]))
+    show_markdown(" ".join(said))
 
 
 def _write_down(change: Callable[[Record], None]) -> Record:
@@ -67,7 +70,7 @@ def _write_down(change: Callable[[Record], None]) -> Record:
             with replacing(place) as file:
                 file.write(record.text().encode())
     except OSError as error:
-        print(f"This could not be written into {FILE} ({reason(error)}).")
+        print(_("This could not be written into {file} ({reason}).").format(file=FILE, reason=reason(error)))
         change(record)
     return record
 
@@ -83,16 +86,18 @@ def _read(place: Path) -> Record:
     return record or Record()
 
 
-def _tasks_in_words(record: Record, stem: str) -> str:
-    """Return how many tasks of a lesson are right, and which are open; nothing if it has none."""
-    lesson = outline(Path()).get(stem)
+def _tasks_in_words(record: Record, stem: str) -> list[str]:
+    """Return a sentence on how many tasks of a lesson are right, and which are open; none if it has none."""
+    lesson = outline(Path(lessons_folder(Path()))).get(stem)
     if not lesson or not lesson.tasks:
-        return ""
+        return []
     names = lesson.tasks
     is_open = [f"`{name}`" for name in names if not (name in record.tasks and record.tasks[name].right)]
     if not is_open:
-        return f" All of its tasks are right ({len(names)} of {len(names)})."
-    return f" {len(names) - len(is_open)} of {len(names)} tasks are right. Still open: {', '.join(is_open)}."
+        return [_("All of its tasks are right ({count} of {count}).").format(count=len(names))]
+    # Translators: {right} may be 1.
+    sentence = _("{right} of {all} tasks are right. Still open: {open}.")
+    return [sentence.format(right=len(names) - len(is_open), all=len(names), open=", ".join(is_open))]
 
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
@@ -112,4 +117,5 @@ def _put_aside(place: Path) -> None:
         number += 1
         aside = place.with_name(DAMAGED.replace(".json", f".{number}.json"))
     place.rename(aside)
-    print(f"{place.name} is damaged; it is called {aside.name} now, and a new one was begun.")
+    sentence = _("{file} is damaged; it is called {name} now, and a new one was begun.")
+    print(sentence.format(file=place.name, name=aside.name))

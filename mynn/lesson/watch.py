@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from mynn.lesson.notebook import in_a_notebook, show_svg
 from mynn.mnist import SIDE, named
 from mynn.png import png_source
 from mynn.training import Network
+from mynn.words import _, in_figures
 
 PAUSE = 0.2  # seconds between two drawings, at least: a browser shows no more
 SHARE = 20  # of the time, a twentieth goes into drawing here, and as much into sending it on the same processor
@@ -49,13 +51,17 @@ class Watch:
             return
         outputs = self.network.query(inputs)
         self._top = _digit(np.rint((inputs - 0.01) / 0.99 * 255).astype(np.uint8)) + _bars(outputs, label)
-        self._says = f"This is {named(label)}. The network says {int(np.argmax(outputs))}."
+        # Translators: {digit} is "a 7" in English, and only "7" in your language. There is room for 45 letters.
+        sentence = _("This is {digit}. The network says {answer}.")
+        self._says = sentence.format(digit=named(label), answer=int(np.argmax(outputs)))
         self._draw()
 
     def curve(self, seen: Sequence[int], recognised: Sequence[float]) -> None:
         """Show how much the network recognised after so many digits."""
         self._curve = _points(seen, recognised, self.total)
-        self._reads = f"{100 * recognised[-1]:.0f} % recognised after {seen[-1]:,} digits."
+        part, count = in_figures(f"{100 * recognised[-1]:.0f} %"), in_figures(f"{seen[-1]:,}")
+        # Translators: there is room for 45 letters.
+        self._reads = _("{part} recognised after {count} digits.").format(part=part, count=count)
         if time.monotonic() >= self._due or (seen[-1] >= self.total and in_a_notebook()):
             self._draw()
 
@@ -64,7 +70,7 @@ class Watch:
         text = [_text(10, 150, self._says, anchor="start"), _text(190, 168, self._reads, fill=_INK)]
         lines = [
             _line(self._guessed, f'stroke="{_PALE}" stroke-dasharray="2 3"'),
-            _text(_RIGHT, 282, "dotted: your guess", anchor="end", fill=_PALE) if self._guessed else "",
+            _text(_RIGHT, 282, _("dotted: your guess"), anchor="end", fill=_PALE) if self._guessed else "",
             _line(self._curve, f'stroke="{_INK}"'),
         ]
         picture = "".join([_FRAME, self._top, *text, _axes(self.total), *lines, "</svg>"])
@@ -104,10 +110,10 @@ def _axes(total: int) -> str:
     for part in (0, 0.5, 1):
         y = _BOTTOM + part * (_TOP - _BOTTOM)
         parts.append(f'<path d="M{_LEFT} {y}H{_RIGHT}" stroke="#ddd"/>')
-        parts.append(_text(_LEFT - 6, y + 4, f"{100 * part:g} %", anchor="end"))
+        parts.append(_text(_LEFT - 6, y + 4, in_figures(f"{100 * part:g} %"), anchor="end"))
     parts.append(_text(_LEFT, HEIGHT - 18, "0"))
-    parts.append(_text(_RIGHT, HEIGHT - 18, f"{total:,}", anchor="end"))
-    parts.append(_text((_LEFT + _RIGHT) / 2, HEIGHT - 18, "digits seen"))
+    parts.append(_text(_RIGHT, HEIGHT - 18, in_figures(f"{total:,}"), anchor="end"))
+    parts.append(_text((_LEFT + _RIGHT) / 2, HEIGHT - 18, _("digits seen")))
     return "".join(parts)
 
 
@@ -123,4 +129,4 @@ def _line(points: list[str], stroke: str) -> str:
 
 
 def _text(x: float, y: float, words: str, *, anchor: str = "middle", fill: str = "#444", more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{fill}"{more}>{words}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{fill}"{more}>{escape(words)}</text>'

@@ -17,6 +17,7 @@ from mynn.errors import DataError
 from mynn.images import frame
 from mynn.mnist import LABELS, PIXELS, named, scale
 from mynn.network import NeuralNetwork
+from mynn.words import _, in_figures, marked, ngettext
 
 try:
     import traitlets
@@ -24,12 +25,12 @@ try:
     from mynn.live import Live, script
 except ImportError:
     raise ImportError(
-        "the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it"
+        _("the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it")
     ) from None
 
 SIDE = 112  # of the square that comes from the browser, in pixels: as in paper.js
-FIRST = "Draw a digit, then press the button that says which it was."  # two lines on a phone, like every message
-GONE = "To draw here, run this lesson again from the top."
+# Translators: two lines on a phone, like every message here.
+FIRST = marked("Draw a digit, then press the button that says which it was.")
 
 
 class Pad(Live):
@@ -43,7 +44,7 @@ class Pad(Live):
     returns what is kept.
     """
 
-    _esm = script(Path(__file__).with_name("pad.js"), "network.js", "frame.js", "paper.js")
+    _script = script(Path(__file__).with_name("pad.js"), "network.js", "frame.js", "paper.js")
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:
@@ -58,10 +59,11 @@ class Pad(Live):
     def __init__(self, network: NeuralNetwork) -> None:
         inputs, outputs = network.wih.shape[1], len(network.who)
         if (inputs, outputs) != (PIXELS, LABELS):
-            raise DataError(
-                f"the pad: this network has {inputs} inputs and {outputs} outputs, not {PIXELS} and {LABELS}; "
-                "give one that reads digits"
+            sentence = _(
+                "the pad: this network has {inputs} inputs and {outputs} outputs, not 784 and 10; give one that reads"
+                " digits"
             )
+            raise DataError(sentence.format(inputs=inputs, outputs=outputs))
         super().__init__(weights=_weights(network))
         self.network = network
         self._mine: list[tuple[int, Bytes]] = []  # what was kept here, and can be taken back
@@ -70,7 +72,7 @@ class Pad(Live):
 
     def gone(self) -> str:
         """Return the sentence for when the program has ended."""
-        return GONE
+        return _("To draw here, run this lesson again from the top.")
 
     @property
     def pixels(self) -> Bytes:
@@ -99,35 +101,37 @@ class Pad(Live):
                     if is_kept := bool(buffers[0]):
                         self._keep(label, bytes(buffers[0]))
                     else:
-                        self.kept = FIRST
+                        self.kept = _(FIRST)
                 elif message.get("take_back") and self._mine:
                     self._take_back()
             except DataError as error:
-                is_kept, self.kept = False, f"Not kept: {error}."
+                is_kept, self.kept = False, _("Not kept: {error}.").format(error=error)
         self.send({"kept": is_kept, "sent": message.get("sent")})
 
     def _keep(self, label: int, drawing: bytes) -> None:
         pixels = _framed(drawing)
         drawings.keep(label, pixels)
         self._mine.append((label, pixels))
-        self._count(f"Kept as {named(label)}. ")
+        # Translators: {digit} is "a 7" in English, and only "7" in your language.
+        self._count(_("Kept as {digit}.").format(digit=named(label)))
 
     def _take_back(self) -> None:
         label, pixels = self._mine[-1]
         drawings.take_back(label, pixels)
         self._mine.pop()
-        self._count(f"The {label} is taken back. ")
+        self._count(_("The {digit} is taken back.").format(digit=label))
 
     def _count(self, news: str) -> None:
         """Say what happened, and how many drawings are kept now."""
         try:
             self.counts = drawings.count()
         except DataError as error:
-            self.counts, self.kept = [], f"Nothing can be kept: {error}."
+            self.counts, self.kept = [], _("Nothing can be kept: {error}.").format(error=error)
             return
         total, self.more = sum(self.counts), bool(self._mine)
-        number = f"{total:,} drawing{'' if total == 1 else 's'}"
-        self.kept = f"{news}{number} in {drawings.NAME}." if total or news else FIRST
+        number = ngettext("{count} drawing in {file}.", "{count} drawings in {file}.", total)
+        number = number.format(count=in_figures(f"{total:,}"), file=drawings.NAME)
+        self.kept = f"{news} {number}".strip() if total or news else _(FIRST)
 
 
 def _weights(network: NeuralNetwork) -> bytes:
@@ -136,5 +140,5 @@ def _weights(network: NeuralNetwork) -> bytes:
 
 def _framed(drawing: bytes) -> Bytes:
     if len(drawing) != SIDE**2:
-        raise DataError(f"a drawing has {SIDE} x {SIDE} pixels")
+        raise DataError(_("a drawing has {side} x {side} pixels").format(side=SIDE))
     return frame(np.frombuffer(drawing, np.uint8).reshape(SIDE, SIDE), dark_on_light=True)

@@ -27,6 +27,10 @@ CODE = {
     "armel": ("linux_armv6l.linux_armv7l", "soft-float ABI", *ARM),
     "armhf": ("manylinux_2_17_armv7l.musllinux_1_1_armv7l.linux_armv6l", "hard-float ABI", *ARM),
 }
+# What is made of locale/, as far as it is made.
+TRANSLATED = {f"mynn/catalogs/de.{kind}" for kind in ("js", "mo")} | {
+    f"mynn_server/page/de/{name}.html" for name in ("index", "try/own")
+}
 # What builds, editors and Jupyter leave beside the sources; git ignores it.
 LEFTOVERS = ("mynn/kernel/_kernel.so", "mynn_server/page/page.js~", "mynn/.ipynb_checkpoints/network.py")
 
@@ -55,7 +59,7 @@ def build(project: Path, *architectures: str, **environment: str) -> dict[str, A
 
 def append(path: Path, text: str) -> None:
     """Append text to a file, which need not exist."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
 
@@ -63,14 +67,14 @@ def append(path: Path, text: str) -> None:
 @pytest.fixture
 def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages' sources, with what is left beside them; what is built is kept for the next test."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "catalogs", "[a-z][a-z]")
     for package in ("mynn", "mynn_server"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     (tmp_path / README).parent.mkdir(parents=True)
     for name in ("pyproject.toml", "LICENSE", "setup.py", README):
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in LEFTOVERS:
-        append(tmp_path / name, "left by something else")
+    for name in (*TRANSLATED, *LEFTOVERS):
+        append(tmp_path / name, "made by something else")
     (tmp_path / "build").symlink_to(tmp_path_factory.getbasetemp())
     return tmp_path
 
@@ -144,7 +148,7 @@ def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Pat
     ours = subprocess.run(["git", "ls-files", "mynn", "mynn_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     expected = {name for name in ours.stdout.split() if not name.endswith((".c", ".h", ".toml"))}
     packed = {name for wheel in built for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == expected
+    assert packed == expected | TRANSLATED
 
     compiler_for(HERE)
     append(project / "mynn/kernel/kernel.c", "\nthis is not C\n")
