@@ -8,6 +8,7 @@
 // would do a little better next time.
 
 import { pack, unpack } from "./npz.js";
+import { _ } from "./words.js";
 
 export const RULES = ["book", "gradient", "cross-entropy"]; // network.py says what each of them is
 export const SIDE = 28; // a digit is 28 x 28 pixels
@@ -81,7 +82,7 @@ export class Network {
     try {
       return Network.of(await unpack(bytes));
     } catch (error) {
-      throw new Error(`no network can be read from this file: ${error.message}`);
+      throw new Error(_("no network can be read from this file: {reason}", { reason: error.message }));
     }
   }
 }

@@ -1,6 +1,8 @@
 // A network as an .npz file, as numpy and checkpoint.py have it: a zip of .npy files, each an array's kind and shape in
 // words, then its numbers.
 
+import { _ } from "./words.js";
+
 const FORMAT = "mynn network"; // as in checkpoint.py
 const VERSION = 2;
 const FILES = 6;
@@ -24,7 +26,8 @@ export function pack({ wih, who, learningRate, rule }) {
 // What `pack` was given, out of its file or one that Python wrote; anything else is an Error, with a reason.
 export async function unpack(bytes) {
   const files = await unzipped(bytes).catch(() => {
-    throw new Error("it is damaged, or not an .npz file");
+    // Translators: comes after "no network can be read from this file: "
+    throw new Error(_("it is damaged, or not an .npz file"));
   });
   if (textOf(files.format) !== FORMAT) throw new Error("it was not written by mynn");
   const version = numberOf(files.version, "<i8");

@@ -4,18 +4,19 @@
 import { frame } from "./frame.js";
 import { addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
+import { _, withArticle } from "./words.js";
 
 const SHEET = 560; // its side, in its own units: whatever the screen, its lines are sharp
 const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
 const STEP = 20; // how far an arrow key moves the pen
 const COARSE = 112; // the picture that is framed, in pixels: as in widget/__init__.py
 // No sentence is so long that the paper moves away under the pen.
-const EMPTY = "Draw a digit on the white square.";
-const UNSEEN = "I cannot see a digit yet.";
+const EMPTY = _("Draw a digit on the white square.");
+const UNSEEN = _("I cannot see a digit yet.");
 
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
-export const HELP = `the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it,
-  Control and Z take the last stroke away, and Delete clears`;
+// Translators: a screen reader reads it.
+export const HELP = _("the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it, Control and Z take the last stroke away, and Delete clears");
 
 function context(side) {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
@@ -50,16 +51,14 @@ export function seen(strokes, speck) {
   }
 }
 
-export const named = (digit) => `a${digit === 8 ? "n" : ""} ${digit}`;
-
 // The answer in words; without outputs, why there is none.
 export function inWords(outputs, strokes) {
   if (!outputs) return strokes.length ? UNSEEN : EMPTY;
   const first = strongest(outputs);
   const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
-  if (outputs[first] < 0.5) return `I am not sure. Is it ${named(first)}, or ${named(second)}?`;
-  if (outputs[second] >= 0.5) return `It could be ${named(first)}, but also ${named(second)}.`;
-  return `This is ${named(first)}.`;
+  if (outputs[first] < 0.5) return withArticle(_("I am not sure. Is it a {first}, or a {second}?", { first, second }));
+  if (outputs[second] >= 0.5) return withArticle(_("It could be a {first}, but also a {second}.", { first, second }));
+  return withArticle(_("This is a {digit}.", { digit: first }));
 }
 
 // Calls `show` with the latest strokes, but not more often than a screen shows pictures: a pen sends more points.
@@ -167,7 +166,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
 }
 
 // A picture as the network sees it. Returns what shows it, given its 784 bytes of ink.
-export function eye(parent, label = "what the network sees") {
+export function eye(parent, label = _("what the network sees")) {
   const sight = context(SIDE);
   sight.canvas.className = "mynn-pad-seen";
   sight.canvas.setAttribute("role", "img");

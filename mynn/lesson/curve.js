@@ -1,6 +1,9 @@
 // A curve that is guessed: fields.py's CurveField in the browser. At each place there is a dot, which goes where the
 // mouse or the finger passes.
 
+import { add, addButton, addSvg, leaveByEscape, onStrokes } from "../live.js";
+import { _, language } from "../words.js";
+
 const [WIDTH, HEIGHT] = [480, 300];
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 14, 54]; // around the square
 const STEP = 0.05; // of an arrow key
@@ -35,18 +38,19 @@ function axes(square, model) {
 
 function render({ model, el }) {
   el.classList.add("mynn-guess");
+  el.lang = language;
   leaveByEscape(el);
   const places = model.get("places");
   add(el, "div", { className: "mynn-guess-question", textContent: model.get("question") });
   const square = addSvg(el, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "mynn-guess-square", tabindex: 0 });
   square.setAttribute("role", "application");
-  square.setAttribute("aria-label", "a square to draw a curve in; arrow keys move its dots");
+  square.setAttribute("aria-label", _("a square to draw a curve in; arrow keys move its dots"));
   square.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
   axes(square, model);
   const curve = addSvg(square, "path", { fill: "none", stroke: "#c2410c", "stroke-width": 3, "stroke-linejoin": "round" });
   const dots = addSvg(square, "g", { fill: "#c2410c" });
   const row = add(el, "div", { className: "mynn-guess-row" });
-  addButton(row, { className: "mynn-guess-button", textContent: "Clear" }, clear);
+  addButton(row, { className: "mynn-guess-button", textContent: _("Clear") }, clear);
   const says = add(row, "span");
   says.setAttribute("aria-live", "polite");
 
@@ -63,7 +67,7 @@ function render({ model, el }) {
     if (document.activeElement === square && square.matches(":focus-visible") && heights[chosen] !== null)
       addSvg(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
     // Beside the button on a phone, too: if the field's height changed, the square would jump as the finger is lifted.
-    says.textContent = drawn.length > 1 ? "Now run the next cell." : "Draw with mouse or finger.";
+    says.textContent = drawn.length > 1 ? _("Now run the next cell.") : _("Draw with mouse or finger.");
   }
 
   function send() {

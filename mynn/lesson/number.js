@@ -1,10 +1,12 @@
 // A number that is guessed: fields.py's NumberField in the browser.
 
-const written = (number) => number.toLocaleString("en-GB", { maximumFractionDigits: 6 });
+import { add, addButton, leave, leaveByEscape } from "../live.js";
+import { _, inFigures, language } from "../words.js";
 
 function render({ model, el }) {
   const [low, high, unit] = ["low", "high", "unit"].map((name) => model.get(name));
   el.classList.add("mynn-guess");
+  el.lang = language;
   leaveByEscape(el);
   const id = `mynn-guess-${Math.random().toString(36).slice(2)}`; // each field has a copy of this file: none can count
   add(el, "label", { className: "mynn-guess-question", htmlFor: id, textContent: model.get("question") });
@@ -19,24 +21,27 @@ function render({ model, el }) {
   });
   if (unit) add(row, "span", { textContent: unit });
   entry.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
-  addButton(row, { className: "mynn-guess-button", textContent: "Guess" }, enter);
+  // Translators: on a button
+  addButton(row, { className: "mynn-guess-button", textContent: _("Guess") }, enter);
   const says = add(el, "div", { className: "mynn-guess-says" });
   says.setAttribute("aria-live", "polite");
+
+  const range = { low: inFigures(low), high: inFigures(high) };
 
   const show = () => {
     const value = model.get("value");
     says.textContent =
       value === null
-        ? `A number from ${written(low)} to ${written(high)}, then Enter.`
-        : `Your guess: ${written(value)} ${unit}`.trim() + ". Now run the next cell.";
-    if (value !== null) entry.value = value;
+        ? _("A number from {low} to {high}, then Enter.", range)
+        : _("Your guess: {guess}. Now run the next cell.", { guess: `${inFigures(value)} ${unit}`.trim() });
+    if (value !== null) entry.value = String(value).replace(".", inFigures(0.5)[1]); // the language's own
   };
 
   function enter() {
-    const text = entry.value.trim().replace("%", "").trim().replace(",", ".");
+    const text = entry.value.replace("%", "").replaceAll(/\s/g, "").replace(",", "."); // as any language has it
     const number = text === "" ? NaN : Number(text);
     if (!Number.isFinite(number) || number < low || number > high) {
-      says.textContent = `Please enter a number from ${written(low)} to ${written(high)}.`;
+      says.textContent = _("Please enter a number from {low} to {high}.", range);
       entry.select();
       return;
     }

@@ -4,9 +4,10 @@
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
 import { HELP, calmly, eye, inWords, paper, picture, seen } from "../paper.js";
+import { _, inFigures, language, withArticle } from "../words.js";
 
 const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
-const BUSY = "No answer yet. Wait, or run this lesson again."; // two lines on a phone, like every message
+const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
 
 // The network, as Python sent it: the weights from the inputs to the hidden nodes, then those to the outputs.
 function networkOf(sent) {
@@ -32,23 +33,24 @@ function bars(parent) {
       const output = outputs[digit] ?? 0;
       bar.style.setProperty("--output", output);
       bar.classList.toggle("mynn-pad-best", outputs.length > 0 && output === Math.max(...outputs));
-      number.textContent = outputs.length ? output.toFixed(2) : "";
+      number.textContent = outputs.length ? inFigures(output, 2) : "";
     });
 }
 
 // The buttons that keep a drawing, and what is kept. Returns what shows that.
 function keeper(parent, keep, takeBack) {
   const box = add(parent, "div", { className: "mynn-pad-keeper" });
-  add(box, "div", { textContent: "It was a:" });
+  add(box, "div", { textContent: _("It was a:") });
   const row = add(box, "div", { className: "mynn-pad-labels" });
-  const counts = Array.from({ length: 10 }, (_, digit) => {
-    const button = addButton(row, { textContent: digit, title: `Keep this drawing as a${digit === 8 ? "n" : ""} ${digit}` }, () => keep(digit));
+  const counts = Array.from({ length: 10 }, (nothing, digit) => {
+    const title = withArticle(_("Keep this drawing as a {digit}", { digit }));
+    const button = addButton(row, { textContent: digit, title }, () => keep(digit));
     return add(button, "small");
   });
   const last = add(box, "div", { className: "mynn-pad-kept" });
   const kept = add(last, "span");
   kept.setAttribute("aria-live", "polite");
-  const back = addButton(last, { textContent: "Take it back" }, takeBack);
+  const back = addButton(last, { textContent: _("Take it back") }, takeBack);
   return (sentence, numbers, more) => {
     kept.textContent = sentence;
     counts.forEach((count, digit) => (count.textContent = numbers[digit] || ""));
@@ -58,6 +60,7 @@ function keeper(parent, keep, takeBack) {
 
 function render({ model, el }) {
   el.classList.add("mynn-pad");
+  el.lang = language;
   leaveByEscape(el);
   const grid = add(el, "div", { className: "mynn-pad-grid" });
   const says = add(grid, "div", { className: "mynn-pad-says" });
@@ -124,13 +127,14 @@ function render({ model, el }) {
     show();
   });
   const pad = paper(left, drawn, changed, later);
-  pad.sheet.setAttribute("aria-label", `${HELP}. A digit's key keeps the drawing as that digit`);
+  const keys = _("A digit's key keeps the drawing as that digit");
+  pad.sheet.setAttribute("aria-label", `${HELP}. ${keys}`);
   const tools = add(left, "div", { className: "mynn-pad-tools" });
-  addButton(tools, { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
-  addButton(tools, { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+  addButton(tools, { textContent: _("Undo"), title: _("Take the last stroke away (Ctrl+Z)") }, pad.undo);
+  addButton(tools, { textContent: _("Clear"), title: _("Begin again (Delete)") }, pad.clear);
   const showKept = keeper(grid, keep, () => ask({ take_back: true }));
   const sight = add(grid, "div", { className: "mynn-pad-sight" });
-  add(sight, "div", { textContent: "The network sees" });
+  add(sight, "div", { textContent: _("The network sees") });
   const showSeen = eye(sight);
   const showOutputs = bars(grid);
   let network;

@@ -1,11 +1,12 @@
 // The bar above Jupyter's pages, for pupils: a way back to the start page and help, and above a notebook its title, what
 // its program does, and large buttons that run it. Jupyter's own bars are hidden (bar.css), until somebody asks for them.
 
+import { _, language } from "./words.js";
+
 const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
 const ANSWERS = ["idle", "busy", "dead"];
-const STATES = { idle: "", busy: "Working …", restarting: "Starting again …", dead: "Stopped" };
-const AGAIN =
-  "All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.";
+const STATES = { idle: "", busy: _("Working …"), restarting: _("Starting again …"), dead: _("Stopped") };
+const AGAIN = _("All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.");
 const ICONS = {
   home: "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5",
   run: "M5 3l8 5-8 5z",
@@ -46,11 +47,11 @@ export async function addBar(app, library, top) {
   const node = make(
     "div",
     "mynn-bar",
-    { role: "region", "aria-label": "The lesson’s bar" },
-    control("a", "mynn-home", "home", "Lessons", { href: `${top}start/`, target: "mynn-start" }),
+    { role: "region", "aria-label": _("The lesson’s bar"), lang: language }, // the page itself is in Jupyter's
+    control("a", "mynn-home", "home", _("Lessons"), { href: `${top}start/`, target: "mynn-start" }),
     middle,
     memory,
-    control("a", "mynn-help", "help", "Help", { href: `${top}start/help.html`, target: "mynn-help" }),
+    control("a", "mynn-help", "help", _("Help"), { href: `${top}start/help.html`, target: "mynn-help" }),
   );
   const place = app.shell.top.parent;
   const widget = new Widget({ node });
@@ -69,7 +70,7 @@ export async function addBar(app, library, top) {
 
 /** A switch that brings Jupyter's own bars back. */
 function ownBar(changed) {
-  const button = control("button", "mynn-own", "more", "Jupyter’s own bar", { type: "button" });
+  const button = control("button", "mynn-own", "more", _("Jupyter’s own bar"), { type: "button" });
   const show = (shown) => {
     document.body.classList.toggle("mynn-pupil", !shown);
     button.setAttribute("aria-pressed", shown);
@@ -109,7 +110,7 @@ function forNotebook(panel, commands, apputils, node, middle) {
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());
   const showState = () => {
     node.dataset.state = session.kernelDisplayStatus;
-    state.textContent = STATES[session.kernelDisplayStatus] ?? "Starting …";
+    state.textContent = STATES[session.kernelDisplayStatus] ?? _("Starting …");
   };
   session.statusChanged.connect(showState);
   session.connectionStatusChanged.connect(showState);
@@ -118,11 +119,12 @@ function forNotebook(panel, commands, apputils, node, middle) {
   const run = (command) => whenReady(session, act(command));
   const again = () => startAgain(panel, commands, apputils);
   const buttons = [
-    ["run", "run", "Run", run("run-cell-and-select-next"), "Run this cell, and go on to the next"],
-    ["", "on", "Run from here", run("run-all-below"), "Run this cell and all below"],
-    ["", "all", "Run all", run("run-all-cells"), "Run all cells, from the top"],
-    ["stop", "stop", "Stop", act("interrupt-kernel"), "Stop what is running"],
-    ["", "again", "Start again", again, "Start again: forget what was computed"],
+    // Translators: these five are on buttons side by side, on a phone too: short words
+    ["run", "run", _("Run"), run("run-cell-and-select-next"), _("Run this cell, and go on to the next")],
+    ["", "on", _("Run from here"), run("run-all-below"), _("Run this cell and all below")],
+    ["", "all", _("Run all"), run("run-all-cells"), _("Run all cells, from the top")],
+    ["stop", "stop", _("Stop"), act("interrupt-kernel"), _("Stop what is running")],
+    ["", "again", _("Start again"), again, _("Start again: forget what was computed")],
   ].map(([name, picture, words, press, help]) => {
     const made = control("button", name && `mynn-${name}`, picture, words, { type: "button", title: help });
     made.addEventListener("click", press);
@@ -162,8 +164,8 @@ function whenReady(session, act) {
 
 /** Ask, then forget what was computed and shown. */
 async function startAgain(panel, commands, { Dialog, showDialog }) {
-  const buttons = [Dialog.cancelButton({ label: "No" }), Dialog.warnButton({ label: "Start again" })];
-  const { button } = await showDialog({ title: "Start again?", body: AGAIN, buttons });
+  const buttons = [Dialog.cancelButton({ label: _("No") }), Dialog.warnButton({ label: _("Start again") })];
+  const { button } = await showDialog({ title: _("Start again?"), body: AGAIN, buttons });
   if (!button.accept) return;
   await commands.execute("notebook:clear-all-cell-outputs");
   panel.content.activeCellIndex = 0;

@@ -8,15 +8,17 @@
   const PATIENCE = 60_000;
   const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
+  const words = import(`${top}start/words.js`).catch(() => ({ _: String }));
   const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
   const nameOf = (path) => path.split("/").pop();
   let latest; // of the times that the server was asked
   let died = ""; // why the program has, if it has
 
   /** A sentence across the top of the page, which a press puts away. */
-  function tell(text) {
+  async function tell(text) {
+    const { _ } = await words;
     document.querySelectorAll(".mynn-told").forEach((line) => line.textContent === text && line.remove());
-    const line = Object.assign(document.createElement("button"), { className: "mynn-told", title: "Press to put it away." });
+    const line = Object.assign(document.createElement("button"), { className: "mynn-told", title: _("Press to put it away.") });
     line.setAttribute("role", "alert");
     line.textContent = text;
     line.addEventListener("click", () => line.remove());
@@ -57,8 +59,9 @@
       const there = model.serverPath ?? model.path;
       versions.set(path, { path: there, hash: model.hash });
       if (there !== known.path) {
-        const [theirs, ours] = [nameOf(known.path), nameOf(there)];
-        tell(`Another page has changed “${theirs}” since this one was opened. Both are kept: what you do here is now saved as “${ours}”, and “${theirs}” is the other page’s. Both are on the start page.`);
+        const { _ } = await words;
+        const names = { theirs: nameOf(known.path), ours: nameOf(there) };
+        tell(_("Another page has changed “{theirs}” since this one was opened. Both are kept: what you do here is now saved as “{ours}”, and “{theirs}” is the other page’s. Both are on the start page.", names));
       }
       return { ...model, path, name: nameOf(path) };
     };

@@ -9,6 +9,7 @@
   const SHORT = 60; // MB that are too few for what a lesson does
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
   let shared = {};
+  let _; // of words.js
 
   /** One of the libraries that the page has loaded anyway. */
   const library = async (name) => (await Object.values(shared[name])[0].get())();
@@ -27,13 +28,13 @@
 
   function showMemory(place, { free }) {
     place.hidden = free >= SHORT;
-    place.textContent = `${free} MB free`;
-    place.title = "Memory is short. End other lessons on the start page.";
+    place.textContent = _("{free} MB free", { free });
+    place.title = _("Memory is short. End other lessons on the start page.");
   }
 
   /** A line at the bottom of the page, which a press puts away. */
   function note() {
-    const title = "From your teacher. Press to put it away.";
+    const title = _("From your teacher. Press to put it away.");
     const place = make("button", { id: "mynn-message", hidden: true, title });
     place.setAttribute("role", "status");
     place.addEventListener("click", () => (place.hidden = true));
@@ -72,6 +73,8 @@
     autoStart: true,
     activate: async (app) => {
       document.head.append(make("link", { rel: "stylesheet", href: `${top}start/notebook.css` }));
+      ({ _ } = await import(`${top}start/words.js`));
+      document.documentElement.style.setProperty("--mynn-show-code", JSON.stringify(_("show the code")));
       const { addBar } = await import(`${top}start/bar.js`);
       const memory = await addBar(app, library, top);
       keepLooking(app, memory, note());

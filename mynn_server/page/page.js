@@ -1,6 +1,7 @@
-"use strict";
 // Shows what `status` says of this Pi. Addresses are relative, so the page works below any path.
 // Names and titles become text or parts of addresses, never HTML.
+
+import { _, inFigures, ngettext } from "./words.js";
 
 const EVERY = 10_000; // milliseconds between two questions, while the page can be seen
 const PATIENCE = 60_000; // a Pi Zero that is training answers late
@@ -8,8 +9,12 @@ const LARGEST_UPLOAD = 15e6; // bytes that Jupyter takes in one piece
 const ROOM = 100; // MB that a lesson needs
 const TEXT = /\.(csv|json|md|py|txt)$/i;
 
+// Translators: as the lessons' titles begin, such as "Part 2: a neural network"
+const BEGINNINGS = ["Part", "Lesson", _("Part"), _("Lesson")]; // a lesson may not be translated yet
+const TITLE = new RegExp(`^((?:${BEGINNINGS.join("|")})[^:]{0,40}): (.+)$`);
+
 const $ = (id) => document.getElementById(id);
-const escaped = (name) => encodeURIComponent(name);
+const escaped = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 /** Make an element with attributes and children; what is false, empty or null is left out. */
 function make(kind, attributes, ...children) {
@@ -32,11 +37,11 @@ async function ask(address, method = "GET", body = undefined) {
       signal: AbortSignal.timeout(PATIENCE),
     });
   } catch {
-    throw new Error("The Pi does not answer. It may be busy: this page tries again by itself.");
+    throw new Error(_("The Pi does not answer. It may be busy: this page tries again by itself."));
   }
   if (answer.redirected || answer.status === 403) {
     location.reload(); // to sign in
-    throw new Error("Please sign in again.");
+    throw new Error(_("Please sign in again."));
   }
   return answer;
 }
@@ -44,7 +49,7 @@ async function ask(address, method = "GET", body = undefined) {
 /** Ask this server for something that it must be able to do. */
 async function demand(...question) {
   const answer = await ask(...question);
-  if (!answer.ok) throw new Error(`The Pi cannot do this now (status ${answer.status}).`);
+  if (!answer.ok) throw new Error(_("The Pi cannot do this now (status {status}).", answer));
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -92,13 +97,14 @@ function link(words, address, name, kind = "", label = "") {
 function showMemory({ free, total }) {
   const [state, room] =
     free >= 2 * ROOM
-      ? ["plenty", "There is room for more lessons."]
+      ? ["plenty", _("There is room for more lessons.")]
       : free >= ROOM
-        ? ["some", "There is room for one more lesson."]
-        : ["full", "End a lesson before you start another one."];
+        ? ["some", _("There is room for one more lesson.")]
+        : ["full", _("End a lesson before you start another one.")];
   $("memory").className = state;
   $("memory-used").style.width = `${Math.round(100 * (1 - free / total))}%`;
-  $("memory-words").textContent = `Memory: ${free} of ${total} MB free. ${room}`;
+  const memory = _("Memory: {free} of {total} MB free.", { free, total });
+  $("memory-words").textContent = `${memory} ${room}`;
   $("memory").hidden = false;
 }
 
@@ -108,24 +114,29 @@ function showMessage(message) {
     const { text, minutes } = message;
     // Only what changes: it is read aloud.
     if ($("message-text").textContent !== text) $("message-text").textContent = text;
-    $("message-when").textContent = `Your teacher, ${minutes ? `${minutes} min ago` : "just now"}`;
+    $("message-when").textContent = minutes ? _("Your teacher, {minutes} min ago", { minutes }) : _("Your teacher, just now");
   }
   $("message").hidden = !message;
+}
+
+function runningInWords({ busy, memory }) {
+  if (memory === null) return busy ? _("Working") : _("Running");
+  return busy ? _("Working, takes {memory} MB", { memory }) : _("Running, takes {memory} MB", { memory });
 }
 
 /** What runs for a notebook: how much memory it takes, and a button to end it. */
 function running(program) {
   if (!program) return [];
-  const takes = program.memory === null ? "" : `, takes ${program.memory} MB`;
   return [
-    make("span", { class: "runs" }, `${program.busy ? "Working" : "Running"}${takes}`),
-    button("End", "end", async () => {
-      const saved = "What its cells have computed is lost; what you wrote and saved stays.";
+    make("span", { class: "runs" }, runningInWords(program)),
+    // Translators: on a button, which ends a lesson's program
+    button(_("End"), "end", async () => {
+      const question = _("It is still working. End it? What its cells have computed is lost; what you wrote and saved stays.");
       // As it is now: what the page shows may be ten seconds old.
       const now = (await demand("status")).running.find(({ session }) => session === program.session);
-      if (now?.busy && !confirm(`It is still working. End it? ${saved}`)) return;
+      if (now?.busy && !confirm(question)) return;
       const answer = await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
-      if (!answer.ok && answer.status !== 404) throw new Error("It could not be ended. Try again in a minute.");
+      if (!answer.ok && answer.status !== 404) throw new Error(_("It could not be ended. Try again in a minute."));
     }),
   ];
 }
@@ -134,24 +145,33 @@ const died = (program) => program?.died && make("p", { class: "died" }, program.
 
 /** How far the pupil is in a lesson. It is done when it was run to its end and all of its tasks are right. */
 function standing({ tasks, right, tried, end, done }) {
-  const all = `${tasks} task${tasks === 1 ? "" : "s"}`;
-  const best = end && end.score !== null && `${(100 * end.score).toFixed(1)} % of the test digits recognised`;
-  const words = [done ? "✓ Done" : right || tried || end ? `${right} of ${all}` : tasks && all];
-  words.push(tried && `${tried} not right yet`, best);
+  const all = () => ngettext("{count} task", "{count} tasks", tasks);
+  const some = () => ngettext("{right} of {count} task", "{right} of {count} tasks", tasks, { right });
+  const words = [done ? _("✓ Done") : right || tried || end ? some() : tasks && all()];
+  // Translators: stands after "3 of 4 tasks, "
+  words.push(tried && _("{tried} not right yet", { tried }));
+  if (end && end.score !== null) {
+    // Translators: stands after "✓ Done, " or "3 of 4 tasks, "
+    words.push(_("{percent} % of the test digits recognised", { percent: inFigures(100 * end.score, 1) }));
+  }
   return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));
 }
 
 /** How long the lesson computes: as it did here the last time, or else as its author measured it. */
 function duration({ minutes, end }) {
   const here = end?.seconds && Math.ceil(end.seconds / 60);
-  if (here) return `It took this Pi ${here} minute${here === 1 ? "" : "s"} the last time`;
-  return minutes ? `${minutes} minutes on a Pi Zero` : "";
+  if (here) return ngettext("It took this Pi {count} minute the last time", "It took this Pi {count} minutes the last time", here);
+  return minutes ? ngettext("{count} minute on a Pi Zero", "{count} minutes on a Pi Zero", minutes) : "";
 }
 
 function card(lesson, program, next) {
-  const [, part, rest] = /^((?:Part|Lesson)[^:]{0,40}): (.+)$/.exec(lesson.title) ?? [null, "", lesson.title];
+  const [, part, rest] = TITLE.exec(lesson.title) ?? [null, "", lesson.title];
   const title = rest[0].toUpperCase() + rest.slice(1);
-  const word = program ? "Continue" : lesson.end ? "Open again" : "Start";
+  const [word, label] = program
+    ? [_("Continue"), _("Continue: {title}", { title })]
+    : lesson.end
+      ? [_("Open again"), _("Open again: {title}", { title })]
+      : [_("Start"), _("Start: {title}", { title })];
   const picture = make("img", { src: lesson.picture });
   picture.alt = "";
   return make(
@@ -161,7 +181,7 @@ function card(lesson, program, next) {
     make(
       "div",
       { class: "words" },
-      make("p", { class: "part" }, lesson.lesson ? `Lesson ${lesson.lesson}` : part),
+      make("p", { class: "part" }, lesson.lesson ? _("Lesson {number}", { number: lesson.lesson }) : part),
       make("h3", {}, title),
       lesson.learn && make("p", {}, lesson.learn),
       make("p", { class: "minutes" }, duration(lesson)),
@@ -172,11 +192,15 @@ function card(lesson, program, next) {
         standing(lesson),
         ...running(program),
         lesson.there
-          ? link(word, `../notebooks/${escaped(lesson.name)}`, `mynn-${lesson.name}`, "button open", `${word}: ${title}`)
-          : button("Put it back", "", () => demand("lesson", "POST", { name: lesson.name })),
+          ? link(word, `../notebooks/${escaped(lesson.name)}`, `mynn-${lesson.name}`, "button open", label)
+          : button(_("Put it back"), "", () => demand("lesson", "POST", { name: lesson.name })),
       ),
     ),
   );
+}
+
+function sizeInWords(kind, size) {
+  return kind === "folder" ? _("Folder") : _("{size} kB", { size: Math.max(1, Math.round(size / 1000)) });
 }
 
 function entry({ name, kind, size }, program) {
@@ -185,7 +209,7 @@ function entry({ name, kind, size }, program) {
     "li",
     {},
     link(name, `../${view}/${escaped(name)}`, `mynn-${name}`),
-    make("span", { class: "size" }, kind === "folder" ? "Folder" : `${Math.max(1, Math.round(size / 1000))} kB`),
+    make("span", { class: "size" }, sizeInWords(kind, size)),
     ...running(program),
     died(program),
   );
@@ -207,12 +231,32 @@ function showList(list, facts, element) {
 function show(status) {
   showMemory(status.memory);
   showMessage(status.message);
+  showLanguages(status);
   const program = (name) => status.running.find(({ path }) => path === name);
   const next = status.lessons.find((lesson) => lesson.there && !lesson.end);
   showList($("lessons"), status.lessons.map((lesson) => [lesson, program(lesson.name), lesson === next]), card);
   showList($("files"), status.files.map((file) => [file, program(file.name)]), entry);
   $("none").hidden = status.files.length > 0;
 }
+
+/** The languages, each in its own words. */
+function showLanguages({ language, languages }) {
+  const choice = $("language");
+  if (choice.options.length) return;
+  for (const [code, name] of Object.entries(languages)) {
+    choice.add(Object.assign(new Option(name, code), { lang: code, selected: code === language }));
+  }
+  choice.hidden = false;
+}
+
+$("language").addEventListener("change", async () => {
+  try {
+    await demand("language", "POST", { language: $("language").value });
+    location.reload();
+  } catch (error) {
+    showTrouble(error.message);
+  }
+});
 
 let looked = Promise.resolve();
 
@@ -241,24 +285,25 @@ function encoded(file) {
   return new Promise((resume, refuse) => {
     const reader = new FileReader();
     reader.onload = () => resume(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => refuse(new Error(`${file.name} cannot be read.`));
+    reader.onerror = () => refuse(new Error(_("{name} cannot be read.", file)));
     reader.readAsDataURL(file);
   });
 }
 
 async function upload(file) {
-  if (file.size > LARGEST_UPLOAD) return `${file.name} is too large for this page. Upload it in “All files”.`;
+  if (file.size > LARGEST_UPLOAD) return _("{name} is too large for this page. Upload it in “All files”.", file);
   const name = await free(file.name);
   const body = { type: "file", format: "base64", content: await encoded(file) };
   await demand(`../api/contents/${escaped(name)}`, "PUT", body);
-  return name === file.name ? `${name} is here.` : `${file.name} is here, as ${name}.`;
+  return name === file.name ? _("{name} is here.", { name }) : _("{file} is here, as {name}.", { file: file.name, name });
 }
 
 $("upload").addEventListener("change", async () => {
   const lines = [];
   for (const file of [...$("upload").files]) {
-    $("result").textContent = [...lines, `${file.name} is being uploaded …`].join("\n");
-    lines.push(await upload(file).catch((error) => `${file.name} was not uploaded. ${error.message}`));
+    $("result").textContent = [...lines, _("{name} is being uploaded …", file)].join("\n");
+    const failed = _("{name} was not uploaded.", file);
+    lines.push(await upload(file).catch((error) => `${failed} ${error.message}`));
   }
   $("upload").value = "";
   $("result").textContent = lines.join("\n");
@@ -266,7 +311,7 @@ $("upload").addEventListener("change", async () => {
 });
 
 $("make").prepend(
-  button("New notebook", "", async () => {
+  button(_("New notebook"), "", async () => {
     const tab = window.open("", "_blank"); // at once: later, the browser would take it for an advertisement
     try {
       const { path } = await demand("../api/contents", "POST", { type: "notebook" });

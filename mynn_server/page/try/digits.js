@@ -1,6 +1,7 @@
 // The digits that the Pi sends, for the workers that train with them.
 
 import { SIDE, scale, strongest } from "./network.js";
+import { _ } from "./words.js";
 
 const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
 
@@ -16,7 +17,8 @@ async function digitsOf(name) {
     return { label: bytes[start], pixels: bytes.slice(start + 1, start + RECORD) };
   });
   const usable = answer.ok && found.length && bytes.length % RECORD === 0 && found.every(({ label }) => label < 10);
-  if (!usable) throw new Error(`${name} cannot be used`);
+  // Translators: comes after "No network can be taught: "; {name} is a file's
+  if (!usable) throw new Error(_("{name} cannot be used", { name }));
   return found;
 }
 

@@ -2,15 +2,16 @@
 // on the Pi, where lessons go on with them.
 
 import { addButton } from "./live.js";
-import { named, seen } from "./paper.js";
+import { seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
 import { $, rove, write } from "./shared.js";
 import { taught } from "./teach.js";
 import { ours } from "./together.js";
 import { pad } from "./try.js";
+import { _, ngettext, withArticle } from "./words.js";
 
 const MOST = 500; // drawings at once, as in try_page.py
-const NOTHING = "There is nothing to keep yet: teach a network, or draw digits and press what they are.";
+const NOTHING = _("There is nothing to keep yet: teach a network, or draw digits and press what they are.");
 
 const drawings = new Map(); // a label for each list of pixels
 
@@ -21,10 +22,11 @@ addKeep(send);
 // What was drawn is this digit.
 function label(digit) {
   const pixels = seen(pad.strokes());
-  if (!pixels) return write($("labelled"), "Draw a digit first, then press what it is.");
+  if (!pixels) return write($("labelled"), _("Draw a digit first, then press what it is."));
   drawings.set(pixels.join(), digit);
-  const count = `${drawings.size} drawing${drawings.size === 1 ? "" : "s"}`;
-  write($("labelled"), `That is ${named(digit)}. ${count} to keep.`);
+  const count = ngettext("{count} drawing to keep.", "{count} drawings to keep.", drawings.size);
+  const said = withArticle(_("That is a {digit}.", { digit }));
+  write($("labelled"), `${said} ${count}`);
   pad.clear();
   pad.sheet.focus({ preventScroll: true }); // for the next one
 }

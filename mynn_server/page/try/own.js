@@ -6,6 +6,7 @@ import { Network, scale, strongest } from "./network.js";
 import { eye, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
+import { _, inFigures, ngettext } from "./words.js";
 
 const MOST_CLASSES = 10;
 const MOST = 500; // drawings, as in signs.py
@@ -34,8 +35,8 @@ const pad = addPad((strokes) => {
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim().normalize("NFC");
-  if (!NAME.test(name)) news = "A name has 1 to 20 characters, and no comma or quotation mark.";
-  else if (classes.length >= MOST_CLASSES) news = "Ten classes are enough.";
+  if (!NAME.test(name)) news = _("A name has 1 to 20 characters, and no comma or quotation mark.");
+  else if (classes.length >= MOST_CLASSES) news = _("Ten classes are enough.");
   else {
     if (!classes.includes(name)) classes.push(name);
     $("name").value = "";
@@ -54,7 +55,7 @@ $("more").addEventListener("click", () => {
 addKeep(send);
 $("back").addEventListener("click", () => {
   takeBack();
-  done("Taken back.", null);
+  done(_("Taken back."), null);
   pad.sheet.focus();
 });
 
@@ -82,19 +83,22 @@ function done(words, back) {
 
 // A class was pressed: what is drawn belongs to it.
 function choose(name) {
-  if (!pixels) return done("Draw something first, then press its class.", takeBack);
+  if (!pixels) return done(_("Draw something first, then press its class."), takeBack);
   const drawing = pixels.join();
   if ($("test").checked) {
     const one = { pixels: drawing, name, answer: answer(drawing) };
     tests.push(one);
-    const words = one.answer === name ? "Right!" : `It took “${name}” for “${one.answer}”.`;
-    done(`${words} Draw the next one.`, () => (tests = tests.filter((test) => test !== one)));
+    const words =
+      one.answer === name
+        ? _("Right! Draw the next one.")
+        : _("It took “{name}” for “{answer}”. Draw the next one.", { name, answer: one.answer });
+    done(words, () => (tests = tests.filter((test) => test !== one)));
   } else if (all().size >= MOST) {
-    return done(`There is room for ${MOST} drawings. Take some away first.`, takeBack);
+    return done(_("There is room for {most} drawings. Take some away first.", { most: MOST }), takeBack);
   } else {
     const before = all().get(drawing) ?? "";
     change(drawing, name);
-    done(`That is a drawing for “${name}”. Draw the next one.`, () => change(drawing, before));
+    done(_("That is a drawing for “{name}”. Draw the next one.", { name }), () => change(drawing, before));
   }
   pad.clear();
   pad.sheet.focus({ preventScroll: true });
@@ -102,7 +106,7 @@ function choose(name) {
 
 function takeAway(drawing, name) {
   change(drawing, "");
-  done(`A drawing of “${name}” was taken away.`, () => change(drawing, name));
+  done(_("A drawing of “{name}” was taken away.", { name }), () => change(drawing, name));
   $("back").focus(); // the button that was pressed is no more
 }
 
@@ -117,20 +121,20 @@ function train(before = () => {}) {
   before();
   const drawings = [...all()];
   const names = [...new Set(drawings.map(([, name]) => name))];
-  if (names.length < 2) return done("Draw something for two classes first.", takeBack);
+  if (names.length < 2) return done(_("Draw something for two classes first."), takeBack);
   rounds.push(...words);
-  write($("result"), "It learns …");
+  write($("result"), _("It learns …"));
   worker = new Worker("own-worker.js", { type: "module" });
-  worker.onerror = () => showTrouble("This browser cannot train a network here.");
+  worker.onerror = () => showTrouble(_("This browser cannot train a network here."));
   worker.onmessage = ({ data }) => {
     worker.terminate();
     worker = null;
     [network, learnt, examples] = [Network.of(data), names, drawings.length];
     tests.forEach((test) => (test.answer = answer(test.pixels)));
-    write($("result"), `It has learnt from ${drawings.length} drawings.`);
+    write($("result"), _("It has learnt from {examples} drawings.", { examples }));
     $("test").disabled = false;
     $("test").checked = true;
-    done("Now test it: draw something, then press what it is.", null);
+    done(_("Now test it: draw something, then press what it is."), null);
     pad.sheet.focus();
   };
   worker.postMessage({
@@ -149,7 +153,7 @@ function showAll() {
   $("back").hidden = !takeBack;
   sessionStorage.setItem("changes", text(changes)); // a page is soon loaded anew by accident
   const count = changes.size;
-  write($("unkept"), count ? `${count} change${count === 1 ? " is" : "s are"} not on the Pi yet.` : "");
+  write($("unkept"), count ? ngettext("{count} change is not on the Pi yet.", "{count} changes are not on the Pi yet.", count) : "");
   showAnswer();
 }
 
@@ -173,18 +177,18 @@ function showAnswer() {
   bars.forEach(({ name, button, value, fill }) => {
     const output = outputs?.[learnt.indexOf(name)];
     fill.style.setProperty("--output", output ?? 0);
-    value.textContent = output?.toFixed(2) ?? "";
+    value.textContent = output === undefined ? "" : inFigures(output, 2);
     button.classList.toggle("best", Boolean(outputs) && learnt[strongest(outputs)] === name);
   });
   write($("says"), outputs ? inWords(outputs) : news || HINT[Math.min(classes.length, 2)]);
 }
 
-const HINT = ["Name your first class.", "Name another class.", "Draw something, then press its class."];
+const HINT = [_("Name your first class."), _("Name another class."), _("Draw something, then press its class.")];
 
 function inWords(outputs) {
   const [first, second] = [...outputs.keys()].sort((a, b) => outputs[b] - outputs[a]);
-  if (outputs[first] >= 0.5) return `This is “${learnt[first]}”.`;
-  return `I am not sure: “${learnt[first]}” or “${learnt[second]}”?`;
+  if (outputs[first] >= 0.5) return _("This is “{name}”.", { name: learnt[first] });
+  return _("I am not sure: “{name}” or “{other}”?", { name: learnt[first], other: learnt[second] });
 }
 
 function showClasses() {
@@ -195,7 +199,7 @@ function showClasses() {
     const place = add($("classes"), "section", { className: "class" });
     add(place, "h3", { textContent: `${name}: ${mine.length}` });
     if (mine.length) showDrawings(place, mine, name);
-    else addButton(place, { textContent: "Take this class away" }, () => {
+    else addButton(place, { textContent: _("Take this class away") }, () => {
       classes = classes.filter((one) => one !== name);
       showAll();
       $("name").focus();
@@ -209,21 +213,21 @@ function showDrawings(place, drawings, name) {
   group.setAttribute("aria-label", name);
   drawings.forEach(([pixels], number) => {
     const button = addButton(group, { className: "thumb" }, () => takeAway(pixels, name));
-    eye(button, `drawing ${number + 1} of ${name}: take it away`)(bytes(pixels));
+    eye(button, _("drawing {number} of {name}: take it away", { number: number + 1, name }))(bytes(pixels));
   });
   rove(group);
 }
 
 function scoreInWords() {
   const [part, count] = [tests.filter(({ name, answer }) => name === answer).length, tests.length];
-  const share = Math.round((100 * part) / count);
-  return `Having learnt from ${examples} drawings, it recognises ${part} of ${count} new ones: ${share}%.`;
+  const places = { examples, part, count, percent: Math.round((100 * part) / count) };
+  return _("Having learnt from {examples} drawings, it recognises {part} of {count} new ones: {percent}%.", places);
 }
 
 function showTests() {
   $("tested").hidden = !tests.length && !rounds.length;
   $("more").disabled = !tests.length;
-  write($("score"), tests.length ? scoreInWords() : "Now test it with new drawings. Is it better?");
+  write($("score"), tests.length ? scoreInWords() : _("Now test it with new drawings. Is it better?"));
   $("rounds").replaceChildren();
   rounds.forEach((words) => add($("rounds"), "li", { textContent: words }));
   $("table").replaceChildren();
@@ -257,7 +261,7 @@ async function load() {
 
 // Only what has changed: the Pi adds it to what is there, where another tablet may have kept something meanwhile.
 async function send() {
-  if (!changes.size) return [kept.size ? "All drawings are on the Pi." : "There is nothing to keep yet."];
+  if (!changes.size) return [kept.size ? _("All drawings are on the Pi.") : _("There is nothing to keep yet.")];
   await ask("keep");
   const sentence = await ask("signs", text([...changes].slice(0, MOST)));
   await load();

@@ -2,13 +2,14 @@
 // another tab, so that nothing is lost here.
 
 import { $, showTrouble, write } from "./shared.js";
+import { _ } from "./words.js";
 
 const SOON = 4000; // milliseconds until it says why it takes so long
 const PATIENCE = 180_000; // a Pi Zero starts within one minute, and may take two to test a network
-const WAITING = "The Pi is still starting, or busy. Stay here: it is kept as soon as the Pi can.";
-const SILENT = "The Pi has not answered for three minutes. Nothing is lost here: try again, or ask your teacher.";
-const AWAY = "The Pi cannot be reached. Is it on, and is this device in its Wi-Fi? Nothing is lost here: try again.";
-const STRANGER = "Sign in to this Pi first: its password is on its label. What you have here stays meanwhile.";
+const WAITING = _("The Pi is still starting, or busy. Stay here: it is kept as soon as the Pi can.");
+const SILENT = _("The Pi has not answered for three minutes. Nothing is lost here: try again, or ask your teacher.");
+const AWAY = _("The Pi cannot be reached. Is it on, and is this device in its Wi-Fi? Nothing is lost here: try again.");
+const STRANGER = _("Sign in to this Pi first: its password is on its label. What you have here stays meanwhile.");
 
 // At the press of the button, `send` what there is: it returns sentences, and an Error is one, too.
 export function addKeep(send) {
@@ -20,7 +21,7 @@ export function addKeep(send) {
     if (busy) return;
     busy = true;
     signIn.hidden = true;
-    write($("kept"), "It is on its way to the Pi …");
+    write($("kept"), _("It is on its way to the Pi …"));
     const late = setTimeout(write, SOON, $("kept"), WAITING);
     const sentences = await send().catch((error) => [error.message]);
     clearTimeout(late);
@@ -34,7 +35,7 @@ export function addKeep(send) {
   if (window.name === signIn.target) {
     signedIn.postMessage(""); // this is the other tab
     window.close();
-    showTrouble("You are signed in. Close this tab: what you want to keep is in the one before.");
+    showTrouble(_("You are signed in. Close this tab: what you want to keep is in the one before."));
   }
 }
 
@@ -52,6 +53,6 @@ export async function ask(address, body) {
   const { message } = await answer.json().catch(() => ({})); // 204 has no words
   clearTimeout(deadline);
   if (answer.status === 403) throw new Error(STRANGER);
-  if (!answer.ok) throw new Error(message ?? `The Pi cannot keep this now (status ${answer.status}). Try again soon.`);
+  if (!answer.ok) throw new Error(message ?? _("The Pi cannot keep this now (status {status}). Try again soon.", answer));
   return message;
 }

@@ -2,6 +2,7 @@
 
 import { addButton } from "./live.js";
 import { calmly, paper } from "./paper.js";
+import { _ } from "./words.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -21,8 +22,8 @@ export function addPad(show) {
   const later = calmly(show);
   const pad = paper($("pad"), [], later, later);
   $("pad").prepend(pad.sheet);
-  addButton($("tools"), { textContent: "Undo", title: "Take the last stroke away (Ctrl+Z)" }, pad.undo);
-  addButton($("tools"), { textContent: "Clear", title: "Begin again (Delete)" }, pad.clear);
+  addButton($("tools"), { textContent: _("Undo"), title: _("Take the last stroke away (Ctrl+Z)") }, pad.undo);
+  addButton($("tools"), { textContent: _("Clear"), title: _("Begin again (Delete)") }, pad.clear);
   pad.sheet.addEventListener("keydown", (event) => {
     const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
     if (alone && (event.key === "Delete" || event.key === "Backspace")) pad.clear();

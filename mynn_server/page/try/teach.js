@@ -2,14 +2,15 @@
 
 import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
-import { eye, named } from "./paper.js";
+import { eye } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
 import { paint, redToBlue, use } from "./try.js";
+import { _, inFigures, ngettext, withArticle } from "./words.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // from one look to the next
 const PAUSE = 700; // milliseconds between two digits, slowly
 const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no digits that flicker
-const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 44, 22, 26]; // of the curve
+const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 52, 22, 26]; // of the curve
 
 let worker = null; // once a network is taught
 let way = ""; // step, slow or fast, while it is taught
@@ -20,8 +21,10 @@ let mine = null; // the network so far
 let words = ""; // how far it is
 export const taught = () => mine;
 
-RULES.forEach((rule) => add($("rule"), "option", { textContent: rule }));
-const showDigit = eye($("moment-digit"), "the digit that it has just learnt from");
+// Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
+const RULE_NAMES = { book: _("book"), gradient: _("gradient"), "cross-entropy": _("cross-entropy") };
+RULES.forEach((rule) => add($("rule"), "option", { value: rule, textContent: RULE_NAMES[rule] }));
+const showDigit = eye($("moment-digit"), _("the digit that it has just learnt from"));
 const cells = Array.from({ length: 10 }, (_, digit) => {
   const row = add($("numbers").tBodies[0], "tr");
   add(row, "th", { scope: "row", textContent: digit });
@@ -60,10 +63,10 @@ $("mine").addEventListener("change", () => use($("mine").checked ? mine : null))
 function begin() {
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => show(data);
-  worker.onerror = () => show({ trouble: "this browser cannot do it" });
+  worker.onerror = () => show({ trouble: _("this browser cannot do it") });
   const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map((id) => Number($(id).value));
   chosen = { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked };
-  write($("result"), "The digits are on their way.");
+  write($("result"), _("The digits are on their way."));
   ask({ begin: chosen });
 }
 
@@ -85,7 +88,7 @@ function showState() {
 function show({ trouble, network, trained, points, moment, round }) {
   busy = false;
   if (trouble) {
-    showTrouble(`No network can be taught: ${trouble}. Reload this page.`);
+    showTrouble(_("No network can be taught: {reason}. Reload this page.", { reason: trouble }));
     way = "";
     return showState();
   }
@@ -107,22 +110,28 @@ function show({ trouble, network, trained, points, moment, round }) {
 
 function inWords(trained, points, ended) {
   const [tested, part] = points.at(-1);
-  const learnt = `It has learnt from ${number(trained)} digit${trained === 1 ? "" : "s"}.`;
-  const when = tested ? `After ${number(tested)}` : "Before that";
-  const end = ended ? ` You guessed ${$("guess").value}. Full speed goes through all of them again.` : "";
-  return `${learnt} ${when} it recognised ${percent(part)} of 100 new ones.${end}`;
+  const places = { digits: inFigures(trained), tested: inFigures(tested), percent: percent(part) };
+  const sentences = [
+    ngettext("It has learnt from {digits} digit.", "It has learnt from {digits} digits.", trained, places),
+    tested
+      ? _("After {tested} it recognised {percent} of 100 new ones.", places)
+      : _("Before that it recognised {percent} of 100 new ones.", places),
+  ];
+  const guess = $("guess").value;
+  if (ended) sentences.push(_("You guessed {guess}. Full speed goes through all of them again.", { guess }));
+  return sentences.join(" ");
 }
 
-const number = (count) => count.toLocaleString("en-GB");
-const percent = (part) => (100 * part).toFixed(1);
+const percent = (part) => inFigures(100 * part, 1);
 
 // The digit that it has just learnt from, and its numbers.
 function showMoment({ label, pixels, outputs, targets, then }, trained) {
   showDigit(pixels);
-  $("moment-title").textContent = `Digit ${number(trained)} is ${named(label)}: it said ${strongest(outputs)}`;
+  const places = { number: inFigures(trained), digit: label, answer: strongest(outputs) };
+  $("moment-title").textContent = withArticle(_("Digit {number} is a {digit}: it said {answer}", places));
   cells.forEach((row, digit) => {
     const numbers = [outputs[digit], targets[digit], targets[digit] - outputs[digit], then[digit]];
-    row.forEach((cell, column) => (cell.textContent = numbers[column].toFixed(2).replace("-0.00", "0.00").replace("-", "−")));
+    row.forEach((cell, column) => (cell.textContent = inFigures(Number(numbers[column].toFixed(2)) + 0, 2).replace("-", "−")));
     row[0].parentElement.classList.toggle("best", digit === label);
   });
 }
@@ -137,19 +146,20 @@ function showCurve(points, round) {
   curve.replaceChildren();
   [0, 0.5, 1].forEach((part) => {
     addSvg(curve, "line", { class: "grid", x1: LEFT, x2: x(most), y1: y(part), y2: y(part) });
-    addSvg(curve, "text", { x: LEFT - 6, y: y(part) + 5, "text-anchor": "end" }, `${100 * part}%`);
+    addSvg(curve, "text", { x: LEFT - 6, y: y(part) + 5, "text-anchor": "end" }, _("{percent}%", { percent: 100 * part }));
   });
   addSvg(curve, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
-  addSvg(curve, "text", { x: x(most), y: HEIGHT - 6, "text-anchor": "end" }, `${number(most)} digits`);
+  addSvg(curve, "text", { x: x(most), y: HEIGHT - 6, "text-anchor": "end" }, _("{count} digits", { count: inFigures(most) }));
   const guess = Number($("guess").value) / 100;
   addSvg(curve, "line", { class: "guess", x1: LEFT, x2: x(most), y1: y(guess), y2: y(guess) });
   const isAbove = guess > points.at(-1)[1]; // the curve
   const place = { x: x(most), y: y(guess) + (isAbove ? -6 : 16), "text-anchor": "end" };
-  addSvg(curve, "text", { class: "guess", ...place }, "your guess");
+  addSvg(curve, "text", { class: "guess", ...place }, _("your guess"));
   addSvg(curve, "polyline", { points: points.map(([tested, part]) => `${x(tested)},${y(part)}`).join(" ") });
   const [tested, part] = points.at(-1);
   addSvg(curve, "circle", { cx: x(tested), cy: y(part), r: 4 });
-  curve.setAttribute("aria-label", `${percent(part)} of 100 after ${number(tested)} digits`);
+  const end = { percent: percent(part), digits: inFigures(tested) };
+  curve.setAttribute("aria-label", _("{percent} of 100 after {digits} digits", end));
 }
 
 function showWeights() {

@@ -2,6 +2,7 @@
 
 import { digits, score } from "./digits.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";
+import { _ } from "./words.js";
 
 const [HIDDEN, OUTPUTS, RATE] = [50, 10, 0.1];
 const DIGITS = 1000; // that are learnt from in each round
@@ -24,11 +25,11 @@ async function ask(path, options = {}) {
   const headers = { "X-Member": member, ...options.headers };
   const signal = AbortSignal.timeout?.(PATIENCE);
   const answer = await fetch(`together${path}`, { ...options, headers, signal }).catch(() => {
-    throw new Error("The Pi cannot be reached. Is it on, and is this device in its Wi-Fi?");
+    throw new Error(_("The Pi cannot be reached. Is it on, and is this device in its Wi-Fi?"));
   });
   if (answer.ok) return answer;
   const { message } = await answer.json().catch(() => ({}));
-  throw new Error(message ?? `the Pi answers with status ${answer.status}`);
+  throw new Error(message ?? _("the Pi answers with status {status}", answer));
 }
 
 const post = (path, body, headers = {}) => ask(path, { method: "POST", body, headers });

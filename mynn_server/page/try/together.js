@@ -4,8 +4,9 @@ import { Network } from "./network.js";
 import { token } from "./pi.js";
 import { $, write } from "./shared.js";
 import { use } from "./try.js";
+import { _, inFigures } from "./words.js";
 
-const COMING = "The digits are on their way.";
+const COMING = _("The digits are on their way.");
 
 let worker = null;
 let network = null; // the class's
@@ -21,7 +22,7 @@ new BroadcastChannel($("lead-sign-in").target).onmessage = () => $("lead-sign-in
 $("start").addEventListener("click", async () => {
   const headers = { "X-XSRFToken": await signedIn() };
   const answer = await fetch("together/start", { method: "POST", headers });
-  if (!answer.ok) write($("together-says"), "It cannot be started: begin one anew.");
+  if (!answer.ok) write($("together-says"), _("It cannot be started: begin one anew."));
 });
 $("ours").addEventListener("change", () => use(ours()));
 
@@ -41,7 +42,7 @@ function run(message) {
   worker?.terminate();
   worker = new Worker("together-worker.js", { type: "module" });
   worker.onmessage = ({ data }) => show(data);
-  worker.onerror = () => show({ trouble: "this browser cannot do it" });
+  worker.onerror = () => show({ trouble: _("this browser cannot do it") });
   worker.postMessage(message);
   $("figures").hidden = true;
   write($("together-says"), COMING);
@@ -53,10 +54,12 @@ function show({ trouble, about, network: latest, together, own }) {
   $("leading").hidden = !code;
   $("class-code").textContent = code ? `${code.slice(0, 3)} ${code.slice(3)}` : "";
   $("start").hidden = started;
-  const before = code ? "Read the code out, and start it when all are in." : "It begins when your teacher starts it.";
-  const after = rounds === of ? `All ${of} rounds have ended.` : "It learns.";
+  const before = code
+    ? _("Read the code out, and start it when all are in.")
+    : _("It begins when your teacher starts it.");
+  const after = rounds === of ? _("All {of} rounds have ended.", { of }) : _("It learns.");
   write($("together-says"), started ? after : before);
-  write($("rounds"), `${rounds} of ${of}`);
+  write($("rounds"), _("{rounds} of {of}", { rounds, of }));
   write($("members"), members);
   write($("class-score"), percent(together));
   write($("best-score"), started ? percent(best / 1000) : "–");
@@ -68,4 +71,4 @@ function show({ trouble, about, network: latest, together, own }) {
   if (ours()) use(ours());
 }
 
-const percent = (part) => (part === undefined ? "–" : `${(100 * part).toFixed(1)}%`);
+const percent = (part) => (part === undefined ? "–" : _("{percent}%", { percent: inFigures(100 * part, 1) }));

@@ -3,10 +3,11 @@
 
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
-import { eye, inWords, named, seen } from "./paper.js";
+import { eye, inWords, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
+import { _, inFigures, ngettext, withArticle } from "./words.js";
 
-const HINT = "Press a node to look inside, or an answer to see the dream of it.";
+const HINT = _("Press a node to look inside, or an answer to see the dream of it.");
 
 let given = null; // the network that the Pi sends
 let network = null; // the one that is asked
@@ -30,7 +31,7 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
   return { button, fill, value: add(button, "span", { className: "value" }) };
 });
 rove($("bars"));
-const all = addButton($("damage"), { textContent: "Switch all on", hidden: true }, () => {
+const all = addButton($("damage"), { textContent: _("Switch all on"), hidden: true }, () => {
   off.clear();
   change();
   $("nodes").querySelector("[tabindex='0']").focus();
@@ -45,8 +46,10 @@ export function use(other) {
     off.clear();
     looking = null;
     $("nodes").replaceChildren();
-    nodes = network.wih.map((_, node) => {
+    nodes = network.wih.map((weights, node) => {
       const button = addButton($("nodes"), { className: "node" }, () => look({ node }));
+      // Translators: at most seven letters, on a hidden node that is switched off
+      button.dataset.off = _("off");
       return { button, light: add(button, "span", { className: "light" }) };
     });
     rove($("nodes"));
@@ -58,8 +61,10 @@ export function use(other) {
 function change() {
   damaged = off.size ? damage(network, [...off]) : network;
   const count = network.wih.length;
-  $("hidden-title").textContent = `${count} hidden node${count === 1 ? "" : "s"}`;
-  write($("damage-words"), off.size ? `${off.size} of ${count} nodes ${off.size === 1 ? "is" : "are"} off.` : HINT);
+  $("hidden-title").textContent = ngettext("{count} hidden node", "{count} hidden nodes", count);
+  const places = { all: count };
+  const words = ngettext("{count} of {all} nodes is off.", "{count} of {all} nodes are off.", off.size, places);
+  write($("damage-words"), off.size ? words : HINT);
   all.hidden = !off.size;
   show();
 }
@@ -81,7 +86,7 @@ function showBars(outputs) {
   bars.forEach(({ button, fill, value }, digit) => {
     const output = outputs?.[digit] ?? 0;
     fill.style.setProperty("--output", output);
-    value.textContent = outputs ? output.toFixed(2) : "–";
+    value.textContent = outputs ? inFigures(output, 2) : "–";
     button.classList.toggle("best", Boolean(outputs) && digit === strongest(outputs));
     button.setAttribute("aria-pressed", looking?.digit === digit);
   });
@@ -92,8 +97,13 @@ function showNodes(signals) {
     const isOff = off.has(node);
     light.style.setProperty("--signal", isOff ? 0 : (signals?.[node] ?? 0));
     button.classList.toggle("off", isOff);
-    const state = isOff ? "off" : signals ? signals[node].toFixed(2) : "no signal";
-    button.setAttribute("aria-label", `Hidden node ${node + 1}: ${state}`);
+    const places = { number: node + 1, signal: signals && inFigures(signals[node], 2) };
+    const label = isOff
+      ? _("Hidden node {number}: off", places)
+      : signals
+        ? _("Hidden node {number}: {signal}", places)
+        : _("Hidden node {number}: no signal", places);
+    button.setAttribute("aria-label", label);
     button.setAttribute("aria-pressed", looking?.node === node);
   });
 }
@@ -115,13 +125,14 @@ function showInside() {
   $("on").checked = !off.has(node);
   $("on").disabled = off.size === nodes.length - 1 && !off.has(node); // the last one
   if (isNode) {
-    write($("inside-title"), `The weights of hidden node ${node + 1}`);
-    write($("inside-words"), "Ink on red wakes it, ink on blue puts it to sleep.");
+    write($("inside-title"), _("The weights of hidden node {number}", { number: node + 1 }));
+    write($("inside-words"), _("Ink on red wakes it, ink on blue puts it to sleep."));
     const most = Math.max(...network.wih[node].map(Math.abs)) || 1;
     paint(inside, network.wih[node], (weight) => redToBlue(weight / most));
   } else {
-    write($("inside-title"), `The dream of ${named(digit)}`);
-    write($("inside-words"), `Asked backwards, it takes this for ${named(digit)}: it wants ink where it is dark.`);
+    const words = _("Asked backwards, it takes this for a {digit}: it wants ink where it is dark.", { digit });
+    write($("inside-title"), withArticle(_("The dream of a {digit}", { digit })));
+    write($("inside-words"), withArticle(words));
     paint(inside, damaged.backquery(targetsFor(digit)), (input) => Array(3).fill(255 * (1 - input)));
   }
 }
@@ -148,9 +159,9 @@ $("on").addEventListener("change", () => {
 
 async function begin() {
   const answer = await fetch("network.npz");
-  if (!answer.ok) throw new Error(`the Pi answers with status ${answer.status}`);
+  if (!answer.ok) throw new Error(_("the Pi answers with status {status}", answer));
   given = await Network.load(new Uint8Array(await answer.arrayBuffer()));
   if (!network) use(given); // somebody may have begun to teach one
 }
 
-begin().catch((error) => showTrouble(`The network did not arrive (${error.message}). Reload this page.`));
+begin().catch((error) => showTrouble(_("The network did not arrive ({reason}). Reload this page.", { reason: error.message })));

@@ -1,0 +1,66 @@
+"""A student's language: the class's, until the student chooses another one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mynn import words
+from mynn.words import VARIABLE
+from mynn_server.language import CHOICE, choose, recall
+from tests.provisioned.notebook_server import Kernel
+from tests.support.jupyter_server import Server, run_server
+from tests.unit.mynn_server.conftest import FIRST, notebook, write
+
+
+@pytest.fixture(scope="module")
+def lessons(pristine: Path) -> Path:
+    """The lessons, of which one is there in German."""
+    (pristine / "de").mkdir(exist_ok=True)
+    (pristine / "de" / FIRST).write_text(notebook("Lektion 1: Ziffern", lesson=1))
+    return pristine
+
+
+@pytest.fixture(scope="module")
+def server(venv: Path, lessons: Path) -> Iterator[Server]:
+    with run_server(venv, lessons_pristine=lessons, language="fr") as running:
+        yield running
+
+
+def test_a_student_chooses_the_language_of_lessons_and_programs(server: Server) -> None:
+    """In the class's language there are no lessons here, so they are English."""
+    student, folder = server.student(), server.home / "notebooks"
+    status = student.get("/start/status")
+    assert (status["language"], status["languages"]["fr"]) == ("fr", "Français")
+    assert status["lessons"][0]["name"] == FIRST
+    assert student.ask("POST", "/start/language", json={"language": "de"}).status_code == 204
+    status = student.get("/start/status")
+    assert [(lesson["name"], lesson["title"], lesson["there"]) for lesson in status["lessons"]] == [
+        (f"de/{FIRST}", "Lektion 1: Ziffern", False)
+    ]
+    assert student.ask("POST", "/start/lesson", json={"name": f"de/{FIRST}"}).status_code == 204
+    write(server, FIRST, "")
+    files = [file["name"] for file in student.get("/start/status")["files"]]
+    assert not {"de", FIRST} & {*files}, "lessons are no files of the student's own, whatever their language"
+    session = student.open_notebook(f"de/{FIRST}")
+    kernel = Kernel(session["kernel"]["id"], student.connect(session["kernel"]["id"]))
+    said = kernel.run("import os; print(os.getcwd(), os.environ['MYNN_LANGUAGE'])")
+    assert said.text.split() == [str(folder), "de"], "every lesson finds the student's files"
+    for unknown in ("xx", "../de", "", None, 3):
+        assert student.ask("POST", "/start/language", json={"language": unknown}).status_code == 400
+
+
+def test_a_choice_is_kept_and_nothing_else_is_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "fr")
+    choose(tmp_path, "es")
+    for written, language in ((None, "es"), (b"de\n", "de"), (b"xx", "fr"), (b"\xff", "fr"), (b"d" * 100, "fr")):
+        monkeypatch.setenv(VARIABLE, "fr")
+        if written:
+            (tmp_path / CHOICE).write_bytes(written)
+        recall(tmp_path)
+        assert words.language() == language
+    (tmp_path / CHOICE).unlink()
+    os.mkfifo(tmp_path / CHOICE)
+    recall(tmp_path)
+    assert words.language() == "fr"
