@@ -1,9 +1,10 @@
 """Build the manual as one archive on this computer, unless its sources have not changed.
 
-    python -m mynn_control.manual PROJECT
+    python -m mynn_control.manual PROJECT [LANGUAGE...]
 
-Prints the archive's path, PROJECT/build/manual.zip. The archive's comment is a hash of the sources. The same sources
-give the same archive, so nothing is sent to a Pi that has it.
+Prints the archive's path, PROJECT/build/manual.zip. The pages for teaching are also in these languages, each in a
+folder that is called by its code. The archive's comment is a hash of the sources. The same sources give the same
+archive, so nothing is sent to a Pi that has it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 # docs/, the sources of its reference pages, and the pinned versions of what builds it.
 SOURCES = (
     "docs/**/*",
+    "locale/*/teach.po",
     "*.md",
     "Makefile",
     "mynn/**/*.py",
@@ -32,9 +34,9 @@ UNREAD = {".map", ".inv", ".buildinfo"}  # no page needs these
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 
-def digest(project: Path) -> bytes:
+def digest(project: Path, languages: list[str]) -> bytes:
     """Return a hash of the sources."""
-    total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + Path(__file__).read_bytes())
+    total = hashlib.sha256(f"{sys.version_info[:2]} {languages}".encode() + Path(__file__).read_bytes())
     paths = {path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()}
     for path in sorted(path for path in paths if "__pycache__" not in path.parts):
         content = path.read_bytes()
@@ -51,10 +53,10 @@ def comment(archive: Path) -> bytes:
         return b""
 
 
-def build(project: Path, pages: Path) -> None:
-    """Write the pages into a folder with Sphinx. SystemExit: it failed."""
+def build(project: Path, pages: Path, language: str) -> None:
+    """Write the pages in a language into a folder with Sphinx. SystemExit: it failed."""
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-t", "pi"]  # without the answers: see docs/conf.py
-    command = [*sphinx, "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]  # paths may have spaces
+    command = [*sphinx, "-D", f"language={language}", "-d", f"{pages}.trees", f"{project}/docs", f"{pages}"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"Sphinx could not build the manual: {done.stderr.strip()[-2000:]}")
@@ -72,13 +74,15 @@ def pack(pages: Path, archive: Path, sum_: bytes) -> None:
 
 def main() -> None:
     """Build the archive if need be, and print its path."""
-    project = Path(sys.argv[1]).resolve()
-    archive, sum_ = project / "build/manual.zip", digest(project)
+    project, languages = Path(sys.argv[1]).resolve(), sorted({*sys.argv[2:]} - {"en"})
+    archive, sum_ = project / "build/manual.zip", digest(project, languages)
     # The desk's card brings the archive, and not Sphinx.
     if comment(archive) != sum_ and (find_spec("sphinx") or not archive.exists()):
         archive.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".manual-") as folder:
-            build(project, Path(folder, "pages"))
+            build(project, Path(folder, "pages"), "en")
+            for language in languages:
+                build(project, Path(folder, "pages", language), language)
             pack(Path(folder, "pages"), Path(folder, "manual.zip"), sum_)
             Path(folder, "manual.zip").replace(archive)
     print(archive, end="")

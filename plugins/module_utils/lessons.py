@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER
 
-PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png")
+# Lessons; pictures; and lessons in another language, in a folder that is called by its code.
+PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png", "[a-z][a-z]/[!.]*.ipynb")
 HANDED_OUT = ".handed_out.json"  # beside the untouched copies
 
 
 def lessons_in(folder: Path) -> dict[str, bytes]:
-    """Return the notebooks in a folder, and the pictures in its folders, by name: `a.ipynb`, `pictures/b.png`."""
+    """Return the notebooks in a folder, and what is in its folders, by name: `a.ipynb`, `de/a.ipynb`, `b/c.png`."""
     paths = (path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
 

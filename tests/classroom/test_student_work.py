@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from tests.support.classroom import ROOT, Classroom, as_student, one_line, recap, root
 
 FOLDER = "/home/student/notebooks"
@@ -153,9 +154,9 @@ def test_a_reset_waits_for_the_collection_and_restores_the_initial_state(pi: Stu
     as_student(pi.classroom, "os.remove('new.txt')")
     root(pi.classroom, "systemd-run --quiet --collect --unit=stray --property=User=student /usr/bin/sleep 600")
     pi.run("reset", changed=3)  # the server, the program outside it, and the files
-    lessons = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
-    pictures = {f"my_own_images/{path.name}": path.read_bytes() for path in (ROOT / "notebooks").glob("*/*.png")}
-    assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in (lessons | pictures).items()}
+    lessons = lessons_in(ROOT / "notebooks").items()  # and their pictures
+    assert {"my_own_images/ballpoint_4.png", f"de/{LESSON}"} <= dict(lessons).keys()
+    assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in lessons}
     left = set(as_student(pi.classroom, "print(*os.listdir('/home/student'))").split())
     assert left == {"notebooks", ".bashrc", ".profile", ".bash_logout"}
     assert root(pi.classroom, server) != process, "the programs of the last class are still running"
