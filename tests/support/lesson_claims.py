@@ -200,11 +200,11 @@ CLAIMS = {
             f"({ALIKE}.argmax(axis=1) == range(10)).sum()": (5, 9),  # dreams are not averages
             f"{ALIKE}.diagonal().mean()": (0.2, 0.55),
             "still_read['no blot']": (0.986, 0.996),
-            "still_read['corner'] - still_read['no blot']": (-0.004, 0.004),
-            "still_read['ring'] - still_read['no blot']": (-0.003, 1),
-            "still_read['hole']": (0.57, 0.83),
+            "still_read['in a corner'] - still_read['no blot']": (-0.004, 0.004),
+            "still_read['on the ring'] - still_read['no blot']": (-0.003, 1),
+            "still_read['in the hole']": (0.57, 0.83),
         },
-        printed=["It reads {score:.1%} of the", "in the hole? It is {round(100 * still_read['hole'], 1):g} %."],
+        printed=["It reads {score:.1%} of the", "in the hole? It is {round(100 * still_read['in the hole'], 1):g} %."],
         score="score",
     ),
     "part3_neural_network_mnist_backquery_2": Claims(
@@ -244,9 +244,9 @@ CLAIMS = {
             "scores[:, 10].mean()": (0, 0.2),
             "scores[:, 6].std() / scores[:, 1].std()": (2, MOST),  # chance matters most in the middle
             "mistakes[2] / mistakes.sum()": (0.5, 1),
-            "lines['20 hidden nodes'][1][:, 5].mean()": (0.39, 0.63),
-            "lines['100 hidden nodes'][1][:, 5].mean() - lines['20 hidden nodes'][1][:, 5].mean()": (0.08, 1),
-            "lines['300 hidden nodes'][1][:, 5].mean() - lines['100 hidden nodes'][1][:, 5].mean()": (0, 1),
+            "[*lines.values()][0][1][:, 5].mean()": (0.39, 0.63),
+            "[*lines.values()][1][1][:, 5].mean() - [*lines.values()][0][1][:, 5].mean()": (0.08, 1),
+            "[*lines.values()][2][1][:, 5].mean() - [*lines.values()][1][1][:, 5].mean()": (0, 1),
             "healing[:, 0].mean()": (0.51, 0.67),
             "healing[:, -1].mean()": (0.902, 0.932),
             "(healing[:, 3] - healing[:, 0]).mean()": (0.1, 1),  # after a hundred digits

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from playwright.sync_api import expect
 
 from mynn.mnist import read_csv
 from mynn.wall import FILE, read
+from mynn_control import languages
 from mynn_control.labels import Label
 from tests.support.browser import MINUTES, decoded, open_browser
-from tests.support.jupyter_server import PASSWORD, Server, run_server
+from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
 from tests.support.pupil import (
     DIGITS,
     FIRST,
@@ -24,6 +26,7 @@ from tests.support.pupil import (
     THIRD,
     TRAINING,
     StartPage,
+    Words,
     press,
 )
 from tests.support.student import give_to_student
@@ -42,6 +45,52 @@ def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
         for path in folder.rglob("*"):
             give_to_student(path)
         yield running
+
+
+@pytest.fixture(params=languages.TRANSLATED)
+def translated(mnist: Path, networks: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, str]]:
+    """The server of a class in another language, and its code."""
+    code = request.param
+    here = {name: os.environ[name] for name in ("PYTHONPATH", "OPENBLAS_NUM_THREADS")}
+    here |= {"MNIST_DIR": str(mnist), "NETWORKS_DIR": str(networks)}
+    with pi_venv() as venv, tempfile.TemporaryDirectory() as name:
+        [packages] = venv.glob("lib/python*/site-packages")
+        here["PYTHONPATH"] = str(packages)  # where the catalogs are
+        for path, content in languages.built(code).items():
+            to = {"notebooks": Path(name)}.get(path.parts[0], packages / path.parts[0]) / Path(*path.parts[1:])
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_bytes(content)
+        lessons = Path(name)
+        for folder in (lessons, *lessons.rglob("*/")):
+            folder.chmod(0o755)
+        with run_server(venv, environment=here, lessons_pristine=lessons, language=code) as running:
+            shutil.copytree(LESSONS, lessons, dirs_exist_ok=True)
+            shutil.copytree(lessons, running.home / "notebooks", dirs_exist_ok=True)
+            for path in (running.home / "notebooks").rglob("*"):
+                give_to_student(path)
+            yield running, code
+
+
+@pytest.mark.slow
+def test_a_pupil_plays_in_another_language(chromium: None, translated: tuple[Server, str]) -> None:
+    """Lessons 1, 4 and 9, and the page /try/."""
+    server, code = translated
+    words = Words(code)
+    with open_browser(PATIENCE, viewport=SCREENS["keys"], offline=True) as browser:
+        page = browser.pages[0]
+        page.goto(server.url)
+        page.keyboard.type(PASSWORD)
+        press(page.get_by_role("button", name=words("Sign in")), "keys")
+        expect(page.locator("html")).to_have_attribute("lang", code)
+        start = StartPage(page, words)
+        for name in (FIRST, TRAINING, PAD):
+            lesson = start.open(name, "keys")
+            lesson.play()
+            start.end(lesson)
+        expect(page.locator(".done")).to_have_count(3)
+        page.goto(f"{server.url}/try/")
+        expect(page.get_by_role("heading", level=1)).to_have_text(words("Lesson 0: try it"))
+        expect(page.locator("#says")).to_have_text(words("Draw a digit on the white square."))
 
 
 @pytest.mark.slow
