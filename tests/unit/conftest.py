@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.support.digits import copy_digits, mnist_folder, run_role
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 # Programs that tests start, such as kernels, import mynn and our plugins from this tree.
 os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/collections"
+
+# A busy computer is slow now and then. What is slow by itself, a benchmark shows.
+hypothesis.settings.register_profile("any time", deadline=None)
+hypothesis.settings.load_profile("any time")
 
 # Our networks are too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
@@ -40,7 +40,6 @@ FIELDS = ["path", "busy", "quiet", "died", "began", "free", "total", "running", 
 NAMES = ["Ada", "Bo", "Cleo", "Dmitri", "Elif", "Finn", "Zoë-Charlotte"]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(FIELDS), JSON)
 def test_an_answer_of_any_form_is_shown_as_numbers_and_text_or_not_at_all(field: str, value: Any) -> None:
     """Whatever stands in place of one of its parts."""

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings as limits
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
@@ -195,7 +194,6 @@ FILES = st.permutations(list(VALUES)).flatmap(
 )
 
 
-@limits(deadline=None)
 @given(file=FILES, end=LINES, name=st.sampled_from(["jupyter_port", "students", "cards_wifi"]), gone=st.booleans())
 def test_in_any_file_only_that_setting_changes(file: Any, end: str, name: str, gone: bool) -> None:
     text = "".join(f"{lines}{key}: {value}\n" for lines, key, value in file) + end
@@ -215,7 +213,6 @@ def test_in_any_file_only_that_setting_changes(file: Any, end: str, name: str, g
 
 
 @given(answer=st.text())
-@limits(deadline=None)
 def test_any_answer_becomes_data_or_is_refused(answer: str) -> None:
     for name in ("system_hostname", "jupyter_ca_permitted", "cards_wifi"):
         try:

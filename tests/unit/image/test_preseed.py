@@ -198,7 +198,7 @@ DAMAGED = st.tuples(st.integers(0, len(IMAGER)), st.integers(0, 40), st.text(max
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(FILES | DAMAGED | st.binary())
 def test_anything_is_refused_or_safe(content: bytes) -> None:
     """Whatever the file says: a mistake, or settings that can be written into the Pi's files as they are."""

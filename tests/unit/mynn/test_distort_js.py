@@ -29,7 +29,7 @@ def digits(mnist: Path) -> Examples:
     return read_csv(mnist / "mnist_train.csv", limit=200)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(place=st.integers(0, 199), degrees=st.floats(-180, 180))
 @example(place=0, degrees=10)
 @example(place=0, degrees=-10)
@@ -40,7 +40,7 @@ def test_a_digit_is_rotated_as_in_python(page: Page, digits: Examples, place: in
     assert np.abs(np.array(turned) - python.astype(int)).max() <= 1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(down=st.integers(-9, 9), right=st.integers(-9, 9))
 def test_a_digit_is_shifted_and_what_leaves_the_picture_is_gone(
     page: Page, digits: Examples, down: int, right: int

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mynn import DataError, read_csv
@@ -47,7 +47,6 @@ def test_idx_files_are_read_as_they_are_or_compressed(form: str, tmp_path: Path)
     assert (read_csv(path).pixels == PIXELS).all()
 
 
-@settings(deadline=None)
 @given(
     form=st.sampled_from(list(FORMS)),
     which=st.sampled_from([0, 1]),

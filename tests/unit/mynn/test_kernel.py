@@ -62,7 +62,7 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.usefixtures("library")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.tuples(
         st.sampled_from([1, 2, 7, 8, 9, 17, 784, 2040, 2041]), st.integers(1, 70), st.sampled_from([1, 2, 10, 256])
@@ -97,7 +97,6 @@ def test_networks_of_any_size_and_all_kinds_of_examples(
 
 
 @pytest.mark.usefixtures("library")
-@settings(deadline=None)
 @given(total=st.floats(-1e30, 1e30) | st.floats(-800, 800) | st.floats(-40, 40), dtype=st.sampled_from([8, 4]))
 def test_the_sigmoid_is_accurate_for_sums_of_any_size(total: float, dtype: int) -> None:
     """With one input, one hidden node and one output, a training step reveals the hidden node's signal.

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mynn import NeuralNetwork
@@ -13,7 +13,6 @@ from mynn.lesson import Watch, watch
 LESSON = 600  # seconds
 
 
-@settings(deadline=None)
 @given(st.floats(0.001, 10), st.floats(0.001, 1))
 def test_a_network_is_watched_to_the_end_in_a_tenth_of_the_time(drawing: float, learning: float) -> None:
     """However many seconds the computer takes for a drawing, which it sends then, and to learn from a digit."""

@@ -75,7 +75,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     fields=st.dictionaries(st.integers(0, 784), FIELDS, max_size=2),
     length=st.sampled_from([785] * 6 + [0, 784, 786, 1570]),

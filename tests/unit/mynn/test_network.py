@@ -244,7 +244,7 @@ def test_fitting_calls_an_overridden_train_method() -> None:
     assert same(network, small_network())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.none() | st.floats(0, 1, exclude_max=True), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7)
 )

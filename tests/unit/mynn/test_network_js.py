@@ -94,7 +94,7 @@ def loaded(file: str, path: Path) -> NeuralNetwork:
 
 
 # Each example overwrites the file.
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
 
 

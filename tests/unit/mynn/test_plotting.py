@@ -76,7 +76,7 @@ def whole(figure: Figure) -> NDArray[np.uint8]:
         return np.asarray(Image.open(file).convert("RGB"))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     size=st.tuples(st.floats(1, 8), st.floats(1, 5)),
     title=st.text("the digits", max_size=120),

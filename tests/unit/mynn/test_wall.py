@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mynn import DataError, Examples, NeuralNetwork, targets_for, wall
@@ -82,7 +82,6 @@ def test_a_name_in_any_script_is_shown_without_what_is_no_letter(name: str) -> N
     assert on_the_wall().name == NAMES[name]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=25) | st.integers())
 def test_whatever_a_name_is_letters_are_shown_or_nothing(name: Any) -> None:
     wall.take_down()
@@ -176,7 +175,6 @@ def test_a_forged_or_huge_file_is_refused() -> None:
             wall.read(text)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=50) | entries.map(json.dumps), st.sampled_from(sorted(VALID)), entries)
 def test_whatever_a_file_holds_is_an_entry_or_a_data_error(text: Any, field: str, value: Any) -> None:
     """Besides rubbish, valid files with one field replaced."""

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mynn_server.kernel import FIRST, LATEST, MOST, Limiter
@@ -53,7 +53,6 @@ class Kernel:
 @given(st.lists(st.one_of(MESSAGES, st.none()), max_size=30))
 @example([message("stream", name="stdout", text=text) for text in ("a", "a\ra", "a")])
 @example([*[shown("display_data", text, "x") for text in ("a", "b", "c")], shown("update_display_data", "d", "x")])
-@settings(deadline=None)
 def test_a_page_shows_the_same_in_the_end(messages: list[dict[str, Any] | None]) -> None:
     """None: a fifth of a second has passed."""
     kernel = Kernel()

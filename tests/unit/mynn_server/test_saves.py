@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tornado.web import HTTPError
 
@@ -54,7 +54,6 @@ async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
 
 
 @given(STEPS)
-@settings(deadline=None)
 def test_what_was_saved_is_kept_or_was_seen_by_who_replaced_it(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(Path(folder), steps))

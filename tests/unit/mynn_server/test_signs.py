@@ -21,7 +21,7 @@ def lines(changes: dict[bytes, str]) -> list[bytes]:
     return [name.encode() + b"," + pixels for pixels, name in changes.items()]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.integers(0, 4), st.sampled_from([*NAMES, ""]), min_size=1), min_size=1, max_size=6))
 def test_tablets_that_keep_in_turn_lose_nothing_but_what_was_taken_away(tablets: list[dict[int, str]]) -> None:
     expected: dict[bytes, bytes] = {}
@@ -35,7 +35,6 @@ def test_tablets_that_keep_in_turn_lose_nothing_but_what_was_taken_away(tablets:
             assert signs.read(path) == expected
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=30) | st.text().map(str.encode), st.sampled_from([PIXELS[0], b"0,1", PIXELS[0] + b",0"]))
 @example("\u202eevil".encode(), PIXELS[0])
 @example(b" a", PIXELS[0])

@@ -82,7 +82,7 @@ class Browser:
         return self.client.ask("POST", f"/try/together/weights?{query}", data=weights, headers=self.headers)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, MOST), st.integers(0, 2**32), st.sampled_from([0, 1, 65534, 65535]))
 def test_the_average_is_that_of_each_weight_whatever_they_are(count: int, seed: int, extreme: int) -> None:
     weights = np.random.default_rng(seed).integers(0, 65536, (count, NUMBERS), endpoint=False)
@@ -146,7 +146,7 @@ def test_a_browser_that_falls_silent_holds_up_nobody_for_long(monkeypatch: pytes
     asyncio.run(rounds())
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=99) | st.sampled_from([bytes(SIZE - 1), bytes(SIZE)]),
     st.text(max_size=5) | st.integers(-5, 9999).map(str),

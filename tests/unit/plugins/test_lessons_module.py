@@ -308,7 +308,7 @@ acts = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), *[st.sampled_from(NAMES
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(acts, st.integers(0, 3)), max_size=8))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_whatever_a_student_does_nothing_is_lost(days: list[tuple[list[tuple[str, str, str]], int]]) -> None:
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)

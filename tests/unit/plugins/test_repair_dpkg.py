@@ -136,7 +136,7 @@ def test_damage_is_repaired(root: Path, pristine: Path, what: str) -> None:
     assert (lists.stat().st_mtime == 0) == must_be_fetched  # as old lists are
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.integers(0, 350), zeros=st.booleans())
 def test_status_that_was_cut_off_anywhere_comes_back(pristine: Path, size: int, zeros: bool) -> None:
     with tempfile.TemporaryDirectory() as name:

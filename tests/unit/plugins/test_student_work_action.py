@@ -198,7 +198,7 @@ PLACES += [["files", "a", at] for at in range(4)]
 
 
 @given(st.sampled_from(PLACES), JSON | st.sampled_from([-1, 1 << 70]))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_list_of_files_is_wellformed_or_refused(place: list[Any], value: Any) -> None:
     whole: Any = [{"files": {"a": [*FILE]}, "left": {"b": "deep"}}]
     *way, last = [0, *place]
