@@ -56,7 +56,7 @@ def marked(text: str) -> str:
 def browser_catalog() -> str:
     """Return what words.js needs for the reader's language, as JavaScript."""
     path = CATALOGS / f"{language()}.js"
-    return path.read_text(encoding="utf-8") if path.exists() else 'export const catalog = { "": "en" };\n'
+    return (path if path.exists() else Path(__file__).with_name("catalog.js")).read_text(encoding="utf-8")
 
 
 def in_figures(text: str) -> str:

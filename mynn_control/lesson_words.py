@@ -24,20 +24,9 @@ SENTENCE = re.compile(r"[A-Za-z’']{2,}[,:;]? +\w")
 NAME = re.compile(r"\w+_\w+|black|blue|green|gr[ae]y|orange|red|white|book|gradient|cross-entropy")
 PHRASE = re.compile(r"(?:^|\s)[A-Za-z]{2,}(?:[,:;.!?]?\s|[,:;.!?]?$)")  # beside a place of an f-string
 # What shows its strings to people, also single words; of other calls and literals only those that read as a sentence.
-SHOWS = {
-    "print",
-    "check",
-    "guess",
-    "guess_curve",
-    "annotate",
-    "legend",
-    "suptitle",
-    "text",
-    "title",
-    "xlabel",
-    "xticks",
-}
-SHOWS |= {"ylabel", "yticks", "set_title", "set_xlabel", "set_xticks", "set_ylabel", "set_yticks"}
+SHOWS = {"print", "check", "guess", "guess_curve"}
+SHOWS |= {"annotate", "legend", "set_title", "set_xlabel", "set_xticks", "set_ylabel", "set_yticks", "suptitle"}
+SHOWS |= {"text", "title", "xlabel", "xticks", "ylabel", "yticks"}
 SHOWN_BY_NAME = {"label", "title", "why", "x", "xlabel", "y", "ylabel"}
 DOCSTRING = "what a function does"
 PLACE = re.compile(r"(\{(?:[^{}]|\{[^{}]*\})+\})")  # in an f-string, perhaps with places in its format
@@ -105,9 +94,9 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
             yield block
             block = []
         block.append(line)
-        if bare.startswith(("```", "$$")) and not (len(bare) > 3 and bare.endswith(bare[:2])):
-            fence = bare[:3].rstrip() if bare.startswith("```") else "$$"
-        elif bare.startswith("$$"):
+        fence = next((mark for mark in ("```", "$$") if bare.startswith(mark)), "")
+        if fence and bare != fence and bare.endswith(fence):  # a formula on one line
+            fence = ""
             yield block
             block = []
     if block:

@@ -95,14 +95,14 @@ class Status(JupyterHandler):
         sessions: Any = await ensure_async(self.session_manager.list_sessions())
         programs = []
         for program, kernel in running(sessions, self.kernel_manager):
-            died = program["died"]
+            died = program["died"]  # inside of _(), Babel would take the key for a sentence
             pid = getattr(kernel.provisioner, "pid", None)
             programs.append({**program, "died": _(died), "memory": memory_of(pid)})
         self.set_header("Cache-Control", "no-store")
         self.finish(
             {
                 "lessons": lessons,
-                "files": own_files(self.folder, {f"{stem}.ipynb" for stem in outline(self.lessons)}),
+                "files": own_files(self.folder, {path.name for path in self.lessons.glob("*.ipynb")}),
                 "running": programs,
                 "memory": memory(),
                 "message": message(self.message_file),
