@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,26 @@ from tests.support.student import give_to_student
 PATIENCE = 2 * MINUTES
 
 
-@pytest.fixture
-def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
-    """The server of a student who begins."""
+@contextmanager
+def begun(
+    venv: Path, lessons: Path, mnist: Path, networks: Path, *, packages: Path | None = None, language: str = "en"
+) -> Iterator[Server]:
+    """Run the server of a student who begins. packages: where programs find mynn, if that is not this tree's."""
     here = {name: os.environ[name] for name in ("PYTHONPATH", "OPENBLAS_NUM_THREADS")}
     here |= {"MNIST_DIR": str(mnist), "NETWORKS_DIR": str(networks)}
-    with run_server(venv, environment=here, lessons_pristine=LESSONS) as running:
+    if packages:
+        here["PYTHONPATH"] = str(packages)
+    with run_server(venv, environment=here, lessons_pristine=lessons, language=language) as running:
         folder = running.home / "notebooks"
-        shutil.copytree(LESSONS, folder, dirs_exist_ok=True)
+        shutil.copytree(lessons, folder, dirs_exist_ok=True)
         for path in folder.rglob("*"):
             give_to_student(path)
+        yield running
+
+
+@pytest.fixture
+def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
+    with begun(venv, LESSONS, mnist, networks) as running:
         yield running
 
 
@@ -51,23 +62,16 @@ def server(venv: Path, mnist: Path, networks: Path) -> Iterator[Server]:
 def translated(mnist: Path, networks: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, str]]:
     """The server of a class in another language, and its code."""
     code = request.param
-    here = {name: os.environ[name] for name in ("PYTHONPATH", "OPENBLAS_NUM_THREADS")}
-    here |= {"MNIST_DIR": str(mnist), "NETWORKS_DIR": str(networks)}
     with pi_venv() as venv, tempfile.TemporaryDirectory() as name:
-        [packages] = venv.glob("lib/python*/site-packages")
-        here["PYTHONPATH"] = str(packages)  # where the catalogs are
+        [packages], lessons = venv.glob("lib/python*/site-packages"), Path(name)
+        shutil.copytree(LESSONS, lessons, dirs_exist_ok=True)
         for path, content in languages.built(code).items():
-            to = {"notebooks": Path(name)}.get(path.parts[0], packages / path.parts[0]) / Path(*path.parts[1:])
+            to = {"notebooks": lessons}.get(path.parts[0], packages / path.parts[0]) / Path(*path.parts[1:])
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(content)
-        lessons = Path(name)
         for folder in (lessons, *lessons.rglob("*/")):
             folder.chmod(0o755)
-        with run_server(venv, environment=here, lessons_pristine=lessons, language=code) as running:
-            shutil.copytree(LESSONS, lessons, dirs_exist_ok=True)
-            shutil.copytree(lessons, running.home / "notebooks", dirs_exist_ok=True)
-            for path in (running.home / "notebooks").rglob("*"):
-                give_to_student(path)
+        with begun(venv, lessons, mnist, networks, packages=packages, language=code) as running:
             yield running, code
 
 
