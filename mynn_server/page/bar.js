@@ -5,6 +5,7 @@ import { _, language } from "./words.js";
 
 const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
 const ANSWERS = ["idle", "busy", "dead"];
+const LONGEST = 1200; // tenths of a second until a program answers
 const STATES = { idle: "", busy: _("Working …"), restarting: _("Starting again …"), dead: _("Stopped") };
 const AGAIN = _("All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.");
 const ICONS = {
@@ -115,14 +116,14 @@ function forNotebook(panel, commands, apputils, node, middle) {
   session.statusChanged.connect(showState);
   session.connectionStatusChanged.connect(showState);
   showState();
+  runWhenReady(commands, session);
   const act = (command) => () => commands.execute(`notebook:${command}`);
-  const run = (command) => whenReady(session, act(command));
   const again = () => startAgain(panel, commands, apputils);
   const buttons = [
     // Translators: these five are on buttons side by side, on a phone too: short words
-    ["run", "run", _("Run"), run("run-cell-and-select-next"), _("Run this cell, and go on to the next")],
-    ["", "on", _("Run from here"), run("run-all-below"), _("Run this cell and all below")],
-    ["", "all", _("Run all"), run("run-all-cells"), _("Run all cells, from the top")],
+    ["run", "run", _("Run"), act("run-cell-and-select-next"), _("Run this cell, and go on to the next")],
+    ["", "on", _("Run from here"), act("run-all-below"), _("Run this cell and all below")],
+    ["", "all", _("Run all"), act("run-all-cells"), _("Run all cells, from the top")],
     ["stop", "stop", _("Stop"), act("interrupt-kernel"), _("Stop what is running")],
     ["", "again", _("Start again"), again, _("Start again: forget what was computed")],
   ].map(([name, picture, words, press, help]) => {
@@ -149,16 +150,23 @@ function titleOf({ model, path }) {
   return heading?.replace(/[*`$]/g, "").trim() ?? path.split("/").at(-1).replace(/\.ipynb$/, "");
 }
 
-/** Return what runs cells once their program answers; what is pressed meanwhile counts once. */
-function whenReady(session, act) {
+/**
+ * Run cells, by whatever button or key, once their program answers; what is pressed meanwhile counts once. Jupyter would
+ * lose it now and then, or start a second program, and the first one's fields would never appear.
+ */
+function runWhenReady(commands, session) {
+  const execute = commands.execute.bind(commands);
+  // One that was ended is started by Jupyter.
+  const isReady = () => ANSWERS.includes(session.kernelDisplayStatus) || (session.isReady && !session.session?.kernel);
   let waiting = false;
-  return async () => {
-    if (waiting) return;
-    waiting = true;
-    // What is sent to one that is starting again, or is not connected, is lost now and then.
-    while (!ANSWERS.includes(session.kernelDisplayStatus)) await new Promise((resume) => setTimeout(resume, 100));
-    waiting = false;
-    await act();
+  commands.execute = async (command, options) => {
+    if (command.startsWith("notebook:run-")) {
+      if (waiting) return;
+      waiting = true;
+      for (let tenths = 0; tenths < LONGEST && !isReady(); tenths++) await new Promise((resume) => setTimeout(resume, 100));
+      waiting = false;
+    }
+    return execute(command, options);
   };
 }
 

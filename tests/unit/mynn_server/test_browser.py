@@ -19,6 +19,15 @@ from tests.support.pupil import PHONE, TABLET
 from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, write
 
 PATIENCE = 180_000  # milliseconds
+# What a busy Pi answers when a page asks for a program comes late.
+LATE = """{
+  const plain = fetch;
+  window.fetch = async (...asked) => {
+    const answer = await plain(...asked);
+    if (answer.url.includes("/api/sessions")) await new Promise((resume) => setTimeout(resume, 3000));
+    return answer;
+  };
+}"""
 ZOOMED: ViewportSize = {"width": 640, "height": 400}  # a desktop's screen at 200 %
 
 
@@ -258,6 +267,29 @@ def test_a_notebook_of_another_program_asks_for_none(page: Page, browser: Browse
     page.get_by_role("button", name="End").click()
     expect(page.get_by_role("button", name="End")).to_have_count(0)
     (server.home / "notebooks/other.ipynb").unlink()
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_run_at_once_runs_once_in_one_program(
+    page: Page, browser: BrowserContext, server: Server
+) -> None:
+    """By the keyboard too. Jupyter would start a second program, and what the first shows would be lost."""
+    write(server, "early.ipynb", notebook("Early", "print('here')"))
+    early = browser.new_page()
+    early.add_init_script(LATE)
+    early.goto(f"{server.url}/notebooks/early.ipynb")
+    for _ in range(2):
+        early.locator(".jp-CodeCell .cm-content").click()
+        early.keyboard.press("Control+Enter")
+    expect(early.locator(".jp-OutputArea-output")).to_have_text("here")
+    expect(early.locator(".jp-CodeCell .jp-InputPrompt")).to_have_text("[1]:")
+    sessions = server.student().get("/api/sessions")
+    assert [one["path"] for one in sessions if one["path"] == "early.ipynb"] == ["early.ipynb"]
+    assert len(server.student().get("/api/kernels")) == len(sessions)
+    early.close()
+    for one in sessions:
+        server.student().delete(f"/api/sessions/{one['id']}")
+    (server.home / "notebooks/early.ipynb").unlink()
 
 
 @pytest.mark.slow
