@@ -94,4 +94,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer: dict[str, Any] = self._execute_module("live_page", module_args=arguments, task_vars=task_vars)
         except AnsibleError as error:
             return {"failed": True, "msg": str(error)}
+        except Exception as error:  # mitogen's own, if a Pi went while it was being connected
+            return {"failed": True, "msg": str(error).partition("\n")[0]}
         return answer

@@ -221,10 +221,14 @@ def test_each_request_says_what_is_known_from_the_last_answers(tmp_path: Path, m
     assert (run.closed, run.slept) == ([], [action.AGAIN] * 4)
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [AnsibleConnectionFailure("connect to port 22:\nno route\x1b[2J"), AttributeError("no route\x1b[2J\n  File x")],
+    ids=["off", "going"],
+)
 def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failure = AnsibleConnectionFailure("connect to port 22:\nno route\x1b[2J")
     run = ActionRun([news(ada="first"), failure], tmp_path, monkeypatch)
     assert (run.written["shown"], run.written["lost"]) == ({"wall": {"ada": "first"}}, r"no route\x1b[2J")
     assert (run.closed, run.slept) == (["closed"], [action.AGAIN, action.PAUSE, action.AGAIN])
