@@ -111,6 +111,7 @@ reset: .venv/ready  ## Clear the students' folders for the next class, if their 
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
 desk: .venv/ready  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
+	@python -m mynn_control.languages build
 	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)

@@ -4,7 +4,8 @@
 
 ABOUT is JSON, as the role desk hands it over: the `archive` to make, the `project`, the archive of the desk's own
 `wheels`, what mynn_control.wheels `built`, and further files that the desk is to `keep`, by their place. The archive
-has the folders wheels, project (what git knows of it) and kept. Its sum is printed: the same files give the same one.
+has the folders wheels, project (what git knows of it, and what is made of its translations) and kept. Its sum is
+printed: the same files give the same one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ WITHOUT = [
     *(f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")),
     ".ci",
     ".gitignore",
+    "locale",
+]
+# Made of locale/ (mynn_control/languages.py), with Babel, which the card does not need for this.
+TRANSLATED = [
+    "mynn/catalogs/*",
+    "mynn_control/catalogs/*",
+    "mynn_server/page/[a-z][a-z]/**/*",
+    "notebooks/[a-z][a-z]/*",
 ]
 # As they were committed: what this computer's teacher wrote into them is nobody else's.
 OWN = ["inventory.ini", "playbooks/group_vars/all/settings.yml"]
@@ -52,6 +61,8 @@ def contents(about: dict[str, Any]) -> dict[str, Path]:
     """Return what is packed besides the wheels, files and folders, by its place."""
     project = Path(about["project"])
     names = git(project, "ls-files", "-z", "--", ".", *(f":!{path}" for path in [*WITHOUT, *OWN])).decode().split("\0")
+    translated = [path for pattern in TRANSLATED for path in project.glob(pattern) if path.is_file()]
+    names += [str(path.relative_to(project)) for path in translated]
     found = {f"project/{name}": project / name for name in names if name}
     beside = Path(ansible.__file__).parents[1] / "ansible_collections"
     found |= {f"project/collections/ansible_collections/{name}": beside / name for name in COLLECTIONS}

@@ -34,6 +34,7 @@ from zeroconf import (  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
+from mynn_control.words import _, marked
 
 OURS = "_mynn-pi._tcp.local."
 # What other Pis may announce; printers and televisions do not.
@@ -46,7 +47,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
 MOST = 500  # answers; somebody may send thousands
 SECONDS = 5  # to wait for answers
-SILENCE = (
+SILENCE = marked(
     "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some school"
     " networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses."
 )
@@ -181,11 +182,10 @@ def search(names: Iterable[str] = ()) -> dict[str, Found]:
     try:
         found = asyncio.run(asyncio.wait_for(ask(every), 4 * SECONDS))
     except OSError as error:
-        raise LookupError(
-            f"The network could not be searched ({error.strerror}): connect this computer to the Pis' network."
-        ) from error
+        wrong = _("The network could not be searched ({reason}): connect this computer to the Pis' network.")
+        raise LookupError(wrong.format(reason=error.strerror)) from error
     if not found:
-        raise LookupError(SILENCE)
+        raise LookupError(_(SILENCE))
     return found
 
 
@@ -207,16 +207,16 @@ def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_n
     named = (full, "") if full in by_name else (name, first)
     known = name in taken
     if known:
-        note, suits = "is already in the inventory", False
+        note, suits = _("is already in the inventory"), False
     elif host.is_server:
-        note = "is a notebook server"
+        note = _("is a notebook server")
     elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
         named = (next(free), first)
-        note = f"is called {name} and gets this name"
+        note = _("is called {name} and gets this name").format(name=name)
     elif host.was_asked_for:
-        note = "is not a notebook server yet"
+        note = _("is not a notebook server yet")
     else:
-        note, suits = "may be another computer", False
+        note, suits = _("may be another computer"), False
     return Proposal(name, addresses, *named, note, known, suits)
 
 

@@ -22,6 +22,7 @@ import segno
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
+from mynn_control.words import _, marked
 
 A_SHEET = 14  # labels
 
@@ -39,8 +40,8 @@ class Paper:
 
 
 PAPERS = [
-    Paper("A4", (210, 297), (99.06, 38.1), (4.67, 15.15), 2.54, "99.1 × 38.1 mm"),
-    Paper("Letter", (215.9, 279.4), (101.6, 33.867), (3.969, 21.167), 4.763, "4 × 1⅓ inches"),
+    Paper("A4", (210, 297), (99.06, 38.1), (4.67, 15.15), 2.54, marked("99.1 × 38.1 mm")),
+    Paper("Letter", (215.9, 279.4), (101.6, 33.867), (3.969, 21.167), 4.763, marked("4 × 1⅓ inches")),
 ]
 
 
@@ -90,7 +91,7 @@ def main(folder: Path, desk: Path) -> None:
     sheets = [labels[first : first + A_SHEET] for first in range(0, len(labels), A_SHEET)]
     for paper in PAPERS:
         path = folder / f"labels-{paper.name}.html"
-        write_text(path, render("labels", {"paper": paper, "sheets": sheets}), mode=0o600)
+        write_text(path, render("labels", {"paper": paper, "size": _(paper.wording), "sheets": sheets}), mode=0o600)
         print(f"{path}: {_many(len(labels), 'label')} on {_many(len(sheets), 'sheet')}")
     print("Print them from a browser, at 100 % and without margins.", *lacking, sep="\n")
 

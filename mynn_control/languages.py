@@ -4,8 +4,9 @@
     python -m mynn_control.languages check      # how much of each language is there, and what is wrong with it
     python -m mynn_control.languages build      # for Python, browsers and notebooks; make does this
 
-There are four catalogs in each language: `mynn` (sentences in Python), `browser` (in scripts and pages), `lessons` (the
-notebooks) and `teach` (the manual's pages for teaching, which Sphinx takes apart).
+There are five catalogs in each language: `mynn` (sentences in Python), `browser` (in scripts and pages), `lessons` (the
+notebooks), `teach` (the manual's pages for teaching, which Sphinx takes apart) and `desk` (what the teacher's computer
+shows and prints on labels, with its settings).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from babel.messages.pofile import read_po, write_po
 
 from mynn.files import replacing
 from mynn.words import CATALOGS, LANGUAGES
-from mynn_control import lesson_words, page_words
+from mynn_control import lesson_words, page_words, words
 from mynn_control.page_words import WORD
 from mynn_control.translation_faults import faults
 
@@ -44,6 +45,11 @@ SOURCES = {
         ("mynn_server/page/try/*.html", "mynn_control.page_words:messages"),
     ],
     "lessons": [("notebooks/*.ipynb", "mynn_control.lesson_words:messages")],
+    "desk": [
+        ("mynn_control/**.py", "python"),
+        ("mynn_control/**.html.j2", "mynn_control.page_words:messages"),
+        ("playbooks/group_vars/all/defaults.yml", "mynn_control.settings:messages"),
+    ],
 }
 MANUAL = ROOT / "build/locale"  # where docs/conf.py looks
 PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
@@ -140,6 +146,7 @@ def built(code: str) -> dict[Path, bytes]:
     browser, lessons = texts(code, "browser"), texts(code, "lessons")
     made = {
         CATALOGS / f"{code}.mo": compiled(code, "mynn"),
+        words.CATALOGS / f"{code}.mo": compiled(code, "desk"),
         CATALOGS / f"{code}.js": script(code, texts(code, "browser", "mynn/")),
         MANUAL / code / "LC_MESSAGES/teach.mo": compiled(code, "teach"),
     }

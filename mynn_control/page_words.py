@@ -1,5 +1,7 @@
 """What a page says in words: its paragraphs, and what its attributes say. The rest of it stays, byte for byte.
 
+A page may be a template: {{ a place }} is a part of what is said, {% a statement %} ends a paragraph.
+
 (The Translate Toolkit's html2po knows pages, too. It writes the attributes of the whole page anew, and breaks some.)
 """
 
@@ -16,9 +18,10 @@ Translate = Callable[[str], str]
 Token = tuple[str, str]  # what it is, and it: "" for what ends a paragraph
 
 WITHIN = {"a", "b", "code", "em", "i", "kbd", "small", "span", "strong"}  # a paragraph
-UNREAD = {"script", "style"}
-JINJA = re.compile(r"(\{[%{#].*?[#}%]\})", re.S)
-SAYING = re.compile(r'(?<=\s)((?:alt|aria-label|title|placeholder)=")([^"]+)(?=")')
+UNREAD = {"pre", "script", "style"}
+PLACE, STATEMENT = range(0xE000, 0xF000), range(0xF000, 0xF900)  # characters that stand for them, in private use
+JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+SAYING = re.compile(r'(?<=\s)((?:alt|aria-label|title|placeholder|data-(?:done|ended|label|left))=")([^"]+)(?=")')
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -36,14 +39,41 @@ def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> It
 
 def translated(page: str, translate: Translate) -> str:
     """Return a page in another language. `translate` returns a text as it is where it has no other."""
+    template = _Template()
     parser = _Tokens()
-    parser.feed(page)
+    parser.feed(template.without(page))
     parser.close()
-    groups = groupby(parser.tokens, key=lambda token: token[0] != "")
-    return "".join(
-        _run(list(tokens), translate) if is_run else "".join(_attributes(text, translate) for _, text in tokens)
-        for is_run, tokens in groups
+
+    def translate_whole(text: str) -> str:
+        return template.without(translate(template.whole(text)))
+
+    groups = groupby(_closed(parser.tokens), key=lambda token: token[0] != "")
+    return template.whole(
+        "".join(
+            _run(list(tokens), translate_whole)
+            if is_run
+            else "".join(_attributes(text, translate_whole) for _, text in tokens)
+            for is_run, tokens in groups
+        )
     )
+
+
+class _Template:
+    """Puts a character in the place of whatever is Jinja's, which is like no HTML, and puts it back."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def without(self, text: str) -> str:
+        return JINJA.sub(self._letter, text)
+
+    def whole(self, text: str) -> str:
+        parts = {letter: part for part, letter in self._letters.items()}
+        return "".join(parts.get(letter, letter) for letter in text)
+
+    def _letter(self, part: re.Match[str]) -> str:
+        letters = PLACE if part[0].startswith("{{") else STATEMENT
+        return self._letters.setdefault(part[0], chr(letters[len(self._letters)]))
 
 
 class _Tokens(HTMLParser):
@@ -56,7 +86,7 @@ class _Tokens(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self._unread = tag in UNREAD
-        self.tokens.append(("open" if tag in WITHIN else "", self.get_starttag_text() or ""))
+        self.tokens.append(("text" if tag == "br" else "open" if tag in WITHIN else "", self.get_starttag_text() or ""))
 
     handle_startendtag = handle_starttag
 
@@ -65,9 +95,8 @@ class _Tokens(HTMLParser):
         self.tokens.append(("close" if tag in WITHIN else "", f"</{tag}>"))
 
     def handle_data(self, data: str) -> None:
-        for number, part in enumerate([data] if self._unread else JINJA.split(data)):
-            if part:
-                self.tokens.append(("" if self._unread or number % 2 else "text", part))
+        for is_statement, letters in groupby(data, key=lambda letter: self._unread or ord(letter) in STATEMENT):
+            self.tokens.append(("" if is_statement else "text", "".join(letters)))
 
     def handle_entityref(self, name: str) -> None:
         self.tokens.append(("text", f"&{name};"))
@@ -80,6 +109,20 @@ class _Tokens(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         self.tokens.append(("", f"<!--{data}-->"))
+
+
+def _closed(tokens: list[Token]) -> list[Token]:
+    """Return the tokens; a tag whose other half is in another paragraph, beyond a statement, ends one, too."""
+    loose, opened = set(), []
+    for number, (kind, _) in enumerate([*tokens, ("", "")]):
+        if kind == "open":
+            opened.append(number)
+        elif kind == "close" and opened:
+            opened.pop()
+        elif kind != "text":
+            loose |= {number, *opened}
+            opened = []
+    return [("" if number in loose else kind, text) for number, (kind, text) in enumerate(tokens)]
 
 
 def _run(tokens: list[Token], translate: Translate) -> str:
@@ -116,6 +159,8 @@ def _attributes(tag: str, translate: Translate) -> str:
 
     def other(match: re.Match[str]) -> str:
         text = html.unescape(match[2])
+        if not WORD.search(text):
+            return match[0]
         said = translate(text)
         return match[0] if said == text else match[1] + html.escape(said)
 

@@ -1,9 +1,10 @@
-"""Pages from templates: labels, and the desk's. Text in them is escaped."""
+"""Pages from templates: labels, and the desk's, in the class's language. Text in them is escaped."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,36 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
+from mynn_control import page_words
+from mynn_control.words import _, in_figures, language, safe
 
 FOLDERS = [Path(__file__).parent / name for name in ("templates", "desk/templates")]
-ENVIRONMENT = Environment(  # one for all, which compiles each template once
-    loader=FileSystemLoader(FOLDERS),
+
+
+class Templates(FileSystemLoader):
+    """Loads a template in the class's language."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Return it, translated before it is compiled."""
+        source, path, unchanged = super().get_source(environment, template)
+        if language() != "en" and template.endswith(".j2"):
+            source = page_words.translated(source, _).replace('<html lang="en-GB"', f'<html lang="{language()}"')
+        return source, path, unchanged
+
+
+def shown(text: str) -> str:
+    """Return a text as pages show it: safe, with its lines."""
+    return safe(text, printable_lines)
+
+
+ENVIRONMENT = Environment(
     autoescape=True,
-    finalize=lambda part: printable_lines(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
+    finalize=lambda part: shown(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-# The desk's buttons for commands.
+# The desk's buttons for commands: as they are in its templates, from which the catalogs have them.
 BUTTONS = {"adopt": "Adopt", "collect": "Collect", "labels": "Labels", "restore": "Restore", "site": "Set up"}
 BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset, and discard what was not collected"}
 
@@ -31,19 +51,33 @@ def for_templates(*functions: Callable[..., Any]) -> None:
     ENVIRONMENT.filters |= {function.__name__: function for function in functions}
 
 
+ENVIRONMENT.globals["_"] = _
+
+
+@cache
+def _environment(_language: str) -> Environment:
+    """Return the templates of a language, each of which is compiled once."""
+    return ENVIRONMENT.overlay(loader=Templates(FOLDERS))
+
+
 def render(name: str, parts: dict[str, Any]) -> str:
     """Return a page from NAME.html.j2. Text among the parts is escaped."""
-    return ENVIRONMENT.get_template(f"{name}.html.j2").render(parts)
+    return _environment(language()).get_template(f"{name}.html.j2").render(parts)
 
 
 def marked(text: str) -> Markup:
     """Return a sentence as HTML, with the desk's buttons in place of commands in backquotes; others are code."""
-    return Markup(re.sub("`(.*?)`", _command, str(escape(printable_lines(text)))))
+    return Markup(re.sub("`(.*?)`", _command, str(escape(shown(text)))))
 
 
 def _command(found: re.Match[str]) -> str:
     label = BUTTONS.get(found[1].removeprefix("make ").partition(" PI=")[0])
-    return f"<em>{label}</em>" if label else f"<code>{found[1]}</code>"
+    return f"<em>{escape(_(label))}</em>" if label else f"<code>{found[1]}</code>"
 
 
-for_templates(marked)
+def figures(text: str) -> str:
+    """Return a number as the class's language has it."""
+    return in_figures(text)
+
+
+for_templates(marked, figures)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn_control.words import _
 
 HOLDS, FAILS, NOT_ASKED = "holds", "fails", "not asked"
 
@@ -54,7 +55,7 @@ def load(name: str, folder: Path) -> PiResult:
     try:
         content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return PiResult(name, lost=f"The tests of {name} ended before the first check.")
+        return PiResult(name, lost=_("The tests of {pi} ended before the first check.").format(pi=name))
     return result_of(content)
 
 

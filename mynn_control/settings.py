@@ -50,6 +50,13 @@ def sections() -> Iterator[tuple[str, str, list[Setting]]]:
             yield role.name, entry["short_description"], settings
 
 
+def messages(_file: Any, _keywords: Any, _tags: Any, **_options: Any) -> Iterator[tuple[int, str, str, list[str]]]:
+    """Yield what is said of all settings, as a method of Babel's `extract`: 1, "", the text, []."""
+    for title, about, own in sections():
+        texts = [title, about, *(text for one in own for text in (one.description, one.reason))]
+        yield from ((1, "", text, []) for text in texts if text)
+
+
 def defaults(path: Path) -> dict[str, tuple[str, str]]:
     """Return, by name, each default as it is written, and the comment above it."""
     found: dict[str, tuple[str, str]] = {}

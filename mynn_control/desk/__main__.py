@@ -19,7 +19,6 @@ from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from mynn import wall
-from mynn.outline import outline
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking, keep_asking
 from mynn_control.desk.backup import Kept, restore
@@ -40,7 +39,7 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
             with locked(folder, 0):
-                desk = Desk(pis, Path(answers), folder, outline(PROJECT / "notebooks"), home=home)
+                desk = Desk(pis, Path(answers), folder, PROJECT / "notebooks", home=home)
                 with Server(desk, served=served) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     asked = [pis.inventory, SETTINGS]

@@ -29,6 +29,7 @@ from mynn_control.desk import backup, work
 from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Doors, Served
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
+from mynn_control.words import _
 
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
@@ -116,23 +117,25 @@ class Server:
         return Route(path, endpoint, methods=["POST"], max_body_size=largest)
 
     def _page(self, tab: str) -> Endpoint:
-        async def page(_: Request) -> Response:
+        async def page(_request: Request) -> Response:
             return HTMLResponse(self.desk.page(tab))
 
         return page
 
-    async def _table(self, _: Request) -> Response:
+    async def _table(self, _request: Request) -> Response:
         return Response(self.desk.table, media_type="text/csv")
 
     def _labels(self, paper: str) -> Endpoint:
-        async def labels(_: Request) -> Response:
+        async def labels(_request: Request) -> Response:
             path = self.desk.labels / f"labels-{paper}.html"
             there = path.is_file()
-            return FileResponse(path, headers=LABELS) if there else PlainTextResponse("There are no labels yet.", 404)
+            return (
+                FileResponse(path, headers=LABELS) if there else PlainTextResponse(_("There are no labels yet."), 404)
+            )
 
         return labels
 
-    async def _backup(self, _: Request) -> Response:
+    async def _backup(self, _request: Request) -> Response:
         return _download(
             await run_in_threadpool(backup.write, self.desk.kept), time.strftime("mynn-pi-%Y-%m-%d.tar.gz")
         )
@@ -140,7 +143,7 @@ class Server:
     async def _collection(self, request: Request) -> Response:
         date, pi = (request.path_params[name] for name in ("date", "pi"))
         if f"{date}/{pi}" not in work.collected(self.desk.work):
-            return PlainTextResponse("There is no such collection.", 404)
+            return PlainTextResponse(_("There is no such collection."), 404)
         made = await run_in_threadpool(work.packed, self.desk.work, f"{date}/{pi}")
         return _download(made, f"{pi} {date}.zip")
 
@@ -157,7 +160,7 @@ class Server:
     async def _restore(self, request: Request) -> Response:
         """Take a backup, and end: the desk's service starts it again, and it then puts the backup in place."""
         if self.desk.run and not self.desk.run.how:
-            return PlainTextResponse("Something runs: wait until it has ended, or stop it.", HTTPStatus.CONFLICT)
+            return PlainTextResponse(_("Something runs: wait until it has ended, or stop it."), HTTPStatus.CONFLICT)
         try:
             with replacing(self.desk.kept.waiting, 0o600) as file:
                 await _receive(request, file)
@@ -169,7 +172,7 @@ class Server:
             return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
         return PlainTextResponse("", background=BackgroundTask(os.kill, os.getpid(), signal.SIGTERM))
 
-    async def _stop(self, _: Request) -> Response:
+    async def _stop(self, _request: Request) -> Response:
         await run_in_threadpool(self.desk.stop)
         return PlainTextResponse("")
 
@@ -190,7 +193,7 @@ class Server:
         async def press(request: Request) -> Response:
             place = (await request.body()).decode(errors="replace")
             done = await run_in_threadpool(self.desk.press, name, place)
-            return PlainTextResponse("" if done else "There is nobody of that name.", 200 if done else 404)
+            return PlainTextResponse("" if done else _("There is nobody of that name."), 200 if done else 404)
 
         return press
 
@@ -206,7 +209,7 @@ class Server:
                 await asyncio.sleep(PAUSE)
                 quiet += PAUSE
 
-        async def events(_: Request) -> Response:
+        async def events(_request: Request) -> Response:
             return StreamingResponse(lines(), media_type="text/event-stream")
 
         return events

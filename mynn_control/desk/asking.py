@@ -13,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mynn_control.words import marked
+
 PAUSE = 0.3  # seconds between looks for new answers
-WANTED = "sudo on the Pis wants a password before the desk can ask them what the class does."
-UNKNOWN = "The playbook that asks the Pis has ended. The terminal in which the desk runs says why."
+WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
+UNKNOWN = marked("The playbook that asks the Pis has ended. The terminal in which the desk runs says why.")
 FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
 
 

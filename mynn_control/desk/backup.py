@@ -18,6 +18,7 @@ from typing import IO
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
+from mynn_control.words import _
 
 LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
 MOST = 200_000  # files
@@ -100,15 +101,17 @@ def check(file: IO[bytes]) -> None:
                 names.add(member.name)
                 parts = member.name.split("/")
                 if not NAME.fullmatch(member.name) or not {"", ".", ".."}.isdisjoint(parts):
-                    raise BackupError(f"This is no backup of a desk: it has {printable(member.name, 100)}.")
+                    wrong = _("This is no backup of a desk: it has {name}.")
+                    raise BackupError(wrong.format(name=printable(member.name, 100)))
                 if not (member.isfile() or member.isdir()):
-                    raise BackupError(f"In this backup, {printable(member.name, 100)} is neither a file nor a folder.")
+                    wrong = _("In this backup, {name} is neither a file nor a folder.")
+                    raise BackupError(wrong.format(name=printable(member.name, 100)))
                 if size > LARGEST or number >= MOST:
-                    raise BackupError("This backup is too large.")
+                    raise BackupError(_("This backup is too large."))
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise BackupError("This file is damaged, or is no backup of a desk’s.") from error
+        raise BackupError(_("This file is damaged, or is no backup of a desk’s.")) from error
     if not {"inventory.ini", DATABASE} <= names:
-        raise BackupError("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers.")
+        raise BackupError(_("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers."))
 
 
 def restore(kept: Kept) -> None:

@@ -18,12 +18,17 @@ from mynn.tasks import MOST, NAME
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
+from mynn_control.words import _, marked
 
 SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
 QUIET = 10  # minutes without a cell that ran, after which the page says so
 LONGEST = 600  # minutes at a task: whatever is longer is a wrong clock's
 MARKS = {True: "✔", False: "✘", None: "·"}  # of a task: right, tried, untouched
-DIED = {"memory": "ran out of memory", "stopped": "stopped unexpectedly"}
+# By how a program died: of the only one, and of one of several.
+DIED = {
+    "memory": (marked("It ran out of memory."), marked("{lesson} ran out of memory.")),
+    "stopped": (marked("It stopped unexpectedly."), marked("{lesson} stopped unexpectedly.")),
+}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
 EPOCH = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
 PROGRAM = {
@@ -123,38 +128,37 @@ def card(
     """
     name = printable(pi, 80).removesuffix(".local")
     if lost is None:
-        return Card(name, student, "asked", "Asking …")
+        return Card(name, student, "asked", _("Asking …"))
     if lost and off:
-        return Card(name, student, "asked", "Switched off")
+        return Card(name, student, "asked", _("Switched off"))
     if lost:
         shut = re.search("ssh password|permission denied", lost, re.I)
-        fault = "It wants a password: adopt it, on the tab Pis." if shut else "Check its power and its Wi-Fi."
-        return Card(name, student, "lost", "Does not answer", faults=[fault], why=lost)
+        fault = _("It wants a password: adopt it, on the tab Pis.") if shut else _("Check its power and its Wi-Fi.")
+        return Card(name, student, "lost", _("Does not answer"), faults=[fault], why=lost)
     if text is None:
         # One student's server runs all the time; of several, each server is started when its page is opened.
-        return Card(name, student, "asked", "Not signed in" if student else "No notebook server yet")
+        return Card(name, student, "asked", _("Not signed in") if student else _("No notebook server yet"))
     answer = parsed(text)
     if answer is None:
-        fault = "Its answer is invalid." if text else "Wait for a minute; then switch it off and on."
+        fault = _("Its answer is invalid.") if text else _("Wait for a minute; then switch it off and on.")
         if text == STRANGER:
-            fault = "Another student's program on this Pi answers in its place: switch the Pi off and on."
-        return Card(name, student, "lost", "No answer", faults=[fault])
+            fault = _("Another student's program on this Pi answers in its place: switch the Pi off and on.")
+        return Card(name, student, "lost", _("No answer"), faults=[fault])
     running = answer["running"]
     lines = [line_of(program, answer, lessons) for program in running]
-    faults = [
-        f"{line.title if len(lines) > 1 else 'It'} {DIED[program['died']]}."
-        for line, program in zip(lines, running, strict=True)
-        if program["died"]
+    died = [
+        (line.title, DIED[program["died"]]) for line, program in zip(lines, running, strict=True) if program["died"]
     ]
+    faults = [_(words[len(lines) > 1]).format(lesson=title) for title, words in died]
     if answer["free"] < SHORT:
-        faults.append("Memory is short: let a lesson be ended.")
+        faults.append(_("Memory is short: let a lesson be ended."))
     quiet = min((program["quiet"] for program in running), default=0)
     if any(program["busy"] for program in running):
-        state, word = "working", "Working"
+        state, word = "working", _("Working")
     elif running:
-        state, word = "open", f"Quiet for {quiet} min" if quiet >= QUIET else "Open"
+        state, word = "open", _("Quiet for {minutes} min").format(minutes=quiet) if quiet >= QUIET else _("Open")
     else:
-        state, word = "none", "Nothing open"
+        state, word = "none", _("Nothing open")
     used = round(100 * (1 - min(answer["free"], answer["total"]) / answer["total"]))
     return Card(name, student, state, word, lines, faults, free=answer["free"], used=used)
 
@@ -180,4 +184,4 @@ def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapp
         return Line(lesson.title, True)
     marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)
     now = next((task for task in lesson.tasks if not tried.get(task)), "")
-    return Line(lesson.title, True, marks, now, f"{minutes} min")
+    return Line(lesson.title, True, marks, now, _("{minutes} min").format(minutes=minutes))

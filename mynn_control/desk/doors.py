@@ -28,6 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mynn.turns import PAUSE, TooManyError, network_of, spellings, turn
 from mynn_control.render import render
+from mynn_control.words import _, marked
 
 COOKIE = "desk"
 DAY = 24 * 60 * 60  # seconds that a session lasts
@@ -36,7 +37,7 @@ MOST_CONNECTIONS = 32  # from one computer: a browser opens six
 IDLE = 20  # seconds that a request, or its head, may take to come
 RESTORE, HANDOUT = "/restore", "/handout/"  # where a backup is sent to, and files to hand out
 PUBLIC = ("/static/", "/sign-in")  # the paths that need no password
-WRONG = "That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it."
+WRONG = marked("That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it.")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -96,7 +97,7 @@ class Served:
             async with turn(request.client.host):
                 if not await self.is_password(given.get("password", "")):
                     await asyncio.sleep(PAUSE)
-                    return sign_in_page(WRONG)
+                    return sign_in_page(_(WRONG))
         except TooManyError as error:
             return sign_in_page(str(error), HTTPStatus.TOO_MANY_REQUESTS)
         if self.clock and re.fullmatch("[0-9]{10}", given.get("now", "")):

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import detect_range, expand_hostname_range
+from ansible.vars.manager import VariableManager
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.find import Proposal, hosts_in, is_host_name, is_reachable, proposals, search
+from mynn_control.words import _, safe
 
 MOST = 100  # computers of a search that are shown
 PLACES = ("inventory_file", "inventory_dir")  # Ansible's own variables of a host
@@ -49,7 +52,7 @@ class Inventory:
         written = self.path.stat().st_mtime_ns if self.path.exists() else 0
         return written, self.searching, self.found, self.note
 
-    def find(self, _: Mapping[str, str]) -> str:
+    def find(self, _given: Mapping[str, str]) -> str:
         """Begin to search the network."""
         if not self.searching:
             self.searching, self.found, self.note = True, [], ""
@@ -59,7 +62,7 @@ class Inventory:
     def _search(self) -> None:
         try:
             self.found = proposals(search(), hosts_in(str(self.path)))[:MOST]
-            self.note = "" if self.found else "What answered has no valid name or address."
+            self.note = "" if self.found else _("What answered has no valid name or address.")
         except LookupError as error:
             self.note = str(error)
         finally:
@@ -70,12 +73,13 @@ class Inventory:
         """Add those found computers that were chosen (add.NAME), under a name that was perhaps changed (as.NAME)."""
         chosen = [one for one in self.found if given.get(f"add.{one.found}") == "yes"]
         if not chosen:
-            return "Choose the Pis to add."
+            return _("Choose the Pis to add.")
         new = {}
         for one in chosen:
             name = given.get(f"as.{one.found}", one.name)
             if name in new:
-                return f"Two Pis cannot both be called {printable(name)}: give one of them another name."
+                wrong = _("Two Pis cannot both be called {name}: give one of them another name.")
+                return wrong.format(name=printable(name))
             new[name] = one.address if name == one.name else one.addresses.partition(" ")[0]
         if wrong := self._changed(add, new):
             return wrong
@@ -95,12 +99,26 @@ class Inventory:
         try:
             change(self.path, what)
         except (RefusedError, AnsibleError, OSError, UnicodeError) as error:
-            return printable(f"The list was not changed. {error}", 1000)
+            return safe(f"{_('The list was not changed.')} {error}")
         return ""
 
 
 def _read(path: Path) -> InventoryManager:
     return InventoryManager(DataLoader(), sources=[str(path)])
+
+
+def class_language(path: Path, playbooks: Path) -> str:
+    """Return the setting `language` of most Pis, or of all where there is none yet. AnsibleError: it cannot be read.
+
+    playbooks: the folder; group_vars in it has the settings.
+    """
+    loader = DataLoader()
+    loader.set_basedir(str(playbooks))
+    manager = InventoryManager(loader, sources=[str(path)])
+    settings = VariableManager(loader, manager)
+    hosts = manager.get_hosts("pis") or [manager.get_host("localhost")]
+    codes = Counter(str(settings.get_vars(host=host, include_hostvars=False).get("language")) for host in hosts)
+    return codes.most_common(1)[0][0]
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -120,15 +138,19 @@ def add(path: Path, new: Mapping[str, str]) -> None:
     for name, address in new.items():
         short = name.partition(".")[0].lower()
         if not is_host_name(name) or f"[{name}]" in wanted:
-            raise RefusedError(f"“{name}” cannot be a Pi's name: use letters, digits and hyphens, as in pi07.local.")
+            wrong = _("“{name}” cannot be a Pi's name: use letters, digits and hyphens, as in pi07.local.")
+            raise RefusedError(wrong.format(name=name))
         if address and not _is_address(address):
-            raise RefusedError(f"“{address}” is not the address of a Pi, such as 192.168.1.52.")
+            wrong = _("“{address}” is not the address of a Pi, such as 192.168.1.52.")
+            raise RefusedError(wrong.format(address=address))
         if short in taken:
-            raise RefusedError(f"A Pi is called {short} already: choose another name for {name}.")
+            wrong = _("A Pi is called {short} already: choose another name for {name}.")
+            raise RefusedError(wrong.format(short=short, name=name))
         taken.add(short)
     places = [number for number, line in enumerate(lines) if _section(line) == "[pis]"]
     if not places:
-        raise RefusedError(f"{path} has no line [pis]: write one, and a Pi below it, by hand.")
+        wrong = _("{path} has no line [pis]: write one, and a Pi below it, by hand.")
+        raise RefusedError(wrong.format(path=path))
     place = max([places[0], *(number for number, section, _ in _hosts_of(lines) if section == "[pis]")]) + 1
     lines[place:place] = [
         f"{name} ansible_host={address}\n" if address else f"{name}\n" for name, address in new.items()
@@ -141,10 +163,10 @@ def remove(path: Path, name: str) -> None:
     """Remove a Pi, wherever the inventory names it. RefusedError: why not."""
     lines, wanted = _lines(path), contents(path)
     if name.startswith("[") or wanted.pop(name, None) is None:
-        raise RefusedError(f"{name} is not in it.")
+        raise RefusedError(_("{name} is not in it.").format(name=name))
     for group in (one for one in wanted if one.startswith("[")):
         wanted[group] = [other for other in wanted[group] if other != name]
-    for number, _, word in _hosts_of(lines):
+    for number, _section_of, word in _hosts_of(lines):
         names = expand_hostname_range(word) if detect_range(word) else [word]
         if name in names:
             rest = lines[number].lstrip().removeprefix(word)
@@ -163,7 +185,8 @@ def _lines(path: Path) -> list[str]:
     """Return the lines of an inventory, each with its end. RefusedError: it is not an INI file."""
     text = path.read_bytes().decode()
     if path.suffix in {".yml", ".yaml", ".json", ".toml"} or text.startswith("#!"):
-        raise RefusedError(f"{path} is not an INI file, such as inventory.ini: change it by hand.")
+        wrong = _("{path} is not an INI file, such as inventory.ini: change it by hand.")
+        raise RefusedError(wrong.format(path=path))
     return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
 
 
@@ -190,5 +213,6 @@ def _write(path: Path, lines: Sequence[str], wanted: dict[str, Any]) -> None:
         trial = Path(folder, path.name)
         trial.write_bytes(text.encode())
         if contents(trial) != wanted:
-            raise RefusedError(f"{path} is written in a way that the desk does not know: change it by hand.")
+            wrong = _("{path} is written in a way that the desk does not know: change it by hand.")
+            raise RefusedError(wrong.format(path=path))
     write_text(path, text, path.stat().st_mode & 0o777)

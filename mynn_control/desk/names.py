@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
+from mynn_control.words import _
 
 LONGEST = 60  # letters
 # With letters, marks and numbers, what names are made of. None can begin a spreadsheet's formula, or a column.
@@ -16,7 +17,7 @@ BESIDE_LETTERS = " '’.,()_&+/-"
 
 def draw(seats: Sequence[Seat], names: Mapping[Seat, str]) -> str:
     """Return the page. names: of now."""
-    pis = Counter(pi for pi, _ in seats)
+    pis = Counter(pi for pi, _student in seats)
     shared = [pi for pi in pis if pis[pi] > 1]
     return render("names", {"tab": "names", "seats": seats, "shared": shared, "names": names, "longest": LONGEST})
 
@@ -28,14 +29,15 @@ def given_names(given: Mapping[str, str], seats: Sequence[Seat]) -> dict[Seat, s
     """
     places = {"/".join(seat): seat for seat in seats}
     if given.keys() - places.keys():
-        raise ValueError("There is no such seat any more: load this page again.")
+        raise ValueError(_("There is no such seat any more: load this page again."))
     names = {places[place]: unicodedata.normalize("NFC", " ".join(text.split())) for place, text in given.items()}
-    for (pi, _), name in names.items():
+    for (pi, _student), name in names.items():
         if name and not is_name(name):
-            raise ValueError(
-                f"The name for {pi} was refused, and none was saved: a name has at most {LONGEST} letters, begins with "
-                f"one, and has nothing else but numbers, spaces and {BESIDE_LETTERS[1:]}"
+            wrong = _(
+                "The name for {pi} was refused, and none was saved: a name has at most {longest} letters, begins with "
+                "one, and has nothing else but numbers, spaces and {others}"
             )
+            raise ValueError(wrong.format(pi=pi, longest=LONGEST, others=BESIDE_LETTERS[1:]))
     return names
 
 

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mynn.outline import Lesson
+from ansible.errors import AnsibleError
+
+from mynn.outline import Lesson, outline
+from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import Kept
-from mynn_control.desk.inventory import Inventory
+from mynn_control.desk.inventory import Inventory, class_language
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
 from mynn_control.desk.settings import Settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
+from mynn_control.words import _, marked
 
 RUN = "<!--run-->"  # the place of the run on a tab
 FIRST = {  # what must have been the last run, of the same Pis, and what is answered if it was not
-    "reset": ("look", "Look first at what a reset would touch."),
-    "undo": ("reset", "The reset was not the last that ran: choose Restore for each Pi."),
+    "reset": ("look", marked("Look first at what a reset would touch.")),
+    "undo": ("reset", marked("The reset was not the last that ran: choose Restore for each Pi.")),
 }
-ADOPT = "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
-SUDO = "sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager."
-ONCE = "It is used for this run only, and kept nowhere."
-FOR_ALL_DAY = "It is kept until the desk is closed, and in no file."
-NO_PASSWORD = "A password has at most 200 characters, and no control characters."
+ADOPT = marked(
+    "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
+)
+SUDO = marked("sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager.")
+ONCE = marked("It is used for this run only, and kept nowhere.")
+FOR_ALL_DAY = marked("It is kept until the desk is closed, and in no file.")
+NO_PASSWORD = marked("A password has at most 200 characters, and no control characters.")
 Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
-NO_PI = "There is no Pi in the list yet: find yours, or add them by name, on the tab Pis."
+NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 
 
 class AskPasswordError(Exception):
@@ -40,7 +48,7 @@ class AskPasswordError(Exception):
 
 
 class Desk:
-    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: by name, in their order.
+    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: the folder.
 
     home: of the desk's own account, if it is on a card of its own.
     """
@@ -50,11 +58,12 @@ class Desk:
         of: Pis,
         answers: Path,
         folder: Path,
-        lessons: Mapping[str, Lesson],
+        lessons: Path,
         settings: Path = SETTINGS,
         home: Path | None = None,
     ) -> None:
-        self.of, self.folder, self.lessons = of, folder.resolve(), lessons
+        self.of, self.folder, self._lessons = of, folder.resolve(), lessons
+        self.lessons: Mapping[str, Lesson] = {}  # by name, in their order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.kept = Kept(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
@@ -77,6 +86,7 @@ class Desk:
         self._run_drawn = ""  # the part of all tabs that is about the run
         self._changed = 0  # of the memory, when the pages were drawn
         self._minute = 0  # then: Class counts minutes
+        self._files: object = None  # the settings, from which the language was taken
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
         self._thread = threading.Thread()
@@ -98,6 +108,7 @@ class Desk:
     def redraw(self) -> None:
         """Draw the pages."""
         with self._lock:
+            self._take_language()
             self._changed, self._minute = self.memory.changed, minute()
             pages = {"class": class_now.draw(self.answers, self.lessons, self.memory.names()), **self.wall.draw()}
             pages |= self._draw_remembered() | {"backup": render("backup", {"tab": "backup", "kept": self.kept})}
@@ -105,11 +116,19 @@ class Desk:
             self._pages |= pages
             self._draw_run()
 
+    def _take_language(self) -> None:
+        """Have the class's language, wherever a sentence is looked up from now on."""
+        if (files := (self.inventory.state, self.settings.state)) != self._files:
+            self._files = files
+            with suppress(AnsibleError, OSError):  # the run that asks the Pis says what is wrong with a file
+                os.environ[VARIABLE] = class_language(self.of.inventory, self.settings.path.parents[2])
+            self.lessons = outline(self._lessons / lessons_folder(self._lessons))
+
     def _draw_run(self) -> None:
         with self._lock:
             no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
             trouble = NO_PI if no_pi else self._trouble
-            drawn = render("run", {"run": self.run, "trouble": trouble, "wanted": trouble == WANTED})
+            drawn = render("run", {"run": self.run, "trouble": _(trouble), "wanted": trouble == WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -119,7 +138,7 @@ class Desk:
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders, made = work.handouts(self.folder), self._labels_made()
         files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
-        if (drawn := (self._changed, students, folders, made, files, self._trouble, run)) == self._drawn:
+        if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
         self._drawn = drawn
         rows = pis.rows(self.memory.pis(), students)
@@ -158,9 +177,9 @@ class Desk:
     def _give_password(self, given: Mapping[str, str]) -> str:
         """Give the asking a password for sudo."""
         if "password" not in given:
-            raise AskPasswordError(f"{SUDO} {FOR_ALL_DAY}")
+            raise AskPasswordError(f"{_(SUDO)} {_(FOR_ALL_DAY)}")
         if not PASSWORD.fullmatch(given["password"]):
-            return NO_PASSWORD
+            return _(NO_PASSWORD)
         if self.asking:
             self.asking.give(given["password"])
         return ""
@@ -177,11 +196,12 @@ class Desk:
             self.redraw()
         return ""
 
-    def forget_names(self, _: Mapping[str, str]) -> str:
+    def forget_names(self, _given: Mapping[str, str]) -> str:
         """Delete all names, and the labels that may bear them. Returns why they were not deleted, or nothing."""
         with self._lock:
             if self.run and not self.run.how:
-                return f"{self.run.title}: this has not ended yet, and may make labels. Wait for it, or stop it."
+                wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
+                return wait.format(run=self.run.title)
             for path in self.labels.glob("*labels-*.html*"):  # also an unfinished one
                 path.unlink()
             self.memory.forget_names()
@@ -196,8 +216,9 @@ class Desk:
     @property
     def _busy(self) -> str:
         """Why nothing else can be done now; empty if it can."""
-        running = self.run and not self.run.how
-        return f"{self.run.title}: this has not ended yet. Wait for it, or stop it." if self.run and running else ""
+        if not self.run or self.run.how:
+            return ""
+        return _("{run}: this has not ended yet. Wait for it, or stop it.").format(run=self.run.title)
 
     def _remembered(self) -> list[Run]:
         kept = ("name", "chosen", "how", "messages", "lost", "began")
@@ -208,7 +229,7 @@ class Desk:
         """Return the run that the last desk did not see end, and remember that it was cut off."""
         for run in self._remembered():
             if not run.how:
-                run.how = CUT_OFF
+                run.how = f"{_(CUT_OFF)} {_(AGAIN)}"
                 self.memory.end(run.began, run.how, run.messages, run.lost)
                 return run
         return None
@@ -225,15 +246,16 @@ class Desk:
             if given.keys() - chosen.keys() - {"password"} or not all(
                 self._is_choice(name, *choice) for choice in chosen.items()
             ):
-                return "There is no such choice, or no longer: load this page again, and choose from its lists."
+                return _("There is no such choice, or no longer: load this page again, and choose from its lists.")
             before, wrong = FIRST.get(name, ("", ""))
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
-                return wrong
+                return _(wrong)
             if "password" not in given and (name == "adopt" or self.wanted):
-                raise AskPasswordError(f"{ADOPT if name == 'adopt' else SUDO} {ONCE}")
+                whose = ADOPT if name == "adopt" else SUDO
+                raise AskPasswordError(f"{_(whose)} {_(ONCE)}")
             password = given.get("password", "")
             if not PASSWORD.fullmatch(password):
-                return NO_PASSWORD
+                return _(NO_PASSWORD)
             self.wanted &= bool(password)
             self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=password)
@@ -273,7 +295,7 @@ class Desk:
             if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
-            run.how = run.how or "It did not start: see the terminal in which the desk runs."
+            run.how = run.how or _("It did not start: see the terminal in which the desk runs.")
             self.wanted |= run.wanted
             self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
@@ -282,7 +304,7 @@ class Desk:
         """Stop what runs; or if nothing does, close the last run's report."""
         with self._lock:
             if self.run and not self.run.how:
-                self.run.stop(f"You stopped it. {AGAIN}")
+                self.run.stop(f"{_('You stopped it.')} {_(AGAIN)}")
             else:
                 self.run = None
         self.redraw()
@@ -291,7 +313,7 @@ class Desk:
         """Cut off what runs."""
         while self._thread.is_alive():
             if self.run:
-                self.run.stop(CUT_OFF)
+                self.run.stop(f"{_(CUT_OFF)} {_(AGAIN)}")
             self._thread.join(5)
 
 

@@ -19,6 +19,7 @@ from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
 from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
+from mynn_control.words import _, in_figures
 
 
 @dataclass
@@ -125,20 +126,23 @@ def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), label
 def duration(seconds: float) -> str:
     """Return a duration in words."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    if minutes:
+        return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)
+    return _("{seconds} s").format(seconds=in_figures(f"{seconds:.1f}") if seconds < 10 else rest)
 
 
 def age(seconds: float) -> str:
     """Return a duration, roughly."""
-    for unit, name in [(86400, "days"), (3600, "hours")]:
+    for unit, words in [(86400, _("{count} days")), (3600, _("{count} hours"))]:
         if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{max(seconds, 0) / 60:.0f} min"
+            return words.format(count=f"{seconds / unit:.0f}")
+    return _("{minutes} min").format(minutes=f"{max(seconds, 0) / 60:.0f}")
 
 
 def ago(when: float) -> str:
     """Return how long ago something was."""
-    return f"{age(time.time() - when)} ago"
+    # Translators: a duration, such as “3 days” or “5 min”.
+    return _("{duration} ago").format(duration=age(time.time() - when))
 
 
 def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
@@ -148,18 +152,21 @@ def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
 
 def day(when: float) -> str:
     """Return a time as people write it."""
-    return time.strftime("%-d %B %Y, %H:%M", time.localtime(when))
+    # Translators: a time, for Python's strftime. In numbers, as in %d.%m.%Y, since %B would be English.
+    return time.strftime(_("%-d %B %Y, %H:%M"), time.localtime(when))
 
 
 def size(megabytes: float) -> str:
     """Return a size in MB or GB."""
-    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+    if megabytes < 1000:
+        return _("{count} MB").format(count=f"{megabytes:.0f}")
+    return _("{count} GB").format(count=in_figures(f"{megabytes / 1000:.1f}"))
 
 
 def model(text: str) -> tuple[str, str]:
     """Return a Pi's model as people call it, and its revision, from what its device tree says."""
     name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
-    return (name, f"revision {revision}") if separator else (revision, "")
+    return (name, revision) if separator else (revision, "")
 
 
 def sums_of(folder: Path) -> dict[str, str]:

@@ -23,14 +23,16 @@ from mynn_control.desk.memory import Memory
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
 from mynn_control.results import PiResult, load, save
+from mynn_control.words import _, safe
 
 
 def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
     """Return what is kept anew of a Pi that was asked: it matches its schema and holds no passwords."""
     state, lost = answer["state"], answer["lost"] and in_words(name, str(answer["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
-        state, lost = {}, f"{name} reported an invalid state ({wrong}). Flash its card again."
-    new = {"asked": now, "lost": printable((result.lost if result else "") or lost, 1000)}
+        sentence = _("{pi} reported an invalid state ({reason}). Flash its card again.")
+        state, lost = {}, sentence.format(pi=name, reason=wrong)
+    new = {"asked": now, "lost": safe((result.lost if result else "") or lost)}
     if state:
         new |= {"state": {name: state[name] for name in STATE["properties"] if name in state}, "heard": now}
     if result and not result.lost:
@@ -42,15 +44,18 @@ def result_from(name: str, folder: Path) -> PiResult:
     """Return a Pi's verification, or a result that says that its figures make no sense."""
     result = load(name, folder)
     wrong = misfit(result.figures, FIGURES)
-    return PiResult(name, f"{name} measured what makes no sense ({wrong}). Flash its card again.") if wrong else result
+    sentence = _("{pi} measured what makes no sense ({reason}). Flash its card again.")
+    return PiResult(name, sentence.format(pi=name, reason=wrong)) if wrong else result
 
 
 def in_words(name: str, error: str) -> str:
     """Return a sentence for Ansible's message about a Pi that did not answer."""
-    last = printable(error.strip().splitlines()[-1]) if error.strip() else "no answer"
+    last = printable(error.strip().splitlines()[-1]) if error.strip() else _("no answer")
     if "sudo" in error or "become" in error:
-        return f"sudo on {name} wants a password ({last}). See “When sudo wants a password” in the manual."
-    return f"{name} does not answer over SSH ({last}). Check that it is switched on and on the network."
+        sentence = _("sudo on {pi} wants a password ({reason}). See “When sudo wants a password” in the manual.")
+    else:
+        sentence = _("{pi} does not answer over SSH ({reason}). Check that it is switched on and on the network.")
+    return sentence.format(pi=name, reason=last)
 
 
 def main(folder: Path) -> None:
@@ -65,8 +70,10 @@ def main(folder: Path) -> None:
         save(result, results)  # also of tests that were cut off, for the role verify
     for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
         for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
-            print(printable(what, 1000))
-    print("The desk (`make desk`) shows how each Pi is, and what to do, on its tab Pis; who did which task, on Tasks.")
+            print(safe(what))
+    print(
+        _("The desk (`make desk`) shows how each Pi is, and what to do, on its tab Pis; who did which task, on Tasks.")
+    )
 
 
 if __name__ == "__main__":

@@ -15,17 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.collection import some
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn.words import VARIABLE
+from mynn_control.words import _, marked
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # the teacher's
 DEBUG = ("debug", "ansible.builtin.debug")
-WORDS = {"passwords": "new passwords", "discard": "also without a collection"}  # of switches
+WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # of switches
 NO_PASSWORD = "Password (not shown): "  # the question of the strategy, plugins/strategy/classroom.py
 PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # one that a terminal can be given
-AGAIN = "Start it again when you like: it goes on with what is left to do."
-CUT_OFF = f"It was cut off, because the desk ended. {AGAIN}"
+AGAIN = marked("Start it again when you like: it goes on with what is left to do.")
+CUT_OFF = marked("It was cut off, because the desk ended.")
+FEW = 10  # files that a message names
 
 
 @dataclass(frozen=True)
@@ -39,20 +41,20 @@ class Playbook:
 
 
 PLAYBOOKS = {
-    "message": Playbook("Message", ("what",)),
-    "off": Playbook("Switching off"),
-    "report": Playbook("How the Pis are"),
-    "adopt": Playbook("Adopting", options=("--ask-pass",)),
-    "site": Playbook("Setting up"),
-    "verify": Playbook("Verifying"),
-    "update": Playbook("Updating"),
-    "labels": Playbook("Making labels"),
-    "collect": Playbook("Collecting work"),
-    "handout": Playbook("Handing out", ("folder",)),
-    "restore": Playbook("Restoring work", ("collection",)),
-    "look": Playbook("What a reset would touch", file="reset", options=("--check",)),
-    "reset": Playbook("Resetting for the next class", ("passwords", "discard")),
-    "undo": Playbook("Undoing the reset", file="restore"),
+    "message": Playbook(marked("Message"), ("what",)),
+    "off": Playbook(marked("Switching off")),
+    "report": Playbook(marked("How the Pis are")),
+    "adopt": Playbook(marked("Adopting"), options=("--ask-pass",)),
+    "site": Playbook(marked("Setting up")),
+    "verify": Playbook(marked("Verifying")),
+    "update": Playbook(marked("Updating")),
+    "labels": Playbook(marked("Making labels")),
+    "collect": Playbook(marked("Collecting work")),
+    "handout": Playbook(marked("Handing out"), ("folder",)),
+    "restore": Playbook(marked("Restoring work"), ("collection",)),
+    "look": Playbook(marked("What a reset would touch"), file="reset", options=("--check",)),
+    "reset": Playbook(marked("Resetting for the next class"), ("passwords", "discard")),
+    "undo": Playbook(marked("Undoing the reset"), file="restore"),
 }
 
 
@@ -77,7 +79,7 @@ class Run:
     name: str
     chosen: Mapping[str, str] = field(default_factory=dict)
     how: str = ""
-    doing: str = "It starts"
+    doing: str = field(default_factory=lambda: _("It starts"))
     at: dict[str, tuple[str, str]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
@@ -90,8 +92,10 @@ class Run:
     @property
     def title(self) -> str:
         """What it does, in words."""
-        words = ", ".join(WORDS.get(name, value) for name, value in self.chosen.items() if value)
-        return PLAYBOOKS[self.name].title + (f": {words}" if words else "")
+        words = ", ".join(_(WORDS[name]) if name in WORDS else value for name, value in self.chosen.items() if value)
+        title = _(PLAYBOOKS[self.name].title)
+        # Translators: what is done, and with what, as in “Handing out: worksheets”.
+        return _("{title}: {words}").format(title=title, words=words) if words else title
 
     @property
     def pi(self) -> str:
@@ -169,12 +173,12 @@ class Run:
             case "runner_on_start":
                 self.at[pi] = ("working", task)
             case "runner_on_ok" | "runner_on_skipped":
-                self.at[pi] = ("waiting", "waits")
+                self.at[pi] = ("waiting", _("waits"))
                 self._hear(pi, data["task_action"], result)
             case "runner_on_unreachable":
-                self.at[pi] = ("lost", "does not answer")
+                self.at[pi] = ("lost", _("does not answer"))
             case "runner_on_failed" if not data.get("ignore_errors"):
-                self.at[pi] = ("lost", f"failed: {task}")
+                self.at[pi] = ("lost", _("failed: {task}").format(task=task))
         self.wanted |= NO_PASSWORD.strip() in event["stdout"]
         return str(event["stdout"]).strip().rpartition("\n")[2]
 
@@ -185,8 +189,8 @@ class Run:
             changes = str(result.get("diff", {}).get("after", "")).splitlines()
             gone = [change.removesuffix(" removed") for change in changes if change.endswith(" removed")]
             gone = [path for path in gone if "/." not in path]  # a teacher does not know what programs keep
-            message = f"{pi}: {len(gone)} would be removed{f' ({some(gone)})' if gone else ''}, "
-            message += f"{sum(not change.endswith(' removed') for change in changes)} put back as at first."
+            back = sum(not change.endswith(" removed") for change in changes)
+            message = _touched(pi, gone, back)
         elif self.name != "look" and action in DEBUG:
             message = result.get("msg", "")
         lines = map(str, message if isinstance(message, list) else [message])
@@ -197,10 +201,21 @@ class Run:
         if self.stopped:
             self.how = self.stopped
         elif code and not self.lost:
-            self.how = f"It was cut off. {printable(last)}"
+            self.how = f"{_('It was cut off.')} {printable(last)}"
         else:
-            self.how = "Not finished on all Pis." if self.lost else "Finished."
+            self.how = _("Not finished on all Pis.") if self.lost else _("Finished.")
         self.doing, self.at = "", {}
+
+
+def _touched(pi: str, gone: list[str], back: int) -> str:
+    """Return what a reset would do to a Pi. gone: what it would remove. back: how much it would put back."""
+    if not gone:
+        return _("{pi}: 0 would be removed, {back} put back as at first.").format(pi=pi, back=back)
+    names = ", ".join(printable(name) for name in gone[:FEW])
+    if len(gone) > FEW:
+        names = _("{names} and {count} more").format(names=names, count=len(gone) - FEW)
+    sentence = _("{pi}: {count} would be removed ({names}), {back} put back as at first.")
+    return sentence.format(pi=pi, count=len(gone), names=names, back=back)
 
 
 def our_environment(summary: Path) -> dict[str, str]:
@@ -210,4 +225,5 @@ def our_environment(summary: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "plugins/callback"),
         "MYNN_SUMMARY": str(summary),
+        VARIABLE: "",  # what playbooks print is English; what they write for the class is in its language
     }

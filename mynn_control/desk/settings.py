@@ -16,14 +16,14 @@ from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.callback.checked_inventory import wrong_settings, wrong_students
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.inventory import RefusedError
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
+from mynn_control.words import _, safe
 
 # Those that teachers ask for are first on the page.
-FIRST = ["jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname", "system_ssh_keys"]
-FIRST += ["apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
+FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname"]
+FIRST += ["system_ssh_keys", "apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
 TYPES = {"bool": bool, "int": int, "list": list, "dict": dict}  # all others are text
 TEMPLATE = re.compile(r"\{[{%#]")
 COMMENT = re.compile(r"(?:^|\s)#")
@@ -80,9 +80,9 @@ class Settings:
         except (RefusedError, OSError, UnicodeError) as error:
             return render("settings", parts | {"trouble": str(error)})
         rows = {name: row_of(one, there.get(name)) for name, one in self.known.items()}
-        made = [("Those that teachers ask for", "", [rows.pop(name) for name in FIRST])]
+        made = [(_("Those that teachers ask for"), "", [rows.pop(name) for name in FIRST])]
         for title, about, own in sections():
-            made.append((title, about, [rows[one.name] for one in own if one.name in rows]))
+            made.append((_(title), _(about), [rows[one.name] for one in own if one.name in rows]))
         return render("settings", parts | {"sections": made, "version": version(text)})
 
     def save(self, given: Mapping[str, str]) -> str:
@@ -97,13 +97,14 @@ class Settings:
         try:
             text = self.text
             if of not in (None, version(text)):
-                raise RefusedError(f"{self.path.name} was changed meanwhile: load this page again.")
+                wrong = _("{path} was changed meanwhile: load this page again.")
+                raise RefusedError(wrong.format(path=self.path.name))
             for name, answer in given.items():
                 if name not in self.known:
-                    raise RefusedError(f"There is no setting {name}.")
+                    raise RefusedError(_("There is no setting {name}.").format(name=name))
                 text = changed(text, name, answer, self.known[name])
         except (RefusedError, OSError, UnicodeError) as error:
-            return printable(f"Nothing was saved. {error}", 1000)
+            return safe(f"{_('Nothing was saved.')} {error}")
         write_text(self.path, text, self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644)
         self.saved = True
         return ""
@@ -126,14 +127,17 @@ def written(text: str) -> dict[str, Written]:
         aliases = any(isinstance(token, ALIAS) for token in yaml.scan(text))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        raise RefusedError(
-            f"The file is not YAML{f', line {mark.line + 1}' if mark else ''}: mend it by hand."
-        ) from error
+        wrong = (
+            _("The file is not YAML, line {line}: mend it by hand.")
+            if mark
+            else _("The file is not YAML: mend it by hand.")
+        )
+        raise RefusedError(wrong.format(line=mark and mark.line + 1)) from error
     if tree is None or tree.value == "":
         return {}
     names = [key.value for key, _ in tree.value] if isinstance(tree, yaml.MappingNode) and not tree.flow_style else []
     if not names or aliases or len(set(names)) < len(names):
-        raise RefusedError("The file has more than settings, each once, on lines of their own: change it by hand.")
+        raise RefusedError(_("The file has more than settings, each once, on lines of their own: change it by hand."))
     found = {}
     for key, node in tree.value:
         start, end = key.start_mark.index, _end(node)
@@ -165,7 +169,7 @@ def changed(text: str, name: str, answer: str | None, setting: Setting) -> str:
     before = written(text)
     there = before.get(name)
     if there and there.by_hand:
-        raise RefusedError(f"{name} was written by hand: change it in the file.")
+        raise RefusedError(_("{name} was written by hand: change it in the file.").format(name=name))
     new, value = "", None
     if answer is not None:
         value = value_of(setting, answer, there.value if there else None)
@@ -184,7 +188,8 @@ def changed(text: str, name: str, answer: str | None, setting: Setting) -> str:
     wanted = {other: (one.value, one.by_hand) for other, one in before.items() if other != name}
     wanted |= {name: (value, False)} if new else {}
     if {other: (one.value, one.by_hand) for other, one in written(after).items()} != wanted:
-        raise RefusedError(f"The file is written in a way that the desk does not know: change {name} by hand.")
+        wrong = _("The file is written in a way that the desk does not know: change {name} by hand.")
+        raise RefusedError(wrong.format(name=name))
     return after
 
 
@@ -194,7 +199,9 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
     value: Any = answer
     lines = kind in ("list", "dict")
     if not (re.sub(r"[\r\n\t]", "", answer) if lines else answer).isprintable():
-        raise RefusedError(f"{name} must be {'text' if lines else 'on one line'}, of characters that can be printed.")
+        text = _("{name} must be text, of characters that can be printed.")
+        line = _("{name} must be on one line, of characters that can be printed.")
+        raise RefusedError((text if lines else line).format(name=name))
     if lines:
         value = _revealed(name, _parsed(name, answer, TYPES[kind]), before)
     elif kind == "bool":
@@ -202,7 +209,7 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
     elif kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", answer):
         value = int(answer)
     if TEMPLATE.search(str(value)):
-        raise RefusedError(f"{name}: a template can only be written into the file by hand.")
+        raise RefusedError(_("{name}: a template can only be written into the file by hand.").format(name=name))
     loader = DataLoader()
     templar = Templar(loader=loader, variables={name: value})
     # As before each run: Ansible's own check of the role's argument spec, and of the students' names.
@@ -214,17 +221,18 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
 def _parsed(name: str, answer: str, kind: type) -> Any:
     try:
         if any(isinstance(token, ALIAS) for token in yaml.scan(answer)):
-            raise RefusedError(f"{name}: & and * have a meaning in YAML; put quotes around the text.")
+            wrong = _("{name}: & and * have a meaning in YAML; put quotes around the text.")
+            raise RefusedError(wrong.format(name=name))
         value = yaml.safe_load(answer)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RefusedError(
-            f"{name} is not YAML: {getattr(error, 'problem', None) or 'a value makes no sense'}."
-        ) from error
+        why = getattr(error, "problem", None) or _("a value makes no sense")
+        raise RefusedError(_("{name} is not YAML: {why}.").format(name=name, why=why)) from error
     if value is None:
         return kind()
     if not isinstance(value, kind):
-        form = "a list: each item on a line, behind a hyphen" if kind is list else "a table: lines such as country: GB"
-        raise RefusedError(f"{name} must be {form}.")
+        a_list = _("{name} must be a list: each item on a line, behind a hyphen.")
+        a_table = _("{name} must be a table: lines such as country: GB.")
+        raise RefusedError((a_list if kind is list else a_table).format(name=name))
     return value
 
 
@@ -250,7 +258,8 @@ def _revealed(name: str, value: Any, before: Any) -> Any:
             return one
         number = re.fullmatch(rf"{DOTS}([1-9][0-9]?)", str(one))
         if not number or int(number[1]) > len(secrets):
-            raise RefusedError(f"{name}: {one} stands for no password in the file: write the password in its place.")
+            wrong = _("{name}: {dots} stands for no password in the file: write the password in its place.")
+            raise RefusedError(wrong.format(name=name, dots=one))
         return secrets[int(number[1]) - 1]
 
     return _secrets(value, reveal)

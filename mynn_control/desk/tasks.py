@@ -11,6 +11,7 @@ from mynn.outline import Lesson
 from mynn.tasks import Record
 from mynn_control.desk.pis import Pupil
 from mynn_control.render import for_templates, render
+from mynn_control.words import _
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
@@ -28,8 +29,10 @@ def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
     with io.StringIO(newline="") as file:
         write = csv.writer(file).writerow
         tasks = sum(len(lesson.tasks) for lesson in lessons.values())
-        titles = [f"{one.title} (of {len(one.tasks)})" for one in lessons.values()]
-        write(["Pi", "Student", "Name", *titles, f"All (of {tasks})"])
+        # Translators: a lesson, and how many tasks it has.
+        title = _("{lesson} (of {tasks})")
+        titles = [title.format(lesson=one.title, tasks=len(one.tasks)) for one in lessons.values()]
+        write([_("Pi"), _("Student"), _("Name"), *titles, _("All (of {tasks})").format(tasks=tasks)])
         for pupil in pupils:
             right = [pupil.record.standing(name, lesson.tasks).right for name, lesson in lessons.items()]
             write([pupil.pi, pupil.student, pupil.name, *right, sum(right)])
@@ -39,7 +42,8 @@ def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
 def date(when: str) -> str:
     """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
     try:
-        return f"{datetime.fromisoformat(when):%-d %b}"
+        # Translators: a day, for Python's strftime. In numbers, as in %-d.%-m., since %b would be English.
+        return datetime.fromisoformat(when).strftime(_("%-d %b"))
     except ValueError:
         return ""
 

@@ -23,6 +23,7 @@ from mynn.png import png_source
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
 from mynn_control.render import for_templates, render
+from mynn_control.words import in_figures
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
@@ -127,7 +128,7 @@ def page(
 
 def percent(score: float) -> Markup:
     """Return a share in percent."""
-    return Markup(f"{score:.1%}".replace("%", "&#8239;%"))
+    return Markup(in_figures(f"{score:.1%}"[:-1]) + "&#8239;%")
 
 
 @lru_cache(maxsize=1000)

@@ -16,6 +16,7 @@ from mynn_control.desk.memory import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
+from mynn_control.words import _
 
 # Names that neither Ansible nor a shell takes for anything else.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
@@ -53,7 +54,7 @@ def handout(desk: Path, name: str) -> Path:
     ValueError: it cannot have this name.
     """
     if len(name) > LONGEST or not re.fullmatch(OWN, name):
-        raise ValueError("A file to hand out has a name of letters, digits, spaces, full stops, commas, _ and -.")
+        raise ValueError(_("A file to hand out has a name of letters, digits, spaces, full stops, commas, _ and -."))
     folder = desk.parents[1] / "handout" / time.strftime("%Y-%m-%d")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name

@@ -14,7 +14,6 @@ from typing import Any
 
 import requests
 
-from mynn.outline import outline
 from mynn_control.desk import pis
 from mynn_control.desk.app import Server
 from mynn_control.desk.doors import Served
@@ -66,7 +65,7 @@ def served(
     """Serve a desk, whose folder this is. how: to the network."""
     answers = folder / "answers"
     answers.mkdir(exist_ok=True)
-    desk = Desk(Pis(inventory), answers, folder, outline(ROOT / "notebooks"), settings, folder if how else None)
+    desk = Desk(Pis(inventory), answers, folder, ROOT / "notebooks", settings, folder if how else None)
     desk.update()
     with Server(desk, 0, how) as server:
         yield ServedDesk(folder, desk, server)

@@ -134,7 +134,8 @@ document.addEventListener("paste", (event) => {
   event.preventDefault();
   names.slice(0, places.length).forEach((name, number) => (places[number].value = name.trim()));
   const more = names.length - places.length;
-  say(more > 0 ? `The list has ${names.length} lines, but only ${places.length} seats were left for it.` : "");
+  const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
+  say(more > 0 ? left : "");
 });
 document.addEventListener("close", () => refresh(), true); // of a question
 
@@ -147,7 +148,7 @@ function follow() {
   events = new EventSource(`/events/${tab}`); // connects again by itself
   events.addEventListener("message", () => refresh().then(() => isOver() && say(), () => {}));
   events.addEventListener("error", () =>
-    refresh().catch(() => say("The desk has ended. This is what it last showed.", { over: true })),
+    refresh().catch(() => say(trouble.dataset.ended, { over: true })),
   );
 }
 document.addEventListener("visibilitychange", follow);

@@ -100,7 +100,7 @@ def test_settings_are_changed_and_put_back_and_all_other_lines_stay(
 
 def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     page = desk.ask("/settings").text
-    assert re.findall('<label for="(.+)">', page)[:3] == ["jupyter_https", "jupyter_port", "jupyter_cull_seconds"]
+    assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_port"]
     assert sorted(re.findall('<label for="(.+)">', page)) == sorted(KNOWN)
     assert "A notebook&#39;s program that has not been used for this long is ended" in page
     assert page.count("It was written by hand") == 3  # a template, what is encrypted, and a text with a #

@@ -18,6 +18,8 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
     settings.parent.mkdir(parents=True)
     for path in (settings, project / "inventory.ini", project / "ansible.cfg", project / "LICENSE"):
         path.write_text("# nothing is set\n")
+    (project / "locale/de").mkdir(parents=True)
+    (project / "locale/de/desk.po").touch()
     (project / "tests/unit").mkdir(parents=True)
     (project / "tests/unit/test.py").write_text("")
     commit = ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "Begin"]
@@ -28,6 +30,10 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
     (project / "host_vars").mkdir()
     (project / "host_vars/pi01.yml").write_text("ansible_become_password: secret\n")
     (project / "ansible.cfg").write_text("# changed\n")
+    made = {"mynn_control/catalogs/de.mo", "mynn_server/page/de/try/index.html", "notebooks/de/part2.ipynb"}
+    for name in made:
+        (project / name).parent.mkdir(parents=True)
+        (project / name).touch()
     with tarfile.open(wheels, "w") as tar:
         for name in ("requirements.txt", LONG):
             tar.addfile(tarfile.TarInfo(name), io.BytesIO())
@@ -51,5 +57,6 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
         "kept/cache/a",
         "kept/build/wheel/armel/LICENSE",
     } <= found.keys()
-    assert "project/tests/unit/test.py" not in found
+    assert found.keys().isdisjoint({"project/tests/unit/test.py", "project/locale/de/desk.po"})
+    assert {f"project/{path}" for path in made} <= found.keys()
     assert "project/collections/ansible_collections/ansible/posix/plugins/modules/authorized_key.py" in found
