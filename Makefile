@@ -158,6 +158,7 @@ lint: .venv/ready  ## Check the code without running it
 	ruff check
 	ruff format --check
 	mypy
+	python -m mynn_control.languages check
 
 .PHONY: docs
 docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also check external links)

@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -119,14 +120,15 @@ def check() -> int:
     """Print how much of each language is there, and what is wrong. Returns how many faults there are."""
     wrong = 0
     for code in TRANSLATED:
-        for name in (*SOURCES, "teach"):
-            pairs = [pair for _, both in messages(read(code, name)) for pair in both]
-            done = sum(bool(translation) for _, translation in pairs)
-            print(f"{code}/{name}.po: {done} of {len(pairs)}")
-            for source, translation in pairs:
-                for fault in faults(source, translation) if translation else []:
-                    print(f"  “{source[:60]}”: {fault}")
-                    wrong += 1
+        catalogs = {f"{name}.po": read(code, name) for name in (*SOURCES, "teach")}
+        pairs = [(name, *pair) for name, one in catalogs.items() for _, both in messages(one) for pair in both]
+        left = Counter(name for name, _, translation in pairs if not translation)
+        where = "".join(f", {count} missing in {name}" for name, count in left.items())
+        print(f"{code}: {len(pairs) - left.total()} of {len(pairs)} texts are translated{where}")
+        for name, source, translation in pairs:
+            for fault in faults(source, translation) if translation else []:
+                print(f"  {name}, “{source[:60]}”: {fault}")
+                wrong += 1
     return wrong
 
 
