@@ -128,10 +128,9 @@ class Server:
     def _labels(self, paper: str) -> Endpoint:
         async def labels(_request: Request) -> Response:
             path = self.desk.labels / f"labels-{paper}.html"
-            there = path.is_file()
-            return (
-                FileResponse(path, headers=LABELS) if there else PlainTextResponse(_("There are no labels yet."), 404)
-            )
+            if not path.is_file():
+                return PlainTextResponse(_("There are no labels yet."), 404)
+            return FileResponse(path, headers=LABELS)
 
         return labels
 

@@ -79,6 +79,8 @@ class Desk:
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
         self._trouble = ""  # of the asking, when the pages were drawn
+        self._files: object = None  # the settings, from which the language was taken
+        self._take_language()
         self.run = self._cut_off()  # the last one, until the teacher closes its report
         self.table = ""  # of the tasks, as CSV
         self.versions: Counter[str] = Counter()  # of the pages
@@ -86,7 +88,6 @@ class Desk:
         self._run_drawn = ""  # the part of all tabs that is about the run
         self._changed = 0  # of the memory, when the pages were drawn
         self._minute = 0  # then: Class counts minutes
-        self._files: object = None  # the settings, from which the language was taken
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
         self._thread = threading.Thread()
