@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
 from mynn_control import page_words
-from mynn_control.words import _, in_figures, language, safe
+from mynn_control.words import _, colon, in_figures, language, safe
 
 FOLDERS = [Path(__file__).parent / name for name in ("templates", "desk/templates")]
 
@@ -80,4 +80,4 @@ def figures(text: str) -> str:
     return in_figures(text)
 
 
-for_templates(marked, figures)
+for_templates(colon, marked, figures)

@@ -25,6 +25,11 @@ def ngettext(one: str, many: str, count: int) -> str:
     return _catalog(language()).ngettext(one, many, count)
 
 
+def colon(text: str) -> str:
+    """Return a text with a colon, before which French has a gap."""
+    return _("{text}:").format(text=text)
+
+
 def safe(text: object, show: Callable[[str], str] = lambda part: printable(part, 1000)) -> str:
     """Return a sentence as one of the functions that make text safe to print shows it, but with its gaps."""
     return "".join(part if GAP.fullmatch(part) else show(part) for part in GAP.split(str(text)))
@@ -39,4 +44,4 @@ def _catalog(code: str) -> gettext.NullTranslations:
         return gettext.GNUTranslations(file)
 
 
-__all__ = ["_", "in_figures", "language", "marked", "ngettext", "safe"]
+__all__ = ["_", "colon", "in_figures", "language", "marked", "ngettext", "safe"]

@@ -23,7 +23,7 @@ from mynn_control.desk.memory import Memory
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
 from mynn_control.results import PiResult, load, save
-from mynn_control.words import _, safe
+from mynn_control.words import _, colon, safe
 
 
 def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
     for result in verified.values():
         save(result, results)  # also of tests that were cut off, for the role verify
     for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
-        for what in [row.lost] if row.lost else [f"{row.pi}: {fault.what}" for fault in row.grave]:
+        for what in [row.lost] if row.lost else [f"{colon(row.pi)} {fault.what}" for fault in row.grave]:
             print(safe(what))
     print(
         _("The desk (`make desk`) shows how each Pi is, and what to do, on its tab Pis; who did which task, on Tasks.")

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn.words import VARIABLE
-from mynn_control.words import _, marked
+from mynn_control.words import _, colon, marked
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # the teacher's
@@ -94,8 +94,7 @@ class Run:
         """What it does, in words."""
         words = ", ".join(_(WORDS[name]) if name in WORDS else value for name, value in self.chosen.items() if value)
         title = _(PLAYBOOKS[self.name].title)
-        # Translators: what is done, and with what, as in “Handing out: worksheets”.
-        return _("{title}: {words}").format(title=title, words=words) if words else title
+        return f"{colon(title)} {words}" if words else title
 
     @property
     def pi(self) -> str:

@@ -113,7 +113,7 @@ def test_each_student_has_an_address_and_a_row_of_tasks(tell: Any, desk: ServedD
     desk.desk.update()
     expect(page.locator("ol li")).to_have_count(15, timeout=3000)
     assert [row.locator("th, td").all_inner_texts()[:5] for row in page.locator("tr").all()] == [
-        ["Student", "1", "2", "3", "4"],
+        ["Pupil", "1", "2", "3", "4"],
         ["pi01 ada", "✔✔\n26 Nov\n95.3 %", "✘·\n27 Nov", "", ""],
         ["pi01 bo", "", "", "··\n100.0 %", ""],
         ["pi01 cy", "", "", "", ""],
