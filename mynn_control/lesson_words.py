@@ -24,7 +24,7 @@ SENTENCE = re.compile(r"[A-Za-z’']{2,}[,:;]? +\w")
 NAME = re.compile(r"\w+_\w+|black|blue|green|gr[ae]y|orange|red|white|book|gradient|cross-entropy")
 PHRASE = re.compile(r"(?:^|\s)[A-Za-z]{2,}(?:[,:;.!?]?\s|[,:;.!?]?$)")  # beside a place of an f-string
 # What shows its strings to people, also single words; of other calls and literals only those that read as a sentence.
-SHOWS = {"print", "check", "guess", "guess_curve"}
+SHOWS = {"print", "check", "curves", "digits", "guess", "guess_curve"}
 SHOWS |= {"annotate", "legend", "set_title", "set_xlabel", "set_xticks", "set_ylabel", "set_yticks", "suptitle"}
 SHOWS |= {"text", "title", "xlabel", "xticks", "ylabel", "yticks"}
 SHOWN_BY_NAME = {"label", "title", "why", "x", "xlabel", "y", "ylabel"}
