@@ -20,7 +20,7 @@ HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes o
 def learning_rate(rate: float) -> float:
     """Return a learning rate as a float, if it is above 0 and not absurd; else it is a ValueError."""
     if not isinstance(rate, Real):
-        raise TypeError(f"the learning rate must be a number, not {shown(rate)}")
+        raise TypeError(_("the learning rate must be a number, not {value}").format(value=shown(rate)))
     if not 0 < rate <= HIGHEST_RATE:  # nan is neither
         sentence = _(
             "a learning rate of {rate} makes no sense: choose one above 0 and at most {most}; 0.01 to 0.3 is usual"
@@ -61,13 +61,18 @@ def result(array: Floats, wih: Floats, who: Floats) -> Floats:
 
 
 def whole(name: str, number: int, least: int = 1) -> int:
-    """Return a whole number as it is, if it is not less than the least; else it is a TypeError or a ValueError."""
+    """Return a whole number as it is, if it is not less than the least; else it is a TypeError or a ValueError.
+
+    name: of an argument, or what it is, marked for translation.
+    """
     try:
         operator.index(number)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {shown(number)}") from None
+        sentence = _("{name} must be a whole number, not {value}")
+        raise TypeError(sentence.format(name=_(name), value=shown(number))) from None
     if number < least:
-        raise ValueError(f"{name} must be {least} or more, not {number}")
+        sentence = _("{name} must be {least} or more, not {number}")
+        raise ValueError(sentence.format(name=_(name), least=least, number=number))
     return number
 
 
@@ -79,9 +84,10 @@ def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArr
     try:
         array = np.asarray(values, dtype)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be {nodes} numbers, not {shown(values)}") from None
+        sentence = _("{name} must be {count} numbers, not {value}")
+        raise TypeError(sentence.format(name=name, count=nodes, value=shown(values))) from None
     if array.shape != (nodes,):
-        raise ValueError(f"{name} must have shape ({nodes},), not {array.shape}{_advice(name, array, nodes)}")
+        raise ValueError(_misshapen(name, array, nodes).format(name=name, count=nodes, shape=array.shape))
     finite(name, array)
     return array
 
@@ -89,13 +95,16 @@ def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArr
 def finite(name: str, array: NDArray[Any]) -> None:
     """Refuse nan and infinity, from which all weights would become nan: a ValueError."""
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be numbers, but one of them is {array[~np.isfinite(array)][0]}")
+        sentence = _("{name} must be numbers, but one of them is {value}")
+        raise ValueError(sentence.format(name=name, value=array[~np.isfinite(array)][0]))
 
 
-def _advice(name: str, array: NDArray[Any], nodes: int) -> str:
+def _misshapen(name: str, array: NDArray[Any], nodes: int) -> str:
     if array.size == nodes:
-        return f"; use .reshape({nodes})"
-    return "; targets_for(label) makes them" if name == "targets" and not array.ndim else ""
+        return _("{name} must have shape ({count},), not {shape}; use .reshape({count})")
+    if name == "targets" and not array.ndim:
+        return _("{name} must have shape ({count},), not {shape}; targets_for(label) makes them")
+    return _("{name} must have shape ({count},), not {shape}")
 
 
 def rows(array: NDArray[Any], nodes: int) -> None:
@@ -104,9 +113,10 @@ def rows(array: NDArray[Any], nodes: int) -> None:
     Inputs that are no numbers are a TypeError.
     """
     if array.dtype.kind not in "uif":
-        raise TypeError(f"inputs must be numbers, not {array.dtype}")
+        raise TypeError(_("inputs must be numbers, not {dtype}").format(dtype=array.dtype))
     if array.ndim != 2 or array.shape[1] != nodes:
-        raise ValueError(f"the inputs of each example must have shape ({nodes},), not {array.shape[1:]}")
+        sentence = _("the inputs of each example must have shape ({count},), not {shape}")
+        raise ValueError(sentence.format(count=nodes, shape=array.shape[1:]))
     if array.dtype != np.uint8:
         finite("inputs", array)
 
@@ -115,7 +125,8 @@ def labels(array: NDArray[Any], nodes: int) -> None:
     """Refuse labels that the network has no output for: a ValueError."""
     if len(array) and not 0 <= array.min() <= array.max() < nodes:
         wrong = array.min() if array.min() < 0 else array.max()
-        raise ValueError(f"there is a label {wrong}, but this network has outputs only for 0 to {nodes - 1}")
+        sentence = _("there is a label {label}, but this network has outputs only for 0 to {last}")
+        raise ValueError(sentence.format(label=wrong, last=nodes - 1))
 
 
 def shown(value: object) -> str:

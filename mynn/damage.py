@@ -7,6 +7,7 @@ import copy
 import numpy as np
 
 from mynn.network import NeuralNetwork
+from mynn.words import _
 
 
 def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> NeuralNetwork:
@@ -17,7 +18,8 @@ def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> Ne
     """
     hidden = len(network.wih)
     if not 0 <= nodes < hidden:
-        raise ValueError(f"{nodes} of {hidden} hidden nodes cannot be removed; remove 0 to {hidden - 1}")
+        sentence = _("{nodes} of {hidden} hidden nodes cannot be removed; remove 0 to {most}")
+        raise ValueError(sentence.format(nodes=nodes, hidden=hidden, most=hidden - 1))
     order = np.random.default_rng(seed).permutation(hidden)
     kept = np.sort(order[nodes:])
     damaged = copy.copy(network)  # learning rate and rule too; its weights are replaced by the next two lines

@@ -66,12 +66,12 @@ class Examples:
         """Refuse arrays that are no labels, or no pixels."""
         for name, array, kind in (("labels", self.labels, np.integer), ("pixels", self.pixels, np.uint8)):
             if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind):
-                given = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else checks.shown(array)
-                raise TypeError(f"{name} must be an array of bytes (numpy's uint8), not {given}")
+                given = array.dtype if isinstance(array, np.ndarray) else checks.shown(array)
+                sentence = _("{name} must be an array of bytes (numpy's uint8), not {value}")
+                raise TypeError(sentence.format(name=name, value=given))
         if self.labels.ndim != 1 or self.pixels.ndim != 2 or len(self.labels) != len(self.pixels):
-            raise ValueError(
-                f"labels must have shape (n,) and pixels (n, {PIXELS}), not {self.labels.shape} and {self.pixels.shape}"
-            )
+            sentence = _("labels must have shape (n,) and pixels (n, {size}), not {labels} and {pixels}")
+            raise ValueError(sentence.format(size=PIXELS, labels=self.labels.shape, pixels=self.pixels.shape))
 
     def __len__(self) -> int:
         """Return how many digits there are."""
@@ -131,7 +131,7 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     compressed by gzip or xz.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"read_csv needs the path of a CSV, not {checks.shown(path)}")
+        raise TypeError(_("read_csv needs the path of a CSV, not {value}").format(value=checks.shown(path)))
     if limit is not None:
         checks.whole("limit", limit)
     path = Path(path)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from mynn import checkpoint, checks, estimator, training
 from mynn.arrays import Floats
+from mynn.words import _, marked
 
 RULES = checks.RULES
 
@@ -59,8 +60,9 @@ class NeuralNetwork:
         nodes that they lead to. So has the book's program, which the blog's figures come from; its text goes
         by the layer that they come from. As np.float32 they keep 7 digits instead of 16, in half the memory.
         """
-        for name, nodes in (("input", input_nodes), ("hidden", hidden_nodes), ("output", output_nodes)):
-            checks.whole(f"the number of {name} nodes", nodes)
+        checks.whole(marked("the number of input nodes"), input_nodes)
+        checks.whole(marked("the number of hidden nodes"), hidden_nodes)
+        checks.whole(marked("the number of output nodes"), output_nodes)
         random = np.random.default_rng(seed)
         self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes)).astype(dtype)
         self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes)).astype(dtype)
@@ -122,7 +124,7 @@ class NeuralNetwork:
         """
         outputs = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
-            raise ValueError("targets must lie between 0 and 1, which no output reaches: use 0.01 and 0.99 instead")
+            raise ValueError(_("targets must lie between 0 and 1, which no output reaches: use 0.01 and 0.99 instead"))
         hidden = rescaled(self.who.T @ logit(outputs))  # (hidden, outputs) @ (outputs,) -> (hidden,)
         inputs = rescaled(self.wih.T @ logit(hidden))  # (inputs, hidden) @ (hidden,) -> (inputs,)
         return checks.result(inputs, self.wih, self.who)

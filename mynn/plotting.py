@@ -48,9 +48,11 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     """
     rows = np.asarray(rows)  # (n, 784)
     if rows.ndim != 2 or not len(rows):
-        raise ValueError(f"digits in a grid need an array of shape (n, 784), not {rows.shape}")
+        sentence = _("digits in a grid need an array of shape (n, 784), not {shape}")
+        raise ValueError(sentence.format(shape=rows.shape))
     if titles and len(titles) != len(rows):
-        raise ValueError(f"there are {len(titles)} titles for {len(rows)} digits; give one for each, or none")
+        sentence = _("there are {titles} titles for {digits} digits; give one for each, or none")
+        raise ValueError(sentence.format(titles=len(titles), digits=len(rows)))
     columns = min(columns, len(rows))
     from mynn.lesson import notebook  # here: a command that draws has no need of lessons
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from mynn import checks, kernel
 from mynn.arrays import Floats, Integers
 from mynn.mnist import Examples, scale, targets_for
+from mynn.words import _, marked
 
 
 class Network(Protocol):
@@ -51,7 +52,13 @@ class _Arrays:
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
 _STACKED = 1000  # examples copied at a time, where they are not an array already
-_EXPECTED = "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels"
+_EXPECTED = marked(
+    "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels, not {value}"
+)
+_ALIKE = marked(
+    "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels,"
+    " all inputs of the same length; the first is {value}"
+)
 _in_training: dict[int, object] = {}  # networks, by id
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
 
@@ -80,11 +87,11 @@ def fit(
     """
     given = _arrays(examples, labels)
     if not isinstance(given, Sequence | _Arrays | np.ndarray):
-        raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
-    checks.whole("the number of epochs", epochs)
+        raise TypeError(_(_EXPECTED).format(value=checks.shown(examples)))
+    checks.whole(marked("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
     if _in_training.setdefault(id(network), mine := object()) is not mine:
-        raise RuntimeError("this network is being trained already: wait until that is done, or train another one")
+        raise RuntimeError(_("this network is being trained already: wait until that is done, or train another one"))
     try:
         _fit(network, given, epochs, shuffle, seed, progress)
     finally:
@@ -141,7 +148,7 @@ def score(network: Network, examples: Iterable[Pair], labels: ArrayLike | None =
     """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
     right = [_answers(network, rows) == these for rows, these in _blocks(_arrays(examples, labels))]
     if not right:
-        raise ValueError("there is nothing to score: give at least one example")
+        raise ValueError(_("there is nothing to score: give at least one example"))
     return float(np.concatenate(right).mean())
 
 
@@ -182,12 +189,13 @@ def _arrays(examples: Any, labels: ArrayLike | None) -> Any:
         return _Arrays(examples.pixels, examples.labels)
     if labels is None:
         if _is_table(examples):
-            raise TypeError("an array of inputs needs its labels, too, as a second array")
+            raise TypeError(_("an array of inputs needs its labels, too, as a second array"))
         return examples
     rows = np.asarray(examples.pixels if isinstance(examples, Examples) else examples)
     right = np.asarray(labels)
     if right.shape != rows.shape[:1] or right.dtype.kind not in "iu":
-        raise TypeError(f"the labels must be {len(rows)} whole numbers, not {checks.shown(labels)}")
+        sentence = _("the labels must be {count} whole numbers, not {value}")
+        raise TypeError(sentence.format(count=len(rows), value=checks.shown(labels)))
     return _Arrays(rows, right)
 
 
@@ -222,7 +230,7 @@ def _blocks(examples: _Arrays | Iterable[Pair]) -> Iterator[Block]:
         yield from _in_order(examples, range(len(examples)), _BY_KERNEL)
         return
     if not isinstance(examples, Iterable):
-        raise TypeError(f"{_EXPECTED}, not {checks.shown(examples)}")
+        raise TypeError(_(_EXPECTED).format(value=checks.shown(examples)))
     pairs = iter(examples)
     while block := list(islice(pairs, _STACKED)):
         yield _stacked(block)
@@ -234,9 +242,10 @@ def _stacked(pairs: list[Pair]) -> Block:
         rows = np.array([inputs for inputs, _ in pairs], np.float64)
         labels = np.array([label for _, label in pairs])
     except (TypeError, ValueError):
-        raise TypeError(f"{_EXPECTED}, all inputs of the same length; the first is {checks.shown(pairs[0])}") from None
+        raise TypeError(_(_ALIKE).format(value=checks.shown(pairs[0]))) from None
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise TypeError(f"a label must be a whole number, not {checks.shown(pairs[0][1])}")
+        sentence = _("a label must be a whole number, not {value}")
+        raise TypeError(sentence.format(value=checks.shown(pairs[0][1])))
     return rows, labels
 
 
