@@ -26,7 +26,6 @@ if tags.has("pi"):  # noqa: F821
     suppress_warnings += ["toc.excluded"]
 
 locale_dirs = ["../build/locale"]  # made by mynn_control/languages.py
-gettext_additional_targets = ["raw"]  # "Name" and "Date" on the worksheets
 
 myst_heading_anchors = 3  # links to headings are checked
 myst_enable_extensions = ["colon_fence"]

@@ -30,7 +30,6 @@ from babel.messages.pofile import read_po, write_po
 from mynn.files import replacing
 from mynn.words import CATALOGS, LANGUAGES
 from mynn_control import lesson_words, page_words, words
-from mynn_control.page_words import WORD
 from mynn_control.translation_faults import faults
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,10 +74,8 @@ def _manual() -> Catalog:
         subprocess.run([sys.executable, "-m", "sphinx", *options, ROOT / "docs", folder], check=True)
         with Path(folder, "teach.pot").open("rb") as file:
             found = read_po(file)
-    for message in list(found):
+    for message in found:
         message.locations = [(path[path.index("docs/") :], line) for path, line in message.locations]
-        if str(message.id).startswith("<") and not WORD.search(re.sub(r"<[^>]*>", "", str(message.id))):
-            found.delete(message.id)  # such as lines to write on
     return found
 
 
