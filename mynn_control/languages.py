@@ -53,7 +53,8 @@ SOURCES = {
 }
 MANUAL = ROOT / "build/locale"  # where docs/conf.py looks
 PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
-FIGURES = re.compile(r"(?<=>)\d[\d.± ]*(?=<)")  # that stand alone in a page
+# That stand alone in a page, or in the cell of a lesson's table.
+FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")
 PLACE = re.compile(r"\{\w+\}")
 KEYWORDS = {"_": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is explain.py's
 
@@ -203,14 +204,22 @@ def script(code: str, browser: Mapping[str, str | list[str]]) -> bytes:
 def html(page: Path, browser: Mapping[str, str | list[str]], code: str) -> bytes:
     """Return a page in a language."""
     other = page_words.translated(page.read_text(encoding="utf-8"), lambda text: str(browser.get(text, text)))
-    other = FIGURES.sub(lambda match: match[0].replace(".", ","), other)
+    other = with_commas(FIGURES, other)
     return other.replace('<html lang="en-GB">', f'<html lang="{code}">').encode()
 
 
 def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
     """Return a lesson in a language, as the file of a notebook."""
     other = lesson_words.translated(json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text)))
+    for cell in other["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = [with_commas(CELLS, line) for line in cell["source"]]
     return (json.dumps(other, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def with_commas(figures: re.Pattern[str], text: str) -> str:
+    """Return a text in which such figures have a decimal comma, which all of the languages have."""
+    return figures.sub(lambda match: match[0].replace(".", ","), text)
 
 
 def main() -> None:

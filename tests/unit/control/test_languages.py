@@ -53,6 +53,10 @@ def test_all_that_a_lesson_says_can_be_translated_and_nothing_else_changes(path:
     assert said(other) == [f"Ä {text} ß" for text in said(lesson)]
     in_others = [json.loads(languages.lesson(path, languages.texts(code, "lessons"))) for code in TRANSLATED]
     assert [bones(one) for one in (other, *in_others)] == [bones(lesson)] * (1 + len(TRANSLATED))
+    lines = [
+        line for one in in_others for cell in one["cells"] if cell["cell_type"] == "markdown" for line in cell["source"]
+    ]
+    assert [line for line in lines if line.startswith("|") and re.search(r"\d\.\d", line)] == []  # but a comma
 
 
 @given(st.text().filter(lambda text: "\r" not in text and "\N{NULL}" not in text))
