@@ -116,7 +116,7 @@ def class_language(path: Path, playbooks: Path) -> str:
     loader.set_basedir(str(playbooks))
     manager = InventoryManager(loader, sources=[str(path)])
     settings = VariableManager(loader, manager)
-    hosts = manager.get_hosts("pis") or [manager.get_host("localhost")]
+    hosts = [manager.get_host(name) for name in manager.get_groups_dict().get("pis") or ["localhost"]]
     codes = Counter(str(settings.get_vars(host=host, include_hostvars=False).get("language")) for host in hosts)
     return codes.most_common(1)[0][0]
 
