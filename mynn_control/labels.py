@@ -22,7 +22,7 @@ import segno
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
-from mynn_control.words import _, marked
+from mynn_control.words import _, marked, ngettext
 
 A_SHEET = 14  # labels
 
@@ -73,10 +73,11 @@ def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[lis
                 name = names.get((pi["name"], student["name"]), "")
                 labels.append(Label(pi["name"], pi["model"], student["url"], shared, password, name))
             else:
-                lacking.append(
-                    f"No label for {student['name']} on {pi['name']}: {path} holds no password yet. "
-                    "Run `make site`, then `make labels` again."
+                sentence = _(
+                    "No label for {student} on {pi}: {path} holds no password yet. Run `make site`, then `make labels`"
+                    " again."
                 )
+                lacking.append(sentence.format(student=student["name"], pi=pi["name"], path=path))
     return labels, lacking
 
 
@@ -86,18 +87,16 @@ def main(folder: Path, desk: Path) -> None:
     names = Memory(memory).names() if memory.exists() else {}
     labels, lacking = labels_of(json.load(sys.stdin), names)
     if not labels:
-        sys.exit("\n".join(lacking) or "There is no Pi in the inventory, so there are no labels.")
+        sys.exit("\n".join(lacking) or _("There is no Pi in the inventory, so there are no labels."))
     folder.mkdir(parents=True, exist_ok=True)
     sheets = [labels[first : first + A_SHEET] for first in range(0, len(labels), A_SHEET)]
     for paper in PAPERS:
         path = folder / f"labels-{paper.name}.html"
         write_text(path, render("labels", {"paper": paper, "size": _(paper.wording), "sheets": sheets}), mode=0o600)
-        print(f"{path}: {_many(len(labels), 'label')} on {_many(len(sheets), 'sheet')}")
-    print("Print them from a browser, at 100 % and without margins.", *lacking, sep="\n")
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+        many = ngettext("{count} label", "{count} labels", len(labels)).format(count=len(labels))
+        some = ngettext("{count} sheet", "{count} sheets", len(sheets)).format(count=len(sheets))
+        print(_("{path}: {labels} on {sheets}").format(path=path, labels=many, sheets=some))
+    print(_("Print them from a browser, at 100 % and without margins."), *lacking, sep="\n")
 
 
 if __name__ == "__main__":
