@@ -77,7 +77,7 @@ def translated(mnist: Path, networks: Path, request: pytest.FixtureRequest) -> I
 
 @pytest.mark.slow
 def test_a_pupil_plays_in_another_language(chromium: None, translated: tuple[Server, str]) -> None:
-    """Lessons 1, 4 and 9, and the page /try/."""
+    """Lessons 1, 4 and 9, by keys alone, and the page /try/."""
     server, code = translated
     words = Words(code)
     with open_browser(PATIENCE, viewport=SCREENS["keys"], offline=True) as browser:
@@ -98,38 +98,37 @@ def test_a_pupil_plays_in_another_language(chromium: None, translated: tuple[Ser
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["tablet", "keys"])
-def test_a_pupil_plays_from_the_label_to_the_wall(chromium: None, server: Server, way: str) -> None:
-    """From the label's QR code through lessons 1, 4 and 9 to Done: by taps alone, or by keys alone.
+def test_a_pupil_plays_from_the_label_to_the_wall(chromium: None, server: Server) -> None:
+    """From the label's QR code through lessons 1, 4 and 9 to Done, by taps alone.
 
     Lessons 2 and 3 are done on a phone. In lesson 4 a network learns to read what is drawn in lesson 9.
     """
     folder = server.home / "notebooks"
-    with open_browser(PATIENCE, viewport=SCREENS[way], has_touch=way != "keys", offline=True) as browser:
+    with open_browser(PATIENCE, viewport=SCREENS["tablet"], has_touch=True, offline=True) as browser:
         page = browser.pages[0]
         label = Label("pi01.local", "", server.url, "", PASSWORD)
         page.set_content(f"<img width=300 src='{label.code}'>")
         page.goto(decoded(page.locator("img")))
         expect(page.get_by_role("textbox")).to_be_focused()
         page.keyboard.type(label.password.upper())
-        press(page.get_by_role("button", name="Sign in"), way)
+        press(page.get_by_role("button", name="Sign in"), "tablet")
         start = StartPage(page)
         expect(start.card(FIRST)).to_contain_text("2 tasks")
-        lesson = start.open(FIRST, way)
+        lesson = start.open(FIRST, "tablet")
         lesson.play()
-        for name in (SECOND, THIRD) if way == "tablet" else ():
+        for name in (SECOND, THIRD):
             lesson = start.go_on(lesson, name, "phone")
             lesson.play()
         start.end(lesson)
         expect(start.card(FIRST)).to_contain_text("It took this Pi")
-        training = start.open(TRAINING, way)
+        training = start.open(TRAINING, "tablet")
         training.play()
         expect(training.output("Kept in my_network.npz: a network with 50 hidden nodes")).to_be_visible()
         shown = read((folder / FILE).read_bytes())
         assert (shown.name, shown.backquery, shown.digits) == (NAME, None, None)
         assert shown.score and 0.9 < shown.score < 1
         start.end(training)
-        pad = start.open(PAD, way)
+        pad = start.open(PAD, "tablet")
         pad.play()
         expect(pad.output("This is your own network, my_network.npz, with 50 hidden nodes.")).to_be_visible()
         expect(pad.output(f"The network recognises 100% of your {len(DIGITS)} drawings.")).to_be_visible()
@@ -138,4 +137,4 @@ def test_a_pupil_plays_from_the_label_to_the_wall(chromium: None, server: Server
         assert shown.digits and shown.digits.labels.tolist() == list(DIGITS)
         start.end(pad)
         assert read_csv(folder / "my_digits.csv").labels.tolist() == list(DIGITS)
-        expect(page.locator(".done")).to_have_count(5 if way == "tablet" else 3)
+        expect(page.locator(".done")).to_have_count(5)
