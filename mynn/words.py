@@ -34,15 +34,18 @@ def lessons_folder(folder: Path) -> str:
     return f"{language()}/" if language() != "en" and (folder / language()).is_dir() else ""
 
 
-def _(text: str) -> str:
-    """Return a text in the reader's language. Its {places} are filled in afterwards, by `format`."""
-    catalog = _catalog(language())
+def _(text: str, folder: Path | None = None) -> str:
+    """Return a text in the reader's language. Its {places} are filled in afterwards, by `format`.
+
+    folder: of the catalogs, if not ours.
+    """
+    catalog = _catalog(folder or CATALOGS, language())
     return catalog.gettext(text) if catalog and text else text  # for "" a catalog has what it says of itself
 
 
-def ngettext(one: str, many: str, count: int) -> str:
+def ngettext(one: str, many: str, count: int, folder: Path | None = None) -> str:
     """Return the one of two texts that belongs to a number, in the reader's language."""
-    catalog = _catalog(language())
+    catalog = _catalog(folder or CATALOGS, language())
     if catalog is None:
         return one if count == 1 else many
     return catalog.ngettext(one, many, count)
@@ -69,8 +72,8 @@ def in_figures(text: str) -> str:
 
 
 @cache
-def _catalog(code: str) -> GNUTranslations | None:
-    path = CATALOGS / f"{code}.mo"
+def _catalog(folder: Path, code: str) -> GNUTranslations | None:
+    path = folder / f"{code}.mo"
     if not path.exists():  # as that of English
         return None
     from gettext import GNUTranslations  # only now: a Pi Zero takes its time for each module

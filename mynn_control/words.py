@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gettext
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn import words
 from mynn.words import in_figures, language, marked
 
 CATALOGS = Path(__file__).parent / "catalogs"
@@ -17,12 +16,12 @@ GAP = re.compile("([\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}])")  # in number
 
 def _(text: str) -> str:
     """Return a text in the class's language. Its {places} are filled in afterwards, by `format`."""
-    return _catalog(language()).gettext(text) if text else ""  # for "", a catalog has what it says of itself
+    return words._(text, CATALOGS)
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """Return the one of two texts that belongs to a number, in the class's language."""
-    return _catalog(language()).ngettext(one, many, count)
+    return words.ngettext(one, many, count, CATALOGS)
 
 
 def colon(text: str) -> str:
@@ -33,15 +32,6 @@ def colon(text: str) -> str:
 def safe(text: object, show: Callable[[str], str] = lambda part: printable(part, 1000)) -> str:
     """Return a sentence as one of the functions that make text safe to print shows it, but with its gaps."""
     return "".join(part if GAP.fullmatch(part) else show(part) for part in GAP.split(str(text)))
-
-
-@cache
-def _catalog(code: str) -> gettext.NullTranslations:
-    path = CATALOGS / f"{code}.mo"
-    if not path.exists():  # as that of English
-        return gettext.NullTranslations()
-    with path.open("rb") as file:
-        return gettext.GNUTranslations(file)
 
 
 __all__ = ["_", "colon", "in_figures", "language", "marked", "ngettext", "safe"]

@@ -48,11 +48,9 @@ def pseudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             write_mo(file, catalog)
         monkeypatch.setattr(words, "CATALOGS", tmp_path / "catalogs")
 
-    words._catalog.cache_clear()
     render._environment.cache_clear()
     monkeypatch.setenv(VARIABLE, "de")
     yield make
-    words._catalog.cache_clear()
     render._environment.cache_clear()
 
 
