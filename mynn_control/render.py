@@ -41,6 +41,7 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+ENVIRONMENT.globals["_"], ENVIRONMENT.filters["figures"] = _, in_figures
 # The desk's buttons for commands: as they are in its templates, from which the catalogs have them.
 BUTTONS = {"adopt": "Adopt", "collect": "Collect", "labels": "Labels", "restore": "Restore", "site": "Set up"}
 BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset, and discard what was not collected"}
@@ -49,9 +50,6 @@ BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset,
 def for_templates(*functions: Callable[..., Any]) -> None:
     """Let templates use functions, as filters of their names."""
     ENVIRONMENT.filters |= {function.__name__: function for function in functions}
-
-
-ENVIRONMENT.globals["_"] = _
 
 
 @cache
@@ -75,9 +73,4 @@ def _command(found: re.Match[str]) -> str:
     return f"<em>{escape(_(label))}</em>" if label else f"<code>{found[1]}</code>"
 
 
-def figures(text: str) -> str:
-    """Return a number as the class's language has it."""
-    return in_figures(text)
-
-
-for_templates(colon, marked, figures)
+for_templates(colon, marked)

@@ -21,7 +21,7 @@ from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import Kept
 from mynn_control.desk.inventory import Inventory, class_language
 from mynn_control.desk.memory import Memory, Seat
-from mynn_control.desk.runs import AGAIN, CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, Pis, Run
+from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
 from mynn_control.desk.settings import Settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
@@ -230,7 +230,7 @@ class Desk:
         """Return the run that the last desk did not see end, and remember that it was cut off."""
         for run in self._remembered():
             if not run.how:
-                run.how = f"{_(CUT_OFF)} {_(AGAIN)}"
+                run.how = again(CUT_OFF)
                 self.memory.end(run.began, run.how, run.messages, run.lost)
                 return run
         return None
@@ -305,7 +305,7 @@ class Desk:
         """Stop what runs; or if nothing does, close the last run's report."""
         with self._lock:
             if self.run and not self.run.how:
-                self.run.stop(f"{_('You stopped it.')} {_(AGAIN)}")
+                self.run.stop(again(STOPPED))
             else:
                 self.run = None
         self.redraw()
@@ -314,7 +314,7 @@ class Desk:
         """Cut off what runs."""
         while self._thread.is_alive():
             if self.run:
-                self.run.stop(f"{_(CUT_OFF)} {_(AGAIN)}")
+                self.run.stop(again(CUT_OFF))
             self._thread.join(5)
 
 

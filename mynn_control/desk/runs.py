@@ -27,6 +27,7 @@ NO_PASSWORD = "Password (not shown): "  # the question of the strategy, plugins/
 PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # one that a terminal can be given
 AGAIN = marked("Start it again when you like: it goes on with what is left to do.")
 CUT_OFF = marked("It was cut off, because the desk ended.")
+STOPPED = marked("You stopped it.")
 FEW = 10  # files that a message names
 
 
@@ -204,6 +205,11 @@ class Run:
         else:
             self.how = _("Not finished on all Pis.") if self.lost else _("Finished.")
         self.doing, self.at = "", {}
+
+
+def again(why: str) -> str:
+    """Return why a run ended, which is marked, and that it can be started again."""
+    return f"{_(why)} {_(AGAIN)}"
 
 
 def _touched(pi: str, gone: list[str], back: int) -> str:
