@@ -32,10 +32,12 @@ import numpy as np
 from tests.support.browser import signed_in_server
 from tests.support.classroom import BoardClassroom
 from tests.support.image import SECTOR, Image
+from tests.support.programs import ROOT
 from tests.virtual import Board
 from tests.virtual.writes import Cut, Log, Replay
 
-MENDED = 3  # of e2fsck's exit codes, those up to this say that all is well now
+MENDED = range(4)  # e2fsck's exit codes that say that all is well now
+PANIC = ROOT / "roles/image/files/debian/etc/initramfs-tools/scripts/panic/mynn-pi"
 NOTEBOOK, NETWORK = "cut-off.ipynb", "cut-off.npz"
 KEY = "/etc/ssh/ssh_host_ed25519_key"
 STAMP, HASH = "/var/lib/mynn-pi/passwords", "/etc/jupyter/password"
@@ -133,18 +135,16 @@ class CardCheck:
         undo.unlink(missing_ok=True)
         code = quiet("e2fsck", "-p", "-z", undo, self.root)
         try:
-            if code <= MENDED:
+            if code in MENDED:
                 yield self.root
                 return
         finally:
             # With 8, it could not begin.
             assert code & 8 or quiet("e2undo", undo, self.root) == 0, "e2undo failed."
-        # At a boot, `fsck.repair=yes` says yes to the rest, such as to using a copy of the superblock. If that is not
-        # enough, the image's initramfs runs it once more.
+        # At a boot, `fsck.repair=yes` says yes to the rest, such as to using a copy of the superblock.
         copy = self.folder / "root.copy"
         subprocess.run(["cp", "--sparse=always", self.root, copy], check=True)
-        runs = (quiet("e2fsck", *options, copy) for options in (["-y"], ["-f", "-y"]))
-        yield copy if any(code <= MENDED for code in runs) else None
+        yield copy if quiet("e2fsck", "-y", copy) in MENDED or panic_boots_again(copy) else None
 
     def root_faults(self, cut: Cut, root: Path) -> Iterator[str]:
         """Yield what is wrong with the repaired root. A whole check takes longest, so a quarter of the cuts get one."""
@@ -191,6 +191,18 @@ class CardCheck:
             yield from identity_faults(files, this_pi.decode(errors="replace"))
         elif this_pi and not THIS_PI.fullmatch(this_pi.decode(errors="replace")):
             yield f"this-pi.txt is torn: {this_pi!r}"
+
+
+def panic_boots_again(root: Path) -> bool:
+    """Run what the image's initramfs runs when e2fsck could not repair the root; return whether it boots again then."""
+    with tempfile.TemporaryDirectory() as name:
+        again = Path(name, "again")
+        for program, line in {"blkid": f"echo {root}", "reboot": f"touch {again}"}.items():
+            Path(name, program).write_text(f"#!/bin/sh\n{line}\n")
+            Path(name, program).chmod(0o755)
+        environment = os.environ | {"ROOT": "PARTUUID=6d796e6e-02", "PATH": f"{name}:{os.environ['PATH']}"}
+        subprocess.run([PANIC], env=environment, check=True, capture_output=True)
+        return again.exists()
 
 
 def dpkg_faults(folder: Path) -> Iterator[str]:
