@@ -23,9 +23,9 @@ from _pytest.mark import ParameterSet
 
 from tests.benchmarks.board_measure import memory_used, time_to_page, wait_for_page
 from tests.support.classroom import ROOT, BoardClassroom, changed_tasks, until, use_apt_sources
-from tests.support.image import TABLE, faults, unpack
+from tests.support.image import TABLE, Image, faults, unpack
 from tests.support.image_build import ImageBuild, build_for
-from tests.support.power_cut import TRAIN, Recording, check_all, table
+from tests.support.power_cut import TRAIN, Recording, check_all, table, tear
 from tests.support.raspberry_card import raspberry_card
 from tests.virtual import Board, VirtualError
 
@@ -208,6 +208,16 @@ def test_a_fork_bomb_and_a_program_that_takes_all_memory_are_stopped(classroom: 
     assert classroom.output_of(state) == before
     with server.kernel() as kernel:
         assert kernel.run("print(1)").text == "1\n"
+
+
+def test_with_all_that_tells_of_its_root_torn_it_boots_again(classroom: BoardClassroom) -> None:
+    """As after a power cut while the root grew: by the copy in the boot block, in the initramfs."""
+    classroom.board.stop()
+    card = classroom.board.card.path
+    tear(card, Image(card).root, 32768)
+    classroom.board.start()
+    assert "EXT4-fs error" not in classroom.output_of("sudo dmesg")
+    wait_for_page(classroom)
 
 
 @pytest.mark.long

@@ -193,14 +193,21 @@ class CardCheck:
             yield f"this-pi.txt is torn: {this_pi!r}"
 
 
+def tear(card: Path, root: int = 0, *copies: int) -> None:
+    """Tear the superblock of the root that begins at this byte, and its copies in these blocks."""
+    with card.open("r+b") as file:
+        for superblock in (1024, *(block * 4096 for block in copies)):
+            file.seek(root + superblock + 48)  # the time of the last write; the checksum is in another sector
+            file.write(bytes(4))
+
+
 def panic_boots_again(root: Path) -> bool:
     """Run what the image's initramfs runs when e2fsck could not repair the root; return whether it boots again then."""
     with tempfile.TemporaryDirectory() as name:
-        again = Path(name, "again")
-        for program, line in {"blkid": f"echo {root}", "reboot": f"touch {again}"}.items():
-            Path(name, program).write_text(f"#!/bin/sh\n{line}\n")
-            Path(name, program).chmod(0o755)
-        environment = os.environ | {"ROOT": "PARTUUID=6d796e6e-02", "PATH": f"{name}:{os.environ['PATH']}"}
+        reboot, again = Path(name, "reboot"), Path(name, "again")
+        reboot.write_text(f"#!/bin/sh\ntouch {again}\n")
+        reboot.chmod(0o755)
+        environment = os.environ | {"ROOT": str(root), "PATH": f"{name}:{os.environ['PATH']}"}
         subprocess.run([PANIC], env=environment, check=True, capture_output=True)
         return again.exists()
 

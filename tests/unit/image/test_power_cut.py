@@ -25,6 +25,7 @@ from tests.support.power_cut import (
     notebook,
     panic_boots_again,
     table,
+    tear,
     version_of,
 )
 from tests.support.programs import ROOT
@@ -178,9 +179,7 @@ def test_if_its_copies_are_torn_too_the_boot_block_has_one(built: Built, tmp_pat
 
 
 def is_torn_and_repaired(root: Path) -> None:
-    with root.open("r+b") as file:
-        file.seek(1024 + 48)  # the time of the last write; the checksum is in another sector
-        file.write(bytes(4))
+    tear(root)
     assert subprocess.run(["e2fsck", "-y", root], capture_output=True, check=False).returncode & 8
     for needed in (True, False):  # not again and again
         assert panic_boots_again(root) == needed
