@@ -30,7 +30,8 @@ from tests.virtual import Board
 from tests.virtual.writes import Cut, Replay
 
 # Reinstall packages: they are unpacked and configured, as in an upgrade.
-APT = "sudo DEBIAN_FRONTEND=noninteractive apt-get --yes --reinstall install python3-numpy python3-pil tzdata sudo"
+PACKAGES = ["python3-numpy", "python3-pil", "tzdata", "sudo"]
+APT = f"sudo apt-get update; sudo DEBIAN_FRONTEND=noninteractive apt-get --yes --reinstall install {' '.join(PACKAGES)}"
 
 
 def boot(board: Board) -> BoardClassroom:
@@ -60,7 +61,8 @@ def later_day(board: Board, saved: int) -> Recording:
     recording.begin("site.yml")
     classroom.run("site", "-e", "jupyter_new_passwords=true")
     recording.begin("apt")
-    classroom.output_of(APT, timeout=1800)
+    said = classroom.output_of(APT, timeout=3600)
+    assert f" {len(PACKAGES)} reinstalled" in said, f"apt reinstalled nothing: {said}"
     return recording
 
 
