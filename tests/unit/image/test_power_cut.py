@@ -167,7 +167,7 @@ def test_a_torn_superblock_is_repaired_and_booted_again(tmp_path: Path) -> None:
         copy[96] |= 4  # needs_recovery
         file.seek(32768 * 4096)
         file.write(copy + crc32c(bytes(copy)).to_bytes(4, "little"))
-    is_torn_and_repaired(root)
+    tear_and_repair(root)
 
 
 def test_if_its_copies_are_torn_too_the_boot_block_has_one(built: Built, tmp_path: Path) -> None:
@@ -175,10 +175,11 @@ def test_if_its_copies_are_torn_too_the_boot_block_has_one(built: Built, tmp_pat
     with built.image.open("rb") as image, root.open("wb") as file:
         image.seek(Image(built.image).root)
         shutil.copyfileobj(image, file)
-    is_torn_and_repaired(root)  # one so small has no copies
+    tear_and_repair(root)  # one so small has no copies
 
 
-def is_torn_and_repaired(root: Path) -> None:
+def tear_and_repair(root: Path) -> None:
+    """Tear the superblock, and see that e2fsck alone gives up, and that the initramfs repairs it."""
     tear(root)
     assert subprocess.run(["e2fsck", "-y", root], capture_output=True, check=False).returncode & 8
     for needed in (True, False):  # not again and again
