@@ -216,3 +216,15 @@ class Kernel(IPythonKernel):
             return send(stream, message, *arguments, **named)
 
         session.send = send_limited
+
+    async def execute_request(self, stream: Any, ident: Any, parent: Message) -> None:
+        """Run a cell. Its page hears of an end also if it was stopped before its first line, or after its last."""
+        try:
+            await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
+        except KeyboardInterrupt:
+            shell, session = self.shell, self.session
+            assert shell and session
+            shell.showtraceback()
+            reply = {"status": "error", "execution_count": self.execution_count, "ename": "KeyboardInterrupt"}
+            session.send(stream, "execute_reply", reply | {"evalue": "", "traceback": []}, parent, ident=ident)
+            self._abort_queues()

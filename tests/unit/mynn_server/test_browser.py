@@ -81,11 +81,11 @@ def opened(page: Page, browser: BrowserContext, title: str) -> Iterator[Page]:
     try:
         expect(tab.value.locator(".mynn-bar[data-state=idle]")).to_be_visible()
         yield tab.value
+    finally:  # or it would still run in the next test
         page.bring_to_front()
         end = page.locator(".lesson", has_text=title).get_by_role("button", name="End")
         end.click()
         expect(end).to_have_count(0)
-    finally:
         tab.value.close()
 
 
@@ -152,8 +152,9 @@ def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, b
         # A number is there as soon as a cell is begun. What follows would stop this run, and not the next one.
         expect(lesson.get_by_text("hello", exact=True)).to_have_count(1)
         expect(lesson.locator(".mynn-bar[data-state=idle]")).to_be_visible()
-        lesson.locator(".jp-CodeCell .cm-content").first.fill("while True: pass")
+        lesson.locator(".jp-CodeCell .cm-content").first.fill("print('begun')\nwhile True: pass")
         run.click()
+        expect(lesson.get_by_text("begun", exact=True)).to_be_visible()  # what is pressed before that may be missed
         expect(lesson.locator(".mynn-state")).to_have_text("Working …")
         lesson.get_by_role("button", name="Stop").click()
         expect(lesson.get_by_text("You stopped this cell.")).to_be_visible()

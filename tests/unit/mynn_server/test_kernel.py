@@ -6,9 +6,11 @@ from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jupyter_client.manager import run_kernel
 
 from mynn_server.kernel import FIRST, LATEST, MOST, Limiter
 from mynn_server.outputs import Outputs
+from mynn_server.programs import OURS
 
 TEXT = st.text("ab\r\n", min_size=1, max_size=6)
 
@@ -96,3 +98,15 @@ def test_what_replaces_itself_may_go_on_for_hours() -> None:
             kernel.limiter.flush()
     kernel.limiter.flush()
     assert kernel.page(kernel.sent) == kernel.page(messages)
+
+
+def test_a_cell_that_is_stopped_before_its_first_line_says_so_and_the_next_one_runs() -> None:
+    """In ipykernel itself it never ends: its page goes on to wait for it."""
+    stop = "lambda lines: 'early' in lines[0] and __import__('os').kill(__import__('os').getpid(), 2) or lines"
+    with run_kernel(extra_arguments=list(OURS)) as running:
+        client: Any = running  # a blocking one, whatever run_kernel's types say
+        client.execute_interactive(f"get_ipython().input_transformers_post.append({stop})", timeout=60)
+        said: list[Any] = []
+        reply = client.execute_interactive("early = 1", timeout=60, output_hook=said.append)
+        assert reply["content"]["ename"] == "KeyboardInterrupt" and "You stopped this cell." in str(said)
+        assert client.execute_interactive("1", timeout=60)["content"]["status"] == "ok"
