@@ -163,6 +163,12 @@ def died(kernel_id: str, why: str) -> None:
         kernels[kernel_id].end(why)
 
 
+def clear(kernel_id: str) -> None:
+    """Forget what a kernel's cells have shown."""
+    if kernel_id in kernels:
+        kernels[kernel_id].runs.clear()
+
+
 def forget(kernel_id: str) -> None:
     """Notice that a kernel has ended."""
     ended = kernels.pop(kernel_id, None)

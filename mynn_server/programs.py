@@ -97,6 +97,11 @@ class Kernels(AsyncMappingKernelManager):
         super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
         kept.follow(kernel_id, self._kernels[kernel_id])
 
+    async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:  # type: ignore[override]
+        """Restart a kernel, as “Start again” does: what its cells have shown is not wanted back."""
+        kept.clear(kernel_id)
+        await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
+
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
         """End all kernels."""
         self.is_ending = True

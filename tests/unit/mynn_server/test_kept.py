@@ -102,6 +102,20 @@ def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
     assert printed(path) == whole and json.loads(path.read_text())["cells"][1]["execution_count"] == 2
 
 
+@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
+def test_what_a_pupil_starts_again_does_not_come_back(browser: BrowserContext, server: Server, path: Path) -> None:
+    """It did when the page asked what it had missed: the next run seemed to be over before it had begun."""
+    page = open_page(browser, server)
+    run(page)
+    page.get_by_role("button", name="Start again").click()
+    with page.expect_response("**/start/missed?*"):
+        page.locator(".jp-Dialog").get_by_role("button", name="Start again").click()
+    page.wait_for_event("response", lambda answer: "/start/missed?" in answer.url)  # the one before is shown by now
+    expect(page.locator(".jp-InputPrompt").last).to_have_text("[ ]:")
+    expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
+    page.close()
+
+
 @pytest.mark.parametrize("path", ["while True: print('hallo')"], indirect=True)
 def test_a_cell_that_prints_without_end_can_be_stopped(browser: BrowserContext, server: Server, path: Path) -> None:
     page = open_page(browser, server)
