@@ -1,4 +1,4 @@
-"""A small version of the record's recipe: training resumes after an interruption, distorted digits help, and votes."""
+"""A small version of the record's recipe: training resumes after an interruption, its ideas help, and votes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -70,14 +70,14 @@ def test_resumed_training_equals_uninterrupted_training(mnist: Path, tmp_path: P
     assert (both[7].network.wih == expected.wih).all() and (both[8].network.wih != expected.wih).any()
 
 
-def test_distorted_digits_improve_the_score(digits: Digits, training: Examples, mnist: Path, tmp_path: Path) -> None:
-    """With seeds 0 to 5: .932 to .937 of the test set, which is .0114 to .0182 more than without distortion."""
+def test_these_ideas_improve_the_score(digits: Digits, training: Examples, mnist: Path, tmp_path: Path) -> None:
+    """With seeds 0 to 5: .9518 to .9564 of the test set, which is .0307 to .0359 more than without them."""
     testing = read_csv(mnist / "mnist_test.csv")
-    network = only(train({0: replace(SMALL, epochs=16)}, digits, tmp_path, Mock()))
+    network = only(train({0: SMALL}, digits, tmp_path, Mock()))
     plain = NeuralNetwork(784, 60, 10, 0.1, seed=0)
     plain.fit(training, epochs=16)
-    assert network.score(testing) == pytest.approx(0.933, abs=0.01)
-    assert network.score(testing) - plain.score(testing) > 0.006
+    assert network.score(testing) == pytest.approx(0.954, abs=0.007)
+    assert network.score(testing) - plain.score(testing) > 0.025
 
 
 def test_the_last_epochs_distort_less_and_less(training: Examples) -> None:
@@ -88,8 +88,8 @@ def test_the_last_epochs_distort_less_and_less(training: Examples) -> None:
 
 
 def test_a_committee_is_better_than_its_members(mnist: Path, tmp_path: Path) -> None:
-    """Committees 0 to 3: better by .033 to .045 than their members on average, each of which has its own recipe."""
+    """Committees 0 to 3: better by .0139 to .0165 than their members on average, each of which has its own recipe."""
     few, kinds = Digits(mnist, 1000), (Normalisation(), Normalisation(1.0), Normalisation(1.0, 18.0))
     recipes = {seed: Recipe(hidden_nodes=30, epochs=2, normalisation=kind) for seed, kind in enumerate(kinds)}
     trained = list(train(recipes, few, tmp_path, Mock()).values())
-    assert together(trained) - np.mean([one.accuracy() for one in trained]) > 0.02
+    assert together(trained) - np.mean([one.accuracy() for one in trained]) > 0.011
