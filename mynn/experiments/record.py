@@ -41,7 +41,7 @@ from mynn.normalise import Normalisation
 _BLOCK = 1000  # digits distorted, or asked for, at a time
 _SURE = 0.1  # how far an output may be from 0, or for the label from 1, of a digit that a network is sure of
 _OTHERS = 0.2  # the part of such digits that it learns from all the same
-_GENTLE = Distortion(6.0, 0.07, 0.08, 0.5, 14.0)
+_GENTLE = Distortion(6.0, 0.07, 0.08, 0.5, 14.0)  # digits that are distorted less are learnt sooner
 
 
 @dataclass(frozen=True)
