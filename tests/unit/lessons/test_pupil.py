@@ -83,6 +83,7 @@ def test_a_pupil_plays_in_another_language(chromium: None, translated: tuple[Ser
     with open_browser(PATIENCE, viewport=SCREENS["keys"], offline=True) as browser:
         page = browser.pages[0]
         page.goto(server.url)
+        expect(page.get_by_role("textbox")).to_be_focused()
         page.keyboard.type(PASSWORD)
         press(page.get_by_role("button", name=words("Sign in")), "keys")
         expect(page.locator("html")).to_have_attribute("lang", code)

@@ -56,7 +56,8 @@ def page(browser: BrowserContext, failures: list[str], server: Server) -> Page:
     page.on("dialog", lambda question: question.accept())
     page.goto(server.url)
     assert_accessible(page)
-    page.keyboard.type("mooncake8")  # the field has the focus
+    expect(page.get_by_role("textbox")).to_be_focused()
+    page.keyboard.type("mooncake8")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That is not this Pi’s password: it is on the label.")
     assert_accessible(page)
