@@ -65,11 +65,11 @@ class Distortion:
     `sigma`     how near each other parts are that are pulled alike, in pixels
     """
 
-    rotation: float = 10.0
-    scaling: float = 0.1
-    shear: float = 0.15
+    rotation: float = 6.0
+    scaling: float = 0.07
+    shear: float = 0.08
     shift: float = 0.5
-    alpha: float = 20.0
+    alpha: float = 14.0
     sigma: float = 4.0
 
     def __call__(self, pixels: Bytes, random: np.random.Generator, frames: Floats | None = None) -> Bytes:

@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,6 @@ from mynn.normalise import Normalisation
 _BLOCK = 1000  # digits distorted, or asked for, at a time
 _SURE = 0.1  # how far an output may be from 0, or for the label from 1, of a digit that a network is sure of
 _OTHERS = 0.2  # the part of such digits that it learns from all the same
-_GENTLE = Distortion(6.0, 0.07, 0.08, 0.5, 14.0)  # digits that are distorted less are learnt sooner
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Recipe:
     first_rate: float = 0.05
     last_rate: float = 0.0002
     spread: float = 0.11
-    distortion: Distortion = _GENTLE
+    distortion: Distortion = field(default_factory=Distortion)
     normalisation: Normalisation | None = None
     again: int = 8
     calm: int = 0
