@@ -39,7 +39,8 @@ def plot_source(figure: Figure) -> str:
     height, width = pixels.shape[:2]
     boxes = [*_ink(pixels), *(box.translated(margin, margin) for box in _boxes(figure))] or [figure.bbox]
     left, below, right, above = (int(edge) for edge in np.rint(Bbox.union(boxes).extents))
-    if left <= 0 or below <= 0 or right >= width or above >= height:
+    rim = min(RIM, margin)
+    if left <= rim or below <= rim or right >= width - rim or above >= height - rim:
         with io.BytesIO() as file:
             figure.savefig(file, format="png", dpi="figure", bbox_inches="tight")
             return _address(file.getvalue())

@@ -7,7 +7,7 @@ from base64 import b64decode
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -83,6 +83,7 @@ def whole(figure: Figure) -> NDArray[np.uint8]:
     legend=st.none() | st.tuples(st.floats(-2, 3), st.floats(-2, 3)),
     picture=st.booleans(),
 )
+@example(size=(2.4375, 4.5), title="", legend=(0.0, 2.25), picture=True)  # just within the margin
 def test_a_plot_is_not_cut_off(
     size: tuple[float, float], title: str, legend: tuple[float, float] | None, picture: bool
 ) -> None:
