@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -17,6 +19,7 @@ from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
 SHOWN = 600  # seconds for which a program's death is shown
+RESTART = 120  # seconds to wait for a kernel that is being restarted
 # They are kept as they are here, and translated for a page: the teacher's computer is told them in other words.
 OUT_OF_MEMORY = marked(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
@@ -82,8 +85,6 @@ deaths = Deaths()
 class Kernels(AsyncMappingKernelManager):
     """Starts kernels without a notebook in the student's folder, instead of the server's working directory."""
 
-    is_ending = False  # the server ends, and all its kernels with it
-
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
         """Start a kernel; the path is below the student's folder. Lessons in every language work in that folder."""
         is_lesson = is_ours(str(path or "").partition("/")[0])
@@ -103,16 +104,28 @@ class Kernels(AsyncMappingKernelManager):
         await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
-        """End all kernels."""
-        self.is_ending = True
+        """End all kernels, as the server ends: no page will save what their cells have shown."""
+        kernels = self.list_kernel_ids()
+        await asyncio.gather(*map(self._restarted, kernels))
+        # Each in a task of its own: the threads that write end with their task, and this one is the server's last.
+        await asyncio.gather(*(kept.write(kernel_id, self.parent) for kernel_id in kernels))
         await super().shutdown_all(now=now)
 
     async def shutdown_kernel(self, kernel_id: str, **options: Any) -> None:  # type: ignore[override]
         """End a kernel. A page that is connected has seen and will save what its cells have shown."""
-        if self.is_ending or not self._kernel_connections.get(kernel_id):
+        await self._restarted(kernel_id)
+        if not self._kernel_connections.get(kernel_id):
             await kept.write(kernel_id, self.parent)
         kept.forget(kernel_id)
         await super().shutdown_kernel(kernel_id, **options)  # type: ignore[no-untyped-call]
+
+    async def _restarted(self, kernel_id: str) -> None:
+        """Wait for a kernel that is being restarted: jupyter_client (8.6 to 8.10) cannot end it meanwhile."""
+        kernel: Any = self._kernels.get(kernel_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RESTART):
+                while kernel and not kernel.ready.done():  # for its end first, then for its start
+                    await asyncio.wait([kernel.ready])
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:

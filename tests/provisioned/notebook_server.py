@@ -108,8 +108,8 @@ class Kernel:
         self.identity = identity
         self.socket = socket
 
-    def run(self, code: str, seconds: float = 300) -> Output:
-        """Run a cell to its end. Raises TimeoutError if it takes longer than `seconds`."""
+    def run(self, code: str, seconds: float = 300, cell: str = "") -> Output:
+        """Run a cell to its end; it may say which. Raises TimeoutError if it takes longer than `seconds`."""
         message = uuid.uuid4().hex
         header = {
             "msg_id": message,
@@ -119,7 +119,8 @@ class Kernel:
             "version": "5.3",
         }
         content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False, "stop_on_error": True}
-        request = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        metadata = {"cellId": cell} if cell else {}
+        request = {"header": header, "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell"}
         self.socket.send(json.dumps(request))
         output = Output()
         end = time.monotonic() + seconds

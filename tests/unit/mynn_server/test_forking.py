@@ -136,6 +136,15 @@ def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server,
     assert len(set(pids)) == 3 and student.get("/api/kernels") == []
 
 
+def test_a_kernel_can_be_ended_while_it_is_restarted(server: Server) -> None:
+    """As by a pupil whose program has died, and who does not wait."""
+    student = server.student()
+    with ThreadPoolExecutor(1) as other, student.kernel() as kernel:
+        other.submit(student.ask, "POST", f"/api/kernels/{kernel.identity}/restart")
+        time.sleep(0.05)
+    assert student.get("/api/kernels") == []
+
+
 def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server, parent: int) -> None:
     """A forked kernel keeps running, and is like one that is started. A new parent waits until no kernel runs."""
     student = server.student()

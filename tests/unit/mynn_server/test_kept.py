@@ -8,14 +8,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from tests.provisioned.notebook_server import NotebookServer
+from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.support.browser import open_browser, run_until, sign_in
 from tests.support.classroom import until
-from tests.support.jupyter_server import PASSWORD, Server
+from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,16 @@ def printed(path: Path) -> str:
     return "".join("".join(output.get("text", "")) for output in json.loads(path.read_text())["cells"][1]["outputs"])
 
 
+def missed(student: NotebookServer, kernel: str) -> list[Any]:
+    """Return what the server keeps for pages: the runs of a kernel's cells."""
+    return list(student.get(f"/start/missed?kernel={kernel}&since=0")["runs"])
+
+
+def have_ended(student: NotebookServer, kernel: str) -> bool:
+    runs = missed(student, kernel)
+    return bool(runs) and not any(run["running"] for run in runs)
+
+
 def is_saved(path: Path, text: str) -> bool:
     return any(text in kept.read_text() for kept in path.parent.glob("kept*.ipynb"))
 
@@ -95,11 +106,24 @@ def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
     go.touch()
     student = server.student()
     kernel = student.get("/api/kernels")[0]["id"]  # whose state is not its cell's: it is idle after each message
-    missed = f"/start/missed?kernel={kernel}&since=0"
-    until(lambda: not any(run["running"] for run in student.get(missed)["runs"]))
+    until(lambda: have_ended(student, kernel))
     end_all(student)
-    assert student.get(missed)["runs"] == [], "A page that still asks does not learn that nothing is left to ask."
+    assert missed(student, kernel) == [], "A page that still asks does not learn that nothing is left to ask."
     assert printed(path) == whole and json.loads(path.read_text())["cells"][1]["execution_count"] == 2
+
+
+def test_a_server_that_ends_writes_what_no_page_has_saved(venv: Path) -> None:
+    """As when the Pi is switched off."""
+    with run_server(venv) as server:
+        path, student = write(server, "kept.ipynb", notebook("A lesson")), server.student()
+        identity = student.open_notebook("kept.ipynb")["kernel"]["id"]
+        kernel = Kernel(identity, student.connect(identity))
+        assert kernel.run("print('hello')", cell="b0").text == "hello\n"
+        kernel.socket.close()
+        until(lambda: have_ended(student, identity))  # so the server has heard it, too
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        assert printed(path) == "hello\n"
 
 
 @pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
