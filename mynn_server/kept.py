@@ -21,7 +21,7 @@ from mynn.words import _, marked
 from mynn_server.outputs import Message, Outputs
 
 LARGEST = 4 << 20  # bytes of a run of a cell; all of a kernel's may have twice as many
-RETRY = 10  # milliseconds: it connects before the kernel is there, whose first cell may run at once
+RETRY, USUAL = 10, 100  # milliseconds: it connects before the kernel is there, whose first cell may run at once
 MOST = 1000  # runs
 TOO_LARGE = marked("[What this cell showed while its page was closed was too large to be kept.]")
 KERNEL = re.compile(r"[0-9a-f-]{36}")
@@ -74,7 +74,9 @@ class Kept:
         self.changes = 0
         self.died = ""  # why, if it has since a cell was last run
         self._session = Session(config=kernel.session.config, key=kernel.session.key)
+        # At first after RETRY, then twice as long each time: on a Pi Zero, a hundred tries a second would be felt.
         kernel.context.setsockopt(zmq.RECONNECT_IVL, RETRY)
+        kernel.context.setsockopt(zmq.RECONNECT_IVL_MAX, USUAL)
         self.stream = kernel.connect_iopub()
         self.stream.on_recv(self.hear)
 

@@ -104,28 +104,29 @@ class Kernels(AsyncMappingKernelManager):
         await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
-        """End all kernels, as the server ends: no page will save what their cells have shown."""
-        kernels = self.list_kernel_ids()
-        await asyncio.gather(*map(self._restarted, kernels))
+        """End all kernels, as the server ends."""
         # Each in a task of its own: the threads that write end with their task, and this one is the server's last.
-        await asyncio.gather(*(kept.write(kernel_id, self.parent) for kernel_id in kernels))
+        await asyncio.gather(*map(self._prepare_end, self.list_kernel_ids()))
         await super().shutdown_all(now=now)
 
     async def shutdown_kernel(self, kernel_id: str, **options: Any) -> None:  # type: ignore[override]
-        """End a kernel. A page that is connected has seen and will save what its cells have shown."""
-        await self._restarted(kernel_id)
-        if not self._kernel_connections.get(kernel_id):
-            await kept.write(kernel_id, self.parent)
+        """End a kernel."""
+        await self._prepare_end(kernel_id)
         kept.forget(kernel_id)
         await super().shutdown_kernel(kernel_id, **options)  # type: ignore[no-untyped-call]
 
-    async def _restarted(self, kernel_id: str) -> None:
-        """Wait for a kernel that is being restarted: jupyter_client (8.6 to 8.10) cannot end it meanwhile."""
+    async def _prepare_end(self, kernel_id: str) -> None:
+        """Write what cells have shown, unless a page is connected: that has seen it, and saves it itself.
+
+        A kernel that is being restarted is waited for: jupyter_client (8.6 to 8.10) cannot end it meanwhile.
+        """
         kernel: Any = self._kernels.get(kernel_id)
         with suppress(TimeoutError):
             async with asyncio.timeout(RESTART):
                 while kernel and not kernel.ready.done():  # for its end first, then for its start
                     await asyncio.wait([kernel.ready])
+        if not self._kernel_connections.get(kernel_id):
+            await kept.write(kernel_id, self.parent)
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:

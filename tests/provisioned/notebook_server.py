@@ -109,7 +109,7 @@ class Kernel:
         self.socket = socket
 
     def run(self, code: str, seconds: float = 300, cell: str = "") -> Output:
-        """Run a cell to its end; it may say which. Raises TimeoutError if it takes longer than `seconds`."""
+        """Run a cell, whose id may be given, to its end. Raises TimeoutError if it takes longer than `seconds`."""
         message = uuid.uuid4().hex
         header = {
             "msg_id": message,
