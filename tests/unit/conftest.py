@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/collections"
 
 # A busy computer is slow now and then. What is slow by itself, a benchmark shows.
-hypothesis.settings.register_profile("any time", deadline=None)
-hypothesis.settings.load_profile("any time")
+hypothesis.settings.register_profile("same-cases", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("new-cases", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("same-cases")
 
 # Our networks are too small to be worth a second thread.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
