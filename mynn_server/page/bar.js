@@ -42,7 +42,8 @@ function control(kind, name, picture, words, attributes) {
 /** Add the bar to a page; return the place for what it says of the memory. `library` loads one of the page's own. */
 export async function addBar(app, library, top) {
   const [{ Widget }, apputils] = await Promise.all(["@lumino/widgets", "@jupyterlab/apputils"].map(library));
-  document.head.append(make("link", "", { rel: "stylesheet", href: `${top}start/bar.css` }));
+  const style = make("link", "", { rel: "stylesheet", href: `${top}start/bar.css` });
+  document.head.append(style);
   const memory = make("span", "mynn-memory", { hidden: "" });
   const middle = make("div", "mynn-middle");
   const node = make(
@@ -59,9 +60,11 @@ export async function addBar(app, library, top) {
   widget.id = "mynn-bar";
   place.layout.insertWidget(0, widget);
   place.node.prepend(node); // the first for the Tab key, too
-  matchMedia("(max-width: 760px)").addEventListener("change", () => place.fit()); // it has two rows there
+  const fit = () => [place, app.shell.currentWidget].forEach((one) => one?.fit());
+  style.addEventListener("load", fit); // from a slow Pi, after the last time that Jupyter measures its bars
+  matchMedia("(max-width: 760px)").addEventListener("change", fit); // the bar has two rows there
   if (document.body.dataset.notebook === "notebooks") {
-    node.append(ownBar(() => [place, app.shell.currentWidget].forEach((one) => one?.fit())));
+    node.append(ownBar(fit));
     await neverAskForKernel(app, apputils);
     // Not awaited: the page is shown only after this function.
     app.restored.then(() => forNotebook(app.shell.currentWidget, app.commands, apputils, node, middle));

@@ -4,12 +4,13 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
 
 from mynn import tasks
 from tests.support.browser import DESKTOP, assert_accessible, open_browser, run_until, sign_in
@@ -75,10 +76,11 @@ def untouched(server: Server, pristine: Path) -> None:
 
 
 @contextmanager
-def opened(page: Page, browser: BrowserContext, title: str) -> Iterator[Page]:
+def opened(page: Page, browser: BrowserContext, title: str, screen: ViewportSize = DESKTOP) -> Iterator[Page]:
     """Open a lesson by its card; yield its page when its kernel is idle. Afterwards, end it by its card."""
     with browser.expect_page() as tab:
         page.get_by_role("link", name=f"Start: {title}").click()
+    tab.value.set_viewport_size(screen)
     try:
         expect(tab.value.locator(".mynn-bar[data-state=idle]")).to_be_visible()
         yield tab.value
@@ -176,6 +178,26 @@ def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, b
             lesson.get_by_role("link", name="Help").click()
         assert_accessible(help_page.value)
         help_page.value.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP])
+def test_the_bar_has_its_room_when_its_style_comes_late(
+    page: Page, browser: BrowserContext, screen: ViewportSize
+) -> None:
+    """As it does from a slow Pi. Jupyter measures its bars before that, and the lesson would cover this one."""
+
+    def late(route: Route) -> None:
+        time.sleep(5)
+        route.continue_()
+
+    browser.route("**/bar.css*", late)
+    with opened(page, browser, "Ten thousand", screen) as lesson:
+        bar, panel = (lesson.locator(place).bounding_box() for place in (".mynn-bar", "#main-panel"))
+        assert bar and panel and panel["y"] == bar["height"]
+        for control in lesson.locator(".mynn-control").all():
+            control.click(trial=True)
+    browser.unroute("**/bar.css*")
 
 
 @pytest.mark.slow
