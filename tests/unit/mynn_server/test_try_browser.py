@@ -83,14 +83,17 @@ def page(browser: BrowserContext, url: str) -> Iterator[Page]:
 
 
 def draw(page: Page, digit: int, way: str) -> None:
+    """Draw a digit, and wait for the answer to all of it, which comes with the screen's next picture."""
     paper = page.locator(".mynn-pad-paper")
     if way != "keys":
-        return (drag if way == "mouse" else touch)(paper, DIGITS[digit])
-    focus(paper, way)
-    before = page.evaluate("scrollY")
-    for key in keys_of(DIGITS[digit]):
-        page.keyboard.press(key)
-    assert page.evaluate("scrollY") == before  # Space and arrows belong to the pen
+        (drag if way == "mouse" else touch)(paper, DIGITS[digit])
+    else:
+        focus(paper, way)
+        before = page.evaluate("scrollY")
+        for key in keys_of(DIGITS[digit]):
+            page.keyboard.press(key)
+        assert page.evaluate("scrollY") == before  # Space and arrows belong to the pen
+    page.evaluate("new Promise(requestAnimationFrame)")
 
 
 def choose(group: Locator, place: int, way: str) -> None:
