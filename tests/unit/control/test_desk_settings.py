@@ -191,7 +191,9 @@ VALUES: dict[str, Any] = {
 }
 BLOCK = re.compile(r"[|>]-?\n(  .*\n)+\n*\Z")
 FOLDED = [
-    *[("", "my_own", ">-\n  folded\n  text\n"), ("", "cards_wifi", "{}"), ("  # one more\n", "students", "[a]")],
+    ("", "my_own", ">-\n  folded\n  text\n"),
+    ("", "cards_wifi", "{}"),
+    ("  # one more\n", "students", "[a]"),
     ("", "jupyter_port", "9000"),
 ]
 FILES = st.permutations(list(VALUES)).flatmap(
