@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
-from setuptools.modified import newer_group
 
+KERNEL = Path(__file__).with_name("mynn") / "kernel"
+built = runpy.run_path(str(KERNEL / "_built.py"))
 # By how the name of the compiler's machine begins, what pip calls it. The kernel needs nothing of a libc but four
 # functions that each has, so one wheel is for old and new Linux with glibc (manylinux) and for those with musl.
 PLATFORMS = {
@@ -31,13 +33,10 @@ PLATFORMS = {
     "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
 }
 WINDOWS = sys.platform == "win32" and "CC" not in os.environ
-# What a library for Windows must name: the kernel's functions.
-EXPORTED = ["mynn_level", "mynn_moments", "mynn_resample"]
-EXPORTED += [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
 FOR_WINDOWS = {
     "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
     "include_dirs": ["mynn/kernel"],
-    "export_symbols": EXPORTED,
+    "export_symbols": built["FUNCTIONS"],  # which a library must name there
 }
 
 
@@ -87,16 +86,19 @@ class Kernel(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile it, without the flags that this computer's Python was compiled with."""
+        library = Path(self.get_ext_fullpath(ext.name))
+        if library.is_file() and built["is_of"](library, KERNEL):
+            return
+        ext.extra_compile_args.append(f"-DMYNN_SOURCES={built['name_of'](KERNEL)}")
         if WINDOWS:
+            self.force = True
             super().build_extension(ext)
             return
-        library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
-        if newer_group([*ext.sources, *ext.depends], str(library)):
-            # Bound to no libc: Python has those four functions. Nor is there what Debian's compiler for armhf would add
-            # to the start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
-            libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
-            run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
+        # Bound to no libc: Python has those four functions. Without what Debian's compiler for armhf would add to the
+        # start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
+        libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
+        run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
 
 
 class Wheel(bdist_wheel):
@@ -122,7 +124,7 @@ else:
         Extension(
             f"mynn.kernel._kernel{level}",
             ["mynn/kernel/kernel.c", "mynn/kernel/distort.c"],
-            depends=["mynn/kernel/blocks.c", "mynn/kernel/msvc.h", "setup.py"],
+            depends=["mynn/kernel/blocks.c", "mynn/kernel/msvc.h"],  # part of what is handed out
             optional="CC" not in os.environ,
             **(FOR_WINDOWS if WINDOWS else {"extra_compile_args": more}),
         )

@@ -17,16 +17,29 @@ from numpy.typing import NDArray
 
 from mynn.arrays import Bytes
 from mynn.checks import RULES
+from mynn.kernel._built import FUNCTIONS, is_of
 
 Array = NDArray[Any]
+
+
+def _opened(name: str) -> ctypes.CDLL:
+    """Return a library of the sources beside it, if there are any, with all of FUNCTIONS: an AttributeError if not."""
+    path = Path(__file__).with_name(name)
+    if not is_of(path, path.parent):
+        raise OSError(f"{name} is not of these sources: `python setup.py build_ext --inplace` builds it anew")
+    library = ctypes.CDLL(str(path))
+    for function in FUNCTIONS:
+        getattr(library, function)
+    return library
+
 
 try:
     if os.environ.get("MYNN_KERNEL") == "off":
         raise OSError("MYNN_KERNEL is off")
-    _library = ctypes.CDLL(str(Path(__file__).with_name("_kernel.so")))
+    _library = _opened("_kernel.so")
     if _level := _library.mynn_level():
-        _library = ctypes.CDLL(str(Path(__file__).with_name(f"_kernel_v{_level}.so")))
-except OSError as error:
+        _library = _opened(f"_kernel_v{_level}.so")
+except (OSError, AttributeError) as error:
     READY, STATE = False, f"numpy ({error})"
 else:
     READY, STATE = True, "compiled (float64, float32)"

@@ -40,6 +40,12 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 
 #define INLINE static inline __attribute__((always_inline)) /* or what is known of `wide` would be lost */
 
+#define TEXT(name) #name
+#define TEXT_OF(macro) TEXT(macro)
+
+/* Of which sources this is: _built.py looks for it in the library. */
+const char *mynn_sources(void) { return TEXT_OF(MYNN_SOURCES); }
+
 /* The level of x86-64 that this processor has, for which setup.py has made a library of its own; or 0. */
 int mynn_level(void) {
 #if defined(__x86_64__) && __GNUC__ >= 12

@@ -138,6 +138,43 @@ def test_the_kernel_can_be_switched_off() -> None:
     assert run.stdout == "False numpy (MYNN_KERNEL is off)\n"
 
 
+@pytest.mark.parametrize("with_sources", [True, False])
+def test_a_kernel_of_an_earlier_version_is_not_used(with_sources: bool, tmp_path: Path) -> None:
+    """A checkout has the kernel's sources beside it, and says what builds it anew; an installed package has none."""
+    package = tmp_path / "mynn"
+    shutil.copytree(
+        SOURCES.parent, package, ignore=shutil.ignore_patterns("*.so", *([] if with_sources else ["*.c", "*.h"]))
+    )
+    shutil.copy(SOURCES.parents[1] / "setup.py", tmp_path)
+    old = "int mynn_level(void) { return 0; }"
+    command = ["cc", "-shared", "-o", str(package / "kernel/_kernel.so"), "-xc", "-"]
+    subprocess.run(command, input=old, check=True, text=True)
+    shown = "from mynn import kernel; print(kernel.READY, kernel.STATE)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    state = subprocess.check_output([sys.executable, "-c", shown], cwd=tmp_path, env=environment, text=True)
+    assert state.startswith("False numpy (") and ("build_ext --inplace" if with_sources else "mynn_moments") in state
+
+
+def test_the_kernel_is_built_anew_when_a_source_changes_whatever_its_time(tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(
+        '#!/bin/sh\necho x86_64-linux-gnu\n[ $# = 1 ] || echo "$@" >>"$(echo "$@" | sed "s/.* -o //; s/ .*//")"\n'
+    )
+    compiler.chmod(0o755)
+    shutil.copytree(SOURCES, tmp_path / "mynn/kernel", ignore=shutil.ignore_patterns("*.so"))
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
+        shutil.copy(SOURCES.parents[1] / name, tmp_path)
+    source, library = tmp_path / "mynn/kernel/blocks.c", tmp_path / "mynn/kernel/_kernel.so"
+    builds = []
+    for change in ("", "", "/* a later version */"):
+        source.write_text(source.read_text(encoding="utf-8") + change, encoding="utf-8")
+        os.utime(source, (0, 0) if change else None)
+        command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+        subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "CC": str(compiler)})
+        builds.append(library.read_text(encoding="utf-8").count("\n"))
+    assert builds == [1, 1, 2]
+
+
 def test_it_uses_all_that_this_processor_can_do() -> None:
     features = Path("/proc/cpuinfo").read_text(encoding="ascii").split()
     level = "_v4" if "avx512vl" in features else "_v3" if "avx2" in features else ""
