@@ -56,7 +56,7 @@ export PYTHON_WANTED
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
-    message off known-pi cluster image board wheels test test-all lint lock words compiler compilers \
+    message off known-pi translated cluster image board wheels test test-all lint lock words compiler compilers \
     card-tools image-tools board-tools apt-cache browser radius
 
 help:  ## List the commands
@@ -74,7 +74,7 @@ demo-stop:  ## Remove the virtual Pis and the emulated one
 	@$(VIRTUAL) down
 	@$(VIRTUAL) board down
 
-find: .venv/ready  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
+find: translated  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
 adopt: .venv/ready  ## Put your SSH key onto the Pis, by their account's password, which is asked for (PI=pi07.local)
@@ -89,7 +89,7 @@ update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixi
 fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it then works without the Internet (CLUSTER=yes: `make cluster` too)
 	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
-verify: .venv/ready  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
+verify: translated  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
 	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
 adopt cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
@@ -110,8 +110,7 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
-desk: .venv/ready  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
-	@python -m mynn_control.languages build
+desk: translated  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
@@ -133,7 +132,7 @@ cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(
 cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; PI=pi07.local)
 	@python -m mynn_control.cards $(PLAYBOOK)
 
-labels: .venv/ready  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
+labels: translated  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
 	$(PLAYBOOK)
 
 image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; BOARD=zero, 2, 3, zero2w, 4 or 5; DESK=yes: for your desk; FROM=FILE: from Raspberry Pi OS Lite)
@@ -143,8 +142,8 @@ image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dis
 board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated Pi (IMAGE=...)
 	@$(PYTHON) -m tests.virtual board up --image $(or $(IMAGE),$(shell ls -t dist/*.img.xz 2>/dev/null | head -1))
 
-wheels: .venv/ready compiler compilers  ## Build the Python package for an index of packages: dist/*.whl, dist/*.tar.gz
-	@python -m mynn_control.languages build && python -m mynn_control.wheels . --to dist
+wheels: translated compiler compilers  ## Build the Python package for an index of packages: dist/*.whl, dist/*.tar.gz
+	@python -m mynn_control.wheels . --to dist
 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (eight minutes)
 	python -m tests.stages quick
@@ -203,6 +202,10 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt && \
 	printf '%s\n' '$(CURDIR)' '$(CURDIR)/collections' >$$(echo .venv/lib/python3*/site-packages)/mynn-pi.pth && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
+
+# What people read, in other languages, of the catalogs as they are now.
+translated: .venv/ready
+	@python -m mynn_control.languages build
 
 # For mynn's compiled kernel.
 compiler:

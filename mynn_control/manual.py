@@ -24,6 +24,7 @@ SOURCES = (
     "*.md",
     "Makefile",
     "mynn/**/*.py",
+    "mynn_control/settings.py",
     "notebooks/*.ipynb",
     "playbooks/group_vars/all/defaults.yml",
     "requirements.txt",
