@@ -58,9 +58,7 @@ def keep(label: int, pixels: Bytes, path: str | os.PathLike[str] = NAME) -> None
 def take_back(label: int, pixels: Bytes, path: str | os.PathLike[str] = NAME) -> None:
     """Remove a drawing that was kept, if it is there; all else stays."""
     line = _line(label, pixels)
-    lines = rows.read(Path(path))
-    if line in lines:
-        rows.write(Path(path), [other for other in lines if other != line])
+    rows.change(Path(path), lambda lines: [other for other in lines if other != line])
 
 
 def _line(label: int, pixels: Bytes) -> bytes:

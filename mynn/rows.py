@@ -6,11 +6,11 @@ The notebook server keeps drawings with this, too: nothing here loads numpy.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mynn.errors import DataError, os_errors_as
-from mynn.files import replacing
+from mynn.files import PATIENCE, locked, replacing
 from mynn.words import _, in_figures, marked
 
 SIDE = 28  # a digit is 28 x 28 pixels
@@ -54,16 +54,27 @@ def add(lines: Sequence[bytes], path: Path) -> int:
     written, it is a DataError.
     """
     new = {line[1:]: line for line in lines}  # by their pixels
-    others = [line for line in read(path) if line[1:] not in new]
-    if len(others) + len(new) > MOST:
-        sentence = _("this file is full: it has room for {count} drawings; rename it to start a new one")
-        raise DataError(f"{path}: " + sentence.format(count=in_figures(f"{MOST:,}")))
-    write(path, [*others, *new.values()])
-    return len(others) + len(new)
+
+    def added(old: list[bytes]) -> list[bytes]:
+        others = [line for line in old if line[1:] not in new]
+        if len(others) + len(new) > MOST:
+            sentence = _("this file is full: it has room for {count} drawings; rename it to start a new one")
+            raise DataError(f"{path}: " + sentence.format(count=in_figures(f"{MOST:,}")))
+        return [*others, *new.values()]
+
+    return change(path, added)
 
 
-def write(path: Path, lines: Sequence[bytes]) -> None:
-    """Write the file, whole or not at all."""
+def change(path: Path, changed: Callable[[list[bytes]], list[bytes]]) -> int:
+    """Make other lines of the file's, while no other program does, and return how many it has then.
+
+    The file is written whole or not at all; where it cannot be, it is a DataError.
+    """
     sentence = marked("{reason}, so the drawing is not kept; free some space, or ask your teacher")
-    with os_errors_as(sentence, path=path), replacing(path) as file:
-        file.writelines(line + b"\n" for line in lines)
+    with os_errors_as(sentence, path=path), locked(path.parent, PATIENCE):
+        old = read(path)
+        new = changed(old)
+        if new != old:
+            with replacing(path) as file:
+                file.writelines(line + b"\n" for line in new)
+    return len(new)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import errno
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from tornado.web import HTTPError
 
+from mynn.files import replacing
 from mynn.words import _
 from mynn_server import kept
 from mynn_server.settings import LARGEST_REQUEST
@@ -79,27 +80,14 @@ class Contents(AsyncLargeFileManager):
         return f"{folder}/{name}".strip("/")
 
     @contextmanager
-    def atomic_writing(
-        self, os_path: str, text: bool = True, encoding: str = "utf-8", **options: Any
-    ) -> Iterator[IO[Any]]:
+    def atomic_writing(self, os_path: str, text: bool = True, encoding: str = "utf-8") -> Iterator[Any]:
         """Open a new file that replaces the one at that path once it is on the card."""
         path = Path(os_path).resolve()
-        new = path.with_name(f".~{path.name}")
-        how = {"mode": "w", "encoding": encoding, "newline": "\n"} if text else {"mode": "wb"}
         with self.perm_to_403(os_path):
             if path.exists() and not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, "It is read-only", os_path)
-            try:
-                with new.open(**{**how, **options}) as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                if path.exists():
-                    shutil.copymode(path, new)
-                new.replace(path)
-            except BaseException:
-                new.unlink(missing_ok=True)
-                raise
+            with replacing(path) as file:
+                yield codecs.getwriter(encoding)(file) if text else file
             # The name must be on the card, too.
             folder = os.open(path.parent, os.O_RDONLY)
             os.fsync(folder)

@@ -46,8 +46,13 @@ def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> 
 
 def read(path: Path) -> dict[bytes, bytes]:
     """Return the names of the drawings that are kept, by their pixels; a DataError, if that is not what is there."""
+    return kept(rows.read(path), path)
+
+
+def kept(lines: list[bytes], path: Path) -> dict[bytes, bytes]:
+    """Return the names of the drawings on the file's lines, by their pixels; a DataError, if one is something else."""
     sentence = _("something else than drawings is in this file; rename it to start a new one")
-    return names(rows.read(path), f"{path}: {sentence}")
+    return names(lines, f"{path}: {sentence}")
 
 
 def text(drawings: dict[bytes, bytes]) -> list[bytes]:
@@ -60,10 +65,13 @@ def change(lines: list[bytes], path: Path) -> int:
     sentence = _("These are not 1 to {most} drawings with their names, so they are not kept.").format(most=MOST)
     if not 0 < len(lines) <= MOST:
         raise DataError(sentence)
-    all_of_them = read(path) | names(lines, sentence, also_none=True)
-    left = {pixels: name for pixels, name in all_of_them.items() if name}
-    if len(left) > MOST:
-        full = _("this file has room for {count} drawings; take some away, or rename it").format(count=MOST)
-        raise DataError(f"{path}: {full}")
-    rows.write(path, text(left))
-    return len(left)
+    new = names(lines, sentence, also_none=True)
+
+    def changed(old: list[bytes]) -> list[bytes]:
+        left = {pixels: name for pixels, name in (kept(old, path) | new).items() if name}
+        if len(left) > MOST:
+            full = _("this file has room for {count} drawings; take some away, or rename it").format(count=MOST)
+            raise DataError(f"{path}: {full}")
+        return text(left)
+
+    return rows.change(path, changed)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mynn import tasks
 from mynn.errors import reason
-from mynn.files import replacing
+from mynn.files import PATIENCE, locked, write_text
 from mynn.lesson.notebook import show_markdown
 from mynn.outline import outline
 from mynn.tasks import FILE, Answer, Finished, Record
@@ -63,12 +63,12 @@ def _write_down(change: Callable[[Record], None]) -> Record:
     """Change what is written down, and return it."""
     place, record = Path(FILE), Record()
     try:
-        record = _read(place)
-        before = record.text()
-        change(record)
-        if record.text() != before and max(len(record.tasks), len(record.lessons)) <= tasks.MOST:
-            with replacing(place) as file:
-                file.write(record.text().encode())
+        with locked(place.parent, PATIENCE):  # the pupil may have two lessons open
+            record = _read(place)
+            before = record.text()
+            change(record)
+            if record.text() != before and max(len(record.tasks), len(record.lessons)) <= tasks.MOST:
+                write_text(place, record.text())
     except OSError as error:
         print(_("This could not be written into {file} ({reason}).").format(file=FILE, reason=reason(error)))
         change(record)

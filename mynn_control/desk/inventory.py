@@ -215,4 +215,4 @@ def _write(path: Path, lines: Sequence[str], wanted: dict[str, Any]) -> None:
         if contents(trial) != wanted:
             wrong = _("{path} is written in a way that the desk does not know: change it by hand.")
             raise RefusedError(wrong.format(path=path))
-    write_text(path, text, path.stat().st_mode & 0o777)
+    write_text(path, text)

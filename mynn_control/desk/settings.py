@@ -105,7 +105,7 @@ class Settings:
                 text = changed(text, name, answer, self.known[name])
         except (RefusedError, OSError, UnicodeError) as error:
             return safe(f"{_('Nothing was saved.')} {error}")
-        write_text(self.path, text, self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644)
+        write_text(self.path, text)
         self.saved = True
         return ""
 

@@ -141,7 +141,7 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
         return []
     if not dry:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        with replacing(path, 0o644) as file:
             file.write(content)
     return [f"{path} {sha256(content)}"]
 

@@ -121,7 +121,7 @@ def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
                 source = tar.extractfile(member)
                 if member.name not in missing or not source:
                     continue
-                with replacing(folder / member.name) as file:
+                with replacing(folder / member.name, 0o644) as file:
                     digest = hashlib.sha256()
                     while block := source.read(1 << 20):
                         digest.update(block)
