@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 from mynn_control.desk import backup, work
-from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Doors, Served
+from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Door, Doors, Served
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.words import _
@@ -35,7 +35,6 @@ HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
 LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes of a request from a page, such as all seats' names; and of a password
 LARGEST_HANDOUT = 64 << 20
-MOST_CONNECTIONS = 500  # of all computers
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -56,12 +55,13 @@ class Server:
         host, self.port = sockets[-1].getsockname()
         self.url = f"http{'s' if certificate else ''}://{host}:{self.port}"
         app, self.servers = self._app(), []
+        if served:
+            sockets = [Door(one) for one in sockets]
         for one in sockets:
             pem = certificate if one is sockets[-1] else None
             options = uvicorn.Config(
                 app,
                 http=Connection if served else "auto",
-                limit_concurrency=MOST_CONNECTIONS if served else None,
                 ssl_certfile=pem,
                 ssl_keyfile=pem,
                 ws="none",

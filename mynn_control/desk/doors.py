@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import socket
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 import argon2
@@ -33,7 +33,7 @@ from mynn_control.words import _, marked
 COOKIE = "desk"
 DAY = 24 * 60 * 60  # seconds that a session lasts
 MOST_SESSIONS = 100
-MOST_CONNECTIONS = 32  # from one computer: a browser opens six
+MOST_CONNECTIONS, MOST_OF_ALL = 32, 500  # from one computer, of which a browser opens six; and from all
 IDLE = 20  # seconds that a request, or its head, may take to come
 RESTORE, HANDOUT = "/restore", "/handout/"  # where a backup is sent to, and files to hand out
 PUBLIC = ("/static/", "/sign-in")  # the paths that need no password
@@ -154,34 +154,42 @@ class Doors:
         return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
 
 
-class Connection(H11Protocol):
-    """A connection of uvicorn's, of which a computer has a few at most, and which ends if a request does not come."""
+class Door(socket.socket):
+    """Listens, and accepts a few connections from each computer.
 
-    open_now: ClassVar[Counter[object]] = Counter()
+    uvicorn hears of a connection only after the TLS handshake, and asyncio keeps 256 KiB for each from the start.
+    """
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(fileno=listening.detach())
+        self.accepted: list[tuple[object, socket.socket]] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection. ConnectionAbortedError, which asyncio expects: that computer, or all, have enough."""
+        connection, address = super().accept()
+        self.accepted = [(network, one) for network, one in self.accepted if one.fileno() >= 0]
+        network = network_of(address[0])
+        of_it = sum(one == network for one, _connection in self.accepted)
+        if of_it >= MOST_CONNECTIONS or len(self.accepted) >= MOST_OF_ALL:
+            connection.close()
+            raise ConnectionAbortedError
+        self.accepted.append((network, connection))
+        return connection, address
+
+
+class Connection(H11Protocol):
+    """A connection of uvicorn's, which ends if a request does not come."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count it."""
+        """Wait for the first request."""
         super().connection_made(transport)
-        # By port, too: HTTP and HTTPS have a thread each, and nothing else keeps their counts apart.
-        self.network = (self.server, network_of(self.client[0] if self.client else "127.0.0.1"))
-        self.open_now[self.network] += 1
         self.deadline: asyncio.TimerHandle | None = None
-        if self.open_now[self.network] > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._watch()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         super().data_received(data)
         self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no more."""
-        super().connection_lost(exc)
-        self.open_now[self.network] -= 1
-        if not self.open_now[self.network]:
-            del self.open_now[self.network]
 
     def _watch(self) -> None:
         """Set a deadline, unless a request has come whole. A file may take longer, as long as it comes."""

@@ -2,12 +2,14 @@
 
 import ipaddress
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from http.client import HTTPConnection
+from functools import partial
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,26 @@ TEACHER, STUDENT = "127.0.0.1", "127.0.0.9"
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedDesk]:
-    """Serve a desk. To it, each address of the loopback is a computer of its own."""
+def certificate(tmp_path: Path) -> Path:
+    """Make a certificate, with its key in one file."""
+    pem = tmp_path / "desk.pem"
+    names = ["-subj", "/CN=desk", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", *names, "-keyout", str(pem)]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    pem.write_text(pem.read_text() + made.stdout)
+    return pem
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, certificate: Path
+) -> Iterator[ServedDesk]:
+    """Serve a desk, by HTTPS where a test asks for it. To it, each address of the loopback is a computer of its own."""
+    pem = certificate if getattr(request, "param", "http") == "https" else None
     for module in (doors, turns):
         monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
     (tmp_path / "dist/desk").mkdir(parents=True)
-    how = Served(HASH, frozenset({"desk.local"}), address="127.0.0.1", clock=tmp_path / "clock")
+    how = Served(HASH, frozenset({"desk.local"}), pem, address="127.0.0.1", clock=tmp_path / "clock")
     with served(tmp_path / "dist/desk", how=how) as desk:
         yield desk
 
@@ -48,7 +64,8 @@ def ask(
     desk: ServedDesk, path: str, body: str | bytes | None = None, source: str = TEACHER, **headers: str
 ) -> tuple[int, dict[str, str], str]:
     """Return a request's status, headers and text: a POST of the desk's own page if it has a body."""
-    connection = HTTPConnection("127.0.0.1", port_of(desk), timeout=30, source_address=(source, 0))
+    kind = partial(HTTPSConnection, context=ssl._create_unverified_context()) if "https" in desk.url else HTTPConnection
+    connection = kind("127.0.0.1", port_of(desk), timeout=30, source_address=(source, 0))
     with closing(connection):
         origin = {} if body is None else {"Origin": desk.url}
         connection.request("GET" if body is None else "POST", path, body, origin | headers)
@@ -129,7 +146,10 @@ def test_requests_that_do_not_come_end_and_do_not_hold_the_place_of_others(
             assert time.monotonic() - began < 3, parts
 
 
+@pytest.mark.parametrize("desk", ["http", "https"], indirect=True)
 def test_a_computer_has_few_connections_and_others_have_theirs(desk: ServedDesk) -> None:
+    """Also ones that never begin TLS, each of which takes 256 KiB."""
+
     def connect() -> socket.socket:
         return socket.create_connection(("127.0.0.1", port_of(desk)), 10, (STUDENT, 0))
 
@@ -183,34 +203,22 @@ def test_the_sign_in_page_works_in_a_browser(desk: ServedDesk, browser_page: Pag
     expect(other.value.get_by_label("Password")).to_be_visible()
 
 
-def test_with_a_certificate_nothing_is_sent_in_the_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_certificate_nothing_is_sent_in_the_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Path
+) -> None:
     """As on the card: systemd's two sockets, of which the first leads to the second."""
-    pem, crt = tmp_path / "desk.pem", tmp_path / "desk.crt"
-    request = [
-        "req",
-        "-x509",
-        "-nodes",
-        "-newkey",
-        "rsa:2048",
-        "-subj",
-        "/CN=desk",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-    ]
-    subprocess.run(["openssl", *request, "-keyout", pem, "-out", crt], check=True, capture_output=True)
-    pem.write_text(pem.read_text() + crt.read_text())
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    plain = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     monkeypatch.setattr(app, "listening", lambda *_: sockets)
     (tmp_path / "dist/desk").mkdir(parents=True)
-    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), pem)) as desk:
-        plain = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), certificate)) as desk:
         assert requests.get(plain, allow_redirects=False).headers["Location"] == "https://127.0.0.1"
         answer = requests.post(
             f"{plain}/sign-in", {"password": PASSWORD}, headers={"Origin": plain}, allow_redirects=False
         )
         assert "Set-Cookie" not in answer.headers
         session = requests.Session()
-        session.verify, session.trust_env = str(crt), False
+        session.verify, session.trust_env = str(certificate), False
         session.headers["Origin"] = desk.url
         assert desk.url.startswith("https://") and session.get(desk.url).status_code == 401
         signed_in = session.post(f"{desk.url}/sign-in", {"password": PASSWORD}, allow_redirects=False)
