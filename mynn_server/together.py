@@ -18,9 +18,10 @@ Pi's password. All of it is in memory only. Addresses are as the page has them:
                             `?round=3&alone=813`: `rounds` when it began, and how many of 1000 digits it knows alone
 
 A member sends its name as the header X-Member. One that is silent for too long is forgotten, and answered 403 or 413
-from then on; it may join again. Weights are those of 784 inputs, 50 hidden nodes and 10 outputs, row by row, each a
-number of 16 bits, little endian: 32768 + 4096 * weight. So whatever bytes a browser sends, if there are SIZE of them,
-they are finite weights between -8 and 8.
+from then on; it may join again. In a round, only sending counts, and nobody waits for who has joined since it began: so
+it ends in time. Weights are those of 784 inputs, 50 hidden nodes and 10 outputs, row by row, each a number of 16 bits,
+little endian: 32768 + 4096 * weight. So whatever bytes a browser sends, if there are SIZE of them, they are finite
+weights between -8 and 8.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
 ROUNDS = 30
 MOST = 40  # members
+MOST_OF_ONE = 4  # of one address
 SILENT = 20  # seconds until a member is forgotten; a round should take a Pi Zero five, for thirty
 TESTED = 1000  # digits, or thousandths of those that a browser has
 # What leaves every fourth of the 16-bit numbers that a long number consists of: so each has room for a sum.
@@ -80,6 +82,7 @@ class Member:
     """A browser. number: whose share of the digits it has. alone: how many of 1000 digits it knows alone."""
 
     number: int
+    address: str
     seen: float
     alone: int = 0
 
@@ -95,8 +98,25 @@ class ClassNetwork:
         self.begin_round()
 
     def begin_round(self) -> None:
-        """Forget what was sent in the round before."""
+        """Forget what was sent in the round before, and wait for all who take part now."""
         self.average, self.sent, self.ended = Average(), set[str](), asyncio.Event()
+        self.awaited = set(self.members)
+        for member in self.members.values():
+            member.seen = time.monotonic()
+
+    def start(self) -> None:
+        """Begin the first round."""
+        if not self.started:
+            self.forget()
+            self.started = True
+            self.begin_round()
+
+    def hear(self, name: str) -> Member | None:
+        """Return who asks. Before the first round, whoever asks is not silent."""
+        member = self.members.get(name)
+        if member and not self.started:
+            member.seen = time.monotonic()
+        return member
 
     def about(self) -> dict[str, Any]:
         """Return how far it is."""
@@ -104,14 +124,17 @@ class ClassNetwork:
         so_far = {"started": self.started, "rounds": self.rounds, "of": ROUNDS}
         return {**so_far, "members": len(self.members), "best": best}
 
-    def join(self) -> str:
+    def join(self, address: str) -> str:
         """Take a new member; return its name."""
         self.forget()
+        if [member.address for member in self.members.values()].count(address) >= MOST_OF_ONE:
+            wrong = _("{count} pages of this computer take part already. Close one, and join again in half a minute.")
+            raise HTTPError(409, wrong.format(count=MOST_OF_ONE))
         free = set(range(MOST)) - {member.number for member in self.members.values()}
         if not free:
             raise HTTPError(409, _("{count} take part already, and there is no room for more.").format(count=MOST))
         name = secrets.token_hex(16)
-        self.members[name] = Member(min(free), time.monotonic())
+        self.members[name] = Member(min(free), address, time.monotonic())
         return name
 
     def forget(self) -> None:
@@ -134,7 +157,7 @@ class ClassNetwork:
         ended = self.ended
         while not ended.is_set():
             self.forget()
-            if self.members.keys() <= self.sent:
+            if self.awaited & self.members.keys() <= self.sent:
                 self.end_round()
             else:
                 with suppress(TimeoutError):
@@ -144,8 +167,6 @@ class ClassNetwork:
         """Make the average what all go on from."""
         self.weights = self.average.mean()
         self.rounds += 1
-        for name in self.sent & self.members.keys():
-            self.members[name].seen = time.monotonic()
         self.ended.set()
         self.begin_round()
 
@@ -162,11 +183,8 @@ class Together(APIHandler):
         return Together.current
 
     def member(self) -> Member | None:
-        """Return who asks, and note that it is not silent."""
-        member = self.network().members.get(self.request.headers.get("X-Member", ""))
-        if member:
-            member.seen = time.monotonic()
-        return member
+        """Return who asks."""
+        return self.network().hear(self.request.headers.get("X-Member", ""))
 
     def sent(self) -> bytes:
         """Return the weights that were sent."""
@@ -210,7 +228,7 @@ class Start(Together):
     @authenticated
     async def post(self) -> None:
         """Begin it."""
-        self.network().started = True
+        self.network().start()
         self.finish_about()
 
 
@@ -233,7 +251,7 @@ class Join(ByCode):
                 await asyncio.sleep(PAUSE)
                 raise HTTPError(403, _("That is not the code of this Pi’s network."))
         network.members.pop(self.request.headers.get("X-Member", ""), None)  # who was interrupted, and joins again
-        name = network.join()
+        name = network.join(str(self.request.remote_ip))
         self.finish({"member": name, "number": network.members[name].number, "two": network.two})
 
 

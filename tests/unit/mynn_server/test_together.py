@@ -20,7 +20,7 @@ from playwright.sync_api import Route, expect
 
 from mynn import read_csv
 from mynn.turns import PAUSE
-from mynn_server.together import MOST, NUMBERS, ROUNDS, SIZE, Average, ClassNetwork
+from mynn_server.together import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Average, ClassNetwork
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import assert_accessible, open_browser
 from tests.support.jupyter_server import PASSWORD, Server, run_server
@@ -129,19 +129,28 @@ def test_more_browsers_read_more_and_most_if_each_has_digits_of_its_own(mnist: P
 
 
 def test_a_browser_that_falls_silent_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it sends later changes nothing, and it may join again."""
+    """Nor does one that only asks, or joins again and again. What it sends later changes nothing."""
     monkeypatch.setattr("mynn_server.together.SILENT", 0.1)
+
+    async def trouble(network: ClassNetwork, silent: str) -> None:
+        while True:
+            network.hear(silent)
+            later = network.join("10.0.0.2")
+            await asyncio.sleep(0.01)
+            network.members.pop(later)
 
     async def rounds() -> None:
         network = ClassNetwork(bytes(SIZE), two=False)
-        ada, silent = network.join(), network.join()
-        network.started = True
-        await network.exchange(ada, 0, b"\1" * SIZE)
-        assert (network.rounds, network.weights, list(network.members)) == (1, b"\1" * SIZE, [ada])
+        ada, silent = network.join("10.0.0.1"), network.join("10.0.0.2")
+        network.start()
+        troubling = asyncio.create_task(trouble(network, silent))
+        async with asyncio.timeout(60):
+            await network.exchange(ada, 0, b"\1" * SIZE)
+        troubling.cancel()
+        assert (network.rounds, network.weights) == (1, b"\1" * SIZE) and silent not in network.members
         await network.exchange(silent, 0, b"\2" * SIZE)
         assert (network.rounds, network.weights) == (1, b"\1" * SIZE)
-        again = network.join()
-        assert network.members[again].number == 1
+        assert network.join("10.0.0.2") in network.members
 
     asyncio.run(rounds())
 
@@ -178,12 +187,14 @@ def test_only_who_knows_the_code_takes_part_and_only_who_has_signed_in_begins(
     assert stranger.ask("POST", "/try/together/weights?round=0&alone=0", data=bytes(SIZE)).status_code == 413
 
 
-def test_there_is_room_for_forty(server: Server, teacher: NotebookServer) -> None:
+def test_there_is_room_for_forty_and_for_four_of_a_computer(server: Server, teacher: NotebookServer) -> None:
     code = teacher.get("/try/together")["code"]
-    for _ in range(MOST):
-        Browser(server, code)
-    answer = server.client().ask("POST", "/try/together/join", data=code)
-    assert answer.status_code == 409 and answer.json()["message"].startswith("40 take part already")
+    for place in range(MOST):
+        Browser(server, code, place // MOST_OF_ONE)
+    for computer, says in ((0, "4 pages of this computer"), (MOST, "40 take part already")):
+        headers = {"X-Forwarded-For": f"10.0.0.{computer}"}
+        answer = server.client().ask("POST", "/try/together/join", data=code, headers=headers)
+        assert answer.status_code == 409 and answer.json()["message"].startswith(says)
 
 
 def interrupt(route: Route) -> None:
