@@ -27,6 +27,7 @@ from typing import Any, cast
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from mynn import rows
@@ -66,7 +67,7 @@ class TryPage(JupyterHandler):
                 self.write(piece)
                 try:
                     await asyncio.wait_for(self.flush(), TAKEN)  # until the piece is sent
-                except TimeoutError:  # who asked does not read
+                except (TimeoutError, StreamClosedError):  # who asked does not read, or has gone
                     cast("Any", self.request.connection).stream.close()
                     return
 

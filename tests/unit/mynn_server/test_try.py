@@ -91,23 +91,25 @@ def test_the_digits_are_mnists_and_the_network_reads_them(server: Server, mnist:
 
 
 def test_a_class_that_loads_all_digits_at_once_takes_little_memory(server: Server, ready: Path) -> None:
-    """Thirty tablets that read nothing yet, and somebody who signs in meanwhile."""
+    """Thirty tablets that read nothing yet, one that leaves, and somebody who signs in meanwhile."""
     large = ready / "digits.bin.gz"
     large.rename(ready / "small")
     large.touch()
     os.truncate(large, LARGE)
     before = memory_of(server)
     with contextlib.ExitStack() as opened:
-        tablets = [opened.enter_context(socket.socket()) for _ in range(CLIENTS)]
+        tablets = [opened.enter_context(socket.socket()) for _ in range(CLIENTS + 1)]
         for tablet in tablets:
             tablet.connect(("127.0.0.1", server.port))
             tablet.sendall(b"GET /try/digits.bin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert {tablet.recv(15) for tablet in tablets} == {b"HTTP/1.1 200 OK"}
+        tablets.pop().close()
         assert server.client().ask("GET", "/login").status_code == 200
         assert memory_of(server) - before < 12_000  # kB; all their answers are 240,000
         for tablet in tablets:
             answer = b"".join(iter(functools.partial(tablet.recv, 1 << 20), b""))
             assert len(answer.partition(b"\r\n\r\n")[2]) == LARGE
+    assert "Traceback" not in (server.home.parent / "log").read_text()
     (ready / "small").rename(large)
 
 
