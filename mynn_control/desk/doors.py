@@ -150,8 +150,12 @@ class Doors:
         usual = {"http": 80, "https": 443}[scope["scheme"]]
         hosts = {name if port == usual else f"{name}:{port}" for name in (*self.names, address)}
         host = asked.get("host")
-        reads = scope["method"] in ("GET", "HEAD")
-        return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
+        if scope["method"] in ("GET", "HEAD"):
+            # Another site's page may lead to the desk, and load or download nothing from it.
+            is_own = scope["path"] == "/" or asked.get("sec-fetch-site", "none") in ("none", "same-origin")
+        else:
+            is_own = asked.get("origin") == f"{scope['scheme']}://{host}"
+        return host in hosts and is_own
 
 
 class Door(socket.socket):

@@ -110,6 +110,10 @@ def test_another_sites_page_can_use_no_session(desk: ServedDesk) -> None:
         assert ask(desk, "/stop", "", Cookie=cookie, Host=host, Origin=origin)[0] == 200
     for host in (f"evil.example:{port}", "desk.local", f"desk.local.evil.example:{port}", f"127.0.0.2:{port}", ""):
         assert ask(desk, "/", Cookie=cookie, Host=host)[0] == 403
+    for site in ("none", "same-origin", "same-site", "cross-site"):
+        for path in ("/", "/wall", "/tasks.csv", "/backup/now"):
+            expected = 200 if path == "/" or site in ("none", "same-origin") else 403
+            assert ask(desk, path, Cookie=cookie, **{"Sec-Fetch-Site": site})[0] == expected, (site, path)
     for origin in ("http://evil.example", "null", f"https://desk.local:{port}", ""):
         for path in (*BUTTONS, "/sign-in"):
             assert ask(desk, path, f"password={PASSWORD}", Cookie=cookie, Origin=origin)[0] == 403
