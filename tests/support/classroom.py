@@ -171,12 +171,12 @@ def root(classroom: Classroom, script: str, *arguments: str, timeout: float = 30
     return done.stdout.strip()
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until a condition holds."""
+def until(done: Callable[[], bool], seconds: float = 600) -> None:
+    """Wait until a condition holds: long enough for a computer that is a hundred times slower."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"This did not come true within {seconds:.0f} s."
-        time.sleep(0.5)
+        time.sleep(0.1)
 
 
 class BoardClassroom(BaseClassroom):
