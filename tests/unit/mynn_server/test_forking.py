@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -115,8 +115,8 @@ def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server,
     """Each time a new one is forked, without the old one's variables, and nothing is left behind."""
     student = server.student()
     with student.kernel() as kernel, ThreadPoolExecutor(1) as other:
-        cell = other.submit(kernel.run, "import time\nkept = 1\nprint('on', flush=True)\ntime.sleep(60)", 50)
-        time.sleep(2)
+        cell = other.submit(kernel.run, "import time\nkept = 1\nopen('on', 'w')\nwhile True: time.sleep(1)")
+        until((server.home / "notebooks/on").exists)
         student.ask("POST", f"/api/kernels/{kernel.identity}/interrupt").raise_for_status()
         assert cell.result().error.startswith("KeyboardInterrupt")
         pids = [about(kernel)["pid"]]
@@ -140,13 +140,14 @@ def test_a_kernel_can_be_ended_while_it_is_restarted(server: Server) -> None:
     """As by a pupil whose program has died, and who does not wait."""
     student = server.student()
     with ThreadPoolExecutor(1) as other, student.kernel() as kernel:
+        before = Path(f"/proc/{about(kernel)['pid']}")
         other.submit(student.ask, "POST", f"/api/kernels/{kernel.identity}/restart")
-        time.sleep(0.05)
+        until(lambda: not before.exists())
     assert student.get("/api/kernels") == []
 
 
 def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server, parent: int) -> None:
-    """A forked kernel keeps running, and is like one that is started. A new parent waits until no kernel runs."""
+    """A forked kernel keeps running, and is like one that is started."""
     student = server.student()
     with student.kernel() as kernel:
         os.kill(parent, signal.SIGKILL)
@@ -155,9 +156,6 @@ def test_without_a_parent_kernels_are_started_in_the_ordinary_way(server: Server
             kernel.run(SHARE.format(server.home.parent / "tmp/shm"))
         assert (server.home.parent / "tmp/shm/shared").exists(), "What a program shares goes while it runs."
         forked = about(kernel)
-        server.client().ask("GET", "/login", headers={"Accept": "text/html"})
-        time.sleep(5)  # longer than the server waits after a page
-        assert parents(server) == []
     assert (forked["frozen"], started["frozen"]) == (True, False)
     assert forked["parent"] == server.process.pid  # so the server learns how it ended
     names = [{Path(file).name for file in kernel["files"]} - {"null", "pipe"} for kernel in (forked, started)]
@@ -178,44 +176,47 @@ def test_a_parent_that_hangs_holds_up_no_kernel(server: Server, parent: int) -> 
             assert not is_forked(kernel)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[forking.Parent]:
-    """The object that starts and ends the parent, in this process, with short waits."""
-    for name, seconds in {"AFTER_PAGE": 0, "EVERY": 0.1, "IDLE": 1}.items():
-        monkeypatch.setattr(forking, name, seconds)
-    parent = forking.Parent()
-    yield parent
-    parent.end()
+class Clock:
+    """A clock that a test sets forward, and a loop whose timers go by it."""
+
+    def __init__(self) -> None:
+        self.now, self.timers = 0.0, list[tuple[float, Any, tuple[Any, ...]]]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, do: Any, *arguments: Any) -> None:
+        self.timers.append((self.now + seconds, do, arguments))
+
+    def parents_after(self, seconds: float) -> int:
+        """Return how many parents this process has after a while."""
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if timer[0] <= end]:
+            self.timers.remove(first := min(due, key=itemgetter(0)))
+            self.now, do, arguments = first
+            do(*arguments)
+        self.now = end
+        return len(children_of(os.getpid(), PROGRAM))
 
 
-async def count_after(seconds: float) -> int:
-    """Return how many parents this process has after a while."""
-    await asyncio.sleep(seconds)
-    return len(children_of(os.getpid(), PROGRAM))
-
-
-def test_the_parent_is_ended_when_nobody_needs_it(quick: forking.Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parent_is_ended_when_nobody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next page starts it again. While a kernel runs or memory is short, it is not; and a kernel keeps it."""
-
-    class Running:
-        has_process = True
-
-    async def visits() -> list[int]:
-        quick.expect()
-        counts = [await count_after(0.5), await count_after(1.5)]
-        quick.expect()
-        counts.append(await count_after(0.5))
-        quick.kernels.add(kernel)  # type: ignore[arg-type]
-        counts.append(await count_after(1.5))
-        os.kill(children_of(os.getpid(), PROGRAM).pop(), signal.SIGKILL)
-        quick.expect()
-        counts.append(await count_after(0.5))
-        quick.kernels.clear()
-        monkeypatch.setattr(forking, "memory", lambda: {"free": forking.LEAST_FREE - 1})
-        quick.expect()
-        counts.append(await count_after(0.5))
-        assert await quick.fork({}) is None
-        return counts
-
-    kernel = Running()
-    assert asyncio.run(visits()) == [1, 0, 1, 1, 0, 0]
+    clock, parent, kernel = Clock(), forking.Parent(), Mock(has_process=True)
+    monkeypatch.setattr(forking, "time", clock)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    parent.expect()
+    counts = [clock.parents_after(2), clock.parents_after(2), clock.parents_after(890), clock.parents_after(100)]
+    parent.expect()
+    counts.append(clock.parents_after(4))
+    parent.kernels.add(kernel)
+    counts.append(clock.parents_after(2000))
+    os.kill(children_of(os.getpid(), PROGRAM).pop(), signal.SIGKILL)
+    until(lambda: not children_of(os.getpid(), PROGRAM))
+    parent.expect()
+    counts.append(clock.parents_after(4))
+    parent.kernels.clear()
+    monkeypatch.setattr(forking, "memory", lambda: {"free": forking.LEAST_FREE - 1})
+    parent.expect()
+    counts.append(clock.parents_after(4))
+    monkeypatch.undo()
+    assert counts == [0, 1, 1, 0, 1, 1, 0, 0] and asyncio.run(parent.fork({})) is None
