@@ -106,7 +106,7 @@ def open_desk(inventory: Path, folder: Path, *options: Any) -> Iterator[tuple[st
         yield url_of(process), process
         started = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=600)
         print(output)
         assert process.returncode == 0, output
         assert "The desk has ended." in output

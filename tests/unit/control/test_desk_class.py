@@ -115,12 +115,13 @@ def test_a_card_says_at_which_task_a_student_is_and_how_long(
 
 
 def test_minutes_are_counted_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = int(time.time())
+    monkeypatch.setattr(time, "time", lambda: now)
     with served(tmp_path) as desk:
-        here = program("part2_neural_network_mnist_data.ipynb", began=int(time.time()) - 60)
+        here = program("part2_neural_network_mnist_data.ipynb", began=now - 60)
         desk.answer("pi-01", {"ada": (said(here), None)})
         assert "··</span> eight_in_ten</span> 1 min" in desk.ask("/").text
-        later = time.time() + 300
-        monkeypatch.setattr(time, "time", lambda: later)
+        now += 300
         desk.desk.update()
         assert "··</span> eight_in_ten</span> 6 min" in desk.ask("/").text
 

