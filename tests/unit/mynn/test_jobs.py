@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import dask
 import pytest
 from distributed import LocalCluster
 
@@ -23,10 +22,7 @@ from tests.support.classroom import until
 def cluster(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
     """Three workers with the whole of MNIST, each in a process of its own, of one thread."""
     monkeypatch.setenv("MNIST_DIR", str(mnist))
-    with (
-        dask.config.set({"distributed.scheduler.no-workers-timeout": "4s"}),
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
-    ):
+    with LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
         yield cluster
 
 
@@ -62,7 +58,8 @@ def test_without_workers_a_sweep_ends_with_an_error(small_mnist: Path, cluster: 
     left = pytest.raises(DataError, match="no worker is left; turn on the Pis, then run this again to resume")
     with left, connected(cluster.scheduler_address) as executor:
         cluster.scale(0)
-        until(lambda: not workers(executor), 20)
+        until(lambda: not workers(executor))
+        cluster.scheduler.no_workers_timeout = 1
         accuracies(tmp_path, Digits(small_mnist), executor)
 
 
@@ -86,18 +83,18 @@ def test_jobs_may_be_added_meanwhile_and_a_failure_ends_the_others() -> None:
             go_on()
         if not job:
             raise OSError("the card is broken")
+        done.append(job)
         return job
 
-    wanted, seen = [0.03, 0.01], []
+    wanted, seen, done = [0.03, 0.01], [], list[float]()
     for job, result in side_by_side(work, wanted):
         seen.append(result)
         if job == 0.01:
             wanted.append(0.02)
     assert sorted(seen) == [0.01, 0.02, 0.03]
-    begun = time.monotonic()
     with pytest.raises(OSError, match="the card is broken"):
         list(side_by_side(work, [600.0, 0.0]))
-    assert time.monotonic() - begun < 60
+    assert 600.0 not in done
 
 
 def test_lost_workers_are_an_error() -> None:

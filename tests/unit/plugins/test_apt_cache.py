@@ -7,9 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +17,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from tests.support.classroom import until
 from tests.support.ports import free_port, free_server
 
@@ -32,7 +31,7 @@ class Playbook:
 
     def __init__(self, folder: Path, port: int, *options: str) -> None:
         script = folder.parent / "ansible-playbook"
-        script.write_text('"$@"; exec sleep 60\n', encoding="utf-8")
+        script.write_text('"$@"; exec sleep 3600\n', encoding="utf-8")
         serve = [sys.executable, "-m", "mynn_control.apt_cache", str(folder), str(port), *options]
         self.process = subprocess.Popen(["sh", str(script), *serve], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
@@ -66,8 +65,9 @@ def test_it_listens_on_the_loopback_until_the_last_playbook_ends(tmp_path: Path,
     listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
     assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{port}"]
     first.kill()
-    time.sleep(2.5)
-    assert is_open(port)
+    until(lambda: not (folder / "users" / str(first.process.pid)).exists())
+    with locked(folder / "users.lock"):  # so the cache has looked who uses it
+        assert is_open(port)
     second.kill()  # the port closes, as after every test
 
 
@@ -87,7 +87,7 @@ def test_a_port_that_serves_something_else_is_reported(tmp_path: Path, port: int
 class Web(BaseHTTPRequestHandler):
     """A web server that gives the same text for any path; /to/ADDRESS redirects to http://ADDRESS.
 
-    When /lost/... is first asked for, it closes the connection without an answer. It answers /slow/... late.
+    When /lost/... is first asked for, it closes the connection without an answer. It answers /held/... when it may.
     """
 
     def do_GET(self) -> None:
@@ -96,8 +96,8 @@ class Web(BaseHTTPRequestHandler):
         if self.path.startswith("/lost/") and server.seen.count(self.path) == 1:
             self.close_connection = True
             return
-        if self.path.startswith("/slow/"):
-            time.sleep(0.3)
+        if self.path.startswith("/held/"):
+            server.may.wait(600)
         body = server.text.encode()
         _, redirected, target = unquote(self.path).partition("/to/")
         self.send_response(302 if redirected else 200)
@@ -115,7 +115,7 @@ class Web(BaseHTTPRequestHandler):
 def web(text: str) -> Iterator[Any]:
     """Run a web server on the loopback; the port suits apt-cacher-ng, which knows none from 32768 up."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", free_port()), Web)
-    server.text, server.seen = text, []
+    server.text, server.seen, server.may = text, [], threading.Event()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -131,11 +131,22 @@ def mirror(tmp_path: Path, port: int) -> Iterator[Any]:
         playbook.kill()
 
 
-def ask(port: int, request: str) -> str:
-    """Send the cache a request, given as `METHOD ADDRESS`; return the whole answer."""
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as client:
-        client.sendall(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+def begin(port: int, request: str) -> socket.socket:
+    """Send the cache a request, given as `METHOD ADDRESS`; return the connection."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=600)
+    client.sendall(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return client
+
+
+def answer_at(client: socket.socket) -> str:
+    """Return the whole answer."""
+    with client:
         return client.makefile("rb").read().decode("latin-1")
+
+
+def ask(port: int, request: str) -> str:
+    """Send the cache a request; return the whole answer."""
+    return answer_at(begin(port, request))
 
 
 # M is the port of a configured mirror, S that of another server on this computer. The file is one that apt asks for.
@@ -170,7 +181,7 @@ def test_only_mirrors_can_be_reached_through_it(mirror: Any, port: int) -> None:
 
 def test_a_file_whose_connection_was_lost_is_asked_for_again(mirror: Any, port: int) -> None:
     """However many are: apt asks for hundreds of packages over one connection."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=600)) as client:
         for number in range(12):
             address = f"http://127.0.0.1:{mirror.server_port}/lost/pool/main/a/a/a_{number}.deb"
             client.request("GET", address)
@@ -184,7 +195,6 @@ def test_a_file_whose_connection_was_lost_is_asked_for_again(mirror: Any, port: 
 
 def test_pis_that_ask_for_the_same_list_at_once_all_get_it(mirror: Any, port: int) -> None:
     """A Pi's first question to the cache, which all Pis ask in the same second."""
-    request = f"GET http://127.0.0.1:{mirror.server_port}/slow/{FILE}"
-    with ThreadPoolExecutor(30) as thirty:
-        answers = list(thirty.map(ask, [port] * 30, [request] * 30))
-    assert [answer for answer in answers if not answer.endswith("\r\na mirror")] == []
+    pis = [begin(port, f"GET http://127.0.0.1:{mirror.server_port}/held/{FILE}") for _ in range(30)]
+    mirror.may.set()
+    assert [answer for answer in map(answer_at, pis) if not answer.endswith("\r\na mirror")] == []

@@ -7,8 +7,9 @@ from pathlib import Path
 from tests.support.programs import ROOT, run_playbook
 
 PLAY = {"name": "Try", "hosts": "all", "gather_facts": False, "vars": {"first": "{{ inventory_hostname == 'pi-01' }}"}}
+SHOWN = "{{ 'grep -q \"waiting: pi-02\" ' ~ playbook_dir ~ '/0.log' if first else 'true' }}"
 TASKS = [
-    [{"name": "Sleep", "command": "sleep {{ 4 if first else 0 }}"}],
+    [{"name": "Wait", "shell": f"until {SHOWN}; do sleep 0.1; done", "timeout": 600}],
     [
         {"name": "Greet", "debug": {"msg": ["Hello", "there"]}, "run_once": True},
         {"name": "Write", "copy": {"content": "x", "dest": "{{ playbook_dir }}/{{ inventory_hostname }}"}},
@@ -28,10 +29,13 @@ def test_each_pi_is_shown_with_what_it_does_and_with_its_end(tmp_path: Path) -> 
     plugins = {"ANSIBLE_CALLBACK_PLUGINS": f"{tmp_path}:plugins/callback", "ANSIBLE_STDOUT_CALLBACK": "progress"}
     plugins["ANSIBLE_STRATEGY"] = "linear"  # mitogen has one process for all Pis that are this computer
     arguments = [tmp_path / "play.yml", "-i", "pi-01,pi-02,", "-c", "local"]
-    asked, usual = (run_playbook(*arguments, *look, env=plugins).stdout for look in (["--check", "--diff"], []))
-    assert "+x\n" in asked and "changed: [pi-02]" in asked and "TASK [Sleep]" not in asked
+    asked, usual = (
+        run_playbook(*arguments, *look, env=plugins | {"ANSIBLE_LOG_PATH": f"{tmp_path}/{len(look)}.log"}).stdout
+        for look in (["--check", "--diff"], [])
+    )
+    assert "+x\n" in asked and "changed: [pi-02]" in asked and "TASK [Wait]" not in asked
     assert "changed: [" not in usual and "RECAP" not in usual
     lines = re.sub(r"(?m)^\d\d:\d\d:\d\d  |(?<=after )\d+ s|(?<=\()\d+ s|[ *]*$", "", usual).splitlines()
-    expected = ["1 of 2: Do 0", "  pi-01: Sleep (; waiting: pi-02)", "2 of 2: Do 1", "Hello", "there", "TASK [Break]"]
+    expected = ["1 of 2: Do 0", "  pi-01: Wait (; waiting: pi-02)", "2 of 2: Do 1", "Hello", "there", "TASK [Break]"]
     expected += ["pi-01: finished after , changes: 2", "pi-02: not finished after , changes: 2"]
     assert [line for line in dict.fromkeys(lines) if line in expected] == expected
