@@ -1,8 +1,9 @@
 """A Pi's settings on its card: rpi-preseed.toml, as Raspberry Pi Imager writes it since 2.0.11, with a table of ours.
 
 The Pi applies the file at its first boot, and `make cards` checks what it writes: both with this module. The file is
-untrusted. Every text in it is one line, and has a closed pattern or a largest length; of a file with a mistake, nothing
-is used. What Imager's format (of version 1) lacks is in our own table:
+untrusted. Every text in it is one line, and has a closed pattern or a largest length. A mistake costs only its setting:
+Imager lets some through, and a Pi without Wi-Fi could not be reached. What Imager's format (of version 1) lacks is in
+our own table:
 
     [mynn]                    password, of the notebooks
     [[mynn.wlan]]             more Wi-Fi networks, with the settings of [wlan]
@@ -34,7 +35,9 @@ HASH = (
     r"|\$5\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}"
     r"|\$6\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}"
 )
+CONTROLS = r"[\0-\x1f\x7f-\x9f\u2028\u2029]"  # also the ends of a line
 HOST = r"(?!localhost$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+WIFI_KEY = "[0-9A-Fa-f]{64}"
 CERTIFICATE_FILE = r"\w[\w .()+-]{0,99}\.(?i:pem|crt|cer|der)"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
 # How a school's Wi-Fi lets in whoever has a user name, in wpa_supplicant's words: outside, and inside the tunnel.
@@ -54,9 +57,9 @@ class Table:
     """A table of the file, whose values are taken out one by one."""
 
     def __init__(self, preseed: Preseed, name: str, entries: Any) -> None:
-        self.preseed, self.name = preseed, name
+        self.preseed, self.name, self.bad = preseed, name, not isinstance(entries, dict)
         self.entries: dict[str, Any] = dict(entries) if isinstance(entries, dict) else {}
-        if not isinstance(entries, dict):
+        if self.bad:
             place = printable(name.strip("[]"))
             preseed.mistakes.append(
                 f"{place}: a setting stands below the line with its table's name, such as [system]."
@@ -64,6 +67,7 @@ class Table:
 
     def wrong(self, key: str, sentence: str) -> None:
         """Record a mistake. No sentence may quote a password: others can read it."""
+        self.bad = True
         self.preseed.mistakes.append(f"{self.name} {key}: {sentence}")
 
     def take(self, key: str, kind: type = str, pattern: str = ".*", sentence: str = "") -> Any:
@@ -74,7 +78,7 @@ class Table:
             return None
         if type(value) is not kind or (kind is list and any(type(text) is not str for text in texts)):
             self.wrong(key, KINDS[kind])
-        elif not all(text.isprintable() for text in texts if isinstance(text, str)):
+        elif isinstance(value, str) and re.search(CONTROLS, value):
             self.wrong(key, "this is one line of letters, digits and signs.")
         elif isinstance(value, str) and not re.fullmatch(pattern, value):
             self.wrong(key, sentence)
@@ -95,7 +99,9 @@ class Table:
 
 
 class Preseed:
-    """The `settings` of a file, and the `mistakes` in it. `notes` name what a Pi does not have; the rest is applied.
+    """The `settings` of a file. `mistakes` and `notes` name what is left out: what is wrong, and what no Pi has.
+
+    refused: whether nothing in the file could be read.
 
     beside: the folder with the certificates that it names. files: these, with their contents.
     taken: the names of accounts and groups that there are.
@@ -110,6 +116,7 @@ class Preseed:
         if not re.fullmatch(r"1(\.\d+)?", str(entries.pop("config_version", "1.0"))):
             self.mistakes.append("config_version: this Pi knows version 1 only.")
             entries = {}
+        self.refused = bool(self.mistakes)
         entries.pop("debug", None)
         self.tables = {name: Table(self, f"[{name}]", value) for name, value in entries.items()}
         settings = self._account() | {"wifi": self._wifi()} | self._others()
@@ -157,6 +164,7 @@ class Preseed:
             locale.wrong(
                 "timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/London"
             )
+            zone = None
         return {
             "hostname": system.take(
                 "hostname", str, HOST, "a name has at most 63 letters from a to z, digits and hyphens, such as pi07."
@@ -173,26 +181,30 @@ class Preseed:
     def _account(self) -> dict[str, Any]:
         """Return the account's name and password, and who may log in."""
         user, ssh = self._table("user"), self._table("ssh")
+        settings: dict[str, Any] = {}
+        if user.take("password_encrypted", bool):
+            sentence = "this is not a hashed password, or not all of it. Let Imager make it again."
+            settings["account_hash"] = user.take("password", str, HASH, sentence)
+        elif not user.bad:
+            settings["account_password"] = self._password(user)
         name = user.take(
             "name", str, "[a-z_][a-z0-9_-]{0,31}", "a name has at most 32 letters from a to z, digits, - and _."
         )
         if name in self.taken:
             user.wrong("name", f"this Pi has another account or group {name}. Choose another name.")
-        settings: dict[str, Any] = {"account": name}
-        if user.take("password_encrypted", bool):
-            sentence = "this is not a hashed password, or not all of it. Let Imager make it again."
-            settings["account_hash"] = user.take("password", str, HASH, sentence)
         else:
-            settings["account_password"] = self._password(user)
+            settings["account"] = name
         user.take("passwordless_sudo", bool)  # it may use sudo without a password in any case
         groups = user.take("groups", list) or []
         self.notes += [f"[user] groups: {printable(group)} is left out." for group in groups if group != "sudo"]
-        keys = ssh.take("authorized_keys", list) or []
-        if not all(fingerprint(key) for key in keys):
+        lines = [key for key in ssh.take("authorized_keys", list) or [] if not re.match(r"\s*(#|$)", key)]
+        keys = [key for key in lines if key.isprintable() and fingerprint(key)]
+        if len(keys) < len(lines):
             ssh.wrong(
                 "authorized_keys",
-                "there is something that is not a public SSH key, or not all of it. A key is the one long line of the "
-                "file that ends in .pub. (Never of the other file, the private key, which nobody but you may have.)",
+                f"{len(lines) - len(keys)} of {len(lines)} lines are not a public SSH key, or not all of it. A key is "
+                "the one long line of the file that ends in .pub. (Never of the other file, the private key, which "
+                "nobody but you may have.) PuTTYgen shows it as the key for OpenSSH.",
             )
         if ssh.take("enabled", bool) is False:
             self.notes.append("[ssh] enabled: SSH stays on: the Pi is managed over it.")
@@ -214,41 +226,43 @@ class Preseed:
         listed = [Table(self, f"[[mynn.wlan]] {number}", entries) for number, entries in enumerate(more, 1)]
         self.tables |= {table.name: table for table in listed}
         tables = [wlan, *listed] if {"ssid", "ssid_hex"} & wlan.entries.keys() else listed
+        networks = "".join(self._network(table) for table in tables)
         sentence = "the Wi-Fi needs its country, by two capitals such as GB, US or DE: it decides on channels."
         country = (wlan.need if tables else wlan.take)("country", pattern="(?!UK)[A-Z]{2}", sentence=sentence)
         head = f"# Written by mynn-pi, from {NAME}.\nctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev\n"
-        networks = "".join(self._network(table) for table in tables)
-        return f"{head}country={country}\n{networks}" if networks else ""
+        head += f"country={country}\n" if country else ""  # without it, on the channels that all countries allow
+        return head + networks if networks else ""
 
     def _network(self, table: Table) -> str:
         """Return a network as in the example file of wpa_supplicant's package, wpa_supplicant.conf (2.10).
 
-        Text is in hexadecimal, so that no character needs quoting.
+        Text is in hexadecimal, so that no character needs quoting. Nothing if anything is wrong: with half of its
+        settings, a Pi might join a network that is not the school's.
         """
         name = table.take("ssid") or ""
         octets = table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits.")
         ssid = (octets or name.encode().hex()).lower()
         if not 2 <= len(ssid) <= 64 or len(ssid) % 2:
             table.wrong("ssid", "a network's name has 1 to 32 characters (an ä or é counts as two).")
-            return ""
-        lines = [f"ssid={ssid}", *["scan_ssid=1"] * bool(table.take("hidden", bool))]
+            ssid = ""
+        # To look for a network that is not hidden does no harm.
+        lines = [f"ssid={ssid}", *["scan_ssid=1"] * (table.entries.pop("hidden", False) is not False)]
         keys: tuple[tuple[str, ...], ...] = ENTERPRISE_KEYS
         if ENTERPRISE & table.entries.keys():
             lines += self._enterprise(table)
         else:
             keys = ((self._key(table, bytes.fromhex(ssid)),),)
-        return "".join("\n\t".join(["network={", *lines, *key]) + "\n}\n" for key in keys)
+        return "" if table.bad else "".join("\n\t".join(["network={", *lines, *key]) + "\n}\n" for key in keys)
 
     def _key(self, table: Table, ssid: bytes) -> str:
         """Return how a network is joined that asks for a password, or for nothing."""
         table.take("key_mgmt", str, "none|wpa-psk", "a Pi joins networks with WPA2, WPA2 and WPA3, or open ones.")
         if table.take("password_encrypted", bool):
-            password = table.need("password", "[0-9a-f]{64}", "a Wi-Fi key has 64 hexadecimal digits.")
+            password = table.need("password", WIFI_KEY, "a Wi-Fi key has 64 hexadecimal digits.")
         else:
             password = table.take("password") or ""
-        if password and not (8 <= len(password.encode()) <= 63 or re.fullmatch("[0-9a-f]{64}", password)):
+        if password and not (8 <= len(password.encode()) <= 63 or re.fullmatch(WIFI_KEY, password)):
             table.wrong("password", "a Wi-Fi password has 8 to 63 characters.")
-            return ""
         return f"psk={wifi_key(ssid, password)}" if password else "key_mgmt=NONE"
 
     def _enterprise(self, table: Table) -> list[str]:
@@ -320,8 +334,8 @@ def wifi_key(ssid: bytes, password: str) -> str:
     """Return the key that WPA2 derives from a network's password; a key for itself."""
     import hashlib
 
-    if re.fullmatch("[0-9a-f]{64}", password):
-        return password
+    if re.fullmatch(WIFI_KEY, password):
+        return password.lower()
     return hashlib.pbkdf2_hmac("sha1", password.encode(), ssid, 4096, 32).hex()
 
 

@@ -268,7 +268,7 @@ def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identi
         board.switch_on()
         server = wait_for_page(BoardClassroom(board))
         assert "[system] hostname: a name has at most" in board.card.read("rpi-preseed-error.txt").decode()
-        # SSH does not let us in, so the card is read while the board writes to it.
+        # The card is read while the board writes to it.
         while "name" not in (facts := board.facts()):
             assert time.monotonic() < deadline, "There is no this-pi.txt after the second boot."
             time.sleep(1)

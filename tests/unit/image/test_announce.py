@@ -62,7 +62,10 @@ def test_the_state_of_wifi_is_told(card: Card, tmp_path: Path, monkeypatch: pyte
     card.boot()
     card.write("sys/class/net/wlan0/address", "b8:27:eb:12:34:56\n")
     card.announce()
-    assert card.fact("Wi-Fi") == "no network is set in rpi-preseed.toml (hardware address b8:27:eb:12:34:56)"
+    assert card.fact("Wi-Fi") == "no network is set (hardware address b8:27:eb:12:34:56)"
+    card.boot('[wlan]\nssid = "School"\npassword = "secret7"\n')
+    assert card.fact("Wi-Fi").startswith("no network is set; see below (")
+    assert card.fact(r"\[wlan\] password") == "a Wi-Fi password has 8 to 63 characters."
     card.write(CONF, "")
     (tmp_path / "journalctl").write_text(f"#!/bin/sh\ncat '{tmp_path}/journal'\n")
     (tmp_path / "journalctl").chmod(0o755)

@@ -206,23 +206,32 @@ def test_settings_are_applied_later_and_once_and_what_is_not_given_stays(card: C
     assert list((card.root / CONF).parent.iterdir()) == [card.root / CONF], "the school's certificate goes"
 
 
-def test_of_a_file_with_mistakes_nothing_is_applied(card: Card, capfd: pytest.CaptureFixture[str]) -> None:
-    text = '[system]\nhostname = "Pi_7"\n[locale]\ntimezone = "Berlin"\n[mynn]\npassword = "sunflower7"\n'
-    card.boot(text)
-    lines = card.error.split("\r\n")
-    assert lines[0] == "Nothing in rpi-preseed.toml was applied, because of this:"
-    assert sorted(line.partition(":")[0] for line in lines[2:4]) == ["[locale] timezone", "[system] hostname"]
-    assert "Until then, the Pi has its default settings." in lines
+def test_what_is_wrong_is_left_out_by_name_in_this_pi_txt(card: Card, capfd: pytest.CaptureFixture[str]) -> None:
+    card.boot(ALL.replace('"Pi07"', '"pi07-"').replace("Europe/Berlin", "Berlin"))
+    first, *wrong, last = card.error.removesuffix("\r\n").split("\r\n")
+    assert first == "rpi-preseed.toml was applied, except for this:"
+    assert sorted(line.partition(":")[0] for line in wrong) == ["[locale] timezone", "[system] hostname"]
+    assert last.startswith("Set it again in rpi-preseed.toml on this card")
+    assert f"\r\n\r\n{card.error}\r\nThe first password" in card.read("boot/firmware/this-pi.txt")
     assert card.fact("Name").startswith("mynn-")
+    assert card.read(CONF).count("network={") == 4
+    assert opens_notebooks(card, "marigold7")
+    assert not starts_at_boot(card), "passwords would stay on the card"
+    assert "marigold7" not in card.error + capfd.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_stays_to_be_corrected(card: Card) -> None:
+    text = '[system]\nhostname = "pi07\n'
+    card.boot(text)
+    assert card.error.startswith("Nothing in rpi-preseed.toml was applied:\r\nline 2: check the quotation marks")
     assert card.read(SETTINGS) == text
-    assert "sunflower7" not in card.error + capfd.readouterr().err
-    assert starts_at_boot(card), "what is missing may be there at the next boot"
+    assert starts_at_boot(card)
     os.truncate(card.root / SETTINGS, 1 << 40)  # more than the memory
     card.boot()
     assert "the file is far too long" in card.error
     card.boot('[connect]\nenabled = true\n[system]\nhostname = "pi07"\n')
     assert card.read("etc/hostname") == "pi07\n"
-    assert card.error.startswith("rpi-preseed.toml was applied, except for this:\r\n\r\n[connect] enabled: ")
+    assert card.error.startswith("rpi-preseed.toml was applied, except for this:\r\n[connect] enabled: ")
     assert not starts_at_boot(card)
     card.boot('[locale]\ntimezone = "Europe/Berlin"\n')
     assert card.error == ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.module_utils import preseed
@@ -109,7 +109,7 @@ def test_the_empty_file_is_valid_with_its_settings_uncommented(tmp_path: Path) -
     assert found.settings.keys() == {"hostname", "timezone", "account_password", "ssh_keys", "wifi", "password"}
 
 
-# What is wrong, and a part of the sentence about it. Of each, nothing is used.
+# What is wrong, and a part of the sentence about it.
 BAD: list[tuple[str | bytes, str]] = [
     ('[system]\nhostname = "pi07\n', "line 2: check the quotation marks"),
     ('# Grüße\n[system]\nhostname = "pi07"\n'.encode("cp1252"), "choose Save as, and Encoding: UTF-8"),
@@ -124,7 +124,8 @@ BAD: list[tuple[str | bytes, str]] = [
     (f"{WLAN}password = []\n", "[wlan] password: this is a text"),
     ('[user]\nname = "root"\n', "[user] name: this Pi has another account"),
     ('[user]\npassword = "$y$a:b"\npassword_encrypted = true\n', "this is not a hashed password"),
-    (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "not a public SSH key, or not all of it"),
+    (f'[ssh]\nauthorized_keys = ["{PUBLIC[:50]}"]\n', "1 of 1 lines are not a public SSH key, or not all of it"),
+    ('[system]\nhostname = "pi07-"\n', "[system] hostname: a name has"),
     (f'{WLAN}password = "secret7"\n', "[wlan] password: a Wi-Fi password has 8 to 63"),
     (WLAN.replace("IEEE", "é" * 17), "a network's name has 1 to 32 characters"),
     (f'{WLAN}[mynn.wlan]\nssid = "a"\n', "[mynn] wlan: write [[mynn.wlan]], with two brackets"),
@@ -179,7 +180,7 @@ SAFE = {
     "keymap": "[a-z]+",
     "timezone": r"[\w+-]+(/[\w+-]+)*",
     "ssh_keys": re.escape(str([PUBLIC])),
-    "wifi": r'#.*\nctrl_interface=.*\ncountry=[A-Z]{2}\n(network=\{\n(\t\w+=([\w:-]+|"[\w/.= -]+")\n)+\}\n)+',
+    "wifi": r'#.*\nctrl_interface=.*\n(country=[A-Z]{2}\n)?(network=\{\n(\t\w+=([\w:-]+|"[\w/.= -]+")\n)+\}\n)+',
 }
 TEXT = st.characters(exclude_categories=["Cs"])
 VALUES = st.one_of(
@@ -208,5 +209,36 @@ def test_anything_is_refused_or_safe(content: bytes) -> None:
         patch.setattr(preseed, "wifi_key", lambda ssid, password: "0" * 64)
         found = Preseed(content, Path("/nowhere"))
     assert all(sentence.isprintable() for sentence in found.mistakes + found.notes)
-    for name, value in ({} if found.mistakes else found.settings).items():
+    for name, value in found.settings.items():
         assert re.fullmatch(SAFE[name], str(value)), name
+
+
+PLACES = [(table, key) for table in sorted(KEYS) for key in tomllib.loads(IMAGER).get(table, {})]
+# What is set by it, where that is not called as in the file.
+SETS = {"name": "account", "password": "account_", "password_encrypted": "account_", "authorized_keys": "ssh_keys"}
+
+
+@given(st.sampled_from(PLACES), VALUES)
+@example(("system", "hostname"), "pi07-")  # Imager lets these through
+@example(("system", "hostname"), "localhost")
+@example(("ssh", "authorized_keys"), [PUBLIC, f"ssh-rsa {PUBLIC.split()[1]}"])  # it makes this of PuTTY's Ed25519
+@example(("wlan", "country"), "")
+@example(("wlan", "hidden"), "no")
+def test_a_bad_setting_costs_only_itself_and_is_named(place: tuple[str, str], value: Any) -> None:
+    table, key = place
+    tables = tomllib.loads(IMAGER)
+    tables[table][key] = value
+    found, whole = read(tomli_w.dumps(tables)), read(IMAGER)
+    other = {name for name in SAFE if found.settings.get(name) != whole.settings.get(name)}
+    assert all(name.startswith("wifi" if table == "wlan" else SETS.get(key, key)) for name in other)
+    assert all(sentence.startswith(f"[{table}] ") for sentence in found.mistakes + found.notes)
+    assert found.mistakes or value == [] or not whole.settings.keys() - found.settings.keys()
+    assert "wifi" in found.settings or place in [("wlan", key) for key in ("ssid", "password", "password_encrypted")]
+
+
+def test_what_imager_writes_for_unusual_names_and_keys_is_read() -> None:
+    for name in ("iPhone de\u00a0Marie", "\U0001f468\u200d\U0001f469\u200d\U0001f467 WLAN"):
+        found = read(IMAGER.replace('"IEEE"', f'"{name}"').replace(KEY, KEY.upper()).replace("[\n", '["# mine",\n'))
+        assert found.mistakes + found.notes == []
+        assert networks(found) == [f"\tssid={name.encode().hex()}\n\tscan_ssid=1\n\tpsk={KEY}\n"]
+        assert found.settings["ssh_keys"] == [PUBLIC]

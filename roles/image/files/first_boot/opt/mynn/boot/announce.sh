@@ -54,7 +54,7 @@ wifi() {
     fi
     refused="not connected:"
     if [ ! -e "$root/etc/wpa_supplicant/wpa_supplicant-wlan0.conf" ]; then
-        state="no network is set in rpi-preseed.toml"
+        state="no network is set${left:+; see below}"
     elif ip -o address show dev wlan0 scope global 2>/dev/null | grep -q inet; then
         state="connected"
     else
@@ -72,6 +72,8 @@ wifi() {
     echo "$state (hardware address $address)"
 }
 
+# What first_boot.py left out.
+left=$(cat "$root/boot/firmware/rpi-preseed-error.txt" 2>/dev/null | tr -d '\r')
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
 # If several students share the Pi, each has a socket; the first student's has the lowest port.
@@ -110,7 +112,9 @@ Account:           $account
 Account password:  $password
 Over SSH:          ssh $account@$name.local
 SSH host key:      ${host_key:-none yet} (ED25519)
-
+${left:+
+$left
+}
 The first password is $whose; the account is for the teacher only.
 To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."

@@ -141,14 +141,17 @@ class Pi:
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync(self.path("/etc/machine-id"))  # systemd made it, as the image has an empty one
-        self.apply({} if preset.mistakes else preset.settings, preset.files, first)
-        if content and content != empty:
-            self.report(preset, first)
-            if not preset.mistakes:
-                write(file, empty)
+        given = content not in (b"", empty)
+        if given:
+            self.report(preset)  # first: announce.sh copies it into this-pi.txt
+        self.apply(preset.settings, preset.files, first)
+        if given and not preset.refused:
+            write(file, empty)
 
     def apply(self, settings: dict[str, Any], certificates: dict[str, bytes], first: bool) -> None:
         """Apply the settings; at the first boot, choose what must be there and is not set."""
+        if "wifi" in settings:  # before all, so that the Pi can be reached
+            self.wifi(settings["wifi"], certificates)
         if "account" in settings:
             self.rename_account(settings["account"])
         if first or "hostname" in settings:
@@ -159,8 +162,6 @@ class Pi:
             link(self.path("/etc/localtime"), f"../usr/share/zoneinfo/{settings['timezone']}")
         if "keymap" in settings:
             self.keyboard(settings["keymap"])
-        if "wifi" in settings:
-            self.wifi(settings["wifi"], certificates)
         if "ssh_keys" in settings:
             self.let_in(settings["ssh_keys"])
         self.set_passwords(settings, first)
@@ -276,23 +277,20 @@ class Pi:
             stamps["notebooks"] = sha256(text.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
-    def report(self, preset: preseed.Preseed, first: bool) -> None:
-        """Write what was not applied into a file beside the settings, or remove that file if all was."""
-        file = self.boot / "rpi-preseed-error.txt"
-        if not preset.mistakes + preset.notes:
+    def report(self, preset: preseed.Preseed) -> None:
+        """Write what is left out into a file beside the settings, or remove that file if nothing is."""
+        file, name = self.boot / "rpi-preseed-error.txt", preseed.NAME
+        left = preset.mistakes + preset.notes
+        if not left:
             remove(file)
             return
+        head = f"Nothing in {name} was applied:" if preset.refused else f"{name} was applied, except for this:"
+        lines = [head, *left]
         if preset.mistakes:
-            lines = [
-                f"Nothing in {preseed.NAME} was applied, because of this:",
-                *("", *preset.mistakes, ""),
-                "Correct it on this card, put the card back into the Pi and switch it on. Then this file disappears.",
-                f"Until then, the Pi {'has its default settings' if first else 'stays as it was'}.",
-            ]
-        else:
-            lines = [f"{preseed.NAME} was applied, except for this:", "", *preset.notes]
+            what = "Correct" if preset.refused else "Set it again in"
+            lines.append(f"{what} {name} on this card, put the card back into the Pi and switch it on.")
         write(file, "\r\n".join([*lines, ""]))
-        print("Some settings were not applied: see rpi-preseed-error.txt on the boot partition.", file=sys.stderr)
+        print(f"Some settings were not applied: see {file.name} on the boot partition.", file=sys.stderr)
 
 
 def new_password() -> str:
