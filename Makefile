@@ -135,7 +135,7 @@ cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the ot
 labels: translated  ## Make labels to print, with password and QR code, for each Pi and student: dist/labels
 	$(PLAYBOOK)
 
-image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (15 minutes; BOARD=zero, 2, 3, zero2w, 4 or 5; DESK=yes: for your desk; FROM=FILE: from Raspberry Pi OS Lite)
+image: .venv/ready compiler compilers image-tools  ## Make an SD-card image: dist/ (21 minutes; BOARD=zero, 2, 3, zero2w, 4 or 5; DESK=yes: for your desk; FROM=FILE: from Raspberry Pi OS Lite)
 	ansible-playbook playbooks/image.yml -e image_board=$(BOARD) $(if $(filter yes,$(DESK)),-e '{"image_desk": true}') \
 	    $(if $(FROM),-e '{"image_from": "$(abspath $(FROM))"}') $(if $(SHA256),-e image_from_sha256=$(SHA256))
 

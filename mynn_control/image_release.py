@@ -11,10 +11,11 @@ NAME-VERSION:
     .img.xz              the image, packed
     .img.xz.sha256       its sum, for `sha256sum -c`
     .img.bmap            which blocks are in use, for bmaptool
-    .rpi-imager-manifest for Raspberry Pi Imager: a repository of this image, which Imager 2 opens with a double click
-                         (or App Options, Content Repository, Use custom file)
-    .svg                 its icon there
+    .svg                 its icon in Raspberry Pi Imager
     .md                  release notes
+
+mynn-VERSION.rpi-imager-manifest is for Raspberry Pi Imager: a repository of all images of this version that are in
+`dist`, which Imager 2 opens with a double click (or App Options, Content Repository, Use custom file).
 
 The same image and root give the same bytes. The files appear whole, the repository last.
 """
@@ -76,11 +77,30 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def repository(manifest: Path, entry: dict[str, Any], pis: str) -> str:
+    """Return what Imager reads: an image and its Pis, beside those that its manifest has already and that are there."""
+    empty: dict[str, Any] = {"os_list": [], "imager": {"devices": []}}
+    old = json.loads(manifest.read_bytes()) if manifest.exists() else empty
+    entries = [one for one in old["os_list"] if manifest.with_name(one["url"].rpartition("/")[2]).exists()]
+    entries = [one for one in entries if one["name"] != entry["name"]] + [entry]
+    # Without devices of its own, Imager offers none.
+    tags = [one["devices"] for one in entries]
+    devices = {one["name"]: one for one in old["imager"]["devices"] if one["tags"] in tags}
+    devices[pis] = {"name": pis, "description": "", "tags": entry["devices"]}
+    told = {
+        "imager": {"devices": [devices[name] for name in sorted(devices)]},
+        "os_list": sorted(entries, key=lambda one: str(one["name"])),
+    }
+    return json.dumps(told, indent=2) + "\n"
+
+
 def release(about: dict[str, Any], parts: Path) -> str:
     """Make all files in a folder. Returns a sentence about them."""
     stem = f"{about['name']}-{about['version']}"
     date = datetime.datetime.fromtimestamp(about["epoch"], datetime.UTC)
-    address = f"{Path(about['dist']).resolve().as_uri()}/"
+    dist = Path(about["dist"]).resolve()
+    address = f"{dist.as_uri()}/"
+    manifest = dist / f"mynn-{about['version']}.rpi-imager-manifest"
     packages = list_packages(Path(about["root"]), parts / f"{stem}.cdx.json", about["name"], about["version"], date)
     image = parts / f"{stem}.img"
     image.symlink_to(Path(about["image"]).resolve())
@@ -105,12 +125,13 @@ def release(about: dict[str, Any], parts: Path) -> str:
         "devices": about["devices"],
         "init_format": FORMAT,
     }
-    listing = json.dumps({"os_list": [entry]}, indent=2)
-    (parts / f"{stem}.rpi-imager-manifest").write_text(listing + "\n", encoding="utf-8")
+    (parts / manifest.name).write_text(repository(manifest, entry, about["pis"]), encoding="utf-8")
     notes = string.Template((HERE / "image_notes.md").read_text(encoding="utf-8"))
-    told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages, "url": address}
+    told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages}
+    told |= {"manifest": manifest.name}
     (parts / f"{stem}.md").write_text(notes.substitute(told), encoding="utf-8")
-    return f"{packed.name}: {sizes['packed_size'] / 1e6:.0f} MB, unpacked {sizes['raw_size'] / 1e6:.0f} MB."
+    megabytes = f"{sizes['packed_size'] / 1e6:.0f} MB, unpacked {sizes['raw_size'] / 1e6:.0f} MB"
+    return f"The image is {dist / packed.name} ({megabytes}). Raspberry Pi Imager opens {manifest.name} beside it."
 
 
 def main(about: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The SD card image that `make image` builds: what a Pi Zero's firmware, its kernel and a teacher find in it.
 
-The first build on a machine takes about 15 minutes. If what it is made of has not changed, it is kept.
+The first build on a machine takes about 21 minutes. If what it is made of has not changed, it is kept.
 """
 
 import hashlib

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from platform import freedesktop_os_release
+from typing import Any
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -19,6 +20,7 @@ from tests.unit.image.conftest import DISK, EPOCH, LEFT_BEHIND, VENDOR, Built, m
 
 MIB = 1 << 20
 STEM = "mynn-pi-zero-0.1"
+MANIFEST = "mynn-0.1.rpi-imager-manifest"
 
 
 def unpack(image: Path, total: str, root: Path) -> subprocess.CompletedProcess[str]:
@@ -107,7 +109,7 @@ def test_the_vendors_first_boot_is_disabled(built: Built, tmp_path: Path) -> Non
     assert {"rootwait", "cfg80211.ieee80211_regdom=GB"} <= set(words)
 
 
-def release(built: Built, dist: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def release(built: Built, dist: Path, path: str = os.environ["PATH"], **other: Any) -> subprocess.CompletedProcess[str]:
     about = {"image": str(built.image), "root": str(built.root), "dist": str(dist), "version": "0.1"}
     about |= {
         "name": "mynn-pi-zero",
@@ -115,7 +117,7 @@ def release(built: Built, dist: Path, path: str = os.environ["PATH"]) -> subproc
         "pis": "Raspberry Pi Zero, Zero W or 1",
         "tried": "Pi Zero",
     }
-    handed = json.dumps(about | {"epoch": EPOCH, "devices": ["pi1-32bit"]})
+    handed = json.dumps(about | {"epoch": EPOCH, "devices": ["pi1-32bit"]} | other)
     command = [sys.executable, "-m", "mynn_control.image_release", handed]
     environment = {**os.environ, "PATH": path}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -126,11 +128,17 @@ def dist(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("release") / "dist"
     done = release(built, path)
     assert done.returncode == 0, done.stderr
+    assert f"The image is {path}/{STEM}.img.xz (" in done.stdout
+    assert str(path) not in (path / f"{STEM}.md").read_text(), "notes are given to others"
     return path
 
 
 def test_imager_accepts_image_and_repository(built: Built, dist: Path) -> None:
-    [entry] = json.loads((dist / f"{STEM}.rpi-imager-manifest").read_text())["os_list"]
+    told = json.loads((dist / MANIFEST).read_text())
+    [entry] = told["os_list"]
+    # With none of its own, Imager's first screen is empty, and goes no further.
+    pis = "Raspberry Pi Zero, Zero W or 1"
+    assert told["imager"] == {"devices": [{"name": pis, "description": "", "tags": ["pi1-32bit"]}]}
     packed = dist / f"{STEM}.img.xz"
     # Imager's own xz has no other filter than this.
     output = subprocess.run(["xz", "--list", "--robot", "-vv", packed], check=True, capture_output=True, text=True)
@@ -151,6 +159,19 @@ def test_imager_accepts_image_and_repository(built: Built, dist: Path) -> None:
         "devices": ["pi1-32bit"],
         "init_format": "rpi-preseed",
     }
+
+
+def test_one_repository_has_all_images_of_a_version_that_are_there(built: Built, tmp_path: Path) -> None:
+    desk: dict[str, Any] = {"name": "mynn-desk-3", "title": "Desk", "pis": "Pi 3", "devices": ["pi3-64bit"]}
+    assert release(built, tmp_path).returncode == release(built, tmp_path, **desk).returncode == 0
+    assert release(built, tmp_path).returncode == 0
+    told = json.loads((tmp_path / MANIFEST).read_text())
+    assert [one["name"] for one in told["os_list"]] == [f"A classroom ({STEM})", "Desk (mynn-desk-3-0.1)"]
+    assert [one["tags"] for one in told["imager"]["devices"]] == [["pi3-64bit"], ["pi1-32bit"]]
+    (tmp_path / "mynn-desk-3-0.1.img.xz").unlink()
+    assert release(built, tmp_path).returncode == 0
+    told = json.loads((tmp_path / MANIFEST).read_text())
+    assert len(told["os_list"]) == len(told["imager"]["devices"]) == 1
 
 
 def test_the_list_has_exactly_the_installed_packages(dist: Path) -> None:
