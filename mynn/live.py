@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
-from IPython.display import HTML, display
+from IPython.display import display
 
+from mynn.lesson.notebook import show_html
 from mynn.words import browser_catalog
 
 # Jupyter's sentence is text in the widget's place, which has no element in it. Ours is written by the style: where the
@@ -59,5 +60,5 @@ class Live(anywidget.AnyWidget):
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle
-        display(HTML(_BESIDE.format(says=escape(self.gone())), metadata={}))  # type: ignore[no-untyped-call]
+        show_html(_BESIDE.format(says=escape(self.gone())), "")
         display({**data, "text/plain": self.gone()}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]

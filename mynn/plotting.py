@@ -57,7 +57,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     from mynn.lesson import notebook  # here: a command that draws has no need of lessons
 
     if notebook.in_a_notebook():
-        notebook.show(notebook.ipython().HTML(digits_html(rows, titles, columns)))
+        notebook.show_html(*digits_html(rows, titles, columns))
         return None
     lines = -(-len(rows) // columns)
     figure, places = plt.subplots(
@@ -73,8 +73,8 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
     return figure
 
 
-def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: int) -> str:
-    """Return a grid of digits as HTML, for `digits`: with titles a picture for each, else one picture of them all."""
+def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: int) -> tuple[str, str]:
+    """Return a grid of digits as HTML and in words: with titles a picture for each, else one picture of them all."""
     white, black = _range(rows)
     lines = -(-len(rows) // columns)
     ink = np.zeros((lines * columns, SIDE + 2, SIDE + 2), np.uint8)  # (n or more, 30, 30): with a rim of paper
@@ -85,14 +85,15 @@ def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: i
         from mynn.lesson.described import rows_of_digits  # here, too
 
         sheet = ink.reshape(lines, columns, *ink.shape[1:]).swapaxes(1, 2).reshape(lines * ink.shape[1], -1)
-        return _img(sheet, rows_of_digits(lines, columns), f"min(100%, {columns * side}px)")
+        said = rows_of_digits(lines, columns)
+        return _img(sheet, said, f"min(100%, {columns * side}px)"), said
     alt = _("A picture: {title}")
     cells = [
         f'<div>{_img(one, alt.format(title=title), "100%")}<br><span aria-hidden="true">{escape(title)}</span></div>'
         for one, title in zip(ink, map(str, titles), strict=False)
     ]
     grid = f"display: grid; grid-template-columns: repeat({columns}, minmax(0, {side}px)); gap: 4px; text-align: center"
-    return f'<div style="{grid}">{"".join(cells)}</div>'
+    return f'<div style="{grid}">{"".join(cells)}</div>', alt.format(title="; ".join(map(str, titles)))
 
 
 def _img(ink: Bytes, alt: str, width: str) -> str:

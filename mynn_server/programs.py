@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from mynn.words import marked
@@ -28,7 +28,8 @@ OUT_OF_MEMORY = marked(
 STOPPED = marked("This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top.")
 ROOT_FOLDER: Any = ""  # of the server's files
 # If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
-COMMAND = ("/usr/bin/choom", "--adjust", "500", "--", sys.executable, "-s")
+CHOOM = ("/usr/bin/choom", "--adjust", "500", "--")
+COMMAND = (*CHOOM, sys.executable, "-s")
 # It bounds what cells send, and explains errors. Plain: a report with context parses each file on its way.
 OURS = (
     "--IPKernelApp.kernel_class=mynn_server.kernel.Kernel", "--IPKernelApp.extra_extensions=mynn.explain",
@@ -42,7 +43,8 @@ class KernelSpecs(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return how to start a kernel."""
         spec = super().get_kernel_spec(kernel_name)
-        spec.argv = [*COMMAND, *spec.argv[1:], *OURS]
+        ours = kernel_name == NATIVE_KERNEL_NAME  # a student may have added another, of any language
+        spec.argv = [*COMMAND, *spec.argv[1:], *OURS] if ours else [*CHOOM, *spec.argv]
         return spec
 
 

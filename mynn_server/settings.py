@@ -71,6 +71,6 @@ def files(c: Config) -> None:
     # Which notebooks are trusted is known only until the server ends, so that no file of the student's decides it.
     c.NotebookNotary.db_file = ":memory:"
     c.NotebookNotary.secret = os.urandom(32)
-    # These formats need programs that a Pi does not have.
-    for name in ("PDF", "WebPDF", "QtPDF", "QtPNG"):
+    # These formats need programs that a Pi does not have: LaTeX, a browser, Qt, pandoc.
+    for name in ("PDF", "WebPDF", "QtPDF", "QtPNG", "Latex", "ASCIIDoc", "RST"):
         c[f"{name}Exporter"].enabled = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mynn.lesson.notebook import ipython, show
+from mynn.lesson.notebook import show_html
 from mynn.mnist import SIDE
 from mynn.png import plot_source
 from mynn.words import _, in_figures, ngettext
@@ -18,7 +18,8 @@ MOST = 20  # pictures, bars or points that are named one by one
 def show_described(figure: Any) -> None:
     """Show a figure of matplotlib's with its description; nothing, if it is empty."""
     if figure.axes:
-        show(ipython().HTML(f'<img alt="{escape(description(figure))}" src="{plot_source(figure)}">'))
+        said = description(figure)
+        show_html(f'<img alt="{escape(said)}" src="{plot_source(figure)}">', said)
 
 
 def description(figure: Any) -> str:

@@ -29,6 +29,11 @@ def show_markdown(text: str) -> None:
     show(ipython().Markdown(text))
 
 
+def show_html(html: str, says: str, **how: Any) -> Any:
+    """Display HTML, and where only text is shown, what it says."""
+    return ipython().display({"text/html": html, "text/plain": says}, raw=True, **how)
+
+
 def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
     """Display a picture in a notebook, and nothing elsewhere; return its place, where a later call can put another.
 
@@ -37,11 +42,8 @@ def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
     if not in_a_notebook():
         return None
     source = b64encode(picture.encode()).decode()  # as a file: a notebook that is not trusted shows no other SVG
-    html = ipython().HTML(f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">')
-    if place is None:
-        return ipython().display(html, display_id=True)
-    place.update(html)
-    return place
+    html = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">'
+    return show_html(html, alt, **({"display_id": place.display_id, "update": True} if place else {"display_id": True}))
 
 
 def ipython() -> Any:

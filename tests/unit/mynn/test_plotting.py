@@ -55,7 +55,8 @@ def test_in_a_notebook_digits_are_small_pictures_with_text() -> None:
     rows = np.zeros((3, 784), np.uint8)
     rows[:, 28 * 3 + 20] = 255
     for pixels in (rows, rows / 255):
-        titled, sheet = (plotting.digits_html(pixels, titles, 2) for titles in (["7", "<b>", "1"], ()))
+        (titled, named), (sheet, said) = (plotting.digits_html(pixels, titles, 2) for titles in (["7", "<b>", "1"], ()))
+        assert (named, said) == ("A picture: 7; <b>; 1", "2 rows of 2 digits")
         assert (titled.count("<img "), titled.count(">7</span>"), titled.count("&lt;b&gt;")) == (3, 1, 2)
         assert '<img alt="2 rows of 2 digits"' in sheet
         for html, where in ((titled, [(4, 21)]), (sheet, [(4, 21), (4, 51), (34, 21)])):
@@ -108,6 +109,14 @@ def test_plots_side_by_side_are_laid_out_and_not_cut_off() -> None:
     once, twice = shown(figure), whole(figure)
     assert np.allclose(once.shape, twice.shape, atol=15) and (once[[0, -1]] == 255).all()
     assert np.allclose(once.mean(), twice.mean(), atol=2) and (once[:, [0, -1]] == 255).all()
+
+
+def test_where_only_text_is_shown_a_plot_is_its_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_how: shown.append(data))
+    plot = plotting.curves({"one": ([1, 3, 5], [0.1, 0.2, 0.3])}, x="epochs", y="recognised")
+    show_described(plot.figure)
+    assert [data["text/plain"] for data in shown] == [description(plot.figure)]
 
 
 def test_nothing_is_shown_of_an_empty_figure(capsys: pytest.CaptureFixture[str]) -> None:

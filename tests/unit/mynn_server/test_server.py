@@ -23,6 +23,7 @@ from mynn.turns import PAUSE, network_of
 from mynn_server import extension, sign_in
 from mynn_server.contents import Contents
 from mynn_server.credentials import Credentials
+from mynn_server.programs import KernelSpecs
 from mynn_server.sign_in import MOST_CONNECTIONS, Students
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server, answers
@@ -57,7 +58,22 @@ def test_the_server_does_not_use_the_students_templates(server: Server) -> None:
     page = student.ask("GET", "/nbconvert/html/shown.ipynb")
     assert page.status_code == 200 and "TRAPPED" not in page.text
     formats = set(student.get("/api/nbconvert"))
-    assert {"html", "script"} <= formats and not {"pdf", "webpdf", "qtpdf", "qtpng"} & formats
+    assert {"html", "script"} <= formats
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown"},
+        {"cell_type": "code", "outputs": [], "execution_count": 1},
+    ]
+    cells = [cell | {"id": cell["cell_type"], "metadata": {}, "source": "*1*"} for cell in cells]
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    student.ask("PUT", "/api/contents/shown.ipynb", json=NOTEBOOK | {"content": content})
+    for name in formats - {"custom"}:  # which JupyterLab leaves out of its menu
+        assert student.ask("GET", f"/nbconvert/{name}/shown.ipynb").status_code == 200, name
+
+
+def test_another_languages_kernel_starts_as_its_own_specification_says(tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another/kernel.json").write_text('{"argv": ["perl", "-e", "1"], "display_name": "Perl"}')
+    assert KernelSpecs(kernel_dirs=[str(tmp_path)]).get_kernel_spec("another").argv[-3:] == ["perl", "-e", "1"]
 
 
 def test_capitals_do_not_matter_where_the_password_has_none() -> None:
