@@ -34,7 +34,6 @@ from mynn_control.words import _
 HOST = "127.0.0.1"  # nobody else's computer can open the pages
 PORT = 8900
 LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes of a request from a page, such as all seats' names; and of a password
-LARGEST_HANDOUT = 64 << 20
 PAUSE = 0.3  # seconds between looks for news
 QUIET = 15  # seconds after which a browser that has gone is noticed
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -97,7 +96,7 @@ class Server:
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             Route("/backup/now", self._backup),
             Route("/work/{date}/{pi}.zip", self._collection),
-            self._button(f"{HANDOUT}{{name}}", self._handout, LARGEST_HANDOUT),
+            self._button(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
             *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
             self._button("/stop", self._stop),
             *(self._button(f"/wall/{name}", self._press(name)) for name in self.desk.buttons),

@@ -27,7 +27,7 @@ DATABASE = "dist/desk/memory.sqlite"
 UNFINISHED = ".download-"  # begins the names of what is being packed
 # What a backup may have: no hidden file of the desk's, and no way out of its folders.
 NAME = re.compile(
-    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|dist/(ca|desk|passwords|work)(/.+)?",
+    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|(handout|dist/(ca|desk|passwords|work))(/.+)?",
     re.S,
 )
 
@@ -57,7 +57,8 @@ class Kept:
         """Where it is, by its name in a backup, which is its place in the project of a teacher's computer."""
         places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
         places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
-        return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
+        places |= {"dist/desk": self.desk, "handout": self.dist.parent / "handout"}
+        return places | ({"ssh": self.home / ".ssh"} if self.home else {})
 
     @property
     def key(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.mynn.pi.plugins.module_utils.collection import files_in
 from mynn.outline import Lesson, outline
 from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
@@ -76,6 +77,7 @@ class Desk:
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
         self.forms |= {"/names": self.name, "/names/delete": self.forget_names, "/password": self._give_password}
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
+        self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
         self.wanted = False  # whether sudo on some Pi wants a password
         self.asking: Asking | None = None
         self._trouble = ""  # of the asking, when the pages were drawn
@@ -137,7 +139,8 @@ class Desk:
     def _draw_remembered(self) -> dict[str, str]:
         """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
-        folders, made = work.handouts(self.folder), self._labels_made()
+        folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
+        made = self._labels_made()
         files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
         if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}

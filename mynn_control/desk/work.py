@@ -6,11 +6,14 @@ import os
 import re
 import tempfile
 import time
+import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS
+from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS, files_in
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.backup import UNFINISHED
 from mynn_control.desk.memory import Seat
 from mynn_control.desk.pis import day
@@ -21,7 +24,9 @@ from mynn_control.words import _
 # Names that neither Ansible nor a shell takes for anything else.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
 WHEN = "%Y-%m-%d_%H-%M-%S"
-LONGEST = 100  # characters of a file's name
+DAY = r"\d{4}-\d\d-\d\d"  # of a folder of files that a browser sent
+LONGEST = 200  # bytes of a file's name
+LARGEST = 32_000_000  # bytes of a file: more is too much for the memory of a Pi with 512 MB
 
 
 def collected(work: Path) -> dict[str, list[str]]:
@@ -51,13 +56,17 @@ def packed(work: Path, place: str) -> Path:
 def handout(desk: Path, name: str) -> Path:
     """Return where a file that a browser sends is kept, to be handed out: in a folder of today.
 
-    ValueError: it cannot have this name.
+    ValueError: it cannot have this name. Any kind of space in it becomes the usual one.
     """
-    if len(name) > LONGEST or not re.fullmatch(OWN, name):
-        raise ValueError(_("A file to hand out has a name of letters, digits, spaces, full stops, commas, _ and -."))
+    kept = unicodedata.normalize("NFC", " ".join(name.split())) or "."
+    wrong = "." if kept[0] == "." else next((one for one in kept if one == "/" or not one.isprintable()), "")
+    if wrong or len(os.fsencode(kept)) > LONGEST:
+        letter = _("“{name}” was not kept, because of the “{letter}” in its name: give it another one.")
+        long = _("“{name}” was not kept: its name is too long.")
+        raise ValueError((letter if wrong else long).format(name=printable(name, 100), letter=printable(wrong)))
     folder = desk.parents[1] / "handout" / time.strftime("%Y-%m-%d")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
+    return folder / kept
 
 
 def handouts(desk: Path) -> dict[str, Path]:
@@ -66,16 +75,29 @@ def handouts(desk: Path) -> dict[str, Path]:
     return {of.name: of for of in folders if of.is_dir() and re.fullmatch(OWN, of.name)}
 
 
+def take_out(desk: Path, given: Mapping[str, str]) -> str:
+    """Delete a file that a browser sent, which is in a day's folder. Returns why not, or nothing."""
+    name, file = given.get("folder", ""), given.get("file", "")
+    folder = handouts(desk).get(name)
+    if not folder or not re.fullmatch(DAY, name) or file not in files_in(folder):
+        return _("There is no such file any more.")
+    (folder / file).unlink()
+    with suppress(OSError):  # others are in it
+        folder.rmdir()
+    return ""
+
+
 def draw(
     pis: Sequence[str],
     work: Path,
-    folders: Mapping[str, Path],
+    folders: Mapping[str, Sequence[str]],
     run: Run | None,
     names_at: Callable[[float], Mapping[Seat, str]],
 ) -> str:
-    """Return the page. pis: their names. names_at: the pupils' names that held at a time, by seat.
+    """Return the page. pis: their names. folders: to hand out, with their files.
 
-    run: the last; a reset is offered after a look at what it would touch, and its undoing after a reset.
+    names_at: the pupils' names that held at a time, by seat. run: the last; a reset is offered after a look at what it
+    would touch, and its undoing after a reset.
     """
     ended = run.name if run and run.how else ""
     collections = collected(work)
@@ -87,7 +109,9 @@ def draw(
         "collections": collections,
         "names": names,
         "folders": folders,
+        "days": [name for name in folders if re.fullmatch(DAY, name)],
         "work": work,
+        "largest": LARGEST,
         "look": run if ended == "look" else None,
         "reset": run if ended == "reset" else None,
         "last": {pi: next((place for place in collections if place.endswith(f"/{pi}")), "") for pi in pis},

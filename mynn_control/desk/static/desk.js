@@ -73,15 +73,17 @@ async function press(address, what, done = "") {
   return answer.ok;
 }
 
-// Send a form's files; where they are several, each by its name.
+// Send a form's files; where they are several, each by its name. One that is refused does not hold up the others.
 async function send(form) {
-  const files = [...form.elements.files.files];
-  for (const file of files) {
-    const name = form.elements.files.multiple ? encodeURIComponent(file.name) : "";
-    const done = file === files.at(-1) ? form.dataset.done : "";
-    if (!(await press(form.dataset.send + name, file, done))) return;
+  const { files, multiple } = form.elements.files;
+  const refused = [];
+  for (const file of [...files]) {
+    const name = multiple ? encodeURIComponent(file.name) : "";
+    if (file.size > form.dataset.largest) refused.push(form.dataset.left.replace("{name}", () => file.name));
+    else if (!(await press(form.dataset.send + name, file, form.dataset.done))) refused.push(trouble.textContent);
   }
   form.reset();
+  if (refused.length) say(refused.join(" "));
 }
 
 // The same once more, with a password, which the desk keeps for that run.

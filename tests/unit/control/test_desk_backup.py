@@ -75,6 +75,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     old.write("inventory.ini", "[pis]\n# the old card's\n")
     old.write(".ssh/id_ed25519", "the key")
     old.write("dist/work/2026-11-25_10-00-00/pi-01/student/mine.ipynb", "{}")
+    old.write("handout/2026-12-01/Aufgabe (1).pdf", "a sheet")
     (old.dist / "work/2026-11-25_10-00-00/pi-01/student/link").symlink_to("/etc/passwd")
     new.write("dist/work/2026-11-27_10-00-00/pi-01/student/new.ipynb", "{}")
     settings = ROOT / backup.SETTINGS
@@ -92,6 +93,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
         assert "pi-01/ada" in Memory(new.dist / "desk/memory.sqlite").taken_off()
     assert (new.folder / "inventory.ini").read_text() == "[pis]\n# the old card's\n"
     assert (new.folder / ".ssh/id_ed25519").read_text() == "the key"
+    assert (new.folder / "handout/2026-12-01/Aufgabe (1).pdf").read_text() == "a sheet"
     assert [path.name for path in new.dist.glob("work/*/pi-01/student/*")] == ["mine.ipynb"]
     assert [path.name for path in new.dist.glob("before-*/dist/work/*/pi-01/student/*")] == ["new.ipynb"]
     assert settings.read_bytes() == before

@@ -359,18 +359,35 @@ def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(
 def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     desk: ServedDesk, browser_page: Page, tmp_path: Path
 ) -> None:
-    """Whatever students call their files. What is no name, and no collection, is refused."""
-    page, chosen = browser_page, [tmp_path / "a sheet.txt", tmp_path / "Übung 2.txt"]
+    """Whatever they are called. What is no name, and no collection, is refused by name, and holds up nothing else."""
+    names = ["Aufgabe (1).pdf", "Übung – 2.txt", "a\u202fb.txt", "large.pdf", "\u202etxt.exe", ".hidden", "last’s.txt"]
+    page, chosen = browser_page, [tmp_path / "sent" / name for name in names]
+    (tmp_path / "sent").mkdir()
     for path in chosen:
         path.write_text(path.name)
+    os.truncate(chosen[3], 70_000_000)
     page.goto(f"{desk.url}/work")
     page.get_by_label("Files to hand out").set_input_files(chosen)
     page.get_by_role("button", name="Keep in today’s folder").click()
-    expect(page.get_by_role("alert")).to_contain_text("The files are in today’s folder")
+    expect(page.get_by_role("alert")).to_have_text(
+        "“large.pdf” was not kept: a file has at most 32 MB, since a Pi’s memory is small. "
+        r"“\u202etxt.exe” was not kept, because of the “\u202e” in its name: give it another one. "
+        "“.hidden” was not kept, because of the “.” in its name: give it another one."
+    )
     [kept] = [folder for name, folder in handouts(desk.desk.folder).items() if re.fullmatch(r"\d{4}-\d\d-\d\d", name)]
-    assert {path.name: path.read_text() for path in kept.iterdir()} == {path.name: path.name for path in chosen}
-    for name in ("%2e%2e", ".hidden", "a%2fb", "x" * 101, "a%00b"):
+    there = {path.name: path.read_text() for path in kept.iterdir()}
+    assert there == {name.replace("\u202f", " "): name for name in (*names[:3], "last’s.txt")}
+    for name in ("%2e%2e", "%20", "a%2fb", "x" * 201, "a%00b"):
         assert desk.ask(f"/handout/{name}", "x").status_code in (404, 409), name
+    page.get_by_text(f"What is in {kept.name}").click()
+    assert_accessible(page)
+    for name in sorted(there):
+        page.get_by_role("button", name=f"Take out {name}", exact=True).click()
+        until(lambda name=name: not (kept / name).exists())
+    expect(page.get_by_text(f"What is in {kept.name}")).to_have_count(0)
+    (tmp_path / "handout/worksheets/mine.txt").touch()
+    for file in ("mine.txt", "../../inventory.ini"):
+        assert desk.ask("/work/take_out", f"folder=worksheets&file={file}").text == "There is no such file any more."
     student = desk.desk.work / COLLECTION / "ada"
     (student / os.fsdecode(b"no text \xff")).write_text("mine")
     os.utime(student / os.fsdecode(b"no text \xff"), (5, 5))
