@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -94,6 +95,8 @@ class Asking:
             stdin=subprocess.PIPE,  # it asks nobody: the page does
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            # Of the callbacks, ours notices that the desk was killed.
+            env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "progress", "MYNN_DESK": str(os.getpid())},
             text=True,
             errors="replace",
         )

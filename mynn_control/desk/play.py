@@ -19,7 +19,7 @@ from ansible_runner.utils import signal_handler
 
 def main() -> int:
     """Run it, until its end, SIGTERM, or the desk's end; return its exit code."""
-    desk, terminated = os.getppid(), signal_handler()
+    desk, terminated = int(os.environ["MYNN_DESK"]), signal_handler()
 
     def tell(event: dict[str, Any]) -> bool:
         with suppress(OSError):  # of a desk that has gone

@@ -224,8 +224,12 @@ def _touched(pi: str, gone: list[str], back: int) -> str:
 
 
 def our_environment(summary: Path) -> dict[str, str]:
-    """Return what lets ansible-runner find Ansible and our callbacks, and say at once what is done."""
+    """Return what lets ansible-runner find Ansible and our callbacks, and say at once what is done.
+
+    The process also learns whose it is: the desk may be killed before that process has begun.
+    """
     return {
+        "MYNN_DESK": str(os.getpid()),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "plugins/callback"),

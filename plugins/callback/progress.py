@@ -76,7 +76,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         self.task: Any = None
         self.busy: dict[str, float] = {}  # the Pis that are at this task, and since when
         self.waiting: list[str] = []  # those that have done it
-        self.parent = os.getppid()
+        self.parent = int(os.environ.get("MYNN_DESK") or os.getppid())
         self.thread = threading.Thread(target=self._break_silence, daemon=True)
 
     def _say(self, line: str) -> None:
