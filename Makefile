@@ -57,7 +57,7 @@ export PYTHON_WANTED
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
     message off known-pi translated cluster image board wheels test test-all lint lock words compiler compilers \
-    card-tools image-tools board-tools apt-cache browser radius
+    card-tools image-tools board-tools apt-cache browser radius ssh-server
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -148,7 +148,7 @@ wheels: translated compiler compilers  ## Build the Python package for an index 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (eight minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius  ## Run all of the unit tests, a school year on virtual Pis, and the image (forty minutes)
+test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius ssh-server  ## Run all of the unit tests, a school year on virtual Pis, and the image (forty minutes)
 	python -m tests.stages all
 
 lint: .venv/ready  ## Check the code without running it
@@ -243,3 +243,6 @@ browser:
 radius:
 	@[ -x /usr/sbin/hostapd ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/hostapd.service 2>/dev/null || true
 	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd,eapoltest hostapd)
+
+ssh-server:
+	$(call need,An SSH server for the tests,dropbear,dropbear-bin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from mynn_control.words import marked
 
 PAUSE = 0.3  # seconds between looks for new answers
 WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
+STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # as mitogen and ssh refuse one
 UNKNOWN = marked("The playbook that asks the Pis has ended. The terminal in which the desk runs says why.")
 FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
 
@@ -64,6 +66,11 @@ class Answers:
     def answering(self) -> int:
         """How many Pis answer."""
         return sum(pi["lost"] == "" for pi in self.pis.values())
+
+    @property
+    def strangers(self) -> list[str]:
+        """The Pis whose SSH host key is not the one that this computer knows."""
+        return [name for name, pi in self.in_order() if STRANGE_KEY.search(pi["lost"] or "")]
 
     def _read(self, pi: str) -> None:
         answer = json.loads((self.folder / f"{pi}.json").read_bytes())  # the action has written it, and whole

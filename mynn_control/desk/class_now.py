@@ -15,7 +15,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
 from mynn.outline import Lesson
 from mynn.tasks import MOST, NAME
-from mynn_control.desk.asking import Answers
+from mynn_control.desk.asking import STRANGE_KEY, Answers
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked
@@ -134,6 +134,8 @@ def card(
     if lost:
         shut = re.search("ssh password|permission denied", lost, re.I)
         fault = _("It wants a password: adopt it, on the tab Pis.") if shut else _("Check its power and its Wi-Fi.")
+        if STRANGE_KEY.search(lost):
+            fault = _("It has another SSH host key than before: see the tab Pis.")
         return Card(name, student, "lost", _("Does not answer"), faults=[fault], why=lost)
     if text is None:
         # One student's server runs all the time; of several, each server is started when its page is opened.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import shlex
+import subprocess
 import tempfile
 import threading
 from collections import Counter
@@ -94,12 +97,16 @@ class Inventory:
         """Remove a Pi, `pi`."""
         return self._changed(remove, given.get("pi", ""))
 
+    def forget_key(self, given: Mapping[str, str]) -> str:
+        """Forget the SSH host key of a Pi, `pi`."""
+        return self._changed(forget_key, given.get("pi", ""))
+
     def _changed(self, change: Callable[[Path, Any], None], what: Any) -> str:
-        """Change the inventory; return why not, or nothing."""
+        """Change something; return why not, or nothing."""
         try:
             change(self.path, what)
-        except (RefusedError, AnsibleError, OSError, UnicodeError) as error:
-            return safe(f"{_('The list was not changed.')} {error}")
+        except (RefusedError, AnsibleError, OSError, ValueError, subprocess.SubprocessError) as error:
+            return safe(f"{_('Nothing was changed.')} {error}")
         return ""
 
 
@@ -112,13 +119,39 @@ def class_language(path: Path, playbooks: Path) -> str:
 
     playbooks: the folder; group_vars in it has the settings.
     """
+    codes = Counter(str(of.get("language")) for of in _settings(path, playbooks).values())
+    return codes.most_common(1)[0][0]
+
+
+def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
+    """Return the settings of each Pi, or of localhost where there is none yet."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
     manager = InventoryManager(loader, sources=[str(path)])
     settings = VariableManager(loader, manager)
-    hosts = [manager.get_host(name) for name in manager.get_groups_dict().get("pis") or ["localhost"]]
-    codes = Counter(str(settings.get_vars(host=host, include_hostvars=False).get("language")) for host in hosts)
-    return codes.most_common(1)[0][0]
+    names = manager.get_groups_dict().get("pis") or ["localhost"]
+    return {name: settings.get_vars(host=manager.get_host(name), include_hostvars=False) for name in names}
+
+
+def forget_key(path: Path, name: str) -> None:
+    """Remove a Pi's SSH host key from those that this computer knows. RefusedError: why not."""
+    of = _settings(path, path.parent).get(name)
+    if not of:
+        raise RefusedError(_("{name} is not in it.").format(name=name))
+    options = shlex.split(str(of.get("ansible_ssh_common_args", "")))
+    options += ["-p", str(of["ansible_port"])] if "ansible_port" in of else []
+    lines = _output("ssh", "-G", *options, "--", str(of.get("ansible_host", name))).splitlines()
+    ssh = dict(line.partition(" ")[::2] for line in lines)  # what it would do, also by its own settings
+    known = ssh["hostname"] if ssh["port"] == "22" else f"[{ssh['hostname']}]:{ssh['port']}"
+    for file in filter(os.path.exists, ssh["userknownhostsfile"].split()):
+        _output("ssh-keygen", "-R", ssh.get("hostkeyalias", known), "-f", file)
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    if done.returncode:
+        raise RefusedError(done.stderr.strip())
+    return done.stdout
 
 
 def contents(path: Path) -> dict[str, Any]:

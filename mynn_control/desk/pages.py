@@ -72,7 +72,8 @@ class Desk:
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
-        of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in ("find", "add", "add_named", "remove")}
+        of_pis = ("find", "add", "add_named", "remove", "forget_key")
+        of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
         self.forms |= {"/names": self.name, "/names/delete": self.forget_names, "/password": self._give_password}
@@ -142,10 +143,11 @@ class Desk:
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
         made = self._labels_made()
         files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
-        if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
+        of_desk = (self._trouble, run, language(), strangers := self.answers.strangers)
+        if (drawn := (self._changed, students, folders, made, files, of_desk)) == self._drawn:
             return {}
         self._drawn = drawn
-        rows = pis.rows(self.memory.pis(), students)
+        rows = pis.rows(self.memory.pis(), students, strangers)
         called = self.memory.names()
         pupils = [pupil for row in rows for pupil in row.pupils(called)]
         self.table = tasks.table(pupils, self.lessons)

@@ -45,6 +45,7 @@ class Row:
     faults: Sequence[Fault] = ()
     verified: PiResult | None = None
     verified_when: float = 0
+    strange: bool = False  # whether it has another SSH host key than before
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -88,14 +89,21 @@ class Row:
         return self.verified.figures if self.verified else {}
 
 
-def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
-    """Return each Pi's row, from what is kept of it. pis: by name, their students' addresses."""
+def rows(
+    kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]], strangers: Sequence[str] = ()
+) -> list[Row]:
+    """Return each Pi's row, from what is kept of it.
+
+    pis: by name, their students' addresses. strangers: those that now have another SSH host key than before.
+    """
     made = []
     sums: dict[str, dict[str, str]] = {}  # of the lessons in a folder on this computer
     for name, students in pis.items():
         of_it = dict(kept.get(name, {}))
         verified, lessons, room = (of_it.pop(what, None) for what in ("verified", "lessons", "room"))
         row = Row(name, students, verified=result_of(verified) if verified else None, **of_it)
+        if name in strangers:
+            row.strange, row.lost = True, _("It has another SSH host key than before, so nothing is sent to it.")
         if row.state:
             sums[lessons] = sums.get(lessons) or sums_of(Path(lessons))
             row.faults = list(faults(row.state, sums[lessons], row.heard, room))

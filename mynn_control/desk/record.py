@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.desk.asking import STRANGE_KEY
 from mynn_control.desk.memory import Memory
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
@@ -53,6 +54,8 @@ def in_words(name: str, error: str) -> str:
     last = printable(error.strip().splitlines()[-1]) if error.strip() else _("no answer")
     if "sudo" in error or "become" in error:
         sentence = _("sudo on {pi} wants a password ({reason}). See “When sudo wants a password” in the manual.")
+    elif STRANGE_KEY.search(error):
+        sentence = _("{pi} has another SSH host key than before ({reason}). The desk’s tab Pis can forget the old one.")
     else:
         sentence = _("{pi} does not answer over SSH ({reason}). Check that it is switched on and on the network.")
     return sentence.format(pi=name, reason=last)

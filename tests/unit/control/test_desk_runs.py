@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.browser import assert_accessible
 from tests.support.classroom import until
 from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
+from tests.support.ports import free_port
 
 COLLECTION = "2026-11-25_14-03-20/pi03.local"
 
@@ -314,6 +316,43 @@ def test_a_password_is_in_no_argument(desk: ServedDesk) -> None:
         assert "sesame" not in str(asked)
         assert asked["cmdline"].endswith(" --ask-pass" if name == "adopt" else " --ask-become-pass")
     assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
+
+
+@pytest.mark.slow
+def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
+    tmp_path: Path, browser_page: Page
+) -> None:
+    page, port, known = browser_page, free_port(), tmp_path / "known"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    subprocess.run(["dropbearkey", "-t", "ed25519", "-f", tmp_path / "server"], check=True)
+    other = f"pi-02 {(tmp_path / 'key.pub').read_text()}"
+    known.write_text(f"{other}[127.0.0.1]:{port} {(tmp_path / 'key.pub').read_text()}")
+    inventory = tmp_path / "inventory.ini"
+    inventory.write_text(
+        f"[pis]\npi-01 ansible_host=127.0.0.1\n[pis:vars]\nansible_port={port}\n"
+        f"ansible_ssh_common_args='-F none -o IdentityFile=none -o UserKnownHostsFile=\"{known}\"'\n"
+    )
+    server = ["dropbear", "-F", "-r", tmp_path / "server", "-P", tmp_path / "pid", "-p", f"127.0.0.1:{port}"]
+    with (
+        subprocess.Popen(server, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"}) as pi,
+        served(tmp_path, inventory) as desk,
+    ):
+        try:
+            desk.answer("pi-01", {"ada": (None, None)}, "SSH reported an unrecognized or mismatching host key.")
+            assert "It has another SSH host key than before: see the tab Pis." in desk.ask("/").text
+            assert desk.ask("/run/message", "what=Hello").status_code == 200
+            page.goto(f"{desk.url}/pis")
+            expect(page.get_by_role("status")).to_contain_text("Its SSH host key has changed", timeout=60_000)
+            page.get_by_role("button", name="Forget its old key").click()
+            expect(page.get_by_role("dialog")).to_contain_text("another computer may pose as this Pi")
+            assert_accessible(page)
+            page.get_by_role("dialog").get_by_role("button", name="Forget its old key").click()
+            until(lambda: known.read_text() == other)
+            assert desk.ask("/run/message", "what=Hello").status_code == 200
+            expect(page.get_by_role("status")).to_contain_text("It does not let you in", timeout=60_000)
+            assert desk.ask("/pis/forget_key", "pi=pi-02").text == "Nothing was changed. pi-02 is not in it."
+        finally:
+            pi.terminate()
 
 
 @pytest.mark.slow
