@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from mynn_control.desk import runs
 from mynn_control.words import _
 
 LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
+AT_ONCE = 64 << 10  # bytes; tarfile copies a file in pieces of 16 kB
 MOST = 200_000  # files
 SETTINGS = str(runs.SETTINGS.relative_to(runs.PROJECT))
 DATABASE = "dist/desk/memory.sqlite"
@@ -92,26 +94,41 @@ def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return member if is_plain and NAME.fullmatch(member.name) else None
 
 
-def check(file: IO[bytes]) -> None:
-    """Read a backup to its end. BackupError: it has what no backup of a desk's has, or too much, or is damaged."""
-    size, names = 0, set()
+class _Unpacked(gzip.GzipFile):
+    """What a backup unpacks to. tarfile reads long names and pax headers whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read so many bytes."""
+        if size is None or not 0 <= size <= AT_ONCE:
+            raise BackupError(_("This backup is too large."))
+        return super().read(size)
+
+
+def check(file: IO[bytes], into: Path | None = None) -> None:
+    """Read a backup to its end, and unpack it into a folder, if that is given.
+
+    BackupError: it has what no backup of a desk's has, or too much, or is damaged.
+    """
+    needed = {"inventory.ini", DATABASE}
     try:
-        with tarfile.open(fileobj=file, mode="r:gz") as tar:
+        with _Unpacked(fileobj=file, mode="rb") as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as tar:
             for number, member in enumerate(tar):
-                size += member.size
-                names.add(member.name)
+                needed.discard(member.name)
                 parts = member.name.split("/")
                 if not NAME.fullmatch(member.name) or not {"", ".", ".."}.isdisjoint(parts):
                     wrong = _("This is no backup of a desk: it has {name}.")
                     raise BackupError(wrong.format(name=printable(member.name, 100)))
-                if not (member.isfile() or member.isdir()):
+                if not (member.isfile() or member.isdir()) or member.issparse():
                     wrong = _("In this backup, {name} is neither a file nor a folder.")
                     raise BackupError(wrong.format(name=printable(member.name, 100)))
-                if size > LARGEST or number >= MOST:
+                if member.offset_data + member.size > LARGEST or number >= MOST or tar.pax_headers:
                     raise BackupError(_("This backup is too large."))
-    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+                if into:
+                    tar.extract(member, into, filter="data")
+                tar.members.clear()  # type: ignore[attr-defined] # it keeps what it has read
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise BackupError(_("This file is damaged, or is no backup of a desk’s.")) from error
-    if not {"inventory.ini", DATABASE} <= names:
+    if needed:
         raise BackupError(_("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers."))
 
 
@@ -125,11 +142,8 @@ def restore(kept: Kept) -> None:
         new, before = Path(folder), kept.dist / time.strftime("before-%Y-%m-%d_%H-%M-%S")
         try:
             with kept.waiting.open("rb") as file:
-                check(file)
-                file.seek(0)
-                with tarfile.open(fileobj=file, mode="r:gz") as tar:
-                    tar.extractall(new, filter="data")
-        except (BackupError, tarfile.TarError, OSError) as error:
+                check(file, into=new)
+        except (BackupError, OSError) as error:
             print(f"The backup was not restored, and nothing was changed: {error}", file=sys.stderr)
         else:
             for place, path in kept.places.items():

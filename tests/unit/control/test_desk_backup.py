@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -100,9 +101,9 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     assert not (new.dist / "restore.tar.gz").exists()
 
 
-def archive(*members: tarfile.TarInfo) -> io.BytesIO:
+def archive(*members: tarfile.TarInfo, **options: Any) -> io.BytesIO:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+    with tarfile.open(fileobj=file, mode="w:gz", **options) as tar:
         for member in members:
             tar.addfile(member, io.BytesIO(bytes(member.size)))
     file.seek(0)
@@ -143,9 +144,27 @@ def test_what_is_no_backup_is_refused_before_anything_is_written(wrong: tarfile.
 
 
 def test_a_backup_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "LARGEST", 1000)
+    monkeypatch.setattr(backup, "LARGEST", 3000)
     monkeypatch.setattr(backup, "MOST", 3)
     check(archive(*LEAST, member("dist/work/0", size=999)))
-    for members in ([member("dist/work/1", size=1001)], [member(f"dist/work/{n}") for n in range(4)]):
+    for members in ([member("dist/work/1", size=3001)], [member(f"dist/work/{n}") for n in range(4)]):
         with pytest.raises(BackupError, match="too large"):
             check(archive(*members))
+
+
+def test_what_tells_of_files_is_no_longer_than_we_write_it() -> None:
+    """Python reads long names and headers whole, keeps those of all files, and one may follow another."""
+    check(archive(*LEAST, member(f"dist/work/{'ö' * 2000}")))
+    long = "x" * (2 << 20)
+    commented, large = member("dist/work/a"), member(f"dist/work/{long}")
+    commented.pax_headers = {"comment": long}
+    nested = [member("././@LongLink", tarfile.GNUTYPE_LONGNAME) for _ in range(2000)]
+    for wrong in (
+        archive(*LEAST, large, format=tarfile.GNU_FORMAT),
+        archive(*LEAST, commented),
+        archive(*LEAST, *nested),
+        archive(*LEAST, pax_headers={"comment": "of all files"}),
+        archive(*LEAST, member("dist/work/sparse", tarfile.GNUTYPE_SPARSE)),
+    ):
+        with pytest.raises(BackupError):
+            check(wrong)
