@@ -37,6 +37,7 @@ MOST_TESTED = 10**6  # digits that a score is of
 LONGEST = 20  # characters of a name
 VERSION = 1
 _KEYS = {"version", "name", "score", "backquery", "digits", "tested"}
+INVISIBLE = "\u115f\u1160\u3164\uffa0"  # Hangul's fillers, which are letters
 # A name's characters by kind: L letter, M mark on a letter (as in Hindi), S space or hyphen. Three marks on a letter
 # are more than any script needs, and fewer than it takes to paint over the line above.
 _NAME = re.compile(r"LM{0,3}(S?LM{0,3})*")
@@ -172,7 +173,8 @@ def _fitting(name: str) -> str:
 
 def _kinds(name: str) -> str:
     """Return a letter for each character: see `_NAME`."""
-    return "".join("S" if letter in " -" else unicodedata.category(letter)[0].replace("S", "?") for letter in name)
+    kinds = {" ": "S", "-": "S"} | dict.fromkeys(INVISIBLE, "?")
+    return "".join(kinds.get(letter) or unicodedata.category(letter)[0].replace("S", "?") for letter in name)
 
 
 def _name(name: str) -> str:

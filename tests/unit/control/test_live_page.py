@@ -248,7 +248,10 @@ def test_what_a_pi_that_is_off_has_shown_stays_and_it_is_asked_again(
         "x",
         {"other": {}},
         *({"wall": wall} for wall in ("x", {"../ada": ["1", "x"]}, {"ada": "x"}, {"ada": ["1"]}, {"ada": ["1", 5]})),
-        *({"wall": {"ada": pair}} for pair in (["1", "x" * (LARGEST + 1)], ["1" * 101, "x"], ["1", "x", "x"])),
+        *(
+            {"wall": {"ada": pair}}
+            for pair in (["1", "x" * (LARGEST + 1)], ["1" * 101, "x"], ["1", "x", "x"], ["1", "\ud800"])
+        ),
     ],
 )
 def test_an_invalid_answer_is_not_shown(shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytes
 
 
 NAMES = {name: name for name in ("Anne-Marie", "美咲", "محمد", "देवी", "กิตติ")}
+NAMES |= {"\u3164A\u115f\u1160da\uffa0": "Ada"}
 NAMES |= {"E\u0301lodie": "Élodie", "Ada 🎉 99\n": "Ada", "x" * 10**6: "x" * 20, "Z" + "\u0336" * 4: "Z" + "\u0336" * 3}
 
 
@@ -152,7 +153,7 @@ VALID: dict[str, Any] = {
 CHANGES: list[dict[str, Any]] = [
     {"version": 2},
     {"password": "x"},
-    *({"name": name} for name in ("<script>", "", "-", "x" * 21, "A\u202eda", 5)),
+    *({"name": name} for name in ("<script>", "", "-", "x" * 21, "A\u202eda", "\u3164", "A\ud800", 5)),
     *({"tested": tested} for tested in (0, True, 10**9, "20")),
     *({"score": score} for score in (2, float("nan"), float("inf"), 10**400)),
     *({"backquery": rows} for rows in ([PICTURE] * 9, [PICTURE[:-4]] * 10, ["ü" * 1048] * 10, [5] * 10, PICTURE)),
