@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,7 @@ def _check_old(path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with np.load(path, allow_pickle=False) as file:
-            ours = str(file["format"]) == FORMAT
+        ours = str(_arrays(path, "format")["format"]) == FORMAT
     except Exception:  # whatever it is
         ours = False
     if not ours:
@@ -58,11 +59,24 @@ def _check_old(path: Path) -> None:
         raise NetworkFileError(f"{path}: {sentence}")
 
 
+def _arrays(path: str | os.PathLike[str], *names: str) -> Fields:
+    """Return those of the file's arrays that it has, and read nothing else: a zip can be large in a small file."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            with suppress(KeyError):
+                about = archive.getinfo(f"{name}.npy")
+                if about.file_size > checks.LARGEST + 4096:  # with its head
+                    raise ValueError(f"{name} is too large")
+                with archive.open(about) as member:
+                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+    return arrays
+
+
 def load(path: str | os.PathLike[str]) -> Fields:
     """Return what `save` wrote: wih, who, learning_rate and rule; anything else is a NetworkFileError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            saved = {name: file[name] for name in file.files}
+        saved = _arrays(path, "format", "version", *FIELDS)
     except FileNotFoundError:
         raise NetworkFileError(f"{path}: " + _("there is no such file; save a network there first")) from None
     except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error

@@ -14,6 +14,7 @@ from mynn.arrays import Floats
 from mynn.words import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
+LARGEST = 1 << 28  # bytes of a network's weights on either side: some 40,000 hidden nodes
 HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
 
 
@@ -48,6 +49,8 @@ def weights(wih: ArrayLike, who: ArrayLike) -> None:
     for array in (first, last):
         if array.dtype not in (np.float64, np.float32):
             raise ValueError(_("its weights are {dtype}, and must be float64 or float32").format(dtype=array.dtype))
+        if array.nbytes >= LARGEST:
+            raise ValueError(_("it has too many nodes: the most is {size} MB of weights").format(size=LARGEST >> 20))
         if not np.isfinite(array).all():
             raise ValueError(_("some of its weights are not numbers"))
 

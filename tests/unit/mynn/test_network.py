@@ -3,6 +3,7 @@
 import copy
 import math
 import tempfile
+import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from scipy.special import expit
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from mynn import NetworkFileError, NeuralNetwork, scale, targets_for, training
+from mynn import NetworkFileError, NeuralNetwork, checks, scale, targets_for, training
 from mynn.arrays import Floats
 from mynn.network import RULES, sigmoid
 
@@ -323,6 +324,23 @@ def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere/network.npz"
     with pytest.raises(NetworkFileError, match=rf"^{nowhere}: .* \(no such file or directory\)"):
         small_network().save(nowhere)
+
+
+def test_what_no_network_needs_is_not_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 2 MB can hold 2 GB; weights have a limit, which holds for new networks too."""
+    network, path = small_network(), tmp_path / "network.npz"
+    network.save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.npy", "what would be an error, if it were read")
+    assert same(NeuralNetwork.load(path), network)
+    network.save(path)
+    monkeypatch.setattr(checks, "LARGEST", 100)
+    for unwanted in (small_network, lambda: network.save(path)):
+        with pytest.raises(ValueError, match="too many nodes"):
+            unwanted()
+    monkeypatch.setattr(checks, "LARGEST", 100 - 4096)
+    with pytest.raises(NetworkFileError, match="damaged"):
+        NeuralNetwork.load(path)
 
 
 def set_to(name: str, value: object) -> Callable[[Any], object]:
