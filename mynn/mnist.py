@@ -152,14 +152,17 @@ def load(path: Path, limit: int | None = None) -> Bytes | None:
     """Return the first rows of what lies as .npy beside a CSV, (n, 785), mapped into memory and read-only.
 
     None where there is none, where it is damaged or cut off, or where the CSV has changed since: an .npy has its
-    CSV's very time of change. (With a limit, pixels that were damaged on the disk go unnoticed.)
+    CSV's very time of change, and a change that hides it shows in the time of the CSV's inode. (With a limit, pixels
+    that were damaged on the disk go unnoticed.)
     """
     place = Path(f"{path}.npy")
     try:
-        if place.stat().st_mtime_ns != path.stat().st_mtime_ns:
+        about, csv = place.stat(), path.stat()
+        # A Pi's own files, which only root can change, may have been copied in any order.
+        if about.st_mtime_ns != csv.st_mtime_ns or (os.access(path, os.W_OK) and about.st_ctime_ns < csv.st_ctime_ns):
             return None
         rows = np.load(place, mmap_mode="r")
-        whole = rows.offset + rows.nbytes + 4 == place.stat().st_size
+        whole = rows.offset + rows.nbytes + 4 == about.st_size
         right = rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == _NUMBERS and rows.flags.c_contiguous
         if not (whole and right):
             return None
