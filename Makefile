@@ -12,9 +12,10 @@ OS = debian
 KIND ?= auto
 # The Pi that an image is for.
 BOARD ?= zero
-# The Pis of `make site`, `make verify` and the like: the demo's, or INVENTORY=inventory.ini for your own.
+# The Pis of `make site`, `make verify` and the like: your own, which inventory.ini is an example of, or the demo's.
 DEMO := build/virtual/inventory.ini
-INVENTORY ?= $(DEMO)
+OWN := classroom.ini
+INVENTORY ?= $(firstword $(wildcard $(OWN) $(DEMO)) $(OWN))
 
 # VERBOSE=1: show what Ansible itself prints, instead of plugins/callback/progress.py.
 ifdef VERBOSE
@@ -74,13 +75,13 @@ demo-stop:  ## Remove the virtual Pis and the emulated one
 	@$(VIRTUAL) down
 	@$(VIRTUAL) board down
 
-find: translated  ## Find Pis on your network and propose lines for inventory.ini (NAMES='lab[1:20]': also look for these names)
+find: translated  ## Find Pis on your network and propose lines for classroom.ini (NAMES='lab[1:20]': also look for these names)
 	@python -m mynn_control.find $(if $(NAMES),--names '$(NAMES)')
 
 adopt: .venv/ready  ## Put your SSH key onto the Pis, by their account's password, which is asked for (PI=pi07.local)
 	$(PLAYBOOK) --ask-pass
 
-site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=inventory.ini: your own Pis; PASSWORDS=new: in place of another computer's)
+site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=FILE: others than classroom.ini's; PASSWORDS=new: in place of another computer's)
 	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e jupyter_new_passwords=true)
 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)
@@ -110,6 +111,7 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
+desk: | $(if $(filter $(OWN),$(INVENTORY)),$(OWN))
 desk: translated  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
@@ -126,7 +128,7 @@ cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and
 	ansible-playbook -i $(INVENTORY) playbooks/cluster$(if $(STOP),_stop).yml
 
 # Virtual Pis have no cards.
-cards: DEMO := inventory.ini
+cards: DEMO :=
 cards: PLAYBOOK += $(if $(IMAGE),-e '{"cards_image": "$(abspath $(IMAGE))"}') $(if $(FILES),-e '{"cards_files": true}') \
     $(if $(AGAIN),-e '{"cards_again": true}')
 cards: .venv/ready card-tools  ## Write an SD card for each Pi, one after the other (FILES=yes: image files; PI=pi07.local)
@@ -202,6 +204,9 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt && \
 	printf '%s\n' '$(CURDIR)' '$(CURDIR)/collections' >$$(echo .venv/lib/python3*/site-packages)/mynn-pi.pth && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
+
+$(OWN):
+	@cp inventory.ini $@ && echo "== Your Pis belong into $@, which was copied from inventory.ini"
 
 # What people read, in other languages, of the catalogs as they are now.
 translated: .venv/ready

@@ -67,8 +67,8 @@ def sources_here(suite: str) -> list[str]:
     pairs = {(site, name) for site, name, _ in own_sources() if site.startswith("http:") and name.startswith(here)}
     if release.get("ID") != "debian" or not pairs:
         sys.exit(
-            "This computer's apt has no Debian mirror over HTTP to fetch from: run `make fetch INVENTORY=inventory.ini`"
-            " once while such a Pi is switched on."
+            "This computer's apt has no Debian mirror over HTTP to fetch from: run `make fetch` once"
+            " while such a Pi is switched on."
         )
     return [f"deb [trusted=yes] {site} {suite}{name[len(here) :]} main" for site, name in sorted(pairs)]
 

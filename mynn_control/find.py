@@ -1,6 +1,6 @@
-"""Find Pis on the network, and propose lines for inventory.ini. Nothing is changed, here or there.
+"""Find Pis on the network, and propose lines for classroom.ini. Nothing is changed, here or there.
 
-    python -m mynn_control.find [--names 'pi[01:40]'] [--inventory inventory.ini]
+    python -m mynn_control.find [--names 'pi[01:40]'] [--inventory classroom.ini]
 
 It uses multicast DNS (as `ping pi01.local` does), on this computer's network. A Pi that is already a notebook server
 announces itself. A fresh one only answers to its name: the usual names are tried, and those of `--names`.
@@ -234,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
     parser.add_argument(
-        "--inventory", type=Path, default=Path("inventory.ini"), help="the inventory with the known Pis"
+        "--inventory", type=Path, default=Path("classroom.ini"), help="the inventory with the known Pis"
     )
     options = parser.parse_args()
     print(f"Searching the network for {SECONDS} seconds ...", file=sys.stderr)
@@ -244,7 +244,7 @@ def main() -> None:
         other = " To search for names other than pi01 to pi40: make find NAMES='lab[1:20]'."
         sys.exit(f"{error}{other if str(error) == SILENCE else ''}")
     known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
-    print("\n".join(["# For inventory.ini, below [pis]:", *lines(found, known)]))
+    print("\n".join(["# For classroom.ini, below [pis]:", *lines(found, known)]))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Kept:
 
     @property
     def places(self) -> dict[str, Path]:
-        """Where it is, by its name in a backup, which is its place in the project of a teacher's computer."""
+        """Where it is, by its name in a backup, which is its place in the project of a desk's card."""
         places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
         places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
         places |= {"dist/desk": self.desk, "handout": self.dist.parent / "handout"}

@@ -36,7 +36,7 @@ author: The mynn-pi authors
 
 PROJECT = Path(__file__).resolve().parents[2]
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
-WRITE = "write each Pi's name on a line below [pis], such as pi01.local, as the manual's page “The inventory” shows."
+WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the manual's page “The inventory” shows."
 LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
 NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
 
@@ -159,7 +159,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 return
             missing = [source for source in sources if not source.exists()]
             if missing:
-                demo = "`make demo` starts virtual Pis; for your own, add INVENTORY=inventory.ini."
+                demo = "`make demo` starts virtual Pis; for your own, `cp inventory.ini classroom.ini` and write them into it."
                 yield f"There is no inventory {missing[0]}. {demo}"
             else:
                 yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"

@@ -16,7 +16,8 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
     project, wheels = tmp_path / "project", tmp_path / "wheels.tar"
     settings = project / "playbooks/group_vars/all/settings.yml"
     settings.parent.mkdir(parents=True)
-    for path in (settings, project / "inventory.ini", project / "ansible.cfg", project / "LICENSE"):
+    (project / ".gitignore").write_text("settings.yml\n")
+    for path in (project / "inventory.ini", project / "ansible.cfg", project / "LICENSE"):
         path.write_text("# nothing is set\n")
     (project / "locale/de").mkdir(parents=True)
     (project / "locale/de/desk.po").touch()

@@ -1,6 +1,8 @@
 """A mistake in the inventory or the settings ends a run before a Pi is contacted, in sentences that say where it is."""
 
 import json
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,6 +82,22 @@ def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path:
     (tmp_path / "i.ini").write_text("[pis]\n", "ascii")
     assert "apt_cache_platforms has pdp-11, which is not supported" in run_playbook(*fetch).stdout
     assert run_playbook(*arguments, "playbooks/cluster_stop.yml").returncode == 0
+
+
+def test_a_teachers_own_files_are_taken_first_and_git_ignores_them(tmp_path: Path) -> None:
+    for name in ("Makefile", "inventory.ini"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "build/virtual").mkdir(parents=True)
+    taken = []
+    for there in ("requirements.txt", "build/virtual/inventory.ini", "classroom.ini"):
+        (tmp_path / there).touch()
+        command = ["make", "--dry-run", "--old-file=.venv/ready", "site", "desk"]
+        said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        taken.append((re.findall(r"\S+\.ini(?= playbooks/site|\s*$)", said, re.M), "cp inventory.ini" in said))
+    demo = "build/virtual/inventory.ini"
+    assert taken == [(["classroom.ini"] * 2, True), ([demo] * 2, False), (["classroom.ini"] * 2, False)]
+    own = ["classroom.ini", "playbooks/group_vars/all/settings.yml"]
+    assert subprocess.check_output(["git", "check-ignore", *own], cwd=ROOT, text=True).split() == own
 
 
 def test_a_pi_that_the_inventory_does_not_name_is_refused(tmp_path: Path) -> None:
