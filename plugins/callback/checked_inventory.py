@@ -35,6 +35,7 @@ author: The mynn-pi authors
 """
 
 PROJECT = Path(__file__).resolve().parents[2]
+EXAMPLE = PROJECT / "playbooks/group_vars/all/settings.yml.example"
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
 WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the manual's page “The inventory” shows."
 LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
@@ -123,6 +124,12 @@ def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
                 seen.add((section, name))
 
 
+def in_example(path: Path) -> Iterator[str]:
+    """Give a sentence if settings stand in the example, where they do not count: git may have merged them into it."""
+    if path.is_file() and (there := yaml.safe_load(path.read_text(encoding="utf-8"))):
+        yield f"{path} sets {', '.join(there)}, and is only an example: write that into settings.yml beside it."
+
+
 class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Ends a run that cannot do what was meant."""
 
@@ -159,8 +166,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 return
             missing = [source for source in sources if not source.exists()]
             if missing:
-                demo = "`make demo` starts virtual Pis; for your own, `cp inventory.ini classroom.ini` and write them into it."
-                yield f"There is no inventory {missing[0]}. {demo}"
+                own = "for your own, `cp inventory.ini classroom.ini`, and write them into that file."
+                yield f"There is no inventory {missing[0]}. `make demo` starts virtual Pis; {own}"
             else:
                 yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"
             return
@@ -168,6 +175,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         for source in sources:
             if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
                 yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
+        yield from in_example(EXAMPLE)
         specs, known = options(), known_words()
         addresses: dict[tuple[str, str], str] = {}
         names: dict[str, str] = {}

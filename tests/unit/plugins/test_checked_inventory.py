@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ansible_collections.mynn.pi.plugins.callback.checked_inventory import EXAMPLE, in_example
 from tests.support.programs import ROOT, run_playbook
 
 MISTAKES = """\
@@ -98,6 +99,13 @@ def test_a_teachers_own_files_are_taken_first_and_git_ignores_them(tmp_path: Pat
     assert taken == [(["classroom.ini"] * 2, True), ([demo] * 2, False), (["classroom.ini"] * 2, False)]
     own = ["classroom.ini", "playbooks/group_vars/all/settings.yml"]
     assert subprocess.check_output(["git", "check-ignore", *own], cwd=ROOT, text=True).split() == own
+
+
+def test_settings_in_the_example_do_not_count_and_are_named(tmp_path: Path) -> None:
+    assert list(in_example(EXAMPLE)) == []
+    (tmp_path / "settings.yml.example").write_text("# a: 1\nlanguage: fr\nstudents: [ada]\n", "ascii")
+    [said] = in_example(tmp_path / "settings.yml.example")
+    assert "settings.yml.example sets language, students, and is only an example" in said
 
 
 def test_a_pi_that_the_inventory_does_not_name_is_refused(tmp_path: Path) -> None:
