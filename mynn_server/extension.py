@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,15 +97,18 @@ def look_at_requests(application: ServerWebApplication) -> None:
     application.find_handler = find_handler_later  # type: ignore[method-assign]
 
 
-def refuse_other_bytes() -> None:
-    """Answer 400, not 500, to a body that is not UTF-8."""
+def take_text_only() -> None:
+    """Answer 400, not 500, to a body that is not UTF-8. Half a character, which no file can hold, becomes `?`."""
     body_of = JupyterHandler.get_json_body
 
     def json_body(handler: JupyterHandler) -> dict[str, Any] | None:
         try:
-            return body_of(handler)
+            body = body_of(handler)
         except UnicodeDecodeError as error:
             raise HTTPError(400, "This is not UTF-8.") from error
+        if re.search(rb"\\ud[89a-f]", handler.request.body, re.I):
+            return cast("dict[str, Any]", json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace")))
+        return body
 
     JupyterHandler.get_json_body = json_body  # type: ignore[method-assign, assignment]
 
@@ -132,6 +136,6 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         ],
     )
     look_at_requests(app.web_app)
-    refuse_other_bytes()
+    take_text_only()
     hashed = app.identity_provider.hashed_password.encode()  # type: ignore[attr-defined]
     app.io_loop.add_callback(teacher.listen, app, teacher_socket(hashed))
