@@ -27,6 +27,7 @@ def results(pi: Pi) -> Results:
             "update weights": "systemctl show --property=CPUWeight --value apt-daily apt-daily-upgrade",
             "keys": f'grep -c "^[^#]" "$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys"',
             "denied": "/usr/sbin/sshd -T | grep '^denyusers '",
+            "windows": "/usr/sbin/sshd -T | grep '^x11forwarding '",
             "expired": " && ".join(
                 f"getent shadow {student} | cut -d: -f1,8" for student in map(shlex.quote, pi.settings.students)
             ),
@@ -78,7 +79,7 @@ def test_security_updates_install_themselves(results: Results) -> None:
 
 
 def test_ssh_takes_keys_only(pi: Pi, results: Results) -> None:
-    """SSH accepts only keys, so nobody can guess a password."""
+    """SSH accepts only keys, so nobody can guess a password, and forwards no windows."""
     if results["keys"].status != 0:
         pytest.skip("SSH still accepts passwords, since the account has no key yet; set system_ssh_keys.")
     user = [f"-oUser={pi.settings.user}"] if pi.settings.user else []
@@ -88,6 +89,7 @@ def test_ssh_takes_keys_only(pi: Pi, results: Results) -> None:
     offered = re.search(r"Permission denied \((.*)\)", errors)
     assert offered, f"SSH does not list its ways to log in: {errors.strip()}"
     assert offered[1] == "publickey", f"SSH accepts more than keys: {offered[1]}."
+    assert results["windows"].text == "x11forwarding no", "SSH forwards windows (X11)."
 
 
 def test_students_cannot_log_in_over_ssh(pi: Pi, results: Results) -> None:
