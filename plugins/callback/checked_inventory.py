@@ -35,6 +35,7 @@ author: The mynn-pi authors
 """
 
 PROJECT = Path(__file__).resolve().parents[2]
+GONE = Path(__file__).with_name("gone.yml")
 EXAMPLE = PROJECT / "playbooks/group_vars/all/settings.yml.example"
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
 WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the manual's page “The inventory” shows."
@@ -88,13 +89,29 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
 
 
 def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Give a sentence for each setting that no task reads, but that is like one of ours."""
+    """Give a sentence for each setting that no task reads, but that is like one of ours, or was one."""
     prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
-    for name in settings.keys() - known:
+    gone = {
+        name: instead for instead, names in yaml.safe_load(GONE.read_text(encoding="utf-8")).items() for name in names
+    }
+    for name, instead in gone.items():
+        for value in at(settings, *name.split(".")):
+            yield f"{where(value)}{name} is gone: {instead}."
+    for name in settings.keys() - known - gone.keys():
         near = difflib.get_close_matches(name, specs, 1, NEAR)
         if near or name.startswith(prefixes):
-            nearest = near or difflib.get_close_matches(name, specs, 1, 0)
-            yield f"{where(settings[name])}there is no setting {name}; the nearest is {nearest[0]}."
+            yield f"{where(name)}there is no setting {name}{'; the nearest is ' * bool(near)}{''.join(near)}."
+
+
+def at(value: Any, *names: str) -> Iterator[Any]:
+    """Give each key of the last name, as it was written, in tables, and lists of tables, of the names before it."""
+    if isinstance(value, list):
+        for one in value:
+            yield from at(one, *names)
+    elif isinstance(value, Mapping):
+        for key in value:
+            if key == names[0]:
+                yield from at(value[key], *names[1:]) if names[1:] else [key]
 
 
 def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:

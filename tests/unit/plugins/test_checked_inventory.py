@@ -27,6 +27,9 @@ pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
 WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_port:\n"
+WRONG += (
+    "jupyter_of_old: false\nmnist_mirrors: [a]\nwall_interval: 2\ncards_wifi:\n  networks:\n    - name: Our School\n"
+)
 SENTENCES = [
     "i.ini names pi02.local twice",
     "i.ini names pi07.local twice",
@@ -41,6 +44,10 @@ SENTENCES = [
     "pis.yml:6: there is no setting student; the nearest is students",
     "pis.yml:7: cluster_port is 65536, and must be a whole number from 1 to 65535",
     "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1 to 32767",
+    "pis.yml:10: there is no setting jupyter_of_old.\n",
+    "pis.yml:11: mnist_mirrors is gone: remove the line, since MNIST comes with the project.\n",
+    "pis.yml:12: wall_interval is gone: remove the line",
+    "pis.yml:15: cards_wifi.networks.name is gone: write ssid in its place.\n",
     "jupyter_port is empty, and must be a whole number from 1 to 65535",
 ]
 
