@@ -88,13 +88,11 @@ def test_a_list_is_pasted_and_names_are_on_every_page(desk: ServedDesk, browser_
     expect(page.locator("th[scope=row]")).to_have_text([f"{ADA}, pi-01 ada", "pi-01 bo", "Cleo K., pi-02"])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [*(f"{first}1+1" for first in '=+-@|;,"({'), "<b>Ada", 'Ada";=1', "Ada;=1", "Ada\u202eb", "A" * (LONGEST + 1)],
-)
-def test_what_is_no_name_is_refused_and_nothing_is_saved(desk: ServedDesk, text: str) -> None:
+def test_what_is_no_name_is_refused_and_nothing_is_saved(desk: ServedDesk) -> None:
     name(desk, bo="Bo")
-    assert "The name for pi-01 was refused, and none was saved" in name(desk, bo="Bob", ada=text)
+    longer = "A" * (LONGEST + 1)
+    for text in (*(f"{first}1+1" for first in '=+-@|;,"({'), "<b>Ada", 'Ada";=1', "Ada;=1", "Ada\u202eb", longer):
+        assert "The name for pi-01 was refused, and none was saved" in name(desk, bo="Bob", ada=text), text
     assert desk.desk.memory.names() == {("pi-01", "bo"): "Bo"}
 
 
