@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from mynn_control.words import _
 
 HOT = 80  # degrees Celsius, at which a Pi slows itself down
 CLOCK = 600  # seconds
 OLD = 30  # days
-SHORT = 30  # MB of memory
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import re
 import stat
 from pathlib import Path
 
+SHORT = 60  # MB of memory that are too few for what a lesson does: pages and the desk say so below
+
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
 

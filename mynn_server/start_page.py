@@ -22,7 +22,7 @@ from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.words import LANGUAGES, _, language, lessons_folder
 from mynn_server.language import choose, is_ours
-from mynn_server.linux import memory, memory_of, read_regular
+from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.programs import running
 
@@ -104,7 +104,7 @@ class Status(JupyterHandler):
                 "lessons": lessons,
                 "files": own_files(self.folder, {path.name for path in self.lessons.glob("*.ipynb")}),
                 "running": programs,
-                "memory": memory(),
+                "memory": memory() | {"short": SHORT},
                 "message": message(self.message_file),
                 "language": language(),
                 "languages": LANGUAGES,

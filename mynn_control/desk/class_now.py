@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
@@ -20,7 +21,6 @@ from mynn_control.desk.memory import Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked
 
-SHORT = 60  # MB that are too few for what a lesson does, as on the notebooks' pages
 QUIET = 10  # minutes without a cell that ran, after which the page says so
 LONGEST = 600  # minutes at a task: whatever is longer is a wrong clock's
 MARKS = {True: "✔", False: "✘", None: "·"}  # of a task: right, tried, untouched

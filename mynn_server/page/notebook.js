@@ -6,7 +6,6 @@
 (() => {
   const EVERY = 30_000; // milliseconds
   const PATIENCE = 60_000;
-  const SHORT = 60; // MB that are too few for what a lesson does
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
   let shared = {};
   let _; // of words.js
@@ -26,8 +25,8 @@
     }
   }
 
-  function showMemory(place, { free }) {
-    place.hidden = free >= SHORT;
+  function showMemory(place, { free, short }) {
+    place.hidden = free >= short;
     place.textContent = _("{free} MB free", { free });
     place.title = _("Memory is short. End other lessons on the start page.");
   }
