@@ -1,6 +1,6 @@
 """Run the notebook server, and until it answers, a page that says so: `python -I -m mynn_server.serve PORT`.
 
-Jupyter takes a Pi Zero most of a minute to load. This listens first, so that a student sees at once that the Pi is on,
+Jupyter takes a Pi Zero seconds to load. This listens first, so that a student sees at once that the Pi is on,
 and no student's program can take the port. Whoever asks for a page is shown one that reloads itself; whoever asks for
 the page /try/, which needs no notebook server, gets its files. All other requests wait, and are handed to the server.
 So are encrypted ones.

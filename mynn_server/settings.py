@@ -57,7 +57,7 @@ def programs(c: Config) -> None:
     c.ServerApp.kernel_spec_manager_class = "mynn_server.programs.KernelSpecs"
     c.ServerApp.kernel_manager_class = "mynn_server.programs.Kernels"
     c.KernelProvisionerFactory.default_provisioner_name = "mynn-forking"
-    c.MappingKernelManager.kernel_info_timeout = 300  # a kernel takes a Pi Zero a minute to start
+    c.MappingKernelManager.kernel_info_timeout = 300  # a kernel is slow to start where other programs work
     c.MappingKernelManager.cull_connected = True  # a Pi has memory for two or three kernels
     c.MappingKernelManager.buffer_offline_messages = False  # without limit, and for one page only; see kept.py
     # An open page sends them beside a cell that runs: they say nothing of whether the program works.
