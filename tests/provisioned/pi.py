@@ -25,7 +25,7 @@ class Settings:
     ssh: str  # SSH's arguments, without the account's key
     hostname: str
     venv: str
-    mnist_folder: str
+    mnist: str
     mnist_files: dict[str, dict[str, Any]]
     pristine: str
     lessons: str

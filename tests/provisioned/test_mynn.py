@@ -19,7 +19,7 @@ print(len(network.wih), network.score(read_csv(mnist_folder() / "mnist_test.csv"
 @pytest.fixture(scope="module")
 def results(pi: Pi) -> Results:
     mynn = f"{pi.settings.venv}/bin/mynn"
-    training = f"{pi.settings.mnist_folder}/mnist_train.csv"
+    training = f"{pi.settings.mnist}/mnist_train.csv"
     return pi.run(
         {
             "parsed": pi.as_student_python(

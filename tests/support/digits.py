@@ -16,7 +16,7 @@ def mnist_folder() -> Path:
     folder = Path(os.environ.get("MNIST_DIR") or "nowhere")
     if not all((folder / name).is_file() for name in ("mnist_train.csv", "mnist_test.csv")):
         folder = ROOT / "build/mnist"
-        run_role("mnist", {"mnist_folder": str(folder)})
+        run_role("mnist", {"__mnist_folder": str(folder)})
     return folder
 
 

@@ -125,7 +125,7 @@ def run_server(
 ) -> Iterator[Server]:
     """Run a server, with these variables in its environment and these settings of the role."""
     port = port or free_port()
-    values = {"jupyter_port": port, "python_venv": venv}
+    values = {"jupyter_port": port, "__python_venv": venv}
     values |= {name: f"/nowhere/{name}" for name in ("manual_archive", "lessons_pristine", "message_file")} | settings
     unit = render_template("jupyter.service", **values)
     with tempfile.TemporaryDirectory() as name:

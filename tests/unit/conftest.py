@@ -85,7 +85,7 @@ def networks(mnist: Path) -> Path:
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
     if not (folder / "try/network.npz").is_file():
         folder = ROOT / "build/networks"
-        run_role("mynn", {"networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
+        run_role("mynn", {"__networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
     os.environ["NETWORKS_DIR"] = str(folder)
     return folder
 

@@ -33,7 +33,7 @@ def test_it_says_how_to_reach_the_pi_and_is_written_only_if_that_changed(card: C
     fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
     assert card.fact("SSH host key") == f"{fingerprint.split()[1]} (ED25519)"
     assert fingerprint.split()[1] in card.read("etc/issue.d/mynn-pi-host-key.issue")
-    settings = {"python_venv": "/opt/mynn/venv", "jupyter_port": 8889, "jupyter_https": True}
+    settings = {"__python_venv": "/opt/mynn/venv", "jupyter_port": 8889, "jupyter_https": True}
     card.write("etc/systemd/system/jupyter.service", render_template("jupyter.service", **settings))
     card.write("etc/jupyter/jupyter_server_config.py", render_template("jupyter_server_config.py", **settings))
     card.announce()

@@ -10,7 +10,7 @@ from tests.support.ports import free_port
 from tests.support.programs import ROOT
 
 SETTINGS = dict.fromkeys(
-    ("address", "user", "ssh", "hostname", "venv", "mnist_folder", "pristine", "lessons", "authority"), "pi"
+    ("address", "user", "ssh", "hostname", "venv", "mnist", "pristine", "lessons", "authority"), "pi"
 )
 
 
