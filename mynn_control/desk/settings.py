@@ -14,8 +14,9 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.mynn.pi.plugins.callback.checked_inventory import wrong_settings, wrong_students
+from ansible_collections.mynn.pi.plugins.callback.checked_inventory import WHOLE, wrong_settings, wrong_students
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn.words import LANGUAGES
 from mynn_control.desk.inventory import RefusedError
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
@@ -52,6 +53,12 @@ class Row:
     differs: bool = False
     written: bool = False
 
+    @property
+    def default(self) -> str:
+        """The default as people read it; nothing if it is computed, or empty."""
+        text = self.of.default
+        return "" if TEMPLATE.search(text) or text in ('""', "null") else LANGUAGES.get(text, text)
+
 
 @dataclass
 class Settings:
@@ -74,6 +81,7 @@ class Settings:
     def draw(self) -> str:
         """Return the page. No secret is on it."""
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
+        parts["languages"] = LANGUAGES
         try:
             text = self.text
             there = written(text)
@@ -206,7 +214,7 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
         value = _revealed(name, _parsed(name, answer, TYPES[kind]), before)
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)
-    elif kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", answer):
+    elif kind == "int" and WHOLE.fullmatch(answer):
         value = int(answer)
     if TEMPLATE.search(str(value)):
         raise RefusedError(_("{name}: a template can only be written into the file by hand.").format(name=name))

@@ -39,7 +39,9 @@ GONE = Path(__file__).with_name("gone.yml")
 EXAMPLE = PROJECT / "playbooks/group_vars/all/settings.yml.example"
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
 WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the manual's page “The inventory” shows."
+FIRST_PORT = 1024  # a service without root's powers cannot listen below it
 LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
+WHOLE = re.compile(r"-?[0-9]{1,9}")
 NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
 
 
@@ -77,14 +79,16 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
             continue
         last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
         no_list = spec["type"] == "list" and not isinstance(value, (list, str))
+        no_whole = spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible takes 1e3 for one
         is_empty = value is None and spec["type"] not in ("str", "path")
-        wrong = is_empty or no_list or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
-        if wrong or (last_port and not 1 <= int(value) <= last_port):
+        no_kind = is_empty or no_list or no_whole
+        wrong = no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        if wrong or (last_port and not FIRST_PORT <= int(value) <= last_port):
             given = "is empty" if is_empty else f"is {value!r}"
             given = "has a value that is not shown" if spec.get("no_log") else given
             choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
             kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
-            kind += f" from 1 to {last_port}" if last_port else ""
+            kind += f" from {FIRST_PORT} to {last_port}" if last_port else ""
             yield f"{where(settings[name])}{name} {given}, and must be {kind}."
 
 

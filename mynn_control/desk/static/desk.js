@@ -46,7 +46,7 @@ function keepChoices(part) {
   }
 }
 
-// What was changed in a form of settings, and what is hidden in it.
+// What was changed in a form of settings or names, and what is hidden in it.
 function changes(form) {
   const same = (control) =>
     control.options ? control.selectedOptions[0].defaultSelected
@@ -55,6 +55,12 @@ function changes(form) {
   return Array.from(form.elements).filter((control) => control.name && !same(control)).map((control) =>
     [control.name, control.type === "checkbox" ? String(control.checked) : control.value]);
 }
+
+// What was typed there and not saved: the browser asks before it is lost.
+window.addEventListener("beforeunload", (event) => {
+  const typed = Array.from(document.querySelectorAll(".changes"), changes).flat();
+  if (typed.some(([name]) => name !== "version")) event.preventDefault();
+});
 
 // Say what went wrong, or what is done. over: whether the desk has ended.
 function say(text = "", { over = false, done = false } = {}) {

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
+from mynn.words import LANGUAGES
 from mynn_control.desk.inventory import RefusedError
 from mynn_control.desk.runs import SETTINGS
 from mynn_control.desk.settings import Settings, changed, value_of, written
@@ -92,16 +93,23 @@ def test_settings_are_changed_and_put_back_and_all_other_lines_stay(
     expect(page.get_by_label("jupyter_https")).not_to_be_checked()
     expect(https_setting.get_by_role("button")).to_have_count(0)
     assert path.read_text() == after.replace("\njupyter_https: true\n", "\n")
-    page.get_by_label("jupyter_port").fill("0")
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_label("Language of the lessons").locator("option")).to_have_text(list(LANGUAGES.values()))
+    page.get_by_label("Port of the first student").fill("80")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("jupyter_port is 0, and must be a whole number from 1 to 65535")
-    expect(page.get_by_label("jupyter_port")).to_have_value("0")
+    expect(page.get_by_role("alert")).to_contain_text("jupyter_port is 80, and must be a whole number from 1024 to")
+    expect(page.get_by_label("jupyter_port")).to_have_value("80")
+    page.get_by_role("button", name="Save").click(trial=True)  # the sentence does not cover it
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("link", name="Class").click()  # the browser asks first
+    expect(page.get_by_label("jupyter_port")).to_have_value("80")
 
 
 def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     page = desk.ask("/settings").text
     assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_port"]
     assert sorted(re.findall('<label for="(.+)">', page)) == sorted(KNOWN)
+    assert "{{" not in page and "<strong>The notebook server, a systemd service" in page
     assert "A notebook&#39;s program that has not been used for this long is ended" in page
     assert page.count("It was written by hand") == 3  # a template, what is encrypted, and a text with a #
 
@@ -110,7 +118,8 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     ("name", "answer", "reason"),
     [
         ("jupyter_cull_seconds", "soon", "jupyter_cull_seconds is 'soon', and must be a whole number"),
-        ("apt_cache_port", "32768", "must be a whole number from 1 to 32767"),
+        ("apt_cache_port", "32768", "must be a whole number from 1024 to 32767"),
+        ("jupyter_port", "1e3", "must be a whole number from 1024 to 65535"),
         ("jupyter_https", "perhaps", "must be true or false"),
         ("board", "6", "must be one of"),
         ("students", "[ada, root]", "Names of system accounts"),

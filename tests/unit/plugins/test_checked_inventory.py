@@ -30,6 +30,7 @@ WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_po
 WRONG += (
     "jupyter_of_old: false\nmnist_mirrors: [a]\nwall_interval: 2\ncards_wifi:\n  networks:\n    - name: Our School\n"
 )
+WRONG += "cluster_dashboard_port: 80\ncards_largest_gb: 1e3\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
     "i.ini names pi07.local twice",
@@ -42,13 +43,15 @@ SENTENCES = [
     "pis.yml:3: there is no setting boad; the nearest is board",
     "pis.yml:4: there is no setting jupyter_pasword; the nearest is jupyter_password",
     "pis.yml:6: there is no setting student; the nearest is students",
-    "pis.yml:7: cluster_port is 65536, and must be a whole number from 1 to 65535",
-    "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1 to 32767",
+    "pis.yml:7: cluster_port is 65536, and must be a whole number from 1024 to 65535",
+    "pis.yml:8: apt_cache_port is 32768, and must be a whole number from 1024 to 32767",
     "pis.yml:10: there is no setting jupyter_of_old.\n",
     "pis.yml:11: mnist_mirrors is gone: remove the line, since MNIST comes with the project.\n",
     "pis.yml:12: wall_interval is gone: remove the line",
     "pis.yml:15: cards_wifi.networks.name is gone: write ssid in its place.\n",
-    "jupyter_port is empty, and must be a whole number from 1 to 65535",
+    "jupyter_port is empty, and must be a whole number from 1024 to 65535",
+    "pis.yml:16: cluster_dashboard_port is 80, and must be a whole number from 1024 to 65535",
+    "pis.yml:17: cards_largest_gb is '1e3', and must be a whole number.",
 ]
 
 
