@@ -37,7 +37,6 @@ ADOPT = marked(
     "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
 )
 SUDO = marked("sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager.")
-ONCE = marked("It is used for this run only, and kept nowhere.")
 FOR_ALL_DAY = marked("It is kept until the desk is closed, and in no file.")
 NO_PASSWORD = marked("A password has at most 200 characters, and no control characters.")
 Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
@@ -79,7 +78,7 @@ class Desk:
         self.forms |= {"/names": self.name, "/names/delete": self.forget_names, "/password": self._give_password}
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
-        self.wanted = False  # whether sudo on some Pi wants a password
+        self.wanted, self.password = False, ""  # whether sudo on some Pi wants another password than this one
         self.asking: Asking | None = None
         self._trouble = ""  # of the asking, when the pages were drawn
         self._files: object = None  # the settings, from which the language was taken
@@ -104,6 +103,8 @@ class Desk:
         """Draw the pages if there are new answers, something else is remembered, or a minute has passed."""
         with self._lock:
             told = self.asking.trouble if self.asking else ""
+            if told == WANTED != self._trouble:
+                self.wanted, self.password = True, ""
             known = (self._changed, self._minute, self._trouble)
             if self.answers.update() or (self.memory.changed, minute(), told) != known:
                 self._trouble = told
@@ -186,9 +187,14 @@ class Desk:
             raise AskPasswordError(f"{_(SUDO)} {_(FOR_ALL_DAY)}")
         if not PASSWORD.fullmatch(given["password"]):
             return _(NO_PASSWORD)
-        if self.asking:
-            self.asking.give(given["password"])
+        self._keep(given["password"])
         return ""
+
+    def _keep(self, password: str) -> None:
+        """Have a password for sudo, until the desk is closed or it is refused."""
+        self.wanted, self.password = False, password
+        if self.asking:
+            self.asking.give(password)
 
     # --- the pupils' names
 
@@ -257,12 +263,12 @@ class Desk:
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
                 return _(wrong)
             if "password" not in given and (name == "adopt" or self.wanted):
-                whose = ADOPT if name == "adopt" else SUDO
-                raise AskPasswordError(f"{_(whose)} {_(ONCE)}")
-            password = given.get("password", "")
+                raise AskPasswordError(f"{_(ADOPT if name == 'adopt' else SUDO)} {_(FOR_ALL_DAY)}")
+            password = given.get("password", self.password)
             if not PASSWORD.fullmatch(password):
                 return _(NO_PASSWORD)
-            self.wanted &= bool(password)
+            if "password" in given:
+                self._keep(password)
             self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=password)
             self.memory.begin(self.run.began, name, chosen)
@@ -302,7 +308,8 @@ class Desk:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
             run.how = run.how or _("It did not start: see the terminal in which the desk runs.")
-            self.wanted |= run.wanted
+            if run.wanted:
+                self.wanted, self.password = True, ""
             self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
 

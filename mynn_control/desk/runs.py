@@ -28,6 +28,7 @@ PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # one that a terminal can be 
 AGAIN = marked("Start it again when you like: it goes on with what is left to do.")
 CUT_OFF = marked("It was cut off, because the desk ended.")
 STOPPED = marked("You stopped it.")
+STEP = re.compile(r"^[\d:]{8}  (\d+) of (\d+): ", re.M)  # as the callback progress prints it
 FEW = 10  # files that a message names
 
 
@@ -71,16 +72,17 @@ class Pis:
 class Run:
     """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
 
-    doing: its task of now. at: of each Pi a class of the style sheet, and what it does. messages: what it printed.
-    lost: of each Pi that was not finished its name, why, and what to do (the callback summary). password: of the Pis'
-    account, for SSH if the playbook asks for that (--ask-pass), otherwise for sudo; it is gone once the run has begun.
-    wanted: whether sudo on some Pi wants a password, and has none.
+    doing: its task of now. step: which of how many, as digits, if known. at: of each Pi a class of the style sheet, and
+    what it does. messages: what it printed. lost: of each Pi that was not finished its name, why, and what to do (the
+    callback summary). password: of the Pis' account, for SSH if the playbook asks for that (--ask-pass), otherwise for
+    sudo; it is gone once the run has begun. wanted: whether sudo on some Pi wants a password, and has none, or another.
     """
 
     name: str
     chosen: Mapping[str, str] = field(default_factory=dict)
     how: str = ""
     doing: str = field(default_factory=lambda: _("It starts"))
+    step: tuple[str, ...] = ()
     at: dict[str, tuple[str, str]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
@@ -168,6 +170,8 @@ class Run:
         data = event.get("event_data", {})
         task, pi, result = printable(data.get("task", "")), data.get("host", ""), data.get("res") or {}
         match event["event"]:
+            case "playbook_on_play_start":
+                self.step = ()
             case "playbook_on_task_start":
                 self.doing = task
             case "runner_on_start":
@@ -179,7 +183,8 @@ class Run:
                 self.at[pi] = ("lost", _("does not answer"))
             case "runner_on_failed" if not data.get("ignore_errors"):
                 self.at[pi] = ("lost", _("failed: {task}").format(task=task))
-        self.wanted |= NO_PASSWORD.strip() in event["stdout"]
+        self.step = step.groups() if (step := STEP.search(event["stdout"])) else self.step
+        self.wanted |= any(text in event["stdout"] for text in (NO_PASSWORD.strip(), "sudo password"))
         return str(event["stdout"]).strip().rpartition("\n")[2]
 
     def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:
@@ -233,6 +238,7 @@ def our_environment(summary: Path) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "plugins/callback"),
+        "ANSIBLE_STDOUT_CALLBACK": "progress",
         "MYNN_SUMMARY": str(summary),
         VARIABLE: "",  # what playbooks print is English; what they write for the class is in its language
     }
