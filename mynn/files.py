@@ -64,14 +64,10 @@ def write_text(path: Path, text: str, mode: int | None = None) -> None:
         file.write(text.encode())
 
 
-class _OnlyTried(Exception):
-    pass
-
-
 def check_place(path: Path) -> None:
     """Raise the OSError that writing a file at this path would end with, before there is anything to write."""
-    with suppress(_OnlyTried), replacing(path):
-        raise _OnlyTried
+    with suppress(EOFError), replacing(path):
+        raise EOFError  # nothing is written
 
 
 @contextmanager

@@ -12,7 +12,6 @@ such files for MNIST; for a student's own CSV it is made at the first reading. I
 from __future__ import annotations
 
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from mynn import checks, idx
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, os_errors_as
+from mynn.files import replacing
 from mynn.rows import LABELS as LABELS
 from mynn.rows import PIXELS as PIXELS
 from mynn.rows import SIDE as SIDE
@@ -183,14 +183,11 @@ def _sum(rows: Bytes) -> bytes:
 
 def _keep(path: Path, rows: Bytes, changed: int) -> None:
     """Write the .npy of a CSV, if it can be: a power cut leaves all of it or nothing."""
-    with suppress(OSError), tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".npy.part") as file:
-        np.save(file.file, rows)  # the very file: then numpy needs no memory of its own
+    with suppress(OSError), replacing(Path(f"{path}.npy"), path.stat().st_mode & 0o666) as file:
+        np.save(file, rows)
         file.write(_sum(rows))
         file.flush()
-        os.fsync(file.fileno())
-        Path(file.name).chmod(path.stat().st_mode & 0o666)
         os.utime(file.name, ns=(changed, changed))
-        Path(file.name).replace(f"{path}.npy")  # closing then finds nothing to delete, an OSError too
 
 
 def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from mynn.arrays import Bytes
 from mynn.errors import DataError, os_errors_as
-from mynn.files import replacing
+from mynn.files import write_text
 from mynn.mnist import LABELS, PIXELS, Examples, targets_for
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures, marked
@@ -273,8 +273,8 @@ def _is_there(path: Path) -> bool:
 def _write(path: Path, text: str) -> None:
     """Write the file, whole or not at all."""
     _is_there(path)
-    with os_errors_as(marked("{reason}; make room, and run this again"), path=path), replacing(path) as file:
-        file.write(text.encode())
+    with os_errors_as(marked("{reason}; make room, and run this again"), path=path):
+        write_text(path, text)
 
 
 __all__ = ["show", "take_down"]

@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from mynn.files import replacing
+from mynn.files import write_text
 from mynn.words import LANGUAGES, VARIABLE
 from mynn_server.linux import read_regular
 
@@ -27,8 +27,7 @@ def choose(folder: Path, code: str) -> None:
     """Take a language, and remember it. OSError: it cannot be written. ValueError: there is no such language."""
     if code not in LANGUAGES:
         raise ValueError(f"there is no language {code!r}")
-    with replacing(folder / CHOICE) as file:
-        file.write(code.encode())
+    write_text(folder / CHOICE, code)
     os.environ[VARIABLE] = code
 
 

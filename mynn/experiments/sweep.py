@@ -20,7 +20,7 @@ import numpy as np
 from mynn.arrays import Floats
 from mynn.errors import DataError
 from mynn.experiments.jobs import Digits, go_on, side_by_side
-from mynn.files import replacing
+from mynn.files import write_text
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import RULES, NeuralNetwork
 
@@ -105,8 +105,7 @@ class Results:
     def add(self, run: Run, scores: Sequence[float]) -> None:
         """Record a run's result: the file is written anew, whole or not at all."""
         self._scores[self._name(run.setting, run.seed)] = list(scores)
-        with replacing(self.path) as file:
-            file.write(json.dumps(self._scores, indent=1).encode())
+        write_text(self.path, json.dumps(self._scores, indent=1))
 
     def of(self, setting: Setting, epochs: int) -> Floats:
         """Return the accuracies of the runs of at least so many epochs, by seed: shape (seeds, epochs)."""

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
+from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
@@ -63,8 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         looked: dict[str, float] = {}  # by page, when
         playbook = os.getppid()
         while os.getppid() == playbook:
-            with replacing(path) as file:
-                file.write(json.dumps(known).encode())
+            write_text(path, json.dumps(known))
             since = {page: time.monotonic() - then for page, then in looked.items()}
             patience = PATIENCE if known["lost"] == "" else 0.0  # a Pi that was not there answers at once
             asked = {"known": versions, "since": since, "patience": patience}
