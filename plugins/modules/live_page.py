@@ -49,6 +49,7 @@ shown:
 
 READ = 10  # seconds that a student's file may take
 STRANGER = "stranger"
+MOST = 32  # servers that are asked at once
 ANSWER = 5.0  # seconds that a notebook server may take
 # Takes the versions that are known, by account. Returns, by account of which another is there, that and a text.
 Look = Callable[[dict[str, str]], dict[str, tuple[str, str | None]]]
@@ -75,13 +76,14 @@ def wait(
         now = time.monotonic()
 
 
-def files(places: dict[str, tuple[pwd.struct_passwd, Path]], largest: int) -> Look:
+def files(find: Callable[[], dict[str, tuple[pwd.struct_passwd, Path]]], largest: int) -> Look:
     """Return a function that returns the text in each student's file.
 
     A file is opened only after it has changed: otherwise a look costs a Pi Zero nothing.
     """
 
     def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+        places = find()
         stamps = {name: stamp(path) for name, (_, path) in places.items()}
         changed = [name for name, now in stamps.items() if known.get(name, "") != now]
         return {name: (stamps[name], text_of(*places[name], largest) if stamps[name] else None) for name in changed}
@@ -116,11 +118,12 @@ def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
     return text
 
 
-def servers(places: dict[str, tuple[int, str]], largest: int) -> Look:
-    """Return a function that asks all notebook servers at once. places: by account, its id and its socket's name."""
-    pool = ThreadPoolExecutor(max(1, len(places)))  # for all looks: to start a thread takes longer than a question
+def servers(find: Callable[[], dict[str, tuple[int, str]]], largest: int) -> Look:
+    """Return a function that asks all notebook servers at once. find: by account, its id and its socket's name."""
+    pool = ThreadPoolExecutor(MOST)  # for all looks: to start a thread takes longer than a question
 
     def look(known: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+        places = find()
         texts = [*pool.map(lambda place: answer_of(place[0], place[1], largest), places.values())]
         sums = ["" if text is None else sha256(text.encode()).hexdigest() for text in texts]
         answers = zip(places, sums, texts, strict=True)
@@ -184,12 +187,18 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked: dict[str, Any] = module.params
-    accounts = {account.pw_name: account for account in pwd.getpwall()}
-    students = {name: student for name, student in asked["students"].items() if name in accounts}
-    paths = {name: (accounts[name], Path(student["folder"]) / asked["file"]) for name, student in students.items()}
-    sockets = {
-        name: (accounts[name].pw_uid, socket_name(Path(student["hash_file"]))) for name, student in students.items()
-    }
+
+    def students() -> list[tuple[str, pwd.struct_passwd, dict[str, str]]]:
+        """Return those that have an account by now: site.yml may make it, and set the server up, meanwhile."""
+        accounts = {account.pw_name: account for account in pwd.getpwall()}
+        return [(name, accounts[name], of) for name, of in asked["students"].items() if name in accounts]
+
+    def paths() -> dict[str, tuple[pwd.struct_passwd, Path]]:
+        return {name: (account, Path(of["folder"]) / asked["file"]) for name, account, of in students()}
+
+    def sockets() -> dict[str, tuple[int, str]]:
+        return {name: (account.pw_uid, socket_name(Path(of["hash_file"]))) for name, account, of in students()}
+
     looks = {"class": servers(sockets, asked["largest"]), "wall": files(paths, asked["largest"])}
     looks = {page: looks[page] for page in asked["pages"]}
     shown = wait(looks, asked["pages"], asked["known"], asked["since"], asked["patience"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.mynn.pi.plugins.action import live_page as action
 from ansible_collections.mynn.pi.plugins.modules import live_page as module
+from tests.support.classroom import until
 from tests.support.student import STUDENT, as_root, give_to_student
 
 LARGEST = 1000
@@ -59,7 +61,7 @@ def home(open_folder: Path) -> Path:
 
 def shown(home: Path, known: str = "") -> Any:
     """Return what a student shows, who had shown what has the version `known`; None if nothing else is there."""
-    return module.files({"ada": (STUDENT, home / "shown")}, LARGEST)({"ada": known}).get("ada")
+    return module.files(lambda: {"ada": (STUDENT, home / "shown")}, LARGEST)({"ada": known}).get("ada")
 
 
 def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home: Path) -> None:
@@ -99,9 +101,9 @@ def test_files_are_read_with_the_students_powers(home: Path) -> None:
 
 
 @contextmanager
-def run_server(answer: Callable[[socket.socket], Any]) -> Iterator[str]:
+def run_server(answer: Callable[[socket.socket], Any], name: str = "") -> Iterator[str]:
     """A server at an abstract socket, whose name it yields. answer: what it does with the first connection."""
-    name = uuid.uuid4().hex
+    name = name or uuid.uuid4().hex
 
     def serve() -> None:
         with suppress(OSError):
@@ -158,7 +160,7 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
         places = {student: (OUR_UID, name) for student, name in names.items()}
         places |= {student: (OUR_UID + 1, name) for student, name in others.items()}
         bad = dict.fromkeys(("held", "endless"), "")
-        look = module.servers(places, LARGEST)
+        look = module.servers(lambda: places, LARGEST)
         answers = {name: text for name, (_, text) in look(dict.fromkeys(places, "other")).items()}
         asleep = {"off": None, "none": None}
         assert answers == bad | asleep | {"good": "hello"} | dict.fromkeys(others, module.STRANGER) and told == [True]
@@ -167,6 +169,31 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
         asked.clear()
         assert [module.answer_of(OUR_UID, name, LARGEST) for name in (silent, slow)] == ["", ""]
     assert told == [True] and len(dripped) < LARGEST
+
+
+def test_a_server_that_is_set_up_while_the_pi_waits_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = pwd.getpwuid(OUR_UID)
+    student = {"folder": str(tmp_path), "hash_file": f"{tmp_path}/hash"}
+    params = {"pages": {"class": 0.05}, "students": {"ada": student}, "file": "", "largest": LARGEST}
+    params |= {"known": {}, "since": {}, "patience": 120}
+    answers: list[Any] = []
+    looks: list[object] = []
+
+    def accounts() -> list[pwd.struct_passwd]:
+        looks.append(None)  # the second look finds the account
+        return [pwd.struct_passwd(("ada", *account[1:]))] if len(looks) > 1 else []
+
+    fake = SimpleNamespace(params=params, exit_json=lambda **answer: answers.append(answer["shown"]))
+    monkeypatch.setattr(module, "AnsibleModule", lambda *_, **__: fake)
+    monkeypatch.setattr(module, "pwd", SimpleNamespace(getpwall=accounts, struct_passwd=pwd.struct_passwd))
+    waiting = threading.Thread(target=module.main)
+    waiting.start()
+    until(lambda: len(looks) > 3)
+    (tmp_path / "new").write_text("a hash")
+    with run_server(lambda connection: connection.sendall(b"hello"), module.socket_name(tmp_path / "new")):
+        (tmp_path / "new").rename(tmp_path / "hash")
+        waiting.join(60)
+    assert [text for _, text in (shown["class"]["ada"] for shown in answers)] == ["hello"]
 
 
 # On the control node, for each Pi
