@@ -106,9 +106,8 @@ def take_text_only() -> None:
             body = body_of(handler)
         except UnicodeDecodeError as error:
             raise HTTPError(400, "This is not UTF-8.") from error
-        if re.search(rb"\\ud[89a-f]", handler.request.body, re.I):
-            return cast("dict[str, Any]", json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace")))
-        return body
+        half = re.search(rb"\\ud[89a-f]", handler.request.body, re.I)
+        return json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace")) if half else body
 
     JupyterHandler.get_json_body = json_body  # type: ignore[method-assign, assignment]
 

@@ -47,8 +47,7 @@ from mynn_server.sign_in import turn
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
 ROUNDS = 30
-MOST = 40  # members
-MOST_OF_ONE = 4  # of one address
+MOST, MOST_OF_ONE = 40, 4  # members, and those of one address
 SILENT = 20  # seconds until a member is forgotten; a round should take a Pi Zero five, for thirty
 TESTED = 1000  # digits, or thousandths of those that a browser has
 # What leaves every fourth of the 16-bit numbers that a long number consists of: so each has room for a sum.
@@ -99,17 +98,11 @@ class ClassNetwork:
 
     def begin_round(self) -> None:
         """Forget what was sent in the round before, and wait for all who take part now."""
+        self.forget()
         self.average, self.sent, self.ended = Average(), set[str](), asyncio.Event()
         self.awaited = set(self.members)
         for member in self.members.values():
             member.seen = time.monotonic()
-
-    def start(self) -> None:
-        """Begin the first round."""
-        if not self.started:
-            self.forget()
-            self.started = True
-            self.begin_round()
 
     def hear(self, name: str) -> Member | None:
         """Return who asks. Before the first round, whoever asks is not silent."""
@@ -182,10 +175,6 @@ class Together(APIHandler):
             raise HTTPError(404, _("Nobody has begun a network of the class on this Pi."))
         return Together.current
 
-    def member(self) -> Member | None:
-        """Return who asks."""
-        return self.network().hear(self.request.headers.get("X-Member", ""))
-
     def sent(self) -> bytes:
         """Return the weights that were sent."""
         if len(self.request.body) != SIZE:
@@ -212,7 +201,7 @@ class About(Together):
     @allow_unauthenticated
     async def get(self) -> None:
         """Answer how far it is."""
-        self.member()
+        self.network().hear(self.request.headers.get("X-Member", ""))
         self.finish_about()
 
     @authenticated
@@ -228,7 +217,10 @@ class Start(Together):
     @authenticated
     async def post(self) -> None:
         """Begin it."""
-        self.network().start()
+        network = self.network()
+        if not network.started:
+            network.started = True
+            network.begin_round()
         self.finish_about()
 
 
@@ -261,17 +253,16 @@ class Exchange(ByCode):
     @allow_unauthenticated
     async def get(self) -> None:
         """Give the weights as they are now."""
-        self.member()
         self.finish_weights()
 
     @allow_unauthenticated
     async def post(self) -> None:
         """Take a member's."""
-        member = self.member()
-        if not member:
+        network, name = self.network(), self.request.headers.get("X-Member", "")
+        if not (member := network.hear(name)):
             raise HTTPError(403, _("You were away for too long: join again."))
         weights, began, member.alone = self.sent(), self.figure("round", ROUNDS), self.figure("alone", TESTED)
-        await self.network().exchange(self.request.headers["X-Member"], began, weights)
+        await network.exchange(name, began, weights)
         self.finish_weights()
 
     def figure(self, name: str, most: int) -> int:

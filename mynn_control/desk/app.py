@@ -53,16 +53,14 @@ class Server:
         sockets = listening(port, served.address if served else HOST)[: 2 if certificate else 1]
         host, self.port = sockets[-1].getsockname()
         self.url = f"http{'s' if certificate else ''}://{host}:{self.port}"
-        app, self.servers = self._app(), []
-        if served:
-            sockets = [Door(one) for one in sockets]
+        app, self.servers, self.threads = self._app(), [], []
+        sockets = [Door(one) for one in sockets] if served else sockets
         for one in sockets:
             pem = certificate if one is sockets[-1] else None
             options = uvicorn.Config(
                 app,
                 http=Connection if served else "auto",
                 ssl_certfile=pem,
-                ssl_keyfile=pem,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -70,8 +68,7 @@ class Server:
                 server_header=False,
             )
             self.servers.append(uvicorn.Server(options))
-        pairs = zip(self.servers, sockets, strict=True)
-        self.threads = [threading.Thread(target=of.run, args=([one],), daemon=True) for of, one in pairs]
+            self.threads.append(threading.Thread(target=self.servers[-1].run, args=([one],), daemon=True))
 
     def __enter__(self) -> Server:
         """Begin."""

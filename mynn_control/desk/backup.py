@@ -98,7 +98,6 @@ class _Unpacked(gzip.GzipFile):
     """What a backup unpacks to. tarfile reads long names and pax headers whole."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read so many bytes."""
         if size is None or not 0 <= size <= AT_ONCE:
             raise BackupError(_("This backup is too large."))
         return super().read(size)

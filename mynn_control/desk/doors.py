@@ -150,12 +150,10 @@ class Doors:
         usual = {"http": 80, "https": 443}[scope["scheme"]]
         hosts = {name if port == usual else f"{name}:{port}" for name in (*self.names, address)}
         host = asked.get("host")
-        if scope["method"] in ("GET", "HEAD"):
-            # Another site's page may lead to the desk, and load or download nothing from it.
-            is_own = scope["path"] == "/" or asked.get("sec-fetch-site", "none") in ("none", "same-origin")
-        else:
-            is_own = asked.get("origin") == f"{scope['scheme']}://{host}"
-        return host in hosts and is_own
+        # Another site's page may lead to the desk, and load or download nothing from it.
+        reads = scope["path"] == "/" or asked.get("sec-fetch-site", "none") in ("none", "same-origin")
+        reads = reads and scope["method"] in ("GET", "HEAD")
+        return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
 
 
 class Door(socket.socket):
@@ -171,10 +169,10 @@ class Door(socket.socket):
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection. ConnectionAbortedError, which asyncio expects: that computer, or all, have enough."""
         connection, address = super().accept()
-        self.accepted = [(network, one) for network, one in self.accepted if one.fileno() >= 0]
         network = network_of(address[0])
-        of_it = sum(one == network for one, _connection in self.accepted)
-        if of_it >= MOST_CONNECTIONS or len(self.accepted) >= MOST_OF_ALL:
+        self.accepted = [(whose, one) for whose, one in self.accepted if one.fileno() >= 0]
+        others = [whose for whose, _one in self.accepted]
+        if others.count(network) >= MOST_CONNECTIONS or len(others) >= MOST_OF_ALL:
             connection.close()
             raise ConnectionAbortedError
         self.accepted.append((network, connection))

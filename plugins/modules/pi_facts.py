@@ -36,8 +36,7 @@ options:
     default: []
   units:
     description: By systemd unit, or pattern of units, the files that it is started with, or patterns of them. Of these
-      units are returned those that run, that start at boot, that are masked, and that have not read their newest files
-      or were stopped by SIGSTOP.
+      units are returned those that run, that start at boot, that are masked, and that have not read their newest files.
     type: dict
     default: {}
   files:

@@ -142,7 +142,8 @@ def test_a_browser_that_falls_silent_holds_up_nobody_for_long(monkeypatch: pytes
     async def rounds() -> None:
         network = ClassNetwork(bytes(SIZE), two=False)
         ada, silent = network.join("10.0.0.1"), network.join("10.0.0.2")
-        network.start()
+        network.started = True
+        network.begin_round()
         troubling = asyncio.create_task(trouble(network, silent))
         async with asyncio.timeout(60):
             await network.exchange(ada, 0, b"\1" * SIZE)
