@@ -164,6 +164,7 @@ lint: .venv/ready  ## Check the code without running it
 .PHONY: docs
 docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also check external links)
 	sphinx-build -q -E -W --keep-going -b html docs build/docs
+	! grep -rE --include=*.html 'role="heading">|href="tcp:' build/docs
 	$(if $(LINKCHECK),sphinx-build -q -b linkcheck docs build/linkcheck)
 
 lint: docs

@@ -170,3 +170,10 @@ def connect(app: Any) -> None:
     """Have Sphinx call these."""
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("html-page-context", level_headings, priority=900)  # after the theme's
+
+
+def level_headings(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Give the headings in the list of pages the level that Sphinx leaves out, without which they are none."""
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')

@@ -28,9 +28,9 @@ _RETRIES = 2  # of a job that fails; one whose worker is lost is tried elsewhere
 def connected(where: str) -> Iterator[Executor]:
     """Give an executor whose jobs are done by the scheduler's workers.
 
-    where: the folder that `make cluster` wrote, or the address of another scheduler, such as tcp://127.0.0.1:8786 (with
-    tls://, Dask's own configuration names the certificates). If there is no scheduler, or no worker is left, that is
-    a DataError.
+    where: the folder that `make cluster` wrote, or the address of another scheduler, such as `tcp://127.0.0.1:8786`
+    (with tls://, Dask's own configuration names the certificates). If there is no scheduler, or no worker is left, that
+    is a DataError.
     """
     try:
         from distributed import Client, KilledWorker

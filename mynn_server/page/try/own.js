@@ -1,7 +1,7 @@
 // A pupil's own classes: named, drawn, learnt from, tested and kept. All of it is computed here, in the browser; the Pi
 // only keeps the drawings. A drawing is its pixels as the file has them, "0,0,255,...", and is in one class at most.
 
-import { add, addButton, addSvg } from "./live.js";
+import { add, addButton } from "./live.js";
 import { Network, scale, strongest } from "./network.js";
 import { eye, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";

@@ -40,6 +40,7 @@ FOLDED = {"jupyter": {"source_hidden": True}}
 # Appended to a lesson: prints what it is asked for as JSON.
 PROBE = """
 import json
+import numpy as np
 print(json.dumps([[float(eval(figure)) for figure in {figures}], [eval("f" + repr(text)) for text in {printed}]]))
 """
 
@@ -55,7 +56,7 @@ def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
         result.append(cell)
         for task in claims.exercises.keys() & CHECKED.findall(cell.source):
             right = claims.exercises[task]
-            wrong = '"other"' if right.startswith('"') else f"np.multiply({right}, 1.5) + 1"
+            wrong = '"other"' if right.startswith('"') else f"__import__('numpy').multiply({right}, 1.5) + 1"
             for name, answer in (("right", right), ("wrong", wrong)):
                 result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{task}-{name}"))
     probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=claims.printed)
@@ -150,6 +151,7 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info == {"name": "python", "file_extension": ".py"}  # or it is saved as .txt
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids) and all(name.replace("-", "").isalpha() for name in ids), "ids must be words"
     for cell in notebook.cells:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,10 +21,18 @@ import pytest
 from mynn import NeuralNetwork, read_csv, rows
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.jupyter_server import Server, run_server
+from tests.support.programs import ROOT
 from tests.unit.mynn_server.conftest import write
 
 CLIENTS = 30  # a class
 LARGE = 8_000_000  # bytes: more than Linux keeps for a client that does not read
+
+
+def test_a_script_imports_only_what_it_uses() -> None:
+    for path in ROOT.glob("mynn*/**/*.js"):
+        text = path.read_text(encoding="utf-8")
+        imported = re.findall(r"[\w$]+", " ".join(re.findall(r"^import \{(.*?)\} from", text, re.M | re.S)))
+        assert not [name for name in imported if re.findall(r"[\w$]+", text).count(name) < 2], path
 
 
 @pytest.fixture(scope="module")
