@@ -7,6 +7,7 @@ import codecs
 import errno
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,17 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado.web import HTTPError
 
 from mynn.files import replacing
-from mynn.words import _
+from mynn.words import _, marked
 from mynn_server import kept
 from mynn_server.settings import LARGEST_REQUEST
+
+FULL = 32 << 20  # bytes that are free: a notebook with its plots is written beside the one that it replaces
+CARD_FULL = marked("The Pi’s card is full. Delete files that you do not need, or ask your teacher; then save again.")
+
+
+def card_full(folder: Path) -> str:
+    """Return a sentence, if there is no room for a student's work; nothing otherwise."""
+    return _(CARD_FULL) if shutil.disk_usage(folder).free < FULL else ""
 
 
 class Contents(AsyncLargeFileManager):
@@ -45,6 +54,15 @@ class Contents(AsyncLargeFileManager):
         return await super().get(path, content, *arguments, **options)
 
     async def save(self, model: dict[str, Any], path: str = "") -> Any:
+        """Save a file, with a sentence if the card is full."""
+        try:
+            return await self._save(model, path)
+        except HTTPError as error:
+            if getattr(error.__cause__, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise HTTPError(507, _(CARD_FULL)) from error
+
+    async def _save(self, model: dict[str, Any], path: str) -> Any:
         """Save a file; under a name of its own if the one at this path is not the one that it was made from."""
         if "made_from" not in model:
             return await super().save(model, path)

@@ -21,6 +21,7 @@ from tornado.web import HTTPError, authenticated
 from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.words import LANGUAGES, _, language, lessons_folder
+from mynn_server.contents import card_full
 from mynn_server.language import choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
@@ -105,6 +106,7 @@ class Status(JupyterHandler):
                 "files": own_files(self.folder, {path.name for path in self.lessons.glob("*.ipynb")}),
                 "running": programs,
                 "memory": memory() | {"short": SHORT},
+                "trouble": card_full(self.folder),
                 "message": message(self.message_file),
                 "language": language(),
                 "languages": LANGUAGES,

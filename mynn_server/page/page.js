@@ -265,8 +265,9 @@ function look() {
   looked = looked
     .catch(() => {})
     .then(async () => {
-      show(await demand("status"));
-      showTrouble("");
+      const status = await demand("status");
+      show(status);
+      showTrouble(status.trouble);
     });
   return looked;
 }

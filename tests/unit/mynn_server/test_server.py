@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import select
 import socket
 import time
@@ -15,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler, create_signed_value, decode_signed_value
+from tornado.web import Application, HTTPError, RequestHandler, create_signed_value, decode_signed_value
 from tornado.websocket import WebSocketHandler, websocket_connect
 
 from ansible_collections.mynn.pi.plugins.filter import passwords
 from mynn.turns import PAUSE, network_of
 from mynn_server import extension, sign_in
-from mynn_server.contents import Contents
+from mynn_server.contents import CARD_FULL, FULL, Contents, card_full
 from mynn_server.credentials import Credentials
 from mynn_server.programs import KernelSpecs
 from mynn_server.sign_in import MOST_CONNECTIONS, Students
@@ -149,6 +150,21 @@ def test_a_file_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
         file.write("new")
         assert path.read_text() == "old"
     assert (path.read_text(), path.stat().st_mode & 0o777, list(tmp_path.iterdir())) == ("new", 0o640, [path])
+
+
+def test_a_full_card_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for model in ({}, {"made_from": ""}, {"chunk": 1}):
+        text = {"type": "file", "format": "text", "content": "mine"}
+        with pytest.raises(HTTPError) as raised:
+            asyncio.run(Contents(root_dir=str(tmp_path)).save(text | model, "notes.txt"))
+        assert (raised.value.status_code, raised.value.log_message) == (507, CARD_FULL)
+    assert card_full(tmp_path) == ""
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: Mock(free=FULL - 1))
+    assert card_full(tmp_path) == CARD_FULL
 
 
 def send_password(server: Server, xsrf: str, source: str, password: str) -> socket.socket:
