@@ -44,7 +44,7 @@ def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -
                 with path.open("wb") as file:
                     yield file
                 return
-    new = (folder or path.parent) / f".{path.name[:50]}.{os.urandom(8).hex()}.new"
+    new = (folder or path.parent) / f".~{path.name[:50]}.{os.urandom(8).hex()}"  # no student's work
     at_first = 0o666 if mode is None else 0o600
     try:
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mynn import mnist_folder
+from mynn.files import networks_folder
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
@@ -31,6 +33,14 @@ def test_every_setting_has_a_default_a_reason_and_a_specification(role: str) -> 
     options = specified(role)
     assert defaults <= set(options) <= defaults | set(SHARED)
     assert all(spec["type"] and spec["description"] for spec in options.values())
+
+
+def test_a_pi_has_what_is_no_setting_where_mynn_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MNIST_DIR", "NETWORKS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    folders = yaml.safe_load((ROOT / "playbooks/group_vars/all/folders.yml").read_text(encoding="utf-8"))
+    looked = {"__mnist_folder": str(mnist_folder()), "__networks_folder": str(networks_folder())}
+    assert folders.items() >= looked.items() and not folders.keys() & SHARED.keys()
 
 
 def test_what_several_roles_need_is_specified_once() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ansible_collections.mynn.pi.plugins.module_utils.chunks import HALF_WRITTEN
 from mynn import tasks
 from mynn.drawings import count, keep
 from mynn.files import check_place, replacing
@@ -19,6 +20,8 @@ def test_two_that_write_one_file_do_not_touch_each_others(tmp_path: Path) -> Non
     with replacing(path) as one:
         one.write(b"one")
         check_place(path)
+        (unfinished,) = tmp_path.iterdir()
+        assert unfinished.name.startswith(HALF_WRITTEN)  # so a collection leaves it out, if a power cut left it
         with replacing(path) as other:
             other.write(b"other")
         assert path.read_bytes() == b"other"
