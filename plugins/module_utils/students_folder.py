@@ -316,7 +316,7 @@ def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: in
             answer["done"] = work()
         except Exception as error:
             reason = getattr(error, "strerror", None) or repr(error)
-            answer["failed"] = (getattr(error, "errno", None), reason, str(getattr(error, "filename", "")))
+            answer["failed"] = (getattr(error, "errno", None), reason, str(getattr(error, "filename", None) or ""))
         finally:
             with os.fdopen(writing, "w") as pipe:
                 json.dump(answer, pipe)

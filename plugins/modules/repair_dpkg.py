@@ -79,9 +79,8 @@ def main() -> None:
     except TimeoutError as error:
         module.fail_json(msg=f"Another program holds a lock ({error}): reboot the Pi, and run this again.")
     except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename} could not be repaired ({error.strerror}): make room on the card and run this again."
-        )
+        what = f"{error.filename or 'dpkg'} could not be repaired ({error.strerror})"
+        module.fail_json(msg=f"{what}: make room on the card and run this again.")
     changes = [f"{path}: {'deleted' if data is None else 'its copy'}" for path, data in files.items()]
     module.exit_json(changed=bool(files), reinstall=reinstall, diff=diff_of(changes))
 

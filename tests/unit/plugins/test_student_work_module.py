@@ -133,6 +133,9 @@ def test_no_student_can_stop_a_process_that_works_as_the_student(pi: Pi) -> None
 def test_work_that_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TimeoutError, match="took too long"):
         student_work.as_student(STUDENT, lambda: time.sleep(600), 1)
+    with pytest.raises(OSError, match="No space") as full:  # as a write to a full disk, which names no file
+        student_work.as_student(STUDENT, lambda: Path("/dev/full").write_text("x"))
+    assert full.value.filename == ""
     with pytest.raises(ChildProcessError):
         student_work.as_student(STUDENT, lambda: os.kill(os.getpid(), signal.SIGKILL))
     monkeypatch.setattr(student_work, "list_work", lambda *_: os.kill(os.getpid(), signal.SIGALRM))
