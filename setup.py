@@ -23,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 KERNEL = Path(__file__).with_name("mynn") / "kernel"
-built = runpy.run_path(str(KERNEL / "_built.py"))
+SOURCES = runpy.run_path(str(KERNEL / "_built.py"))["sources_of"](KERNEL)
 # By how the name of the compiler's machine begins, what pip calls it. The kernel needs nothing of a libc but four
 # functions that each has, so one wheel is for old and new Linux with glibc (manylinux) and for those with musl.
 PLATFORMS = {
@@ -33,10 +33,13 @@ PLATFORMS = {
     "arm-linux-gnueabi": "linux_armv6l.linux_armv7l",
 }
 WINDOWS = sys.platform == "win32" and "CC" not in os.environ
+# What a library for Windows must name: the kernel's functions.
+EXPORTED = ["mynn_level", "mynn_moments", "mynn_resample", SOURCES]
+EXPORTED += [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
 FOR_WINDOWS = {
-    "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h"],
+    "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h", f"/DMYNN_SOURCES={SOURCES}"],
     "include_dirs": ["mynn/kernel"],
-    "export_symbols": built["FUNCTIONS"],  # which a library must name there
+    "export_symbols": EXPORTED,
 }
 
 
@@ -86,19 +89,17 @@ class Kernel(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile it, without the flags that this computer's Python was compiled with."""
-        library = Path(self.get_ext_fullpath(ext.name))
-        if library.is_file() and built["is_of"](library, KERNEL):
-            return
-        ext.extra_compile_args.append(f"-DMYNN_SOURCES={built['name_of'](KERNEL)}")
         if WINDOWS:
-            self.force = True
             super().build_extension(ext)
             return
+        library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
-        # Bound to no libc: Python has those four functions. Without what Debian's compiler for armhf would add to the
-        # start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
-        libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
-        run_compiler(*flags(), *ext.extra_compile_args, "-o", str(library), *ext.sources, *libraries)
+        if not library.exists() or SOURCES.encode() not in library.read_bytes():
+            # Bound to no libc: Python has those four functions. Nor is there what Debian's compiler for armhf would add
+            # to the start of every library, for later processors than the Pi Zero's. libgcc knows what a PC's can do.
+            libraries = ["-nostdlib", "-lgcc"] if "linux" in machine() else []
+            options = [*flags(), *ext.extra_compile_args, f"-DMYNN_SOURCES={SOURCES}"]
+            run_compiler(*options, "-o", str(library), *ext.sources, *libraries)
 
 
 class Wheel(bdist_wheel):

@@ -17,20 +17,17 @@ from numpy.typing import NDArray
 
 from mynn.arrays import Bytes
 from mynn.checks import RULES
-from mynn.kernel._built import FUNCTIONS, is_of
+from mynn.kernel._built import sources_of
 
 Array = NDArray[Any]
 
 
 def _opened(name: str) -> ctypes.CDLL:
-    """Return a library of the sources beside it, if there are any, with all of FUNCTIONS: an AttributeError if not."""
+    """Return a library. OSError: there is none, or it is of an earlier version."""
     path = Path(__file__).with_name(name)
-    if not is_of(path, path.parent):
+    if sources_of(path.parent).encode() not in path.read_bytes():
         raise OSError(f"{name} is not of these sources: `python setup.py build_ext --inplace` builds it anew")
-    library = ctypes.CDLL(str(path))
-    for function in FUNCTIONS:
-        getattr(library, function)
-    return library
+    return ctypes.CDLL(str(path))
 
 
 try:
@@ -39,7 +36,7 @@ try:
     _library = _opened("_kernel.so")
     if _level := _library.mynn_level():
         _library = _opened(f"_kernel_v{_level}.so")
-except (OSError, AttributeError) as error:
+except OSError as error:
     READY, STATE = False, f"numpy ({error})"
 else:
     READY, STATE = True, "compiled (float64, float32)"

@@ -40,11 +40,8 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 
 #define INLINE static inline __attribute__((always_inline)) /* or what is known of `wide` would be lost */
 
-#define TEXT(name) #name
-#define TEXT_OF(macro) TEXT(macro)
-
-/* Of which sources this is: _built.py looks for it in the library. */
-const char *mynn_sources(void) { return TEXT_OF(MYNN_SOURCES); }
+/* Its name, which setup.py gives, says of which sources the library is. */
+void MYNN_SOURCES(void) {}
 
 /* The level of x86-64 that this processor has, for which setup.py has made a library of its own; or 0. */
 int mynn_level(void) {

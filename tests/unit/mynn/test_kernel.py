@@ -140,7 +140,7 @@ def test_the_kernel_can_be_switched_off() -> None:
 
 @pytest.mark.parametrize("with_sources", [True, False])
 def test_a_kernel_of_an_earlier_version_is_not_used(with_sources: bool, tmp_path: Path) -> None:
-    """A checkout has the kernel's sources beside it, and says what builds it anew; an installed package has none."""
+    """A checkout has the kernel's sources beside it; an installed package has none."""
     package = tmp_path / "mynn"
     shutil.copytree(
         SOURCES.parent, package, ignore=shutil.ignore_patterns("*.so", *([] if with_sources else ["*.c", "*.h"]))
@@ -152,7 +152,7 @@ def test_a_kernel_of_an_earlier_version_is_not_used(with_sources: bool, tmp_path
     shown = "from mynn import kernel; print(kernel.READY, kernel.STATE)"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     state = subprocess.check_output([sys.executable, "-c", shown], cwd=tmp_path, env=environment, text=True)
-    assert state.startswith("False numpy (") and ("build_ext --inplace" if with_sources else "mynn_moments") in state
+    assert state.startswith("False numpy (_kernel.so is not of these sources: `python setup.py build_ext")
 
 
 def test_the_kernel_is_built_anew_when_a_source_changes_whatever_its_time(tmp_path: Path) -> None:
