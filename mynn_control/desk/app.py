@@ -205,6 +205,7 @@ class Server:
                 quiet += PAUSE
 
         async def events(_request: Request) -> Response:
+            await run_in_threadpool(self.desk.look, tab)
             return StreamingResponse(lines(), media_type="text/event-stream")
 
         return events

@@ -67,11 +67,6 @@ class Answers:
         """How many Pis answer."""
         return sum(pi["lost"] == "" for pi in self.pis.values())
 
-    @property
-    def strangers(self) -> list[str]:
-        """The Pis whose SSH host key is not the one that this computer knows."""
-        return [name for name, pi in self.in_order() if STRANGE_KEY.search(pi["lost"] or "")]
-
     def _read(self, pi: str) -> None:
         answer = json.loads((self.folder / f"{pi}.json").read_bytes())  # the action has written it, and whole
         before = self.pis.get(pi, {}).get("lost")

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,12 @@ def forget_key(path: Path, name: str) -> None:
         raise RefusedError(_("{name} is not in it.").format(name=name))
     options = shlex.split(str(of.get("ansible_ssh_common_args", "")))
     options += ["-p", str(of["ansible_port"])] if "ansible_port" in of else []
-    lines = _output("ssh", "-G", *options, "--", str(of.get("ansible_host", name))).splitlines()
-    ssh = dict(line.partition(" ")[::2] for line in lines)  # what it would do, also by its own settings
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=30)
+    said = run(["ssh", "-G", *options, "--", str(of.get("ansible_host", name))]).stdout
+    ssh = dict(line.partition(" ")[::2] for line in said.splitlines())  # what it would do, also by its own settings
     known = ssh["hostname"] if ssh["port"] == "22" else f"[{ssh['hostname']}]:{ssh['port']}"
     for file in filter(os.path.exists, ssh["userknownhostsfile"].split()):
-        _output("ssh-keygen", "-R", ssh.get("hostkeyalias", known), "-f", file)
-
-
-def _output(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    if done.returncode:
-        raise RefusedError(done.stderr.strip())
-    return done.stdout
+        run(["ssh-keygen", "-R", ssh.get("hostkeyalias", known), "-f", file])
 
 
 def contents(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.words import _, marked
 
+CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which they are asked anew
 RUN = "<!--run-->"  # the place of the run on a tab
 FIRST = {  # what must have been the last run, of the same Pis, and what is answered if it was not
     "reset": ("look", marked("Look first at what a reset would touch.")),
@@ -92,7 +93,8 @@ class Desk:
         self._minute = 0  # then: Class counts minutes
         self._drawn: object = None  # what the tabs of what is remembered were drawn of
         self._lock = threading.RLock()
-        self._thread = threading.Thread()
+        self._thread, self._reporting = threading.Thread(), threading.Thread()
+        self._report = Run("report")  # goes on beside what the teacher starts
         self.redraw()
 
     def page(self, tab: str) -> str:
@@ -144,11 +146,10 @@ class Desk:
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
         made = self._labels_made()
         files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
-        of_desk = (self._trouble, run, language(), strangers := self.answers.strangers)
-        if (drawn := (self._changed, students, folders, made, files, of_desk)) == self._drawn:
+        if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
         self._drawn = drawn
-        rows = pis.rows(self.memory.pis(), students, strangers)
+        rows = pis.rows(self.memory.pis(), students)
         called = self.memory.names()
         pupils = [pupil for row in rows for pupil in row.pupils(called)]
         self.table = tasks.table(pupils, self.lessons)
@@ -156,7 +157,7 @@ class Desk:
             "names": names.draw(self._seats(), called),
             "pis": pis.draw(rows, self.inventory, self._remembered(), made),
             "settings": self.settings.draw(),
-            "tasks": tasks.draw(pupils, self.lessons),
+            "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
             "work": work.draw(list(students), self.work, folders, self.run, self.memory.names),
         }
 
@@ -178,6 +179,8 @@ class Desk:
         """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
         with self._lock:
             wrong = self._busy or take(given)
+        if not wrong:
+            self._ask_anew()
         self.redraw()
         return wrong
 
@@ -312,6 +315,22 @@ class Desk:
                 self.wanted, self.password = True, ""
             self.memory.end(run.began, run.how, run.messages, run.lost)
             self.redraw()
+        if run.name in CHANGING:
+            self._ask_anew()
+
+    def look(self, tab: str) -> None:
+        """Ask the Pis how they are, if a tab is looked at that shows it."""
+        if tab in ("pis", "tasks") and not self._reporting.is_alive():
+            self._ask_anew()
+
+    def _ask_anew(self) -> None:
+        with self._lock:
+            if not self.asking:
+                return
+            self._report.stop(again(CUT_OFF))
+            self._report = run = Run("report", password=self.asking.password)
+            self._reporting = threading.Thread(target=run.play, args=(self.of, self._settings(run), lambda: None))
+            self._reporting.start()
 
     def stop(self) -> None:
         """Stop what runs; or if nothing does, close the last run's report."""
@@ -324,10 +343,12 @@ class Desk:
 
     def end(self) -> None:
         """Cut off what runs."""
-        while self._thread.is_alive():
-            if self.run:
-                self.run.stop(again(CUT_OFF))
-            self._thread.join(5)
+        self.asking = None
+        while self._thread.is_alive() or self._reporting.is_alive():
+            for run, thread in ((self.run, self._thread), (self._report, self._reporting)):
+                if run and thread.is_alive():
+                    run.stop(again(CUT_OFF))
+                    thread.join(5)
 
 
 def minute() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from mynn.cli.info import EXAMPLES, TESTED
 from mynn.tasks import Record, parse
+from mynn_control.desk.asking import STRANGE_KEY
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.memory import Seat
 from mynn_control.desk.runs import Run
@@ -45,7 +46,6 @@ class Row:
     faults: Sequence[Fault] = ()
     verified: PiResult | None = None
     verified_when: float = 0
-    strange: bool = False  # whether it has another SSH host key than before
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -62,6 +62,11 @@ class Row:
             Pupil(self.pi, student if several else "", names.get((self.pi, student), ""), record)
             for student, record in done.items()
         ]
+
+    @property
+    def strange(self) -> bool:
+        """Whether it did not answer because it has another SSH host key than before."""
+        return bool(STRANGE_KEY.search(self.lost))
 
     @property
     def failing(self) -> list[Check]:
@@ -89,21 +94,14 @@ class Row:
         return self.verified.figures if self.verified else {}
 
 
-def rows(
-    kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]], strangers: Sequence[str] = ()
-) -> list[Row]:
-    """Return each Pi's row, from what is kept of it.
-
-    pis: by name, their students' addresses. strangers: those that now have another SSH host key than before.
-    """
+def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
+    """Return each Pi's row, from what is kept of it. pis: by name, their students' addresses."""
     made = []
     sums: dict[str, dict[str, str]] = {}  # of the lessons in a folder on this computer
     for name, students in pis.items():
         of_it = dict(kept.get(name, {}))
         verified, lessons, room = (of_it.pop(what, None) for what in ("verified", "lessons", "room"))
         row = Row(name, students, verified=result_of(verified) if verified else None, **of_it)
-        if name in strangers:
-            row.strange, row.lost = True, _("It has another SSH host key than before, so nothing is sent to it.")
         if row.state:
             sums[lessons] = sums.get(lessons) or sums_of(Path(lessons))
             row.faults = list(faults(row.state, sums[lessons], row.heard, room))

@@ -14,10 +14,10 @@ from mynn_control.render import for_templates, render
 from mynn_control.words import _
 
 
-def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
-    """Return the page. What came from a Pi is escaped. lessons: by name, in their order."""
+def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float) -> str:
+    """Return the page. What came from a Pi is escaped. lessons: by name, in their order. heard: when a Pi last told."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
-    parts = {"tab": "tasks", "pupils": known, "lessons": lessons}
+    parts = {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard}
     return render("tasks", parts)
 
 

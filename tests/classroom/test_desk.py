@@ -107,7 +107,6 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     expect(here).to_have_attribute("title", f"{TITLE}, fours")
     lesson.play()
     teacher.go_to("Tasks")
-    teacher.press("Ask the Pis again")
     teacher.page.get_by_role("button", name=re.compile(f"^Ada, pi-01, {TITLE}")).click()
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
     school.fleet.kill("pi-03")

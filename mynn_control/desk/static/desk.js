@@ -5,7 +5,7 @@ const shown = Object.fromEntries(parts.map((name) => [name, document.querySelect
 const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
-  if (document.querySelector("main dialog[open]")) return; // a question is being answered
+  if (document.querySelector("main :is(dialog[open], :popover-open)")) return; // it is being answered, or read
   const answer = await fetch(location.pathname, { cache: "no-store" });
   if (answer.status === 401) return location.reload(); // the session has ended
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -145,7 +145,7 @@ document.addEventListener("paste", (event) => {
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
   say(more > 0 ? left : "");
 });
-document.addEventListener("close", () => refresh(), true); // of a question
+for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // of a question
 
 // A browser has six connections to the desk at most, so a page that nobody sees leaves its own.
 const tab = document.documentElement.className;

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import requests
 from playwright.sync_api import Page, expect
 
 from mynn_control.desk.memory import VERSIONS, Memory
+from mynn_control.desk.runs import Run
+from tests.support.classroom import until
 from tests.support.desk import ServedDesk, open_desk, served
 from tests.support.programs import ROOT
 
@@ -120,11 +124,14 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
         assert json.loads((tmp_path / "run/message").read_text())["text"] == "Ada’s <b>group</b>: five minutes"
 
         page.get_by_role("link", name="Pis").click()
-        page.get_by_role("button", name="Ask again").click()
+        expect(page.locator("article", has_text="pi-01")).to_contain_text(
+            "It is not a notebook server yet.", timeout=60_000
+        )
         expect(page.get_by_role("heading", level=1)).to_have_text("0 of 2 Pis are ready")
-        expect(page.locator("article", has_text="pi-01")).to_contain_text("It is not a notebook server yet.")
         expect(page.locator("article", has_text="pi-02")).to_contain_text("pi-02 does not answer over SSH")
-        expect(page.get_by_role("status")).to_contain_text("pi-01: It is not a notebook server yet.")
+        expect(page.get_by_role("status")).to_contain_text(
+            "Shown on 1 of 2 Pis"
+        )  # the report of what was started stays
     expect(page.get_by_text("The desk has ended. This is what it last showed.")).to_be_visible()
     assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
 
@@ -155,6 +162,24 @@ def test_a_pi_that_was_switched_off_is_off_until_it_answers_again(desk: ServedDe
         desk.answer("pi-02", {"student": (None, None)}, lost)
         seen.append("pi-02" in desk.desk.answers.off)
     assert seen == [True, True, False, False]
+
+
+def test_the_pis_are_asked_anew_after_a_run_and_when_a_tab_shows_how_they_are(
+    desk: ServedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after one that changes nothing on them."""
+    played: list[tuple[str, str]] = []
+    monkeypatch.setattr(Run, "play", lambda run, *_: played.append((run.name, run.password)))
+    desk.desk.asking = Mock(password="sesame", trouble="")
+    expected = []
+    for name, anew in [("message", []), ("site", [("report", "sesame")]), ("report", [])]:
+        expected.extend([(name, ""), *anew])
+        assert desk.ask(f"/run/{name}", "").status_code == 200
+        until(lambda: played == expected)
+    for tab in ("class", "tasks", "pis"):
+        with requests.get(f"{desk.url}/events/{tab}", stream=True):
+            expected.extend([] if tab == "class" else [("report", "sesame")])
+            until(lambda: played == expected)
 
 
 def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:

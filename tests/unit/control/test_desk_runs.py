@@ -15,6 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from mynn_control.desk.work import handouts
 from tests.support.browser import assert_accessible
@@ -364,6 +365,8 @@ def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
         try:
             desk.answer("pi-01", {"ada": (None, None)}, "SSH reported an unrecognized or mismatching host key.")
             assert "It has another SSH host key than before: see the tab Pis." in desk.ask("/").text
+            lost = in_words("pi-01", "Task failed: Host key verification failed.")
+            desk.desk.memory.keep("pi-01", asked=1, lost=lost, lessons="", room=0)
             assert desk.ask("/run/message", "what=Hello").status_code == 200
             page.goto(f"{desk.url}/pis")
             expect(page.get_by_role("status")).to_contain_text("Its SSH host key has changed", timeout=60_000)
