@@ -60,7 +60,7 @@ def texts_of(result: dict[str, Any]) -> list[str]:
 def explain(result: dict[str, Any], task: str, pi: dict[str, str], ours: bool = False) -> tuple[str, str]:
     """Return why a Pi was not finished, and what to do.
 
-    pi: what is put into the sentences: name and known (as in known_hosts).
+    pi: what is put into the sentences: name, known (as in known_hosts), and disk (that it was about).
     ours: whether the message was worded on this computer.
     """
     texts = texts_of(result)
@@ -159,6 +159,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         pi = {
             "name": host.name,
             "known": address if port == "22" else f"'[{address}]:{port}'",
+            "disk": "This computer's disk" if result.task.delegate_to == "localhost" else "Its card",
         }
         self.why[host.name] = explain(answer, result.task_name, pi, result.task.action in OURS)
 
@@ -170,7 +171,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         ]
         reasons = {name: stats.custom.get(name, {}).get("outdated") for name in self.expected if name not in lost}
         outdated = [
-            (name, *explain({"msg": reason}, "Refresh apt's lists", {})) for name, reason in reasons.items() if reason
+            (name, *explain({"msg": reason}, "Refresh apt's lists", {"disk": "Its card"}))
+            for name, reason in reasons.items()
+            if reason
         ]
         self._show_table(NOT_UP_TO_DATE, outdated, "bright yellow")
         if not lost:

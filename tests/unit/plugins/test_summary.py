@@ -15,18 +15,29 @@ from ansible_collections.mynn.pi.plugins.callback import summary
 from ansible_collections.mynn.pi.plugins.callback.summary import CallbackModule, explain
 from tests.support.programs import ROOT
 
-NAMES = {"name": "pi07.local", "known": "pi07.local"}
+NAMES = {"name": "pi07.local", "known": "pi07.local", "disk": "Its card"}
 AGAIN = "Then run this again."
 # What SSH, mitogen, apt or a task says, how the sentence begins, and what to do.
 UNREACHABLE = [
     ("EOF on stream; last 100 lines:\nssh: Could not resolve hostname pi07", "Its name is not found", "ansible_host="),
     ("@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@", "Its SSH host key has", "`ssh-keygen -R pi07.local`"),
-    ("EOF on stream; last 100 lines received:\n", "The connection was lost", "Check both"),
+    ("EOF on stream; last 100 lines received:\n", "The connection was lost", "Check its power and its Wi-Fi"),
+    (
+        "Error was: the respondent Context has disconnected",
+        "The connection was lost: its power or its Wi-Fi failed, or its memory was full.",
+        "If it answers, end the lessons",
+    ),
+    ("bash: fork: Cannot allocate memory", "Its memory is full", AGAIN),
 ]
 LEFT = "Not collected: student/no space left on device (it is too large)."
 FAILED: list[tuple[str | dict[str, str], str, str]] = [
     ("pi07 has 12 MB free on its card and needs 250 MB, so nothing was changed on it: rest.", "It has 12 MB", "Rest."),
     (f"7 files in /work/pi07. {LEFT} Repair that on the Pi, and collect again.", LEFT, "Repair that on the Pi"),
+    (
+        "/work: No space left on device, on this computer. Nothing half-done is left: repair this and run it again: x",
+        "Not on the Pi, but on this computer: /work: No space left on device.",
+        "Nothing half-done is left: repair this and run it again.",
+    ),
     ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "Its card can", "card"),
     ("E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]", "A package is not", "`make fetch`"),
     ({"msg": "'/usr/bin/apt-get' failed: E: Held packages were changed and -y was used"}, "A package", "unhold"),
@@ -63,6 +74,9 @@ def test_a_pis_own_message_is_not_given_as_advice() -> None:
     callback = Callback(["pi07"])
     callback.fail("pi07")
     assert callback.why["pi07"] == (FORGED, "See the task “Get” above.")
+    for where, disk in [(None, "Its card"), ("localhost", "This computer's disk")]:
+        callback.fail("pi07", where=where, message="OSError: [Errno 28] No space left on device: 'x'")
+        assert callback.why["pi07"] == (f"{disk} is full.", f"Make room there. {AGAIN}")
     names = {name for name in summary.OURS if not name.endswith(("assert", "fail"))}
     assert all((ROOT / f"plugins/action/{name}.py").exists() for name in names)  # worded on the control node
 
@@ -93,10 +107,12 @@ class Callback(CallbackModule):
         roles = [SimpleNamespace(get_name=lambda: role)]
         self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables, roles=roles))
 
-    def fail(self, host: str, run_once: bool = False) -> None:
-        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url")
+    def fail(self, host: str, run_once: bool = False, where: str | None = None, message: str = "") -> None:
+        task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url", delegate_to=where)
         failed = SimpleNamespace(name=host)
-        self.v2_runner_on_failed(SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": FORGED}))
+        self.v2_runner_on_failed(
+            SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": message or FORGED})
+        )
 
     def end(self, processed: list[str], failures: list[str], **custom: dict[str, Any]) -> str:
         stats = {name.replace("_", "-"): its for name, its in custom.items()}
