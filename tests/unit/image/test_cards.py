@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Prese
 from mynn_control.card_disks import disks
 from mynn_control.card_image import CardError, newest_image, unpack
 from mynn_control.image_release import pack
+from tests.support.classroom import until
 from tests.support.image import Image
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
 from tests.support.student import as_root
@@ -66,7 +66,7 @@ class School:
         self.environment["PATH"] = f"{folder}/bin:{Path(ANSIBLE_PLAYBOOK).parent}:{os.environ['PATH']}:/usr/sbin"
         self.write(".ssh/id_ed25519.pub", f"{KEY}\n")
         self.put_in()
-        self.instead_of("lsblk", f'cat "{folder}/blocks.json"')
+        self.instead_of("lsblk", f'echo >>"{folder}/looks"; cat "{folder}/blocks.json"')
 
     def write(self, name: str, content: str) -> Path:
         path = self.folder / name
@@ -331,7 +331,7 @@ BMAPTOOL = """
 case "$*" in
 *$GOOD) flock --nonblock $GOOD true && touch "$HOME/unlocked" ;;
 *$BAD) $REAL "$@" || exit; printf x | dd of="$5" bs=1 seek=4194400 conv=notrunc status=none; exit ;;
-*$HANGS) dd if="$4" of="$5" bs=1M count=8 conv=notrunc,fsync status=none; exec sleep 600 ;;
+*$HANGS) dd if="$4" of="$5" bs=1M count=8 conv=notrunc,fsync status=none; touch "$HOME/hangs"; exec sleep 3600 ;;
 esac
 exec $REAL "$@"
 """
@@ -365,15 +365,15 @@ def test_cards_are_written_one_after_the_other_and_after_ctrl_c_the_next_run_con
     program.expect_exact("checksum mismatch")
     program.expect_exact("pi01's card was not written: see what bmaptool says above.")
     program.expect_exact("Put in the card for pi01")
-    time.sleep(2)  # it is still in
+    before = (school.folder / "looks").stat().st_size
+    until(lambda: (school.folder / "looks").stat().st_size > before + 3)  # it is still in
     school.put_in(other, good)
     press_enter(program, school, "pi01", good)
     program.expect_exact("pi01 is done (1 of 2). Take its card out.")
     assert not (school.folder / "unlocked").exists()  # so no desktop mounted it meanwhile
     school.put_in(other, half)
     press_enter(program, school, "pi02", half)
-    program.expect_exact("Writing pi02")
-    time.sleep(2)
+    until((school.folder / "hangs").exists)
     program.sendintr()
     assert ends(program, "pi02's card is not finished.", "Stopped. Done: pi01.", "it continues with pi02.") == 130
     for card in (bad, half):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -188,13 +187,16 @@ def test_the_bar_has_its_room_when_its_style_comes_late(
     """As it does from a slow Pi. Jupyter measures its bars before that, and the lesson would cover this one."""
 
     def late(route: Route) -> None:
-        time.sleep(5)
+        route.request.frame.wait_for_selector(".mynn-bar[data-state=idle]", state="attached")
         route.continue_()
+
+    def has_room() -> bool:
+        bar, panel = (lesson.locator(place).bounding_box() for place in (".mynn-bar", "#main-panel"))
+        return bool(bar and panel and panel["y"] == bar["height"])
 
     browser.route("**/bar.css*", late)
     with opened(page, browser, "Ten thousand", screen) as lesson:
-        bar, panel = (lesson.locator(place).bounding_box() for place in (".mynn-bar", "#main-panel"))
-        assert bar and panel and panel["y"] == bar["height"]
+        until(has_room)
         for control in lesson.locator(".mynn-control").all():
             control.click(trial=True)
     browser.unroute("**/bar.css*")
@@ -210,11 +212,12 @@ def test_a_lesson_is_opened_and_ended_and_links_back(page: Page, browser: Browse
         card = page.locator(".lesson").first
         # The server runs as the student, so it may read the memory of the student's kernels, if root runs this.
         expect(card).to_contain_text("Running" if os.geteuid() else re.compile(r"Running, takes \d+ MB"))
-        lesson.evaluate("document.body.dataset.mark = 'still here'")
+        lesson.evaluate("window.focus = () => (document.body.dataset.mark = 'in front')")
         card.get_by_role("link", name="Continue").click()
-        page.wait_for_timeout(500)
+        expect(lesson.locator("body")).to_have_attribute("data-mark", "in front")
+        page.evaluate("fetch('status')")  # what would be loaded was asked for before
         assert len(browser.pages) == pages, "The start page or the lesson was opened a second time."
-        assert lesson.evaluate("document.body.dataset.mark") == "still here", "An open lesson was loaded again."
+        assert lesson.evaluate("document.body.dataset.mark") == "in front", "An open lesson was loaded again."
     assert failures[before:] == []
 
 
