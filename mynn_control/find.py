@@ -55,11 +55,12 @@ SILENCE = marked(
 
 @dataclass
 class Found:
-    """A computer that answered: its addresses, whether it was asked for, and whether it is a notebook server."""
+    """A computer that answered: its addresses, whether it was asked for, is a notebook server, and is a class's."""
 
     addresses: set[str] = field(default_factory=set)
     was_asked_for: bool = False
     is_server: bool = False
+    is_set_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ async def ask(names: Iterable[str]) -> dict[str, Found]:
         host.addresses |= {address for address in info.parsed_addresses(IPVersion.V4Only) if is_reachable(address)}
         host.was_asked_for |= was_asked_for
         host.is_server |= is_server
+        host.is_set_up |= is_server and info.properties.get(b"set-up") == b"yes"
 
     async with AsyncZeroconf() as network:
 
@@ -208,6 +210,8 @@ def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_n
     known = name in taken
     if known:
         note, suits = _("is already in the inventory"), False
+    elif host.is_set_up:
+        note, suits = _("is set up already, perhaps for another class"), False
     elif host.is_server:
         note = _("is a notebook server")
     elif name.startswith("raspberrypi"):  # the inventory's name becomes its name

@@ -27,10 +27,12 @@ def test_a_name_that_this_computer_can_resolve_needs_no_address() -> None:
 
 def test_a_pi_with_the_default_name_gets_an_unused_one_and_what_is_known_or_no_pi_becomes_a_comment() -> None:
     found = {"raspberrypi": Found({"10.0.0.9"}, True), "laptop": Found({"10.0.0.7"}), "pi02": Found({"10.0.0.2"}, True)}
+    found["theirs"] = Found({"10.0.0.8"}, False, True, True)
     assert lines(found, ["pi01.local", "pi02.local"]) == [
         "# laptop ansible_host=10.0.0.7   # 10.0.0.7: may be another computer",
         "# pi02 ansible_host=10.0.0.2   # 10.0.0.2: is already in the inventory",
         "pi03 ansible_host=10.0.0.9   # 10.0.0.9: is called raspberrypi and gets this name",
+        "# theirs ansible_host=10.0.0.8   # 10.0.0.8: is set up already, perhaps for another class",
     ]
 
 
