@@ -150,7 +150,11 @@ def main() -> None:
         supervise(folder, port, sorted({*named, *own_mirrors()}))
         return
     if not PROGRAM:
-        print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`make fetch` installs it)"}))
+        print(
+            json.dumps(
+                {"state": "missing", "why": "apt-cacher-ng is not installed (`apt install apt-cacher-ng` does that)"}
+            )
+        )
         return
     for name in ("kept", "log", "users", "configuration"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ by 1⅓ inches on Letter); they can also be printed on paper and cut.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,10 +75,9 @@ def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[lis
                 labels.append(Label(pi["name"], pi["model"], student["url"], shared, password, name))
             else:
                 sentence = _(
-                    "No label for {student} on {pi}: {path} holds no password yet. Run `make site`, then `make labels`"
-                    " again."
+                    "No label for {student} on {pi}: it has no password yet. Run `make site`, then `make labels` again."
                 )
-                lacking.append(sentence.format(student=student["name"], pi=pi["name"], path=path))
+                lacking.append(sentence.format(student=student["name"], pi=pi["name"]))
     return labels, lacking
 
 
@@ -95,7 +95,8 @@ def main(folder: Path, desk: Path) -> None:
         write_text(path, render("labels", {"paper": paper, "size": _(paper.wording), "sheets": sheets}), mode=0o600)
         many = ngettext("{count} label", "{count} labels", len(labels)).format(count=len(labels))
         some = ngettext("{count} sheet", "{count} sheets", len(sheets)).format(count=len(sheets))
-        print(_("{path}: {labels} on {sheets}").format(path=path, labels=many, sheets=some))
+        place = paper.name if os.environ.get("MYNN_SUMMARY") else path  # the desk's pages name no path
+        print(_("{path}: {labels} on {sheets}").format(path=place, labels=many, sheets=some))
     print(_("Print them from a browser, at 100 % and without margins."), *lacking, sep="\n")
 
 

@@ -43,8 +43,9 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals["_"], ENVIRONMENT.filters["figures"] = _, in_figures
 # The desk's buttons for commands: as they are in its templates, from which the catalogs have them.
-BUTTONS = {"adopt": "Adopt", "collect": "Collect", "labels": "Labels", "restore": "Restore", "site": "Set up"}
-BUTTONS |= {"update": "Update", "verify": "Verify", "reset DISCARD=yes": "Reset, and discard what was not collected"}
+BUTTONS = {"adopt": "Adopt", "collect": "Collect", "handout": "Hand out", "labels": "Labels", "reset": "Reset"}
+BUTTONS |= {"restore": "Restore", "site": "Set up", "update": "Update", "verify": "Verify"}
+BUTTONS["reset DISCARD=yes"] = "Reset, and discard what was not collected"
 
 
 def for_templates(*functions: Callable[..., Any]) -> None:
@@ -69,7 +70,7 @@ def marked(text: str) -> Markup:
 
 
 def _command(found: re.Match[str]) -> str:
-    label = BUTTONS.get(found[1].removeprefix("make ").partition(" PI=")[0])
+    label = BUTTONS.get(found[1].removeprefix("make ").partition(" PI=")[0].partition(" FROM=")[0])
     return f"<em>{escape(_(label))}</em>" if label else f"<code>{found[1]}</code>"
 
 

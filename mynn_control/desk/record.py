@@ -11,6 +11,7 @@ keeps each Pi's last answer: a Pi that is off is shown as it last was.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -74,9 +75,8 @@ def main(folder: Path) -> None:
     for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
         for what in [row.lost] if row.lost else [f"{colon(row.pi)} {fault.what}" for fault in row.grave]:
             print(safe(what))
-    print(
-        _("The desk (`make desk`) shows how each Pi is, and what to do, on its tab Pis; who did which task, on Tasks.")
-    )
+    if not os.environ.get("MYNN_SUMMARY"):  # which the desk sets
+        print(_("The desk (`make desk`) shows how each Pi is, and what to do; and who did which task."))
 
 
 if __name__ == "__main__":

@@ -265,7 +265,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the task's result."""
         would = "would be " if self.dry else ""
         size = sum(came.sent.values())
-        text = f"{len(came.sums)} files {would}in {final}, {len(came.sent)} of them {would}sent now"
+        place = "" if os.environ.get("MYNN_SUMMARY") else f" {would}in {final}"  # the desk's pages name no path
+        text = f"{len(came.sums)} files{place}, {len(came.sent)} of them {would}sent now"
         text += f" ({size / 1e6:.2f} MB)."
         if came.left:
             names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
@@ -281,7 +282,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         source = Path(self.asked["source"]).expanduser()
         paths = {FOLDER + name: source / name for name in files_in(source)}
         if not paths:
-            raise AnsibleActionFail(f"There is no file to hand out in {source.absolute()}: name another folder.")
+            raise AnsibleActionFail(f"There is no file to hand out in {source.name}: name another folder.")
         return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
 
     def restore(self) -> dict[str, Any]:
@@ -291,8 +292,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if folder is None:
             of = f" with a date that begins with {date}" if date else ""
             raise AnsibleActionFail(
-                f"There is no collection of {source}{of} in {self.root}. If the Pi had another name then, give it with"
-                " FROM=NAME."
+                f"There is no collection of {source}{of}. If the Pi had another name then, give it with FROM=NAME."
             )
         damaged, strangers = [], set()
         paths: dict[str, dict[str, Path]] = {student: {} for student in self.asked["students"]}
@@ -305,7 +305,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             else:
                 paths[student][inner] = folder / name
         done = self._sent(paths, over_lessons=True)
-        done["msg"] = f"{folder}: {done['msg']}"
+        done["msg"] = f"{folder.parent.name}: {done['msg']}"
         if damaged:
             done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
         if strangers:
@@ -386,6 +386,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _refuse(self, lost: list[str]) -> NoReturn:
         raise AnsibleActionFail(
-            f"{self.pi} has work that is in no collection in {self.root} as it is now ({some(sorted(lost))}), and"
-            " nothing was changed on it: run `make collect` first, or discard it with `make reset DISCARD=yes`."
+            f"{self.pi} has work that is in no collection as it is now ({some(sorted(lost))}), and nothing was changed"
+            " on it: run `make collect` first, or discard it with `make reset DISCARD=yes`."
         )

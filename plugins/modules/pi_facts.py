@@ -222,7 +222,7 @@ def main() -> None:
     if strangers := owners - trusted:
         module.warn(
             f"A program of user id {min(strangers)} listens on port {port} of this Pi, so apt does not use the control "
-            "node's packages, but fetches its own. End the students' programs (make reset), or restart the Pi."
+            "node's packages, but fetches its own. End the students' programs (`make reset`), or restart the Pi."
         )
     packages_there = [name for name in module.params["packages"] if name in there]
     filters = bool(proxy) and "nftables" in packages_there and nft()

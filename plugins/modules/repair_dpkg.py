@@ -75,7 +75,7 @@ def main() -> None:
                 apply(files, database)
             reinstall = to_reinstall(packages_in(database.dpkg), database.file_lists())
     except LostError as error:
-        module.fail_json(msg=f"{error}. Collect the students' work (make collect), and flash the card again.")
+        module.fail_json(msg=f"{error}. Collect the students' work (`make collect`), and flash the card again.")
     except TimeoutError as error:
         module.fail_json(msg=f"Another program holds a lock ({error}): reboot the Pi, and run this again.")
     except OSError as error:

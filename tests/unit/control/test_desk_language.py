@@ -13,7 +13,7 @@ import pytest
 from babel.messages.mofile import write_mo
 
 from mynn.tasks import Answer, Finished, Record
-from mynn.words import VARIABLE
+from mynn.words import LANGUAGES, VARIABLE
 from mynn_control import labels, languages, render, words
 from mynn_control.desk import doors, pis, tasks
 from mynn_control.desk.asking import WANTED
@@ -22,6 +22,7 @@ from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.desk.runs import Pis, Run
 from mynn_control.find import Proposal
 from mynn_control.render import marked
+from tests.support.programs import ROOT
 from tests.unit.control.test_desk_class import program, said
 from tests.unit.control.test_desk_pis import NOW, state
 from tests.unit.control.test_desk_wall import digits, text
@@ -29,7 +30,7 @@ from tests.unit.control.test_desk_wall import digits, text
 LESSON = "part2_mnist_data_set"
 # What is the same in each language: names of people, Pis, files, folders, tasks, systems; addresses; what SSH says.
 SAME = {"ada", "bo", "zoe", "pi", "raspberry", "zero", "debian", "gnu", "linux", "armv", "local", "http", "png"}
-SAME |= {"fours", "mean", "worksheets", "test", "set", "permission", "denied"}
+SAME |= {"fours", "mean", "worksheets", "test", "set", "class", "digits", "csv", "permission", "denied"}
 SAID = ("alt", "aria-label", "title", "placeholder", "data-done", "data-ended", "data-label", "data-left")
 UNREAD = {"code", "pre", "script", "style", "textarea"}
 
@@ -195,7 +196,7 @@ def test_no_sentence_of_the_desk_the_wall_or_the_labels_stays_english(
     desk = desk_of(tmp_path)
     settings = desk.settings.known.values()  # whose names have those of the roles
     written = " ".join(f"{one.name} {one.option.get('choices')}" for one in settings)
-    names = SAME | set(re.findall("[a-z]+", written.lower()))
+    names = SAME | set(re.findall("[a-z]+", written.lower())) | {name.lower() for name in LANGUAGES.values()}
     runs = [None, Run("reset", {"pi": "", "passwords": "yes", "discard": "yes"}, "⟦1⟧")]
     runs += [Run("look", {"pi": pi}, "⟦1⟧", lost=[("pi01", "1", "`make site`")]) for pi in ("", "pi01")]
     runs.append(Run("site", at={"pi01": ("lost", "⟦1⟧")}))
@@ -246,6 +247,14 @@ def test_dates_numbers_and_buttons_are_the_languages_own(pseudo: Callable[..., N
     assert tasks.date("2026-11-09T08:05:00") == "9.11."
     assert (pis.size(1500), pis.duration(2.34)) == ("1,5 GB", "2,3 s")
     assert marked("Press\N{NO-BREAK SPACE}: `make site`.") == "Press\N{NO-BREAK SPACE}: <em>Einrichten</em>."
+
+
+def test_results_name_the_desks_buttons_in_place_of_commands() -> None:
+    worded = ["plugins/callback/failures.yml", "plugins/action/student_work.py", "mynn_control/faults.py"]
+    paths = [*map(ROOT.joinpath, worded), *ROOT.glob("plugins/modules/*.py"), *ROOT.glob("roles/s*/tasks/*.yml")]
+    commands = {one for path in paths for one in re.findall(r"`make [a-z][^`]*`", path.read_text(encoding="utf-8"))}
+    assert len(commands) > 5
+    assert {one for one in commands if "<em>" not in marked(one)} == set()
 
 
 def test_the_desk_follows_the_setting(pseudo: Callable[..., None], tmp_path: Path) -> None:

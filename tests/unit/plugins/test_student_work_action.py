@@ -95,7 +95,7 @@ def control(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ControlNode:
 # --- collect
 
 
-def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode) -> None:
+def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
     control.write(WORK | {"../beside/deep": b"beside"})
     predicted = control.do("collect", dry=True, date="2026-11-01")
     assert not control.work.exists()
@@ -108,9 +108,11 @@ def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode) -
     control.write({"own.ipynb": b"new", "moved": WORK["a folder/net.npz"]})
     (control.pi.folder / "a folder/net.npz").unlink()
     control.asked.clear()
+    assert f"7 files in {first}, 7 of them" in control.result["msg"]
+    monkeypatch.setenv("MYNN_SUMMARY", "of the desk, which names no path")
     second = control.collect()
     assert control.asked == ["list", "read"]
-    assert control.result["sent"] == 3
+    assert control.result["sent"] == 3 and control.result["msg"].startswith("7 files, 1 of them sent now")
     assert (second / "student/moved").samefile(first / "student/a folder/net.npz")
     assert read_files(first / "student") == WORK
     (second / "student/own.ipynb").chmod(0o644)

@@ -39,7 +39,11 @@ FAILED: list[tuple[str | dict[str, str], str, str]] = [
         "Nothing half-done is left: repair this and run it again.",
     ),
     ({"msg": "Failed to write", "module_stderr": "OSError: [Errno 30] Read-only file system"}, "Its card can", "card"),
-    ("E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]", "A package is not", "`make fetch`"),
+    (
+        "E: Failed to fetch http://deb/pool/x.deb  404  Not Found [IP: 10.0.0.1 80]",
+        "A package is not",
+        "In a school without Internet access: run this",
+    ),
     ({"msg": "'/usr/bin/apt-get' failed: E: Held packages were changed and -y was used"}, "A package", "unhold"),
     ("chroot: failed to run command '/bin/sh': Exec format error", "This computer no longer runs", AGAIN),
     # The error at one address is not blamed on another.
