@@ -57,10 +57,9 @@ class Kept:
     @property
     def places(self) -> dict[str, Path]:
         """Where it is, by its name in a backup, which is its place in the project of a desk's card."""
-        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
+        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS, "handout": self.dist.parent / "handout"}
         places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
-        places |= {"dist/desk": self.desk, "handout": self.dist.parent / "handout"}
-        return places | ({"ssh": self.home / ".ssh"} if self.home else {})
+        return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
 
     @property
     def key(self) -> str:

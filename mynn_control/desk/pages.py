@@ -184,20 +184,16 @@ class Desk:
         self.redraw()
         return wrong
 
-    def _give_password(self, given: Mapping[str, str]) -> str:
-        """Give the asking a password for sudo."""
+    def _give_password(self, given: Mapping[str, str], question: str = SUDO) -> str:
+        """Have a password for sudo, until the desk is closed or it is refused. Returns why not, or nothing."""
         if "password" not in given:
-            raise AskPasswordError(f"{_(SUDO)} {_(FOR_ALL_DAY)}")
+            raise AskPasswordError(f"{_(question)} {_(FOR_ALL_DAY)}")
         if not PASSWORD.fullmatch(given["password"]):
             return _(NO_PASSWORD)
-        self._keep(given["password"])
-        return ""
-
-    def _keep(self, password: str) -> None:
-        """Have a password for sudo, until the desk is closed or it is refused."""
-        self.wanted, self.password = False, password
+        self.wanted, self.password = False, given["password"]
         if self.asking:
-            self.asking.give(password)
+            self.asking.give(self.password)
+        return ""
 
     # --- the pupils' names
 
@@ -265,15 +261,11 @@ class Desk:
             before, wrong = FIRST.get(name, ("", ""))
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
                 return _(wrong)
-            if "password" not in given and (name == "adopt" or self.wanted):
-                raise AskPasswordError(f"{_(ADOPT if name == 'adopt' else SUDO)} {_(FOR_ALL_DAY)}")
-            password = given.get("password", self.password)
-            if not PASSWORD.fullmatch(password):
-                return _(NO_PASSWORD)
-            if "password" in given:
-                self._keep(password)
+            wanted = "password" in given or name == "adopt" or self.wanted
+            if wanted and (wrong := self._give_password(given, ADOPT if name == "adopt" else SUDO)):
+                return wrong
             self.settings.saved &= name != "site" or bool(chosen["pi"])
-            self.run = Run(name, chosen, password=password)
+            self.run = Run(name, chosen, password=self.password)
             self.memory.begin(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))
             self._thread.start()

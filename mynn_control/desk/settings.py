@@ -53,12 +53,6 @@ class Row:
     differs: bool = False
     written: bool = False
 
-    @property
-    def default(self) -> str:
-        """The default as people read it; nothing if it is computed, or empty."""
-        text = self.of.default
-        return "" if TEMPLATE.search(text) or text in ('""', "null") else LANGUAGES.get(text, text)
-
 
 @dataclass
 class Settings:

@@ -78,11 +78,10 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
             yield f"{where(settings[name])}{name} cannot be read: {error}"
             continue
         last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
-        no_list = spec["type"] == "list" and not isinstance(value, (list, str))
-        no_whole = spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible takes 1e3 for one
+        no_kind = spec["type"] == "list" and not isinstance(value, (list, str))
+        no_kind |= spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible takes 1e3 for one
         is_empty = value is None and spec["type"] not in ("str", "path")
-        no_kind = is_empty or no_list or no_whole
-        wrong = no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        wrong = is_empty or no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
         if wrong or (last_port and not FIRST_PORT <= int(value) <= last_port):
             given = "is empty" if is_empty else f"is {value!r}"
             given = "has a value that is not shown" if spec.get("no_log") else given
