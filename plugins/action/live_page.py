@@ -23,7 +23,8 @@ AGAIN = 1.0  # seconds until a Pi that answered is: one that does so without end
 
 def schema(pages: Iterable[str], students: Iterable[str], largest: int) -> dict[str, Any]:
     """Return the schema of what a Pi with these students shows."""
-    version, text = {"type": "string", "maxLength": 100}, {"type": ["string", "null"], "maxLength": largest}
+    version = {"type": "string", "maxLength": 100}
+    text = {"type": ["string", "null"], "maxLength": largest, "pattern": r"^[^\ud800-\udfff]*\Z"}  # whole characters
     pair = {"type": "array", "prefixItems": [version, text], "items": False, "minItems": 2}
     return closed(pages, closed(students, pair))
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
-LARGEST = 1 << 20  # bytes of an answer as JSON
+LARGEST = 1 << 20  # characters of an answer as JSON
 
 
 def misfit(answer: object, schema: dict[str, Any]) -> str:
@@ -19,8 +19,8 @@ def misfit(answer: object, schema: dict[str, Any]) -> str:
     messages.
     """
     try:
-        # Python reads NaN and infinity from JSON, which pass any limit, and halves of characters, which no file takes.
-        if len(json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()) > LARGEST:
+        # Python reads NaN and infinity from JSON, and they pass any limit.
+        if len(json.dumps(answer, allow_nan=False)) > LARGEST:
             return "too long"
     except (TypeError, ValueError, RecursionError):
         return "malformed"
