@@ -37,7 +37,6 @@ MOST_TESTED = 10**6  # digits that a score is of
 LONGEST = 20  # characters of a name
 VERSION = 1
 _KEYS = {"version", "name", "score", "backquery", "digits", "tested"}
-INVISIBLE = "\u115f\u1160\u3164\uffa0"  # Hangul's fillers, which are letters
 # A name's characters by kind: L letter, M mark on a letter (as in Hindi), S space or hyphen. Three marks on a letter
 # are more than any script needs, and fewer than it takes to paint over the line above.
 _NAME = re.compile(r"LM{0,3}(S?LM{0,3})*")
@@ -173,7 +172,7 @@ def _fitting(name: str) -> str:
 
 def _kinds(name: str) -> str:
     """Return a letter for each character: see `_NAME`."""
-    kinds = {" ": "S", "-": "S"} | dict.fromkeys(INVISIBLE, "?")
+    kinds = {" ": "S", "-": "S"} | dict.fromkeys("\u115f\u1160\u3164\uffa0", "?")  # Hangul's fillers show nothing
     return "".join(kinds.get(letter) or unicodedata.category(letter)[0].replace("S", "?") for letter in name)
 
 
