@@ -357,7 +357,7 @@ def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
         f"[pis]\npi-01 ansible_host=127.0.0.1\n[pis:vars]\nansible_port={port}\n"
         f"ansible_ssh_common_args='-F none -o IdentityFile=none -o UserKnownHostsFile=\"{known}\"'\n"
     )
-    server = ["dropbear", "-F", "-r", tmp_path / "server", "-P", tmp_path / "pid", "-p", f"127.0.0.1:{port}"]
+    server = f"dropbear -F -r {tmp_path}/server -P {tmp_path}/pid -p 127.0.0.1:{port}".split()
     with (
         subprocess.Popen(server, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"}) as pi,
         served(tmp_path, inventory) as desk,
