@@ -157,6 +157,7 @@ lint: .venv/ready  ## Check the code without running it
 	yamllint --strict .
 	ansible-lint --offline
 	ruff check
+	ruff check --select F notebooks/*.ipynb
 	ruff format --check
 	mypy
 	python -m mynn_control.languages check

@@ -14,8 +14,8 @@ NAME-VERSION:
     .svg                 its icon in Raspberry Pi Imager
     .md                  release notes
 
-mynn-VERSION.rpi-imager-manifest is for Raspberry Pi Imager: a repository of all images of this version that are in
-`dist`, which Imager 2 opens with a double click (or App Options, Content Repository, Use custom file).
+mynn-VERSION.rpi-imager-manifest is a repository of all images of this version that are in `dist`. Imager 2 opens it
+with a double click (or App Options, Content Repository, Use custom file).
 
 The same image and root give the same bytes. The files appear whole, the repository last.
 """
@@ -79,19 +79,15 @@ def sha256(path: Path) -> str:
 
 def repository(manifest: Path, entry: dict[str, Any], pis: str) -> str:
     """Return what Imager reads: an image and its Pis, beside those that its manifest has already and that are there."""
-    empty: dict[str, Any] = {"os_list": [], "imager": {"devices": []}}
-    old = json.loads(manifest.read_bytes()) if manifest.exists() else empty
-    entries = [one for one in old["os_list"] if manifest.with_name(one["url"].rpartition("/")[2]).exists()]
-    entries = [one for one in entries if one["name"] != entry["name"]] + [entry]
+    old: dict[str, Any] = json.loads(manifest.read_bytes()) if manifest.exists() else {"os_list": []}
+    there = [one for one in old["os_list"] if manifest.with_name(one["url"].rpartition("/")[2]).exists()]
+    images = {one["name"]: one for one in [*there, entry]}
     # Without devices of its own, Imager offers none.
-    tags = [one["devices"] for one in entries]
-    devices = {one["name"]: one for one in old["imager"]["devices"] if one["tags"] in tags}
+    devices = {one["name"]: one for one in old.get("imager", {}).get("devices", [])}
     devices[pis] = {"name": pis, "description": "", "tags": entry["devices"]}
-    told = {
-        "imager": {"devices": [devices[name] for name in sorted(devices)]},
-        "os_list": sorted(entries, key=lambda one: str(one["name"])),
-    }
-    return json.dumps(told, indent=2) + "\n"
+    tags = [one["devices"] for one in images.values()]
+    told = {"devices": [one for one in devices.values() if one["tags"] in tags]}
+    return json.dumps({"imager": told, "os_list": list(images.values())}, indent=2) + "\n"
 
 
 def release(about: dict[str, Any], parts: Path) -> str:
@@ -128,7 +124,7 @@ def release(about: dict[str, Any], parts: Path) -> str:
     (parts / manifest.name).write_text(repository(manifest, entry, about["pis"]), encoding="utf-8")
     notes = string.Template((HERE / "image_notes.md").read_text(encoding="utf-8"))
     told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages}
-    told |= {"manifest": manifest.name}
+    told["manifest"] = manifest.name
     (parts / f"{stem}.md").write_text(notes.substitute(told), encoding="utf-8")
     megabytes = f"{sizes['packed_size'] / 1e6:.0f} MB, unpacked {sizes['raw_size'] / 1e6:.0f} MB"
     return f"The image is {dist / packed.name} ({megabytes}). Raspberry Pi Imager opens {manifest.name} beside it."

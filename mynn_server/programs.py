@@ -43,8 +43,8 @@ class KernelSpecs(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return how to start a kernel."""
         spec = super().get_kernel_spec(kernel_name)
-        ours = kernel_name == NATIVE_KERNEL_NAME  # a student may have added another, of any language
-        spec.argv = [*COMMAND, *spec.argv[1:], *OURS] if ours else [*CHOOM, *spec.argv]
+        python = kernel_name == NATIVE_KERNEL_NAME  # another may be of any language
+        spec.argv = [*COMMAND, *spec.argv[1:], *OURS] if python else [*CHOOM, *spec.argv]
         return spec
 
 

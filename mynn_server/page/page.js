@@ -229,6 +229,7 @@ function showList(list, facts, element) {
 }
 
 function show(status) {
+  showTrouble(status.trouble);
   showMemory(status.memory);
   showMessage(status.message);
   showLanguages(status);
@@ -265,9 +266,7 @@ function look() {
   looked = looked
     .catch(() => {})
     .then(async () => {
-      const status = await demand("status");
-      show(status);
-      showTrouble(status.trouble);
+      show(await demand("status"));
     });
   return looked;
 }

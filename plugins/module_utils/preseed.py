@@ -60,10 +60,8 @@ class Table:
         self.preseed, self.name, self.bad = preseed, name, not isinstance(entries, dict)
         self.entries: dict[str, Any] = dict(entries) if isinstance(entries, dict) else {}
         if self.bad:
-            place = printable(name.strip("[]"))
-            preseed.mistakes.append(
-                f"{place}: a setting stands below the line with its table's name, such as [system]."
-            )
+            sentence = "a setting stands below the line with its table's name, such as [system]."
+            preseed.mistakes.append(f"{printable(name.strip('[]'))}: {sentence}")
 
     def wrong(self, key: str, sentence: str) -> None:
         """Record a mistake. No sentence may quote a password: others can read it."""
@@ -101,8 +99,7 @@ class Table:
 class Preseed:
     """The `settings` of a file. `mistakes` and `notes` name what is left out: what is wrong, and what no Pi has.
 
-    refused: whether nothing in the file could be read.
-
+    refused: nothing in the file could be read.
     beside: the folder with the certificates that it names. files: these, with their contents.
     taken: the names of accounts and groups that there are.
     """
@@ -161,14 +158,11 @@ class Preseed:
         system.lower("hostname")
         zone = locale.take("timezone")
         if zone is not None and not is_zone(zone):
-            locale.wrong(
-                "timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/London"
-            )
+            locale.wrong("timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/Oslo")
             zone = None
+        sentence = "a name has at most 63 letters from a to z, digits and hyphens, such as pi07."
         return {
-            "hostname": system.take(
-                "hostname", str, HOST, "a name has at most 63 letters from a to z, digits and hyphens, such as pi07."
-            ),
+            "hostname": system.take("hostname", str, HOST, sentence),
             "timezone": zone,
             "keymap": locale.take("keymap", str, "[a-z]{2,8}", "a layout is a few small letters: gb, us or de."),
             "password": self._password(self._table("mynn")),
@@ -187,9 +181,8 @@ class Preseed:
             settings["account_hash"] = user.take("password", str, HASH, sentence)
         elif not user.bad:
             settings["account_password"] = self._password(user)
-        name = user.take(
-            "name", str, "[a-z_][a-z0-9_-]{0,31}", "a name has at most 32 letters from a to z, digits, - and _."
-        )
+        sentence = "a name has at most 32 letters from a to z, digits, - and _."
+        name = user.take("name", str, "[a-z_][a-z0-9_-]{0,31}", sentence)
         if name in self.taken:
             user.wrong("name", f"this Pi has another account or group {name}. Choose another name.")
         else:
@@ -202,9 +195,8 @@ class Preseed:
         if len(keys) < len(lines):
             ssh.wrong(
                 "authorized_keys",
-                f"{len(lines) - len(keys)} of {len(lines)} lines are not a public SSH key, or not all of it. A key is "
-                "the one long line of the file that ends in .pub. (Never of the other file, the private key, which "
-                "nobody but you may have.) PuTTYgen shows it as the key for OpenSSH.",
+                f"{len(lines) - len(keys)} of {len(lines)} lines are not a public SSH key, or not all of it. It is the "
+                "long line in the file that ends in .pub, or in PuTTYgen. (Never the private key: it is yours only.)",
             )
         if ssh.take("enabled", bool) is False:
             self.notes.append("[ssh] enabled: SSH stays on: the Pi is managed over it.")
@@ -236,8 +228,7 @@ class Preseed:
     def _network(self, table: Table) -> str:
         """Return a network as in the example file of wpa_supplicant's package, wpa_supplicant.conf (2.10).
 
-        Text is in hexadecimal, so that no character needs quoting. Nothing if anything is wrong: with half of its
-        settings, a Pi might join a network that is not the school's.
+        Text is in hexadecimal, so that no character needs quoting. Nothing, if anything is wrong: it could be a trap.
         """
         name = table.take("ssid") or ""
         octets = table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits.")

@@ -72,8 +72,7 @@ wifi() {
     echo "$state (hardware address $address)"
 }
 
-# What first_boot.py left out.
-left=$(cat "$root/boot/firmware/rpi-preseed-error.txt" 2>/dev/null | tr -d '\r')
+left=$(cat "$root/boot/firmware/rpi-preseed-error.txt" 2>/dev/null | tr -d '\r')   # what first_boot.py left out
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
 # If several students share the Pi, each has a socket; the first student's has the lowest port.
