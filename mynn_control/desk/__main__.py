@@ -21,7 +21,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from mynn import wall
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking, keep_asking
-from mynn_control.desk.backup import Kept, restore
+from mynn_control.desk.backup import Kept, restore, started
 from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
@@ -31,7 +31,8 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
     """Keep asking the Pis, and serve the pages; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     home = Path.home() if served else None
-    restore(Kept(pis.inventory, folder.resolve(), home))
+    kept = Kept(pis.inventory, folder.resolve(), home)
+    note = restore(kept)
     with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
         settings = {"desk_answers": answers, "wall_file": wall.FILE, "wall_largest": wall.LARGEST}
         settings |= {"desk_students": [student]} if student else {}
@@ -39,11 +40,12 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
         command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
         try:
             with locked(folder, 0):
-                desk = Desk(pis, Path(answers), folder, PROJECT / "notebooks", home=home)
+                desk = Desk(pis, Path(answers), folder, PROJECT / "notebooks", home=home, note=note)
                 with Server(desk, served=served) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     asked = [pis.inventory, SETTINGS]
                     desk.asking = Asking([*command, "--extra-vars", json.dumps(settings)], asked)
+                    started(kept)
                     keep_asking(desk.asking, desk.update, desk.answers.forget)
                     desk.end()
         except TimeoutError:

@@ -7,18 +7,18 @@ import os
 import re
 import shutil
 import sqlite3
-import sys
 import tarfile
 import tempfile
 import time
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
+from mynn_control.desk.memory import Memory
 from mynn_control.words import _
 
 LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
@@ -109,7 +109,11 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
     """
     needed = {"inventory.ini", DATABASE}
     try:
-        with _Unpacked(fileobj=file, mode="rb") as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as tar:
+        with (
+            tempfile.TemporaryDirectory() as own,
+            _Unpacked(fileobj=file, mode="rb") as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r:") as tar,
+        ):
             for number, member in enumerate(tar):
                 needed.discard(member.name)
                 parts = member.name.split("/")
@@ -121,8 +125,10 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
                     raise BackupError(wrong.format(name=printable(member.name, 100)))
                 if member.offset_data + member.size > LARGEST or number >= MOST or tar.pax_headers:
                     raise BackupError(_("This backup is too large."))
-                if into:
-                    tar.extract(member, into, filter="data")
+                if into or member.name == DATABASE:
+                    tar.extract(member, into or own, filter="data")
+                if member.name == DATABASE:
+                    _check_memory(Path(into or own, DATABASE))
                 tar.members.clear()  # type: ignore[attr-defined] # it keeps what it has read
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise BackupError(_("This file is damaged, or is no backup of a desk’s.")) from error
@@ -130,23 +136,49 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
         raise BackupError(_("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers."))
 
 
-def restore(kept: Kept) -> None:
-    """Put a backup that waits in place. What was there is kept in dist/before-DATE; a power cut only repeats this."""
+def _check_memory(path: Path) -> None:
+    with suppress(SystemExit):  # it is a later mynn-pi's
+        if path.is_file() and not Memory(path).set_aside:
+            return
+    raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))
+
+
+def restore(kept: Kept) -> str:
+    """Put a backup that waits in place; or, if the desk did not start from the last one, what was there before.
+
+    What was there is kept in dist/before-DATE; a power cut only repeats this. Returns what the teacher should know.
+    """
     for left in kept.dist.glob(f"{UNFINISHED}*"):  # of a desk that was killed
         left.unlink()
+    for tried in kept.dist.glob("restored-*"):
+        _exchange(kept, *(kept.dist / tried.name.replace("restored", name) for name in ("before", "failed")))
+        tried.unlink()
+        return _("The desk could not start from the backup, so it has again what was here before.")
     if not kept.waiting.exists():
-        return
+        return ""
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
     with tempfile.TemporaryDirectory(dir=kept.dist, prefix=".restore-") as folder:
-        new, before = Path(folder), kept.dist / time.strftime("before-%Y-%m-%d_%H-%M-%S")
         try:
             with kept.waiting.open("rb") as file:
-                check(file, into=new)
+                check(file, into=Path(folder))
         except (BackupError, OSError) as error:
-            print(f"The backup was not restored, and nothing was changed: {error}", file=sys.stderr)
-        else:
-            for place, path in kept.places.items():
-                for source, target in ((path, before / place), (new / place, path)):
-                    if source.exists():
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.move(source, target)
-    kept.waiting.unlink()
+            kept.waiting.unlink()
+            return f"{_('The backup was not restored, and nothing was changed.')} {error}"
+        _exchange(kept, Path(folder), kept.dist / f"before-{now}")
+    kept.waiting.rename(kept.dist / f"restored-{now}")
+    return ""
+
+
+def _exchange(kept: Kept, new: Path, before: Path) -> None:
+    """Move what a desk keeps into one folder, and what is in another into its place."""
+    for place, path in kept.places.items():
+        for source, target in ((path, before / place), (new / place, path)):
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(source, target)
+
+
+def started(kept: Kept) -> None:
+    """Note that the desk could start from the backup that was restored."""
+    for tried in kept.dist.glob("restored-*"):
+        tried.unlink()

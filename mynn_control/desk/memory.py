@@ -7,7 +7,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,32 +46,47 @@ VERSIONS = [
 ]
 JSON = ("state", "verified")  # columns of pis
 RUNS = 20  # that are remembered
+DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # not: locked, or a full disk
 Seat = tuple[str, str]  # a Pi, and a student's account there
 
 
 class Memory:
     """The file. Every process may open it; each call is a transaction of its own.
 
-    SystemExit: it was written by a later mynn-pi, or cannot be used, with what to do.
+    set_aside: what a damaged file was renamed to; empty if it was not. SystemExit: it was written by a later mynn-pi,
+    or cannot be used, with what to do.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.set_aside = path, ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
         try:
-            with self._opened() as database:
-                database.execute("BEGIN IMMEDIATE")
-                [version] = database.execute("PRAGMA user_version").fetchone()
-                if version > len(VERSIONS):
-                    raise SystemExit(f"{path} was written by a later mynn-pi: update this one, or move the file away.")
-                for number, script in enumerate(VERSIONS[version:], version + 1):
-                    database.execute(script)
-                    database.execute(f"PRAGMA user_version = {number}")
-        except sqlite3.DatabaseError as error:
-            raise SystemExit(
-                f"{path} cannot be used ({error}): if it is damaged, move it away, and start again."
-            ) from error
+            self._begin()
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGED:
+                raise SystemExit(f"{path} cannot be used: {error}") from error
+            self.set_aside = str(path) + time.strftime(".%Y-%m-%d_%H-%M-%S")
+            for end in ("-journal", ""):  # which would become the new file's
+                with suppress(FileNotFoundError):
+                    Path(f"{path}{end}").rename(self.set_aside + end)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Create the file or bring it forward, and read all of it."""
+        self.path.touch(mode=0o600)
+        with self._opened() as database:
+            database.execute("BEGIN IMMEDIATE")
+            [version] = database.execute("PRAGMA user_version").fetchone()
+            if version > len(VERSIONS):
+                later = f"{self.path} was written by a later mynn-pi: update this one, or move the file away."
+                raise SystemExit(later)
+            for number, script in enumerate(VERSIONS[version:], version + 1):
+                database.execute(script)
+                database.execute(f"PRAGMA user_version = {number}")
+            [found] = database.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        self.pis(), self.runs(), self.taken_off(), self.names()
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

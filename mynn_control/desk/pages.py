@@ -51,7 +51,7 @@ class AskPasswordError(Exception):
 class Desk:
     """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: the folder.
 
-    home: of the desk's own account, if it is on a card of its own.
+    home: of the desk's own account, if it is on a card of its own. note: what the teacher should know at its start.
     """
 
     def __init__(
@@ -62,12 +62,19 @@ class Desk:
         lessons: Path,
         settings: Path = SETTINGS,
         home: Path | None = None,
+        note: str = "",
     ) -> None:
         self.of, self.folder, self._lessons = of, folder.resolve(), lessons
         self.lessons: Mapping[str, Lesson] = {}  # by name, in their order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.kept = Kept(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
+        self.notes = [note] if note else []
+        if self.memory.set_aside:
+            lost = _(
+                "What the desk remembered was damaged: pupils’ names, how the Pis were, what ran. It is kept as {path}."
+            )
+            self.notes.append(lost.format(path=self.memory.set_aside))
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
@@ -135,7 +142,9 @@ class Desk:
         with self._lock:
             no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
             trouble = NO_PI if no_pi else self._trouble
-            drawn = render("run", {"run": self.run, "trouble": _(trouble), "wanted": trouble == WANTED})
+            drawn = render(
+                "run", {"run": self.run, "notes": self.notes, "trouble": _(trouble), "wanted": trouble == WANTED}
+            )
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -213,7 +222,8 @@ class Desk:
             if self.run and not self.run.how:
                 wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
                 return wait.format(run=self.run.title)
-            for path in self.labels.glob("*labels-*.html*"):  # also an unfinished one
+            damaged = self.folder.glob("memory.sqlite.*")
+            for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also an unfinished one
                 path.unlink()
             self.memory.forget_names()
             self.redraw()

@@ -1,11 +1,14 @@
 """The desk: its doors, the runs that it starts, and the whole of it, with this computer as a Pi."""
 
+import io
 import json
+import os
 import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,6 +17,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from mynn_control.desk import backup
 from mynn_control.desk.memory import VERSIONS, Memory
 from mynn_control.desk.runs import Run
 from tests.support.classroom import until
@@ -77,9 +81,54 @@ def test_the_memory_is_its_owners_and_says_what_to_do_if_it_cannot_be_used(tmp_p
         database.execute(f"PRAGMA user_version = {len(VERSIONS) + 1}")
     with pytest.raises(SystemExit, match=r"memory\.sqlite was written by a later mynn-pi"):
         Memory(path)
-    path.write_text("not a database " * 100)
-    with pytest.raises(SystemExit, match="if it is damaged, move it away"):
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SystemExit, match=r"memory\.sqlite cannot be used: unable to open"):
         Memory(path)
+
+
+def sql(script: str) -> Callable[[Path], object]:
+    """Return what changes a memory by SQL, behind its back."""
+
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(script)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"not a database " * 400),
+        lambda path: path.write_bytes(bytes(8192)),
+        lambda path: os.truncate(path, 5000),
+        lambda path: path.write_bytes(path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)),
+        sql("DROP TABLE names"),
+        sql("PRAGMA user_version = 1"),
+        sql("UPDATE runs SET chosen = '{'"),
+    ],
+)
+def test_a_damaged_memory_is_set_aside_and_no_backup_may_have_one(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "memory.sqlite"
+    Memory(path).begin(1, "message", {"what": "Hello"})
+    damage(path)
+    (tmp_path / "inventory.ini").write_text("[pis]\n")
+    before = path.read_bytes()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(tmp_path / "inventory.ini", "inventory.ini")
+        tar.add(path, backup.DATABASE)
+    packed.seek(0)
+    with pytest.raises(backup.BackupError, match="What the desk remembers is damaged"):
+        backup.check(packed)
+    with served(tmp_path) as desk:
+        kept = desk.desk.memory.set_aside
+        assert Path(kept).read_bytes() == before and str(tmp_path) in kept
+        assert f"It is kept as {kept}." in desk.ask("/").text
+    assert Memory(path).set_aside == ""
 
 
 def test_the_memory_of_an_earlier_desk_is_brought_forward(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import requests
 from argon2 import PasswordHasher
 
-from mynn_control.desk import backup
+from mynn_control.desk import backup, runs
 from mynn_control.desk.backup import BackupError, check
 from mynn_control.desk.memory import Memory
 from tests.support.programs import ROOT
@@ -98,7 +98,22 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     assert [path.name for path in new.dist.glob("work/*/pi-01/student/*")] == ["mine.ipynb"]
     assert [path.name for path in new.dist.glob("before-*/dist/work/*/pi-01/student/*")] == ["new.ipynb"]
     assert settings.read_bytes() == before
-    assert not (new.dist / "restore.tar.gz").exists()
+    assert sorted(path.name for path in new.dist.iterdir() if not path.name.startswith("before-")) == ["desk", "work"]
+
+
+def test_what_was_there_comes_back_if_the_desk_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next start, after which the backup is tried no more; if it did start, the backup stays."""
+    monkeypatch.setattr(runs, "SETTINGS", tmp_path / "settings.yml")
+    kept = backup.Kept(tmp_path / "inventory.ini", tmp_path / "dist/desk")
+    kept.desk.mkdir(parents=True)
+    for starts, text in [(False, "mine"), (True, "")]:
+        kept.inventory.write_text("mine")
+        kept.waiting.write_bytes(archive(*LEAST).getvalue())
+        assert backup.restore(kept) == "" and kept.inventory.read_text() == ""
+        if starts:
+            backup.started(kept)
+        assert ("could not start" in backup.restore(kept)) != starts
+        assert backup.restore(kept) == "" and kept.inventory.read_text() == text
 
 
 def archive(*members: tarfile.TarInfo, **options: Any) -> io.BytesIO:
