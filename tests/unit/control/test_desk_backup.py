@@ -80,7 +80,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     (old.dist / "work/2026-11-25_10-00-00/pi-01/student/link").symlink_to("/etc/passwd")
     new.write("dist/work/2026-11-27_10-00-00/pi-01/student/new.ipynb", "{}")
     settings = ROOT / backup.SETTINGS
-    before = settings.read_bytes()
+    before = settings.exists() and settings.read_bytes()
     with old.opened() as (url, session, _):
         Memory(old.dist / "desk/memory.sqlite").take_off("pi-01/ada")
         saved = session.get(f"{url}/backup/now").content
@@ -97,7 +97,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     assert (new.folder / "handout/2026-12-01/Aufgabe (1).pdf").read_text() == "a sheet"
     assert [path.name for path in new.dist.glob("work/*/pi-01/student/*")] == ["mine.ipynb"]
     assert [path.name for path in new.dist.glob("before-*/dist/work/*/pi-01/student/*")] == ["new.ipynb"]
-    assert settings.read_bytes() == before
+    assert (settings.exists() and settings.read_bytes()) == before
     assert sorted(path.name for path in new.dist.iterdir() if not path.name.startswith("before-")) == ["desk", "work"]
 
 

@@ -177,7 +177,7 @@ def test_a_file_that_only_a_person_can_change_is_left_to_one(tmp_path: Path, tex
 
 
 def test_the_files_that_we_ship_and_an_empty_one_can_be_changed_and_put_back() -> None:
-    for before in (SETTINGS.read_text(), "", "---\n"):
+    for before in (SETTINGS.with_name("settings.yml.example").read_text(), "", "---\n"):
         text = before
         for name, answer in (("students", "[ada]"), ("jupyter_https", "true"), ("cards_largest_gb", "64")):
             text = changed(text, name, answer, KNOWN[name])
