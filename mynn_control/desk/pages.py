@@ -69,11 +69,9 @@ class Desk:
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.kept = Kept(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
-        self.notes = [note] if note else []
+        self.notes = [note]
         if self.memory.set_aside:
-            lost = _(
-                "What the desk remembered was damaged: pupils’ names, how the Pis were, what ran. It is kept as {path}."
-            )
+            lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
             self.notes.append(lost.format(path=self.memory.set_aside))
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
@@ -142,9 +140,8 @@ class Desk:
         with self._lock:
             no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
             trouble = NO_PI if no_pi else self._trouble
-            drawn = render(
-                "run", {"run": self.run, "notes": self.notes, "trouble": _(trouble), "wanted": trouble == WANTED}
-            )
+            troubles = [words for words in (*self.notes, _(trouble)) if words]
+            drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": trouble == WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
