@@ -9,13 +9,14 @@ archive, so nothing is sent to a Pi that has it.
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import tempfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+
+from mynn_control import wheels
 
 # docs/, the sources of its reference pages, and the pinned versions of what builds it.
 SOURCES = (
@@ -37,12 +38,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 def digest(project: Path, languages: list[str]) -> bytes:
     """Return a hash of the sources."""
-    total = hashlib.sha256(f"{sys.version_info[:2]} {languages}".encode() + Path(__file__).read_bytes())
-    paths = {path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()}
-    for path in sorted(path for path in paths if "__pycache__" not in path.parts):
-        content = path.read_bytes()
-        total.update(f"{path.relative_to(project)} {len(content)}\n".encode() + content)
-    return total.hexdigest().encode()
+    paths = sorted({path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()})
+    files = {str(path.relative_to(project)): path for path in paths if "__pycache__" not in path.parts}
+    return f"{wheels.digest({**files, "": Path(__file__)})} {sys.version_info[:2]} {languages}".encode()
 
 
 def comment(archive: Path) -> bytes:
