@@ -36,8 +36,7 @@ TRANSLATED = [
     "mynn_server/page/[a-z][a-z]/**/*",
     "notebooks/[a-z][a-z]/*",
 ]
-# As they were committed: what this computer's teacher wrote into them is nobody else's.
-OWN = ["inventory.ini"]
+OWN = "inventory.ini"  # as it was committed: what this computer's teacher wrote into it is nobody else's
 # Of Ansible's collections, which take 600 MB, those that the playbooks use.
 COLLECTIONS = ["ansible/posix", "community/crypto"]
 THEN = 1_000_000_000  # the time of all files
@@ -60,7 +59,7 @@ def git(project: Path, *arguments: str) -> bytes:
 def contents(about: dict[str, Any]) -> dict[str, Path]:
     """Return what is packed besides the wheels, files and folders, by its place."""
     project = Path(about["project"])
-    names = git(project, "ls-files", "-z", "--", ".", *(f":!{path}" for path in [*WITHOUT, *OWN])).decode().split("\0")
+    names = git(project, "ls-files", "-z", "--", ".", *(f":!{path}" for path in [*WITHOUT, OWN])).decode().split("\0")
     translated = [path for pattern in TRANSLATED for path in project.glob(pattern) if path.is_file()]
     names += [str(path.relative_to(project)) for path in translated]
     found = {f"project/{name}": project / name for name in names if name}
@@ -84,11 +83,10 @@ def main(about: dict[str, Any]) -> None:
             for member in wheels:
                 member.name = f"wheels/{member.name}"
                 to.addfile(plain(member), wheels.extractfile(member))
-            for name in OWN:
-                content = git(Path(about["project"]), "show", f"HEAD:{name}")
-                member = tarfile.TarInfo(f"project/{name}")
-                member.size = len(content)
-                to.addfile(plain(member), io.BytesIO(content))
+            content = git(Path(about["project"]), "show", f"HEAD:{OWN}")
+            member = tarfile.TarInfo(f"project/{OWN}")
+            member.size = len(content)
+            to.addfile(plain(member), io.BytesIO(content))
             for place, path in sorted(contents(about).items()):
                 to.add(path, place, filter=plain)
         new.replace(archive)
