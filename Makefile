@@ -111,8 +111,7 @@ restore: .venv/ready  ## Restore work that was collected from this Pi or another
 reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
-desk: | $(if $(filter $(OWN),$(INVENTORY)),$(OWN))
-desk: translated  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
+desk: translated | $(filter $(OWN),$(INVENTORY))  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)
 	@python -m mynn_control.desk dist/desk $(INVENTORY) $(if $(PI),--limit '$(PI)') $(if $(STUDENT),--student '$(STUDENT)')
 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
@@ -210,7 +209,6 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 $(OWN):
 	@cp inventory.ini $@ && echo "== Your Pis belong into $@, which was copied from inventory.ini"
 
-# What people read, in other languages, of the catalogs as they are now.
 translated: .venv/ready
 	@python -m mynn_control.languages build
 
