@@ -164,15 +164,11 @@ class CallbackModule(Default):  # type: ignore[misc]
     v2_runner_retry = v2_playbook_on_no_hosts_remaining = v2_playbook_on_include
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Show how each Pi ended; in one line those for which nothing was to be done, if that took no time."""
+        """Show how each Pi ended, unless next to nothing was done with many of them."""
         self.busy = {}
-        took, idle = time.monotonic() - self.began, []
+        took = time.monotonic() - self.began
         for name, counts in ((name, stats.summarize(name)) for name in sorted(stats.processed)):
             lost = counts["failures"] or counts["unreachable"]
-            if lost or counts["changed"] or took > QUIET:
+            if lost or counts["changed"] or took > QUIET or len(stats.processed) <= NAMED:
                 how = "not finished" if lost else "finished"
                 self._say(f"{named([name])}: {how} after {duration(took)}, changes: {counts['changed']}")
-            else:
-                idle.append(name)
-        if idle:
-            self._say(f"{named(idle)}: finished after {duration(took)}, changes: 0")

@@ -41,4 +41,4 @@ def test_each_pi_is_shown_with_what_it_does_and_with_its_end(tmp_path: Path) -> 
     assert [line for line in dict.fromkeys(lines) if line in expected] == expected
     (tmp_path / "progress.py").write_text(impatient.replace("AGAIN = 1, 1", "AGAIN = 999, 999"))
     again = run_playbook(*arguments, "--start-at-task=Greet", "-e", '{"first": true}', env=plugins).stdout
-    assert re.search(r"pi-01, pi-02: finished after [\w ]+, changes: 0\n$", again)  # nothing was to be done
+    assert re.search(r"pi-02: finished after [\w ]+, changes: 0\n$", again)  # nothing was to be done
