@@ -28,7 +28,7 @@ def networks_folder() -> Path:
 
 @contextmanager
 def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -> Iterator[BinaryIO]:
-    """Give a new file that takes the path's place at the end; after an error or Ctrl-C the old one is untouched.
+    """Give a new file, to write and read, that takes the path's place at the end; after an error or Ctrl-C the old one is untouched.
 
     A power cut leaves the old file or the new one, never a half: what is written gets its name last. Where several
     processes write, the last one wins. A link stays a link, and a file keeps its mode; a device is written into.
@@ -47,7 +47,7 @@ def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -
     new = (folder or path.parent) / f".~{path.name[:50]}.{os.urandom(8).hex()}"  # no student's work
     at_first = 0o666 if mode is None else 0o600
     try:
-        with open(new, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
+        with open(new, "x+b", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
             yield file
             file.flush()
             if mode is not None:

@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
+from ansible_collections.mynn.pi.plugins.callback.checked_inventory import EXAMPLE
 from mynn.words import LANGUAGES
 from mynn_control.desk.inventory import RefusedError
-from mynn_control.desk.runs import SETTINGS
 from mynn_control.desk.settings import Settings, changed, value_of, written
 from mynn_control.settings import sections
 from tests.support.browser import assert_accessible
@@ -177,7 +177,7 @@ def test_a_file_that_only_a_person_can_change_is_left_to_one(tmp_path: Path, tex
 
 
 def test_the_files_that_we_ship_and_an_empty_one_can_be_changed_and_put_back() -> None:
-    for before in (SETTINGS.with_name("settings.yml.example").read_text(), "", "---\n"):
+    for before in (EXAMPLE.read_text(), "", "---\n"):
         text = before
         for name, answer in (("students", "[ada]"), ("jupyter_https", "true"), ("cards_largest_gb", "64")):
             text = changed(text, name, answer, KNOWN[name])
