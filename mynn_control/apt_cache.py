@@ -150,11 +150,7 @@ def main() -> None:
         supervise(folder, port, sorted({*named, *own_mirrors()}))
         return
     if not PROGRAM:
-        print(
-            json.dumps(
-                {"state": "missing", "why": "apt-cacher-ng is not installed (`apt install apt-cacher-ng` does that)"}
-            )
-        )
+        print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`apt install` does that)"}))
         return
     for name in ("kept", "log", "users", "configuration"):
         (folder / name).mkdir(parents=True, exist_ok=True)

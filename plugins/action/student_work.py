@@ -282,7 +282,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         source = Path(self.asked["source"]).expanduser()
         paths = {FOLDER + name: source / name for name in files_in(source)}
         if not paths:
-            raise AnsibleActionFail(f"There is no file to hand out in {source.name}: name another folder.")
+            raise AnsibleActionFail(f"There is no file to hand out in {source.absolute().name}: name another folder.")
         return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
 
     def restore(self) -> dict[str, Any]:

@@ -450,6 +450,9 @@ def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     assert not kept.exists()
     expect(page.get_by_text(f"What is in {kept.name}")).to_have_count(0)
     (tmp_path / "handout/worksheets/mine.txt").touch()
+    kept.mkdir()
+    (kept / os.fsdecode(b"no text \xff")).touch()  # put there by hand
+    desk.desk.redraw()
     for file in ("mine.txt", "../../inventory.ini"):
         assert desk.ask("/work/take_out", f"folder=worksheets&file={file}").text == "There is no such file any more."
     student = desk.desk.work / COLLECTION / "ada"
