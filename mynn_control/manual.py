@@ -40,7 +40,7 @@ def digest(project: Path, languages: list[str]) -> bytes:
     """Return a hash of the sources."""
     paths = sorted({path for pattern in SOURCES for path in project.glob(pattern) if path.is_file()})
     files = {str(path.relative_to(project)): path for path in paths if "__pycache__" not in path.parts}
-    return f"{wheels.digest({**files, "": Path(__file__)})} {sys.version_info[:2]} {languages}".encode()
+    return f"{wheels.digest({**files, '': Path(__file__)})} {sys.version_info[:2]} {languages}".encode()
 
 
 def comment(archive: Path) -> bytes:
