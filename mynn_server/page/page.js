@@ -55,7 +55,7 @@ async function demand(...question) {
 
 /** Show what went wrong at the top of the page, until something goes right. */
 function showTrouble(text) {
-  $("trouble").textContent = text;
+  if ($("trouble").textContent !== text) $("trouble").textContent = text; // it is read aloud
   $("trouble").hidden = !text;
 }
 
