@@ -145,6 +145,15 @@ def assert_accessible(page: Page, *parts: str) -> None:
         assert not found, [(one["help"], [node["html"] for node in one["nodes"]]) for one in found]
 
 
+# For Page.wait_for_function: whether nothing has moved for fifteen of the screen's pictures.
+RESTS = """() => {
+  const places = [...document.querySelectorAll("*")].map((one) => Object.values(one.getBoundingClientRect().toJSON()));
+  window.still = window.places === String(places) ? window.still + 1 : 0;
+  window.places = window.still < 15 ? String(places) : "";
+  return !window.places;
+}"""
+
+
 def decoded(code: Locator) -> str:
     """Return what a camera reads in a QR code."""
     [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(code.screenshot())))
@@ -213,7 +222,7 @@ def take_screenshot(page: Page, classroom: BaseClassroom, name: str, shown: Loca
     """Save a screenshot for the README, scrolled to an element if given."""
     if shown:
         shown.evaluate("element => element.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(500)  # until scrolling has stopped
+    page.wait_for_function(RESTS)
     page.screenshot(path=classroom.root / "dist/screenshots" / f"{name}.png")
 
 

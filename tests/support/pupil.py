@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect
 
 from mynn_control import languages
-from tests.support.browser import DESKTOP, MINUTES, assert_accessible, box_of, run_until, touch
+from tests.support.browser import DESKTOP, MINUTES, RESTS, assert_accessible, box_of, run_until, touch
 from tests.support.lesson_claims import CLAIMS
 from tests.support.programs import ROOT
 
@@ -271,7 +271,7 @@ def box_at_rest(element: Locator) -> FloatRect:
     """
     for _ in range(100):
         before = box_of(element)
-        element.page.wait_for_timeout(300)
+        element.page.wait_for_function(RESTS)
         if box_of(element) == before:
             return before
     raise AssertionError("The page does not come to rest.")

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from mynn import tasks
 from mynn_control import languages
-from tests.support.browser import open_browser, run_until, sign_in
+from tests.support.browser import RESTS, open_browser, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, drag
@@ -176,7 +176,8 @@ def assert_translated_and_whole(page: Page, name: str, root: str = "html") -> No
     cut_off, wide = {}, list[int]()
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
-        page.wait_for_timeout(500)
+        page.wait_for_function("width => innerWidth === width", arg=width)
+        page.wait_for_function(RESTS)
         if root == "html":
             page.screenshot(path=ROOT / f"dist/screenshots/words-{name}-{width}.png", full_page=True)
         else:
