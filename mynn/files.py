@@ -30,9 +30,9 @@ def networks_folder() -> Path:
 def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -> Iterator[BinaryIO]:
     """Give a new file, to write and read, that takes the path's place at the end.
 
-    After an error or Ctrl-C the old one is untouched. A power cut leaves the old file or the new one, never a half: what
-    is written gets its name last. Where several processes write, the last one wins. A link stays a link, and a file keeps
-    its mode; a device is written into.
+    After an error or Ctrl-C the old one is untouched. A power cut leaves the old file or the new one, never a half:
+    what is written gets its name last. Where several processes write, the last one wins. A link stays a link, and a
+    file keeps its mode; a device is written into.
 
     mode: whatever is in the path's place, a link too, becomes a file with this mode. folder: where the new file is
     until then, on the same file system.

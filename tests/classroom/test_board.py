@@ -201,7 +201,7 @@ def test_a_fork_bomb_and_a_program_that_takes_all_memory_are_stopped(classroom: 
         kernel.socket.settimeout(5)
         with contextlib.suppress(TimeoutError):
             kernel.run(TAKE_ALL_MEMORY, seconds=20)
-        until(lambda: bool(killed()), 900)
+        until(lambda: bool(killed()), 3600)
     for limit, group in killed():
         assert limit == "CONSTRAINT_MEMCG"
         assert group.startswith("/system.slice/jupyter")
@@ -260,18 +260,14 @@ def test_a_second_card_shares_nothing_and_boots_with_defaults(disk: Path, identi
     try:
         board.insert(disk, '[system]\nhostname = "pi_07"')
         board.switch_on()
-        deadline = time.monotonic() + 600
-        while not read_from_card(board, "this-pi.txt"):
-            assert time.monotonic() < deadline, "The first boot wrote no this-pi.txt."
-            time.sleep(0.2)
+        until(lambda: bool(read_from_card(board, "this-pi.txt")))
         board.kill()
         board.switch_on()
         server = wait_for_page(BoardClassroom(board))
         assert "[system] hostname: a name has at most" in board.card.read("rpi-preseed-error.txt").decode()
         # The card is read while the board writes to it.
-        while "name" not in (facts := board.facts()):
-            assert time.monotonic() < deadline, "There is no this-pi.txt after the second boot."
-            time.sleep(1)
+        until(lambda: "name" in board.facts())
+        facts = board.facts()
         assert facts["name"] == f"mynn-{board.serial[-6:]}"
         assert server.sign_in(facts["password"])
         with server.kernel() as kernel:

@@ -45,7 +45,7 @@ def url_of(classroom: BaseClassroom) -> str:
 
 @contextmanager
 def open_browser(
-    patience: float = MINUTES, *, viewport: ViewportSize = DESKTOP, offline: bool = False, **screen: Any
+    patience: float = 10 * MINUTES, *, viewport: ViewportSize = DESKTOP, offline: bool = False, **screen: Any
 ) -> Iterator[BrowserContext]:
     """Open a browser with a new profile.
 
@@ -64,7 +64,7 @@ def open_browser(
 
 
 @contextmanager
-def open_firefox(patience: float = MINUTES) -> Iterator[BrowserContext]:
+def open_firefox(patience: float = 10 * MINUTES) -> Iterator[BrowserContext]:
     """Open Firefox with a new profile, offline. It has no touch screen."""
     with sync_playwright() as playwright:
         browser = playwright.firefox.launch(

@@ -159,7 +159,7 @@ def run_server(
         server = Server(port, home, trace, process, hashed.encode(), set())
         server.home_at_start = server.in_home()
         try:
-            until(lambda: answers(server), 90)
+            until(lambda: answers(server))
             yield server
         finally:
             process.kill()
@@ -170,5 +170,5 @@ def run_server(
 def answers(server: Server) -> bool:
     """Whether a server answers."""
     with suppress(requests.RequestException):
-        return server.client().ask("GET", "/login", timeout=10).status_code == 200
+        return server.client().ask("GET", "/login", timeout=60).status_code == 200
     return False

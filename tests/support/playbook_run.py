@@ -47,7 +47,7 @@ class PlaybookRun:
         """The output so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def when(self, pattern: str, patience: float = 120) -> None:
+    def when(self, pattern: str, patience: float = 600) -> None:
         """Wait for a line that matches a pattern.
 
         Raises TimeoutError if there is none, or if the run ends without one.

@@ -62,7 +62,7 @@ class Card:
             session = requests.Session()
             session.headers["Origin"] = url
             try:
-                assert session.post(f"{url}/sign-in", {"password": PASSWORD}, timeout=60).status_code == 200
+                assert session.post(f"{url}/sign-in", {"password": PASSWORD}, timeout=600).status_code == 200
                 yield url, session, process
             finally:
                 with suppress(ProcessLookupError):

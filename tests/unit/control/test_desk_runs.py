@@ -254,7 +254,7 @@ def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page
     assert desk.desk.run and desk.desk.run.process
     started = descendants(desk.desk.run.process.pid)
     status.get_by_role("button", name="Stop").click()
-    expect(status).to_contain_text("You stopped it. Start it again when you like", timeout=5000)
+    expect(status).to_contain_text("You stopped it. Start it again when you like")
     assert running(started) == []
     expect(page.locator("details:not(#list)")).to_contain_text("Message: Five more minutes. You stopped it.")
     status.get_by_role("button", name="Close").click()
@@ -315,14 +315,14 @@ def test_the_asking_is_given_a_password_when_sudo_wants_one(tmp_path: Path, brow
     inventory.write_text(f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo}\n")
     with open_desk(inventory, tmp_path / "desk") as (url, desk):
         page.goto(url)
-        expect(page.get_by_role("button", name="Give the password")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("button", name="Give the password")).to_be_visible()
         page.get_by_role("button", name="Remove").click()  # which would be refused, too
         expect(page.get_by_role("dialog")).to_contain_text("It is kept until the desk is closed, and in no file.")
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Give the password").click()
         page.get_by_label("Password").fill('open "sesame')
         page.get_by_role("button", name="Go on").click()
-        expect(page.locator("article")).to_contain_text("No notebook server yet", timeout=60_000)
+        expect(page.locator("article")).to_contain_text("No notebook server yet")
         expect(page.get_by_role("status")).to_be_hidden()
         for process in descendants(desk.pid):
             for name in ("cmdline", "environ"):
@@ -386,7 +386,7 @@ def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
 def test_how_a_run_failed_is_remembered(desk: ServedDesk) -> None:
     """It goes on while no page is open. It can be for one Pi."""
     assert desk.ask("/run/message", "pi=pi-02&what=Hello").status_code == 200
-    until(lambda: "<td>Switch it on" in desk.ask("/tasks").text, 60)
+    until(lambda: "<td>Switch it on" in desk.ask("/tasks").text)
     [run] = desk.desk.memory.runs()
     assert (run["name"], run["chosen"], run["how"]) == (
         "message",
@@ -410,7 +410,7 @@ def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(tmp_path: Pa
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    until(lambda: not running(started), 15)
+    until(lambda: not running(started))
     with served(folder) as desk:
         page = desk.ask("/work").text
         assert CUT_OFF in page and AGAIN in page and '<section class="run"' in page

@@ -109,7 +109,7 @@ class School:
             cwd=ROOT,
             env=self.environment,
             encoding="utf-8",
-            timeout=300,
+            timeout=600,
             # Whoever runs the tests in the background has a shell that ignores Ctrl-C.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )

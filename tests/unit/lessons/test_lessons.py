@@ -80,7 +80,7 @@ def run(name: str, claims: Claims, mnist: Path, folder: Path, texts: Texts = ENG
     shutil.copy(PICTURES / "ballpoint_4.png", folder / "uploaded.PNG")
     notebook = nbformat.reads(languages.lesson(LESSONS / f"{name}.ipynb", texts).decode(), as_version=4)
     notebook.cells = with_answers(notebook.cells, claims)
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
     return {cell.id: cell.get("outputs", []) for cell in notebook.cells}
 

@@ -32,7 +32,7 @@ from tests.support.pupil import (
 )
 from tests.support.student import give_to_student
 
-PATIENCE = 2 * MINUTES
+PATIENCE = 10 * MINUTES
 
 
 @contextmanager

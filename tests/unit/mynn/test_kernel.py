@@ -207,7 +207,7 @@ def test_a_pi_zero_reaches_the_same_weights_and_distorts_to_the_same_bytes(mnist
     table = np.arange(256) / 255.0 * 0.99 + 0.01
     given = [network.wih, network.who, table, matrices, fields, which, few.pixels, few.labels]
     data = b"".join(np.ascontiguousarray(array).tobytes() for array in given)
-    output = subprocess.run(pi_zero, input=data, check=True, capture_output=True, timeout=120).stdout
+    output = subprocess.run(pi_zero, input=data, check=True, capture_output=True, timeout=600).stdout
     size = network.wih.nbytes + network.who.nbytes
     network.fit(few)
     expected = np.concatenate([network.wih.ravel(), network.who.ravel()])

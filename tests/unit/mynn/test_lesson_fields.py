@@ -13,7 +13,7 @@ from tests.support.pupil import PHONE
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
-PATIENCE = 180_000  # in milliseconds, for a busy computer
+PATIENCE = 600_000  # in milliseconds, for a busy computer
 PERCENT = "How many digits does it recognise?"
 CURVE = "Draw how many it recognises after each epoch."
 FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

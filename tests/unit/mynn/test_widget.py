@@ -19,7 +19,7 @@ from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, PHONE, Strokes, drag
 from tests.unit.mynn_server.conftest import notebook, write
 
-PATIENCE = 180_000  # in milliseconds, for a busy computer
+PATIENCE = 600_000  # in milliseconds, for a busy computer
 EMPTY = "Draw a digit on the white square."
 ONE, SEVEN, FOUR = DIGITS[1], DIGITS[7], DIGITS[4]
 

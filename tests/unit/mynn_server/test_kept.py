@@ -18,7 +18,7 @@ from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
-PATIENCE = 180_000  # milliseconds
+PATIENCE = 600_000  # milliseconds
 # It goes on once the file is there.
 TRAINING = """import os, time
 for epoch in range(12):

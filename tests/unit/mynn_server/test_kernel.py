@@ -105,8 +105,8 @@ def test_a_cell_that_is_stopped_before_its_first_line_says_so_and_the_next_one_r
     stop = "lambda lines: 'early' in lines[0] and __import__('os').kill(__import__('os').getpid(), 2) or lines"
     with run_kernel(extra_arguments=list(OURS)) as running:
         client: Any = running  # a blocking one, whatever run_kernel's types say
-        client.execute_interactive(f"get_ipython().input_transformers_post.append({stop})", timeout=60)
+        client.execute_interactive(f"get_ipython().input_transformers_post.append({stop})", timeout=600)
         said: list[Any] = []
-        reply = client.execute_interactive("early = 1", timeout=60, output_hook=said.append)
+        reply = client.execute_interactive("early = 1", timeout=600, output_hook=said.append)
         assert reply["content"]["ename"] == "KeyboardInterrupt" and "You stopped this cell." in str(said)
-        assert client.execute_interactive("1", timeout=60)["content"]["status"] == "ok"
+        assert client.execute_interactive("1", timeout=600)["content"]["status"] == "ok"

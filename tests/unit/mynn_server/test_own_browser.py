@@ -15,7 +15,7 @@ from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import SCREENS, Strokes, focus, keys_of, press
 from tests.support.try_page import keep_and_sign_in
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 600_000  # milliseconds
 SMILE, LETTER = "😀", "L"
 
 

@@ -118,7 +118,7 @@ def test_the_server_takes_over_from_the_page(venv: Path, open_folder: Path) -> N
         while statuses[-1] == 0:
             with suppress(requests.ConnectionError):
                 statuses.append(requests.get(f"http://127.0.0.1:{port}/login", headers=BROWSER).status_code)
-        statuses.append(requests.get(f"http://127.0.0.1:{port}/api/contents", timeout=60).status_code)
+        statuses.append(requests.get(f"http://127.0.0.1:{port}/api/contents", timeout=600).status_code)
 
     browser = threading.Thread(target=reload, daemon=True)
     browser.start()

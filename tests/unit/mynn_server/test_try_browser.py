@@ -20,7 +20,7 @@ from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, drag, focus, keys_of, press
 from tests.support.try_page import fewer_digits, keep_and_sign_in, serving
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 600_000  # milliseconds
 
 
 @pytest.fixture(scope="module")

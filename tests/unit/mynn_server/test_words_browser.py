@@ -24,7 +24,7 @@ from tests.support.pupil import DIGITS, drag
 from tests.support.try_page import fewer_digits
 from tests.unit.mynn_server.conftest import notebook, write
 
-PATIENCE = 180_000  # milliseconds
+PATIENCE = 600_000  # milliseconds
 WIDTHS = (360, 768, 1280)
 LESSON = "part2_neural_network.ipynb"
 CELLS = [

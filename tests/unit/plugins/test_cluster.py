@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 def scheduler(*arguments: object) -> str:
     """Run the scheduler's program as the role does; return what it prints."""
     command = [sys.executable, "-m", "mynn_control.cluster", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -92,7 +92,7 @@ def test_only_known_ports_are_open(running: Cluster) -> None:
             assert listening(worker.pid) == {f"0.0.0.0:{port}"}
     for host, status in {"127.0.0.1": 200, "localhost": 200, "localhost.evil.example": 405}.items():
         url = f"http://127.0.0.1:{running.dashboard}/json/counts.json"
-        assert requests.get(url, headers={"Host": host}, timeout=20).status_code == status, "A site could read it."
+        assert requests.get(url, headers={"Host": host}, timeout=600).status_code == status, "A site could read it."
 
 
 def let_in(port: int, keys: Path | None) -> bool:
@@ -102,7 +102,7 @@ def let_in(port: int, keys: Path | None) -> bool:
     if keys:
         context.load_cert_chain(keys / "cluster.crt", keys / "cluster.key")
     try:
-        with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as sock:
+        with socket.create_connection(("127.0.0.1", port), 600) as plain, context.wrap_socket(plain) as sock:
             return bool(sock.recv(1))  # Dask greets at once
     except OSError:  # an SSLError, or the connection is reset
         return False
@@ -115,7 +115,7 @@ def test_only_the_clusters_own_certificates_are_accepted(running: Cluster, tmp_p
     assert let_in(port, running.folder)
     assert not let_in(port, tmp_path)
     assert not let_in(port, None)
-    with socket.create_connection(("127.0.0.1", port), 10) as plain:  # without TLS
+    with socket.create_connection(("127.0.0.1", port), 600) as plain:  # without TLS
         plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(1000)
@@ -126,7 +126,7 @@ def test_idle_connections_of_strangers_neither_stop_it_nor_fill_its_log(running:
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with ExitStack() as strangers:
         for _ in range(1300):
-            strangers.enter_context(socket.create_connection(("127.0.0.1", running.port), 10))
+            strangers.enter_context(socket.create_connection(("127.0.0.1", running.port), 600))
         assert scheduler("joined", running.folder, 0, "pi03", "pi01", "pi04") == "pi03\npi04", "it names who is missing"
     process = int((running.folder / "scheduler.pid").read_text())
     limits = Path(f"/proc/{process}/limits").read_text()
@@ -156,7 +156,7 @@ def test_each_start_makes_new_keys_and_a_stop_removes_them(small_mnist: Path, tm
 
 def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mynn_control.cluster", "start", str(tmp_path), str(running.port), "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     reason = f"Port {running.port} cannot be used (address already in use): set cluster_port."
     assert (done.returncode, done.stderr) == (1, f"The scheduler did not start. {reason}\n")
 
@@ -166,7 +166,7 @@ def test_a_port_in_use_is_an_error(running: Cluster, tmp_path: Path) -> None:
 
 def test_a_pi_that_is_short_of_memory_or_has_no_mnist_does_not_take_part(running: Cluster, tmp_path: Path) -> None:
     aside, broken = running.worker("aside", free_mb=10_000_000), running.worker("broken", mnist=tmp_path)
-    said = [running.workers[port].communicate(timeout=60)[0] for port in (aside, broken)]
+    said = [running.workers[port].communicate(timeout=600)[0] for port in (aside, broken)]
     assert "Stepping aside: memory is short." in said[0]
     assert f"This Pi cannot take part: {tmp_path}/mnist_train.csv: no such file or directory" in said[1]
     assert [running.workers[port].returncode for port in (aside, broken)] == [0, 1]

@@ -23,5 +23,5 @@ def test_a_key_in_a_folder_with_an_umlaut_is_as_good_as_any(tmp_path: Path) -> N
     (tmp_path / "settings.json").write_text(json.dumps({"pi": settings}), "ascii")
     options = [f"--ansible-inventory={inventory}", f"--settings={tmp_path}/settings.json", f"--results={tmp_path}"]
     command = [sys.executable, "-m", "pytest", "tests/provisioned", "-p", "no:cacheprovider", *options]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=120)
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=600)
     assert "Connection refused" in load("pi", tmp_path).lost

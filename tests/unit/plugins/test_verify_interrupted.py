@@ -30,7 +30,7 @@ def test_an_interrupted_verification_leaves_no_password(strategy: str) -> None:
         inventory.write_text(f"[pis]\npi-01 ansible_host=127.0.0.1 ansible_port={silent.getsockname()[1]}\n", "ascii")
         command = [ANSIBLE_PLAYBOOK, "-i", str(inventory), "-c", "local"]
         run = PlaybookRun([*command, "-e", json.dumps(settings), str(ROOT / "playbooks/verify.yml")], ROOT, environment)
-        silent.settimeout(60)
+        silent.settimeout(600)
         try:
             silent.accept()[0].close()
         finally:
