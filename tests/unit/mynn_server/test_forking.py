@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
+import sched
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -176,47 +176,33 @@ def test_a_parent_that_hangs_holds_up_no_kernel(server: Server, parent: int) -> 
             assert not is_forked(kernel)
 
 
-class Clock:
-    """A clock that a test sets forward, and a loop whose timers go by it."""
-
-    def __init__(self) -> None:
-        self.now, self.timers = 0.0, list[tuple[float, Any, tuple[Any, ...]]]()
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def call_later(self, seconds: float, do: Any, *arguments: Any) -> None:
-        self.timers.append((self.now + seconds, do, arguments))
-
-    def parents_after(self, seconds: float) -> int:
-        """Return how many parents this process has after a while."""
-        end = self.now + seconds
-        while due := [timer for timer in self.timers if timer[0] <= end]:
-            self.timers.remove(first := min(due, key=itemgetter(0)))
-            self.now, do, arguments = first
-            do(*arguments)
-        self.now = end
-        return len(children_of(os.getpid(), PROGRAM))
-
-
 def test_the_parent_is_ended_when_nobody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next page starts it again. While a kernel runs or memory is short, it is not; and a kernel keeps it."""
-    clock, parent, kernel = Clock(), forking.Parent(), Mock(has_process=True)
-    monkeypatch.setattr(forking, "time", clock)
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    now, parent, kernel = 0, forking.Parent(), Mock(has_process=True)
+    monkeypatch.setattr(forking, "time", Mock(monotonic=lambda: now))
+    timers = sched.scheduler(lambda: now)
+    loop = Mock(call_later=lambda seconds, do, *arguments: timers.enter(seconds, 0, do, arguments))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+
+    def parents_after(seconds: int) -> int:
+        nonlocal now
+        now += seconds
+        timers.run(blocking=False)
+        return len(children_of(os.getpid(), PROGRAM))
+
     parent.expect()
-    counts = [clock.parents_after(2), clock.parents_after(2), clock.parents_after(890), clock.parents_after(100)]
+    counts = [parents_after(2), parents_after(2), parents_after(890), parents_after(100)]
     parent.expect()
-    counts.append(clock.parents_after(4))
+    counts.append(parents_after(4))
     parent.kernels.add(kernel)
-    counts.append(clock.parents_after(2000))
+    counts.append(parents_after(2000))
     os.kill(children_of(os.getpid(), PROGRAM).pop(), signal.SIGKILL)
     until(lambda: not children_of(os.getpid(), PROGRAM))
     parent.expect()
-    counts.append(clock.parents_after(4))
+    counts.append(parents_after(4))
     parent.kernels.clear()
     monkeypatch.setattr(forking, "memory", lambda: {"free": forking.LEAST_FREE - 1})
     parent.expect()
-    counts.append(clock.parents_after(4))
+    counts.append(parents_after(4))
     monkeypatch.undo()
     assert counts == [0, 1, 1, 0, 1, 1, 0, 0] and asyncio.run(parent.fork({})) is None

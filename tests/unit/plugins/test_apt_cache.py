@@ -131,22 +131,11 @@ def mirror(tmp_path: Path, port: int) -> Iterator[Any]:
         playbook.kill()
 
 
-def begin(port: int, request: str) -> socket.socket:
-    """Send the cache a request, given as `METHOD ADDRESS`; return the connection."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=600)
-    client.sendall(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-    return client
-
-
-def answer_at(client: socket.socket) -> str:
-    """Return the whole answer."""
-    with client:
-        return client.makefile("rb").read().decode("latin-1")
-
-
-def ask(port: int, request: str) -> str:
-    """Send the cache a request; return the whole answer."""
-    return answer_at(begin(port, request))
+def begin(port: int, request: str) -> Any:
+    """Send the cache a request, given as `METHOD ADDRESS`; return the answer as a file."""
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as client:
+        client.sendall(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return client.makefile(encoding="latin-1", newline="")
 
 
 # M is the port of a configured mirror, S that of another server on this computer. The file is one that apt asks for.
@@ -170,13 +159,13 @@ def test_only_mirrors_can_be_reached_through_it(mirror: Any, port: int) -> None:
     with web("another server") as other:
         for request in BYPASSES:
             sent = request.replace(":S", f":{other.server_port}").replace(":M", f":{mirror.server_port}")
-            answer = ask(port, sent)
+            answer = begin(port, sent).read()
             assert other.seen == [], f"{sent}: {answer}"
             assert " 200 " not in answer.partition("\r\n")[0], f"{sent}: {answer}"
-    assert ask(port, f"GET http://mirror.invalid/{FILE}").startswith("HTTP/1.1 403 Forbidden")
+    assert begin(port, f"GET http://mirror.invalid/{FILE}").read().startswith("HTTP/1.1 403 Forbidden")
     here = f"127.0.0.1:{mirror.server_port}"
     for address in (f"{here}/{FILE}", f"{here}/to/{here}/new/{FILE}"):
-        assert ask(port, f"GET http://{address}").endswith("\r\na mirror")
+        assert begin(port, f"GET http://{address}").read().endswith("\r\na mirror")
 
 
 def test_a_file_whose_connection_was_lost_is_asked_for_again(mirror: Any, port: int) -> None:
@@ -197,4 +186,4 @@ def test_pis_that_ask_for_the_same_list_at_once_all_get_it(mirror: Any, port: in
     """A Pi's first question to the cache, which all Pis ask in the same second."""
     pis = [begin(port, f"GET http://127.0.0.1:{mirror.server_port}/held/{FILE}") for _ in range(30)]
     mirror.may.set()
-    assert [answer for answer in map(answer_at, pis) if not answer.endswith("\r\na mirror")] == []
+    assert [answer for answer in (pi.read() for pi in pis) if not answer.endswith("\r\na mirror")] == []
