@@ -42,7 +42,8 @@ def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
             if not path.is_file():  # or a folder, which says so itself
-                with path.open("wb") as file:
+                no_wait = getattr(os, "O_NONBLOCK", 0)  # for a reader of a pipe
+                with open(path, "wb", opener=lambda name, flags: os.open(name, flags | no_wait)) as file:
                     yield file
                 return
     new = (folder or path.parent) / f".~{path.name[:50]}.{os.urandom(8).hex()}"  # no student's work
