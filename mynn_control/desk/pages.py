@@ -327,7 +327,7 @@ class Desk:
             if not self.asking:
                 return
             self._report.stop(again(CUT_OFF))
-            self._report = run = Run("report", password=self.asking.password)
+            self._report = run = Run("report", password=self.password)
             self._reporting = threading.Thread(target=run.play, args=(self.of, self._settings(run), lambda: None))
             self._reporting.start()
 
