@@ -9,12 +9,28 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from contextlib import suppress
 from typing import Any
 
 import ansible_runner
 from ansible_runner.utils import signal_handler
+
+
+def kill_descendants() -> None:
+    """Kill all that was started. ansible-runner kills a group; but each worker has its own, and waits for ever."""
+    said = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False, timeout=30
+    ).stdout
+    parents = [tuple(map(int, line.split())) for line in said.splitlines()]
+    family = {os.getpid()}
+    while more := {process for process, parent in parents if parent in family} - family:
+        family |= more
+    for process in family - {os.getpid()}:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def main() -> int:
@@ -27,7 +43,10 @@ def main() -> int:
         return False  # keeps no file of it
 
     def ended() -> bool:
-        return os.getppid() != desk or bool(terminated and terminated())
+        if over := os.getppid() != desk or bool(terminated and terminated()):
+            with suppress(OSError, subprocess.SubprocessError):  # ansible-runner kills the most of it all the same
+                kill_descendants()
+        return over
 
     asked = json.load(sys.stdin)
     return int(ansible_runner.run(**asked, quiet=True, event_handler=tell, cancel_callback=ended).rc)

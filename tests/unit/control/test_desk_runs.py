@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from mynn_control.desk.work import handouts
 from tests.support.browser import assert_accessible
-from tests.support.classroom import until
+from tests.support.classroom import ROOT, until
 from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
@@ -395,6 +396,14 @@ def test_how_a_run_failed_is_remembered(desk: ServedDesk) -> None:
     )
     [(pi, why, what)] = run["lost"]
     assert pi == "pi-02" and "It does not answer" in why and "Switch it on" in what
+
+
+def test_a_run_that_is_ended_leaves_no_worker_in_a_session_of_its_own() -> None:
+    program = "import sys; from subprocess import *; from mynn_control.desk.play import kill_descendants\n"
+    program += "worker = Popen(['sh', '-c', 'setsid sleep 600 & echo $!; wait'], stdout=PIPE).stdout.readline()\n"
+    program += "print(int(worker)); kill_descendants()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    until(lambda: not running([int(done.stdout)]))
 
 
 @pytest.mark.slow
