@@ -106,12 +106,14 @@ def test_the_teacher_is_told_which_tasks_are_right_and_since_when(tmp_path: Path
 
 def test_the_teacher_is_told_when_a_lesson_was_opened(server: Server) -> None:
     began = time.time()
-    server.student().open_notebook(FIRST)
+    client = server.student()
+    opened = client.open_notebook(FIRST)
     with socket.socket(socket.AF_UNIX) as teacher:
         teacher.connect(f"\0{teacher_socket(server.hashed)}")
         answer = json.loads(teacher.makefile().read())
     assert misfit(answer, ANSWER) == ""
     assert began - 1 < answer["running"][0]["began"] < time.time() + 1
+    client.delete(f"/api/sessions/{opened['id']}")  # other tests have this server, too
 
 
 def test_lack_of_memory_is_told_apart_from_other_reasons() -> None:
