@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import errno
+import hashlib
+import json
 import os
+import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, File, batches, pack, unpack, write_chunk
 from ansible_collections.mynn.pi.plugins.module_utils.collection import (
-    changes_of,
     collections_of,
+    fields,
     files_in,
     in_home,
     label,
@@ -30,7 +31,17 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import (
     write_sums,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import (
+    MALFORMED,
+    batches,
+    copied,
+    pack,
+    place_of,
+    size_of,
+    unpack,
+)
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of, printable
+from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File
 
 DOCUMENTATION = r"""
 name: student_work
@@ -43,40 +54,21 @@ description:
     not changed since the Pi's last collection are hard links to it and are not sent again; so are files that are equal.
     Holes in files take no room.
   - A Pi's answers are not trusted; an invalid answer ends that Pi's part with a message.
-  - Files travel in chunks over Ansible's own connection, so a Pi needs no extra program and no room on its card.
+  - Files travel in parcels, compressed tars, as Ansible's connection carries any file. Neither side's memory grows with
+    them. Parcels are on the Pi's card, in a folder of root's, and here beside the collections, until they are unpacked.
 options:
-  verb:
-    description: What to do; C(collect), C(hand_out), C(restore) or C(reset).
-    required: true
-  students:
-    description: For each account, the student's folder.
-    required: true
-  pristine:
-    description: The folder of the untouched lessons on the Pi.
-    required: true
-  collections:
-    description: The folder of the collections.
-  date:
-    description: The date of the new collection; for C(restore), that of an old one, the start of it, or nothing.
-  limit:
-    description: The most that is collected of one student, in bytes; what exceeds it is named.
-  source:
-    description: For C(hand_out), the folder; for C(restore), the Pi of that name.
-  give_up:
-    description: For C(reset), whether work that was not collected is discarded.
+  verb: {description: "What to do: C(collect), C(hand_out), C(restore) or C(reset).", required: true}
+  students: {description: "For each account, the student's folder.", required: true}
+  pristine: {description: The folder of the untouched lessons on the Pi., required: true}
+  collections: {description: The folder of the collections., required: true}
+  date: {description: "The date of the new collection; for C(restore), an old one's, the start of it, or nothing."}
+  limit: {description: "The most that is collected of one student, in bytes; what exceeds it is named."}
+  source: {description: "For C(hand_out), the folder; for C(restore), the Pi of that name."}
+  give_up: {description: "For C(reset), whether work that was not collected is discarded."}
 """
 
-SHOWN = 64 << 20  # bytes; the progress of larger transfers is shown
+SHOWN = 64_000_000  # bytes; the progress of larger transfers is shown
 TRIES = 3
-STORE = ".files"  # in an unfinished collection: what came, each file once; its names are links to it
-
-
-class Collected(NamedTuple):
-    """The outcome of a collection, by the files' names in it."""
-
-    sums: dict[str, str]
-    sent: dict[str, int]  # sizes of the files that the Pi sent now; equal ones are sent once
-    left: dict[str, str]  # why other files are missing
 
 
 Key = tuple[str, bool]  # a file's sum and whether it is executable: of equal files, one is stored
@@ -111,6 +103,14 @@ def link(source: Path, place: Path) -> None:
             raise
 
 
+def described(name: str, path: Path) -> File:
+    """Return what the Pi must know of a file of this computer."""
+    with path.open("rb") as file:
+        about = os.fstat(file.fileno())
+        sum_ = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(name, about.st_size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100))
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """What Ansible calls."""
 
@@ -124,40 +124,35 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self.pi = str(task_vars["inventory_hostname"])
         self.asked = self._task.args
         self.dry = bool(self._task.check_mode)
-        self.root = Path(str(self.asked.get("collections", ""))).expanduser()
+        self.root = Path(str(self.asked["collections"])).expanduser()
+        self.part = self.root / f".{self.pi}.part"  # hidden: not a collection yet
+        self.remote = str(place_of(Path(self.asked["pristine"])))
         verbs = {"collect": self.collect, "hand_out": self.hand_out, "restore": self.restore, "reset": self.reset}
         try:
             return verbs[self.asked["verb"]]()
+        except (*MALFORMED, RecursionError) as error:
+            raise AnsibleActionFail(
+                f"{self.pi} sent an invalid answer ({printable(error, 200)}), and nothing was changed on it:"
+                " flash its card again."
+            ) from error
         except OSError as error:
             raise AnsibleActionFail(
                 f"{error.filename or self.root}: {error.strerror}, on this computer. Nothing half-done is left:"
                 " repair this and run it again."
             ) from error
-        except (ValueError, RecursionError) as error:
-            raise AnsibleActionFail(
-                f"{self.pi} sent an invalid answer ({printable(error, 200)}), and nothing was changed on it:"
-                " flash its card again."
-            ) from error
 
     def ask(self, verb: str, student: str, **given: Any) -> Any:
         """Run the module of the same name on the Pi. Returns its answer, which may be anything.
 
-        AnsibleActionFail: it failed. ValueError: the answer cannot be unpacked.
+        AnsibleActionFail: it failed. ValueError: the answer is no JSON.
         """
-        done = self._execute_module(
-            module_name="student_work",
-            module_args={
-                "verb": verb,
-                "student": student,
-                "folder": self.asked["students"][student],
-                "pristine": self.asked["pristine"],
-                "given": pack(given),
-            },
-            task_vars=self.task_vars,
-        )
+        folder = self.asked["students"][student]
+        asked = {"verb": verb, "student": student, "folder": folder, "pristine": self.asked["pristine"], **given}
+        args = {"asked": json.dumps(asked)}
+        done = self._execute_module(module_name="student_work", module_args=args, task_vars=self.task_vars)
         if "answer" not in done:
             raise AnsibleActionFail(f"{self.pi} says: {done.get('msg', 'nothing')}", result=done)
-        return unpack(str(done["answer"]))
+        return json.loads(str(done["answer"]))
 
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
         """Return a student's files, and why others cannot be had, by their names in a collection."""
@@ -166,16 +161,63 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         named = {name_of(student, name): file for name, file in files.items()}
         return named, {label(student, name): why for name, why in left.items()}
 
-    def batches(self, files: list[File], done: str) -> Iterator[list[tuple[File, int, int]]]:
-        """Yield the files' chunks, and show the progress of long transfers: how much is `done`."""
-        whole = sum(file.size for file in files)
-        transferred = shown = 0
+    # --- parcels
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have a folder for what is not complete yet, without a killed run's. At the end, the Pi's is removed too."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
+        with locked(self.root / f".{self.pi}.lock"):
+            shutil.rmtree(self.part, ignore_errors=True)
+            self.part.mkdir()
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.part, ignore_errors=True)
+                for student in [*self.asked["students"]][:1]:
+                    self.ask("clear", student)
+
+    def parcels(self, files: list[File], done: str) -> Iterator[tuple[list[File], Path]]:
+        """Yield the files in lists for one parcel each, and where it is on this computer.
+
+        The progress of long transfers is shown: how much is `done`.
+        """
+        come, whole = 0, size_of(files)
         for batch in batches(files):
-            yield batch
-            transferred += sum(length for _, _, length in batch)
-            if transferred - shown > max(SHOWN, whole // 20):
-                Display().display(f"{self.pi}: {transferred >> 20} of {whole >> 20} MB {done}")
-                shown = transferred
+            parcel = self.part / os.urandom(8).hex()  # a name that no Pi can foresee: mitogen would give it any
+            yield batch, parcel
+            parcel.unlink()
+            come += size_of(batch)
+            if whole > SHOWN:
+                Display().display(f"{self.pi}: {come // 10**6} of {whole // 10**6} MB {done}")
+
+    def fetch(self, student: str, files: list[File], known: dict[Key, Path]) -> None:
+        """Fetch a student's files, and add those that match their sums to the known files."""
+        for batch, parcel in self.parcels(files, "collected"):
+            self.ask("pack", student, wanted=[(file.name, file.size) for file in batch])
+            most = size_of(batch) * 101 // 100 + len(batch) * 2000 + 20_000  # whatever the Pi sends
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+            try:
+                self._connection.fetch_file(self.remote, str(parcel))
+            except Exception as error:
+                if shutil.disk_usage(self.part).free < most:  # OpenSSH's sftp does not say so
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.root)) from None
+                raise (ValueError("too large") if getattr(error, "errno", 0) == errno.EFBIG else error) from None
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+            with parcel.open("rb") as source:
+                for number, content in unpack(source, [file.size for file in batch]):
+                    file = batch[number]
+                    place = self.part / f"{file.sum}-{file.executable}"
+                    with place.open("wb") as target:
+                        sum_ = copied(content, target, file.size)
+                    if sum_ == file.sum:
+                        os.utime(place, (file.time, file.time))
+                        place.chmod(0o555 if file.executable else 0o444)
+                        known[key(file)] = place
 
     # --- collect
 
@@ -184,96 +226,61 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         final = self.root / self.asked["date"] / self.pi
         if final.exists():
             raise AnsibleActionFail(f"{final} already exists, and a collection is never changed: run this again.")
-        part = final.with_name(f".{self.pi}.part")  # hidden: not a collection yet
         last = next(iter(collections_of(self.root, self.pi)), None)
         known = known_files(last) if last else {}
-        came = Collected({}, {}, {})
-        if self.dry:
-            self._collect_into(part, known, came)
-            return self._result(final, came)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
-        with locked(self.root / f".{self.pi}.lock"):
-            for leftover in self.root.glob(f"*/{part.name}"):  # of a killed run
-                shutil.rmtree(leftover)
-            (part / STORE).mkdir(parents=True)
-            try:
-                self._collect_into(part, known, came)
-                shutil.rmtree(part / STORE)
-                write_sums(part, came.sums)
-                part.rename(final)
-            except BaseException:
-                shutil.rmtree(part)
-                with suppress(OSError):
-                    part.parent.rmdir()
-                raise
-        return self._result(final, came)
+        self.sums: dict[str, str] = {}  # by the files' names in the collection
+        self.sent: dict[str, int] = {}  # sizes of the files that the Pi sent now; equal ones are sent once
+        self.left: dict[str, str] = {}  # why other files are missing
+        with nullcontext() if self.dry else self.alone():
+            for student in self.asked["students"]:
+                self.collect_of(student, known)
+            if not self.dry:
+                write_sums(self.part / "work", self.sums)
+                final.parent.mkdir(exist_ok=True)
+                (self.part / "work").rename(final)
+        would = "would be " if self.dry else ""
+        size = sum(self.sent.values())
+        place = "" if os.environ.get("MYNN_SUMMARY") else f" {would}in {final}"  # the desk's pages name no path
+        text = f"{len(self.sums)} files{place}, {len(self.sent)} of them {would}sent now"
+        text += f" ({size / 1e6:.2f} MB)."
+        if self.left:
+            names = some([f"{name} ({why})" for name, why in sorted(self.left.items())])
+            text += f" Not collected: {names}."
+            text += " Repair that on the Pi, or raise student_work_total_mb, and collect again."
+        diff = diff_of([str(final / name) for name in ("", *sorted(self.sent))])
+        return {"changed": True, "failed": bool(self.left), "msg": text, "sent": size, "diff": diff}
 
-    def _collect_into(self, part: Path, known: dict[Key, Path], came: Collected) -> None:
-        """Fetch all students' work into a folder, and record what came.
+    def collect_of(self, student: str, known: dict[Key, Path]) -> None:
+        """Fetch a student's work, and give it its names in the collection.
 
         known: files that this computer has, from the last collection; new ones are added. A file that changes meanwhile
         is tried three times.
         """
-        for student in self.asked["students"]:
-            if not self.dry:
-                (part / student).mkdir()
-            files: dict[str, File] = {}
-            for _ in range(TRIES):
-                there, left = self.list_work(student)
-                files |= there
-                new = {key(file): (name, file) for name, file in there.items() if key(file) not in known}
-                self._fetch(student, part / STORE, [file for _, file in new.values()], known)
-                came.sent.update({name: file.size for name, file in new.values() if key(file) in known})
-                if new.keys() <= known.keys():
-                    break
-            came.left.update(left)
-            came.left.update({name: "it is being written" for name, file in there.items() if key(file) not in known})
-            self._name({name: file for name, file in files.items() if key(file) in known}, part, known, came)
-
-    def _name(self, files: dict[str, File], part: Path, known: dict[Key, Path], came: Collected) -> None:
-        """Give known files their names in the collection."""
+        files: dict[str, File] = {}
+        for _ in range(TRIES):
+            there, left = self.list_work(student)
+            files |= there
+            new = {key(file): (name, file) for name, file in there.items() if key(file) not in known}
+            wanted = [file for _, file in new.values()]
+            if self.dry:
+                known.update(dict.fromkeys(new, self.part))
+            else:
+                self.fetch(student, wanted, known)
+            self.sent.update({name: file.size for name, file in new.values() if key(file) in known})
+            if new.keys() <= known.keys():
+                break
+        self.left.update(left)
+        self.left.update({name: "it is being written" for name, file in there.items() if key(file) not in known})
+        if not self.dry:
+            (self.part / "work" / student).mkdir(parents=True)
         for name, file in files.items():
             try:
-                if not self.dry:
-                    link(known[key(file)], part / name)
-                came.sums[name] = file.sum
+                if key(file) in known:
+                    if not self.dry:
+                        link(known[key(file)], self.part / "work" / name)
+                    self.sums[name] = file.sum
             except OSError as error:
-                came.left[name] = f"on this computer: {error.strerror}"
-
-    def _fetch(self, student: str, store: Path, files: list[File], known: dict[Key, Path]) -> None:
-        """Fetch a student's files into a folder, and add those that match their sums to the known files."""
-        if self.dry:
-            known.update({key(file): store for file in files})
-            return
-        for batch in self.batches(files, "collected"):
-            chunks = self.ask("read", student, wanted=[(file.name, begin, length) for file, begin, length in batch])
-            if not isinstance(chunks, list):
-                raise ValueError("malformed chunks")
-            for (file, begin, length), chunk in zip(batch, chunks, strict=True):
-                place = store / "".join(map(str, key(file)))
-                if begin == 0:
-                    place.unlink(missing_ok=True)
-                with place.open("r+b" if begin else "xb") as opened:
-                    write_chunk(opened, begin, base64.b64decode(str(chunk or ""))[:length])
-                if begin + length == file.size and sum_of(place) == file.sum:
-                    os.utime(place, (file.time, file.time))
-                    place.chmod(0o555 if file.executable else 0o444)
-                    known[key(file)] = place
-
-    def _result(self, final: Path, came: Collected) -> dict[str, Any]:
-        """Return the task's result."""
-        would = "would be " if self.dry else ""
-        size = sum(came.sent.values())
-        place = "" if os.environ.get("MYNN_SUMMARY") else f" {would}in {final}"  # the desk's pages name no path
-        text = f"{len(came.sums)} files{place}, {len(came.sent)} of them {would}sent now"
-        text += f" ({size / 1e6:.2f} MB)."
-        if came.left:
-            names = some([f"{name} ({why})" for name, why in sorted(came.left.items())])
-            text += f" Not collected: {names}."
-            text += " Repair that on the Pi, or raise student_work_total_mb, and collect again."
-        diff = diff_of([str(final / name) for name in ("", *sorted(came.sent))])
-        return {"changed": True, "failed": bool(came.left), "msg": text, "sent": size, "diff": diff}
+                self.left[name] = f"on this computer: {error.strerror}"
 
     # --- hand out, restore
 
@@ -283,7 +290,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         paths = {FOLDER + name: source / name for name in files_in(source)}
         if not paths:
             raise AnsibleActionFail(f"There is no file to hand out in {source.absolute().name}: name another folder.")
-        return self._sent(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
+        return self.send_all(dict.fromkeys(self.asked["students"], paths), over_lessons=False)
 
     def restore(self) -> dict[str, Any]:
         """Copy a collection of a Pi onto this one."""
@@ -304,7 +311,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 damaged.append(name)
             else:
                 paths[student][inner] = folder / name
-        done = self._sent(paths, over_lessons=True)
+        done = self.send_all(paths, over_lessons=True)
         done["msg"] = f"{folder.parent.name}: {done['msg']}"
         if damaged:
             done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
@@ -312,45 +319,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             done["msg"] += f" Not restored, because the setting students does not list them: {some(sorted(strangers))}."
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
-    def _sent(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
+    def send_all(self, paths: dict[str, dict[str, Path]], over_lessons: bool) -> dict[str, Any]:
         """Send files to students. paths: by student and by name in the home. Returns the task's result."""
         changes: list[str] = []
         left: list[str] = []
         sent: list[File] = []
-        for student, files in paths.items():
-            wanted = {name: self._described(name, path) for name, path in files.items()}
-            plan = self.ask("plan", student, files=list(wanted.values()), over_lessons=over_lessons)
-            if not isinstance(plan, dict) or not {"changes", "needed", "left"} <= set(plan):
-                raise ValueError("a malformed plan")
-            changes += changes_of(plan["changes"])
-            needed = [file for name, file in wanted.items() if name in plan["needed"]]
-            left += [f"{label(student, name)} ({plan['left'][name]})" for name in sorted(wanted.keys() & plan["left"])]
-            sent += needed
-            if not self.dry:
-                self._send(student, needed, files, over_lessons)
+        with nullcontext() if self.dry else self.alone():
+            for student, files in paths.items():
+                wanted = {name: described(name, path) for name, path in files.items()}
+                plan = self.ask("plan", student, files=list(wanted.values()), over_lessons=over_lessons)
+                new, names, why = fields(plan, changes=list, needed=list, left=dict)
+                changes += new
+                needed = [file for name, file in wanted.items() if name in names]
+                left += [f"{label(student, name)} ({why[name]})" for name in sorted(wanted.keys() & why)]
+                sent += needed
+                for batch, parcel in self.parcels(needed, "sent") if not self.dry else ():
+                    with parcel.open("xb") as target:
+                        pack(target, ((file.size, lambda path=files[file.name]: path.open("rb")) for file in batch))
+                    self._connection.put_file(str(parcel), self.remote)
+                    self.ask("write", student, files=batch, over_lessons=over_lessons)
         would = "would be " if self.dry else ""
-        size = sum(file.size for file in sent)
+        size = size_of(sent)
         text = f"{len(sent)} of {sum(map(len, paths.values()))} files {would}sent ({size / 1e6:.2f} MB)."
         if left:
             text += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
         return {"changed": bool(changes), "failed": bool(left), "msg": text, "diff": diff_of(changes)}
-
-    def _described(self, name: str, path: Path) -> File:
-        """Return what the Pi must know of a file of this computer. PermissionError: it cannot be read."""
-        sum_, about = sum_of(path), path.stat()
-        if sum_ is None:
-            raise PermissionError(errno.EACCES, "it cannot be read", str(path))
-        return File(name, about.st_size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100))
-
-    def _send(self, student: str, files: list[File], paths: dict[str, Path], over_lessons: bool) -> None:
-        """Send files to a student."""
-        for batch in self.batches(files, "sent"):
-            chunks = []
-            for file, begin, length in batch:
-                with paths[file.name].open("rb") as opened:
-                    opened.seek(begin)
-                    chunks.append((file, begin, base64.b64encode(opened.read(length)).decode()))
-            self.ask("write", student, chunks=chunks, over_lessons=over_lessons)
 
     # --- reset
 
@@ -374,11 +367,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         changes: list[str] = []
         for student, sums in kept.items():
             done = self.ask("reset", student, files=None if give_up else sums, limit=int(self.asked["limit"]))
-            if not isinstance(done, dict) or not {"changes", "lost"} <= set(done):
-                raise ValueError("a malformed reset")
-            if done["lost"]:
-                self._refuse([label(student, str(name)) for name in done["lost"]])
-            changes += changes_of(done["changes"])
+            gone, new = fields(done, lost=list, changes=list)
+            if gone:
+                self._refuse([label(student, str(name)) for name in gone])
+            changes += new
         text = "would be at its baseline" if self.dry else "is at its baseline"
         if lost:
             text += f"; discarded: {some(sorted(lost))}"

@@ -11,14 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, WHY, File, checked, is_work
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from ansible_collections.mynn.pi.plugins.module_utils.tree import MOST
+from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, MOST, File, checked, is_work
 
 SUMS = "SHA256SUMS"
+ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of letters in a name there
 BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
 LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
 LONGEST = 5000  # bytes of a name
+# Why a file that may be work cannot be had. What is left out for any other reason is not work.
+WHY = {
+    "closed": "the student may not read it",
+    "beyond": "it exceeds the limit for one student",
+    "deep": "its path is too long",
+    "many": "there are too many files",
+    "slow": "it takes too long to read",
+}
 
 
 def name_of(student: str, name: str) -> str:
@@ -41,32 +49,33 @@ def in_home(name: str) -> tuple[str, str]:
     return student, inner if student != folder else FOLDER + inner
 
 
+def fields(answer: Any, **kinds: type) -> list[Any]:
+    """Return these values of a Pi's answer. ValueError: one is missing, or of another kind."""
+    values = [answer.get(name) for name in kinds] if isinstance(answer, dict) else []
+    if list(map(type, values)) != list(kinds.values()):
+        raise ValueError("a malformed answer")
+    return values
+
+
 def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
     """Check a Pi's list of a student's files. Returns them by name, and why others cannot be had.
 
     ValueError: the list is malformed, or has more than `limit` bytes.
     """
+    listed, why = fields(answer, files=dict, left=dict)
     try:
-        files = {name: _file(name, *about) for name, about in answer["files"].items()}
-        left = {name: WHY[why] for name, why in answer["left"].items()}
-    except (AttributeError, LookupError, TypeError) as error:
+        files = {
+            name: File(name, int(size), str(sum_), min(max(int(time), 0), LATEST), bool(executable))
+            for name, (size, sum_, time, executable) in listed.items()
+        }
+        left = {name: WHY[reason] for name, reason in why.items()}
+    except (LookupError, TypeError, ArithmeticError) as error:
         raise ValueError(f"a malformed list of files: {error!r}") from None
+    if any(file.size < 0 or not re.fullmatch("[0-9a-f]{64}", file.sum) for file in files.values()):
+        raise ValueError("a malformed file")
     if len(files) + len(left) > MOST or sum(file.size for file in files.values()) > limit:
         raise ValueError("more files than a Pi gives")
     return files, left
-
-
-def _file(name: str, size: int, sum_: str, time: int, executable: bool) -> File:
-    if size < 0 or not re.fullmatch("[0-9a-f]{64}", sum_) or not isinstance(time, int):
-        raise ValueError("a malformed file")
-    return File(name, int(size), sum_, min(max(time, 0), LATEST), bool(executable))
-
-
-def changes_of(answer: Any) -> list[str]:
-    """Check and return a Pi's list of changes. ValueError: it is malformed."""
-    if not isinstance(answer, list):
-        raise ValueError("malformed changes")
-    return [str(change) for change in answer]
 
 
 def some(names: list[str]) -> str:
@@ -88,7 +97,7 @@ def write_sums(folder: Path, sums: dict[str, str]) -> None:
     """Write a collection's SHA256SUMS. sums: by the file's path in the collection."""
     lines = []
     for name, sum_ in sorted(sums.items()):
-        escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        escaped = name.translate(str.maketrans(ESCAPES))
         lines.append(f"{chr(92) if escaped != name else ''}{sum_}  {escaped}\n")
     (folder / SUMS).write_bytes(os.fsencode("".join(lines)))
 
@@ -96,13 +105,12 @@ def write_sums(folder: Path, sums: dict[str, str]) -> None:
 def read_sums(folder: Path) -> dict[str, str]:
     """Return a collection's sums, by the file's path in it; none where there is no collection."""
     sums = {}
+    letters = {code: letter for letter, code in ESCAPES.items()}
     with suppress(FileNotFoundError):
         for line in os.fsdecode((folder / SUMS).read_bytes()).split("\n")[:-1]:
             sum_, _, name = line.removeprefix("\\").partition("  ")
             if line.startswith("\\"):
-                letters = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
-                pairs = re.split(r"(\\.)", name)
-                name = "".join(letters.get(part, part) for part in pairs)
+                name = re.sub(r"\\[\\nr]", lambda match: letters[match[0]], name)
             sums[name] = sum_
     return sums
 

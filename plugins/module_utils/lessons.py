@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER
+from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER
 
 # Lessons; pictures; and lessons in another language, in a folder that is called by its code.
 PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png", "[a-z][a-z]/[!.]*.ipynb")

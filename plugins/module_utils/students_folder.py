@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import OURS, File, write_chunk
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import copied
+from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
 LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as ours, is not a version of it
@@ -170,58 +171,41 @@ def clean(folder: Path, known: Collection[str], dry: bool) -> list[str]:
 
 
 def write(
-    home: Path, file: File, begin: int, data: bytes, known: Sums | None = None, given: Mapping[str, str] | None = None
+    home: Path, file: File, content: IO[bytes], known: Sums | None = None, given: Mapping[str, str] | None = None
 ) -> None:
-    """Write a file's first or next chunk. With the last one it takes its place, whole and on the disk.
+    """Write a file, which takes its place whole and on the disk. Until then it has no name that could be left.
 
     OSError: the card is full, or the file was damaged on the way.
     """
+    known = known or {}
     path, absent = path_in(home, file.name)
     for missing in absent:
         missing.mkdir()
-    # A name that nobody can foresee and take, unless the next call must find it.
-    new = path.with_name(f"{OURS}{os.urandom(8).hex() if len(data) == file.size else file.sum[:32]}.new")
-    if begin == 0:
-        new.unlink(missing_ok=True)
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if begin == 0 else 0)
-    descriptor = os.open(new, flags, 0o600)
-    complete = True
-    try:
-        with os.fdopen(descriptor, "r+b") as opened_file:
-            write_chunk(opened_file, begin, data)
-            opened_file.flush()
-            os.fchmod(descriptor, 0o755 if file.executable else 0o644)
-            os.fsync(descriptor)
-        complete = begin + len(data) >= file.size
-        if complete:
-            put_in_place(new, path, file, known or {}, given or {})
-    finally:
-        if complete:
-            new.unlink(missing_ok=True)
+    with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o600), "w+b") as new:
+        if copied(content, new, file.size) != file.sum:
+            raise OSError(errno.EIO, "it was damaged on the way", str(path))
+        os.fchmod(new.fileno(), 0o755 if file.executable else 0o644)
+        os.utime(new.fileno(), (file.time, file.time))
+        os.fsync(new.fileno())
+        place = place_for(path, file, known, given or {})
+        if place and not has_replaced(place, new.fileno(), known.get(file.name, ()), largest_of(file)):
+            new.seek(0)
+            write(home, file, new, known, given)  # a file that had a name and lost it cannot get another one
 
 
-def put_in_place(new: Path, path: Path, file: File, known: Sums, given: Mapping[str, str]) -> None:
-    """Give a complete file its place. OSError: it was damaged on the way."""
-    if fingerprint(new, file.size) != file.sum:
-        raise OSError(errno.EIO, "it was damaged on the way", str(path))
-    os.utime(new, (file.time, file.time))
-    while place := place_for(path, file, known, given):
-        if has_replaced(place, new, known.get(file.name, ()), largest_of(file)):
-            return
-
-
-def has_replaced(place: Path, new: Path, known: Collection[str], largest: int) -> bool:
-    """Put a file into a free place, or over a known version. Returns False if the student was faster.
+def has_replaced(place: Path, new: int, known: Collection[str], largest: int) -> bool:
+    """Put a file without a name into a free place, or over a known version. Returns False if the student was faster.
 
     The place is never empty or half-written.
     """
-    old, copy = (new.with_name(f"{OURS}{os.urandom(8).hex()}{suffix}") for suffix in (".old", ".new"))
+    old, copy = (place.with_name(f"{OURS}{os.urandom(8).hex()}{suffix}") for suffix in (".old", ".new"))
+    nameless = f"/proc/self/fd/{new}"
     try:
         if not os.path.lexists(place):
-            os.link(new, place)  # unlike a rename, this never replaces another file
+            os.link(nameless, place, src_dir_fd=new)  # unlike a rename, this never replaces another file
             return True
         os.link(place, old)
-        os.link(new, copy)
+        os.link(nameless, copy, src_dir_fd=new)
         copy.replace(place)
         if fingerprint(old, largest) in known:
             old.unlink()

@@ -1,4 +1,4 @@
-"""Walk a student's home, whatever its names and depth, with short paths, few open folders and little memory."""
+"""A student's home: what in it is work, and a walk through it, whatever its names and depth, with little memory."""
 
 from __future__ import annotations
 
@@ -7,56 +7,90 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = "notebooks/"  # where the lessons are in a home
+# Settings and programs' own files are not work: these names at the top of a home,
+NOT_IN_A_HOME = {
+    *(".bash_history", ".bash_logout", ".bashrc", ".cache", ".config", ".ipython", ".jupyter"),
+    *(".jupyter_cookie_secret", ".local", ".profile", ".python_history", ".ssh"),
+}
+# and these anywhere in it, as well as files that are being written (Jupyter's and ours), and what mynn makes of a CSV.
+NOWHERE = {".ipynb_checkpoints", "__pycache__"}
+OURS = ".mynn-lesson-"
+HALF_WRITTEN = (".~", OURS)
+MADE_AGAIN = ".csv.npy"
 
 DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
 LONGEST = 2000  # bytes of a path in the home; the same
 ROOM = 10_000_000  # bytes of memory for the names; each file takes COST and its name
 COST = 500
 MOST = ROOM // COST + 2  # of the names, with the one that exceeds the room, and `many`
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def walk(top: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result | str]]:
+class File(NamedTuple):
+    """A file on the Pi, or on its way there. name: its path in the home. size: in bytes. time: in seconds."""
+
+    name: str
+    size: int
+    sum: str
+    time: int
+    executable: bool
+
+
+def checked(name: str) -> str:
+    """Return a file's path in the home. ValueError: it leads out of it."""
+    if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f"{name!r} leads out of the home")
+    return name
+
+
+def is_work(name: str) -> bool:
+    """Return whether a file or folder may be a student's work, judging by its path in the home."""
+    parts = name.split("/")
+    return (
+        parts[0] not in NOT_IN_A_HOME
+        and NOWHERE.isdisjoint(parts)
+        and not any(part.startswith(HALF_WRITTEN) for part in parts)
+        and not parts[-1].endswith(MADE_AGAIN)
+    )
+
+
+def walk(
+    top: Path,
+    wanted: Callable[[str], bool],
+    prefix: str = "",
+    room: list[int] | None = None,
+    at: int | None = None,
+    depth: int = DEEPEST,
+) -> Iterator[tuple[str, os.stat_result | str]]:
     """Yield what is in a folder and its subfolders, in order: its path in the folder, and its lstat.
 
     If that cannot be had, the reason comes instead or, for a folder that cannot be opened, besides: `closed`, `deep`,
-    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped.
+    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped. What
+    follows these two is for the subfolders.
     """
-    room = [ROOM]
-    folder = os.open(top, FOLDER)
+    room = room or [ROOM]
+    folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
     try:
-        yield from _walk(folder, "", wanted, room, DEEPEST)
+        with os.scandir(folder) as entries:  # all of its names might fill the memory
+            words = sorted(prefix + entry.name for entry in itertools.islice(entries, max(0, room[0] // COST + 1)))
+        room[0] -= sum(COST + len(os.fsencode(word)) for word in words)
+        for word in filter(wanted, words):
+            name = Path(word.removeprefix(prefix))
+            if depth == 0 or len(os.fsencode(word)) > LONGEST:
+                yield word, "deep"
+                continue
+            try:
+                about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                yield word, about
+                if stat.S_ISDIR(about.st_mode):
+                    yield from walk(name, wanted, f"{word}/", room, folder, depth - 1)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed or replaced just now
+            except OSError:
+                yield word, "closed"
     finally:
         os.close(folder)
-    if room[0] < 0:
+    if not prefix and room[0] < 0:
         yield ".", "many"
-
-
-def _walk(
-    folder: int, prefix: str, wanted: Callable[[str], bool], room: list[int], depth: int
-) -> Iterator[tuple[str, os.stat_result | str]]:
-    with os.scandir(folder) as entries:  # all of its names might fill the memory
-        words = sorted(prefix + entry.name for entry in itertools.islice(entries, max(0, room[0] // COST + 1)))
-    room[0] -= sum(COST + len(os.fsencode(word)) for word in words)
-    for word in words:
-        name = word.removeprefix(prefix)
-        if not wanted(word):
-            continue
-        if depth == 0 or len(os.fsencode(word)) > LONGEST:
-            yield word, "deep"
-            continue
-        try:
-            about = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            yield word, about
-            inner = os.open(name, FOLDER, dir_fd=folder) if stat.S_ISDIR(about.st_mode) else -1
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # removed or replaced just now
-        except OSError:
-            yield word, "closed"
-            continue
-        if inner == -1:
-            continue
-        try:
-            yield from _walk(inner, f"{word}/", wanted, room, depth - 1)
-        finally:
-            os.close(inner)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import pwd
 import time
@@ -13,7 +14,6 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import FOLDER, File
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of, state_with
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
@@ -26,6 +26,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     write,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of
+from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File
 
 DOCUMENTATION = r"""
 module: lessons
@@ -112,7 +113,7 @@ def hand_out(
         for file in files:
             if file.name in needed and not dry:
                 with suppress(FileExistsError):  # every name beside it is taken
-                    write(home, file, 0, lessons[file.name.removeprefix(FOLDER)], known, given)
+                    write(home, file, io.BytesIO(lessons[file.name.removeprefix(FOLDER)]), known, given)
         return opens + closed + changes + put_links(folder, links, dry)
 
 

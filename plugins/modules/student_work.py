@@ -3,31 +3,38 @@
 
 from __future__ import annotations
 
-import base64
 import errno
+import io
+import json
 import os
 import pwd
 import re
+import shutil
 import stat
+import subprocess
+import time
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.baseline import restore_baseline
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import File, checked, is_work, pack, unpack
-from ansible_collections.mynn.pi.plugins.module_utils.lessons import Memory
+from ansible_collections.mynn.pi.plugins.module_utils.lessons import Memory, lessons_in, links_in
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import batches, pack, place_of, size_of, unpack
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
     as_student,
+    fingerprint,
     open_regular,
     opened,
     plan,
+    sha256,
     size_and_sum,
     write,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from ansible_collections.mynn.pi.plugins.module_utils.tree import walk
+from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File, checked, is_work, walk
 
 DOCUMENTATION = r"""
 module: student_work
@@ -36,28 +43,25 @@ description:
   - Tasks call the action plugin of the same name, which runs on the control node and documents the task.
   - A student's home is read and written with the student's powers only, so a link in it cannot lead elsewhere, and
     within a time limit.
-  - Work is every file in the student's home except programs' own files (C(is_work) in C(chunks.py)). Links, pipes and
+  - Work is every file in the student's home except programs' own files (C(is_work) in C(tree.py)). Links, pipes and
     the like are not work. A file's name is its path in the home.
-  - C(given) and the answer are JSON, compressed, in base64.
 options:
-  verb:
+  asked:
     description:
-      - V(list) the files, up to C(limit) bytes in all; V(read) chunks of files (C(wanted), a name, offset and length
-        for each); V(plan) where C(files) would go; V(write) C(chunks) of files (a file, offset and data for each), each
-        of which takes its place once it is complete; V(reset) the home, given C(files), the sums by name of files that
-        may be deleted, or null for all.
+      - As JSON, the C(student)'s account, the C(folder) with the lessons, C(pristine), the folder of the untouched
+        lessons, and the C(verb).
+      - V(list) the files, up to C(limit) bytes in all; V(pack) files (C(wanted), a name and size for each) into a
+        parcel; V(plan) where C(files) would go; V(write) the parcel's C(files); V(reset) the home, given C(files), the
+        sums by name of files that may be deleted, or null for all; V(clear) the parcel away, as all of these but
+        V(write) do with one that a killed run left.
       - For V(plan) and V(write), C(over_lessons) says whether a file replaces an untouched lesson of the same name.
     type: str
     required: true
-    choices: [list, read, plan, write, reset]
-  student: {description: The student's account., type: str, required: true}
-  folder: {description: The student's folder with the lessons., type: path, required: true}
-  pristine: {description: The folder of the untouched lessons., type: path, required: true}
-  given: {description: The verb's arguments., type: str, required: true}
 author: The mynn-pi authors
 """
 
 SKEL = Path("/etc/skel")
+LOGIN = int(os.environ.get("SUDO_UID", 0))  # the account that logs in: without mitogen, it carries the parcels
 LARGEST_LESSON = 1 << 24  # bytes
 
 
@@ -114,52 +118,100 @@ def list_work(home: Path, known: dict[str, list[str]], limit: int) -> dict[str, 
     return {"files": files, "left": left}
 
 
-def read_chunk(home: Path, name: str, begin: int, length: int) -> str | None:
-    """Return a chunk of a file in base64; None if it cannot be read."""
-    try:
-        with open_regular(home / checked(name)) as file:
-            file.seek(begin)
-            return base64.b64encode(file.read(length)).decode()
-    except OSError:
-        return None
+def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[str]:
+    """Make the home hold the folder with the lessons and their links, a new home's hidden files, and nothing else.
+
+    skel: the folder with these hidden files. Returns what changes. If anything does, the whole home is made anew.
+    """
+    home = folder.parent
+    contents = {FOLDER + name: content for name, content in lessons_in(pristine).items()}
+    contents |= {path.name: path.read_bytes() for path in skel.glob(".*") if path.is_file()}
+    links = {FOLDER + name: target for name, target in links_in(pristine).items()}
+    parents = {str(parent) for name in contents for parent in Path(name).parents}
+    right, strays = set(), {}
+    for name, about in walk(home, lambda _: True):
+        path, content = home / name, contents.get(name)
+        same = content is not None and fingerprint(path, len(content)) == sha256(content)
+        if same or (name in links and path.is_symlink() and str(path.readlink()) == links[name]):
+            right.add(name)
+        elif name not in parents or isinstance(about, str):  # of what is in a parent's place, the lessons are missing
+            strays[name] = about
+    missing = sorted({*contents, *links} - right)
+    if (strays or missing) and not dry:
+        clear(home)
+        for name, content in contents.items():
+            file = File(name, len(content), sha256(content), int(time.time()), False)
+            write(home, file, io.BytesIO(content))
+        for name, target in links.items():
+            (home / name).symlink_to(target)
+    return [f"{home / name} removed" for name in strays] + [f"{home / name} as at first" for name in missing]
 
 
-def lost_by_reset(home: Path, known: dict[str, list[str]], given: dict[str, Any]) -> list[str]:
-    """Return the names of work that is not among the `files` that are kept elsewhere."""
-    listed = list_work(home, known, given["limit"])
-    new = [name for name, (_, sum_, *_) in listed["files"].items() if given["files"].get(name) != sum_]
-    return sorted([*new, *listed["left"]])
+def clear(home: Path) -> None:
+    """Remove all that is in the home, however deep or closed. OSError: something stays."""
+    for command in (["chmod", "--recursive", "u+rwX", str(home)], ["find", str(home), "-mindepth", "1", "-delete"]):
+        # With no other powers than this process's.
+        subprocess.run(command, user=os.geteuid(), group=os.getegid(), env={}, capture_output=True, check=False)
+    for rest in home.iterdir():
+        raise OSError(errno.EPERM, "it could not be removed", str(rest))
+
+
+def new_parcel(place: Path) -> IO[bytes]:
+    """Return a new file, in a folder that only root, and the account that logs in to carry it, can open."""
+    place.parent.mkdir(mode=0o700)
+    parcel = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    for made in (place.parent, place):
+        os.chown(made, LOGIN, -1)
+    return parcel
 
 
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
     """Run a verb. Returns the answer."""
-    home = folder.parent
+    home, place = folder.parent, place_of(pristine)
+    parcel: Any
     lessons = Memory.read(pristine).known_in_home()
     over = lessons if given.get("over_lessons") else {}
+    files = [File(checked(name), *about) for name, *about in given["files"]] if verb in ("plan", "write") else []
 
     def work() -> Any:
         # The home stays open to the student, unless this only reads.
-        with opened([home, folder], keep=verb not in ("list", "read") and not dry) as opens:
+        with opened([home, folder], keep=verb not in ("list", "pack") and not dry) as opens:
             if verb == "list":
                 return list_work(home, lessons, given["limit"])
-            if verb == "read":
-                return [read_chunk(home, *chunk) for chunk in given["wanted"]]
+            if verb == "pack":
+                wanted = [(size, partial(open_regular, home / checked(name))) for name, size in given["wanted"]]
+                return pack(parcel, wanted)
             if verb == "plan":
-                files = [File(checked(name), *about) for name, *about in given["files"]]
                 needed, changes, left = plan(folder, files, over, {}, dry)
+                sizes = [size_of(batch) for batch in batches([file for file in files if file.name in set(needed)])]
+                if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # the files, and a parcel
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home))
                 return {"needed": needed, "changes": opens + changes, "left": left}
             if verb == "write":
-                for (name, *about), begin, data in given["chunks"]:
-                    write(home, File(checked(name), *about), begin, base64.b64decode(data), over)
+                sizes = [file.size for file in files]
+                came = [write(home, files[at], content, over) for at, content in unpack(parcel, sizes)]
+                if len(came) < len(files):
+                    raise OSError(errno.EIO, "it was damaged on the way", str(home))
                 return None
-            if given["files"] is not None and (lost := lost_by_reset(home, lessons, given)):
-                return {"lost": lost, "changes": []}
-            return {"lost": [], "changes": opens + restore_baseline(folder, pristine, skel, dry)}
+            lost = []
+            if given["files"] is not None:
+                there = list_work(home, lessons, given["limit"])
+                new = [name for name, (_, sum_, *_) in there["files"].items() if given["files"].get(name) != sum_]
+                lost = sorted([*new, *there["left"]])
+            return {"lost": lost, "changes": [] if lost else opens + restore_baseline(folder, pristine, skel, dry)}
 
+    if verb != "write" and not dry:
+        shutil.rmtree(place.parent, ignore_errors=True)
+    if verb == "clear":
+        return None
     try:
-        return as_student(account, work)
+        with {"pack": new_parcel, "write": open_regular}.get(verb, lambda _: nullcontext())(place) as parcel:
+            answer = as_student(account, work)
+        if verb == "plan" and answer["needed"] and not dry:
+            new_parcel(place).close()
+        return answer
     except (TimeoutError, ChildProcessError):
         if verb == "list":
             return {"files": {}, "left": {".": "slow"}}
@@ -168,29 +220,21 @@ def do(
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "verb": {"type": "str", "required": True, "choices": ["list", "read", "plan", "write", "reset"]},
-            "student": {"type": "str", "required": True},
-            "folder": {"type": "path", "required": True},
-            "pristine": {"type": "path", "required": True},
-            # Not a secret: this keeps the students' work out of the Pi's log.
-            "given": {"type": "str", "required": True, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    verb, student, given = (module.params[name] for name in ("verb", "student", "given"))
-    folder, pristine = Path(module.params["folder"]), Path(module.params["pristine"])
+    # Not a secret: this keeps the students' work out of the Pi's log.
+    spec = {"asked": {"type": "str", "required": True, "no_log": True}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    asked = json.loads(module.params["asked"])
+    verb, student, folder, pristine = (asked.pop(name) for name in ("verb", "student", "folder", "pristine"))
     try:
         account = pwd.getpwnam(student)
     except KeyError:
         module.fail_json(msg=f"There is no account {student} on this Pi: run `make site` first.")
     try:
-        answer = do(verb, folder, pristine, account, unpack(given), module.check_mode)
+        answer = do(verb, Path(folder), Path(pristine), account, asked, module.check_mode)
     except OSError as error:
         where = printable(error.filename or folder)
         module.fail_json(msg=f"{student}'s folder: {where}: {error.strerror}. {advice(error)}, and run this again.")
-    module.exit_json(changed=False, answer=pack(answer))
+    module.exit_json(changed=False, answer=json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """A Pi with one student, for the tests of both sides of collecting, handing out, restoring and resetting work."""
 
-import base64
+import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import File
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import pack, place_of
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
+from ansible_collections.mynn.pi.plugins.module_utils.tree import File
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, account, give_to_student, read_files
 
@@ -47,8 +49,15 @@ class Pi:
     def list(self) -> Any:
         return self.do("list")
 
-    def send(self, files: dict[str, bytes], over_lessons: bool = False, size: int = 4) -> Any:
-        """Send files in chunks. Check that the plan predicts the changes and that then nothing more is needed."""
+    def unpack(self, files: dict[File, bytes], over_lessons: bool = False) -> None:
+        """Let the Pi unpack a parcel with these files."""
+        place_of(self.pristine).parent.mkdir(exist_ok=True)
+        with place_of(self.pristine).open("wb") as parcel:
+            pack(parcel, ((file.size, partial(io.BytesIO, content)) for file, content in files.items()))
+        self.do("write", files=[*files], over_lessons=over_lessons)
+
+    def send(self, files: dict[str, bytes], over_lessons: bool = False) -> Any:
+        """Send files. Check that the plan predicts the changes and that then nothing more is needed."""
         given = {IN + name: content for name, content in files.items()}
         sums = [file_of(word, content) for word, content in given.items()]
         before = self.files()
@@ -56,9 +65,7 @@ class Pi:
         assert self.files() == before
         plan = self.do("plan", files=sums, over_lessons=over_lessons)
         assert plan == predicted
-        for word in plan["needed"]:
-            for begin in range(0, max(1, len(given[word])), size):
-                self.do("write", chunks=[chunk(word, given[word], begin, size)], over_lessons=over_lessons)
+        self.unpack({file: given[file.name] for file in sums if file.name in plan["needed"]}, over_lessons)
         assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": [], "left": {}}
         return plan["needed"]
 
@@ -79,8 +86,3 @@ class Pi:
 def file_of(word: str, content: bytes, **other: Any) -> File:
     """Return a file as the control node describes it. word: its path in the home."""
     return File(word, len(content), sha256(content), 1600000000, False)._replace(**other)
-
-
-def chunk(word: str, content: bytes, begin: int, size: int, **other: Any) -> tuple[File, int, str]:
-    """Return part of a file, as the control node sends it."""
-    return file_of(word, content, **other), begin, base64.b64encode(content[begin : begin + size]).decode()

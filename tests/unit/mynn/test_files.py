@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ansible_collections.mynn.pi.plugins.module_utils.chunks import HALF_WRITTEN
+from ansible_collections.mynn.pi.plugins.module_utils.tree import HALF_WRITTEN
 from mynn import tasks
 from mynn.drawings import count, keep
 from mynn.files import check_place, replacing

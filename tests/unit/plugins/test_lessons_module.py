@@ -273,7 +273,7 @@ def test_a_student_who_saves_during_the_run_loses_nothing(save: str, pi: Pi, mon
     if save == "after deleting":
         place.unlink()
 
-    def link_at_that_moment(source: Path, target: Path) -> None:
+    def link_at_that_moment(source: Path, target: Path, **options: Any) -> None:
         # The run has just seen that the lesson is unedited or absent, and is about to put the new version there.
         if moments and save != "in place":
             moments.clear()
@@ -281,7 +281,7 @@ def test_a_student_who_saves_during_the_run_loses_nothing(save: str, pi: Pi, mon
             if save != "never, but delete":
                 place.with_name("saved").write_bytes(b"mine")
                 place.with_name("saved").rename(place)
-        link(source, target)
+        link(source, target, **options)
         if save == "in place" and place.read_bytes() == V1["part2.ipynb"]:
             place.write_bytes(b"mine")
 

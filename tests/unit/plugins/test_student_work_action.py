@@ -1,14 +1,18 @@
 """Students' work on the control node: a collection is complete or absent, and holds exactly what the Pi has."""
 
-import base64
 import errno
+import gzip
+import io
+import json
 import os
 import shutil
-import zlib
+import tarfile
+import tracemalloc
 from collections.abc import Callable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.action import student_work as action
-from ansible_collections.mynn.pi.plugins.module_utils import chunks, collection
+from ansible_collections.mynn.pi.plugins.module_utils import collection, parcel
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from tests.support.json_values import JSON
 from tests.support.student import read_files
@@ -45,21 +49,22 @@ class ControlNode:
         self.before_request: Callable[[str], None] = lambda verb: None
         self.answers: dict[str, Any] = {}  # forged, by verb
         self.days = 0
+        self.carry: Callable[[str, str], Any] = shutil.copyfile  # what the connection does, from a path to another
 
     def do(self, verb: str, *, dry: bool = False, **args: Any) -> dict[str, Any]:
         """Do what the task does. Return its result."""
         task: Any = object.__new__(action.ActionModule)
-        task.pi, task.dry, task.root = "pi-01", dry, self.work
+        task.pi, task.dry, task.root, task.part = "pi-01", dry, self.work, self.work / ".pi-01.part"
         task.asked = {"students": {"student": ""}, "limit": LIMIT, "give_up": False, **args}
+        task.remote = parcel.place_of(self.pi.pristine)
+        task._connection = SimpleNamespace(fetch_file=self.carry, put_file=self.carry)
 
         def ask(verb: str, student: str, **given: Any) -> Any:
             self.asked.append(verb)
             self.before_request(verb)
-            wanted = given.get("wanted", [])
-            assert len(wanted) <= chunks.MANY and sum(length for _, _, length in wanted) <= chunks.CALL
             if verb in self.answers:
                 return self.answers[verb]
-            return chunks.unpack(chunks.pack(self.pi.do(verb, dry=dry, **chunks.unpack(chunks.pack(given)))))
+            return json.loads(json.dumps(self.pi.do(verb, dry=dry, **json.loads(json.dumps(given)))))
 
         task.ask = ask
         done: dict[str, Any] = getattr(task, verb)()
@@ -87,8 +92,8 @@ class ControlNode:
 
 @pytest.fixture
 def control(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ControlNode:
-    monkeypatch.setattr(chunks, "CALL", 1000)
-    monkeypatch.setattr(chunks, "MANY", 3)
+    monkeypatch.setattr(parcel, "PARCEL", 1000)
+    monkeypatch.setattr(parcel, "MANY", 3)
     return ControlNode(open_folder)
 
 
@@ -111,7 +116,7 @@ def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode, m
     assert f"7 files in {first}, 7 of them" in control.result["msg"]
     monkeypatch.setenv("MYNN_SUMMARY", "of the desk, which names no path")
     second = control.collect()
-    assert control.asked == ["list", "read"]
+    assert control.asked == ["list", "pack", "clear"]
     assert control.result["sent"] == 3 and control.result["msg"].startswith("7 files, 1 of them sent now")
     assert (second / "student/moved").samefile(first / "student/a folder/net.npz")
     assert read_files(first / "student") == WORK
@@ -120,8 +125,7 @@ def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode, m
     assert (control.collect() / "student/own.ipynb").read_bytes() == b"new", "a file that was changed here is no copy"
 
 
-def test_holes_and_equal_files_take_no_space(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CALL", 1 << 18)
+def test_holes_and_equal_files_take_no_space(control: ControlNode) -> None:
     files = {"zeros": bytes(1 << 19), "zeros too": bytes(1 << 19), "holes": bytes(1 << 19) + b"end", "x": b"equal" * 99}
     control.write(files | {"../x": files["x"]})
     for sent in (sum(len(content) for name, content in files.items() if name != "zeros too"), 0):
@@ -155,7 +159,7 @@ def test_on_a_disk_without_links_nothing_is_overwritten_and_no_half_copy_left(
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(control: ControlNode) -> None:
     control.write(WORK)
-    control.before_each("read", {"b": b"second"}, {"own.ipynb": b"second"}, {"own.ipynb": b"changed again"})
+    control.before_each("pack", {"b": b"second"}, {"own.ipynb": b"second"}, {"own.ipynb": b"changed again"})
     control.write({"b": b"first"})
     assert read_files(control.collect() / "student") == WORK | {"own.ipynb": b"changed again", "b": b"second"}
     assert not control.result["failed"]
@@ -165,7 +169,7 @@ def test_a_file_that_keeps_changing_is_named_and_a_deleted_one_is_not(control: C
     control.write(WORK | {"deleted": b"deleted"})
 
     def save_and_delete(verb: str) -> None:
-        if verb == "read":
+        if verb == "pack":
             control.write({"own.ipynb": b"%d" % len(control.asked)})
             (control.pi.folder / "deleted").unlink(missing_ok=True)
 
@@ -238,29 +242,51 @@ def test_nothing_is_written_for_a_forged_list_of_files(control: ControlNode, ans
     assert not list(control.work.parent.rglob("escaped"))
 
 
-@pytest.mark.parametrize("content", [bytes(1 << 20) + b"x", b"owN", b"ow", b""])
-def test_no_more_is_written_than_was_asked_for_and_only_what_matches_its_sum(
-    control: ControlNode, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def tar_of(content: bytes, name: str = "0", kind: bytes = tarfile.REGTYPE, times: int = 1) -> bytes:
+    """Return a parcel with this file."""
+    with io.BytesIO() as made:
+        with tarfile.open(fileobj=made, mode="w:gz", format=tarfile.GNU_FORMAT) as archive:
+            for _ in range(times):
+                header = tarfile.TarInfo(name)
+                header.size, header.type, header.linkname = len(content), kind, "/etc/passwd"
+                archive.addfile(header, io.BytesIO(content))
+        return made.getvalue()
+
+
+@pytest.mark.parametrize("mild", [tar_of(b"owN"), tar_of(b"", times=0)], ids=["other", "none"])
+def test_only_what_matches_its_sum_is_collected(control: ControlNode, mild: bytes) -> None:
     control.write({"own": b"own"})
-    control.answers["read"] = [base64.b64encode(content).decode()]
-    written: list[int] = []
-    monkeypatch.setattr(action, "write_chunk", lambda file, begin, data: written.append(len(data)))
+    control.carry = lambda _, place: Path(place).write_bytes(mild)
     assert read_files(control.collect() / "student") == {}
-    assert control.result["failed"]
-    assert max(written) <= 3
+    assert "Not collected: student/own (it is being written)." in control.result["msg"]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"not packed", zlib.compress(b"[" * 10**6), zlib.compress(b"{"), zlib.compress(b"[1]")[:-5]),
-        zlib.compress(b" " * 10**8 + b"1"),  # 100 kB that unpack to 100 MB
-    ],
-)
-def test_malformed_data_is_not_unpacked(content: bytes) -> None:
-    with pytest.raises((ValueError, RecursionError)):
-        chunks.unpack(base64.b64encode(content).decode())
+PARCELS = {
+    "no parcel": b"no parcel",
+    "cut off": tar_of(b"own")[:-30],
+    "other size": tar_of(b"own, and more"),
+    "other number": tar_of(b"own", "1"),
+    "twice": tar_of(b"own", times=2),
+    "path": tar_of(b"own", "../../escaped"),
+    "long name": tar_of(b"own", "x" * 10_000_000),
+    "link": tar_of(b"", kind=tarfile.SYMTYPE),
+    "sparse": tar_of(b"own", kind=tarfile.GNUTYPE_SPARSE),
+    "pax": tar_of(bytes(10_000_000), kind=tarfile.XHDTYPE),
+    "endless": gzip.compress(bytes(1 << 20)) + bytes(1 << 20),
+}
+
+
+@pytest.mark.parametrize("content", PARCELS.values(), ids=PARCELS)
+def test_of_a_forged_parcel_nothing_is_kept(control: ControlNode, content: bytes) -> None:
+    control.write({"own": b"own"})
+    control.carry = lambda _, place: Path(place).write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(parcel.MALFORMED):
+        control.collect()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert control.left() == set()
 
 
 # --- a run that ends early
@@ -270,7 +296,7 @@ def test_an_interrupted_run_leaves_nothing_and_a_killed_runs_rest_is_removed(con
     """And a collection is never changed."""
 
     def interrupt(verb: str) -> None:
-        if verb == "read":
+        if verb == "pack":
             raise ConnectionError
 
     control.write(WORK)
@@ -278,11 +304,11 @@ def test_an_interrupted_run_leaves_nothing_and_a_killed_runs_rest_is_removed(con
     with pytest.raises(ConnectionError):
         control.collect()
     assert control.left() == set()
-    (control.work / "2026-10-31/.pi-01.part/student").mkdir(parents=True)
-    (control.work / "2026-10-31/.pi-010.part").mkdir()
+    (control.work / ".pi-01.part/work/student").mkdir(parents=True)
+    (control.work / ".pi-010.part").mkdir()
     control.before_request = lambda verb: None
     folder = control.collect()
-    assert {path.name for path in (control.work / "2026-10-31").iterdir()} == {".pi-010.part"}
+    assert {path.name for path in control.work.glob(".*.part")} == {".pi-010.part"}
     control.write({"own.ipynb": b"new"})
     control.days -= 1
     with pytest.raises(AnsibleActionFail, match="already exists"):
@@ -337,6 +363,26 @@ def test_what_cannot_be_handed_out_is_named(control: ControlNode) -> None:
     assert "Not sent: student/a (it is taken)." in control.do("hand_out", source=str(sheets))["msg"]
     with pytest.raises(AnsibleActionFail, match="no file to hand out"):
         control.do("hand_out", source=str(control.work))
+
+
+def test_a_full_disk_is_said_for_the_right_computer(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: str) -> None:
+        raise RuntimeError("sftp says no more than Failure")
+
+    control.write(WORK)
+    control.collect()
+    control.write({"new": b"new"})
+    control.carry = fail
+    with pytest.raises(RuntimeError):
+        control.collect()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match=f"No space left on device: '{control.work}'"):
+        control.collect()
+    (control.pi.folder / "own.ipynb").unlink()
+    with pytest.raises(OSError, match=f"No space left on device: '{control.pi.home}'"):
+        control.do("restore", source="pi-01", date="")
+    assert not parcel.place_of(control.pi.pristine).parent.exists()
+    assert not (control.work / ".pi-01.part").exists()
 
 
 # --- reset

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder, tree
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import place_of, unpack
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, as_root, give_to_student
-from tests.support.student_work import IN, LESSONS, LIMIT, Pi, chunk, file_of
+from tests.support.student_work import IN, LESSONS, LIMIT, Pi, file_of
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_nothing_is_read_through_a_link_or_without_the_students_permission(pi: P
     pi.write("closed/inner", b"mine").parent.chmod(0)
     assert pi.list() == {"files": {}, "left": {IN + "roots": "closed", IN + "closed": "closed"}}
     names = ["shadow", "public", "link/file", "broken", "pipe", "roots", "closed/inner", "gone"]
-    assert pi.do("read", wanted=[[IN + name, 0, 99] for name in names]) == [None] * len(names)
+    pi.do("pack", wanted=[[IN + name, 99] for name in names])
+    with place_of(pi.pristine).open("rb") as parcel:
+        assert not list(unpack(parcel, [99] * len(names)))
     assert pi.do("reset", files={})["lost"] == [IN + "closed", IN + "roots"]
 
 
@@ -185,24 +187,16 @@ def test_a_file_for_which_every_name_is_taken_is_named_and_the_rest_is_written(p
 
 def test_no_name_leads_out_of_the_home(pi: Pi) -> None:
     for word in ("../a", "/etc/a", "a//b", "a/./b", "", "a/..", "a\0"):
-        chunks = [chunk(word, b"a", 0, 9)]
-        for verb in ("plan", "write", "read"):
+        for verb in ("plan", "write", "pack"):
             with pytest.raises((OSError, ValueError), match="leads out of the home"):
-                pi.do(verb, files=[file_of(word, b"a")], chunks=chunks, wanted=[[word, 0, 9]])
+                pi.do(verb, files=[file_of(word, b"a")], wanted=[[word, 1]])
 
 
-def test_neither_a_damaged_file_is_put_in_place_nor_a_chunk_written_through_a_link(pi: Pi) -> None:
-    with pytest.raises(OSError, match="damaged on the way"):
-        pi.do("write", chunks=[chunk(IN + "a", b"right", 0, 9, sum=sha256(b"wrong"))])
+def test_a_damaged_file_is_not_put_in_place(pi: Pi) -> None:
+    for content in (b"wrong", b"righ", b""):
+        with pytest.raises(OSError, match="damaged on the way"):
+            pi.unpack({file_of(IN + "a", b"right"): content})
     assert pi.files() == LESSONS
-    pi.write("own", b"mine")
-    pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 0, 4)])
-    [new] = pi.folder.glob(f"{students_folder.OURS}*")
-    new.unlink()
-    new.symlink_to(pi.folder / "own")
-    with pytest.raises(OSError, match="symbolic link"):
-        pi.do("write", chunks=[chunk(IN + "a", b"in pieces", 4, 9)])
-    assert (pi.folder / "own").read_bytes() == b"mine"
 
 
 # --- reset
