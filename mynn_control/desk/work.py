@@ -26,7 +26,7 @@ DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w
 WHEN = "%Y-%m-%d_%H-%M-%S"
 DAY = r"\d{4}-\d\d-\d\d"  # of a folder of files that a browser sent
 LONGEST = 200  # bytes of a file's name
-LARGEST = 32_000_000  # bytes of a file: more is too much for the memory of a Pi with 512 MB
+LARGEST = 64_000_000  # bytes of a file, since it goes to every Pi over the Wi-Fi
 
 
 def collected(work: Path) -> dict[str, list[str]]:

@@ -442,7 +442,7 @@ def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     page.get_by_label("Files to hand out").set_input_files(chosen)
     page.get_by_role("button", name="Keep in today’s folder").click()
     expect(page.get_by_role("alert")).to_have_text(
-        "“large.pdf” was not kept: a file has at most 32 MB, since a Pi’s memory is small. "
+        "“large.pdf” was not kept: a file has at most 64 MB, since it goes to every Pi over the Wi-Fi. "
         r"“\u202etxt.exe” was not kept, because of the “\u202e” in its name: give it another one. "
         "“.hidden” was not kept, because of the “.” in its name: give it another one."
     )
