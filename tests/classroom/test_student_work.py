@@ -2,15 +2,21 @@
 
 import hashlib
 import os
+import random
 import re
+import shlex
 import subprocess
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
+from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom, as_student, one_line, recap, root
+from tests.support.playbook_run import PlaybookRun
 
 FOLDER = "/home/student/notebooks"
 LESSON, OTHER = "part2_mnist_data_set.ipynb", "part2_neural_network.ipynb"
@@ -68,7 +74,8 @@ while True:
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text()
-            if "jupyter" not in command and "fromhex" not in command:  # not the server, and not this test's processes
+            # Not the server, also while systemd starts it, and not this test's processes.
+            if not any(word in command for word in ("mynn_server", "(python)", "fromhex")):
                 os.kill(int(process.name), signal.SIGSTOP)
         except OSError:
             pass
@@ -84,6 +91,24 @@ for path in pathlib.Path().rglob("*"):
 """
 
 
+# Note the most memory, in kB, that root's Pythons hold at a time, those that work as a student too.
+WATCH = """
+import pathlib, re, time
+most, place = 0, pathlib.Path("/run/most")
+while True:
+    held = 0
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if "mitogen" in (process / "cmdline").read_text():
+                held += int(re.search(r"Pss: +([0-9]+)", (process / "smaps_rollup").read_text())[1])
+        except (OSError, TypeError):
+            pass
+    most = max(most, held)
+    place.write_text(str(most))
+    time.sleep(0.1)
+"""
+
+
 class StudentPi:
     """A Pi with a student's work, and the playbooks that manage it, with this test's own folder of collections."""
 
@@ -91,9 +116,10 @@ class StudentPi:
         self.classroom = classroom
         self.collections = collections
 
-    def run(self, name: str, *arguments: str, changed: int | None = None) -> str:
+    def run(self, name: str, *arguments: str, changed: int | None = None, strategy: str = "classroom") -> str:
         """Run a playbook, and return its output in one line; ``changed`` is None if it must fail."""
-        done = self.classroom.playbook(name, "-e", f"student_work_collections={self.collections}", *arguments)
+        given = ["-e", f"student_work_collections={self.collections}", *arguments]
+        done = self.classroom.playbook(name, *given, env={"ANSIBLE_STRATEGY": strategy})
         assert (done.returncode == 0) == (changed is not None)
         assert changed is None or recap(done.stdout)["pi-01"].changed == changed
         return one_line(done.stdout)
@@ -198,6 +224,57 @@ def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, first: Pat
         "pictures (new)/cat.png": "pictures/cat.png",
     }
     assert pi.files() == before | {new: (sum_of(sheets[name]), "0o644", "student") for new, name in names.items()}
+
+
+@contextmanager
+def watched(classroom: Classroom, held: list[int]) -> Iterator[None]:
+    """Note what root's Pythons hold meanwhile, at most: another number for the list, in MB."""
+    root(classroom, f"systemd-run --collect --unit=watch /usr/bin/python3 -c {shlex.quote(WATCH)}")
+    try:
+        yield
+        held.append(int(root(classroom, "cat /run/most")) // 1000)
+    finally:
+        root(classroom, "systemctl stop watch; rm -f /run/most")
+
+
+def test_large_files_travel_beside_a_running_lesson(pi: StudentPi, tmp_path: Path) -> None:
+    """Root's processes do not grow with them. Of a run that is killed, the next leaves nothing."""
+    given = ["-e", f"student_work_handout={tmp_path}/sheets"]
+    (tmp_path / "sheets").mkdir()
+    server = NotebookServer(f"http://{pi.classroom.address}:8888")
+    assert server.sign_in(pi.classroom.password)
+    held: list[int] = []
+    with server.kernel() as kernel:
+        kernel.run("import matplotlib.pyplot, numpy; kept = numpy.arange(1_000)")
+        for size in (1, 64):
+            content = random.Random(size).randbytes(size * 1_000_000)
+            (tmp_path / "sheets" / f"{size}.bin").write_bytes(content)
+            with watched(pi.classroom, held):
+                pi.run("handout", *given, changed=1)
+                pi.run("collect", changed=1)
+                as_student(pi.classroom, f"os.remove('{size}.bin')")
+                pi.run("restore", changed=1)
+            assert pi.files()[f"{size}.bin"][0] == sum_of(content)
+        print("held at most, in MB:", held)
+        assert held[1] - held[0] < 20
+        as_student(pi.classroom, "os.remove('64.bin')")
+        before = set(pi.files())
+        run = PlaybookRun(
+            pi.classroom.command("handout", "-e", f"student_work_collections={pi.collections}", *given), ROOT
+        )
+        root(
+            pi.classroom, "until test 0$(du -sk /opt/mynn/.parcel 2>/dev/null | cut -f1) -gt 1000; do sleep 0.02; done"
+        )
+        run.kill()
+        assert set(pi.files()) - before <= {"64.bin"}, "something hidden is left in the pupil's folder"
+        pi.run("handout", *given, changed=1, strategy="linear")  # without mitogen, the account that logs in carries it
+        assert pi.files()["64.bin"][0] == sum_of(content)
+        as_student(pi.classroom, "open('mine', 'w').write('mine')")
+        pi.run("collect", changed=1, strategy="linear")
+        assert (pi.newest_collection() / "student/mine").read_text() == "mine"
+        assert kernel.run("print(kept.sum())").text == "499500\n"
+    as_student(pi.classroom, "[os.remove(name) for name in ('1.bin', '64.bin', 'mine')]")
+    assert root(pi.classroom, "ls -d /opt/mynn/.parcel || true") == "" and not list(pi.collections.glob(".*.part"))
 
 
 def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi, first: Path) -> None:
