@@ -12,7 +12,7 @@ OS = debian
 KIND ?= auto
 # The Pi that an image is for.
 BOARD ?= zero
-# The Pis of `make site`, `make verify` and the like: your own, which inventory.ini is an example of, or the demo's.
+# The Pis of `make site`, `make verify` and the like: those in classroom.ini, or else the virtual ones of the demo.
 DEMO := build/virtual/inventory.ini
 OWN := classroom.ini
 INVENTORY ?= $(firstword $(wildcard $(OWN) $(DEMO)) $(OWN))

@@ -174,6 +174,6 @@ def connect(app: Any) -> None:
 
 
 def level_headings(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
-    """Give the headings in the list of pages the level that Sphinx leaves out, without which they are none."""
+    """Give the headings in the list of pages a level, which Sphinx leaves out."""
     tree = context["furo_navigation_tree"]
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')

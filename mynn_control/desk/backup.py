@@ -170,7 +170,7 @@ def restore(kept: Kept) -> str:
 
 
 def _exchange(kept: Kept, new: Path, before: Path) -> None:
-    """Move what a desk keeps into one folder, and what is in another into its place."""
+    """Move a desk's files into one folder, and the contents of another into their place."""
     for place, path in kept.places.items():
         for source, target in ((path, before / place), (new / place, path)):
             if source.exists():

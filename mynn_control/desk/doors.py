@@ -180,7 +180,7 @@ class Door(socket.socket):
 
 
 class Connection(H11Protocol):
-    """A connection of uvicorn's, which ends if a request does not come."""
+    """An HTTP connection that ends if no request comes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""

@@ -125,7 +125,7 @@ def class_language(path: Path, playbooks: Path) -> str:
 
 
 def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of each Pi, or of localhost where there is none yet."""
+    """Return the settings of each Pi, or of localhost if no Pi is listed yet."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
     manager = InventoryManager(loader, sources=[str(path)])
