@@ -24,6 +24,7 @@ PLAYBOOK = ROOT / "playbooks/image.yml"
 PARTS = [
     *("mynn", "mynn_server", "notebooks", "locale", "plugins", "playbooks/group_vars", "playbooks/image.yml"),
     *("mynn_control/image_*", "mynn_control/card_*", "setup.py", "pyproject.toml", README),
+    "tests/support/image_build.py",  # which files of it are kept
 ]
 # Without network: a build with a cached first stage fetches nothing. Only root can disconnect it.
 UNPLUGGED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
@@ -104,7 +105,8 @@ def build() -> ImageBuild:
     partial = kept / "partial"
     partial.mkdir(parents=True)
     disk = max((ROOT / "build/image").glob("mynn-pi-zero-*.img"), key=lambda path: path.stat().st_mtime)
-    for path in [disk, *(ROOT / "dist").glob(f"{disk.stem}.*")]:
+    manifest = ROOT / "dist" / f"{disk.stem.replace('-pi-zero', '')}.rpi-imager-manifest"
+    for path in [disk, manifest, *(ROOT / "dist").glob(f"{disk.stem}.*")]:
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", path, partial], check=True)
     partial.rename(made.folder)
     return made
