@@ -30,7 +30,7 @@ PLAY = """
   roles: [system, desk]
 """
 # The settings that every play in playbooks/ has.
-OURS = ["defaults", "platforms", "students"]
+OURS = ["defaults", "folders", "platforms", "students"]
 MOST_MEMORY = 150  # MiB of the desk's processes when idle
 # The memory of the desk's processes, in kB: what several share counts once.
 MEMORY = """
