@@ -44,19 +44,21 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
     """Make a virtual Pi a desk; its first boot, which a container has not, would write the password's hash."""
     fleet = Fleet(ROOT / "build/virtual-desk", address="127.77.13.0")
     fleet.down()
-    fleet.up(1, publish=(80,))
-    classroom = Classroom(fleet)
-    hashed = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(PASSWORD)
-    root(classroom, 'umask 077; mkdir -m 755 /etc/mynn-desk; echo "argon2:$1" >/etc/mynn-desk/password', hashed)
-    play = tmp_path_factory.mktemp("play") / "desk.yml"
-    play.write_text(PLAY)
-    ours = [f"-e@{ROOT}/playbooks/group_vars/all/{name}.yml" for name in OURS]
-    ours.append(f"-eansible_ssh_executable={ROOT}/playbooks/files/ssh")
-    for changes in ("changed=[1-9]", "changed=0"):
-        done = run_playbook("-i", fleet.state.inventory, *ours, play)
-        assert done.returncode == 0 and re.search(changes, done.stdout)
-    yield classroom
-    fleet.down()
+    try:
+        fleet.up(1, publish=(80,))
+        classroom = Classroom(fleet)
+        hashed = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(PASSWORD)
+        root(classroom, 'umask 077; mkdir -m 755 /etc/mynn-desk; echo "argon2:$1" >/etc/mynn-desk/password', hashed)
+        play = tmp_path_factory.mktemp("play") / "desk.yml"
+        play.write_text(PLAY)
+        ours = [f"-e@{ROOT}/playbooks/group_vars/all/{name}.yml" for name in OURS]
+        ours.append(f"-eansible_ssh_executable={ROOT}/playbooks/files/ssh")
+        for changes in ("changed=[1-9]", "changed=0"):
+            done = run_playbook("-i", fleet.state.inventory, *ours, play)
+            assert done.returncode == 0 and re.search(changes, done.stdout)
+        yield classroom
+    finally:
+        fleet.down()
 
 
 class Browser(requests.Session):
