@@ -91,12 +91,11 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
             yield f"{where(settings[name])}{name} {given}, and must be {kind}."
 
 
-def misspelt(settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Give a sentence for each setting that no task reads, but that is like one of ours, or was one."""
+def misspelt(
+    settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]], gone: Mapping[str, str]
+) -> Iterator[str]:
+    """Give a sentence for each setting that no task reads, but that is like one of ours, or was one (gone)."""
     prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
-    gone = {
-        name: instead for instead, names in yaml.safe_load(GONE.read_text(encoding="utf-8")).items() for name in names
-    }
     for name, instead in gone.items():
         for value in at(settings, *name.split(".")):
             yield f"{where(value)}{name} is gone: {instead}."
@@ -197,12 +196,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
         yield from in_example(EXAMPLE)
         specs, known = options(), known_words()
+        told = yaml.safe_load(GONE.read_text(encoding="utf-8"))
+        gone = {name: instead for instead, names in told.items() for name in names}
         addresses: dict[tuple[str, str], str] = {}
         names: dict[str, str] = {}
         for host in inventory.get_hosts("pis"):
             settings = manager.get_vars(play=play, host=host, include_hostvars=False)
             templar = Templar(loader=play.get_loader(), variables=settings)
-            yield from misspelt({name: settings[name] for name in settings if "ansible" not in name}, known, specs)
+            yield from misspelt(
+                {name: settings[name] for name in settings if "ansible" not in name}, known, specs, gone
+            )
             wrong = list(wrong_settings(settings, templar, specs))
             yield from wrong or wrong_students(templar, play.get_loader())
             address = str(settings.get("ansible_host", host.name)).lower(), str(settings.get("ansible_port", 22))
