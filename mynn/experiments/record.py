@@ -16,7 +16,7 @@ J. Schmidhuber, "Better digit recognition with a committee of simple neural nets
 
 All choices were made on training digits that were kept back for that (`Digits.held_out`). The test digits were asked
 about the four recipes here, and about twelve that have been given up, but decided nothing.
-docs/develop/measurements-network.md names them, and has what was tried.
+docs/develop/measurements-network.md says what was tried.
 """
 
 from __future__ import annotations
