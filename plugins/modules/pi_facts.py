@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import Database, faults, packages_in
+from ansible_collections.mynn.pi.plugins.module_utils.dpkg_database import faults, packages_in
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher, listeners
 
@@ -240,8 +240,7 @@ def main() -> None:
     release = platform.freedesktop_os_release()
     card = os.statvfs("/")
     is_debian = Path("/usr/bin/dpkg").exists()
-    database = Database()
-    packages = packages_in(database.dpkg) if is_debian else []
+    packages = packages_in(Path("/var/lib/dpkg")) if is_debian else []
     there = {package.name for package in packages if package.installed}
     query = ["dpkg", "--print-architecture"] if is_debian else ["uname", "--machine"]
     architecture = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
@@ -282,7 +281,7 @@ def main() -> None:
         "installed": packages_there,
         "package_count": len(there),
         "cloud_init": Path("/usr/bin/cloud-init").exists() and not Path("/etc/cloud/cloud-init.disabled").exists(),
-        "dpkg_faults": list(faults(database, packages))[:MOST_FAULTS] if is_debian else [],
+        "dpkg_faults": list(faults(packages))[:MOST_FAULTS] if is_debian else [],
         "reboot_required": Path("/run/reboot-required").exists(),
         "account": account,
         "key_login": has_key(account),
