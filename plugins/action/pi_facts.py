@@ -46,7 +46,6 @@ FACTS: dict[str, Any] = {
     "epoch": SECONDS,
     "clock_set": YES_OR_NO,
     "booted": YES_OR_NO,
-    "container": YES_OR_NO,
     "lists_time": SECONDS,
     "free_mb": {"type": "integer", "minimum": 0, "maximum": 1 << 30},
     "installed": {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9+.-]{0,99}\Z"}},

@@ -77,9 +77,9 @@ pi:
     C(os) and C(version) from os-release (C(debian), C(13)), C(suite) (C(trixie)), C(architecture) in dpkg's terms
     (C(armel)), C(release) (C(13.8)), C(platform) (C(trixie-armel-armv6l); the action plugin empties it if the roles
     do not support it), C(python) (C(3.13)), C(epoch) (its clock, in seconds), C(clock_set) (by NTP), C(lists_time)
-    (when apt's lists last changed), C(package_count), C(booted) (false in an image that is being made), C(container),
-    C(free_mb) on the card, C(installed) (of O(packages)), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a
-    power cut broke in dpkg and apt, in words), C(reboot_required), C(account), C(key_login) (the account has an SSH
+    (when apt's lists last changed), C(package_count), C(booted) (false in an image that is being made), C(free_mb)
+    on the card, C(installed) (of O(packages)), C(cloud_init) (it runs at each boot), C(dpkg_faults) (what a power cut
+    broke in dpkg and apt, in words), C(reboot_required), C(account), C(key_login) (the account has an SSH
     key), C(host_names) (those that the kernel, /etc/hostname and /etc/hosts give it), C(files) (of O(units) and
     O(files), those that exist; see plugins/module_utils/file_state.py), C(running), C(enabled), C(masked) and C(stale)
     (of O(units)), C(damaged) (the folders of those of O(records) of which a file is not as pip installed it),
@@ -275,7 +275,6 @@ def main() -> None:
         "epoch": time.time(),
         "clock_set": Path("/run/systemd/timesync/synchronized").exists(),
         "booted": Path("/run/systemd/system").is_dir(),
-        "container": Path("/run/systemd/container").exists(),
         "lists_time": Path("/var/lib/apt/lists").stat().st_mtime if is_debian else 0,
         "free_mb": card.f_bavail * card.f_frsize // 1_000_000,
         "installed": packages_there,

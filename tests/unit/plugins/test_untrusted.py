@@ -37,7 +37,6 @@ FACTS: dict[str, Any] = {
     "epoch": 1795737600.5,
     "clock_set": True,
     "booted": True,
-    "container": False,
     "lists_time": 0,
     "free_mb": 4900,
     "installed": ["python3-apt", "libstdc++6"],
