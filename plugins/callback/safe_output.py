@@ -15,16 +15,8 @@ short_description: what a Pi says reaches the terminal as plain text only
 description:
   - Results, warnings, errors, diffs and mitogen's log all pass through Ansible's one display, with modules' words in
     them. They are made safe there, before Ansible adds its own colours.
-  - Ansible's two deprecation warnings about mitogen are not shown.
 author: The mynn-pi authors
 """
-
-
-# A teacher cannot change how mitogen works; docs/develop says what to do once Ansible no longer allows it.
-ABOUT_MITOGEN = (
-    "Use of strategy plugins not included in ansible.builtin",
-    "Direct access to the `_loader` internal attribute",
-)
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -44,10 +36,3 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             show(msg if screen_only else printable_lines(msg), *arguments, screen_only=screen_only, **options)
 
         self._display.display = safely
-        deprecated = self._display.deprecated
-
-        def except_mitogens(msg: str, *arguments: Any, **options: Any) -> None:
-            if not msg.startswith(ABOUT_MITOGEN):
-                deprecated(msg, *arguments, **options)
-
-        self._display.deprecated = except_mitogens
