@@ -209,7 +209,7 @@ def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
         old = new.rename(new.with_name(new.name.replace("_pi", "")))
         for file in (old / "METADATA", old / "RECORD"):
             file.write_text(file.read_text().replace("mynn-pi", "mynn").replace(new.name, old.name))
-        wheels = [shutil.copy(wheel(ROOT, name), tmp_path) for name in ("mynn", "mynn", "mynn_server")]
+        wheels = [shutil.copy(wheel(ROOT, name), tmp_path) for name in ("mynn", "mynn_server")]
         script = ROOT / "roles/mynn/files/install.sh"
         subprocess.run(["sh", script, venv, "mynn-stamp", *wheels], check=True)
         names = {path.name.partition("-")[0] for path in old.parent.glob("mynn*.dist-info")}
