@@ -61,7 +61,6 @@ FACTS: dict[str, Any] = {
     "enabled": UNITS,
     "masked": UNITS,
     "stale": UNITS,
-    "damaged": {"type": "array", "items": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,150}\.dist-info\Z"}},
     "apt_proxy": {"type": "string", "pattern": r"^(?:http://127\.0\.0\.1:[0-9]{1,5})?\Z"},
     "nft": YES_OR_NO,
     "apt_direct": {"type": "string", "pattern": r"^[!-~]{0,4000}\Z"},

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
 import os
 import platform
 import pwd
@@ -47,11 +44,6 @@ options:
     type: list
     elements: str
     default: []
-  records:
-    description: Patterns of the files RECORD of installed Python packages; those of damaged ones are returned.
-    type: list
-    elements: str
-    default: []
   proxy_port:
     description: Loopback port of the Pi at which the control node's apt-cacher-ng may be reached.
     type: int
@@ -82,8 +74,7 @@ pi:
     broke in dpkg and apt, in words), C(reboot_required), C(account), C(key_login) (the account has an SSH
     key), C(host_names) (those that the kernel, /etc/hostname and /etc/hosts give it), C(files) (of O(units) and
     O(files), those that exist; see plugins/module_utils/file_state.py), C(running), C(enabled), C(masked) and C(stale)
-    (of O(units)), C(damaged) (the folders of those of O(records) of which a file is not as pip installed it),
-    C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter packets;
+    (of O(units)), C(apt_proxy) (its address, or empty if nothing answers), C(nft) (the kernel can filter packets;
     tested if there are a proxy and nftables), C(apt_direct) (hosts that the proxy does not fetch from).
   returned: always
   type: dict
@@ -181,27 +172,6 @@ def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
     return ""
 
 
-def is_whole(record: Path) -> bool:
-    """Return whether a package's files are as pip installed them.
-
-    Read are only those that changed since their record was written: the sums of 100 MB take a Pi Zero long.
-    """
-    site, written = f"{record.parents[1]}/", record.stat().st_ctime  # once: there are 12,000 files
-    try:
-        for name, sum_, size in (entries := list(csv.reader(record.read_text(encoding="utf-8").splitlines()))):
-            state = os.lstat(path := site + name) if sum_ else None
-            if state and (str(state.st_size) != size or (state.st_ctime > written and sum_of(path) != sum_)):
-                return False
-    except (OSError, ValueError, csv.Error):  # a file is gone, or the record is damaged
-        return False
-    return bool(entries)
-
-
-def sum_of(path: str) -> str:
-    """Return a file's sum as records have it."""
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(Path(path).read_bytes()).digest()).decode().rstrip("=")
-
-
 def nft(program: str = "/usr/sbin/nft") -> bool:
     """Return whether nftables can filter packets: after a kernel update, its modules are missing until a reboot."""
     return subprocess.run([program, "list", "tables"], capture_output=True, check=False).returncode == 0
@@ -230,7 +200,6 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "dict", "default": {}},
             "files": {"type": "list", "elements": "str", "default": []},
-            "records": {"type": "list", "elements": "str", "default": []},
             "proxy_port": {"type": "int"},
             "proxied": {"type": "list", "elements": "str", "default": []},
         },
@@ -261,7 +230,7 @@ def main() -> None:
             f"The kernel of this Pi cannot keep students' programs off port {port}, which apt fetches packages"
             " through. If the kernel was just updated, restart the Pi."
         )
-    asked, records = module.params["units"], module.params["records"]
+    asked = module.params["units"]
     patterns = [*module.params["files"], *(pattern for patterns in asked.values() for pattern in patterns)]
     pi = {
         "os": release.get("ID", "unknown"),
@@ -287,7 +256,6 @@ def main() -> None:
         "host_names": host_names(),
         "files": {path: state_of(Path(path)) for path in files(patterns)},
         **units(asked),
-        "damaged": sorted(path.parent.name for path in map(Path, files(records)) if not is_whole(path)),
         "apt_proxy": proxy,
         "nft": filters,
         "apt_direct": apt_direct(module.params["proxied"]),

@@ -37,11 +37,13 @@ FAULTS = {
         },
     ),
     "pi-03": (
-        "chmod 0644 /etc/jupyter/password; apt-get -q --yes remove python3-scipy",
+        "chmod 0644 /etc/jupyter/password; apt-get -q --yes remove python3-scipy;"
+        "truncate --size=-1 /opt/mynn/venv/lib/python3*/site-packages/jupyterlab/pytest_plugin.py",
         {
             "test_password_is_kept_as_a_hash",
             "test_programs_are_sandboxed",
             "test_science_works",
+            "test_packages_are_undamaged",
             "test_packages_fit_together",
         },
     ),
@@ -100,7 +102,7 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
 
     # As the desk recommends. A student's picture, even a damaged one, is the student's own.
     root(on(three, "pi-02"), f"rm /home/student/mine/{PICTURE}")
-    three.run("site")
+    three.run("site", *own_report)
     assert root(on(three, "pi-02"), f'readlink "{FOLDER} (old)"') == "mine"
     root(on(three, "pi-02"), f'cd /home/student; rm -r mine moved "{FOLDER} (old)"')
     assert "requires debconf" in root(on(three, "pi-02"), "/opt/mynn/venv/bin/python -m pip check || true")

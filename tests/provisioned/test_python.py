@@ -40,6 +40,23 @@ for try_it in numpy, scipy, matplotlib, pillow, imageio, notebook:
     except Exception as error:
         print(f"{try_it.__name__} ({type(error).__name__}: {error})")
 """
+# Print the folders of packages of which a file is not as pip installed it.
+DAMAGED = """
+import base64, csv, hashlib, pathlib
+def is_whole(record):
+    entries = list(csv.reader(record.read_text().splitlines()))
+    sums = {name: sum_ for name, sum_, size in entries if sum_}
+    return bool(sums) and all("sha256=" + sum_of(record.parents[1] / name) == sum_ for name, sum_ in sums.items())
+def sum_of(path):
+    return base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).decode().rstrip("=")
+for folder in sorted(pathlib.Path("%s").glob("lib/python3*/site-packages/*.dist-info")):
+    try:
+        whole = is_whole(folder / "RECORD")
+    except Exception:
+        whole = False
+    if not whole:
+        print(folder.name)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +65,7 @@ def results(pi: Pi) -> Results:
     return pi.run(
         {
             "science": pi.as_student_python(SCIENCE),
+            "damaged": pi.as_student_python(DAMAGED % venv),
             "versions": pi.as_student(f"{venv}/bin/python -m pip list --format=json 2>/dev/null"),
             "check": pi.as_student(f"{venv}/bin/python -m pip --disable-pip-version-check check"),
             "debian": pi.as_student("cd /usr/lib/python3/dist-packages && ls -d *-info"),
@@ -61,6 +79,13 @@ def test_science_works(results: Results) -> None:
     """numpy, scipy, matplotlib, Pillow, imageio and Notebook work."""
     assert results["science"].status == 0, f"The environment's Python does not start: {results['science'].text}"
     assert results["science"].text == "", f"These do not work: {'; '.join(results['science'].lines)}"
+
+
+def test_packages_are_undamaged(results: Results) -> None:
+    """All files of its Python packages are as they were installed."""
+    # The role python reads that this failed, and makes the environment anew.
+    damaged = results["damaged"].lines
+    assert not damaged, f"Files of these packages are damaged: {', '.join(damaged)}. `make site` installs all anew."
 
 
 def test_jupyter_has_no_known_vulnerabilities(results: Results) -> None:

@@ -19,5 +19,6 @@ for old in "$venv"/lib/python3*/site-packages/mynn-[0-9]*.dist-info; do
 done
 pip install --quiet --no-index --no-deps --force-reinstall "$wheel" "$server"
 printf '%s\n' "${wheel##*/}" >"$venv/.stamp"
+sync --file-system "$venv"
 mv "$venv/.stamp" "$venv/$stamp"
 rm -f "$wheel" "$server"

@@ -1,17 +1,16 @@
 #!/bin/sh
-# Make or repair the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP [DAMAGED PACKAGE'S RECORDS]...
+# Make or repair the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP
 # The stamp is written last, so the next run repeats one that was cut off. It is a link to the environment's interpreter:
 # without that, the stamp does not exist either.
 set -eu
 venv=$1 archive=$2 stamp=$3
-shift 3
 # A run that was cut off may have left this script running: wait for it, and see whether it finished. Only root can open
 # the lock's file, since any program that can open it could hold the lock forever.
 lock=/run/mynn-environment.lock
 (umask 077 && : >>$lock)
 exec 9>>$lock
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
-[ $# -gt 0 ] || [ ! -e "$venv/$stamp" ] || exit 0
+[ ! -e "$venv/$stamp" ] || exit 0
 rm -rf /var/cache/mynn-wheels.*/
 wheels=$(mktemp -d /var/cache/mynn-wheels.XXXXXX)
 trap 'rm -rf "$wheels"' EXIT
@@ -27,9 +26,7 @@ if ! [ -d "$venv/lib/python$now" ] || ! grep -qx 'include-system-site-packages =
 fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
-# Pip takes a package without a record for one that is not installed.
 rm -f "$venv"/installed-*
-for records; do rm -rf "$venv"/mynn-* "$venv"/lib/python3*/site-packages/"$records"; done
 pip install --quiet --no-index --no-deps --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
 
 # Packages that are no longer required would hide apt's.
@@ -44,5 +41,6 @@ done
 # (Each image is to have the same list; and what is compiled, others see to.)
 rm -rf "$venv/share/matplotlib"
 PYTHONHASHSEED=0 MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -B -c 'import matplotlib.font_manager'
+sync --file-system "$venv"
 ln -s bin/python "$venv/$stamp"
 rm -f "$archive"

@@ -56,7 +56,6 @@ FACTS: dict[str, Any] = {
     "enabled": ["jupyter-8888@ada.socket"],
     "masked": ["unattended-upgrades.service"],
     "stale": ["dev-zram0.swap"],
-    "damaged": ["jupyter_server-2.21.1.dist-info"],
     "apt_proxy": "http://127.0.0.1:3143",
     "nft": True,
     "apt_direct": "deb.example.org,[::1]",
