@@ -1,8 +1,8 @@
 """Train the networks that come with the lessons, on the control node, and pack the digits that browsers train on.
 
-    python -m mynn_control.train CACHE FOLDER
+    python -m mynn_control.train ARCHIVE FOLDER
 
-CACHE has MNIST's archive, as the module mnist makes it. FOLDER must not exist yet, and will hold digits.npz, the
+ARCHIVE is MNIST's, as the module mnist makes it. FOLDER must not exist yet, and will hold digits.npz, the
 lessons' network, and in the folder try what the page /try/ asks for: a small network, and digits, a label and 784
 pixels of a byte each, compressed here once. It appears whole or not at all, so several runs may train at once. The same
 seed makes the same networks, but for the computer's rounding.
@@ -68,7 +68,7 @@ def make(archive: Path, folder: Path) -> None:
 
 def main() -> None:
     """Make them, and let the folder appear at the end."""
-    cache, folder = (Path(argument).expanduser() for argument in sys.argv[1:])
+    archive, folder = (Path(argument).expanduser() for argument in sys.argv[1:])
     # With the compiled kernel, wherever there is a compiler; without, it takes a minute instead of ten seconds.
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=PROJECT, check=False, capture_output=True)
@@ -77,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as temporary:
         made = Path(temporary, "made")
         made.mkdir()
-        make(cache / "mnist.tar.gz", made)
+        make(archive, made)
         try:
             made.rename(folder)
         except OSError:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import lzma
@@ -24,7 +23,7 @@ DOCUMENTATION = r"""
 module: mnist
 short_description: MNIST as CSV and .npy files
 description:
-  - With O(source), packs the files into the archive on the control node, unless a good one is there.
+  - With O(source), packs the files into the archive on the control node.
   - With O(folder) only, makes that folder on a Pi, and tells which files are missing or changed.
   - With O(folder) and O(archive), unpacks those files and removes the archive.
   - A file counts as unchanged when its owner, mode and size are right and its time is the one that this module gave it,
@@ -39,6 +38,7 @@ author: The mynn-pi authors
 RETURN = "wanted: {description: Names of the files that are missing or changed., type: list, returned: with O(folder)}"
 
 UNPACKED = 909878400  # 1 November 1998: the time of change of each file that was checked; a CSV's .npy must have it too
+AGAIN = "run the play again; if that does not help, delete the folder mnist in ~/.cache/mynn-pi on this computer"
 
 Files = dict[str, dict[str, Any]]
 
@@ -80,20 +80,6 @@ def pack(source: Path, archive: Path, files: Files) -> None:
         raise DamagedError(f"{source} is damaged ({error}): put it back with git checkout roles/mnist/files") from None
 
 
-def is_good(archive: Path, files: Files) -> bool:
-    """Whether the archive has these files, unharmed, and no others."""
-    sums = {}
-    try:
-        with gzip.open(archive) as zipped, tarfile.open(fileobj=zipped, mode="r|") as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                sums[member.name] = hashlib.sha256(file.read() if file else b"").hexdigest()
-            zipped.read()  # gzip's own sum comes last
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
-        return False
-    return sums == {name: content["sha256"] for name, content in files.items()}
-
-
 def wanted(folder: Path, files: Files) -> list[str]:
     """Name the files that are missing or changed."""
     names = []
@@ -127,14 +113,14 @@ def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
                         digest.update(block)
                         file.write(block)
                     if digest.hexdigest() != files[member.name]["sha256"]:
-                        raise DamagedError(f"{member.name} came damaged to the Pi; run the play again")
+                        raise DamagedError(f"{member.name} came damaged to the Pi; {AGAIN}")
                     file.flush()
                     os.utime(file.fileno(), (UNPACKED, UNPACKED))
                 missing.remove(member.name)
     except (EOFError, zlib.error, tarfile.TarError) as error:
-        raise DamagedError(f"{archive} came damaged to the Pi ({error}); run the play again") from None
+        raise DamagedError(f"{archive} came damaged to the Pi ({error}); {AGAIN}") from None
     if missing:
-        raise DamagedError(f"{archive} lacks {', '.join(sorted(missing))}; run the play again")
+        raise DamagedError(f"{archive} lacks {', '.join(sorted(missing))}; {AGAIN}")
     for rest in folder.glob(".*"):  # the archive, and what a killed run left
         rest.unlink()
 
@@ -147,8 +133,8 @@ def main() -> None:
     files, names, changes = module.params["files"], [], []
     try:
         if module.params["source"]:
-            changed = not is_good(archive, files)
-            if changed and not module.check_mode:
+            changed = True
+            if not module.check_mode:
                 pack(source, archive, files)
         else:
             names = wanted(folder, files)

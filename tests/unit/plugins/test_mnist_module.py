@@ -45,10 +45,7 @@ def pi(tmp_path: Path) -> Pi:
     return Pi(tmp_path)
 
 
-def test_a_damaged_cache_or_source_is_noticed(pi: Pi) -> None:
-    assert mnist.is_good(pi.archive, pi.files)
-    pi.archive.write_bytes(pi.archive.read_bytes()[:-9])
-    assert not mnist.is_good(pi.archive, pi.files)
+def test_a_damaged_source_is_noticed(pi: Pi) -> None:
     pi.archive.unlink()
     content = bytearray((pi.source / IMAGES).read_bytes())
     content[len(content) // 2] ^= 1
