@@ -96,7 +96,6 @@ class Server:
             self._button(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
             *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
             self._button("/stop", self._stop),
-            *(self._button(f"/wall/{name}", self._press(name)) for name in self.desk.buttons),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
         if served := self.served:
@@ -183,14 +182,6 @@ class Server:
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)
 
         return form
-
-    def _press(self, name: str) -> Endpoint:
-        async def press(request: Request) -> Response:
-            place = (await request.body()).decode(errors="replace")
-            done = await run_in_threadpool(self.desk.press, name, place)
-            return PlainTextResponse("" if done else _("There is nobody of that name."), 200 if done else 404)
-
-        return press
 
     def _events(self, tab: str) -> Endpoint:
         """Tell a page whenever something is new; the first time at once."""

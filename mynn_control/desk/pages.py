@@ -74,14 +74,16 @@ class Desk:
             lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
             self.notes.append(lost.format(path=self.memory.set_aside))
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
-        self.buttons = {"take-off": self.wall.take_off, "put-back": self.wall.put_back}
         self.inventory = Inventory(of.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
         of_pis = ("find", "add", "add_named", "remove", "forget_key")
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
         self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
-        self.forms |= {"/names": self.name, "/names/delete": self.forget_names, "/password": self._give_password}
+        remembered = {"/names": self.name, "/names/delete": self.forget_names}
+        remembered |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
+        self.forms |= {at: partial(self._remember, to) for at, to in remembered.items()}
+        self.forms["/password"] = self._give_password
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
         self.wanted, self.password = False, ""  # whether sudo on some Pi wants another password than this one
@@ -174,12 +176,12 @@ class Desk:
         """Return when the labels were made; 0 if there are none."""
         return max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
 
-    def press(self, button: str, place: str) -> bool:
-        """Do what a button is for, with a student of the wall. Returns whether there is such a student."""
+    def _remember(self, take: Form, given: Mapping[str, str]) -> str:
+        """Do what a form is for, also while something runs. Returns why it was not done, or nothing."""
         with self._lock:
-            done = self.buttons[button](place)
+            wrong = take(given)
             self.redraw()
-        return done
+        return wrong
 
     def _take(self, take: Form, given: Mapping[str, str]) -> str:
         """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
@@ -205,25 +207,21 @@ class Desk:
 
     def name(self, given: Mapping[str, str]) -> str:
         """Give seats their pupils' names, by PI/STUDENT. Returns why none was saved, or nothing."""
-        with self._lock:
-            try:
-                self.memory.name(names.given_names(given, self._seats()))
-            except ValueError as error:
-                return str(error)
-            self.redraw()
+        try:
+            self.memory.name(names.given_names(given, self._seats()))
+        except ValueError as error:
+            return str(error)
         return ""
 
     def forget_names(self, _given: Mapping[str, str]) -> str:
         """Delete all names, and the labels that may bear them. Returns why they were not deleted, or nothing."""
-        with self._lock:
-            if self.run and not self.run.how:
-                wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
-                return wait.format(run=self.run.title)
-            damaged = self.folder.glob("memory.sqlite.*")
-            for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also an unfinished one
-                path.unlink()
-            self.memory.forget_names()
-            self.redraw()
+        if self.run and not self.run.how:
+            wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
+            return wait.format(run=self.run.title)
+        damaged = self.folder.glob("memory.sqlite.*")
+        for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also an unfinished one
+            path.unlink()
+        self.memory.forget_names()
         return ""
 
     # --- runs

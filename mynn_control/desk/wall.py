@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -23,13 +23,14 @@ from mynn.png import png_source
 from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
 from mynn_control.render import for_templates, render
-from mynn_control.words import in_figures
+from mynn_control.words import _, in_figures, marked
 
 # For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
 MANY = (6, 10)  # of more cards; the page can be scrolled then
 # The mosaic's place, in the page's units (a 120th of the window's width each): how wide and high it is.
 MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
+NOBODY = marked("There is nobody of that name.")
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,19 @@ class Wall:
                     self._left_out.add(place)
         return cards
 
-    def take_off(self, place: str) -> bool:
-        """Take a student off, by place. Returns whether that student shows something."""
-        if there := place in {card.place for card in self.cards()}:
-            self.memory.take_off(place)
-        return there
+    def take_off(self, given: Mapping[str, str]) -> str:
+        """Take a student off, by place. Returns why not, or nothing."""
+        if (place := given.get("place", "")) not in {card.place for card in self.cards()}:
+            return _(NOBODY)
+        self.memory.take_off(place)
+        return ""
 
-    def put_back(self, place: str) -> bool:
-        """Put a student back, by place. Returns whether that student was taken off."""
-        if there := place in self.memory.taken_off():
-            self.memory.put_back(place)
-        return there
+    def put_back(self, given: Mapping[str, str]) -> str:
+        """Put a student back, by place. Returns why not, or nothing."""
+        if (place := given.get("place", "")) not in self.memory.taken_off():
+            return _(NOBODY)
+        self.memory.put_back(place)
+        return ""
 
     def draw(self) -> dict[str, str]:
         """Return the teacher's page, `wall`, and the projector's, `full`. Write the test set, too."""
@@ -169,7 +172,7 @@ def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
     """Return the mosaic's picture as an address."""
     columns = tile_columns(len(tiles))
     canvas = np.zeros((math.ceil(len(tiles) / columns), SIDE, columns, SIDE), np.uint8)
-    for place, (_, pixels) in enumerate(tiles):
+    for place, (_label, pixels) in enumerate(tiles):
         canvas[place // columns, :, place % columns] = pixels.reshape(SIDE, SIDE)
     return _png(canvas.tobytes(), columns * SIDE)
 

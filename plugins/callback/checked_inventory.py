@@ -96,24 +96,12 @@ def misspelt(
 ) -> Iterator[str]:
     """Give a sentence for each setting that no task reads, but that is like one of ours, or was one (gone)."""
     prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
-    for name, instead in gone.items():
-        for value in at(settings, *name.split(".")):
-            yield f"{where(value)}{name} is gone: {instead}."
+    for name in filter(gone.__contains__, settings):  # these names know where they were written
+        yield f"{where(name)}{name} is gone: {gone[name]}."
     for name in settings.keys() - known - gone.keys():
         near = difflib.get_close_matches(name, specs, 1, NEAR)
         if near or name.startswith(prefixes):
             yield f"{where(name)}there is no setting {name}{'; the nearest is ' * bool(near)}{''.join(near)}."
-
-
-def at(value: Any, *names: str) -> Iterator[Any]:
-    """Give each key of the last name, as it was written, in tables, and lists of tables, of the names before it."""
-    if isinstance(value, list):
-        for one in value:
-            yield from at(one, *names)
-    elif isinstance(value, Mapping):
-        for key in value:
-            if key == names[0]:
-                yield from at(value[key], *names[1:]) if names[1:] else [key]
 
 
 def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:

@@ -90,8 +90,8 @@ def test_a_student_who_was_taken_off_stays_off(desk: ServedDesk) -> None:
     read = read_csv(test_set)
     assert read.labels.tolist() == [0, 0, 1, 1, 2, 2, 3]
     np.testing.assert_array_equal(read.pixels[-1], digits(4, seed=2).pixels[0])
-    assert desk.ask("/wall/take-off", "pi-01/eve").status_code == 404
-    assert desk.ask("/wall/take-off", "pi-01/ada").status_code == 200
+    assert desk.ask("/wall/take-off", "place=pi-01/eve").status_code == 409
+    assert desk.ask("/wall/take-off", "place=pi-01/ada").status_code == 200
     assert names(desk) == ["Bo"]
     assert len(read_csv(test_set)) == 4
     show(desk, "pi-01", text("Somebody else", digits=digits()), text("Bo"))
@@ -99,9 +99,9 @@ def test_a_student_who_was_taken_off_stays_off(desk: ServedDesk) -> None:
     assert not test_set.exists()
     with served(desk.folder) as again:
         assert names(again) == ["Bo"]
-        assert again.ask("/wall/put-back", "pi-01/ada").status_code == 200
+        assert again.ask("/wall/put-back", "place=pi-01/ada").status_code == 200
         assert names(again) == ["Bo", "Somebody else"]
-        assert again.ask("/wall/put-back", "pi-01/ada").status_code == 404
+        assert again.ask("/wall/put-back", "place=pi-01/ada").status_code == 409
 
 
 def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, browser_page: Page) -> None:

@@ -27,9 +27,7 @@ pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
 WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_port:\n"
-WRONG += (
-    "jupyter_of_old: false\nmnist_mirrors: [a]\nwall_interval: 2\ncards_wifi:\n  networks:\n    - name: Our School\n"
-)
+WRONG += "jupyter_of_old: false\nmnist_mirrors: [a]\nwall_interval: 2\n"
 WRONG += "cluster_dashboard_port: 80\ncards_largest_gb: 1e3\n"
 SENTENCES = [
     "i.ini names pi02.local twice",
@@ -48,10 +46,9 @@ SENTENCES = [
     "pis.yml:10: there is no setting jupyter_of_old.\n",
     "pis.yml:11: mnist_mirrors is gone: remove the line, since MNIST comes with the project.\n",
     "pis.yml:12: wall_interval is gone: remove the line",
-    "pis.yml:15: cards_wifi.networks.name is gone: write ssid in its place.\n",
     "jupyter_port is empty, and must be a whole number from 1024 to 65535",
-    "pis.yml:16: cluster_dashboard_port is 80, and must be a whole number from 1024 to 65535",
-    "pis.yml:17: cards_largest_gb is '1e3', and must be a whole number.",
+    "pis.yml:13: cluster_dashboard_port is 80, and must be a whole number from 1024 to 65535",
+    "pis.yml:14: cards_largest_gb is '1e3', and must be a whole number.",
 ]
 
 
