@@ -85,7 +85,7 @@ HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 MOST_FAULTS = 10
 # When a unit's program started, and when its state last changed: a reload is such a change.
 START, CHANGE = "ExecMainStartTimestampMonotonic", "StateChangeTimestampMonotonic"
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload", "MainPID", START, CHANGE)
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload", START, CHANGE)
 
 
 def processor(architecture: str) -> str:
@@ -122,7 +122,6 @@ def units(wanted: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return the units that are running, enabled (they start at boot), masked, and stale, by the files of each.
 
     Stale units have not read their newest settings: a run that was cut off before it restarted them leaves such units.
-    So are those that a program has stopped, which do nothing.
     """
     if not wanted or not Path("/run/systemd/system").is_dir():
         return {"running": [], "enabled": [], "masked": [], "stale": []}
@@ -137,7 +136,7 @@ def units(wanted: dict[str, list[str]]) -> dict[str, list[str]]:
         "running": sorted(unit for unit, state in states.items() if state["ActiveState"] not in ("inactive", "failed")),
         "enabled": sorted(unit for unit, state in loaded.items() if state.get("UnitFileState") == "enabled"),
         "masked": sorted(states.keys() - loaded.keys()),
-        "stale": sorted(unit for unit, state in loaded.items() if is_stopped(state) or is_stale(state, newest[unit])),
+        "stale": sorted(unit for unit, state in loaded.items() if is_stale(state, newest[unit])),
     }
 
 
@@ -157,12 +156,6 @@ def is_stale(state: dict[str, str], written: float) -> bool:
     now = time.time()
     began = now - (time.clock_gettime(time.CLOCK_MONOTONIC) - event)
     return bool(written) and (not event or began < written <= now)
-
-
-def is_stopped(state: dict[str, str]) -> bool:
-    """Return whether a unit's process was stopped by SIGSTOP."""
-    path = Path(f"/proc/{state.get('MainPID', 0)}/status")
-    return path.exists() and "\nState:\tT" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:

@@ -1,9 +1,7 @@
 """A Pi's facts: which programs listen, which units run, which settings are not in effect yet, and its names."""
 
 import os
-import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -54,17 +52,6 @@ def test_a_unit_with_settings_that_are_not_in_effect_yet_is_found(
     for name, seconds in ((pi_facts.START, started), (pi_facts.CHANGE, changed)):
         state[name] = str(int((time.clock_gettime(time.CLOCK_MONOTONIC) - seconds) * 1e6)) if seconds else "0"
     assert pi_facts.is_stale(state, time.time() - written) == is_stale
-
-
-def test_a_process_that_was_stopped_is_found() -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
-        state = {"MainPID": str(process.pid)}
-        assert not pi_facts.is_stopped(state)
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        assert pi_facts.is_stopped(state)
-        process.kill()
-    assert not pi_facts.is_stopped(state) and not pi_facts.is_stopped({})
 
 
 def test_a_path_is_described_in_a_word_or_two(tmp_path: Path) -> None:
