@@ -19,6 +19,7 @@ from mynn.tasks import MOST, NAME
 from mynn_control.desk.asking import STRANGE_KEY, Answers
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
+from mynn_control.report_schemas import by_name, of
 from mynn_control.words import _, marked
 
 QUIET = 10  # minutes without a cell that ran, after which the page says so
@@ -37,28 +38,15 @@ PROGRAM = {
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
     "died": {"enum": ["", *DIED]},
 }
-TASKS = {
-    "type": "object",
-    "propertyNames": {"pattern": rf"^{NAME}\Z"},
-    "additionalProperties": {"type": "boolean"},
-    "maxProperties": MOST,
-}
-
-
-def closed(properties: dict[str, Any], **others: Any) -> dict[str, Any]:
-    """Return the schema of an object with these properties, perhaps the others, and no more."""
-    known = {"properties": properties | others, "required": list(properties), "additionalProperties": False}
-    return {"type": "object", **known}
-
-
+CLOSED = {"additionalProperties": False}
 # What a student's notebook server answers (mynn_server). Those of the last release do not tell of tasks.
-ANSWER = closed(
+ANSWER = CLOSED | of(
     {
-        "running": {"type": "array", "items": closed(PROGRAM, began=EPOCH), "maxItems": 50},
+        "running": {"type": "array", "items": CLOSED | of(PROGRAM, began=EPOCH), "maxItems": 50},
         "free": MEGABYTES,
         "total": {**MEGABYTES, "minimum": 1},
     },
-    tasks=TASKS,
+    tasks=by_name(rf"^{NAME}\Z", {"type": "boolean"}, MOST),
     answered=EPOCH,
 )
 
