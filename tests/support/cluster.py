@@ -1,4 +1,4 @@
-"""A cluster of virtual Pis, and experiments on it, for the tests and the benchmark."""
+"""A cluster of virtual Pis, and experiments on it, for the tests and the benchmark of a board."""
 
 import json
 import subprocess
