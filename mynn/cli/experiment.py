@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
-from mynn.errors import DataError, os_errors_as
+from mynn.errors import os_errors_as
+from mynn.files import locked
 from mynn.network import RULES
 from mynn.progress import Bar
 
@@ -78,22 +79,8 @@ def add(verbs: Any) -> None:
 def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-        with (options.out / ".lock").open("w") as lock:
-            try:
-                _take(lock)
-            except BlockingIOError:
-                raise DataError(
-                    f"{options.out}: another experiment is using this folder; wait for it, or choose another with --out"
-                ) from None
+        with locked(options.out / ".lock", 0):
             return run(options)  # where the data cannot be read, that is a DataError already
-
-
-def _take(lock: IO[str]) -> None:
-    """Lock a file, or raise a BlockingIOError."""
-    with suppress(ImportError):  # Windows has nothing like it
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

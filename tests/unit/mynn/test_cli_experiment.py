@@ -42,7 +42,7 @@ def test_a_sweep_tries_every_combination(small_mnist: Path, tmp_path: Path, caps
     with (tmp_path / ".lock").open() as other:
         fcntl.flock(other, fcntl.LOCK_SH)
         assert experiment(small_mnist, tmp_path, "sweep") == 2
-    assert "another experiment is using this folder" in capsys.readouterr().err
+    assert "results cannot be saved here (another run is still using this); choose another" in capsys.readouterr().err
 
 
 def test_the_ladder_is_compared_with_the_blogs_figures(
