@@ -1,4 +1,4 @@
-"""Networks in files: one .npz each, which is either right or refused."""
+"""Networks in files: one .npz each, which is either right or refused; and as browsers send them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from mynn import checks
+from mynn.arrays import Floats
 from mynn.errors import NetworkFileError, os_errors_as
 from mynn.files import check_place, replacing
+from mynn.rows import LABELS, PIXELS
 from mynn.words import _, marked
 
 FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
@@ -95,6 +97,22 @@ def load(path: str | os.PathLike[str]) -> Fields:
         return {"wih": wih, "who": who, "learning_rate": rate, "rule": checks.rule(str(saved.get("rule")))}
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(path, str(error)) from None
+
+
+def for_browser(wih: Floats, who: Floats) -> bytes:
+    """Return the weights of a network for digits as network.js has them: one after the other, as float32."""
+    return b"".join(array.astype("<f4").tobytes() for array in (wih, who))
+
+
+def from_browser(sent: bytes) -> tuple[Floats, Floats]:
+    """Return the weights that network.js has sent, if they can be those of a network for digits: else a ValueError."""
+    hidden, rest = divmod(len(sent), 4 * (PIXELS + LABELS))
+    if rest or not hidden:
+        raise ValueError(_("these are not the weights of a network for digits"))
+    numbers = np.frombuffer(sent, "<f4").astype(np.float32)
+    wih, who = numbers[: hidden * PIXELS].reshape(hidden, PIXELS), numbers[hidden * PIXELS :].reshape(LABELS, hidden)
+    checks.weights(wih, who)
+    return wih, who
 
 
 def _refused(path: str | os.PathLike[str], reason: str, advice: str = marked("save it again")) -> NetworkFileError:

@@ -7,11 +7,9 @@
 // sigmoid. Training compares the outputs with the targets and moves every weight a little, so that the same inputs
 // would do a little better next time.
 
-import { pack, unpack } from "./npz.js";
-import { _ } from "./words.js";
-
 export const RULES = ["book", "gradient", "cross-entropy"]; // network.py says what each of them is
 export const SIDE = 28; // a digit is 28 x 28 pixels
+const [PIXELS, LABELS] = [SIDE * SIDE, 10];
 const HIGHEST_RATE = 10; // as in checks.py
 
 export class Network {
@@ -25,7 +23,18 @@ export class Network {
     Object.assign(this, checked({ wih, who, learningRate, rule }));
   }
 
-  // A network with these weights.
+  // A network for digits whose weights come one after the other: those from the inputs row by row, then those to the
+  // outputs, as checkpoint.py has them for a browser.
+  static from(weights, learningRate = 0.1, rule = "book") {
+    const hidden = weights.length / (PIXELS + LABELS);
+    if (!Number.isInteger(hidden)) throw new RangeError("its arrays do not fit together");
+    const row = (start, length) => weights.subarray(start, start + length);
+    const wih = Array.from({ length: hidden }, (_, j) => row(j * PIXELS, PIXELS));
+    const who = Array.from({ length: LABELS }, (_, k) => row(hidden * (PIXELS + k), hidden));
+    return Network.of({ wih, who, learningRate, rule });
+  }
+
+  // A network with these rows of weights.
   static of({ wih, who, learningRate, rule }) {
     return Object.assign(Object.create(Network.prototype), checked({ wih, who, learningRate, rule }));
   }
@@ -72,18 +81,9 @@ export class Network {
     return rescaled(sumsBack(this.wih, hidden.map(logit)));
   }
 
-  // The network as an .npz file, in bytes, which NeuralNetwork.load reads in Python.
-  save() {
-    return pack(checked(this));
-  }
-
-  // The network in an .npz file that `save` wrote, or NeuralNetwork.save in Python; anything else is an Error.
-  static async load(bytes) {
-    try {
-      return Network.of(await unpack(bytes));
-    } catch (error) {
-      throw new Error(_("no network can be read from this file: {reason}", { reason: error.message }));
-    }
+  // Its weights, one after the other, as `from` takes them.
+  weights() {
+    return Float64Array.from([...this.wih, ...this.who].flatMap((row) => [...row]));
   }
 }
 
@@ -169,7 +169,7 @@ function randomRows(nodes, before) {
 
 function checked(network) {
   const { wih, who, learningRate, rule } = network;
-  if (!who.every((row) => row.length === wih.length)) throw new RangeError("its arrays do not fit together");
+  if (!wih.length || !who.every((row) => row.length === wih.length)) throw new RangeError("its arrays do not fit together");
   const finite = [...wih, ...who].every((row) => row.every(Number.isFinite));
   if (!finite) throw new RangeError("some of its weights are not numbers");
   const sensible = learningRate > 0 && learningRate <= HIGHEST_RATE;

@@ -20,10 +20,11 @@ PAGE = FOLDER / "try"
 SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", FOLDER / "page.css")  # with lessons and the start page
 # By name. No address leads to any other file.
 FILES = {path.name: path for path in (*SHARED, *PAGE.iterdir())} | {
-    "network.npz": READY / "network.npz",
+    "network.bin": READY / "network.bin.gz",
     "digits.bin": READY / "digits.bin.gz",  # 10,000 to train on
     "test.bin": READY / "test.bin.gz",  # 1,000 to test with
 }
+MNIST = ("digits.bin", "test.bin")
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -60,7 +61,7 @@ def find(name: str) -> tuple[Path, dict[str, str]]:
         "Content-Length": str(about.st_size),
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "max-age=604800" if path.suffix == ".gz" else "no-cache",
+        "Cache-Control": "max-age=604800" if name in MNIST else "no-cache",
         "Etag": tag(path, about.st_mtime_ns, about.st_size),
     }
     return path, headers | ({"Content-Encoding": "gzip"} if path.suffix == ".gz" else {})

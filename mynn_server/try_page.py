@@ -4,8 +4,9 @@ Anybody may read it: it has no secrets, and a pupil sees it at once. Whoever kee
 cookie `_xsrf` as the header `X-XSRFToken`, too, as the start page does. Addresses below are as the page has them.
 
     GET keep        204, and the cookie `_xsrf`, for who is signed in; else 403 (then `../login?next=/try/` is the way)
-    POST network    an .npz as `NeuralNetwork.save` writes it, 784 inputs and 10 outputs, at most 4 MB: to be kept as
-                    my_network.npz, if that does not read more of the page's 1,000 test digits
+    POST network    `?rate=0.1&rule=book` and the weights of a network for digits, as network.js has them, each a
+                    float32, at most 4 MB: to be kept as my_network.npz, if that does not read more of the page's 1,000
+                    test digits
     POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500: to be added there
     GET signs       the drawings in my_signs.csv (signs.py), as lines, and the cookie `_xsrf`; 403 as for keep
     POST signs      such lines, at most 500; a drawing without a name is taken away
@@ -131,17 +132,18 @@ class KeepNetwork(Keeping):
     async def post(self) -> None:
         """Keep a network, unless a better one is there."""
         body = self.sent(keep_network.LARGEST)
+        about = [self.get_query_argument(name) for name in ("rate", "rule")]
         async with self.turn:
             if memory()["free"] < LEAST_FREE:
                 raise HTTPError(503, _(NO_MEMORY))
-            status, answer = await asyncio.to_thread(self.run, body)
+            status, answer = await asyncio.to_thread(self.run, body, *about)
         if status == keep_network.UNUSABLE:
             raise HTTPError(400, answer["message"])
         self.finish(answer)
 
-    def run(self, body: bytes) -> tuple[int, dict[str, Any]]:
+    def run(self, body: bytes, rate: str, rule: str) -> tuple[int, dict[str, Any]]:
         """Return the program's exit status and answer. If memory is short, Linux ends it before the server."""
-        command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network"]
+        command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network", rate, rule]
         try:
             done = subprocess.run(command, cwd=self.folder, input=body, stdout=subprocess.PIPE, timeout=PATIENCE)
             return done.returncode, json.loads(done.stdout)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mynn import drawings
 from mynn.arrays import Bytes
+from mynn.checkpoint import for_browser
 from mynn.errors import DataError
 from mynn.images import frame
 from mynn.mnist import LABELS, PIXELS, named, scale
@@ -51,7 +52,7 @@ class Pad(Live):
     drawing = traitlets.CBytes().tag(sync=True, echo_update=False)  # brightness row by row
     strokes = traitlets.List(traitlets.Any()).tag(sync=True, echo_update=False)  # for a page that is loaded anew
     # To the browser:
-    weights = traitlets.Bytes().tag(sync=True)  # float32, row by row
+    weights = traitlets.Bytes().tag(sync=True)
     kept = traitlets.Unicode().tag(sync=True)
     counts = traitlets.List(traitlets.Int()).tag(sync=True)  # how many are kept of each digit
     more = traitlets.Bool().tag(sync=True)  # whether there is one to be taken back
@@ -64,7 +65,7 @@ class Pad(Live):
                 " digits"
             )
             raise DataError(sentence.format(inputs=inputs, outputs=outputs))
-        super().__init__(weights=_weights(network))
+        super().__init__(weights=for_browser(network.wih, network.who))
         self.network = network
         self._mine: list[tuple[int, Bytes]] = []  # what was kept here, and can be taken back
         self.on_msg(self._told)
@@ -90,7 +91,7 @@ class Pad(Live):
 
     @traitlets.observe("drawing")
     def _drawn(self, _change: Any) -> None:
-        self.weights = _weights(self.network)  # which are sent if they have changed
+        self.weights = for_browser(self.network.wih, self.network.who)  # which are sent if they have changed
 
     def _told(self, _pad: Any, message: Any, buffers: list[Any]) -> None:
         """Do what a button says: keep a drawing, or take the last one back."""
@@ -132,10 +133,6 @@ class Pad(Live):
         number = ngettext("{count} drawing in {file}.", "{count} drawings in {file}.", total)
         number = number.format(count=in_figures(f"{total:,}"), file=drawings.NAME)
         self.kept = f"{news} {number}".strip() if total or news else _(FIRST)
-
-
-def _weights(network: NeuralNetwork) -> bytes:
-    return b"".join(array.astype("<f4").tobytes() for array in (network.wih, network.who))
 
 
 def _framed(drawing: bytes) -> Bytes:

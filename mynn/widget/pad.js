@@ -9,17 +9,6 @@ import { _, inFigures, language, withArticle } from "../words.js";
 const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
 
-// The network, as Python sent it: the weights from the inputs to the hidden nodes, then those to the outputs.
-function networkOf(sent) {
-  const weights = new Float32Array(sent.buffer.slice(sent.byteOffset, sent.byteOffset + sent.byteLength));
-  const [inputs, outputs] = [SIDE * SIDE, 10];
-  const hidden = weights.length / (inputs + outputs);
-  const row = (start, length) => weights.subarray(start, start + length);
-  const wih = Array.from({ length: hidden }, (_, j) => row(j * inputs, inputs));
-  const who = Array.from({ length: outputs }, (_, k) => row(hidden * inputs + k * hidden, hidden));
-  return Network.of({ wih, who, learningRate: 0.1, rule: "book" }); // which say nothing: it learns in Python
-}
-
 // A bar for each output. Returns what shows them.
 function bars(parent) {
   const table = add(parent, "div", { className: "mynn-pad-bars" });
@@ -113,7 +102,8 @@ function render({ model, el }) {
   }
 
   function learnt() {
-    network = networkOf(model.get("weights"));
+    const { buffer, byteOffset, byteLength } = model.get("weights");
+    network = Network.from(new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength)));
     show();
   }
 

@@ -161,7 +161,7 @@ def first_screen(url: str) -> int:
     """Fetch what a browser needs until the page can be used, six files at once; return how many bytes that is."""
     names = re.findall(r'(?:href|src)="([a-z]+\.(?:css|js))"', fetch(url).decode())
     with ThreadPoolExecutor(6) as connections:
-        return sum(map(len, connections.map(fetch, [url + name for name in (*names, "network.npz")])))
+        return sum(map(len, connections.map(fetch, [url + name for name in (*names, "network.bin")])))
 
 
 def timed(now: Callable[[], float], do: Callable[[str], object], url: str) -> float:

@@ -223,7 +223,7 @@ def test_start_page_and_manual_are_shown(pi: Pi, student: NotebookServer) -> Non
 
 def test_the_page_try_is_there_for_everybody(stranger: NotebookServer) -> None:
     """The page *Try it* opens without the password, with its network and its digits."""
-    for name, least in (("", 1), ("network.js", 1), ("network.npz", 50_000), ("digits.bin", 7_850_000)):
+    for name, least in (("", 1), ("network.js", 1), ("network.bin", 50_000), ("digits.bin", 7_850_000)):
         answer = stranger.ask("GET", f"/try/{name}")
         assert answer.status_code == 200, (
             f"The page /try/{name} answers with status {answer.status_code}: run site.yml."

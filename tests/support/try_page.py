@@ -31,7 +31,7 @@ def serving() -> Iterator[str]:
 
 def fewer_digits(networks: Path, folder: Path) -> dict[str, Path]:
     """Return the page's data, by name: its network, but only 2,000 digits to train on and 500 to test with."""
-    ready = {name: networks / "try" / FILES[name].name for name in ("network.npz", "digits.bin", "test.bin")}
+    ready = {name: networks / "try" / FILES[name].name for name in ("network.bin", "digits.bin", "test.bin")}
     for name, count in (("digits.bin", 2000), ("test.bin", 500)):
         small = folder / ready[name].name
         small.write_bytes(gzip.compress(gzip.decompress(ready[name].read_bytes())[: RECORD * count], 1))

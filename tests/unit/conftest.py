@@ -83,7 +83,7 @@ def networks(mnist: Path) -> Path:
     Programs that are started from now on, such as lessons, find it.
     """
     folder = Path(os.environ.get("NETWORKS_DIR") or "nowhere")
-    if not (folder / "try/network.npz").is_file():
+    if not (folder / "try/network.bin.gz").is_file():
         folder = ROOT / "build/networks"
         run_role("mynn", {"__networks_folder": str(folder), "__mynn_networks": str(ROOT / "build/trained")}, "network")
     os.environ["NETWORKS_DIR"] = str(folder)

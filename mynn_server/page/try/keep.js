@@ -31,6 +31,8 @@ function label(digit) {
   pad.sheet.focus({ preventScroll: true }); // for the next one
 }
 
+const sent = (network) => Float32Array.from(network.weights());
+
 // Send what there is; returns sentences.
 async function send() {
   const [network, some] = [ours() ?? taught(), [...drawings].slice(0, MOST)];
@@ -41,7 +43,7 @@ async function send() {
     if (some.length) sentences.push(await ask("drawings", some.map(([pixels, digit]) => `${digit},${pixels}\n`).join("")));
     some.forEach(([pixels]) => drawings.delete(pixels));
     write($("labelled"), "");
-    if (network) sentences.push(await ask("network", network.save()));
+    if (network) sentences.push(await ask(`network?rate=${network.learningRate}&rule=${network.rule}`, sent(network)));
   } catch (error) {
     sentences.push(error.message);
   }

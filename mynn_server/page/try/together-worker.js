@@ -98,9 +98,10 @@ async function watch(begin) {
 }
 
 // Weights as they travel: 16 bits each, those from the inputs first.
-function numbersOf({ wih, who }) {
-  const numbers = new DataView(new ArrayBuffer(2 * HIDDEN * (SIDE * SIDE + OUTPUTS)));
-  [...wih, ...who].flatMap((row) => [...row]).forEach((weight, place) => {
+function numbersOf(network) {
+  const weights = network.weights();
+  const numbers = new DataView(new ArrayBuffer(2 * weights.length));
+  weights.forEach((weight, place) => {
     numbers.setUint16(2 * place, Math.min(Math.max(Math.round(ZERO + ONE * weight), 0), MOST), true);
   });
   return numbers;
@@ -108,10 +109,8 @@ function numbersOf({ wih, who }) {
 
 async function received(answer) {
   const numbers = new DataView(await answer.arrayBuffer());
-  const row = (start, length) =>
-    Float64Array.from({ length }, (_, i) => (numbers.getUint16(2 * (start + i), true) - ZERO) / ONE);
-  const wih = Array.from({ length: HIDDEN }, (_, j) => row(j * SIDE * SIDE, SIDE * SIDE));
-  const who = Array.from({ length: OUTPUTS }, (_, k) => row(HIDDEN * SIDE * SIDE + k * HIDDEN, HIDDEN));
-  const network = Network.of({ wih, who, learningRate: RATE, rule: "book" });
+  const length = numbers.byteLength / 2;
+  const weights = Float64Array.from({ length }, (_, place) => (numbers.getUint16(2 * place, true) - ZERO) / ONE);
+  const network = Network.from(weights, RATE);
   return [JSON.parse(answer.headers.get("Class-Network")), network];
 }

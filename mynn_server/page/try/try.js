@@ -158,9 +158,9 @@ $("on").addEventListener("change", () => {
 });
 
 async function begin() {
-  const answer = await fetch("network.npz");
+  const answer = await fetch("network.bin");
   if (!answer.ok) throw new Error(_("the Pi answers with status {status}", answer));
-  given = await Network.load(new Uint8Array(await answer.arrayBuffer()));
+  given = Network.from(new Float32Array(await answer.arrayBuffer()));
   if (!network) use(given); // somebody may have begun to teach one
 }
 

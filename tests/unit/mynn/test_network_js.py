@@ -1,65 +1,60 @@
-"""network.js, npz.js and frame.js in a browser: the same numbers and files as Python's network. And what pads say."""
+"""network.js, distort.js and frame.js in a browser: the same numbers as in Python. And what pads say."""
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, settings
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page
 
-from mynn import DataError, NeuralNetwork
+from mynn import DataError, Examples, NeuralNetwork, read_csv
 from mynn.arrays import Bytes
+from mynn.checkpoint import for_browser, from_browser
 from mynn.damage import damage
+from mynn.distort import rotated
 from mynn.images import frame
 from mynn.network import RULES
 from tests.support.browser import import_modules
 from tests.support.pupil import DIGITS, Strokes
-from tests.unit.mynn.test_network import difference
 
 SIDE = 112  # of a drawing, in pixels
 
-# Each is a function of one value, which is JSON, with the module's names; files are base64.
+# Each is a function of one value, which is JSON, with the module's names.
 OURS = """
-const bytesOf = (file) => Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-const fileOf = (bytes) => btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""));
+const networkOf = ({wih, who, ...how}) => {
+  const [rowsIn, rowsOut] = [wih, who].map((rows) => rows.map((row) => Float64Array.from(row)));
+  return ours.Network.of({wih: rowsIn, who: rowsOut, ...how});
+};
+const rowsOf = ({wih, who}) => ({wih: wih.map((row) => [...row]), who: who.map((row) => [...row])});
 """
-TRAIN = """async ({file, examples, targets}) => {
-  const network = await ours.Network.load(ours.bytesOf(file));
-  examples.forEach(([inputs, targets]) => network.train(inputs, targets));
-  const [outputs, inputs] = [network.query(examples[0][0]), network.backquery(targets)];
-  return {file: ours.fileOf(network.save()), outputs: [...outputs], inputs: [...inputs]};
+TRAIN = """({network, examples, targets}) => {
+  const trained = ours.networkOf(network);
+  examples.forEach(([inputs, targets]) => trained.train(inputs, targets));
+  const [outputs, inputs] = [trained.query(examples[0][0]), trained.backquery(targets)];
+  return {...ours.rowsOf(trained), outputs: [...outputs], inputs: [...inputs]};
 }"""
-DAMAGE = """async ({file, nodes}) => {
-  const network = await ours.Network.load(ours.bytesOf(file));
-  const damaged = ours.damage(network, nodes);
+DAMAGE = """({network, nodes}) => {
+  const whole = ours.networkOf(network);
+  const damaged = ours.damage(whole, nodes);
   damaged.train(Array(damaged.wih[0].length).fill(0.5), Array(damaged.who.length).fill(0.99));
-  return [network, damaged].map((one) => ours.fileOf(one.save()));
+  return [whole, damaged].map(ours.rowsOf);
 }"""
-LOAD = """async (file) => {
-  try {
-    return ours.fileOf((await ours.Network.load(ours.bytesOf(file))).save());
-  } catch (error) {
-    return error.message;
-  }
-}"""
+SENT = """(weights) => [...ours.Network.from(Float32Array.from(weights)).weights()]"""
 FRAME = """(drawing) => {
   try {
-    return [...ours.frame(ours.bytesOf(drawing), 112)];
+    return [...ours.frame(Uint8Array.from(drawing), 112)];
   } catch (error) {
     return error.message;
   }
 }"""
-NEW = """([inputs, hidden, outputs]) => {
-  const network = new ours.Network(inputs, hidden, outputs, 0.1);
-  return [ours.fileOf(network.save()), ours.fileOf(new ours.Network(inputs, hidden, outputs, 0.1).save())];
-}"""
+ROTATE = "([pixels, ...how]) => [...ours.rotation(...how)(Uint8Array.from(pixels))]"
+NEW = """(sizes) => [1, 2].map(() => ours.rowsOf(new ours.Network(...sizes, 0.1)))"""
 ATTEMPT = """(source) => {
   const network = new ours.Network(7, 5, 3, 0.1);
   try {
@@ -73,136 +68,80 @@ ATTEMPT = """(source) => {
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
     """An empty page that has the modules, as `ours`."""
-    import_modules(browser_page, "network.js", "frame.js", "paper.js")
-    browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{bytesOf, fileOf}}) }}")
+    import_modules(browser_page, "network.js", "distort.js", "frame.js", "paper.js")
+    browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{networkOf, rowsOf}}) }}")
     return browser_page
 
 
-@pytest.fixture
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("networks") / "network.npz"
+def given(network: NeuralNetwork) -> dict[str, Any]:
+    """Return a network as JSON."""
+    how = {"learningRate": network.learning_rate, "rule": network.rule}
+    return {"wih": network.wih.tolist(), "who": network.who.tolist(), **how}
 
 
-def saved(network: NeuralNetwork, path: Path) -> str:
-    network.save(path)
-    return base64.b64encode(path.read_bytes()).decode()
+def apart(answer: dict[str, Any], network: NeuralNetwork) -> float:
+    """Return the largest difference between the weights of an answer and those of a network."""
+    return max(float(np.abs(np.subtract(answer[name], getattr(network, name))).max()) for name in ("wih", "who"))
 
 
-def loaded(file: str, path: Path) -> NeuralNetwork:
-    path.write_bytes(base64.b64decode(file))
-    return NeuralNetwork.load(path)
-
-
-# Each example overwrites the file.
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60)
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
 
 
 @many
-@given(sizes=sizes, rule=st.sampled_from(RULES), seed=st.integers(0, 2**32 - 1), rate=st.floats(1e-3, 1))
-def test_a_network_from_python_trains_and_answers_to_1e_12_and_comes_back(
-    page: Page, path: Path, sizes: tuple[int, int, int], rule: str, seed: int, rate: float
+@drawn(sizes=sizes, rule=st.sampled_from(RULES), seed=st.integers(0, 2**32 - 1), rate=st.floats(1e-3, 1))
+def test_a_network_from_python_trains_and_answers_to_1e_12(
+    page: Page, sizes: tuple[int, int, int], rule: str, seed: int, rate: float
 ) -> None:
     network = NeuralNetwork(*sizes, rate, seed=seed, rule=rule)
     random = np.random.default_rng(seed)
     examples = [(random.uniform(0.01, 1, sizes[0]), random.uniform(0.01, 0.99, sizes[2])) for _ in range(8)]
     targets = examples[0][1]
     asked = {
-        "file": saved(network, path),
+        "network": given(network),
         "examples": [[inputs.tolist(), wanted.tolist()] for inputs, wanted in examples],
         "targets": targets.tolist(),
     }
     answer = page.evaluate(TRAIN, asked)
     for inputs, wanted in examples:
         network.train(inputs, wanted)
-    trained = loaded(answer["file"], path)
-    assert difference(trained, network) < 1e-12
-    assert (trained.learning_rate, trained.rule) == (rate, rule)
+    assert apart(answer, network) < 1e-12
     np.testing.assert_allclose(answer["outputs"], network.query(examples[0][0]), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(answer["inputs"], trained.backquery(targets), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(answer["inputs"], network.backquery(targets), rtol=0, atol=1e-12)
 
 
 @many
-@given(sizes=sizes, seed=st.integers(0, 1000), share=st.floats(0, 1))
+@drawn(sizes=sizes, seed=st.integers(0, 1000), share=st.floats(0, 1))
 def test_damage_takes_the_same_nodes_from_a_copy(
-    page: Page, path: Path, sizes: tuple[int, int, int], seed: int, share: float
+    page: Page, sizes: tuple[int, int, int], seed: int, share: float
 ) -> None:
     network = NeuralNetwork(*sizes, 0.1, seed=seed)
     taken = min(int(share * sizes[1]), sizes[1] - 1)
     damaged = damage(network, taken, seed=seed)
     nodes = np.random.default_rng(seed).permutation(sizes[1])[:taken].tolist()
-    whole, ours = page.evaluate(DAMAGE, {"file": saved(network, path), "nodes": nodes})
+    whole, ours = page.evaluate(DAMAGE, {"network": given(network), "nodes": nodes})
     damaged.train(np.full(sizes[0], 0.5), np.full(sizes[2], 0.99))
-    assert difference(loaded(ours, path), damaged) < 1e-12
-    assert difference(loaded(whole, path), network) == 0
+    assert apart(ours, damaged) < 1e-12
+    assert apart(whole, network) == 0
 
 
-def test_the_weights_of_a_new_network_start_as_pythons(page: Page, path: Path) -> None:
-    network, other = (loaded(file, path) for file in page.evaluate(NEW, [784, 100, 10]))
-    assert network.wih.std() == pytest.approx(100**-0.5, rel=0.02)
-    assert network.who.std() == pytest.approx(10**-0.5, rel=0.1)
-    assert abs(network.wih.mean()) < 0.002
-    assert (network.wih != other.wih).all()
+def test_the_weights_of_a_new_network_start_as_pythons(page: Page) -> None:
+    networks = page.evaluate(NEW, [784, 100, 10])
+    wih, other = (np.array(one["wih"]) for one in networks)
+    assert wih.std() == pytest.approx(100**-0.5, rel=0.02)
+    assert np.std(networks[0]["who"]) == pytest.approx(10**-0.5, rel=0.1)
+    assert abs(wih.mean()) < 0.002
+    assert (wih != other).any()
 
 
-def test_float32_columns_first_and_files_that_are_not_compressed_are_read(page: Page, path: Path) -> None:
-    network = NeuralNetwork(7, 5, 3, 0.1, seed=1, dtype=np.float32)
-    network.wih = np.asfortranarray(network.wih)
-    file = saved(network, path)
-    with np.load(path) as arrays:
-        np.savez(path, **arrays)
-    for one in (file, base64.b64encode(path.read_bytes()).decode()):
-        assert difference(loaded(page.evaluate(LOAD, one), path), network) == 0
-
-
-def changed(path: Path, **change: object) -> str:
-    """Return a saved network in which some arrays are others."""
-    NeuralNetwork(7, 5, 3, 0.1, seed=1).save(path)
-    with np.load(path) as file:
-        arrays = dict(file) | {name: np.asarray(value) for name, value in change.items()}
-    content = io.BytesIO()
-    np.savez(content, **{name: array for name, array in arrays.items() if array.dtype != object or array.size})
-    return base64.b64encode(content.getvalue()).decode()
-
-
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"version": 1}, "it has version 1, but this page reads version 2"),
-    ({"format": "an image"}, "it was not written by mynn"),
-    ({"rule": "books"}, "there is no rule books"),
-    ({"learning_rate": 11.0}, "a learning rate is above 0 and at most 10, not 11"),
-    ({"learning_rate": [0.3]}, "an array is of another kind"),
-    ({"who": np.zeros((3, 6))}, "its arrays do not fit together"),
-    ({"wih": np.zeros((0, 7)), "who": np.zeros((3, 0))}, "its arrays do not fit together"),
-    ({"wih": np.full((5, 7), np.nan)}, "some of its weights are not numbers"),
-    ({"wih": np.zeros((5, 7), int)}, "its weights must be float64 or float32"),
-    ({"another": 1}, "it is damaged, or not an .npz file"),
-    ({"wih": np.empty(0, object)}, "an array is missing"),
-]
-
-
-@pytest.mark.parametrize(("change", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
-def test_a_file_of_another_kind_is_refused_with_a_reason(
-    page: Page, path: Path, change: dict[str, Any], reason: str
-) -> None:
-    assert page.evaluate(LOAD, changed(path, **change)).startswith(f"no network can be read from this file: {reason}")
-
-
-@many
-@given(
-    cut=st.none() | st.floats(0, 1, exclude_max=True), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7)
-)
-def test_a_damaged_file_is_refused_or_loads_the_right_network(
-    page: Page, path: Path, cut: float | None, place: float, bit: int
-) -> None:
-    network = NeuralNetwork(7, 5, 3, 0.1, seed=1)
-    content = bytearray(base64.b64decode(saved(network, path)))
-    if cut is None:
-        content[int(place * len(content))] ^= 1 << bit
-    else:
-        del content[int(cut * len(content)) :]
-    answer = page.evaluate(LOAD, base64.b64encode(content).decode())
-    if not answer.startswith("no network can be read from this file: "):
-        assert cut is None and difference(loaded(answer, path), network) == 0
+def test_weights_travel_as_python_has_them(page: Page) -> None:
+    network = NeuralNetwork(784, 5, 10, 0.1, seed=1, dtype=np.float32)
+    network.who = np.asfortranarray(network.who)
+    sent = for_browser(network.wih, network.who)
+    back = page.evaluate(SENT, np.frombuffer(sent, np.float32).tolist())
+    assert np.array(back, np.float32).tobytes() == sent
+    wih, who = from_browser(sent)
+    assert (wih == network.wih).all() and (who == network.who).all()
 
 
 WRONG = [
@@ -213,13 +152,43 @@ WRONG = [
     ("return ours.damage(network, [0, 1, 2, 3, 4])", "at least one hidden node must be left"),
     ("return new ours.Network(7, 0.5, 3, 0.1)", "the number of nodes must be 1 or more, not 0.5"),
     ("return new ours.Network(7, 5, 3, NaN)", "a learning rate is above 0"),
-    ("network.who[0][0] = Infinity; return network.save()", "some of its weights are not numbers"),
+    ("network.who[0][0] = Infinity; return ours.Network.of(network)", "some of its weights are not numbers"),
+    ("return ours.Network.of({...network, wih: network.wih.slice(1)})", "its arrays do not fit together"),
+    ("return ours.Network.of({...network, rule: 'books'})", "there is no rule books"),
+    ("return ours.Network.from(new Float32Array(1000))", "its arrays do not fit together"),
+    ("return ours.Network.from(new Float32Array())", "its arrays do not fit together"),
 ]
 
 
 @pytest.mark.parametrize(("source", "message"), WRONG)
 def test_wrong_arguments_are_refused(page: Page, source: str, message: str) -> None:
     assert page.evaluate(ATTEMPT, source).startswith(message)
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Path) -> Examples:
+    return read_csv(mnist / "mnist_train.csv", limit=200)
+
+
+@settings(max_examples=20)
+@drawn(place=st.integers(0, 199), degrees=st.floats(-180, 180))
+@example(place=0, degrees=10)
+@example(place=0, degrees=-10)
+def test_a_digit_is_rotated_as_in_python(page: Page, digits: Examples, place: int, degrees: float) -> None:
+    """But for a pixel's last digit: the compiled kernel rounds to 2,048ths what it takes of each pixel."""
+    turned = page.evaluate(ROTATE, [digits.pixels[place].tolist(), degrees])
+    python = rotated(digits[place : place + 1], degrees).pixels[0]
+    assert np.abs(np.array(turned) - python.astype(int)).max() <= 1
+
+
+@settings(max_examples=10)
+@drawn(down=st.integers(-9, 9), right=st.integers(-9, 9))
+def test_a_digit_is_shifted_and_what_leaves_the_picture_is_gone(
+    page: Page, digits: Examples, down: int, right: int
+) -> None:
+    shifted = page.evaluate(ROTATE, [digits.pixels[0].tolist(), 0, down, right])
+    padded = np.pad(digits.pixels[0].reshape(28, 28), 9)
+    assert (np.reshape(shifted, (28, 28)) == padded[9 - down : 37 - down, 9 - right : 37 - right]).all()
 
 
 def ink(strokes: Strokes, pen: float) -> Bytes:
@@ -235,7 +204,7 @@ def ink(strokes: Strokes, pen: float) -> Bytes:
 
 
 @many
-@given(
+@drawn(
     digit=st.sampled_from(sorted(DIGITS)),
     size=st.floats(0.25, 1.1),
     aside=st.tuples(*[st.floats(-0.2, 0.2)] * 2),
@@ -256,7 +225,7 @@ def test_a_drawing_is_framed_as_in_python(
     if speck:
         drawing = drawing.copy()
         drawing[1:4, 1:4] = 0
-    framed = page.evaluate(FRAME, base64.b64encode(drawing.tobytes()).decode())
+    framed = page.evaluate(FRAME, drawing.ravel().tolist())
     difference = np.abs(np.subtract(framed, frame(drawing, dark_on_light=True), dtype=float))
     assert difference.max() <= 5 and difference.mean() < 0.15
 
@@ -267,7 +236,7 @@ def test_a_drawing_in_which_nothing_can_be_seen_is_refused(page: Page, kind: str
     drawing[0, 0] = 0 if kind == "a point" else drawing[0, 0]
     with pytest.raises(DataError):
         frame(drawing, dark_on_light=True)
-    answer = page.evaluate(FRAME, base64.b64encode(drawing.tobytes()).decode())
+    answer = page.evaluate(FRAME, drawing.ravel().tolist())
     assert str(answer).startswith("no digit can be seen in this picture")
 
 

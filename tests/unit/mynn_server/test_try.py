@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mynn import NeuralNetwork, read_csv, rows
+from mynn.checkpoint import for_browser, from_browser
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.jupyter_server import Server, run_server
 from tests.support.programs import ROOT
@@ -76,7 +76,7 @@ def test_anybody_gets_the_page_and_the_digits_and_nothing_else(server: Server) -
     """A second visit costs nothing: what the browser has is not sent again."""
     stranger = server.client()
     assert stranger.ask("GET", "/try").headers["Location"] == "/try/"
-    for name in ("", "index.html", "network.js", "page.css", "network.npz", "digits.bin", "test.bin"):
+    for name in ("", "index.html", "network.js", "page.css", "network.bin", "digits.bin", "test.bin"):
         answer = stranger.ask("GET", f"/try/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -84,19 +84,20 @@ def test_anybody_gets_the_page_and_the_digits_and_nothing_else(server: Server) -
         assert policy.startswith("default-src 'none'; script-src 'self';") and "unsafe" not in policy
         again = stranger.ask("GET", f"/try/{name}", headers={"If-None-Match": answer.headers["Etag"]})
         assert (again.status_code, again.content) == (304, b"")
-    for name in ("..%2fpage.js", "page.js", "%2fetc/passwd", "network.npz/", "digits.bin.gz", "__init__.py"):
+    for name in ("..%2fpage.js", "page.js", "%2fetc/passwd", "network.bin/", "digits.bin.gz", "__init__.py"):
         assert stranger.ask("GET", f"/try/{name}").status_code == 404, name
 
 
-def test_the_digits_are_mnists_and_the_network_reads_them(server: Server, mnist: Path, tmp_path: Path) -> None:
+def test_the_digits_are_mnists_and_the_network_reads_them(server: Server, mnist: Path) -> None:
     stranger, testing = server.client(), read_csv(mnist / "mnist_test.csv", limit=1000)
-    sent = {name: stranger.ask("GET", f"/try/{name}") for name in ("digits.bin", "test.bin", "network.npz")}
+    sent = {name: stranger.ask("GET", f"/try/{name}") for name in ("digits.bin", "test.bin", "network.bin")}
     assert (sent["digits.bin"].headers["Content-Encoding"], len(sent["digits.bin"].content)) == ("gzip", 7_850_000)
     digits = np.frombuffer(sent["test.bin"].content, np.uint8).reshape(-1, 785)
     assert (digits[:, 0] == testing.labels).all() and (digits[:, 1:] == testing.pixels).all()
-    (tmp_path / "network.npz").write_bytes(sent["network.npz"].content)
-    assert len(sent["network.npz"].content) < 100_000
-    assert NeuralNetwork.load(tmp_path / "network.npz").score(testing) > 0.93
+    assert int(sent["network.bin"].headers["Content-Length"]) < 100_000
+    network = NeuralNetwork(784, 50, 10, 0.1)
+    network.wih, network.who = from_browser(sent["network.bin"].content)
+    assert network.score(testing) > 0.93
 
 
 def test_a_class_that_loads_all_digits_at_once_takes_little_memory(server: Server, ready: Path) -> None:
@@ -122,73 +123,45 @@ def test_a_class_that_loads_all_digits_at_once_takes_little_memory(server: Serve
     (ready / "small").rename(large)
 
 
-def network(hidden_nodes: int = 5, answer: int = 7, inputs: int = 784) -> NeuralNetwork:
-    """Return a network that always gives one answer."""
-    made = NeuralNetwork(inputs, hidden_nodes, 10, 0.1, seed=1)
-    made.who[:] = -5
-    made.who[answer] = 5
-    return made
+def sent(hidden_nodes: int = 5, answer: int = 7) -> bytes:
+    """Return a network that always gives one answer, as a browser sends it."""
+    who = np.full((10, hidden_nodes), -5.0)
+    who[answer] = 5
+    return for_browser(np.zeros((hidden_nodes, 784)), who)
 
 
-def saved(made: NeuralNetwork, tmp_path: Path) -> bytes:
-    """Return a network's file."""
-    made.save(tmp_path / "made.npz")
-    return (tmp_path / "made.npz").read_bytes()
+def keep(student: NotebookServer, weights: bytes, about: str = "rate=0.2&rule=gradient") -> Any:
+    """Send a network; return the answer."""
+    return student.ask("POST", f"/try/network?{about}", data=weights)
 
 
-def test_a_network_is_kept_unless_a_better_one_is_there(
-    server: Server, student: NotebookServer, tmp_path: Path
-) -> None:
+def test_a_network_is_kept_unless_a_better_one_is_there(server: Server, student: NotebookServer) -> None:
     """Of the page's 1,000 test digits, 126 are a 1, and 85 a 0."""
     place = server.home / "notebooks/my_network.npz"
-    answers = [
-        student.ask("POST", "/try/network", data=saved(network(nodes, answer), tmp_path)).json()
-        for nodes, answer in ((5, 0), (6, 1), (7, 0))
-    ]
+    answers = [keep(student, sent(nodes, answer)).json() for nodes, answer in ((5, 0), (6, 1), (7, 0))]
     assert [answer["kept"] for answer in answers] == [True, True, False]
     assert answers[1]["message"].endswith("with 6 hidden nodes, which recognises 12.6% of 1,000 digits.")
     assert "stays as it is: the network in it recognises 12.6%, and this one 8.5%" in answers[2]["message"]
-    assert len(NeuralNetwork.load(place).wih) == 6
+    kept = NeuralNetwork.load(place)
+    assert (len(kept.wih), kept.learning_rate, kept.rule) == (6, 0.2, "gradient")
     write(server, "my_network.npz", "a poem")
-    answer = student.ask("POST", "/try/network", data=saved(network(), tmp_path)).json()
+    answer = keep(student, sent()).json()
     assert not answer["kept"] and "my_network.npz holds something else" in answer["message"]
     assert place.read_text() == "a poem"
 
 
-def bomb(tmp_path: Path) -> bytes:
-    """Return an archive that unpacks to much more."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("wih.npy", bytes(100_000_000))
-    return packed.getvalue()
-
-
-def with_nan(tmp_path: Path) -> bytes:
-    """Return a network with a weight that is no number, which ours would not save."""
-    saved(network(), tmp_path)
-    with np.load(tmp_path / "made.npz") as file:
-        fields = {**file, "wih": file["wih"] * np.nan}
-    np.savez(tmp_path / "nan.npz", allow_pickle=False, **fields)
-    return (tmp_path / "nan.npz").read_bytes()
-
-
-REFUSED: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "no archive": (lambda _: b"a poem", "This is not an .npz file"),
-    "nothing": (lambda _: b"", "This is not an .npz file"),
-    "an archive that unpacks to much": (bomb, "This unpacks to more than a network needs"),
-    "no numbers": (with_nan, "No network can be read from this file: some of its weights are not numbers"),
-    "cut off": (lambda path: saved(network(), path)[:-2000], "This is not an .npz file"),
-    "other inputs": (lambda path: saved(network(inputs=100), path), "This network has 100 inputs and 10 outputs"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_network_for_digits_is_refused_by_a_sentence(
-    case: str, server: Server, student: NotebookServer, tmp_path: Path
-) -> None:
-    make, sentence = REFUSED[case]
-    answer = student.ask("POST", "/try/network", data=make(tmp_path))
-    assert answer.status_code == 400 and answer.json()["message"].startswith(sentence), answer.text
+def test_what_is_no_network_for_digits_is_refused_by_a_sentence(server: Server, student: NotebookServer) -> None:
+    nan = for_browser(np.full((5, 784), np.nan), np.zeros((10, 5)))
+    for weights, about, why in (
+        (b"a poem", "rate=0.1&rule=book", "these are not the weights of a network for digits"),
+        (b"", "rate=0.1&rule=book", "these are not the weights of a network for digits"),
+        (sent()[:-4], "rate=0.1&rule=book", "these are not the weights of a network for digits"),
+        (nan, "rate=0.1&rule=book", "some of its weights are not numbers"),
+        (sent(), "rate=nan&rule=book", "a learning rate of nan makes no sense"),
+        (sent(), "rate=0.1&rule=--help", "there is no rule '--help'"),
+    ):
+        answer = keep(student, weights, about)
+        assert answer.status_code == 400 and answer.json()["message"].startswith(f"Not kept: {why}"), answer.text
     assert not (server.home / "notebooks/my_network.npz").exists()
 
 
