@@ -11,6 +11,13 @@ from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 
+SUDO = """\
+#!/bin/sh
+until [ "$given" = '{password}' ]; do printf 'mitogen-sudo-prompt:' >/dev/tty; read -r given </dev/tty; done
+while [ "$1" != -- ]; do shift; done; shift
+exec "$@"
+"""
+
 
 def run_playbook(
     *arguments: object, env: Mapping[str, str] | None = None, timeout: float = 1800
@@ -28,3 +35,10 @@ def build_kernel() -> None:
     """Build mynn's compiled kernel in this folder, where there is a compiler."""
     with locked(ROOT / "mynn"):  # two stages of tests may arrive here at the same time
         subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=ROOT, check=True)
+
+
+def sudo_that_takes(password: str, path: Path) -> Path:
+    """Write a program that asks for a password as sudo does, which asks root for nothing; return its path."""
+    path.write_text(SUDO.format(password=password))
+    path.chmod(0o755)
+    return path

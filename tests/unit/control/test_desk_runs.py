@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -20,10 +19,11 @@ from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from mynn_control.desk.work import handouts
 from tests.support.browser import assert_accessible
-from tests.support.classroom import ROOT, until
+from tests.support.classroom import until
 from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
+from tests.support.programs import sudo_that_takes
 
 COLLECTION = "2026-11-25_14-03-20/pi03.local"
 
@@ -265,20 +265,10 @@ def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page
         assert "Message: Five more minutes. You stopped it." in again.ask("/pis").text
 
 
-SUDO = """\
-#!/bin/sh
-# As sudo, which asks root for nothing.
-until [ "$given" = 'open "sesame' ]; do printf 'mitogen-sudo-prompt:' >/dev/tty; read -r given </dev/tty; done
-while [ "$1" != -- ]; do shift; done; shift
-exec "$@"
-"""
-
-
 @pytest.mark.slow
 def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path: Path, browser_page: Page) -> None:
-    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
-    sudo.write_text(SUDO)
-    sudo.chmod(0o755)
+    page, inventory = browser_page, tmp_path / "inventory.ini"
+    sudo = sudo_that_takes('open "sesame', tmp_path / "sudo")
     text = f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo} message_file={tmp_path}/run/message\n"
     inventory.write_text(text)
     status = page.get_by_role("status")
@@ -299,10 +289,6 @@ def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path
         question.get_by_label("Password").press("Enter")
         expect(status).to_contain_text("Shown on 1 of 1 Pis")
         assert "sesame" not in page.content() and desk.desk.run and desk.desk.run.password == ""
-        page.get_by_label("Message to the class").fill("")
-        page.get_by_role("button", name="Show").click()  # no other run asks
-        expect(status).to_contain_text("Removed on 1 of 1 Pis")
-        until(lambda: desk.desk.run is not None and bool(desk.desk.run.how))
         assert desk.ask("/run/report", "password=a%03").text.startswith("A password has at most")
     found = [path for path in tmp_path.rglob("*") if path.is_file() and path != sudo and b"sesame" in path.read_bytes()]
     assert found == []
@@ -310,9 +296,8 @@ def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path
 
 @pytest.mark.slow
 def test_the_asking_is_given_a_password_when_sudo_wants_one(tmp_path: Path, browser_page: Page) -> None:
-    page, sudo, inventory = browser_page, tmp_path / "sudo", tmp_path / "inventory.ini"
-    sudo.write_text(SUDO)
-    sudo.chmod(0o755)
+    page, inventory = browser_page, tmp_path / "inventory.ini"
+    sudo = sudo_that_takes('open "sesame', tmp_path / "sudo")
     inventory.write_text(f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo}\n")
     with open_desk(inventory, tmp_path / "desk") as (url, desk):
         page.goto(url)
@@ -381,29 +366,6 @@ def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
             assert desk.ask("/pis/forget_key", "pi=pi-02").text == "Nothing was changed. pi-02 is not in it."
         finally:
             pi.terminate()
-
-
-@pytest.mark.slow
-def test_how_a_run_failed_is_remembered(desk: ServedDesk) -> None:
-    """It goes on while no page is open. It can be for one Pi."""
-    assert desk.ask("/run/message", "pi=pi-02&what=Hello").status_code == 200
-    until(lambda: "<td>Switch it on" in desk.ask("/tasks").text)
-    [run] = desk.desk.memory.runs()
-    assert (run["name"], run["chosen"], run["how"]) == (
-        "message",
-        {"pi": "pi-02", "what": "Hello"},
-        "Not finished on all Pis.",
-    )
-    [(pi, why, what)] = run["lost"]
-    assert pi == "pi-02" and "It does not answer" in why and "Switch it on" in what
-
-
-def test_a_run_that_is_ended_leaves_no_worker_in_a_session_of_its_own() -> None:
-    program = "import sys; from subprocess import *; from mynn_control.desk.play import kill_descendants\n"
-    program += "worker = Popen(['sh', '-c', 'setsid sleep 600 & echo $!; wait'], stdout=PIPE).stdout.readline()\n"
-    program += "print(int(worker)); kill_descendants()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
-    until(lambda: not running([int(done.stdout)]))
 
 
 @pytest.mark.slow
