@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.support.browser import MINUTES, open_browser, signed_in
-from tests.support.classroom import Classroom, as_student, on, with_inventory
+from tests.support.browser import MINUTES, READING, open_browser, signed_in, url_of
+from tests.support.classroom import Classroom, as_student, on, root, with_inventory
 from tests.support.desk import SHOW, open_desk
 from tests.support.pupil import FIRST, StartPage
 
@@ -71,6 +71,7 @@ def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:
         hold_lesson(teacher, school, browser)
         show_wall(teacher, school)
         end_class(teacher, school)
+        switch_off(teacher, school)
 
 
 def prepare(teacher: Teacher, school: Classroom) -> None:
@@ -126,7 +127,7 @@ def show_wall(teacher: Teacher, school: Classroom) -> None:
 
 
 def end_class(teacher: Teacher, school: Classroom) -> None:
-    """Announce the end, collect, reset and switch off. The Pi that died is named, and comes back."""
+    """Announce the end, collect and reset. The Pi that died is named, and comes back."""
     teacher.go_to("Class")
     teacher.page.get_by_label("Message to the class").fill("Five more minutes")
     assert "Shown on 2 of 3 Pis" in teacher.press("Show", ends="Not finished on all Pis.")
@@ -141,7 +142,20 @@ def end_class(teacher: Teacher, school: Classroom) -> None:
     assert "read me.txt" in teacher.press("Look at what it would touch")
     teacher.press("Reset", "Reset")
     assert "read me.txt" not in as_student(school, "print(os.listdir())")
+
+
+def switch_off(teacher: Teacher, school: Classroom) -> None:
+    """What is being written in a browser is there when the Pi is on again."""
+    [pupil, *_] = teacher.page.context.pages
+    pupil.goto(f"{url_of(school)}/notebooks/{READING}")
+    expect(pupil.locator(".mynn-bar[data-state=idle]")).to_be_visible(timeout=MINUTES)
+    pupil.locator(".jp-CodeCell .cm-content").first.click()
+    pupil.keyboard.type("# mine")
     teacher.go_to("Class")
+    expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible(timeout=MINUTES)
     report = teacher.press("Save all and switch off", "Save all and switch off")
     assert all(f"{pi}: off" in report for pi in PUPILS)
     expect(teacher.page.get_by_text("Switched off")).to_have_count(3, timeout=MINUTES)
+    assert {pi.status() for pi in school.fleet.members} == {"stopped"}
+    school.fleet.start("pi-01")
+    assert "# mine" in root(school, f"cat /home/student/notebooks/{READING}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.classroom.conftest import Baseline
+from tests.classroom.conftest import all_files
 from tests.support.classroom import ROOT, Classroom, as_student, changed_tasks, recap, root
 from tests.support.playbook_run import sent_tasks
 
@@ -21,19 +21,21 @@ def site_counted(classroom: Classroom, arguments: Sequence[str] = ()) -> tuple[i
     return output["stats"][classroom.host]["changed"], sent_tasks(output["plays"], classroom.host)
 
 
-def test_check_mode_on_a_fresh_pi_predicts_the_changes_and_makes_none(baseline: Baseline) -> None:
-    assert recap(baseline.check)["pi-01"].changed >= 15
-    predicted = changed_tasks(baseline.check)
+def test_check_mode_on_a_fresh_pi_predicts_the_changes_and_makes_none(fresh: Classroom) -> None:
+    before = all_files(fresh)
+    check = fresh.run("site", "--check", "--diff")
+    assert recap(check)["pi-01"].changed >= 15
+    predicted = changed_tasks(check)
     for role in ("system", "python", "mnist", "jupyter"):
         assert any(task.startswith(f"{role} : ") for task in predicted), role
-    assert "+Description=Notebook server" in baseline.check
-    assert "/etc/hostname" in baseline.fresh
-    assert baseline.after_check == baseline.fresh
+    assert "+Description=Notebook server" in check
+    assert "/etc/hostname" in before
+    assert all_files(fresh) == before
 
 
 @pytest.mark.quick
-def test_the_first_run_succeeds(baseline: Baseline) -> None:
-    counts = recap(baseline.first)["pi-01"]
+def test_the_first_run_succeeds(first_run: str) -> None:
+    counts = recap(first_run)["pi-01"]
     assert (counts.failed, counts.unreachable) == (0, 0)
     assert counts.changed > 15
 
