@@ -236,11 +236,3 @@ def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:
     assert "has not ended yet" in desk.ask("/run/off", "").text
     desk.desk.end()
     assert "It was cut off" in desk.ask("/").text
-
-
-def test_a_page_follows(desk: ServedDesk, browser_page: Page) -> None:
-    browser_page.goto(desk.url)
-    expect(browser_page.locator(".empty")).to_have_text("Asking the Pis …")
-    for number in range(30):
-        desk.answer(f"pi{number:02}.local", {"student": (None, None)}, place=number)
-    expect(browser_page.locator("article")).to_have_count(30)

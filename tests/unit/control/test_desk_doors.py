@@ -239,7 +239,7 @@ def test_with_a_certificate_nothing_is_sent_in_the_clear(
         assert "Set-Cookie" not in answer.headers
         session = requests.Session()
         session.verify, session.trust_env = str(certificate), False
-        session.headers["Origin"] = desk.url
+        session.headers.update({"Origin": desk.url, "Connection": "close"})
         assert desk.url.startswith("https://") and session.get(desk.url).status_code == 401
         signed_in = session.post(f"{desk.url}/sign-in", {"password": PASSWORD}, allow_redirects=False)
         assert "Secure" in signed_in.headers["Set-Cookie"]

@@ -36,7 +36,7 @@ def test_a_message_is_shown_until_it_is_removed(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize("text", ["a\u202eb", "{{ 1 + 1 }}", "x" * 201])
+@pytest.mark.parametrize("text", ["a\u202eb", "x" * 201])
 def test_other_texts_are_refused(tmp_path: Path, text: str) -> None:
     done = show(tmp_path, text)
     assert done.returncode and "so nothing was changed" in done.stdout
