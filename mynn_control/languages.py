@@ -35,6 +35,7 @@ from mynn_control.translation_faults import faults
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locale"
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
+TEMPLATES = "mynn_control/**.html.j2"
 # By catalog: which files it is made of, and Babel's method for them. The first pattern that fits counts.
 SOURCES = {
     "mynn": [("mynn/**.py", "python"), ("mynn_server/**.py", "python")],
@@ -47,7 +48,7 @@ SOURCES = {
     "lessons": [("notebooks/*.ipynb", "mynn_control.lesson_words:messages")],
     "desk": [
         ("mynn_control/**.py", "python"),
-        ("mynn_control/**.html.j2", "mynn_control.page_words:messages"),
+        (TEMPLATES, "jinja2.ext:babel_extract"),
         ("playbooks/group_vars/all/defaults.yml", "mynn_control.settings:messages"),
     ],
 }
@@ -56,7 +57,8 @@ PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
 # That stand alone in a page, or in the cell of a lesson's table.
 FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")
 PLACE = re.compile(r"\{\w+\}")
-KEYWORDS = {"_": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is explain.py's
+OPTIONS = {TEMPLATES: {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
+KEYWORDS = {"_": None, "gettext": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is explain.py's
 
 
 def sources(name: str) -> Catalog:
@@ -64,7 +66,8 @@ def sources(name: str) -> Catalog:
     if name == "teach":
         return _manual()
     found = Catalog(project="mynn-pi", copyright_holder="The mynn-pi authors", fuzzy=False)
-    for path, line, text, comments, _context in extract_from_dir(ROOT, SOURCES[name], {}, KEYWORDS, ["Translators:"]):
+    extracted = extract_from_dir(ROOT, SOURCES[name], OPTIONS, KEYWORDS, ["Translators:"])
+    for path, line, text, comments, _context in extracted:
         found.add(text, locations=[(path, line)], auto_comments=comments)
     return found
 

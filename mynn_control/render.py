@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
-from mynn_control import page_words
-from mynn_control.words import _, colon, in_figures, language, safe
-
-FOLDERS = [Path(__file__).parent / name for name in ("templates", "desk/templates")]
-
-
-class Templates(FileSystemLoader):
-    """Loads a template in the class's language."""
-
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        """Return it, translated before it is compiled."""
-        source, path, unchanged = super().get_source(environment, template)
-        if language() != "en" and template.endswith(".j2"):
-            source = page_words.translated(source, _).replace('<html lang="en-GB"', f'<html lang="{language()}"')
-        return source, path, unchanged
+from mynn_control.words import _, colon, in_figures, language, ngettext, safe
 
 
 def shown(text: str) -> str:
@@ -34,14 +19,29 @@ def shown(text: str) -> str:
     return safe(text, printable_lines)
 
 
+def part(value: Any) -> Any:
+    """Return a part of a page as it is shown. Only what is marked as HTML is HTML."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def gettext(text: str, **places: Any) -> Markup:
+    """Return what stands in a template between {% trans %} and {% endtrans %}, in the class's language."""
+    return Markup(_(text)) % {name: part(value) for name, value in places.items()}
+
+
 ENVIRONMENT = Environment(
     autoescape=True,
-    finalize=lambda part: shown(part) if isinstance(part, str) and not isinstance(part, Markup) else part,
+    extensions=["jinja2.ext.i18n"],
+    finalize=part,
+    loader=FileSystemLoader([Path(__file__).parent / name for name in ("templates", "desk/templates")]),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.globals["_"], ENVIRONMENT.filters["figures"] = _, in_figures
+ENVIRONMENT.policies["ext.i18n.trimmed"] = True
+ENVIRONMENT.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
+ENVIRONMENT.globals |= {"_": _, "gettext": gettext, "language": language}  # Jinja's own would not use `part`
+ENVIRONMENT.filters["figures"] = in_figures
 # The desk's buttons for commands: as they are in its templates, from which the catalogs have them.
 BUTTONS = {"adopt": "Adopt", "collect": "Collect", "handout": "Hand out", "labels": "Labels", "reset": "Reset"}
 BUTTONS |= {"restore": "Restore", "site": "Set up", "update": "Update", "verify": "Verify"}
@@ -53,15 +53,9 @@ def for_templates(*functions: Callable[..., Any]) -> None:
     ENVIRONMENT.filters |= {function.__name__: function for function in functions}
 
 
-@cache
-def _environment(_language: str) -> Environment:
-    """Return the templates of a language, each of which is compiled once."""
-    return ENVIRONMENT.overlay(loader=Templates(FOLDERS))
-
-
 def render(name: str, parts: dict[str, Any]) -> str:
     """Return a page from NAME.html.j2. Text among the parts is escaped."""
-    return _environment(language()).get_template(f"{name}.html.j2").render(parts)
+    return ENVIRONMENT.get_template(f"{name}.html.j2").render(parts)
 
 
 def marked(text: str) -> Markup:
