@@ -194,6 +194,8 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	uv pip compile --quiet --python-version 3.13 --python-platform linux --no-annotate --generate-hashes --group desk \
 	    --constraints <(sed -n 's/^[a-z][^ ]*==[^\\]*/&/p' requirements.txt | tr -d '\\') \
 	    --custom-compile-command "make lock" --output-file roles/desk/files/requirements-trixie.txt
+	$(MAKE) .venv/ready
+	python -m pytest --quiet tests/unit/test_private_parts.py
 
 .venv/ready: requirements.txt
 	@[ -n "$(PYTHON)" ] || { echo "$$PYTHON_WANTED" >&2; exit 1; }

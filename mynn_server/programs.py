@@ -98,7 +98,7 @@ class Kernels(AsyncMappingKernelManager):
     def start_watching_activity(self, kernel_id: str) -> None:
         """Watch a kernel that was started; and keep what its cells show."""
         super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
-        kept.follow(kernel_id, self._kernels[kernel_id])
+        kept.follow(kernel_id, self.get_kernel(kernel_id))
 
     async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:  # type: ignore[override]
         """Restart a kernel, as “Start again” does: what its cells have shown is not wanted back."""
@@ -122,12 +122,12 @@ class Kernels(AsyncMappingKernelManager):
 
         A kernel that is being restarted is waited for: jupyter_client (8.6 to 8.10) cannot end it meanwhile.
         """
-        kernel: Any = self._kernels.get(kernel_id)
+        kernel: Any = self.get_kernel(kernel_id) if kernel_id in self else None
         with suppress(TimeoutError):
             async with asyncio.timeout(RESTART):
                 while kernel and not kernel.ready.done():  # for its end first, then for its start
                     await asyncio.wait([kernel.ready])
-        if not self._kernel_connections.get(kernel_id):
+        if kernel_id in self and not self.kernel_model(kernel_id)["connections"]:  # type: ignore[no-untyped-call]
             await kept.write(kernel_id, self.parent)
 
 

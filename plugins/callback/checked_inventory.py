@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
@@ -166,7 +167,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Give a sentence for each fault."""
         manager = play.get_variable_manager()
         inventory = manager._inventory
-        sources = [Path(source) for source in inventory._sources]
+        sources = [Path(source) for source in context.CLIARGS["inventory"]]
         group = inventory.groups.get("pis")
         if group is None or not group.get_hosts():
             if play.vars.get("without_pis") and all(source.exists() for source in sources):
