@@ -11,7 +11,6 @@ by 1⅓ inches on Letter); they can also be printed on paper and cut.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import segno
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked, ngettext
@@ -95,7 +95,7 @@ def main(folder: Path, desk: Path) -> None:
         write_text(path, render("labels", {"paper": paper, "size": _(paper.wording), "sheets": sheets}), mode=0o600)
         many = ngettext("{count} label", "{count} labels", len(labels)).format(count=len(labels))
         some = ngettext("{count} sheet", "{count} sheets", len(sheets)).format(count=len(sheets))
-        place = paper.name if os.environ.get("MYNN_SUMMARY") else path  # the desk's pages name no path
+        place = paper.name if desks_summary() else path  # the desk's pages name no path
         print(_("{path}: {labels} on {sheets}").format(path=place, labels=many, sheets=some))
     print(_("Print them from a browser, at 100 % and without margins."), *lacking, sep="\n")
 

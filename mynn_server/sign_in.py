@@ -18,9 +18,9 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 from tornado.web import HTTPError, RequestHandler, decode_signed_value
 
-from mynn import turns
-from mynn.turns import PAUSE, network_of
 from mynn.words import _, language, marked
+from mynn_server import turns
+from mynn_server.turns import PAUSE, network_of
 
 WRONG = marked("That is not this Pi’s password: it is on the label.")
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password

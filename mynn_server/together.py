@@ -40,9 +40,9 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
-from mynn.turns import PAUSE
 from mynn.words import _
 from mynn_server.sign_in import turn
+from mynn_server.turns import PAUSE
 
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes

@@ -10,10 +10,10 @@ Nothing here waits for anybody: *Run all* goes on without a guess, and says so.
 
 from mynn.files import networks_folder
 from mynn.lesson.answers import check
+from mynn.lesson.done import finished
 from mynn.lesson.guesses import Guess, GuessedCurve, guess, guess_curve
 from mynn.lesson.networks import keep, my_network
 from mynn.lesson.notebook import in_a_notebook
-from mynn.lesson.progress import finished
 from mynn.lesson.watch import Watch
 
 if in_a_notebook():  # a kernel on a Pi has loaded it already

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mynn.lesson import progress
+from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
 from mynn.words import _
 
@@ -56,7 +56,7 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
         # Translators: what is wrong begins with a small letter, as in "Not yet: 5 is too small."
         print(_("Not yet: {wrong}").format(wrong=said))
     if in_a_notebook() and (task := _task(sys._getframe(1))):
-        progress.answered(task[0], right=wrong is None, typed=task[1])
+        done.answered(task[0], right=wrong is None, typed=task[1])
 
 
 def _task(cell: FrameType) -> tuple[str, str] | None:

@@ -26,9 +26,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mynn.turns import PAUSE, TooManyError, network_of, spellings, turn
 from mynn_control.render import render
 from mynn_control.words import _, marked
+from mynn_server.turns import PAUSE, TooManyError, network_of, spellings, turn
 
 COOKIE = "desk"
 DAY = 24 * 60 * 60  # seconds that a session lasts

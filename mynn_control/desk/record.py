@@ -11,7 +11,6 @@ keeps each Pi's last answer: a Pi that is off is shown as it last was.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
+from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.asking import STRANGE_KEY
 from mynn_control.desk.memory import Memory
@@ -75,7 +75,7 @@ def main(folder: Path) -> None:
     for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
         for what in [row.lost] if row.lost else [f"{colon(row.pi)} {fault.what}" for fault in row.grave]:
             print(safe(what))
-    if not os.environ.get("MYNN_SUMMARY"):  # which the desk sets
+    if not desks_summary():
         print(_("The desk (`make desk`) shows how each Pi is, and what to do; and who did which task."))
 
 

@@ -40,6 +40,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.parcel import (
     size_of,
     unpack,
 )
+from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of, printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File
 
@@ -240,7 +241,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 (self.part / "work").rename(final)
         would = "would be " if self.dry else ""
         size = sum(self.sent.values())
-        place = "" if os.environ.get("MYNN_SUMMARY") else f" {would}in {final}"  # the desk's pages name no path
+        place = "" if desks_summary() else f" {would}in {final}"  # the desk's pages name no path
         text = f"{len(self.sums)} files{place}, {len(self.sent)} of them {would}sent now"
         text += f" ({size / 1e6:.2f} MB)."
         if self.left:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 from itertools import zip_longest
@@ -14,6 +13,7 @@ import yaml
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.fqcn import add_internal_fqcns
 
+from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable, printable_lines
 
 DOCUMENTATION = r"""
@@ -186,7 +186,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             what = f"Repair {self.stopped_by or lost[0]} first. {FAILURES['phrases']['again']}"
             rows.append((", ".join(waiting), "The run ended before their turn.", what))
         self._show_table("NOT FINISHED", rows, "bright red")
-        if path := os.environ.get("MYNN_SUMMARY"):  # of the desk
+        if path := desks_summary():
             Path(path).write_text(json.dumps(rows), encoding="utf-8")
         finished = len(set(self.expected) - set(lost) - set(waiting))
         self._display.display(

@@ -19,10 +19,10 @@ import requests
 from argon2 import PasswordHasher
 from playwright.sync_api import Page, expect
 
-from mynn import turns
-from mynn.turns import PAUSE
 from mynn_control.desk import app, doors
 from mynn_control.desk.doors import COOKIE, MOST_CONNECTIONS, Served
+from mynn_server import turns
+from mynn_server.turns import PAUSE
 from tests.support.browser import assert_accessible
 from tests.support.classroom import until
 from tests.support.desk import ServedDesk, served

@@ -11,7 +11,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.tree import HALF_WRITTEN
 from mynn import tasks
 from mynn.drawings import count, keep
 from mynn.files import check_place, replacing
-from mynn.lesson.progress import answered
+from mynn.lesson.done import answered
 
 
 def test_two_that_write_one_file_do_not_touch_each_others(tmp_path: Path) -> None:

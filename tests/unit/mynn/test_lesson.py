@@ -15,7 +15,7 @@ from traitlets import TraitError
 
 from mynn import Examples, NetworkFileError, NeuralNetwork, mnist, tasks
 from mynn.explain import sentence
-from mynn.lesson import answers, check, finished, guess, guess_curve, keep, my_network, progress
+from mynn.lesson import answers, check, done, finished, guess, guess_curve, keep, my_network
 from mynn.lesson.fields import CurveField, NumberField
 from tests.support.json_values import JSON
 
@@ -278,6 +278,6 @@ def test_the_next_lesson_is_linked_by_its_title(folder: Path, capsys: Printed) -
         (folder / f"{name}.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {"mynn": {"lesson": order}}}))
     (folder / "part3_d.ipynb").write_text("{")
     for last in ("part3_b", "part9_x"):
-        assert progress.next_lesson(last, folder) is None
+        assert done.next_lesson(last, folder) is None
     finished("part2_z")
     assert "The next one: [Part 2: your ownhttp://x](part2_a.ipynb)" in capsys.readouterr().out

@@ -20,12 +20,12 @@ from tornado.web import Application, HTTPError, RequestHandler, create_signed_va
 from tornado.websocket import WebSocketHandler, websocket_connect
 
 from ansible_collections.mynn.pi.plugins.filter import passwords
-from mynn.turns import PAUSE, network_of
 from mynn_server import extension, sign_in
 from mynn_server.contents import CARD_FULL, FULL, Contents, card_full
 from mynn_server.credentials import Credentials
 from mynn_server.programs import KernelSpecs
 from mynn_server.sign_in import MOST_CONNECTIONS, Students
+from mynn_server.turns import PAUSE, network_of
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server, answers
 
