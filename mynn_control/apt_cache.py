@@ -15,6 +15,7 @@ Pi fetches its own packages); `why` it is missing.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -23,9 +24,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import is_locked, locked
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.system import is_apt_cacher
 from mynn_control.apt_mirrors import mirror, own_mirrors
 
@@ -54,6 +56,9 @@ AllowUserPorts: {ports}
 {remaps}"""
 # ForceManaged requires a source for each mirror's files: the mirror itself. The name is the folder's in `kept`.
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
+# Runs it for as long as somebody holds the lock `used`, and then holds that lock itself until it has ended.
+SERVE = """cd "$1" && exec 9<used >messages 2>&1
+setpriv --pdeathsig TERM "$0" -c configuration & flock 9 & wait -n; kill $(jobs -p); wait"""
 
 
 def folder_name(mirror: str) -> str:
@@ -93,17 +98,28 @@ def playbook() -> int:
     return oldest
 
 
-def is_used(folder: Path) -> bool:
-    """Return whether a playbook that uses the cache still runs; forget those that do not."""
-    for user in (folder / "users").iterdir():
-        if not Path("/proc", user.name).exists():
-            user.unlink(missing_ok=True)
-    return any((folder / "users").iterdir())
+def start(command: list[str], lock: int) -> None:
+    """Start a program in the background, which holds a lock until it ends."""
+    null = subprocess.DEVNULL
+    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=[lock], start_new_session=True)
 
 
-def supervise(folder: Path, port: int, mirrors: list[str]) -> None:
-    """Run apt-cacher-ng while it is used, once for a folder."""
-    with locked(folder / "supervisor"), (folder / "messages").open("w") as messages:
+def use(folder: Path) -> None:
+    """Let the cache run for as long as the playbook does: `tail` ends with that, and until then holds the lock."""
+    with (folder / "used").open("a") as used:
+        fcntl.flock(used, fcntl.LOCK_SH)  # while a cache that nobody used ends, this waits
+        start(["tail", f"--pid={playbook()}", "--follow", os.devnull], used.fileno())
+
+
+def ensure_served(folder: Path, port: int, mirrors: list[str]) -> str:
+    """Start apt-cacher-ng if it does not run, and wait for it. Returns why it does not answer, or nothing."""
+    with suppress(TimeoutError), locked(folder / "supervisor", 0) as lock:
+        if is_apt_cacher(port):
+            return f"port {port} already serves another folder, not {folder}"
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            return f"port {port} of this computer cannot be used: {os.strerror(error.errno or 0)}"
         settings = CONFIGURATION.format(
             folder=folder,
             port=port,
@@ -112,31 +128,9 @@ def supervise(folder: Path, port: int, mirrors: list[str]) -> None:
             remaps="".join(REMAP.format(name=folder_name(mirror), mirror=mirror) for mirror in mirrors),
         )
         (folder / "configuration/acng.conf").write_text(settings, encoding="utf-8")
-        command = ["setpriv", "--pdeathsig", "TERM", str(PROGRAM), "-c", str(folder / "configuration")]
-        program = subprocess.Popen(command, stdout=messages, stderr=messages)
-        while program.poll() is None:
-            time.sleep(1)
-            with locked(folder / "users.lock"):  # no playbook starts using it meanwhile
-                if not is_used(folder):
-                    program.terminate()
-                    program.wait()
-
-
-def ensure_served(folder: Path, port: int) -> str:
-    """Start apt-cacher-ng if it does not answer, and wait for it. Returns why it does not answer, or nothing."""
-    if is_apt_cacher(port):
-        return "" if is_locked(folder / "supervisor") else f"port {port} already serves another folder, not {folder}"
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        return f"port {port} of this computer cannot be used: {os.strerror(error.errno or 0)}"
-    for user in (folder / "users").iterdir():  # left from before a reboot, for example
-        user.unlink()
-    command = [sys.executable, "-m", "mynn_control.apt_cache", *sys.argv[1:], "--supervise"]
-    null = subprocess.DEVNULL
-    supervisor = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+        start(["bash", "-c", SERVE, str(PROGRAM), str(folder)], lock)
     deadline = time.monotonic() + 20
-    while not is_apt_cacher(port) and supervisor.poll() is None and time.monotonic() < deadline:
+    while not is_apt_cacher(port) and time.monotonic() < deadline:
         time.sleep(0.1)
     messages = (folder / "messages").read_text(encoding="utf-8").strip() or "no message"
     return "" if is_apt_cacher(port) else f"apt-cacher-ng does not answer: {messages.splitlines()[-1]}"
@@ -145,20 +139,14 @@ def ensure_served(folder: Path, port: int) -> str:
 def main() -> None:
     """Start apt-cacher-ng if need be, and print its state."""
     folder, port = Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2])
-    named = [mirror(word) for word in sys.argv[3:] if word != "--supervise"]
-    if "--supervise" in sys.argv:
-        supervise(folder, port, sorted({*named, *own_mirrors()}))
-        return
     if not PROGRAM:
         print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`apt install` does that)"}))
         return
-    for name in ("kept", "log", "users", "configuration"):
+    for name in ("kept", "log", "configuration"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    with locked(folder / "users.lock"):
-        (folder / "messages").touch()
-        why = ensure_served(folder, port)
-        (folder / "users" / str(playbook())).touch()
-    if why:
+    (folder / "messages").touch()
+    use(folder)
+    if why := ensure_served(folder, port, sorted({*map(mirror, sys.argv[3:]), *own_mirrors()})):
         state = "missing"
     else:
         offline = "Offlinemode: 1" in (folder / "configuration/acng.conf").read_text(encoding="utf-8")
