@@ -16,6 +16,8 @@ BOARD ?= zero
 DEMO := build/virtual/inventory.ini
 OWN := classroom.ini
 INVENTORY ?= $(firstword $(wildcard $(OWN) $(DEMO)) $(OWN))
+# Beside it, the desk writes those that were added on its page.
+PIS = $(addprefix -i ,$(INVENTORY) $(wildcard $(basename $(INVENTORY)).desk.yml))
 
 # VERBOSE=1: show what Ansible itself prints, instead of plugins/callback/progress.py.
 ifdef VERBOSE
@@ -24,7 +26,7 @@ endif
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VIRTUAL := $(PYTHON) -m tests.virtual
-PLAYBOOK = ansible-playbook -i $(INVENTORY) playbooks/$@.yml
+PLAYBOOK = ansible-playbook $(PIS) playbooks/$@.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
@@ -91,13 +93,13 @@ fetch: .venv/ready apt-cache  ## Download all that `make site` needs, so that it
 	$(PLAYBOOK) $(if $(CLUSTER),-e '{"fetch_cluster": true}')
 
 verify: translated  ## Check that every Pi works as it should; the desk shows it (CHECKS=no: only ask how each Pi is)
-	ansible-playbook -i $(INVENTORY) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
+	ansible-playbook $(PIS) playbooks/$(if $(filter no,$(CHECKS)),report,verify).yml
 
 adopt cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 adopt cards collect handout restore reset desk message off: known-pi
 known-pi: .venv/ready
-	$(if $(PI),@ansible pis -i $(INVENTORY) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
-	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis -i $(INVENTORY) --list-hosts | tail -n +2; exit 1; } >&2)
+	$(if $(PI),@ansible pis $(PIS) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
+	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis $(PIS) --list-hosts | tail -n +2; exit 1; } >&2)
 
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
@@ -124,7 +126,7 @@ off: .venv/ready  ## Let students' pages save, and switch every Pi off (PI=pi07.
 	$(PLAYBOOK)
 
 cluster: .venv/ready  ## Make the class one computer: a Dask scheduler here, and a worker on each Pi (STOP=yes: stop them)
-	ansible-playbook -i $(INVENTORY) playbooks/cluster$(if $(STOP),_stop).yml
+	ansible-playbook $(PIS) playbooks/cluster$(if $(STOP),_stop).yml
 
 # Virtual Pis have no cards.
 cards: DEMO :=

@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import detect_range, expand_hostname_range
 from zeroconf import (  # type: ignore[attr-defined]
     AddressResolver,
@@ -34,6 +32,7 @@ from zeroconf import (  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
+from mynn_control.own_files import listed
 from mynn_control.words import _, marked
 
 OURS = "_mynn-pi._tcp.local."
@@ -83,11 +82,6 @@ class Proposal:
     def line(self) -> str:
         """The line."""
         return f"{self.name} ansible_host={self.address}" if self.address else self.name
-
-
-def hosts_in(inventory: str) -> list[str]:
-    """Return the names in an inventory."""
-    return [host.name for host in InventoryManager(DataLoader(), sources=[inventory]).get_hosts()]
 
 
 def expand(name: str) -> list[str]:
@@ -247,7 +241,7 @@ def main() -> None:
     except LookupError as error:
         other = " To search for names other than pi01 to pi40: make find NAMES='lab[1:20]'."
         sys.exit(f"{error}{other if str(error) == SILENCE else ''}")
-    known = hosts_in(str(options.inventory)) if options.inventory.exists() else []
+    known = listed(options.inventory).hosts if options.inventory.exists() else []
     print("\n".join(["# For classroom.ini, below [pis]:", *lines(found, known)]))
 
 

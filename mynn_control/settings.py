@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml beside it, which is the teacher's
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # neither the teacher's settings.yml nor the desk's
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking, keep_asking
 from mynn_control.desk.backup import Kept, restore, started
 from mynn_control.desk.doors import Served
+from mynn_control.desk.inventory import of_pis
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
+from mynn_control.own_files import begin, beside, sources
 
 
 def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
@@ -36,14 +38,17 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
     with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
         settings = {"desk_answers": answers, "wall_file": wall.FILE, "wall_largest": wall.LARGEST}
         settings |= {"desk_students": [student]} if student else {}
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(pis.inventory)]
-        command += [str(PROJECT / "playbooks/desk.yml"), *(["--limit", pis.limit] if pis.limit else [])]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(PROJECT / "playbooks/desk.yml")]
+        command += ["--limit", pis.limit] if pis.limit else []
         try:
             with locked(folder, 0):
+                begin(pis.inventory, of_pis({}))
+                begin(SETTINGS, {})
                 desk = Desk(pis, Path(answers), folder, PROJECT / "notebooks", home=home, note=note)
                 with Server(desk, served=served) as server:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    asked = [pis.inventory, SETTINGS]
+                    command += [f"--inventory={path}" for path in sources(pis.inventory)]
+                    asked = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
                     desk.asking = Asking([*command, "--extra-vars", json.dumps(settings)], asked)
                     started(kept)
                     keep_asking(desk.asking, desk.update, desk.answers.forget)

@@ -19,6 +19,7 @@ from typing import IO
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
 from mynn_control.desk.memory import Memory
+from mynn_control.own_files import beside
 from mynn_control.words import _
 
 LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
@@ -29,7 +30,7 @@ DATABASE = "dist/desk/memory.sqlite"
 UNFINISHED = ".download-"  # begins the names of what is being packed
 # What a backup may have: no hidden file of the desk's, and no way out of its folders.
 NAME = re.compile(
-    rf"inventory\.ini|{SETTINGS}|ssh(/(id_ed25519(\.pub)?|known_hosts))?|(handout|dist/(ca|desk|passwords|work))(/.+)?",
+    rf"inventory(\.ini|\.desk\.yml)|{SETTINGS[:-4]}(\.desk)?\.yml|ssh(/(id_ed25519(\.pub)?|known_hosts))?|(handout|dist/(ca|desk|passwords|work))(/.+)?",
     re.S,
 )
 
@@ -57,7 +58,9 @@ class Kept:
     @property
     def places(self) -> dict[str, Path]:
         """Where it is, by its name in a backup, which is its place in the project of a desk's card."""
-        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS, "handout": self.dist.parent / "handout"}
+        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
+        places |= {str(beside(Path(place))): beside(path) for place, path in places.items()}
+        places["handout"] = self.dist.parent / "handout"
         places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
         return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
 
@@ -137,8 +140,9 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
 
 
 def _check_memory(path: Path) -> None:
-    with suppress(SystemExit):  # it is a later mynn-pi's
-        if path.is_file() and not Memory(path).set_aside:
+    # A copy, since Memory brings a file forward, and the desk itself has to see what it was.
+    with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # it is a later mynn-pi's
+        if path.is_file() and not Memory(Path(shutil.copy(path, folder))).set_aside:
             return
     raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))
 

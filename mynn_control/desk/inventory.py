@@ -1,4 +1,4 @@
-"""The list of Pis: the inventory, in which a person writes, too. The desk adds and removes lines."""
+"""The list of Pis: the teacher's inventory, and beside it the desk's file with those that were added on its page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import re
 import shlex
 import subprocess
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,12 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import detect_range, expand_hostname_range
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn_control.find import Proposal, hosts_in, is_host_name, is_reachable, proposals, search
+from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
+from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, sources, take_over, write, written
 from mynn_control.words import _, safe
 
 MOST = 100  # computers of a search that are shown
-PLACES = ("inventory_file", "inventory_dir")  # Ansible's own variables of a host
-
-
-class RefusedError(Exception):
-    """Why nothing was changed, and what to do: a sentence for the teacher."""
 
 
 class Inventory:
@@ -48,13 +42,12 @@ class Inventory:
 
     def names(self) -> list[str]:
         """Return the Pis' names."""
-        return [host.name for host in _read(self.path).get_hosts("pis")] if self.path.exists() else []
+        return [host.name for host in listed(self.path).get_hosts("pis")] if self.path.exists() else []
 
     @property
     def state(self) -> object:
         """What the page is drawn of."""
-        written = self.path.stat().st_mtime_ns if self.path.exists() else 0
-        return written, self.searching, self.found, self.note
+        return written(self.path, beside(self.path)), self.searching, self.found, self.note
 
     def find(self, _given: Mapping[str, str]) -> str:
         """Begin to search the network."""
@@ -65,7 +58,7 @@ class Inventory:
 
     def _search(self) -> None:
         try:
-            self.found = proposals(search(), hosts_in(str(self.path)))[:MOST]
+            self.found = proposals(search(), listed(self.path).hosts)[:MOST]
             self.note = "" if self.found else _("What answered has no valid name or address.")
         except LookupError as error:
             self.note = str(error)
@@ -111,10 +104,6 @@ class Inventory:
         return ""
 
 
-def _read(path: Path) -> InventoryManager:
-    return InventoryManager(DataLoader(), sources=[str(path)])
-
-
 def class_language(path: Path, playbooks: Path) -> str:
     """Return the setting `language` of most Pis, or of all where there is none yet. AnsibleError: it cannot be read.
 
@@ -128,7 +117,7 @@ def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
     """Return the settings of each Pi, or of localhost if no Pi is listed yet."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
-    manager = InventoryManager(loader, sources=[str(path)])
+    manager = InventoryManager(loader, sources=sources(path))
     settings = VariableManager(loader, manager)
     names = manager.get_groups_dict().get("pis") or ["localhost"]
     return {name: settings.get_vars(host=manager.get_host(name), include_hostvars=False) for name in names}
@@ -149,23 +138,13 @@ def forget_key(path: Path, name: str) -> None:
         run(["ssh-keygen", "-R", ssh.get("hostkeyalias", known), "-f", file])
 
 
-def contents(path: Path) -> dict[str, Any]:
-    """Return what Ansible reads: by host, its settings; and by [GROUP], its hosts, in order."""
-    manager = _read(path)
-    hosts = {
-        host.name: {name: value for name, value in host.vars.items() if name not in PLACES}
-        for host in manager.get_hosts()
-    }
-    return hosts | {f"[{name}]": [host.name for host in group.hosts] for name, group in manager.groups.items()}
-
-
 def add(path: Path, new: Mapping[str, str]) -> None:
-    """Add Pis below [pis]. new: by name, the address; empty if this computer finds the name. RefusedError: why not."""
-    lines, wanted = _lines(path), contents(path)
-    taken = {name.partition(".")[0].lower() for name in wanted if not name.startswith("[")}
+    """Add Pis. new: by name, the address; empty if this computer finds the name. RefusedError: why not."""
+    pis, there = _own(path), listed(path)
+    taken = {name.partition(".")[0].lower() for name in there.hosts}
     for name, address in new.items():
         short = name.partition(".")[0].lower()
-        if not is_host_name(name) or f"[{name}]" in wanted:
+        if not is_host_name(name) or name in there.groups:
             wrong = _("“{name}” cannot be a Pi's name: use letters, digits and hyphens, as in pi07.local.")
             raise RefusedError(wrong.format(name=name))
         if address and not _is_address(address):
@@ -175,31 +154,69 @@ def add(path: Path, new: Mapping[str, str]) -> None:
             wrong = _("A Pi is called {short} already: choose another name for {name}.")
             raise RefusedError(wrong.format(short=short, name=name))
         taken.add(short)
-    places = [number for number, line in enumerate(lines) if _section(line) == "[pis]"]
-    if not places:
-        wrong = _("{path} has no line [pis]: write one, and a Pi below it, by hand.")
-        raise RefusedError(wrong.format(path=path))
-    place = max([places[0], *(number for number, section, _ in _hosts_of(lines) if section == "[pis]")]) + 1
-    lines[place:place] = [
-        f"{name} ansible_host={address}\n" if address else f"{name}\n" for name, address in new.items()
-    ]
-    wanted |= {name: {"ansible_host": address} if address else {} for name, address in new.items()}
-    _write(path, lines, wanted | {"[pis]": [*wanted["[pis]"], *new]})
+    write(path, of_pis(pis | {name: _settings_of(address) for name, address in new.items()}))
 
 
 def remove(path: Path, name: str) -> None:
-    """Remove a Pi, wherever the inventory names it. RefusedError: why not."""
-    lines, wanted = _lines(path), contents(path)
-    if name.startswith("[") or wanted.pop(name, None) is None:
+    """Remove a Pi that was added on the page. RefusedError: why not, and where the teacher can."""
+    pis, line = _own(path), _line_of(path, name)
+    if name not in listed(path).hosts:
         raise RefusedError(_("{name} is not in it.").format(name=name))
-    for group in (one for one in wanted if one.startswith("[")):
-        wanted[group] = [other for other in wanted[group] if other != name]
-    for number, _section_of, word in _hosts_of(lines):
-        names = expand_hostname_range(word) if detect_range(word) else [word]
-        if name in names:
-            rest = lines[number].lstrip().removeprefix(word)
-            lines[number] = "".join(f"{other}{rest}" for other in names if other != name)
-    _write(path, lines, wanted)
+    if line or name not in pis:
+        wrong = _("{name} stands in {where}: remove it there by hand.")
+        raise RefusedError(wrong.format(name=name, where=place(path, line)))
+    write(path, of_pis({other: pis[other] for other in pis if other != name}))
+
+
+def take_over_pis(path: Path) -> str:
+    """Move the Pis that stand as an earlier desk wrote them. Returns what the teacher should know, or nothing."""
+    text = path.read_bytes().decode() if path.exists() else ""
+    groups = listed(path).groups if text else {}
+    times = Counter(host.name for group in groups.values() for host in group.hosts)
+    pis = {host.name for host in groups["pis"].hosts if times[host.name] == 1} if "pis" in groups else set()
+    moved = {}
+
+    def rest(line: re.Match[str]) -> str:
+        if line[1] not in pis:
+            return line[0]
+        moved[line[1]] = _settings_of(line[2])
+        return ""
+
+    left = re.sub(r"(?m)^(\S+)(?: ansible_host=(\S+))?\n", rest, text)
+    return take_over(path, left, of_pis(moved)) if moved else ""
+
+
+def of_pis(pis: dict[str, Any]) -> dict[str, Any]:
+    """Return what the desk's file has, given the settings of each Pi by its name."""
+    return {"pis": {"hosts": pis}}
+
+
+def _settings_of(address: str) -> dict[str, str]:
+    return {"ansible_host": address} if address else {}
+
+
+def _own(path: Path) -> dict[str, Any]:
+    """Return the Pis in the desk's file, by name."""
+    path.stat()  # without the teacher's, the desk does not know as whom to log in
+    return read(beside(path), _pis_of)
+
+
+def _pis_of(text: str) -> Any:
+    content = parse(text)
+    pis = content["pis"]["hosts"]
+    if content != of_pis(pis):
+        raise ValueError
+    return pis
+
+
+def _line_of(path: Path, name: str) -> int:
+    """Return the line of the teacher's file that names a Pi, alone or in a range; 0 if none does."""
+    for number, line in enumerate(path.read_bytes().decode().splitlines(), 1):
+        word = "".join(line.split()[:1]).removesuffix(":")  # in an inventory that is YAML
+        is_header = word.startswith("[")
+        if name in (expand_hostname_range(word) if detect_range(word) and not is_header else [word]):
+            return number
+    return 0
 
 
 def _is_address(text: str) -> bool:
@@ -207,40 +224,3 @@ def _is_address(text: str) -> bool:
         return is_reachable(str(ipaddress.IPv4Address(text)))
     except ValueError:
         return False
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of an inventory, each with its end. RefusedError: it is not an INI file."""
-    text = path.read_bytes().decode()
-    if path.suffix in {".yml", ".yaml", ".json", ".toml"} or text.startswith("#!"):
-        wrong = _("{path} is not an INI file, such as inventory.ini: change it by hand.")
-        raise RefusedError(wrong.format(path=path))
-    return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
-
-
-def _section(line: str) -> str:
-    """Return the section that a line begins, such as [pis]; nothing if it begins none."""
-    match = re.match(r"\s*(\[[^\]]+\])\s*(?:[#;].*)?$", line)
-    return match[1] if match else ""
-
-
-def _hosts_of(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Give the lines that name Pis: the line's number, its section, and the name or the range of names."""
-    section = ""
-    for number, line in enumerate(lines):
-        section = _section(line) or section
-        words = line.split()
-        if words and ":" not in section and not words[0].startswith(("#", ";", "[")):
-            yield number, section, words[0]
-
-
-def _write(path: Path, lines: Sequence[str], wanted: dict[str, Any]) -> None:
-    """Write the inventory, if Ansible reads in it what is wanted."""
-    text = "".join(lines)
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder, path.name)
-        trial.write_bytes(text.encode())
-        if contents(trial) != wanted:
-            wrong = _("{path} is written in a way that the desk does not know: change it by hand.")
-            raise RefusedError(wrong.format(path=path))
-    write_text(path, text)

@@ -43,7 +43,9 @@ VERSIONS = [
         messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
+    "SELECT 1",  # from here on, the desk writes files of its own
 ]
+OWN_FILES = 7
 JSON = ("state", "verified")  # columns of pis
 RUNS = 20  # that are remembered
 DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # not: locked, or a full disk
@@ -54,11 +56,11 @@ class Memory:
     """The file. Every process may open it; each call is a transaction of its own.
 
     set_aside: what a damaged file was renamed to; empty if it was not. SystemExit: it was written by a later mynn-pi,
-    or cannot be used, with what to do.
+    or cannot be used, with what to do. was: the version that it had; 0 if it is new.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.set_aside = path, ""
+        self.path, self.set_aside, self.was = path, "", 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._begin()
@@ -77,6 +79,7 @@ class Memory:
         with self._opened() as database:
             database.execute("BEGIN IMMEDIATE")
             [version] = database.execute("PRAGMA user_version").fetchone()
+            self.was = version
             if version > len(VERSIONS):
                 later = f"{self.path} was written by a later mynn-pi: update this one, or move the file away."
                 raise SystemExit(later)

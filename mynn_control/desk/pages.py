@@ -20,10 +20,10 @@ from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import Kept
-from mynn_control.desk.inventory import Inventory, class_language
-from mynn_control.desk.memory import Memory, Seat
+from mynn_control.desk.inventory import Inventory, class_language, take_over_pis
+from mynn_control.desk.memory import OWN_FILES, Memory, Seat
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
-from mynn_control.desk.settings import Settings
+from mynn_control.desk.settings import Settings, take_over_settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.words import _, marked
@@ -76,6 +76,8 @@ class Desk:
         self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
         self.inventory = Inventory(of.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
+        if 0 < self.memory.was < OWN_FILES:
+            self._take_over()
         of_pis = ("find", "add", "add_named", "remove", "forget_key")
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
@@ -103,6 +105,14 @@ class Desk:
         self._thread, self._reporting = threading.Thread(), threading.Thread()
         self._report = Run("report")  # goes on beside what the teacher starts
         self.redraw()
+
+    def _take_over(self) -> None:
+        """Move what earlier desks wrote into the teacher's files to those of this one."""
+        try:
+            moved = [take_over_pis(self.of.inventory), take_over_settings(self.settings.path, self.settings.known)]
+        except (AnsibleError, OSError, ValueError) as error:
+            moved = [str(error)]
+        self.notes += moved
 
     def page(self, tab: str) -> str:
         """Return a tab's page."""

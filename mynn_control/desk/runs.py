@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn.words import VARIABLE
+from mynn_control.own_files import sources
 from mynn_control.words import _, colon, marked
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -152,7 +153,7 @@ class Run:
             "private_data_dir": own,
             "project_dir": str(PROJECT),
             "playbook": f"{PROJECT}/playbooks/{playbook.file or self.name}.yml",
-            "inventory": str(pis.inventory),
+            "inventory": sources(pis.inventory),
             "limit": self.pi or pis.limit or None,
             "cmdline": shlex.join(options),
             "suppress_env_files": True,

@@ -1,11 +1,11 @@
-"""The tab Settings: a form of the roles' settings. A person writes in the file, too; all other lines stay."""
+"""The tab Settings: a form of the roles' settings. What the teacher's own file has is changed there, and it wins."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.callback.checked_inventory import WHOLE, wrong_settings, wrong_students
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from mynn.words import LANGUAGES
-from mynn_control.desk.inventory import RefusedError
+from mynn_control.own_files import RefusedError, beside, dump, parse, places, read, take_over, write, written
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
 from mynn_control.words import _, safe
@@ -27,172 +26,107 @@ FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "s
 FIRST += ["system_ssh_keys", "apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
 TYPES = {"bool": bool, "int": int, "list": list, "dict": dict}  # all others are text
 TEMPLATE = re.compile(r"\{[{%#]")
-COMMENT = re.compile(r"(?:^|\s)#")
 SECRET = re.compile("pass|psk|secret", re.I)  # names in a setting that is a table
 DOTS = "••••"
-ALIAS = (yaml.AliasToken, yaml.AnchorToken)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A setting as the file has it, from one place in the text to another. by_hand: it is more than a plain value."""
-
-    start: int
-    end: int
-    value: Any
-    by_hand: bool
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting on the page. shown: its value, as the control has it. written: whether the desk can take it out."""
+    """A setting on the page. shown: its value, as the control has it. own: whether the desk has written it.
+
+    where: the place in the teacher's file; the page cannot change it then.
+    """
 
     of: Setting
-    control: str
+    control: str = ""
     shown: str = ""
     differs: bool = False
-    written: bool = False
+    own: bool = False
+    where: str = ""
 
 
 @dataclass
 class Settings:
-    """The teacher's file. saved: whether something was changed, with which the Pis were not yet set up."""
+    """The settings, in the teacher's file and the desk's beside it.
+
+    saved: whether something was changed, with which the Pis were not yet set up.
+    """
 
     path: Path
     saved: bool = False
     known: dict[str, Setting] = field(default_factory=lambda: {one.name: one for of in sections() for one in of[2]})
 
     @property
-    def text(self) -> str:
-        """What is in the file."""
-        return self.path.read_bytes().decode() if self.path.exists() else ""
-
-    @property
     def state(self) -> object:
         """What the page is drawn of."""
-        return self.path.stat().st_mtime_ns if self.path.exists() else 0, self.saved
+        return written(self.path, beside(self.path)), self.saved
+
+    @property
+    def version(self) -> str:
+        """What tells one state of the desk's file from another."""
+        return str(written(beside(self.path))[0])
 
     def draw(self) -> str:
         """Return the page. No secret is on it."""
+        own = beside(self.path)
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
-        parts["languages"] = LANGUAGES
+        parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version}
         try:
-            text = self.text
-            there = written(text)
-        except (RefusedError, OSError, UnicodeError) as error:
+            there, values = places(self.path), read(own)
+        except (RefusedError, OSError) as error:
             return render("settings", parts | {"trouble": str(error)})
-        rows = {name: row_of(one, there.get(name)) for name, one in self.known.items()}
+        rows = {name: row_of(one, values, there.get(name, "")) for name, one in self.known.items()}
         made = [(_("Those that teachers ask for"), "", [rows.pop(name) for name in FIRST])]
-        for title, about, own in sections():
-            made.append((_(title), _(about), [rows[one.name] for one in own if one.name in rows]))
-        return render("settings", parts | {"sections": made, "version": version(text)})
+        for title, about, of_role in sections():
+            made.append((_(title), _(about), [rows[one.name] for one in of_role if one.name in rows]))
+        return render("settings", parts | {"sections": made})
 
     def save(self, given: Mapping[str, str]) -> str:
         """Write what was changed on the page: all of it, or nothing. Returns why not, with the setting's name."""
         return self._write({name: given[name] for name in given if name != "version"}, given.get("version", ""))
 
     def put_back(self, given: Mapping[str, str]) -> str:
-        """Take a setting out of the file, so that its default holds again."""
+        """Take a setting out of the desk's file, so that its default holds again."""
         return self._write(dict.fromkeys(given))
 
-    def _write(self, given: Mapping[str, str | None], of: str | None = None) -> str:
+    def _write(self, given: Mapping[str, str | None], version: str | None = None) -> str:
+        own = beside(self.path)
         try:
-            text = self.text
-            if of not in (None, version(text)):
+            there, values = places(self.path), read(own)
+            if version not in (None, self.version):
                 wrong = _("{path} was changed meanwhile: load this page again.")
-                raise RefusedError(wrong.format(path=self.path.name))
+                raise RefusedError(wrong.format(path=own.name))
             for name, answer in given.items():
                 if name not in self.known:
                     raise RefusedError(_("There is no setting {name}.").format(name=name))
-                text = changed(text, name, answer, self.known[name])
-        except (RefusedError, OSError, UnicodeError) as error:
+                if where := there.get(name):
+                    raise RefusedError(_("{name} stands in {where}: change it there.").format(name=name, where=where))
+                if answer is None:
+                    values.pop(name, None)
+                else:
+                    values[name] = value_of(self.known[name], answer, values.get(name))
+            write(self.path, values)
+        except (RefusedError, OSError) as error:
             return safe(f"{_('Nothing was saved.')} {error}")
-        write_text(self.path, text)
         self.saved = True
         return ""
 
 
-def dump(value: Any) -> str:
-    """Return a value as YAML."""
-    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000))
+def take_over_settings(path: Path, names: Iterable[str]) -> str:
+    """Move the settings that stand as an earlier desk wrote them. Returns what the teacher should know, or nothing."""
+    moved: dict[str, Any] = {}
 
+    def rest(block: re.Match[str]) -> str:
+        with suppress(yaml.YAMLError, ValueError):  # it has more than plain values
+            content = parse(block[0])
+            if dump(content) == block[0] and not TEMPLATE.search(block[0]):
+                moved.update(content)
+                return ""
+        return block[0]
 
-def version(text: str) -> str:
-    """Return what tells one state of the file from another."""
-    return sha256(text.encode()).hexdigest()[:16]
-
-
-def written(text: str) -> dict[str, Written]:
-    """Return the settings in a file, by name. RefusedError: only a person can change this file."""
-    try:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        aliases = any(isinstance(token, ALIAS) for token in yaml.scan(text))
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        wrong = (
-            _("The file is not YAML, line {line}: mend it by hand.")
-            if mark
-            else _("The file is not YAML: mend it by hand.")
-        )
-        raise RefusedError(wrong.format(line=mark and mark.line + 1)) from error
-    if tree is None or tree.value == "":
-        return {}
-    names = [key.value for key, _ in tree.value] if isinstance(tree, yaml.MappingNode) and not tree.flow_style else []
-    if not names or aliases or len(set(names)) < len(names):
-        raise RefusedError(_("The file has more than settings, each once, on lines of their own: change it by hand."))
-    found = {}
-    for key, node in tree.value:
-        start, end = key.start_mark.index, _end(node)
-        by_hand = not _plain(node) or bool(COMMENT.search(text[start:end]))
-        found[key.value] = Written(start, end, None if by_hand else yaml.safe_load(text[start:end])[key.value], by_hand)
-    return found
-
-
-def _end(node: yaml.Node) -> int:
-    """Return where a value ends; YAML counts the comments behind a list to it."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
-        return int(node.end_mark.index)
-    last = node.value[-1]
-    return _end(last[1] if isinstance(last, tuple) else last)
-
-
-def _plain(node: yaml.Node) -> bool:
-    """Return whether a value is plain data: not encrypted, and no template."""
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        return False
-    if isinstance(node, yaml.ScalarNode):
-        return not TEMPLATE.search(node.value)
-    inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
-    return all(map(_plain, inner))
-
-
-def changed(text: str, name: str, answer: str | None, setting: Setting) -> str:
-    """Return the file's text with another value of a setting, or without it (None). RefusedError: why not."""
-    before = written(text)
-    there = before.get(name)
-    if there and there.by_hand:
-        raise RefusedError(_("{name} was written by hand: change it in the file.").format(name=name))
-    new, value = "", None
-    if answer is not None:
-        value = value_of(setting, answer, there.value if there else None)
-        new = dump({name: value})
-    if there:
-        start, end = there.start, there.end
-        ended = text[end - 1 : end] == "\n"
-        if not new and not ended:
-            end += len(re.match(r"[^\S\n]*\n?", text[end:])[0])  # type: ignore[index]
-        after = text[:start] + (new if ended or not new else new.rstrip("\n")) + text[end:]
-    else:  # below the lines that explain it, if the file has any
-        example = re.search(rf"(?m)^# ?{name}:.*\n(?:#  .*\n)*", text)
-        place = example.end() if example else len(text)
-        gap = "\n" if place and text[place - 1] != "\n" else ""
-        after = text[:place] + gap + new + text[place:]
-    wanted = {other: (one.value, one.by_hand) for other, one in before.items() if other != name}
-    wanted |= {name: (value, False)} if new else {}
-    if {other: (one.value, one.by_hand) for other, one in written(after).items()} != wanted:
-        wrong = _("The file is written in a way that the desk does not know: change {name} by hand.")
-        raise RefusedError(wrong.format(name=name))
-    return after
+    text = path.read_bytes().decode() if path.exists() else ""
+    left = re.sub(rf"(?m)^(?:{'|'.join(names)}):.*\n(?:[ -].*\n)*", rest, text)
+    return take_over(path, left, moved) if moved else ""
 
 
 def value_of(setting: Setting, answer: str, before: Any) -> Any:
@@ -222,10 +156,7 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
 
 def _parsed(name: str, answer: str, kind: type) -> Any:
     try:
-        if any(isinstance(token, ALIAS) for token in yaml.scan(answer)):
-            wrong = _("{name}: & and * have a meaning in YAML; put quotes around the text.")
-            raise RefusedError(wrong.format(name=name))
-        value = yaml.safe_load(answer)
+        value = parse(answer)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = getattr(error, "problem", None) or _("a value makes no sense")
         raise RefusedError(_("{name} is not YAML: {why}.").format(name=name, why=why)) from error
@@ -267,17 +198,17 @@ def _revealed(name: str, value: Any, before: Any) -> Any:
     return _secrets(value, reveal)
 
 
-def row_of(of: Setting, there: Written | None) -> Row:
-    """Return a setting's row on the page."""
+def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
+    """Return a setting's row on the page. values: what the desk has written. where: in the teacher's file."""
+    if where:
+        return Row(of, differs=True, where=where)
     default = yaml.safe_load(f"value: {of.default}")["value"]
-    value = there.value if there else None if TEMPLATE.search(of.default) else default
-    kind = of.option["type"]
-    fits = value is None or isinstance(value, TYPES.get(kind, (str, int, float)))
-    if there and (there.by_hand or not fits):
-        return Row(of, "hand", differs=True)
-    differs = bool(there) and value != default
+    own = of.name in values
+    value = values[of.name] if own else None if TEMPLATE.search(of.default) else default
+    differs = own and value != default
     if of.option.get("no_log"):
-        return Row(of, "password", DOTS if value else "", differs, bool(there))
+        return Row(of, "password", DOTS if value else "", differs, own)
+    kind = of.option["type"]
     shown = "" if value is None else str(value)
     control = {"bool": "checkbox", "int": "number", "list": "yaml", "dict": "yaml"}.get(kind, "text")
     if "choices" in of.option:
@@ -287,4 +218,4 @@ def row_of(of: Setting, there: Written | None) -> Row:
     elif control == "yaml":
         numbers = count(1)
         shown = dump(_secrets(value, lambda _: f"{DOTS}{next(numbers)}")).rstrip() if value else ""
-    return Row(of, control, shown, differs, bool(there))
+    return Row(of, control, shown, differs, own)

@@ -116,6 +116,7 @@ class State:
     def remove(self, *names: str) -> None:
         """Delete what is kept here, these files too, and the folder if nothing else is in it."""
         shutil.rmtree(self.pis, ignore_errors=True)
+        self.inventory.with_suffix(".desk.yml").unlink(missing_ok=True)
         for name in ("key", "key.pub", "known_hosts", "inventory.ini", "group_vars/pis.yml", *names):
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.group_vars.parent, self.folder):

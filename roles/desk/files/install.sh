@@ -7,8 +7,9 @@ settings=playbooks/group_vars/all
 rm -rf "$folder.new"
 mkdir -p "$folder.new"
 tar -xf /var/cache/mynn-desk.tar -C "$folder.new" --no-same-owner
-[ ! -e "$folder/project/$settings/settings.yml" ] ||
-    cp -p "$folder/project/$settings/settings.yml" "$folder.new/project/$settings/"
+for own in settings.yml settings.yml.old settings.desk.yml; do
+    [ ! -e "$folder/project/$settings/$own" ] || cp -p "$folder/project/$settings/$own" "$folder.new/project/$settings/"
+done
 rm -rf "$folder"
 mv "$folder.new" "$folder"
 

@@ -1,4 +1,4 @@
-"""The list of Pis on the desk: found, added, named and removed, in a file that a person edits, too."""
+"""The list of Pis on the desk: found, added, named and removed, in a file beside the one that a person edits."""
 
 from pathlib import Path
 
@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from mynn_control.desk import inventory
-from mynn_control.desk.inventory import Inventory, RefusedError, add, remove
+from mynn_control.desk.inventory import Inventory, add, remove
+from mynn_control.desk.memory import OWN_FILES, Memory
 from mynn_control.find import Found
+from mynn_control.own_files import RefusedError, beside, listed, read
 from tests.support.browser import assert_accessible
 from tests.support.classroom import until
 from tests.support.desk import open_desk, served
@@ -37,23 +39,54 @@ ansible_user=pi
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "inventory.ini"
     path.write_text(TEXT)
-    path.chmod(0o640)
     return path
 
 
-def test_lines_are_added_below_the_last_pi_and_all_else_stays(path: Path) -> None:
+def added(path: Path) -> object:
+    """Return what the desk has written beside an inventory."""
+    return read(beside(path)).get("pis", {}).get("hosts")
+
+
+def test_pis_are_added_and_removed_in_the_desks_own_file(path: Path) -> None:
     add(path, {"pi05.local": "", "pi06": "192.168.1.52"})
-    here = "pi[02:04].local\n"
-    assert path.read_text() == TEXT.replace(here, f"{here}pi05.local\npi06 ansible_host=192.168.1.52\n")
     assert Inventory(path, lambda: None).names() == [*(f"pi0{number}.local" for number in range(1, 6)), "pi06"]
-    assert path.stat().st_mode & 0o777 == 0o640
+    pi = listed(path).get_host("pi06")
+    assert (pi.vars["ansible_host"], listed(path).groups["pis"].get_vars()["ansible_user"]) == ("192.168.1.52", "pi")
+    remove(path, "pi05.local")
+    assert added(path) == {"pi06": {"ansible_host": "192.168.1.52"}} and path.read_text() == TEXT
 
 
-def test_a_pi_is_removed_also_from_a_range_and_from_another_group(path: Path) -> None:
-    for name in ("pi03.local", "pi01.local", "pi09"):
+@pytest.mark.parametrize(("name", "line"), [("pi01.local", 4), ("pi03.local", 5), ("pi09", 9)])
+def test_the_desk_says_where_a_person_has_to_remove_a_pi(path: Path, name: str, line: int) -> None:
+    with pytest.raises(RefusedError, match=f"{name} stands in inventory.ini, line {line}: remove it there by hand."):
         remove(path, name)
-    left = TEXT.replace("pi01.local   board=4   # the new one\n", "").replace("pi09 ansible_host=10.0.0.9\n", "")
-    assert path.read_text() == left.replace("pi[02:04].local", "pi02.local\npi04.local")
+    with pytest.raises(RefusedError, match="pi77 is not in it"):
+        remove(path, "pi77")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [("pis:\n  hosts: [\n", ", line 3"), ("pis: {}\n", ""), ("pis: {hosts: {}, vars: {a: 1}}\n", "")]
+)
+def test_a_file_of_the_desks_that_somebody_changed_is_left_alone(path: Path, text: str, where: str) -> None:
+    beside(path).write_text(text)
+    with pytest.raises(RefusedError, match=f"inventory.desk.yml{where} cannot be read: mend it by hand."):
+        add(path, {"pi07": ""})
+    assert beside(path).read_text() == text
+
+
+def test_what_an_earlier_desk_wrote_is_taken_over_at_the_first_start(path: Path, tmp_path: Path) -> None:
+    """A person's lines stay: those with more, a range, and another group's."""
+    after = f"{TEXT}[pis:children]\nroom\n[room]\npi11\n"
+    before = after.replace("[02:04].local\n", "[02:04].local\npi05.local\npi06 ansible_host=192.168.1.52\n")
+    path.write_text(before)
+    with Memory(tmp_path / "memory.sqlite")._opened() as memory:
+        memory.execute(f"PRAGMA user_version = {OWN_FILES - 1}")
+    said = "What the desk wrote into inventory.ini is now in inventory.desk.yml, a file of its own."
+    for told in (1, 0):
+        with served(tmp_path, path, tmp_path / "settings.yml") as desk:
+            assert desk.ask("/pis").text.count(said) == told
+        assert added(path) == {"pi05.local": {}, "pi06": {"ansible_host": "192.168.1.52"}}
+        assert (path.read_text(), (tmp_path / "inventory.ini.old").read_text()) == (after, before)
 
 
 # Each is refused: a name or address that is none, or a name that means something else here.
@@ -81,36 +114,20 @@ ADDRESSES = ["127.0.0.1", "0.0.0.0", "10.0.0", "fe80::1%x y", "10.0.0.7 ansible_
 def test_what_is_no_pi_is_refused(path: Path, name: str, address: str) -> None:
     with pytest.raises(RefusedError):
         add(path, {name: address})
-    assert path.read_text() == TEXT
+    assert not beside(path).exists()
 
 
 @given(name=st.text(), address=st.text())
-def test_only_a_pis_own_line_is_ever_added(name: str, address: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_only_a_pi_is_ever_added(name: str, address: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("inventory") / "inventory.ini"
     path.write_text("[pis]\n")
     try:
         add(path, {name: address})
     except RefusedError:
-        assert path.read_text() == "[pis]\n"
+        assert not beside(path).exists()
     else:
-        assert path.read_text() == f"[pis]\n{name}{f' ansible_host={address}' if address else ''}\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("inventory.yml", "pis: {hosts: {pi01.local: {}}}\n", "not an INI file"),
-        ("inventory", "#!/bin/sh\necho '{}'\n", "not an INI file"),
-        ("inventory.ini", "pi01.local\n[lab:children]\n", r"has no line \[pis\]"),
-        ("inventory.ini", "[pis]\npi01:2222\n", "a way that the desk does not know"),
-    ],
-)
-def test_what_the_desk_does_not_know_is_left_to_a_person(tmp_path: Path, name: str, text: str, reason: str) -> None:
-    path = tmp_path / name
-    path.write_text(text)
-    with pytest.raises(RefusedError, match=f"{reason}.* by hand"):
-        remove(path, "pi01") if "2222" in text else add(path, {"pi07": ""})
-    assert path.read_text() == text and sorted(tmp_path.iterdir()) == [path]
+        assert added(path) == {name: {"ansible_host": address} if address else {}}
+        assert list(listed(path).hosts) == [name]
 
 
 @pytest.fixture
@@ -148,7 +165,7 @@ def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, netwo
         page.get_by_label("The name of raspberrypi").fill("pi07")
         page.get_by_role("button", name="Add to the list").click()
         expect(rows).to_have_count(2)
-        until(lambda: "\npi07 ansible_host=10.0.0.7\n" in path.read_text())
+        until(lambda: added(path) == {"pi07": {"ansible_host": "10.0.0.7"}})
         page.get_by_label("Name", exact=True).fill("pi08.local")
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_label("The Pi").locator("option")).to_have_count(7)
@@ -157,7 +174,12 @@ def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, netwo
         page.get_by_role("button", name="Remove from the list").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.get_by_label("The Pi").locator("option")).to_have_count(6)
-        assert path.read_text() == TEXT.replace("[02:04].local\n", "[02:04].local\npi07 ansible_host=10.0.0.7\n")
+        assert added(path) == {"pi07": {"ansible_host": "10.0.0.7"}}
+        page.get_by_label("The Pi").select_option("pi01.local")
+        page.get_by_role("button", name="Remove from the list").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        expect(page.get_by_role("alert")).to_contain_text("pi01.local stands in inventory.ini, line 4: remove it there")
+    assert path.read_text() == TEXT
 
 
 def test_only_what_was_found_is_added(path: Path, tmp_path: Path, network: None) -> None:
@@ -165,7 +187,7 @@ def test_only_what_was_found_is_added(path: Path, tmp_path: Path, network: None)
         assert desk.ask("/pis/add", "add.raspberrypi=yes").text == "Choose the Pis to add."
         assert desk.ask("/pis/find", "").status_code == 200
         assert desk.ask("/pis/add", "add.other=yes&as.other=pi07").text == "Choose the Pis to add."
-    assert path.read_text() == TEXT
+    assert not beside(path).exists()
 
 
 @pytest.mark.slow
@@ -181,6 +203,6 @@ def test_a_desk_without_pis_opens_and_asks_those_that_are_added(tmp_path: Path, 
             page.get_by_label("Address").fill("10.255.255.1" if name == "pi08" else "")
             page.get_by_role("button", name="Add", exact=True).click()
             expect(page.locator(".states tbody tr")).to_have_count(2 if name == "pi08" else 1)
-        path.write_text(path.read_text().replace("pi07\n", ""))  # by a person
-        expect(page.locator(".states tbody tr")).to_have_count(1)
+        path.write_text(path.read_text().replace("[pis]", "[pis]\npi09"))  # by a person
+        expect(page.locator(".states tbody tr")).to_have_count(3)
         expect(page.get_by_role("status")).to_be_hidden()

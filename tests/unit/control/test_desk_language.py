@@ -90,7 +90,8 @@ def desk_of(folder: Path) -> Desk:
     """Return a desk with a class in which everything is to be seen."""
     settings = folder / "playbooks/group_vars/all/settings.yml"
     settings.parent.mkdir(parents=True)
-    settings.write_text("language: de\njupyter_port: 8889\nstudents: !vault x\n")
+    settings.write_text("students: !vault x\n")
+    settings.with_name("settings.desk.yml").write_text("language: de\njupyter_port: 8889\n")
     inventory = folder / "inventory.ini"
     inventory.write_text("[pis]\npi01.local\npi02.local\n")
     lesson = [["markdown", "# 1: 2"], ["code", "check(fours, 4)\ncheck(mean, 5)"]]
