@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import measured
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, MOST, File, checked, is_work
 
 SUMS = "SHA256SUMS"
-ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of letters in a name there
+ESCAPES: dict[str, str | int | None] = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of letters in a name there
 BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
 LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
 LONGEST = 5000  # bytes of a name
@@ -25,7 +26,6 @@ WHY = {
     "beyond": "it exceeds the limit for one student",
     "deep": "its path is too long",
     "many": "there are too many files",
-    "slow": "it takes too long to read",
 }
 
 
@@ -49,27 +49,26 @@ def in_home(name: str) -> tuple[str, str]:
     return student, inner if student != folder else FOLDER + inner
 
 
-def fields(answer: Any, **kinds: type) -> list[Any]:
-    """Return these values of a Pi's answer. ValueError: one is missing, or of another kind."""
-    values = [answer.get(name) for name in kinds] if isinstance(answer, dict) else []
-    if list(map(type, values)) != list(kinds.values()):
+def fields(answer: Any, *kinds: type) -> list[Any]:
+    """Return a Pi's answer, a list of values of these kinds. ValueError: it is not."""
+    if not isinstance(answer, list) or list(map(type, answer)) != list(kinds):
         raise ValueError("a malformed answer")
-    return values
+    return answer
 
 
-def listed(answer: Any, limit: int) -> tuple[dict[str, File], dict[str, str]]:
-    """Check a Pi's list of a student's files. Returns them by name, and why others cannot be had.
+def listed(answer: Any, student: str, limit: int) -> tuple[dict[str, File], dict[str, str]]:
+    """Check a Pi's list of a student's files. Returns them, and why others cannot be had, by names in a collection.
 
     ValueError: the list is malformed, or has more than `limit` bytes.
     """
-    listed, why = fields(answer, files=dict, left=dict)
+    listed, why = fields(answer, list, dict)
     try:
         files = {
-            name: File(name, int(size), str(sum_), min(max(int(time), 0), LATEST), bool(executable))
-            for name, (size, sum_, time, executable) in listed.items()
+            name_of(student, name): File(name, int(size), str(sum_), min(max(int(time), 0), LATEST), bool(executable))
+            for name, size, sum_, time, executable in listed
         }
-        left = {name: WHY[reason] for name, reason in why.items()}
-    except (LookupError, TypeError, ArithmeticError) as error:
+        left = {label(student, name): WHY[reason] for name, reason in why.items()}
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"a malformed list of files: {error!r}") from None
     if any(file.size < 0 or not re.fullmatch("[0-9a-f]{64}", file.sum) for file in files.values()):
         raise ValueError("a malformed file")
@@ -84,13 +83,9 @@ def some(names: list[str]) -> str:
     return ", ".join(printable(name) for name in names[:10]) + rest
 
 
-def sum_of(path: Path) -> str | None:
-    """Return the SHA256 of a file, or None if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+def described(path: Path, name: str = "") -> File:
+    """Read a file of this computer and describe it, by its name in a home. OSError: it cannot be read."""
+    return measured(path.resolve(), sys.maxsize, name)
 
 
 def write_sums(folder: Path, sums: dict[str, str]) -> None:
@@ -115,10 +110,26 @@ def read_sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def collections_of(root: Path, pi: str, date: str = "") -> list[Path]:
-    """Return a Pi's collections, the newest first, of all dates that begin with `date`."""
+def newest(root: Path, pi: str, date: str = "") -> Path:
+    """Return a Pi's newest collection, of all dates that begin with `date`; if there is none, a folder without one."""
     folders = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
-    return sorted((path for path in folders if path.parent.name.startswith(date)), reverse=True)
+    return max((path for path in folders if path.parent.name.startswith(date)), default=root)
+
+
+def files_of(folder: Path) -> tuple[dict[str, dict[File, Path]], list[str]]:
+    """Return a collection's files, by student, and the names of those that somebody changed."""
+    files: dict[str, dict[File, Path]] = {}
+    changed = []
+    for name, sum_ in read_sums(folder).items():
+        student, inner = in_home(name)
+        file = None
+        with suppress(OSError):
+            file = described(folder / name, inner)
+        if file and file.sum == sum_:
+            files.setdefault(student, {})[file] = folder / name
+        else:
+            changed.append(name)
+    return files, changed
 
 
 def files_in(folder: Path) -> Iterator[str]:

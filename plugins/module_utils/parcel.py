@@ -1,6 +1,8 @@
-"""A parcel: the compressed tar in which files travel between the control node and a Pi, named by their numbers.
+"""A parcel: the contents of files, as they travel between the control node and a Pi.
 
-What either side holds in memory does not grow with the files.
+It is one compressed stream of all contents, in the order of the list that both sides have, and nothing else: no names,
+no links. So all that could be forged is a content, and each is compared with its sum. What either side holds in memory
+does not grow with the files.
 """
 
 from __future__ import annotations
@@ -8,10 +10,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -19,27 +21,14 @@ from ansible_collections.mynn.pi.plugins.module_utils.tree import File
 
 PARCEL = 32_000_000  # bytes of files in a parcel, unless one file is larger
 MANY = 1000  # files in a parcel
-MALFORMED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)  # what a damaged one is read with
+MALFORMED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)  # what a damaged one is read with
+Stream = IO[bytes] | gzip.GzipFile
 BLOCK = 1 << 16  # bytes; a block of zeros becomes a hole in the file
-
-
-class Padded:
-    """A file that is read as if it had any size, whatever happens to it meanwhile: its sum will not match."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-
-    def read(self, length: int) -> bytes:
-        """Return that many bytes."""
-        block = b""
-        with suppress(OSError):
-            block = self.file.read(length)
-        return block.ljust(length, b"\0")
 
 
 def place_of(pristine: Path) -> Path:
     """Return where the parcel is on a Pi, alone in a folder. pristine: the folder of the untouched lessons."""
-    return pristine.parent / ".parcel" / "work.tar.gz"
+    return pristine.parent / ".parcel" / "work.gz"
 
 
 def batches(files: list[File]) -> Iterator[list[File]]:
@@ -59,39 +48,25 @@ def size_of(files: list[File]) -> int:
     return sum(file.size for file in files)
 
 
-def pack(target: IO[bytes], files: Iterable[tuple[int, Callable[[], IO[bytes]]]]) -> None:
-    """Write a parcel of files, each with its size and a way to open it. One that cannot be opened is left out."""
-    with tarfile.open(fileobj=target, mode="w:gz", format=tarfile.USTAR_FORMAT, compresslevel=1) as archive:
-        for number, (size, opener) in enumerate(files):
-            try:
-                file = opener()
-            except OSError:
-                continue
-            with file:
-                header = tarfile.TarInfo(str(number))
-                header.size = size
-                archive.addfile(header, Padded(file))  # type: ignore[arg-type]
+def pack(target: Stream, files: list[File], opener: Callable[[File], IO[bytes]]) -> None:
+    """Write the contents of files. In place of what a file lost meanwhile come zeros: its sum will not match."""
+    for file in files:
+        for block in _blocks(file.size, partial(opener, file)):
+            target.write(block)
     target.flush()
 
 
-def unpack(source: IO[bytes], sizes: Sequence[int]) -> Iterator[tuple[int, IO[bytes]]]:
-    """Yield each file's number, and what it is to be read from, whole. MALFORMED: there is anything else in the parcel.
-
-    (TarFile would read a long name, or the like, into memory.)
-    """
-    last = -1
-    with gzip.open(source) as file:
-        while any(block := file.read(tarfile.BLOCKSIZE)):
-            header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
-            number = int(header.name)
-            if header.type != tarfile.REGTYPE or not last < number < len(sizes) or header.size != sizes[number]:
-                raise ValueError("another file than was asked for")
-            yield number, file  # type: ignore[misc]
-            file.read(-header.size % tarfile.BLOCKSIZE)
-            last = number
+def _blocks(size: int, opener: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    with suppress(OSError), opener() as source:
+        while block := source.read(min(BLOCK, size)):
+            size -= len(block)
+            yield block
+    while size > 0:
+        yield bytes(min(BLOCK, size))
+        size -= BLOCK
 
 
-def copied(source: IO[bytes], target: IO[bytes], size: int) -> str:
+def copied(source: Stream, target: IO[bytes], size: int) -> str:
     """Copy that many bytes, with holes for blocks of zeros. Returns their SHA256 sum."""
     digest = hashlib.sha256()
     while block := source.read(min(BLOCK, size)):

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.parcel import copied
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import Stream, copied
 from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
@@ -45,14 +45,10 @@ def fingerprint(path: Path, largest: int) -> str | None:
         about = path.lstat()
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(about.st_mode) or about.st_size > largest or about.st_uid != os.geteuid():
-        return FOREIGN
     try:
-        with open_regular(path) as file:
-            size, digest = size_and_sum(file, largest)
+        return measured(path, largest).sum if about.st_uid == os.geteuid() else FOREIGN
     except OSError:
         return FOREIGN
-    return digest if size <= largest else FOREIGN
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -64,13 +60,20 @@ def open_regular(path: Path) -> IO[bytes]:
     return file
 
 
-def size_and_sum(file: IO[bytes], largest: int) -> tuple[int, str]:
-    """Return a file's size in bytes and SHA256; reading stops above `largest` bytes, since it may grow meanwhile."""
-    digest, size = hashlib.sha256(), 0
-    while size <= largest and (block := file.read(1 << 20)):
-        digest.update(block)
-        size += len(block)
-    return size, digest.hexdigest()
+def measured(path: Path, largest: int, name: str = "") -> File:
+    """Read a file and describe it, by its name in the home. Reading stops above `largest` bytes: it may grow meanwhile.
+
+    OSError: it is no regular file, cannot be read, or is too large (EFBIG).
+    """
+    with open_regular(path) as file:
+        about = os.fstat(file.fileno())
+        digest, size = hashlib.sha256(), 0
+        while max(size, about.st_size) <= largest and (block := file.read(1 << 20)):
+            digest.update(block)
+            size += len(block)
+    if max(size, about.st_size) > largest:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return File(name, size, digest.hexdigest(), int(about.st_mtime), bool(about.st_mode & 0o100))
 
 
 # --- where a file goes
@@ -81,22 +84,17 @@ def plan(
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Return the names of files that are needed, what changes when they are written, and why others cannot be.
 
-    Unless `dry`, a killed run's leftovers, and what is in the place of the student's folder, are cleared away. known:
-    the sums of files that may be replaced. given: sums that the student had already, and need not have a second time.
+    Unless `dry`, what is in the place of the student's folder is moved aside. known: the sums of files that may be
+    replaced. given: sums that the student had already, and need not have a second time.
     """
     changes = dict.fromkeys(make_way(folder, dry))
     if changes and dry:
         return [file.name for file in files], list(changes), {}  # where each will go cannot be seen yet
     needed: list[str] = []
     left: dict[str, str] = {}
-    ours = set().union(*known.values())
-    parents: set[Path] = set()
     for file in files:
         try:
             path, absent = path_in(folder.parent, file.name)
-            if path.parent not in parents:
-                parents.add(path.parent)
-                changes |= dict.fromkeys(clean(path.parent, ours, dry))
             place = place_for(path, file, known, given)
         except OSError as error:
             left[file.name] = error.strerror or "it cannot be written there"
@@ -151,27 +149,11 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
     raise FileExistsError(errno.EEXIST, "every name beside it is taken", str(path))
 
 
-def clean(folder: Path, known: Collection[str], dry: bool) -> list[str]:
-    """Remove the temporary files that a killed run left in a folder, but none with work of the student's."""
-    rests = []
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        ours = (entry for entry in entries if entry.name.startswith(OURS) and entry.is_file(follow_symlinks=False))
-        rests = [folder / entry.name for entry in itertools.islice(ours, 100)]  # a student may have made thousands
-    rests = [
-        rest
-        for rest in rests
-        if rest.suffix == ".new" or rest.lstat().st_nlink > 1 or fingerprint(rest, LARGE) in known
-    ]
-    for rest in [] if dry else rests:
-        rest.unlink()
-    return [f"{rest} removed" for rest in rests]
-
-
 # --- writing
 
 
 def write(
-    home: Path, file: File, content: IO[bytes], known: Sums | None = None, given: Mapping[str, str] | None = None
+    home: Path, file: File, content: Stream, known: Sums | None = None, given: Mapping[str, str] | None = None
 ) -> None:
     """Write a file, which takes its place whole and on the disk. Until then it has no name that could be left.
 
@@ -196,7 +178,7 @@ def write(
 def has_replaced(place: Path, new: int, known: Collection[str], largest: int) -> bool:
     """Put a file without a name into a free place, or over a known version. Returns False if the student was faster.
 
-    The place is never empty or half-written.
+    The place is never empty or half-written. A power cut at the very moment may leave a hidden file until a reset.
     """
     old, copy = (place.with_name(f"{OURS}{os.urandom(8).hex()}{suffix}") for suffix in (".old", ".new"))
     nameless = f"/proc/self/fd/{new}"
@@ -259,12 +241,7 @@ def make_way(folder: Path, dry: bool) -> list[str]:
         return []
     aside = next(place for place in names_beside(folder, "old") if not os.path.lexists(place))
     if not dry:
-        about = folder.lstat()
-        if stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
-            folder.rename(aside)  # a folder can replace only an empty folder
-        else:
-            os.link(folder, aside, follow_symlinks=False)  # unlike a rename, this never replaces another file
-            folder.unlink()
+        folder.rename(aside)
     return [f"{folder} no folder of the student's, moved to {aside}"]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,7 @@ OURS = ".mynn-lesson-"
 HALF_WRITTEN = (".~", OURS)
 MADE_AGAIN = ".csv.npy"
 
-DEEPEST = 64  # nested folders; what is deeper is reported as `deep`
-LONGEST = 2000  # bytes of a path in the home; the same
+LONGEST = 2000  # bytes of a path in the home; what is deeper is reported as `deep`
 ROOM = 10_000_000  # bytes of memory for the names; each file takes COST and its name
 COST = 500
 MOST = ROOM // COST + 2  # of the names, with the one that exceeds the room, and `many`
@@ -56,41 +54,32 @@ def is_work(name: str) -> bool:
     )
 
 
-def walk(
-    top: Path,
-    wanted: Callable[[str], bool],
-    prefix: str = "",
-    room: list[int] | None = None,
-    at: int | None = None,
-    depth: int = DEEPEST,
-) -> Iterator[tuple[str, os.stat_result | str]]:
-    """Yield what is in a folder and its subfolders, in order: its path in the folder, and its lstat.
+def walk(top: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result | str]]:
+    """Yield what is in a folder, then in its subfolders: its path in the folder, and its lstat.
 
     If that cannot be had, the reason comes instead or, for a folder that cannot be opened, besides: `closed`, `deep`,
-    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped. What
-    follows these two is for the subfolders.
+    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped.
     """
-    room = room or [ROOM]
-    folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-    try:
-        with os.scandir(folder) as entries:  # all of its names might fill the memory
-            words = sorted(prefix + entry.name for entry in itertools.islice(entries, max(0, room[0] // COST + 1)))
-        room[0] -= sum(COST + len(os.fsencode(word)) for word in words)
-        for word in filter(wanted, words):
-            name = Path(word.removeprefix(prefix))
-            if depth == 0 or len(os.fsencode(word)) > LONGEST:
-                yield word, "deep"
-                continue
-            try:
-                about = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                yield word, about
-                if stat.S_ISDIR(about.st_mode):
-                    yield from walk(name, wanted, f"{word}/", room, folder, depth - 1)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # removed or replaced just now
-            except OSError:
-                yield word, "closed"
-    finally:
-        os.close(folder)
-    if not prefix and room[0] < 0:
-        yield ".", "many"
+    room, folders = ROOM, [""]
+    for folder in folders:  # more are added meanwhile
+        try:
+            with os.scandir(top / folder) as entries:
+                for entry in entries:
+                    name = folder + entry.name
+                    if not wanted(name):
+                        continue
+                    room -= COST + len(os.fsencode(name))
+                    if room < 0:
+                        yield ".", "many"
+                        return
+                    if len(os.fsencode(name)) > LONGEST:
+                        yield name, "deep"
+                        continue
+                    with suppress(FileNotFoundError):  # removed just now
+                        yield name, entry.stat(follow_symlinks=False)
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(f"{name}/")
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed or replaced just now
+        except OSError:
+            yield folder.removesuffix("/") or ".", "closed"

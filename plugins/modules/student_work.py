@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import json
 import os
@@ -13,24 +14,24 @@ import shutil
 import stat
 import subprocess
 import time
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import Memory, lessons_in, links_in
-from ansible_collections.mynn.pi.plugins.module_utils.parcel import batches, pack, place_of, size_of, unpack
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import batches, pack, place_of, size_of
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
     as_student,
     fingerprint,
+    measured,
     open_regular,
     opened,
     plan,
     sha256,
-    size_and_sum,
     write,
 )
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
@@ -50,10 +51,9 @@ options:
     description:
       - As JSON, the C(student)'s account, the C(folder) with the lessons, C(pristine), the folder of the untouched
         lessons, and the C(verb).
-      - V(list) the files, up to C(limit) bytes in all; V(pack) files (C(wanted), a name and size for each) into a
-        parcel; V(plan) where C(files) would go; V(write) the parcel's C(files); V(reset) the home, given C(files), the
-        sums by name of files that may be deleted, or null for all; V(clear) the parcel away, as all of these but
-        V(write) do with one that a killed run left.
+      - V(list) the files, up to C(limit) bytes in all; V(pack) C(files) into a parcel; V(plan) where C(files) would go;
+        V(write) the parcel's C(files); V(reset) the home if all files are C(kept), by name and sum, or to be
+        C(discard)ed.
       - For V(plan) and V(write), C(over_lessons) says whether a file replaces an untouched lesson of the same name.
     type: str
     required: true
@@ -61,7 +61,6 @@ author: The mynn-pi authors
 """
 
 SKEL = Path("/etc/skel")
-LOGIN = int(os.environ.get("SUDO_UID", 0))  # the account that logs in: without mitogen, it carries the parcels
 LARGEST_LESSON = 1 << 24  # bytes
 
 
@@ -70,52 +69,35 @@ def lesson_of(name: str) -> str:
     return re.sub(r" \(new( \d+)?\)(?=(\.[^./]*)?$)", "", name)
 
 
-def look_at(path: Path, largest: int) -> list[Any] | str | None:
-    """Return a file's size in bytes, sum, time in seconds and whether it is executable, or why it cannot be read.
+def list_work(home: Path, known: dict[str, list[str]], limit: int) -> tuple[list[File], dict[str, str]]:
+    """Return the files, and by name why others cannot be had. Untouched lessons are in neither.
 
-    None: it is gone, or is no file any more.
+    The smallest come first, so that only a few large files exceed the limit. This and all below runs as the student.
     """
-    try:
-        with open_regular(path) as file:
-            about = os.fstat(file.fileno())
-            if about.st_size > largest:
-                return "beyond"
-            size, sum_ = size_and_sum(file, largest)
-    except OSError as error:
-        return None if error.errno in (errno.ENOENT, errno.ELOOP, errno.EINVAL) else "closed"
-    return [size, sum_, int(about.st_mtime), bool(about.st_mode & 0o100)] if size <= largest else "beyond"
-
-
-def list_work(home: Path, known: dict[str, list[str]], limit: int) -> dict[str, Any]:
-    """Return by name the `files`, each as from `look_at`, and why those `left` cannot be had.
-
-    Untouched lessons are in neither. The smallest come first, so that only a few large files exceed the limit. This
-    and all below runs as the student.
-    """
-    files: dict[str, Any] = {}
+    files: list[File] = []
     sizes: list[tuple[int, str]] = []
     left: dict[str, str] = {}
-    try:
-        for name, about in walk(home, is_work):
-            if isinstance(about, str):
-                left[name] = about
-            elif stat.S_ISREG(about.st_mode):
-                sizes.append((about.st_size, name))
-    except FileNotFoundError:
-        pass  # there is no home
-    except PermissionError:
-        left["."] = "closed"
+    for name, about in walk(home, is_work):
+        if isinstance(about, str):
+            left[name] = about
+        elif stat.S_ISREG(about.st_mode):
+            sizes.append((about.st_size, name))
     for _, name in sorted(sizes):
         versions = known.get(name, []) + known.get(lesson_of(name), [])
-        seen = look_at(home / name, max(limit, LARGEST_LESSON) if versions else limit)
-        if seen is None or seen[1] in versions:
+        try:
+            file = measured(home / name, max(limit, LARGEST_LESSON) if versions else limit, name)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):  # then it is no file any more
+                left[name] = "beyond" if error.errno == errno.EFBIG else "closed"
             continue
-        if isinstance(seen, str) or seen[0] > limit:
-            left[name] = seen if isinstance(seen, str) else "beyond"
+        if file.sum in versions:
+            continue
+        if file.size > limit:
+            left[name] = "beyond"
         else:
-            files[name] = seen
-            limit -= seen[0]
-    return {"files": files, "left": left}
+            files.append(file)
+            limit -= file.size
+    return files, left
 
 
 def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[str]:
@@ -128,14 +110,14 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
     contents |= {path.name: path.read_bytes() for path in skel.glob(".*") if path.is_file()}
     links = {FOLDER + name: target for name, target in links_in(pristine).items()}
     parents = {str(parent) for name in contents for parent in Path(name).parents}
-    right, strays = set(), {}
+    right, strays = set(), []
     for name, about in walk(home, lambda _: True):
         path, content = home / name, contents.get(name)
         same = content is not None and fingerprint(path, len(content)) == sha256(content)
         if same or (name in links and path.is_symlink() and str(path.readlink()) == links[name]):
             right.add(name)
         elif name not in parents or isinstance(about, str):  # of what is in a parent's place, the lessons are missing
-            strays[name] = about
+            strays.append(name)
     missing = sorted({*contents, *links} - right)
     if (strays or missing) and not dry:
         clear(home)
@@ -144,7 +126,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
             write(home, file, io.BytesIO(content))
         for name, target in links.items():
             (home / name).symlink_to(target)
-    return [f"{home / name} removed" for name in strays] + [f"{home / name} as at first" for name in missing]
+    return [f"{home / name} removed" for name in sorted(strays)] + [f"{home / name} as at first" for name in missing]
 
 
 def clear(home: Path) -> None:
@@ -156,24 +138,34 @@ def clear(home: Path) -> None:
         raise OSError(errno.EPERM, "it could not be removed", str(rest))
 
 
-def new_parcel(place: Path) -> IO[bytes]:
-    """Return a new file, in a folder that only root, and the account that logs in to carry it, can open."""
-    place.parent.mkdir(mode=0o700)
-    parcel = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    for made in (place.parent, place):
-        os.chown(made, LOGIN, -1)
-    return parcel
+@contextmanager
+def new_parcel(place: Path) -> Iterator[IO[bytes]]:
+    """Give what is to be written into a new parcel, for the account that carries it, the owner of its folder.
+
+    A process of root's writes it, since a card that a student has filled still has room for root.
+    """
+    place.unlink(missing_ok=True)
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with (
+        place.open("xb") as parcel,
+        subprocess.Popen(["gzip", "-1"], stdin=pipe, stdout=parcel, stderr=nothing) as tool,
+    ):
+        os.chown(place, place.parent.stat().st_uid, -1)
+        with suppress(BrokenPipeError):  # it has ended
+            yield tool.stdin  # type: ignore[misc]
+    if tool.returncode:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
 
 
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
     """Run a verb. Returns the answer."""
-    home, place = folder.parent, place_of(pristine)
+    home = folder.parent
     parcel: Any
     lessons = Memory.read(pristine).known_in_home()
     over = lessons if given.get("over_lessons") else {}
-    files = [File(checked(name), *about) for name, *about in given["files"]] if verb in ("plan", "write") else []
+    files = [File(checked(name), *about) for name, *about in given.get("files", [])]
 
     def work() -> Any:
         # The home stays open to the student, unless this only reads.
@@ -181,41 +173,25 @@ def do(
             if verb == "list":
                 return list_work(home, lessons, given["limit"])
             if verb == "pack":
-                wanted = [(size, partial(open_regular, home / checked(name))) for name, size in given["wanted"]]
-                return pack(parcel, wanted)
+                return pack(parcel, files, lambda file: open_regular(home / file.name))
             if verb == "plan":
                 needed, changes, left = plan(folder, files, over, {}, dry)
                 sizes = [size_of(batch) for batch in batches([file for file in files if file.name in set(needed)])]
                 if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # the files, and a parcel
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home))
-                return {"needed": needed, "changes": opens + changes, "left": left}
+                return needed, opens + changes, left
             if verb == "write":
-                sizes = [file.size for file in files]
-                came = [write(home, files[at], content, over) for at, content in unpack(parcel, sizes)]
-                if len(came) < len(files):
-                    raise OSError(errno.EIO, "it was damaged on the way", str(home))
+                for file in files:
+                    write(home, file, parcel, over)
                 return None
-            lost = []
-            if given["files"] is not None:
-                there = list_work(home, lessons, given["limit"])
-                new = [name for name, (_, sum_, *_) in there["files"].items() if given["files"].get(name) != sum_]
-                lost = sorted([*new, *there["left"]])
-            return {"lost": lost, "changes": [] if lost else opens + restore_baseline(folder, pristine, skel, dry)}
+            there, left = list_work(home, lessons, given["limit"])
+            lost = [*left, *(file.name for file in there if given["kept"].get(file.name) != file.sum)]
+            refused = lost and not given["discard"]
+            return sorted(lost), [] if refused else opens + restore_baseline(folder, pristine, skel, dry)
 
-    if verb != "write" and not dry:
-        shutil.rmtree(place.parent, ignore_errors=True)
-    if verb == "clear":
-        return None
-    try:
-        with {"pack": new_parcel, "write": open_regular}.get(verb, lambda _: nullcontext())(place) as parcel:
-            answer = as_student(account, work)
-        if verb == "plan" and answer["needed"] and not dry:
-            new_parcel(place).close()
-        return answer
-    except (TimeoutError, ChildProcessError):
-        if verb == "list":
-            return {"files": {}, "left": {".": "slow"}}
-        raise
+    stream: Any = {"pack": new_parcel, "write": gzip.open}.get(verb, lambda _: nullcontext())
+    with stream(place_of(pristine)) as parcel:
+        return as_student(account, work)
 
 
 def main() -> None:

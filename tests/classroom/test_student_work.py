@@ -174,7 +174,7 @@ def test_a_reset_waits_for_the_collection_and_restores_the_initial_state(pi: Stu
     server = "systemctl show --property=ExecMainPID jupyter"
     as_student(pi.classroom, "open('new.txt', 'w').write('new')")
     before, process = pi.files(), root(pi.classroom, server)
-    assert re.search(r"work that is in no collection .* \(student/new\.txt\), and nothing", pi.run("reset"))
+    assert re.search(r"work that is not in its newest collection .* \(student/new\.txt\), and nothing", pi.run("reset"))
     assert pi.files() == before
     assert root(pi.classroom, server) == process
     as_student(pi.classroom, "os.remove('new.txt')")

@@ -1,8 +1,8 @@
 """A Pi with one student, for the tests of both sides of collecting, handing out, restoring and resetting work."""
 
+import gzip
 import io
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,31 +43,36 @@ class Pi:
 
     def do(self, verb: str, *, dry: bool = False, **given: Any) -> Any:
         """Do what the module does. Return its answer."""
-        given = {"limit": self.limit, **given}
+        given = {"limit": self.limit, "kept": {}, "discard": False, **given}
         return student_work.do(verb, self.folder, self.pristine, account(self.home), given, dry, self.skel)
 
-    def list(self) -> Any:
-        return self.do("list")
+    def list(self) -> tuple[dict[str, File], dict[str, str]]:
+        """Return the student's files by name, and why others cannot be had."""
+        files, left = self.do("list")
+        return {file[0]: File(*file) for file in files}, left
 
-    def unpack(self, files: dict[File, bytes], over_lessons: bool = False) -> None:
-        """Let the Pi unpack a parcel with these files."""
+    def parcel(self) -> Path:
+        """Return where the parcel is, in a folder that is there."""
         place_of(self.pristine).parent.mkdir(exist_ok=True)
-        with place_of(self.pristine).open("wb") as parcel:
-            pack(parcel, ((file.size, partial(io.BytesIO, content)) for file, content in files.items()))
+        return place_of(self.pristine)
+
+    def receive(self, files: dict[File, bytes], over_lessons: bool = False) -> None:
+        """Let the Pi unpack a parcel with these files."""
+        with gzip.open(self.parcel(), "wb") as parcel:
+            pack(parcel, [*files], lambda file: io.BytesIO(files[file]))
         self.do("write", files=[*files], over_lessons=over_lessons)
 
     def send(self, files: dict[str, bytes], over_lessons: bool = False) -> Any:
         """Send files. Check that the plan predicts the changes and that then nothing more is needed."""
-        given = {IN + name: content for name, content in files.items()}
-        sums = [file_of(word, content) for word, content in given.items()]
+        given = {file_of(IN + name, content): content for name, content in files.items()}
+        asked: Any = {"files": [*given], "over_lessons": over_lessons}
         before = self.files()
-        predicted = self.do("plan", files=sums, over_lessons=over_lessons, dry=True)
+        plan = self.do("plan", dry=True, **asked)
         assert self.files() == before
-        plan = self.do("plan", files=sums, over_lessons=over_lessons)
-        assert plan == predicted
-        self.unpack({file: given[file.name] for file in sums if file.name in plan["needed"]}, over_lessons)
-        assert self.do("plan", files=sums, over_lessons=over_lessons) == {"needed": [], "changes": [], "left": {}}
-        return plan["needed"]
+        assert self.do("plan", **asked) == plan
+        self.receive({file: content for file, content in given.items() if file.name in plan[0]}, over_lessons)
+        assert self.do("plan", **asked) == [[], [], {}]
+        return plan[0]
 
     def files(self) -> dict[str, bytes]:
         """Return the contents of each regular file in the student's folder, by its path; 16 MiB of it at most."""
@@ -76,13 +81,12 @@ class Pi:
 
     def check_baseline(self) -> None:
         """Check that the home is as it was when it was new."""
-        assert read_files(self.home) == {IN + name: content for name, content in LESSONS.items()} | {
-            ".profile": b"# as new"
-        }
+        lessons = {IN + name: content for name, content in LESSONS.items()}
+        assert read_files(self.home) == lessons | {".profile": b"# as new"}
         assert {path.name for path in self.home.iterdir()} == {"notebooks", ".profile"}
         assert {path.stat().st_uid for path in self.home.rglob("*")} == {STUDENT.pw_uid}
 
 
-def file_of(word: str, content: bytes, **other: Any) -> File:
-    """Return a file as the control node describes it. word: its path in the home."""
-    return File(word, len(content), sha256(content), 1600000000, False)._replace(**other)
+def file_of(name: str, content: bytes) -> File:
+    """Return a file as the control node describes it. name: its path in the home."""
+    return File(name, len(content), sha256(content), 1600000000, False)

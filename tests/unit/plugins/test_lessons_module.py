@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.lookup.lessons_in import LookupModule
-from ansible_collections.mynn.pi.plugins.module_utils import students_folder
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, sha256
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from tests.support import student_work
 from tests.support.student import STUDENT, as_root, give_to_student, read_files
@@ -216,18 +215,6 @@ def test_a_run_waits_for_another_one_but_not_for_ever(pi: Pi, monkeypatch: pytes
     with locked(lock), pytest.raises(TimeoutError, match="another run is still using this"):
         pi.run(V2)
     assert pi.files() == V1
-
-
-def test_files_left_by_a_killed_run_are_removed_unless_they_hold_a_students_work(pi: Pi) -> None:
-    pi.hand_out(V1)
-    left = {".new": b"two, fir", ".old": b"two, first", "x.old": b"mine"}
-    for suffix, content in left.items():
-        pi.write(f"pictures/{students_folder.OURS}{suffix}", content)
-    (pi.folder / f"{students_folder.OURS}{sha256(V1['part2.ipynb'])[:32]}.new").mkdir()
-    (pi.folder / f"{students_folder.OURS}b.new").symlink_to("nowhere")
-    pi.hand_out(V1)
-    assert [path.read_bytes() for path in (pi.folder / "pictures").glob(".*")] == [b"mine"]
-    assert len(list(pi.folder.glob(f"{students_folder.OURS}*"))) == 2
 
 
 def test_when_the_card_is_full_nothing_is_lost_and_the_next_run_completes(pi: Pi) -> None:

@@ -1,18 +1,18 @@
 """Students' work on the Pi: it is read and written only with the student's permissions, and none is lost."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils import students_folder, tree
-from ansible_collections.mynn.pi.plugins.module_utils.parcel import place_of, unpack
+from ansible_collections.mynn.pi.plugins.module_utils.parcel import place_of
 from ansible_collections.mynn.pi.plugins.modules import lessons, student_work
 from tests.support.student import STUDENT, as_root, give_to_student
 from tests.support.student_work import IN, LESSONS, LIMIT, Pi, file_of
@@ -25,7 +25,7 @@ def pi(open_folder: Path) -> Pi:
 
 def test_work_is_what_the_student_made_or_changed(pi: Pi) -> None:
     """Its own copies and what is beside the folder, but no untouched lesson, and nothing that programs keep."""
-    assert pi.list() == {"files": {}, "left": {}}
+    assert pi.list() == ({}, {})
     work = ["part2.ipynb", "part2 (new).ipynb", "../beside", "../.hidden/x", "a/.b/c", "a/.cache/d", "my part2.ipynb"]
     for name in work:
         pi.write(name, b"two" if name.startswith("my") else b"mine")
@@ -33,11 +33,10 @@ def test_work_is_what_the_student_made_or_changed(pi: Pi) -> None:
         pi.write(name, b"two")
     for name in (".ipynb_checkpoints/x", "a/__pycache__/b", ".~saved", f"{students_folder.OURS}x.new", "my.csv.npy"):
         pi.write(name, b"no work")
-    answer = pi.list()
-    assert answer["left"] == {}
-    assert set(answer["files"]) == {os.path.normpath(IN + name) for name in work}
+    files, left = pi.list()
+    assert files.keys() == {os.path.normpath(IN + name) for name in work} and left == {}
     (pi.pristine / ".handed_out.json").write_bytes(b"[]")
-    assert f"{IN}pictures/pen.png" in pi.list()["files"], "without the record of handed-out lessons they count as work"
+    assert f"{IN}pictures/pen.png" in pi.list()[0], "without the record of handed-out lessons they count as work"
 
 
 @as_root
@@ -51,27 +50,28 @@ def test_nothing_is_read_through_a_link_or_without_the_students_permission(pi: P
     os.mkfifo(pi.folder / "pipe")
     pi.write("roots", b"secret", owner=0).chmod(0o600)
     pi.write("closed/inner", b"mine").parent.chmod(0)
-    assert pi.list() == {"files": {}, "left": {IN + "roots": "closed", IN + "closed": "closed"}}
+    assert pi.list() == ({}, {IN + "roots": "closed", IN + "closed": "closed"})
     names = ["shadow", "public", "link/file", "broken", "pipe", "roots", "closed/inner", "gone"]
-    pi.do("pack", wanted=[[IN + name, 99] for name in names])
-    with place_of(pi.pristine).open("rb") as parcel:
-        assert not list(unpack(parcel, [99] * len(names)))
-    assert pi.do("reset", files={})["lost"] == [IN + "closed", IN + "roots"]
+    pi.parcel()
+    pi.do("pack", files=[file_of(IN + name, b"x" * 99) for name in names])
+    unpacked = subprocess.run(["zcat", place_of(pi.pristine)], capture_output=True, check=True).stdout
+    assert unpacked == bytes(99 * len(names))
+    assert pi.do("reset") == [[IN + "closed", IN + "roots"], []]
 
 
-MANY = [(r"\.", "many")]
-# The files of a student, by name, and what is reported then: a pattern of the name, and why.
-ATTACKS: list[tuple[dict[str, bytes], list[tuple[str, str]]]] = [
+MANY = {".": "many"}
+# The files of a student, by name, and what is reported then: the end of a name, and why.
+ATTACKS: list[tuple[dict[str, bytes], dict[str, str]]] = [
     ({f"a/{number}": b"x" for number in range(30)}, MANY),
     ({f"folder {number}/inner/most/x": b"x" for number in range(10)}, MANY),
-    ({"/".join(["p" * 99] * 37): b""}, [(r"notebooks/[p/]{1000,2300}", "deep")]),
-    ({f"{number}": bytes([number]) * (800 + number) for number in range(7)}, [("notebooks/6", "beyond")]),
+    ({"/".join(["p" * 99] * 37): b""}, {"p" * 99: "deep"}),
+    ({f"{number}": bytes([number]) * (800 + number) for number in range(7)}, {"6": "beyond"}),
 ]
 
 
 @pytest.mark.parametrize(("files", "reported"), ATTACKS)
 def test_what_exceeds_a_limit_is_reported_not_read_and_not_deleted(
-    pi: Pi, files: dict[str, bytes], reported: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    pi: Pi, files: dict[str, bytes], reported: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And all else is collected, the smallest files first, until a reset that discards it."""
     pi.write("0", b"small")
@@ -79,15 +79,14 @@ def test_what_exceeds_a_limit_is_reported_not_read_and_not_deleted(
         pi.write(name, content)
     if reported is MANY:
         monkeypatch.setattr(tree, "ROOM", 20 * tree.COST)
-    answer = pi.list()
-    assert f"{IN}0" in answer["files"]
-    assert sum(size for size, *_ in answer["files"].values()) <= LIMIT
-    assert sum(map(len, answer.values())) <= tree.ROOM // tree.COST + 2, "more is taken for a forgery"
-    for (word, why), (pattern, reason) in zip(sorted(answer["left"].items()), reported, strict=True):
-        assert re.fullmatch(pattern, word) and why == reason
-    kept = {word: sum_ for word, (_, sum_, *_) in answer["files"].items()}
-    assert pi.do("reset", files=kept) == {"lost": sorted(answer["left"]), "changes": []}
-    pi.do("reset", files=None)
+    there, left = pi.list()
+    assert f"{IN}0" in there
+    assert sum(file.size for file in there.values()) <= LIMIT
+    assert len(there) + len(left) <= tree.ROOM // tree.COST + 2, "more is taken for a forgery"
+    assert {name.rpartition("/")[2]: why for name, why in left.items()} == reported
+    kept = {name: file.sum for name, file in there.items()}
+    assert pi.do("reset", kept=kept) == [sorted(left), []]
+    pi.do("reset", kept=kept, discard=True)
     pi.check_baseline()
 
 
@@ -96,11 +95,12 @@ def test_a_file_that_keeps_growing_is_given_up(pi: Pi, monkeypatch: pytest.Monke
     before = path.lstat()
     path.write_bytes(b"x" * 2000)
     monkeypatch.setattr(os, "fstat", lambda _: before)
-    assert student_work.look_at(path, 1000) == "beyond"
+    with pytest.raises(OSError, match="too large"):
+        students_folder.measured(path, 1000)
 
 
 def test_the_names_in_a_home_do_not_fill_the_memory(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nested folders, each with many files after the next folder, whose names would be kept until its turn comes."""
+    """Nested folders, each with many files beside the next folder."""
     folder = pi.folder
     for _ in range(20):
         folder /= "!"
@@ -118,7 +118,7 @@ def test_the_names_in_a_home_do_not_fill_the_memory(pi: Pi, monkeypatch: pytest.
 
 
 @as_root
-def test_no_student_can_stop_a_process_that_works_as_the_student(pi: Pi) -> None:
+def test_no_student_can_stop_a_process_that_works_as_the_student() -> None:
     """Another of the student's processes tries to; the kernel checks the real and the saved user id."""
 
     def work() -> list[int]:
@@ -132,7 +132,7 @@ def test_no_student_can_stop_a_process_that_works_as_the_student(pi: Pi) -> None
 
 
 @as_root
-def test_work_that_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(TimeoutError, match="took too long"):
         student_work.as_student(STUDENT, lambda: time.sleep(600), 1)
     with pytest.raises(OSError, match="No space") as full:  # as a write to a full disk, which names no file
@@ -140,8 +140,45 @@ def test_work_that_takes_too_long_is_given_up(pi: Pi, monkeypatch: pytest.Monkey
     assert full.value.filename == ""
     with pytest.raises(ChildProcessError):
         student_work.as_student(STUDENT, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    monkeypatch.setattr(student_work, "list_work", lambda *_: os.kill(os.getpid(), signal.SIGALRM))
-    assert pi.list()["left"] == {".": "slow"}
+
+
+# --- a card that a student filled
+
+
+@pytest.fixture
+def card(open_folder: Path) -> Iterator[Path]:
+    """Yield a disk of which Linux keeps a part for root, as it does of a card."""
+    image, place = open_folder / "image", open_folder / "card"
+    place.mkdir()
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-m", "20", image, "16M"], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, place], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@as_root
+def test_work_is_collected_from_a_card_that_a_student_has_filled(card: Path) -> None:
+    """And if there is no room for root either, it says so."""
+    pi = Pi(card)
+
+    def fill() -> None:
+        with (pi.home / str(os.geteuid())).open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
+
+    own = pi.write("own", os.urandom(1 << 20))
+    pi.parcel()
+    with pytest.raises(OSError, match="No space"):
+        student_work.as_student(STUDENT, fill)
+    pi.do("pack", files=[students_folder.measured(own, 1 << 20, f"{IN}own")])
+    packed = subprocess.run(["zcat", pi.parcel()], capture_output=True, check=True).stdout
+    assert packed == own.read_bytes()
+    pi.parcel().unlink()
+    with pytest.raises(OSError, match="No space"):
+        fill()
+    with pytest.raises(OSError, match="No space"):
+        pi.do("pack", files=[students_folder.measured(own, 1 << 20, f"{IN}own")])
 
 
 # --- hand out, restore
@@ -179,23 +216,22 @@ def test_a_file_for_which_every_name_is_taken_is_named_and_the_rest_is_written(p
     for number in range(students_folder.BESIDE):
         pi.write(f"sheet{f' (new {number})' if number > 1 else ' (new)' * number}", b"mine")
     pi.write("x" * 255, b"mine")
-    files = [file_of(IN + name, b"theirs") for name in ("sheet", "x" * 255, "other")]
-    plan = pi.do("plan", files=files)
-    assert plan["needed"] == [IN + "other"]
-    assert set(plan["left"]) == {IN + "sheet", IN + "x" * 255}
+    needed, _, left = pi.do("plan", files=[file_of(IN + name, b"theirs") for name in ("sheet", "x" * 255, "other")])
+    assert needed == [IN + "other"]
+    assert left.keys() == {IN + "sheet", IN + "x" * 255}
 
 
 def test_no_name_leads_out_of_the_home(pi: Pi) -> None:
-    for word in ("../a", "/etc/a", "a//b", "a/./b", "", "a/..", "a\0"):
+    for name in ("../a", "/etc/a", "a//b", "a/./b", "", "a/..", "a\0"):
         for verb in ("plan", "write", "pack"):
-            with pytest.raises((OSError, ValueError), match="leads out of the home"):
-                pi.do(verb, files=[file_of(word, b"a")], wanted=[[word, 1]])
+            with pytest.raises(ValueError, match="leads out of the home"):
+                pi.do(verb, files=[file_of(name, b"a")])
 
 
 def test_a_damaged_file_is_not_put_in_place(pi: Pi) -> None:
     for content in (b"wrong", b"righ", b""):
         with pytest.raises(OSError, match="damaged on the way"):
-            pi.unpack({file_of(IN + "a", b"right"): content})
+            pi.receive({file_of(IN + "a", b"right"): content})
     assert pi.files() == LESSONS
 
 
@@ -213,12 +249,12 @@ def test_after_a_reset_the_home_is_like_a_new_one(pi: Pi, open_folder: Path) -> 
     (pi.folder / "pictures").symlink_to(open_folder)
     os.mkfifo(pi.folder / "pipe")
     before = pi.files()
-    predicted = pi.do("reset", files=None, dry=True)
+    predicted = pi.do("reset", discard=True, dry=True)
     assert pi.files() == before
-    assert pi.do("reset", files=None) == predicted
-    assert f"{pi.folder}/pictures/pen.png as at first" in predicted["changes"]
+    assert pi.do("reset", discard=True) == predicted
+    assert f"{pi.folder}/pictures/pen.png as at first" in predicted[1]
     pi.check_baseline()
-    assert pi.do("reset", files=None) == {"lost": [], "changes": []}
+    assert pi.do("reset") == [[], []]
     assert (open_folder / "kept").read_bytes() == b"kept"
 
 
@@ -227,11 +263,11 @@ def test_our_link_is_not_work_and_is_restored_by_a_reset(pi: Pi, tmp_path: Path)
     tmp_path.chmod(0o777)
     lessons.run(LESSONS, {STUDENT.pw_name: pi.folder}, pi.pristine, links={"mnist_dataset": str(tmp_path)})
     link = pi.folder / "mnist_dataset"
-    assert pi.list() == {"files": {}, "left": {}}
+    assert pi.list() == ({}, {})
     pi.send({"mnist_dataset/mnist_test_10.csv": b"7,0,0"})
     for spoil in (lambda: None, lambda: link.symlink_to("/etc"), lambda: pi.write("mnist_dataset/own", b"mine")):
         link.unlink()
         spoil()
-        pi.do("reset", files=None)
+        pi.do("reset", discard=True)
         assert str(link.readlink()) == str(tmp_path) and link.lstat().st_uid == STUDENT.pw_uid
     assert list(tmp_path.iterdir()) == []
