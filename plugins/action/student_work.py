@@ -18,17 +18,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mynn.pi.plugins.module_utils.collection import (
-    described,
-    fields,
-    files_in,
-    files_of,
-    label,
-    listed,
-    newest,
-    some,
-    write_sums,
-)
+from ansible_collections.mynn.pi.plugins.module_utils import collection
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import MALFORMED, batches, copied, pack, place_of, size_of
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
@@ -143,7 +133,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
         """Return a student's files, and why others cannot be had, by their names in a collection."""
         limit = int(self.asked["limit"])
-        return listed(self.ask("list", student, limit=limit), student, limit)
+        return collection.listed(self.ask("list", student, limit=limit), student, limit)
 
     # --- parcels
 
@@ -218,7 +208,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         final = self.root / self.asked["date"] / self.pi
         if final.exists():
             raise AnsibleActionFail(f"{final} already exists, and a collection is never changed: run this again.")
-        last, _ = files_of(newest(self.root, self.pi))
+        last, _ = collection.files_of(collection.newest(self.root, self.pi))
         known = {key(file): path for files in last.values() for file, path in files.items()}
         self.sums: dict[str, str] = {}  # by the files' names in the collection
         self.sent: dict[str, int] = {}  # sizes of the files that the Pi sent now; equal ones are sent once
@@ -227,7 +217,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for student in self.asked["students"]:
                 self.collect_of(student, known)
             if not self.dry:
-                write_sums(self.part / "work", self.sums)
+                collection.write_sums(self.part / "work", self.sums)
                 final.parent.mkdir(exist_ok=True)
                 (self.part / "work").rename(final)
         would = "would be " if self.dry else ""
@@ -235,7 +225,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         place = "" if desks_summary() else f" {would}in {final}"  # the desk's pages name no path
         text = f"{len(self.sums)} files{place}, {len(self.sent)} of them {would}sent now ({size / 1e6:.2f} MB)."
         if self.left:
-            names = some([f"{name} ({why})" for name, why in sorted(self.left.items())])
+            names = collection.some([f"{name} ({why})" for name, why in sorted(self.left.items())])
             text += f" Not collected: {names}."
             text += " Repair that on the Pi, or raise student_work_total_mb, and collect again."
         diff = diff_of([str(final / name) for name in ("", *sorted(self.sent))])
@@ -275,7 +265,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def hand_out(self) -> dict[str, Any]:
         """Copy a folder of this computer to every student of this Pi."""
         source = Path(self.asked["source"]).expanduser()
-        files = {described(source / name, FOLDER + name): source / name for name in files_in(source)}
+        files = {
+            collection.described(source / name, FOLDER + name): source / name for name in collection.files_in(source)
+        }
         if not files:
             raise AnsibleActionFail(f"There is no file to hand out in {source.absolute().name}: name another folder.")
         return self.send_all(dict.fromkeys(self.asked["students"], files), over_lessons=False)
@@ -283,20 +275,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def restore(self) -> dict[str, Any]:
         """Copy a collection of a Pi onto this one."""
         source, date = self.asked["source"], str(self.asked["date"] or "")
-        folder = newest(self.root, source, date)
+        folder = collection.newest(self.root, source, date)
         if folder == self.root:
             of = f" with a date that begins with {date}" if date else ""
             raise AnsibleActionFail(
                 f"There is no collection of {source}{of}. If the Pi had another name then, give it with FROM=NAME."
             )
-        files, damaged = files_of(folder)
+        files, damaged = collection.files_of(folder)
         strangers = sorted(files.keys() - self.asked["students"].keys())
         done = self.send_all({student: files.get(student, {}) for student in self.asked["students"]}, over_lessons=True)
         done["msg"] = f"{folder.parent.name}: {done['msg']}"
         if damaged:
-            done["msg"] += f" Not restored, because they changed since they were collected: {some(damaged)}."
+            done["msg"] += f" Not restored, because they changed since they were collected: {collection.some(damaged)}."
         if strangers:
-            done["msg"] += f" Not restored, because the setting students does not list them: {some(strangers)}."
+            done["msg"] += (
+                f" Not restored, because the setting students does not list them: {collection.some(strangers)}."
+            )
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def send_all(self, files: dict[str, dict[File, Path]], over_lessons: bool) -> dict[str, Any]:
@@ -307,17 +301,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with nullcontext() if self.dry else self.alone():
             for student, paths in files.items():
                 plan = self.ask("plan", student, files=[*paths], over_lessons=over_lessons)
-                names, new, why = fields(plan, list, list, dict)
+                names, new, why = collection.fields(plan, list, list, dict)
                 changes += new
                 needed = [file for file in paths if file.name in names]
-                left += sorted(f"{label(student, file.name)} ({why[file.name]})" for file in paths if file.name in why)
+                left += sorted(
+                    f"{collection.label(student, file.name)} ({why[file.name]})" for file in paths if file.name in why
+                )
                 sent += needed
                 if not self.dry:
                     self.send(student, needed, paths, over_lessons)
         would = "would be " if self.dry else ""
         text = f"{len(sent)} of {sum(map(len, files.values()))} files {would}sent ({size_of(sent) / 1e6:.2f} MB)."
         if left:
-            text += f" Not sent: {some(left)}. See what is in their place on the Pi, and run this again."
+            text += f" Not sent: {collection.some(left)}. See what is in their place on the Pi, and run this again."
         return {"changed": bool(changes), "failed": bool(left), "msg": text, "diff": diff_of(changes)}
 
     # --- reset
@@ -325,15 +321,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def reset(self) -> dict[str, Any]:
         """Restore the homes' baseline, once all work is in the newest collection, or is to be discarded."""
         discard, limit = self.asked["give_up"], int(self.asked["limit"])
-        kept, _ = files_of(newest(self.root, self.pi))
+        kept, _ = collection.files_of(collection.newest(self.root, self.pi))
         lost: list[str] = []
         changes: list[str] = []
         for student in self.asked["students"]:
             sums = {file.name: file.sum for file in kept.get(student, ())}
-            gone, new = fields(self.ask("reset", student, kept=sums, discard=discard, limit=limit), list, list)
-            lost += [label(student, str(name)) for name in gone]
+            gone, new = collection.fields(
+                self.ask("reset", student, kept=sums, discard=discard, limit=limit), list, list
+            )
+            lost += [collection.label(student, str(name)) for name in gone]
             changes += new
-        names = some(sorted(lost))
+        names = collection.some(sorted(lost))
         if lost and not discard:
             raise AnsibleActionFail(
                 f"{self.pi} has work that is not in its newest collection as it is now ({names}), and nothing was"

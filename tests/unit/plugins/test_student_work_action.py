@@ -101,6 +101,8 @@ def control(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ControlNode:
 
 def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode, monkeypatch: pytest.MonkeyPatch) -> None:
     control.write(WORK | {"../beside/deep": b"beside"})
+    os.utime(control.pi.folder / "own.ipynb", (1600000000, 1600000000))
+    (control.pi.folder / "own.ipynb").chmod(0o755)
     predicted = control.do("collect", dry=True, date="2026-11-01")
     assert not control.work.exists()
     first = control.collect()
@@ -108,6 +110,10 @@ def test_only_what_is_new_is_sent_and_the_rest_are_links(control: ControlNode, m
     assert read_files(first / "student.home") == {"beside/deep": b"beside"}
     sums = {f"student/{name}": sha256(content) for name, content in WORK.items()}
     assert collection.read_sums(first) == sums | {"student.home/beside/deep": sha256(b"beside")}
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=first, check=True)
+    assert (first / "student/own.ipynb").stat().st_mtime == 1600000000
+    assert [(first / "student" / name).stat().st_mode & 0o777 for name in WORK][:2] == [0o555, 0o444]
+    assert control.work.stat().st_mode & 0o077 == 0
     control.write({"own.ipynb": b"new", "moved": WORK["a folder/net.npz"]})
     (control.pi.folder / "a folder/net.npz").unlink()
     control.asked.clear()
