@@ -117,7 +117,7 @@ def desk_of(folder: Path) -> Desk:
         Proposal(f"pi{n}", "", f"pi{n}", "", f"⟦{note}⟧", known, known) for n, (note, known) in enumerate(found)
     ]
     desk.answers.off = {"pi04"}
-    desk.wall.take_off("pi02/bo")
+    desk.wall.take_off({"place": "pi02/bo"})
     desk.settings.saved = True
     desk.redraw()
     return desk
