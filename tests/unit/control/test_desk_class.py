@@ -135,6 +135,7 @@ def test_each_student_has_a_card_and_a_notebooks_name_is_text(tmp_path: Path) ->
     assert "<small>bo</small>" in html and "Not signed in" in html
 
 
+@pytest.mark.slow
 def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> None:
     """For the manual. It fits a laptop without scrolling, and a phone without scrolling sideways."""
     with served(tmp_path) as desk:

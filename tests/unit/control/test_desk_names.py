@@ -151,6 +151,7 @@ def test_a_later_name_counts_though_the_clock_was_set_back(desk: ServedDesk) -> 
     assert desk.desk.memory.names() == {("pi-01", "ada"): "Bea"}
 
 
+@pytest.mark.slow
 def test_deleted_names_are_in_no_file(desk: ServedDesk, tmp_path: Path, browser_page: Page) -> None:
     """Whatever else was remembered meanwhile."""
 

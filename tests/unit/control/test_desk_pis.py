@@ -144,6 +144,7 @@ def test_each_student_has_an_address_and_a_row_of_tasks(tell: Any, desk: ServedD
     assert_accessible(page)
 
 
+@pytest.mark.slow
 def test_pictures_of_thirty_pis(browser_page: Page, tmp_path: Path) -> None:
     """For the manual. What is wrong comes first. The pages fit a tablet, and a phone, without scrolling sideways."""
     lessons, typed = outline(ROOT / "notebooks"), ["counts[4]", "images.mean()", "12 * 3"]

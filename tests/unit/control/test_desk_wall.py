@@ -104,6 +104,7 @@ def test_a_student_who_was_taken_off_stays_off(desk: ServedDesk) -> None:
         assert again.ask("/wall/put-back", "place=pi-01/ada").status_code == 409
 
 
+@pytest.mark.slow
 def test_the_page_updates_itself_and_one_click_takes_a_card_off(tmp_path: Path, browser_page: Page) -> None:
     page, projector = browser_page, browser_page.context.new_page()
     with served(tmp_path) as desk:
@@ -141,7 +142,7 @@ Pim Sofía Tariq Theo Yuki Zoë Ömer
 """
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 8, 15, 30])
+@pytest.mark.parametrize("count", [0, 3, 30])
 def test_all_cards_fit_on_a_projectors_screen(mnist: Path, count: int, browser_page: Page, desk: ServedDesk) -> None:
     """With everything that a card can show. The picture of thirty is for the manual."""
     examples = read_csv(mnist / "mnist_test.csv", 1000)

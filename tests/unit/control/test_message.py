@@ -25,6 +25,7 @@ def show(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     return run_playbook(inventory, "playbooks/message.yml", "-e", place, env={"MESSAGE": text, "COLUMNS": "999"})
 
 
+@pytest.mark.slow
 def test_a_message_is_shown_until_it_is_removed(tmp_path: Path) -> None:
     file = tmp_path / "run/message"
     text = 'Ada’s <b>group</b> & all: "five" more minutes, 100 % (($HOME)) 👩🏽‍🏫 ❤️ →'

@@ -161,6 +161,7 @@ def test_imager_accepts_image_and_repository(built: Built, dist: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_one_repository_has_all_images_of_a_version_that_are_there(built: Built, tmp_path: Path) -> None:
     desk: dict[str, Any] = {"name": "mynn-desk-3", "title": "Desk", "pis": "Pi 3", "devices": ["pi3-64bit"]}
     assert release(built, tmp_path).returncode == release(built, tmp_path, **desk).returncode == 0

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.mynn.pi.plugins.callback.checked_inventory import EXAMPLE, in_example
 from tests.support.programs import ROOT, run_playbook
 
@@ -81,6 +83,7 @@ def test_an_inventory_without_pis_is_no_success(tmp_path: Path) -> None:
     assert "names no Pi: write each Pi's name on a line" in refusal(tmp_path / "i.ini")
 
 
+@pytest.mark.slow
 def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path: Path) -> None:
     """At home, before the first card is flashed, or after the last lesson; a file that is missing is a mistake."""
     settings = json.dumps({"apt_cache_platforms": ["pdp-11"], "cluster_folder": str(tmp_path / "cluster")})

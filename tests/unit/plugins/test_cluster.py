@@ -19,6 +19,8 @@ from ansible_collections.mynn.pi.plugins.filter.addresses import address_towards
 from mynn_control.cluster import LARGEST_LOG, write_key
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 
 def scheduler(*arguments: object) -> str:
     """Run the scheduler's program as the role does; return what it prints."""

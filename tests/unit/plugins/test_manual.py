@@ -37,6 +37,7 @@ def contents(archive: Path) -> dict[str, bytes]:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
+@pytest.mark.slow
 def test_no_link_is_broken_and_nothing_is_loaded_from_elsewhere(archive: Path, contents: dict[str, bytes]) -> None:
     """A Pi has no Internet connection. Links that leave the manual are not followed. It is small enough for Wi-Fi."""
     pages = {name: content.decode() for name, content in contents.items() if name.endswith((".html", ".css"))}
@@ -72,6 +73,7 @@ def test_commands_and_lessons_named_on_the_pages_exist() -> None:
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_a_pi_has_the_worksheets_but_no_answers(contents: dict[str, bytes]) -> None:
     assert {f"teach/worksheet-{number}.html" for number in range(10)} <= contents.keys()
     for name in ("answers", "task-answers", "test", "plan", "marking"):
@@ -89,6 +91,7 @@ def server(venv: Path) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.slow
 def test_students_who_signed_in_can_read_it_and_nothing_else(
     server: Server, venv: Path, archive: Path, contents: dict[str, bytes]
 ) -> None:

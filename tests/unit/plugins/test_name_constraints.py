@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
 import yaml
 from cryptography import x509
 
@@ -25,6 +26,7 @@ def test_only_the_classrooms_names_are_permitted() -> None:
     assert outside_constraints(["DNS:pi01.pis.school.example"], [*USUAL, "DNS:school.example"]) == []
 
 
+@pytest.mark.slow
 def test_a_stolen_key_can_forge_a_pi_but_not_a_bank(tmp_path: Path) -> None:
     """A critical extension binds every browser. A Pi of another name gets no certificate, but the setting to change."""
     (tmp_path / "group_vars").symlink_to(ROOT / "playbooks/group_vars")

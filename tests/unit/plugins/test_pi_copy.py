@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.modules.pi_facts import files
 from tests.support.programs import run_playbook
@@ -22,6 +24,7 @@ def run(folder: Path, *tasks: dict[str, Any]) -> list[tuple[bool, bool]]:
     return [(result["changed"], result.get("known", False)) for result in results]
 
 
+@pytest.mark.slow
 def test_only_files_that_the_pi_is_not_known_to_have_are_sent(tmp_path: Path) -> None:
     source, pi = tmp_path / "source", tmp_path / "pi"
     for folder in (source / "within", pi):

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.programs import ROOT, run_playbook
 
 PLAY = {"name": "Try", "hosts": "all", "gather_facts": False, "vars": {"first": "{{ inventory_hostname == 'pi-01' }}"}}
@@ -18,6 +20,7 @@ TASKS = [
 ]
 
 
+@pytest.mark.slow
 def test_each_pi_is_shown_with_what_it_does_and_with_its_end(tmp_path: Path) -> None:
     """Ansible's own lines are for failures, and for changes that somebody asked for."""
     for number, tasks in enumerate(TASKS):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pexpect
+import pytest
 
 from ansible_collections.mynn.pi.plugins.strategy import classroom
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT, sudo_that_takes
@@ -40,12 +41,14 @@ def run(folder: Path, pis: dict[str, str], answers: list[str], inventory: str = 
     return int(program.exitstatus), said
 
 
+@pytest.mark.slow
 def test_the_teacher_is_asked_once_for_all_pis_and_again_for_one_with_another_password(tmp_path: Path) -> None:
     status, said = run(tmp_path, {"pi-01": "right", "pi-02": "right", "pi-03": "other"}, ["right", "other"])
     assert status == 0 and said.count("wants the password of") == 1
     assert [pi for pi in ("pi-01", "pi-02", "pi-03") if REFUSED.format(pi) in said] == ["pi-03"]
 
 
+@pytest.mark.slow
 def test_after_three_wrong_ones_or_with_a_wrong_one_in_the_inventory_it_is_asked_no_more(tmp_path: Path) -> None:
     wrong = "[one]\npi-02\n[one:vars]\nansible_become_password=wrong\n"
     status, said = run(tmp_path, {"pi-01": "right", "pi-02": "right"}, [*"abc"], wrong)
