@@ -67,12 +67,3 @@ def test_one_killed_and_one_frozen_cost_only_time(running: ClassCluster, here: s
     firsts = {setting: [seed[:1] for seed in scores] for setting, scores in json.loads(there).items()}
     assert firsts == json.loads(here)
     running.run("cluster")  # all are back
-
-
-@pytest.mark.long
-def test_a_restarted_pi_has_neither_a_worker_nor_a_key(running: ClassCluster) -> None:
-    pi = on(running.classroom, "pi-01")
-    running.classroom.fleet.stop("pi-01")
-    running.classroom.fleet.start("pi-01")
-    assert root(pi, "ls /run/mynn-cluster /run/systemd/system/mynn-cluster.service; true") == ""
-    running.run("cluster")

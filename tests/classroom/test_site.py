@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.classroom.conftest import all_files
-from tests.support.classroom import ROOT, Classroom, as_student, changed_tasks, recap, root
+from tests.support.classroom import Classroom, changed_tasks, recap, root
 from tests.support.playbook_run import sent_tasks
 
 MOST_TASKS = 12  # a Pi Zero takes seconds for each
@@ -64,29 +63,3 @@ def test_the_passwords_that_another_computer_gave_stay(classroom: Classroom, tmp
     assert "copy that computer's folder dist/passwords" in said
     assert root(classroom, "cat /etc/jupyter/password") == before
     assert list(tmp_path.iterdir()) == []
-
-
-def test_new_lessons_replace_no_students_work(classroom: Classroom, tmp_path: Path) -> None:
-    """A student has edited, renamed and added files. The server's settings are newer than the server, too."""
-    lessons = tmp_path / "notebooks"
-    shutil.copytree(ROOT / "notebooks", lessons)
-    edited, renamed = sorted(path.name for path in lessons.glob("*.ipynb"))[:2]
-    beside = edited.replace(".ipynb", " (new).ipynb")
-    as_student(
-        classroom,
-        f"open('mine.txt', 'w').write('mine'); open({edited!r}, 'a').write(' '); os.rename({renamed!r}, 'own.ipynb')",
-    )
-    sums = f"cd /home/student/notebooks; sha256sum mine.txt {edited} own.ipynb"
-    server = "systemctl show --property=MainPID --value jupyter"
-    before, process = root(classroom, sums), root(classroom, f"touch /etc/jupyter/jupyter_server_config.py; {server}")
-    for path in lessons.glob("*.ipynb"):
-        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    try:
-        classroom.run("site", "-e", f"lessons_source={lessons}")
-        assert root(classroom, sums) == before
-        for new, lesson in ((beside, edited), (renamed, renamed)):  # a lesson that was renamed is there again
-            assert root(classroom, f'cmp "/home/student/notebooks/{new}" /opt/mynn/notebooks/{lesson}') == ""
-        assert root(classroom, server) != process
-    finally:
-        root(classroom, f"cd /home/student/notebooks; rm -f mine.txt own.ipynb {edited} {renamed} *new*")
-    classroom.run("site")

@@ -100,9 +100,13 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     assert not [text for text in written for name in FAULTS if three.password_of(name) in text]
     assert not (tmp_path / "work/settings.json").exists()
 
-    # As the desk recommends. A student's picture, even a damaged one, is the student's own.
+    # As the desk recommends. A student's picture, even a damaged one, is the student's own. Settings are newer than the
+    # server.
+    server = "systemctl show --property=MainPID --value jupyter"
+    process = root(on(three, "pi-02"), f"touch /etc/jupyter/jupyter_server_config.py; {server}")
     root(on(three, "pi-02"), f"rm /home/student/mine/{PICTURE}")
     three.run("site", *own_report)
+    assert root(on(three, "pi-02"), server) != process
     assert root(on(three, "pi-02"), f'readlink "{FOLDER} (old)"') == "mine"
     root(on(three, "pi-02"), f'cd /home/student; rm -r mine moved "{FOLDER} (old)"')
     assert "requires debconf" in root(on(three, "pi-02"), "/opt/mynn/venv/bin/python -m pip check || true")

@@ -5,7 +5,7 @@ from tests.support.classroom import Classroom, root
 PACKAGE = "mynn-test"
 CONFFILE = "/etc/mynn-test.conf"
 SOURCE = "/etc/apt/sources.list.d/mynn-test.list"
-# Build version $1 of the package, whose conffile contains the version, with the post-installation script $2.
+# Build version $1 of the package, whose conffile contains the version.
 BUILD = r"""
 set -eu
 mkdir -p /srv/mynn-test
@@ -15,8 +15,6 @@ mkdir -p tree/DEBIAN tree/etc tree/usr/share/mynn-test
 echo "version $1" >tree/etc/mynn-test.conf
 echo /etc/mynn-test.conf >tree/DEBIAN/conffiles
 head -c 1000000 /dev/urandom >tree/usr/share/mynn-test/$1
-printf '#!/bin/sh\n%s\n' "$2" >tree/DEBIAN/postinst
-chmod 0755 tree/DEBIAN/postinst
 cat >tree/DEBIAN/control <<END
 Package: mynn-test
 Version: $1
@@ -38,9 +36,9 @@ def install_edited(classroom: Classroom, version: str) -> None:
     root(classroom, f"dpkg --install /srv/mynn-test/new.deb && echo mine >>{CONFFILE}")
 
 
-def offer(classroom: Classroom, version: str, postinst: str = "true") -> None:
-    """Offer a version of the package to apt, with a post-installation script."""
-    root(classroom, BUILD, version, postinst)
+def offer(classroom: Classroom, version: str) -> None:
+    """Offer a version of the package to apt."""
+    root(classroom, BUILD, version)
 
 
 def version(classroom: Classroom) -> str:
