@@ -26,6 +26,8 @@ from mynn_control.own_files import RefusedError, beside, listed, parse, place, r
 from mynn_control.words import _, safe
 
 MOST = 100  # computers of a search that are shown
+PIS = re.compile(r"(?ms)^\[pis\]\n(.*?)(?=^\[|\Z)")  # in an INI file
+LINE = re.compile(r"(?m)^([\w.-]+)(?: ansible_host=([\d.]+))?\n")  # as earlier desks wrote one
 
 
 class Inventory:
@@ -171,19 +173,11 @@ def remove(path: Path, name: str) -> None:
 def take_over_pis(path: Path) -> str:
     """Move the Pis that stand as an earlier desk wrote them. Returns what the teacher should know, or nothing."""
     text = path.read_bytes().decode() if path.exists() else ""
-    groups = listed(path).groups if text else {}
-    times = Counter(host.name for group in groups.values() for host in group.hosts)
-    pis = {host.name for host in groups["pis"].hosts if times[host.name] == 1} if "pis" in groups else set()
-    moved = {}
-
-    def rest(line: re.Match[str]) -> str:
-        if line[1] not in pis:
-            return line[0]
-        moved[line[1]] = _settings_of(line[2])
+    section = PIS.search(text)
+    pis = {name: _settings_of(address) for name, address in LINE.findall(section[1])} if section else {}
+    if not section or not pis:
         return ""
-
-    left = re.sub(r"(?m)^(\S+)(?: ansible_host=(\S+))?\n", rest, text)
-    return take_over(path, left, of_pis(moved)) if moved else ""
+    return take_over(path, text[: section.start(1)] + LINE.sub("", section[1]) + text[section.end(1) :], of_pis(pis))
 
 
 def of_pis(pis: dict[str, Any]) -> dict[str, Any]:
@@ -198,15 +192,7 @@ def _settings_of(address: str) -> dict[str, str]:
 def _own(path: Path) -> dict[str, Any]:
     """Return the Pis in the desk's file, by name."""
     path.stat()  # without the teacher's, the desk does not know as whom to log in
-    return read(beside(path), _pis_of)
-
-
-def _pis_of(text: str) -> Any:
-    content = parse(text)
-    pis = content["pis"]["hosts"]
-    if content != of_pis(pis):
-        raise ValueError
-    return pis
+    return read(beside(path), lambda text: parse(text)["pis"]["hosts"])
 
 
 def _line_of(path: Path, name: str) -> int:

@@ -109,7 +109,7 @@ class Desk:
     def _take_over(self) -> None:
         """Move what earlier desks wrote into the teacher's files to those of this one."""
         try:
-            moved = [take_over_pis(self.of.inventory), take_over_settings(self.settings.path, self.settings.known)]
+            moved = [take_over_pis(self.of.inventory), take_over_settings(self.settings.path)]
         except (AnsibleError, OSError, ValueError) as error:
             moved = [str(error)]
         self.notes += moved

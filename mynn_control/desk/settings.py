@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -112,33 +112,23 @@ class Settings:
         return ""
 
 
-def take_over_settings(path: Path, names: Iterable[str]) -> str:
-    """Move the settings that stand as an earlier desk wrote them. Returns what the teacher should know, or nothing."""
-    moved: dict[str, Any] = {}
-
-    def rest(block: re.Match[str]) -> str:
-        with suppress(yaml.YAMLError, ValueError):  # it has more than plain values
-            content = parse(block[0])
-            if dump(content) == block[0] and not TEMPLATE.search(block[0]):
-                moved.update(content)
-                return ""
-        return block[0]
-
-    text = path.read_bytes().decode() if path.exists() else ""
-    left = re.sub(rf"(?m)^(?:{'|'.join(names)}):.*\n(?:[ -].*\n)*", rest, text)
-    return take_over(path, left, moved) if moved else ""
+def take_over_settings(path: Path) -> str:
+    """Move all settings to the desk's file, if they are plain values. Returns what the teacher should know, if so."""
+    with suppress(RefusedError):  # what is encrypted, or more than YAML, is a person's
+        values = read(path)
+        if values and not TEMPLATE.search(str(values)):
+            return take_over(path, "", values)
+    return ""
 
 
 def value_of(setting: Setting, answer: str, before: Any) -> Any:
     """Return the value of a page's answer. before: the file's, with its secrets. RefusedError: why there is none."""
     name, kind = setting.name, setting.option["type"]
     value: Any = answer
-    lines = kind in ("list", "dict")
-    if not (re.sub(r"[\r\n\t]", "", answer) if lines else answer).isprintable():
-        text = _("{name} must be text, of characters that can be printed.")
-        line = _("{name} must be on one line, of characters that can be printed.")
-        raise RefusedError((text if lines else line).format(name=name))
-    if lines:
+    is_yaml = kind in ("list", "dict")
+    if not (re.sub(r"[\r\n\t]", "", answer) if is_yaml else answer).isprintable():
+        raise RefusedError(_("{name} must be text, of characters that can be printed.").format(name=name))
+    if is_yaml:
         value = _revealed(name, _parsed(name, answer, TYPES[kind]), before)
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)

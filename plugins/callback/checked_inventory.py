@@ -132,6 +132,14 @@ def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
                 seen.add((section, name))
 
 
+def not_yaml(source: Path) -> Iterator[str]:
+    """Give a sentence if an inventory is not YAML: of several, Ansible would leave that one out, with a warning."""
+    try:
+        yaml.compose(source.read_text(encoding="utf-8", errors="replace"), yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        yield f"{source}:{error.problem_mark.line + 1}: this is not YAML: mend it by hand."
+
+
 def in_example(path: Path) -> Iterator[str]:
     """Give a sentence if settings stand in the example, where they do not count: git may have merged them into it."""
     if path.is_file() and (there := yaml.safe_load(path.read_text(encoding="utf-8"))):
@@ -181,7 +189,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             return
         groups = [each.name for each in (group, *group.get_descendants())]
         for source in sources:
-            if source.is_file() and source.suffix not in {".yml", ".yaml", ".json"}:
+            if source.is_file() and source.suffix in {".yml", ".yaml"}:
+                yield from not_yaml(source)
+            elif source.is_file() and source.suffix != ".json":
                 yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
         yield from in_example(EXAMPLE)
         specs, known = options(), known_words()

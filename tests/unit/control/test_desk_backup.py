@@ -74,6 +74,7 @@ class Card:
 def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> None:
     old, new = Card(tmp_path / "old"), Card(tmp_path / "new")
     old.write("inventory.ini", "[pis]\n# the old card's\n")
+    old.write("inventory.desk.yml", "pis: {hosts: {}}\n")
     old.write(".ssh/id_ed25519", "the key")
     old.write("dist/work/2026-11-25_10-00-00/pi-01/student/mine.ipynb", "{}")
     old.write("handout/2026-12-01/Aufgabe (1).pdf", "a sheet")
@@ -93,6 +94,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     with new.opened() as (url, session, _):
         assert "pi-01/ada" in Memory(new.dist / "desk/memory.sqlite").taken_off()
     assert (new.folder / "inventory.ini").read_text() == "[pis]\n# the old card's\n"
+    assert (new.folder / "inventory.desk.yml").read_text() == "pis: {hosts: {}}\n"
     assert (new.folder / ".ssh/id_ed25519").read_text() == "the key"
     assert (new.folder / "handout/2026-12-01/Aufgabe (1).pdf").read_text() == "a sheet"
     assert [path.name for path in new.dist.glob("work/*/pi-01/student/*")] == ["mine.ipynb"]

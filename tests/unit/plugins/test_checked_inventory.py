@@ -54,9 +54,9 @@ SENTENCES = [
 ]
 
 
-def refusal(inventory: Path) -> str:
+def refusal(*inventories: Path) -> str:
     """Run site.yml, which must fail without contacting a Pi, and return what it says."""
-    done = run_playbook("-i", inventory, "playbooks/site.yml")
+    done = run_playbook(*(word for one in inventories for word in ("-i", one)), "playbooks/site.yml")
     assert done.returncode == 1
     assert "TASK" not in done.stdout
     return done.stderr
@@ -83,6 +83,13 @@ def test_an_inventory_without_pis_is_no_success(tmp_path: Path) -> None:
     assert "names no Pi: write each Pi's name on a line" in refusal(tmp_path / "i.ini")
 
 
+def test_a_list_of_the_desks_that_cannot_be_read_is_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "i.ini").write_text("[pis]\npi01.local\n", "ascii")
+    (tmp_path / "i.desk.yml").write_text("pis:\n  hosts: [\n", "ascii")
+    said = refusal(tmp_path / "i.ini", tmp_path / "i.desk.yml")
+    assert "i.desk.yml:3: this is not YAML: mend it by hand." in said
+
+
 @pytest.mark.slow
 def test_without_pis_packages_are_fetched_and_the_scheduler_is_stopped(tmp_path: Path) -> None:
     """At home, before the first card is flashed, or after the last lesson; a file that is missing is a mistake."""
@@ -100,14 +107,20 @@ def test_a_teachers_own_files_are_taken_first_and_git_ignores_them(tmp_path: Pat
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "build/virtual").mkdir(parents=True)
     taken = []
-    for there in ("requirements.txt", "build/virtual/inventory.ini", "classroom.ini"):
+    for there in ("requirements.txt", "build/virtual/inventory.ini", "classroom.ini", "classroom.desk.yml"):
         (tmp_path / there).touch()
         command = ["make", "--dry-run", "--old-file=.venv/ready", "site", "desk"]
         said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        taken.append((re.findall(r"\S+\.ini(?= playbooks/site|\s*$)", said, re.M), "cp inventory.ini" in said))
-    demo = "build/virtual/inventory.ini"
-    assert taken == [(["classroom.ini"] * 2, True), ([demo] * 2, False), (["classroom.ini"] * 2, False)]
-    own = ["classroom.ini", "playbooks/group_vars/all/settings.yml"]
+        taken.append((re.findall(r"-i (\S+)|(\S+\.ini)\s*$", said, re.M), "cp inventory.ini" in said))
+    taken = [([site or desk for site, desk in files], copied) for files, copied in taken]
+    demo, desk = "build/virtual/inventory.ini", "classroom.desk.yml"
+    assert taken[:3] == [(["classroom.ini"] * 2, True), ([demo] * 2, False), (["classroom.ini"] * 2, False)]
+    assert taken[3] == (["classroom.ini", desk, "classroom.ini"], False)
+    own = [
+        "classroom.ini",
+        desk,
+        *(f"playbooks/group_vars/all/settings.{end}" for end in ("yml", "desk.yml", "yml.old")),
+    ]
     assert subprocess.check_output(["git", "check-ignore", *own], cwd=ROOT, text=True).split() == own
 
 
