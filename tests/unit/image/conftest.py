@@ -65,10 +65,10 @@ def set_times(root: Path, now: float) -> None:
         os.utime(path, (now, now), follow_symlinks=False)
 
 
-def make_disk(root: Path, image: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def make_disk(root: Path, image: Path) -> subprocess.CompletedProcess[str]:
     """Run the role's script."""
     command: list[str | Path] = [DISK, root, image, str(EPOCH), str(ROOM), str(BOOT)]
-    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -57,18 +57,16 @@ def test_the_image_is_reproducible(built: Built, tmp_path: Path) -> None:
 
 
 def test_a_bad_folder_is_refused_with_a_message(built: Built, tmp_path: Path) -> None:
-    (tmp_path / "tools").mkdir()
     large = tmp_path / "root"
     for name, size in (("etc/fstab", 0), ("boot/firmware/config.txt", 0), ("boot/firmware/large", 200 * MIB)):
         (large / name).parent.mkdir(parents=True, exist_ok=True)
         (large / name).touch()
         os.truncate(large / name, size)
-    for root, path, sentence in (
-        (tmp_path, os.environ["PATH"], "is not a finished root"),
-        (built.root, str(tmp_path / "tools"), "apt install genimage mtools"),
-        (large, os.environ["PATH"], "Disk full"),
+    for root, sentence in (
+        (tmp_path, "is not a finished root"),
+        (large, "Disk full"),
     ):
-        done = make_disk(root, tmp_path / "c.img", path)
+        done = make_disk(root, tmp_path / "c.img")
         assert done.returncode != 0
         assert sentence in done.stderr.splitlines()[-1]
         assert not list(tmp_path.glob("*c.img*"))
