@@ -16,7 +16,7 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
     project, wheels = tmp_path / "project", tmp_path / "wheels.tar"
     settings = project / "playbooks/group_vars/all/settings.yml"
     settings.parent.mkdir(parents=True)
-    (project / ".gitignore").write_text("settings.yml\n")
+    (project / ".gitignore").write_text("settings.yml\nclassroom.ini\n")
     for path in (project / "inventory.ini", project / "ansible.cfg", project / "LICENSE"):
         path.write_text("# nothing is set\n")
     (project / "locale/de").mkdir(parents=True)
@@ -27,7 +27,7 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
     for command in (["init", "-q"], ["add", "."], commit):
         subprocess.run(["git", "-C", project, *command], check=True)
     settings.write_text("cards_wifi: {networks: [{password: secret}]}\n")
-    (project / "inventory.ini").write_text("secret\n")
+    (project / "classroom.ini").write_text("secret\n")
     (project / "host_vars").mkdir()
     (project / "host_vars/pi01.yml").write_text("ansible_become_password: secret\n")
     (project / "ansible.cfg").write_text("# changed\n")
@@ -50,7 +50,6 @@ def test_nothing_of_its_makers_own_is_on_the_card_and_it_is_the_same_each_time(t
         assert {(one.uid, one.uname, one.mtime) for one in tar} == {(0, "", 1_000_000_000)}
     ours = {name: content for name, content in found.items() if "/ansible_collections/" not in name}
     assert not [name for name, content in ours.items() if b"secret" in content]
-    assert found["project/inventory.ini"] == b"# nothing is set\n"
     assert found["project/ansible.cfg"] == b"# changed\n"
     assert {
         "wheels/requirements.txt",
