@@ -68,17 +68,16 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
         raise DataError(f"{path}: {error}") from None
 
 
-def frame(grey: ArrayLike, *, dark_on_light: bool = False) -> Bytes:
+def frame(grey: ArrayLike) -> Bytes:
     """Return the digit in an array of brightness 0..255, shape (height, width), as `read_image` does: (784,).
 
-    `dark_on_light` says that the ink is the dark; else it is what there is less of. An array in which nothing stands
-    out is a DataError.
+    Ink is what there is less of, the dark or the light. An array in which nothing stands out is a DataError.
     """
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
         sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
         raise DataError(sentence.format(shape=brightness.shape))
-    ink = _without_paper(_shrunk(brightness, WORKING_SIDE), dark_on_light)  # (height, width), smaller
+    ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
     grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
@@ -154,7 +153,7 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float64)
 
 
-def _without_paper(brightness: Floats, dark_on_light: bool) -> Floats:
+def _without_paper(brightness: Floats) -> Floats:
     """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
 
     First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
@@ -162,7 +161,7 @@ def _without_paper(brightness: Floats, dark_on_light: bool) -> Floats:
     for paper. That window must be wider than the pen's stroke, but only a little, or it takes shadows for ink.
     """
     away = brightness - _bend(brightness)
-    if dark_on_light or (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
+    if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
         away = -away
     window = max(away.shape) + 1
     for _step in range(4):  # with fewer shadows in it, strokes are told better

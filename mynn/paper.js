@@ -9,7 +9,7 @@ import { _, withArticle } from "./words.js";
 const SHEET = 560; // its side, in its own units: whatever the screen, its lines are sharp
 const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
 const STEP = 20; // how far an arrow key moves the pen
-const COARSE = 112; // the picture that is framed, in pixels: as in widget/__init__.py
+const COARSE = 112; // the picture that is framed, in pixels
 // No sentence is so long that the paper moves away under the pen.
 const EMPTY = _("Draw a digit on the white square.");
 const UNSEEN = _("I cannot see a digit yet.");
@@ -23,9 +23,8 @@ function context(side) {
   return canvas.getContext("2d", { willReadFrequently: true });
 }
 
-// Strokes, each a list of points [x, y], as brightness: COARSE x COARSE bytes, or none where nothing is drawn.
-export function picture(strokes) {
-  if (!strokes.length) return new Uint8Array();
+// Strokes, each a list of points [x, y], as brightness: COARSE x COARSE bytes.
+function picture(strokes) {
   const pen = context(COARSE);
   pen.fillStyle = "white";
   pen.fillRect(0, 0, COARSE, COARSE);

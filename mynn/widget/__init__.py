@@ -1,7 +1,8 @@
 """A pad for a notebook: draw a digit, see at once what a network reads, and keep the drawing with its label.
 
-The browser draws and answers (pad.js), with the network's weights as they were when the last stroke ended: so it is
-quick wherever the notebook runs. The picture comes here, too. What is kept goes to `my_digits.csv` (mynn/drawings.py).
+The browser draws, frames the drawing and answers (pad.js), with the network's weights as they were when the last stroke
+ended: so it is quick wherever the notebook runs. What the network sees comes here, too. What is kept goes to
+`my_digits.csv` (mynn/drawings.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from mynn import drawings
 from mynn.arrays import Bytes
 from mynn.checkpoint import for_browser
 from mynn.errors import DataError
-from mynn.images import frame
 from mynn.mnist import LABELS, PIXELS, named, scale
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures, marked, ngettext
@@ -29,7 +29,6 @@ except ImportError:
         _("the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it")
     ) from None
 
-SIDE = 112  # of the square that comes from the browser, in pixels: as in paper.js
 # Translators: two lines on a phone, like every message here.
 FIRST = marked("Draw a digit, then press the button that says which it was.")
 
@@ -49,7 +48,7 @@ class Pad(Live):
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:
-    drawing = traitlets.CBytes().tag(sync=True, echo_update=False)  # brightness row by row
+    drawing = traitlets.CBytes().tag(sync=True, echo_update=False)  # what the network sees; empty where that is nothing
     strokes = traitlets.List(traitlets.Any()).tag(sync=True, echo_update=False)  # for a page that is loaded anew
     # To the browser:
     weights = traitlets.Bytes().tag(sync=True)
@@ -78,10 +77,7 @@ class Pad(Live):
     @property
     def pixels(self) -> Bytes:
         """What the network sees."""
-        try:
-            return _framed(self.drawing)
-        except DataError:
-            return np.zeros(PIXELS, np.uint8)
+        return np.frombuffer(self.drawing if len(self.drawing) == PIXELS else bytes(PIXELS), np.uint8)
 
     @property
     def outputs(self) -> list[float]:
@@ -99,8 +95,8 @@ class Pad(Live):
         with self.hold_sync():
             try:
                 if type(label) is int and 0 <= label < LABELS and buffers:
-                    if is_kept := bool(buffers[0]):
-                        self._keep(label, bytes(buffers[0]))
+                    if is_kept := len(buffers[0]) == PIXELS:
+                        self._keep(label, np.frombuffer(buffers[0], np.uint8))
                     else:
                         self.kept = _(FIRST)
                 elif message.get("take_back") and self._mine:
@@ -109,8 +105,7 @@ class Pad(Live):
                 is_kept, self.kept = False, _("Not kept: {error}.").format(error=error)
         self.send({"kept": is_kept, "sent": message.get("sent")})
 
-    def _keep(self, label: int, drawing: bytes) -> None:
-        pixels = _framed(drawing)
+    def _keep(self, label: int, pixels: Bytes) -> None:
         drawings.keep(label, pixels)
         self._mine.append((label, pixels))
         # Translators: {digit} is "a 7" in English, and only "7" in your language.
@@ -133,9 +128,3 @@ class Pad(Live):
         number = ngettext("{count} drawing in {file}.", "{count} drawings in {file}.", total)
         number = number.format(count=in_figures(f"{total:,}"), file=drawings.NAME)
         self.kept = f"{news} {number}".strip() if total or news else _(FIRST)
-
-
-def _framed(drawing: bytes) -> Bytes:
-    if len(drawing) != SIDE**2:
-        raise DataError(_("a drawing has {side} x {side} pixels").format(side=SIDE))
-    return frame(np.frombuffer(drawing, np.uint8).reshape(SIDE, SIDE), dark_on_light=True)

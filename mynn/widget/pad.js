@@ -1,13 +1,15 @@
 // The pad of __init__.py in the browser, which answers with the weights that Python sent: while one draws, and also
-// while the program is busy, or no more. At the end of each stroke Python gets the picture.
+// while the program is busy, or no more. At the end of each stroke Python gets what the network sees.
 
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
-import { HELP, calmly, eye, inWords, paper, picture, seen } from "../paper.js";
+import { HELP, calmly, eye, inWords, paper, seen } from "../paper.js";
 import { _, inFigures, language, withArticle } from "../words.js";
 
 const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
+
+const pixelsOf = (strokes) => seen(strokes) ?? new Uint8Array();
 
 // A bar for each output. Returns what shows them.
 function bars(parent) {
@@ -63,7 +65,7 @@ function render({ model, el }) {
     changes++;
     later(strokes);
     model.set("strokes", strokes);
-    model.set("drawing", new DataView(picture(strokes).buffer));
+    model.set("drawing", new DataView(pixelsOf(strokes).buffer));
     model.save_changes(); // without a program it may fail
   }
 
@@ -75,7 +77,7 @@ function render({ model, el }) {
   }
 
   function keep(label) {
-    ask({ keep: label, sent: changes }, [picture(pad.strokes()).buffer]);
+    ask({ keep: label, sent: changes }, [pixelsOf(pad.strokes()).buffer]);
   }
 
   // A digit's key, Delete and Ctrl+Z anywhere in the pad; all other keys are the notebook's. It listens on the window,

@@ -226,7 +226,7 @@ def test_a_drawing_is_framed_as_in_python(
         drawing = drawing.copy()
         drawing[1:4, 1:4] = 0
     framed = page.evaluate(FRAME, drawing.ravel().tolist())
-    difference = np.abs(np.subtract(framed, frame(drawing, dark_on_light=True), dtype=float))
+    difference = np.abs(np.subtract(framed, frame(drawing), dtype=float))
     assert difference.max() <= 5 and difference.mean() < 0.15
 
 
@@ -235,7 +235,7 @@ def test_a_drawing_in_which_nothing_can_be_seen_is_refused(page: Page, kind: str
     drawing = np.full((SIDE, SIDE), 0 if kind == "all ink" else 255, np.uint8)
     drawing[0, 0] = 0 if kind == "a point" else drawing[0, 0]
     with pytest.raises(DataError):
-        frame(drawing, dark_on_light=True)
+        frame(drawing)
     answer = page.evaluate(FRAME, drawing.ravel().tolist())
     assert str(answer).startswith("no digit can be seen in this picture")
 

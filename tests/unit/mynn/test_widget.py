@@ -12,7 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from mynn import NeuralNetwork
 from mynn.drawings import my_digits
-from mynn.widget import FIRST, SIDE, Pad
+from mynn.images import frame
+from mynn.widget import FIRST, Pad
 from tests.support.browser import DESKTOP, box_of, open_browser, run_until, sign_in, touch
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
@@ -21,7 +22,7 @@ from tests.unit.mynn_server.conftest import notebook, write
 
 PATIENCE = 600_000  # in milliseconds, for a busy computer
 EMPTY = "Draw a digit on the white square."
-ONE, SEVEN, FOUR = DIGITS[1], DIGITS[7], DIGITS[4]
+SEVEN, FOUR = DIGITS[7], DIGITS[4]
 
 CELL = """\
 from mynn import NeuralNetwork
@@ -40,31 +41,23 @@ print("trained further")
 """
 
 
-def ink(strokes: Strokes) -> bytes:
-    """Return what the browser sends for strokes: brightness, SIDE x SIDE."""
-    picture = Image.new("L", (SIDE, SIDE), 255)
+def sent(strokes: Strokes) -> bytes:
+    """Return what the browser sends for strokes: the pixels that the network sees."""
+    picture = Image.new("L", (112, 112), 255)
     for points in strokes:
-        ImageDraw.Draw(picture).line([(x * SIDE, y * SIDE) for x, y in points], fill=0, width=9, joint="curve")
-    return picture.tobytes()
+        ImageDraw.Draw(picture).line([(x * 112, y * 112) for x, y in points], fill=0, width=9, joint="curve")
+    return frame(np.asarray(picture)).tobytes()
 
 
-@pytest.mark.parametrize(("strokes", "label"), [(ONE, 1), (SEVEN, 7), (FOUR, 4)])
-def test_a_drawing_is_framed_and_recognised(strokes: Strokes, label: int, trained: NeuralNetwork) -> None:
+def test_a_drawing_is_answered(trained: NeuralNetwork) -> None:
     pad = Pad(trained)
-    pad.set_trait("drawing", memoryview(ink(strokes)))  # as it comes from the browser
-    assert np.argmax(pad.outputs) == label
-    rows = np.flatnonzero(pad.pixels.reshape(28, 28).max(axis=1) > 127)
-    assert 17 <= np.ptp(rows) + 1 <= 20  # as in MNIST; digits with straight ends, such as this 1, are smaller
+    assert pad.outputs == [] and not pad.pixels.any()
+    pad.set_trait("drawing", memoryview(sent(SEVEN)))  # as it comes from the browser
+    assert np.argmax(pad.outputs) == 7 and pad.pixels.tobytes() == sent(SEVEN)
     assert pad.outputs == trained.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
 
 
-def test_the_gaps_of_a_black_scribble_are_not_read(trained: NeuralNetwork) -> None:
-    pad = Pad(trained)
-    pad.set_trait("drawing", bytes(255 - level for level in ink(SEVEN)))
-    assert pad.outputs == [] and not pad.pixels.any()
-
-
-def press(pad: Pad, label: object, drawing: bytes = ink(SEVEN)) -> None:
+def press(pad: Pad, label: object, drawing: bytes = sent(SEVEN)) -> None:
     """Send what the browser sends when one of the buttons 0 to 9 is pressed."""
     pad._handle_custom_msg({"keep": label, "sent": 1}, [memoryview(drawing)])
 
@@ -76,9 +69,9 @@ def test_drawings_are_kept_with_their_labels_and_taken_back(folder: Path, traine
     press(earlier, 7)
     assert earlier.kept == "Kept as a 7. 1 drawing in my_digits.csv."
     for label in (4, 9):  # a wrong label first, then the right one
-        press(pad, label, ink(FOUR))
+        press(pad, label, sent(FOUR))
     assert pad.kept == "Kept as a 9. 2 drawings in my_digits.csv." and pad.counts == [0, 0, 0, 0, 0, 0, 0, 1, 0, 1]
-    pad.drawing = ink(FOUR)
+    pad.drawing = sent(FOUR)
     assert my_digits().pixels[1].tolist() == pad.pixels.tolist(), "a drawing is kept as the network sees it"
     for other in (Pad(trained), pad):
         other._handle_custom_msg({"take_back": True}, [])
@@ -92,13 +85,9 @@ def test_what_cannot_be_kept_is_reported_or_ignored(folder: Path, trained: Neura
     for label in labels:
         press(pad, label)
         assert pad.kept == FIRST
-    for drawing, sentence in (
-        (b"", FIRST),
-        (bytes([255]) * SIDE**2, "Not kept: no digit can be seen in this picture"),
-        (b"123", "Not kept: a drawing has 112 x 112 pixels."),
-    ):
+    for drawing in (b"", b"123"):
         press(pad, 7, drawing)
-        assert pad.kept.startswith(sentence)
+        assert pad.kept == FIRST
     assert not list(folder.iterdir())
     (folder / "my_digits.csv").mkdir()
     press(pad, 7)
