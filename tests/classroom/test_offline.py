@@ -1,12 +1,15 @@
 """A classroom without the Internet: `make fetch` downloads all that two Pis need, and then they are provisioned."""
 
+import contextlib
+import ctypes
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.airgap import airgap
 from tests.support.classroom import ROOT, Classroom, root
 from tests.support.ports import free_port
 from tests.support.programs import run_playbook
@@ -19,6 +22,21 @@ def settings(folder: Path) -> list[str]:
     """Return options for a cache of the test's own, which also make the playbook refresh apt's lists."""
     pairs = {"apt_cache_folder": folder, "apt_cache_port": free_port(), "__system_apt_cache_seconds": 0}
     return [word for name, value in pairs.items() for word in ("-e", f"{name}={value}")]
+
+
+@contextlib.contextmanager
+def airgap() -> Iterator[None]:
+    """Move this thread, and the programs that it starts, into a network that has the loopback only. Needs root."""
+    before = os.open("/proc/self/ns/net", os.O_RDONLY)
+    library = ctypes.CDLL(None, use_errno=True)  # os.unshare and os.setns need Python 3.12
+    try:
+        if library.unshare(0x40000000):  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "A network namespace cannot be made")
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+    finally:
+        library.setns(before, 0x40000000)
+        os.close(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,33 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.mynn.pi.plugins.callback.summary import NOT_UP_TO_DATE
-from tests.support import apt_repository
-from tests.support.apt_repository import CONFFILE
 from tests.support.classroom import Classroom, on, recap, root, serves
 
+# An apt repository on the Pi, with one package.
+CONFFILE = "/etc/mynn-test.conf"
+# Build version $1 of the package, whose conffile contains the version.
+BUILD = r"""
+set -eu
+mkdir -p /srv/mynn-test
+cd /srv/mynn-test
+rm -rf tree
+mkdir -p tree/DEBIAN tree/etc tree/usr/share/mynn-test
+echo "version $1" >tree/etc/mynn-test.conf
+echo /etc/mynn-test.conf >tree/DEBIAN/conffiles
+head -c 1000000 /dev/urandom >tree/usr/share/mynn-test/$1
+cat >tree/DEBIAN/control <<END
+Package: mynn-test
+Version: $1
+Architecture: all
+Maintainer: Nobody <nobody@example.org>
+Description: an update, for a test
+END
+dpkg-deb --build tree new.deb >/dev/null
+{ cat tree/DEBIAN/control; echo "Filename: ./new.deb"; echo "Size: $(stat -c %s new.deb)"
+  echo "SHA256: $(sha256sum new.deb | cut -d' ' -f1)"; } >Packages
+echo "deb [trusted=yes] copy:/srv/mynn-test ./" >/etc/apt/sources.list.d/mynn-test.list
+"""
+REMOVE = f"apt-get purge -qy mynn-test; rm -rf /srv/mynn-test /etc/apt/sources.list.d/mynn-test.list {CONFFILE}*"
 FIRST, NEXT = "pi-01", "pi-02"
 MODULES = "journalctl --quiet --boot --grep='Invoked [w]ith' | wc -l"
 SOURCES = "/etc/apt/sources.list"
@@ -25,11 +48,11 @@ def summary_of(output: str) -> dict[str, str]:
 def canary(three: Classroom) -> Iterator[Classroom]:
     """Return a Pi that has a package with an edited file, and is offered a newer version of it."""
     pi = on(three, FIRST)
-    apt_repository.install_edited(pi, "1")
-    apt_repository.offer(pi, "2")
+    root(pi, f"{BUILD}dpkg --install new.deb && echo mine >>{CONFFILE}", "1")
+    root(pi, BUILD, "2")
     yield pi
     root(pi, f"[ ! -e {SOURCES}.kept ] || mv {SOURCES}.kept {SOURCES}")
-    root(pi, f"dpkg --configure --pending; {apt_repository.REMOVE}")
+    root(pi, f"dpkg --configure --pending; {REMOVE}; apt-get update -q")
 
 
 def test_without_its_mirror_a_pi_goes_on_and_the_others_are_not_touched(
@@ -55,7 +78,7 @@ def test_all_are_updated_and_an_edited_file_is_kept_and_named(
     three: Classroom, canary: Classroom, own_report: list[str]
 ) -> None:
     output = three.run("update", f"--limit={FIRST},{NEXT}", *own_report)
-    assert apt_repository.version(canary) == "ii 2"
+    assert root(canary, "dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' mynn-test") == "ii 2"
     assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
     lines = summary_of(output)
     assert list(lines) == [FIRST, NEXT]
