@@ -34,8 +34,8 @@ def class_of(count: int, one: Fleet, many: Fleet) -> Classroom:
     """Return copies of one Pi that site.yml has set up."""
     one.up(1)
     Classroom(one).run("site")
-    one.stop("pi-01")
-    many.up(count, base=one.save("pi-01"))
+    one.container("pi-01").stop()
+    many.up(count, base=one.container("pi-01").save())
     return Classroom(many)
 
 

@@ -61,8 +61,8 @@ class Shared:
         """Return copies of a provisioned Pi, which saves minutes."""
         self.fleet.down()
         template.provisioned()
-        template.fleet.stop("pi-01")
-        disk = template.fleet.save("pi-01")
+        template.fleet.container("pi-01").stop()
+        disk = template.fleet.container("pi-01").save()
         template.fleet.start("pi-01")
         self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT), base=disk)
         return Classroom(self.fleet)
@@ -73,7 +73,7 @@ class Shared:
         if len(states) != self.size or set(states.values()) != {"running"}:
             return False
         with suppress(subprocess.TimeoutExpired):
-            return all(self.fleet.ssh(name, CHECK.format(name=name)).returncode == 0 for name in states)
+            return all(self.fleet.member(name).ssh(CHECK.format(name=name)).returncode == 0 for name in states)
         return False
 
 

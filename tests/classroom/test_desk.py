@@ -110,7 +110,7 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     teacher.go_to("Tasks")
     teacher.page.get_by_role("button", name=re.compile(f"^Ada, pi-01, {TITLE}")).click()
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
-    school.fleet.kill("pi-03")
+    school.fleet.container("pi-03").kill()
     teacher.go_to("Class")
     expect(teacher.at("pi-03")).to_contain_text("Does not answer", timeout=MINUTES)
     expect(here).to_contain_text("Lesson 1 ✔")

@@ -165,7 +165,7 @@ def test_the_image_boots_to_its_page_and_sets_up_a_pi(fresh: Fleet) -> None:
         until(lambda: abs(int(board.ssh("date +%s").stdout) - time.time()) < 60)
         until(lambda: "ssh-ed25519 " in browser.ask("/backup").text)
         key = re.findall(r"ssh-ed25519 [\w+/=]+", browser.ask("/backup").text)[0]
-        fresh.ssh("pi-01", f"echo '{key}' >>~/.ssh/authorized_keys")
+        fresh.member("pi-01").ssh(f"echo '{key}' >>~/.ssh/authorized_keys")
         give_wheels(BoardClassroom(board))
         pi = "pi-01 ansible_host=10.0.2.2 ansible_port=2222 ansible_user=pi"
         board.ssh(f"printf '[pis]\\n{pi}\\n' | sudo tee /var/lib/mynn-desk/inventory.ini")

@@ -135,7 +135,7 @@ def test_verify_asks_too(provisioned: Card) -> None:
 
 def test_after_a_reboot_the_name_stays_and_cloud_init_is_off(provisioned: Card) -> None:
     fleet = provisioned.classroom.fleet
-    fleet.stop("pi-01")
+    fleet.container("pi-01").stop()
     fleet.start("pi-01")
     ask = (
         "hostname; getent hosts 127.0.1.1; cloud-init status; nmcli -t -f NAME connection; "

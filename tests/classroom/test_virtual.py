@@ -27,15 +27,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def test_its_root_cannot_reach_the_host(fleet: Fleet) -> None:
-    assert fleet.ssh("pi-01", "sudo date -s 2020-01-01").returncode != 0
-    assert fleet.ssh("pi-01", "sudo test -w /proc/sys/vm/swappiness").returncode != 0
-    assert fleet.ssh("pi-01", "ls /dev/[hsv]da /dev/nvme0n1").stdout == ""
+    assert fleet.member("pi-01").ssh("sudo date -s 2020-01-01").returncode != 0
+    assert fleet.member("pi-01").ssh("sudo test -w /proc/sys/vm/swappiness").returncode != 0
+    assert fleet.member("pi-01").ssh("ls /dev/[hsv]da /dev/nvme0n1").stdout == ""
 
 
 def test_its_memory_is_limited(fleet: Fleet) -> None:
     take = "python3 -c 'bytearray({} << 20)'; echo $?"
-    assert fleet.ssh("pi-01", take.format(300)).stdout == "0\n"
-    assert fleet.ssh("pi-01", take.format(600)).stdout == f"{128 + signal.SIGKILL}\n"
+    assert fleet.member("pi-01").ssh(take.format(300)).stdout == "0\n"
+    assert fleet.member("pi-01").ssh(take.format(600)).stdout == f"{128 + signal.SIGKILL}\n"
 
 
 def test_two_checkouts_do_not_disturb_each_other(fleet: Fleet, tmp_path: Path) -> None:

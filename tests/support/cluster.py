@@ -49,11 +49,11 @@ class ClassCluster:
     def disturb(self) -> None:
         """Kill the second Pi's worker, and freeze the third Pi."""
         root(on(self.classroom, self.names[1]), "systemctl kill --signal=KILL mynn-cluster")
-        self.classroom.fleet.freeze(self.names[2])
+        self.classroom.fleet.container(self.names[2]).freeze(True)
 
     def recover(self) -> None:
         """Thaw the third Pi."""
-        self.classroom.fleet.thaw(self.names[2])
+        self.classroom.fleet.container(self.names[2]).freeze(False)
 
 
 def sweep(*arguments: str, jobs: Sequence[str] = SWEEP) -> tuple[str, float]:

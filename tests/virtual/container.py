@@ -1,12 +1,11 @@
 """A virtual Pi in a container: podman boots Debian's systemd in it."""
 
-import json
 from contextlib import suppress
 
 from .host import name_servers
 from .pi import Member, tmpfile
 from .podman import LABEL, POWERS, podman
-from .shell import SUDO, VirtualError, run
+from .shell import VirtualError
 from .state import SSH_PORT, State, address_at
 
 MEMORY = "427m"  # as Linux sees it on a Pi Zero
@@ -33,10 +32,6 @@ class Container(Member):
     def status(self) -> str:
         """Return running, frozen or stopped."""
         return _STATUS.get(self._inspect("{{.State.Status}}"), "stopped")
-
-    def network(self) -> str:
-        """Return the file of the network namespace of a running Pi."""
-        return f"/proc/{self._inspect('{{.State.Pid}}')}/ns/net"
 
     def _inspect(self, what: str) -> str:
         """Return something about the container; empty if there is none."""
@@ -81,17 +76,6 @@ class Container(Member):
         """Make the Pi hang (it accepts connections, but does not answer), or continue."""
         if frozen != (self.status() == "frozen"):
             podman("pause" if frozen else "unpause", self.container)
-
-    def plug(self, plugged: bool) -> None:
-        """Plug in the network cable, or unplug it; the Pi keeps running."""
-        # The host's end of the cable; its number is known inside. Without it, the Pi has no carrier, but its routes.
-        link = ["ip", "-json", "link", "show"]
-        inside = json.loads(
-            run([*SUDO, "nsenter", f"--net={self.network()}", *link, "eth0"], doing="Finding the cable")
-        )
-        cables = {cable["ifindex"]: cable["ifname"] for cable in json.loads(run(link, doing="Finding the cable"))}
-        words = ["ip", "link", "set", cables[inside[0]["link_index"]], "up" if plugged else "down"]
-        run([*SUDO, *words], doing=f"Plugging in {self.name}" if plugged else f"Unplugging {self.name}")
 
     def save(self) -> str:
         """Save the disk of a stopped Pi as an image, and return its name."""

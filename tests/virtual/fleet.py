@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +113,6 @@ class Fleet:
         for member in members:
             if member not in asleep and isinstance(member, Container):
                 member.freeze(False)
-                member.plug(True)
         if not asleep:
             return
         for member in asleep:
@@ -175,51 +173,16 @@ class Fleet:
             raise VirtualError(f"There is no {name} in the fleet in {self.state.folder}, only: {names}.")
         return members[name]
 
-    def _container(self, name: str) -> Container:
+    def container(self, name: str) -> Container:
+        """Return the Pi of that name, which is a container: only these can be frozen or saved."""
         pi = self.member(name)
         if not isinstance(pi, Container):
             raise VirtualError(f"{name} is a virtual machine, and only containers can do this.")
         return pi
 
-    def status(self, name: str) -> str:
-        """Return running, frozen or stopped."""
-        return self.member(name).status()
-
-    def ssh(self, name: str, command: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command on a Pi over SSH, as Ansible's account."""
-        return self.member(name).ssh(command, timeout)
-
     def start(self, name: str) -> None:
-        """Switch a Pi on, with the disk it has."""
+        """Switch a Pi on, with the disk it has, or thaw it."""
         self._switch_on([self.member(name)])
-
-    def stop(self, name: str) -> None:
-        """Shut a Pi down cleanly."""
-        self.member(name).stop()
-
-    def kill(self, name: str) -> None:
-        """Cut a Pi's power; it stays in the inventory, and its disk is kept."""
-        self.member(name).kill()
-
-    def freeze(self, name: str) -> None:
-        """Make a container hang: it accepts connections, but does not answer."""
-        self._container(name).freeze(True)
-
-    def thaw(self, name: str) -> None:
-        """Let a frozen container continue."""
-        self._container(name).freeze(False)
-
-    def unplug(self, name: str) -> None:
-        """Unplug a container's network cable; the Pi keeps running."""
-        self._container(name).plug(False)
-
-    def plug(self, name: str) -> None:
-        """Plug the network cable back in."""
-        self._container(name).plug(True)
-
-    def save(self, name: str) -> str:
-        """Save the disk of a stopped container, for another fleet to start from (``base``)."""
-        return self._container(name).save()
 
 
 def free_block(kind: str) -> str:
