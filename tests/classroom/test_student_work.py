@@ -1,11 +1,10 @@
 """The end of a class: collect, reset, restore and hand out students' work, in the order of a school year."""
 
 import hashlib
-import os
+import json
 import random
 import re
 import shlex
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,28 +17,6 @@ from tests.support.classroom import ROOT, Classroom, as_student, one_line, recap
 from tests.support.playbook_run import PlaybookRun
 
 FOLDER = "/home/student/notebooks"
-LESSON = "part2_mnist_data_set.ipynb"
-# A student's files, then files that are not work, links and a pipe.
-MAKE = f"""
-import pathlib, random
-def write(name, content):
-    path = pathlib.Path(os.fsdecode(name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-write({LESSON!r}, b"my own")
-for name in (b"-rf", b"two\\nlines.txt", b"no text \\xff", b"empty"):
-    write(name, name if name != b"empty" else b"")
-write("a folder/net.npz", random.Random(1).randbytes(9_000_000))
-os.chmod("-rf", 0o755)
-write(".ipynb_checkpoints/x.ipynb", b"no work")
-write("../.cache/x", b"no work")
-write("../beside/deep/notes.txt", b"beside")
-os.symlink("/etc/shadow", "shadow")
-os.symlink("/etc", "etc")
-os.mkfifo("pipe")
-"""
-BESIDE = "beside/deep/notes.txt"
-WORK = {"-rf", "two\nlines.txt", "no text \udcff", "empty", "a folder/net.npz", LESSON}
 # A malicious student: huge sparse files, folders too deep for any path, an unreadable home, and a link in place of the
 # notebooks folder. HOLD then keeps taking locks and stopping processes.
 TROUBLE = f"""
@@ -79,13 +56,11 @@ while True:
             pass
     time.sleep(0.002)
 """
-# Print the name, checksum, mode and owner of each file in the student's folder.
+# Print the checksum of each file in the student's folder, by its path.
 LIST = """
-import hashlib, pathlib, urllib.parse
-for path in pathlib.Path().rglob("*"):
-    if not path.is_symlink() and path.is_file():
-        name = urllib.parse.quote(os.fsencode(path))
-        print(name, hashlib.sha256(path.read_bytes()).hexdigest(), oct(path.stat().st_mode & 0o7777), path.owner())
+import hashlib, json, pathlib
+paths = [path for path in pathlib.Path().rglob("*") if path.is_file() and not path.is_symlink()]
+print(json.dumps({str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}))
 """
 # Note the most memory, in kB, that root's processes for this hold at a time, those that work as a student too.
 WATCH = """
@@ -120,10 +95,10 @@ class StudentPi:
         assert changed is None or recap(done.stdout)["pi-01"].changed == changed
         return one_line(done.stdout)
 
-    def files(self) -> dict[str, tuple[str, ...]]:
-        """Return the checksum, mode and owner of each file in the student's folder, including hidden ones."""
-        lines = [line.split() for line in as_student(self.classroom, LIST).splitlines()]
-        return {os.fsdecode(urllib.parse.unquote_to_bytes(word)): tuple(about) for word, *about in lines}
+    def files(self) -> dict[str, str]:
+        """Return the checksum of each file in the student's folder, including hidden ones."""
+        files: dict[str, str] = json.loads(as_student(self.classroom, LIST))
+        return files
 
     def newest_collection(self) -> Path:
         """Return the newest collection of the Pi."""
@@ -136,67 +111,31 @@ def sum_of(content: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def pi(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> StudentPi:
-    """Return a Pi with a student's work on it, which is collected. The last test removes it."""
-    as_student(classroom, MAKE)
-    pi = StudentPi(classroom, tmp_path_factory.mktemp("work") / "collections")
-    assert re.search(r"7 files in .*/pi-01, 7 of them sent now \(9\.00 MB\)", pi.run("collect", changed=1))
-    return pi
+    return StudentPi(classroom, tmp_path_factory.mktemp("work") / "collections")
 
 
-def test_work_is_collected_reset_and_restored(pi: StudentPi) -> None:
-    """A reset waits for the collection, and also stops a student's program that runs outside the notebook server."""
-    first, there = pi.newest_collection(), pi.files()
-    collected = {path: sum_of(path.read_bytes()) for path in first.rglob("*") if path.is_file()}
-    assert collected.keys() == {first / name for name in ("SHA256SUMS", f"student.home/{BESIDE}")} | {
-        first / "student" / name for name in WORK
-    }
-    assert all(there[name][0] == collected[first / "student" / name] for name in WORK)
-
-    server = "systemctl show --property=ExecMainPID jupyter"
+def test_a_reset_waits_for_the_collection_and_ends_all_programs(pi: StudentPi) -> None:
+    """Also one outside the notebook server. A restore brings the work back."""
+    names = ["-rf", "two\nlines", "no text \udcff", "ä/ö"]
+    as_student(pi.classroom, f"os.mkdir('ä'); [open(name, 'w').write('own') for name in {names!a}]")
+    lessons = {name: sum_of(content) for name, content in lessons_in(ROOT / "notebooks").items()}
+    work, server = dict.fromkeys(names, sum_of(b"own")), "systemctl show --property=ExecMainPID jupyter"
     process = root(pi.classroom, server)
-    as_student(pi.classroom, "open('new.txt', 'w').write('new')")
-    refused = r"work that is not in its newest collection .* \(student/new\.txt\), and nothing"
-    assert re.search(refused, pi.run("reset"))
-    assert pi.files().keys() == there.keys() | {"new.txt"}
+    assert re.search(r"work that is not in its newest collection .*student/-rf.*, and nothing", pi.run("reset"))
+    assert pi.files() == lessons | work
     assert root(pi.classroom, server) == process
-    as_student(pi.classroom, "os.remove('new.txt')")
+    assert re.search(r"4 files in .*/pi-01, 4 of them sent now", pi.run("collect", changed=1))
+    date = pi.newest_collection().parent.name
     root(pi.classroom, "systemd-run --quiet --collect --unit=stray --property=User=student /usr/bin/sleep 600")
     pi.run("reset", changed=3)  # the server, the program outside it, and the files
-    lessons = lessons_in(ROOT / "notebooks").items()  # and their pictures
-    assert {"my_own_images/ballpoint_4.png", f"de/{LESSON}"} <= dict(lessons).keys()
-    assert pi.files() == {name: (sum_of(text), "0o644", "student") for name, text in lessons}
+    assert pi.files() == lessons
     left = set(as_student(pi.classroom, "print(*os.listdir('/home/student'))").split())
     assert left == {"notebooks", ".bashrc", ".profile", ".bash_logout"}
     assert root(pi.classroom, server) != process, "the programs of the last class are still running"
     states = root(pi.classroom, "systemctl is-active jupyter; systemctl is-active stray || true")
     assert states.split() == ["active", "inactive"]
-
-    as_student(pi.classroom, "open('empty', 'w').write('another')")
-    pi.run("restore", "-e", f"student_work_date={first.parent.name}", changed=1)
-    restored = pi.files()
-    assert restored["empty"][0] == sum_of(b"another")
-    for name in WORK:
-        mode = "0o755" if name == "-rf" else "0o644"
-        assert restored["empty (new)" if name == "empty" else name] == (there[name][0], mode, "student")
-    assert [name for name in restored if "(new)" in name] == ["empty (new)"], "unchanged lessons were duplicated"
-    assert as_student(pi.classroom, f"print(open('/home/student/{BESIDE}').read())") == "beside"
-
-
-def test_a_folder_is_handed_out_and_overwrites_nothing(pi: StudentPi, tmp_path: Path) -> None:
-    """Check mode predicts it."""
-    (tmp_path / "sheets/pictures").mkdir(parents=True)
-    sheets = {LESSON: b"a new lesson", "sheet ä.ipynb": b"a sheet", "pictures/cat.png": b"cat"}
-    for name, content in sheets.items():
-        (tmp_path / "sheets" / name).write_bytes(content)
-    as_student(pi.classroom, "os.symlink('/tmp', 'pictures')")
-    before = pi.files()
-    given = ["-e", f"student_work_handout={tmp_path}/sheets"]
-    assert "sheet ä.ipynb" in pi.run("handout", "--check", "--diff", *given, changed=1)
-    assert pi.files() == before
-    pi.run("handout", *given, changed=1)
-    names = [LESSON.replace(".", " (new)."), "sheet ä.ipynb", "pictures (new)/cat.png"]
-    new = {name: (sum_of(text), "0o644", "student") for name, text in zip(names, sheets.values(), strict=True)}
-    assert pi.files() == before | new
+    pi.run("restore", "-e", f"student_work_date={date}", changed=1)
+    assert pi.files() == lessons | work
 
 
 @contextmanager
@@ -222,32 +161,33 @@ def test_large_files_travel_beside_a_running_lesson(pi: StudentPi, tmp_path: Pat
         for size in (1, 64):
             content = random.Random(size).randbytes(size * 1_000_000)
             (tmp_path / "sheets" / f"{size}.bin").write_bytes(content)
+            assert f"{size}.bin" in pi.run("handout", "--check", "--diff", *given, changed=1)
+            assert f"{size}.bin" not in pi.files()
             with watched(pi.classroom, held):
                 pi.run("handout", *given, changed=1)
                 pi.run("collect", changed=1)
                 as_student(pi.classroom, f"os.remove('{size}.bin')")
                 pi.run("restore", changed=1)
-            assert pi.files()[f"{size}.bin"][0] == sum_of(content)
+            assert pi.files()[f"{size}.bin"] == sum_of(content)
         print("held at most, in MB:", held)
         assert held[1] - held[0] < 20
         as_student(pi.classroom, "os.remove('64.bin')")
         before = set(pi.files())
+        place = "/opt/mynn/.parcel"
         run = PlaybookRun(
             pi.classroom.command("handout", "-e", f"student_work_collections={pi.collections}", *given), ROOT
         )
-        root(
-            pi.classroom, "until test 0$(du -sk /opt/mynn/.parcel 2>/dev/null | cut -f1) -gt 1000; do sleep 0.02; done"
-        )
+        root(pi.classroom, f"until test 0$(du -sk {place} 2>/dev/null | cut -f1) -gt 1000; do sleep 0.02; done")
         run.kill()
         assert set(pi.files()) - before <= {"64.bin"}, "something hidden is left in the pupil's folder"
         pi.run("handout", *given, changed=1, strategy="linear")  # without mitogen, the account that logs in carries it
-        assert pi.files()["64.bin"][0] == sum_of(content)
+        assert pi.files()["64.bin"] == sum_of(content)
         as_student(pi.classroom, "open('mine', 'w').write('mine')")
         pi.run("collect", changed=1, strategy="linear")
         assert (pi.newest_collection() / "student/mine").read_text() == "mine"
         assert kernel.run("print(kept.sum())").text == "499500\n"
     as_student(pi.classroom, "[os.remove(name) for name in ('1.bin', '64.bin', 'mine')]")
-    assert root(pi.classroom, "ls -d /opt/mynn/.parcel || true") == "" and not list(pi.collections.glob(".*.part"))
+    assert root(pi.classroom, f"ls -d {place} || true") == "" and not list(pi.collections.glob(".*.part"))
 
 
 def test_a_malicious_student_does_not_affect_the_class(pi: StudentPi) -> None:
