@@ -3,10 +3,8 @@
 # The folder appears whole or not at all. Notebooks do not see it: it is on no path but the worker's.
 set -eu
 venv=$1 archive=$2 folder=$3 stamp=$4
-# Only root can open the lock's file, since any program that can open it could hold the lock forever.
-lock=/run/mynn-environment.lock
-(umask 077 && : >>$lock)
-exec 9>>$lock
+# Only root can open this folder: any program that can open a lock could hold it forever.
+exec 9</root
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$stamp" ] || exit 0
 rm -rf "$folder".new-*/

@@ -4,10 +4,8 @@
 set -eu
 venv=$1 stamp=$2 wheel=$3 server=$4
 # A run that was cut off may have left this script running: wait for it, and see whether it finished. Only root can open
-# the lock's file, since any program that can open it could hold the lock forever.
-lock=/run/mynn-environment.lock
-(umask 077 && : >>$lock)
-exec 9>>$lock
+# this folder: any program that can open a lock could hold it forever.
+exec 9</root
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -f "$venv"/mynn-*
