@@ -86,12 +86,6 @@ def write(path: Path, content: dict[str, Any]) -> None:
     write_text(beside(path), HEAD.format(name=path.name) + dump(content), mode=0o600)  # it may have passwords
 
 
-def begin(path: Path, content: dict[str, Any]) -> None:
-    """Begin the desk's file, unless it is there: a program that runs for long takes no notice of one that appears."""
-    if path.parent.exists() and not beside(path).exists():
-        write(path, content)
-
-
 def take_over(path: Path, rest: str, content: dict[str, Any]) -> str:
     """Move what an earlier desk wrote into the teacher's file to its own. Returns what the teacher should know.
 

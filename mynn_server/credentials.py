@@ -44,5 +44,5 @@ def read_credentials() -> Credentials:
 
 
 def teacher_socket(hashed: bytes) -> str:
-    """Return the name of the socket for the teacher, as plugins/modules/live_page.py does."""
+    """Return the name of the socket for the teacher, at which the desk's program watch.py asks."""
     return hashlib.sha256(b"teacher" + hashed).hexdigest()

@@ -2,31 +2,28 @@
 
 python -m mynn_control.desk FOLDER INVENTORY [--limit PIS] [--student NAME] [--serve FILE [--certificate FILE]]
 
-FOLDER keeps what is remembered, and the class's own test set; only one desk at a time has it. The Pis' answers are kept
-only while this runs. The pages are for this computer's own browser; with --serve, for whoever knows the password whose
-hash the file has, on the network: so the desk's card does. A certificate with its key, in one file, is for HTTPS, if
-there is one.
+FOLDER keeps what is remembered, and the class's own test set; only one desk at a time has it. The pages are for this
+computer's own browser; with --serve, for whoever knows the password whose hash the file has, on the network: so the
+desk's card does. A certificate with its key, in one file, is for HTTPS, if there is one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import asyncio
+import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked
-from mynn import wall
 from mynn_control.desk.app import Server
-from mynn_control.desk.asking import Asking, keep_asking
+from mynn_control.desk.asking import Asking
 from mynn_control.desk.backup import Kept, restore, started
 from mynn_control.desk.doors import Served
-from mynn_control.desk.inventory import of_pis
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
-from mynn_control.own_files import begin, beside, sources
+from mynn_control.own_files import beside
 
 
 def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
@@ -35,27 +32,21 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
     home = Path.home() if served else None
     kept = Kept(pis.inventory, folder.resolve(), home)
     note = restore(kept)
-    with tempfile.TemporaryDirectory(prefix="mynn-desk-") as answers:
-        settings = {"desk_answers": answers, "wall_file": wall.FILE, "wall_largest": wall.LARGEST}
-        settings |= {"desk_students": [student]} if student else {}
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(PROJECT / "playbooks/desk.yml")]
-        command += ["--limit", pis.limit] if pis.limit else []
-        try:
-            with locked(folder, 0):
-                begin(pis.inventory, of_pis({}))
-                begin(SETTINGS, {})
-                desk = Desk(pis, Path(answers), folder, PROJECT / "notebooks", home=home, note=note)
-                with Server(desk, served=served) as server:
-                    print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    command += [f"--inventory={path}" for path in sources(pis.inventory)]
-                    asked = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
-                    desk.asking = Asking([*command, "--extra-vars", json.dumps(settings)], asked)
-                    started(kept)
-                    keep_asking(desk.asking, desk.update, desk.answers.forget)
-                    desk.end()
-        except TimeoutError:
-            print("The desk is already open, in another terminal: end it there with Ctrl-C.", file=sys.stderr)
-            return 1
+    try:
+        with locked(folder, 0):
+            desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
+            with Server(desk, served=served) as server:
+                print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
+                files = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
+                desk.asking = Asking(pis, student, files, desk.answers)
+                started(kept)
+                asyncio.run(desk.asking.keep_asking(desk.update))
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
+                desk.end()
+    except TimeoutError:
+        print("The desk is already open, in another terminal: end it there with Ctrl-C.", file=sys.stderr)
+        return 1
     print("The desk has ended.")
     return 0
 

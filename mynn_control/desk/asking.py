@@ -1,58 +1,98 @@
-"""The playbook that keeps asking the Pis, playbooks/desk.yml, and their answers."""
+"""The Pis are asked over SSH, by a process for each, and answer whenever something is new."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import signal
-import subprocess
-import threading
-import time
+from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mynn_control.words import marked
+from ansible.errors import AnsibleError
 
-PAUSE = 0.3  # seconds between looks for new answers
+from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
+from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn import wall
+from mynn_control.desk.runs import Pis
+from mynn_control.desk.ways import PROMPT, Way, ways
+from mynn_control.words import marked
+from mynn_server.watch import VERSION
+
+PAUSE = 0.3  # seconds between looks at what is to be done
+AGAIN = 5.0  # seconds until a Pi that did not answer is asked again
+NEXT = 1.0  # seconds until a Pi's next line is read: one that prints without end costs no more than that
+BEGIN = 60.0  # seconds until a Pi's program has begun, which takes a Pi Zero some
+UNTIL_SET_UP = 30.0  # and one that has to be set up first
+LINES = 200  # of greetings and complaints that a Pi may print
 WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
+NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # as mitogen and ssh refuse one
-UNKNOWN = marked("The playbook that asks the Pis has ended. The terminal in which the desk runs says why.")
-FORKS = 500  # each Pi is asked in a process of its own, which starts when it is needed
+NOT_SET_UP = "it has no mynn-pi, or another one than this computer"
+NO_PROGRAM = re.compile("No module named|command not found|No such file")  # as Python, sudo and the shell put it
+PAGES = ("class", "wall")
+HELLO = {"type": "object", "properties": {"mynn": {"type": "integer"}}, "required": ["mynn"]}
+
+
+class InvalidError(Exception):
+    """Where a Pi's answer is not as it should be."""
+
+
+class NotSetUpError(Exception):
+    """Raised if a Pi's program speaks of something else."""
+
+
+def schema(students: Iterable[str]) -> dict[str, Any]:
+    """Return the schema of what a Pi with these students shows."""
+    text = {
+        "type": ["string", "null"],
+        "maxLength": wall.LARGEST,
+        "pattern": r"^[^\ud800-\udfff]*\Z",
+    }  # whole characters
+    return closed(PAGES, closed(students, text))
+
+
+def closed(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object that has no other names than these."""
+    return {"type": "object", "properties": dict.fromkeys(names, values), "additionalProperties": False}
 
 
 class Answers:
     """What the Pis answered.
 
-    folder: with PI.json of each Pi. pis: by Pi, as the action live_page documents it; nobody has parsed yet what is
-    `shown`. off: the Pis that were switched off, until they answer again; one whose answer was still on its way stays.
+    pis: by Pi, its `place` in the inventory, its `students` with their addresses, what they have `shown` (by page and
+    account, a text that nobody has parsed yet), and why the Pi is `lost` ("": it answers; None: it was not asked yet).
+    off: the Pis that were switched off, until they answer again; one whose answer was still on its way stays.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
         self.pis: dict[str, dict[str, Any]] = {}
         self.off: set[str] = set()
-        self._times: dict[str, int] = {}
+        self._news: deque[tuple[str, dict[str, Any] | None]] = deque()
+
+    def tell(self, pi: str, **news: Any) -> None:
+        """Have news of a Pi, for the next update. A text that is None is not shown any more."""
+        self._news.append((pi, news))
+
+    def forget(self, pi: str) -> None:
+        """Drop a Pi at the next update."""
+        self._news.append((pi, None))
 
     def update(self) -> bool:
-        """Read the answers that are new. Returns whether there are any."""
-        times = {path.stem: path.stat().st_mtime_ns for path in self.folder.glob("[!.]*.json")}
-        gone = self.pis.keys() - times.keys()
-        for pi in gone:
-            del self.pis[pi]
-        new = [pi for pi in times if times[pi] != self._times.get(pi)]
-        for pi in new:
-            self._read(pi)
-        self._times = times
-        return bool(new or gone)
-
-    def forget(self) -> None:
-        """Drop all answers, of which some are from Pis that are not asked any more."""
-        for path in self.folder.glob("*.json"):
-            path.unlink()
+        """Take the news. Returns whether there are any."""
+        new = bool(self._news)
+        while self._news:
+            pi, news = self._news.popleft()
+            if news is None:
+                self.pis.pop(pi, None)
+            else:
+                self._take(pi, news)
+        return new
 
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the Pis in the inventory's order."""
@@ -60,114 +100,184 @@ class Answers:
 
     def shown(self, page: str) -> dict[str, dict[str, str]]:
         """Return by Pi, in the inventory's order, and by student, the text for a page."""
-        return {name: pi["shown"].get(page, {}) for name, pi in self.in_order()}
+        return {name: pi["shown"][page] for name, pi in self.in_order()}
 
     @property
     def answering(self) -> int:
         """How many Pis answer."""
         return sum(pi["lost"] == "" for pi in self.pis.values())
 
-    def _read(self, pi: str) -> None:
-        answer = json.loads((self.folder / f"{pi}.json").read_bytes())  # the action has written it, and whole
-        before = self.pis.get(pi, {}).get("lost")
-        if answer["lost"] is not None and answer["lost"] != (before or ""):
-            print(f"{pi} does not answer: {answer['lost']}" if answer["lost"] else f"{pi} answers.", flush=True)
-        self.pis[pi] = answer
-        if answer["lost"] == "" != before:
+    def _take(self, pi: str, news: dict[str, Any]) -> None:
+        known = self.pis.setdefault(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
+        before, lost = known["lost"], news.get("lost", known["lost"])
+        if lost is not None and lost != (before or ""):
+            print(f"{pi} does not answer: {lost}" if lost else f"{pi} answers.", flush=True)
+        for page, texts in news.pop("shown", {}).items():
+            merged = known["shown"][page] | texts
+            known["shown"][page] = {student: text for student, text in merged.items() if text is not None}
+        known |= news
+        if lost == "" != before:
             self.off.discard(pi)
 
 
 class Asking:
-    """The playbook, which is begun afresh whenever one of the files that it reads is written.
+    """What asks each Pi. The ways to them are looked up anew whenever one of the files is written.
 
     trouble: what keeps it from asking, in words; empty if nothing does. password: for sudo on the Pis, if it wants one;
-    it is kept for as long as the desk is open, and goes to the playbook through a pipe.
+    it is kept for as long as the desk is open, and goes to sudo through a pipe.
     """
 
-    def __init__(self, command: Sequence[str], files: Sequence[Path]) -> None:
-        self.command, self.files = [*command, "--forks", str(FORKS)], files
+    def __init__(self, pis: Pis, student: str, files: Sequence[Path], answers: Answers) -> None:
+        self.pis, self.student, self.files, self.answers = pis, student, files, answers
         self.trouble = self.password = ""
-        self._begin()
+        self._written: list[int] = []
+        self._asked: dict[Way, asyncio.Task[None]] = {}
 
-    def _begin(self) -> None:
-        self.trouble, self._interrupted, self._written = "", False, self._times()
-        self._said = deque[str](maxlen=20)
-        self._playbook = subprocess.Popen(
-            [*self.command, *(["--become-password-file", "-"] if self.password else [])],
-            stdin=subprocess.PIPE,  # it asks nobody: the page does
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # Of the callbacks, ours notices that the desk was killed.
-            env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "progress", "MYNN_DESK": str(os.getpid())},
-            text=True,
-            errors="replace",
-        )
-        with suppress(BrokenPipeError), self._playbook.stdin as file:  # type: ignore[union-attr]
-            file.write(self.password)
-        self._thread = threading.Thread(target=self._hear, args=(self._playbook.stdout,), daemon=True)
-        self._thread.start()
+    def give(self, password: str) -> None:
+        """Go on with a password."""
+        self.password, self.trouble = password, ""
 
-    def _hear(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self._said.append(line)
-            if self._interrupted:
-                continue
-            print(line, end="", flush=True)
-            if "sudo password" in line:  # as mitogen and Ansible end a refused task
-                self.trouble = WANTED
+    async def keep_asking(self, update: Callable[[], None]) -> None:
+        """Ask, and have the answers looked at, until Ctrl-C."""
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stopped.set)  # again and again: an impatient teacher may press Ctrl-C twice
+        try:
+            while not stopped.is_set():
+                if (written := self._times()) != self._written:
+                    self._written = written
+                    await self._renew()
+                update()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), PAUSE)
+        finally:
+            await self._end(list(self._asked))
 
     def _times(self) -> list[int]:
         return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
 
-    def renew(self) -> bool:
-        """Begin afresh if need be. Returns whether that was done; what was answered before counts no more."""
-        if self._times() != self._written:
-            self.interrupt()
-            self.end()
-            self._begin()
-            return True
-        if not self.trouble and self._playbook.poll() is not None:
-            self._thread.join(1)
-            self.trouble = "".join(self._said).rpartition("[ERROR]: ")[2].strip() or UNKNOWN
-        return False
-
-    def give(self, password: str) -> None:
-        """Begin afresh with a password."""
-        self.password, self._written = password, []
-
-    def interrupt(self) -> None:
-        """Ask it to end; what it says of that is not news."""
-        self._interrupted = True
-        self._playbook.send_signal(signal.SIGINT)
-
-    def end(self) -> None:
-        """Wait for its end."""
+    async def _renew(self) -> None:
+        """Look the ways up, and begin to ask where there is a new one."""
         try:
-            self._playbook.wait(10)
-        except subprocess.TimeoutExpired:
-            self._playbook.kill()
-            self._playbook.wait()
+            new = await asyncio.to_thread(lambda: list(ways(self.pis, self.student)))
+        except (AnsibleError, OSError) as error:
+            self.trouble = str(error)
+            return
+        self.trouble = "" if new else NO_PI
+        await self._end([way for way in self._asked if way not in new])
+        for way in (way for way in new if way not in self._asked):
+            self.answers.tell(way.pi, place=way.place, students=dict(way.students), lost=None)
+            self._asked[way] = asyncio.create_task(self._follow(way))
 
+    async def _end(self, asked: Iterable[Way]) -> None:
+        """Ask these Pis no more."""
+        tasks = {way: self._asked.pop(way) for way in asked}
+        for way, task in tasks.items():
+            task.cancel()
+            self.answers.forget(way.pi)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
-def keep_asking(asking: Asking, update: Callable[[], None], again: Callable[[], None]) -> None:
-    """Look for the playbook's answers until Ctrl-C. again: called when it was begun afresh."""
-
-    def stop(*_: object) -> None:
-        asking.interrupt()
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the terminal sends it to the playbook, too
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    try:
+    async def _follow(self, way: Way) -> None:
         while True:
-            if asking.renew():
-                again()
-            update()
-            time.sleep(PAUSE)
-    except KeyboardInterrupt:
-        return
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
-        asking.end()
+            try:
+                lost = await self._hear(way)
+            except OSError as error:  # there is no ssh
+                lost = str(error)
+            if lost == WANTED:
+                self.trouble = WANTED
+                while self.trouble == WANTED:
+                    await asyncio.sleep(PAUSE)
+            else:
+                self.answers.tell(way.pi, lost=printable(lost))
+                await asyncio.sleep(UNTIL_SET_UP if lost == NOT_SET_UP else AGAIN)
+
+    async def _hear(self, way: Way) -> str:
+        """Take a Pi's news until its program ends. Returns why it did."""
+        process = await asyncio.create_subprocess_exec(
+            *way.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
+        )
+        complaint = asyncio.create_task(self._answer_complaints(way, process))
+        try:
+            async with asyncio.timeout(BEGIN):
+                await _begin(way, process)
+            await self._take_news(way, process)
+            async with asyncio.timeout(BEGIN):
+                return await complaint
+        except InvalidError as error:
+            return f"its answer is invalid ({error}): flash its card again"
+        except NotSetUpError:
+            return NOT_SET_UP
+        except TimeoutError:
+            return "its program did not begin, or did not end"
+        finally:
+            complaint.cancel()
+            await asyncio.gather(complaint, return_exceptions=True)
+            _kill(process)
+            await process.communicate()
+
+    async def _take_news(self, way: Way, process: Process) -> None:
+        of = schema(name for name, _ in way.students)
+        while line := await _line(process.stdout):
+            self.answers.tell(way.pi, shown=_parsed(line, of), lost="")
+            await asyncio.sleep(NEXT)
+
+    async def _answer_complaints(self, way: Way, process: Process) -> str:
+        """Give sudo its password. Returns the last line of what ssh, sudo or the program complained of."""
+        assert process.stdin
+        last, given = "", ""
+        for _ in range(LINES):
+            try:
+                line = await _line(process.stderr)
+            except InvalidError:
+                break
+            if not line:
+                return NOT_SET_UP if NO_PROGRAM.search(last) else last or "it ended by itself"
+            last = line.decode(errors="replace").strip() or last
+            if last == PROMPT:
+                if given or not (given := self.password or way.password):
+                    _kill(process)
+                    return WANTED
+                process.stdin.write(f"{given}\n".encode())
+        _kill(process)
+        return "it prints without end"
+
+
+async def _begin(way: Way, process: Process) -> None:
+    """Wait for a Pi's program, and say what it is asked."""
+    assert process.stdin
+    for _ in range(LINES):  # its shell may print some before
+        line = await _line(process.stdout)
+        if line.startswith(b'{"mynn": '):
+            if _parsed(line, HELLO)["mynn"] != VERSION:
+                raise NotSetUpError
+            process.stdin.write(f"{way.asked}\n".encode())
+            return
+        if not line:
+            return
+    raise InvalidError("too many lines")
+
+
+def _kill(process: Process) -> None:
+    """Kill ssh, with what it has started, such as another one for a jump host."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _line(stream: asyncio.StreamReader | None) -> bytes:
+    """Return the next line; nothing at the end. InvalidError: it is too long to be kept."""
+    assert stream
+    try:
+        return await stream.readline()
+    except ValueError:
+        raise InvalidError("a line is too long") from None
+
+
+def _parsed(line: bytes, of: dict[str, Any]) -> dict[str, Any]:
+    """Return what a line says. InvalidError: it does not match the schema."""
+    try:
+        said: dict[str, Any] = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InvalidError("malformed") from None
+    if wrong := misfit(said, of):
+        raise InvalidError(wrong)
+    return said

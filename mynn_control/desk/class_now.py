@@ -13,14 +13,14 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from ansible_collections.mynn.pi.plugins.modules.live_page import STRANGER
 from mynn.outline import Lesson
 from mynn.tasks import MOST, NAME
-from mynn_control.desk.asking import STRANGE_KEY, Answers
+from mynn_control.desk.asking import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
 from mynn_control.report_schemas import by_name, of
 from mynn_control.words import _, marked
+from mynn_server.watch import STRANGER
 
 QUIET = 10  # minutes without a cell that ran, after which the page says so
 LONGEST = 600  # minutes at a task: whatever is longer is a wrong clock's
@@ -119,6 +119,8 @@ def card(
         return Card(name, student, "asked", _("Asking …"))
     if lost and off:
         return Card(name, student, "asked", _("Switched off"))
+    if lost == NOT_SET_UP:
+        return Card(name, student, "lost", _("Not set up"), faults=[_("Set it up, on the tab Pis.")])
     if lost:
         shut = re.search("ssh password|permission denied", lost, re.I)
         fault = _("It wants a password: adopt it, on the tab Pis.") if shut else _("Check its power and its Wi-Fi.")

@@ -41,7 +41,6 @@ SUDO = marked("sudo on the Pis wants the password of their account, as set in Ra
 FOR_ALL_DAY = marked("It is kept until the desk is closed, and in no file.")
 NO_PASSWORD = marked("A password has at most 200 characters, and no control characters.")
 Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
-NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 
 
 class AskPasswordError(Exception):
@@ -49,7 +48,7 @@ class AskPasswordError(Exception):
 
 
 class Desk:
-    """The pages. answers: the folder with the Pis'. folder: what is kept. lessons: the folder.
+    """The pages. folder: what is kept. lessons: the folder.
 
     home: of the desk's own account, if it is on a card of its own. note: what the teacher should know at its start.
     """
@@ -57,7 +56,6 @@ class Desk:
     def __init__(
         self,
         of: Pis,
-        answers: Path,
         folder: Path,
         lessons: Path,
         settings: Path = SETTINGS,
@@ -68,7 +66,7 @@ class Desk:
         self.lessons: Mapping[str, Lesson] = {}  # by name, in their order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.kept = Kept(of.inventory, self.folder, home)
-        self.answers, self.memory = Answers(answers), Memory(folder / "memory.sqlite")
+        self.answers, self.memory = Answers(), Memory(folder / "memory.sqlite")
         self.notes = [note]
         if self.memory.set_aside:
             lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
@@ -150,10 +148,8 @@ class Desk:
 
     def _draw_run(self) -> None:
         with self._lock:
-            no_pi = self._trouble and self.of.inventory.exists() and not self.inventory.names()
-            trouble = NO_PI if no_pi else self._trouble
-            troubles = [words for words in (*self.notes, _(trouble)) if words]
-            drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": trouble == WANTED})
+            troubles = [words for words in (*self.notes, _(self._trouble)) if words]
+            drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": self._trouble == WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -208,7 +204,7 @@ class Desk:
             raise AskPasswordError(f"{_(question)} {_(FOR_ALL_DAY)}")
         if not PASSWORD.fullmatch(given["password"]):
             return _(NO_PASSWORD)
-        self.wanted, self.password = False, given["password"]
+        self.wanted, self.password, self._trouble = False, given["password"], ""
         if self.asking:
             self.asking.give(self.password)
         return ""

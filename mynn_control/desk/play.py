@@ -35,8 +35,7 @@ def kill_descendants() -> None:
 
 def main() -> int:
     """Run it, until its end, SIGTERM, or the desk's end; return its exit code."""
-    # The playbook is this process's: the callback progress must not take it for one that the desk started.
-    desk, terminated = int(os.environ.pop("MYNN_DESK")), signal_handler()
+    desk, terminated = int(os.environ["MYNN_DESK"]), signal_handler()
 
     def tell(event: dict[str, Any]) -> bool:
         with suppress(OSError):  # of a desk that has gone

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 import time
@@ -34,7 +32,6 @@ author: The mynn-pi authors
 QUIET, AGAIN = 10, 30  # seconds without a line until there is one; and until the next about the same task
 NAMED = 5  # of more Pis than these, only the number is shown
 DEBUG = add_internal_fqcns(["debug"])
-ENDLESS = "live_page"  # this action goes on until Ctrl-C, or until the desk is killed
 
 
 def duration(seconds: float) -> str:
@@ -76,7 +73,6 @@ class CallbackModule(Default):  # type: ignore[misc]
         self.task: Any = None
         self.busy: dict[str, float] = {}  # the Pis that are at this task, and since when
         self.waiting: list[str] = []  # those that have done it
-        self.parent = int(os.environ.get("MYNN_DESK") or os.getppid())
         self.thread = threading.Thread(target=self._break_silence, daemon=True)
 
     def _say(self, line: str) -> None:
@@ -89,9 +85,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         while True:
             time.sleep(1)
             task, busy, now = self.task, self.busy.copy(), time.monotonic()
-            if task.action == ENDLESS and os.getppid() != self.parent:
-                os.kill(os.getpid(), signal.SIGTERM)
-            if busy and task.action != ENDLESS and now - self.printed > (AGAIN if told is task else QUIET):
+            if busy and now - self.printed > (AGAIN if told is task else QUIET):
                 told = task
                 who = named([task.delegate_to] if task.delegate_to == "localhost" else busy)
                 waiting = f"; waiting: {named(self.waiting)}" if self.waiting else ""

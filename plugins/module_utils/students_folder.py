@@ -5,23 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
-import json
 import os
-import pwd
-import signal
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student as as_student  # where others look for it
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import Stream, copied
 from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 
 FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
 LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as ours, is not a version of it
 BESIDE = 50  # alternative names that are tried where one is taken
-PATIENCE = 900  # seconds that work with a student's powers may take: a Pi Zero reads and hashes 10 MB a second
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
@@ -248,46 +245,3 @@ def make_way(folder: Path, dry: bool) -> list[str]:
 def advice(error: OSError) -> str:
     """Return what to do about an error in a student's folder."""
     return ADVICE.get(error.errno or 0, "See what is in that place on the Pi, or move it away")
-
-
-# --- the student's powers
-
-
-def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: int = PATIENCE) -> Any:
-    """Do the work in a process that has this account's powers only. Returns its result, tuples as lists (JSON).
-
-    Only the effective ids become the student's: a process whose real id is root's gets signals from root only, so no
-    student can stop it.
-
-    OSError: the work raised it. TimeoutError: it took longer than `patience` seconds, and was ended.
-    """
-    if os.geteuid() == account.pw_uid:
-        return json.loads(json.dumps(work()))
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer: dict[str, Any] = {}
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(patience)  # in the child, so that it ends even if its parent is killed
-            os.initgroups(account.pw_name, account.pw_gid)
-            os.setresgid(-1, account.pw_gid, -1)
-            os.setresuid(-1, account.pw_uid, -1)
-            os.umask(0o022)
-            answer["done"] = work()
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or repr(error)
-            answer["failed"] = (getattr(error, "errno", None), reason, str(getattr(error, "filename", None) or ""))
-        finally:
-            with os.fdopen(writing, "w") as pipe:
-                json.dump(answer, pipe)
-            os._exit(0)  # without the parent's exit handlers
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        output = pipe.read()
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGALRM:
-        raise TimeoutError(errno.ETIMEDOUT, "this took too long, and was ended")
-    answer = json.loads(output) if output else {"failed": (errno.ECHILD, "its process was killed", "")}
-    if "done" not in answer:
-        raise OSError(*answer["failed"])
-    return answer["done"]

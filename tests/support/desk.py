@@ -1,6 +1,5 @@
 """The teacher's desk: with the answers of Pis that do not exist, or while its command runs."""
 
-import json
 import os
 import re
 import signal
@@ -33,23 +32,13 @@ class ServedDesk:
     def answer(
         self, pi: str, students: Mapping[str, tuple[str | None, str | None]], lost: str | None = "", place: int = 0
     ) -> None:
-        """Write a Pi's answer: by student, what the notebook server says, and what is on the wall; None for neither."""
-        pages = {
-            page: {name: texts[number] for name, texts in students.items() if texts[number] is not None}
+        """Have a Pi's answer: by student, what the notebook server says, and what is on the wall; None for neither."""
+        shown = {
+            page: {name: texts[number] for name, texts in students.items()}
             for number, page in enumerate(("class", "wall"))
         }
-        path = self.desk.answers.folder / f"{pi}.json"
-        path.write_text(
-            json.dumps(
-                {
-                    "place": place,
-                    "students": {name: f"http://{pi}:{port}" for port, name in enumerate(students, 8888)},
-                    "shown": pages,
-                    "lost": lost,
-                }
-            )
-        )
-        os.utime(path, ns=(time.time_ns(),) * 2)
+        addresses = {name: f"http://{pi}:{port}" for port, name in enumerate(students, 8888)}
+        self.desk.answers.tell(pi, place=place, students=addresses, shown=shown, lost=lost)
         self.desk.update()
 
     def ask(self, path: str, body: str | None = None, **headers: str) -> requests.Response:
@@ -63,9 +52,7 @@ def served(
     folder: Path, inventory: Path = Path("inventory.ini"), settings: Path = SETTINGS, how: Served | None = None
 ) -> Iterator[ServedDesk]:
     """Serve a desk, whose folder this is. how: to the network."""
-    answers = folder / "answers"
-    answers.mkdir(exist_ok=True)
-    desk = Desk(Pis(inventory), answers, folder, ROOT / "notebooks", settings, folder if how else None)
+    desk = Desk(Pis(inventory), folder, ROOT / "notebooks", settings, folder if how else None)
     desk.update()
     with Server(desk, 0, how) as server:
         yield ServedDesk(folder, desk, server)
@@ -136,11 +123,11 @@ digits = read_csv("/srv/mynn/mnist/mnist_test.csv", 10)
 wall.show(name="{name}", score=0.953, backquery=NeuralNetwork(784, 20, 10, 0.1, seed=1), digits=digits)
 """
 SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
-# The processor time of the Python processes that a run has on a Pi, in ticks of 10 ms.
+# The processor time of what the desk has started on a Pi, in ticks of 10 ms.
 LOAD = r"""
 sudo sh -c '
 ticks=0
-for process in $(pgrep -f "[p]ython3.mitogen"); do
+for process in $(pgrep -f "[m]ynn_server.watch"); do
     ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
 done
 echo $ticks'
@@ -148,7 +135,7 @@ echo $ticks'
 
 
 def processor_shares(classroom: BaseClassroom, seconds: float) -> tuple[float, float]:
-    """Return what share of the Pi's processor a run takes, and the notebook server, over so many seconds."""
+    """Return what share of the Pi's processor the desk takes, and the notebook server, over so many seconds."""
     before, began = _ticks(classroom), time.monotonic()
     time.sleep(seconds)
     after, passed = _ticks(classroom), (time.monotonic() - began) * 100
@@ -156,6 +143,6 @@ def processor_shares(classroom: BaseClassroom, seconds: float) -> tuple[float, f
 
 
 def _ticks(classroom: BaseClassroom) -> tuple[int, int]:
-    """Return the processor time of a run's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
+    """Return the processor time of the desk's processes on the Pi, and of the notebook server's, in ticks of 10 ms."""
     fields = classroom.ssh(f"cat /proc/$({SERVER})/stat").stdout.rpartition(")")[2].split()
     return int(classroom.ssh(LOAD).stdout), int(fields[11]) + int(fields[12])

@@ -30,6 +30,7 @@ pi-01 ansible_connection=local
 pi-02 ansible_host=127.0.0.1 ansible_port=1
 [pis:vars]
 ansible_become=false
+__python_venv={folder}/venv
 message_file={folder}/run/message
 """
 
@@ -152,6 +153,9 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
     """It follows, shows a message, refuses a second one, and leaves nothing behind."""
     inventory, folder, page = tmp_path / "inventory.ini", tmp_path / "desk", browser_page
     inventory.write_text(INVENTORY.format(folder=tmp_path))
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "venv/bin/python").chmod(0o755)
     with open_desk(inventory, folder) as (url, _):
         page.goto(url)
         expect(page.get_by_text("1 of 2 Pis answer")).to_be_visible()

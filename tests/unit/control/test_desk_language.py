@@ -16,7 +16,7 @@ from mynn.tasks import Answer, Finished, Record
 from mynn.words import LANGUAGES, VARIABLE
 from mynn_control import labels, languages, render, words
 from mynn_control.desk import doors, pis, tasks
-from mynn_control.desk.asking import WANTED
+from mynn_control.desk.asking import NOT_SET_UP, WANTED, Answers
 from mynn_control.desk.memory import Memory
 from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.desk.runs import Pis, Run
@@ -98,7 +98,7 @@ def desk_of(folder: Path) -> Desk:
     cells = [{"cell_type": kind, "source": [source]} for kind, source in lesson]
     (folder / "notebooks").mkdir()
     (folder / f"notebooks/{LESSON}.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}}))
-    for place in ("dist/answers", "dist/desk", "home/.ssh", "handout/worksheets", "dist/labels"):
+    for place in ("dist/desk", "home/.ssh", "handout/worksheets", "dist/labels"):
         (folder / place).mkdir(parents=True)
     (folder / "home/.ssh/id_ed25519.pub").write_text("ssh\n")
     (folder / "dist/labels/labels-A4.html").touch()
@@ -106,11 +106,9 @@ def desk_of(folder: Path) -> Desk:
         work = folder / f"dist/work/2026-11-25_14-03-20/{pi}"
         (work / "ada").mkdir(parents=True)
         (work / "SHA256SUMS").touch()
-    answers(folder / "dist/answers")
     remember(Memory(folder / "dist/desk/memory.sqlite"), folder)
-    desk = Desk(
-        Pis(inventory), folder / "dist/answers", folder / "dist/desk", folder / "notebooks", settings, folder / "home"
-    )
+    desk = Desk(Pis(inventory), folder / "dist/desk", folder / "notebooks", settings, folder / "home")
+    tell(desk.answers)
     desk.update()
     found = [("found", False), ("is called", True)]
     desk.inventory.found = [
@@ -123,8 +121,8 @@ def desk_of(folder: Path) -> Desk:
     return desk
 
 
-def answers(folder: Path) -> None:
-    """Write what the Pis answer: one is in each state."""
+def tell(answers: Answers) -> None:
+    """Have what the Pis answer: one is in each state."""
     quiet: dict[str, Any] = {"quiet": 30, "began": 0}
     died: dict[str, Any] = {"died": "memory", "busy": True}
     lesson = said(program(began=int(time.time()) - 300), program("x.png", **died), free=20, tasks={"fours": True})
@@ -136,6 +134,7 @@ def answers(folder: Path) -> None:
             ("1", None, None),
             ("1", None),
             ("permission denied", None),
+            (NOT_SET_UP, None),
             (None, None),
         ],
         1,
@@ -143,9 +142,9 @@ def answers(folder: Path) -> None:
         wall = {"ada": text("Ada", digits=digits(), backquery=digits().pixels, tested=1500), "bo": text("Bo")}
         students = ["ada", "bo"][: len(texts)]
         shown = {"class": {name: one for name, one in zip(students, texts, strict=True) if one is not None}}
-        answer: dict[str, Any] = {"place": number, "lost": lost, "shown": shown | {"wall": wall if number == 2 else {}}}
-        answer["students"] = dict.fromkeys(students, f"http://pi{number:02}.local:8888")
-        (folder / f"pi{number:02}.json").write_text(json.dumps(answer))
+        shown["wall"] = wall if number == 2 else {}
+        addresses = dict.fromkeys(students, f"http://pi{number:02}.local:8888")
+        answers.tell(f"pi{number:02}", place=number, students=addresses, shown=shown, lost=lost)
 
 
 def remember(memory: Memory, folder: Path) -> None:

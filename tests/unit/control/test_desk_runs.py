@@ -10,17 +10,19 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from mynn_control.desk.asking import WANTED
 from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from mynn_control.desk.work import handouts
 from tests.support.browser import assert_accessible
 from tests.support.classroom import until
-from tests.support.desk import ServedDesk, open_desk, running, served, start_desk, url_of
+from tests.support.desk import ServedDesk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
 from tests.support.programs import sudo_that_takes
@@ -294,25 +296,21 @@ def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path
     assert found == []
 
 
-@pytest.mark.slow
-def test_the_asking_is_given_a_password_when_sudo_wants_one(tmp_path: Path, browser_page: Page) -> None:
-    page, inventory = browser_page, tmp_path / "inventory.ini"
-    sudo = sudo_that_takes('open "sesame', tmp_path / "sudo")
-    inventory.write_text(f"[pis]\npi-01 ansible_connection=local ansible_become_exe={sudo}\n")
-    with open_desk(inventory, tmp_path / "desk") as (url, desk):
-        page.goto(url)
-        expect(page.get_by_role("button", name="Give the password")).to_be_visible()
-        page.get_by_role("button", name="Remove").click()  # which would be refused, too
-        expect(page.get_by_role("dialog")).to_contain_text("It is kept until the desk is closed, and in no file.")
-        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-        page.get_by_role("button", name="Give the password").click()
-        page.get_by_label("Password").fill('open "sesame')
-        page.get_by_role("button", name="Go on").click()
-        expect(page.locator("article")).to_contain_text("No notebook server yet")
-        expect(page.get_by_role("status")).to_be_hidden()
-        for process in descendants(desk.pid):
-            for name in ("cmdline", "environ"):
-                assert b"sesame" not in Path(f"/proc/{process}/{name}").read_bytes()
+def test_the_asking_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, browser_page: Page) -> None:
+    page, asking = browser_page, Mock(trouble=WANTED)
+    desk.desk.asking = asking
+    desk.desk.update()
+    page.goto(desk.url)
+    page.get_by_role("button", name="Remove").click()  # which would be refused, too
+    expect(page.get_by_role("dialog")).to_contain_text("It is kept until the desk is closed, and in no file.")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Give the password").click()
+    page.get_by_label("Password").fill('open "sesame')
+    page.get_by_role("button", name="Go on").click()
+    until(lambda: bool(asking.give.mock_calls == [call('open "sesame')]))
+    asking.trouble = ""
+    desk.desk.update()
+    expect(page.get_by_role("status")).to_be_hidden()
 
 
 def test_a_password_is_in_no_argument_and_asked_for_once(desk: ServedDesk, monkeypatch: pytest.MonkeyPatch) -> None:

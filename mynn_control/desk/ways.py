@@ -1,0 +1,108 @@
+"""How the desk reaches each Pi: the command of one SSH connection, made of the settings that a run would take."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible import constants
+from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import become_loader, connection_loader
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+
+from mynn import wall
+from mynn_control.desk.runs import PROJECT, Pis
+from mynn_control.own_files import sources
+
+PROMPT = "mynn-pi: the password of sudo?"  # a line that sudo prints when it wants it
+# ssh's options before the teacher's own and after them: of one that is given twice, ssh takes the first. Forwardings
+# are cleared, since apt's way to this computer is left to the playbooks.
+FIRST = ("BatchMode=yes", "ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes")
+LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to a Pi. place: in the inventory. students: by account, the address.
+
+    argv: what starts mynn_server.watch there. asked: the line that this takes. password: for sudo, if a setting has it.
+    """
+
+    pi: str
+    place: int
+    students: tuple[tuple[str, str], ...]
+    argv: tuple[str, ...]
+    asked: str
+    password: str = field(repr=False)
+
+
+def ways(pis: Pis, student: str = "") -> Iterator[Way]:
+    """Give the way to each Pi, for all students or one. AnsibleError: a setting cannot be read."""
+    loader, playbooks = DataLoader(), str(PROJECT / "playbooks")
+    loader.set_basedir(playbooks)
+    inventory = InventoryManager(loader, sources=sources(pis.inventory))
+    inventory.subset(pis.limit or None)
+    settings = VariableManager(loader, inventory)
+    for place, host in enumerate(inventory.get_hosts("pis") if "pis" in inventory.groups else []):
+        variables = settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": playbooks}
+        yield _way(host.name, place, variables, Templar(loader, variables), student)
+
+
+def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, student: str) -> Way:
+    of_ansible = {name: templar.template(variables[name]) for name in variables if name.startswith("ansible_")}
+    of_ansible["inventory_hostname"] = pi
+    students = templar.template(variables["classroom_students"])
+    students = [one for one in students if student in ("", one["name"])]
+    sudo = _options("become", "sudo", of_ansible)
+    words = [f"{templar.template(variables['__python_venv'])}/bin/python", "-I", "-m", "mynn_server.watch"]
+    if boolean(of_ansible.get("ansible_become", True)):
+        words = [sudo["become_exe"], "-H", "-S", "-p", f"{PROMPT}\n", "-u", sudo["become_user"], *words]
+    command = f"LC_ALL=C {shlex.join(words)}"  # errors are read, so they are in English
+    is_local = of_ansible.get("ansible_connection") == "local"
+    asked = {
+        "students": {one["name"]: {what: one[what] for what in ("folder", "hash_file")} for one in students},
+        "file": wall.FILE,
+        "largest": wall.LARGEST,
+    }
+    return Way(
+        pi=pi,
+        place=place,
+        students=tuple((one["name"], one["url"]) for one in students),
+        argv=("sh", "-c", command) if is_local else (*_ssh(_options("connection", "ssh", of_ansible)), command),
+        asked=json.dumps(asked),
+        password=sudo["become_pass"] or "",
+    )
+
+
+def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of one of Ansible's plugins, from variables, the environment and ansible.cfg."""
+    (connection_loader if kind == "connection" else become_loader).get(plugin, class_only=True)  # reads which there are
+    options: dict[str, Any] = constants.config.get_plugin_options(kind, plugin, variables=variables)
+    return options
+
+
+def _ssh(option: Mapping[str, Any]) -> list[str]:
+    """Return the command that logs in on a Pi, as Ansible's plugin `ssh` makes it."""
+    argv = [option["ssh_executable"], "-T", *_each(FIRST), *shlex.split(option["ssh_args"] or "")]
+    if not option["host_key_checking"]:
+        argv += ["-o", "StrictHostKeyChecking=no"]
+    if option["port"]:
+        argv += ["-p", str(option["port"])]
+    if option["private_key_file"]:
+        argv += ["-i", option["private_key_file"]]
+    if option["remote_user"]:
+        argv += ["-l", option["remote_user"]]
+    for more in ("ssh_common_args", "ssh_extra_args"):
+        argv += shlex.split(option[more] or "")
+    return [*argv, *_each(LAST), "--", option["host"]]
+
+
+def _each(options: Iterable[str]) -> Iterator[str]:
+    for option in options:
+        yield from ("-o", option)
