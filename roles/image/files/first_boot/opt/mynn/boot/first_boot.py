@@ -24,7 +24,7 @@ import preseed
 
 # Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
 
-UID = "1000"  # of the account that Ansible logs in with: `pi`, unless the image was made with another
+UID = "1000"  # of the account that Ansible logs in with: `pi`, until the settings rename it
 # As in roles/jupyter: without letters and digits that look alike.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 10
