@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,6 @@ from nbclient import NotebookClient
 from mynn import drawings, read_csv, tasks
 from mynn.distort import rotated
 from mynn.outline import CHECKED, outline
-from mynn_control import languages
-from mynn_control.lesson_words import in_code
 from tests.support.lesson_claims import CLAIMS, DRAWN, MEMORY_MIB, PEAK, Claims
 from tests.support.programs import ROOT
 
@@ -32,10 +28,6 @@ LESSONS = ROOT / "notebooks"
 PICTURES = LESSONS / "my_own_images"
 LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
 MOST_CODE = 40  # lines that a pupil sees in a lesson, besides checks; what only draws or prepares is folded
-# Lessons that use what is translated: they look results up by it, or pass it on to other programs.
-CALLED = ["part3_neural_network_mnist_backquery", "part3_neural_network_mnist_backquery_2", "part3_class_computer"]
-Texts = Mapping[str, Any]
-ENGLISH: Texts = {}
 FOLDED = {"jupyter": {"source_hidden": True}}
 # Appended to a lesson: prints what it is asked for as JSON.
 PROBE = """
@@ -67,18 +59,12 @@ def tasks_in(name: str) -> tuple[str, ...]:
     return outline(LESSONS)[name].tasks
 
 
-def in_language(claims: Claims, texts: Texts) -> Claims:
-    """Return claims for a translated lesson: what its cells print, and are found by, is translated, too."""
-    figures = {in_code(name, lambda text, _: texts.get(text, text)): band for name, band in claims.figures.items()}
-    return replace(claims, figures=figures, printed=()) if texts else claims
-
-
-def run(name: str, claims: Claims, mnist: Path, folder: Path, texts: Texts = ENGLISH) -> dict[str, list[Any]]:
+def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[Any]]:
     """Run a lesson in a folder with a pupil's pictures. Return the outputs of its cells."""
     shutil.copytree(PICTURES, folder / PICTURES.name)
     (folder / PICTURES.name / "photo_9.JPG").write_bytes(b"not a picture")
     shutil.copy(PICTURES / "ballpoint_4.png", folder / "uploaded.PNG")
-    notebook = nbformat.reads(languages.lesson(LESSONS / f"{name}.ipynb", texts).decode(), as_version=4)
+    notebook = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
     notebook.cells = with_answers(notebook.cells, claims)
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
@@ -120,18 +106,8 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMS)
 def test_a_lesson_computes_what_it_claims(name: str, mnist: Path, networks: Path, tmp_path: Path) -> None:
+    """Its translations differ from it in strings and comments only, each string in one way (test_languages.py)."""
     assert_is_whole(name, CLAIMS[name], run(name, CLAIMS[name], mnist, tmp_path), tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "code"), [*zip(CALLED, languages.TRANSLATED, strict=True)])
-def test_a_translated_lesson_computes_the_same(
-    name: str, code: str, mnist: Path, networks: Path, tmp_path: Path
-) -> None:
-    """Translated code differs in strings and comments only (test_languages.py): these lessons use theirs again."""
-    texts = languages.texts(code, "lessons")
-    claims = in_language(CLAIMS[name], texts)
-    assert_is_whole(name, claims, run(name, claims, mnist, tmp_path, texts), tmp_path)
 
 
 @pytest.mark.slow
