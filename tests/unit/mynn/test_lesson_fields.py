@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.browser import open_browser, run_until, sign_in, touch
+from tests.support.browser import open_browser, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
 from tests.support.pupil import PHONE
@@ -16,7 +16,6 @@ pytestmark = pytest.mark.slow
 PATIENCE = 600_000  # in milliseconds, for a busy computer
 PERCENT = "How many digits does it recognise?"
 CURVE = "Draw how many it recognises after each epoch."
-FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 AGAIN = "To guess here, run this lesson again from the top."
 
 CELLS = [
@@ -87,24 +86,6 @@ def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page) -> None
     page.reload()
     expect(says).to_have_text("Your guess: 93.8 %. Now run the next cell.")
     expect(page.locator(".mynn-guess-square circle")).to_have_count(2)
-
-
-def test_a_curve_is_drawn_with_a_finger_and_nothing_scrolls(page: Page) -> None:
-    square, clear = page.locator(".mynn-guess-square"), page.get_by_role("button", name="Clear")
-    for way in (1, -1):  # a tap right after a quick stroke is no part of it
-        clear.scroll_into_view_if_needed()
-        page.evaluate(FRAMES)
-        page.evaluate("addEventListener('scroll', () => (window.hasScrolled = true), true)")
-        before = square.bounding_box()
-        touch(square, [[(0.5, 0.5 - 0.4 * way), (0.55, 0.5), (0.6, 0.5 + 0.4 * way)]])
-        expect(page.locator(".mynn-guess-square circle")).not_to_have_count(0)
-        clear.tap()
-        expect(page.locator(".mynn-guess-square circle")).to_have_count(0)
-        page.evaluate(FRAMES)
-        assert square.bounding_box() == before and not page.evaluate("window.hasScrolled")
-    touch(square, [[(0.14, 0.8), (0.5, 0.3), (0.95, 0.1)]])
-    expect(page.locator(".mynn-guess", has=square)).to_contain_text("Now run the next cell.")
-    page.locator(".jp-CodeCell").first.screenshot(path=ROOT / "dist/screenshots/guess-curve.png")
 
 
 def said_gone(page: Page) -> list[str]:
