@@ -215,15 +215,3 @@ def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
         names = {path.name.partition("-")[0] for path in old.parent.glob("mynn*.dist-info")}
         assert names == {"mynn_pi", "mynn_server"}
         subprocess.run([venv / "bin/python", "-c", "import mynn.network"], cwd=tmp_path, check=True)
-
-
-def test_a_strict_mypy_of_others_sees_the_types(tmp_path: Path) -> None:
-    program = (
-        "from mynn import NeuralNetwork\nnetwork = NeuralNetwork(784, 50, 10, 0.1)\nreveal_type(network.score([]))\n"
-    )
-    (tmp_path / "program.py").write_text(program)
-    with pi_venv() as venv:
-        python = f"--python-executable={venv}/bin/python"
-        command = [sys.executable, "-m", "mypy", "--strict", python, "program.py"]
-        said = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True).stdout
-    assert '3: note: Revealed type is "float"' in said and "Success" in said
