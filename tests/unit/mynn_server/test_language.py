@@ -9,28 +9,27 @@ import pytest
 from mynn import words
 from mynn.words import VARIABLE
 from mynn_server.language import CHOICE, choose, recall
-from tests.provisioned.notebook_server import Kernel
-from tests.support.jupyter_server import Server, run_server
-from tests.unit.mynn_server.conftest import FIRST, notebook, write
+from tests.provisioned.notebook_server import Kernel, NotebookServer
+from tests.support.jupyter_server import Server
+from tests.unit.mynn_server.conftest import FIRST, notebook
 
 
-@pytest.fixture(scope="module")
-def lessons(pristine: Path) -> Path:
-    """The lessons, of which one is there in German."""
-    (pristine / "de").mkdir(exist_ok=True)
+@pytest.fixture
+def student(server: Server) -> Iterator[NotebookServer]:
+    """A student, whose language is English again afterwards."""
+    student = server.student()
+    yield student
+    student.ask("POST", "/start/language", json={"language": "en"})
+
+
+def test_a_student_chooses_the_language_of_lessons_and_programs(
+    server: Server, student: NotebookServer, pristine: Path
+) -> None:
+    """One lesson is there in German. In French there are none here, so they are English."""
+    (pristine / "de").mkdir()
     (pristine / "de" / FIRST).write_text(notebook("Lektion 1: Ziffern", lesson=1))
-    return pristine
-
-
-@pytest.fixture(scope="module")
-def server(venv: Path, lessons: Path) -> Iterator[Server]:
-    with run_server(venv, lessons_pristine=lessons, language="fr") as running:
-        yield running
-
-
-def test_a_student_chooses_the_language_of_lessons_and_programs(server: Server) -> None:
-    """In the class's language there are no lessons here, so they are English."""
-    student, folder = server.student(), server.home / "notebooks"
+    folder = server.home / "notebooks"
+    assert student.ask("POST", "/start/language", json={"language": "fr"}).status_code == 204
     status = student.get("/start/status")
     assert (status["language"], status["languages"]["fr"]) == ("fr", "Français")
     assert status["lessons"][0]["name"] == FIRST
@@ -40,13 +39,13 @@ def test_a_student_chooses_the_language_of_lessons_and_programs(server: Server) 
         (f"de/{FIRST}", "Lektion 1: Ziffern", False)
     ]
     assert student.ask("POST", "/start/lesson", json={"name": f"de/{FIRST}"}).status_code == 204
-    write(server, FIRST, "")
     files = [file["name"] for file in student.get("/start/status")["files"]]
     assert not {"de", FIRST} & {*files}, "lessons are no files of the student's own, whatever their language"
     session = student.open_notebook(f"de/{FIRST}")
     kernel = Kernel(session["kernel"]["id"], student.connect(session["kernel"]["id"]))
     said = kernel.run("import os; print(os.getcwd(), os.environ['MYNN_LANGUAGE'])")
     assert said.text.split() == [str(folder), "de"], "every lesson finds the student's files"
+    student.delete(f"/api/sessions/{session['id']}")
     for unknown in ("xx", "../de", "", None, 3):
         assert student.ask("POST", "/start/language", json={"language": unknown}).status_code == 400
 

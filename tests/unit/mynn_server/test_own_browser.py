@@ -25,7 +25,7 @@ def server(venv: Path) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser(chromium: None) -> Iterator[BrowserContext]:
     with open_browser(PATIENCE, offline=True, has_touch=True) as context:
         yield context
@@ -34,12 +34,15 @@ def browser(chromium: None) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(browser: BrowserContext, server: Server) -> Iterator[Page]:
     """The page. An error in it, a breach of its policy, or a request to anybody else fails the test."""
+    browser.clear_cookies()
     page, lines, requests = browser.new_page(), list[str](), list[str]()
     page.on("console", lambda line: lines.append(line.text) if line.type == "error" else None)
     page.on("pageerror", lambda error: lines.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(f"{server.url}/try/own.html")
     yield page
+    for one in browser.pages[1:]:
+        one.close()
     assert [line for line in lines if not re.search("status of 40[03]", line)] == []
     assert [url for url in requests if not url.startswith(server.url)] == []
 
