@@ -207,6 +207,7 @@ class Desk:
         self.wanted, self.password, self._trouble = False, given["password"], ""
         if self.asking:
             self.asking.give(self.password)
+        self._draw_run()
         return ""
 
     # --- the pupils' names
