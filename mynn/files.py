@@ -1,6 +1,6 @@
 """Files that are written whole or not at all, locks, and where a Pi has what is ready.
 
-Ansible's modules and the teacher's programs have this too, by a link in module_utils. Nothing here loads numpy.
+Nothing here loads numpy.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from typing import Any
 
 import tomli_w
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed, wifi_key
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn.files import locked
 from mynn_control.card_disks import GB, Disk, disks
 from mynn_control.card_image import CardError, bmap_of, newest_image, personalize, unpack, write
 

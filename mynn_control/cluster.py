@@ -24,8 +24,8 @@ from pathlib import Path
 from distributed import Client, Scheduler, Security
 from tornado.web import RequestHandler
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import is_locked, locked
 from mynn.experiments.cluster import ADDRESS, CERTIFICATE, KEY, place
+from mynn.files import is_locked, locked
 
 PID, LOG = "scheduler.pid", "scheduler.log"
 SETTINGS = {

@@ -19,8 +19,8 @@ from typing import Any
 
 import segno
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
+from mynn.files import write_text
 from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked, ngettext

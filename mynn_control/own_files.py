@@ -11,7 +11,7 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn.files import write_text
 from mynn_control.words import _
 
 HEAD = "# The desk writes this file, and what you write here is lost. Your own is {name} beside it.\n"

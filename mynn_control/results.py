@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
+from mynn.files import write_text
 from mynn_control.words import _
 
 HOLDS, FAILS, NOT_ASKED = "holds", "fails", "not asked"

@@ -16,7 +16,7 @@ import socket
 import sys
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from mynn.files import locked
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking
 from mynn_control.desk.backup import Kept, restore, started

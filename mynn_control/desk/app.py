@@ -24,7 +24,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
+from mynn.files import replacing
 from mynn_control.desk import backup, work
 from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Door, Doors, Served
 from mynn_control.desk.pages import AskPasswordError, Desk, Form

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import write_text
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
 from mynn.arrays import Bytes
 from mynn.errors import DataError
+from mynn.files import write_text
 from mynn.mnist import SIDE
 from mynn.png import png_source
 from mynn_control.desk.asking import Answers

@@ -19,11 +19,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.mynn.pi.plugins.module_utils import collection
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import MALFORMED, batches, copied, pack, place_of, size_of
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of, printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File
+from mynn.files import locked
 
 DOCUMENTATION = r"""
 name: student_work

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import pwd
+import subprocess
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of, state_with
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
@@ -142,9 +144,24 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
         return []
     if not dry:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, 0o644) as file:
+        new = path.with_name(f".{path.name}.new")  # what a killed run leaves is removed by the next one
+        with new.open("wb") as file:
             file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        new.replace(path)
     return [f"{path} {sha256(content)}"]
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other run holds the lock, which only root can open. TimeoutError: it held it too long."""
+    with os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)) as file:
+        command = ["flock", "--timeout", str(QUEUE), str(file.fileno())]
+        if subprocess.run(command, pass_fds=[file.fileno()], check=False).returncode:
+            raise TimeoutError(errno.ETIMEDOUT, "another run is still using this", str(lock))
+        yield
 
 
 def account_of(student: str, dry: bool) -> pwd.struct_passwd:
@@ -169,10 +186,9 @@ def run(
     OSError: a folder cannot be written. KeyError: there is no such account.
     """
     links = links or {}
-    lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
     if not dry:
         pristine.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
+    with nullcontext() if dry else alone(pristine.with_name(f".{pristine.name}.lock")):
         changes = keep_pristine(pristine, lessons, links, dry)
         memory = Memory.read(pristine)
         for name, content in lessons.items():

@@ -7,7 +7,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
+from mynn.files import locked
 from tests.support.programs import ROOT
 
 

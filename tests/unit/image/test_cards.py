@@ -21,8 +21,8 @@ import pexpect
 import pytest
 import yaml
 
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.preseed import NAME, Preseed
+from mynn.files import locked
 from mynn_control.card_disks import disks
 from mynn_control.card_image import CardError, newest_image, unpack
 from mynn_control.image_release import pack

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.lookup.lessons_in import LookupModule
-from ansible_collections.mynn.pi.plugins.module_utils.files import locked
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
 from ansible_collections.mynn.pi.plugins.modules import lessons
+from mynn.files import locked
 from tests.support import student_work
 from tests.support.student import STUDENT, as_root, give_to_student, read_files
 

@@ -1,1 +1,0 @@
-../../mynn/files.py
