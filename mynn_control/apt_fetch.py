@@ -107,13 +107,8 @@ def download(folder: Path, port: int, pi_platform: str, mirrors: list[str], pack
             settings.write_text(text, encoding="ascii")
             if status == fresh:
                 run(["apt-get", "--quiet", "update"], settings)
-            try:
-                for verb in (["dist-upgrade"], ["install", *([SMALL] if status == fresh else []), *packages]):
-                    run(["apt-get", "--quiet", "--yes", "--download-only", *verb], settings)
-            except AptError as error:
-                if status == fresh or "Failed to fetch" in str(error):
-                    raise
-                print(f"{status.stem}: apt cannot read its list of packages; those of all others were downloaded.")
+            for verb in (["dist-upgrade"], ["install", *([SMALL] if status == fresh else []), *packages]):
+                run(["apt-get", "--quiet", "--yes", "--download-only", *verb], settings)
 
 
 def main() -> None:
@@ -128,7 +123,10 @@ def main() -> None:
     try:
         download(asked.folder.expanduser().absolute(), asked.port, asked.platform, asked.mirrors, asked.packages)
     except AptError as failure:
-        sys.exit(f"Apt could not download the packages:\n{failure}\nCheck the Internet connection.")
+        sys.exit(
+            f"Apt could not download the packages:\n{failure}\nCheck the Internet connection. If apt cannot read a file"
+            " that is named after a Pi, run `make site` with that Pi on, and then this again."
+        )
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import json
 import re
 import time
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from babel.messages.mofile import write_mo
+from bs4 import BeautifulSoup
 
 from mynn.tasks import Answer, Finished, Record
 from mynn.words import LANGUAGES, VARIABLE
@@ -21,6 +21,7 @@ from mynn_control.desk.memory import Memory
 from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.desk.runs import Pis, Run
 from mynn_control.find import Proposal
+from mynn_control.page_words import SAYING
 from mynn_control.render import marked
 from tests.support.programs import ROOT
 from tests.unit.control.test_desk_class import program, said
@@ -31,8 +32,6 @@ LESSON = "part2_mnist_data_set"
 # What is the same in each language: names of people, Pis, files, folders, tasks, systems; addresses; what SSH says.
 SAME = {"ada", "bo", "zoe", "pi", "raspberry", "zero", "debian", "gnu", "linux", "armv", "local", "http", "png"}
 SAME |= {"fours", "mean", "worksheets", "test", "set", "class", "digits", "csv", "permission", "denied"}
-SAID = ("alt", "aria-label", "title", "placeholder", "data-done", "data-ended", "data-label", "data-left")
-UNREAD = {"code", "pre", "script", "style", "textarea"}
 
 
 @pytest.fixture
@@ -53,36 +52,15 @@ def pseudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     return make
 
 
-class Page(HTMLParser):
-    """What a page says, its text in its order, and then what its attributes say."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.said, self._attributes, self._around = "", "", ""
-        self.feed(page)
-        self.said += self._attributes
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag not in {"input", "img", "link", "meta", "br"}:
-            self._around = tag
-        self._attributes += "".join(f"\n{value}" for name, value in attrs if name in SAID)
-        self.said += "\n"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._around = ""
-
-    def handle_data(self, data: str) -> None:
-        self.said += data if self._around not in UNREAD else ""
-
-
 def english(page: str, known: set[str]) -> list[str]:
     """Return the words of a page that are in no translated sentence."""
-    depth, outside = 0, ""
-    for letter in Page(page).said:
-        depth += {"⟦": 1, "⟧": -1}.get(letter, 0)
-        assert depth >= 0
-        outside += letter if not depth else ""
-    assert depth == 0
+    soup = BeautifulSoup(page, "html.parser")
+    for unread in soup(["code", "pre", "textarea"]):
+        unread.clear()
+    said = "\n".join([soup.get_text("\n"), *(str(tag[name]) for tag in soup(True) for name in SAYING if tag.get(name))])
+    while said != (outside := re.sub(r"⟦[^⟦⟧]*⟧", "", said)):  # some stand in others
+        said = outside
+    assert not set("⟦⟧") & set(outside)
     return [word for word in re.findall(r"[^\W\d_]{2,}", outside) if word.lower() not in known]
 
 

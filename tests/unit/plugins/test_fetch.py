@@ -1,13 +1,10 @@
 """`make fetch`: a Pi's facts and lists of packages decide what is fetched, and can do nothing else here."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mynn_control import apt_fetch
 from mynn_control.apt_mirrors import mirror, source_lines
 from tests.support.conditions import holds
 from tests.support.programs import ROOT
@@ -62,32 +59,6 @@ def test_apt_reads_nothing_but_words(text: str) -> None:
         assert (kind, option, site[:21]) == ("deb", "[trusted=yes]", "http://deb.debian.org")
         assert not {suite[0], component[0]} & set("-./") and ".." not in line
         assert line.isprintable() and not set("\"'\\;[]@?#%") & set(site + suite + component)
-
-
-def test_one_pis_unreadable_list_of_packages_does_not_stop_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    platform = tmp_path / "trixie-amd64-x86_64"
-    platform.mkdir()
-    for name in ("pi-01", "pi-02", "pi-03"):
-        (platform / f"{name}.status").touch()
-        (platform / f"{name}.sources").write_text("http://deb.debian.org/debian trixie main\n", encoding="ascii")
-    simulated: list[str] = []
-    failure = "E: Unable to parse package file \x1b[31m"
-
-    def run(command: list[str], settings: Path) -> None:
-        [status] = [line for line in settings.read_text("utf-8").splitlines() if line.startswith("Dir::State::status")]
-        simulated.append(Path(status.split('"')[1]).stem)
-        if simulated[-1] == "pi-02":
-            raise apt_fetch.AptError(failure)
-
-    monkeypatch.setattr(apt_fetch, "run", run)
-    apt_fetch.download(tmp_path, 3143, platform.name, ["deb.debian.org"], [])
-    assert simulated == ["fresh"] * 3 + ["pi-01"] * 2 + ["pi-02"] + ["pi-03"] * 2
-    assert capsys.readouterr().out.startswith("pi-02: apt cannot read its list of packages")
-    failure = "E: Failed to fetch http://deb.debian.org/debian"  # this does, because packages are missing then
-    with pytest.raises(apt_fetch.AptError):
-        apt_fetch.download(tmp_path, 3143, platform.name, ["deb.debian.org"], [])
 
 
 def test_nothing_is_stored_of_a_pi_of_an_unknown_platform() -> None:
