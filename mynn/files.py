@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,15 +27,14 @@ def networks_folder() -> Path:
 
 
 @contextmanager
-def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     """Give a new file, to write and read, that takes the path's place at the end.
 
     After an error or Ctrl-C the old one is untouched. A power cut leaves the old file or the new one, never a half:
     what is written gets its name last. Where several processes write, the last one wins. A link stays a link, and a
     file keeps its mode; a device is written into.
 
-    mode: whatever is in the path's place, a link too, becomes a file with this mode. folder: where the new file is
-    until then, on the same file system.
+    mode: whatever is in the path's place, a link too, becomes a file with this mode.
     """
     if mode is None:
         path = Path(os.path.realpath(path))
@@ -46,7 +45,7 @@ def replacing(path: Path, mode: int | None = None, folder: Path | None = None) -
                 with open(path, "wb", opener=lambda name, flags: os.open(name, flags | no_wait)) as file:
                     yield file
                 return
-    new = (folder or path.parent) / f".~{path.name[:50]}.{os.urandom(8).hex()}"  # no student's work
+    new = path.with_name(f".~{path.name[:50]}.{os.urandom(8).hex()}")  # no student's work
     at_first = 0o666 if mode is None else 0o600
     try:
         with open(new, "x+b", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
@@ -73,16 +72,14 @@ def check_place(path: Path) -> None:
 
 
 @contextmanager
-def locked(
-    path: Path, seconds: float | None = None, lock: Callable[[int, int], None] | None = None, mode: int = 0o666
-) -> Iterator[int]:
+def locked(path: Path, seconds: float | None = None, mode: int = 0o666) -> Iterator[int]:
     """Hold the lock of a folder, or of a file, which is created if need be. It ends with the process.
 
     Yields its descriptor: a program that inherits it holds the lock for as long as it runs, too. On Windows, nothing is
     locked.
 
-    lock: fcntl.flock, or fcntl.lockf. mode: of a new file; anybody who can open it can hold the lock forever.
-    TimeoutError: another process held it for that many seconds.
+    mode: of a new file; anybody who can open it can hold the lock forever. TimeoutError: another process held it for
+    that many seconds.
     """
     if sys.platform == "win32":
         yield -1
@@ -92,9 +89,9 @@ def locked(
     try:
         while True:
             try:
-                (lock or fcntl.flock)(descriptor, fcntl.LOCK_EX | (0 if seconds is None else fcntl.LOCK_NB))
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if seconds is None else fcntl.LOCK_NB))
                 break
-            except (BlockingIOError, PermissionError):
+            except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise TimeoutError(errno.ETIMEDOUT, "another run is still using this", str(path)) from None
                 time.sleep(0.1)
