@@ -148,20 +148,20 @@ def built(code: str) -> dict[Path, bytes]:
     """Return what is made of a language's catalogs, by its place in the project."""
     browser, lessons = texts(code, "browser"), texts(code, "lessons")
     made = {
-        CATALOGS / f"{code}.mo": compiled(code, "mynn"),
-        words.CATALOGS / f"{code}.mo": compiled(code, "desk"),
+        CATALOGS / f"{code}.mo": compiled(read(code, "mynn")),
+        words.CATALOGS / f"{code}.mo": compiled(read(code, "desk")),
         CATALOGS / f"{code}.js": script(code, texts(code, "browser", "mynn/")),
-        MANUAL / code / "LC_MESSAGES/teach.mo": compiled(code, "teach"),
+        MANUAL / code / "LC_MESSAGES/teach.mo": compiled(read(code, "teach")),
     }
     made |= {PAGES / code / name: content for name, content in pages(code, browser).items()}
     made |= {NOTEBOOKS / code / path.name: lesson(path, lessons) for path in NOTEBOOKS.glob("*.ipynb")}
     return {path.relative_to(ROOT): content for path, content in made.items()}
 
 
-def compiled(code: str, name: str) -> bytes:
+def compiled(catalog: Catalog) -> bytes:
     """Return a catalog as Python's gettext reads it."""
     file = io.BytesIO()
-    write_mo(file, read(code, name))
+    write_mo(file, catalog)
     return file.getvalue()
 
 
@@ -170,26 +170,17 @@ def texts(code: str, name: str, folder: str = "") -> Mapping[str, str | list[str
 
     With a folder, only those of sentences in its files: a widget brings them along, and should not bring more.
     """
+    return texts_of(read(code, name), folder)
+
+
+def texts_of(catalog: Catalog, folder: str = "") -> Mapping[str, str | list[str]]:
+    """Return the translations of a catalog, as `texts` does."""
     return {
         pairs[0][0]: pairs[0][1] if len(pairs) == 1 else [translation for _, translation in pairs]
-        for message, pairs in messages(read(code, name))
+        for message, pairs in messages(catalog)
         if all(translation for _, translation in pairs)
         and (not folder or any(path.startswith(folder) for path, _ in message.locations))
     }
-
-
-def pseudo(name: str) -> Mapping[str, str | list[str]]:
-    """Return the texts of a catalog as `texts` does, but in no language: between marks, and a third longer.
-
-    On a page they show what is not translated, and what has too little room.
-    """
-    filler = " lorem ipsum dolor" * 100
-    longer = {
-        pairs[0][0]: [f"⟦{text}{filler[: len(PLACE.sub('', text)) // 3]}⟧" for text, _ in pairs]
-        for _, pairs in messages(sources(name))
-        if page_words.WORD.search(PLACE.sub("", pairs[0][0]))
-    }
-    return {text: others[0] if len(others) == 1 else others for text, others in longer.items()}
 
 
 def pages(code: str, browser: Mapping[str, str | list[str]]) -> dict[str, bytes]:

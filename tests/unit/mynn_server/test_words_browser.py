@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from babel.messages.mofile import write_mo
 from playwright.sync_api import BrowserContext, Page, expect
 
 from mynn import tasks
@@ -22,6 +20,7 @@ from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, drag
 from tests.support.try_page import fewer_digits
+from tests.support.words import pseudo
 from tests.unit.mynn_server.conftest import notebook, write
 
 PATIENCE = 600_000  # milliseconds
@@ -111,22 +110,13 @@ def translated() -> Iterator[Path]:
 
 def add_words(venv: Path) -> None:
     [packages] = venv.glob("lib/python*/site-packages")
-    words = languages.pseudo("browser")
+    words = languages.texts_of(pseudo("browser"))
     made = {f"mynn_server/page/de/{name}": content for name, content in languages.pages("de", words).items()}
     made["mynn/catalogs/de.js"] = languages.script("de", words)
-    made["mynn/catalogs/de.mo"] = compiled()
+    made["mynn/catalogs/de.mo"] = languages.compiled(pseudo("mynn"))
     for name, content in made.items():
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_bytes(content)
-
-
-def compiled() -> bytes:
-    """Return the catalog for Python's sentences."""
-    words, catalog, file = languages.pseudo("mynn"), languages.sources("mynn"), io.BytesIO()
-    for message in catalog:
-        message.string = words.get(message.id if isinstance(message.id, str) else message.id[0], "")
-    write_mo(file, catalog)
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
