@@ -56,8 +56,7 @@ def school(three: Classroom, tmp_path: Path) -> Iterator[Classroom]:
     (tmp_path / "handout/sheets/read me.txt").write_text("What is a network?")
     work = dict.fromkeys(PUPILS, f"student_work_collections={tmp_path}/dist/work")
     yield with_inventory(three, tmp_path, settings=work)
-    for pi in PUPILS:
-        three.fleet.start(pi)
+    three.fleet.start(*PUPILS)
 
 
 def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:

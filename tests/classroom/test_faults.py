@@ -83,8 +83,7 @@ def test_a_pi_that_dies_during_a_run_is_given_up(three: Classroom, strategy: str
         print(f"{faults}: given up after {time.monotonic() - began:.1f} s")
         assert run.wait() != 0
     finally:
-        for name in dying:
-            three.fleet.start(name)
+        three.fleet.start(*dying)
     counts = recap(run.output)
     assert set(counts) == {"pi-01", "pi-02", "pi-03"}
     for name, count in counts.items():

@@ -180,9 +180,9 @@ class Fleet:
             raise VirtualError(f"{name} is a virtual machine, and only containers can do this.")
         return pi
 
-    def start(self, name: str) -> None:
-        """Switch a Pi on, with the disk it has, or thaw it."""
-        self._switch_on([self.member(name)])
+    def start(self, *names: str) -> None:
+        """Switch Pis on, with the disks they have, or thaw them."""
+        self._switch_on([self.member(name) for name in names])
 
 
 def free_block(kind: str) -> str:
