@@ -188,6 +188,7 @@ def test_a_fork_bomb_and_a_program_that_takes_all_memory_are_stopped(classroom: 
         assert kernel.run("print(1)").text == "1\n"
 
 
+@pytest.mark.long
 def test_it_boots_again_with_its_superblock_and_the_copy_torn(classroom: BoardClassroom) -> None:
     """As after a power cut while the root grew: by the copy in the boot block, in the initramfs."""
     classroom.board.stop()

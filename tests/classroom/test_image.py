@@ -90,6 +90,15 @@ def test_python_packages_with_files_left_out_can_be_updated(image_build: ImageBu
     assert done.stdout == "", done.stderr
 
 
+def test_the_initramfs_has_what_repairs_a_torn_superblock(image_build: ImageBuild) -> None:
+    """The script that tests/unit/image/test_power_cut.py runs, and the programs that it calls."""
+    chroot = [str(ROOT / "roles/image/files/chroot"), str(image_build.root)]
+    argv = [*chroot, "sh", "-c", "lsinitramfs /boot/firmware/initrd.img-*"]
+    listed = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=True).stdout.split()
+    assert "scripts/panic/mynn-pi" in listed
+    assert {"e2fsck", "dd", "reboot"} <= {name.rpartition("/")[2] for name in listed}
+
+
 def test_an_update_will_report_no_edited_files(image_build: ImageBuild) -> None:
     """It reports every file that has a .dpkg-dist beside it."""
     assert list((image_build.root / "etc").rglob("*.dpkg-dist")) == []
