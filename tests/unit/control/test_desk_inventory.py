@@ -86,20 +86,8 @@ def test_what_an_earlier_desk_wrote_is_taken_over_at_the_first_start(path: Path,
 
 
 # Each is refused: a name or address that is none, or a name that means something else here.
-NAMES = [
-    "",
-    "all",
-    "pis",
-    "lab",
-    "localhost",
-    "10.0.0.7",
-    "-x",
-    "pi 07",
-    "pi07\n[all:vars]",
-    "pi[07:09]",
-    "{{ x }}",
-    "pi07;x",
-]
+NAMES = ["", "all", "pis", "lab", "localhost", "10.0.0.7", "-x", "pi 07", "pi07\n[all:vars]"]
+NAMES += ["pi[07:09]", "{{ x }}", "pi07;x"]
 ADDRESSES = ["127.0.0.1", "0.0.0.0", "10.0.0", "fe80::1%x y", "10.0.0.7 ansible_connection=local", "{{ x }}", "pi07"]
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import yaml
@@ -56,12 +55,6 @@ def path(tmp_path: Path) -> Path:
 def desk(tmp_path: Path, path: Path) -> Iterator[ServedDesk]:
     with served(tmp_path, settings=path) as desk:
         yield desk
-
-
-def save(desk: ServedDesk, change: str) -> str:
-    """Save as the page does; return what is refused."""
-    version = re.findall('name="version" value="(.+)"', desk.ask("/settings").text)[0]
-    return desk.ask("/settings/save", f"version={version}&{change}").text
 
 
 def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: ServedDesk, browser_page: Page) -> None:
@@ -128,15 +121,11 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
         ("ansible_user", "root", "There is no setting ansible_user"),
     ],
 )
-def test_what_is_refused_says_why_and_nothing_is_written(
-    desk: ServedDesk, path: Path, name: str, answer: str, reason: str
-) -> None:
-    assert reason in save(desk, f"cards_largest_gb=64&{name}={quote(answer)}")
-    assert beside(path).read_text() == OWN and not desk.desk.settings.saved
-
-
-def test_a_page_of_an_older_file_is_refused(desk: ServedDesk) -> None:
-    assert "load this page again" in desk.ask("/settings/save", "version=0&jupyter_port=9001").text
+def test_what_is_refused_says_why_and_nothing_is_written(path: Path, name: str, answer: str, reason: str) -> None:
+    desk = Settings(path)
+    assert reason in desk.save({"version": desk.version, "cards_largest_gb": "64", name: answer})
+    assert "load this page again" in desk.save({"version": "0", "jupyter_port": "9001"})
+    assert beside(path).read_text() == OWN and not desk.saved
 
 
 def test_secrets_stay_where_their_dots_are_moved(path: Path) -> None:

@@ -111,16 +111,12 @@ def test_a_teachers_own_files_are_taken_first_and_git_ignores_them(tmp_path: Pat
         (tmp_path / there).touch()
         command = ["make", "--dry-run", "--old-file=.venv/ready", "site", "desk"]
         said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        taken.append((re.findall(r"-i (\S+)|(\S+\.ini)\s*$", said, re.M), "cp inventory.ini" in said))
-    taken = [([site or desk for site, desk in files], copied) for files, copied in taken]
-    demo, desk = "build/virtual/inventory.ini", "classroom.desk.yml"
-    assert taken[:3] == [(["classroom.ini"] * 2, True), ([demo] * 2, False), (["classroom.ini"] * 2, False)]
-    assert taken[3] == (["classroom.ini", desk, "classroom.ini"], False)
-    own = [
-        "classroom.ini",
-        desk,
-        *(f"playbooks/group_vars/all/settings.{end}" for end in ("yml", "desk.yml", "yml.old")),
-    ]
+        files = re.findall(r"\S+\.(?:ini|desk\.yml)(?= -i| playbooks/site|\s*$)", said, re.M)
+        taken.append((files, "cp inventory.ini" in said))
+    demo, own = "build/virtual/inventory.ini", ["classroom.ini", "classroom.desk.yml"]
+    assert taken[:3] == [(own[:1] * 2, True), ([demo] * 2, False), (own[:1] * 2, False)]
+    assert taken[3] == ([*own, own[0]], False)
+    own += [f"playbooks/group_vars/all/settings.{end}" for end in ("yml", "desk.yml", "yml.old")]
     assert subprocess.check_output(["git", "check-ignore", *own], cwd=ROOT, text=True).split() == own
 
 
