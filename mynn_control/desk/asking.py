@@ -33,7 +33,7 @@ LINES = 200  # of greetings and complaints that a Pi may print
 WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
 NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # as mitogen and ssh refuse one
-NOT_SET_UP = "it has no mynn-pi, or another one than this computer"
+NOT_SET_UP = "it has no mynn-pi of this version"
 NO_PROGRAM = re.compile("No module named|command not found|No such file")  # as Python, sudo and the shell put it
 PAGES = ("class", "wall")
 HELLO = {"type": "object", "properties": {"mynn": {"type": "integer"}}, "required": ["mynn"]}
@@ -259,7 +259,7 @@ async def _begin(way: Way, process: Process) -> None:
 
 def _kill(process: Process) -> None:
     """Kill ssh, with what it has started, such as another one for a jump host."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 

@@ -119,13 +119,13 @@ def card(
         return Card(name, student, "asked", _("Asking …"))
     if lost and off:
         return Card(name, student, "asked", _("Switched off"))
-    if lost == NOT_SET_UP:
-        return Card(name, student, "lost", _("Not set up"), faults=[_("Set it up, on the tab Pis.")])
     if lost:
         shut = re.search("ssh password|permission denied", lost, re.I)
         fault = _("It wants a password: adopt it, on the tab Pis.") if shut else _("Check its power and its Wi-Fi.")
         if STRANGE_KEY.search(lost):
             fault = _("It has another SSH host key than before: see the tab Pis.")
+        elif lost == NOT_SET_UP:
+            fault = _("It has no mynn-pi yet, or another version: set it up, on the tab Pis.")
         return Card(name, student, "lost", _("Does not answer"), faults=[fault], why=lost)
     if text is None:
         # One student's server runs all the time; of several, each server is started when its page is opened.

@@ -98,6 +98,7 @@ def test_a_student_who_was_taken_off_stays_off(desk: ServedDesk) -> None:
     assert names(desk) == ["Bo"]
     assert not test_set.exists()
     with served(desk.folder) as again:
+        show(again, "pi-01", text("Somebody else", digits=digits()), text("Bo"))
         assert names(again) == ["Bo"]
         assert again.ask("/wall/put-back", "place=pi-01/ada").status_code == 200
         assert names(again) == ["Bo", "Somebody else"]
