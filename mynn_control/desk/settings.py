@@ -14,7 +14,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.mynn.pi.plugins.callback.checked_inventory import WHOLE, wrong_settings, wrong_students
+from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import WHOLE, wrong_settings, wrong_students
 from mynn.words import LANGUAGES
 from mynn_control.own_files import RefusedError, beside, dump, parse, places, read, take_over, write, written
 from mynn_control.render import render

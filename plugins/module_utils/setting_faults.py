@@ -1,0 +1,99 @@
+"""What is wrong with a setting: for a run, before it contacts a Pi, and for the desk, before it saves one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # where a setting was written is not known
+    Origin = None
+
+PROJECT = Path(__file__).resolve().parents[2]
+KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
+FIRST_PORT = 1024  # a service without root's powers cannot listen below it
+LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
+WHOLE = re.compile(r"-?[0-9]{1,9}")
+NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
+
+
+def options() -> dict[str, dict[str, Any]]:
+    """Return the argument specs of all settings, by name."""
+    specs: dict[str, dict[str, Any]] = {}
+    for path in sorted(PROJECT.glob("roles/*/meta/argument_specs.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+            specs |= entry.get("options", {})
+    return specs
+
+
+def known_words() -> set[str]:
+    """Return the words of the playbooks and roles: what is not among them, no task reads; nor `student`, a word."""
+    paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
+    own = (path for path in paths if not path.name.startswith("settings."))  # the teacher's, and the desk's beside it
+    return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))} - {"student"}
+
+
+def where(value: object) -> str:
+    """Return where a value was written, such as ``settings.yml:3: ``; nothing if that is not known."""
+    origin = Origin and Origin.get_tag(value)
+    return f"{origin.path}:{origin.line_num}: " if origin and origin.path else ""
+
+
+def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Give a sentence for each setting that is not of its kind."""
+    for name, spec in specs.items():
+        if name not in settings:
+            continue
+        try:
+            value = templar.template(settings[name])
+        except AnsibleError as error:
+            yield f"{where(settings[name])}{name} cannot be read: {error}"
+            continue
+        last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
+        no_kind = spec["type"] == "list" and not isinstance(value, (list, str))
+        no_kind |= spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible takes 1e3 for one
+        is_empty = value is None and spec["type"] not in ("str", "path")
+        wrong = is_empty or no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+        if wrong or (last_port and not FIRST_PORT <= int(value) <= last_port):
+            given = "is empty" if is_empty else f"is {value!r}"
+            given = "has a value that is not shown" if spec.get("no_log") else given
+            choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
+            kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
+            kind += f" from {FIRST_PORT} to {last_port}" if last_port else ""
+            yield f"{where(settings[name])}{name} {given}, and must be {kind}."
+
+
+def misspelt(
+    settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]], gone: Mapping[str, str]
+) -> Iterator[str]:
+    """Give a sentence for each setting that no task reads, but that is like one of ours, or was one (gone)."""
+    prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
+    for name in filter(gone.__contains__, settings):  # these names know where they were written
+        yield f"{where(name)}{name} is gone: {gone[name]}."
+    for name in settings.keys() - known - gone.keys():
+        near = difflib.get_close_matches(name, specs, 1, NEAR)
+        if near or name.startswith(prefixes):
+            yield f"{where(name)}there is no setting {name}{'; the nearest is ' * bool(near)}{''.join(near)}."
+
+
+def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:
+    """Give the sentence of the role students if it would refuse their names; a Pi's own account is not known yet."""
+    if "students" not in templar.available_variables:
+        return
+    role = PROJECT / "roles/students"
+    [check] = loader.load_from_file(str(role / "tasks/names.yml"), trusted_as_template=True)
+    own = loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True) | check["vars"]
+    names = Templar(loader=loader, variables={**templar.available_variables, **own})
+    rule = check["ansible.builtin.assert"]
+    if not all(names.evaluate_conditional(condition) for condition in rule["that"]):
+        yield where(names.available_variables["students"]) + str(names.template(rule["fail_msg"]))
