@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--settings"):
         raise pytest.UsageError("Only playbooks/verify.yml knows the Pis' settings: run `make verify`.")
     [(name, settings)] = json.loads(config.getoption("--settings").read_text(encoding="utf-8")).items()
-    host = testinfra.get_host(f"ansible://{name}", ansible_inventory=config.getoption("--ansible-inventory"))
+    host = testinfra.get_host(f"ansible://{name}")  # in ANSIBLE_INVENTORY
     config.stash[PI] = Pi(name, host, Settings(**settings))
     # testinfra calls ansible-inventory by its name, and reads ansible.cfg for the arguments of SSH.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
