@@ -2,7 +2,7 @@
 // draw, the picture of that, what a network sees of it, and its answer in words.
 
 import { frame } from "./frame.js";
-import { addSvg, onStrokes } from "./live.js";
+import { addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
 import { _, withArticle } from "./words.js";
 
@@ -132,8 +132,21 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
     begin(onSheet(point));
   }
 
+  const clear = () => (stroke || strokes.length) && change([]);
+  const undo = () =>
+    (stroke || past.length || strokes.length) && set(stroke ? strokes : (past.pop() ?? strokes.slice(0, -1)));
+
+  // A key, of which those of the pen count on the paper only. Returns whether it is one of ours.
+  function key({ key: name, ctrlKey, metaKey, altKey }) {
+    const alone = !ctrlKey && !metaKey && !altKey;
+    if (alone && (name === "Delete" || name === "Backspace")) clear();
+    else if ((ctrlKey || metaKey) && name.toLowerCase() === "z") undo();
+    else return alone && document.activeElement === sheet && move(name);
+    return true;
+  }
+
   // The pen by keys. Returns whether this key is one of its.
-  function key(name) {
+  function move(name) {
     if (name !== " " && !(name in ARROWS)) return false;
     sheet.classList.remove("mynn-pad-hand");
     sheet.classList.add("mynn-pad-keys");
@@ -159,8 +172,11 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
     sheet,
     key,
     strokes: () => strokes,
-    clear: () => (stroke || strokes.length) && change([]),
-    undo: () => (stroke || past.length || strokes.length) && set(stroke ? strokes : (past.pop() ?? strokes.slice(0, -1))),
+    clear,
+    addTools(tools) {
+      addButton(tools, { textContent: _("Undo"), title: _("Take the last stroke away (Ctrl+Z)") }, undo);
+      addButton(tools, { textContent: _("Clear"), title: _("Begin again (Delete)") }, clear);
+    },
   };
 }
 
@@ -171,9 +187,13 @@ export function eye(parent, label = _("what the network sees")) {
   sight.canvas.setAttribute("role", "img");
   sight.canvas.setAttribute("aria-label", label);
   parent.append(sight.canvas);
-  return (ink) => {
-    const image = new ImageData(new Uint8ClampedArray(4 * SIDE * SIDE).fill(255), SIDE, SIDE);
-    ink.forEach((value, index) => image.data.fill(255 - value, 4 * index, 4 * index + 3));
-    sight.putImageData(image, 0, 0);
-  };
+  return (ink) => paint(sight.canvas, ink, (value) => Array(3).fill(255 - value));
+}
+
+// Paint 784 numbers as a picture, at a place of a canvas.
+export function paint(canvas, numbers, colourOf, x = 0, y = 0) {
+  const image = new ImageData(SIDE, SIDE);
+  image.data.fill(255);
+  numbers.forEach((number, place) => image.data.set(colourOf(number), 4 * place));
+  canvas.getContext("2d").putImageData(image, x, y);
 }

@@ -87,9 +87,7 @@ function render({ model, el }) {
     const name = event.key;
     const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
     if (alone && /^[0-9]$/.test(name)) keep(Number(name));
-    else if (alone && (name === "Delete" || name === "Backspace")) pad.clear();
-    else if ((event.ctrlKey || event.metaKey) && name.toLowerCase() === "z") pad.undo();
-    else if (!alone || document.activeElement !== pad.sheet || !pad.key(name)) return;
+    else if (!pad.key(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }
@@ -122,8 +120,7 @@ function render({ model, el }) {
   const keys = _("A digit's key keeps the drawing as that digit");
   pad.sheet.setAttribute("aria-label", `${HELP}. ${keys}`);
   const tools = add(left, "div", { className: "mynn-pad-tools" });
-  addButton(tools, { textContent: _("Undo"), title: _("Take the last stroke away (Ctrl+Z)") }, pad.undo);
-  addButton(tools, { textContent: _("Clear"), title: _("Begin again (Delete)") }, pad.clear);
+  pad.addTools(tools);
   const showKept = keeper(grid, keep, () => ask({ take_back: true }));
   const sight = add(grid, "div", { className: "mynn-pad-sight" });
   add(sight, "div", { textContent: _("The network sees") });

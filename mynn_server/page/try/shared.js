@@ -1,8 +1,6 @@
 // What the pages of /try/ share.
 
-import { addButton } from "./live.js";
 import { calmly, paper } from "./paper.js";
-import { _ } from "./words.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -22,15 +20,8 @@ export function addPad(show) {
   const later = calmly(show);
   const pad = paper($("pad"), [], later, later);
   $("pad").prepend(pad.sheet);
-  addButton($("tools"), { textContent: _("Undo"), title: _("Take the last stroke away (Ctrl+Z)") }, pad.undo);
-  addButton($("tools"), { textContent: _("Clear"), title: _("Begin again (Delete)") }, pad.clear);
-  pad.sheet.addEventListener("keydown", (event) => {
-    const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
-    if (alone && (event.key === "Delete" || event.key === "Backspace")) pad.clear();
-    else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") pad.undo();
-    else if (!alone || !pad.key(event.key)) return;
-    event.preventDefault();
-  });
+  pad.addTools($("tools"));
+  pad.sheet.addEventListener("keydown", (event) => pad.key(event) && event.preventDefault());
   return pad;
 }
 

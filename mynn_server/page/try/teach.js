@@ -2,9 +2,9 @@
 
 import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
-import { eye } from "./paper.js";
+import { eye, paint } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
-import { paint, redToBlue, use } from "./try.js";
+import { redToBlue, use } from "./try.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // from one look to the next

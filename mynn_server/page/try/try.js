@@ -3,7 +3,7 @@
 
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
-import { eye, inWords, seen } from "./paper.js";
+import { eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
 
@@ -141,14 +141,6 @@ function showInside() {
 export function redToBlue(part) {
   const full = part > 0 ? [178, 24, 43] : [33, 102, 172];
   return full.map((colour) => 255 + (colour - 255) * Math.abs(part));
-}
-
-// Paint 784 numbers as a picture, at a place of a canvas.
-export function paint(canvas, numbers, colourOf, x = 0, y = 0) {
-  const image = new ImageData(28, 28);
-  image.data.fill(255);
-  numbers.forEach((number, place) => colourOf(number).forEach((value, part) => (image.data[4 * place + part] = value)));
-  canvas.getContext("2d").putImageData(image, x, y);
 }
 
 $("on").addEventListener("change", () => {
