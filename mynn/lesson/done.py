@@ -111,11 +111,7 @@ def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
 
 
 def _put_aside(place: Path) -> None:
-    """Give a damaged file another name, that of no other file."""
-    aside, number = place.with_name(DAMAGED), 1
-    while aside.exists():
-        number += 1
-        aside = place.with_name(DAMAGED.replace(".json", f".{number}.json"))
-    place.rename(aside)
+    """Give a damaged file another name, in place of one that was damaged before."""
+    aside = place.replace(place.with_name(DAMAGED))
     sentence = _("{file} is damaged; it is called {name} now, and a new one was begun.")
     print(sentence.format(file=place.name, name=aside.name))
