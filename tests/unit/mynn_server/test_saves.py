@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tornado.web import HTTPError
 
@@ -53,6 +53,7 @@ async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
     assert set().union(*kept) == known.keys()
 
 
+@settings(max_examples=50)
 @given(STEPS)
 def test_what_was_saved_is_kept_or_was_seen_by_who_replaced_it(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
