@@ -113,7 +113,7 @@ def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: s
 
 @pytest.mark.slow
 def test_an_index_takes_the_wheels_and_anybody_can_install_the_sources(project: Path, tmp_path: Path) -> None:
-    """With a compiler, the wheel is the same; without, it is the plain one, which works on all other machines."""
+    """With the same compiler, the wheel is the same."""
     for architecture in ("amd64", "arm64", "armhf"):
         compiler_for(architecture)
     dist, module = tmp_path / "dist", [sys.executable, "-m"]
@@ -123,14 +123,11 @@ def test_an_index_takes_the_wheels_and_anybody_can_install_the_sources(project: 
     for path in linux:
         shown = json.loads(subprocess.check_output([*module, "auditwheel", "show", "--json", path]))
         assert shown["overall_tag"].startswith("manylinux") and not shown["external_libs"]
-    for way, wheels in ((os.environ["PATH"], linux), (str(tmp_path), [wheel(project, "mynn")])):
-        to = tmp_path / f"from_{len(wheels)}"
-        options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(to)]
-        command = [*module, "pip", "wheel", *options, str(sources)]
-        subprocess.run(command, env={**os.environ, "PATH": way}, check=True)
-        [built] = to.iterdir()
-        [known] = [path for path in wheels if path.name == built.name]
-        assert zipfile.ZipFile(built).namelist() == zipfile.ZipFile(known).namelist()
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "built")]
+    one = {**os.environ, "CC": compiler_for("arm64")}  # which compiles one library, and not three
+    subprocess.run([*module, "pip", "wheel", *options, str(sources)], env=one, check=True)
+    [built] = (tmp_path / "built").iterdir()
+    assert zipfile.ZipFile(built).namelist() == zipfile.ZipFile(dist / built.name).namelist()
 
 
 def test_without_a_compiler_the_plain_wheel_is_used(project: Path, tmp_path: Path) -> None:
@@ -190,15 +187,15 @@ def test_the_wheels_are_reproducible(project: Path) -> None:
             assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
-@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is missing: `make test` installs it")
-def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "cc").write_text('#!/bin/sh\n[ "$1" = -dumpmachine ] && echo riscv64-linux-gnu || exec gcc "$@"\n')
-    (tmp_path / "cc").chmod(0o755)
-    command = [sys.executable, "setup.py", "--quiet", "bdist_wheel", "--dist-dir", str(tmp_path / "dist")]
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command, cwd=project, env={**os.environ, "PATH": path}, check=True, capture_output=True)
-    [wheel] = (tmp_path / "dist").iterdir()
-    assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
+def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python() -> None:
+    program = (
+        "import setuptools; setuptools.setup = lambda **_: None\n"
+        "import setup; setup.machine = lambda: 'riscv64-linux-gnu'\n"
+        "of = setuptools.Distribution({'ext_modules': [setuptools.Extension('kernel', [])]})\n"
+        "wheel = setup.Wheel(of); wheel.ensure_finalized(); print(*wheel.get_tag())"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    assert said == ["py3", "none", sysconfig.get_platform().replace("-", "_")]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the script needs root: `sudo .venv/bin/python -m pytest` runs it")
