@@ -8,7 +8,6 @@ import os
 import re
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,12 +38,13 @@ PAGES = ("class", "wall")
 HELLO = {"type": "object", "properties": {"mynn": {"type": "integer"}}, "required": ["mynn"]}
 
 
-class InvalidError(Exception):
-    """Where a Pi's answer is not as it should be."""
+class LostError(Exception):
+    """Why a Pi is not asked any longer."""
 
 
-class NotSetUpError(Exception):
-    """Raised if a Pi's program speaks of something else."""
+def invalid(where: str) -> LostError:
+    """Return what is wrong with an answer."""
+    return LostError(f"its answer is invalid ({where}): flash its card again")
 
 
 def schema(students: Iterable[str]) -> dict[str, Any]:
@@ -71,27 +71,34 @@ class Answers:
     """
 
     def __init__(self) -> None:
-        self.pis: dict[str, dict[str, Any]] = {}
+        self.pis: dict[
+            str, dict[str, Any]
+        ] = {}  # what is in it is replaced, not changed: other threads draw pages of it
         self.off: set[str] = set()
-        self._news: deque[tuple[str, dict[str, Any] | None]] = deque()
+        self._new = False
 
     def tell(self, pi: str, **news: Any) -> None:
-        """Have news of a Pi, for the next update. A text that is None is not shown any more."""
-        self._news.append((pi, news))
+        """Have news of a Pi. A text that is None is not shown any more."""
+        known = self.pis.get(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
+        before, lost = known["lost"], news.get("lost", known["lost"])
+        if lost is not None and lost != (before or ""):
+            print(f"{pi} does not answer: {lost}" if lost else f"{pi} answers.", flush=True)
+        shown = {page: texts | news.get("shown", {}).get(page, {}) for page, texts in known["shown"].items()}
+        news["shown"] = {
+            page: {student: text for student, text in texts.items() if text is not None}
+            for page, texts in shown.items()
+        }
+        self.pis, self._new = self.pis | {pi: known | news}, True
+        if lost == "" != before:
+            self.off.discard(pi)
 
     def forget(self, pi: str) -> None:
-        """Drop a Pi at the next update."""
-        self._news.append((pi, None))
+        """Drop a Pi."""
+        self.pis, self._new = {name: known for name, known in self.pis.items() if name != pi}, True
 
     def update(self) -> bool:
-        """Take the news. Returns whether there are any."""
-        new = bool(self._news)
-        while self._news:
-            pi, news = self._news.popleft()
-            if news is None:
-                self.pis.pop(pi, None)
-            else:
-                self._take(pi, news)
+        """Return whether there are news since the last time."""
+        new, self._new = self._new, False
         return new
 
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
@@ -106,18 +113,6 @@ class Answers:
     def answering(self) -> int:
         """How many Pis answer."""
         return sum(pi["lost"] == "" for pi in self.pis.values())
-
-    def _take(self, pi: str, news: dict[str, Any]) -> None:
-        known = self.pis.setdefault(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
-        before, lost = known["lost"], news.get("lost", known["lost"])
-        if lost is not None and lost != (before or ""):
-            print(f"{pi} does not answer: {lost}" if lost else f"{pi} answers.", flush=True)
-        for page, texts in news.pop("shown", {}).items():
-            merged = known["shown"][page] | texts
-            known["shown"][page] = {student: text for student, text in merged.items() if text is not None}
-        known |= news
-        if lost == "" != before:
-            self.off.discard(pi)
 
 
 class Asking:
@@ -203,10 +198,8 @@ class Asking:
             await self._take_news(way, process)
             async with asyncio.timeout(BEGIN):
                 return await complaint
-        except InvalidError as error:
-            return f"its answer is invalid ({error}): flash its card again"
-        except NotSetUpError:
-            return NOT_SET_UP
+        except LostError as error:
+            return str(error)
         except TimeoutError:
             return "its program did not begin, or did not end"
         finally:
@@ -228,7 +221,7 @@ class Asking:
         for _ in range(LINES):
             try:
                 line = await _line(process.stderr)
-            except InvalidError:
+            except LostError:
                 break
             if not line:
                 return NOT_SET_UP if NO_PROGRAM.search(last) else last or "it ended by itself"
@@ -249,12 +242,12 @@ async def _begin(way: Way, process: Process) -> None:
         line = await _line(process.stdout)
         if line.startswith(b'{"mynn": '):
             if _parsed(line, HELLO)["mynn"] != VERSION:
-                raise NotSetUpError
+                raise LostError(NOT_SET_UP)
             process.stdin.write(f"{way.asked}\n".encode())
             return
         if not line:
             return
-    raise InvalidError("too many lines")
+    raise invalid("too many lines")
 
 
 def _kill(process: Process) -> None:
@@ -264,20 +257,20 @@ def _kill(process: Process) -> None:
 
 
 async def _line(stream: asyncio.StreamReader | None) -> bytes:
-    """Return the next line; nothing at the end. InvalidError: it is too long to be kept."""
+    """Return the next line; nothing at the end. LostError: it is too long to be kept."""
     assert stream
     try:
         return await stream.readline()
     except ValueError:
-        raise InvalidError("a line is too long") from None
+        raise invalid("a line is too long") from None
 
 
 def _parsed(line: bytes, of: dict[str, Any]) -> dict[str, Any]:
-    """Return what a line says. InvalidError: it does not match the schema."""
+    """Return what a line says. LostError: it does not match the schema."""
     try:
         said: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError):
-        raise InvalidError("malformed") from None
+        raise invalid("malformed") from None
     if wrong := misfit(said, of):
-        raise InvalidError(wrong)
+        raise invalid(wrong)
     return said

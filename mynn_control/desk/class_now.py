@@ -125,7 +125,7 @@ def card(
         if STRANGE_KEY.search(lost):
             fault = _("It has another SSH host key than before: see the tab Pis.")
         elif lost == NOT_SET_UP:
-            fault = _("It has no mynn-pi yet, or another version: set it up, on the tab Pis.")
+            fault, lost = _("It has no mynn-pi yet, or another version: set it up, on the tab Pis."), ""
         return Card(name, student, "lost", _("Does not answer"), faults=[fault], why=lost)
     if text is None:
         # One student's server runs all the time; of several, each server is started when its page is opened.

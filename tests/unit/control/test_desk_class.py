@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from mynn.outline import Lesson, outline
+from mynn_control.desk.asking import NOT_SET_UP
 from mynn_control.desk.class_now import Card, card, parsed
 from tests.support.browser import assert_accessible
 from tests.support.desk import served
@@ -78,6 +79,11 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
         ),
         (seat(said(program()), lost="no route", off=True), "Switched off", ""),
         (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
+        (
+            seat("", lost=NOT_SET_UP),
+            "Does not answer",
+            "It has no mynn-pi yet, or another version: set it up, on the tab Pis.",
+        ),
         (
             seat(said(program()), lost="SSH password was requested"),
             "Does not answer",
