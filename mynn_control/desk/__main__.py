@@ -36,11 +36,14 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
         with locked(folder, 0):
             desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
             with Server(desk, served=served) as server:
-                print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
+
+                def begun() -> None:
+                    print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
+                    started(kept)
+
                 files = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
                 desk.asking = Asking(pis, student, files, desk.answers)
-                started(kept)
-                asyncio.run(desk.asking.keep_asking(desk.update))
+                asyncio.run(desk.asking.keep_asking(desk.update, begun))
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
                 desk.end()

@@ -132,11 +132,12 @@ class Asking:
         """Go on with a password."""
         self.password, self.trouble = password, ""
 
-    async def keep_asking(self, update: Callable[[], None]) -> None:
-        """Ask, and have the answers looked at, until Ctrl-C."""
+    async def keep_asking(self, update: Callable[[], None], begun: Callable[[], None]) -> None:
+        """Ask, and have the answers looked at, until Ctrl-C. begun: called once Ctrl-C and SIGTERM end it."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stopped.set)  # again and again: an impatient teacher may press Ctrl-C twice
+        begun()
         try:
             while not stopped.is_set():
                 if (written := self._times()) != self._written:

@@ -78,7 +78,7 @@ class Class:
             if not left or time.monotonic() > end:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        asyncio.run(self.asking.keep_asking(update))
+        asyncio.run(self.asking.keep_asking(update, lambda: None))
         assert left == []
 
     def lost(self, why: str, pi: str = "pi-01") -> Callable[[], bool]:
