@@ -49,11 +49,8 @@ def invalid(where: str) -> LostError:
 
 def schema(students: Iterable[str]) -> dict[str, Any]:
     """Return the schema of what a Pi with these students shows."""
-    text = {
-        "type": ["string", "null"],
-        "maxLength": wall.LARGEST,
-        "pattern": r"^[^\ud800-\udfff]*\Z",
-    }  # whole characters
+    whole = r"^[^\ud800-\udfff]*\Z"  # characters
+    text = {"type": ["string", "null"], "maxLength": wall.LARGEST, "pattern": whole}
     return closed(PAGES, closed(students, text))
 
 
@@ -71,15 +68,13 @@ class Answers:
     """
 
     def __init__(self) -> None:
-        self.pis: dict[
-            str, dict[str, Any]
-        ] = {}  # what is in it is replaced, not changed: other threads draw pages of it
+        self.pis: dict[str, dict[str, Any]] = {}
         self.off: set[str] = set()
-        self._new = False
+        self._next = self.pis  # replaced, not changed: other threads draw pages of what was there at the last update
 
     def tell(self, pi: str, **news: Any) -> None:
-        """Have news of a Pi. A text that is None is not shown any more."""
-        known = self.pis.get(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
+        """Have news of a Pi, for the next update. A text that is None is not shown any more."""
+        known = self._next.get(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
         before, lost = known["lost"], news.get("lost", known["lost"])
         if lost is not None and lost != (before or ""):
             print(f"{pi} does not answer: {lost}" if lost else f"{pi} answers.", flush=True)
@@ -88,18 +83,18 @@ class Answers:
             page: {student: text for student, text in texts.items() if text is not None}
             for page, texts in shown.items()
         }
-        self.pis, self._new = self.pis | {pi: known | news}, True
+        self._next = self._next | {pi: known | news}
         if lost == "" != before:
             self.off.discard(pi)
 
     def forget(self, pi: str) -> None:
-        """Drop a Pi."""
-        self.pis, self._new = {name: known for name, known in self.pis.items() if name != pi}, True
+        """Drop a Pi at the next update."""
+        self._next = {name: known for name, known in self._next.items() if name != pi}
 
     def update(self) -> bool:
-        """Return whether there are news since the last time."""
-        new, self._new = self._new, False
-        return new
+        """Take the news. Returns whether there are any."""
+        before, self.pis = self.pis, self._next
+        return self.pis is not before
 
     def in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the Pis in the inventory's order."""
