@@ -1,9 +1,9 @@
 #!/bin/sh
 # Install Dask's packages beside the virtual environment, on the Pi: install.sh VENV ARCHIVE FOLDER STAMP
-# The folder appears whole or not at all. Notebooks do not see it: it is on no path but the worker's.
+# The folder appears whole or not at all. Only the worker has it in its PYTHONPATH, so notebooks do not see it.
 set -eu
 venv=$1 archive=$2 folder=$3 stamp=$4
-# Only root can open this folder: any program that can open a lock could hold it forever.
+# Lock /root, which only root can open: any program that can open a lock can hold it forever.
 exec 9</root
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$stamp" ] || exit 0
