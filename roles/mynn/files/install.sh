@@ -1,17 +1,17 @@
 #!/bin/sh
 # Install the wheels of mynn and mynn_server into the virtual environment, on the Pi: install.sh VENV STAMP WHEEL SERVER
-# The stamp, with the name of mynn's wheel, is written last, so the next run repeats one that was cut off.
+# The stamp, with the name of mynn's wheel, is written last, so the next run repeats an interrupted one.
 set -eu
 venv=$1 stamp=$2 wheel=$3 server=$4
-# A run that was cut off may have left this script running: wait for it, and see whether it finished. Only root can open
-# this folder: any program that can open a lock could hold it forever.
+# An interrupted run may have left this script running: wait for it, and see whether it finished. Lock /root, which only
+# root can open: any program that can open a lock can hold it forever.
 exec 9</root
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -f "$venv"/mynn-*
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
-# Until November 2026 mynn-pi was called mynn. Removed later, it would take the same files of mynn-pi with it.
+# Until November 2026 mynn-pi was called mynn. Uninstalled later, that would delete mynn-pi's files of the same names.
 for old in "$venv"/lib/python3*/site-packages/mynn-[0-9]*.dist-info; do
     [ ! -d "$old" ] || pip uninstall --quiet --yes mynn
 done

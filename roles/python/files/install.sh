@@ -1,11 +1,11 @@
 #!/bin/sh
 # Make the virtual environment, on the Pi: install.sh VENV ARCHIVE STAMP
-# The stamp is written last, so the next run repeats one that was cut off. It is a link to the environment's interpreter:
-# without that, the stamp does not exist either.
+# The stamp is written last, so the next run repeats an interrupted one. It links to the environment's interpreter: if
+# that is missing, the stamp counts as missing.
 set -eu
 venv=$1 archive=$2 stamp=$3
-# A run that was cut off may have left this script running: wait for it, and see whether it finished. Only root can open
-# this folder: any program that can open a lock could hold it forever.
+# An interrupted run may have left this script running: wait for it, and see whether it finished. Lock /root, which only
+# root can open: any program that can open a lock can hold it forever.
 exec 9</root
 flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
@@ -14,13 +14,13 @@ wheels=$(mktemp -d /var/cache/mynn-wheels.XXXXXX)
 trap 'rm -rf "$wheels"' EXIT
 tar -xf "$archive" -C "$wheels"
 
-# From nothing: what is there may be half made, damaged, or of another Python, and what is no longer required would hide
-# apt's packages.
+# Start from scratch: the old environment may be incomplete, damaged or for another Python, and packages that are no
+# longer required would hide apt's.
 /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-index --no-deps --find-links "$wheels" \
     --require-hashes --requirement "$wheels/requirements.txt"
-# Which fonts there are: a program takes seconds to find out, so the one that kernels are forked from reads it here.
-# (Each image is to have the same list; and what is compiled, others see to.)
+# Write matplotlib's font cache, which takes seconds: the process that kernels are forked from reads it here.
+# (PYTHONHASHSEED: each image gets the same cache. -B: byte-compiling is done elsewhere.)
 PYTHONHASHSEED=0 MPLCONFIGDIR="$venv/share/matplotlib" "$venv/bin/python" -B -c 'import matplotlib.font_manager'
 sync --file-system "$venv"
 ln -s bin/python "$venv/$stamp"
