@@ -1,1 +1,1 @@
-"""The desk: the teacher's page of the class, on the teacher's own computer (`make desk`)."""
+"""The desk: the teacher's web pages about the class, on the teacher's own computer (`make desk`)."""

@@ -1,10 +1,10 @@
-"""`make desk`: serve the teacher's pages, until Ctrl-C.
+"""Run the desk (`make desk`): serve the teacher's pages until Ctrl-C.
 
 python -m mynn_control.desk FOLDER INVENTORY [--limit PIS] [--student NAME] [--serve FILE [--certificate FILE]]
 
-FOLDER keeps what is remembered, and the class's own test set; only one desk at a time has it. The pages are for this
-computer's own browser; with --serve, for whoever knows the password whose hash the file has, on the network: so the
-desk's card does. A certificate with its key, in one file, is for HTTPS, if there is one.
+FOLDER holds the desk's database and the class's test set; only one desk at a time can use it. The pages are for
+browsers on this computer. With --serve, as on the desk's card, they are on the network, behind the password whose
+argon2 hash is in FILE. --certificate: a file with a certificate and its key, for HTTPS; ignored if missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mynn_control.own_files import beside
 
 
 def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
-    """Keep asking the Pis, and serve the pages; return the exit code."""
+    """Ask the Pis and serve the pages until a signal; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     home = Path.home() if served else None
     kept = Kept(pis.inventory, folder.resolve(), home)

@@ -1,4 +1,4 @@
-"""The desk's web application. Who may use it: doors.py."""
+"""Starlette app of the desk. Access control is in doors.py."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.words import _
 
-HOST = "127.0.0.1"  # nobody else's computer can open the pages
+HOST = "127.0.0.1"  # other computers cannot reach it
 PORT = 8900
-LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes of a request from a page, such as all seats' names; and of a password
-PAUSE = 0.3  # seconds between looks for news
-QUIET = 15  # seconds after which a browser that has gone is noticed
+LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes per request: from a page, such as all names; to sign in
+PAUSE = 0.3  # seconds between checks for a new version of a page
+QUIET = 15  # seconds without an event, after which one is sent: this detects a closed browser
 Endpoint = Callable[[Request], Awaitable[Response]]
-# The sheets of labels hold their own style.
+# The sheets of labels have inline CSS.
 LABELS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -45,7 +45,7 @@ LABELS = {
 
 
 class Server:
-    """Serves a desk, in threads of its own. With a certificate, systemd's first socket only leads to the second."""
+    """uvicorn servers in threads. With a certificate, systemd's first socket (HTTP) redirects to the second (HTTPS)."""
 
     def __init__(self, desk: Desk, port: int = PORT, served: Served | None = None) -> None:
         self.desk, self.served = desk, served
@@ -71,13 +71,13 @@ class Server:
             self.threads.append(threading.Thread(target=self.servers[-1].run, args=([one],), daemon=True))
 
     def __enter__(self) -> Server:
-        """Begin."""
+        """Start the threads."""
         for thread in self.threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, also what pages wait for."""
+        """Stop the servers and their event streams."""
         for server in self.servers:
             server.should_exit = True
         for thread in self.threads:
@@ -142,7 +142,7 @@ class Server:
         return _download(made, f"{pi} {date}.zip")
 
     async def _handout(self, request: Request) -> Response:
-        """Keep a file that can be handed out then."""
+        """Store an uploaded file for handing out."""
         try:
             with replacing(work.handout(self.desk.folder, request.path_params["name"])) as file:
                 await _receive(request, file)
@@ -152,7 +152,7 @@ class Server:
         return PlainTextResponse("")
 
     async def _restore(self, request: Request) -> Response:
-        """Take a backup, and end: the desk's service starts it again, and it then puts the backup in place."""
+        """Store an uploaded backup, and end the desk. Its service restarts it, and the backup is then restored."""
         if self.desk.run and not self.desk.run.how:
             return PlainTextResponse(_("Something runs: wait until it has ended, or stop it."), HTTPStatus.CONFLICT)
         try:
@@ -171,7 +171,7 @@ class Server:
         return PlainTextResponse("")
 
     def _form(self, take: Form) -> Endpoint:
-        """Hand over what a form says; the answer is why it was not done, or nothing."""
+        """Pass a form's fields to a function. The response is the error message, or empty."""
 
         async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
@@ -184,7 +184,7 @@ class Server:
         return form
 
     def _events(self, tab: str) -> Endpoint:
-        """Tell a page whenever something is new; the first time at once."""
+        """Stream a page's version as server-sent events: at once, and at each change."""
 
         async def lines() -> AsyncIterator[str]:
             known, quiet = -1, 0.0
@@ -203,18 +203,18 @@ class Server:
 
 
 async def _receive(request: Request, file: IO[bytes]) -> None:
-    """Write what a request sends into a file."""
+    """Write a request's body into a file."""
     async for chunk in request.stream():
         await run_in_threadpool(file.write, chunk)
 
 
 def _download(made: Path, name: str) -> Response:
-    """Give a file, which is deleted then."""
+    """Send a file as a download, and delete it afterwards."""
     return FileResponse(made, filename=name, background=BackgroundTask(made.unlink))
 
 
 def listening(port: int, address: str) -> list[socket.socket]:
-    """Return systemd's sockets, or one at the port, or at another one if that is in use."""
+    """Return systemd's sockets, or else one at this port, or at a free port if it is in use."""
     if given := os.environ.pop("LISTEN_FDS", ""):
         return [socket.socket(fileno=3 + number) for number in range(int(given))]
     try:

@@ -1,4 +1,4 @@
-"""The Pis are asked over SSH, by a process for each, and answer whenever something is new."""
+"""SSH client of the desk: a process per Pi, which receives a line of JSON whenever something changes there."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ from mynn_control.desk.ways import PROMPT, Way, ways
 from mynn_control.words import marked
 from mynn_server.watch import VERSION
 
-PAUSE = 0.3  # seconds between looks at what is to be done
+PAUSE = 0.3  # seconds between checks for changed files and new answers
 AGAIN = 5.0  # seconds until a Pi that did not answer is asked again
-NEXT = 1.0  # seconds until a Pi's next line is read: one that prints without end costs no more than that
-BEGIN = 60.0  # seconds until a Pi's program has begun, which takes a Pi Zero some
-UNTIL_SET_UP = 30.0  # and one that has to be set up first
-LINES = 200  # of greetings and complaints that a Pi may print
+NEXT = 1.0  # seconds between a Pi's lines: limits the load of a Pi that prints without end
+BEGIN = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
+UNTIL_SET_UP = 30.0  # seconds, as AGAIN, for a Pi that is not set up
+LINES = 200  # most lines of greetings, and of errors, that a Pi may print
 WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
 NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
-STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # as mitogen and ssh refuse one
+STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # from errors of mitogen and ssh
 NOT_SET_UP = "it has no mynn-pi of this version"
-NO_PROGRAM = re.compile("No module named|command not found|No such file")  # as Python, sudo and the shell put it
+NO_PROGRAM = re.compile("No module named|command not found|No such file")  # from errors of Python, sudo and the shell
 PAGES = ("class", "wall")
 HELLO = {"type": "object", "properties": {"mynn": {"type": "integer"}}, "required": ["mynn"]}
 
 
 class LostError(Exception):
-    """Why a Pi is not asked any longer."""
+    """A connection to a Pi ends. The message is the reason."""
 
 
 def invalid(where: str) -> LostError:
-    """Return what is wrong with an answer."""
+    """Return the error for an invalid answer. where: the part that is wrong."""
     return LostError(f"its answer is invalid ({where}): flash its card again")
 
 
 def schema(students: Iterable[str]) -> dict[str, Any]:
-    """Return the schema of what a Pi with these students shows."""
-    whole = r"^[^\ud800-\udfff]*\Z"  # characters
+    """Return the schema of a line from a Pi with these students: page → account → text."""
+    whole = r"^[^\ud800-\udfff]*\Z"  # no lone surrogates
     text = {"type": ["string", "null"], "maxLength": wall.LARGEST, "pattern": whole}
     return closed(PAGES, closed(students, text))
 
 
 def closed(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object that has no other names than these."""
+    """Return the schema of an object that may have these names, and no others."""
     return {"type": "object", "properties": dict.fromkeys(names, values), "additionalProperties": False}
 
 
 class Answers:
-    """What the Pis answered.
+    """The latest answers of all Pis.
 
-    pis: by Pi, its `place` in the inventory, its `students` with their addresses, what they have `shown` (by page and
-    account, a text that nobody has parsed yet), and why the Pi is `lost` ("": it answers; None: it was not asked yet).
-    off: the Pis that were switched off, until they answer again; one whose answer was still on its way stays.
+    pis: name → `place` in the inventory; `students` (account → URL); `shown` (page → account → text, not parsed yet);
+    `lost`, the reason why it does not answer ("": it answers; None: not asked yet).
+    off: Pis that were switched off. An answer removes a Pi only after it was lost: a late answer does not count.
     """
 
     def __init__(self) -> None:
         self.pis: dict[str, dict[str, Any]] = {}
         self.off: set[str] = set()
-        self._next = self.pis  # replaced, not changed: other threads draw pages of what was there at the last update
+        self._next = self.pis  # always a new dict: other threads draw pages from `pis`, as of the last update
 
     def tell(self, pi: str, **news: Any) -> None:
-        """Have news of a Pi, for the next update. A text that is None is not shown any more."""
+        """Queue news of a Pi for the next update. A text of None removes the one shown."""
         known = self._next.get(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
         before, lost = known["lost"], news.get("lost", known["lost"])
         if lost is not None and lost != (before or ""):
@@ -92,7 +92,7 @@ class Answers:
         self._next = {name: known for name, known in self._next.items() if name != pi}
 
     def update(self) -> bool:
-        """Take the news. Returns whether there are any."""
+        """Make the queued news current. Returns whether there were any."""
         before, self.pis = self.pis, self._next
         return self.pis is not before
 
@@ -101,20 +101,20 @@ class Answers:
         return sorted(self.pis.items(), key=lambda pi: pi[1]["place"])
 
     def shown(self, page: str) -> dict[str, dict[str, str]]:
-        """Return by Pi, in the inventory's order, and by student, the text for a page."""
+        """Return the texts for a page: Pi, in the inventory's order → account → text."""
         return {name: pi["shown"][page] for name, pi in self.in_order()}
 
     @property
     def answering(self) -> int:
-        """How many Pis answer."""
+        """Number of Pis that answer."""
         return sum(pi["lost"] == "" for pi in self.pis.values())
 
 
 class Asking:
-    """What asks each Pi. The ways to them are looked up anew whenever one of the files is written.
+    """SSH connections to all Pis. How to reach them is worked out again whenever one of `files` is written.
 
-    trouble: what keeps it from asking, in words; empty if nothing does. password: for sudo on the Pis, if it wants one;
-    it is kept for as long as the desk is open, and goes to sudo through a pipe.
+    trouble: why some or all Pis cannot be asked, a sentence; else empty. password: for sudo on the Pis; it stays
+    in memory until the desk ends, and reaches sudo through a pipe.
     """
 
     def __init__(self, pis: Pis, student: str, files: Sequence[Path], answers: Answers) -> None:
@@ -124,14 +124,14 @@ class Asking:
         self._asked: dict[Way, asyncio.Task[None]] = {}
 
     def give(self, password: str) -> None:
-        """Go on with a password."""
+        """Continue with this password for sudo."""
         self.password, self.trouble = password, ""
 
     async def keep_asking(self, update: Callable[[], None], begun: Callable[[], None]) -> None:
-        """Ask, and have the answers looked at, until Ctrl-C. begun: called once Ctrl-C and SIGTERM end it."""
+        """Ask the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. begun: called once signals are handled."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stopped.set)  # again and again: an impatient teacher may press Ctrl-C twice
+            loop.add_signal_handler(number, stopped.set)  # remains: an impatient teacher may press Ctrl-C twice
         begun()
         try:
             while not stopped.is_set():
@@ -148,7 +148,7 @@ class Asking:
         return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
 
     async def _renew(self) -> None:
-        """Look the ways up, and begin to ask where there is a new one."""
+        """Read how to reach each Pi; drop connections whose settings changed, and start new ones."""
         try:
             new = await asyncio.to_thread(lambda: list(ways(self.pis, self.student)))
         except (AnsibleError, OSError) as error:
@@ -161,7 +161,7 @@ class Asking:
             self._asked[way] = asyncio.create_task(self._follow(way))
 
     async def _end(self, asked: Iterable[Way]) -> None:
-        """Ask these Pis no more."""
+        """Stop asking these Pis."""
         tasks = {way: self._asked.pop(way) for way in asked}
         for way, task in tasks.items():
             task.cancel()
@@ -172,7 +172,7 @@ class Asking:
         while True:
             try:
                 lost = await self._hear(way)
-            except OSError as error:  # there is no ssh
+            except OSError as error:  # such as: ssh is not installed
                 lost = str(error)
             if lost == WANTED:
                 self.trouble = WANTED
@@ -183,7 +183,7 @@ class Asking:
                 await asyncio.sleep(UNTIL_SET_UP if lost == NOT_SET_UP else AGAIN)
 
     async def _hear(self, way: Way) -> str:
-        """Take a Pi's news until its program ends. Returns why it did."""
+        """Receive a Pi's news until its program ends. Returns why it ended."""
         process = await asyncio.create_subprocess_exec(
             *way.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
         )
@@ -211,7 +211,7 @@ class Asking:
             await asyncio.sleep(NEXT)
 
     async def _answer_complaints(self, way: Way, process: Process) -> str:
-        """Give sudo its password. Returns the last line of what ssh, sudo or the program complained of."""
+        """Read standard error and give sudo its password. Returns why the connection ended, often the last line."""
         assert process.stdin
         last, given = "", ""
         for _ in range(LINES):
@@ -232,9 +232,9 @@ class Asking:
 
 
 async def _begin(way: Way, process: Process) -> None:
-    """Wait for a Pi's program, and say what it is asked."""
+    """Wait for the greeting of a Pi's program, and send the request."""
     assert process.stdin
-    for _ in range(LINES):  # its shell may print some before
+    for _ in range(LINES):  # the login shell may print lines first
         line = await _line(process.stdout)
         if line.startswith(b'{"mynn": '):
             if _parsed(line, HELLO)["mynn"] != VERSION:
@@ -247,13 +247,13 @@ async def _begin(way: Way, process: Process) -> None:
 
 
 def _kill(process: Process) -> None:
-    """Kill ssh, with what it has started, such as another one for a jump host."""
+    """Kill ssh and its children, such as a second ssh for a jump host."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _line(stream: asyncio.StreamReader | None) -> bytes:
-    """Return the next line; nothing at the end. LostError: it is too long to be kept."""
+    """Return the next line; empty at the end. LostError: the line is too long."""
     assert stream
     try:
         return await stream.readline()
@@ -262,7 +262,7 @@ async def _line(stream: asyncio.StreamReader | None) -> bytes:
 
 
 def _parsed(line: bytes, of: dict[str, Any]) -> dict[str, Any]:
-    """Return what a line says. LostError: it does not match the schema."""
+    """Return a line's JSON content. LostError: it does not match the schema."""
     try:
         said: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError):

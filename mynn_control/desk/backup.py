@@ -1,4 +1,4 @@
-"""Back up what a desk keeps as one file, and put a backup in its place."""
+"""Back up all that a desk keeps in one tar.gz file, and restore such a backup."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mynn_control.desk.memory import Memory
 from mynn_control.own_files import beside
 from mynn_control.words import _
 
-LARGEST = 4 << 30  # bytes of a backup, and of all that is in it
-AT_ONCE = 64 << 10  # bytes; tarfile copies a file in pieces of 16 kB
-MOST = 200_000  # files
+LARGEST = 4 << 30  # bytes of a backup, packed and unpacked
+AT_ONCE = 64 << 10  # bytes per read: enough for tarfile, which copies a file in pieces of 16 kB
+MOST = 200_000  # files and folders in a backup
 SETTINGS = str(runs.SETTINGS.relative_to(runs.PROJECT))
 DATABASE = "dist/desk/memory.sqlite"
-UNFINISHED = ".download-"  # begins the names of what is being packed
-# What a backup may have: no hidden file of the desk's, and no way out of its folders.
+UNFINISHED = ".download-"  # prefix of temporary archives, deleted once they are sent
+# Names that a backup may contain. The function check refuses those with an empty part, `.` or `..`.
 NAME = re.compile(
     rf"inventory(\.ini|\.desk\.yml)|{SETTINGS[:-4]}(\.desk)?\.yml|ssh(/(id_ed25519(\.pub)?|known_hosts))?|(handout|dist/(ca|desk|passwords|work))(/.+)?",
     re.S,
@@ -36,14 +36,14 @@ NAME = re.compile(
 
 
 class BackupError(Exception):
-    """What is wrong with a backup, in words."""
+    """A backup is invalid. The message says why."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a desk keeps: its inventory, and the folder of its memory, in dist/.
+    """Places of the files that a desk keeps. desk: the folder of its database, in dist/.
 
-    home: of its own account, if it is on a card of its own: the SSH key there is the desk's.
+    home: home folder of the account, only on a desk's own card: its SSH key is then backed up, too.
     """
 
     inventory: Path
@@ -52,12 +52,12 @@ class Kept:
 
     @property
     def dist(self) -> Path:
-        """The folder of all that a teacher's computer keeps."""
+        """The folder dist/, for all that a teacher's computer keeps."""
         return self.desk.parent
 
     @property
     def places(self) -> dict[str, Path]:
-        """Where it is, by its name in a backup, which is its place in the project of a desk's card."""
+        """Name in a backup → path on this computer. The names are paths in the project, except `ssh`."""
         places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
         places |= {str(beside(Path(place))): beside(path) for place, path in places.items()}
         places["handout"] = self.dist.parent / "handout"
@@ -66,13 +66,13 @@ class Kept:
 
     @property
     def key(self) -> str:
-        """The public SSH key, of a desk on a card of its own."""
+        """The public SSH key of a desk on its own card; empty elsewhere."""
         public = self.home / ".ssh/id_ed25519.pub" if self.home else None
         return public.read_text(encoding="utf-8").strip() if public and public.exists() else ""
 
     @property
     def waiting(self) -> Path:
-        """A backup that is put in place when the desk starts."""
+        """The backup to restore at the next start, if it exists."""
         return self.dist / "restore.tar.gz"
 
 
@@ -97,7 +97,7 @@ def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 class _Unpacked(gzip.GzipFile):
-    """What a backup unpacks to. tarfile reads long names and pax headers whole."""
+    """Gzip stream with a limit per read, because tarfile reads long names and pax headers whole."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= AT_ONCE:
@@ -106,9 +106,9 @@ class _Unpacked(gzip.GzipFile):
 
 
 def check(file: IO[bytes], into: Path | None = None) -> None:
-    """Read a backup to its end, and unpack it into a folder, if that is given.
+    """Check a whole backup, and unpack it into a folder if one is given.
 
-    BackupError: it has what no backup of a desk's has, or too much, or is damaged.
+    BackupError: it contains other files than a backup does, is too large, or is damaged.
     """
     needed = {"inventory.ini", DATABASE}
     try:
@@ -132,7 +132,7 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
                     tar.extract(member, into or own, filter="data")
                 if member.name == DATABASE:
                     _check_memory(Path(into or own, DATABASE))
-                tar.members.clear()  # type: ignore[attr-defined] # it keeps what it has read
+                tar.members.clear()  # type: ignore[attr-defined] # or tarfile keeps every header in memory
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise BackupError(_("This file is damaged, or is no backup of a desk’s.")) from error
     if needed:
@@ -140,19 +140,19 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
 
 
 def _check_memory(path: Path) -> None:
-    # A copy, since Memory brings a file forward, and the desk itself has to see what it was.
-    with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # it is a later mynn-pi's
+    # Open a copy: Memory migrates the file, and the desk itself must see the old version.
+    with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # a later mynn-pi wrote it
         if path.is_file() and not Memory(Path(shutil.copy(path, folder))).set_aside:
             return
     raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))
 
 
 def restore(kept: Kept) -> str:
-    """Put a backup that waits in place; or, if the desk did not start from the last one, what was there before.
+    """Restore a waiting backup; or undo the last restore, if the desk did not start from it.
 
-    What was there is kept in dist/before-DATE; a power cut only repeats this. Returns what the teacher should know.
+    Replaced files stay in dist/before-DATE. After a power cut, the restore starts over. Returns a note, or nothing.
     """
-    for left in kept.dist.glob(f"{UNFINISHED}*"):  # of a desk that was killed
+    for left in kept.dist.glob(f"{UNFINISHED}*"):  # by a desk that was killed
         left.unlink()
     for tried in kept.dist.glob("restored-*"):
         _exchange(kept, *(kept.dist / tried.name.replace("restored", name) for name in ("before", "failed")))
@@ -174,7 +174,7 @@ def restore(kept: Kept) -> str:
 
 
 def _exchange(kept: Kept, new: Path, before: Path) -> None:
-    """Move a desk's files into one folder, and the contents of another into their place."""
+    """Move the desk's files into the folder `before`, and the files of the folder `new` into their place."""
     for place, path in kept.places.items():
         for source, target in ((path, before / place), (new / place, path)):
             if source.exists():
@@ -183,6 +183,6 @@ def _exchange(kept: Kept, new: Path, before: Path) -> None:
 
 
 def started(kept: Kept) -> None:
-    """Note that the desk could start from the backup that was restored."""
+    """Record that the desk has started from the restored backup."""
     for tried in kept.dist.glob("restored-*"):
         tried.unlink()
