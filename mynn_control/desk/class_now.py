@@ -1,4 +1,4 @@
-"""The tab Class: what runs on each Pi. Nothing that a Pi says is trusted."""
+"""The tab Class: the programs that run on each Pi. Answers from Pis are untrusted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mynn_control.report_schemas import by_name, of
 from mynn_control.words import _, marked
 from mynn_server.watch import STRANGER
 
-QUIET = 10  # minutes without a cell that ran, after which the page says so
-LONGEST = 600  # minutes at a task: whatever is longer is a wrong clock's
-MARKS = {True: "✔", False: "✘", None: "·"}  # of a task: right, tried, untouched
-# By how a program died: of the only one, and of one of several.
+QUIET = 10  # minutes without a run of a cell, after which the page says so
+LONGEST = 600  # minutes at a task: a longer time means a wrong clock
+MARKS = {True: "✔", False: "✘", None: "·"}  # per task: right, tried, untouched
+# Cause of death → sentence for the only program, and for one of several.
 DIED = {
     "memory": (marked("It ran out of memory."), marked("{lesson} ran out of memory.")),
     "stopped": (marked("It stopped unexpectedly."), marked("{lesson} stopped unexpectedly.")),
@@ -39,7 +39,7 @@ PROGRAM = {
     "died": {"enum": ["", *DIED]},
 }
 CLOSED = {"additionalProperties": False}
-# What a student's notebook server answers (mynn_server). Those of the last release do not tell of tasks.
+# Schema of a notebook server's answer (mynn_server). Servers of the last release send neither tasks nor times.
 ANSWER = CLOSED | of(
     {
         "running": {"type": "array", "items": CLOSED | of(PROGRAM, began=EPOCH), "maxItems": 50},
@@ -53,10 +53,10 @@ ANSWER = CLOSED | of(
 
 @dataclass(frozen=True)
 class Line:
-    """A program on a card: its lesson, and whether that is ours.
+    """A program on a card. ours: whether it runs one of our lessons.
 
-    marks: for each of the lesson's tasks, as on the tab Tasks. task: the first that is not right. minutes: for how long
-    the student is at it; empty if that is not known.
+    marks: one per task of the lesson, as on the tab Tasks. task: the first that is not right. minutes: time since the
+    last answer or the program's start, in words; empty if unknown.
     """
 
     title: str
@@ -68,27 +68,27 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of a student at a Pi. student: empty where a Pi has one. name: empty if none was given.
+    """A student's card. student: the account; empty if the Pi has only one. name: the pupil's; empty if not given.
 
-    lines: by program. why: the reason that a Pi does not answer, as SSH puts it.
+    word: the state in words. lines: one per program. why: the reason why a Pi does not answer, from SSH.
     """
 
     pi: str
     student: str
-    state: str  # a class of the style sheet
+    state: str  # CSS class
     word: str
     lines: Sequence[Line] = ()
     faults: Sequence[str] = ()
     why: str = ""
     free: int = SHORT  # MB
-    used: int = 0  # percent
+    used: int = 0  # percent of the memory
     name: str = ""
 
 
 def cards(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> list[Card]:
-    """Return the students' cards: first those with a fault, each in the inventory's order.
+    """Return the students' cards in the inventory's order, those with a fault first.
 
-    lessons: by name. names: of the pupils, by seat.
+    lessons: by name. names: pupils' names by seat.
     """
     found = []
     for pi, texts in answers.shown("class").items():
@@ -112,7 +112,7 @@ def card(
 ) -> Card:
     """Return a student's card.
 
-    text: of the notebook server, None if it does not run, "" if it is silent. off: whether the Pi was switched off.
+    text: the notebook server's answer; None if it does not run, "" if it is silent. off: the Pi was switched off.
     """
     name = printable(pi, 80).removesuffix(".local")
     if lost is None:
@@ -128,7 +128,7 @@ def card(
             fault, lost = _("It has no mynn-pi yet, or another version: set it up, on the tab Pis."), ""
         return Card(name, student, "lost", _("Does not answer"), faults=[fault], why=lost)
     if text is None:
-        # One student's server runs all the time; of several, each server is started when its page is opened.
+        # A single student's server always runs. With several students, opening the page starts each server.
         return Card(name, student, "asked", _("Not signed in") if student else _("No notebook server yet"))
     answer = parsed(text)
     if answer is None:
@@ -156,7 +156,7 @@ def card(
 
 
 def parsed(text: str) -> dict[str, Any] | None:
-    """Return what a server answers, if it matches the schema."""
+    """Return a server's answer, or None if it does not match the schema."""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
@@ -165,7 +165,7 @@ def parsed(text: str) -> dict[str, Any] | None:
 
 
 def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapping[str, Lesson]) -> Line:
-    """Return a program's line: a notebook's title, if it is a lesson of ours; else its name."""
+    """Return a program's line: the lesson's title if it is one of ours, otherwise the file's name."""
     place = PurePosixPath(program["path"])
     lesson = lessons.get(place.stem) if place.suffix == ".ipynb" else None
     if not lesson:

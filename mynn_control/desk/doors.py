@@ -1,6 +1,6 @@
-"""Who may use the desk: this computer's own browser; or, where it is served to the network, whoever knows its password.
+"""Access control of the desk: only browsers on this computer, or on the network with the password, can use it.
 
-Another site's page can use neither, and a computer that floods, lies or hangs costs itself only.
+Other sites' pages are refused. A computer that floods, lies or hangs harms only itself.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mynn_server.turns import PAUSE, TooManyError, network_of, spellings, turn
 COOKIE = "desk"
 DAY = 24 * 60 * 60  # seconds that a session lasts
 MOST_SESSIONS = 100
-MOST_CONNECTIONS, MOST_OF_ALL = 32, 500  # from one computer, of which a browser opens six; and from all
-IDLE = 20  # seconds that a request, or its head, may take to come
-RESTORE, HANDOUT = "/restore", "/handout/"  # where a backup is sent to, and files to hand out
-PUBLIC = ("/static/", "/sign-in")  # the paths that need no password
+MOST_CONNECTIONS, MOST_OF_ALL = 32, 500  # per computer (a browser opens six), and in total
+IDLE = 20  # seconds for a whole request to arrive; in an upload, for its next chunk
+RESTORE, HANDOUT = "/restore", "/handout/"  # paths for uploads: of a backup, and of files to hand out
+PUBLIC = ("/static/", "/sign-in")  # prefixes of paths that need no password
 WRONG = marked("That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it.")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -46,7 +46,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# The form works without a script; without a referrer, a browser would not say where it comes from.
+# The form works without JavaScript. Under no-referrer, browsers would send it with "Origin: null".
 SIGN_IN = {
     "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
     "Referrer-Policy": "same-origin",
@@ -55,11 +55,11 @@ SIGN_IN = {
 
 @dataclass
 class Served:
-    """How a desk is served to the network. hashed: its password's hash, by argon2.
+    """Settings and sessions of a desk on the network. hashed: argon2 hash of its password.
 
-    names: its own on the network. certificate: a file with that and its key, for HTTPS. address: where it listens, by
-    IPv4: with IPv6, the whole class would be one computer. clock: a file for the time of a browser that signs in, in
-    seconds since 1970: the desk's card has no clock (roles/desk).
+    names: its host names. certificate: a file with the certificate and its key, for HTTPS. address: IPv4 address to
+    listen on; with IPv6, limits per computer would treat the class as one. clock: file for the browser's time at
+    sign-in, in seconds since 1970, because a desk's card has no clock (roles/desk).
     """
 
     hashed: str
@@ -67,11 +67,11 @@ class Served:
     certificate: Path | None = None
     address: str = "0.0.0.0"
     clock: Path | None = None
-    _sessions: dict[str, float] = field(default_factory=dict)  # until when, by what their cookies hold
+    _sessions: dict[str, float] = field(default_factory=dict)  # session token → expiry time
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def is_password(self, password: str) -> bool:
-        """Return whether this is the password: one try at a time in all, since each takes 19 MiB and a processor."""
+        """Return whether this is the password. One check at a time, because each takes 19 MiB and a processor."""
         for one in spellings(password):
             with suppress(argon2.exceptions.Argon2Error):
                 async with self._one:
@@ -79,18 +79,18 @@ class Served:
         return False
 
     def begin(self) -> str:
-        """Begin a session, and return what its cookie is to hold. Of too many, the first ends."""
+        """Begin a session, and return its token for the cookie. Above MOST_SESSIONS, the oldest one ends."""
         new, now = secrets.token_urlsafe(32), time.monotonic()
         kept = [(token, until) for token, until in self._sessions.items() if until > now]
         self._sessions = dict([*kept[1 - MOST_SESSIONS :], (new, now + DAY)])
         return new
 
     def is_open(self, cookies: str) -> bool:
-        """Return whether a request with these cookies is of a session."""
+        """Return whether these cookies contain the token of an open session."""
         return self._sessions.get(cookie_parser(cookies).get(COOKIE, ""), 0) > time.monotonic()
 
     async def sign_in(self, request: Request) -> Response:
-        """Begin a session for whoever knows the password; be slow with who does not."""
+        """Begin a session if the password is right. Delay the answer if it is wrong."""
         given = dict(parse_qsl((await request.body()).decode(errors="replace")))
         assert request.client
         try:
@@ -114,18 +114,18 @@ class Served:
 
 
 def sign_in_page(wrong: str = "", status: int = HTTPStatus.UNAUTHORIZED) -> Response:
-    """Return the page that asks for the password. wrong: with what was given."""
+    """Return the sign-in page. wrong: the error message, if any."""
     return HTMLResponse(render("sign_in", {"wrong": wrong}), status, SIGN_IN)
 
 
 class Doors:
-    """Refuses other names of this computer, which a site could point here, other sites' requests, and strangers."""
+    """ASGI middleware: refuses foreign host names (DNS rebinding), other sites (CSRF), and all without a session."""
 
     def __init__(self, app: ASGIApp, names: frozenset[str], served: Served | None) -> None:
         self.app, self.names, self.served = app, names, served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Pass a request on, or refuse it. Adds HEADERS to the response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -145,21 +145,21 @@ class Doors:
         await app(scope, receive, send_with_headers)
 
     def _is_own(self, scope: Scope, asked: Headers) -> bool:
-        """Return whether a request is for this computer's name, or the address that it came to, from its own page."""
+        """Return whether a request's Host is this computer, and its origin one of the desk's own pages."""
         address, port = scope["server"]
         usual = {"http": 80, "https": 443}[scope["scheme"]]
         hosts = {name if port == usual else f"{name}:{port}" for name in (*self.names, address)}
         host = asked.get("host")
-        # Another site's page may lead to the desk, and load or download nothing from it.
+        # Another site may link to the start page, but not load or download anything.
         reads = scope["path"] == "/" or asked.get("sec-fetch-site", "none") in ("none", "same-origin")
         reads = reads and scope["method"] in ("GET", "HEAD")
         return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
 
 
 class Door(socket.socket):
-    """Listens, and accepts a few connections from each computer.
+    """Listening socket that limits the connections per computer.
 
-    uvicorn hears of a connection only after the TLS handshake, and asyncio keeps 256 KiB for each from the start.
+    uvicorn could limit them only after the TLS handshake, but asyncio takes 256 KiB for each from the start.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -167,7 +167,7 @@ class Door(socket.socket):
         self.accepted: list[tuple[object, socket.socket]] = []
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection. ConnectionAbortedError, which asyncio expects: that computer, or all, have enough."""
+        """Accept a connection. ConnectionAbortedError, which asyncio handles: there are too many."""
         connection, address = super().accept()
         network = network_of(address[0])
         self.accepted = [(whose, one) for whose, one in self.accepted if one.fileno() >= 0]
@@ -180,21 +180,21 @@ class Door(socket.socket):
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that ends if no request comes."""
+    """HTTP connection that is aborted if no whole request arrives in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Start the deadline for the first request."""
         super().connection_made(transport)
         self.deadline: asyncio.TimerHandle | None = None
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came."""
+        """Process received data, and update the deadline."""
         super().data_received(data)
         self._watch()
 
     def _watch(self) -> None:
-        """Set a deadline, unless a request has come whole. A file may take longer, as long as it comes."""
+        """Set a deadline until a request is complete. Each chunk of an upload renews it."""
         long = self.conn.their_state is h11.SEND_BODY and self.scope["path"].startswith((RESTORE, HANDOUT))
         comes = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
         if self.deadline and (long or not comes):

@@ -1,4 +1,4 @@
-"""The list of Pis: the teacher's inventory, and beside it the desk's file with those that were added on its page."""
+"""The list of Pis: the teacher's Ansible inventory, and the desk's own file with the Pis added on its page."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, s
 from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, sources, take_over, write, written
 from mynn_control.words import _, safe
 
-MOST = 100  # computers of a search that are shown
-PIS = re.compile(r"(?ms)^\[pis\]\n(.*?)(?=^\[|\Z)")  # in an INI file
-LINE = re.compile(r"(?m)^([\w.-]+)(?: ansible_host=([\d.]+))?\n")  # as earlier desks wrote one
+MOST = 100  # computers found in a search that are shown
+PIS = re.compile(r"(?ms)^\[pis\]\n(.*?)(?=^\[|\Z)")  # the section [pis] of an INI inventory
+LINE = re.compile(r"(?m)^([\w.-]+)(?: ansible_host=([\d.]+))?\n")  # a Pi's line, as earlier desks wrote it
 
 
 class Inventory:
-    """The inventory, and what a search of the network found. news: called when something is to be shown.
+    """The list of Pis, and a search of the network. news: called when a search has ended.
 
-    searching: whether a search is going on. found: what the last one found. note: why it found nothing.
+    searching: whether a search is running. found: results of the last one. note: why it found nothing.
     """
 
     def __init__(self, path: Path, news: Callable[[], None]) -> None:
@@ -48,11 +48,11 @@ class Inventory:
 
     @property
     def state(self) -> object:
-        """What the page is drawn of."""
+        """Data that the page depends on, for comparison."""
         return written(self.path, beside(self.path)), self.searching, self.found, self.note
 
     def find(self, _given: Mapping[str, str]) -> str:
-        """Begin to search the network."""
+        """Start to search the network."""
         if not self.searching:
             self.searching, self.found, self.note = True, [], ""
             threading.Thread(target=self._search, daemon=True).start()
@@ -69,7 +69,7 @@ class Inventory:
             self.news()
 
     def add(self, given: Mapping[str, str]) -> str:
-        """Add those found computers that were chosen (add.NAME), under a name that was perhaps changed (as.NAME)."""
+        """Add the chosen search results (add.NAME), each under its name or a new one (as.NAME)."""
         chosen = [one for one in self.found if given.get(f"add.{one.found}") == "yes"]
         if not chosen:
             return _("Choose the Pis to add.")
@@ -86,19 +86,19 @@ class Inventory:
         return ""
 
     def add_named(self, given: Mapping[str, str]) -> str:
-        """Add a Pi by `name`, and by `address` if this computer does not find the name."""
+        """Add a Pi by `name`, and by `address` if this computer cannot resolve the name."""
         return self._changed(add, {given.get("name", "").strip(): given.get("address", "").strip()})
 
     def remove(self, given: Mapping[str, str]) -> str:
-        """Remove a Pi, `pi`."""
+        """Remove the Pi `pi`."""
         return self._changed(remove, given.get("pi", ""))
 
     def forget_key(self, given: Mapping[str, str]) -> str:
-        """Forget the SSH host key of a Pi, `pi`."""
+        """Forget the SSH host key of the Pi `pi`."""
         return self._changed(forget_key, given.get("pi", ""))
 
     def _changed(self, change: Callable[[Path, Any], None], what: Any) -> str:
-        """Change something; return why not, or nothing."""
+        """Apply a change. Returns the error message, or nothing."""
         try:
             change(self.path, what)
         except (RefusedError, AnsibleError, OSError, ValueError, subprocess.SubprocessError) as error:
@@ -107,16 +107,16 @@ class Inventory:
 
 
 def class_language(path: Path, playbooks: Path) -> str:
-    """Return the setting `language` of most Pis, or of all where there is none yet. AnsibleError: it cannot be read.
+    """Return the setting `language` that most Pis have, or the general one before there are Pis.
 
-    playbooks: the folder; group_vars in it has the settings.
+    playbooks: the folder with group_vars. AnsibleError: a setting cannot be read.
     """
     codes = Counter(str(of.get("language")) for of in _settings(path, playbooks).values())
     return codes.most_common(1)[0][0]
 
 
 def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of each Pi, or of localhost if no Pi is listed yet."""
+    """Return each Pi's settings, or those of localhost if no Pi is listed yet."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
     manager = InventoryManager(loader, sources=sources(path))
@@ -126,7 +126,7 @@ def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
 
 
 def forget_key(path: Path, name: str) -> None:
-    """Remove a Pi's SSH host key from those that this computer knows. RefusedError: why not."""
+    """Remove a Pi's SSH host key from this computer's known_hosts files. RefusedError: there is no such Pi."""
     of = _settings(path, path.parent).get(name)
     if not of:
         raise RefusedError(_("{name} is not in it.").format(name=name))
@@ -134,14 +134,14 @@ def forget_key(path: Path, name: str) -> None:
     options += ["-p", str(of["ansible_port"])] if "ansible_port" in of else []
     run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=30)
     said = run(["ssh", "-G", *options, "--", str(of.get("ansible_host", name))]).stdout
-    ssh = dict(line.partition(" ")[::2] for line in said.splitlines())  # what it would do, also by its own settings
+    ssh = dict(line.partition(" ")[::2] for line in said.splitlines())  # also from ~/.ssh/config
     known = ssh["hostname"] if ssh["port"] == "22" else f"[{ssh['hostname']}]:{ssh['port']}"
     for file in filter(os.path.exists, ssh["userknownhostsfile"].split()):
         run(["ssh-keygen", "-R", ssh.get("hostkeyalias", known), "-f", file])
 
 
 def add(path: Path, new: Mapping[str, str]) -> None:
-    """Add Pis. new: by name, the address; empty if this computer finds the name. RefusedError: why not."""
+    """Add Pis. new: name → address, empty if the name resolves. RefusedError: a name or an address is invalid."""
     pis, there = _own(path), listed(path)
     taken = {name.partition(".")[0].lower() for name in there.hosts}
     for name, address in new.items():
@@ -160,7 +160,7 @@ def add(path: Path, new: Mapping[str, str]) -> None:
 
 
 def remove(path: Path, name: str) -> None:
-    """Remove a Pi that was added on the page. RefusedError: why not, and where the teacher can."""
+    """Remove a Pi that was added on the page. RefusedError: it is not listed, or stands elsewhere."""
     pis, line = _own(path), _line_of(path, name)
     if name not in listed(path).hosts:
         raise RefusedError(_("{name} is not in it.").format(name=name))
@@ -171,7 +171,7 @@ def remove(path: Path, name: str) -> None:
 
 
 def take_over_pis(path: Path) -> str:
-    """Move the Pis that stand as an earlier desk wrote them. Returns what the teacher should know, or nothing."""
+    """Move Pis that an earlier desk wrote into the teacher's file to the desk's. Returns a note, or nothing."""
     text = path.read_bytes().decode() if path.exists() else ""
     section = PIS.search(text)
     pis = {name: _settings_of(address) for name, address in LINE.findall(section[1])} if section else {}
@@ -181,7 +181,7 @@ def take_over_pis(path: Path) -> str:
 
 
 def of_pis(pis: dict[str, Any]) -> dict[str, Any]:
-    """Return what the desk's file has, given the settings of each Pi by its name."""
+    """Return the content of the desk's file. pis: name → settings."""
     return {"pis": {"hosts": pis}}
 
 
@@ -190,15 +190,15 @@ def _settings_of(address: str) -> dict[str, str]:
 
 
 def _own(path: Path) -> dict[str, Any]:
-    """Return the Pis in the desk's file, by name."""
-    path.stat()  # without the teacher's, the desk does not know as whom to log in
+    """Return the Pis in the desk's file: name → settings."""
+    path.stat()  # FileNotFoundError: the desk needs the login name in the teacher's file
     return read(beside(path), lambda text: parse(text)["pis"]["hosts"])
 
 
 def _line_of(path: Path, name: str) -> int:
-    """Return the line of the teacher's file that names a Pi, alone or in a range; 0 if none does."""
+    """Return the number of the line in the teacher's file that names a Pi, alone or in a range; 0 if there is none."""
     for number, line in enumerate(path.read_bytes().decode().splitlines(), 1):
-        word = "".join(line.split()[:1]).removesuffix(":")  # in an inventory that is YAML
+        word = "".join(line.split()[:1]).removesuffix(":")  # of a YAML inventory
         is_header = word.startswith("[")
         if name in (expand_hostname_range(word) if detect_range(word) and not is_header else [word]):
             return number

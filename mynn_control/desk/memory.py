@@ -1,4 +1,4 @@
-"""What the desk remembers, in one SQLite file that only its owner can read."""
+"""The desk's database: one SQLite file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# A version of the schema each. Whoever changes it adds one: a teacher's file is brought from any of them to the last.
+# Migrations of the schema, one per version. Append one for each change: files of every version must still migrate.
 VERSIONS = [
     "CREATE TABLE taken_off (place TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID, STRICT",
     """CREATE TABLE pis (
@@ -25,7 +25,7 @@ VERSIONS = [
         lessons TEXT NOT NULL,    -- the folder on this computer
         room REAL NOT NULL        -- the MB that the next run needs on its card
     ) WITHOUT ROWID, STRICT""",
-    "SELECT 1",  # its table of runs had another form
+    "SELECT 1",  # formerly another table of runs
     """CREATE TABLE names (
         pi TEXT NOT NULL,
         student TEXT NOT NULL,    -- the account
@@ -43,20 +43,20 @@ VERSIONS = [
         messages TEXT NOT NULL DEFAULT '[]',  -- as JSON
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
-    "SELECT 1",  # from here on, the desk writes files of its own
+    "SELECT 1",  # marks that the desk writes files of its own
 ]
 OWN_FILES = 7
-JSON = ("state", "verified")  # columns of pis
-RUNS = 20  # that are remembered
-DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # not: locked, or a full disk
-Seat = tuple[str, str]  # a Pi, and a student's account there
+JSON = ("state", "verified")  # columns of pis that hold JSON
+RUNS = 20  # most runs that are kept
+DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # not a locked file or a full disk
+Seat = tuple[str, str]  # a Pi, and a student's account on it
 
 
 class Memory:
-    """The file. Every process may open it; each call is a transaction of its own.
+    """Access to the file. Several processes may open it; each call is one transaction.
 
-    set_aside: what a damaged file was renamed to; empty if it was not. SystemExit: it was written by a later mynn-pi,
-    or cannot be used, with what to do. was: the version that it had; 0 if it is new.
+    set_aside: new name of a damaged file; empty if it was intact. was: schema version found; 0 if the file is new.
+    SystemExit: a later mynn-pi wrote the file, or it cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,13 +68,13 @@ class Memory:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGED:
                 raise SystemExit(f"{path} cannot be used: {error}") from error
             self.set_aside = str(path) + time.strftime(".%Y-%m-%d_%H-%M-%S")
-            for end in ("-journal", ""):  # which would become the new file's
+            for end in ("-journal", ""):  # or SQLite applies the journal to the new file
                 with suppress(FileNotFoundError):
                     Path(f"{path}{end}").rename(self.set_aside + end)
             self._begin()
 
     def _begin(self) -> None:
-        """Create the file or bring it forward, and read all of it."""
+        """Create or migrate the file, and read all of it."""
         self.path.touch(mode=0o600)
         with self._opened() as database:
             database.execute("BEGIN IMMEDIATE")
@@ -95,7 +95,7 @@ class Memory:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self.path, timeout=10)
         try:
-            database.execute("PRAGMA secure_delete = ON")  # what is deleted is not left in the file
+            database.execute("PRAGMA secure_delete = ON")  # overwrite deleted data
             with database:
                 yield database
         finally:
@@ -103,11 +103,11 @@ class Memory:
 
     @property
     def changed(self) -> int:
-        """What changes whenever something else is remembered."""
+        """Time of the last change, in nanoseconds."""
         return self.path.stat().st_mtime_ns
 
     def keep(self, name: str, **columns: Any) -> None:
-        """Remember something of a Pi; what is not given stays."""
+        """Save columns of a Pi's row; the others stay."""
         values = {"name": name} | columns
         values |= {column: json.dumps(values[column]) for column in JSON if column in values}
         names, places = ", ".join(values), ", ".join(f":{column}" for column in values)
@@ -116,14 +116,14 @@ class Memory:
             database.execute(f"INSERT INTO pis ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {new}", values)
 
     def pis(self) -> dict[str, dict[str, Any]]:
-        """Return what is remembered of each Pi, by name."""
+        """Return each Pi's columns, by name."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
             pis = [dict(row) for row in database.execute("SELECT * FROM pis")]
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
     def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
-        """Remember that a run began, and forget the oldest."""
+        """Save that a run began, and delete the oldest ones."""
         with self._opened() as database:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
@@ -131,42 +131,42 @@ class Memory:
             database.execute(f"DELETE FROM runs WHERE began NOT IN ({last})", (RUNS,))
 
     def end(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
-        """Remember how it ended, in words, its messages, and the Pis that were not finished."""
+        """Save how a run ended (in words), its messages, and the Pis that were not finished."""
         with self._opened() as database:
             row = (time.time(), how, json.dumps(messages), json.dumps(lost), began)
             database.execute("UPDATE runs SET ended = ?, how = ?, messages = ?, lost = ? WHERE began = ?", row)
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the last runs, the latest first."""
+        """Return the saved runs, the latest first."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
             runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC")]
         return [run | {column: json.loads(run[column]) for column in ("chosen", "messages", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:
-        """Return whom the teacher took off the wall, as PI/STUDENT, in that order."""
+        """Return the students off the wall, as PI/STUDENT, in the order in which the teacher took them off."""
         with self._opened() as database:
             return [place for (place,) in database.execute("SELECT place FROM taken_off ORDER BY since")]
 
     def take_off(self, place: str) -> None:
-        """Remember that a student is off the wall."""
+        """Save that a student is off the wall."""
         with self._opened() as database:
             database.execute("INSERT OR REPLACE INTO taken_off VALUES (?, ?)", (place, time.time()))
 
     def put_back(self, place: str) -> None:
-        """Forget that a student was taken off."""
+        """Save that a student is on the wall again."""
         with self._opened() as database:
             database.execute("DELETE FROM taken_off WHERE place = ?", (place,))
 
     def names(self, when: float = math.inf) -> dict[Seat, str]:
-        """Return the pupils' names that held at a time, by seat."""
+        """Return the pupils' names by seat, as of a time."""
         with self._opened() as database:
             held = database.execute("SELECT pi, student, name FROM names WHERE since <= ? ORDER BY since", (when,))
             names = {(pi, student): name for pi, student, name in held}
         return {seat: name for seat, name in names.items() if name}
 
     def name(self, names: Mapping[Seat, str]) -> None:
-        """Remember the pupils who have these seats from now on; an empty name for nobody."""
+        """Save the pupils' names by seat, valid from now on. An empty name: nobody."""
         known, now = self.names(), time.time()
         new = [(*seat, now, name) for seat, name in names.items() if name != known.get(seat, "")]
         with self._opened() as database:
@@ -176,6 +176,6 @@ class Memory:
             database.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", new)
 
     def forget_names(self) -> None:
-        """Forget all names, also those of before."""
+        """Delete all names, including earlier ones."""
         with self._opened() as database:
             database.execute("DELETE FROM names")
