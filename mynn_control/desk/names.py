@@ -1,4 +1,4 @@
-"""The page Names: whose seat is whose. Names stay on the teacher's computer: no playbook, no log and no Pi has them."""
+"""The page Names: pupils' names by seat. They stay on the teacher's computer: no playbook, log or Pi gets them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from mynn_control.desk.memory import Seat
 from mynn_control.render import render
 from mynn_control.words import _
 
-LONGEST = 60  # letters
-# With letters, marks and numbers, what names are made of. None can begin a spreadsheet's formula, or a column.
+LONGEST = 60  # characters
+# Allowed besides letters, marks and numbers. No name can begin a formula or a new column in a spreadsheet.
 BESIDE_LETTERS = " '’.,()_&+/-"
 
 
 def draw(seats: Sequence[Seat], names: Mapping[Seat, str]) -> str:
-    """Return the page. names: of now."""
+    """Return the page. names: the current ones."""
     pis = Counter(pi for pi, _student in seats)
     shared = [pi for pi in pis if pis[pi] > 1]
     return render("names", {"tab": "names", "seats": seats, "shared": shared, "names": names, "longest": LONGEST})
 
 
 def given_names(given: Mapping[str, str], seats: Sequence[Seat]) -> dict[Seat, str]:
-    """Return names by seat, each empty or a name, from a form with a field PI/STUDENT for each seat.
+    """Return the names in a form by seat; empty for nobody. given: a field PI/STUDENT for each seat.
 
-    ValueError: something else was given; with what to do.
+    ValueError: a seat or a name is invalid. The message says what to do.
     """
     places = {"/".join(seat): seat for seat in seats}
     if given.keys() - places.keys():
@@ -42,7 +42,7 @@ def given_names(given: Mapping[str, str], seats: Sequence[Seat]) -> dict[Seat, s
 
 
 def is_name(text: str) -> bool:
-    """Return whether a text, which is not empty, can be a pupil's name."""
+    """Return whether a text can be a pupil's name. It must not be empty."""
     kinds = [unicodedata.category(letter)[0] for letter in text]
     known = all(kind in "LMN" or letter in BESIDE_LETTERS for kind, letter in zip(kinds, text, strict=True))
     return known and len(text) <= LONGEST and (kinds[0] in "LN" or text[0] in "'’")

@@ -1,4 +1,4 @@
-"""What the desk shows and does: its pages, drawn anew when something has changed."""
+"""The desk's pages, redrawn when their data change, and the actions of their buttons."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.words import _, marked
 
-CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which they are asked anew
-RUN = "<!--run-->"  # the place of the run on a tab
-FIRST = {  # what must have been the last run, of the same Pis, and what is answered if it was not
+CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which the Pis report again
+RUN = "<!--run-->"  # placeholder for the run in each page
+FIRST = {  # run → the run on the same Pis that must come just before, and the error message if it did not
     "reset": ("look", marked("Look first at what a reset would touch.")),
     "undo": ("reset", marked("The reset was not the last that ran: choose Restore for each Pi.")),
 }
@@ -40,17 +40,17 @@ ADOPT = marked(
 SUDO = marked("sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager.")
 FOR_ALL_DAY = marked("It is kept until the desk is closed, and in no file.")
 NO_PASSWORD = marked("A password has at most 200 characters, and no control characters.")
-Form = Callable[[Mapping[str, str]], str]  # takes what a form says; returns why it was not done, or nothing
+Form = Callable[[Mapping[str, str]], str]  # takes a form's fields; returns the error message, or nothing
 
 
 class AskPasswordError(Exception):
-    """Whose password has to be asked for, in words."""
+    """A password is needed first. The message asks for it."""
 
 
 class Desk:
-    """The pages. folder: what is kept. lessons: the folder.
+    """The desk's pages and actions. folder: holds the database. lessons: folder of the notebooks.
 
-    home: of the desk's own account, if it is on a card of its own. note: what the teacher should know at its start.
+    home: home folder of the account, only on a desk's own card. note: message for the teacher at the start.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Desk:
         note: str = "",
     ) -> None:
         self.of, self.folder, self._lessons = of, folder.resolve(), lessons
-        self.lessons: Mapping[str, Lesson] = {}  # by name, in their order
+        self.lessons: Mapping[str, Lesson] = {}  # by name, in teaching order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.kept = Kept(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(), Memory(folder / "memory.sqlite")
@@ -86,26 +86,26 @@ class Desk:
         self.forms["/password"] = self._give_password
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
-        self.wanted, self.password = False, ""  # whether sudo on some Pi wants another password than this one
+        self.wanted, self.password = False, ""  # wanted: whether sudo on some Pi needs another password
         self.asking: Asking | None = None
-        self._trouble = ""  # of the asking, when the pages were drawn
-        self._files: object = None  # the settings, from which the language was taken
+        self._trouble = ""  # Asking.trouble, as last drawn
+        self._files: object = None  # state of the settings files when the language was last read
         self._take_language()
-        self.run = self._cut_off()  # the last one, until the teacher closes its report
-        self.table = ""  # of the tasks, as CSV
-        self.versions: Counter[str] = Counter()  # of the pages
-        self._pages: dict[str, str] = {}  # by tab
-        self._run_drawn = ""  # the part of all tabs that is about the run
-        self._changed = 0  # of the memory, when the pages were drawn
-        self._minute = 0  # then: Class counts minutes
-        self._drawn: object = None  # what the tabs of what is remembered were drawn of
+        self.run = self._cut_off()  # the last run, until the teacher closes its report
+        self.table = ""  # tasks as CSV
+        self.versions: Counter[str] = Counter()  # tab → number of changes
+        self._pages: dict[str, str] = {}  # tab → HTML
+        self._run_drawn = ""  # HTML about the run, the same on all tabs
+        self._changed = 0  # Memory.changed, when the pages were last drawn
+        self._minute = 0  # the minute of that drawing, as Class counts minutes
+        self._drawn: object = None  # data from which _draw_remembered last drew its tabs
         self._lock = threading.RLock()
         self._thread, self._reporting = threading.Thread(), threading.Thread()
-        self._report = Run("report")  # goes on beside what the teacher starts
+        self._report = Run("report")  # runs in parallel with the teacher's run
         self.redraw()
 
     def _take_over(self) -> None:
-        """Move what earlier desks wrote into the teacher's files to those of this one."""
+        """Move Pis and settings that earlier desks wrote into the teacher's files to the desk's own files."""
         try:
             moved = [take_over_pis(self.of.inventory), take_over_settings(self.settings.path)]
         except (AnsibleError, OSError, ValueError) as error:
@@ -113,11 +113,11 @@ class Desk:
         self.notes += moved
 
     def page(self, tab: str) -> str:
-        """Return a tab's page."""
+        """Return the HTML page of a tab."""
         return self._pages[tab].replace(RUN, self._run_drawn, 1)
 
     def update(self) -> None:
-        """Draw the pages if there are new answers, something else is remembered, or a minute has passed."""
+        """Redraw the pages if answers, the database or the trouble changed, or a new minute has begun."""
         with self._lock:
             told = self.asking.trouble if self.asking else ""
             if told == WANTED != self._trouble:
@@ -128,7 +128,7 @@ class Desk:
                 self.redraw()
 
     def redraw(self) -> None:
-        """Draw the pages."""
+        """Draw the pages, and count a change for each tab that differs."""
         with self._lock:
             self._take_language()
             self._changed, self._minute = self.memory.changed, minute()
@@ -139,10 +139,10 @@ class Desk:
             self._draw_run()
 
     def _take_language(self) -> None:
-        """Have the class's language, wherever a sentence is looked up from now on."""
+        """Set the class's language for all later translations, and load its lessons, if a settings file changed."""
         if (files := (self.inventory.state, self.settings.state)) != self._files:
             self._files = files
-            with suppress(AnsibleError, OSError):  # the run that asks the Pis says what is wrong with a file
+            with suppress(AnsibleError, OSError):  # Asking reports what is wrong with a file
                 os.environ[VARIABLE] = class_language(self.of.inventory, self.settings.path.parents[2])
             self.lessons = outline(self._lessons / lessons_folder(self._lessons))
 
@@ -155,7 +155,7 @@ class Desk:
             self._run_drawn = drawn
 
     def _draw_remembered(self) -> dict[str, str]:
-        """Return the tabs of what is remembered, unless they are as before: each takes a while to draw."""
+        """Return the tabs about saved data; none if the data are unchanged, because drawing takes a while."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
         made = self._labels_made()
@@ -179,18 +179,18 @@ class Desk:
         return [(pi, student) for pi, answer in self.answers.in_order() for student in answer["students"]]
 
     def _labels_made(self) -> float:
-        """Return when the labels were made; 0 if there are none."""
+        """Return the time at which the labels were made; 0 if there are no labels."""
         return max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
 
     def _remember(self, take: Form, given: Mapping[str, str]) -> str:
-        """Do what a form is for, also while something runs. Returns why it was not done, or nothing."""
+        """Apply a form, even during a run. Returns the error message, or nothing."""
         with self._lock:
             wrong = take(given)
             self.redraw()
         return wrong
 
     def _take(self, take: Form, given: Mapping[str, str]) -> str:
-        """Do what a form is for, unless something runs. Returns why it was not done, or nothing."""
+        """Apply a form, unless a run is in progress. Returns the error message, or nothing."""
         with self._lock:
             wrong = self._busy or take(given)
         if not wrong:
@@ -199,7 +199,7 @@ class Desk:
         return wrong
 
     def _give_password(self, given: Mapping[str, str], question: str = SUDO) -> str:
-        """Have a password for sudo, until the desk is closed or it is refused. Returns why not, or nothing."""
+        """Keep a password for sudo until the desk ends or sudo refuses it. Returns the error message, or nothing."""
         if "password" not in given:
             raise AskPasswordError(f"{_(question)} {_(FOR_ALL_DAY)}")
         if not PASSWORD.fullmatch(given["password"]):
@@ -213,7 +213,7 @@ class Desk:
     # --- the pupils' names
 
     def name(self, given: Mapping[str, str]) -> str:
-        """Give seats their pupils' names, by PI/STUDENT. Returns why none was saved, or nothing."""
+        """Save pupils' names, given by PI/STUDENT: all or none. Returns the error message, or nothing."""
         try:
             self.memory.name(names.given_names(given, self._seats()))
         except ValueError as error:
@@ -221,12 +221,12 @@ class Desk:
         return ""
 
     def forget_names(self, _given: Mapping[str, str]) -> str:
-        """Delete all names, and the labels that may bear them. Returns why they were not deleted, or nothing."""
+        """Delete all names, labels and damaged databases. Returns the error message, or nothing."""
         if self.run and not self.run.how:
             wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
             return wait.format(run=self.run.title)
         damaged = self.folder.glob("memory.sqlite.*")
-        for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also an unfinished one
+        for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also unfinished labels
             path.unlink()
         self.memory.forget_names()
         return ""
@@ -238,7 +238,7 @@ class Desk:
 
     @property
     def _busy(self) -> str:
-        """Why nothing else can be done now; empty if it can."""
+        """Error message during a run; otherwise empty."""
         if not self.run or self.run.how:
             return ""
         return _("{run}: this has not ended yet. Wait for it, or stop it.").format(run=self.run.title)
@@ -249,7 +249,7 @@ class Desk:
         return [Run(doing="", **{name: run[name] for name in kept}) for run in runs]
 
     def _cut_off(self) -> Run | None:
-        """Return the run that the last desk did not see end, and remember that it was cut off."""
+        """Return the run that was in progress when the last desk ended, and save that it was cut off."""
         for run in self._remembered():
             if not run.how:
                 run.how = again(CUT_OFF)
@@ -258,9 +258,9 @@ class Desk:
         return None
 
     def start(self, name: str, given: Mapping[str, str]) -> str:
-        """Start one of PLAYBOOKS. given: what was chosen for it, and perhaps the password of the Pis' account.
+        """Start one of PLAYBOOKS. given: its form's fields, and the password of the Pis' account if it was asked for.
 
-        Returns why it did not start, or nothing. AskPasswordError: a password has to be asked for first.
+        Returns the error message, or nothing. AskPasswordError: a password has to be asked for first.
         """
         with self._lock:
             if self._busy:
@@ -285,9 +285,9 @@ class Desk:
         return ""
 
     def _is_choice(self, name: str, field: str, value: str) -> bool:
-        """Return whether a teacher may choose this."""
+        """Return whether a teacher may choose this value of a field."""
         if field == "what":
-            return "\0" not in value  # the environment cannot hold it; the playbook checks all else
+            return "\0" not in value  # not possible in an environment variable; the playbook checks the rest
         if field == "pi":
             return value in self.answers.pis or (not value and name != "restore")
         if field in ("passwords", "discard"):
@@ -323,7 +323,7 @@ class Desk:
             self._ask_anew()
 
     def look(self, tab: str) -> None:
-        """Ask the Pis how they are, if a tab is looked at that shows it."""
+        """Start a report on the Pis, if an opened tab shows it and no report is running."""
         if tab in ("pis", "tasks") and not self._reporting.is_alive():
             self._ask_anew()
 
@@ -337,7 +337,7 @@ class Desk:
             self._reporting.start()
 
     def stop(self) -> None:
-        """Stop what runs; or if nothing does, close the last run's report."""
+        """Stop the run in progress; without one, close the last run's report."""
         with self._lock:
             if self.run and not self.run.how:
                 self.run.stop(again(STOPPED))
@@ -346,7 +346,7 @@ class Desk:
         self.redraw()
 
     def end(self) -> None:
-        """Cut off what runs."""
+        """Cut off all runs, and wait for their end."""
         self.asking = None
         while self._thread.is_alive() or self._reporting.is_alive():
             for run, thread in ((self.run, self._thread), (self._report, self._reporting)):
@@ -356,5 +356,5 @@ class Desk:
 
 
 def minute() -> int:
-    """Return the minute of now."""
+    """Return the current time in whole minutes since 1970."""
     return int(time.time() / 60)

@@ -1,4 +1,4 @@
-"""The tab Pis: how each Pi is, what is wrong, and what to do. It is as of when `make verify` last asked."""
+"""The tab Pis: each Pi's state, faults and remedies, as of its last report or verification."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Pupil:
     """A student's row in the tables of lessons and tasks."""
 
     pi: str
-    student: str  # the account; empty for a Pi's only student
-    name: str  # of the pupil; empty if the teacher gave none
+    student: str  # the account; empty if the Pi has only one
+    name: str  # the pupil's; empty if not given
     record: Record
 
 
 @dataclass
 class Row:
-    """One Pi; `heard` and `verified_when` are 0 if it was never asked. students: their names, with their addresses."""
+    """A Pi's row. Times are 0 for what never happened. students: account → URL."""
 
     pi: str
     students: Mapping[str, str]
@@ -49,12 +49,12 @@ class Row:
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
-        """Each student's name and address; a single student's name is left out."""
+        """Account and URL of each student; the account is empty if there is only one."""
         several = len(self.students) > 1
         return [(name if several else "", url) for name, url in self.students.items()]
 
     def pupils(self, names: Mapping[Seat, str]) -> list[Pupil]:
-        """Return what each student has done, as far as it is known. names: of the pupils, by seat."""
+        """Return the known progress of each student. names: pupils' names by seat."""
         records = self.state.get("records", {})
         several = len(self.students) > 1
         done = {student: parse(records[student]) or Record() for student in self.students if student in records}
@@ -65,39 +65,39 @@ class Row:
 
     @property
     def strange(self) -> bool:
-        """Whether it did not answer because it has another SSH host key than before."""
+        """Whether it did not answer because its SSH host key has changed."""
         return bool(STRANGE_KEY.search(self.lost))
 
     @property
     def failing(self) -> list[Check]:
-        """The checks that failed when it was verified."""
+        """Checks that failed in the last verification."""
         return self.verified.those(FAILS) if self.verified else []
 
     @property
     def grave(self) -> list[Fault]:
-        """What is wrong now."""
+        """Faults that disturb a lesson."""
         return [fault for fault in self.faults if fault.grave]
 
     @property
     def repairable(self) -> bool:
-        """Whether site.yml may repair something."""
+        """Whether site.yml may repair a fault or a failed check."""
         return bool(self.failing) or any("make site" in fault.cure for fault in self.faults)
 
     @property
     def ready(self) -> bool:
-        """Whether it answered, and nothing is known to be wrong."""
+        """Whether it answered, and has no grave fault or failed check."""
         return bool(self.state) and not (self.lost or self.grave or self.failing)
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What its verification measured."""
+        """Measurements of the last verification."""
         return self.verified.figures if self.verified else {}
 
 
 def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
-    """Return each Pi's row, from what is kept of it. pis: by name, their students' addresses."""
+    """Return each Pi's row. kept: name → saved columns. pis: name → students' URLs by account."""
     made = []
-    sums: dict[str, dict[str, str]] = {}  # of the lessons in a folder on this computer
+    sums: dict[str, dict[str, str]] = {}  # folder on this computer → SHA256 sums of its lessons
     for name, students in pis.items():
         of_it = dict(kept.get(name, {}))
         verified, lessons, room = (of_it.pop(what, None) for what in ("verified", "lessons", "room"))
@@ -110,7 +110,7 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
 
 
 def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), labels: float = 0) -> str:
-    """Return the page. What came from a Pi is escaped. runs: the latest first. labels: when they were made."""
+    """Return the page. Text from Pis is escaped. runs: the latest first. labels: time at which they were made."""
     parts = {
         "tab": "pis",
         "rows": made,
@@ -138,7 +138,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return a duration, roughly."""
+    """Return a duration in words, rounded."""
     for unit, words in [(86400, _("{count} days")), (3600, _("{count} hours"))]:
         if seconds >= 2 * unit:
             return words.format(count=f"{seconds / unit:.0f}")
@@ -146,18 +146,18 @@ def age(seconds: float) -> str:
 
 
 def ago(when: float) -> str:
-    """Return how long ago something was."""
+    """Return the time since then, in words."""
     # Translators: a duration, such as “3 days” or “5 min”.
     return _("{duration} ago").format(duration=age(time.time() - when))
 
 
 def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
-    """Return checks, those of each role together."""
+    """Return the checks in groups, each of consecutive ones from the same role."""
     return [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)]
 
 
 def day(when: float) -> str:
-    """Return a time as people write it."""
+    """Return a date and time in words."""
     # Translators: a time, for Python's strftime. In numbers, as in %d.%m.%Y, since %B would be English.
     return time.strftime(_("%-d %B %Y, %H:%M"), time.localtime(when))
 
@@ -170,13 +170,13 @@ def size(megabytes: float) -> str:
 
 
 def model(text: str) -> tuple[str, str]:
-    """Return a Pi's model as people call it, and its revision, from what its device tree says."""
+    """Return a Pi's model without “Raspberry”, and its revision, from the model in its device tree."""
     name, separator, revision = text.removeprefix("Raspberry ").rpartition(" Rev ")
     return (name, revision) if separator else (revision, "")
 
 
 def sums_of(folder: Path) -> dict[str, str]:
-    """Return the SHA256 sums of the lessons on this computer, by name."""
+    """Return the SHA256 sums of the lessons in a folder, by name."""
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 

@@ -1,8 +1,8 @@
-"""Run a playbook for as long as the desk lives, in a process of its own: a desk that was killed leaves nothing behind.
+"""Child process that runs a playbook with ansible-runner. It ends with the desk, even if the desk is killed.
 
 python -m mynn_control.desk.play < RUN.json
 
-RUN.json has the arguments of ansible_runner.run. Its events are printed as JSON, one a line.
+RUN.json has the arguments of ansible_runner.run. Events are printed as JSON, one per line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ansible_runner.utils import signal_handler
 
 
 def kill_descendants() -> None:
-    """Kill all that was started. ansible-runner kills a group; but each worker has its own, and waits for ever."""
+    """Kill all descendants. ansible-runner kills one process group; Ansible's workers have their own and would hang."""
     said = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False, timeout=30
     ).stdout
@@ -34,17 +34,17 @@ def kill_descendants() -> None:
 
 
 def main() -> int:
-    """Run it, until its end, SIGTERM, or the desk's end; return its exit code."""
+    """Run the playbook until its end, SIGTERM, or the end of the desk; return its exit code."""
     desk, terminated = int(os.environ["MYNN_DESK"]), signal_handler()
 
     def tell(event: dict[str, Any]) -> bool:
-        with suppress(OSError):  # of a desk that has gone
+        with suppress(OSError):  # the desk has ended
             print(json.dumps(event), flush=True)
-        return False  # keeps no file of it
+        return False  # tells ansible-runner not to save the event
 
     def ended() -> bool:
         if over := os.getppid() != desk or bool(terminated and terminated()):
-            with suppress(OSError, subprocess.SubprocessError):  # ansible-runner kills the most of it all the same
+            with suppress(OSError, subprocess.SubprocessError):  # ansible-runner then kills most of them itself
                 kill_descendants()
         return over
 

@@ -1,11 +1,11 @@
-"""Remember how the Pis are, for the desk: playbooks/tasks/report.yml runs this.
+"""Save the Pis' reports in the desk's database: playbooks/tasks/report.yml runs this.
 
 python -m mynn_control.desk.record FOLDER < RUN.json
 
-RUN.json is what the playbook knows: `lessons` (the folder on this computer), `asked` (for each Pi that was asked, its
-`state` from the module pi_state, or why it is `lost`), `room` (the MB that the next run needs on a card), `verified`
-(names of the Pis that were verified, if any) and `results` (the folder with their results). FOLDER is the desk's, which
-keeps each Pi's last answer: a Pi that is off is shown as it last was.
+RUN.json comes from the playbook: `lessons` (folder on this computer), `asked` (for each Pi that was asked, its `state`
+from the module pi_state, or why it is `lost`), `room` (MB that the next run needs on a card), `verified` (names of the
+Pis that were verified, if any) and `results` (folder with their results). FOLDER holds the desk's database. It keeps
+each Pi's last answer, so a Pi that is off is shown as it last was.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mynn_control.words import _, colon, safe
 
 
 def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
-    """Return what is kept anew of a Pi that was asked: it matches its schema and holds no passwords."""
+    """Return the columns to save for a Pi that was asked: checked against the schema, without passwords."""
     state, lost = answer["state"], answer["lost"] and in_words(name, str(answer["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
         sentence = _("{pi} reported an invalid state ({reason}). Flash its card again.")
@@ -43,7 +43,7 @@ def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None 
 
 
 def result_from(name: str, folder: Path) -> PiResult:
-    """Return a Pi's verification, or a result that says that its figures make no sense."""
+    """Return a Pi's verification, or an error as the result if its figures do not match the schema."""
     result = load(name, folder)
     wrong = misfit(result.figures, FIGURES)
     sentence = _("{pi} measured what makes no sense ({reason}). Flash its card again.")
@@ -51,7 +51,7 @@ def result_from(name: str, folder: Path) -> PiResult:
 
 
 def in_words(name: str, error: str) -> str:
-    """Return a sentence for Ansible's message about a Pi that did not answer."""
+    """Return a sentence for the teacher from Ansible's error about a Pi that did not answer."""
     last = printable(error.strip().splitlines()[-1]) if error.strip() else _("no answer")
     if "sudo" in error or "become" in error:
         sentence = _("sudo on {pi} wants a password ({reason}). See “When sudo wants a password” in the manual.")
@@ -63,7 +63,7 @@ def in_words(name: str, error: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """Keep what the Pis answered, and print what a teacher should know at once."""
+    """Save the Pis' answers, and print what a teacher should know at once."""
     run, now = json.load(sys.stdin), time.time()
     memory, results = Memory(folder / "memory.sqlite"), Path(run["results"])
     verified = {name: result_from(name, results) for name in run["verified"]}
@@ -71,7 +71,7 @@ def main(folder: Path) -> None:
         new = kept(name, now, answer, verified.get(name))
         memory.keep(name, **new, lessons=run["lessons"], room=run["room"])
     for result in verified.values():
-        save(result, results)  # also of tests that were cut off, for the role verify
+        save(result, results)  # also if the tests were cut off: the role verify reads it
     for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
         for what in [row.lost] if row.lost else [f"{colon(row.pi)} {fault.what}" for fault in row.grave]:
             print(safe(what))

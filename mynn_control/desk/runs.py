@@ -1,4 +1,4 @@
-"""Playbooks that the desk starts: those of PLAYBOOKS and no others. ansible-runner runs each in its own process."""
+"""Playbook runs. The desk starts those in PLAYBOOKS only, each in its own process, with ansible-runner."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from mynn_control.own_files import sources
 from mynn_control.words import _, colon, marked
 
 PROJECT = Path(__file__).resolve().parents[2]
-SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # the teacher's
+SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # edited by the teacher
 DEBUG = ("debug", "ansible.builtin.debug")
-WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # of switches
-NO_PASSWORD = "Password (not shown): "  # the question of the strategy, plugins/strategy/classroom.py
-PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # one that a terminal can be given
+WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # for checkboxes
+NO_PASSWORD = "Password (not shown): "  # prompt of plugins/strategy/classroom.py
+PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # without control characters, for a terminal
 AGAIN = marked("Start it again when you like: it goes on with what is left to do.")
 CUT_OFF = marked("It was cut off, because the desk ended.")
 STOPPED = marked("You stopped it.")
-STEP = re.compile(r"^[\d:]{8}  (\d+) of (\d+): ", re.M)  # as the callback progress prints it
-FEW = 10  # files that a message names
+STEP = re.compile(r"^[\d:]{8}  (\d+) of (\d+): ", re.M)  # printed by the callback plugin progress
+FEW = 10  # most file names in a message
 
 
 @dataclass(frozen=True)
 class Playbook:
-    """One that the desk starts. fields: what is chosen for it, beside a Pi. file: its name; options: Ansible's."""
+    """A playbook. fields: form fields besides `pi`. file: its name, if not the key. options: for ansible-playbook."""
 
     title: str
     fields: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Playbook:
 PLAYBOOKS = {
     "message": Playbook(marked("Message"), ("what",)),
     "off": Playbook(marked("Switching off")),
-    # It runs whenever a page is opened. With ten Pis at a time, it takes 230 MB less than with thirty.
+    # Opening the tab Pis or Tasks runs it. With ten Pis at a time, it takes 230 MB less than with thirty.
     "report": Playbook(marked("How the Pis are"), options=("--forks", "10")),
     "adopt": Playbook(marked("Adopting"), options=("--ask-pass",)),
     "site": Playbook(marked("Setting up")),
@@ -64,7 +64,7 @@ PLAYBOOKS = {
 
 @dataclass(frozen=True)
 class Pis:
-    """The Pis of a desk: an inventory, and what Ansible's --limit takes; empty for all of them."""
+    """The desk's Pis: an inventory, and a pattern for Ansible's --limit; empty for all of them."""
 
     inventory: Path
     limit: str = ""
@@ -72,12 +72,12 @@ class Pis:
 
 @dataclass
 class Run:
-    """A run of a playbook. chosen: by field, what the teacher chose. how: it ended; empty while it runs.
+    """A run of a playbook. chosen: field → the teacher's choice. how: how it ended, in words; empty while it runs.
 
-    doing: its task of now. step: which of how many, as digits, if known. at: of each Pi a class of the style sheet, and
-    what it does. messages: what it printed. lost: of each Pi that was not finished its name, why, and what to do (the
-    callback summary). password: of the Pis' account, for SSH if the playbook asks for that (--ask-pass), otherwise for
-    sudo; it is gone once the run has begun. wanted: whether sudo on some Pi wants a password, and has none, or another.
+    doing: current task. step: its number and the number of all, as digits, if known. at: Pi → CSS class and current
+    activity. messages: for the teacher. lost: name, reason and remedy for each Pi that was not finished (callback
+    summary). password: for the Pis' account, for SSH if the playbook asks for it (--ask-pass), otherwise for sudo;
+    deleted once the run has begun. wanted: whether sudo on some Pi needs a password, and got none or a wrong one.
     """
 
     name: str
@@ -92,22 +92,22 @@ class Run:
     password: str = field(default="", repr=False)
     wanted: bool = False
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
-    stopped: str = ""  # why its process is to end
+    stopped: str = ""  # why the teacher or the desk ended it; empty otherwise
 
     @property
     def title(self) -> str:
-        """What it does, in words."""
+        """The playbook's title and the choices, in words."""
         words = ", ".join(_(WORDS[name]) if name in WORDS else value for name, value in self.chosen.items() if value)
         title = _(PLAYBOOKS[self.name].title)
         return f"{colon(title)} {words}" if words else title
 
     @property
     def pi(self) -> str:
-        """The only Pi of it; empty for all."""
+        """The only Pi in the run; empty for all."""
         return self.chosen.get("pi", "")
 
     def stop(self, why: str) -> None:
-        """Stop it, for a reason in words."""
+        """Stop the run. why: a sentence for the teacher."""
         self.stopped = self.stopped or why
         if self.process:
             self.process.terminate()
@@ -115,7 +115,7 @@ class Run:
     def play(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
 
-        settings: extra variables. news: called when something is to be shown.
+        settings: extra variables. news: called after each line of output.
         """
         with tempfile.TemporaryDirectory(prefix="mynn-run-") as own:
             summary = Path(own, "summary.json")
@@ -128,7 +128,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # Ctrl-C in the desk's terminal is the desk's
+                start_new_session=True,  # Ctrl-C in the terminal reaches only the desk
             ) as self.process:
                 assert self.process.stdin and self.process.stdout
                 with self.process.stdin as file:
@@ -136,7 +136,7 @@ class Run:
                 self.password = ""
                 last = ""
                 for line in self.process.stdout:
-                    if self.stopped:  # perhaps before there was a process
+                    if self.stopped:  # stop may have been called before the process existed
                         self.process.terminate()
                     last = self._read(line) or last
                     news()
@@ -144,7 +144,7 @@ class Run:
         self._end(self.process.returncode, last)
 
     def _asked(self, pis: Pis, settings: dict[str, Any], own: str) -> dict[str, Any]:
-        """Return ansible-runner's arguments. own: a folder for it."""
+        """Return the arguments of ansible_runner.run. own: its working folder."""
         playbook = PLAYBOOKS[self.name]
         options = ["-e", json.dumps(settings), *playbook.options]
         question = "SSH" if "--ask-pass" in options else "BECOME"
@@ -158,13 +158,13 @@ class Run:
             "limit": self.pi or pis.limit or None,
             "cmdline": shlex.join(options),
             "suppress_env_files": True,
-            "settings": {"pexpect_timeout": 1},  # seconds until it notices that it is to end
-            # Ansible's question, and that of our strategy; nobody is there to type at it.
+            "settings": {"pexpect_timeout": 1},  # seconds between checks whether to end
+            # Prompt → answer. Our strategy's prompt gets none: nobody can type there.
             "passwords": {f"{question} password: ": self.password, re.escape(NO_PASSWORD): ""},
         }
 
     def _read(self, line: str) -> str:
-        """Read an event, as JSON, and return the text of it."""
+        """Process an event (a line of JSON), and return the last line that Ansible printed for it."""
         try:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
@@ -190,12 +190,12 @@ class Run:
         return str(event["stdout"]).strip().rpartition("\n")[2]
 
     def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:
-        """Keep a message; and what a reset would change, if that is what the run is for."""
+        """Keep a task's message: of debug tasks, or in the run `look`, the changes that a reset would make."""
         message: Any = []
         if self.name == "look" and action == "student_work":
             changes = str(result.get("diff", {}).get("after", "")).splitlines()
             gone = [change.removesuffix(" removed") for change in changes if change.endswith(" removed")]
-            gone = [path for path in gone if "/." not in path]  # a teacher does not know what programs keep
+            gone = [path for path in gone if "/." not in path]  # hidden files of programs mean nothing to a teacher
             back = sum(not change.endswith(" removed") for change in changes)
             message = _touched(pi, gone, back)
         elif self.name != "look" and action in DEBUG:
@@ -204,7 +204,7 @@ class Run:
         self.messages += [line for line in lines if line not in self.messages]
 
     def _end(self, code: int, last: str) -> None:
-        """Say how it ended. code: of its process. last: the last line that it printed."""
+        """Set how the run ended. code: the process's exit code. last: the last line of its output."""
         if self.stopped:
             self.how = self.stopped
         elif code and not self.lost:
@@ -215,12 +215,12 @@ class Run:
 
 
 def again(why: str) -> str:
-    """Return why a run ended, which is marked, and that it can be started again."""
+    """Return why a run ended, translated, and that it can be started again. why: a marked sentence."""
     return f"{_(why)} {_(AGAIN)}"
 
 
 def _touched(pi: str, gone: list[str], back: int) -> str:
-    """Return what a reset would do to a Pi. gone: what it would remove. back: how much it would put back."""
+    """Return a sentence about a reset of a Pi. gone: files to be removed. back: number of files to be put back."""
     if not gone:
         return _("{pi}: 0 would be removed, {back} put back as at first.").format(pi=pi, back=back)
     names = ", ".join(printable(name) for name in gone[:FEW])
@@ -231,9 +231,9 @@ def _touched(pi: str, gone: list[str], back: int) -> str:
 
 
 def our_environment(summary: Path) -> dict[str, str]:
-    """Return what lets ansible-runner find Ansible and our callbacks, and say at once what is done.
+    """Return the environment in which ansible-runner finds Ansible and our callbacks, and prints without delay.
 
-    The process also learns whose it is: the desk may be killed before that process has begun.
+    MYNN_DESK is the desk's process ID, since the desk may be killed before the new process begins.
     """
     return {
         "MYNN_DESK": str(os.getpid()),
@@ -242,5 +242,5 @@ def our_environment(summary: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "plugins/callback"),
         "ANSIBLE_STDOUT_CALLBACK": "progress",
         "MYNN_SUMMARY": str(summary),
-        VARIABLE: "",  # what playbooks print is English; what they write for the class is in its language
+        VARIABLE: "",  # playbooks print English, but write for the class in its language
     }

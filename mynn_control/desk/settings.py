@@ -1,4 +1,4 @@
-"""The tab Settings: a form of the roles' settings. What the teacher's own file has is changed there, and it wins."""
+"""The tab Settings: a form for the roles' settings. Those in the teacher's own file win, and only change there."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from mynn_control.render import render
 from mynn_control.settings import Setting, sections
 from mynn_control.words import _, safe
 
-# Those that teachers ask for are first on the page.
+# Shown first: the settings that teachers ask for.
 FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname"]
 FIRST += ["system_ssh_keys", "apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
 TYPES = {"bool": bool, "int": int, "list": list, "dict": dict}  # all others are text
 TEMPLATE = re.compile(r"\{[{%#]")
-SECRET = re.compile("pass|psk|secret", re.I)  # names in a setting that is a table
+SECRET = re.compile("pass|psk|secret", re.I)  # keys of secrets in settings that are tables
 DOTS = "••••"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting on the page. shown: its value, as the control has it. own: whether the desk has written it.
+    """A setting on the page. shown: its value in the form control. own: whether the desk's file has it.
 
-    where: the place in the teacher's file; the page cannot change it then.
+    where: its place in the teacher's file, if it is there; the page cannot change it then.
     """
 
     of: Setting
@@ -47,9 +47,9 @@ class Row:
 
 @dataclass
 class Settings:
-    """The settings, in the teacher's file and the desk's beside it.
+    """The settings in the teacher's file, and in the desk's file beside it.
 
-    saved: whether something was changed, with which the Pis were not yet set up.
+    saved: whether a change was saved since all Pis were last set up.
     """
 
     path: Path
@@ -58,16 +58,16 @@ class Settings:
 
     @property
     def state(self) -> object:
-        """What the page is drawn of."""
+        """Data that the page depends on, for comparison."""
         return written(self.path, beside(self.path)), self.saved
 
     @property
     def version(self) -> str:
-        """What tells one state of the desk's file from another."""
+        """Version of the desk's file: the time of its last change."""
         return str(written(beside(self.path))[0])
 
     def draw(self) -> str:
-        """Return the page. No secret is on it."""
+        """Return the page, without secrets."""
         own = beside(self.path)
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
         parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version}
@@ -82,11 +82,11 @@ class Settings:
         return render("settings", parts | {"sections": made})
 
     def save(self, given: Mapping[str, str]) -> str:
-        """Write what was changed on the page: all of it, or nothing. Returns why not, with the setting's name."""
+        """Save the changed settings: all or none. Returns the error message with the setting's name, or nothing."""
         return self._write({name: given[name] for name in given if name != "version"}, given.get("version", ""))
 
     def put_back(self, given: Mapping[str, str]) -> str:
-        """Take a setting out of the desk's file, so that its default holds again."""
+        """Remove a setting from the desk's file, so that its default applies again."""
         return self._write(dict.fromkeys(given))
 
     def _write(self, given: Mapping[str, str | None], version: str | None = None) -> str:
@@ -113,8 +113,8 @@ class Settings:
 
 
 def take_over_settings(path: Path) -> str:
-    """Move all settings to the desk's file, if they are plain values. Returns what the teacher should know, if so."""
-    with suppress(RefusedError):  # what is encrypted, or more than YAML, is a person's
+    """Move all settings to the desk's file, if they are plain values. Returns a note, or nothing."""
+    with suppress(RefusedError):  # encrypted values and tags were written by a person
         values = read(path)
         if values and not TEMPLATE.search(str(values)):
             return take_over(path, "", values)
@@ -122,7 +122,7 @@ def take_over_settings(path: Path) -> str:
 
 
 def value_of(setting: Setting, answer: str, before: Any) -> Any:
-    """Return the value of a page's answer. before: the file's, with its secrets. RefusedError: why there is none."""
+    """Return the value of a control's text. before: the saved value, with secrets. RefusedError: it is invalid."""
     name, kind = setting.name, setting.option["type"]
     value: Any = answer
     is_yaml = kind in ("list", "dict")
@@ -138,7 +138,7 @@ def value_of(setting: Setting, answer: str, before: Any) -> Any:
         raise RefusedError(_("{name}: a template can only be written into the file by hand.").format(name=name))
     loader = DataLoader()
     templar = Templar(loader=loader, variables={name: value})
-    # As before each run: Ansible's own check of the role's argument spec, and of the students' names.
+    # The same checks as before each run: Ansible's, by the role's argument spec, and ours of the students' names.
     for sentence in (*wrong_settings({name: value}, templar, {name: setting.option}), *wrong_students(templar, loader)):
         raise RefusedError(sentence)
     return value
@@ -160,7 +160,7 @@ def _parsed(name: str, answer: str, kind: type) -> Any:
 
 
 def _secrets(value: Any, use: Callable[[Any], Any]) -> Any:
-    """Return a value with what `use` makes of each secret in its place."""
+    """Return a copy of a value with `use(secret)` in place of each secret."""
     if isinstance(value, list):
         return [_secrets(one, use) for one in value]
     if not isinstance(value, dict):
@@ -172,7 +172,7 @@ def _secrets(value: Any, use: Callable[[Any], Any]) -> Any:
 
 
 def _revealed(name: str, value: Any, before: Any) -> Any:
-    """Return a value with the secrets of the one before that its dots stand for."""
+    """Return a value with secrets of `before` in place of dots. The number after the dots says which."""
     secrets: list[Any] = []
     _secrets(before, secrets.append)
 
@@ -189,7 +189,7 @@ def _revealed(name: str, value: Any, before: Any) -> Any:
 
 
 def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
-    """Return a setting's row on the page. values: what the desk has written. where: in the teacher's file."""
+    """Return a setting's row. values: those in the desk's file. where: its place in the teacher's file, or empty."""
     if where:
         return Row(of, differs=True, where=where)
     default = yaml.safe_load(f"value: {of.default}")["value"]

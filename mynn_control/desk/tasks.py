@@ -1,4 +1,4 @@
-"""The tab Tasks: what each student has done, by lesson and task, and the same as a table for marks."""
+"""The tab Tasks: each student's progress by lesson and task, and the same as a CSV table for marks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mynn_control.words import _
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float) -> str:
-    """Return the page. What came from a Pi is escaped. lessons: by name, in their order. heard: when a Pi last told."""
+    """Return the page. Text from Pis is escaped. lessons: by name, in order. heard: time of the last report."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
     parts = {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard}
     return render("tasks", parts)
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
-    """Return how many tasks of each lesson are right, as CSV, a line for each student.
+    """Return a CSV table: a line per student, with the number of right tasks in each lesson.
 
-    No cell is a student's text, and the teacher's names begin with a letter: a spreadsheet takes none for a formula.
+    No cell contains a student's text, and no pupil's name can begin a formula in a spreadsheet (names.py).
     """
     with io.StringIO(newline="") as file:
         write = csv.writer(file).writerow
@@ -36,11 +36,11 @@ def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
         for pupil in pupils:
             right = [pupil.record.standing(name, lesson.tasks).right for name, lesson in lessons.items()]
             write([pupil.pi, pupil.student, pupil.name, *right, sum(right)])
-        return f"\ufeff{file.getvalue()}"  # by its first character, a spreadsheet knows that this is UTF-8
+        return f"\ufeff{file.getvalue()}"  # the byte order mark tells a spreadsheet that this is UTF-8
 
 
 def date(when: str) -> str:
-    """Return the day of a time as ISO 8601 has it; nothing if there is no such day. A Pi's clock may be anything."""
+    """Return the day of an ISO 8601 time; empty if it is invalid, because a Pi's clock may be wrong."""
     try:
         # Translators: a day, for Python's strftime. In numbers, as in %-d.%-m., since %b would be English.
         return datetime.fromisoformat(when).strftime(_("%-d %b"))
