@@ -1,4 +1,4 @@
-"""The tab Wall, and the projector's page: what students show. Nothing of it is trusted."""
+"""The tab Wall, and the page for the projector: results that students show. Their content is untrusted."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from mynn_control.desk.memory import Memory
 from mynn_control.render import for_templates, render
 from mynn_control.words import _, in_figures, marked
 
-# For so many cards at most: how many stand side by side, and how many of a card's pictures, so that all fit the screen.
+# (most cards, cards in a row, pictures in a card's row): all fit the screen.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
-MANY = (6, 10)  # of more cards; the page can be scrolled then
-# The mosaic's place, in the page's units (a 120th of the window's width each): how wide and high it is.
+MANY = (6, 10)  # in a row, for more cards; the page then scrolls
+# Size of the mosaic in rem (a 120th of the window's width).
 MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
 NOBODY = marked("There is nobody of that name.")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What one student shows. place: `PI/STUDENT`. digest: of all that is shown."""
+    """A student's card. place: `PI/STUDENT`. digest: SHA256 sum of the text that the student shows."""
 
     place: str
     digest: str
@@ -43,17 +43,17 @@ class Card:
 
 
 class Wall:
-    """The wall. memory: whom the teacher took off. test_set: the file with all digits that are on the wall."""
+    """The wall. memory: knows the students taken off. test_set: CSV file with all digits on the wall."""
 
     def __init__(self, answers: Answers, memory: Memory, test_set: Path) -> None:
         self.answers, self.memory, self.test_set = answers, memory, test_set
-        self._left_out: set[str] = set()  # places
-        self._digits = ""  # the test set as it was written
+        self._left_out: set[str] = set()  # places with an invalid text
+        self._digits = ""  # the test set, as last written
         if places := memory.taken_off():
             print(f"Still taken off the wall: {printable(', '.join(places))}.")
 
     def cards(self) -> list[Card]:
-        """Return the cards of all who show something that can be read."""
+        """Return the cards of all students who show something valid."""
         cards = []
         for pi, texts in self.answers.shown("wall").items():
             for student, text in texts.items():
@@ -61,27 +61,27 @@ class Wall:
                 try:
                     cards.append(Card(place, digest, read(text)))
                 except DataError as error:
-                    if place not in self._left_out:  # a student may write another such file again and again
+                    if place not in self._left_out:  # print it once: a student may repeat it
                         print(f"{place} is left out. {printable(error)}", flush=True)
                     self._left_out.add(place)
         return cards
 
     def take_off(self, given: Mapping[str, str]) -> str:
-        """Take a student off, by place. Returns why not, or nothing."""
+        """Take a student off, by place. Returns the error message, or nothing."""
         if (place := given.get("place", "")) not in {card.place for card in self.cards()}:
             return _(NOBODY)
         self.memory.take_off(place)
         return ""
 
     def put_back(self, given: Mapping[str, str]) -> str:
-        """Put a student back, by place. Returns why not, or nothing."""
+        """Put a student back, by place. Returns the error message, or nothing."""
         if (place := given.get("place", "")) not in self.memory.taken_off():
             return _(NOBODY)
         self.memory.put_back(place)
         return ""
 
     def draw(self) -> dict[str, str]:
-        """Return the teacher's page, `wall`, and the projector's, `full`. Write the test set, too."""
+        """Return the pages for the teacher (`wall`) and for the projector (`full`). Write the test set, too."""
         cards, taken_off = self.cards(), self.memory.taken_off()
         on = [card for card in cards if card.place not in taken_off]
         digits = test_set(mosaic(on))
@@ -103,15 +103,15 @@ def page(
     answering: int = 0,
     pis: int = 0,
 ) -> str:
-    """Return the page. What came from a Pi is escaped, and its pictures are drawn anew.
+    """Return the page. Text from Pis is escaped, and pictures are drawn here, from pixels.
 
-    tab: `full`, or `wall`, which has the teacher's buttons. taken_off: whom the teacher took off. answering: how many
-    of the Pis answer.
+    tab: `full`, or `wall`, which has the teacher's buttons. taken_off: places of the students taken off.
+    answering: number of Pis that answer. pis: number of all Pis.
     """
     cards = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
     scored = [card.shown for card in cards if card.shown.score is not None]
-    most = max((shown.tested or 0 for shown in scored), default=0)  # nobody is best at a few drawings
+    most = max((shown.tested or 0 for shown in scored), default=0)  # a score on fewer digits is not comparable
     compared = [shown for shown in scored if (shown.tested or 0) == most]
     best = max((shown.score or 0.0 for shown in compared), default=None)
     parts = {
@@ -130,46 +130,46 @@ def page(
 
 
 def percent(score: float) -> Markup:
-    """Return a share in percent."""
+    """Return a score (0 to 1) in percent, as HTML."""
     return Markup(in_figures(f"{score:.1%}"[:-1]) + "&#8239;%")
 
 
 @lru_cache(maxsize=1000)
 def read(text: str) -> wall.Shown:
-    """Return what a student shows, as mynn.wall.read does: each change of any Pi draws the wall anew."""
+    """Parse what a student shows, with a cache, because each change on any Pi redraws the wall."""
     return wall.read(text)
 
 
 def without_marks(name: str) -> str:
-    """Return a name to sort by: Élodie is between Ed and Emil."""
+    """Return a sort key for a name: Élodie is between Ed and Emil."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def mosaic(cards: Sequence[Card]) -> list[tuple[int, Bytes]]:
-    """Return all digits that are shown, each with its label, the zeros first."""
+    """Return all digits on the cards as (label, pixels), sorted by label."""
     drawn = [card.shown.digits for card in cards if card.shown.digits is not None]
     tiles = [(int(label), pixels) for one in drawn for label, pixels in zip(one.labels, one.pixels, strict=True)]
     return sorted(tiles, key=lambda tile: tile[0])
 
 
 def tile_columns(count: int) -> int:
-    """Return how many tiles stand side by side, so that the mosaic fills its place and no more."""
+    """Return the number of tiles in a row: the smallest with which the mosaic fits its place."""
     return next(n for n in range(5, 1000) if MOSAIC_WIDTH / n * math.ceil(count / n) <= MOSAIC_HEIGHT)
 
 
 def test_set(tiles: Sequence[tuple[int, Bytes]]) -> str:
-    """Return the digits as CSV in MNIST's form, for `read_csv`."""
+    """Return the digits as CSV in MNIST's format, for `read_csv`."""
     return "".join(f"{label},{','.join(map(str, pixels.tolist()))}\n" for label, pixels in tiles)
 
 
 def picture(pixels: Bytes) -> str:
-    """Return a picture of 784 pixels as an address, dark where there is ink."""
+    """Return a picture of 784 pixels as a data URL, dark where there is ink."""
     return _png(pixels.tobytes(), SIDE)
 
 
 def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
-    """Return the mosaic's picture as an address."""
+    """Return the mosaic as one picture, as a data URL."""
     columns = tile_columns(len(tiles))
     canvas = np.zeros((math.ceil(len(tiles) / columns), SIDE, columns, SIDE), np.uint8)
     for place, (_label, pixels) in enumerate(tiles):

@@ -1,4 +1,4 @@
-"""How the desk reaches each Pi: the command of one SSH connection, made of the settings that a run would take."""
+"""SSH command of the desk for each Pi, from the same inventory and settings as an Ansible run."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from mynn import wall
 from mynn_control.desk.runs import PROJECT, Pis
 from mynn_control.own_files import sources
 
-PROMPT = "mynn-pi: the password of sudo?"  # a line that sudo prints when it wants it
-# ssh's options before the teacher's own and after them: of one that is given twice, ssh takes the first. Forwardings
-# are cleared, since apt's way to this computer is left to the playbooks.
+PROMPT = "mynn-pi: the password of sudo?"  # sudo's prompt, as a line
+# ssh's options before and after those of the teacher: ssh takes the first of a repeated option. Forwardings are
+# cleared, because only playbooks need the tunnel for apt to this computer.
 FIRST = ("BatchMode=yes", "ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes")
 LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
 
 
 @dataclass(frozen=True)
 class Way:
-    """The way to a Pi. place: in the inventory. students: by account, the address.
+    """How to reach a Pi. place: its position in the inventory. students: pairs of account and URL.
 
-    argv: what starts mynn_server.watch there. asked: the line that this takes. password: for sudo, if a setting has it.
+    argv: starts mynn_server.watch there. asked: the request to it, as JSON. password: for sudo, if a setting has it.
     """
 
     pi: str
@@ -43,7 +43,7 @@ class Way:
 
 
 def ways(pis: Pis, student: str = "") -> Iterator[Way]:
-    """Give the way to each Pi, for all students or one. AnsibleError: a setting cannot be read."""
+    """Yield how to reach each Pi, for all students or one. AnsibleError: a setting cannot be read."""
     loader, playbooks = DataLoader(), str(PROJECT / "playbooks")
     loader.set_basedir(playbooks)
     inventory = InventoryManager(loader, sources=sources(pis.inventory))
@@ -63,7 +63,7 @@ def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, st
     words = [f"{templar.template(variables['__python_venv'])}/bin/python", "-I", "-m", "mynn_server.watch"]
     if boolean(of_ansible.get("ansible_become", True)):
         words = [sudo["become_exe"], "-H", "-S", "-p", f"{PROMPT}\n", "-u", sudo["become_user"], *words]
-    command = f"LC_ALL=C {shlex.join(words)}"  # errors are read, so they are in English
+    command = f"LC_ALL=C {shlex.join(words)}"  # in English, because the desk parses error messages
     is_local = of_ansible.get("ansible_connection") == "local"
     asked = {
         "students": {one["name"]: {what: one[what] for what in ("folder", "hash_file")} for one in students},
@@ -81,14 +81,14 @@ def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, st
 
 
 def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of one of Ansible's plugins, from variables, the environment and ansible.cfg."""
-    (connection_loader if kind == "connection" else become_loader).get(plugin, class_only=True)  # reads which there are
+    """Return the options of an Ansible plugin, from variables, the environment and ansible.cfg."""
+    (connection_loader if kind == "connection" else become_loader).get(plugin, class_only=True)  # loads them first
     options: dict[str, Any] = constants.config.get_plugin_options(kind, plugin, variables=variables)
     return options
 
 
 def _ssh(option: Mapping[str, Any]) -> list[str]:
-    """Return the command that logs in on a Pi, as Ansible's plugin `ssh` makes it."""
+    """Return the command that logs in on a Pi, with the options that Ansible's `ssh` plugin would use."""
     argv = [option["ssh_executable"], "-T", *_each(FIRST), *shlex.split(option["ssh_args"] or "")]
     if not option["host_key_checking"]:
         argv += ["-o", "StrictHostKeyChecking=no"]

@@ -1,4 +1,4 @@
-"""The tab Work: what was collected, and what can be handed out, as choices that this computer's folders give."""
+"""The tab Work: collected work, and files to hand out. Its choices are the folders on this computer."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
 from mynn_control.words import _
 
-# Names that neither Ansible nor a shell takes for anything else.
+# Names without a special meaning to Ansible or a shell.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"
 WHEN = "%Y-%m-%d_%H-%M-%S"
-DAY = r"\d{4}-\d\d-\d\d"  # of a folder of files that a browser sent
-LONGEST = 200  # bytes of a file's name
-LARGEST = 64_000_000  # bytes of a file, since it goes to every Pi over the Wi-Fi
+DAY = r"\d{4}-\d\d-\d\d"  # name of a folder with uploaded files
+LONGEST = 200  # bytes in a file's name
+LARGEST = 64_000_000  # bytes in an uploaded file, because it goes to every Pi over the Wi-Fi
 
 
 def collected(work: Path) -> dict[str, list[str]]:
-    """Return the collections in a folder, DATE/PI, the newest first: each with its students."""
+    """Return the collections in a folder, the newest first: DATE/PI → students."""
     folders = sorted((path.parent for path in work.glob(f"*/*/{SUMS}")), key=lambda of: (of.parent.name, of.name))
     return {
         f"{of.parent.name}/{of.name}": sorted({inner.name.removesuffix(BESIDE) for inner in of.glob("[!.]*/")})
@@ -40,7 +40,7 @@ def collected(work: Path) -> dict[str, list[str]]:
 
 
 def packed(work: Path, place: str) -> Path:
-    """Pack a collection, DATE/PI, into a new file beside the folder of all of them, and return its path."""
+    """Pack a collection (DATE/PI) into a new ZIP file beside the folder `work`, and return its path."""
     descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=work.parent)
     with (
         os.fdopen(descriptor, "wb") as file,
@@ -54,9 +54,9 @@ def packed(work: Path, place: str) -> Path:
 
 
 def handout(desk: Path, name: str) -> Path:
-    """Return where a file that a browser sends is kept, to be handed out: in a folder of today.
+    """Return the path for an uploaded file to hand out, in today's folder, which is created.
 
-    ValueError: it cannot have this name. Any kind of space in it becomes the usual one.
+    Any white space in the name becomes an ordinary space. ValueError: the name is not allowed.
     """
     kept = unicodedata.normalize("NFC", " ".join(name.split())) or "."
     wrong = "." if kept[0] == "." else next((one for one in kept if one == "/" or not one.isprintable()), "")
@@ -70,19 +70,19 @@ def handout(desk: Path, name: str) -> Path:
 
 
 def handouts(desk: Path) -> dict[str, Path]:
-    """Return the folders that can be handed out, by name. desk: the desk's own folder, with the class's test set."""
+    """Return the folders that can be handed out, by name. desk: the folder with the class's test set."""
     folders = [*sorted((desk.parents[1] / "handout").glob("*/")), desk / "test_set"]
     return {of.name: of for of in folders if of.is_dir() and re.fullmatch(OWN, of.name)}
 
 
 def take_out(desk: Path, given: Mapping[str, str]) -> str:
-    """Delete a file that a browser sent, which is in a day's folder. Returns why not, or nothing."""
+    """Delete an uploaded file from a day's folder. Returns the error message, or nothing."""
     name, file = given.get("folder", ""), given.get("file", "")
     folder = handouts(desk).get(name)
     if not folder or not re.fullmatch(DAY, name) or file not in files_in(folder):
         return _("There is no such file any more.")
     (folder / file).unlink()
-    with suppress(OSError):  # others are in it
+    with suppress(OSError):  # it is not empty
         folder.rmdir()
     return ""
 
@@ -94,10 +94,10 @@ def draw(
     run: Run | None,
     names_at: Callable[[float], Mapping[Seat, str]],
 ) -> str:
-    """Return the page. pis: their names. folders: to hand out, with their files.
+    """Return the page. pis: names. folders: those to hand out, with their files.
 
-    names_at: the pupils' names that held at a time, by seat. run: the last; a reset is offered after a look at what it
-    would touch, and its undoing after a reset.
+    names_at: time → pupils' names by seat. run: the last one; after `look`, the page offers a reset, and after a reset,
+    its undoing.
     """
     ended = run.name if run and run.how else ""
     collections = collected(work)
@@ -120,7 +120,7 @@ def draw(
 
 
 def when(date: str) -> float:
-    """Return a collection's time; 0 if there is no such day."""
+    """Return a collection's time in seconds since 1970; 0 if the date is invalid."""
     try:
         return time.mktime(time.strptime(date, WHEN))
     except (ValueError, OverflowError):
@@ -128,7 +128,7 @@ def when(date: str) -> float:
 
 
 def collected_on(date: str) -> str:
-    """Return a collection's date in words."""
+    """Return a collection's date and time in words."""
     return day(when(date))
 
 

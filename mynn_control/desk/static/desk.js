@@ -1,13 +1,13 @@
-// The page follows the desk: an event says that something is new, and then those of its two parts are replaced that are.
+// Live update of a page: at each event from the desk, the two parts are fetched, and replaced if they changed.
 const trouble = document.querySelector(".trouble");
 const parts = [".run", "main"];
 const shown = Object.fromEntries(parts.map((name) => [name, document.querySelector(name)?.outerHTML]));
 const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
-  if (document.querySelector("main :is(dialog[open], :popover-open)")) return; // it is being answered, or read
+  if (document.querySelector("main :is(dialog[open], :popover-open)")) return; // the teacher is answering or reading it
   const answer = await fetch(location.pathname, { cache: "no-store" });
-  if (answer.status === 401) return location.reload(); // the session has ended
+  if (answer.status === 401) return location.reload(); // the session has ended: shows the sign-in page
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const name of parts) {
     const part = page.querySelector(name);
@@ -23,7 +23,7 @@ async function refresh() {
   document.querySelectorAll("fieldset").forEach((fieldset) => (fieldset.disabled = running));
 }
 
-// Of the wall: a card that is large stays so, and one that is new glows.
+// On the wall, keep the enlarged card enlarged, and let new cards glow.
 function keepCards(main) {
   const before = new Set(Array.from(document.querySelectorAll("[data-digest]"), (card) => card.dataset.digest));
   const large = document.querySelector(".large")?.dataset.place;
@@ -33,7 +33,7 @@ function keepCards(main) {
   }
 }
 
-// What was chosen or typed in a form stays so, as long as there is that choice; and what was unfolded.
+// Keep typed text, choices that still exist, and unfolded details.
 function keepChoices(part) {
   for (const control of part.querySelectorAll("select, input[id], textarea[id], details[id]")) {
     const before = document.getElementById(control.id);
@@ -46,7 +46,7 @@ function keepChoices(part) {
   }
 }
 
-// What was changed in a form of settings or names, and what is hidden in it.
+// Return the changed fields of a form for settings or names, and its hidden fields.
 function changes(form) {
   const same = (control) =>
     control.options ? control.selectedOptions[0].defaultSelected
@@ -56,13 +56,13 @@ function changes(form) {
     [control.name, control.type === "checkbox" ? String(control.checked) : control.value]);
 }
 
-// What was typed there and not saved: the browser asks before it is lost.
+// Let the browser ask before unsaved changes in such a form are lost.
 window.addEventListener("beforeunload", (event) => {
   const typed = Array.from(document.querySelectorAll(".changes"), changes).flat();
   if (typed.some(([name]) => name !== "version")) event.preventDefault();
 });
 
-// Say what went wrong, or what is done. over: whether the desk has ended.
+// Show an error message, or with `done`, a success. over: whether the desk has ended.
 function say(text = "", { over = false, done = false } = {}) {
   trouble.textContent = text;
   trouble.hidden = !text;
@@ -79,7 +79,7 @@ async function press(address, what, done = "") {
   return answer.ok;
 }
 
-// Send a form's files; where they are several, each by its name. One that is refused does not hold up the others.
+// Upload a form's files; if it takes several, each under its name. A refused file does not stop the others.
 async function send(form) {
   const { files, multiple } = form.elements.files;
   const refused = [];
@@ -92,7 +92,7 @@ async function send(form) {
   if (refused.length) say(refused.join(" "));
 }
 
-// The same once more, with a password, which the desk keeps for that run.
+// Ask for a password, and repeat the request with it. The desk keeps it until it ends.
 function askPassword(address, what, question, done) {
   const dialog = document.getElementById("password");
   const form = dialog.querySelector("form");
@@ -110,10 +110,10 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.asks) return document.getElementById(button.dataset.asks).showModal();
   const question = button?.closest("dialog");
-  if (question && !question.open) return event.preventDefault(); // the Enter key elsewhere in the form is no answer
+  if (question && !question.open) return event.preventDefault(); // the Enter key elsewhere in the form is not an answer
   question?.close();
   if (button?.dataset.press) return press(button.dataset.press, button.dataset.what, button.dataset.done);
-  // A click on a card of the wall makes it large, another one small again.
+  // A click on a card of the wall enlarges it; the next click anywhere ends this.
   const large = document.querySelector(".large");
   if (large) large.classList.remove("large");
   else event.target.closest("[data-digest]")?.classList.add("large");
@@ -133,7 +133,7 @@ document.addEventListener("submit", (event) => {
   press(address, String(new URLSearchParams(given)), event.target.dataset.done);
 });
 document.addEventListener("input", () => isOver() || say());
-// A list of names fills the box that it is pasted into, and those after it.
+// A pasted list of names fills its box and the ones after it.
 document.addEventListener("paste", (event) => {
   const boxes = [...document.querySelectorAll(".seats input")];
   const names = event.clipboardData.getData("text").trimEnd().split(/\r?\n/);
@@ -145,15 +145,15 @@ document.addEventListener("paste", (event) => {
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
   say(more > 0 ? left : "");
 });
-for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // of a question
+for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // skipped while it was open
 
-// A browser has six connections to the desk at most, so a page that nobody sees leaves its own.
+// A browser opens at most six connections to the desk, so a hidden page closes its event stream.
 const tab = document.documentElement.className;
 let events;
 function follow() {
   events?.close();
   if (document.hidden) return;
-  events = new EventSource(`/events/${tab}`); // connects again by itself
+  events = new EventSource(`/events/${tab}`); // reconnects by itself
   events.addEventListener("message", () => refresh().then(() => isOver() && say(), () => {}));
   events.addEventListener("error", () =>
     refresh().catch(() => say(trouble.dataset.ended, { over: true })),
