@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """A student's card. student: the account; empty if the Pi has only one. name: the pupil's; empty if not given.
+    """A student's card. student: the account; empty if the Pi has only one. name: of the pupil; empty if not given.
 
     word: the state in words. lines: one per program. why: the reason why a Pi does not answer, from SSH.
     """

@@ -171,7 +171,7 @@ def remove(path: Path, name: str) -> None:
 
 
 def take_over_pis(path: Path) -> str:
-    """Move Pis that an earlier desk wrote into the teacher's file to the desk's. Returns a note, or nothing."""
+    """Move Pis that an earlier desk wrote into the teacher's file to its own file. Returns a note, or nothing."""
     text = path.read_bytes().decode() if path.exists() else ""
     section = PIS.search(text)
     pis = {name: _settings_of(address) for name, address in LINE.findall(section[1])} if section else {}
@@ -196,7 +196,7 @@ def _own(path: Path) -> dict[str, Any]:
 
 
 def _line_of(path: Path, name: str) -> int:
-    """Return the number of the line in the teacher's file that names a Pi, alone or in a range; 0 if there is none."""
+    """Return the number of the line in the teacher's file that names a Pi, alone or in a range; 0 without one."""
     for number, line in enumerate(path.read_bytes().decode().splitlines(), 1):
         word = "".join(line.split()[:1]).removesuffix(":")  # of a YAML inventory
         is_header = word.startswith("[")

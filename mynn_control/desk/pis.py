@@ -29,7 +29,7 @@ class Pupil:
 
     pi: str
     student: str  # the account; empty if the Pi has only one
-    name: str  # the pupil's; empty if not given
+    name: str  # of the pupil; empty if not given
     record: Record
 
 

@@ -145,7 +145,7 @@ document.addEventListener("paste", (event) => {
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
   say(more > 0 ? left : "");
 });
-for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // skipped while it was open
+for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // skipped while open
 
 // A browser opens at most six connections to the desk, so a hidden page closes its event stream.
 const tab = document.documentElement.className;
