@@ -27,7 +27,7 @@ PAUSE = 0.3  # seconds between checks for changed files and new answers
 AGAIN = 5.0  # seconds until a Pi that did not answer is asked again
 NEXT = 1.0  # seconds between a Pi's lines: limits the load of a Pi that prints without end
 BEGIN = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
-UNTIL_SET_UP = 30.0  # seconds, as AGAIN, for a Pi that is not set up
+UNTIL_SET_UP = 30.0  # seconds until a Pi that is not set up is asked again
 LINES = 200  # most lines of greetings, and of errors, that a Pi may print
 WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
 NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
@@ -131,7 +131,7 @@ class Asking:
         """Ask the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. begun: called once signals are handled."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stopped.set)  # remains: an impatient teacher may press Ctrl-C twice
+            loop.add_signal_handler(number, stopped.set)  # stays: an impatient teacher may press Ctrl-C again
         begun()
         try:
             while not stopped.is_set():

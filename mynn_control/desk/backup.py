@@ -152,7 +152,7 @@ def restore(kept: Kept) -> str:
 
     Replaced files stay in dist/before-DATE. After a power cut, the restore starts over. Returns a note, or nothing.
     """
-    for left in kept.dist.glob(f"{UNFINISHED}*"):  # by a desk that was killed
+    for left in kept.dist.glob(f"{UNFINISHED}*"):  # left by a desk that was killed
         left.unlink()
     for tried in kept.dist.glob("restored-*"):
         _exchange(kept, *(kept.dist / tried.name.replace("restored", name) for name in ("before", "failed")))

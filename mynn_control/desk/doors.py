@@ -58,7 +58,7 @@ class Served:
     """Settings and sessions of a desk on the network. hashed: argon2 hash of its password.
 
     names: its host names. certificate: a file with the certificate and its key, for HTTPS. address: IPv4 address to
-    listen on; with IPv6, limits per computer would treat the class as one. clock: file for the browser's time at
+    listen on; IPv6 would make the class one computer for all limits. clock: file for the browser's time at
     sign-in, in seconds since 1970, because a desk's card has no clock (roles/desk).
     """
 

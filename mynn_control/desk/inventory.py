@@ -198,7 +198,7 @@ def _own(path: Path) -> dict[str, Any]:
 def _line_of(path: Path, name: str) -> int:
     """Return the number of the line in the teacher's file that names a Pi, alone or in a range; 0 without one."""
     for number, line in enumerate(path.read_bytes().decode().splitlines(), 1):
-        word = "".join(line.split()[:1]).removesuffix(":")  # of a YAML inventory
+        word = "".join(line.split()[:1]).removesuffix(":")  # as in a YAML inventory
         is_header = word.startswith("[")
         if name in (expand_hostname_range(word) if detect_range(word) and not is_header else [word]):
             return number

@@ -123,7 +123,7 @@ class Memory:
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
     def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
-        """Save that a run began, and delete the oldest ones."""
+        """Save that a run began, and delete the oldest runs."""
         with self._opened() as database:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)

@@ -114,7 +114,7 @@ class Settings:
 
 def take_over_settings(path: Path) -> str:
     """Move all settings to the desk's file, if they are plain values. Returns a note, or nothing."""
-    with suppress(RefusedError):  # encrypted values and tags were written by a person
+    with suppress(RefusedError):  # encrypted or tagged values: a person wrote the file
         values = read(path)
         if values and not TEMPLATE.search(str(values)):
             return take_over(path, "", values)

@@ -20,7 +20,7 @@ from mynn import wall
 from mynn_control.desk.runs import PROJECT, Pis
 from mynn_control.own_files import sources
 
-PROMPT = "mynn-pi: the password of sudo?"  # sudo's prompt, as a line
+PROMPT = "mynn-pi: the password of sudo?"  # sudo's prompt, on a line of its own
 # ssh's options before and after those of the teacher: ssh takes the first of a repeated option. Forwardings are
 # cleared, because only playbooks need the tunnel for apt to this computer.
 FIRST = ("BatchMode=yes", "ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes")
@@ -82,7 +82,7 @@ def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, st
 
 def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of an Ansible plugin, from variables, the environment and ansible.cfg."""
-    (connection_loader if kind == "connection" else become_loader).get(plugin, class_only=True)  # loads them first
+    (connection_loader if kind == "connection" else become_loader).get(plugin, class_only=True)  # loads the plugin
     options: dict[str, Any] = constants.config.get_plugin_options(kind, plugin, variables=variables)
     return options
 
