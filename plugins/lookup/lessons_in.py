@@ -1,4 +1,4 @@
-"""Ansible lookup: the lessons of a folder on the control node, with their pictures."""
+"""Ansible lookup: the lessons in a folder on the control node, with their pictures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ options:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """What Ansible calls."""
+    """Ansible's entry point."""
 
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, str | None]]:
         """Return the dictionary. AnsibleLookupError: a file cannot be read."""

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: put lessons into the students' folders, without ever losing a student's file."""
+"""Ansible module: install lessons in the students' folders, without ever losing a student's file."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ EXAMPLES = r"""
     lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
 """
 
-Links = dict[str, str]  # by name, the path that each leads to
-QUEUE = 600.0  # seconds to wait for another run
+Links = dict[str, str]  # name → target path
+QUEUE = 600.0  # seconds to wait for another run's lock
 
 
 def close(home: Path, dry: bool) -> list[str]:
-    """Close the home to all but the student and the student's group. Returns what changes."""
+    """Remove access to the home for all but the student and the student's group. Returns the changes."""
     if not home.is_dir() or home.stat().st_uid != os.geteuid() or not home.stat().st_mode & 0o007:
         return []
     if not dry:
@@ -89,12 +89,12 @@ def close(home: Path, dry: bool) -> list[str]:
 
 
 def put_links(folder: Path, links: Links, dry: bool) -> list[str]:
-    """Put each link where nothing of that name is; it replaces nothing. Returns what changes."""
+    """Create each link whose name is free. Replaces nothing. Returns the changes."""
     changes = []
     for name, target in links.items():
         place = folder / name
         if not os.path.lexists(place):
-            with suppress(FileExistsError):  # the student was faster
+            with suppress(FileExistsError):  # the student has just created one
                 if not dry:
                     place.symlink_to(target)
                 changes.append(f"{place} a link to {target}")
@@ -104,7 +104,7 @@ def put_links(folder: Path, links: Links, dry: bool) -> list[str]:
 def hand_out(
     folder: Path, lessons: dict[str, bytes], links: Links, memory: Memory, given: dict[str, str], dry: bool
 ) -> list[str]:
-    """Put the lessons into the student's folder; if `dry`, only look. Runs as the student. Returns what changes."""
+    """Install lessons and links in a student's folder, as the student. Returns the changes; `dry` makes none."""
     home, now = folder.parent, int(time.time())
     files = [File(FOLDER + name, len(content), sha256(content), now, False) for name, content in lessons.items()]
     known, given = memory.known_in_home(), {FOLDER + name: sum_ for name, sum_ in given.items()}
@@ -114,13 +114,13 @@ def hand_out(
         needed, changes, _ = plan(folder, files, known, given, dry)
         for file in files:
             if file.name in needed and not dry:
-                with suppress(FileExistsError):  # every name beside it is taken
+                with suppress(FileExistsError):  # all alternative names are taken
                     write(home, file, io.BytesIO(lessons[file.name.removeprefix(FOLDER)]), known, given)
         return opens + closed + changes + put_links(folder, links, dry)
 
 
 def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: bool) -> list[str]:
-    """Make the folder of the untouched copies hold the lessons, the links and nothing else. Returns what changes."""
+    """Make the pristine folder hold the lessons, the links and the record only. Returns the changes."""
     changes = []
     for name, content in lessons.items():
         changes += write_as_root(pristine / name, content, dry)
@@ -139,12 +139,12 @@ def keep_pristine(pristine: Path, lessons: dict[str, bytes], links: Links, dry: 
 
 
 def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
-    """Make sure that a file has this content, and is readable by all. Returns what changes."""
+    """Ensure a file's content and its mode, 0644. Returns the changes."""
     if state_of(path) == state_with(content, "0644"):
         return []
     if not dry:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")  # what a killed run leaves is removed by the next one
+        new = path.with_name(f".{path.name}.new")  # after a killed run, the next one removes it
         with new.open("wb") as file:
             file.write(content)
             file.flush()
@@ -156,7 +156,7 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other run holds the lock, which only root can open. TimeoutError: it held it too long."""
+    """Hold the lock, which only root can open. TimeoutError: another run held it for QUEUE seconds."""
     with os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)) as file:
         command = ["flock", "--timeout", str(QUEUE), str(file.fileno())]
         if subprocess.run(command, pass_fds=[file.fileno()], check=False).returncode:
@@ -165,7 +165,7 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def account_of(student: str, dry: bool) -> pwd.struct_passwd:
-    """Return a student's account; if `dry`, an earlier task may not have created it. KeyError: there is none."""
+    """Return a student's account; our own if check mode has not created it. KeyError: no such account."""
     try:
         return pwd.getpwnam(student)
     except KeyError:
@@ -181,9 +181,9 @@ def run(
     dry: bool = False,
     links: Links | None = None,
 ) -> list[str]:
-    """Hand out the lessons and the links. Returns what changed or, if `dry`, what would.
+    """Hand out the lessons and the links. Returns the changes; `dry` makes none.
 
-    OSError: a folder cannot be written. KeyError: there is no such account.
+    OSError: a folder cannot be written. KeyError: an account does not exist.
     """
     links = links or {}
     if not dry:
@@ -195,8 +195,8 @@ def run(
             known = memory.known.setdefault(name, [])
             if sha256(content) not in known:
                 known.append(sha256(content))
-        # A version is recorded as ours before a student gets it, and as given afterwards, so a run that is killed in
-        # between forgets nothing.
+        # Record a version as known before a student gets it, and as given afterwards: a run that is killed in between
+        # loses no record.
         noted = write_as_root(pristine / HANDED_OUT, memory.bytes(), dry)
         for student, folder in students.items():
             given = memory.given.setdefault(student, {})
@@ -208,10 +208,10 @@ def run(
 
 
 def main() -> None:
-    """Run the task."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            # Not a secret: this keeps the lessons' text out of the Pi's log.
+            # Not secret, but no_log keeps the lessons' text out of the Pi's log.
             "lessons": {"type": "dict", "required": True, "no_log": True},
             "links": {"type": "dict", "default": {}},
             "students": {"type": "dict", "required": True},

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: MNIST's files, packed once on the control node and unpacked on each Pi."""
+"""Ansible module: pack MNIST's files on the control node and unpack them on a Pi."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ author: The mynn-pi authors
 """
 RETURN = "wanted: {description: Names of the files that are missing or changed., type: list, returned: with O(folder)}"
 
-UNPACKED = 909878400  # 1 November 1998: the time of change of each file that was checked; a CSV's .npy must have it too
+UNPACKED = 909878400  # 1 November 1998: mtime of each checked file; mynn requires a .npy to have its CSV's
 AGAIN = "run the play again; if that does not help, delete the folder mnist in ~/.cache/mynn-pi on this computer"
 
 Files = dict[str, dict[str, Any]]
 
 
 class DamagedError(Exception):
-    """A file is not what it should be; the message says which, and what to do."""
+    """A damaged or missing file; the message names it and the remedy."""
 
 
 def contents(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Make the files, names and contents, from the IDX files."""
+    """Yield name and content of each file that is made from the IDX files."""
     text = [b"%d" % value for value in range(256)]
     for csv, part, few in (("mnist_train", "train", 100), ("mnist_test", "t10k", 10)):
-        labels = lzma.decompress((source / f"{part}-labels-idx1-ubyte.xz").read_bytes())[8:]  # without their heads
+        labels = lzma.decompress((source / f"{part}-labels-idx1-ubyte.xz").read_bytes())[8:]  # after the IDX header
         pixels = lzma.decompress((source / f"{part}-images-idx3-ubyte.xz").read_bytes())[16:]
         rows = [labels[n : n + 1] + pixels[784 * n : 784 * n + 784] for n in range(len(labels))]
         lines = [b",".join(map(text.__getitem__, row)) + b"\n" for row in rows]
         yield f"{csv}.csv", b"".join(lines)
         yield f"{csv}_{few}.csv", b"".join(lines[:few])
-        # What numpy.save makes: 128 bytes, then the rows; and their CRC-32. This may run in a Python without numpy.
+        # As numpy.save writes it, a header of 128 bytes and the rows, and their CRC-32. This Python may lack numpy.
         head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(rows)}, 785), }}".ljust(117) + "\n"
         numbers = b"".join(rows)
         parts = (b"\x93NUMPY\x01\0", len(head).to_bytes(2, "little"), head.encode(), numbers)
@@ -64,11 +64,11 @@ def contents(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def pack(source: Path, archive: Path, files: Files) -> None:
-    """Write the archive, at once and whole. DamagedError: the IDX files are not MNIST's."""
+    """Write the archive atomically. DamagedError: the IDX files are missing or not MNIST's."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     new = archive.with_name(f".{archive.name}.{os.getpid()}")
     try:
-        # Level 6: a Pi unpacks it as fast as any other; level 9 takes five times as long for 4 % less.
+        # A Pi unpacks all levels equally fast; level 9 takes five times as long to pack, for 4 % less.
         with tarfile.open(new, "w:gz", compresslevel=6) as tar:
             for name, content in contents(source):
                 if hashlib.sha256(content).hexdigest() != files[name]["sha256"]:
@@ -84,7 +84,7 @@ def pack(source: Path, archive: Path, files: Files) -> None:
 
 
 def wanted(folder: Path, files: Files) -> list[str]:
-    """Name the files that are missing or changed."""
+    """Return the names of missing or changed files."""
     names = []
     for name, content in files.items():
         try:
@@ -99,7 +99,7 @@ def wanted(folder: Path, files: Files) -> list[str]:
 
 
 def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
-    """Put the named files of the archive into the folder: each takes its place once its sum is right.
+    """Extract the named files into the folder, each atomically and only if its SHA256 sum is right.
 
     DamagedError: the archive lacks a file, or is damaged. OSError: the card is full.
     """
@@ -128,12 +128,12 @@ def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
         raise DamagedError(f"{archive} came damaged to the Pi ({error}); {AGAIN}") from None
     if missing:
         raise DamagedError(f"{archive} lacks {', '.join(sorted(missing))}; {AGAIN}")
-    for rest in folder.glob(".*"):  # the archive, and what a killed run left
+    for rest in folder.glob(".*"):  # the archive and a killed run's files
         rest.unlink()
 
 
 def main() -> None:
-    """Do what the task asks."""
+    """Run the module."""
     paths = {name: {"type": "path"} for name in ("source", "folder", "archive")}
     module = AnsibleModule({**paths, "files": {"type": "dict", "required": True}}, supports_check_mode=True)
     source, folder, archive = (Path(module.params[name] or "") for name in paths)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: the facts about a Pi that the roles need, gathered in one go."""
+"""Ansible module: gather all facts about a Pi that the roles need."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ pi:
 ETC = Path("/etc")
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 MOST_FAULTS = 10
-# When a unit's program started, and when its state last changed: a reload is such a change.
+# Times of a unit's program start and of its last state change; a reload is one.
 START, CHANGE = "ExecMainStartTimestampMonotonic", "StateChangeTimestampMonotonic"
 PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "CanReload", START, CHANGE)
 
 
 def processor(architecture: str) -> str:
-    """Return the processor as wheels name it; a 32-bit system may run on a 64-bit kernel."""
+    """Return the processor's name in wheel tags; a 64-bit kernel may run a 32-bit system."""
     usual = {"amd64": "x86_64", "arm64": "aarch64", "armel": "armv6l", "armhf": "armv7l"}
     return "armv6l" if platform.machine() == "armv6l" else usual.get(architecture, platform.machine())
 
@@ -104,7 +104,7 @@ def has_key(account: str) -> bool:
 
 
 def host_names() -> list[str]:
-    """Return the Pi's names: the kernel's, those in /etc/hostname and those that /etc/hosts has for it."""
+    """Return the host names in the kernel, /etc/hostname and /etc/hosts; "" for an invalid or missing one."""
     names = {platform.node()}
     for path, pattern in ((ETC / "hostname", r"^\s*([^#\s]\S*)"), (ETC / "hosts", r"^127\.0\.1\.1[ \t]+(.*\S)")):
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
@@ -113,15 +113,15 @@ def host_names() -> list[str]:
 
 
 def files(patterns: list[str]) -> list[str]:
-    """Return the files that there are, other than those with names that nobody would choose."""
+    """Return the existing files, except those whose names are not printable ASCII."""
     paths = {str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
     return sorted(path for path in paths if path.isascii() and path.isprintable())
 
 
 def units(wanted: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the units that are running, enabled (they start at boot), masked, and stale, by the files of each.
+    """Return running, enabled (started at boot), masked and stale units. wanted: unit pattern → its files' patterns.
 
-    Stale units have not read their newest settings: a run that was cut off before it restarted them leaves such units.
+    A stale unit has not read its newest files: an earlier run was cut off before it restarted the unit.
     """
     if not wanted or not Path("/run/systemd/system").is_dir():
         return {"running": [], "enabled": [], "masked": [], "stale": []}
@@ -141,15 +141,15 @@ def units(wanted: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def changed(patterns: list[str]) -> float:
-    """Return when the newest of the files changed, in seconds; 0 without any."""
+    """Return the newest ctime of the files, in seconds; 0 without files."""
     return max((os.lstat(path).st_ctime for path in files(patterns)), default=0)
 
 
 def is_stale(state: dict[str, str], written: float) -> bool:
-    """Return whether a unit has not read a file that was written then.
+    """Return whether a unit last read its files before `written`, the time of the newest.
 
-    The time since it did is counted by a clock that nobody sets: a Pi has the wrong time when it boots. A file from the
-    future was written before this boot.
+    The monotonic clock tells how long ago that was, since a Pi boots with the wrong time. A file from the future was
+    written before this boot.
     """
     reads_at_start = state["CanReload"] == "no" and state.get(START, "0") != "0"
     event = int(state[START if reads_at_start else CHANGE] or 0) / 1e6
@@ -159,24 +159,24 @@ def is_stale(state: dict[str, str], written: float) -> bool:
 
 
 def apt_proxy(port: int | None, owners: set[int], trusted: set[int]) -> str:
-    """Return the address of apt-cacher-ng at that port, if it answers, and only trusted users listen there."""
+    """Return the address of apt-cacher-ng at that port; "" unless it answers and only trusted users listen there."""
     if port and owners and owners <= trusted and is_apt_cacher(port):
         return f"http://127.0.0.1:{port}"
     return ""
 
 
 def nft(program: str = "/usr/sbin/nft") -> bool:
-    """Return whether nftables can filter packets: after a kernel update, its modules are missing until a reboot."""
+    """Return whether nftables works: after a kernel update, its modules are missing until a reboot."""
     return subprocess.run([program, "list", "tables"], capture_output=True, check=False).returncode == 0
 
 
 def user_ids(*accounts: str) -> set[int]:
-    """Return the user ids of those accounts that exist."""
+    """Return the user ids of the accounts that exist."""
     return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in accounts}
 
 
 def apt_direct(proxied: list[str]) -> str:
-    """Return the hosts in apt's sources that the control node's apt-cacher-ng does not fetch from."""
+    """Return the hosts in apt's sources, comma-separated, that the control node's apt-cacher-ng does not fetch from."""
     apt = Path("/etc/apt")
     sources = [apt / "sources.list", *apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sources if path.is_file())

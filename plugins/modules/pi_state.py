@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: a Pi's present state, gathered in seconds."""
+"""Ansible module: gather a Pi's current state within seconds."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ state:
 """
 
 LARGE = 1 << 23  # bytes; a larger file is not a lesson
-RECORD = "my_progress.json"  # in a student's folder; mynn/tasks.py has what is in it
-RECORDED = re.compile(rb"[ -~\n]{0,32768}")  # as the lessons write it
-MEMORY = 1 << 26  # bytes, to read a student's files; a lesson takes four times its size
-PATIENCE = 60  # seconds, to read a student's files
+RECORD = "my_progress.json"  # in a student's folder; mynn/tasks.py defines its format
+RECORDED = re.compile(rb"[ -~\n]{0,32768}")  # the characters and length that lessons write
+MEMORY = 1 << 26  # further bytes for reading a student's files; a lesson takes four times its size
+PATIENCE = 60  # seconds for reading a student's files
 ROOT = Path("/")  # another folder in tests
 
 
 def text(path: str) -> str:
-    """Return a file's text, or nothing."""
+    """Return a file's text; empty if it cannot be read."""
     try:
         return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
@@ -93,7 +93,7 @@ def system() -> dict[str, str]:
 
 
 def versions(venv: str) -> dict[str, str]:
-    """Return the versions of Python and of packages, from their files: starting Python would take seconds."""
+    """Return the versions of Python and packages from their files, since starting Python takes seconds."""
     python = re.search(r"(?m)^version *= *(\S+)", text(f"{venv.lstrip('/')}/pyvenv.cfg"))
     if not python:
         return {}
@@ -106,7 +106,7 @@ def versions(venv: str) -> dict[str, str]:
 
 
 def updated() -> float | None:
-    """Return when apt last checked for updates."""
+    """Return the time of apt's last check for updates; None if unknown."""
     for path in ("var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial", "var/lib/apt/lists"):
         if (ROOT / path).exists():
             return round((ROOT / path).stat().st_mtime)
@@ -114,11 +114,11 @@ def updated() -> float | None:
 
 
 def card() -> dict[str, Any]:
-    """Return the card's size and free space in MB, and how many errors its ext4 has found, as far as known."""
+    """Return the card's size and free space in MB, whether it is read-only and, if known, ext4's error count."""
     room = os.statvfs(ROOT)
     device = ROOT.stat().st_dev
     partition = (ROOT / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
-    errors = text(f"sys/fs/ext4/{partition}/errors_count")  # a container's root is on no disk of its own
+    errors = text(f"sys/fs/ext4/{partition}/errors_count")  # missing in a container
     return {
         "total": room.f_blocks * room.f_frsize // 10**6,
         "free": room.f_bavail * room.f_frsize // 10**6,
@@ -128,7 +128,7 @@ def card() -> dict[str, Any]:
 
 
 def temperature() -> float | None:
-    """Return the highest temperature in degrees Celsius."""
+    """Return the highest temperature in degrees Celsius; None without a sensor."""
     zones = (text(str(zone.relative_to(ROOT))) for zone in (ROOT / "sys/class/thermal").glob("thermal_zone*/temp"))
     return max((int(zone) / 1000 for zone in zones if zone), default=None)
 
@@ -136,7 +136,7 @@ def temperature() -> float | None:
 def throttled() -> int | None:
     """Return the firmware's bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 too hot; 16 to 19: since boot.
 
-    Debian has no program to ask the firmware, but its kernel knows of under-voltage.
+    Debian has no vcgencmd, but its kernel reports under-voltage.
     """
     if (ROOT / "usr/bin/vcgencmd").exists():
         asked = subprocess.run(["/usr/bin/vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)
@@ -165,7 +165,7 @@ def opens(path: Path, content: bytes) -> bool:
 
 
 def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
-    """Return which lessons are missing in a student's folder, damaged, or changed by the student."""
+    """Return the names of missing, damaged and changed lessons in a student's folder. pristine: name → SHA256 sum."""
     result: dict[str, list[str]] = {"missing": [], "damaged": [], "changed": []}
     for name, digest in pristine.items():
         try:
@@ -174,7 +174,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
         except (FileNotFoundError, NotADirectoryError):
             result["missing"].append(name)
             continue
-        except OSError:  # a folder, a pipe, a link, or another account's
+        except OSError:  # a folder, a pipe, a link or another account's file
             content = b""
         if sha256(content).hexdigest() != digest:
             result["changed" if opens(folder / name, content) else "damaged"].append(name)
@@ -182,7 +182,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
 
 
 def record(folder: Path) -> str:
-    """Return what a student has done, for the control node to read; nothing if no lesson can have written it."""
+    """Return a student's progress record; empty if it is missing or no lesson can have written it."""
     try:
         with open_regular(folder / RECORD) as file:
             content = file.read(1 << 16)
@@ -192,9 +192,9 @@ def record(folder: Path) -> str:
 
 
 def examine(account: pwd.struct_passwd, folder: Path, pristine: dict[str, str]) -> tuple[Any, Any]:
-    """Return a student's `lessons` and `record`, read with the student's powers and little memory and time.
+    """Return a student's `lessons` and `record`, read as the student within limits of memory and time.
 
-    If that is not enough, all lessons count as damaged, and the record as empty.
+    Beyond these limits, all lessons count as damaged and the record as empty.
     """
 
     def work() -> tuple[Any, Any]:

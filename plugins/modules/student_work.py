@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: the Pi's side of collecting, handing out, restoring and resetting the students' work."""
+"""Ansible module: collect, hand out, restore and reset the students' work. The Pi's side."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ LARGEST_LESSON = 1 << 24  # bytes
 
 
 def lesson_of(name: str) -> str:
-    """Return the name of the lesson that this may be a new version of: `part2 (new 3).ipynb` gives `part2.ipynb`."""
+    """Return a file's name without the mark of a new version: `part2 (new 3).ipynb` becomes `part2.ipynb`."""
     return re.sub(r" \(new( \d+)?\)(?=(\.[^./]*)?$)", "", name)
 
 
 def list_work(home: Path, known: dict[str, list[str]], limit: int) -> tuple[list[File], dict[str, str]]:
-    """Return the files, and by name why others cannot be had. Untouched lessons are in neither.
+    """Return the files of work, and name → reason for those left out. Untouched lessons are in neither.
 
-    The smallest come first, so that only a few large files exceed the limit. This and all below runs as the student.
+    The smallest come first, so that only a few large files exceed the limit. Runs as the student.
     """
     files: list[File] = []
     sizes: list[tuple[int, str]] = []
@@ -87,7 +87,7 @@ def list_work(home: Path, known: dict[str, list[str]], limit: int) -> tuple[list
         try:
             file = measured(home / name, max(limit, LARGEST_LESSON) if versions else limit, name)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):  # then it is no file any more
+            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):  # these: no longer a file
                 left[name] = "beyond" if error.errno == errno.EFBIG else "closed"
             continue
         if file.sum in versions:
@@ -101,9 +101,9 @@ def list_work(home: Path, known: dict[str, list[str]], limit: int) -> tuple[list
 
 
 def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> list[str]:
-    """Make the home hold the folder with the lessons and their links, a new home's hidden files, and nothing else.
+    """Reset a home to the lessons, their links and a new home's hidden files. Runs as the student.
 
-    skel: the folder with these hidden files. Returns what changes. If anything does, the whole home is made anew.
+    skel: the folder with the hidden files. Returns the changes. If there are any, the whole home is made anew.
     """
     home = folder.parent
     contents = {FOLDER + name: content for name, content in lessons_in(pristine).items()}
@@ -116,7 +116,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
         same = content is not None and fingerprint(path, len(content)) == sha256(content)
         if same or (name in links and path.is_symlink() and str(path.readlink()) == links[name]):
             right.add(name)
-        elif name not in parents or isinstance(about, str):  # of what is in a parent's place, the lessons are missing
+        elif name not in parents or isinstance(about, str):  # a file in place of a folder shows as missing lessons
             strays.append(name)
     missing = sorted({*contents, *links} - right)
     if (strays or missing) and not dry:
@@ -130,9 +130,9 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
 
 
 def clear(home: Path) -> None:
-    """Remove all that is in the home, however deep or closed. OSError: something stays."""
+    """Empty the home, including deep or closed folders, as the student. OSError: something is left."""
     for command in (["chmod", "--recursive", "u+rwX", str(home)], ["find", str(home), "-mindepth", "1", "-delete"]):
-        # With no other powers than this process's.
+        # Without root's real ids, which this process still has.
         subprocess.run(command, user=os.geteuid(), group=os.getegid(), env={}, capture_output=True, check=False)
     for rest in home.iterdir():
         raise OSError(errno.EPERM, "it could not be removed", str(rest))
@@ -140,9 +140,9 @@ def clear(home: Path) -> None:
 
 @contextmanager
 def new_parcel(place: Path) -> Iterator[IO[bytes]]:
-    """Give what is to be written into a new parcel, for the account that carries it, the owner of its folder.
+    """Yield a stream into a new parcel. The parcel belongs to its folder's owner, the account that transfers it.
 
-    A process of root's writes it, since a card that a student has filled still has room for root.
+    A root process (gzip) writes the parcel: a card that a student has filled still has room for root.
     """
     place.unlink(missing_ok=True)
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
@@ -151,7 +151,7 @@ def new_parcel(place: Path) -> Iterator[IO[bytes]]:
         subprocess.Popen(["gzip", "-1"], stdin=pipe, stdout=parcel, stderr=nothing) as tool,
     ):
         os.chown(place, place.parent.stat().st_uid, -1)
-        with suppress(BrokenPipeError):  # it has ended
+        with suppress(BrokenPipeError):  # gzip has ended
             yield tool.stdin  # type: ignore[misc]
     if tool.returncode:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
@@ -160,7 +160,7 @@ def new_parcel(place: Path) -> Iterator[IO[bytes]]:
 def do(
     verb: str, folder: Path, pristine: Path, account: pwd.struct_passwd, given: Any, dry: bool, skel: Path = SKEL
 ) -> Any:
-    """Run a verb. Returns the answer."""
+    """Run a verb and return its answer."""
     home = folder.parent
     parcel: Any
     lessons = Memory.read(pristine).known_in_home()
@@ -168,7 +168,7 @@ def do(
     files = [File(checked(name), *about) for name, *about in given.get("files", [])]
 
     def work() -> Any:
-        # The home stays open to the student, unless this only reads.
+        # After verbs that only read, folders that were opened are closed again.
         with opened([home, folder], keep=verb not in ("list", "pack") and not dry) as opens:
             if verb == "list":
                 return list_work(home, lessons, given["limit"])
@@ -177,7 +177,7 @@ def do(
             if verb == "plan":
                 needed, changes, left = plan(folder, files, over, {}, dry)
                 sizes = [size_of(batch) for batch in batches([file for file in files if file.name in set(needed)])]
-                if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # the files, and a parcel
+                if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # the files and the largest parcel
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home))
                 return needed, opens + changes, left
             if verb == "write":
@@ -196,7 +196,7 @@ def do(
 
 def main() -> None:
     """Run the module."""
-    # Not a secret: this keeps the students' work out of the Pi's log.
+    # Not secret, but no_log keeps the students' work out of the Pi's log.
     spec = {"asked": {"type": "str", "required": True, "no_log": True}}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     asked = json.loads(module.params["asked"])
