@@ -1,4 +1,4 @@
-"""Collections of students' work, on the control node: how they are named, written, found and checked."""
+"""Collections of students' work on the control node, like backups: name, write, find and check them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, MOST, File, checked, is_work
 
 SUMS = "SHA256SUMS"
-ESCAPES: dict[str, str | int | None] = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of letters in a name there
-BESIDE = ".home"  # for what is beside the student's folder: ada.home, a name that no student can have
+ESCAPES: dict[str, str | int | None] = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # as sha256sum writes them
+BESIDE = ".home"  # suffix for files outside the student's folder: ada.home, a name that no student can have
 LATEST = (1 << 32) - 1  # seconds: the latest time that every file system can store
-LONGEST = 5000  # bytes of a name
-# Why a file that may be work cannot be had. What is left out for any other reason is not work.
+LONGEST = 5000  # bytes of a path in the home
+# The Pi's code → why work was left out. Anything that is left out without such a code is not work.
 WHY = {
     "closed": "the student may not read it",
     "beyond": "it exceeds the limit for one student",
@@ -30,36 +30,36 @@ WHY = {
 
 
 def name_of(student: str, name: str) -> str:
-    """Return the path in a collection of a file in a home; . is the home. ValueError: it is no work."""
+    """Return the path that a file in a home has in a collection; . is the home. ValueError: not a path of work."""
     if name != "." and (len(os.fsencode(checked(name))) > LONGEST or not is_work(name)):
         raise ValueError(f"an invalid name: {printable(name, 80)}")
     return f"{student}/{name[len(FOLDER) :]}" if name.startswith(FOLDER) else f"{student}{BESIDE}/{name}"
 
 
 def label(student: str, name: str) -> str:
-    """Return that path for use in a sentence: a very long one is cut in the middle."""
+    """Return the path of `name_of` for a message; a very long one is cut in the middle."""
     name = name_of(student, name)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-15:]}"
 
 
 def in_home(name: str) -> tuple[str, str]:
-    """Return the student whose file this is in a collection, and its path in the home."""
+    """Return the student and the path in the home of a collection's file: the inverse of `name_of`."""
     folder, _, inner = name.partition("/")
     student = folder.removesuffix(BESIDE)
     return student, inner if student != folder else FOLDER + inner
 
 
 def fields(answer: Any, *kinds: type) -> list[Any]:
-    """Return a Pi's answer, a list of values of these kinds. ValueError: it is not."""
+    """Return a Pi's answer, a list of values of these types. ValueError: the answer is anything else."""
     if not isinstance(answer, list) or list(map(type, answer)) != list(kinds):
         raise ValueError("a malformed answer")
     return answer
 
 
 def listed(answer: Any, student: str, limit: int) -> tuple[dict[str, File], dict[str, str]]:
-    """Check a Pi's list of a student's files. Returns them, and why others cannot be had, by names in a collection.
+    """Check a Pi's list of a student's files. Returns files and reasons for missing ones, by path in a collection.
 
-    ValueError: the list is malformed, or has more than `limit` bytes.
+    ValueError: the list is malformed, or has too many files or more than `limit` bytes of them.
     """
     listed, why = fields(answer, list, dict)
     try:
@@ -78,18 +78,18 @@ def listed(answer: Any, student: str, limit: int) -> tuple[dict[str, File], dict
 
 
 def some(names: list[str]) -> str:
-    """Return names for use in a sentence, ten at most."""
+    """Return at most ten names for a message, and the number of the others."""
     rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(printable(name) for name in names[:10]) + rest
 
 
 def described(path: Path, name: str = "") -> File:
-    """Read a file of this computer and describe it, by its name in a home. OSError: it cannot be read."""
+    """Measure a file of this computer. name: its path in a home. OSError: it cannot be read."""
     return measured(path.resolve(), sys.maxsize, name)
 
 
 def write_sums(folder: Path, sums: dict[str, str]) -> None:
-    """Write a collection's SHA256SUMS. sums: by the file's path in the collection."""
+    """Write a collection's SHA256SUMS. sums: path in the collection → sum."""
     lines = []
     for name, sum_ in sorted(sums.items()):
         escaped = name.translate(str.maketrans(ESCAPES))
@@ -98,7 +98,7 @@ def write_sums(folder: Path, sums: dict[str, str]) -> None:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return a collection's sums, by the file's path in it; none where there is no collection."""
+    """Return a collection's sums by path in the collection; empty without a collection."""
     sums = {}
     letters = {code: letter for letter, code in ESCAPES.items()}
     with suppress(FileNotFoundError):
@@ -111,13 +111,13 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def newest(root: Path, pi: str, date: str = "") -> Path:
-    """Return a Pi's newest collection, of all dates that begin with `date`; if there is none, a folder without one."""
+    """Return a Pi's newest collection, of all dates that begin with `date`; `root` without one."""
     folders = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
     return max((path for path in folders if path.parent.name.startswith(date)), default=root)
 
 
 def files_of(folder: Path) -> tuple[dict[str, dict[File, Path]], list[str]]:
-    """Return a collection's files, by student, and the names of those that somebody changed."""
+    """Return a collection's intact files by student, and the names of changed and missing ones."""
     files: dict[str, dict[File, Path]] = {}
     changed = []
     for name, sum_ in read_sums(folder).items():
@@ -133,7 +133,7 @@ def files_of(folder: Path) -> tuple[dict[str, dict[File, Path]], list[str]]:
 
 
 def files_in(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files in a folder of this computer that are not hidden."""
+    """Yield the relative paths of a folder's files, without hidden files and folders."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):

@@ -1,4 +1,4 @@
-"""What a power cut has interrupted or damaged in dpkg's and apt's files on a Pi."""
+"""Find what a power cut has interrupted or damaged in dpkg's and apt's files on a Pi."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNFINISHED = ("unpacked", "half-configured", "triggers-awaited", "triggers-pendi
 
 
 class Package(NamedTuple):
-    """A package that dpkg knows. full_name: with the architecture, where several may be installed side by side."""
+    """A package in dpkg's database. full_name: with the architecture, if several may be installed side by side."""
 
     full_name: str
     name: str
@@ -24,12 +24,12 @@ class Package(NamedTuple):
 
     @property
     def installed(self) -> bool:
-        """Whether it is fully installed."""
+        """Return whether the package is fully installed."""
         return (self.flag, self.state) == ("ok", "installed")
 
 
 def packages_in(folder: Path) -> list[Package]:
-    """Return the packages in a folder with dpkg's database; none if dpkg cannot read it, or has forgotten itself."""
+    """Return the packages in a dpkg database; empty if dpkg cannot read it or is not in it."""
     query = ["dpkg-query", f"--admindir={folder}", "--show", f"--showformat={FORMAT}"]
     done = subprocess.run(query, capture_output=True, text=True, errors="replace", check=False)
     lines = [line.split(" ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
@@ -38,7 +38,7 @@ def packages_in(folder: Path) -> list[Package]:
 
 
 def has_damaged_lists(lists: Path) -> bool:
-    """Return whether one of apt's lists is cut off, or differs in size from what the mirror signed.
+    """Return whether one of apt's lists is cut off, or has another size than in the mirror's signed Release file.
 
     apt itself does not check: it fetches a list again only when the mirror has a new one.
     """
@@ -56,23 +56,23 @@ def has_damaged_lists(lists: Path) -> bool:
 
 
 def last_byte(path: Path) -> bytes:
-    """Return a file's last byte; nothing of an empty file."""
+    """Return a file's last byte; empty for an empty file."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 1, 0))
         return file.read(1)
 
 
 def faults(packages: list[Package], root: Path = Path("/")) -> Iterator[str]:
-    """Yield what must be repaired, each in a few words."""
+    """Yield a short description of each fault that must be repaired."""
     if not packages:
         yield "dpkg's database is damaged"
         return
     if any(root.glob("var/lib/dpkg/updates/*")):  # dpkg's journal since it last wrote `status`
         yield "dpkg was interrupted"
-    if any(root.glob("var/cache/apt/archives/*.deb")):  # apt would use one with the right size, whatever is in it
+    if any(root.glob("var/cache/apt/archives/*.deb")):  # apt would use a damaged one if its size is right
         yield "apt was interrupted"
     if has_damaged_lists(root / "var/lib/apt/lists"):
-        yield "the lists of packages are damaged"  # the role system reads this
+        yield "the lists of packages are damaged"  # the role `system` looks for these words
     for package in packages:
         if package.flag == "reinstreq" or package.state == "half-installed":
             yield f"{package.full_name} must be reinstalled"

@@ -1,4 +1,4 @@
-"""What is at a path, in a word or two: how a Pi reports its files, and what the control node compares them with."""
+"""Describe a file in a word or two: a Pi reports its files so, and the control node compares them with its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def state_of(path: Path) -> str:
-    """Return the mode, and the SHA1 or `folder`; or `link`, `broken` (it leads nowhere), `other`."""
+    """Return a file's mode and SHA1 sum, a folder's mode and `folder`, or `link`, `broken` (link) or `other`."""
     try:
         status = path.lstat()
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
@@ -24,5 +24,5 @@ def state_of(path: Path) -> str:
 
 
 def state_with(content: bytes, mode: str) -> str:
-    """Return the state of a file with this content and mode (in octal). Ansible's `copy` uses SHA1, too."""
+    """Return the state of a file with this content and mode (octal). SHA1, as in Ansible's `copy`."""
     return f"{int(mode, 8):04o} {hashlib.sha1(content, usedforsecurity=False).hexdigest()}"

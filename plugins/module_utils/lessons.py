@@ -1,4 +1,4 @@
-"""The lessons, and which versions of them were handed out."""
+"""Lessons in a folder, and the record of versions that were handed out."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER
 
-# Lessons; pictures; and lessons in another language, in a folder that is called by its code.
+# Lessons; pictures; and translated lessons, in a folder that is named by language code.
 PATTERNS = ("[!.]*.ipynb", "[!.]*/[!.]*.png", "[a-z][a-z]/[!.]*.ipynb")
 HANDED_OUT = ".handed_out.json"  # beside the untouched copies
 
 
 def lessons_in(folder: Path) -> dict[str, bytes]:
-    """Return the notebooks in a folder, and what is in its folders, by name: `a.ipynb`, `de/a.ipynb`, `b/c.png`."""
+    """Return the contents of lessons and pictures, by path in the folder: `a.ipynb`, `de/a.ipynb`, `b/c.png`."""
     paths = (path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
 def links_in(folder: Path) -> dict[str, str]:
-    """Return the links in the folder of the untouched lessons, by name, each with the path that it leads to."""
+    """Return the links in the folder of the untouched lessons: name → target."""
     return {path.name: str(path.readlink()) for path in sorted(folder.glob("*")) if path.is_symlink()}
 
 
 @dataclass
 class Memory:
-    """Which versions of each lesson were handed out, as SHA256 sums.
+    """Record of the lessons' versions that were handed out, as SHA256 sums.
 
-    known: by name, every version that a student may have; a file with one of these sums is untouched.
-    given: by student and name, the newest version that the student got; it is not handed out again.
+    known: name → all versions that a student may have; a file with one of these sums is untouched.
+    given: student → name → the last version that the student was given; it is not handed out again.
     """
 
     known: dict[str, list[str]]
@@ -47,10 +47,10 @@ class Memory:
             return cls({}, {})
 
     def known_in_home(self) -> dict[str, list[str]]:
-        """Return `known` by the lessons' paths in a home."""
+        """Return `known` with the lessons' paths in a home as keys."""
         return {FOLDER + name: sums for name, sums in self.known.items()}
 
     def bytes(self) -> bytes:
-        """Return the file's contents, for `read`."""
+        """Return the record as `read` parses it."""
         stored = {"known": self.known, "students": self.given}
         return json.dumps(stored, indent=1, sort_keys=True).encode() + b"\n"

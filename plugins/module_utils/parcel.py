@@ -1,8 +1,8 @@
-"""A parcel: the contents of files, as they travel between the control node and a Pi.
+"""Parcels: gzip streams of files' contents, for transfer between the control node and a Pi.
 
-It is one compressed stream of all contents, in the order of the list that both sides have, and nothing else: no names,
-no links. So all that could be forged is a content, and each is compared with its sum. What either side holds in memory
-does not grow with the files.
+Contents follow each other in the order of a list that both sides have; there are no names or links. A forged parcel can
+change only contents, and each is checked against its SHA256 sum. Memory use on either side does not grow with the
+files.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import IO
 
 from ansible_collections.mynn.pi.plugins.module_utils.tree import File
 
-PARCEL = 32_000_000  # bytes of files in a parcel, unless one file is larger
-MANY = 1000  # files in a parcel
-MALFORMED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)  # what a damaged one is read with
+PARCEL = 32_000_000  # most bytes of files in a parcel; a larger file has its own
+MANY = 1000  # most files in a parcel
+MALFORMED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)  # errors from reading a damaged parcel
 Stream = IO[bytes] | gzip.GzipFile
 BLOCK = 1 << 16  # bytes; a block of zeros becomes a hole in the file
 
 
 def place_of(pristine: Path) -> Path:
-    """Return where the parcel is on a Pi, alone in a folder. pristine: the folder of the untouched lessons."""
+    """Return the parcel's path on a Pi, in a folder of its own. pristine: the folder of the untouched lessons."""
     return pristine.parent / ".parcel" / "work.gz"
 
 
 def batches(files: list[File]) -> Iterator[list[File]]:
-    """Yield the files in lists for one parcel each."""
+    """Yield a list of files for each parcel."""
     batch: list[File] = []
     for file in files:
         if len(batch) == MANY or (batch and size_of(batch) + file.size > PARCEL):
@@ -49,7 +49,7 @@ def size_of(files: list[File]) -> int:
 
 
 def pack(target: Stream, files: list[File], opener: Callable[[File], IO[bytes]]) -> None:
-    """Write the contents of files. In place of what a file lost meanwhile come zeros: its sum will not match."""
+    """Write the contents of files. Zeros fill up a file that has shrunk meanwhile, so its sum will not match."""
     for file in files:
         for block in _blocks(file.size, partial(opener, file)):
             target.write(block)
@@ -67,7 +67,7 @@ def _blocks(size: int, opener: Callable[[], IO[bytes]]) -> Iterator[bytes]:
 
 
 def copied(source: Stream, target: IO[bytes], size: int) -> str:
-    """Copy that many bytes, with holes for blocks of zeros. Returns their SHA256 sum."""
+    """Copy at most `size` bytes, with holes for blocks of zeros. Returns their SHA256 sum."""
     digest = hashlib.sha256()
     while block := source.read(min(BLOCK, size)):
         size -= len(block)

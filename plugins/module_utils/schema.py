@@ -1,4 +1,4 @@
-"""Check a Pi's answer against a JSON schema, on the control node: anybody with the card can be root on that Pi."""
+"""Validate a Pi's answer against a JSON schema on the control node: anybody with its card can be root on the Pi."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ LARGEST = 1 << 20  # characters of an answer as JSON
 
 
 def misfit(answer: object, schema: dict[str, Any]) -> str:
-    """Return where an answer does not match a JSON schema, such as `card free`; nothing if it matches.
+    """Return the path of the first mismatch with a JSON schema, such as `card free`; empty if the answer matches.
 
-    What the Pi chose, the value itself and the keys that the schema does not name, is left out: it could imitate our
-    messages.
+    Values, and keys that the schema does not name, are left out: the Pi chose them and could imitate our messages.
     """
     try:
-        # Python reads NaN and infinity from JSON, and they pass any limit.
+        # Python accepts NaN and infinity in JSON, and they pass any limit.
         if len(json.dumps(answer, allow_nan=False)) > LARGEST:
             return "too long"
     except (TypeError, ValueError, RecursionError):

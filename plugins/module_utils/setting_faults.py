@@ -1,4 +1,4 @@
-"""What is wrong with a setting: for a run, before it contacts a Pi, and for the desk, before it saves one."""
+"""Validate settings: for a run before it contacts a Pi, and for the desk before it saves one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ansible.template import Templar
 
 try:
     from ansible._internal._datatag._tags import Origin
-except ImportError:  # where a setting was written is not known
+except ImportError:  # then messages lack a setting's file and line
     Origin = None
 
 PROJECT = Path(__file__).resolve().parents[2]
 KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a table", "path": "a path"}
-FIRST_PORT = 1024  # a service without root's powers cannot listen below it
-LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng takes none above
+FIRST_PORT = 1024  # a service without root's powers cannot listen on a lower one
+LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng accepts no higher one
 WHOLE = re.compile(r"-?[0-9]{1,9}")
-NEAR = 0.8  # how alike two names must be, so that one is taken for a misspelling of the other
+NEAR = 0.8  # least similarity (0 to 1) of a misspelt name to the right one
 
 
 def options() -> dict[str, dict[str, Any]]:
@@ -37,20 +37,20 @@ def options() -> dict[str, dict[str, Any]]:
 
 
 def known_words() -> set[str]:
-    """Return the words of the playbooks and roles: what is not among them, no task reads; nor `student`, a word."""
+    """Return all words in playbooks and roles, but not `student`. No task reads a setting that is not among these."""
     paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
-    own = (path for path in paths if not path.name.startswith("settings."))  # the teacher's, and the desk's beside it
+    own = (path for path in paths if not path.name.startswith("settings."))  # those are the teacher's and the desk's
     return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))} - {"student"}
 
 
 def where(value: object) -> str:
-    """Return where a value was written, such as ``settings.yml:3: ``; nothing if that is not known."""
+    """Return the file and line of a value, such as ``settings.yml:3: ``; empty if unknown."""
     origin = Origin and Origin.get_tag(value)
     return f"{origin.path}:{origin.line_num}: " if origin and origin.path else ""
 
 
 def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Give a sentence for each setting that is not of its kind."""
+    """Yield a message for each setting whose value has the wrong type or range."""
     for name, spec in specs.items():
         if name not in settings:
             continue
@@ -61,7 +61,7 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
             continue
         last_port = LAST_PORTS.get(name, 2**16 - 1) if name.endswith("_port") else None
         no_kind = spec["type"] == "list" and not isinstance(value, (list, str))
-        no_kind |= spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible takes 1e3 for one
+        no_kind |= spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible would accept 1e3
         is_empty = value is None and spec["type"] not in ("str", "path")
         wrong = is_empty or no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
         if wrong or (last_port and not FIRST_PORT <= int(value) <= last_port):
@@ -76,9 +76,9 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
 def misspelt(
     settings: Mapping[str, Any], known: set[str], specs: Mapping[str, dict[str, Any]], gone: Mapping[str, str]
 ) -> Iterator[str]:
-    """Give a sentence for each setting that no task reads, but that is like one of ours, or was one (gone)."""
+    """Yield a message for each setting that was removed (`gone`), or that no task reads but resembles one of ours."""
     prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
-    for name in filter(gone.__contains__, settings):  # these names know where they were written
+    for name in filter(gone.__contains__, settings):  # these keys know their file and line
         yield f"{where(name)}{name} is gone: {gone[name]}."
     for name in settings.keys() - known - gone.keys():
         near = difflib.get_close_matches(name, specs, 1, NEAR)
@@ -87,7 +87,7 @@ def misspelt(
 
 
 def wrong_students(templar: Templar, loader: DataLoader) -> Iterator[str]:
-    """Give the sentence of the role students if it would refuse their names; a Pi's own account is not known yet."""
+    """Yield the message of the role students if it would refuse their names; a Pi's own account is not known yet."""
     if "students" not in templar.available_variables:
         return
     role = PROJECT / "roles/students"

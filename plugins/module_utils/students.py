@@ -1,4 +1,4 @@
-"""The students of a Pi, and what belongs to each. Every role, program and test takes it from here."""
+"""A Pi's students with their folders, ports, units and files: the one source for roles, programs and tests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 UNITS = "/etc/systemd/system/"
 TEMPLATE = f"{UNITS}jupyter@.service"
-# Units and files with passwords' hashes that the role jupyter makes.
+# Unit files and password hashes that the role jupyter writes.
 OURS = re.compile(rf"{UNITS}jupyter(@|-[0-9]+@.*)?\.(service|socket)|/etc/jupyter/password.*")
 
 
 def classroom_students(
     names: list[str], pi: str, address: str, port: int | str, https: bool, passwords: str
 ) -> list[dict[str, Any]]:
-    """Return what belongs to each student of a Pi. Ports are numbered from `port`.
+    """Return a dictionary for each student of a Pi. Ports are numbered from `port`.
 
-    A single student's server runs all the time. Of several students, each has a socket, which starts the server.
+    A single student's server runs all the time. If there are several, each has a socket, which starts the server.
 
     name: the account.
     folder: on the Pi, the student's folder with the lessons.
@@ -26,7 +26,7 @@ def classroom_students(
     socket, socket_file: the socket's unit, and its file; empty for a single student.
     hash_file: on the Pi, the file with the password's hash.
     password_file, salt_file: on the control node, the files with the password, and with the salt of its hash.
-    secret_files: these two, also as they would be if the Pi had one student instead of several, or vice versa.
+    secret_files: these two, under their names on a Pi with one student and on a Pi with several.
     """
     several = len(names) > 1
     host = f"[{address}]" if ":" in address else address
@@ -59,8 +59,8 @@ def notebook_servers(
     """Compare a Pi's files and running units with what its students' notebook servers need.
 
     surplus: files of servers that no student needs.
-    unneeded: units to stop, since no student needs them. (Without its template, a server's unit cannot be stopped if
-    it does not run.)
+    unneeded: units to stop, since no student needs them. (Without its template, only a running server's unit can be
+    stopped.)
     """
     files = set(files)
     needed = {student[file] for student in students for file in ("unit_file", "socket_file", "hash_file")}

@@ -1,4 +1,4 @@
-"""Who listens on this computer, and whether the desk started this run."""
+"""Listeners on this computer's TCP ports, and whether the desk started this run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def listeners(proc: Path = Path("/proc")) -> dict[int, set[int]]:
-    """Return the user ids of the programs that listen on each TCP port, without connecting to any."""
+    """Return TCP port → user ids of the programs that listen there, without connecting to any."""
     users: dict[int, set[int]] = {}
     for table in (proc / "net/tcp", proc / "net/tcp6"):
         for line in table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else ():
@@ -19,7 +19,7 @@ def listeners(proc: Path = Path("/proc")) -> dict[int, set[int]]:
 
 
 def is_apt_cacher(port: int) -> bool:
-    """Return whether apt-cacher-ng, and nothing else, answers on that loopback port."""
+    """Return whether apt-cacher-ng answers on that loopback port: it answers HEAD / with 406."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
@@ -29,5 +29,5 @@ def is_apt_cacher(port: int) -> bool:
 
 
 def desks_summary() -> str:
-    """Return the file in which the desk wants to read what a run could not do; "" in a run that it did not start."""
+    """Return the path where the desk expects a run's failures; "" if the desk did not start the run."""
     return os.environ.get("MYNN_SUMMARY", "")

@@ -1,4 +1,4 @@
-"""A student's home: what in it is work, and a walk through it, whatever its names and depth, with little memory."""
+"""A student's home: tell work from other files, and walk through any names and depths with little memory."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-FOLDER = "notebooks/"  # where the lessons are in a home
-# Settings and programs' own files are not work: these names at the top of a home,
+FOLDER = "notebooks/"  # the lessons' folder in a home
+# Not work at the top of a home: settings and programs' own files.
 NOT_IN_A_HOME = {
     *(".bash_history", ".bash_logout", ".bashrc", ".cache", ".config", ".ipython", ".jupyter"),
     *(".jupyter_cookie_secret", ".local", ".profile", ".python_history", ".ssh"),
 }
-# and these anywhere in it, as well as files that are being written (Jupyter's and ours), and what mynn makes of a CSV.
+# Not work anywhere: these folders, half-written files (Jupyter's and ours), and what mynn makes of a CSV.
 NOWHERE = {".ipynb_checkpoints", "__pycache__"}
 OURS = ".mynn-lesson-"
 HALF_WRITTEN = (".~", OURS)
 MADE_AGAIN = ".csv.npy"
 
-LONGEST = 2000  # bytes of a path in the home; what is deeper is reported as `deep`
-ROOM = 10_000_000  # bytes of memory for the names; each file takes COST and its name
+LONGEST = 2000  # bytes of a path in the home; a longer one is reported as `deep`
+ROOM = 10_000_000  # bytes of memory for the names; each file takes COST and its name's length
 COST = 500
-MOST = ROOM // COST + 2  # of the names, with the one that exceeds the room, and `many`
+MOST = ROOM // COST + 2  # names, including the one that exceeds ROOM, and `many`
 
 
 class File(NamedTuple):
-    """A file on the Pi, or on its way there. name: its path in the home. size: in bytes. time: in seconds."""
+    """A student's file. name: path in the home. size: bytes. sum: SHA256. time: last change, seconds."""
 
     name: str
     size: int
@@ -37,7 +37,7 @@ class File(NamedTuple):
 
 
 def checked(name: str) -> str:
-    """Return a file's path in the home. ValueError: it leads out of it."""
+    """Return a file's path in the home, as it is. ValueError: it leads out of the home."""
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise ValueError(f"{name!r} leads out of the home")
     return name
@@ -55,13 +55,13 @@ def is_work(name: str) -> bool:
 
 
 def walk(top: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result | str]]:
-    """Yield what is in a folder, then in its subfolders: its path in the folder, and its lstat.
+    """Yield the path and lstat of everything in a folder, then in its subfolders.
 
-    If that cannot be had, the reason comes instead or, for a folder that cannot be opened, besides: `closed`, `deep`,
-    or, for the top folder itself, `many` if there is no room for more. Paths that are not `wanted` are skipped.
+    A reason comes instead of the lstat if the path is too long (`deep`), and after it if a folder cannot be opened
+    (`closed`). When ROOM is used up, the walk ends with `.` and `many`. Paths that are not `wanted` are skipped.
     """
     room, folders = ROOM, [""]
-    for folder in folders:  # more are added meanwhile
+    for folder in folders:  # the loop adds subfolders
         try:
             with os.scandir(top / folder) as entries:
                 for entry in entries:

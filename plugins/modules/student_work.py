@@ -116,7 +116,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
         same = content is not None and fingerprint(path, len(content)) == sha256(content)
         if same or (name in links and path.is_symlink() and str(path.readlink()) == links[name]):
             right.add(name)
-        elif name not in parents or isinstance(about, str):  # a file in place of a folder shows as missing lessons
+        elif name not in parents or isinstance(about, str):  # a file in a folder's place shows as missing lessons
             strays.append(name)
     missing = sorted({*contents, *links} - right)
     if (strays or missing) and not dry:
@@ -177,7 +177,7 @@ def do(
             if verb == "plan":
                 needed, changes, left = plan(folder, files, over, {}, dry)
                 sizes = [size_of(batch) for batch in batches([file for file in files if file.name in set(needed)])]
-                if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # the files and the largest parcel
+                if shutil.disk_usage(home).free < sum(sizes) + max(sizes, default=0):  # files and largest parcel
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home))
                 return needed, opens + changes, left
             if verb == "write":
