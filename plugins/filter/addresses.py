@@ -6,13 +6,13 @@ import socket
 
 from ansible.errors import AnsibleFilterError
 
-SOMEWHERE = "192.0.2.1"  # an address in nobody's network, beyond the router
+SOMEWHERE = "192.0.2.1"  # beyond the router: reserved for documentation (RFC 5737), so in no network
 
 
 def address_towards(host: str) -> str:
-    """Return the address from which this computer reaches a host. Nothing is sent.
+    """Return this computer's source address towards a host. Nothing is sent.
 
-    For a virtual Pi on this computer, it is the one on its network. AnsibleFilterError: the name is not known.
+    For a virtual Pi on this computer, return the address towards the router. AnsibleFilterError: unknown or no route.
     """
     try:
         source = _source(host)
@@ -31,12 +31,12 @@ def _source(host: str) -> str:
 
 
 def url_host(host: str) -> str:
-    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    """Return a host as written in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Ansible's entry point."""
 
     def filters(self) -> dict[str, object]:
         """Return the filters by name."""

@@ -1,4 +1,4 @@
-"""Ansible filter: which names the classroom's certificate authority may not vouch for."""
+"""Ansible filter: names outside the X.509 name constraints of the classroom's certificate authority."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _permits(constraint: str, name: str) -> bool:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Ansible's entry point."""
 
     def filters(self) -> dict[str, object]:
         """Return the filters by name."""

@@ -1,4 +1,4 @@
-"""Ansible filter: passwords' hashes as Jupyter's server reads them, made on the control node."""
+"""Ansible filter: hash passwords for the Jupyter server, on the control node."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def jupyter_hash(password: str, salt: str) -> str:
 
 
 def jupyter_hashes(passwords: dict[str, str], salts: list[str]) -> dict[str, str]:
-    """Hash each password with the salt at the same position. An empty password has no hash."""
+    """Hash each password with the salt at the same position. Empty passwords are left out."""
     pairs = zip(passwords.items(), salts, strict=True)
     return {key: jupyter_hash(password, salt) for (key, password), salt in pairs if password}
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Ansible's entry point."""
 
     def filters(self) -> dict[str, object]:
         """Return the filters by name."""

@@ -1,4 +1,4 @@
-"""Ansible filters: what belongs to each student of a Pi, and which notebook servers must change."""
+"""Ansible filters: a Pi's students with their files and units, and the notebook servers to remove."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Ansible's entry point."""
 
     def filters(self) -> dict[str, object]:
         """Return the filters by name."""

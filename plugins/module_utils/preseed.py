@@ -1,17 +1,17 @@
-"""A Pi's settings on its card: rpi-preseed.toml, as Raspberry Pi Imager writes it since 2.0.11, with a table of ours.
+"""Parser of rpi-preseed.toml, a Pi's settings on its card, as Raspberry Pi Imager writes them since 2.0.11.
 
-The Pi applies the file at its first boot, and `make cards` checks what it writes: both with this module. The file is
-untrusted. Every text in it is one line, and has a closed pattern or a largest length. A mistake costs only its setting:
-Imager lets some through, and a Pi without Wi-Fi could not be reached. What Imager's format (of version 1) lacks is in
-our own table:
+The Pi applies the file at its first boot, and `make cards` checks the files it writes: both use this module. The file
+is untrusted: every text in it is one line, and has a closed pattern or a largest length. A mistake costs only its own
+setting: Imager lets some through, and a Pi without Wi-Fi could not be reached. Our own table adds to Imager's format
+(version 1):
 
     [mynn]                    password, of the notebooks
     [[mynn.wlan]]             more Wi-Fi networks, with the settings of [wlan]
 
-Every network may also ask for a user name: WPA2- and WPA3-Enterprise, 802.1X. Those settings are named as in Android's
-Wi-Fi settings, since schools' instructions are written in these words.
+Every network may also ask for a user name: WPA2- and WPA3-Enterprise, 802.1X. These settings are named as in Android's
+Wi-Fi settings, since schools' instructions use the same words.
 
-A Pi has this file outside of any package, so it imports the standard library only; and slow modules where it uses them.
+On a Pi this module is outside any package, so it imports the standard library only, and slow modules only when needed.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from pathlib import Path
 from typing import Any
 
 NAME = "rpi-preseed.toml"
-MOST_DOTS = 100  # on a line: a setting's name has one or two
-LARGEST = 64 * 1024  # bytes of the file, which has a few dozen lines, and of a certificate's file
+MOST_DOTS = 100  # most per line; a setting's name has one or two
+LARGEST = 64 * 1024  # most bytes of the file, usually a few dozen lines, and of a certificate
 ZONES = Path("/usr/share/zoneinfo")
-WIFI = "/etc/wpa_supplicant"  # on the Pi, with the certificates as mynn-NAME
-SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"  # of Debian's package ca-certificates
+WIFI = "/etc/wpa_supplicant"  # folder on the Pi; a certificate in it is called mynn-NAME
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"  # from Debian's package ca-certificates
 
-# Of libcrypt: yescrypt, SHA-256 and SHA-512, which Imagers write.
+# Password hashes that versions of Imager write, as in libcrypt: yescrypt, SHA-256 and SHA-512.
 HASH = (
     r"\$y\$[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{0,86}\$[./0-9A-Za-z]{43}"
     r"|\$5\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}"
     r"|\$6\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}"
 )
-CONTROLS = r"[\0-\x1f\x7f-\x9f\u2028\u2029]"  # also the ends of a line
+CONTROLS = r"[\0-\x1f\x7f-\x9f\u2028\u2029]"  # including line ends
 HOST = r"(?!localhost$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 WIFI_KEY = "[0-9A-Fa-f]{64}"
 CERTIFICATE_FILE = r"\w[\w .()+-]{0,99}\.(?i:pem|crt|cer|der)"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
-# How a school's Wi-Fi lets in whoever has a user name, in wpa_supplicant's words: outside, and inside the tunnel.
+# EAP methods of a school's Wi-Fi with user names → wpa_supplicant's words for outside and inside the tunnel.
 METHODS = {"peap": ("PEAP", "MSCHAPV2"), "ttls-mschapv2": ("TTLS", "MSCHAPV2"), "ttls-pap": ("TTLS", "PAP")}
 ENTERPRISE = {"method", "identity", "anonymous_identity", "ca_certificate", "domain"}
-# Where an access point requires protected management frames (WPA3), the second; else the first, without them: the Wi-Fi
-# of the Zero W and 3B cannot protect them, and fails where they are offered (FalconChristmas/fpp#2953).
+# Each of these networks is written twice: without protected management frames, and with them, as WPA3 requires. The
+# Wi-Fi of the Zero W and 3B cannot protect them, and fails where they are offered (FalconChristmas/fpp#2953).
 ENTERPRISE_KEYS = ("key_mgmt=WPA-EAP",), ("key_mgmt=WPA-EAP-SHA256", "ieee80211w=2")
 KINDS = {
     str: 'this is a text. Write it between quotation marks: "..."',
@@ -54,7 +54,7 @@ KINDS = {
 
 
 class Table:
-    """A table of the file, whose values are taken out one by one."""
+    """A table of the file. Each value that is read is removed, so unknown settings remain."""
 
     def __init__(self, preseed: Preseed, name: str, entries: Any) -> None:
         self.preseed, self.name, self.bad = preseed, name, not isinstance(entries, dict)
@@ -64,12 +64,12 @@ class Table:
             preseed.mistakes.append(f"{printable(name.strip('[]'))}: {sentence}")
 
     def wrong(self, key: str, sentence: str) -> None:
-        """Record a mistake. No sentence may quote a password: others can read it."""
+        """Record a mistake. The sentence must not quote a password: others can read it."""
         self.bad = True
         self.preseed.mistakes.append(f"{self.name} {key}: {sentence}")
 
     def take(self, key: str, kind: type = str, pattern: str = ".*", sentence: str = "") -> Any:
-        """Take a value out. None: it is not there, or not of this kind and pattern, which is a mistake."""
+        """Remove and return a value; None if it is missing or, as a mistake, has the wrong type or pattern."""
         value = self.entries.pop(key, None)
         texts = value if isinstance(value, list) else [value]
         if value is None:
@@ -85,23 +85,23 @@ class Table:
         return None
 
     def need(self, key: str, pattern: str, sentence: str) -> str:
-        """Take a text out that must be there; nothing if it is wrong."""
+        """Remove and return a required text; empty if it is missing or wrong, which is a mistake."""
         if key not in self.entries:
             self.wrong(key, sentence)
         return self.take(key, str, pattern, sentence) or ""
 
     def lower(self, key: str) -> None:
-        """Make a name's letters small: capitals make no difference to a network."""
+        """Convert a name to lower case: networks do not distinguish capitals."""
         if isinstance(name := self.entries.get(key), str):
             self.entries[key] = name.lower()
 
 
 class Preseed:
-    """The `settings` of a file. `mistakes` and `notes` name what is left out: what is wrong, and what no Pi has.
+    """The parsed file: its `settings`, and sentences about wrong values (`mistakes`) and ignored ones (`notes`).
 
-    refused: nothing in the file could be read.
-    beside: the folder with the certificates that it names. files: these, with their contents.
-    taken: the names of accounts and groups that there are.
+    refused: whether nothing in the file could be read.
+    beside: the folder with the certificates that the file names. files: certificate's name → contents.
+    taken: the names of existing accounts and groups.
     """
 
     def __init__(self, content: bytes, beside: Path, taken: Collection[str] = ()) -> None:
@@ -124,7 +124,7 @@ class Preseed:
         self.notes += [f"{printable(place)}: this Pi does not have such a setting." for place in left[:20]]
 
     def _parse(self, content: bytes) -> dict[str, Any]:
-        """Return the tables of the file, in any encoding that editors use."""
+        """Return the tables of the file, in UTF-8 or UTF-16; none after a mistake."""
         if not content:
             return {}
         import tomllib
@@ -153,7 +153,7 @@ class Preseed:
         return self.tables.setdefault(name, Table(self, f"[{name}]", {}))
 
     def _others(self) -> dict[str, Any]:
-        """Return name, time zone, keyboard layout and the notebooks' password."""
+        """Return host name, time zone, keyboard layout and the notebooks' password."""
         system, locale = self._table("system"), self._table("locale")
         system.lower("hostname")
         zone = locale.take("timezone")
@@ -173,7 +173,7 @@ class Preseed:
         return value
 
     def _account(self) -> dict[str, Any]:
-        """Return the account's name and password, and who may log in."""
+        """Return the account's name, password and SSH keys."""
         user, ssh = self._table("user"), self._table("ssh")
         settings: dict[str, Any] = {}
         if user.take("password_encrypted", bool):
@@ -187,7 +187,7 @@ class Preseed:
             user.wrong("name", f"this Pi has another account or group {name}. Choose another name.")
         else:
             settings["account"] = name
-        user.take("passwordless_sudo", bool)  # it may use sudo without a password in any case
+        user.take("passwordless_sudo", bool)  # ignored: the account never needs a password for sudo
         groups = user.take("groups", list) or []
         self.notes += [f"[user] groups: {printable(group)} is left out." for group in groups if group != "sudo"]
         lines = [key for key in ssh.take("authorized_keys", list) or [] if not re.match(r"\s*(#|$)", key)]
@@ -209,7 +209,7 @@ class Preseed:
     # --- Wi-Fi
 
     def _wifi(self) -> str:
-        """Return what wpa_supplicant reads: the networks, and the country, by whose rules the radio works."""
+        """Return wpa_supplicant's settings: the networks, and the country, whose rules for radio apply."""
         wlan, ours = self._table("wlan"), self._table("mynn")
         more = ours.entries.pop("wlan", [])
         if not isinstance(more, list):
@@ -222,13 +222,13 @@ class Preseed:
         sentence = "the Wi-Fi needs its country, by two capitals such as GB, US or DE: it decides on channels."
         country = (wlan.need if tables else wlan.take)("country", pattern="(?!UK)[A-Z]{2}", sentence=sentence)
         head = f"# Written by mynn-pi, from {NAME}.\nctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev\n"
-        head += f"country={country}\n" if country else ""  # without it, on the channels that all countries allow
+        head += f"country={country}\n" if country else ""  # without it, only channels that all countries allow
         return head + networks if networks else ""
 
     def _network(self, table: Table) -> str:
-        """Return a network as in the example file of wpa_supplicant's package, wpa_supplicant.conf (2.10).
+        """Return a network as in wpa_supplicant's example file, wpa_supplicant.conf (2.10); empty after a mistake.
 
-        Text is in hexadecimal, so that no character needs quoting. Nothing, if anything is wrong: it could be a trap.
+        Text is hexadecimal, so that no character needs quoting. A network with a mistake in it could be a trap.
         """
         name = table.take("ssid") or ""
         octets = table.take("ssid_hex", str, "[0-9A-Fa-f]*", "write hexadecimal digits.")
@@ -236,7 +236,7 @@ class Preseed:
         if not 2 <= len(ssid) <= 64 or len(ssid) % 2:
             table.wrong("ssid", "a network's name has 1 to 32 characters (an ä or é counts as two).")
             ssid = ""
-        # To look for a network that is not hidden does no harm.
+        # Scanning for a network that is not hidden does no harm.
         lines = [f"ssid={ssid}", *["scan_ssid=1"] * (table.entries.pop("hidden", False) is not False)]
         keys: tuple[tuple[str, ...], ...] = ENTERPRISE_KEYS
         if ENTERPRISE & table.entries.keys():
@@ -246,7 +246,7 @@ class Preseed:
         return "" if table.bad else "".join("\n\t".join(["network={", *lines, *key]) + "\n}\n" for key in keys)
 
     def _key(self, table: Table, ssid: bytes) -> str:
-        """Return how a network is joined that asks for a password, or for nothing."""
+        """Return the key line of a network with a password, or the line that marks an open one."""
         table.take("key_mgmt", str, "none|wpa-psk", "a Pi joins networks with WPA2, WPA2 and WPA3, or open ones.")
         if table.take("password_encrypted", bool):
             password = table.need("password", WIFI_KEY, "a Wi-Fi key has 64 hexadecimal digits.")
@@ -257,10 +257,10 @@ class Preseed:
         return f"psk={wifi_key(ssid, password)}" if password else "key_mgmt=NONE"
 
     def _enterprise(self, table: Table) -> list[str]:
-        """Return the lines of a network that asks for a user name."""
+        """Return the lines for a network that asks for a user name (802.1X)."""
         sentence = f"write {', '.join(METHODS)}. (Schools call the second part of ttls its inner or phase 2.)"
         outer, inner = METHODS.get(table.need("method", "|".join(METHODS), sentence), ("", ""))
-        # As long as RADIUS allows (RFC 2865, 5).
+        # RADIUS allows no longer one (RFC 2865, 5).
         identity = table.need("identity", ".{1,253}", "the user name, of at most 253 characters.")
         anonymous = table.take("anonymous_identity", str, ".{1,253}", "a name of at most 253 characters.")
         password = table.need("password", ".{1,128}", "the password of the identity, of at most 128 characters.")
@@ -270,7 +270,7 @@ class Preseed:
         return lines + self._authority(table)
 
     def _authority(self, table: Table) -> list[str]:
-        """Return the lines by which the Pi recognises the school's server."""
+        """Return the lines that let the Pi authenticate the school's server."""
         name = table.need(
             "ca_certificate",
             f"system|unchecked|{CERTIFICATE_FILE}",
@@ -279,7 +279,7 @@ class Preseed:
         )
         if name == "unchecked":
             return []
-        # Whole labels: wpa_supplicant compares from the right, so a school's domain serves for all of its servers.
+        # wpa_supplicant compares whole labels from the right, so a school's domain matches all of its servers.
         table.lower("domain")
         sentence = 'the name in the certificate of the school\'s server, or its end: "radius.school.example"'
         domain = table.need("domain", DOMAIN, sentence)
@@ -287,11 +287,11 @@ class Preseed:
         if name not in ("", "system"):
             self._certificate(table, name)
             place = f"{WIFI}/mynn-{name}"
-        # A Pi has no clock: until it is connected, it lives in the past, when today's certificate was not yet valid.
+        # A Pi's clock does not run while it is off: before it is online, a certificate can seem not yet valid.
         return [f'ca_cert="{place}"', 'phase1="tls_disable_time_checks=1"', f'domain_suffix_match="{domain}"']
 
     def _certificate(self, table: Table, name: str) -> None:
-        """Read an authority's certificate, a file beside this one."""
+        """Read a CA certificate, a file beside this one."""
         path = self.beside / name
         if path.is_symlink() or not path.is_file():
             sentence = f"{name} is missing. It belongs beside {NAME}; `make cards` looks in cards_certificates."
@@ -303,7 +303,7 @@ class Preseed:
 
 
 def printable(text: str) -> str:
-    """Return a name from the file, for a message."""
+    """Return at most 60 characters of a text from the file, safe to print in a message."""
     return "".join(char if char.isprintable() else "?" for char in text[:60])
 
 
@@ -315,14 +315,14 @@ def is_zone(zone: str) -> bool:
 
 
 def fingerprint(key: str) -> str:
-    """Return a public key's fingerprint, or nothing if it is not a key."""
+    """Return a public key's fingerprint; empty if it is not a key."""
     command = ["ssh-keygen", "-l", "-f", "-"]
     done = subprocess.run(command, input=f"{key}\n", capture_output=True, text=True, check=False)
     return done.stdout.split()[1] if done.returncode == 0 else ""
 
 
 def wifi_key(ssid: bytes, password: str) -> str:
-    """Return the key that WPA2 derives from a network's password; a key for itself."""
+    """Return the key that WPA2 derives from a network's password, which may be such a key already."""
     import hashlib
 
     if re.fullmatch(WIFI_KEY, password):
@@ -331,9 +331,9 @@ def wifi_key(ssid: bytes, password: str) -> str:
 
 
 def nt_hash(password: str) -> str:
-    """Return NtPasswordHash (RFC 2759, 8.3) as wpa_supplicant reads it, or nothing if openssl cannot make it.
+    """Return NtPasswordHash (RFC 2759, 8.3) as wpa_supplicant reads it; empty if openssl cannot make it.
 
-    OpenSSL (which ca-certificates needs) has MD4 among its legacy algorithms.
+    OpenSSL, which ca-certificates depends on, has MD4 among its legacy algorithms.
     """
     command = ["openssl", "dgst", "-md4", "-binary", "-provider", "legacy"]
     done = subprocess.run(command, input=password.encode("utf-16-le"), capture_output=True, check=False)
@@ -341,7 +341,7 @@ def nt_hash(password: str) -> str:
 
 
 def is_authority(content: bytes) -> bool:
-    """Return whether a file's certificates, PEM or DER (as Windows exports them), can be read and may sign others."""
+    """Return whether a file holds a CA certificate, as PEM or DER (as Windows exports them)."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

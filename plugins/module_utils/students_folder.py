@@ -1,4 +1,4 @@
-"""Work in a student's folder, with the student's powers only, and without ever losing a student's file."""
+"""Read and write in a student's folder as the student, without ever losing a student's file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student as as_student  # where others look for it
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student as as_student  # re-exported
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import Stream, copied
 from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 
-FOREIGN = ""  # the fingerprint of what cannot be ours: a folder, a link, another account's file, a very large file
-LARGE = 1 << 20  # bytes; a file larger than this, and four times as large as ours, is not a version of it
-BESIDE = 50  # alternative names that are tried where one is taken
+FOREIGN = ""  # fingerprint of a folder, a link, another account's file or a very large file: not ours
+LARGE = 1 << 20  # bytes; a file above this and above four times our file's size is not a version of it
+BESIDE = 50  # names to try for a file: its own and (new) to (new 49)
 ADVICE = {
     errno.ENOSPC: "Make room on the card",
     errno.EDQUOT: "Make room on the card",
     errno.EROFS: "Use another card: this one can no longer be written to",
     errno.EIO: "Use another card: this one can no longer be written to",
 }
-Sums = Mapping[str, Collection[str]]  # by a file's path in the home
+Sums = Mapping[str, Collection[str]]  # path in the home → SHA256 sums
 
 
 def sha256(content: bytes) -> str:
@@ -34,9 +34,9 @@ def sha256(content: bytes) -> str:
 
 
 def fingerprint(path: Path, largest: int) -> str | None:
-    """Return the SHA256 of a file of this process's account, None if nothing is there, and FOREIGN otherwise.
+    """Return the SHA256 of a file that this process's account owns, None if nothing is there, and FOREIGN otherwise.
 
-    A file of more than `largest` bytes is FOREIGN too.
+    A file of more than `largest` bytes is FOREIGN, too.
     """
     try:
         about = path.lstat()
@@ -49,7 +49,7 @@ def fingerprint(path: Path, largest: int) -> str | None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading, without following a link or waiting for a pipe. OSError: it is not a regular file."""
+    """Open a file for reading, without following a link or waiting for a pipe. OSError: not a regular file."""
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -58,9 +58,9 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def measured(path: Path, largest: int, name: str = "") -> File:
-    """Read a file and describe it, by its name in the home. Reading stops above `largest` bytes: it may grow meanwhile.
+    """Read a file to measure size and sum. name: its path in the home. largest: bytes, since it may grow meanwhile.
 
-    OSError: it is no regular file, cannot be read, or is too large (EFBIG).
+    OSError: the file is not regular, cannot be read, or is too large (EFBIG).
     """
     with open_regular(path) as file:
         about = os.fstat(file.fileno())
@@ -79,14 +79,14 @@ def measured(path: Path, largest: int, name: str = "") -> File:
 def plan(
     folder: Path, files: Iterable[File], known: Sums, given: Mapping[str, str], dry: bool
 ) -> tuple[list[str], list[str], dict[str, str]]:
-    """Return the names of files that are needed, what changes when they are written, and why others cannot be.
+    """Return the names of files to write, the changes that they make, and name → reason for files that cannot be.
 
-    Unless `dry`, what is in the place of the student's folder is moved aside. known: the sums of files that may be
-    replaced. given: sums that the student had already, and need not have a second time.
+    Unless `dry`, anything else in place of the student's folder is moved aside. known: sums of files that may be
+    replaced. given: sums that the student was given before and does not need again.
     """
     changes = dict.fromkeys(make_way(folder, dry))
     if changes and dry:
-        return [file.name for file in files], list(changes), {}  # where each will go cannot be seen yet
+        return [file.name for file in files], list(changes), {}  # their places are not known yet
     needed: list[str] = []
     left: dict[str, str] = {}
     for file in files:
@@ -103,9 +103,9 @@ def plan(
 
 
 def path_in(home: Path, name: str) -> tuple[Path, list[Path]]:
-    """Return the path for a file with this name in the home, and the folders to be created for it.
+    """Return the path for a file with this name in the home, and the folders to create for it.
 
-    If something else is in a folder's place, such as a link, a folder beside it is used.
+    If something else is in a folder's place, such as a link, a folder with another name is used.
     """
     absent = []
     place = home
@@ -117,10 +117,10 @@ def path_in(home: Path, name: str) -> tuple[Path, list[Path]]:
 
 
 def place_for(path: Path, file: File, known: Sums, given: Mapping[str, str]) -> Path | None:
-    """Return where to write a file, or None if it need not be written.
+    """Return the path to write a file to, or None if it need not be written.
 
-    That is its own name if it is free or holds a known version; otherwise, unless this version was given before, a name
-    beside it. OSError: all of these are taken.
+    The file's own name serves if it is free or holds a known version. Otherwise, unless this version was given before,
+    an alternative name serves. OSError: all of these are taken.
     """
     for place in itertools.chain([path], names_beside(path)):
         there = fingerprint(place, largest_of(file))
@@ -134,12 +134,12 @@ def place_for(path: Path, file: File, known: Sums, given: Mapping[str, str]) -> 
 
 
 def largest_of(file: File) -> int:
-    """Return how many bytes another version of a file may have."""
+    """Return the most bytes that another version of a file may have."""
     return max(LARGE, 4 * file.size)
 
 
 def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
-    """Yield part2 (new).ipynb, part2 (new 2).ipynb, and so on. OSError: BESIDE names were tried."""
+    """Yield part2 (new).ipynb, part2 (new 2).ipynb, and so on. OSError: all BESIDE - 1 are taken."""
     yield path.with_stem(f"{path.stem} ({word})")
     for number in range(2, BESIDE):
         yield path.with_stem(f"{path.stem} ({word} {number})")
@@ -152,7 +152,7 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
 def write(
     home: Path, file: File, content: Stream, known: Sums | None = None, given: Mapping[str, str] | None = None
 ) -> None:
-    """Write a file, which takes its place whole and on the disk. Until then it has no name that could be left.
+    """Write a file atomically and flush it. It has no name until it is complete, so an interrupted run leaves nothing.
 
     OSError: the card is full, or the file was damaged on the way.
     """
@@ -169,13 +169,13 @@ def write(
         place = place_for(path, file, known, given or {})
         if place and not has_replaced(place, new.fileno(), known.get(file.name, ()), largest_of(file)):
             new.seek(0)
-            write(home, file, new, known, given)  # a file that had a name and lost it cannot get another one
+            write(home, file, new, known, given)  # a nameless file that had a name cannot be linked again
 
 
 def has_replaced(place: Path, new: int, known: Collection[str], largest: int) -> bool:
-    """Put a file without a name into a free place, or over a known version. Returns False if the student was faster.
+    """Link a nameless file to a free path or over a known version. Returns False if the student changed the path first.
 
-    The place is never empty or half-written. A power cut at the very moment may leave a hidden file until a reset.
+    The path is never empty or half-written. A power cut at that moment may leave a hidden file until a reset.
     """
     old, copy = (place.with_name(f"{OURS}{os.urandom(8).hex()}{suffix}") for suffix in (".old", ".new"))
     nameless = f"/proc/self/fd/{new}"
@@ -189,9 +189,9 @@ def has_replaced(place: Path, new: int, known: Collection[str], largest: int) ->
         if fingerprint(old, largest) in known:
             old.unlink()
             return True
-        old.replace(place)  # the student saved at this very moment: put that file back
+        old.replace(place)  # the student has just saved: put that file back
     except (FileExistsError, FileNotFoundError):
-        pass  # the student created or removed it at this very moment
+        pass  # the student has just created or removed it
     return False
 
 
@@ -199,7 +199,7 @@ def has_replaced(place: Path, new: int, known: Collection[str], largest: int) ->
 
 
 def may_be_folder(path: Path) -> bool:
-    """Return whether this is a folder of this process's account (not a link to one), or does not exist yet."""
+    """Return whether this is a folder that this process's account owns (not a link to one), or does not exist yet."""
     try:
         about = path.lstat()
     except FileNotFoundError:
@@ -211,9 +211,9 @@ def may_be_folder(path: Path) -> bool:
 
 @contextmanager
 def opened(places: Collection[Path], keep: bool) -> Iterator[list[str]]:
-    """Open folders that this process's account closed to itself; unless `keep`, close them again afterwards.
+    """Open own folders that are closed even to their owner; unless `keep`, close them again afterwards.
 
-    Yields what changes if they stay open.
+    Yields the changes if they stay open.
     """
     shut: list[tuple[Path, int]] = []
     try:
@@ -230,9 +230,9 @@ def opened(places: Collection[Path], keep: bool) -> Iterator[list[str]]:
 
 
 def make_way(folder: Path, dry: bool) -> list[str]:
-    """Move aside whatever is in a folder's place, unless it is this account's folder. Returns what changes.
+    """Move aside anything in a folder's place, unless it is this account's folder. Returns the changes.
 
-    A link, a file or another account's folder is kept under a name beside it: notebooks (old).
+    A link, a file or another account's folder is kept beside it as notebooks (old).
     """
     if may_be_folder(folder):
         return []
@@ -243,5 +243,5 @@ def make_way(folder: Path, dry: bool) -> list[str]:
 
 
 def advice(error: OSError) -> str:
-    """Return what to do about an error in a student's folder."""
+    """Return the remedy for an error in a student's folder."""
     return ADVICE.get(error.errno or 0, "See what is in that place on the Pi, or move it away")
