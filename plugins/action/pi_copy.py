@@ -28,12 +28,12 @@ options:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """What Ansible calls."""
+    """Ansible's entry point."""
 
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Copy the files, or say that nothing was sent (`known`)."""
+        """Copy the files, or return `known` if nothing had to be sent."""
         super().run(tmp, task_vars)
         there = (task_vars or {}).get("__system_pi", {}).get("files", {})
         states = {path: state_with(content, self._task.args["mode"]) for path, content in self._wanted().items()}

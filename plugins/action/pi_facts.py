@@ -1,4 +1,4 @@
-"""Ansible action: a Pi's facts, checked on the control node before anything relies on them."""
+"""Ansible action: gather a Pi's facts and validate them on the control node before anything relies on them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FACTS: dict[str, Any] = {
         "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z",
     },  # no commas or colons: it cannot imitate our messages
     "version": WORD,
-    "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # forky/sid
+    "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # such as 13.8 or forky/sid
     "suite": WORD,
     "architecture": WORD,
     "platform": {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,200}\Z"},
@@ -69,7 +69,7 @@ SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
 
 
 def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
-    """Return a Pi's facts, or none and what is wrong with its answer. An unsupported platform becomes empty."""
+    """Return a Pi's facts, or no facts and the fault in its answer. An unsupported platform becomes empty."""
     wrong = misfit(answer, SCHEMA)
     if wrong or not isinstance(answer, dict):
         return {}, wrong
@@ -81,13 +81,13 @@ def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """What Ansible calls."""
+    """Ansible's entry point."""
 
     _requires_connection = True
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the facts, or a failure with a sentence."""
+        """Return the facts, or a failure with a message."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         platforms = arguments.pop("platforms")

@@ -55,14 +55,14 @@ TRIES = 3
 
 
 def key(file: File) -> str:
-    """Return what equal files have in common: of these, one is sent and stored, and the others are links to it."""
+    """Return a key that equal files share: one of them is sent and stored, and the others are links to it."""
     return f"{file.sum}-{file.executable}"
 
 
 def link(source: Path, place: Path) -> None:
-    """Make a link to a file, or a copy where this disk has no links, or no more.
+    """Make a hard link to a file, or a copy where this disk supports no links, or no more of them.
 
-    OSError: the disk cannot hold such a name, or not besides another one, such as a and A.
+    OSError: the disk does not allow such a name, or takes it for another file's, such as a and A.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
@@ -79,7 +79,7 @@ def link(source: Path, place: Path) -> None:
 
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, whatever a Pi sends."""
+    """Limit the size of files that this process writes, since a Pi may send any amount."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -89,13 +89,13 @@ def at_most(size: int) -> Iterator[None]:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """What Ansible calls."""
+    """Ansible's entry point."""
 
     _requires_connection = True
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Run the task. Returns `changed`, `diff`, and as `msg` a sentence for the teacher."""
+        """Run the task. Returns `changed`, `diff` and `msg`, sentences for the teacher."""
         super().run(tmp, task_vars)
         self.task_vars = task_vars
         self.pi = str(task_vars["inventory_hostname"])
@@ -118,9 +118,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             ) from error
 
     def ask(self, verb: str, student: str, **given: Any) -> Any:
-        """Run the module of the same name on the Pi. Returns its answer, which may be anything.
+        """Run the module of the same name on the Pi. Returns its answer, unchecked.
 
-        AnsibleActionFail: it failed. ValueError: the answer is no JSON.
+        AnsibleActionFail: the module failed. ValueError: the answer is not JSON.
         """
         folder = self.asked["students"][student]
         asked = {"verb": verb, "student": student, "folder": folder, "pristine": self.asked["pristine"], **given}
@@ -131,7 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return json.loads(str(done["answer"]))
 
     def list_work(self, student: str) -> tuple[dict[str, File], dict[str, str]]:
-        """Return a student's files, and why others cannot be had, by their names in a collection."""
+        """Return a student's files, and reasons for missing ones, by path in a collection."""
         limit = int(self.asked["limit"])
         return collection.listed(self.ask("list", student, limit=limit), student, limit)
 
@@ -139,7 +139,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Have a folder for parcels here and on the Pi, without a killed run's. At the end, both are removed."""
+        """Create empty folders for parcels here and on the Pi, under a lock. At the end, both are removed."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # other accounts of this computer must not read the students' work
         place = place_of(Path(self.asked["pristine"]))
@@ -147,7 +147,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with locked(self.root / f".{self.pi}.lock"):
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir()
-            # For the account that logs in: without mitogen, it carries the parcels.
+            # The account that logs in owns it: without mitogen, that account transfers the parcels.
             new = f"rm -rf {folder} && install -d -m 700 -o ${{SUDO_UID:-$(id -u)}} {folder}"
             self._low_level_execute_command(new)
             try:
@@ -157,13 +157,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._low_level_execute_command(f"rm -rf {folder}")
 
     def parcels(self, files: list[File], done: str) -> Iterator[tuple[list[File], Path]]:
-        """Yield the files in lists for one parcel each, and where it is on this computer.
+        """Yield the list of files for each parcel, and the parcel's path on this computer.
 
-        The progress of long transfers is shown: how much is `done`.
+        The progress of long transfers is shown. done: the participle in it, such as sent.
         """
         come, whole = 0, size_of(files)
         for batch in batches(files):
-            parcel = self.part / os.urandom(8).hex()  # a name that no Pi can foresee: mitogen would give it any
+            parcel = self.part / os.urandom(8).hex()  # no Pi can guess this name: mitogen serves files by name
             yield batch, parcel
             parcel.unlink()
             come += size_of(batch)
@@ -171,13 +171,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 Display().display(f"{self.pi}: {come // 10**6} of {whole // 10**6} MB {done}")
 
     def fetch(self, student: str, files: list[File]) -> dict[str, Path]:
-        """Fetch a student's files. Returns those that match their sums, by their keys; in check mode, all."""
+        """Fetch a student's files. Returns key → path of those that match their sums; in check mode, of all."""
         if self.dry:
             return dict.fromkeys(map(key, files), self.part)
         come = {}
         for batch, parcel in self.parcels(files, "collected"):
             most = size_of(batch) * 101 // 100 + 20_000
-            if shutil.disk_usage(self.part).free < most:  # what carries files does not say so
+            if shutil.disk_usage(self.part).free < most:  # Ansible does not report a full disk
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.root))
             self.ask("pack", student, files=batch)
             with at_most(most):
@@ -210,9 +210,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail(f"{final} already exists, and a collection is never changed: run this again.")
         last, _ = collection.files_of(collection.newest(self.root, self.pi))
         known = {key(file): path for files in last.values() for file, path in files.items()}
-        self.sums: dict[str, str] = {}  # by the files' names in the collection
-        self.sent: dict[str, int] = {}  # sizes of the files that the Pi sent now; equal ones are sent once
-        self.left: dict[str, str] = {}  # why other files are missing
+        self.sums: dict[str, str] = {}  # path in the collection → SHA256 sum
+        self.sent: dict[str, int] = {}  # sizes of files that the Pi sent now; equal ones are sent once
+        self.left: dict[str, str] = {}  # path in the collection → why the file is missing
         with nullcontext() if self.dry else self.alone():
             for student in self.asked["students"]:
                 self.collect_of(student, known)
@@ -222,7 +222,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 (self.part / "work").rename(final)
         would = "would be " if self.dry else ""
         size = sum(self.sent.values())
-        place = "" if desks_summary() else f" {would}in {final}"  # the desk's pages name no path
+        place = "" if desks_summary() else f" {would}in {final}"  # the desk's pages show no paths
         text = f"{len(self.sums)} files{place}, {len(self.sent)} of them {would}sent now ({size / 1e6:.2f} MB)."
         if self.left:
             names = collection.some([f"{name} ({why})" for name, why in sorted(self.left.items())])
@@ -232,10 +232,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": True, "failed": bool(self.left), "msg": text, "sent": size, "diff": diff}
 
     def collect_of(self, student: str, known: dict[str, Path]) -> None:
-        """Fetch a student's work, and give it its names in the collection.
+        """Fetch a student's work, and link it into the collection.
 
-        known: files that this computer has, by their keys; new ones are added. A file that changes meanwhile is tried
-        three times.
+        known: key → path of files on this computer; new ones are added. A file that changes meanwhile is tried three
+        times.
         """
         files: dict[str, File] = {}
         for _ in range(TRIES):
@@ -273,7 +273,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return self.send_all(dict.fromkeys(self.asked["students"], files), over_lessons=False)
 
     def restore(self) -> dict[str, Any]:
-        """Copy a collection of a Pi onto this one."""
+        """Copy a collection of this Pi or of another one onto this Pi."""
         source, date = self.asked["source"], str(self.asked["date"] or "")
         folder = collection.newest(self.root, source, date)
         if folder == self.root:
@@ -294,7 +294,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**done, "failed": bool(done["failed"] or damaged or strangers)}
 
     def send_all(self, files: dict[str, dict[File, Path]], over_lessons: bool) -> dict[str, Any]:
-        """Send files to students. files: by student, each file's path on this computer. Returns the task's result."""
+        """Send files to students. files: student → file → path on this computer. Returns the task's result."""
         changes: list[str] = []
         left: list[str] = []
         sent: list[File] = []
@@ -319,7 +319,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     # --- reset
 
     def reset(self) -> dict[str, Any]:
-        """Restore the homes' baseline, once all work is in the newest collection, or is to be discarded."""
+        """Reset the homes to their baseline if the newest collection has all work, or the rest is to be discarded."""
         discard, limit = self.asked["give_up"], int(self.asked["limit"])
         kept, _ = collection.files_of(collection.newest(self.root, self.pi))
         lost: list[str] = []

@@ -1,4 +1,4 @@
-"""Ansible action: the password for sudo on a Pi, for the tests, which have an SSH connection of their own."""
+"""Ansible action: return the password for sudo on a Pi to the tests, which use an SSH connection of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Become root once, so that a missing or wrong password shows, and return the accepted one; empty: none."""
+    """Become root once to check the password, and return it; empty if sudo needs none."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return `password`, whether it came from a variable, `--ask-become-pass` or the terminal."""

@@ -1,4 +1,4 @@
-"""Before a Pi is contacted: the inventory names Pis, each once, and all settings are known and of their kind."""
+"""Ansible callback: validate the inventory and all settings before a Pi is contacted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the man
 
 
 def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
-    """Give each name that stands twice in one of the groups in an INI file, of which Ansible keeps one."""
+    """Yield each name that an INI file lists twice in one of the groups; Ansible keeps only one of the lines."""
     section, seen, headings = "", set(), [f"[{group}]" for group in groups]
     for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
@@ -55,7 +55,7 @@ def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
 
 
 def not_yaml(source: Path) -> Iterator[str]:
-    """Give a sentence if an inventory is not YAML: of several, Ansible would leave that one out, with a warning."""
+    """Yield a message if an inventory is not YAML: Ansible would only warn, and go on with the other inventories."""
     try:
         yaml.compose(source.read_text(encoding="utf-8", errors="replace"), yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -63,13 +63,13 @@ def not_yaml(source: Path) -> Iterator[str]:
 
 
 def in_example(path: Path) -> Iterator[str]:
-    """Give a sentence if settings stand in the example, where they do not count: git may have merged them into it."""
+    """Yield a message if the example file contains settings, which have no effect: git may have merged them into it."""
     if path.is_file() and (there := yaml.safe_load(path.read_text(encoding="utf-8"))):
         yield f"{path} sets {', '.join(there)}, and is only an example: write that into settings.yml beside it."
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Ends a run that cannot do what was meant."""
+    """Ends a run whose inventory or settings are wrong."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -81,20 +81,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self.checked = False
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Check what is known before the first play that is about Pis."""
+        """Validate inventory and settings before the first play for Pis."""
         if self.checked or "pis" not in play.hosts:
             return
         self.checked = True
         try:
             faults = list(dict.fromkeys(self._faults(play)))
-        except AnsibleError as error:  # a file that is not YAML; Ansible itself drops its name, which the cause has
+        except AnsibleError as error:  # not YAML; only the exception's context has the file's name
             faults = [f"{getattr(error.__context__, 'obj', None) or 'the settings'}: {error}"]
         if faults:
             self._display.error("\n".join(printable_lines(fault) for fault in faults), wrap_text=False)
             sys.exit(1)
 
     def _faults(self, play: Any) -> Iterator[str]:
-        """Give a sentence for each fault."""
+        """Yield a message for each fault."""
         manager = play.get_variable_manager()
         inventory = manager._inventory
         sources = [Path(source) for source in context.CLIARGS["inventory"]]

@@ -1,4 +1,4 @@
-"""What a run prints: how far the Pis are, what they do now, and what a teacher must know; with the time."""
+"""Ansible stdout callback: print a run's progress, the Pis' current tasks and the teacher's messages."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ extends_documentation_fragment:
 author: The mynn-pi authors
 """
 
-QUIET, AGAIN = 10, 30  # seconds without a line until there is one; and until the next about the same task
-NAMED = 5  # of more Pis than these, only the number is shown
+QUIET, AGAIN = 10, 30  # seconds of silence before a line, and before another about the same task
+NAMED = 5  # most Pis to show by name; of more, show the number
 DEBUG = add_internal_fqcns(["debug"])
 
 
@@ -41,13 +41,13 @@ def duration(seconds: float) -> str:
 
 
 def named(pis: Iterable[str]) -> str:
-    """Return the names of a few Pis, or how many there are."""
+    """Return the names of a few Pis, or the number of many."""
     names = ["this computer" if name == "localhost" else name for name in pis]
     return ", ".join(names) if len(names) <= NAMED else f"{len(names)} Pis"
 
 
 def step_of(task: Any) -> str:
-    """Return what a task's step is called: as the outermost import of a role, its role, or the import of its file."""
+    """Return the name of a task's step: its outermost imported role, else its role, else its imported file."""
     imports, parent = [], task
     while parent := parent._parent:
         if getattr(parent, "statically_loaded", False):
@@ -59,7 +59,7 @@ def step_of(task: Any) -> str:
 
 
 class CallbackModule(Default):  # type: ignore[misc]
-    """Prints the lines."""
+    """Prints lines with the time."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -68,11 +68,11 @@ class CallbackModule(Default):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.began = self.printed = time.monotonic()
-        self.steps: list[str] = []  # of this play
+        self.steps: list[str] = []  # steps of this play, in order
         self.step = -1
         self.task: Any = None
-        self.busy: dict[str, float] = {}  # the Pis that are at this task, and since when
-        self.waiting: list[str] = []  # those that have done it
+        self.busy: dict[str, float] = {}  # Pi → start of its current task, monotonic seconds
+        self.waiting: list[str] = []  # Pis that have ended the task
         self.thread = threading.Thread(target=self._break_silence, daemon=True)
 
     def _say(self, line: str) -> None:
@@ -107,7 +107,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._say(f"{self.step + 1} of {len(self.steps)}: {step}")
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Record that a Pi begins the task."""
+        """Record that a Pi starts the task."""
         self.busy[host.name] = time.monotonic()
         if not self.thread.is_alive():
             self.thread.start()
@@ -117,7 +117,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         self.waiting.append(result.host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Show a message to the teacher, or a change if that was asked for."""
+        """Show a message to the teacher, or a change with --check, --diff or -v."""
         self._ended(result)
         message = result.result.get("msg")
         if result.task.action in DEBUG and not result.task.loop and isinstance(message, (str, list)):
@@ -127,7 +127,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._show(result, super().v2_runner_on_ok)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
-        """Show a change by a loop's item, if that was asked for."""
+        """Show a loop item's change with --check, --diff or -v."""
         self._show(result, super().v2_runner_item_on_ok)
 
     def _show(self, result: Any, show: Callable[[Any], None]) -> None:
@@ -138,7 +138,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._handle_warnings_and_exception(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Record that a Pi has nothing to do."""
+        """Record that a Pi skips the task."""
         self._ended(result)
         super().v2_runner_on_skipped(result)
 
@@ -158,7 +158,7 @@ class CallbackModule(Default):  # type: ignore[misc]
     v2_runner_retry = v2_playbook_on_no_hosts_remaining = v2_playbook_on_include
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Show how each Pi ended, unless next to nothing was done with many of them."""
+        """Show each Pi's result; after a quick run with many Pis, only of those that failed or changed."""
         self.busy = {}
         took = time.monotonic() - self.began
         for name, counts in ((name, stats.summarize(name)) for name in sorted(stats.processed)):

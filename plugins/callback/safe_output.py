@@ -1,4 +1,4 @@
-"""All that Ansible prints, made safe for the terminal."""
+"""Ansible callback: make everything that Ansible prints safe for the terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         show = self._display.display
 
         def safely(msg: str, *arguments: Any, screen_only: bool = False, **options: Any) -> None:
-            # screen_only: the recap, in colour, which holds only inventory names and numbers.
+            # screen_only: the coloured recap, with only inventory names and numbers.
             show(msg if screen_only else printable_lines(msg), *arguments, screen_only=screen_only, **options)
 
         self._display.display = safely

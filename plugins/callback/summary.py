@@ -1,4 +1,4 @@
-"""The end of a run: which Pis were not finished or not updated, why, and what to do; and what an update changed."""
+"""Ansible callback: at the end of a run, show failed and outdated Pis with reason and remedy, and updates' changes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ author: The mynn-pi authors
 """
 
 FAILURES = yaml.safe_load(Path(__file__).with_name("failures.yml").read_text(encoding="utf-8"))
-# These actions word their messages on this computer.
+# Actions whose messages are worded on this computer.
 OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "student_work"])
 HEADER = ("Pi", "why", "what to do")
 NOT_UP_TO_DATE = "READY, BUT NOT BROUGHT UP TO DATE"
 LONGEST = 300  # characters of a message in the table
-READ = 10_000  # characters at each end of a text that are searched for a reason
+READ = 10_000  # characters at each end of a text to search for a reason
 
 
 def plain(text: str) -> str:
-    """Return a text on one line, safe to print, without the middle of a very long one."""
+    """Return a text on one line, safe to print; the middle of a very long text is left out."""
     return " ".join(printable_lines(text if len(text) <= 2 * READ else f"{text[:READ]} … {text[-READ:]}").split())
 
 
@@ -48,7 +48,7 @@ def short(text: str) -> str:
 
 
 def texts_of(result: dict[str, Any]) -> list[str]:
-    """Return the texts of a task's result, the most telling first."""
+    """Return the texts of a task's result, the most informative first."""
     if "censored" in result:
         return ["The reason is hidden, since it may contain a password."]
     texts = [str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "stdout", "module_stdout")]
@@ -58,9 +58,9 @@ def texts_of(result: dict[str, Any]) -> list[str]:
 
 
 def explain(result: dict[str, Any], task: str, pi: dict[str, str], ours: bool = False) -> tuple[str, str]:
-    """Return why a Pi was not finished, and what to do.
+    """Return the reason why a Pi was not finished, and the remedy.
 
-    pi: what is put into the sentences: name, known (as in known_hosts), and disk (that it was about).
+    pi: values for the sentences: name, known (its name in known_hosts) and disk (the one that the task wrote to).
     ours: whether the message was worded on this computer.
     """
     texts = texts_of(result)
@@ -91,7 +91,7 @@ def table(rows: list[tuple[str, str, str]], width: int) -> list[str]:
 
 
 def update_line(update: dict[str, Any]) -> str:
-    """Return what an update changed on a Pi; `update` comes from roles/update/tasks/summary.yml."""
+    """Return an update's changes on a Pi; `update` comes from roles/update/tasks/summary.yml."""
     before, after = update["before"], update["after"]
     release, python, packages = (
         f"{before[key]}" if before[key] == after[key] else f"{before[key]} -> {after[key]}"
@@ -110,7 +110,7 @@ def update_line(update: dict[str, Any]) -> str:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Records what happened to each Pi, and shows it at the end."""
+    """Records each Pi's result, and shows all at the end."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -120,8 +120,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.play: Any = None
-        self.expected: dict[str, None] = {}  # the Pis, in the inventory's order
-        self.updated: list[str] = []  # those that were to be updated
+        self.expected: dict[str, None] = {}  # Pis, in the inventory's order
+        self.updated: list[str] = []  # Pis to update
         self.why: dict[str, tuple[str, str]] = {}
         self.items: dict[str, dict[str, Any]] = {}
         self.stopped_by = ""  # the Pi whose failure ended the play for all
@@ -164,7 +164,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self.why[host.name] = explain(answer, result.task_name, pi, result.task.action in OURS)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Show the tables. The exit code is Ansible's: 2 if a task failed, 4 if a Pi was unreachable."""
+        """Show the tables. Ansible sets the exit code: 2 if a task failed, 4 if a Pi was unreachable."""
         self._show_updates(stats)
         lost = [
             name for name in {**self.expected, **stats.processed} if stats.failures.get(name) or stats.dark.get(name)

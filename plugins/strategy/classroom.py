@@ -1,4 +1,4 @@
-"""Ansible strategy: mitogen's linear strategy where mitogen is installed, Ansible's own otherwise.
+"""Ansible strategy: mitogen's linear strategy if mitogen is installed, otherwise Ansible's own.
 
 If sudo on a Pi wants a password and none was given, ask for it at the terminal and repeat the task.
 """
@@ -29,29 +29,29 @@ try:
     from ansible_mitogen import affinity
     from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule as Base
 
-    # mitogen binds each of its processes, and all that they start on this computer, to one processor: of two, the
-    # second alone built images and ran the tasks of every playbook, while the first had nothing to do.
+    # Turn off mitogen's pinning of processes and their children to one processor: of two, the second alone built images
+    # and ran the tasks of every playbook, while the first was idle.
     affinity.policy = affinity.Policy()
 except ImportError:
     Base = Linear
 
-TRIES = 3  # as sudo itself
+TRIES = 3  # as in sudo itself
 SET_STATS = add_internal_fqcns(["set_stats"])
-# The ends of Ansible's and mitogen's messages for a refused task.
+# The ends of Ansible's and mitogen's messages when sudo refuses a task.
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
 
 
 class StrategyModule(Base):  # type: ignore[misc]
-    """One task after another, and a question where sudo wants a password."""
+    """Linear strategy that asks for a password if sudo wants one."""
 
-    # For the whole run, which may have many plays: the passwords typed; by Pi, how many were tried and asked for.
+    # For all plays of a run: passwords typed; Pi → number of passwords tried; Pi → number of questions asked.
     typed: ClassVar[list[str]] = []
     tried: ClassVar[Counter[str]] = Counter()
     asked: ClassVar[Counter[str]] = Counter()
 
     def run(self, *arguments: Any, **options: Any) -> Any:
-        """Run a play. mitogen splits the path of the control node's Python as a shell would, so it is quoted."""
+        """Run a play. mitogen splits the control node's Python path as a shell would, so quote it."""
         control = self._inventory.get_host("localhost")
         if Base is not Linear and control.implicit:
             control.set_variable("ansible_python_interpreter", shlex.quote(sys.executable))
@@ -60,7 +60,7 @@ class StrategyModule(Base):  # type: ignore[misc]
     def _process_pending_results(
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
     ) -> list[Any]:
-        """Process results one by one, so that a result that lacks sudo's password is always noticed."""
+        """Process results one by one, so that no task that lacks sudo's password is missed."""
         self._process_rpc_queue()
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
@@ -72,13 +72,13 @@ class StrategyModule(Base):  # type: ignore[misc]
         return processed
 
     def _drop_stats(self, answer: Any) -> None:
-        """Drop the stats of a module's answer, which a Pi may forge, from the summary at the end of the run."""
+        """Remove the stats from a module's answer: a Pi could forge the summary at the end of the run with them."""
         answer.stats = None
         for item in answer.loop_results or []:
             self._drop_stats(item)
 
     def _try_a_password(self, result: Any) -> bool:
-        """Queue a refused result's task again, with a password; return whether that was done."""
+        """Queue a task that sudo refused again, with a password. Returns whether it was queued."""
         host, task = result.host, result.task
         message = str(result.utr.msg or "").strip()
         known = self.tried[host.name] > 0  # the refused password was typed here, not given by a setting
@@ -90,13 +90,13 @@ class StrategyModule(Base):  # type: ignore[misc]
         self.tried[host.name] += 1
         self._variable_manager.set_nonpersistent_facts(host.name, {"ansible_become_password": password})
         queued = self._queued_task_cache[(host.name, task._uuid)]
-        self._pending_results -= 1  # it counts again once it is queued
+        self._pending_results -= 1  # _queue_task counts it again
         variables = {**queued["task_vars"], "ansible_become_password": password}
         self._queue_task(queued["host"], queued["task"], variables, queued["play_context"])
         return True
 
     def _next_password(self, result: Any) -> bool:
-        """Return whether there is a password that was not tried on this Pi; ask for one if need be."""
+        """Return whether there is a password that was not tried on this Pi, after asking for one if necessary."""
         name = result.host.name
         if self.tried[name] < len(self.typed):
             return True
@@ -114,7 +114,7 @@ class StrategyModule(Base):  # type: ignore[misc]
                 f"\nsudo on {name} wants the password of {account}, as set in Raspberry Pi Imager.\n"
                 "It is used for all Pis of this run that want one, and is not stored."
             )
-        with self._display._lock:  # meanwhile, the callback `progress` prints nothing
+        with self._display._lock:  # keeps the callback `progress` silent
             try:
                 password = self._display.prompt("Password (not shown): ", private=True)
             except EOFError:
