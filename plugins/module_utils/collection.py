@@ -1,4 +1,4 @@
-"""Collections of students' work on the control node, like backups: name, write, find and check them."""
+"""Collections (backups) of students' work on the control node: names, checksums, search and validation."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def newest(root: Path, pi: str, date: str = "") -> Path:
-    """Return a Pi's newest collection, of all dates that begin with `date`; `root` without one."""
+    """Return a Pi's newest collection whose date begins with `date`; `root` if the Pi has none."""
     folders = [path.parent for path in root.glob(f"[!.]*/{glob.escape(pi)}/{SUMS}")]
     return max((path for path in folders if path.parent.name.startswith(date)), default=root)
 

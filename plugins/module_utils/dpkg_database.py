@@ -14,7 +14,7 @@ UNFINISHED = ("unpacked", "half-configured", "triggers-awaited", "triggers-pendi
 
 
 class Package(NamedTuple):
-    """A package in dpkg's database. full_name: with the architecture, if several may be installed side by side."""
+    """A package in dpkg's database. full_name: with the architecture if several may be installed side by side."""
 
     full_name: str
     name: str
@@ -38,7 +38,7 @@ def packages_in(folder: Path) -> list[Package]:
 
 
 def has_damaged_lists(lists: Path) -> bool:
-    """Return whether one of apt's lists is cut off, or has another size than in the mirror's signed Release file.
+    """Return whether one of apt's lists is cut off, or differs in size from the mirror's signed Release file.
 
     apt itself does not check: it fetches a list again only when the mirror has a new one.
     """

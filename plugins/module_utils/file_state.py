@@ -1,4 +1,4 @@
-"""Describe a file in a word or two: a Pi reports its files so, and the control node compares them with its own."""
+"""File states in a word or two: a Pi reports them, and the control node compares them with its own files."""
 
 from __future__ import annotations
 

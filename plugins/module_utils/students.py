@@ -56,7 +56,7 @@ def classroom_students(
 def notebook_servers(
     files: Iterable[str], running: Iterable[str], students: list[dict[str, Any]]
 ) -> dict[str, list[str]]:
-    """Compare a Pi's files and running units with what its students' notebook servers need.
+    """Compare a Pi's files and running units with those that its students' notebook servers need.
 
     surplus: files of servers that no student needs.
     unneeded: units to stop, since no student needs them. (Without its template, only a running server's unit can be

@@ -152,7 +152,7 @@ def names_beside(path: Path, word: str = "new") -> Iterator[Path]:
 def write(
     home: Path, file: File, content: Stream, known: Sums | None = None, given: Mapping[str, str] | None = None
 ) -> None:
-    """Write a file atomically and flush it. It has no name until it is complete, so an interrupted run leaves nothing.
+    """Write a file atomically and sync it. It has no name until it is complete, so a killed run leaves nothing behind.
 
     OSError: the card is full, or the file was damaged on the way.
     """
