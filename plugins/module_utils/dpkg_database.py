@@ -38,7 +38,7 @@ def packages_in(folder: Path) -> list[Package]:
 
 
 def has_damaged_lists(lists: Path) -> bool:
-    """Return whether one of apt's lists is cut off, or differs in size from the mirror's signed Release file.
+    """Return whether one of apt's lists is cut off, or has another size than its signed Release file states.
 
     apt itself does not check: it fetches a list again only when the mirror has a new one.
     """
