@@ -206,7 +206,7 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	@echo "== The control node's tools: .venv, from requirements.txt (about a minute, once)"
 	@SECONDS=0; \
 	$(PYTHON) -m venv --clear .venv && \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt && \
 	printf '%s\n' '$(CURDIR)' '$(CURDIR)/collections' >$$(echo .venv/lib/python3*/site-packages)/mynn-pi.pth && \
 	touch $@ && echo "== The control node's tools: $$SECONDS s"
 
