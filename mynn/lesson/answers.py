@@ -1,4 +1,4 @@
-"""One-line exercises: right and why, or not yet and a hint. What was answered is written down."""
+"""Checker for one-line exercises: prints the result with a reason or a hint, and records the answer."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
 from mynn.words import _
 
-CLOSE = 1e-6  # how far a number may be off, as a part of the right one: the computer's rounding, and a student's
+CLOSE = 1e-6  # relative tolerance for numbers: allows for rounding by the computer and the student
 
-_wrong: Counter[tuple[str, ...]] = Counter()  # how many times a task was answered wrongly, by its hints
+_wrong: Counter[tuple[str, ...]] = Counter()  # a task's hints -> number of wrong answers
 
 
 def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0.0) -> None:
-    """Print "Right." and why it is, or "Not yet: ..." and a hint.
+    """Print "Right." with the reason, or "Not yet: ..." with a hint.
 
         pixels = ...                         # your line, in place of the dots
         check(pixels, 28 * 28, "How many rows are there?", "28 rows of 28.", why="28 rows of 28 are 784.")
 
-    `answer`  what the student wrote, a variable; `...` is no answer yet
-    `right`   a number, a text, True or False, or an array: compared with the answer. Or a function that takes the
-              answer and returns True, or False, or a sentence that says what is wrong
-    `hints`   the first is shown with the first wrong answer, the second with the second; the last one with all others
-    `why`     why it is right
-    `within`  how far a number may be off
+    `answer`  the student's answer, a variable; `...` means not answered yet
+    `right`   a number, text, bool or array to compare with; or a function that takes the answer and returns True,
+              False, or a sentence about the mistake
+    `hints`   one for each wrong answer, in this order; the last one repeats
+    `why`     the reason, shown with a right answer
+    `within`  the absolute tolerance for numbers
 
-    In a notebook, the answer is written down as that of a task, which is called as the variable.
+    In a notebook, the answer is recorded as a task with the variable's name.
     """
     if answer is ...:
         print(_("Not yet: write your answer in place of the dots, and run the cell again."))
@@ -45,7 +45,7 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
         return
     try:
         wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
-    except Exception as error:  # whatever a student wrote must end in a sentence
+    except Exception as error:  # any error in the student's code becomes a sentence
         wrong = _("this stopped with {error}.").format(error=f"{type(error).__name__}: {error}")
     if wrong is None:
         print(" ".join(filter(None, (_("Right."), why))))
@@ -53,14 +53,14 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
         _wrong[hints] += 1
         hint = hints[min(_wrong[hints], len(hints)) - 1] if hints else ""
         said = " ".join(filter(None, (wrong, hint))) or _("try again.")
-        # Translators: what is wrong begins with a small letter, as in "Not yet: 5 is too small."
+        # Translators: {wrong} begins with a small letter, as in "Not yet: 5 is too small."
         print(_("Not yet: {wrong}").format(wrong=said))
     if in_a_notebook() and (task := _task(sys._getframe(1))):
         done.answered(task[0], right=wrong is None, typed=task[1])
 
 
 def _task(cell: FrameType) -> tuple[str, str] | None:
-    """Return which variable is checked by the cell that runs, and what was typed for it; None if there is neither."""
+    """Return the variable that the running cell checks and the code assigned to it; None if it assigns none."""
     source = "".join(linecache.getlines(cell.f_code.co_filename))
     typed: dict[str, str] = {}
     for line in ast.parse(source).body:
@@ -74,7 +74,7 @@ def _task(cell: FrameType) -> tuple[str, str] | None:
 
 
 def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
-    """Return what a function finds wrong with the answer; None: it is right."""
+    """Return the mistake that the function `right` finds, perhaps ""; None if the answer is right."""
     verdict = right(answer)
     if isinstance(verdict, str):
         return verdict
@@ -82,7 +82,7 @@ def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
 
 
 def _compared(answer: Any, right: Any, within: float) -> str | None:
-    """Return how the answer differs from the right one; None: it does not."""
+    """Return a sentence on how the answer differs from the right one; None if they are equal."""
     if answer is None:
         return _("it is None, which is nothing: print() shows a value, and gives none back.")
     if isinstance(right, str):
@@ -121,7 +121,7 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
 
 
 def _shapes(right: tuple[int, ...], given: tuple[int, ...]) -> str:
-    """Return how an answer of this shape differs from the right one, which has another."""
+    """Return a sentence on an answer with the wrong array shape."""
     if not right:
         sentence = _("the answer is one number, and this is an array of shape {given}.")
     elif not given:

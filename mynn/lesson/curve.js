@@ -1,17 +1,17 @@
-// A curve that is guessed: fields.py's CurveField in the browser. At each place there is a dot, which goes where the
-// mouse or the finger passes.
+// The browser's part of CurveField (fields.py): a square to draw a curve in. Each place has a dot that follows the
+// mouse or finger.
 
 import { add, addButton, addSvg, leaveByEscape, onStrokes } from "../live.js";
 import { _, language } from "../words.js";
 
 const [WIDTH, HEIGHT] = [480, 300];
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 14, 54]; // around the square
-const STEP = 0.05; // of an arrow key
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 14, 54]; // margins around the plot
+const STEP = 0.05; // height per press of an arrow key
 
 const across = (place) => LEFT + place * (WIDTH - LEFT - RIGHT);
 const upwards = (height) => HEIGHT - BOTTOM - height * (HEIGHT - TOP - BOTTOM);
 
-// What does not change: the square, lines and numbers.
+// Draw the fixed parts: frame, grid lines and labels.
 function axes(square, model) {
   const small = { "font-size": 13, fill: "#444" };
   const heights = model.get("y_labels");
@@ -20,7 +20,7 @@ function axes(square, model) {
     addSvg(square, "path", { d: `M${LEFT} ${y}H${WIDTH - RIGHT}`, stroke: "#ddd" });
     addSvg(square, "text", { ...small, x: LEFT - 8, y: y + 4, "text-anchor": "end" }, label);
   });
-  let free = -Infinity; // where the last number ended
+  let free = -Infinity; // right end of the last label, so that labels do not overlap
   model.get("places").forEach((place, index) => {
     const [x, label] = [across(place), model.get("x_labels")[index]];
     const half = 4 * label.length;
@@ -45,7 +45,7 @@ function render({ model, el }) {
   const square = addSvg(el, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "mynn-guess-square", tabindex: 0 });
   square.setAttribute("role", "application");
   square.setAttribute("aria-label", _("a square to draw a curve in; arrow keys move its dots"));
-  square.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
+  square.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not notebook shortcuts
   axes(square, model);
   const curve = addSvg(square, "path", { fill: "none", stroke: "#c2410c", "stroke-width": 3, "stroke-linejoin": "round" });
   const dots = addSvg(square, "g", { fill: "#c2410c" });
@@ -54,8 +54,8 @@ function render({ model, el }) {
   const says = add(row, "span");
   says.setAttribute("aria-live", "polite");
 
-  let heights = []; // one for each place, null where nothing was drawn
-  let last = null; // where the finger is, while it is down: [place, height]
+  let heights = []; // by place, 0 to 1; null where nothing is drawn
+  let last = null; // last point of the stroke, [place, height]; null between strokes
   let chosen = 0; // the dot that arrow keys move
 
   function show() {
@@ -66,7 +66,7 @@ function render({ model, el }) {
     drawn.forEach(([cx, cy]) => addSvg(dots, "circle", { cx, cy, r: size }));
     if (document.activeElement === square && square.matches(":focus-visible") && heights[chosen] !== null)
       addSvg(dots, "circle", { cx: across(places[chosen]), cy: upwards(heights[chosen]), r: 10, "fill-opacity": 0.3 });
-    // Beside the button on a phone, too: if the field's height changed, the square would jump as the finger is lifted.
+    // Short, to fit beside the button on a phone: if the field's height changed, the square would jump.
     says.textContent = drawn.length > 1 ? _("Now run the next cell.") : _("Draw with mouse or finger.");
   }
 
@@ -95,7 +95,7 @@ function render({ model, el }) {
     send();
   }
 
-  // The dots between the last point and this one, and the nearest, go onto the line between the two.
+  // Move the nearest dot here, and those passed since the last point onto the line from it.
   function moveTo(point) {
     const [place, height] = where(point);
     const [from, fromHeight] = last ?? [place, height];

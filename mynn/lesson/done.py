@@ -1,4 +1,4 @@
-"""What a pupil has done, written down as it happens: each answer to a task, and each lesson's end (mynn/tasks.py)."""
+"""Progress record: saves each answer to a task and each finished lesson (format: mynn/tasks.py)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAMAGED = "my_progress.damaged.json"
 
 
 def answered(task: str, *, right: bool, typed: str) -> None:
-    """Write down an answer to a task; what was right stays right. An error in writing is printed, and stops nothing."""
+    """Record an answer to a task, unless it is wrong and an earlier one right. Print write errors, raise none."""
     plain = " ".join(typed.split()).encode("ascii", "replace").decode()
     answer = Answer(right, plain[: tasks.LONGEST])
 
@@ -33,9 +33,9 @@ def answered(task: str, *, right: bool, typed: str) -> None:
 
 
 def finished(stem: str, score: float | None = None) -> None:
-    """Write down that the lesson `stem` was run to its end, say which tasks are right, and link the next lesson.
+    """Record that the lesson `stem` was run to its end, show how many tasks are right, and link the next lesson.
 
-    `score` is a part recognised, 0 to 1; the best one is kept. An error in writing is printed, and stops nothing.
+    `score` is the fraction recognised, 0 to 1; the best one is kept. An error in writing is printed, not raised.
     """
     if not tasks.STEM.fullmatch(stem):
         raise ValueError(f"{stem!r} is not the name of a lesson: it may have only the letters a to z, digits and _")
@@ -60,7 +60,7 @@ def finished(stem: str, score: float | None = None) -> None:
 
 
 def _write_down(change: Callable[[Record], None]) -> Record:
-    """Change what is written down, and return it."""
+    """Apply a change to the record, save it and return it."""
     place, record = Path(FILE), Record()
     try:
         with locked(place.parent, PATIENCE):  # the pupil may have two lessons open
@@ -76,7 +76,7 @@ def _write_down(change: Callable[[Record], None]) -> Record:
 
 
 def _read(place: Path) -> Record:
-    """Return what is written down: nothing yet, or what a damaged file cannot tell."""
+    """Return the saved record; an empty one if the file is missing or damaged."""
     try:
         record = tasks.parse(place.read_bytes())
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _read(place: Path) -> Record:
 
 
 def _tasks_in_words(record: Record, stem: str) -> list[str]:
-    """Return a sentence on how many tasks of a lesson are right, and which are open; none if it has none."""
+    """Return a list with a sentence on right and open tasks; an empty list if the lesson has no tasks."""
     lesson = outline(Path(lessons_folder(Path()))).get(stem)
     if not lesson or not lesson.tasks:
         return []
@@ -101,7 +101,7 @@ def _tasks_in_words(record: Record, stem: str) -> list[str]:
 
 
 def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
-    """Return file name and title of the lesson after this one, by the lessons' own metadata; None: there is none."""
+    """Return file name and title of the next lesson, in the order of the lessons' metadata; None after the last."""
     lessons = outline(folder)
     here = lessons[stem].lesson if stem in lessons else 0
     later = [name for name, lesson in lessons.items() if here and lesson.lesson > here]
@@ -111,7 +111,7 @@ def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
 
 
 def _put_aside(place: Path) -> None:
-    """Give a damaged file another name, in place of one that was damaged before."""
+    """Rename a damaged file, replacing an earlier damaged one."""
     aside = place.replace(place.with_name(DAMAGED))
     sentence = _("{file} is damaged; it is called {name} now, and a new one was begun.")
     print(sentence.format(file=place.name, name=aside.name))

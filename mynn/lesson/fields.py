@@ -1,4 +1,4 @@
-"""The fields of guesses.py in a notebook: what is entered in the browser comes here."""
+"""anywidget input fields for guesses.py: they hold the values that are entered in the browser."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _HERE = Path(__file__).parent
 
 
 class _Field(Live):
-    """A question with something to fill in."""
+    """A question with an input."""
 
     _css = _HERE / "fields.css"
     question = traitlets.Unicode().tag(sync=True)
     _entry = ""  # the trait that the browser sets
 
     def keep_in(self, earlier: dict[tuple[str, str], Any], key: tuple[str, str]) -> None:
-        """Begin with what was entered earlier, and keep what will be entered."""
+        """Restore an earlier entry, and store each new one in `earlier`."""
         if key in earlier:
             try:
                 setattr(self, self._entry, earlier[key])
-            except traitlets.TraitError:  # the cell has another range now
+            except traitlets.TraitError:  # the cell's range has changed
                 del earlier[key]
         self.observe(lambda change: earlier.__setitem__(key, change["new"]), self._entry)
 
     def gone(self) -> str:
-        """Return the sentence for when the program has ended."""
+        """Return the text to show once the kernel has ended."""
         return f"{self.question} " + _("To guess here, run this lesson again from the top.")
 
 
@@ -59,7 +59,7 @@ class CurveField(_Field):
     _script = script(_HERE / "curve.js")
     places = traitlets.List(traitlets.Float()).tag(sync=True)
     x_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    y_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # evenly from the lower end to the upper
+    y_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # evenly spaced, from bottom to top
     x_label = traitlets.Unicode().tag(sync=True)
     y_label = traitlets.Unicode().tag(sync=True)
     heights = traitlets.List(traitlets.Float(allow_none=True)).tag(sync=True)

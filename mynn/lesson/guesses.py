@@ -1,7 +1,7 @@
-"""Guesses: a number or a curve is asked for before the computer finds out, and shown beside what it found.
+"""Guesses: ask for a number or a curve before it is computed, and show it beside the result.
 
-What was guessed is kept as long as the kernel lives: also when the page is reloaded, and when the cell is run again.
-The fields are in fields.py, which is imported only when one is shown: a Pi Zero takes some time for that.
+A guess lasts as long as the kernel, also when the page is reloaded or the cell is run again.
+The input fields are in fields.py, imported only when one is shown: the import is slow on a Pi Zero.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 from mynn.lesson.notebook import in_a_notebook, show, show_svg
 from mynn.words import _, in_figures
 
-_earlier: dict[tuple[str, str], Any] = {}  # what was guessed, by its kind and the question
+_earlier: dict[tuple[str, str], Any] = {}  # (field class, question) -> guess
 
 
 class Guess:
-    """A field for a number from `low` to `high`, and what is guessed there: its `value`, None until it was entered."""
+    """A field for a number from `low` to `high`; `value` is the guess, None until one is entered."""
 
     def __init__(self, question: str, low: float, high: float, unit: str = "") -> None:
         """Show the field."""
@@ -31,13 +31,13 @@ class Guess:
 
     @property
     def value(self) -> float | None:
-        """What was entered last."""
+        """The last number entered."""
         return self._field.value if self._field else None
 
     def beside(self, result: float) -> None:
         """Print question, guess and result, "How many? You guessed 30 %. It is 21 %.", and draw both on a line.
 
-        `result` is in the guess's own unit: 21 and not 0.21 where that is "%".
+        `result` has the unit of the guess: 21, not 0.21, if that is "%".
         """
         answer = written(result, self.unit)
         if self.value is None:
@@ -49,16 +49,16 @@ class Guess:
         show_svg(_line(self, self.value, float(result)))
 
     def __repr__(self) -> str:
-        """Say what was guessed."""
+        """Return the guess as text."""
         if self.value is None:
             return _("nothing guessed")
         return _("guessed: {guess}").format(guess=written(self.value, self.unit))
 
 
 class GuessedCurve:
-    """A square to draw a curve in, by mouse or finger, and the curve that is guessed there.
+    """A square in which a curve is guessed, drawn with mouse or finger.
 
-    `value`  a height for each `x`, in the units of `ylim`, shape (n,); None until something was drawn
+    `value`  a height for each `x`, in the units of `ylim`, shape (n,); None until two points are drawn
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class GuessedCurve:
     ) -> None:
         """Show the square.
 
-        `x`        where the curve will be measured, from left to right, shape (n,)
-        `ylim`     the lower and the upper end, in the units of the plot that the guess goes into
-        `log`      whether each step to the right multiplies
-        `percent`  whether 0.2 is written as 20 %
+        `x`        the x values, ascending, shape (n,)
+        `ylim`     the lower and the upper end, in the units of the plot that will show the guess
+        `log`      whether the x axis is logarithmic
+        `percent`  whether the y axis shows 0.2 as 20 %
         """
         self.question, self.x = question, np.asarray(x, float)
         self.low, self.high = ylim
@@ -99,7 +99,7 @@ class GuessedCurve:
 
     @property
     def value(self) -> np.ndarray[Any, Any] | None:
-        """What was drawn last; gaps are filled by straight lines, and the ends go on level."""
+        """The curve, with gaps interpolated linearly and level ends."""
         heights = self._field.heights if self._field else []
         drawn = [(at, height) for at, height in enumerate(heights) if height is not None]
         if len(drawn) < 2:
@@ -109,7 +109,7 @@ class GuessedCurve:
         return self.low + all_of_them * (self.high - self.low)
 
     def plot(self, ax: Any) -> None:
-        """Draw the guess into a plot, behind what was measured; say so where nothing was guessed."""
+        """Draw the guess into a plot, behind other curves; print a note if there is no guess."""
         if self.value is None:
             print(_("(You have not drawn a guess.)"))
             return
@@ -118,15 +118,15 @@ class GuessedCurve:
         ax.legend(loc="best", framealpha=0.9)
 
     def __repr__(self) -> str:
-        """Say whether something was drawn."""
+        """Return as text whether a curve was drawn."""
         return _("nothing drawn") if self.value is None else _("a curve was drawn")
 
 
-guess, guess_curve = Guess, GuessedCurve  # as lessons call them
+guess, guess_curve = Guess, GuessedCurve  # the names in lessons
 
 
 def written(number: float, unit: str) -> str:
-    """Return a number as a sentence has it: "10,000", "97.3 %", "0.034"; in German "97,3 %"."""
+    """Return a number with its unit, formatted for the language: "10,000", "97.3 %", "0.034"; in German "97,3 %"."""
     number = float(number)
     if not math.isfinite(number):
         text = str(number)
@@ -138,7 +138,7 @@ def written(number: float, unit: str) -> str:
 
 
 def _field(kind: str, question: str, **settings: Any) -> Any:
-    """Show a field and return it; None where nobody could fill it in."""
+    """Show a field and return it; print the question and return None if fields cannot be shown."""
     if not in_a_notebook():
         print(question)
         return None
@@ -154,7 +154,7 @@ def _field(kind: str, question: str, **settings: Any) -> Any:
 
 
 def _line(guessed: Guess, value: float, result: float) -> str:
-    """Draw the guess and the result on a line from low to high, as SVG, no wider than a phone's screen."""
+    """Return an SVG with guess and result on a line from low to high, no wider than a phone's screen."""
     low, high = min(guessed.low, result), max(guessed.high, result)
     ends = written(low, ""), written(high, "")
     width, level = 310, 40

@@ -1,4 +1,4 @@
-"""The network that travels from lesson to lesson: the student's own, or the one on the card."""
+"""The network that lessons share: saved by the student, or installed on the card."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures
 
-OWN = "my_network.npz"  # in the notebook's folder
-CARDS = "digits.npz"  # in the folder of networks
-ENOUGH = 0.5  # of a hundred digits that a network reads, if it is to be of use in a lesson
+OWN = "my_network.npz"  # the student's, in the notebook's folder
+CARDS = "digits.npz"  # the installed one, in networks_folder()
+ENOUGH = 0.5  # the least accuracy on a hundred digits for use in a lesson
 
 
 def my_network() -> NeuralNetwork:
-    """Return the student's own network, my_network.npz beside the notebook, or the one on the card; say which.
+    """Return the student's network, my_network.npz beside the notebook, or the one on the card; print which.
 
-    The student's own must read digits: 784 inputs, 10 outputs, and half of a hundred digits recognised. Where it does
-    not, the reason is printed. NetworkFileError: there is neither.
+    The student's network must have 784 inputs and 10 outputs, and recognise half of a hundred digits. If not, the
+    reason is printed. Raises NetworkFileError if there is no network.
     """
     try:
         network = NeuralNetwork.load(OWN)
@@ -36,7 +36,7 @@ def my_network() -> NeuralNetwork:
     except NetworkFileError as error:
         unfit = _("{file} cannot be used: {why}, and no network is on the card ({error}); {advice}")
         none = _("there is no {file} here, and no network is on the card ({error}); {advice}")
-        # Translators: {advice} of the two sentences above. What follows "Lesson 4" is that lesson's title.
+        # Translators: {advice} in the two sentences above. "a network learns to read" is the title of Lesson 4.
         advice = _("train one in Lesson 4: a network learns to read, or set NETWORKS_DIR")
         sentence = (unfit if why else none).format(file=OWN, why=why, error=error, advice=advice)
         raise NetworkFileError(sentence) from None
@@ -53,20 +53,20 @@ def my_network() -> NeuralNetwork:
 
 
 def keep(network: NeuralNetwork, testing: Examples) -> None:
-    """Save a network as my_network.npz beside the notebook, unless the one that is there reads more of the digits.
+    """Save a network as my_network.npz beside the notebook, unless the file's network recognises more digits.
 
-    It says which of these it did. A file that holds no network is left alone, too.
+    The outcome is printed. A file that holds something else is not overwritten.
     """
     print(kept(network, testing)[1])
 
 
 def kept(network: NeuralNetwork, testing: Examples) -> tuple[bool, str]:
-    """Do what `keep` does; return whether the network is kept, and the sentence."""
+    """Save a network as `keep` does; return whether it was saved, and the sentence to print."""
     place, mine = Path(OWN), network.score(testing)
     if place.exists():
         try:
             theirs = NeuralNetwork.load(place).score(testing)
-        except ValueError as error:  # no network, or one for other inputs
+        except ValueError as error:  # not a network, or one with other inputs
             other = _("Not kept: {file} holds something else ({error}). Rename that file, then do this again.")
             return False, other.format(file=OWN, error=error)
         if theirs > mine:
@@ -80,14 +80,14 @@ def kept(network: NeuralNetwork, testing: Examples) -> tuple[bool, str]:
 
 
 def _unfit(network: NeuralNetwork) -> str:
-    """Return why a network cannot be used in a lesson; nothing if it can."""
+    """Return why a network cannot be used in a lesson; "" if it can."""
     inputs, outputs = network.wih.shape[1], len(network.who)
     if (inputs, outputs) != (PIXELS, LABELS):
         sentence = _("it has {inputs} inputs and {outputs} outputs, not 784 and 10")
         return sentence.format(inputs=inputs, outputs=outputs)
     try:
         score = network.score(read_csv(mnist_folder() / "mnist_train_100.csv", limit=100))
-    except DataError:  # without MNIST nobody can tell
+    except DataError:  # cannot be tested without MNIST
         return ""
     if score >= ENOUGH:
         return ""

@@ -1,4 +1,4 @@
-"""Whether this runs in a notebook, and how things are shown there."""
+"""Output in a notebook through IPython, and elsewhere as text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def in_a_notebook() -> bool:
-    """Whether what is displayed is seen: a kernel runs this. IPython is not imported to find out."""
+    """Return whether a Jupyter kernel runs this, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and hasattr(shell, "kernel")
 
 
 def show(thing: Any) -> None:
-    """Display something under the cell that runs."""
+    """Display an object below the running cell."""
     ipython().display(thing)
 
 
@@ -30,22 +30,22 @@ def show_markdown(text: str) -> None:
 
 
 def show_html(html: str, says: str, **how: Any) -> Any:
-    """Display HTML, and where only text is shown, what it says."""
+    """Display HTML; `says` is its plain-text alternative."""
     return ipython().display({"text/html": html, "text/plain": says}, raw=True, **how)
 
 
 def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
-    """Display a picture in a notebook, and nothing elsewhere; return its place, where a later call can put another.
+    """Display an SVG in a notebook, in place of an earlier one if `place` is given; return the display handle.
 
-    `alt` says what is to be seen; nothing, where what is printed says it.
+    `alt` is the alternative text; empty if printed text says the same. Outside a notebook, nothing is displayed.
     """
     if not in_a_notebook():
         return None
-    source = b64encode(picture.encode()).decode()  # as a file: a notebook that is not trusted shows no other SVG
+    source = b64encode(picture.encode()).decode()  # a data URL: an untrusted notebook shows no inline SVG
     html = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">'
     return show_html(html, alt, **({"display_id": place.display_id, "update": True} if place else {"display_id": True}))
 
 
 def ipython() -> Any:
-    """Return what displays things. It is there wherever a notebook is, and takes its time to load."""
+    """Return the module IPython.display. Every notebook has it, but its import is slow."""
     return import_module("IPython.display")

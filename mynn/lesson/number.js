@@ -1,4 +1,4 @@
-// A number that is guessed: fields.py's NumberField in the browser.
+// The browser's part of NumberField (fields.py): an input for a number.
 
 import { add, addButton, leave, leaveByEscape } from "../live.js";
 import { _, inFigures, language } from "../words.js";
@@ -8,19 +8,19 @@ function render({ model, el }) {
   el.classList.add("mynn-guess");
   el.lang = language;
   leaveByEscape(el);
-  const id = `mynn-guess-${Math.random().toString(36).slice(2)}`; // each field has a copy of this file: none can count
+  const id = `mynn-guess-${Math.random().toString(36).slice(2)}`; // no counter: each field has its own copy of this file
   add(el, "label", { className: "mynn-guess-question", htmlFor: id, textContent: model.get("question") });
   const row = add(el, "div", { className: "mynn-guess-row" });
   const entry = add(row, "input", {
     className: "mynn-guess-entry",
     id,
-    type: "text", // "number" takes no comma where people write one
+    type: "text", // "number" refuses a decimal comma
     inputMode: low < 0 ? "text" : "decimal",
     autocomplete: "off",
     maxLength: 20,
   });
   if (unit) add(row, "span", { textContent: unit });
-  entry.dataset.lmSuppressShortcuts = "true"; // its keys are not the notebook's
+  entry.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not notebook shortcuts
   // Translators: on a button
   addButton(row, { className: "mynn-guess-button", textContent: _("Guess") }, enter);
   const says = add(el, "div", { className: "mynn-guess-says" });
@@ -34,11 +34,11 @@ function render({ model, el }) {
       value === null
         ? _("A number from {low} to {high}, then Enter.", range)
         : _("Your guess: {guess}. Now run the next cell.", { guess: `${inFigures(value)} ${unit}`.trim() });
-    if (value !== null) entry.value = String(value).replace(".", inFigures(0.5)[1]); // the language's own
+    if (value !== null) entry.value = String(value).replace(".", inFigures(0.5)[1]); // local decimal separator
   };
 
   function enter() {
-    const text = entry.value.replace("%", "").replaceAll(/\s/g, "").replace(",", "."); // as any language has it
+    const text = entry.value.replace("%", "").replaceAll(/\s/g, "").replace(",", "."); // 12.5, 12,5 or 97 %
     const number = text === "" ? NaN : Number(text);
     if (!Number.isFinite(number) || number < low || number > high) {
       says.textContent = _("Please enter a number from {low} to {high}.", range);

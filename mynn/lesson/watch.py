@@ -1,6 +1,6 @@
-"""A network watched while it learns: the digit of the moment, what the network says of it, and how much it reads.
+"""Live view of a training: the current digit, the network's outputs, and a curve of its accuracy.
 
-One SVG of some kilobytes, drawn again and again in its place: matplotlib takes a Pi Zero four seconds for a plot.
+One SVG of a few kilobytes, redrawn in place: matplotlib needs four seconds per plot on a Pi Zero.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from mynn.png import png_source
 from mynn.training import Network
 from mynn.words import _, in_figures
 
-PAUSE = 0.2  # seconds between two drawings, at least: a browser shows no more
-SHARE = 20  # of the time, a twentieth goes into drawing here, and as much into sending it on the same processor
-WIDTH, HEIGHT = 340, 330  # a phone's screen
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 330, 176, 296  # of the curve
+PAUSE = 0.2  # least time between two drawings, seconds: a browser shows no more
+SHARE = 20  # pause per drawing time: about 5 % goes to drawing, and as much to sending on the same processor
+WIDTH, HEIGHT = 340, 330  # pixels: fits a phone's screen
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 330, 176, 296  # edges of the curve's plot
 _INK, _PALE = "#c2410c", "#767676"
 
 
 class Watch:
-    """A picture of a network that learns from so many digits, with the curve that was guessed.
+    """A picture of a network that learns from `total` digits, with the guessed curve.
 
         watch = Watch(network, 60_000, curve_guess)
-        watch.digit(inputs, label)          # before each digit is learnt from
-        watch.curve(seen, recognised)       # where the network was tested: digits seen so far, and the part recognised
+        watch.digit(inputs, label)          # before training on each digit
+        watch.curve(seen, recognised)       # after each test: digits seen and fraction recognised, of all tests so far
 
-    It is drawn when there is time for it, and when the last digit was seen.
+    It is drawn when time allows, and after the last digit.
     """
 
     def __init__(self, network: Network, total: int, guessed: GuessedCurve | None = None) -> None:
-        """Draw nothing yet."""
+        """Prepare the picture without drawing it."""
         self.network, self.total = network, total
         self._guessed = [] if guessed is None or guessed.value is None else _points(guessed.x, guessed.value, total)
         self._due = 0.0 if in_a_notebook() else float("inf")
@@ -46,7 +46,7 @@ class Watch:
         self._place = None
 
     def digit(self, inputs: Floats, label: int) -> None:
-        """Show a digit, and what the network says of it now, if it is time."""
+        """Show a digit and the network's outputs for it, if a drawing is due."""
         if time.monotonic() < self._due:
             return
         outputs = self.network.query(inputs)
@@ -57,7 +57,7 @@ class Watch:
         self._draw()
 
     def curve(self, seen: Sequence[int], recognised: Sequence[float]) -> None:
-        """Show how much the network recognised after so many digits."""
+        """Show the fraction recognised after each number of digits seen."""
         self._curve = _points(seen, recognised, self.total)
         part, count = in_figures(f"{100 * recognised[-1]:.0f} %"), in_figures(f"{seen[-1]:,}")
         # Translators: there is room for 45 letters.
@@ -86,7 +86,7 @@ _FRAME = (
 
 
 def _digit(pixels: Bytes) -> str:
-    """Return a digit, (784,), dark on light, as a PNG inside the picture."""
+    """Return the SVG of a digit, (784,), as an embedded PNG, dark on light."""
     return (
         '<rect x="9" y="9" width="114" height="114" fill="none" stroke="#ccc"/><image x="10" y="10" width="112"'
         f' height="112" style="image-rendering:pixelated" href="{png_source(pixels.reshape(SIDE, SIDE))}"/>'
@@ -94,7 +94,7 @@ def _digit(pixels: Bytes) -> str:
 
 
 def _bars(outputs: Floats, label: int) -> str:
-    """Return a bar for each output, the strongest in colour, and the label in bold."""
+    """Return the SVG of a bar chart of the outputs: the strongest coloured, the label in bold."""
     strongest, parts = int(np.argmax(outputs)), []
     for number, output in enumerate(np.ravel(outputs)):
         x, height = 142 + 19 * number, 100 * float(output)
@@ -105,7 +105,7 @@ def _bars(outputs: Floats, label: int) -> str:
 
 
 def _axes(total: int) -> str:
-    """Return the curve's axes: 0 to 100 %, and digits seen."""
+    """Return the SVG of the curve's axes: 0 to 100 %, by digits seen."""
     parts = []
     for part in (0, 0.5, 1):
         y = _BOTTOM + part * (_TOP - _BOTTOM)
