@@ -1,4 +1,4 @@
-"""The command `mynn`: each file here has a group of verbs, and imports what a verb needs when it runs."""
+"""The command `mynn`. Each module here adds a group of verbs; imports such as scipy wait until a verb needs them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mynn import DataError, NetworkFileError, __version__
 from mynn.cli import experiment, info, mnist, train
 from mynn.cli.arguments import help_of
 
-UNUSABLE, STOPPED, UNREAD = 2, 130, 141  # exit codes; argparse has the same 2 for a command line it cannot use
+UNUSABLE, STOPPED, UNREAD = 2, 130, 141  # exit codes; argparse uses 2, too, for an invalid command line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; what cannot be done is one sentence."""
+    """Run the command line and return the exit code. Errors are printed as one sentence."""
     try:
         try:
             return _run(parser().parse_args(arguments))
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # as with `mynn test ... | head -1`: what is still to be printed goes nowhere
+    except BrokenPipeError:  # as with `mynn test ... | head -1`: discard the remaining output
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what understands the command line; its verbs are in the order of `mynn --help`."""
+    """Return the command line's parser. The order of its groups is the order of verbs in `mynn --help`."""
     mynn = argparse.ArgumentParser(prog="mynn", description="A network that recognises handwritten digits.")
     mynn.add_argument("--version", action="version", version=f"mynn {__version__}")
     mynn.set_defaults(run=help_of(mynn))  # without a verb

@@ -1,4 +1,4 @@
-"""What several verbs take: numbers that make sense, and folders of data."""
+"""argparse types and parent parsers that several verbs share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mynn.mnist import mnist_folder
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
-    """Return what makes a whole number from `least` to `most` of a text; anything else is refused."""
+    """Return an argparse type for whole numbers from `least` to `most`."""
 
     def convert(text: str) -> int:
         try:
@@ -30,11 +30,11 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
 
 natural = whole()
 positive = whole(1)
-hidden = whole(1, 100_000)  # hidden nodes: so many take 650 MB
+hidden = whole(1, 100_000)  # hidden nodes: 100,000 take 650 MB in float64
 
 
 def rate(text: str) -> float:
-    """Return the learning rate that a text is, if it makes sense."""
+    """Convert text to a valid learning rate (argparse type)."""
     try:
         return checks.learning_rate(float(text))
     except ValueError as error:
@@ -42,15 +42,15 @@ def rate(text: str) -> float:
 
 
 def angle(text: str) -> float:
-    """Return the angle that a text is: 0 to 180 degrees."""
+    """Convert text to an angle, 0 to 180 degrees (argparse type)."""
     with suppress(ValueError):
-        if 0 <= float(text) <= 180:  # nan is not
+        if 0 <= float(text) <= 180:  # also refuses nan
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 180")
 
 
 def help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
-    """Return what a command runs of which nothing but the name was typed: it prints its help."""
+    """Return a function that prints the parser's help, for a command line without a verb."""
 
     def run(_: argparse.Namespace) -> int:
         parser.print_help()
@@ -60,14 +60,14 @@ def help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], i
 
 
 def json_option() -> argparse.ArgumentParser:
-    """Return a parent for verbs that can answer in JSON."""
+    """Return a parent parser with --json."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument("--json", action="store_true", help="print one JSON object")
     return parent
 
 
 def data_option() -> argparse.ArgumentParser:
-    """Return a parent for verbs that need MNIST (and can answer in JSON)."""
+    """Return a parent parser with --data (the MNIST folder) and --json."""
     parent = argparse.ArgumentParser(add_help=False, parents=[json_option()])
     what = "the folder of the MNIST CSVs (%(default)s)"
     parent.add_argument("--data", type=Path, default=mnist_folder(), metavar="FOLDER", help=what)

@@ -1,4 +1,4 @@
-"""The verb that compares many trainings: `mynn experiment`, which leaves its results in a folder."""
+"""`mynn experiment`: train many networks, compare them, and save the results in a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add(verbs: Any) -> None:
-    """Add the verbs to the command's parser."""
+    """Add the verb to the command's parser."""
     verb = verbs.add_parser(
         "experiment",
         help="train many networks and compare them",
@@ -80,12 +80,12 @@ def _with_a_folder(run: Callable[[argparse.Namespace], int], options: argparse.N
     with os_errors_as("results cannot be saved here ({reason}); choose another folder", path=options.out):
         options.out.mkdir(parents=True, exist_ok=True)
         with locked(options.out / ".lock", 0):
-            return run(options)  # where the data cannot be read, that is a DataError already
+            return run(options)  # unreadable data raises DataError, so an OSError concerns the results
 
 
 @contextmanager
 def _where(options: argparse.Namespace) -> Iterator[tuple[Executor | None, Bar]]:
-    """Give what does the jobs (None: this computer), and a bar for their progress."""
+    """Yield the executor (None: this computer) and a progress bar."""
     if options.scheduler is None:
         yield None, Bar(options.kind)
         return
@@ -103,7 +103,7 @@ def _digits(options: argparse.Namespace, count: int | None = None, *, held_out: 
 
 
 def _swept(options: argparse.Namespace, wanted: list[Run], count: int | None = None) -> Results:
-    """Make the runs that are not in the folder yet, and return the results."""
+    """Make the runs that are missing in the folder, and return the results."""
     from mynn.experiments.sweep import Results, sweep
 
     digits = _digits(options, count)
@@ -128,7 +128,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     settings = [Setting(*one) for one in product(options.hidden, options.rate, options.angle, options.rule)]
     results = _swept(options, runs(settings, options.epochs, options.seeds), options.examples)
-    # The folder may have more seeds, from an earlier sweep.
+    # An earlier sweep may have left more seeds in the folder.
     scores = {one: results.of(one, options.epochs)[: options.seeds] for one in settings}
     pictures = plots(scores, options.out, options.epochs)
     if options.json:
@@ -143,7 +143,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    """Train networks, or committees of them, in a folder that is for such networks only."""
+    """Train networks or committees, in a folder reserved for these recipes."""
     from mynn.experiments import record
 
     ways = record.KINDS[options.kind]

@@ -1,4 +1,4 @@
-"""The verbs that say what this computer can do: `mynn smoke` and `mynn info`."""
+"""`mynn smoke`, a short test training, and `mynn info`, versions and hardware."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mynn.progress import peak_mib
 
 FILES = ("mnist_train.csv", "mnist_test.csv", "mnist_train_100.csv", "mnist_test_10.csv")
 
-EXAMPLES, TESTED = 1500, 1000  # digits of the smoke training, of 50 hidden nodes at a rate of 0.3
-# Its seeds 0 to 29 reach .826 on average, sd .008, the least .813, by
+EXAMPLES, TESTED = 1500, 1000  # digits of the smoke training: 50 hidden nodes, learning rate 0.3
+# Seeds 0 to 29 reach .826 on average (sd .008, minimum .813):
 #   for seed in $(seq 0 29); do mynn smoke --json --seed $seed; done
-# The bar lies more than five sd below the mean, and above what a network reaches that trains only one of
-# its layers (.76 at best of five seeds). Guessing reaches .1.
+# The bar is more than five sd below that mean, and above the accuracy of a network that trains only one layer
+# (.76, the best of five seeds). Guessing reaches .1.
 BAR = 0.78
 
 
@@ -45,7 +45,7 @@ def add(verbs: Any) -> None:
 
 
 def _smoke(options: argparse.Namespace) -> int:
-    """Train a small network on the first digits, and test it on some of the test set."""
+    """Train a small network on the first training digits, and test it on the first test digits."""
     start = time.perf_counter()
 
     def say(line: str) -> None:
@@ -60,7 +60,7 @@ def _smoke(options: argparse.Namespace) -> int:
     accuracy = network.score(testing)
     passed = accuracy >= BAR
     facts = {"accuracy": accuracy, "bar": BAR, "passed": passed, "examples": EXAMPLES, "tested": TESTED}
-    # A quick computer takes milliseconds.
+    # Three significant digits, since a fast computer takes milliseconds.
     seconds, mib = float(f"{time.perf_counter() - start:.3g}"), round(peak_mib(), 1)
     if options.json:
         print(json.dumps({**facts, "seed": options.seed, "seconds": seconds, "peak_mib": mib}))
@@ -108,6 +108,6 @@ def _version_of(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(package)  # from the package's metadata: importing scipy takes a Pi Zero seconds
+        return version(package)  # read from metadata: importing scipy takes seconds on a Pi Zero
     except PackageNotFoundError:
         return "missing"

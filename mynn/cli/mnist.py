@@ -1,4 +1,4 @@
-"""The verb that makes the CSVs of MNIST: `mynn mnist`."""
+"""`mynn mnist`: convert MNIST's published IDX files to CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mynn import mnist
 from mynn.errors import DataError, os_errors_as
 from mynn.files import replacing
 
-# By how many digits a part has: its name, how many of them make the small CSV, and the SHA-256 of the whole one.
+# Number of digits -> name, number of digits in the small CSV, SHA-256 of the full CSV.
 PARTS = {
     60_000: ("mnist_train", 100, "fb60bc58af4dac3554e394af262b3184479833d3cc540ff8783f274b73492d5d"),
     10_000: ("mnist_test", 10, "51c292478d94ec3a01461bdfa82eb0885d262eb09e615679b2d69dedb6ad09e7"),
@@ -46,7 +46,7 @@ def _mnist(options: argparse.Namespace) -> int:
 
 
 def _make(folder: Path, path: Path) -> None:
-    """Make the CSVs of one part, and what read_csv keeps beside them."""
+    """Write the two CSVs of one part, and the array that read_csv caches beside the full one."""
     examples = mnist.read_csv(path)
     name, few, known = PARTS.get(len(examples), ("", 0, ""))
     lines = _lines(examples) if name else []
@@ -66,7 +66,7 @@ def _lines(examples: mnist.Examples) -> list[bytes]:
 
 
 def _write(path: Path, lines: list[bytes]) -> None:
-    """Write a file, unless it is there; another one of that name is not overwritten."""
+    """Write a file, unless it exists with these contents. Raises DataError if it has others."""
     if not path.exists():
         with replacing(path) as file:
             file.writelines(lines)

@@ -1,4 +1,4 @@
-"""The verbs about one network: `mynn train`, `mynn test` and `mynn read`."""
+"""`mynn train`, `mynn test` and `mynn read`, the verbs for one network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mynn.mnist import LABELS, PIXELS, SIDE, Examples, named, read_csv, scale
 from mynn.network import RULES, NeuralNetwork
 from mynn.progress import Bar, peak_mib
 
-OK, UNUSABLE, STOPPED = 0, 2, 130  # exit codes, as the command's
+OK, UNUSABLE, STOPPED = 0, 2, 130  # exit codes, as in mynn/cli/__init__.py
 
-SURE = 0.5  # an output above this is nearer to yes than to no
-SHADES = " .:-=+*#%@"  # from background to ink
+SURE = 0.5  # an output above this counts as certain
+SHADES = " .:-=+*#%@"  # background to foreground
 
 
 def add(verbs: Any) -> None:
@@ -63,7 +63,7 @@ def add(verbs: Any) -> None:
 
 
 def load_network(path: Path) -> NeuralNetwork:
-    """Return the network in a file; if there is none, or it does not read digits, it is a NetworkFileError."""
+    """Return the network in a file. Raises NetworkFileError if there is no network that reads digits."""
     if not path.exists():
         raise NetworkFileError(
             f"{path}: there is no such file; train a network with `mynn train --save {path}`, or choose another file"
@@ -76,13 +76,13 @@ def load_network(path: Path) -> NeuralNetwork:
 
 def _train(options: argparse.Namespace) -> int:
     if options.save:
-        checkpoint.check(options.save)  # now, and not after an hour
+        checkpoint.check(options.save)  # before the training, which may take an hour
     start = time.perf_counter()
     training = read_csv(options.data / "mnist_train.csv", options.examples)
     testing = read_csv(options.data / "mnist_test.csv")
     read = time.perf_counter()
 
-    # In single precision it reads as well, is trained in two thirds of the time, and takes half of the room.
+    # Single precision is as accurate, trains in two thirds of the time, and halves the memory.
     made = {"seed": options.seed, "rule": options.rule, "dtype": np.float32}
     network = NeuralNetwork(PIXELS, options.hidden, LABELS, options.rate, **made)
     done, total = _fitted(network, training, options), options.epochs * len(training)
@@ -124,7 +124,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namespace) -> int:
-    """Train the network, until Ctrl-C at most, and return on how many examples."""
+    """Train the network, or until Ctrl-C, and return the number of examples trained on."""
     bar, done = Bar("training"), 0
 
     def progress(count: int, total: int) -> None:
@@ -136,7 +136,7 @@ def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namesp
         network.fit(training, epochs=options.epochs, shuffle=options.shuffle, seed=options.seed, progress=progress)
     except KeyboardInterrupt:
         if not done:
-            raise  # there is nothing to keep yet
+            raise  # nothing to save yet
     return done
 
 
@@ -155,9 +155,9 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> int:
-    """Say what each picture shows. One that cannot be used is named, and the others are read all the same."""
+    """Print the digit in each picture. A file that cannot be used is reported, and the others are still read."""
     network = load_network(options.network)
-    from mynn.images import read_image  # only now: it loads scipy and Pillow, which takes a Pi Zero seconds
+    from mynn.images import read_image  # late: it loads scipy and Pillow, which takes seconds on a Pi Zero
 
     code, answers = OK, []
     for path in options.pictures:
@@ -187,6 +187,6 @@ def _said(outputs: Floats) -> str:
 
 
 def _sketch(pixels: Bytes) -> str:
-    """Return a digit drawn in letters, two to a pixel: on a terminal these are nearly square."""
+    """Return a digit as ASCII art, two characters per pixel, which are nearly square on a terminal."""
     shades = np.array(list(SHADES))[pixels.reshape(SIDE, SIDE).astype(int) * len(SHADES) // 256]
     return "\n".join("".join(row).rstrip() for row in shades.repeat(2, axis=1))

@@ -1,1 +1,1 @@
-"""Many trainings, compared: sweeps, the ladder of the blog's figures, the record, and how quick each way is."""
+"""Experiments that train and compare many networks: sweeps, the blog's figures (ladder) and the best accuracy."""

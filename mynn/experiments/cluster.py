@@ -1,7 +1,7 @@
-"""A class of Pis as an executor: Dask's scheduler, and the workers that it has.
+"""Dask client: an executor that runs jobs on a class of Pis.
 
-`make cluster` starts both, and leaves what a client needs in a folder: the scheduler's address, and the certificates.
-Dask is imported here only, and only when it is wanted.
+`make cluster` starts the scheduler and its workers, and writes the scheduler's address and TLS files into a folder.
+Dask is an optional dependency, imported only when used.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 
 from mynn.errors import DataError
 
-# In the folder: the scheduler's address, as Dask writes it, and what all members show one another.
+# Files in the folder: Dask's scheduler file, and the certificate and key that all members share.
 ADDRESS, CERTIFICATE, KEY = "scheduler.json", "cluster.crt", "cluster.key"
-_ANSWER = 20  # seconds in which a scheduler answers
-_JOINED = 60  # seconds in which the first worker is there
-_RETRIES = 2  # of a job that fails; one whose worker is lost is tried elsewhere anyhow
+_ANSWER = 20  # timeout for the scheduler's answer, seconds
+_JOINED = 60  # timeout for the first worker, seconds
+_RETRIES = 2  # retries of a job that fails; Dask itself repeats a job whose worker is lost
 
 
 @contextmanager
 def connected(where: str) -> Iterator[Executor]:
-    """Give an executor whose jobs are done by the scheduler's workers.
+    """Yield an executor that runs jobs on the scheduler's workers.
 
     where: the folder that `make cluster` wrote, or the address of another scheduler, such as `tcp://127.0.0.1:8786`
-    (with tls://, Dask's own configuration names the certificates). If there is no scheduler, or no worker is left, that
-    is a DataError.
+    (for tls://, Dask's configuration names the certificates). Raises DataError if Dask is not installed, no scheduler
+    answers or no worker is left.
     """
     try:
         from distributed import Client, KilledWorker
@@ -41,12 +41,12 @@ def connected(where: str) -> Iterator[Executor]:
             "Dask is not installed here; install the package distributed, or leave out --scheduler"
         ) from error
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported here, in one sentence
-    # Names and numbers are all that travels, so another Python, or another numpy, is no matter.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported below, in one sentence
+    # Jobs hold only names and numbers, so versions of Python and numpy may differ.
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     try:
         client = Client(**place(where), timeout=_ANSWER, set_as_default=False)
-    except OSError as error:  # TimeoutError is one, too
+    except OSError as error:  # includes TimeoutError
         raise DataError(f"{where}: no scheduler answers there; start it with make cluster") from error
     with client:
         try:
@@ -54,7 +54,7 @@ def connected(where: str) -> Iterator[Executor]:
         except TimeoutError as error:
             raise DataError(f"{where}: the scheduler has no workers; see whether the Pis are on") from error
         try:
-            yield client.get_executor(pure=False, retries=_RETRIES)  # not pure: two equal jobs are two
+            yield client.get_executor(pure=False, retries=_RETRIES)  # not pure: run equal jobs separately
         except KilledWorker as error:
             raise DataError(f"{where}: whichever worker took a job was lost; see whether it has the memory") from error
         except (NoValidWorkerError, NoWorkerError) as error:
@@ -62,12 +62,12 @@ def connected(where: str) -> Iterator[Executor]:
 
 
 def workers(executor: Any) -> int:
-    """Return how many workers there are."""
+    """Return the number of workers."""
     return len(executor._client.scheduler_info(n_workers=-1)["workers"])
 
 
 def place(where: str) -> dict[str, Any]:
-    """Return what Dask's Client needs for this place."""
+    """Return the arguments of Dask's Client for a folder or an address."""
     folder = Path(where)
     if "://" in where:
         return {"address": where}

@@ -1,7 +1,7 @@
-"""Jobs side by side: on this computer's processors, or on any executor, such as a class of Pis (cluster.py).
+"""Parallel jobs: on this computer's processors, or on any executor, such as a class of Pis (cluster.py).
 
-A job is pure: it says in names and numbers what is to be trained, on which digits, and its result depends on nothing
-else. So it can be done on any computer that has mynn and MNIST, and done again elsewhere if that one is lost.
+A job is pure: names and numbers say what to train on which digits, and its result depends on nothing else. Any
+computer with mynn and MNIST can do it, or repeat it if another one is lost.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from mynn.mnist import Examples, mnist_folder, read_csv
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-HELD_OUT = 5000  # of the training digits: kept back, to choose settings by
-_stopped = threading.Event()  # while threads of this process are to end, and never on another computer
+HELD_OUT = 5000  # training digits kept back as a validation set
+_stopped = threading.Event()  # tells this process's threads to end; never set on another computer
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Names the digits of an experiment; each computer that does a job of it reads its own copy.
+    """The choice of digits for an experiment; each computer reads them from its own copy of MNIST.
 
-    `folder`    the folder of MNIST's CSVs; None for that of the computer where the job is done
-    `count`     train on the first so many only; None for all
-    `held_out`  test on the last 5,000 of the training digits, and train without them
+    `folder`    the folder of MNIST's CSVs; None for the default folder of the computer that does the job
+    `count`     read only this many training digits; None for all
+    `held_out`  test on the last 5,000 training digits, and train without them
     """
 
     folder: Path | None = None
@@ -38,7 +38,7 @@ class Digits:
     held_out: bool = False
 
     def read(self) -> tuple[Examples, Examples]:
-        """Return the digits to train on, and those to test on. Data that is missing or bad is a DataError."""
+        """Return the training digits and the test digits. Raises DataError if data is missing or bad."""
         folder = self.folder or mnist_folder()
         training = read_csv(folder / "mnist_train.csv", self.count)
         if not self.held_out:
@@ -49,7 +49,7 @@ class Digits:
 
 
 def go_on(*_: object) -> None:
-    """To be called by a job now and then: when the user gives up, or another job fails, it ends this one."""
+    """End the calling job if the user has stopped the experiment or another job has failed. Call it regularly."""
     if _stopped.is_set():
         raise CancelledError
 
@@ -57,16 +57,16 @@ def go_on(*_: object) -> None:
 def side_by_side(
     work: Callable[[Job], Result], jobs: list[Job], executor: Executor | None = None
 ) -> Iterator[tuple[Job, Result]]:
-    """Do the work for each job, and give the job with its result as soon as it is done.
+    """Run `work` on each job in parallel; yield each job with its result once it is done.
 
-    jobs      may grow meanwhile: after each result, what was added is begun
-    executor  None for this computer's processors. For another one, the work and the jobs must be what pickle can
-              name: a function of a module, and dataclasses
+    jobs      may grow meanwhile: jobs added after a result are started
+    executor  None for threads on this computer's processors. Other executors pickle the work and the jobs: a
+              module's function, and dataclasses
     """
     _stopped.clear()
     waiting: dict[Future[Result], Job] = {}
     begun = 0
-    # Threads will do: the compiled kernel lets the others work. Without it a computer is most likely a Pi Zero.
+    # Threads suffice: the compiled kernel releases the GIL. Without it, this is probably a Pi Zero, with one core.
     with nullcontext(executor) if executor else ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             while begun < len(jobs) or waiting:

@@ -1,6 +1,6 @@
-"""The ladder: each figure that the blog of 2016 reports for this network, and ours beside it, of several seeds.
+"""The ladder: each accuracy that the blog of 2016 reports for this network, beside our mean over several seeds.
 
-The blog's are of one run each, and of the best that was seen; ours are means, so most of them lie a little below.
+The blog's figures are each from the best single run, so most of our means are a little lower.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from mynn.experiments.sweep import Results, Run, Setting, plots, runs
 
-MANY, FEW = 10, 3  # seeds; few for what takes long
+MANY, FEW = 10, 3  # seeds; few for slow runs
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One figure: what is trained, for how many epochs, and the accuracy (0..1) that the blog reports."""
+    """A figure of the blog: setting, epochs, our number of seeds, and the accuracy (0..1) that the blog reports."""
 
     setting: Setting
     epochs: int
@@ -39,7 +39,7 @@ RUNGS = (
     Rung(Setting(200, 0.01, 10), 10, FEW, 0.979),
 )
 
-# The blog's four plots: settings, epochs, seeds, and the first epoch that is drawn.
+# The blog's four plots: settings, epochs, seeds, index of the first epoch drawn.
 PLOTS = (
     ([Setting(100, rate) for rate in (0.1, 0.2, 0.3)], 20, MANY, 0),
     ([Setting(100, rate) for rate in (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)], 1, MANY, -1),
@@ -49,13 +49,13 @@ PLOTS = (
 
 
 def ladder() -> list[Run]:
-    """Return all runs that the table and the plots need."""
+    """Return all runs for the table and the plots."""
     of_table = [run for rung in RUNGS for run in runs([rung.setting], rung.epochs, rung.seeds)]
     return of_table + [run for settings, epochs, seeds, _ in PLOTS for run in runs(settings, epochs, seeds)]
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
-    """Return for each rung what was trained, our figures, and the blog's."""
+    """Return a row per rung: what was trained, our statistics and the blog's figure."""
     rows = []
     for rung in RUNGS:
         scores = results.of(rung.setting, rung.epochs)[: rung.seeds, -1]
@@ -66,7 +66,7 @@ def rows(results: Results) -> list[dict[str, Any]]:
 
 
 def table(results: Results) -> str:
-    """Return the rungs as lines of text: mean, spread, and how far the blog's figure is from them."""
+    """Return the rungs as a text table: mean, spread, the blog's figure and its distance from the mean."""
     lines = [f"{'':<64} {'here':>7} {'± sd':>6} {'seeds':>6} {'blog':>6} {'less':>6}   least to most"]
     for row in rows(results):
         lines.append(
@@ -82,6 +82,6 @@ def table(results: Results) -> str:
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Draw the blog's four plots, with the spread, into the folder."""
+    """Save our versions of the blog's four plots, with the spread, in the folder."""
     for settings, epochs, _, first in PLOTS:
         plots({one: results.of(one, epochs)[:, first:] for one in settings}, folder, epochs)

@@ -1,22 +1,22 @@
-"""The best that this network can do: three layers, the sigmoid, one example at a time, and six ideas besides.
+"""Training recipes for the best accuracy of this network: three layers, sigmoid, one example at a time, and six ideas.
 
-- Every digit is brought upright, and to one width (normalise.py).
-- New digits for free: every digit is distorted afresh each time (distort.py), so that none is learnt by heart.
-- The learning rate falls, along half a wave of a cosine: great steps for long, then small ones.
-- It learns most from what it cannot do yet. In each epoch it looks at every digit, and learns from those that it is not
-  sure of and from one in five of the others; then it goes through those that it was not sure of several times more.
-- The rule "cross-entropy" (network.py), by which a confident mistake is corrected soonest.
-- First weights of one size, however many hidden nodes there are. The book's become smaller with every node, and each
-  of a thousand hears so little at first that all of them send on about 0.5.
+- Normalisation: each digit is made upright and scaled to one size (normalise.py).
+- Augmentation: each digit is distorted afresh each time (distort.py), so that none is learnt by heart.
+- Cosine decay of the learning rate: large steps for long, then small ones.
+- Hard examples: each epoch first goes through all digits, and trains on those that the network is not sure of and on
+  one in five of the others. Then it trains on the unsure ones several times more.
+- The rule "cross-entropy" (network.py), which corrects confident mistakes soonest.
+- Initial weights (inputs to hidden nodes) of the same size for any number of hidden nodes. The book's shrink with that
+  number: with a thousand hidden nodes, all of these begin near 0.5.
 
-In a committee, several such networks read each digit together: their outputs are averaged, and the strongest is the
-answer. Networks that differ only in their first weights err on the same digits, so thirty know hardly more than five.
-Here each member brings digits to a width and a height of its own. (U. Meier, D. C. Ciresan, L. M. Gambardella,
+A committee averages the outputs of several such networks; the strongest output is the answer.
+Networks that differ only in their initial weights err on the same digits, so thirty are hardly better than five.
+Here each member normalises digits to its own width and height. (U. Meier, D. C. Ciresan, L. M. Gambardella,
 J. Schmidhuber, "Better digit recognition with a committee of simple neural nets", 2011.)
 
-All choices were made on training digits that were kept back for that (`Digits.held_out`). The test digits were asked
-about the four recipes here, and about twelve that have been given up, but decided nothing.
-docs/develop/measurements-network.md says what was tried.
+All choices were made on held-out training digits (`Digits.held_out`). The test digits were used to measure the four
+recipes here and about twelve abandoned ones, but not to choose among them.
+docs/develop/measurements-network.md lists what was tried.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
 from mynn.normalise import Normalisation
 
-_BLOCK = 1000  # digits distorted, or asked for, at a time
-_SURE = 0.1  # how far an output may be from 0, or for the label from 1, of a digit that a network is sure of
-_OTHERS = 0.2  # the part of such digits that it learns from all the same
+_BLOCK = 1000  # digits distorted or queried at a time
+_SURE = 0.1  # a network is sure of a digit if no output is farther from its target, 0 or 1
+_OTHERS = 0.2  # fraction of the sure digits to train on all the same
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
 
-    `first_rate`, `last_rate`  where the learning rate begins, and where it ends
-    `spread`                   the standard deviation of the first weights between inputs and hidden nodes. A digit's
-                               inputs have a length of about 9 (the root of the sum of their squares), so with 0.11
-                               what first reaches a hidden node is about 1, either way: there the sigmoid bends
-    `distortion`               how digits are distorted, afresh each time
-    `normalisation`            what digits are brought to before that; the network then reads only such digits
-    `again`                    how many times more, in each epoch, it learns from the digits that it was not sure of
-    `calm`                     the last epochs, in which digits are distorted less and less
+    `first_rate`, `last_rate`  the initial and the final learning rate
+    `spread`                   the standard deviation of the initial weights from inputs to hidden nodes. The input
+                               vectors have a norm of about 9, so with 0.11 hidden nodes start with sums of about
+                               ±1, where the sigmoid bends
+    `distortion`               the distortion of digits, random each time
+    `normalisation`            applied before the distortion; the network then reads only normalised digits
+    `again`                    further passes per epoch over the digits that the network was not sure of
+    `calm`                     the number of last epochs with less and less distortion
     """
 
     hidden_nodes: int
@@ -68,18 +68,18 @@ class Recipe:
     calm: int = 0
 
     def rate(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs."""
+        """Return the learning rate after this many epochs, which may be fractional."""
         part = (1 + np.cos(np.pi * epochs / self.epochs)) / 2
         return float(self.last_rate + (self.first_rate - self.last_rate) * part)
 
     def normalised(self, examples: Examples) -> Examples:
-        """Return the examples as the network reads them."""
+        """Return the examples normalised, for testing."""
         if self.normalisation is None:
             return examples
         return Examples(examples.labels, self.normalisation(examples.pixels))
 
     def distorted(self, examples: Examples, random: np.random.Generator, epoch: int) -> Examples:
-        """Return the examples as the network learns from them in this epoch, distorted afresh."""
+        """Return the examples normalised and newly distorted, for training in this epoch."""
         distortion = self.distortion.weaker(min(1.0, (self.epochs - epoch) / (self.calm + 1)))
         frames = None if self.normalisation is None else self.normalisation.frames(examples.pixels)
         return Examples(examples.labels, distortion(examples.pixels, random, frames))
@@ -88,15 +88,15 @@ class Recipe:
 RECORD = Recipe(800, 50, normalisation=Normalisation(1.0, 20.0, 22.0))
 OVERNIGHT = replace(RECORD, hidden_nodes=300, epochs=30)
 SPRINT = replace(OVERNIGHT, epochs=4, first_rate=0.07, last_rate=0.001, again=4, calm=1)
-# Widths and heights of upright digits, in pixels; None for as they are.
+# Width and height of upright digits for each member, pixels; None: unchanged.
 SIZES = ((None, None), (18.0, None), (20.0, None), (23.0, None), (18.0, 25.0), (20.0, 22.0))
 COMMITTEE = tuple(Recipe(600, 30, normalisation=Normalisation(1.0, *size)) for size in SIZES)
-# By the experiment's name, the networks that read a digit together.
+# Experiment -> recipes of the networks that vote together.
 KINDS = {"record": (RECORD,), "overnight": (OVERNIGHT,), "sprint": (SPRINT,), "committee": COMMITTEE}
 
 
 def claim(folder: Path, recipes: tuple[Recipe, ...]) -> None:
-    """Make a folder for networks of these recipes; if it has others in it, it is a DataError."""
+    """Create a folder for networks of these recipes. Raises DataError if it has networks of other recipes."""
     ours, note = f"{recipes}\n", folder / "recipe.txt"
     folder.mkdir(parents=True, exist_ok=True)
     theirs = note.read_text(encoding="utf-8") if note.exists() else ""
@@ -107,7 +107,7 @@ def claim(folder: Path, recipes: tuple[Recipe, ...]) -> None:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A job: train a network for one epoch (0 is the first). Its network is none before the first."""
+    """A job: train a network for one epoch. `number` counts from 0; `network` is None at 0."""
 
     recipe: Recipe
     seed: int
@@ -118,19 +118,19 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and what it answered: which digits it was tested on, (n,), and its outputs, (n, 10)."""
+    """A trained network with its test: the digits' labels, (n,), and the network's outputs, (n, 10)."""
 
     network: NeuralNetwork
     labels: Bytes
     outputs: Floats
 
     def accuracy(self) -> float:
-        """Return the part (0..1) that it recognises."""
+        """Return the accuracy, 0..1."""
         return together([self])
 
 
 def together(members: Sequence[Trained]) -> float:
-    """Return the part (0..1) that the members' vote recognises."""
+    """Return the accuracy (0..1) of the members' averaged outputs."""
     outputs = np.mean([one.outputs for one in members], axis=0)
     return float((outputs.argmax(axis=1) == members[0].labels).mean())
 
@@ -142,11 +142,11 @@ def train(
     progress: Callable[[int, int], object],
     executor: Executor | None = None,
 ) -> dict[int, Trained]:
-    """Return by seed the network that its recipe makes.
+    """Train a network for each seed by its recipe, and return the networks by seed.
 
-    Each is saved in the folder after each epoch, and interrupted training resumes from there. `progress` is called with
-    how many epochs are done, and how many there will be. An executor trains them elsewhere, such as on a class of Pis
-    (cluster.py): each epoch is a job, so whatever computer is lost, an epoch is all that is lost.
+    Each network is saved in the folder after each epoch, and an interrupted training resumes from there. `progress` is
+    called with the number of epochs done and the total. An executor trains elsewhere, such as on a class of Pis
+    (cluster.py). Each epoch is a job, so the loss of a computer costs an epoch at most.
     """
     jobs = [_next(recipe, seed, digits, folder) for seed, recipe in recipes.items()]
     done, total = sum(job.number for job in jobs), sum(recipe.epochs for recipe in recipes.values())
@@ -170,7 +170,7 @@ def _name(seed: int, epochs: int | str) -> str:
 
 
 def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
-    """Return the first job that is not done; if all are, one that only tests the network."""
+    """Return the first job that is not done; if all are done, a job that only tests the network."""
     numbers = (path.stem.rpartition("-")[2] for path in folder.glob(_name(seed, "*")))
     epochs = max((int(number) for number in numbers if re.fullmatch("[0-9]{1,9}", number)), default=0)
     network = NeuralNetwork.load(folder / _name(seed, epochs)) if epochs else None
@@ -178,12 +178,12 @@ def _next(recipe: Recipe, seed: int, digits: Digits, folder: Path) -> Epoch:
 
 
 def _epoch(job: Epoch) -> Trained:
-    """Do a job."""
+    """Train for one epoch, unless all are done; test the network after the last one."""
     recipe = job.recipe
     training, testing = job.digits.read()
-    network = deepcopy(job.network) or _untrained(recipe, job.seed)  # the job itself may be done once more
+    network = deepcopy(job.network) or _untrained(recipe, job.seed)  # a copy: the job may be repeated
     if job.number < recipe.epochs:
-        random = np.random.default_rng([job.seed, job.number])  # of this epoch alone: nothing else need be kept
+        random = np.random.default_rng([job.seed, job.number])  # seeded per epoch: no generator state to save
         order, unsure = random.permutation(len(training)), np.zeros(len(training), bool)
         for turn in range(1 + recipe.again):
             for first in range(0, len(order), _BLOCK):

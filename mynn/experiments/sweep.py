@@ -1,7 +1,7 @@
-"""Sweeps: the same training under several settings, each with several seeds, since one run may be luck.
+"""Parameter sweeps: train with each setting and several seeds, since a single run may be luck.
 
-Each run's result is written into a file as soon as it is done. So an interrupted sweep resumes where it was, and one
-that asks for more runs makes only those.
+Each result is saved as soon as its run is done. So an interrupted sweep resumes, and a larger sweep makes only the
+new runs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,17 @@ AXES = {
     "angle": "digits rotated by so many degrees each way",
 }
 
-DTYPE = np.float32  # they read as well as in float64, and are trained in two thirds of the time
+DTYPE = np.float32  # as accurate as float64, in two thirds of the training time
 
 _BLOCK = 2000  # digits rotated at a time, to save memory
-_one_at_a_time = threading.Lock()  # for whoever reads digits
+_one_at_a_time = threading.Lock()  # one thread fills the cache of _read, the others wait for it
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same in all runs of a kind, but for the seed.
+    """The parameters that runs with different seeds share.
 
-    `angle`  each digit is trained on three times an epoch: as it was written, and rotated by so many degrees each way;
-             0 for once, as it was written
+    `angle`  degrees: each epoch trains on each digit as it is and rotated by so much each way; 0 for no rotation
     """
 
     hidden_nodes: int
@@ -50,11 +49,11 @@ class Setting:
     rule: str = "book"
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the setting in words."""
         return self.words()
 
     def words(self, without: str = "") -> str:
-        """Return it in words, without the field of this name."""
+        """Return the setting in words, without the field `without`."""
         parts = {
             "hidden_nodes": f"{self.hidden_nodes} hidden nodes",
             "learning_rate": f"learning rate {self.learning_rate:g}",
@@ -66,14 +65,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Run:
-    """One training: a setting, for how many epochs, with which seed."""
+    """One training: setting, epochs and seed."""
 
     setting: Setting
     epochs: int
     seed: int
 
     def cost(self) -> int:
-        """Return about how long it takes, next to other runs."""
+        """Return the approximate duration, relative to other runs."""
         return self.epochs * (self.setting.hidden_nodes + 20) * (3 if self.setting.angle else 1)
 
 
@@ -83,12 +82,12 @@ def runs(settings: Iterable[Setting], epochs: int, seeds: int) -> list[Run]:
 
 
 class Results:
-    """The accuracies (0..1) after each epoch of the runs that are done, in a file of JSON."""
+    """The accuracies (0..1) of finished runs after each epoch, saved in a JSON file."""
 
     def __init__(self, path: Path, digits: Digits) -> None:
-        """Read the file, if it is there; runs on another number of digits are kept in it, and not given.
+        """Read the file, if it exists. Its runs on other digits stay in it but are not returned.
 
-        A file that is something else is a DataError.
+        Raises DataError if the file has other contents.
         """
         self.path, self.digits = path, f"{digits.count or 'all'} digits{', held out' * digits.held_out}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,18 +98,18 @@ class Results:
             raise DataError(f"{path}: this file has no results of experiments; choose another folder") from error
 
     def has(self, run: Run) -> bool:
-        """Whether this run is done, or a longer one is."""
+        """Return whether this run, or a longer one of the same kind, is done."""
         return len(self._scores.get(self._name(run.setting, run.seed), ())) >= run.epochs
 
     def add(self, run: Run, scores: Sequence[float]) -> None:
-        """Record a run's result: the file is written anew, whole or not at all."""
+        """Record a run's result: rewrite the file atomically."""
         self._scores[self._name(run.setting, run.seed)] = list(scores)
         write_text(self.path, json.dumps(self._scores, indent=1))
 
     def of(self, setting: Setting, epochs: int) -> Floats:
-        """Return the accuracies of the runs of at least so many epochs, by seed: shape (seeds, epochs)."""
+        """Return the accuracies of all runs with at least this many epochs, ordered by seed: shape (seeds, epochs)."""
         begin = self._name(setting, "")
-        seeds = [int(name.removeprefix(begin)) for name in self._scores if name.startswith(begin)]  # as they came in
+        seeds = [int(name.removeprefix(begin)) for name in self._scores if name.startswith(begin)]  # unsorted
         scores = [self._scores[self._name(setting, seed)][:epochs] for seed in sorted(seeds)]
         return np.array([some for some in scores if len(some) == epochs], np.float64).reshape(-1, epochs)
 
@@ -125,10 +124,10 @@ def sweep(
     progress: Callable[[int, int], object],
     executor: Executor | None = None,
 ) -> None:
-    """Make the runs that `results` has not, on all processors; `progress` is told how much is done, and the total.
+    """Make the runs missing in `results`, on all processors; call `progress` with the cost done and the total.
 
-    executor: makes them elsewhere, such as on a class of Pis (cluster.py). Ctrl-C ends it; unfinished runs are lost,
-    finished ones are kept.
+    executor: makes the runs elsewhere, such as on a class of Pis (cluster.py). Ctrl-C ends the sweep and loses only
+    unfinished runs.
     """
     by_length = sorted(wanted, key=lambda run: run.epochs)
     longest = {(run.setting, run.seed): run for run in by_length if not results.has(run)}
@@ -141,11 +140,11 @@ def sweep(
 
 
 def plots(scores: Mapping[Setting, Floats], folder: Path, epochs: int) -> list[Path]:
-    """Draw accuracies, (seeds, n) a setting, into the folder; return the pictures' paths.
+    """Plot accuracies, shape (seeds, n) per setting, into the folder; return the pictures' paths.
 
-    The last ones are those after so many epochs, and the others those before. There is one picture for each thing that
-    was swept, with it on the x axis and a line for each combination of the others; and one over the epochs where there
-    are several, or where nothing was swept.
+    The last column is the accuracy after `epochs` epochs, the others that of earlier epochs. Each swept parameter gets
+    a picture, with the parameter on the x axis and a line per combination of the others. Another picture shows the
+    accuracy over the epochs, if there are several columns or nothing was swept.
     """
     from mynn.plotting import curves_to
 
@@ -170,7 +169,7 @@ def plots(scores: Mapping[Setting, Floats], folder: Path, epochs: int) -> list[P
 
 
 def _accuracies(job: tuple[Run, Digits]) -> list[float]:
-    """Return the accuracy after each epoch."""
+    """Train one network and return its accuracy after each epoch."""
     run, digits = job
     setting = run.setting
     with _one_at_a_time:
@@ -188,15 +187,15 @@ def _accuracies(job: tuple[Run, Digits]) -> list[float]:
     return scores
 
 
-@lru_cache(maxsize=1)  # one set only: they are large
+@lru_cache(maxsize=1)  # only one: the arrays are large
 def _read(digits: Digits, angle: float) -> tuple[Examples, Examples]:
-    """Return the digits to train on, rotated too, and those to test on."""
+    """Return the training digits, with their rotations, and the test digits."""
     training, testing = digits.read()
     return _rotated(training, angle), testing
 
 
 def _rotated(examples: Examples, angle: float) -> Examples:
-    """Return each digit as it was written, then rotated anticlockwise, then clockwise; or only as it was written."""
+    """Return each digit three times: as it is, rotated anticlockwise and rotated clockwise; once if the angle is 0."""
     if not angle:
         return examples
     from mynn.distort import rotated

@@ -1,4 +1,4 @@
-"""A Pi's worker in the class's cluster: Dask's own, which steps aside where memory is short.
+"""Dask worker for a Pi: it exits when the Pi's memory is short.
 
 dask worker --worker-class mynn.experiments.worker.PiWorker ...
 """
@@ -17,22 +17,22 @@ from mynn.errors import DataError
 from mynn.experiments.jobs import Digits
 from mynn.network import NeuralNetwork
 
-EVERY = 5.0  # seconds between two looks at the memory
-SHORT = 2  # such looks in a row at which it is short
+EVERY = 5.0  # time between two checks of the memory, seconds
+SHORT = 2  # consecutive checks that find too little memory
 
 
 class PiWorker(Worker):  # type: ignore[misc]
-    """A worker without Dask's page and its figures, which everybody could ask for.
+    """A worker without Dask's dashboard and metrics, which would be open to everybody on the network.
 
-    If less memory than the environment's MYNN_FREE_MB is left, it ends its job, which another Pi then does, and itself.
-    systemd starts it again once there is memory.
+    If less memory than MYNN_FREE_MB (environment, default 50) is available, the worker exits and another Pi does its
+    job. systemd starts the worker again once there is memory.
     """
 
     def start_http_server(self, *_: object, **__: object) -> None:
-        """Start none."""
+        """Start no HTTP server."""
 
     async def start_unsafe(self) -> Any:
-        """Join the cluster, if this Pi can do jobs at all; a broken one fails alone."""
+        """Join the cluster after a trial job: a broken Pi exits before it can fail the class's jobs."""
         try:
             training, testing = Digits().read()
         except DataError as error:
@@ -45,7 +45,7 @@ class PiWorker(Worker):  # type: ignore[misc]
 
 
 async def step_aside(least: int) -> None:
-    """End this process when memory is short, in MB."""
+    """End this process once less than `least` MB of memory are available, twice in a row."""
     short = 0
     while short < SHORT:
         await asyncio.sleep(EVERY)
@@ -54,12 +54,12 @@ async def step_aside(least: int) -> None:
 
 
 def free_mb() -> int:
-    """Return the memory that programs can still have, in MB."""
+    """Return the available memory, MB."""
     match = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.M)
     return int(match[1]) * 1024 // 1_000_000 if match else 0
 
 
 def leave(reason: str, code: int) -> None:
-    """End this process without waiting for its job."""
+    """Print the reason and end this process without waiting for its job."""
     print(reason, flush=True)
     os._exit(code)
