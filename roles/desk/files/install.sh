@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the desk, on its Pi: install.sh FOLDER KEPT ACCOUNT STAMP
-# The stamp is written last, so the next run repeats one that was cut off. What ACCOUNT has in KEPT stays.
+# Install the desk on its Pi, from the pushed archive: install.sh FOLDER KEPT ACCOUNT STAMP
+# The stamp is written last, so an interrupted run is repeated. Files of ACCOUNT in KEPT stay.
 set -eu
 folder=$1 kept=$2 account=$3 stamp=$4
 settings=playbooks/group_vars/all
@@ -19,7 +19,7 @@ mv "$folder.new" "$folder"
 printf '%s\n' "$folder/project" "$folder/project/collections" >"$(echo "$folder"/venv/lib/python3*)/site-packages/mynn-pi.pth"
 [ "${PIP_COMPILE:-1}" = 0 ] || "$folder/venv/bin/python" -m compileall -q "$folder/project"
 
-# The first boot writes the hash of the password that it makes.
+# /etc/mynn-desk: the first boot stores the password's hash there.
 mkdir -p "$kept/dist" /etc/mynn-desk
 cp -r "$folder/kept/." "$kept"
 [ -e "$kept/inventory.ini" ] || cp "$folder/project/inventory.ini" "$kept"
