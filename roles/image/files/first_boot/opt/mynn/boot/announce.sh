@@ -1,9 +1,9 @@
 #!/bin/sh
-# Write into this-pi.txt, on the partition that every computer can read, how to reach this Pi and how to recognise it
-# (also shown on its screen). Run when the network has an address, some minutes after the start (mynn-announce.timer),
-# when a password was changed (mynn-announce.path), and by first_boot.py, which passes the text for the two passwords in
-# MYNN_notebooks and MYNN_account. Otherwise that text is taken over from this-pi.txt, the only file that has the
-# passwords in plain text.
+# Write this-pi.txt, on the FAT partition that every computer can read: how to reach this Pi, and its SSH host key (also
+# shown on its screen). Run when the network has an address (dhcpcd.exit-hook), some minutes after the start
+# (mynn-announce.timer), after a password change (mynn-announce.path), and by first_boot.py. That passes the text for
+# the two passwords in MYNN_notebooks and MYNN_account. Otherwise the text is copied from the existing this-pi.txt, the
+# only file with the passwords in plain text.
 set -eu
 
 root=${MYNN_ROOT:-}
@@ -16,7 +16,7 @@ secret=$jupyter/password
 desk=
 if [ -d "$root/etc/mynn-desk" ]; then desk=yes secret=$root/etc/mynn-desk/password; fi
 
-# A power cut while the file was written has left a whole copy.
+# Restore the complete copy that a power cut during an earlier write has left (see write below).
 if tail -n 1 "$spare" 2>/dev/null | grep -q '^This file is written by the Pi\.'; then
     cp "$spare" "$file"
     sync "$file" "${file%/*}"
@@ -26,7 +26,7 @@ rm -f "$spare"
 # The account that Ansible logs in with.
 account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
 
-# The fingerprint of the current password's hash; $stamps has that of the hash that first_boot.py set.
+# Print the fingerprint of the current password's hash. $stamps holds the fingerprints of the hashes from first_boot.py.
 fingerprint() {
     case $1 in
     notebooks) sha256sum <"$secret" ;;
@@ -34,7 +34,7 @@ fingerprint() {
     esac
 }
 
-# summary WHOSE LABEL: the text for a password.
+# summary WHOSE LABEL: print the text for a password.
 summary() {
     found=$(fingerprint "$1" 2>/dev/null) || found=none
     if ! grep -qsx "$1 ${found%% *}" "$stamps"; then
@@ -45,8 +45,8 @@ summary() {
     echo "${kept:-"no longer known; set a new one in rpi-preseed.toml"}"
 }
 
-# wifi: whether it is connected, or why not, by what wpa_supplicant has written since it last was; and the hardware address, for
-# which a school may ask. The sentences are our own: others choose what networks and servers are called.
+# wifi: print whether Wi-Fi is connected, or why not, from wpa_supplicant's log since the last connection; and the
+# hardware address, which a school may ask for. Print only our own sentences: others choose the names in the log.
 wifi() {
     if ! address=$(cat "$root/sys/class/net/wlan0/address" 2>/dev/null); then
         echo "this Pi has none, or it was not on yet"
@@ -75,7 +75,7 @@ wifi() {
 left=$(cat "$root/boot/firmware/rpi-preseed-error.txt" 2>/dev/null | tr -d '\r')   # what first_boot.py left out
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
-# If several students share the Pi, each has a socket; the first student's has the lowest port.
+# If several students share the Pi, each has a socket; the first student has the lowest port.
 sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
 port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
 scheme=http
@@ -87,18 +87,18 @@ if [ -n "$desk" ]; then
 fi
 addresses=
 for address in $(hostname -I); do
-    case $desk$address in yes*:*) continue ;; *:*) address="[$address]" ;; esac    # the desk is for IPv4
+    case $desk$address in yes*:*) continue ;; *:*) address="[$address]" ;; esac    # the desk listens on IPv4 only
     addresses="$addresses $scheme://$address$at"
 done
 addresses=${addresses# }
-# Without a network, the last addresses stay.
+# Without a network, keep the last known addresses.
 if [ -z "$addresses" ]; then
     addresses=$(sed -n 's/^By address: *//p' "$file" 2>/dev/null | tr -d '\r') || addresses=
 fi
 notebooks=${MYNN_notebooks:-$(summary notebooks Password)}
 password=${MYNN_account:-$(summary account 'Account password')}
 
-# To compare with at the first login.
+# For comparison at the first SSH login.
 host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
 
 text="Name:              $name
@@ -118,22 +118,22 @@ The first password is $whose; the account is for the teacher only.
 To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."
 
-# write FILE TEXT: only if the text is new, since writing wears the card. The power may fail, and to rename a file over
-# another is not atomic on FAT: the old contents are gone before the new ones have the name. So there is a copy meanwhile.
+# write FILE TEXT: write only changed text, since writing wears the card. A rename is not atomic on FAT: a power cut may
+# leave neither the old nor the new contents. So a synced copy exists until the file itself is written.
 write() {
     if ! printf '%s\n' "$2" | cmp -s - "$1"; then
         new=${1%/*}/.${1##*/}.new
         printf '%s\n' "$2" >"$new"
         sync "$new" "${1%/*}"
         cp "$new" "$1"
-        sync "$1" "${1%/*}"   # the file too: on FAT, its directory entry belongs to it, and would be written 10 s later
+        sync "$1" "${1%/*}"   # the file, too: otherwise FAT writes its directory entry 10 s later
         rm "$new"
     fi
 }
-# Passwords that it tells of must be on the card before it: what site.yml writes gets there half a minute later.
+# Passwords must be on the card before the file describes them: site.yml itself leaves that to the kernel (30 s).
 sync "$secret" "$root/etc/shadow" "${secret%/*}" "$root/etc" 2>/dev/null || true
-write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # Notepad wants CR LF
-# getty shows these lines on the Pi's screen.
+write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # CR LF for Notepad
+# getty shows these files on the Pi's screen.
 [ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"
 [ -z "$desk" ] || write "$root/etc/issue.d/mynn-pi.issue" "
 The desk: $scheme://\n.local or $scheme://\4, with the password $notebooks

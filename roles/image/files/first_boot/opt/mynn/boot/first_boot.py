@@ -1,14 +1,14 @@
 #!/usr/bin/python3
-"""Give a card's copy of the image its own identity, and apply the settings in rpi-preseed.toml.
+"""First-boot configuration: create host name, SSH host key and passwords, and apply the settings in rpi-preseed.toml.
 
-mynn-first-boot.service runs it before the network is up, and only when there is something to do: at the first boot, at
-the next one if that was cut off, and while the file on the card is not the empty one that the image brings. Once its
-settings are applied, that empty file takes its place, so that no password stays on the partition that every computer
-can read. A power cut at any moment leaves each file old or new, and the next boot does the rest.
+mynn-first-boot.service runs this before the network is up: at the first boot, again if that was interrupted, and
+whenever rpi-preseed.toml differs from the image's empty one. After its settings are applied, the empty file replaces
+it, so that no password stays on the FAT partition that every computer can read. A power cut at any moment leaves each
+file old or new, and the next boot does the rest.
 
-Keys and passwords come from the kernel's random numbers. os.urandom, ssh-keygen and chpasswd (getrandom(2)) all wait
-until the kernel has enough entropy. That is soon: /etc/modules-load.d loads the driver of the Pi's hardware generator,
-and without that the kernel uses the processor's jitter.
+Keys and passwords come from the kernel's random number generator. os.urandom, ssh-keygen and chpasswd (getrandom(2))
+wait until it has enough entropy. That takes little time: /etc/modules-load.d loads the driver of the Pi's hardware
+generator, and without one the kernel uses the processor's jitter.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from typing import Any
 
 import preseed
 
-# Modules that a Pi Zero imports slowly, and that are not always needed, are imported where they are used.
+# Modules that are slow to import on a Pi Zero and not always needed are imported where they are used.
 
-UID = "1000"  # of the account that Ansible logs in with: `pi`, until the settings rename it
-# As in roles/jupyter: without letters and digits that look alike.
+UID = "1000"  # the account that Ansible logs in with: `pi`, unless the settings rename it
+# As in roles/jupyter: no characters that look alike.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 10
 
 
 def sha256(content: bytes) -> str:
-    """Return a fingerprint, in hexadecimal."""
+    """Return the SHA-256 sum, in hexadecimal."""
     import hashlib
 
     return hashlib.sha256(content).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Files that a power cut leaves old or new
+# Atomic, durable writes: a power cut leaves each file old or new
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Write a file atomically and durably. A file that has this content already is left alone."""
+    """Write a file atomically and durably, unless it already has this content."""
     content = content.encode() if isinstance(content, str) else content
     if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
         return
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # a power cut left it
-    # With the mode here: on FAT, it cannot be set afterwards.
+    new.unlink(missing_ok=True)  # left by a power cut
+    # Set the mode here: on FAT, it cannot be changed later.
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
         file.flush()
@@ -56,13 +56,13 @@ def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int,
             os.fchown(file.fileno(), *owner)
         os.fsync(file.fileno())
     os.replace(new, path)  # noqa: PTH105 - the tests cut the power here
-    sync(path)  # on FAT, its directory entry belongs to it, and would be written seconds later
+    sync(path)  # otherwise FAT writes the directory entry seconds later
     sync(path.parent)
 
 
 def link(path: Path, target: str) -> None:
     """Make a symbolic link atomically and durably."""
-    if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as it stands, unlike a Path
+    if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - the exact text, unlike a Path
         return
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
@@ -72,14 +72,14 @@ def link(path: Path, target: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file durably, if there is one."""
+    """Remove a file durably, if it exists."""
     if path.exists():
         os.unlink(path)  # noqa: PTH108 - the tests cut the power here
         sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Write a file or a folder to the card."""
+    """Flush a file or a folder to the card."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -92,21 +92,21 @@ def sync(path: Path) -> None:
 
 
 class Pi:
-    """A Pi with its root file system: /, or a folder in tests."""
+    """A Pi by its root file system: / or, in tests, a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.boot = self.path("/boot/firmware")
-        self.is_desk = self.path("/etc/mynn-desk").is_dir()  # and no notebook server
-        # Fingerprints of the passwords' hashes that were set here. Also the stamp of the first boot.
+        self.is_desk = self.path("/etc/mynn-desk").is_dir()  # the desk has no notebook server
+        # Fingerprints of the password hashes set here. The file also marks the first boot as done.
         self.passwords = self.path("/var/lib/mynn-pi/passwords")
 
     def path(self, path: str) -> Path:
-        """Return the path of a file of the Pi."""
+        """Return the path of one of the Pi's files, below `root`."""
         return self.root / path.lstrip("/")
 
     def table(self, path: str) -> list[list[str]]:
-        """Return the entries of a table of accounts or groups; none if there is no such table."""
+        """Return the fields of each line of an account file such as /etc/passwd; no lines if it is missing."""
         file = self.path(path)
         return [line.split(":") for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
@@ -120,27 +120,27 @@ class Pi:
         return {entry[0] for path, own in owned for entry in self.table(path) if entry[2:3] != [own]}
 
     def run(self, *command: str, text: str = "", **environment: str) -> None:
-        """Run a command. text: its input, which does not show in the list of processes."""
+        """Run a command. text: its standard input, which no process list shows."""
         subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
 
     def run_on_accounts(self, program: str, *arguments: str, text: str = "") -> None:
-        """Run a program that changes accounts."""
-        for lock in self.path("/etc").glob("[a-z]*.lock"):  # left by a power cut; no other program runs this early
+        """Run a program that changes accounts, on this root."""
+        for lock in self.path("/etc").glob("[a-z]*.lock"):  # stale, from a power cut: no other program runs yet
             lock.unlink()
         place = [] if self.root == Path("/") else ["--prefix", str(self.root)]
         self.run(program, *place, *arguments, text=text)
 
     def boot_up(self) -> None:
-        """Do what this boot requires."""
+        """Configure the Pi at its first boot, and apply new settings."""
         file, empty = self.boot / preseed.NAME, self.path(f"/opt/mynn/boot/{preseed.NAME}").read_bytes()
         content = b""
         if file.is_file():
             with file.open("rb") as opened:
-                content = opened.read(preseed.LARGEST + 1)  # enough to see that it is too long
+                content = opened.read(preseed.LARGEST + 1)  # one more than allowed, to detect a file that is too long
         preset = preseed.Preseed(content, self.boot, taken=self.taken())
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync(self.path("/etc/machine-id"))  # systemd made it, as the image has an empty one
+        sync(self.path("/etc/machine-id"))  # systemd has just made it: the one in the image is empty
         given = content not in (b"", empty)
         if given:
             self.report(preset)  # first: announce.sh copies it into this-pi.txt
@@ -149,8 +149,8 @@ class Pi:
             write(file, empty)
 
     def apply(self, settings: dict[str, Any], certificates: dict[str, bytes], first: bool) -> None:
-        """Apply the settings; at the first boot, choose what must be there and is not set."""
-        if "wifi" in settings:  # before all, so that the Pi can be reached
+        """Apply the settings; at the first boot, generate a missing host name, host key and passwords."""
+        if "wifi" in settings:  # first, so that the Pi can be reached if later steps fail
             self.wifi(settings["wifi"], certificates)
         if "account" in settings:
             self.rename_account(settings["account"])
@@ -167,7 +167,7 @@ class Pi:
         self.set_passwords(settings, first)
 
     def number(self) -> str:
-        """Return six hexadecimal digits of this Pi's own: from its serial number or else its machine id."""
+        """Return six hexadecimal digits unique to this Pi, from its serial number or else its machine id."""
         file = self.path("/proc/device-tree/serial-number")
         serial = file.read_text(encoding="ascii", errors="replace").strip("\0\n") if file.exists() else ""
         if re.fullmatch("[0-9a-f]{6,}", serial) and serial.strip("0"):
@@ -175,7 +175,7 @@ class Pi:
         return sha256(b"mynn-pi " + self.path("/etc/machine-id").read_bytes().strip())[:6]
 
     def name(self, name: str) -> None:
-        """Set the Pi's name, in files like those of the role system."""
+        """Set the host name, in the same format as the role system."""
         write(self.path("/etc/hostname"), f"{name}\n")
         hosts = self.path("/etc/hosts")
         lines = hosts.read_text(encoding="utf-8").splitlines() if hosts.exists() else ["127.0.0.1\tlocalhost"]
@@ -187,9 +187,9 @@ class Pi:
             socket.sethostname(name)
 
     def rename_account(self, new: str) -> None:
-        """Rename the account with its group and home. Its own entry comes last: until then, the next boot goes on.
+        """Rename the account with its group and home. usermod comes last, so the next boot resumes after a power cut.
 
-        (A power cut within usermod itself, which takes milliseconds, can leave it without a password.)
+        (A power cut within usermod, which takes milliseconds, can leave the account without a password.)
         """
         old, _, _, gid, _, home, _ = self.account()
         if new == old:
@@ -204,12 +204,12 @@ class Pi:
         self.run_on_accounts("usermod", "--login", new, "--home", moved, old)
 
     def keyboard(self, layout: str) -> None:
-        """Set the layout of the Pi's own keyboard, where Debian's keyboard-configuration keeps it."""
+        """Set the keyboard layout, in the file of Debian's keyboard-configuration."""
         model = {"XKBMODEL": "pc105", "XKBLAYOUT": layout, "XKBVARIANT": "", "XKBOPTIONS": "", "BACKSPACE": "guess"}
         write(self.path("/etc/default/keyboard"), "".join(f'{name}="{value}"\n' for name, value in model.items()))
 
     def make_host_key(self) -> None:
-        """Make SSH's host key, of the type that a Pi Zero makes quickly; a power cut may have left half of one."""
+        """Make an Ed25519 SSH host key, which is quick on a Pi Zero; replace partial ones that a power cut left."""
         key = self.path("/etc/ssh/ssh_host_ed25519_key")
         for old in key.parent.glob("ssh_host_*"):
             old.unlink()
@@ -219,7 +219,7 @@ class Pi:
             sync(path)
 
     def wifi(self, text: str, certificates: dict[str, bytes]) -> None:
-        """Write the Wi-Fi networks, and the certificates of those that ask for user names."""
+        """Write wpa_supplicant's configuration and the CA certificates of networks with user names."""
         folder = self.path(preseed.WIFI)
         for name, content in certificates.items():
             write(folder / f"mynn-{name}", content)
@@ -229,7 +229,7 @@ class Pi:
                 remove(old)
 
     def let_in(self, keys: list[str]) -> None:
-        """Let these SSH keys log in, besides those that already may; from then on, SSH accepts keys only."""
+        """Add SSH keys to the account's authorized keys, and from then on accept only keys over SSH."""
         _, _, uid, gid, _, home, _ = self.account()
         owner = (int(uid), int(gid))
         folder = self.path(home) / ".ssh"
@@ -241,14 +241,14 @@ class Pi:
         known = {preseed.fingerprint(line) for line in lines}
         lines += [key for key in keys if preseed.fingerprint(key) not in known]
         write(file, "".join(f"{line}\n" for line in lines), 0o600, owner)
-        ours = self.path("/opt/mynn/boot/sshd.conf")  # the role system's
+        ours = self.path("/opt/mynn/boot/sshd.conf")  # the same file as in the role system
         write(self.path("/etc/ssh/sshd_config.d/10-mynn-pi.conf"), ours.read_bytes())
 
     def set_passwords(self, settings: dict[str, Any], first: bool) -> None:
-        """Set the passwords that are given; at the first boot, make those that are missing.
+        """Set the given passwords; at the first boot, generate the missing ones.
 
-        There are two, so that a child who can open the notebooks cannot do anything with the Pi. A generated password
-        is written to this-pi.txt before it is set; the teacher knows a given one.
+        There are two, so that a child with the notebooks' password cannot administer the Pi. A generated password is
+        written to this-pi.txt before it is set; a given one is not, since the teacher knows it.
         """
         hashed = settings.get("account_hash")
         passwords = {"notebooks": settings.get("password"), "account": settings.get("account_password") or hashed}
@@ -273,12 +273,12 @@ class Pi:
             # site.yml may have put a certificate below the hash.
             certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""
             text = f"{jupyter_hash(passwords['notebooks'])}\n{certificate}"
-            write(file, text, 0o400)  # by which the role jupyter knows it from its own, of 0600
+            write(file, text, 0o400)  # the mode tells the role jupyter who wrote the file: its own has 0600
             stamps["notebooks"] = sha256(text.encode())
         write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
 
     def report(self, preset: preseed.Preseed) -> None:
-        """Write what is left out into a file beside the settings, or remove that file if nothing is."""
+        """List the settings that are not applied in a file beside them; remove that file if all are."""
         file, name = self.boot / "rpi-preseed-error.txt", preseed.NAME
         left = preset.mistakes + preset.notes
         if not left:
@@ -294,23 +294,23 @@ class Pi:
 
 
 def new_password() -> str:
-    """Return a password of 49 bits, as roles/jupyter makes them."""
+    """Return a password with 49 bits of entropy, like those of roles/jupyter."""
     import secrets
 
     return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
 def jupyter_hash(password: str) -> str:
-    """Return the hash as Jupyter's server reads it, with the costs of plugins/filter/passwords.py."""
+    """Return an argon2 hash for Jupyter Server, with the costs of plugins/filter/passwords.py."""
     import argon2
 
-    # The lengths are today's defaults; those of Debian 13's argon2 are shorter.
+    # Set the lengths: the defaults of Debian 13's argon2 are shorter than today's.
     hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
     return "argon2:" + hasher.hash(password)
 
 
 def main(arguments: list[str]) -> None:
-    """`first_boot.py [ROOT]`: make this a Pi of its own, here or below a folder."""
+    """Configure the Pi at ROOT, the optional argument (default /)."""
     os.umask(0o022)
     Pi(Path(*arguments or ["/"])).boot_up()
 

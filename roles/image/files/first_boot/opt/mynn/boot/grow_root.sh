@@ -1,13 +1,13 @@
 #!/bin/sh
-# Grow the root file system to the size of the card: `grow_root.sh [MOUNT-POINT]`. It may run any number of times, also
-# after a power cut anywhere in it: the partition's new end is one sector that is written at once, and a file system
-# that was growing has its journal. The card's size is remembered: a later boot only compares two numbers.
+# Grow the root file system to the size of the card: `grow_root.sh [MOUNT-POINT]`. It may run again, also after a power
+# cut at any step: the partition's new end is in one sector, written at once, and the file system has its journal. The
+# stamp stores the card's size in sectors, so that later boots only compare two numbers.
 set -eu
 
 mounted=${1:-/}
 stamp=${mounted%/}/var/lib/mynn-pi/grown
 
-# From the mounted file system to its partition and the partition's disk, whatever they are called.
+# Find the partition of the mounted file system and its disk in sysfs, independent of device names.
 partition=$(readlink -f "/sys/dev/block/$(mountpoint -d "$mounted")")
 disk=${partition%/*}
 if [ ! -e "$partition/partition" ]; then
@@ -20,10 +20,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$sectors" ]; then exit 0; fi
 read -r number <"$partition/partition"
 read -r start <"$partition/start"
 read -r size <"$partition/size"
-if [ $((sectors - start - size)) -ge 2048 ]; then   # a MiB, to which sfdisk rounds
+if [ $((sectors - start - size)) -ge 2048 ]; then   # 1 MiB: sfdisk rounds to that
     echo ', +' | sfdisk --quiet --force --no-reread --no-tell-kernel --wipe never -N "$number" "/dev/${disk##*/}"
 fi
-# Also after a cut between the two: the kernel has read the new table then, and partx finds nothing to do.
+# After a power cut since sfdisk, the kernel has already read the new table, and partx does nothing.
 partx --update --nr "$number" "/dev/${disk##*/}"
 resize2fs "/dev/${partition##*/}"
 
