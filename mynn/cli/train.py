@@ -124,7 +124,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _fitted(network: NeuralNetwork, training: Examples, options: argparse.Namespace) -> int:
-    """Train the network, or until Ctrl-C, and return the number of examples trained on."""
+    """Train the network and return the number of examples trained on, which Ctrl-C cuts short."""
     bar, done = Bar("training"), 0
 
     def progress(count: int, total: int) -> None:

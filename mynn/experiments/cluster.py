@@ -42,7 +42,7 @@ def connected(where: str) -> Iterator[Executor]:
         ) from error
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported below, in one sentence
-    # Jobs hold only names and numbers, so versions of Python and numpy may differ.
+    # Only names, numbers and arrays travel, so versions of Python and numpy may differ.
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     try:
         client = Client(**place(where), timeout=_ANSWER, set_as_default=False)

@@ -7,7 +7,7 @@
   one in five of the others. Then it trains on the unsure ones several times more.
 - The rule "cross-entropy" (network.py), which corrects confident mistakes soonest.
 - Initial weights (inputs to hidden nodes) of the same size for any number of hidden nodes. The book's shrink with that
-  number: with a thousand hidden nodes, all of these begin near 0.5.
+  number: of a thousand hidden nodes, all would start with outputs near 0.5.
 
 A committee averages the outputs of several such networks; the strongest output is the answer.
 Networks that differ only in their initial weights err on the same digits, so thirty are hardly better than five.

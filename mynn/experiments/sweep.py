@@ -1,7 +1,7 @@
 """Parameter sweeps: train with each setting and several seeds, since a single run may be luck.
 
-Each result is saved as soon as its run is done. So an interrupted sweep resumes, and a larger sweep makes only the
-new runs.
+Each result is saved as soon as its run is done: an interrupted sweep resumes, and a larger one makes only the new
+runs.
 """
 
 from __future__ import annotations

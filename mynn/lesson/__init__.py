@@ -5,7 +5,7 @@
     how_many = guess("How many of 100 digits will it read?", 0, 100, "%")     # shows a field
     how_many.beside(100 * network.score(testing))                             # You guessed 30 %. It is 21 %.
 
-Nothing here blocks: *Run all* continues without a guess and prints that there is none.
+Nothing here blocks: *Run all* continues without a guess, and the output says so.
 """
 
 from mynn.files import networks_folder

@@ -60,7 +60,7 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
 
 
 def _task(cell: FrameType) -> tuple[str, str] | None:
-    """Return the variable that the running cell checks and the code assigned to it; None if it assigns none."""
+    """Return the variable that the running cell now checks, and the code that the cell assigns to it; or None."""
     source = "".join(linecache.getlines(cell.f_code.co_filename))
     typed: dict[str, str] = {}
     for line in ast.parse(source).body:

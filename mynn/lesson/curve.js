@@ -95,7 +95,7 @@ function render({ model, el }) {
     send();
   }
 
-  // Move the nearest dot here, and those passed since the last point onto the line from it.
+  // Move the nearest dot to this height, and dots between the last point and this one onto the line between them.
   function moveTo(point) {
     const [place, height] = where(point);
     const [from, fromHeight] = last ?? [place, height];

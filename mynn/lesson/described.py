@@ -50,7 +50,7 @@ def _plot(axes: Any) -> str:
         # Translators: describes a plot: {title}, the label of its vertical axis, the label of its horizontal axis.
         measured = _("{title}: {y} by {x}")
         said = [measured.format(title=said[0], y=axes.get_ylabel(), x=axes.get_xlabel())]
-    curves = [(line, line) for line in axes.lines if line.get_label() != "_nolegend_"]  # parts of error bars
+    curves = [(line, line) for line in axes.lines if line.get_label() != "_nolegend_"]  # not parts of error bars
     for group in axes.containers:
         lying = getattr(group, "orientation", None) == "horizontal"
         bars = getattr(group, "patches", ())

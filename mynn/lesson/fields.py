@@ -19,7 +19,7 @@ class _Field(Live):
 
     _css = _HERE / "fields.css"
     question = traitlets.Unicode().tag(sync=True)
-    _entry = ""  # the trait that the browser sets
+    _entry = ""  # name of the trait that the browser sets
 
     def keep_in(self, earlier: dict[tuple[str, str], Any], key: tuple[str, str]) -> None:
         """Restore an earlier entry, and store each new one in `earlier`."""

@@ -10,8 +10,8 @@ from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures
 
-OWN = "my_network.npz"  # the student's, in the notebook's folder
-CARDS = "digits.npz"  # the installed one, in networks_folder()
+OWN = "my_network.npz"  # saved by the student, in the notebook's folder
+CARDS = "digits.npz"  # installed on the card, in networks_folder()
 ENOUGH = 0.5  # the least accuracy on a hundred digits for use in a lesson
 
 

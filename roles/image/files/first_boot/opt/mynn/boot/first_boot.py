@@ -304,7 +304,7 @@ def jupyter_hash(password: str) -> str:
     """Return an argon2 hash for Jupyter Server, with the costs of plugins/filter/passwords.py."""
     import argon2
 
-    # Set the lengths: the defaults of Debian 13's argon2 are shorter than today's.
+    # Set the lengths to the current defaults: those of Debian 13's argon2 are shorter.
     hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16)
     return "argon2:" + hasher.hash(password)
 
