@@ -1,1 +1,1 @@
-"""What runs on the teacher's computer beside Ansible."""
+"""Programs for the teacher's computer, beside Ansible."""

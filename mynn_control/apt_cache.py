@@ -1,16 +1,16 @@
-"""Serve apt's downloads from a folder of this computer, for as long as a playbook runs.
+"""Package cache for the Pis: apt-cacher-ng on this computer, for as long as a playbook runs.
 
     python -m mynn_control.apt_cache FOLDER PORT [MIRROR...]
 
-Starts apt-cacher-ng as an ordinary program of the user who runs the playbook. It listens on the loopback only: a Pi
-reaches it through its SSH connection (playbooks/group_vars/pis.yml), where only root can, so nothing is opened on the
-school's network or to students. It ends when the last playbook that uses it has ended, for whatever reason.
+Starts apt-cacher-ng as the user who runs the playbook. It listens on the loopback only. A Pi reaches it through its SSH
+connection (playbooks/group_vars/pis.yml), and there only as root, so neither the school's network nor students can. It
+stops when the last playbook that uses it ends, for any reason.
 
-It forwards requests only to the named mirrors (HOST or HOST:PORT) and to those of this computer's own apt, and follows
-where these redirect to: Raspberry Pi OS's mirror redirects each request to one nearby.
+It forwards requests only to the named mirrors (HOST or HOST:PORT) and to those of this computer's apt, and follows
+their redirects: Raspberry Pi OS's mirror redirects each request to one nearby.
 
-Prints JSON: `state`, one of `online`, `offline` (no mirror answers: only kept files are served) and `missing` (each
-Pi fetches its own packages); `why` it is missing.
+Prints JSON: `state`, one of `online`, `offline` (no mirror answers: only cached files are served) and `missing` (each
+Pi fetches its own packages); `why`, the reason if it is missing.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from mynn_control.apt_mirrors import mirror, own_mirrors
 
 PROGRAM = shutil.which("apt-cacher-ng", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # Packages never expire: a school's cache may sit unused for a year.
-# Each file whose connection is lost is asked for again. The limit counts all files that one run of apt fetches: beyond
-# it, every further file fails.
-# No download ever counts as stuck: apt-cacher-ng 3.7 takes each for stuck until the mirror's answer begins. If a second
-# Pi asks for that list then, its file is moved aside, and one of the two gets an error or half of it. NetworkTimeout
-# ends one that is really stuck.
+# DlMaxRetries: a file whose connection is lost is requested again. The limit counts over all files of one run of apt;
+# beyond it, every further file fails.
+# ResponseFreezeDetectTime: no download counts as stuck. apt-cacher-ng 3.7 takes each for stuck until the mirror begins
+# to answer. If a second Pi then requests the same file, it is moved aside, and one Pi gets an error or half the file.
+# NetworkTimeout ends downloads that are really stuck.
 CONFIGURATION = """CacheDir: {folder}/kept
 LogDir: {folder}/log
 BindAddress: 127.0.0.1:{port}
@@ -54,9 +54,9 @@ NetworkTimeout: 30
 ResponseFreezeDetectTime: 2147483647
 AllowUserPorts: {ports}
 {remaps}"""
-# ForceManaged requires a source for each mirror's files: the mirror itself. The name is the folder's in `kept`.
+# ForceManaged refuses hosts without a Remap line, so each mirror is mapped to itself. name: its folder in `kept`.
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
-# Runs it for as long as somebody holds the lock `used`, and then holds that lock itself until it has ended.
+# Runs the cache while any process holds the lock `used`. Then it holds the lock until the cache has ended.
 SERVE = """cd "$1" && exec 9<used >messages 2>&1
 setpriv --pdeathsig TERM "$0" -c configuration & flock 9 & wait -n; kill $(jobs -p); wait"""
 
@@ -81,14 +81,14 @@ def reached(mirror: str) -> bool:
 
 
 def is_offline(folder: Path, mirrors: list[str]) -> bool:
-    """Return whether no mirror with files in `kept` accepts connections."""
+    """Return whether there are mirrors with files in `kept`, and none of them accepts connections."""
     kept = [mirror for mirror in mirrors if (folder / "kept" / folder_name(mirror)).is_dir()]
     with ThreadPoolExecutor(8) as eight:
         return bool(kept) and not any(eight.map(reached, kept))
 
 
 def playbook() -> int:
-    """Return the id of the playbook's process: the oldest ancestor that is ansible-playbook."""
+    """Return the playbook's process id: the oldest ancestor that is ansible-playbook."""
     oldest = process = os.getppid()
     while process > 1:
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
@@ -99,20 +99,20 @@ def playbook() -> int:
 
 
 def start(command: list[str], lock: int) -> None:
-    """Start a program in the background, which holds a lock until it ends."""
+    """Start a program in the background that holds a lock until it ends."""
     null = subprocess.DEVNULL
     subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=[lock], start_new_session=True)
 
 
 def use(folder: Path) -> None:
-    """Let the cache run for as long as the playbook does: `tail` ends with that, and until then holds the lock."""
+    """Keep the cache running until the playbook ends: until then, `tail` holds the lock."""
     with (folder / "used").open("a") as used:
-        fcntl.flock(used, fcntl.LOCK_SH)  # while a cache that nobody used ends, this waits
+        fcntl.flock(used, fcntl.LOCK_SH)  # waits while an unused cache shuts down
         start(["tail", f"--pid={playbook()}", "--follow", os.devnull], used.fileno())
 
 
 def ensure_served(folder: Path, port: int, mirrors: list[str]) -> str:
-    """Start apt-cacher-ng if it does not run, and wait for it. Returns why it does not answer, or nothing."""
+    """Start apt-cacher-ng if it is not running, and wait for it. Returns the reason if it does not answer, or ""."""
     with suppress(TimeoutError), locked(folder / "supervisor", 0) as lock:
         if is_apt_cacher(port):
             return f"port {port} already serves another folder, not {folder}"
@@ -137,7 +137,7 @@ def ensure_served(folder: Path, port: int, mirrors: list[str]) -> str:
 
 
 def main() -> None:
-    """Start apt-cacher-ng if need be, and print its state."""
+    """Start apt-cacher-ng if necessary, and print its state."""
     folder, port = Path(sys.argv[1]).expanduser().absolute(), int(sys.argv[2])
     if not PROGRAM:
         print(json.dumps({"state": "missing", "why": "apt-cacher-ng is not installed (`apt install` does that)"}))

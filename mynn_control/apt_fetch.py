@@ -1,13 +1,13 @@
-"""Let apt download all that Pis of one platform need through the cache, which then keeps it for them.
+"""Download all packages that Pis of one platform need, with apt and through the package cache, which keeps them.
 
     python -m mynn_control.apt_fetch FOLDER PORT PLATFORM [--mirrors MIRROR...] --packages PACKAGE...
 
-The platform is one of ours: suite, Debian's architecture and processor, such as trixie-armhf-armv7l. FOLDER/PLATFORM
-holds what such Pis have: `NAME.sources`, each Pi's sources (mynn_control.apt_mirrors), and `NAME.status`, its installed
-packages. Their newest versions are downloaded and, for a new card, a small Debian and the named packages with their
-dependencies. If no such Pi was seen, they come from the mirrors of this computer's apt.
+A platform is suite, Debian's architecture and processor, such as trixie-armhf-armv7l. FOLDER/PLATFORM has two files for
+each known Pi: `NAME.sources`, its apt sources (mynn_control.apt_mirrors), and `NAME.status`, its installed packages.
+Downloaded are the newest versions of these and, for a new card, a minimal Debian and the named packages with their
+dependencies. If no Pi of the platform is known, the mirrors of this computer's apt are used.
 
-Nothing is installed, and root is not needed. The number of sources that are no mirror's, and were left out, is printed.
+Nothing is installed, and root is not needed. Prints how many sources were skipped, since their mirror is not allowed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mynn_control.apt_mirrors import mirror, own_mirrors, own_sources, source_lines
 
-# The packages of every Debian.
+# A minimal Debian.
 SMALL = "?or(?essential,?priority(required),?priority(important))"
 # The Pis check signatures when they install, so this computer does not need the keys of Raspberry Pi OS.
 SETTINGS = """
@@ -61,7 +61,7 @@ def run(command: list[str], settings: Path) -> None:
 
 
 def sources_here(suite: str) -> list[str]:
-    """Return source lines for a suite, from the mirrors that this computer's own apt uses."""
+    """Return source lines for a suite, from the mirrors of this computer's apt. SystemExit: it has none."""
     release = platform.freedesktop_os_release()
     here = release.get("VERSION_CODENAME", "")
     pairs = {(site, name) for site, name, _ in own_sources() if site.startswith("http:") and name.startswith(here)}
@@ -74,7 +74,7 @@ def sources_here(suite: str) -> list[str]:
 
 
 def seen_sources(folder: Path, mirrors: list[str]) -> list[str]:
-    """Return the Pis' source lines, as far as the cache may fetch from them."""
+    """Return the Pis' source lines on mirrors that the cache may use. SystemExit: there are none."""
     allowed = {*map(mirror, mirrors), *own_mirrors()}
     listed = "\n".join(path.read_text("utf-8", "replace") for path in sorted(folder.glob("*.sources")))
     lines, left_out = source_lines(listed, allowed)
@@ -90,7 +90,7 @@ def seen_sources(folder: Path, mirrors: list[str]) -> list[str]:
 
 
 def download(folder: Path, port: int, pi_platform: str, mirrors: list[str], packages: list[str]) -> None:
-    """Let apt download what Pis of this platform need into a temporary folder; the cache keeps it."""
+    """Download the packages for Pis of this platform into a temporary folder; the cache keeps them."""
     suite, architecture, _ = pi_platform.split("-")
     statuses = sorted((folder / pi_platform).glob("*.status"))
     lines = seen_sources(folder / pi_platform, mirrors) if statuses else sources_here(suite)
@@ -99,7 +99,7 @@ def download(folder: Path, port: int, pi_platform: str, mirrors: list[str], pack
         for name in ("state/lists/partial", "cache/archives/partial"):
             (work / name).mkdir(parents=True)
         (work / "mirrors.list").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-        fresh = work / "fresh"  # a new card
+        fresh = work / "fresh"  # a new card: nothing is installed
         fresh.touch()
         settings = work / "apt.conf"
         for status in (fresh, *statuses):

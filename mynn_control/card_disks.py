@@ -1,4 +1,4 @@
-"""The disks of this computer, and which of them may be a card, by lsblk."""
+"""List this computer's disks with lsblk, and tell which of them may be an SD card."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 
 GB = 10**9
 COLUMNS = "PATH,TYPE,SIZE,RO,RM,TRAN,VENDOR,MODEL,MOUNTPOINTS"
-# Where desktops show what was plugged in. Anything else that is mounted is this computer's own.
+# Where desktops mount removable disks. This computer uses disks that are mounted elsewhere.
 DESKTOP = ("/media/", "/run/media/")
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk. problem: why it may not be written to, or nothing; mounted: the partitions that a desktop shows."""
+    """A disk. problem: why it may not be written to, or ""; mounted: its mounted partitions."""
 
     path: str
     title: str
@@ -27,7 +27,7 @@ class Disk:
 
 
 def disks(largest: int) -> dict[str, Disk]:
-    """Return the disks, by path, and without empty readers. largest: a card's size in bytes."""
+    """Return the disks by path, without empty card readers. largest: of the cards to accept, in bytes."""
     command = ["lsblk", "--json", "--bytes", "--output", COLUMNS]
     output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     entries = [entry for entry in json.loads(output)["blockdevices"] if entry["type"] == "disk" and entry["size"]]
@@ -60,7 +60,7 @@ def _problem(entry: dict[str, Any], largest: int) -> str:
 
 
 def _parts(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield an entry and all that is on it: partitions, and what they hold."""
+    """Yield an entry of lsblk and all below it: partitions, and volumes in them."""
     yield entry
     for child in entry.get("children", []):
         yield from _parts(child)

@@ -1,4 +1,4 @@
-"""One Pi's image: the common one with the Pi's settings in it, copied onto a card or kept as a file, and checked."""
+"""SD-card image of one Pi: the common image with the Pi's settings, written to a card or a file, and checked."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.card_disks import Disk
 
 SECTOR = 512
-BUSY = 75  # the exit code if the card is locked
+BUSY = 75  # flock's exit code if another program has locked the card
 WRITE = Path(__file__).with_name("card_write.sh")
-# Debian's users do not look for programs there. mtools reads no settings of its own.
+# Debian's users have no sbin in their PATH. mtools must not read the user's settings.
 ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "MTOOLSRC": "/dev/null"}
 
 
 class CardError(Exception):
-    """Something cannot be written; the message says what, why, and what to do."""
+    """A card or file cannot be written; the message says which, why, and what to do."""
 
 
 def bmap_of(image: Path) -> Path:
-    """Return the file with an image's checksums. CardError: it is missing."""
+    """Return the path of an image's checksums (.bmap). CardError: it is missing."""
     bmap = image.with_name(f"{image.name.removesuffix('.xz')}.bmap")
     if not bmap.is_file():
         raise CardError(f"{bmap} is missing, with which cards are checked: `make image` writes it beside the image")
@@ -36,16 +36,16 @@ def bmap_of(image: Path) -> Path:
 
 
 def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Return the boards that an image is for, as in mynn-pi-3-zero2w-4-0.1.img.xz; none if its name does not tell."""
+    """Return the boards in an image's name, such as mynn-pi-3-zero2w-4-0.1.img.xz; () if it has none."""
     prefix = "mynn-pi-"
     *words, _version = name.removeprefix(prefix).split("-")
     return tuple(takewhile(known.__contains__, words)) if name.startswith(prefix) else ()
 
 
 def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
-    """Return the newest image for a board, or for a Pi whose board is not known. CardError: there is none.
+    """Return the newest image for a board ("": unknown). CardError: there is none, or the board must be known.
 
-    pattern: of paths. An image is for any Pi unless its name says otherwise.
+    pattern: glob pattern of paths. An image suits any Pi unless its name has boards.
     known: what people call each board, such as "Pi Zero" for zero
     """
     found = glob(os.path.expanduser(pattern))  # noqa: PTH111, PTH207
@@ -66,7 +66,7 @@ def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
 
 
 def unpack(image: Path, target: Path) -> int:
-    """Write the common image to a file. Returns where its first partition begins, in bytes.
+    """Write the common image to a file. Returns the offset of its first partition, in bytes.
 
     CardError: the image does not match its checksums, or has no settings.
     """
@@ -84,9 +84,9 @@ def unpack(image: Path, target: Path) -> int:
 
 
 def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]) -> Path:
-    """Copy the common image, with a Pi's files on its small partition. Returns its .bmap.
+    """Copy the common image and put a Pi's files on its first partition. Returns the copy's .bmap.
 
-    A new copy for each Pi, since a file that is overwritten leaves its passwords on the disk.
+    Each Pi gets a new copy: overwriting the files of another Pi would leave its passwords in the image.
     """
     run("cp", "--sparse=auto", "--reflink=auto", base, target)
     for name, content in files.items():
@@ -97,13 +97,13 @@ def personalize(base: Path, start: int, target: Path, files: Mapping[str, bytes]
 
 
 def write(disk: Disk, image: Path, bmap: Path) -> None:
-    """Copy an image onto a card. CardError: not written, or not as it should be; then no Pi starts with it."""
+    """Write an image to a card. CardError: it failed, or the card is not correct; then no Pi boots from it."""
     root = as_root(disk.path)
     for part in disk.mounted:
         run(*root, "umount", part)
     if not Path(disk.path).is_block_device():
         raise CardError("it was taken out")
-    # The lock keeps udev away: the desktop would mount what has just been written, and so change it.
+    # The lock keeps udev away: the desktop would mount the new partitions, and thereby change them.
     lock = [*root, "flock", "--timeout", "60", "--conflict-exit-code", str(BUSY), disk.path]
     process = subprocess.Popen([*lock, "sh", WRITE, bmap, image, disk.path], env=ENVIRONMENT)
     code = None
@@ -111,7 +111,7 @@ def write(disk: Disk, image: Path, bmap: Path) -> None:
         code = process.wait()
     finally:
         if code is None:
-            with suppress(PermissionError):  # sudo is not ours to end; Ctrl-C has reached it, too
+            with suppress(PermissionError):  # sudo runs as root, and Ctrl-C has reached it, too
                 process.terminate()
             process.wait()
         if code not in (0, BUSY):
@@ -123,14 +123,14 @@ def write(disk: Disk, image: Path, bmap: Path) -> None:
 
 
 def blank(disk: Disk) -> None:
-    """Remove the beginning, as far as that is possible, so that no Pi starts with half a card."""
+    """Overwrite the card's beginning, if possible, so that no Pi boots from half an image."""
     zeros = ("dd", "if=/dev/zero", f"of={disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
     with suppress(CardError):
         run(*as_root(disk.path), *zeros)
 
 
 def as_root(path: str) -> list[str]:
-    """Return how a command is run that reads and writes a disk. CardError: it is not possible."""
+    """Return the prefix of commands that read and write a disk: sudo, or nothing. CardError: there is no sudo."""
     if os.access(path, os.R_OK | os.W_OK):
         return []
     if not which("sudo"):
@@ -139,9 +139,9 @@ def as_root(path: str) -> list[str]:
 
 
 def run(*command: str | Path, text: bytes = b"") -> bytes:
-    """Run a program and return its output. CardError: it failed, with the last line of its errors.
+    """Run a program and return its output. CardError: it failed; the message is the last line of its errors.
 
-    text: its input, which does not show in the list of processes
+    text: its input, which the list of processes does not show
     """
     try:
         done = subprocess.run(command, env=ENVIRONMENT, input=text, capture_output=True, check=False)

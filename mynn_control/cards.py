@@ -1,9 +1,9 @@
-"""`make cards`: gather what each Pi's card needs, and write the cards, one after the other.
+"""`make cards`: gather the files for each Pi's card, and write the cards one after the other.
 
 python -m mynn_control.cards COMMAND...
 
-COMMAND runs playbooks/cards.yml, which hands over the job (roles/cards/tasks/main.yml). With `cards_files`, each Pi
-gets an image file instead. What is done is remembered in done.txt, so that the next run continues.
+COMMAND runs playbooks/cards.yml, which writes the job as JSON (roles/cards/tasks/main.yml). With `cards_files`, each Pi
+gets an image file instead. Finished cards are recorded in done.txt, so that the next run continues there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mynn_control.card_disks import GB, Disk, disks
 from mynn_control.card_image import CardError, bmap_of, newest_image, personalize, unpack, write
 
 STOPPED = 130  # the exit code after Ctrl-C
-# The settings of a network that has a password and nothing else.
+# The keys of a Wi-Fi network that needs only a password.
 PLAIN = {"ssid", "password", "hidden"}
 Settings = dict[str, Any]
 
@@ -44,8 +44,8 @@ Settings = dict[str, Any]
 class Pi:
     """A Pi whose card is to be written.
 
-    name: in the inventory. host: its name on the network. model: such as "Pi 4"; empty if that is not known. files:
-    what its card has besides the image: settings, and certificates.
+    name: in the inventory. host: its name on the network. model: such as "Pi 4"; "" if unknown. files: contents by
+    name, for the card besides the image: settings and certificates.
     """
 
     name: str
@@ -57,20 +57,20 @@ class Pi:
 
 
 class Record:
-    """What is done: of each Pi, the fingerprint of the image and settings that were written. kind: cards or files."""
+    """Record of finished cards: each Pi's hash of the image and settings that were written. kind: cards or files."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path, self.kind = path, kind
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.done = dict(line.rpartition(" ")[::2] for line in lines)  # a Pi's last line counts
+        self.done = dict(line.rpartition(" ")[::2] for line in lines)  # each Pi's last line counts
 
     def has(self, pi: Pi) -> bool:
-        """Return whether this Pi's card was written, with this image and these settings."""
+        """Return whether this Pi's card was written with this image and these settings."""
         there = self.kind == "cards" or (self.path.parent / f"{pi.host}.img").exists()
         return there and self.done.get(f"{self.kind} {pi.name}") == self._fingerprint(pi)
 
     def add(self, pi: Pi) -> None:
-        """Remember that a Pi's card is done."""
+        """Record that a Pi's card is done."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{self.kind} {pi.name} {self._fingerprint(pi)}\n")
 
@@ -83,7 +83,7 @@ class Record:
 
 
 def gather(command: Sequence[str]) -> Settings:
-    """Run the playbook and return the job. SystemExit: the playbook failed."""
+    """Run the playbook and return the job. SystemExit: it failed. CardError: the inventory has no Pi."""
     with tempfile.TemporaryDirectory(prefix="mynn-cards-") as private:
         answer = Path(private, "job.json")
         extra = json.dumps({"__cards_answer": str(answer)})
@@ -97,12 +97,12 @@ def gather(command: Sequence[str]) -> Settings:
 
 
 def few(names: Sequence[str]) -> str:
-    """Return names on one line."""
+    """Return names on one line, shortened if there are more than four."""
     return printable(", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}")
 
 
 def pis_of(job: Settings) -> list[Pi]:
-    """Return the Pis. CardError: the images or settings of some are wrong, with a sentence for each mistake."""
+    """Return the Pis. CardError: images or settings are wrong; the message has a sentence for each mistake."""
     pis, wrong, hosts = [], dict[str, list[str]](), dict[str, str]()
     for entry in job["pis"]:
         name, settings = entry["name"], entry["settings"]
@@ -129,22 +129,22 @@ def pis_of(job: Settings) -> list[Pi]:
 
 
 def files_of(name: str, settings: Settings, certificates: Path) -> tuple[dict[str, bytes], list[str]]:
-    """Return a Pi's files: settings and certificates; and a sentence for each setting that the Pi would refuse."""
+    """Return a Pi's files (settings and certificates), and a sentence for each setting that the Pi would refuse."""
     given = {
         table: {key: value for key, value in values.items() if value not in ("", [], {}, None)}
         for table, values in settings.items()
     }
     text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(given)}"
-    content = text.replace("\n", "\r\n").encode()  # for Notepad
+    content = text.replace("\n", "\r\n").encode()  # line ends for Notepad
     preseed = Preseed(content, certificates)
     return {NAME: content, **preseed.files}, preseed.mistakes + preseed.notes
 
 
 def with_key(network: Any) -> Any:
-    """Return a Wi-Fi network with a key instead of its password, so that the school's password is on no card.
+    """Return a Wi-Fi network with a key in place of its password, so that no card has the school's password.
 
-    WPA3's SAE needs the password itself, and so does a network with user names. So whatever has further settings keeps
-    its password; and what does not have the form of a network is left to Preseed.
+    WPA3's SAE and networks with user names need the password itself, so a network with further settings keeps it. A
+    malformed network is returned as it is: Preseed reports it.
     """
     if not isinstance(network, dict) or not isinstance(network.get("ssid"), str) or set(network) - PLAIN:
         return network
@@ -158,7 +158,7 @@ def with_key(network: Any) -> Any:
 
 @cache
 def ask_password(network: str) -> str:
-    """Ask for a Wi-Fi password, once for all Pis; twice, since a typing error would be on all cards."""
+    """Ask for a Wi-Fi password, once for all Pis. It is typed twice: a typing error would be on all cards."""
     if not sys.stdin.isatty():
         raise CardError(
             f"the Wi-Fi {printable(network)} has no password: give it one in the setting cards_wifi, "
@@ -171,7 +171,7 @@ def ask_password(network: str) -> str:
 
 
 def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
-    """Print what the cards will have."""
+    """Print what the cards will contain."""
     settings = [entry["settings"] for entry in job["pis"]]
     lines = {
         "Image files" if job["files"] else "Cards": [f"{len(pis)}: {few([pi.host for pi in pis])}"] if pis else [],
@@ -194,12 +194,12 @@ def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
 
 @contextmanager
 def workshop(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder for unfinished files, which holds passwords and is deleted afterwards."""
+    """Yield an empty folder for unfinished files. They have passwords, so it is deleted afterwards."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     parts = folder / ".parts"
     with locked(folder, 0):
-        shutil.rmtree(parts, ignore_errors=True)  # a killed run left it
+        shutil.rmtree(parts, ignore_errors=True)  # left by a killed run
         parts.mkdir()
         try:
             yield parts
@@ -208,27 +208,27 @@ def workshop(folder: Path) -> Iterator[Path]:
 
 
 class Reader:
-    """The card reader. A card that was in it before may not be written to until it has been taken out."""
+    """The card reader. A card that is in it already must be taken out and put in again before it is written."""
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
         self.seen = set(disks(largest))
 
     def card_for(self, pi: Pi) -> Disk:
-        """Wait for a card that may be written to, and for Enter. It is not taken for the next one."""
+        """Wait for a card that may be written to, and for Enter. It does not count as the next Pi's card."""
         print(f"Put in the card for {pi.host}" + (f", a {pi.model}." if pi.model else "."), flush=True)
         while True:
             found = self._wait()
-            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was pressed before is no answer
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # ignore earlier key presses
             input(f"Press Enter to write {pi.host} onto {found.path} ({found.title}). ")
-            disk = disks(self.largest).get(found.path)  # a desktop may have mounted it meanwhile
+            disk = disks(self.largest).get(found.path)  # a desktop may have mounted it by now
             if disk and (disk.title, disk.problem) == (found.title, ""):
                 self.seen.add(disk.path)
                 return disk
             print("It was taken out.")
 
     def _wait(self) -> Disk:
-        """Wait until exactly one new disk is a card, and say what is wrong with those that are none."""
+        """Wait until exactly one new disk can be used, and print why others cannot."""
         told: list[str] = []
         while True:
             now = disks(self.largest)
@@ -246,10 +246,9 @@ class Reader:
 
 
 def write_card(disk: Disk, pi: Pi, image: Path, personal: Callable[[], Path]) -> bool:
-    """Write a card. Returns whether that went well; if not, the reason was printed."""
+    """Write a card. Returns whether it succeeded; if not, the reason was printed."""
     print(f"Writing {pi.host}", flush=True)
     try:
-        # Not made before the question: a card that is changed meanwhile would not be noticed.
         write(disk, image, personal())
     except CardError as error:
         print(f"{pi.host}'s card was not written: {error}.")
@@ -262,7 +261,7 @@ def write_card(disk: Disk, pi: Pi, image: Path, personal: Callable[[], Path]) ->
 
 
 def make(job: Settings) -> int:
-    """Write what the job asks for. Returns the exit code."""
+    """Write the job's cards or files. Returns the exit code."""
     folder = Path(job["folder"])
     everyone = pis_of(job)
     with workshop(folder) as parts:
@@ -279,7 +278,7 @@ def make(job: Settings) -> int:
 
 
 def write_all(job: Settings, pis: Sequence[Pi], record: Record, parts: Path) -> int:
-    """Write an image file or a card for each Pi, to the end or to Ctrl-C. Returns the exit code."""
+    """Write an image file or a card for each Pi, until all are done or Ctrl-C. Returns the exit code."""
     commons: dict[Path, tuple[Path, int]] = {}
     for image in dict.fromkeys(pi.image for pi in pis):
         print(f"Unpacking {image.name} and checking it", flush=True)
@@ -302,7 +301,7 @@ def write_all(job: Settings, pis: Sequence[Pi], record: Record, parts: Path) -> 
             else:
                 personal().replace(folder / f"{pi.host}.img.bmap")
                 own.replace(folder / f"{pi.host}.img")
-            record.add(pi)  # first: Ctrl-C may follow at any moment
+            record.add(pi)  # at once: Ctrl-C may follow at any moment
             done.append(pi.host)
             print(f"{pi.host} is done ({len(done)} of {len(pis)})." + " Take its card out." * bool(reader), flush=True)
     except (KeyboardInterrupt, EOFError):
@@ -319,12 +318,12 @@ def write_all(job: Settings, pis: Sequence[Pi], record: Record, parts: Path) -> 
 
 
 def main(command: Sequence[str]) -> int:
-    """Do it, and return the exit code."""
+    """Run the playbook and make the cards. Returns the exit code."""
     for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: nothing half-done is left
+        signal.signal(number, signal.default_int_handler)  # like Ctrl-C: nothing half-done is left
     try:
         job = gather(command)
-        os.umask(0o077)  # passwords are in all that is written from here on
+        os.umask(0o077)  # all files from here on have passwords
         return make(job)
     except CardError as error:
         print(f"make cards: {str(error).rstrip('.')}.", file=sys.stderr)
