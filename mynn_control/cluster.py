@@ -1,12 +1,12 @@
-"""Start, stop and watch Dask's scheduler on this computer, which lives on after the playbook that starts it.
+"""Dask scheduler on this computer: start it, stop it, and wait for workers. It outlives the playbook that starts it.
 
     python -m mynn_control.cluster start FOLDER PORT DASHBOARD_PORT   print whether it was started, or ran
     python -m mynn_control.cluster stop FOLDER                        print whether it was stopped
     python -m mynn_control.cluster joined FOLDER SECONDS NAME...      wait for workers; print who is missing
 
-While it runs, FOLDER holds its log and what members need: its address and the cluster's certificate and key. Whoever
-has these can run programs on all members, so each start makes new ones, and no other certificate, such as a Pi's for
-HTTPS, is good for anything here.
+While it runs, FOLDER has its log and the files that members need: its address, and the cluster's certificate and key.
+Anyone who has these can run programs on all members, so each start makes new ones. No other certificate is accepted,
+such as a Pi's certificate for HTTPS.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from mynn.files import is_locked, locked
 PID, LOG = "scheduler.pid", "scheduler.log"
 SETTINGS = {
     "distributed.comm.require-encryption": True,
-    "distributed.scheduler.worker-ttl": "60s",  # a Pi that is silent for so long has lost its job
-    "distributed.scheduler.no-workers-timeout": "5m",  # without any Pi, a job fails; each is tried three times
-    "distributed.scheduler.allowed-failures": 10,  # lessons may push a job off several Pis
+    "distributed.scheduler.worker-ttl": "60s",  # a Pi that is silent for this long loses its job
+    "distributed.scheduler.no-workers-timeout": "5m",  # without any Pi, a job then fails; each is tried three times
+    "distributed.scheduler.allowed-failures": 10,  # of a job's workers: lessons may end several
     "distributed.scheduler.worker-saturation": 1.0,  # no job waits for one Pi while another is idle
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.comm.timeouts.connect": "15s",
     "distributed.admin.log-format": "%(asctime)s %(message)s",
 }
-STARTS, STOPS = 60.0, 20.0  # seconds in which it does
-LARGEST_LOG = 10_000_000  # bytes; what follows is lost
-CONNECTIONS = 65536  # that it can hold, as far as this computer allows: strangers may leave some idle
+STARTS, STOPS = 60.0, 20.0  # timeouts, in seconds
+LARGEST_LOG = 10_000_000  # bytes; further lines are lost
+CONNECTIONS = 65536  # most open files, if this computer allows as many: strangers may leave connections idle
 
 
 def runs(folder: Path) -> bool:
-    """Return whether a scheduler runs: it holds the lock."""
+    """Return whether a scheduler is running, which holds the lock."""
     return (folder / PID).exists() and is_locked(folder / PID)
 
 
 def wait_until(done: Callable[[], bool], seconds: float) -> bool:
-    """Return whether something is so within so many seconds."""
+    """Wait until `done` returns True. Returns False if it does not within these seconds."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
@@ -59,14 +59,14 @@ def wait_until(done: Callable[[], bool], seconds: float) -> bool:
 
 
 def limit() -> None:
-    """Limit what the scheduler can use, so that strangers' connections neither stop it nor fill the disk."""
+    """Limit the scheduler's log and open files: strangers' connections must neither stop it nor fill the disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_LOG, LARGEST_LOG))
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(CONNECTIONS, most), most))
 
 
 def write_key(folder: Path) -> None:
-    """Write a new certificate, which is its own authority, and its key."""
+    """Write a new self-signed certificate and its key."""
     made = Security.temporary()
     for name, content in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_scheduler_key)):
         (folder / name).unlink(missing_ok=True)
@@ -75,12 +75,12 @@ def write_key(folder: Path) -> None:
 
 
 def dask_setup(scheduler: Scheduler) -> None:
-    """Refuse (405) requests by another name: a site could lead its own here, to read the dashboard. Dask calls this."""
+    """Refuse (405) requests to other host names, since DNS rebinding could expose the dashboard. Dask calls this."""
     scheduler.http_application.add_handlers(r"(?!127\.0\.0\.1$|localhost$).*", [(r".*", RequestHandler)])
 
 
 def start(folder: Path, port: str, dashboard: str) -> str:
-    """Start the scheduler, unless it runs, and wait until it answers."""
+    """Start the scheduler unless it is running, and wait until it answers. Returns a message."""
     if runs(folder):
         return "It runs already."
     try:
@@ -91,7 +91,7 @@ def start(folder: Path, port: str, dashboard: str) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / ADDRESS).unlink(missing_ok=True)
     write_key(folder)
-    origins = [f"{host}:{dashboard}" for host in ("127.0.0.1", "localhost")]  # no other site's page may read along
+    origins = [f"{host}:{dashboard}" for host in ("127.0.0.1", "localhost")]  # no other page may connect
     settings = {**SETTINGS, "distributed.scheduler.dashboard.bokeh-application.allow-websocket-origin": origins}
     variables = {name.replace(".", "__").replace("-", "_").upper(): str(value) for name, value in settings.items()}
     command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--preload=mynn_control.cluster"]
@@ -119,7 +119,7 @@ def start(folder: Path, port: str, dashboard: str) -> str:
 
 
 def stop(folder: Path) -> str:
-    """Stop the scheduler, if it runs, and remove what it left."""
+    """Stop the scheduler if it is running, and remove its files. Returns a message."""
     left = [folder / name for name in (ADDRESS, CERTIFICATE, KEY, LOG, PID) if (folder / name).exists()]
     if not left:
         return "It did not run."
@@ -133,7 +133,7 @@ def stop(folder: Path) -> str:
 
 
 def joined(folder: Path, seconds: str, *names: str) -> str:
-    """Wait until these workers have joined, and return the names of those that have not."""
+    """Wait until these workers have joined. Returns the names of missing workers, one a line."""
 
     def missing() -> list[str]:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()

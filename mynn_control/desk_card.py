@@ -1,11 +1,11 @@
-"""Pack what the desk's card gets: this project, its wheels, and what it has for the class's Pis.
+"""Pack the archive for the desk's SD card: this project, the desk's wheels, and files for the class's Pis.
 
     python -m mynn_control.desk_card ABOUT
 
-ABOUT is JSON, as the role desk hands it over: the `archive` to make, the `project`, the archive of the desk's own
-`wheels`, what mynn_control.wheels `built`, and further files that the desk is to `keep`, by their place. The archive
-has the folders wheels, project (what git knows of it, and what is made of its translations) and kept. Its sum is
-printed: the same files give the same one.
+ABOUT is JSON from the role desk: `archive`, the file to write; `project`, its folder; `wheels`, the archive of the
+desk's own wheels; `built`, the output of mynn_control.wheels; and `keep`, further files by their place. The archive has
+the folders wheels, project (files that git tracks, and the built translations) and kept. Its hash is printed: the same
+files give the same hash.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from typing import Any
 
 import ansible
 
-# All but tests; those of a Pi, with which it is verified, are for the desk, too.
+# Left out. The desk gets tests/provisioned, to verify Pis.
 WITHOUT = [
     *(f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")),
     ".ci",
     ".gitignore",
     "locale",
 ]
-# Made of locale/ (mynn_control/languages.py), with Babel, which the card does not need for this.
+# Built from locale/ by mynn_control/languages.py. They are packed, so that the card needs no Babel.
 TRANSLATED = [
     "mynn/catalogs/*",
     "mynn_control/catalogs/*",
     "mynn_server/page/[a-z][a-z]/**/*",
     "notebooks/[a-z][a-z]/*",
 ]
-# Of Ansible's collections, which take 600 MB, those that the playbooks use.
+# The Ansible collections that the playbooks use; all of them take 600 MB.
 COLLECTIONS = ["ansible/posix", "community/crypto"]
-THEN = 1_000_000_000  # the time of all files
+THEN = 1_000_000_000  # modification time of all files, in seconds since 1970
 
 
 def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Return a member without what differs from computer to computer."""
+    """Return a member of an archive without properties that differ between computers."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mtime, member.pax_headers = THEN, {}  # where a long name would stay as it was
+    member.mtime, member.pax_headers = THEN, {}  # these would keep a long name's old value
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member
 
 
 def contents(about: dict[str, Any]) -> dict[str, Path]:
-    """Return what is packed besides the wheels, files and folders, by its place."""
+    """Return the files and folders to pack besides the desk's wheels, by place in the archive."""
     project = Path(about["project"])
-    # What a teacher edits is not tracked by git.
+    # git does not track the files that a teacher edits.
     tracked = ["git", "-C", str(project), "ls-files", "-z", "--", ".", *(f":!{path}" for path in WITHOUT)]
     names = subprocess.check_output(tracked, text=True).split("\0")
     translated = [path for pattern in TRANSLATED for path in project.glob(pattern) if path.is_file()]
@@ -69,7 +69,7 @@ def contents(about: dict[str, Any]) -> dict[str, Path]:
 
 
 def main(about: dict[str, Any]) -> None:
-    """Pack it, whole or not at all."""
+    """Write the archive, whole or not at all, and print its hash."""
     archive = Path(about["archive"])
     archive.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".desk-") as folder:

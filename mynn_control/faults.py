@@ -1,4 +1,4 @@
-"""What is wrong with a Pi, and what to do about it, judged by its state."""
+"""Faults of a Pi, found in its state, each with a remedy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from mynn_control.words import _
 
-HOT = 80  # degrees Celsius, at which a Pi slows itself down
-CLOCK = 600  # seconds
-OLD = 30  # days
+HOT = 80  # °C at which a Pi slows itself down
+CLOCK = 600  # seconds that a Pi's clock may be slow
+OLD = 30  # days without a check for updates
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, and what to do; `grave` where a lesson suffers from it."""
+    """A fault. what: the problem; cure: the remedy; grave: whether lessons suffer from it."""
 
     what: str
     cure: str
@@ -24,10 +24,10 @@ class Fault:
 
 
 def faults(state: dict[str, Any], lessons: dict[str, str], asked: float, room: float) -> Iterator[Fault]:
-    """Yield what is wrong.
+    """Yield a Pi's faults.
 
-    lessons: this computer's SHA256 sums, by name. asked: when the Pi was asked, in seconds. room: the MB that the next
-    run needs on the card.
+    lessons: SHA256 sums of this computer's lessons, by name. asked: when the Pi was asked, in seconds since 1970. room:
+    free MB on the card that the next run needs.
     """
     if not state["versions"]:
         yield Fault(_("It is not a notebook server yet."), _("`make site` makes it one."))

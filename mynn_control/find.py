@@ -2,8 +2,8 @@
 
     python -m mynn_control.find [--names 'pi[01:40]'] [--inventory classroom.ini]
 
-It uses multicast DNS (as `ping pi01.local` does), on this computer's network. A Pi that is already a notebook server
-announces itself. A fresh one only answers to its name: the usual names are tried, and those of `--names`.
+It uses multicast DNS (like `ping pi01.local`) on this computer's network. A Pi that is already a notebook server
+announces itself. A fresh Pi only answers to its name: the usual names and those of `--names` are tried.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from mynn_control.own_files import listed
 from mynn_control.words import _, marked
 
 OURS = "_mynn-pi._tcp.local."
-# What other Pis may announce; printers and televisions do not.
+# Ours, and services that other Pis may announce but printers and televisions do not.
 SERVICES = (OURS, "_workstation._tcp.local.", "_ssh._tcp.local.", "_sftp-ssh._tcp.local.")
-# Imager's default, what avahi makes of it if the name is taken, and the names in our manual.
+# Imager's default, avahi's variants of it if the name is taken, and the names in our manual.
 USUAL = ("raspberrypi", "raspberrypi-[2:9]", "pi[01:40]")
-# Anybody on the network may answer, with any bytes for a name, and settings in an inventory can run programs. So only
-# host names are accepted, and none that Ansible takes for this computer, a group or an address.
+# Any computer on the network may answer, with any bytes as its name, and an inventory's settings can run programs. Only
+# host names are accepted, except those that Ansible takes for this computer, a group or an address.
 HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}", re.ASCII)
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
-MOST = 500  # answers; somebody may send thousands
+MOST = 500  # answers; an attacker may send thousands
 SECONDS = 5  # to wait for answers
 SILENCE = marked(
     "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some school"
@@ -54,7 +54,7 @@ SILENCE = marked(
 
 @dataclass
 class Found:
-    """A computer that answered: its addresses, whether it was asked for, is a notebook server, and is a class's."""
+    """A computer that answered. was_asked_for: by its name; is_server: of notebooks; is_set_up: for a class."""
 
     addresses: set[str] = field(default_factory=set)
     was_asked_for: bool = False
@@ -66,8 +66,8 @@ class Found:
 class Proposal:
     """A computer that was found, and its line in an inventory.
 
-    name: there; address: empty if this computer resolves the name. note: in words, what it is. known: whether it is in
-    the inventory. suits: whether it should be, as far as is known.
+    found: its current name. name: in the inventory. address: "" if this computer resolves the name. note: a description
+    in words. known: whether the inventory has it. suits: whether to add it.
     """
 
     found: str
@@ -80,29 +80,29 @@ class Proposal:
 
     @property
     def line(self) -> str:
-        """The line."""
+        """The line in the inventory."""
         return f"{self.name} ansible_host={self.address}" if self.address else self.name
 
 
 def expand(name: str) -> list[str]:
-    """Return the names of a range such as `pi[01:30].local`, or the one name, without `.local`."""
+    """Return the names in a range such as `pi[01:30].local`, or the single name, without `.local`."""
     names = expand_hostname_range(name) if detect_range(name) else [name]
     return [str(name).removesuffix(".local") for name in names]
 
 
 def is_host_name(name: str) -> bool:
-    """Return whether a name may be a Pi's in an inventory."""
+    """Return whether a Pi may have this name in an inventory."""
     return bool(HOST_NAME.fullmatch(name)) and name.lower() not in NOT_A_PI
 
 
 def is_reachable(address: str) -> bool:
-    """Return whether an address may be a Pi's: not loopback, multicast, reserved or unspecified."""
+    """Return whether a Pi may have this address: not loopback, multicast, reserved or unspecified."""
     ip = ipaddress.ip_address(address)
     return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
 
 
 def service_info(service: str, name: str) -> AsyncServiceInfo | None:
-    """Return the query for an announced service, or None if its name is malformed."""
+    """Return a query for an announced service, or None if its name is malformed."""
     try:
         return AsyncServiceInfo(service, name)
     except BadTypeInNameException:
@@ -150,7 +150,7 @@ async def ask(names: Iterable[str]) -> dict[str, Found]:
 
 
 def is_resolved(name: str) -> bool:
-    """Return whether this computer can resolve the name, as SSH must."""
+    """Return whether this computer can resolve a name, as SSH must."""
     try:
         socket.getaddrinfo(name, 22)
     except OSError:
@@ -159,12 +159,12 @@ def is_resolved(name: str) -> bool:
 
 
 def in_order(name: str) -> list[str | int]:
-    """Return a sort key for names: pi2 before pi10."""
+    """Return a sort key that puts pi2 before pi10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def resolved(names: Sequence[str]) -> set[str]:
-    """Return those names that this computer resolves within SECONDS."""
+    """Return the names that this computer resolves within SECONDS."""
     pool = ThreadPoolExecutor(32)
     asked = {pool.submit(is_resolved, name): name for name in names}
     done, _ = wait(asked, SECONDS)
@@ -173,7 +173,7 @@ def resolved(names: Sequence[str]) -> set[str]:
 
 
 def search(names: Iterable[str] = ()) -> dict[str, Found]:
-    """Return the computers that answer, by name. names: to ask for besides. LookupError: why there is none."""
+    """Return the computers that answer, by name. names: further ones to ask for. LookupError: why none answered."""
     every = dict.fromkeys(one for word in (*USUAL, *names) for one in expand(word))
     try:
         found = asyncio.run(asyncio.wait_for(ask(every), 4 * SECONDS))
@@ -186,9 +186,9 @@ def search(names: Iterable[str] = ()) -> dict[str, Found]:
 
 
 def proposals(found: dict[str, Found], known: Iterable[str]) -> list[Proposal]:
-    """Return the computers that may be in an inventory, in order. known: the names in it.
+    """Return proposals for an inventory, sorted by name. known: the names that it has.
 
-    Names come from the network: those that are not host names are left out.
+    Names come from the network: invalid host names are left out.
     """
     found = {name: host for name, host in found.items() if is_host_name(name) and host.addresses}
     taken = {name.partition(".")[0] for name in known}
@@ -208,7 +208,7 @@ def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_n
         note, suits = _("is set up already, perhaps for another class"), False
     elif host.is_server:
         note = _("is a notebook server")
-    elif name.startswith("raspberrypi"):  # the inventory's name becomes its name
+    elif name.startswith("raspberrypi"):  # it will be renamed as in the inventory
         named = (next(free), first)
         note = _("is called {name} and gets this name").format(name=name)
     elif host.was_asked_for:
@@ -219,7 +219,7 @@ def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_n
 
 
 def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
-    """Return the lines for an inventory. Known Pis, and what may not be a Pi, become comments."""
+    """Return lines for an inventory. Known Pis, and computers that may not be Pis, become comments."""
     proposed = proposals(found, known)
     shown = [f"{'' if one.suits else '# '}{one.line}   # {one.addresses}: {one.note}" for one in proposed]
     if refused := len(found) - len(proposed):
@@ -228,7 +228,7 @@ def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
-    """Print the Pis that answer."""
+    """Print lines for the Pis that answer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="append", default=[], help="more names to ask for, such as 'lab[1:20]'")
     parser.add_argument(

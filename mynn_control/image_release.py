@@ -1,21 +1,20 @@
-"""Make a release of a card's image: the files that a teacher needs.
+"""Make a release of an SD-card image: the compressed image, and the files that belong to it.
 
 python -m mynn_control.image_release ABOUT
 
-ABOUT is JSON, as roles/image/tasks/pack.yml hands it over: `image`, the `root` that it was made from, the folder `dist`
-for all files, its `name`, `version` and `epoch` (seconds since 1970), Imager's names of the `devices` that it is for,
-and in words, its `title`, its `pis` and the one that it was `tried` on. These files are written, all named
-NAME-VERSION:
+ABOUT is JSON from roles/image/tasks/pack.yml: `image`; `root`, the folder that it was made from; `dist`, the folder for
+all files; `name`, `version` and `epoch` (seconds since 1970); `devices`, Imager's names of its Pis; and in words, its
+`title`, its `pis`, and the Pi that it was `tried` on. These files are written, all named NAME-VERSION:
 
-    .cdx.json            all packages in the root, apt's (by debsbom) and pip's, as CycloneDX
-    .img.xz              the image, packed
-    .img.xz.sha256       its sum, for `sha256sum -c`
-    .img.bmap            which blocks are in use, for bmaptool
-    .svg                 its icon in Raspberry Pi Imager
+    .cdx.json            list of all packages in the root, apt's (by debsbom) and pip's, in CycloneDX format
+    .img.xz              compressed image
+    .img.xz.sha256       its SHA256 sum, for `sha256sum -c`
+    .img.bmap            map of used blocks, for bmaptool
+    .svg                 icon in Raspberry Pi Imager
     .md                  release notes
 
-mynn-VERSION.rpi-imager-manifest is a repository of all images of this version that are in `dist`. Imager 2 opens it
-with a double click (or App Options, Content Repository, Use custom file).
+mynn-VERSION.rpi-imager-manifest is Imager's repository of all images of this version in `dist`. Imager 2 opens it with
+a double click (or App Options, Content Repository, Use custom file).
 
 The same image and root give the same bytes. The files appear whole, the repository last.
 """
@@ -37,13 +36,13 @@ from typing import Any
 from mynn_control.card_image import CardError, run
 
 HERE = Path(__file__).parent
-SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # of our lists' serial numbers
-# Since 2.0.2, Imager hides an entry with a format that it does not know; this one came with 2.0.11.
+SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # UUID namespace of the package lists' serial numbers
+# Since 2.0.2, Imager hides entries in an unknown format; it knows this one since 2.0.11.
 FORMAT = "rpi-preseed"
 
 
 def list_packages(root: Path, out: Path, name: str, version: str, date: datetime.datetime) -> int:
-    """Write the list of packages; return how many, without the source packages that Debian's tracker needs."""
+    """Write the list of packages. Returns their number without source packages, which Debian's tracker needs."""
     architecture = (root / "var/lib/dpkg/arch").read_text(encoding="ascii").split()[0]
     about = ("--distro-name", name, "--distro-version", version, "--distro-arch", architecture)
     form = ("--sbom-type=cdx", "--cdx-schema-version=1.6", "--no-recommends-deps", f"--timestamp={date.isoformat()}")
@@ -61,12 +60,12 @@ def list_packages(root: Path, out: Path, name: str, version: str, date: datetime
 
 
 def pack(image: Path) -> Path:
-    """Compress an image beside it, in blocks of a fixed size: the result does not depend on the number of cores."""
+    """Compress an image, in blocks of fixed size, so that the result does not depend on the number of cores."""
     cores = os.cpu_count() or 1
-    # Mitogen reserves one processor for itself, which it does not need meanwhile.
+    # Use the core, too, that Mitogen reserves for itself and does not need now.
     os.sched_setaffinity(0, range(cores))
-    # With one thread, xz would write a single block. Its filter for ARM programs would save 5 %, but Raspberry Pi
-    # Imager 2.0's own xz lacks it.
+    # With one thread, xz would write a single block. Its ARM filter would save 5 %, but the xz in Raspberry Pi Imager
+    # 2.0 lacks it.
     run("xz", "--force", "--keep", "-1", f"--threads={max(2, cores)}", "--block-size=16MiB", image)
     return image.with_name(f"{image.name}.xz")
 
@@ -78,11 +77,11 @@ def sha256(path: Path) -> str:
 
 
 def repository(manifest: Path, entry: dict[str, Any], pis: str) -> str:
-    """Return what Imager reads: an image and its Pis, beside those that its manifest has already and that are there."""
+    """Return Imager's repository as JSON: an image and its Pis, and the manifest's other images that still exist."""
     old: dict[str, Any] = json.loads(manifest.read_bytes()) if manifest.exists() else {"os_list": []}
     there = [one for one in old["os_list"] if manifest.with_name(one["url"].rpartition("/")[2]).exists()]
     images = {one["name"]: one for one in [*there, entry]}
-    # Without devices of its own, Imager offers none.
+    # Imager offers only the devices in the repository.
     devices = {one["name"]: one for one in old.get("imager", {}).get("devices", [])}
     devices[pis] = {"name": pis, "description": "", "tags": entry["devices"]}
     tags = [one["devices"] for one in images.values()]
@@ -91,7 +90,7 @@ def repository(manifest: Path, entry: dict[str, Any], pis: str) -> str:
 
 
 def release(about: dict[str, Any], parts: Path) -> str:
-    """Make all files in a folder. Returns a sentence about them."""
+    """Write all files into the folder `parts`. Returns a sentence about them."""
     stem = f"{about['name']}-{about['version']}"
     date = datetime.datetime.fromtimestamp(about["epoch"], datetime.UTC)
     dist = Path(about["dist"]).resolve()
@@ -107,7 +106,7 @@ def release(about: dict[str, Any], parts: Path) -> str:
     image.unlink()
     (parts / f"{packed.name}.sha256").write_text(f"{sums['packed_sha256']}  {packed.name}\n", encoding="utf-8")
     shutil.copyfile(HERE / "image_icon.svg", parts / f"{stem}.svg")
-    # By Imager's published schema.
+    # Follows Imager's published schema.
     entry = {
         "name": f"{about['title']} ({stem})",
         "description": "Children train their own neural network, in a browser and without Internet",
@@ -134,7 +133,7 @@ def main(about: dict[str, Any]) -> None:
     """Make a release. SystemExit: a program is missing, or failed."""
     dist = Path(about["dist"])
     parts = dist / f".{about['name']}.parts"
-    shutil.rmtree(parts, ignore_errors=True)  # a killed run left it
+    shutil.rmtree(parts, ignore_errors=True)  # left by a killed run
     parts.mkdir(parents=True)
     try:
         print(release(about, parts))

@@ -1,11 +1,11 @@
-"""Sheets of labels to print from a browser, one label for each Pi and student, on A4 and on Letter.
+"""Printable labels (HTML), one for each Pi and student, on A4 and on Letter sheets.
 
 python -m mynn_control.labels FOLDER DESK < PIS.json
 
-DESK is the desk's folder: its memory has the pupils' names. PIS.json is a list of objects: `name`, `model` (such as
-Pi 4; empty if it is not known), `students` (as the filter classroom_students returns them), `password` (empty: it is in
-the student's password file). The labels have the size of those on shops' sheets of fourteen (99.1 by 38.1 mm on A4; 4
-by 1⅓ inches on Letter); they can also be printed on paper and cut.
+DESK is the desk's folder, with the database of pupils' names. PIS.json is a list of objects: `name`, `model` (such as
+Pi 4; "" if unknown), `students` (from the filter classroom_students), `password` ("": it is in the student's password
+file). The labels fit common label sheets with fourteen labels (99.1 by 38.1 mm on A4; 4 by 1⅓ inches on Letter); they
+can also be printed on plain paper and cut.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mynn_control.desk.memory import Memory, Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked, ngettext
 
-A_SHEET = 14  # labels
+A_SHEET = 14  # labels per sheet
 
 
 @dataclass(frozen=True)
 class Paper:
-    """A sheet of paper, in mm: its size, a label's size, the first label's place, and the gap between columns."""
+    """A sheet of labels, in mm. place: left and top of the first label; gap: between columns."""
 
     name: str
     size: tuple[float, float]
@@ -48,7 +48,7 @@ PAPERS = [
 
 @dataclass(frozen=True)
 class Label:
-    """The text of one label. It has the account only where several share a Pi: the page asks for none."""
+    """The text of a label. student: "" unless students share the Pi, since the page does not ask for an account."""
 
     pi: str
     model: str
@@ -59,12 +59,12 @@ class Label:
 
     @property
     def code(self) -> str:
-        """The QR code that opens the page, as a picture's address; four empty modules around it are part of it."""
+        """The QR code of the page's URL, as a data URI, with the required margin of four modules."""
         return str(segno.make_qr(self.url, error="m").svg_data_uri(border=4, omitsize=True))
 
 
 def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[list[Label], list[str]]:
-    """Return the labels, and a sentence for each that is left out because it has no password yet."""
+    """Return the labels, and a sentence for each student who has no password yet and gets no label."""
     labels, lacking = [], []
     for pi in pis:
         for student in pi["students"]:
@@ -82,7 +82,7 @@ def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[lis
 
 
 def main(folder: Path, desk: Path) -> None:
-    """Read the Pis, and write the sheets. SystemExit: there is no label, with the reason."""
+    """Read the Pis from stdin, and write the sheets. SystemExit: there are no labels; the message says why."""
     memory = desk / "memory.sqlite"
     names = Memory(memory).names() if memory.exists() else {}
     labels, lacking = labels_of(json.load(sys.stdin), names)
